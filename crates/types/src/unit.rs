@@ -1,0 +1,80 @@
+//! Integer units. Money and energy are exact; time is microseconds since the Unix epoch (UTC).
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! unit {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The sum, or `None` where it does not fit.
+            pub fn checked_add(self, other: Self) -> Option<Self> {
+                self.0.checked_add(other.0).map(Self)
+            }
+
+            /// The sum, held at the type's end where it does not fit.
+            #[must_use]
+            pub fn saturating_add(self, other: Self) -> Self {
+                Self(self.0.saturating_add(other.0))
+            }
+
+            /// The difference, held at the type's end where it does not fit.
+            #[must_use]
+            pub fn saturating_sub(self, other: Self) -> Self {
+                Self(self.0.saturating_sub(other.0))
+            }
+        }
+    };
+}
+
+unit!(
+    /// An instant: microseconds since the Unix epoch. A span of time is the difference of two.
+    Micros(i64)
+);
+unit!(
+    /// A count of model tokens.
+    Tokens(u64)
+);
+unit!(
+    /// Money in millionths of a won. ₩9.2 trillion is the greatest value.
+    MicroWon(i64)
+);
+unit!(
+    /// Energy in thousandths of a joule.
+    MilliJoules(i64)
+);
+
+impl Micros {
+    /// The instant `ms` milliseconds later (held at the end of time).
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        let span_us = i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(span_us))
+    }
+
+    /// Microseconds from `earlier` to here; zero where the clock went backwards.
+    pub fn since_us(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_back_gives_a_span_of_zero() {
+        assert_eq!(Micros(5).since_us(Micros(9)), 0);
+        assert_eq!(Micros(9).since_us(Micros(5)), 4);
+        assert_eq!(Micros(i64::MAX).plus_ms(u64::MAX), Micros(i64::MAX));
+    }
+
+    #[test]
+    fn sums_that_do_not_fit_are_refused() {
+        assert_eq!(MicroWon(i64::MAX).checked_add(MicroWon(1)), None);
+        assert_eq!(Tokens(u64::MAX).saturating_add(Tokens(1)), Tokens(u64::MAX));
+    }
+}
