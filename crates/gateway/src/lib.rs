@@ -1,1 +1,10 @@
-//! gateway
+//! The data plane: accept → identify → classify → decide, queue and route (in the core) → relay → settle.
+//!
+//! It contains no policy: what may go where is decided in `madang-core`. docs/life-of-a-request.md names each step's file.
+
+pub mod client;
+pub mod clock;
+pub mod edge;
+pub mod keyring;
+pub mod metrics;
+pub mod trace_context;
