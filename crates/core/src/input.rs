@@ -1,6 +1,8 @@
 //! What a driver tells the core. Flat, serialisable, complete: a recording of inputs is the whole of what happened.
 
-use madang_types::{DataClass, Endpoint, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId};
+use madang_types::{
+    DataClass, Endpoint, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
+};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
