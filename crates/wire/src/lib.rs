@@ -1,1 +1,20 @@
-//! wire
+//! OpenAI's wire format as pure functions over bytes: request bodies that keep every byte they are not asked to
+//! change, event streams split without copying, usage read from answers, errors in the shape the SDKs raise.
+//!
+//! Nothing here does I/O, waits, or reads a clock. Everything is linear in its input, bounded, and never panics on
+//! what a caller or an engine sends.
+
+pub mod body;
+pub mod error;
+mod json;
+pub mod sniff;
+pub mod sse;
+pub mod text;
+pub mod usage;
+
+pub use body::{BodyEdit, BodyError, FieldError, RequestBody};
+pub use error::{EngineError, ErrorFields};
+pub use sniff::Features;
+pub use sse::{SseError, SseEvent, SseSplitter};
+pub use text::TextSize;
+pub use usage::{AnswerFacts, AnswerKind, EngineUsage, EventFacts};

@@ -1,0 +1,199 @@
+//! How much text a request makes a model read, for an estimate before the engine has counted.
+
+use crate::body::RequestBody;
+use crate::json::{Kind, Value};
+use crate::usage::AnswerKind;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes of prose per token, as a fraction: 4 for ASCII, 2.5 for the rest of UTF-8.
+///
+/// English runs at about 4 bytes a token in every current vocabulary. A Hangul syllable is 3 bytes and costs between
+/// 0.75 and 1.5 tokens, so 2 to 4 bytes a token; 2.5 lies on the dear side, because an estimate guards a budget.
+const ASCII_BYTES_PER_TOKEN: u64 = 4;
+const OTHER_BYTES_PER_5_TOKENS_TIMES_2: (u64, u64) = (5, 2);
+
+/// What a chat template adds to each message: markers and the role.
+const TOKENS_PER_MESSAGE: u64 = 4;
+
+/// The text of a request or an answer, decoded: an escape counts as the bytes it stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextSize {
+    /// Bytes of UTF-8.
+    pub bytes: u64,
+    /// Those of them outside ASCII.
+    pub non_ascii_bytes: u64,
+    /// Prompt tokens given as numbers instead of text.
+    pub token_ids: u64,
+    /// Messages and input items, each of which costs a few tokens of template.
+    pub messages: u64,
+}
+
+impl TextSize {
+    /// The estimate for this text, template and given token ids included; never 0.
+    #[must_use]
+    pub fn tokens_estimated(&self) -> u64 {
+        let given = self
+            .token_ids
+            .saturating_add(self.messages.saturating_mul(TOKENS_PER_MESSAGE));
+        let text = if self.bytes == 0 && given > 0 {
+            0
+        } else {
+            estimate_tokens(self.bytes, self.non_ascii_bytes)
+        };
+        text.saturating_add(given)
+    }
+
+    /// Adds what stands between the quotes of a JSON string.
+    pub(crate) fn add_string(&mut self, inner: &[u8]) {
+        let mut rest = inner;
+        while let Some(plain) = memchr::memchr(b'\\', rest) {
+            self.add_plain(&rest[..plain]);
+            let (bytes, len) = match rest.get(plain + 1..plain + 6) {
+                Some([b'u', hex @ ..]) => (escaped_bytes(hex), 6),
+                _ => (1, 2),
+            };
+            self.bytes += bytes;
+            self.non_ascii_bytes += if bytes > 1 { bytes } else { 0 };
+            rest = rest.get(plain + len..).unwrap_or_default();
+        }
+        self.add_plain(rest);
+    }
+
+    fn add_plain(&mut self, text: &[u8]) {
+        self.bytes += text.len() as u64;
+        self.non_ascii_bytes += non_ascii(text);
+    }
+
+    /// Adds a string value; other kinds hold no text.
+    pub(crate) fn add(&mut self, value: Value<'_>) {
+        if let Some(inner) = value.string_inner() {
+            self.add_string(inner);
+        }
+    }
+
+    /// Adds a JSON text that the model reads as it stands (tool definitions).
+    fn add_raw(&mut self, value: Value<'_>) {
+        self.add_plain(value.0);
+    }
+}
+
+fn non_ascii(text: &[u8]) -> u64 {
+    // Counted in short runs in a byte each, so that the compiler makes vector code of it.
+    text.chunks(128)
+        .map(|run| u64::from(run.iter().map(|byte| byte >> 7).sum::<u8>()))
+        .sum()
+}
+
+/// UTF-8 bytes of the UTF-16 unit `\uXXXX`; each half of a surrogate pair is 2 of the 4 bytes.
+fn escaped_bytes(hex: &[u8]) -> u64 {
+    let unit = hex.iter().fold(0_u32, |unit, &digit| {
+        unit << 4 | char::from(digit).to_digit(16).unwrap_or_default()
+    });
+    match unit {
+        0..0x80 => 1,
+        0x80..0x800 | 0xd800..0xe000 => 2,
+        _ => 3,
+    }
+}
+
+/// Bytes of text that the model will read, token ids counted as 4 bytes each. Images, audio and files count nothing.
+#[must_use]
+pub fn prompt_bytes(body: &RequestBody, kind: AnswerKind) -> u64 {
+    let size = prompt_size(body, kind);
+    size.bytes
+        .saturating_add(size.token_ids.saturating_mul(ASCII_BYTES_PER_TOKEN))
+}
+
+/// The text that the model will read: contents, text parts, tool calls and their results, tool definitions, prompts
+/// and inputs. One walk over the body; nothing is decoded.
+#[must_use]
+pub fn prompt_size(body: &RequestBody, kind: AnswerKind) -> TextSize {
+    let mut size = TextSize::default();
+    let each = |name: &str, add: &mut dyn FnMut(Value<'_>)| {
+        if let Some(value) = body.some(name) {
+            add(value);
+        }
+    };
+    match kind {
+        AnswerKind::Chat => {
+            each("messages", &mut |messages| {
+                messages
+                    .items()
+                    .for_each(|message| message_size(message, &mut size))
+            });
+            each("tools", &mut |tools| size.add_raw(tools));
+        }
+        AnswerKind::Completions => {
+            each("prompt", &mut |prompt| prompt_value(prompt, &mut size));
+            each("suffix", &mut |suffix| size.add(suffix));
+        }
+        AnswerKind::Embeddings => each("input", &mut |input| prompt_value(input, &mut size)),
+        AnswerKind::Responses => {
+            each("instructions", &mut |text| size.add(text));
+            each("input", &mut |input| match input.kind() {
+                Some(Kind::Array) => input.items().for_each(|item| message_size(item, &mut size)),
+                _ => size.add(input),
+            });
+            each("tools", &mut |tools| size.add_raw(tools));
+        }
+    }
+    size
+}
+
+/// Tokens for `bytes` of UTF-8 of which `non_ascii_bytes` are outside ASCII: a quarter of the ASCII bytes and two
+/// fifths of the others, rounded up, at least 1.
+#[must_use]
+pub fn estimate_tokens(bytes: u64, non_ascii_bytes: u64) -> u64 {
+    let other = non_ascii_bytes.min(bytes);
+    let (per, times) = OTHER_BYTES_PER_5_TOKENS_TIMES_2;
+    let ascii = (bytes - other).div_ceil(ASCII_BYTES_PER_TOKEN);
+    // Divided before it is multiplied, so that no size overflows.
+    let other = (other / per) * times + (other % per * times).div_ceil(per);
+    ascii.saturating_add(other).max(1)
+}
+
+/// A string, an array of strings, token ids, or an array of arrays of token ids.
+fn prompt_value(prompt: Value<'_>, size: &mut TextSize) {
+    match prompt.kind() {
+        Some(Kind::String) => size.add(prompt),
+        Some(Kind::Array) => prompt.items().for_each(|item| match item.kind() {
+            Some(Kind::String) => size.add(item),
+            Some(Kind::Number) => size.token_ids += 1,
+            Some(Kind::Array) => size.token_ids += item.items().count() as u64,
+            _ => {}
+        }),
+        _ => {}
+    }
+}
+
+/// A chat message or a responses input item.
+fn message_size(message: Value<'_>, size: &mut TextSize) {
+    size.messages += 1;
+    for (key, value) in message.entries() {
+        match key.0 {
+            b"content" | b"output" | b"summary" => content_size(value, size),
+            b"arguments" | b"name" | b"refusal" | b"reasoning_content" | b"reasoning" => {
+                size.add(value)
+            }
+            b"tool_calls" => value.items().for_each(|call| size.add_raw(call)),
+            _ => {}
+        }
+    }
+}
+
+/// A string, or parts of which those with a `text` are read as text.
+fn content_size(content: Value<'_>, size: &mut TextSize) {
+    match content.kind() {
+        Some(Kind::String) => size.add(content),
+        Some(Kind::Array) => {
+            for part in content.items() {
+                if let Some(text) = part.get("text") {
+                    size.add(text);
+                }
+            }
+        }
+        _ => {}
+    }
+}
