@@ -3,7 +3,10 @@
 //! Every implementation passes [`conformance`]. SQLite is the one today.
 
 pub mod conformance;
+pub mod day;
 pub mod sqlite;
+
+pub use sqlite::{SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
 use madang_types::{
@@ -12,9 +15,10 @@ use madang_types::{
 };
 
 /// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The medium failed: full, read-only, gone, locked by another process. Nothing was written.
+    /// The medium failed: full, read-only, gone, locked by another process. Nothing was written, except where the
+    /// message says that the write may still happen (it was handed over and not confirmed in time).
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// The row exists and may not be replaced.
@@ -23,10 +27,16 @@ pub enum StoreError {
     /// The row does not exist.
     #[error("{0} does not exist")]
     Absent(String),
+    /// The value cannot be kept exactly: a count over [`i64::MAX`]. Nothing was written.
+    #[error("the value cannot be stored: {0}")]
+    Invalid(String),
     /// What was read is not what was written: a fault of ours or of the medium.
     #[error("the store is damaged: {0}")]
     Damaged(String),
 }
+
+/// The most records that one [`Store::usage_list`] gives.
+pub const USAGE_LIST_COUNT_MAX: u32 = 1000;
 
 /// Which usage records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,14 +60,14 @@ pub enum UsageGroup {
     Model,
     /// Per tenant.
     Tenant,
-    /// Per civil day at this fixed offset from UTC (seconds east; Asia/Seoul is 32400).
+    /// Per civil day of the arrival at this fixed offset from UTC (seconds east; Asia/Seoul is 32400).
     Day {
         /// Seconds east of UTC.
         offset_s: i32,
     },
 }
 
-/// One row of sums over usage records.
+/// One row of sums over usage records. A sum over [`u64::MAX`] reads as [`u64::MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageSum {
     /// The group: a model, a tenant, a day as `YYYY-MM-DD`, or empty for all. Absent models read as `-`.
@@ -74,36 +84,49 @@ pub struct UsageSum {
     pub output_tokens: u64,
     /// Records whose counts are estimates.
     pub estimated: u64,
-    /// Bytes of bodies, both ways.
+    /// Bytes of requests' bodies.
     pub bytes_in: u64,
     /// Bytes of answers.
     pub bytes_out: u64,
 }
 
-/// The books. Every method is durable when it returns `Ok`.
+/// The books. Every write is durable, and visible to every later read, when it returns `Ok`.
+///
+/// A write whose future is dropped may still happen. Every wait has a bound and ends in [`StoreError::Unavailable`].
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes one usage record; a second write of the same id changes nothing and is `Ok`.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where a count is over [`i64::MAX`]; [`StoreError::Unavailable`].
     async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError>;
     /// One record.
     async fn usage_get(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError>;
-    /// Records, newest first; `before` continues a page; at most `count_max` (itself at most 1000).
+    /// Records, newest first (by arrival, then by id); `before` continues after the last record of a page; at most
+    /// `count_max`, and never more than [`USAGE_LIST_COUNT_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] where `before` names no record.
     async fn usage_list(
         &self,
         filter: UsageFilter,
         before: Option<RequestId>,
         count_max: u32,
     ) -> Result<Vec<UsageRecord>, StoreError>;
-    /// Sums, ordered by group.
-    async fn usage_sum(&self, filter: UsageFilter, group: UsageGroup) -> Result<Vec<UsageSum>, StoreError>;
+    /// Sums, ordered by group as text. [`UsageGroup::All`] always gives one row, the others only groups with records.
+    async fn usage_sum(
+        &self,
+        filter: UsageFilter,
+        group: UsageGroup,
+    ) -> Result<Vec<UsageSum>, StoreError>;
 
-    /// Inserts or replaces a programme.
+    /// Inserts or replaces a programme, every field as given.
     async fn programme_put(&self, programme: Programme) -> Result<(), StoreError>;
     /// All programmes, by id.
     async fn programme_list(&self) -> Result<Vec<Programme>, StoreError>;
     /// One programme.
     async fn programme_get(&self, id: ProgrammeId) -> Result<Option<Programme>, StoreError>;
-    /// Inserts or replaces a tenant.
+    /// Inserts or replaces a tenant, every field as given.
     async fn tenant_put(&self, tenant: Tenant) -> Result<(), StoreError>;
     /// All tenants, by id.
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
@@ -112,11 +135,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds a key. [`StoreError::Exists`] where the id is taken.
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError>;
-    /// All keys, by id; of one tenant where given.
+    /// All keys, by id; only those of one tenant where given.
     async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError>;
     /// One key.
     async fn key_get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
-    /// Marks a key revoked; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
+    /// Marks a key revoked and gives it as it now stands; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError>;
 }
 

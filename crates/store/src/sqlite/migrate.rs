@@ -1,0 +1,197 @@
+//! Brings a database to this program's schema: numbered files, each in one transaction, each written down.
+
+use super::convert::medium;
+use crate::StoreError;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+/// One step of the schema. A published step is never edited; a change is a new step.
+pub(super) struct Migration {
+    pub version: u32,
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+/// Every step, in order, numbered from 1.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "books",
+    sql: include_str!("../../migrations/sqlite/0001_books.sql"),
+}];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
+) STRICT";
+
+/// Applies what is missing. Safe where two programs open one file at once: each step looks again under the write lock.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where the database was written by a newer program or by an edited step.
+pub(super) fn migrate(conn: &mut Connection, steps: &[Migration]) -> Result<(), StoreError> {
+    for step in steps {
+        let tx = conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| medium("begin the migration", &e))?;
+        apply(&tx, step)
+            .and_then(|()| refuse_future(&tx, steps))
+            .and_then(|()| tx.commit().map_err(|e| medium("commit the migration", &e)))?;
+    }
+    Ok(())
+}
+
+fn apply(tx: &Transaction<'_>, step: &Migration) -> Result<(), StoreError> {
+    let failed = |e: rusqlite::Error| {
+        let what = format!("apply the migration {:04}_{}", step.version, step.name);
+        medium(&what, &e)
+    };
+    tx.execute_batch(TABLE).map_err(failed)?;
+    let checksum = blake3::hash(step.sql.as_bytes()).to_hex();
+    let found: Option<String> = tx
+        .query_row(
+            "SELECT checksum FROM schema_migrations WHERE version = ?1",
+            [step.version],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(failed)?;
+    match found {
+        Some(found) if found == checksum.as_str() => Ok(()),
+        Some(_) => Err(StoreError::Damaged(format!(
+            "the migration {:04}_{} was applied with other text than this program has; use the program that made the \
+             database, or restore a backup",
+            step.version, step.name
+        ))),
+        None => {
+            tx.execute_batch(step.sql).map_err(failed)?;
+            tx.execute(
+                "INSERT INTO schema_migrations (version, name, checksum, applied_at)
+                 VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+                (step.version, step.name, checksum.as_str()),
+            )
+            .map_err(failed)?;
+            // Shown by `file` and other tools; `schema_migrations` is what counts.
+            tx.pragma_update(None, "user_version", step.version)
+                .map_err(failed)
+        }
+    }
+}
+
+fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreError> {
+    let newest: u32 = tx
+        .query_row("SELECT max(version) FROM schema_migrations", [], |row| {
+            row.get(0)
+        })
+        .map_err(|e| medium("read the schema's version", &e))?;
+    let known = steps.last().map_or(0, |step| step.version);
+    if newest > known {
+        return Err(StoreError::Damaged(format!(
+            "the database has schema version {newest} and this program knows {known}; use the newer program that wrote it"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &[Migration] = &[
+        Migration {
+            version: 1,
+            name: "a",
+            sql: "CREATE TABLE a (x INTEGER) STRICT",
+        },
+        Migration {
+            version: 2,
+            name: "b",
+            sql: "CREATE TABLE b (x INTEGER) STRICT; INSERT INTO b VALUES (1)",
+        },
+    ];
+
+    fn tables(conn: &Connection) -> u32 {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('a', 'b')";
+        conn.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn steps_apply_once_and_old_databases_move_on() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &TWO[..1]).unwrap();
+        assert_eq!(tables(&conn), 1);
+        migrate(&mut conn, TWO).unwrap();
+        migrate(&mut conn, TWO).unwrap();
+        assert_eq!(tables(&conn), 2);
+        let rows: u32 = conn
+            .query_row("SELECT count(*) FROM b", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(rows, 1);
+        let version: u32 = conn
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, 2);
+    }
+
+    #[test]
+    fn a_database_from_the_future_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, TWO).unwrap();
+        let refused = migrate(&mut conn, &TWO[..1]).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("has schema version 2 and this program knows 1"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn an_edited_step_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, TWO).unwrap();
+        let edited = [Migration {
+            version: 1,
+            name: "a",
+            sql: "CREATE TABLE a (y INTEGER) STRICT",
+        }];
+        let refused = migrate(&mut conn, &edited).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("0001_a was applied with other text"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_nothing() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let bad = [Migration {
+            version: 1,
+            name: "a",
+            sql: "CREATE TABLE a (x INTEGER) STRICT; CREATE NONSENSE",
+        }];
+        assert!(migrate(&mut conn, &bad).is_err());
+        assert_eq!(tables(&conn), 0);
+        migrate(&mut conn, TWO).unwrap();
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_a_step() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let steps: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|step| format!("{:04}_{}.sql", step.version, step.name))
+            .collect();
+        assert_eq!(files, steps);
+        assert!(
+            MIGRATIONS
+                .iter()
+                .zip(1..)
+                .all(|(step, number)| step.version == number)
+        );
+    }
+}

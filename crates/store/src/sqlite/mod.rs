@@ -1,0 +1,291 @@
+//! The books in one SQLite file. One thread writes in batches, two read; callers only queue and wait.
+//!
+//! The caller sees to it that one program at a time serves a data folder. A second one on the same file is still safe:
+//! SQLite's locks keep the file whole, and a lock that is held too long reads as [`StoreError::Unavailable`].
+
+mod connect;
+mod convert;
+mod migrate;
+mod people;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod writer;
+
+use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
+use async_trait::async_trait;
+use connect::Settings;
+use madang_types::{
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Tenant, TenantId, UsageRecord,
+};
+use reader::Reader;
+use std::path::Path;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use writer::{Job, Write, Writer, Written};
+
+/// Writes that may wait, in all: about 8 MiB of records, and at 5000 a second less than two seconds.
+pub const QUEUE_WRITES_MAX: usize = 8192;
+/// Writes that one transaction takes at most: enough to share the cost of a sync, few enough to answer soon.
+pub const BATCH_WRITES_MAX: usize = 512;
+/// How long a write waits for room in the queue.
+pub const QUEUE_WAIT_MS_MAX: u64 = 5_000;
+/// How long a queued write waits to be confirmed.
+pub const CONFIRM_WAIT_MS_MAX: u64 = 30_000;
+/// How long a read waits for its answer, its time in the queue included.
+pub const READ_WAIT_MS_MAX: u64 = 30_000;
+/// How long another program's lock on the file is waited for.
+pub const BUSY_WAIT_MS_MAX: u64 = 5_000;
+
+/// The limits of a [`SqliteStore`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// See [`QUEUE_WRITES_MAX`]; at least 1.
+    pub queue_writes_max: usize,
+    /// See [`BATCH_WRITES_MAX`]; at least 1.
+    pub batch_writes_max: usize,
+    /// See [`QUEUE_WAIT_MS_MAX`].
+    pub queue_wait_ms_max: u64,
+    /// See [`CONFIRM_WAIT_MS_MAX`].
+    pub confirm_wait_ms_max: u64,
+    /// See [`READ_WAIT_MS_MAX`].
+    pub read_wait_ms_max: u64,
+    /// See [`BUSY_WAIT_MS_MAX`]; at most [`i32::MAX`].
+    pub busy_wait_ms_max: u64,
+    /// Holds the file at so many pages of 4096 bytes; `None` leaves it to the disk.
+    pub file_pages_max: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            queue_writes_max: QUEUE_WRITES_MAX,
+            batch_writes_max: BATCH_WRITES_MAX,
+            queue_wait_ms_max: QUEUE_WAIT_MS_MAX,
+            confirm_wait_ms_max: CONFIRM_WAIT_MS_MAX,
+            read_wait_ms_max: READ_WAIT_MS_MAX,
+            busy_wait_ms_max: BUSY_WAIT_MS_MAX,
+            file_pages_max: None,
+        }
+    }
+}
+
+/// The books in one SQLite file. Dropping it writes what is queued and ends its threads (blocking until then).
+pub struct SqliteStore {
+    // In order of dropping: the writer's connection closes last and so leaves one file, without a log beside it.
+    lookups: Reader,
+    reports: Reader,
+    writer: WriterHandle,
+    queue_wait_max: Duration,
+    confirm_wait_max: Duration,
+}
+
+/// Owns the writer's thread.
+struct WriterHandle {
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer of the store had panicked");
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, made (mode 0600) where it does not exist; its folder must exist. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the file cannot be opened or written; [`StoreError::Damaged`] where it is no
+    /// database of Madang's or a newer program wrote it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, &SqliteOptions::default())
+    }
+
+    /// Like [`SqliteStore::open`], with other limits.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+        // Absolute: SQLite gives some relative names (":memory:") another meaning.
+        let path = std::path::absolute(path)
+            .map_err(|e| StoreError::Unavailable(format!("cannot open {}: {e}", path.display())))?;
+        let settings = Settings {
+            busy_wait_ms_max: options.busy_wait_ms_max.min(i32::MAX.unsigned_abs().into()),
+            file_pages_max: options.file_pages_max,
+        };
+        let conn = connect::open(&path, settings)?;
+        let read_wait_max = Duration::from_millis(options.read_wait_ms_max);
+        let reader = |name| {
+            let conn = connect::open_reader(&path, settings)?;
+            Reader::start(name, conn, read_wait_max)
+        };
+        let lookups = reader("store-lookups")?;
+        let reports = reader("store-reports")?;
+        let writer = Writer {
+            path: path.clone(),
+            settings,
+            conn: Some(conn),
+            batch_max: options.batch_writes_max.max(1),
+        };
+        Ok(Self {
+            lookups,
+            reports,
+            writer: WriterHandle::start(writer, options.queue_writes_max.max(1))?,
+            queue_wait_max: Duration::from_millis(options.queue_wait_ms_max),
+            confirm_wait_max: Duration::from_millis(options.confirm_wait_ms_max),
+        })
+    }
+
+    /// Holds the file at so many pages of 4096 bytes from now on; `None` leaves it to the disk. Writes that need more
+    /// are [`StoreError::Unavailable`] until the limit is raised.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn file_pages_limit(&self, pages_max: Option<u32>) -> Result<(), StoreError> {
+        self.write(Write::FilePagesMax(pages_max)).await.map(drop)
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.writer.queue.as_ref().ok_or_else(stopped)?;
+        let room = timeout(self.queue_wait_max, queue.reserve())
+            .await
+            .map_err(|_| {
+                StoreError::Unavailable(format!(
+                    "{} writes wait and none was taken within {} s",
+                    queue.max_capacity(),
+                    self.queue_wait_max.as_secs_f64()
+                ))
+            })?;
+        room.map_err(|_| stopped())?.send(Job { write, reply });
+        let answer = timeout(self.confirm_wait_max, answer).await.map_err(|_| {
+            StoreError::Unavailable(format!(
+                "the write was not confirmed within {} s and may still happen",
+                self.confirm_wait_max.as_secs_f64()
+            ))
+        })?;
+        answer.map_err(|_| stopped())?
+    }
+}
+
+impl WriterHandle {
+    fn start(writer: Writer, queue_writes_max: usize) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(queue_writes_max);
+        let thread = Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run(jobs))
+            .map_err(|e| {
+                StoreError::Unavailable(format!("cannot start the thread store-writer: {e}"))
+            })?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer of the store has stopped".into())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
+        self.write(Write::Usage(Box::new(record))).await.map(drop)
+    }
+
+    async fn usage_get(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError> {
+        self.lookups.read(move |conn| usage::get(conn, id)).await
+    }
+
+    async fn usage_list(
+        &self,
+        filter: UsageFilter,
+        before: Option<RequestId>,
+        count_max: u32,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        self.reports
+            .read(move |conn| usage::list(conn, &filter, before, count_max))
+            .await
+    }
+
+    async fn usage_sum(
+        &self,
+        filter: UsageFilter,
+        group: UsageGroup,
+    ) -> Result<Vec<UsageSum>, StoreError> {
+        self.reports
+            .read(move |conn| usage::sum(conn, &filter, group))
+            .await
+    }
+
+    async fn programme_put(&self, programme: Programme) -> Result<(), StoreError> {
+        self.write(Write::Programme(Box::new(programme)))
+            .await
+            .map(drop)
+    }
+
+    async fn programme_list(&self) -> Result<Vec<Programme>, StoreError> {
+        self.lookups
+            .read(|conn| people::programmes(conn, None))
+            .await
+    }
+
+    async fn programme_get(&self, id: ProgrammeId) -> Result<Option<Programme>, StoreError> {
+        let found = self
+            .lookups
+            .read(move |conn| people::programmes(conn, Some(&id)))
+            .await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn tenant_put(&self, tenant: Tenant) -> Result<(), StoreError> {
+        self.write(Write::Tenant(Box::new(tenant))).await.map(drop)
+    }
+
+    async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError> {
+        self.lookups.read(|conn| people::tenants(conn, None)).await
+    }
+
+    async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let found = self
+            .lookups
+            .read(move |conn| people::tenants(conn, Some(&id)))
+            .await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.write(Write::KeyInsert(Box::new(key))).await.map(drop)
+    }
+
+    async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
+        self.lookups
+            .read(move |conn| people::keys(conn, tenant.as_ref()))
+            .await
+    }
+
+    async fn key_get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.lookups
+            .read(move |conn| people::key_get(conn, &id))
+            .await
+    }
+
+    async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError> {
+        match self.write(Write::KeyRevoke(id, at)).await? {
+            Written::Key(key) => Ok(*key),
+            Written::Done => Err(StoreError::Damaged(
+                "the revocation gave no key back".into(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Programmes, tenants and keys as rows.
+
+use super::convert::{Columns, medium, rows};
+use crate::StoreError;
+use madang_types::{KeyId, KeyRecord, Micros, Programme, ProgrammeId, Tenant, TenantId};
+use rusqlite::{Connection, named_params};
+
+const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
+const TENANTS: &str =
+    "SELECT id, programme, weight, class_floor, origin, created_at, disabled_at FROM tenants";
+const KEYS: &str =
+    "SELECT id, tenant, role, label, secret_hash, created_at, expires_at, revoked_at FROM keys";
+
+/// Inserts or replaces a programme.
+pub(super) fn programme_put(conn: &Connection, programme: &Programme) -> Result<(), StoreError> {
+    let Programme {
+        id,
+        weight,
+        origin,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = programme;
+    let failed = |e: rusqlite::Error| medium("write a programme", &e);
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO programmes (id, weight, origin, created_at, disabled_at)
+         VALUES (:id, :weight, :origin, :created_at, :disabled_at)",
+    )
+    .map_err(failed)?
+    .execute(named_params! {
+        ":id": id.as_str(), ":weight": weight, ":origin": origin.as_str(), ":created_at": created_at,
+        ":disabled_at": disabled_at.map(|at| at.0),
+    })
+    .map(drop)
+    .map_err(failed)
+}
+
+/// One programme, or all by id.
+pub(super) fn programmes(
+    conn: &Connection,
+    id: Option<&ProgrammeId>,
+) -> Result<Vec<Programme>, StoreError> {
+    select(
+        conn,
+        PROGRAMMES,
+        id.map(|id| ("id", id.as_str())),
+        |columns| {
+            Ok(Programme {
+                id: columns.word()?,
+                weight: columns.number()?,
+                origin: columns.word()?,
+                created_at: Micros(columns.get()?),
+                disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+            })
+        },
+    )
+}
+
+/// Inserts or replaces a tenant.
+pub(super) fn tenant_put(conn: &Connection, tenant: &Tenant) -> Result<(), StoreError> {
+    let Tenant {
+        id,
+        programme,
+        weight,
+        class_floor,
+        origin,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = tenant;
+    let failed = |e: rusqlite::Error| medium("write a tenant", &e);
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO tenants (id, programme, weight, class_floor, origin, created_at, disabled_at)
+         VALUES (:id, :programme, :weight, :class_floor, :origin, :created_at, :disabled_at)",
+    )
+    .map_err(failed)?
+    .execute(named_params! {
+        ":id": id.as_str(), ":programme": programme.as_ref().map(|id| id.as_str()), ":weight": weight,
+        ":class_floor": class_floor.as_str(), ":origin": origin.as_str(), ":created_at": created_at,
+        ":disabled_at": disabled_at.map(|at| at.0),
+    })
+    .map(drop)
+    .map_err(failed)
+}
+
+/// One tenant, or all by id.
+pub(super) fn tenants(conn: &Connection, id: Option<&TenantId>) -> Result<Vec<Tenant>, StoreError> {
+    select(conn, TENANTS, id.map(|id| ("id", id.as_str())), |columns| {
+        Ok(Tenant {
+            id: columns.word()?,
+            programme: columns.word_opt()?,
+            weight: columns.number()?,
+            class_floor: columns.word()?,
+            origin: columns.word()?,
+            created_at: Micros(columns.get()?),
+            disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+        })
+    })
+}
+
+/// Adds a key.
+pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), StoreError> {
+    let KeyRecord {
+        id,
+        tenant,
+        role,
+        label,
+        secret_hash,
+        created_at: Micros(created_at),
+        expires_at,
+        revoked_at,
+    } = key;
+    let failed = |e: rusqlite::Error| medium("write a key", &e);
+    let written = conn
+        .prepare_cached(
+            "INSERT INTO keys (id, tenant, role, label, secret_hash, created_at, expires_at, revoked_at)
+             VALUES (:id, :tenant, :role, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .map_err(failed)?
+        .execute(named_params! {
+            ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()), ":role": role.as_str(),
+            ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,
+            ":expires_at": expires_at.map(|at| at.0), ":revoked_at": revoked_at.map(|at| at.0),
+        })
+        .map_err(failed)?;
+    if written == 0 {
+        return Err(StoreError::Exists(format!("the key {id}")));
+    }
+    Ok(())
+}
+
+/// Marks a key revoked, once.
+pub(super) fn key_revoke(
+    conn: &Connection,
+    id: &KeyId,
+    at: Micros,
+) -> Result<KeyRecord, StoreError> {
+    let failed = |e: rusqlite::Error| medium("revoke a key", &e);
+    conn.prepare_cached("UPDATE keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")
+        .map_err(failed)?
+        .execute((id.as_str(), at.0))
+        .map_err(failed)?;
+    key_get(conn, id)?.ok_or_else(|| StoreError::Absent(format!("the key {id}")))
+}
+
+/// One key.
+pub(super) fn key_get(conn: &Connection, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+    let found = select(conn, KEYS, Some(("id", id.as_str())), read_key)?;
+    Ok(found.into_iter().next())
+}
+
+/// All keys by id, or a tenant's.
+pub(super) fn keys(
+    conn: &Connection,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    select(
+        conn,
+        KEYS,
+        tenant.map(|id| ("tenant", id.as_str())),
+        read_key,
+    )
+}
+
+fn read_key(columns: &mut Columns<'_>) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: columns.word()?,
+        tenant: columns.word_opt()?,
+        role: columns.word()?,
+        label: columns.get()?,
+        secret_hash: columns.get()?,
+        created_at: Micros(columns.get()?),
+        expires_at: columns.get::<Option<i64>>()?.map(Micros),
+        revoked_at: columns.get::<Option<i64>>()?.map(Micros),
+    })
+}
+
+fn select<T>(
+    conn: &Connection,
+    from: &'static str,
+    only: Option<(&'static str, &str)>,
+    read: fn(&mut Columns<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    match only {
+        Some((column, value)) => rows(
+            conn,
+            &format!("{from} WHERE {column} = :only ORDER BY id"),
+            &[(":only", value.to_owned().into())],
+            read,
+        ),
+        None => rows(conn, &format!("{from} ORDER BY id"), &[], read),
+    }
+}

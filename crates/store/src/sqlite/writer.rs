@@ -1,0 +1,135 @@
+//! The one thread that writes. It takes everything that waits, commits it at once and answers all: under load the
+//! cost of a sync is shared by the batch, and alone a write waits for nobody.
+
+use super::connect::{Settings, limit_pages, reopen};
+use super::convert::medium;
+use super::{people, usage};
+use crate::StoreError;
+use madang_types::{KeyId, KeyRecord, Micros, Programme, Tenant, UsageRecord};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::PathBuf;
+use tokio::sync::{mpsc, oneshot};
+
+/// One write as it is queued.
+pub(super) enum Write {
+    Usage(Box<UsageRecord>),
+    Programme(Box<Programme>),
+    Tenant(Box<Tenant>),
+    KeyInsert(Box<KeyRecord>),
+    KeyRevoke(KeyId, Micros),
+    FilePagesMax(Option<u32>),
+}
+
+/// What a write gives back.
+pub(super) enum Written {
+    Done,
+    Key(Box<KeyRecord>),
+}
+
+/// A write and who waits for it.
+pub(super) struct Job {
+    pub write: Write,
+    pub reply: oneshot::Sender<Result<Written, StoreError>>,
+}
+
+/// The writer's state on its own thread.
+pub(super) struct Writer {
+    pub path: PathBuf,
+    pub settings: Settings,
+    /// `None` after a failure, until the next batch.
+    pub conn: Option<Connection>,
+    pub batch_max: usize,
+}
+
+impl Writer {
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < self.batch_max
+                && let Ok(next) = queue.try_recv()
+            {
+                batch.push(next);
+            }
+            self.serve(batch);
+        }
+    }
+
+    fn serve(&mut self, batch: Vec<Job>) {
+        match self.commit(&batch) {
+            Ok(results) => {
+                for (job, result) in batch.into_iter().zip(results) {
+                    answer(job, result);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, writes = batch.len(), "the store wrote nothing of a batch");
+                for job in batch {
+                    answer(job, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// All of the batch in one transaction. An error of one write is its own; `Err` means that nothing was kept.
+    fn commit(&mut self, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => reopen(&self.path, self.settings)?,
+        };
+        let results = transact(&mut conn, &mut self.settings, batch)?;
+        // Kept only after success: a connection that failed may hold on to what the disk no longer has.
+        self.conn = Some(conn);
+        Ok(results)
+    }
+}
+
+fn transact(
+    conn: &mut Connection,
+    settings: &mut Settings,
+    batch: &[Job],
+) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|e| medium("begin a transaction", &e))?;
+    let mut results = Vec::with_capacity(batch.len());
+    for job in batch {
+        let result = perform(&tx, settings, &job.write);
+        // The medium failed, or SQLite has undone the whole transaction by itself: no write of the batch may stand.
+        // Any other error undid its own statement only.
+        if let Err(error) = &result
+            && (tx.is_autocommit() || matches!(error, StoreError::Unavailable(_)))
+        {
+            return Err(error.clone());
+        }
+        results.push(result);
+    }
+    tx.commit().map_err(|e| medium("commit", &e))?;
+    Ok(results)
+}
+
+fn perform(
+    conn: &Connection,
+    settings: &mut Settings,
+    write: &Write,
+) -> Result<Written, StoreError> {
+    match write {
+        Write::Usage(record) => usage::append(conn, record)?,
+        Write::Programme(programme) => people::programme_put(conn, programme)?,
+        Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
+        Write::KeyInsert(key) => people::key_insert(conn, key)?,
+        Write::KeyRevoke(id, at) => {
+            return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));
+        }
+        Write::FilePagesMax(pages) => {
+            settings.file_pages_max = *pages;
+            limit_pages(conn, *pages)?;
+        }
+    }
+    Ok(Written::Done)
+}
+
+fn answer(job: Job, result: Result<Written, StoreError>) {
+    // Nobody waits where the caller has left; the write stands all the same.
+    drop(job.reply.send(result));
+}
