@@ -1,0 +1,146 @@
+//! What can go wrong on the way to an engine, whose fault it is, and whether the request may be sent again.
+
+use super::connect::Used;
+use hyper_util::client::legacy;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientBuildError {
+    /// The file with trusted certificates is of no use.
+    #[error("cannot read trusted certificates from {}: {reason}", path.display())]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TLS library refused its configuration.
+    #[error("cannot set up tls: {0}")]
+    Tls(String),
+}
+
+/// Why no connection was made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectFailure {
+    #[error("no connection within {0} ms")]
+    Timeout(u128),
+    #[error("tls: {0}")]
+    Tls(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The stage at which a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientErrorKind {
+    /// No connection: refused, unreachable, no such name or socket.
+    Connect,
+    /// No connection within `connect_ms_max`.
+    ConnectTimeout,
+    /// The TLS handshake failed: a certificate that is not trusted, or no TLS on that port.
+    Tls,
+    /// The engine closed the connection before its answer's headers were complete.
+    ClosedBeforeAnswer,
+    /// Anything else, such as an answer that is not HTTP.
+    Other,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ClientError {
+    /// The stage.
+    pub kind: ClientErrorKind,
+    /// What happened, in words for the operator. Never holds content.
+    pub message: String,
+    /// Whether the engine may have seen bytes of the request. Where false, sending it again is safe.
+    pub reached: bool,
+    /// Whether the connection had carried an answer before. With `ClosedBeforeAnswer` the likely cause then is an
+    /// engine that closed an idle connection just as it was used.
+    pub reused: bool,
+}
+
+impl ClientError {
+    pub(super) fn uri(error: http::Error) -> Self {
+        Self {
+            kind: ClientErrorKind::Other,
+            message: format!("the request's path does not fit the engine's address: {error}"),
+            reached: false,
+            reused: false,
+        }
+    }
+
+    pub(super) fn new(error: legacy::Error) -> Self {
+        let (kind, reached) = classify(&error);
+        let mut extras = http::Extensions::new();
+        if let Some(connected) = error.connect_info() {
+            connected.get_extras(&mut extras);
+        }
+        Self {
+            kind,
+            message: Causes(&error).to_string(),
+            reached,
+            reused: extras.get::<Used>().is_some_and(Used::get),
+        }
+    }
+}
+
+fn classify(error: &legacy::Error) -> (ClientErrorKind, bool) {
+    if error.is_connect() {
+        let kind = match find::<ConnectFailure>(error) {
+            Some(ConnectFailure::Timeout(_)) => ClientErrorKind::ConnectTimeout,
+            Some(ConnectFailure::Tls(_)) => ClientErrorKind::Tls,
+            Some(ConnectFailure::Io(_)) | None => ClientErrorKind::Connect,
+        };
+        return (kind, false);
+    }
+    match find::<hyper::Error>(error) {
+        // The connection ended before it took the request, which was handed back unsent.
+        Some(cause) if cause.is_canceled() || cause.is_closed() => {
+            (ClientErrorKind::ClosedBeforeAnswer, false)
+        }
+        Some(cause) if cause.is_incomplete_message() => (ClientErrorKind::ClosedBeforeAnswer, true),
+        Some(cause) if find::<io::Error>(cause).is_some() => {
+            (ClientErrorKind::ClosedBeforeAnswer, true)
+        }
+        Some(_) | None => (ClientErrorKind::Other, true),
+    }
+}
+
+/// The first cause of this type.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error with its causes, the outer wrapping of the client library left out.
+struct Causes<'a>(&'a legacy::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(mut error) = self.0.source() else {
+            return fmt::Display::fmt(self.0, f);
+        };
+        fmt::Display::fmt(error, f)?;
+        let mut said = error.to_string();
+        while let Some(cause) = error.source() {
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            error = cause;
+        }
+        Ok(())
+    }
+}
