@@ -138,7 +138,7 @@ fn claim(conn: &Connection, path: &Path) -> Result<(), StoreError> {
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
     if id != 0 || tables > 0 {
-        return Err(StoreError::Damaged(format!(
+        return Err(StoreError::Unavailable(format!(
             "{} is another program's database",
             path.display()
         )));

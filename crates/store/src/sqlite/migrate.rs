@@ -25,7 +25,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 /// Applies what is missing. Safe where two programs open one file at once: each step looks again under the write lock.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] where the database was written by a newer program or by an edited step.
+/// [`StoreError::Unavailable`] where the database was written by a newer program or by an edited step.
 pub(super) fn migrate(conn: &mut Connection, steps: &[Migration]) -> Result<(), StoreError> {
     for step in steps {
         let tx = conn
@@ -55,7 +55,7 @@ fn apply(tx: &Transaction<'_>, step: &Migration) -> Result<(), StoreError> {
         .map_err(failed)?;
     match found {
         Some(found) if found == checksum.as_str() => Ok(()),
-        Some(_) => Err(StoreError::Damaged(format!(
+        Some(_) => Err(StoreError::Unavailable(format!(
             "the migration {:04}_{} was applied with other text than this program has; use the program that made the \
              database, or restore a backup",
             step.version, step.name
@@ -83,7 +83,7 @@ fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreE
         .map_err(|e| medium("read the schema's version", &e))?;
     let known = steps.last().map_or(0, |step| step.version);
     if newest > known {
-        return Err(StoreError::Damaged(format!(
+        return Err(StoreError::Unavailable(format!(
             "the database has schema version {newest} and this program knows {known}; use the newer program that wrote it"
         )));
     }

@@ -104,8 +104,8 @@ impl SqliteStore {
     /// Opens the file at `path`, made (mode 0600) where it does not exist; its folder must exist. Blocks.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the file cannot be opened or written; [`StoreError::Damaged`] where it is no
-    /// database of Madang's or a newer program wrote it.
+    /// [`StoreError::Unavailable`] where the file cannot be opened or written, is another program's database or was
+    /// written by a newer Madang; [`StoreError::Damaged`] where it is no sound database.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_with(path, &SqliteOptions::default())
     }
