@@ -49,7 +49,7 @@ async fn ids(store: &SqliteStore) -> BTreeSet<u128> {
     let list = store
         .usage_list(UsageFilter::default(), None, 1000)
         .await
-        .unwrap();
+        .expect("the disk is sound");
     list.iter().map(|record| record.id.0).collect()
 }
 
@@ -118,6 +118,7 @@ async fn a_queue_that_stays_full_is_told() {
         queue_writes_max: 4,
         batch_writes_max: 2,
         queue_wait_ms_max: 50,
+        busy_wait_ms_max: 25_000,
         ..SqliteOptions::default()
     };
     let store = Arc::new(SqliteStore::open_with(&path, &options).unwrap());
@@ -167,7 +168,13 @@ async fn one_file_opened_by_many_at_once_stays_whole() {
     let mut opens = JoinSet::new();
     for id in 0..8 {
         let path = path.clone();
-        opens.spawn_blocking(move || (id, SqliteStore::open(&path).unwrap()));
+        opens.spawn_blocking(move || {
+            let options = SqliteOptions {
+                busy_wait_ms_max: 25_000,
+                ..SqliteOptions::default()
+            };
+            (id, SqliteStore::open_with(&path, &options).unwrap())
+        });
     }
     let stores = opens.join_all().await;
     let mut writes = JoinSet::new();

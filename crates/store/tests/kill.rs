@@ -82,15 +82,17 @@ async fn run_and_kill(folder: &Path, round: u64, random: u64) -> Vec<u128> {
     } else {
         let after = usize::try_from(random / 4 % 400).expect("a small number");
         let mut line = String::new();
-        while seen.len() < after && output.read_line(&mut line).unwrap() > 0 {
+        while seen.len() < after && output.read_line(&mut line).expect("the pipe can be read") > 0 {
             seen.extend(confirmed(&line));
             line.clear();
         }
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill().expect("the child is ours");
+    child.wait().expect("the child is ours");
     let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
+    output
+        .read_to_string(&mut rest)
+        .expect("the pipe can be read");
     seen.extend(rest.split_inclusive('\n').filter_map(confirmed));
     seen
 }
@@ -101,7 +103,7 @@ async fn all_ids(store: &SqliteStore) -> Vec<u128> {
         let page = store
             .usage_list(UsageFilter::default(), before, 1000)
             .await
-            .unwrap();
+            .expect("the disk is sound");
         let Some(last) = page.last() else { return ids };
         before = Some(last.id);
         ids.extend(page.iter().map(|record| record.id.0));
