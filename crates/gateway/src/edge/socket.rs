@@ -1,0 +1,212 @@
+//! A client's socket that gives up on a client which takes nothing of its answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// What socket, service and connection know of one another. One task touches it; the atomics only satisfy `Send`.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Requests whose answer is not yet complete.
+    in_flight: AtomicUsize,
+    /// Grows with each request that begins or ends.
+    turns: AtomicUsize,
+    /// Bytes came since the last request began or ended.
+    head_begun: AtomicBool,
+    /// The client took nothing for too long.
+    stalled: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn in_flight(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn turns(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn head_begun(&self) -> bool {
+        self.head_begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.head_begun.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Held from a request's headers to the end of its answer.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Progress>);
+
+impl InFlight {
+    pub(super) fn begin(progress: Arc<Progress>) -> Self {
+        progress.in_flight.fetch_add(1, Ordering::Relaxed);
+        progress.turn();
+        Self(progress)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.turn();
+    }
+}
+
+/// The stream that the HTTP connection reads and writes.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    progress: Arc<Progress>,
+    stall_max: Duration,
+    /// Runs while a write waits for the client.
+    stall: Pin<Box<Sleep>>,
+    waiting: bool,
+}
+
+impl Socket {
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        progress: Arc<Progress>,
+        stall_max: Duration,
+    ) -> Self {
+        let stall = Box::pin(tokio::time::sleep(stall_max));
+        Self {
+            stream,
+            progress,
+            stall_max,
+            stall,
+            waiting: false,
+        }
+    }
+
+    /// Runs `write` once the socket has room, or fails where it had none for too long.
+    fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let ready = self.stream.poll_write_ready(cx);
+            if ready.is_pending() {
+                return self.poll_stall(cx);
+            }
+            ready!(ready)?;
+            match write(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => {
+                    self.waiting = false;
+                    return Poll::Ready(done);
+                }
+            }
+        }
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.waiting {
+            self.waiting = true;
+            self.stall.as_mut().reset(Instant::now() + self.stall_max);
+        }
+        ready!(self.stall.as_mut().poll(cx));
+        self.progress.stalled.store(true, Ordering::Relaxed);
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client takes nothing of its answer",
+        )))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(count) => {
+                    if count > 0 && !self.progress.in_flight() {
+                        self.progress.head_begun.store(true, Ordering::Relaxed);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(close_write(&self.stream))
+    }
+}
+
+/// Sends the client the end of our side.
+pub(super) fn close_write(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)
+}
+
+/// What is known of the client's side without taking bytes from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peek {
+    /// Nothing came; the task is woken when something does.
+    Quiet,
+    /// Bytes lie unread. The end may lie behind them, and nothing wakes the task for it.
+    Unread,
+    /// The client closed its side, or the connection broke.
+    Gone,
+}
+
+/// Looks whether the client is still there.
+pub(super) fn poll_peek(stream: &TcpStream, cx: &mut Context<'_>) -> Peek {
+    match stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1])) {
+        Poll::Pending => Peek::Quiet,
+        Poll::Ready(Ok(0) | Err(_)) => Peek::Gone,
+        Poll::Ready(Ok(_)) => {
+            let ready = std::pin::pin!(stream.ready(Interest::READABLE)).poll(cx);
+            match ready {
+                Poll::Ready(Ok(ready)) if ready.is_read_closed() => Peek::Gone,
+                Poll::Ready(Err(_)) => Peek::Gone,
+                Poll::Ready(Ok(_)) | Poll::Pending => Peek::Unread,
+            }
+        }
+    }
+}
