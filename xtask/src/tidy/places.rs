@@ -92,9 +92,9 @@ mod tests {
             ("b.toml", "url = \"https://pypi.org/simple\"\n"),
             ("c.rs", "// one session\nlet obsession = 1;\n"),
             (
-                "crates/executor/",
-                "session",
-                "POSIX's word for what setsid makes",
+                "crates/executor/a.c",
+                "// a new session
+",
             ),
             ("Cargo.lock", "https://index.crates.io/\n"),
         ]);
