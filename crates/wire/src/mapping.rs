@@ -44,15 +44,27 @@ pub struct MapError {
 
 impl MapError {
     pub(crate) fn unsupported(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), code: MapCode::FeatureUnsupported }
+        Self {
+            field: field.into(),
+            message: message.into(),
+            code: MapCode::FeatureUnsupported,
+        }
     }
 
     pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), code: MapCode::FieldInvalid }
+        Self {
+            field: field.into(),
+            message: message.into(),
+            code: MapCode::FieldInvalid,
+        }
     }
 
     pub(crate) fn missing(field: impl Into<String>) -> Self {
-        Self { field: field.into(), message: "is missing".to_owned(), code: MapCode::FieldMissing }
+        Self {
+            field: field.into(),
+            message: "is missing".to_owned(),
+            code: MapCode::FieldMissing,
+        }
     }
 }
 
@@ -110,8 +122,15 @@ pub(crate) fn quoted(text: &str) -> Vec<u8> {
 }
 
 /// Writes one object, keys in the order they are given.
+#[derive(Debug)]
 pub(crate) struct ObjectWriter {
     out: Vec<u8>,
+}
+
+impl Default for ObjectWriter {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl ObjectWriter {

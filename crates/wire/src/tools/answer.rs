@@ -22,18 +22,25 @@ fn repaired(repair: &Repair, answer: &[u8], id_seed: &str) -> Option<Vec<u8>> {
         .get("choices")?
         .items()
         .enumerate()
-        .map(|(position, choice)| match repaired_choice(repair, choice, position, id_seed) {
-            Some(new) => {
-                any = true;
-                new
-            }
-            None => choice.0.to_vec(),
-        })
+        .map(
+            |(position, choice)| match repaired_choice(repair, choice, position, id_seed) {
+                Some(new) => {
+                    any = true;
+                    new
+                }
+                None => choice.0.to_vec(),
+            },
+        )
         .collect();
     any.then(|| replace(root, &[("choices", &array(choices))]))
 }
 
-fn repaired_choice(repair: &Repair, choice: Value<'_>, position: usize, id_seed: &str) -> Option<Vec<u8>> {
+fn repaired_choice(
+    repair: &Repair,
+    choice: Value<'_>,
+    position: usize,
+    id_seed: &str,
+) -> Option<Vec<u8>> {
     let message = choice.get_some("message")?;
     if has_calls(message) || !may_end_in_calls(choice) {
         return None;
@@ -43,22 +50,38 @@ fn repaired_choice(repair: &Repair, choice: Value<'_>, position: usize, id_seed:
     if repair.one_call {
         calls.truncate(1);
     }
-    let index = choice.get("index").and_then(Value::unsigned).unwrap_or(position as u64);
-    let list = array(calls.iter().enumerate().map(|(n, call)| call_json(call, &call_id(id_seed, index, n), None)));
+    let index = choice
+        .get("index")
+        .and_then(Value::unsigned)
+        .unwrap_or(position as u64);
+    let list = array(
+        calls
+            .iter()
+            .enumerate()
+            .map(|(n, call)| call_json(call, &call_id(id_seed, index, n), None)),
+    );
     let message = replace(message, &[("content", b"null"), ("tool_calls", &list)]);
-    Some(replace(choice, &[("message", &message), ("finish_reason", b"\"tool_calls\"")]))
+    Some(replace(
+        choice,
+        &[("message", &message), ("finish_reason", b"\"tool_calls\"")],
+    ))
 }
 
 /// Whether the engine already made calls of it.
 pub(super) fn has_calls(message: Value<'_>) -> bool {
-    message.get_some("tool_calls").is_some_and(|calls| calls.items().next().is_some())
+    message
+        .get_some("tool_calls")
+        .is_some_and(|calls| calls.items().next().is_some())
 }
 
 /// An answer stopped for its content stays as it is. One cut by its length may still hold a whole call: under a grammar
 /// small models go on with white space until the limit.
 pub(super) fn may_end_in_calls(choice: Value<'_>) -> bool {
     let reason = choice.get_some("finish_reason").and_then(Value::text);
-    matches!(reason.as_deref(), None | Some("stop" | "length" | "tool_calls"))
+    matches!(
+        reason.as_deref(),
+        None | Some("stop" | "length" | "tool_calls")
+    )
 }
 
 pub(super) fn call_id(id_seed: &str, choice: u64, call: usize) -> String {
@@ -67,12 +90,18 @@ pub(super) fn call_id(id_seed: &str, choice: u64, call: usize) -> String {
 
 /// A call as it stands in `tool_calls`; `index` is written in streams only.
 pub(super) fn call_json(call: &Call, id: &str, index: Option<usize>) -> Vec<u8> {
-    let function = ObjectWriter::new().string("name", &call.name).string("arguments", &call.arguments).done();
+    let function = ObjectWriter::new()
+        .string("name", &call.name)
+        .string("arguments", &call.arguments)
+        .done();
     let mut out = ObjectWriter::new();
     if let Some(index) = index {
         out.number("index", index as u64);
     }
-    out.string("id", id).string("type", "function").raw("function", function).done()
+    out.string("id", id)
+        .string("type", "function")
+        .raw("function", function)
+        .done()
 }
 
 /// The object with some values replaced where they stand; names that it lacks are added at the end.

@@ -57,7 +57,11 @@ fn look_outside(text: &str, offered: &[ToolSpec]) -> Look {
             _ => Look::No,
         };
     }
-    if !text.is_empty() && FENCE.starts_with(text) { Look::Open } else { look_inside(text, offered) }
+    if !text.is_empty() && FENCE.starts_with(text) {
+        Look::Open
+    } else {
+        look_inside(text, offered)
+    }
 }
 
 fn look_inside(text: &str, offered: &[ToolSpec]) -> Look {
@@ -68,17 +72,29 @@ fn look_inside(text: &str, offered: &[ToolSpec]) -> Look {
     };
     let text = text.strip_prefix('[').map_or(text, str::trim_start);
     let Some(rest) = text.strip_prefix('{') else {
-        return if text.is_empty() { Look::Open } else { Look::No };
+        return if text.is_empty() {
+            Look::Open
+        } else {
+            Look::No
+        };
     };
     look_object(rest.trim_start(), offered)
 }
 
 fn look_object(text: &str, offered: &[ToolSpec]) -> Look {
     let Some(rest) = text.strip_prefix('"') else {
-        return if text.is_empty() { Look::Open } else { Look::No };
+        return if text.is_empty() {
+            Look::Open
+        } else {
+            Look::No
+        };
     };
     let Some((key, rest)) = rest.split_once('"') else {
-        return if KEYS.iter().any(|known| known.starts_with(rest)) { Look::Open } else { Look::No };
+        return if KEYS.iter().any(|known| known.starts_with(rest)) {
+            Look::Open
+        } else {
+            Look::No
+        };
     };
     match key {
         "name" => look_name(rest.trim_start(), offered),
@@ -92,10 +108,18 @@ fn look_name(text: &str, offered: &[ToolSpec]) -> Look {
     if text.is_empty() {
         return Look::Open;
     }
-    let Some(rest) = text.strip_prefix('"') else { return Look::No };
+    let Some(rest) = text.strip_prefix('"') else {
+        return Look::No;
+    };
     let known = match rest.split_once('"') {
-        Some((name, _)) => offered.iter().any(|tool| tool.name == name).then_some(Look::Likely),
-        None => offered.iter().any(|tool| tool.name.starts_with(rest)).then_some(Look::Open),
+        Some((name, _)) => offered
+            .iter()
+            .any(|tool| tool.name == name)
+            .then_some(Look::Likely),
+        None => offered
+            .iter()
+            .any(|tool| tool.name.starts_with(rest))
+            .then_some(Look::Open),
     };
     known.unwrap_or(Look::No)
 }
@@ -112,7 +136,12 @@ pub(super) fn find_calls(text: &str, offered: &[ToolSpec]) -> Option<Vec<Call>> 
 
 /// Reads calls up to `close` and gives what follows. The end of the text closes everything: models stop before the
 /// closing mark.
-fn read_run<'a>(text: &'a str, close: &str, offered: &[ToolSpec], calls: &mut Vec<Call>) -> Option<&'a str> {
+fn read_run<'a>(
+    text: &'a str,
+    close: &str,
+    offered: &[ToolSpec],
+    calls: &mut Vec<Call>,
+) -> Option<&'a str> {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
@@ -161,7 +190,9 @@ fn read_call(value: Value<'_>, offered: &[ToolSpec]) -> Option<Call> {
             "parameters" if !is_schema(value) => arguments = Some(value),
             "function" if value.kind() == Some(Kind::Object) => {
                 name = Some(value.get("name")?.text()?);
-                arguments = value.get("arguments").or_else(|| value.get("parameters").filter(|v| !is_schema(*v)));
+                arguments = value
+                    .get("arguments")
+                    .or_else(|| value.get("parameters").filter(|v| !is_schema(*v)));
             }
             "function" => name = Some(value.text()?),
             "type" | "id" => {
@@ -171,7 +202,9 @@ fn read_call(value: Value<'_>, offered: &[ToolSpec]) -> Option<Call> {
             _ => return None,
         }
     }
-    let name = name.filter(|name| offered.iter().any(|tool| tool.name == name.as_ref()))?.into_owned();
+    let name = name
+        .filter(|name| offered.iter().any(|tool| tool.name == name.as_ref()))?
+        .into_owned();
     let arguments = arguments_text(arguments?)?;
     Some(Call { name, arguments })
 }
@@ -188,5 +221,8 @@ fn arguments_text(arguments: Value<'_>) -> Option<String> {
 /// Whether `parameters` is the tool's schema printed back rather than arguments.
 fn is_schema(value: Value<'_>) -> bool {
     let is_object_type = value.get("type").and_then(Value::text).as_deref() == Some("object");
-    is_object_type && value.get("properties").is_some_and(|properties| properties.kind() == Some(Kind::Object))
+    is_object_type
+        && value
+            .get("properties")
+            .is_some_and(|properties| properties.kind() == Some(Kind::Object))
 }

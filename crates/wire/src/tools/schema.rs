@@ -24,10 +24,14 @@ pub(super) fn call_schema(offered: &[ToolSpec]) -> Result<Vec<u8>, MapError> {
     for (tool, spec) in offered.iter().enumerate() {
         let arguments = match &spec.parameters {
             None => NO_ARGUMENTS.to_vec(),
-            Some(schema) if memchr::memmem::find(schema, b"\"$ref\"").is_none() => object_schema(Value(schema)),
+            Some(schema) if memchr::memmem::find(schema, b"\"$ref\"").is_none() => {
+                object_schema(Value(schema))
+            }
             Some(schema) => {
                 moved_any |= move_definitions(Value(schema), tool, &mut definitions)?;
-                let schema = ObjectWriter::new().copy_except(Value(schema), &["$defs", "definitions"]).done();
+                let schema = ObjectWriter::new()
+                    .copy_except(Value(schema), &["$defs", "definitions"])
+                    .done();
                 moved(Value(&schema), tool)?
             }
         };
@@ -46,8 +50,14 @@ pub(super) fn call_schema(offered: &[ToolSpec]) -> Result<Vec<u8>, MapError> {
 }
 
 fn one_call(name: &str, arguments: &[u8]) -> Vec<u8> {
-    let name = ObjectWriter::new().string("type", "string").raw("enum", array([quoted(name)])).done();
-    let properties = ObjectWriter::new().raw("name", name).raw("arguments", arguments).done();
+    let name = ObjectWriter::new()
+        .string("type", "string")
+        .raw("enum", array([quoted(name)]))
+        .done();
+    let properties = ObjectWriter::new()
+        .raw("name", name)
+        .raw("arguments", arguments)
+        .done();
     ObjectWriter::new()
         .string("type", "object")
         .raw("properties", properties)
@@ -62,13 +72,22 @@ fn object_schema(schema: Value<'_>) -> Vec<u8> {
     if says_what.iter().any(|key| schema.get(key).is_some()) {
         return schema.0.to_vec();
     }
-    ObjectWriter::new().string("type", "object").copy_except(schema, &[]).done()
+    ObjectWriter::new()
+        .string("type", "object")
+        .copy_except(schema, &[])
+        .done()
 }
 
-fn move_definitions(schema: Value<'_>, tool: usize, into: &mut ObjectWriter) -> Result<bool, MapError> {
+fn move_definitions(
+    schema: Value<'_>,
+    tool: usize,
+    into: &mut ObjectWriter,
+) -> Result<bool, MapError> {
     let mut any = false;
     for (home, letter) in HOMES {
-        let Some(definitions) = schema.get(home) else { continue };
+        let Some(definitions) = schema.get(home) else {
+            continue;
+        };
         for (key, definition) in definitions.entries() {
             let Some(name) = key.decoded() else { continue };
             into.raw(&format!("{letter}{tool}_{name}"), moved(definition, tool)?);
@@ -83,7 +102,10 @@ fn move_definitions(schema: Value<'_>, tool: usize, into: &mut ObjectWriter) -> 
 fn moved(schema: Value<'_>, tool: usize) -> Result<Vec<u8>, MapError> {
     match schema.kind() {
         Some(Kind::Array) => {
-            let items = schema.items().map(|item| moved(item, tool)).collect::<Result<Vec<_>, _>>()?;
+            let items = schema
+                .items()
+                .map(|item| moved(item, tool))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok(array(items))
         }
         Some(Kind::Object) => {
@@ -91,7 +113,9 @@ fn moved(schema: Value<'_>, tool: usize) -> Result<Vec<u8>, MapError> {
             for (key, value) in schema.entries() {
                 let Some(key) = key.decoded() else { continue };
                 match value.text() {
-                    Some(target) if key == "$ref" => out.string(&key, &moved_target(&target, tool)?),
+                    Some(target) if key == "$ref" => {
+                        out.string(&key, &moved_target(&target, tool)?)
+                    }
                     _ => out.raw(&key, moved(value, tool)?),
                 };
             }
@@ -103,11 +127,17 @@ fn moved(schema: Value<'_>, tool: usize) -> Result<Vec<u8>, MapError> {
 
 fn moved_target(target: &str, tool: usize) -> Result<String, MapError> {
     for (home, letter) in HOMES {
-        let name = target.strip_prefix("#/").and_then(|rest| rest.strip_prefix(home)?.strip_prefix('/'));
+        let name = target
+            .strip_prefix("#/")
+            .and_then(|rest| rest.strip_prefix(home)?.strip_prefix('/'));
         if let Some(name) = name {
             return Ok(format!("#/$defs/{letter}{tool}_{name}"));
         }
     }
-    let message = "refers to something other than its `$defs`, which cannot be demanded from this engine";
-    Err(MapError::unsupported("tools[].function.parameters", message))
+    let message =
+        "refers to something other than its `$defs`, which cannot be demanded from this engine";
+    Err(MapError::unsupported(
+        "tools[].function.parameters",
+        message,
+    ))
 }

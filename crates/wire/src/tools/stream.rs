@@ -34,6 +34,15 @@ struct Choice {
     role_held: bool,
 }
 
+/// A chunk with one choice.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    chunk: Value<'a>,
+    choice: Value<'a>,
+    /// The chunk as it came.
+    data: &'a [u8],
+}
+
 impl RepairStream {
     /// A stream that answers `repair`; `id_seed` as for [`super::repair_answer`].
     pub fn new(repair: &Repair, id_seed: &str) -> Self {
@@ -48,24 +57,46 @@ impl RepairStream {
 
     /// Takes the data of one event and appends what may leave now.
     pub fn push(&mut self, data: &[u8], out: &mut Vec<Vec<u8>>) {
-        let chunk = if self.watching { whole_object(data) } else { None };
+        let chunk = if self.watching {
+            whole_object(data)
+        } else {
+            None
+        };
         let Some(chunk) = chunk.filter(|chunk| chunk.get_some("error").is_none()) else {
             // `[DONE]`, an error, or something unknown: nothing may stay behind it.
             self.finish(out);
             out.push(data.to_vec());
             return;
         };
-        let choices: Vec<Value<'_>> =
-            chunk.get("choices").map(|list| list.items().collect()).unwrap_or_default();
+        let choices: Vec<Value<'_>> = chunk
+            .get("choices")
+            .map(|list| list.items().collect())
+            .unwrap_or_default();
         match choices.as_slice() {
             [] => out.push(data.to_vec()),
-            [choice] => self.push_choice(chunk, *choice, data, out),
-            several if several.iter().all(|choice| self.is_passing(*choice)) => out.push(data.to_vec()),
+            [choice] => self.push_choice(
+                Part {
+                    chunk,
+                    choice: *choice,
+                    data,
+                },
+                out,
+            ),
+            several if several.iter().all(|choice| self.is_passing(*choice)) => {
+                out.push(data.to_vec())
+            }
             several => {
                 for choice in several {
                     let alone = envelope(chunk, false, choice.0);
                     if let Some(chunk) = whole_object(&alone) {
-                        self.push_choice(chunk, *choice, &alone, out);
+                        self.push_choice(
+                            Part {
+                                chunk,
+                                choice: *choice,
+                                data: &alone,
+                            },
+                            out,
+                        );
                     }
                 }
             }
@@ -81,19 +112,29 @@ impl RepairStream {
 
     fn is_passing(&self, choice: Value<'_>) -> bool {
         let index = choice.get("index").and_then(Value::unsigned).unwrap_or(0);
-        self.choices.iter().any(|known| known.index == index && known.passing)
+        self.choices
+            .iter()
+            .any(|known| known.index == index && known.passing)
     }
 
-    fn push_choice(&mut self, chunk: Value<'_>, choice: Value<'_>, data: &[u8], out: &mut Vec<Vec<u8>>) {
+    fn push_choice(&mut self, part: Part<'_>, out: &mut Vec<Vec<u8>>) {
+        let Part { choice, data, .. } = part;
         let index = choice.get("index").and_then(Value::unsigned).unwrap_or(0);
         if index >= CHOICES_MAX {
             out.push(data.to_vec());
             return;
         }
-        let at = self.choices.iter().position(|known| known.index == index).unwrap_or_else(|| {
-            self.choices.push(Choice { index, ..Choice::default() });
-            self.choices.len() - 1
-        });
+        let at = self
+            .choices
+            .iter()
+            .position(|known| known.index == index)
+            .unwrap_or_else(|| {
+                self.choices.push(Choice {
+                    index,
+                    ..Choice::default()
+                });
+                self.choices.len() - 1
+            });
         let state = &mut self.choices[at];
         if state.passing {
             out.push(data.to_vec());
@@ -121,7 +162,7 @@ impl RepairStream {
             state.release(out);
             out.push(data.to_vec());
         } else if ended {
-            self.end_choice(at, chunk, choice, data, out);
+            self.end_choice(at, part, out);
         } else {
             state.hold(delta, data);
             if state.held_bytes > HELD_BYTES_MAX {
@@ -131,9 +172,18 @@ impl RepairStream {
     }
 
     /// The choice's last chunk came while its text was held: now it is known what it was.
-    fn end_choice(&mut self, at: usize, chunk: Value<'_>, choice: Value<'_>, data: &[u8], out: &mut Vec<Vec<u8>>) {
+    fn end_choice(&mut self, at: usize, part: Part<'_>, out: &mut Vec<Vec<u8>>) {
+        let Part {
+            chunk,
+            choice,
+            data,
+        } = part;
         let state = &mut self.choices[at];
-        let calls = if may_end_in_calls(choice) { find_calls(&state.text, &self.offered) } else { None };
+        let calls = if may_end_in_calls(choice) {
+            find_calls(&state.text, &self.offered)
+        } else {
+            None
+        };
         let Some(mut calls) = calls else {
             state.release(out);
             out.push(data.to_vec());
@@ -142,7 +192,9 @@ impl RepairStream {
         if self.one_call {
             calls.truncate(1);
         }
-        let role_here = choice.get("delta").is_some_and(|delta| delta.get_some("role").is_some());
+        let role_here = choice
+            .get("delta")
+            .is_some_and(|delta| delta.get_some("role").is_some());
         let role = state.role_held || role_here;
         for (n, call) in calls.iter().enumerate() {
             let call = call_json(call, &call_id(&self.id_seed, state.index, n), Some(n));
@@ -151,10 +203,22 @@ impl RepairStream {
                 delta.string("role", "assistant").raw("content", "null");
             }
             let delta = delta.raw("tool_calls", array([call])).done();
-            out.push(envelope(chunk, true, &choice_json(state.index, &delta, "null")));
+            out.push(envelope(
+                chunk,
+                true,
+                &choice_json(state.index, &delta, "null"),
+            ));
         }
-        out.push(envelope(chunk, false, &choice_json(state.index, b"{}", "\"tool_calls\"")));
-        *state = Choice { index: state.index, passing: true, ..Choice::default() };
+        out.push(envelope(
+            chunk,
+            false,
+            &choice_json(state.index, b"{}", "\"tool_calls\""),
+        ));
+        *state = Choice {
+            index: state.index,
+            passing: true,
+            ..Choice::default()
+        };
     }
 }
 
@@ -173,7 +237,11 @@ impl Choice {
 }
 
 fn choice_json(index: u64, delta: &[u8], finish_reason: &str) -> Vec<u8> {
-    ObjectWriter::new().number("index", index).raw("delta", delta).raw("finish_reason", finish_reason).done()
+    ObjectWriter::new()
+        .number("index", index)
+        .raw("delta", delta)
+        .raw("finish_reason", finish_reason)
+        .done()
 }
 
 /// The chunk with `choice` as its only choice; the counts of the last chunk must not appear in those before it.
