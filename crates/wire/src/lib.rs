@@ -6,14 +6,20 @@
 
 pub mod body;
 pub mod error;
+#[cfg(test)]
+mod fixtures;
 mod json;
+mod mapping;
+pub mod responses;
 pub mod sniff;
 pub mod sse;
 pub mod text;
+pub mod tools;
 pub mod usage;
 
 pub use body::{BodyEdit, BodyError, FieldError, RequestBody};
 pub use error::{EngineError, ErrorFields};
+pub use mapping::{MapCode, MapError};
 pub use sniff::Features;
 pub use sse::{SseError, SseEvent, SseSplitter};
 pub use text::TextSize;

@@ -178,7 +178,7 @@ fn count(body: &RequestBody, name: &str) -> Result<Option<u64>, FieldError> {
 fn has_items(body: &RequestBody, name: &str) -> Result<bool, FieldError> {
     match body.some(name) {
         None => Ok(false),
-        Some(value) if value.kind() == Some(Kind::Array) => Ok(value.items().next().is_some()),
+        Some(value) if value.kind() == Some(Kind::Array) => Ok(!value.is_empty_array()),
         Some(value) => wrong(name, "an array", value),
     }
 }
@@ -244,7 +244,7 @@ fn read_messages(messages: Value<'_>, features: &mut Features) -> Result<(), Fie
     if messages.kind() != Some(Kind::Array) {
         return wrong("messages", MESSAGES, messages);
     }
-    if messages.items().next().is_none() {
+    if messages.is_empty_array() {
         return Err(FieldError {
             field: "messages".to_owned(),
             expected: MESSAGES,
@@ -316,7 +316,7 @@ fn read_input(name: &str, input: Value<'_>, features: &mut Features) -> Result<(
         Some(Kind::Array) => {}
         _ => return wrong(name, INPUT, input),
     }
-    if input.items().next().is_none() {
+    if input.is_empty_array() {
         return Err(FieldError {
             field: name.to_owned(),
             expected: INPUT,

@@ -1,7 +1,7 @@
 //! How much text a request makes a model read, for an estimate before the engine has counted.
 
 use crate::body::RequestBody;
-use crate::json::{Kind, Value};
+use crate::json::{Kind, Value, plain_end};
 use crate::usage::AnswerKind;
 
 #[cfg(test)]
@@ -47,18 +47,29 @@ impl TextSize {
 
     /// Adds what stands between the quotes of a JSON string.
     pub(crate) fn add_string(&mut self, inner: &[u8]) {
-        let mut rest = inner;
-        while let Some(plain) = memchr::memchr(b'\\', rest) {
-            self.add_plain(&rest[..plain]);
-            let (bytes, len) = match rest.get(plain + 1..plain + 6) {
-                Some([b'u', hex @ ..]) => (escaped_bytes(hex), 6),
-                _ => (1, 2),
+        self.add_plain(inner);
+        let mut at = plain_end::<false>(inner, 0);
+        while let Some(rest) = inner.get(at..).filter(|rest| !rest.is_empty()) {
+            let len = match rest {
+                &[b'\\', b'u', a, b, c, d, ..] => {
+                    let bytes = escaped_bytes([a, b, c, d]);
+                    self.bytes -= 6 - bytes;
+                    self.non_ascii_bytes += if bytes > 1 { bytes } else { 0 };
+                    6
+                }
+                [b'\\', _, ..] => {
+                    self.bytes -= 1;
+                    2
+                }
+                // A quote or a lone backslash: no JSON string; it counts as it stands.
+                [_, ..] => 1,
+                [] => return,
             };
-            self.bytes += bytes;
-            self.non_ascii_bytes += if bytes > 1 { bytes } else { 0 };
-            rest = rest.get(plain + len..).unwrap_or_default();
+            at += len;
+            if inner.get(at) != Some(&b'\\') {
+                at = plain_end::<false>(inner, at);
+            }
         }
-        self.add_plain(rest);
     }
 
     fn add_plain(&mut self, text: &[u8]) {
@@ -86,14 +97,12 @@ fn non_ascii(text: &[u8]) -> u64 {
         .sum()
 }
 
-/// UTF-8 bytes of the UTF-16 unit `\uXXXX`; each half of a surrogate pair is 2 of the 4 bytes.
-fn escaped_bytes(hex: &[u8]) -> u64 {
-    let unit = hex.iter().fold(0_u32, |unit, &digit| {
-        unit << 4 | char::from(digit).to_digit(16).unwrap_or_default()
-    });
-    match unit {
-        0..0x80 => 1,
-        0x80..0x800 | 0xd800..0xe000 => 2,
+/// UTF-8 bytes of the UTF-16 unit `\uXXXX` by its digits; each half of a surrogate pair is 2 of the 4 bytes.
+fn escaped_bytes(hex: [u8; 4]) -> u64 {
+    match hex {
+        [b'0', b'0', b'0'..=b'7', _] => 1,
+        [b'0', b'0'..=b'7', ..] => 2,
+        [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => 2,
         _ => 3,
     }
 }

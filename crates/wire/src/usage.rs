@@ -156,7 +156,7 @@ impl Reading {
     }
 
     fn read_choices(&mut self, choices: Value<'_>) {
-        self.no_choices = choices.kind() == Some(Kind::Array) && choices.items().next().is_none();
+        self.no_choices = choices.is_empty_array();
         for choice in choices.items() {
             for (key, value) in choice.entries() {
                 match key.0 {
