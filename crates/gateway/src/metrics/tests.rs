@@ -1,0 +1,206 @@
+use super::*;
+use madang_types::{
+    DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, SiteId, TokenUse,
+    Tokens,
+};
+use std::collections::BTreeSet;
+
+const BOARD: &str = include_str!("../../../../docs/grafana/madang.json");
+
+fn record() -> UsageRecord {
+    UsageRecord {
+        id: RequestId(1),
+        arrived_at: Micros(1),
+        tenant: TenantId::new("hanbit").unwrap(),
+        key: KeyId::new("k").unwrap(),
+        endpoint: Endpoint::Chat,
+        model: Some(ModelId::new("LGAI/EXAONE:32b").unwrap()),
+        site: None,
+        replica: None,
+        outcome: Outcome::Finished,
+        status: 200,
+        error: None,
+        streamed: true,
+        attempts: 2,
+        data_class: DataClass::Open,
+        priority: Priority::Standard,
+        tokens: TokenUse {
+            uncached: Tokens(100),
+            cached: Tokens(20),
+            output: Tokens(7),
+            estimated: false,
+        },
+        bytes_in: 10,
+        bytes_out: 20,
+        queued_us: 2_000,
+        first_token_us: Some(300_000),
+        per_token_us: Some(20_000),
+        total_us: 440_000,
+        cost: None,
+        energy: None,
+        decision: None,
+    }
+}
+
+fn replica(restarts: u64) -> ReplicaSample {
+    ReplicaSample {
+        replica: ReplicaId::new("pohang-1").unwrap(),
+        site: SiteId::new("pohang").unwrap(),
+        model: ModelId::new("exaone").unwrap(),
+        up: true,
+        slots: 64,
+        running: 3,
+        restarts,
+        engine_running: Some(2),
+        engine_waiting: Some(1),
+        kv_used_ratio: Some(0.25),
+    }
+}
+
+/// Metrics after one of each event.
+fn one_of_each() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.request_end(&record());
+    metrics.identify_failure(IdentifyError::Expired);
+    metrics.usage_write_failure();
+    let model = ModelId::new("exaone").unwrap();
+    metrics.fleet_set(FleetSample {
+        models: vec![ModelSample { model, waiting: 5 }],
+        replicas: vec![replica(4)],
+    });
+    metrics
+}
+
+#[test]
+fn a_request_is_counted_under_its_names() {
+    let text = one_of_each().encode();
+    let model = "model=\"LGAI/EXAONE:32b\"";
+    let place = "{model=\"exaone\",replica=\"pohang-1\",site=\"pohang\"}";
+    let expected = [
+        format!(
+            "madang_requests_total{{endpoint=\"chat\",{model},outcome=\"finished\",status_class=\"2xx\"}} 1"
+        ),
+        format!("madang_attempts_total{{{model}}} 2"),
+        format!("madang_prompt_tokens_total{{{model},cached=\"false\"}} 100"),
+        format!("madang_prompt_tokens_total{{{model},cached=\"true\"}} 20"),
+        format!("madang_generation_tokens_total{{{model}}} 7"),
+        "madang_tenant_tokens_total{tenant=\"hanbit\",kind=\"output\"} 7".into(),
+        "madang_tenant_requests_total{tenant=\"hanbit\"} 1".into(),
+        format!("madang_time_to_first_token_seconds_sum{{{model}}} 0.3"),
+        format!("madang_time_to_first_token_seconds_bucket{{le=\"0.25\",{model}}} 0"),
+        format!("madang_time_to_first_token_seconds_bucket{{le=\"0.5\",{model}}} 1"),
+        format!("madang_time_per_output_token_seconds_sum{{{model}}} 0.02"),
+        format!("madang_request_duration_seconds_sum{{endpoint=\"chat\",{model}}} 0.44"),
+        format!("madang_request_queue_seconds_count{{{model}}} 1"),
+        "madang_identify_failures_total{reason=\"expired\"} 1".into(),
+        "madang_usage_write_failures_total 1".into(),
+        "madang_requests_waiting{model=\"exaone\"} 5".into(),
+        format!("madang_requests_running{place} 3.0"),
+        format!("madang_replica_up{place} 1.0"),
+        format!("madang_replica_restarts_total{place} 4"),
+        format!("madang_engine_kv_used_ratio{place} 0.25"),
+        format!(
+            "madang_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        ),
+    ];
+    let lines: BTreeSet<_> = text.lines().collect();
+    for line in expected {
+        assert!(lines.contains(line.as_str()), "{line}\nis not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_plain_answer_and_an_unknown_model_are_kept_apart() {
+    let metrics = Metrics::new();
+    metrics.request_end(&UsageRecord {
+        streamed: false,
+        ..record()
+    });
+    metrics.request_end(&UsageRecord {
+        model: None,
+        status: 404,
+        outcome: Outcome::Refused,
+        ..record()
+    });
+    let text = metrics.encode();
+    assert!(!text.contains("madang_time_to_first_token_seconds_count{model=\"LGAI"));
+    assert!(
+        text.contains("{endpoint=\"chat\",model=\"-\",outcome=\"refused\",status_class=\"4xx\"} 1")
+    );
+}
+
+#[test]
+fn series_of_a_removed_replica_end() {
+    let metrics = one_of_each();
+    metrics.fleet_set(FleetSample::default());
+    assert!(!metrics.encode().contains("pohang-1"));
+}
+
+#[test]
+fn labels_are_bounded() {
+    let metrics = Metrics::new();
+    for i in 0..TENANTS_MAX + 10 {
+        metrics.request_end(&UsageRecord {
+            tenant: TenantId::new(&format!("t{i}")).unwrap(),
+            ..record()
+        });
+    }
+    let text = metrics.encode();
+    assert_eq!(
+        text.matches("madang_tenant_requests_total{").count(),
+        TENANTS_MAX + 1
+    );
+    assert!(text.contains("madang_tenant_requests_total{tenant=\"other\"} 10\n"));
+}
+
+/// Every query of the board.
+fn queries(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                match value {
+                    serde_json::Value::String(text) if name == "expr" || name == "query" => {
+                        found.push(text.clone())
+                    }
+                    other => queries(other, found),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| queries(item, found)),
+        _ => {}
+    }
+}
+
+/// Names of metrics in a query.
+fn names(query: &str) -> impl Iterator<Item = &str> {
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    query
+        .split(word)
+        .filter(|name| name.starts_with("madang_") || name.starts_with("process_"))
+}
+
+#[test]
+fn every_metric_on_the_board_exists_and_every_metric_is_on_the_board() {
+    let text = one_of_each().encode();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let exist: BTreeSet<&str> = samples
+        .map(|line| line.split(['{', ' ']).next().unwrap())
+        .collect();
+    let board: serde_json::Value = serde_json::from_str(BOARD).unwrap();
+    let mut found = Vec::new();
+    queries(&board, &mut found);
+    let shown: BTreeSet<&str> = found.iter().flat_map(|query| names(query)).collect();
+    for name in &shown {
+        assert!(
+            exist.contains(name),
+            "{name} is on the board and nowhere else"
+        );
+    }
+    for name in exist {
+        let histogram = name.trim_end_matches("_sum").trim_end_matches("_count");
+        let seen = shown.contains(name) || shown.contains(format!("{histogram}_bucket").as_str());
+        assert!(seen, "{name} is not on the board");
+    }
+}
