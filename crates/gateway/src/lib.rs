@@ -2,9 +2,18 @@
 //!
 //! It contains no policy: what may go where is decided in `madang-core`. docs/life-of-a-request.md names each step's file.
 
+pub mod books;
 pub mod client;
 pub mod clock;
+pub mod doors;
+pub mod driver;
 pub mod edge;
+pub mod gateway;
+pub mod headers;
 pub mod keyring;
 pub mod metrics;
+pub mod recorder;
+pub mod refused;
+pub mod snapshot;
 pub mod trace_context;
+pub mod walk;

@@ -82,6 +82,7 @@ codes! {
     ConnectionsExhausted = "connections_exhausted", 503, "server_error", "Close idle connections, or raise `limits.connections_max`.";
     // relay
     EngineUnreachable = "engine_unreachable", 502, "server_error", "See `madang status`; the engine could not be reached or broke off before its first byte.";
+    EngineFailed = "engine_failed", 502, "server_error", "The engine met an error of its own; try again, and see `madang logs REPLICA`.";
     EngineAnswerInvalid = "engine_answer_invalid", 502, "server_error", "The engine's answer was not what its protocol promises; see `madang logs REPLICA`.";
     EngineCut = "engine_cut", 502, "server_error", "The engine broke off in the middle; try again. What came before is incomplete.";
     EngineFirstByteTimeout = "engine_first_byte_timeout", 504, "server_error", "Try a shorter prompt, or raise `limits.first_byte_ms_max`.";

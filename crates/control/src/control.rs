@@ -1,0 +1,243 @@
+//! The control plane's handle: load, reload, look, stop.
+
+use crate::launching::Launcher;
+use crate::reconciler::{Board, Order, Reconciler, board_views};
+use crate::source::{ApplyError, FleetSource};
+use crate::view::ReplicaView;
+use madang_executor::{GuardProgram, SupervisorOptions, logs, reap_leftovers};
+use madang_fleet::{Fleet, Problem};
+use madang_gateway::gateway::Gateway;
+use madang_gateway::metrics::{FleetSample, ModelSample, ReplicaSample};
+use madang_provision::{Cache, Prepared, Progress};
+use madang_types::ReplicaId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Orders that may wait while one is carried out.
+const ORDERS_MAX: usize = 16;
+/// Time between looks at the deadlines of waiting requests.
+const TICK_MS: u64 = 50;
+
+/// What the control plane is made of.
+pub struct ControlOptions {
+    /// Where the fleet comes from.
+    pub source: FleetSource,
+    /// Logs and pid files live here.
+    pub data_dir: PathBuf,
+    /// The guard of launched engines.
+    pub guard: GuardProgram,
+    /// Weights and engines.
+    pub cache: Cache,
+    /// Who hears of downloads.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// A load that was carried out.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Counts loads.
+    pub generation: u64,
+    /// Replicas that start.
+    pub started: usize,
+    /// Replicas that leave or start anew.
+    pub leaving: usize,
+    /// What the operator should be told all the same.
+    pub warnings: Vec<Problem>,
+    /// The fleet's text, for rendering the warnings.
+    pub source: String,
+}
+
+/// The control plane.
+pub struct Control {
+    gateway: Arc<Gateway>,
+    orders: mpsc::Sender<Order>,
+    board: Board,
+    log_dir: PathBuf,
+    fleet_name: PathBuf,
+    task: Mutex<Option<JoinHandle<()>>>,
+    ticker: JoinHandle<()>,
+}
+
+impl Control {
+    /// Starts the control plane with no fleet; [`Control::reload`] loads the first.
+    ///
+    /// # Errors
+    /// A folder under the data folder cannot be made.
+    pub async fn start(
+        gateway: Arc<Gateway>,
+        drained: mpsc::UnboundedReceiver<ReplicaId>,
+        options: ControlOptions,
+    ) -> io::Result<Arc<Self>> {
+        let ControlOptions {
+            source,
+            data_dir,
+            guard,
+            cache,
+            progress,
+        } = options;
+        let log_dir = data_dir.join("logs");
+        let run_dir = data_dir.join("run");
+        std::fs::create_dir_all(&log_dir)?;
+        std::fs::create_dir_all(&run_dir)?;
+        for reaped in reap_leftovers(&run_dir).await? {
+            tracing::warn!(
+                replica = reaped.replica,
+                gone = reaped.gone,
+                "ended an engine left by an earlier run"
+            );
+        }
+        let board = Board::default();
+        let launcher = Launcher {
+            supervisor: SupervisorOptions::new(guard, log_dir.clone()),
+            run_dir,
+            client: gateway.client.clone(),
+        };
+        let fleet_name = source.name();
+        let reconciler = Reconciler {
+            gateway: Arc::clone(&gateway),
+            source,
+            cache,
+            progress,
+            launcher,
+            board: Arc::clone(&board),
+            drained,
+            wanted: Arc::new(Fleet::default()),
+            prepared: Prepared::default(),
+            running: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            stopping: JoinSet::new(),
+        };
+        let sampled = (Arc::clone(&board), Arc::downgrade(&gateway));
+        gateway.sampler_set(Box::new(move || sample(&sampled.0, &sampled.1)));
+        let (orders, waiting) = mpsc::channel(ORDERS_MAX);
+        let task = Mutex::new(Some(tokio::spawn(reconciler.run(waiting))));
+        let ticker = tokio::spawn(tick(Arc::clone(&gateway)));
+        Ok(Arc::new(Self {
+            gateway,
+            orders,
+            board,
+            log_dir,
+            fleet_name,
+            task,
+            ticker,
+        }))
+    }
+
+    /// Reads the fleet again and makes it the running one: whole, or not at all.
+    ///
+    /// # Errors
+    /// What keeps it from being used; the fleet before goes on serving.
+    pub async fn reload(&self) -> Result<Applied, ApplyError> {
+        let (answer, result) = oneshot::channel();
+        self.orders
+            .send(Order::Reload(answer))
+            .await
+            .map_err(|_| ApplyError::Stopping)?;
+        result.await.map_err(|_| ApplyError::Stopping)?
+    }
+
+    /// The data plane.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// How the fleet is called in messages.
+    pub fn fleet_name(&self) -> &Path {
+        &self.fleet_name
+    }
+
+    /// Every replica, by id.
+    pub fn replicas(&self) -> Vec<ReplicaView> {
+        board_views(&self.board, &self.gateway)
+    }
+
+    /// The newest lines of a launched replica's log, oldest first; `None` where there is no such replica.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn log_tail(
+        &self,
+        replica: &ReplicaId,
+        lines_max: usize,
+    ) -> io::Result<Option<Vec<String>>> {
+        let known = self
+            .board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(replica);
+        match logs::tail(&self.log_dir, replica, lines_max) {
+            Ok(lines) if known || !lines.is_empty() => Ok(Some(lines)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(known.then(Vec::new)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the logs of launched replicas are.
+    pub fn log_dir(&self) -> &Path {
+        &self.log_dir
+    }
+
+    /// Stops every launched engine with all its processes.
+    pub async fn stop(&self) {
+        self.ticker.abort();
+        let (answer, done) = oneshot::channel();
+        let told = self.orders.send(Order::Stop(answer)).await.is_ok();
+        if told && done.await.is_err() {
+            tracing::error!("the reconciler ended before it had stopped everything");
+        }
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task
+            && task.await.is_err()
+        {
+            tracing::error!("the reconciler panicked");
+        }
+    }
+}
+
+async fn tick(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
+    loop {
+        ticks.tick().await;
+        gateway.tick();
+    }
+}
+
+/// The fleet's gauges as they stand.
+fn sample(board: &Board, gateway: &Weak<Gateway>) -> FleetSample {
+    let Some(gateway) = gateway.upgrade() else {
+        return FleetSample::default();
+    };
+    let models = gateway.status().into_iter().map(|pool| ModelSample {
+        model: pool.model,
+        waiting: pool.waiting.into(),
+    });
+    let replica = |view: ReplicaView| ReplicaSample {
+        replica: view.id,
+        site: view.site,
+        model: view.model,
+        up: view.state == "up",
+        slots: view.slots.into(),
+        running: view.running.into(),
+        restarts: view.starts_count.saturating_sub(1),
+        engine_running: view.load.as_ref().and_then(|load| load.running),
+        engine_waiting: view.load.as_ref().and_then(|load| load.waiting),
+        kv_used_ratio: view.load.as_ref().and_then(|load| load.kv_used_ratio),
+    };
+    FleetSample {
+        models: models.collect(),
+        replicas: board_views(board, &gateway)
+            .into_iter()
+            .map(replica)
+            .collect(),
+    }
+}

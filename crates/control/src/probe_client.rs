@@ -1,0 +1,68 @@
+//! The prober's hands: GETs of one replica over the gateway's own client, bounded in size.
+
+use crate::probe::ProbeHttp;
+use crate::probe::http::ANSWER_BYTES_MAX;
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use madang_gateway::client::{EngineAddress, EngineClient};
+use std::time::Duration;
+
+/// Longest wait for one answer of an engine that starts.
+const READY_WAIT_MS_MAX: u64 = 3_000;
+
+/// One replica as the prober reaches it.
+pub(crate) struct ProbeClient<'a> {
+    pub client: &'a EngineClient,
+    pub address: &'a EngineAddress,
+    pub authorization: Option<HeaderValue>,
+}
+
+impl ProbeHttp for ProbeClient<'_> {
+    async fn get(&self, path: &str) -> Result<(u16, Bytes), String> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|_| format!("'{path}' is not a path"))?;
+        if let Some(key) = &self.authorization {
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, key.clone());
+        }
+        let answer = self
+            .client
+            .request(self.address, request)
+            .await
+            .map_err(|e| e.to_string())?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
+        let bytes = body
+            .map_err(|_| "its answer broke off or is too large".to_owned())?
+            .to_bytes();
+        Ok((status, bytes))
+    }
+}
+
+/// Whether a starting engine answers its ready path with 200.
+pub(crate) async fn ready(
+    client: &EngineClient,
+    address: &EngineAddress,
+    path: &str,
+) -> Result<(), String> {
+    let http = ProbeClient {
+        client,
+        address,
+        authorization: None,
+    };
+    let wait = Duration::from_millis(READY_WAIT_MS_MAX);
+    match tokio::time::timeout(wait, http.get(path)).await {
+        Ok(Ok((200, _))) => Ok(()),
+        Ok(Ok((status, _))) => Err(format!("{path} answers {status}")),
+        Ok(Err(reason)) => Err(reason),
+        Err(_) => Err(format!(
+            "{path} does not answer within {READY_WAIT_MS_MAX} ms"
+        )),
+    }
+}

@@ -1,0 +1,168 @@
+//! One task per replica: probes it, tells the core how it is, restarts a launched engine that hangs.
+
+use crate::launching::gateway_address;
+use crate::probe::{self, Change, EngineLoad, Health, Served};
+use crate::probe_client::ProbeClient;
+use madang_core::ReplicaHealth;
+use madang_executor::{State, SupervisorHandle};
+use madang_fleet::Probe;
+use madang_gateway::gateway::Gateway;
+use madang_types::ReplicaId;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What the last probes found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watched {
+    /// Whether it serves.
+    pub up: bool,
+    /// Why not, or what is odd.
+    pub reason: Option<String>,
+    /// The engine's own figures.
+    pub load: Option<EngineLoad>,
+}
+
+/// What the watching task needs.
+pub(crate) struct Watch {
+    pub gateway: Arc<Gateway>,
+    pub replica: ReplicaId,
+    pub upstream_model: String,
+    /// Path that answers 200 once the engine can serve.
+    pub health_path: String,
+    pub probe: Probe,
+    pub supervised: Option<Arc<SupervisorHandle>>,
+    pub watched: Arc<Mutex<Watched>>,
+}
+
+/// What a watch remembers from probe to probe.
+struct Memory {
+    health: Health,
+    /// What the engine answered when it was asked which names it serves; asked once after each start.
+    name_warning: Option<Option<String>>,
+}
+
+impl Memory {
+    fn new(probe: &Probe) -> Self {
+        Self {
+            health: Health::new(probe.failures_max),
+            name_warning: None,
+        }
+    }
+}
+
+impl Watch {
+    /// Runs until it is aborted.
+    pub async fn run(self) {
+        let mut memory = Memory::new(&self.probe);
+        let mut ticks = interval(Duration::from_millis(self.probe.interval_ms));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut status = self.supervised.as_ref().map(|handle| handle.watch());
+        loop {
+            let changed = async {
+                match &mut status {
+                    Some(status) => status.changed().await.is_ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = ticks.tick() => {}
+                alive = changed => if !alive { return },
+            }
+            if self.engine_is_away() {
+                memory = Memory::new(&self.probe);
+            } else {
+                self.probe_once(&mut memory).await;
+            }
+        }
+    }
+
+    /// A launched engine that is not ready: no need to probe what the supervisor knows.
+    fn engine_is_away(&self) -> bool {
+        let Some(handle) = &self.supervised else {
+            return false;
+        };
+        let status = handle.status();
+        if status.state == State::Ready {
+            let address = status
+                .address
+                .as_ref()
+                .and_then(|address| gateway_address(address).ok());
+            self.gateway.launched_address_set(&self.replica, address);
+            return false;
+        }
+        self.note(Watched {
+            up: false,
+            reason: status.reason,
+            load: None,
+        });
+        self.gateway
+            .replica_report(&self.replica, ReplicaHealth::Down);
+        self.gateway.launched_address_set(&self.replica, None);
+        true
+    }
+
+    async fn probe_once(&self, memory: &mut Memory) {
+        let Some(served) = self.ask(memory.name_warning.is_none()).await else {
+            return;
+        };
+        if served.models.is_some() {
+            let warning = served.name_warning(&self.upstream_model);
+            if let Some(warning) = &warning {
+                tracing::warn!(replica = %self.replica, warning, "replica serves other names");
+            }
+            memory.name_warning = Some(warning);
+        }
+        let change = memory.health.on_probe(served.is_ok());
+        let reason = match &served.answer {
+            probe::Answer::Ok => memory.name_warning.clone().flatten(),
+            probe::Answer::Loading => Some("it loads its weights".to_owned()),
+            probe::Answer::Failed(reason) => Some(reason.clone()),
+        };
+        match change {
+            Some(Change::Up) => tracing::info!(replica = %self.replica, "replica is up"),
+            Some(Change::Down) => {
+                tracing::warn!(replica = %self.replica, reason, "replica is down");
+                if let Some(handle) = &self.supervised {
+                    handle.restart("it does not answer its probes");
+                }
+            }
+            None => {}
+        }
+        let up = memory.health.is_up();
+        self.note(Watched {
+            up,
+            reason,
+            load: served.load,
+        });
+        // Told each time: a replica that left and came back has a new member in the core.
+        let health = if up {
+            ReplicaHealth::Up
+        } else {
+            ReplicaHealth::Down
+        };
+        self.gateway.replica_report(&self.replica, health);
+    }
+
+    async fn ask(&self, ask_models: bool) -> Option<Served> {
+        let address = self.gateway.address(&self.replica)?;
+        let snapshot = self.gateway.snapshot();
+        let target = snapshot.targets.get(&self.replica);
+        let http = ProbeClient {
+            client: &self.gateway.client,
+            address: &address,
+            authorization: target.and_then(|target| target.authorization.clone()),
+        };
+        let what = probe::Probe {
+            health_path: self.health_path.clone(),
+            timeout_ms: self.probe.timeout_ms,
+            ask_models,
+            ask_metrics: true,
+        };
+        Some(probe::probe(&http, &what).await)
+    }
+
+    fn note(&self, now: Watched) {
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}

@@ -1,0 +1,125 @@
+//! The gateway's hold on the books: durable writes before the last byte, and writes for requests whose client left.
+
+use crate::metrics::Metrics;
+use madang_store::{Store, StoreError};
+use madang_types::UsageRecord;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Records of abandoned requests that may wait for the store. Each was a connection, so this is far above any load.
+const ABANDONED_MAX: usize = 65_536;
+/// How long new requests are refused after a write failed, before one may try again.
+const REST_US: i64 = 1_000_000;
+
+/// Writes that failed: counted, and the last one's time.
+#[derive(Clone)]
+struct Failures {
+    last_us: Arc<AtomicI64>,
+    metrics: Arc<Metrics>,
+}
+
+impl Failures {
+    fn note(&self) {
+        self.last_us.store(crate::clock::now().0, Ordering::Relaxed);
+        self.metrics.usage_write_failure();
+    }
+}
+
+/// The books as the gateway uses them.
+pub struct Books {
+    store: Arc<dyn Store>,
+    failures: Failures,
+    abandoned: Mutex<Option<mpsc::Sender<UsageRecord>>>,
+    writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Books {
+    /// Takes the store and starts the writer for abandoned requests. Must be called inside a runtime.
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        let (abandoned, mut waiting) = mpsc::channel::<UsageRecord>(ABANDONED_MAX);
+        let failed_at_us = Arc::new(AtomicI64::new(i64::MIN / 2));
+        let failures = Arc::new(AtomicU64::new(0));
+        let writing = (
+            Arc::clone(&store),
+            Arc::clone(&failed_at_us),
+            Arc::clone(&failures),
+        );
+        let writer = tokio::spawn(async move {
+            let (store, failed_at_us, failures) = writing;
+            while let Some(record) = waiting.recv().await {
+                let id = record.id;
+                if let Err(error) = store.usage_append(record).await {
+                    failures.note();
+                    tracing::error!(request = %id, %error, "an abandoned request's record was not written");
+                }
+            }
+        });
+        Self {
+            store,
+            failures,
+            abandoned: Mutex::new(Some(abandoned)),
+            writer: tokio::sync::Mutex::new(Some(writer)),
+        }
+    }
+
+    /// The store itself, for reads and for the control API.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// A shared handle on the store.
+    pub fn store_arc(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Writes a record; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The store cannot write; new requests are refused for a moment.
+    pub async fn append(&self, record: UsageRecord) -> Result<(), StoreError> {
+        let result = self.store.usage_append(record).await;
+        if result.is_err() {
+            self.failures.note();
+        }
+        result
+    }
+
+    /// Hands over the record of a request whose client left: its future is gone and cannot wait.
+    pub fn append_later(&self, record: UsageRecord) {
+        let abandoned = self
+            .abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let sent = abandoned
+            .as_ref()
+            .is_some_and(|sender| sender.try_send(record).is_ok());
+        if !sent {
+            self.failures.note();
+            tracing::error!(
+                "an abandoned request's record was not written: too many wait for the store"
+            );
+        }
+    }
+
+    /// Whether a write failed a moment ago: nothing new is served then, since it could not be recorded.
+    pub fn resting(&self) -> bool {
+        let since = crate::clock::now().0 - self.failures.last_us.load(Ordering::Relaxed);
+        (0..REST_US).contains(&since)
+    }
+
+    /// Waits until the records of abandoned requests are written.
+    pub async fn close(&self) {
+        self.abandoned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let writer = self.writer.lock().await.take();
+        if let Some(writer) = writer
+            && writer.await.is_err()
+        {
+            tracing::error!("the writer of abandoned requests panicked");
+        }
+    }
+}

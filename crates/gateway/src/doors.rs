@@ -1,0 +1,155 @@
+//! The data plane's routes: `/v1/*`, health, metrics. Each handler is a door; what happens behind it is in `walk/`.
+
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::metrics;
+use crate::refused::Refused;
+use crate::snapshot::Snapshot;
+use crate::walk::{identify, walk};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use madang_types::{Endpoint, ErrorCode, ModelId, Role};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The data plane's router. Control routes are merged in by whoever owns them.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", door(Endpoint::Chat))
+        .route("/v1/completions", door(Endpoint::Completions))
+        .route("/v1/embeddings", door(Endpoint::Embeddings))
+        .route("/v1/responses", door(Endpoint::Responses))
+        .route("/v1/models", get(model_list))
+        .route("/v1/models/{*model}", get(model_get))
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics_get))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(gateway)
+}
+
+/// The answer to a path that nothing serves; with a key, so that strangers learn nothing of what exists.
+pub async fn fallback(gateway: Arc<Gateway>, request: Request) -> Response {
+    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
+        return refused.into_response(None);
+    }
+    let path: String = request.uri().path().chars().take(200).collect();
+    Refused::new(
+        ErrorCode::UrlNotFound,
+        format!("nothing is served at {path}"),
+    )
+    .into_response(None)
+}
+
+fn door(endpoint: Endpoint) -> MethodRouter<Arc<Gateway>> {
+    post(
+        move |State(gateway): State<Arc<Gateway>>, request: http::Request<Body>| {
+            walk(gateway, endpoint, request)
+        },
+    )
+}
+
+async fn method_not_allowed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
+        return refused.into_response(None);
+    }
+    let message = format!(
+        "{} is not served with {}",
+        request.uri().path(),
+        request.method()
+    );
+    Refused::new(ErrorCode::MethodNotAllowed, message).into_response(None)
+}
+
+fn model_view(snapshot: &Snapshot, id: &ModelId) -> Option<Value> {
+    let entry = snapshot.models.get(id)?;
+    let sites: std::collections::BTreeSet<&str> = snapshot
+        .targets
+        .values()
+        .filter(|t| t.model == *id)
+        .map(|t| t.site.as_str())
+        .collect();
+    let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
+    Some(json!({
+        "id": id, "object": "model", "created": 0, "owned_by": "madang",
+        "context_tokens": entry.context_tokens, "endpoints": doors, "sites": sites,
+    }))
+}
+
+async fn model_list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
+        return refused.into_response(None);
+    }
+    let snapshot = gateway.snapshot();
+    let data: Vec<Value> = snapshot
+        .models
+        .keys()
+        .filter_map(|id| model_view(&snapshot, id))
+        .collect();
+    Json(json!({ "object": "list", "data": data })).into_response()
+}
+
+async fn model_get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
+        return refused.into_response(None);
+    }
+    let snapshot = gateway.snapshot();
+    let view = ModelId::new(&name)
+        .ok()
+        .and_then(|id| model_view(&snapshot, &id));
+    match view {
+        Some(view) => Json(view).into_response(),
+        None => {
+            let near = crate::walk::nearest(&snapshot, &name).join(", ");
+            let shown: String = name.chars().take(80).collect();
+            let message = format!("no model '{shown}' is served here; nearest: {near}");
+            Refused::new(ErrorCode::ModelNotFound, message)
+                .at("model")
+                .into_response(None)
+        }
+    }
+}
+
+/// Alive: the process answers.
+async fn health() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// Ready: a fleet is loaded, the books can be written, and something can serve.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    let pools = gateway.status();
+    let serves = pools
+        .iter()
+        .any(|pool| pool.members.iter().any(|member| member.available));
+    let books = !gateway.books.resting();
+    let loaded = gateway.snapshot().generation > 0;
+    let status = if serves && books && loaded {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body =
+        json!({ "fleet_loaded": loaded, "books_writable": books, "a_replica_serves": serves });
+    (status, Json(body)).into_response()
+}
+
+async fn metrics_get(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let identity = match identify(&gateway, request.headers(), clock::now()) {
+        Ok(identity) => identity,
+        Err(refused) => return refused.into_response(None),
+    };
+    if identity.role != Role::Operator {
+        let message = "metrics name every tenant: they are read with an operator key";
+        return Refused::new(ErrorCode::RoleForbidden, message).into_response(None);
+    }
+    let text = gateway.metrics_text();
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}

@@ -1,0 +1,252 @@
+//! The live driver of the decision core: one short lock, a waiter per request, a recorder if asked for.
+//!
+//! A core step costs about a microsecond, so a lock costs less per request than a task and two channels would.
+
+use crate::clock;
+use crate::recorder::Recorder;
+use madang_core::{AttemptEnd, Core, Effect, Input, PoolStatus, Refusal, RequestSubmit};
+use madang_types::{ReplicaId, RequestId, SiteId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Words of the core that may wait for one request: a place, a start or a refusal per attempt; never near this.
+const TURNS_MAX: usize = 16;
+
+/// What the core tells one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Go.
+    Start {
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Where.
+        replica: ReplicaId,
+        /// At which site.
+        site: SiteId,
+        /// Why there.
+        decision: String,
+    },
+    /// It is not served.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// When trying again makes sense.
+        retry_after_ms: Option<u64>,
+    },
+}
+
+struct Inner {
+    core: Core,
+    waiters: BTreeMap<RequestId, mpsc::Sender<Turn>>,
+    effects: Vec<Effect>,
+    recorder: Option<Recorder>,
+}
+
+/// Owner of the live core. Cheap to clone.
+#[derive(Clone)]
+pub struct Driver {
+    inner: Arc<Mutex<Inner>>,
+    drained: mpsc::UnboundedSender<ReplicaId>,
+}
+
+impl Driver {
+    /// A driver with an empty core. The receiver hears of each replica that left the fleet and is idle
+    /// (at most one word per removed replica, so its queue is bounded by the fleet).
+    pub fn new(recorder: Option<Recorder>) -> (Self, mpsc::UnboundedReceiver<ReplicaId>) {
+        let (drained, receiver) = mpsc::unbounded_channel();
+        let inner = Inner {
+            core: Core::new(),
+            waiters: BTreeMap::new(),
+            effects: Vec::new(),
+            recorder,
+        };
+        (
+            Self {
+                inner: Arc::new(Mutex::new(inner)),
+                drained,
+            },
+            receiver,
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic inside the core is caught per connection; its state is checked by its own invariants.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the core one input and carries out its effects.
+    pub fn apply(&self, input: Input) {
+        let mut inner = self.lock();
+        self.step(&mut inner, input);
+    }
+
+    fn step(&self, inner: &mut Inner, input: Input) {
+        let now = clock::now();
+        let mut effects = std::mem::take(&mut inner.effects);
+        let recorded = inner.recorder.is_some().then(|| input.clone());
+        inner.core.apply(now, input, &mut effects);
+        if let (Some(recorder), Some(input)) = (&mut inner.recorder, recorded) {
+            recorder.step(now, input, &effects);
+        }
+        for effect in effects.drain(..) {
+            self.carry_out(inner, effect);
+        }
+        inner.effects = effects;
+    }
+
+    fn carry_out(&self, inner: &mut Inner, effect: Effect) {
+        match effect {
+            Effect::Start {
+                request,
+                attempt,
+                replica,
+                site,
+                decision,
+            } => {
+                tell(
+                    inner,
+                    request,
+                    Turn::Start {
+                        attempt,
+                        replica,
+                        site,
+                        decision,
+                    },
+                );
+            }
+            Effect::Refuse {
+                request,
+                refusal,
+                retry_after_ms,
+            } => {
+                tell(
+                    inner,
+                    request,
+                    Turn::Refuse {
+                        refusal,
+                        retry_after_ms,
+                    },
+                );
+                inner.waiters.remove(&request);
+            }
+            Effect::Queued { request, place } => {
+                tracing::debug!(%request, place, "request waits for a replica");
+            }
+            Effect::Drained { replica } => {
+                if self.drained.send(replica).is_err() {
+                    tracing::debug!("nobody listens for drained replicas");
+                }
+            }
+        }
+    }
+
+    /// Submits a request. The ticket holds its place and its slot; dropping it gives both back.
+    pub fn submit(&self, submit: RequestSubmit) -> Ticket {
+        let request = submit.request;
+        let (sender, turns) = mpsc::channel(TURNS_MAX);
+        let mut inner = self.lock();
+        inner.waiters.insert(request, sender);
+        self.step(&mut inner, Input::RequestSubmit(submit));
+        drop(inner);
+        Ticket {
+            request,
+            turns,
+            driver: self.clone(),
+            over: false,
+        }
+    }
+
+    /// Every pool and member as they stand.
+    pub fn status(&self) -> Vec<PoolStatus> {
+        self.lock().core.status(clock::now())
+    }
+
+    /// Requests that wait or run.
+    pub fn requests_count(&self) -> usize {
+        self.lock().core.requests_count()
+    }
+
+    /// Closes the recording, if there is one, and waits until it is on disk.
+    pub fn recording_close(&self) {
+        let recorder = self.lock().recorder.take();
+        drop(recorder);
+    }
+}
+
+fn tell(inner: &Inner, request: RequestId, turn: Turn) {
+    if let Some(waiter) = inner.waiters.get(&request)
+        && waiter.try_send(turn).is_err()
+    {
+        // The waiter left; its ticket's drop tells the core.
+        tracing::debug!(%request, "nobody waits for this turn");
+    }
+}
+
+/// A request's hold on the core.
+pub struct Ticket {
+    request: RequestId,
+    turns: mpsc::Receiver<Turn>,
+    driver: Driver,
+    over: bool,
+}
+
+impl Ticket {
+    /// Waits for the core's next word.
+    pub async fn turn(&mut self) -> Turn {
+        let turn = self.turns.recv().await;
+        let turn = turn.unwrap_or(Turn::Refuse {
+            refusal: Refusal::Draining,
+            retry_after_ms: None,
+        });
+        self.over |= matches!(turn, Turn::Refuse { .. });
+        turn
+    }
+
+    /// The engine's first byte came.
+    pub fn first_byte(&self) {
+        self.driver.apply(Input::FirstByte {
+            request: self.request,
+        });
+    }
+
+    /// An attempt failed before its first byte: the next turn is another start or a refusal.
+    pub fn attempt_failed(&self, attempt: u32) {
+        let end = AttemptEnd::FailedRetryable;
+        self.driver.apply(Input::AttemptEnd {
+            request: self.request,
+            attempt,
+            end,
+        });
+    }
+
+    /// The last attempt is over; the slot is free.
+    pub fn end(&mut self, attempt: u32, end: AttemptEnd) {
+        self.over = true;
+        let mut inner = self.driver.lock();
+        inner.waiters.remove(&self.request);
+        self.driver.step(
+            &mut inner,
+            Input::AttemptEnd {
+                request: self.request,
+                attempt,
+                end,
+            },
+        );
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut inner = self.driver.lock();
+            inner.waiters.remove(&self.request);
+            self.driver.step(
+                &mut inner,
+                Input::RequestCancel {
+                    request: self.request,
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The data plane's parts in one place, and what the control plane may do with them.
+
+use crate::books::Books;
+use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
+use crate::driver::Driver;
+use crate::keyring::Keyring;
+use crate::metrics::{FleetSample, Metrics};
+use crate::recorder::Recorder;
+use crate::snapshot::{Snapshot, SnapshotError};
+use arc_swap::ArcSwap;
+use madang_core::{Input, PoolStatus, ReplicaHealth};
+use madang_fleet::Fleet;
+use madang_store::{Store, StoreError};
+use madang_types::ReplicaId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::mpsc;
+
+/// What a gateway is made of.
+pub struct GatewayOptions {
+    /// The books.
+    pub store: Arc<dyn Store>,
+    /// The upstream client's bounds.
+    pub client: ClientOptions,
+    /// Where the core's inputs and effects are recorded, if anywhere.
+    pub record: Option<PathBuf>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The books cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The upstream client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientBuildError),
+    /// The recording cannot be made.
+    #[error("the recording {path} cannot be made: {reason}")]
+    Record {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Gives the fleet's gauges at the time of a scrape.
+pub type Sampler = Box<dyn Fn() -> FleetSample + Send + Sync>;
+
+/// The data plane.
+pub struct Gateway {
+    /// The books, and whether they can be written.
+    pub books: Books,
+    /// Keys, tenants, programmes.
+    pub keyring: Keyring,
+    /// Counters and histograms.
+    pub metrics: Arc<Metrics>,
+    /// The pooled client to engines and upstreams.
+    pub client: EngineClient,
+    pub(crate) driver: Driver,
+    snapshot: ArcSwap<Snapshot>,
+    /// Addresses of launched engines; those of `url` replicas stand in the snapshot.
+    launched: ArcSwap<BTreeMap<ReplicaId, EngineAddress>>,
+    /// Asked at each scrape for what only the control plane knows.
+    sampler: OnceLock<Sampler>,
+    /// Serialises loads: the generation counts them.
+    loading: Mutex<()>,
+}
+
+impl Gateway {
+    /// A gateway with no fleet. The receiver hears which removed replicas are idle.
+    ///
+    /// # Errors
+    /// The books, the client or the recording cannot be had.
+    pub async fn new(
+        options: GatewayOptions,
+    ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<ReplicaId>), GatewayError> {
+        let GatewayOptions {
+            store,
+            client,
+            record,
+        } = options;
+        let recorder = record.map(|path| {
+            Recorder::create(&path).map_err(|e| GatewayError::Record {
+                path,
+                reason: e.to_string(),
+            })
+        });
+        let (driver, drained) = Driver::new(recorder.transpose()?);
+        let metrics = Arc::new(Metrics::new());
+        let gateway = Self {
+            keyring: Keyring::load(&*store).await?,
+            books: Books::new(store, Arc::clone(&metrics)),
+            metrics,
+            client: EngineClient::new(client)?,
+            driver,
+            snapshot: ArcSwap::default(),
+            launched: ArcSwap::default(),
+            sampler: OnceLock::new(),
+            loading: Mutex::new(()),
+        };
+        Ok((Arc::new(gateway), drained))
+    }
+
+    /// The fleet as requests see it now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Publishes a fleet. Replicas in `held_back` take nothing new until a later call leaves them out of the set.
+    ///
+    /// # Errors
+    /// The fleet cannot be served; the one before stays.
+    pub fn fleet_apply(
+        &self,
+        fleet: Arc<Fleet>,
+        held_back: &BTreeSet<ReplicaId>,
+    ) -> Result<u64, SnapshotError> {
+        let loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = self.snapshot.load().generation + 1;
+        let snapshot = Arc::new(Snapshot::build(fleet, generation)?);
+        let view = snapshot.view(held_back);
+        // Targets first: the core may start a request at a new member at once.
+        self.snapshot.store(snapshot);
+        self.driver.apply(Input::FleetApply(view));
+        drop(loading);
+        Ok(generation)
+    }
+
+    /// Where a launched engine listens; `None` once it is stopped.
+    pub fn launched_address_set(&self, replica: &ReplicaId, address: Option<EngineAddress>) {
+        self.launched.rcu(|addresses| {
+            let mut addresses = BTreeMap::clone(addresses);
+            match &address {
+                Some(address) => addresses.insert(replica.clone(), address.clone()),
+                None => addresses.remove(replica),
+            };
+            addresses
+        });
+    }
+
+    /// Where a replica is, if it is anywhere.
+    pub fn address(&self, replica: &ReplicaId) -> Option<EngineAddress> {
+        let snapshot = self.snapshot.load();
+        let fixed = snapshot
+            .targets
+            .get(replica)
+            .and_then(|target| target.address.clone());
+        fixed.or_else(|| self.launched.load().get(replica).cloned())
+    }
+
+    /// A probe or a supervisor learnt how a replica is.
+    pub fn replica_report(&self, replica: &ReplicaId, health: ReplicaHealth) {
+        self.driver.apply(Input::ReplicaReport {
+            replica: replica.clone(),
+            health,
+        });
+    }
+
+    /// Time went by: deadlines in queues are looked at.
+    pub fn tick(&self) {
+        self.driver.apply(Input::Tick);
+    }
+
+    /// Nothing new is admitted from here on.
+    pub fn drain(&self) {
+        self.driver.apply(Input::Drain);
+    }
+
+    /// Pools and members as they stand.
+    pub fn status(&self) -> Vec<PoolStatus> {
+        self.driver.status()
+    }
+
+    /// Requests that wait or run.
+    pub fn requests_count(&self) -> usize {
+        self.driver.requests_count()
+    }
+
+    /// Who is asked for the fleet's gauges at each scrape. The first caller stays.
+    pub fn sampler_set(&self, sampler: Sampler) {
+        if self.sampler.set(sampler).is_err() {
+            tracing::warn!("a sampler is set already");
+        }
+    }
+
+    /// The metrics page.
+    pub fn metrics_text(&self) -> String {
+        if let Some(sampler) = self.sampler.get() {
+            self.metrics.fleet_set(sampler());
+        }
+        self.metrics.encode()
+    }
+
+    /// Closes the recording and waits until records of abandoned requests are written.
+    pub async fn close(&self) {
+        self.driver.recording_close();
+        self.books.close().await;
+    }
+}

@@ -1,0 +1,94 @@
+//! A refusal that a client sees: a stable code, a sentence, and OpenAI's error shape.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use madang_types::{ErrorCode, RequestId};
+use madang_wire::error::error_body;
+
+/// Where the page of a code is, relative to the project.
+pub fn doc_page(code: ErrorCode) -> String {
+    format!("docs/errors/{code}.md")
+}
+
+/// Why a request is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Stable code; decides the status.
+    pub code: ErrorCode,
+    /// What is wrong and where, in one sentence. Never content, never a key.
+    pub message: String,
+    /// The field or header at fault.
+    pub param: Option<String>,
+    /// When trying again makes sense.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Refused {
+    /// A refusal with a code and a sentence.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            param: None,
+            retry_after_ms: None,
+        }
+    }
+
+    /// Names the field or header at fault.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub fn retry_after_ms(mut self, ms: Option<u64>) -> Self {
+        self.retry_after_ms = ms;
+        self
+    }
+
+    /// The answer in OpenAI's error shape.
+    pub fn into_response(self, request: Option<RequestId>) -> Response {
+        let request_text = request.map(|id| id.to_string()).unwrap_or_default();
+        let body = error_body(&self.facts(&request_text, &doc_page(self.code)));
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Ok(value) = HeaderValue::from_str(&request_text)
+            && request.is_some()
+        {
+            headers.insert(crate::headers::REQUEST_ID, value);
+        }
+        if let Some(ms) = self.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        }
+        if self.code.status() == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+
+    /// The same, as the wire crate wants it.
+    pub(crate) fn facts<'a>(
+        &'a self,
+        request: &'a str,
+        doc: &'a str,
+    ) -> madang_wire::ErrorFields<'a> {
+        madang_wire::ErrorFields {
+            message: &self.message,
+            kind: self.code.kind(),
+            param: self.param.as_deref(),
+            code: self.code.as_str(),
+            request_id: request,
+            remedy: Some(self.code.remedy()),
+            doc,
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The fleet as requests read it: built whole at each load, published at once, never changed after.
+
+use crate::client::EngineAddress;
+use http::HeaderValue;
+use madang_core::{CoreLimits, FleetView, Place, PoolMember};
+use madang_fleet::{
+    Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
+};
+use madang_types::{Endpoint, ModelId, ReplicaId, SiteId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why a checked fleet cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A key file is missing or unreadable.
+    #[error("the key file {path} of '{owner}' cannot be read: {reason}")]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Whose.
+        owner: String,
+        /// Why.
+        reason: String,
+    },
+    /// An address that the fleet's checks let through and the client does not take.
+    #[error("the url of '{owner}' cannot be used: {reason}")]
+    Address {
+        /// Whose.
+        owner: String,
+        /// Why.
+        reason: String,
+    },
+    /// Two pool members would have one name.
+    #[error("two members of the fleet are both named '{0}'")]
+    MemberTwice(ReplicaId),
+}
+
+/// One place that requests can be sent to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its id in the pool.
+    pub replica: ReplicaId,
+    /// Its site (an upstream's id stands as its site).
+    pub site: SiteId,
+    /// What it serves.
+    pub model: ModelId,
+    /// The name it knows the model by.
+    pub upstream_model: String,
+    /// Where it is; `None` for a launched engine until it has been given a port.
+    pub address: Option<EngineAddress>,
+    /// Country whose law applies there; `unknown` where the fleet does not say.
+    pub jurisdiction: String,
+    /// What happens to `/v1/responses`.
+    pub responses: ResponsesSupport,
+    /// Sent as `authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// Whether the model runs at a site of ours.
+    pub own: bool,
+}
+
+/// A served model.
+#[derive(Clone, Debug)]
+pub struct ModelEntry {
+    /// Longest prompt and answer together, where the fleet says.
+    pub context_tokens: Option<u64>,
+    /// Which doors it serves.
+    pub endpoints: Vec<Endpoint>,
+    /// How its tool calls are had.
+    pub tools: ToolSupport,
+}
+
+/// A fleet, ready for requests.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Counts loads; 0 before the first.
+    pub generation: u64,
+    /// The fleet as checked.
+    pub fleet: Arc<Fleet>,
+    /// Everything that requests can be sent to.
+    pub targets: BTreeMap<ReplicaId, Arc<Target>>,
+    /// Served models: those with at least one target.
+    pub models: BTreeMap<ModelId, ModelEntry>,
+}
+
+/// The doors of a kind of model.
+pub fn endpoints(kind: ModelKind) -> Vec<Endpoint> {
+    match kind {
+        ModelKind::Chat => vec![Endpoint::Chat, Endpoint::Completions, Endpoint::Responses],
+        ModelKind::Embedding => vec![Endpoint::Embeddings],
+    }
+}
+
+impl Snapshot {
+    /// Builds the snapshot of a fleet; reads key files.
+    ///
+    /// # Errors
+    /// The first thing that keeps it from being served.
+    pub fn build(fleet: Arc<Fleet>, generation: u64) -> Result<Self, SnapshotError> {
+        let mut snapshot = Self {
+            generation,
+            fleet: Arc::clone(&fleet),
+            ..Self::default()
+        };
+        for (id, replica) in &fleet.replicas {
+            let Some(model) = fleet.models.get(&replica.model) else {
+                continue;
+            };
+            snapshot.add(replica_target(&fleet, id, replica)?)?;
+            let entry = ModelEntry {
+                context_tokens: Some(model.context_tokens),
+                endpoints: endpoints(model.kind),
+                tools: model.tools,
+            };
+            snapshot.models.insert(replica.model.clone(), entry);
+        }
+        for (id, upstream) in &fleet.upstreams {
+            if upstream.dialect == Dialect::Anthropic {
+                continue;
+            }
+            for (index, served) in upstream.models.iter().enumerate() {
+                let target = upstream_target((id.as_str(), upstream), index)?;
+                snapshot.add(target)?;
+                let entry = snapshot.models.entry(served.id.clone());
+                entry.or_insert_with(|| upstream_model_entry(fleet.models.get(&served.id)));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn add(&mut self, target: Target) -> Result<(), SnapshotError> {
+        let id = target.replica.clone();
+        match self.targets.insert(id.clone(), Arc::new(target)) {
+            None => Ok(()),
+            Some(_) => Err(SnapshotError::MemberTwice(id)),
+        }
+    }
+
+    /// What the core needs of it; `held_back` replicas are left out, so that they drain.
+    pub fn view(&self, held_back: &BTreeSet<ReplicaId>) -> FleetView {
+        let limits = &self.fleet.limits;
+        let members = self
+            .targets
+            .values()
+            .filter(|t| !held_back.contains(&t.replica));
+        FleetView {
+            members: members.map(|target| self.member(target)).collect(),
+            limits: CoreLimits {
+                queue_length_max: limits.queue_length_max,
+                attempts_max: limits.attempts_max,
+            },
+        }
+    }
+
+    fn member(&self, target: &Target) -> PoolMember {
+        let endpoints = self
+            .models
+            .get(&target.model)
+            .map(|m| m.endpoints.clone())
+            .unwrap_or_default();
+        let site = self.fleet.sites.get(&target.site).filter(|_| target.own);
+        let upstream = self
+            .fleet
+            .upstreams
+            .iter()
+            .find(|(id, _)| id.as_str() == target.site.as_str());
+        let (slots, country, operator_country) = match (site, upstream) {
+            (Some(site), _) => {
+                let slots = self
+                    .fleet
+                    .replicas
+                    .get(&target.replica)
+                    .map_or(1, |r| r.slots);
+                (
+                    slots,
+                    Some(site.country.clone()),
+                    Some(site.operator_country.clone()),
+                )
+            }
+            (None, Some((_, up))) => (up.slots, up.country.clone(), up.operator_country.clone()),
+            (None, None) => (1, None, None),
+        };
+        PoolMember {
+            replica: target.replica.clone(),
+            site: target.site.clone(),
+            model: target.model.clone(),
+            endpoints,
+            slots,
+            place: Place {
+                own: target.own,
+                country,
+                operator_country,
+            },
+            // Nobody probes a stranger's API: it is up until attempts fail.
+            healthy: !target.own,
+        }
+    }
+}
+
+fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
+    let kind = model.map(|m| m.kind).unwrap_or_default();
+    ModelEntry {
+        context_tokens: model.map(|m| m.context_tokens),
+        endpoints: endpoints(kind),
+        tools: model.map(|m| m.tools).unwrap_or_default(),
+    }
+}
+
+fn replica_target(
+    fleet: &Fleet,
+    id: &ReplicaId,
+    replica: &Replica,
+) -> Result<Target, SnapshotError> {
+    let address = match &replica.at {
+        ReplicaAt::Url(url) => Some(parse_address(url, id.as_str())?),
+        ReplicaAt::Launch(_) => None,
+    };
+    let jurisdiction = fleet
+        .sites
+        .get(&replica.site)
+        .map(|site| site.country.clone());
+    Ok(Target {
+        replica: id.clone(),
+        site: replica.site.clone(),
+        model: replica.model.clone(),
+        upstream_model: replica.upstream_model.clone(),
+        address,
+        jurisdiction: jurisdiction.unwrap_or_else(|| "unknown".into()),
+        responses: replica.responses,
+        authorization: authorization(replica.key_file.as_deref(), id.as_str())?,
+        own: true,
+    })
+}
+
+fn upstream_target(
+    (id, upstream): (&str, &Upstream),
+    index: usize,
+) -> Result<Target, SnapshotError> {
+    let served = &upstream.models[index];
+    let name = |text: &str| {
+        let bad = |e: madang_types::NameError| SnapshotError::Address {
+            owner: id.into(),
+            reason: e.to_string(),
+        };
+        ReplicaId::new(text).map_err(bad)
+    };
+    // One member per model that the upstream serves: slots and failures are per model there.
+    let replica = if index == 0 {
+        name(id)?
+    } else {
+        name(&format!("{id}.{}", index + 1))?
+    };
+    let site = SiteId::new(id).map_err(|e| SnapshotError::Address {
+        owner: id.into(),
+        reason: e.to_string(),
+    })?;
+    Ok(Target {
+        replica,
+        site,
+        model: served.id.clone(),
+        upstream_model: served.upstream_model.clone(),
+        address: Some(parse_address(&upstream.url, id)?),
+        jurisdiction: upstream.country.clone().unwrap_or_else(|| "unknown".into()),
+        responses: ResponsesSupport::Native,
+        authorization: authorization(upstream.key_file.as_deref(), id)?,
+        own: false,
+    })
+}
+
+fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {
+    EngineAddress::parse(url).map_err(|e| SnapshotError::Address {
+        owner: owner.into(),
+        reason: e.to_string(),
+    })
+}
+
+fn authorization(
+    key_file: Option<&Path>,
+    owner: &str,
+) -> Result<Option<HeaderValue>, SnapshotError> {
+    let Some(path) = key_file else {
+        return Ok(None);
+    };
+    let fail = |reason: String| SnapshotError::KeyFile {
+        path: path.into(),
+        owner: owner.into(),
+        reason,
+    };
+    let key = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
+        .map_err(|_| fail("it holds characters that no header may carry".into()))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}

@@ -1,0 +1,317 @@
+//! Step 2: what does it ask for, how sensitive and how urgent is it? Everything that is wrong with a request is found here.
+
+use crate::headers;
+use crate::keyring::Identity;
+use crate::refused::Refused;
+use crate::snapshot::{ModelEntry, Snapshot};
+use crate::walk::flight::Flight;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use madang_fleet::ToolSupport;
+use madang_types::{DataClass, Endpoint, ErrorCode, ModelId, Priority};
+use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, sniff, text};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names suggested where a model is unknown.
+const NEAREST_MODELS_MAX: usize = 3;
+/// OpenAI's default for `max_tokens` of legacy completions.
+const COMPLETION_TOKENS_DEFAULT: u64 = 16;
+
+/// A request that was understood.
+pub struct Ask {
+    /// The fleet as it was when the request was read.
+    pub snapshot: Arc<Snapshot>,
+    /// The door.
+    pub endpoint: Endpoint,
+    /// What it asks for.
+    pub model: ModelId,
+    /// The model as served.
+    pub entry: ModelEntry,
+    /// The caller's bytes.
+    pub body: RequestBody,
+    /// What the body uses.
+    pub features: Features,
+    /// Effective class.
+    pub data_class: DataClass,
+    /// Urgency.
+    pub priority: Priority,
+    /// Estimated prompt tokens.
+    pub prompt_tokens: u64,
+    /// Greatest number of output tokens.
+    pub output_tokens_max: u64,
+}
+
+/// Reads the body and finds out what it asks for.
+///
+/// # Errors
+/// The refusal to send: what is wrong, in which field.
+pub(super) async fn classify(
+    flight: &mut Flight,
+    identity: &Identity,
+    (parts, body): (&http::request::Parts, Body),
+) -> Result<Ask, Refused> {
+    let snapshot = flight.gateway.snapshot();
+    let (data_class, priority) = claims(&parts.headers, identity)?;
+    flight.record.data_class = data_class;
+    flight.record.priority = priority;
+
+    let bytes = read_body(&snapshot, parts, body).await?;
+    flight.record.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let body =
+        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
+
+    let endpoint = flight.record.endpoint;
+    let (model, entry) = find_model(&snapshot, &body)?;
+    flight.record.model = Some(model.clone());
+    if !entry.endpoints.contains(&endpoint) {
+        let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
+        let message = format!(
+            "the model '{model}' does not serve {endpoint}; it serves {}",
+            doors.join(", ")
+        );
+        return Err(Refused::new(ErrorCode::ModelEndpointUnsupported, message).at("model"));
+    }
+    let kind = answer_kind(endpoint);
+    sniff::require(&body, kind).map_err(field_refused)?;
+    let features = sniff::features(&body).map_err(field_refused)?;
+    refuse_unsupported(&features, &entry, endpoint)?;
+    flight.record.streamed = features.stream;
+
+    let size = text::prompt_size(&body, kind);
+    let default_tokens = match endpoint {
+        Endpoint::Completions => COMPLETION_TOKENS_DEFAULT,
+        Endpoint::Embeddings => 0,
+        Endpoint::Chat | Endpoint::Responses => snapshot.fleet.limits.output_tokens_default,
+    };
+    let each = features.output_tokens_max().unwrap_or(default_tokens);
+    Ok(Ask {
+        endpoint,
+        model,
+        entry,
+        data_class,
+        priority,
+        prompt_tokens: size.tokens_estimated(),
+        output_tokens_max: each.saturating_mul(features.n.unwrap_or(1).max(1)),
+        body,
+        features,
+        snapshot,
+    })
+}
+
+/// The class is the highest of what the header claims and the floors; nothing lowers it. An unknown word is refused.
+fn claims(headers: &HeaderMap, identity: &Identity) -> Result<(DataClass, Priority), Refused> {
+    let claimed: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
+    let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
+    let class = claimed.unwrap_or_default().max(identity.class_floor);
+    Ok((class, priority.unwrap_or_default()))
+}
+
+fn header_word<T>(headers: &HeaderMap, name: &http::HeaderName) -> Result<Option<T>, Refused>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let refuse =
+        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
+    if values.next().is_some() {
+        return Err(refuse(format!("the header '{name}' is given twice")));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| refuse(format!("the header '{name}' is not plain text")))?;
+    text.parse()
+        .map(Some)
+        .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
+}
+
+async fn read_body(
+    snapshot: &Snapshot,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<Bytes, Refused> {
+    let limits = &snapshot.fleet.limits;
+    let too_large = || {
+        let message = format!("the body has more than {} bytes", limits.body_bytes_max);
+        Refused::new(ErrorCode::BodyTooLarge, message)
+    };
+    let announced = parts
+        .headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits.body_bytes_max) {
+        return Err(too_large());
+    }
+    let limit = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
+    let wait = Duration::from_millis(limits.body_read_ms_max);
+    match tokio::time::timeout(wait, collect(body, limit)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(reason)) => Err(Refused::new(
+            ErrorCode::BodyNotJson,
+            format!("the body broke off: {reason}"),
+        )),
+        Err(_) => {
+            let message = format!(
+                "the body was not sent within limits.body_read_ms_max = {} ms",
+                limits.body_read_ms_max
+            );
+            Err(Refused::new(ErrorCode::BodyTimeout, message))
+        }
+    }
+}
+
+/// The whole body, without a copy where it came in one frame; `None` where it is larger than `limit`.
+async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        if first.len() + all.len() + data.len() > limit {
+            return Ok(None);
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
+}
+
+fn find_model(snapshot: &Snapshot, body: &RequestBody) -> Result<(ModelId, ModelEntry), Refused> {
+    let name = body.string("model").map_err(field_refused)?;
+    let Some(name) = name else {
+        let message = format!(
+            "the field 'model' is missing; served here: {}",
+            some_models(snapshot)
+        );
+        return Err(Refused::new(ErrorCode::FieldMissing, message).at("model"));
+    };
+    let found = ModelId::new(&name).ok().and_then(|id| {
+        let entry = snapshot.models.get(&id)?.clone();
+        Some((id, entry))
+    });
+    found.ok_or_else(|| {
+        let near = nearest(snapshot, &name);
+        let hint = if near.is_empty() {
+            some_models(snapshot)
+        } else {
+            near.join(", ")
+        };
+        // The name is the caller's text: bounded before it is echoed.
+        let shown: String = name.chars().take(80).collect();
+        let message = format!("no model '{shown}' is served here; nearest: {hint}");
+        Refused::new(ErrorCode::ModelNotFound, message).at("model")
+    })
+}
+
+fn some_models(snapshot: &Snapshot) -> String {
+    let names: Vec<&str> = snapshot
+        .models
+        .keys()
+        .take(NEAREST_MODELS_MAX)
+        .map(ModelId::as_str)
+        .collect();
+    if names.is_empty() {
+        "none yet".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Served names that look like `name`, best first.
+pub(crate) fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {
+    let short: String = name
+        .chars()
+        .take(madang_types::id::NAME_BYTES_MAX)
+        .collect();
+    let likeness =
+        |id: &ModelId| strsim::jaro_winkler(&short.to_lowercase(), &id.as_str().to_lowercase());
+    let mut near: Vec<(f64, &ModelId)> = snapshot
+        .models
+        .keys()
+        .map(|id| (likeness(id), id))
+        .collect();
+    near.retain(|(score, _)| *score > 0.6);
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter()
+        .take(NEAREST_MODELS_MAX)
+        .map(|(_, id)| id.to_string())
+        .collect()
+}
+
+fn refuse_unsupported(
+    features: &Features,
+    entry: &ModelEntry,
+    endpoint: Endpoint,
+) -> Result<(), Refused> {
+    let refuse = |field: &str, message: &str| {
+        Err(Refused::new(ErrorCode::FeatureUnsupported, message).at(field))
+    };
+    if features.tools && entry.tools == ToolSupport::None {
+        return refuse("tools", "this model makes no tool calls");
+    }
+    if features.stream && endpoint == Endpoint::Embeddings {
+        return refuse("stream", "embeddings are not streamed");
+    }
+    if endpoint == Endpoint::Responses {
+        if features.previous_response_id {
+            return refuse(
+                "previous_response_id",
+                "answers are not kept here: send the whole conversation in 'input'",
+            );
+        }
+        if features.background {
+            return refuse(
+                "background",
+                "answers are not kept here: ask without 'background'",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The wire's name for what a door answers.
+pub(super) fn answer_kind(endpoint: Endpoint) -> AnswerKind {
+    match endpoint {
+        Endpoint::Chat => AnswerKind::Chat,
+        Endpoint::Completions => AnswerKind::Completions,
+        Endpoint::Embeddings => AnswerKind::Embeddings,
+        Endpoint::Responses => AnswerKind::Responses,
+    }
+}
+
+fn body_refused(error: BodyError) -> Refused {
+    let code = match &error {
+        BodyError::TooDeep { .. } => ErrorCode::BodyTooDeep,
+        BodyError::Duplicate { .. } => ErrorCode::FieldDuplicate,
+        _ => ErrorCode::BodyNotJson,
+    };
+    let refused = Refused::new(code, error.to_string());
+    match error {
+        BodyError::Duplicate { field } => refused.at(field.chars().take(80).collect::<String>()),
+        _ => refused,
+    }
+}
+
+fn field_refused(error: FieldError) -> Refused {
+    let code = if error.found == "nothing" {
+        ErrorCode::FieldMissing
+    } else {
+        ErrorCode::FieldInvalid
+    };
+    Refused::new(code, error.to_string()).at(error.field)
+}

@@ -1,0 +1,166 @@
+//! A request under way: its record in the making and its hold on the core. Whatever way it ends, it ends in the books.
+
+use crate::clock;
+use crate::driver::Ticket;
+use crate::gateway::Gateway;
+use madang_core::AttemptEnd;
+use madang_store::StoreError;
+use madang_types::{
+    DataClass, Endpoint, ErrorCode, KeyId, Micros, Outcome, Priority, RequestId, TenantId,
+    TokenUse, UsageRecord,
+};
+use std::sync::Arc;
+
+/// What is known when a flight begins.
+pub struct Opening {
+    /// Made at the edge.
+    pub id: RequestId,
+    /// When the headers had been read.
+    pub arrived_at: Micros,
+    /// The door.
+    pub endpoint: Endpoint,
+    /// Who is billed.
+    pub tenant: TenantId,
+    /// The key that was shown.
+    pub key: KeyId,
+}
+
+/// A request under way. Dropping it unsettled means that the client left.
+pub struct Flight {
+    /// The data plane.
+    pub gateway: Arc<Gateway>,
+    /// The record as far as it is known.
+    pub record: UsageRecord,
+    /// The hold on the core, once it was submitted.
+    pub ticket: Option<Ticket>,
+    settled: bool,
+}
+
+impl Flight {
+    /// Opens a flight.
+    pub fn new(gateway: Arc<Gateway>, opening: Opening) -> Self {
+        let Opening {
+            id,
+            arrived_at,
+            endpoint,
+            tenant,
+            key,
+        } = opening;
+        let record = UsageRecord {
+            id,
+            arrived_at,
+            tenant,
+            key,
+            endpoint,
+            model: None,
+            site: None,
+            replica: None,
+            outcome: Outcome::ClientGone,
+            // nginx's code for a client that closed the connection; nothing is sent with it.
+            status: 499,
+            error: None,
+            streamed: false,
+            attempts: 0,
+            data_class: DataClass::default(),
+            priority: Priority::default(),
+            tokens: TokenUse::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            queued_us: 0,
+            first_token_us: None,
+            per_token_us: None,
+            total_us: 0,
+            cost: None,
+            energy: None,
+            decision: None,
+        };
+        Self {
+            gateway,
+            record,
+            ticket: None,
+            settled: false,
+        }
+    }
+
+    /// Microseconds since the request arrived.
+    pub fn elapsed_us(&self) -> u64 {
+        clock::now().since_us(self.record.arrived_at)
+    }
+
+    /// Frees the slot and writes the record; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The books cannot be written: the caller must not let the last byte of an answer leave.
+    pub async fn settle(
+        &mut self,
+        outcome: Outcome,
+        status: u16,
+        error: Option<ErrorCode>,
+    ) -> Result<(), StoreError> {
+        self.close(outcome, status, error);
+        // From here on a drop must not write a second, different record.
+        self.settled = true;
+        let record = self.record.clone();
+        let result = self.gateway.books.append(record).await;
+        if let Err(error) = &result {
+            tracing::error!(request = %self.record.id, %error, "a record was not written");
+        }
+        result
+    }
+
+    fn close(&mut self, outcome: Outcome, status: u16, error: Option<ErrorCode>) {
+        self.record.outcome = outcome;
+        self.record.status = status;
+        self.record.error = error;
+        self.record.total_us = self.elapsed_us();
+        // A client that left may have left while its request waited for another attempt: dropping the ticket
+        // cancels it wherever it stands.
+        if let Some(mut ticket) = self.ticket.take()
+            && self.record.attempts > 0
+            && outcome != Outcome::ClientGone
+        {
+            ticket.end(self.record.attempts, attempt_end(outcome));
+        }
+        self.gateway.metrics.request_end(&self.record);
+        let UsageRecord {
+            id,
+            tenant,
+            endpoint,
+            model,
+            replica,
+            total_us,
+            ..
+        } = &self.record;
+        tracing::info!(
+            request = %id,
+            %tenant,
+            %endpoint,
+            model = model.as_ref().map(tracing::field::display),
+            replica = replica.as_ref().map(tracing::field::display),
+            %outcome,
+            status,
+            error = error.map(tracing::field::display),
+            total_ms = total_us / 1000,
+            "request ended"
+        );
+    }
+}
+
+/// What the end of a request says about the replica that served it.
+fn attempt_end(outcome: Outcome) -> AttemptEnd {
+    match outcome {
+        Outcome::Finished | Outcome::EngineRefused | Outcome::ClientGone | Outcome::Refused => {
+            AttemptEnd::Done
+        }
+        Outcome::EngineFailed | Outcome::EngineCut | Outcome::TimedOut => AttemptEnd::FailedFinal,
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.close(Outcome::ClientGone, 499, None);
+            self.gateway.books.append_later(self.record.clone());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Step 1: who is it? A key that is missing, unknown, expired or revoked ends the walk with 401.
+
+use crate::gateway::Gateway;
+use crate::keyring::{IdentifyError, Identity, presented_key};
+use crate::refused::Refused;
+use http::HeaderMap;
+use madang_types::{ErrorCode, Micros};
+
+/// Finds the identity behind the presented key.
+///
+/// # Errors
+/// The refusal to send; it never says which part of a key was wrong.
+pub(crate) fn identify(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    now: Micros,
+) -> Result<Identity, Refused> {
+    let identity =
+        presented_key(headers).and_then(|presented| gateway.keyring.identify(presented, now));
+    identity.map_err(|error| {
+        gateway.metrics.identify_failure(error);
+        refused(error)
+    })
+}
+
+fn refused(error: IdentifyError) -> Refused {
+    let (code, message) = match error {
+        IdentifyError::Missing => (ErrorCode::KeyMissing, "no API key was sent"),
+        IdentifyError::Invalid => (ErrorCode::KeyInvalid, "the API key is not known here"),
+        IdentifyError::Expired => (ErrorCode::KeyExpired, "the API key has expired"),
+        IdentifyError::Revoked => (
+            ErrorCode::KeyRevoked,
+            "the API key was revoked, or its tenant removed",
+        ),
+    };
+    Refused::new(code, message)
+}

@@ -1,0 +1,66 @@
+//! One request's walk: identify → classify → (decide, queue, route in the core) → relay → settle.
+//!
+//! Each step is one function in the file of that name. A step that refuses ends the walk; whoever showed a valid
+//! key finds every request in the books, refused ones included.
+
+mod classify;
+mod flight;
+mod identify;
+mod relay;
+mod route;
+mod settle;
+
+pub use classify::Ask;
+pub(crate) use classify::nearest;
+pub use flight::Flight;
+pub(crate) use identify::identify;
+
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::refused::Refused;
+use axum::body::Body;
+use axum::response::Response;
+use madang_types::{Endpoint, ErrorCode};
+use std::sync::Arc;
+
+/// Walks one request of the data plane. Dropping the future (the client left) frees all it holds and records it.
+pub async fn walk(
+    gateway: Arc<Gateway>,
+    endpoint: Endpoint,
+    request: http::Request<Body>,
+) -> Response {
+    let arrived_at = clock::now();
+    let id = clock::request_id_new();
+    let (parts, body) = request.into_parts();
+
+    let identity = match identify(&gateway, &parts.headers, arrived_at) {
+        Ok(identity) => identity,
+        Err(refused) => return refused.into_response(Some(id)),
+    };
+    let Some(tenant) = identity.tenant.clone() else {
+        let message =
+            "an operator key belongs to no tenant, and somebody must be billed: use a tenant's key";
+        return Refused::new(ErrorCode::RoleForbidden, message).into_response(Some(id));
+    };
+    let opening = flight::Opening {
+        id,
+        arrived_at,
+        endpoint,
+        tenant,
+        key: identity.key.clone(),
+    };
+    let mut flight = Flight::new(Arc::clone(&gateway), opening);
+
+    let ask = match classify::classify(&mut flight, &identity, (&parts, body)).await {
+        Ok(ask) => ask,
+        Err(refused) => return settle::refuse(flight, refused).await,
+    };
+    if gateway.books.resting() {
+        let refused = Refused::new(
+            ErrorCode::StoreUnavailable,
+            "the books cannot be written at the moment",
+        );
+        return settle::refuse(flight, refused.retry_after_ms(Some(1_000))).await;
+    }
+    relay::relay(flight, ask, &parts.headers).await
+}

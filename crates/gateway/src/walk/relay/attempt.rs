@@ -1,0 +1,253 @@
+//! One attempt at one replica: send, wait for the first byte, tell apart what may be tried elsewhere.
+
+use super::meter::Meter;
+use super::stream::StreamAnswer;
+use super::translate::{self, Call, Plan};
+use super::whole::{self, WholeAnswer};
+use super::{Route, mark};
+use crate::client::{ClientError, ClientErrorKind, EngineAddress};
+use crate::headers;
+use crate::refused::Refused;
+use crate::walk::classify::Ask;
+use crate::walk::flight::Flight;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use madang_types::ErrorCode;
+use madang_wire::error::engine_error;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes of an engine's error that are read.
+const ERROR_BYTES_MAX: usize = 256 * 1024;
+/// Characters of an engine's error that are passed on where it is not passed on whole.
+const ERROR_CHARS_MAX: usize = 500;
+
+/// How an attempt went.
+pub(super) enum Attempt {
+    /// The engine answers.
+    Answered(Answer),
+    /// No byte of an answer came; another replica may be tried.
+    Failed(Refused),
+    /// The request is at fault: trying elsewhere is of no use.
+    Refused(Refused),
+}
+
+/// An answer under way.
+pub(super) enum Answer {
+    Whole(WholeAnswer),
+    Stream(Box<StreamAnswer>),
+}
+
+impl Answer {
+    pub async fn into_response(self, flight: Flight, ask: Ask) -> Response {
+        match self {
+            Self::Whole(answer) => whole::send(answer, flight, &ask).await,
+            Self::Stream(answer) => answer.send(flight),
+        }
+    }
+}
+
+/// Sends the request to the route's target and waits for its answer's first byte.
+pub(super) async fn attempt(flight: &mut Flight, ask: &Ask, route: Route) -> Attempt {
+    let call = match translate::translate(ask, &route.target) {
+        Ok(call) => call,
+        Err(refused) => return Attempt::Refused(refused),
+    };
+    let Some(address) = flight.gateway.address(&route.target.replica) else {
+        let message = format!("the replica '{}' is being started", route.target.replica);
+        return Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message));
+    };
+    let limits = &ask.snapshot.fleet.limits;
+    let first_byte_by = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
+    let until = first_byte_by.min(route.deadline);
+    let Call { path, body, plan } = call;
+    let sent = timeout_at(until, send(flight, (&address, path, body), &route)).await;
+    match sent {
+        Err(_) => Attempt::Refused(first_byte_timeout(ask, &route)),
+        Ok(Err(error)) => Attempt::Failed(unreachable(&error, &route)),
+        Ok(Ok(answer)) => receive(flight, (ask, plan), answer, (route, until)).await,
+    }
+}
+
+fn unreachable(error: &ClientError, route: &Route) -> Refused {
+    let message = format!(
+        "the replica '{}' did not answer: {error}",
+        route.target.replica
+    );
+    Refused::new(ErrorCode::EngineUnreachable, message)
+}
+
+fn first_byte_timeout(ask: &Ask, route: &Route) -> Refused {
+    let limits = &ask.snapshot.fleet.limits;
+    if Instant::now() >= route.deadline {
+        return request_timeout(limits.request_ms_max);
+    }
+    let message = format!(
+        "the replica '{}' sent no byte within limits.first_byte_ms_max = {} ms",
+        route.target.replica, limits.first_byte_ms_max
+    );
+    Refused::new(ErrorCode::EngineFirstByteTimeout, message)
+}
+
+/// The request's whole life is over.
+pub(super) fn request_timeout(request_ms_max: u64) -> Refused {
+    let message =
+        format!("the request took longer than limits.request_ms_max = {request_ms_max} ms");
+    Refused::new(ErrorCode::RequestTimeout, message)
+}
+
+async fn send(
+    flight: &Flight,
+    (address, path, body): (&EngineAddress, &'static str, Bytes),
+    route: &Route,
+) -> Result<http::Response<Incoming>, ClientError> {
+    let answer = flight
+        .gateway
+        .client
+        .request(address, request(flight, (path, body.clone()), route))
+        .await;
+    match answer {
+        // An engine that closed an idle connection just as it was used has seen nothing: once more, same place.
+        Err(error) if error.reused && error.kind == ClientErrorKind::ClosedBeforeAnswer => {
+            flight
+                .gateway
+                .client
+                .request(address, request(flight, (path, body), route))
+                .await
+        }
+        other => other,
+    }
+}
+
+/// The engine's request. No header of the client's is passed on but its trace.
+fn request(
+    flight: &Flight,
+    (path, body): (&'static str, Bytes),
+    route: &Route,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = http::Uri::from_static(path);
+    let request_headers = request.headers_mut();
+    request_headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if let Some(key) = &route.target.authorization {
+        request_headers.insert(header::AUTHORIZATION, key.clone());
+    }
+    if let Ok(id) = HeaderValue::from_str(&flight.record.id.to_string()) {
+        request_headers.insert(headers::X_REQUEST_ID, id);
+    }
+    route.trace.write(request_headers);
+    request
+}
+
+/// Reads the answer's head and first byte.
+async fn receive(
+    flight: &mut Flight,
+    (ask, plan): (&Ask, Plan),
+    answer: http::Response<Incoming>,
+    (route, until): (Route, Instant),
+) -> Attempt {
+    let (head, mut body) = answer.into_parts();
+    let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
+    if head.status != StatusCode::OK {
+        return engine_refusal(flight, (head.status, content_type), body, (&route, until)).await;
+    }
+    let mut response_headers = HeaderMap::new();
+    mark(
+        &mut response_headers,
+        flight,
+        &route.target,
+        content_type.clone(),
+    );
+    let mut meter = Meter::new(ask.prompt_tokens);
+    if !ask.features.stream {
+        return match whole::read(flight, body, (ask, &route)).await {
+            Ok(bytes) => match whole::finish(bytes, (plan, response_headers), flight, &mut meter) {
+                Ok(answer) => Attempt::Answered(Answer::Whole(answer)),
+                Err(refused) => Attempt::Failed(refused),
+            },
+            Err(refused) => Attempt::Failed(refused),
+        };
+    }
+    let is_events = content_type.is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    if !is_events {
+        let message = format!(
+            "the replica '{}' was asked for a stream and sent none",
+            route.target.replica
+        );
+        return Attempt::Failed(Refused::new(ErrorCode::EngineAnswerInvalid, message));
+    }
+    // The first byte decides whether this attempt may still be made elsewhere, so it is waited for here.
+    match timeout_at(until, body.frame()).await {
+        Err(_) => Attempt::Refused(first_byte_timeout(ask, &route)),
+        Ok(Some(Ok(frame))) => {
+            if let Some(ticket) = &flight.ticket {
+                ticket.first_byte();
+            }
+            let first = frame.into_data().unwrap_or_default();
+            let answer = StreamAnswer::new(
+                (plan, meter),
+                (body, first),
+                (ask, &route),
+                (&flight.record, response_headers),
+            );
+            Attempt::Answered(Answer::Stream(Box::new(answer)))
+        }
+        Ok(Some(Err(_)) | None) => {
+            let message = format!(
+                "the replica '{}' broke off before its first byte",
+                route.target.replica
+            );
+            Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message))
+        }
+    }
+}
+
+/// An engine's error: passed on as it came where the caller is at fault, tried elsewhere where the engine is busy.
+async fn engine_refusal(
+    flight: &Flight,
+    (status, content_type): (StatusCode, Option<HeaderValue>),
+    body: Incoming,
+    (route, until): (&Route, Instant),
+) -> Attempt {
+    let replica = &route.target.replica;
+    let limited = http_body_util::Limited::new(body, ERROR_BYTES_MAX);
+    let bytes = match timeout_at(until, limited.collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    };
+    let error = engine_error(&bytes);
+    let said: String = error
+        .as_ref()
+        .map(|e| e.message.chars().take(ERROR_CHARS_MAX).collect())
+        .unwrap_or_default();
+    let busy = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    if busy {
+        let message = format!("the replica '{replica}' answered {status}: {said}");
+        return Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message));
+    }
+    // llama.cpp answers 500 to an image that its model cannot see.
+    if said.contains("mmproj") || said.contains("image input is not supported") {
+        let message = format!("this model does not take images ({said})");
+        return Attempt::Refused(
+            Refused::new(ErrorCode::FeatureUnsupported, message).at("messages"),
+        );
+    }
+    if status.is_client_error() && error.is_some() {
+        let mut response_headers = HeaderMap::new();
+        mark(&mut response_headers, flight, &route.target, content_type);
+        return Attempt::Answered(Answer::Whole(WholeAnswer::refusal(
+            status,
+            response_headers,
+            bytes,
+        )));
+    }
+    let message = format!("the replica '{replica}' answered {status}: {said}");
+    Attempt::Refused(Refused::new(ErrorCode::EngineFailed, message))
+}

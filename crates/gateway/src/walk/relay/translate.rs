@@ -1,0 +1,123 @@
+//! The caller's bytes as the engine must see them: unchanged but for the model's name, a bound on the output, the wish
+//! for a usage count, and what an engine cannot do by itself (responses, tool calls).
+
+use crate::refused::Refused;
+use crate::snapshot::Target;
+use crate::walk::classify::{Ask, answer_kind};
+use bytes::Bytes;
+use madang_fleet::{ResponsesSupport, ToolSupport};
+use madang_types::{Endpoint, ErrorCode};
+
+use madang_wire::responses::{self, Echo};
+use madang_wire::tools::{self, Repair};
+use madang_wire::{AnswerKind, MapCode, MapError, RequestBody};
+
+/// A request as the engine sees it, and how its answer is read.
+pub(super) struct Call {
+    pub path: &'static str,
+    pub body: Bytes,
+    pub plan: Plan,
+}
+
+/// How an answer is read and turned back into what the caller asked for.
+pub(super) struct Plan {
+    /// The wire format in which the engine answers.
+    pub kind: AnswerKind,
+    /// The usage chunk was our wish, not the caller's: it is read and left out.
+    pub strip_usage: bool,
+    /// Printed calls become tool calls.
+    pub repair: Option<Repair>,
+    /// Chat becomes a response that repeats these fields.
+    pub responses: Option<Echo>,
+}
+
+/// Writes the engine's request.
+///
+/// # Errors
+/// Something that the mapping cannot carry, named.
+pub(super) fn translate(ask: &Ask, target: &Target) -> Result<Call, Refused> {
+    let needs_repair = ask.features.tools && ask.entry.tools == ToolSupport::Repair;
+    let mapped = ask.endpoint == Endpoint::Responses
+        && (target.responses == ResponsesSupport::Mapped || needs_repair);
+
+    let mut plan = Plan {
+        kind: answer_kind(ask.endpoint),
+        strip_usage: false,
+        repair: None,
+        responses: None,
+    };
+    let mut body = ask.body.clone();
+    if mapped {
+        let chat = responses::to_chat(body.bytes()).map_err(map_refused)?;
+        plan.kind = AnswerKind::Chat;
+        plan.responses = Some(chat.echo);
+        body = reparsed(chat.body, ask)?;
+    }
+    if needs_repair && plan.kind == AnswerKind::Chat {
+        let repair = tools::repair_request(body.bytes()).map_err(map_refused)?;
+        body = reparsed(repair.body.clone(), ask)?;
+        plan.repair = Some(repair);
+    }
+    let (body, strip_usage) = edited(&body, plan.kind, (ask, target));
+    plan.strip_usage = strip_usage;
+    Ok(Call {
+        path: path(plan.kind),
+        body,
+        plan,
+    })
+}
+
+fn path(kind: AnswerKind) -> &'static str {
+    match kind {
+        AnswerKind::Chat => "/v1/chat/completions",
+        AnswerKind::Completions => "/v1/completions",
+        AnswerKind::Embeddings => "/v1/embeddings",
+        AnswerKind::Responses => "/v1/responses",
+    }
+}
+
+/// The last edits: the engine's name for the model, a bound on the output, the wish for a usage count.
+fn edited(body: &RequestBody, kind: AnswerKind, (ask, target): (&Ask, &Target)) -> (Bytes, bool) {
+    let mut edit = body.edit();
+    let named_so = body
+        .string("model")
+        .is_ok_and(|name| name.as_deref() == Some(target.upstream_model.as_str()));
+    if !named_so {
+        edit.set(
+            "model",
+            &serde_json::Value::from(target.upstream_model.as_str()).to_string(),
+        );
+    }
+    let chat_like = matches!(kind, AnswerKind::Chat | AnswerKind::Completions);
+    // Without a bound some engines run to the end of their context. A frontier API has its own.
+    let unbounded = ask.features.output_tokens_max().is_none();
+    if chat_like && unbounded && target.own {
+        let each = ask.output_tokens_max / ask.features.n.unwrap_or(1).max(1);
+        edit.set("max_tokens", &each.to_string());
+    }
+    let strip_usage = chat_like && ask.features.stream && !ask.features.include_usage;
+    if strip_usage {
+        edit.set_nested("stream_options", "include_usage", "true");
+    }
+    (edit.finish(), strip_usage)
+}
+
+fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {
+    // One level deeper than the caller's, since a mapping may wrap what it was given.
+    let depth_max = ask.snapshot.fleet.limits.json_depth_max.saturating_add(8);
+    RequestBody::parse(Bytes::from(body), depth_max).map_err(|error| {
+        Refused::new(
+            ErrorCode::Internal,
+            format!("the mapped request is not sound: {error}"),
+        )
+    })
+}
+
+fn map_refused(error: MapError) -> Refused {
+    let code = match error.code {
+        MapCode::FeatureUnsupported => ErrorCode::FeatureUnsupported,
+        MapCode::FieldInvalid => ErrorCode::FieldInvalid,
+        MapCode::FieldMissing => ErrorCode::FieldMissing,
+    };
+    Refused::new(code, error.message).at(error.field)
+}

@@ -1,0 +1,179 @@
+//! Answers that are not streams: read to their end (so that a broken one can be had elsewhere), booked, sent.
+
+use super::Route;
+use super::attempt::request_timeout;
+use super::meter::Meter;
+use super::translate::Plan;
+use crate::refused::Refused;
+use crate::walk::classify::Ask;
+use crate::walk::flight::Flight;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use madang_types::{ErrorCode, Outcome, UsageRecord};
+use madang_wire::responses::Ids;
+use madang_wire::{responses, tools, usage};
+use serde::de::IgnoredAny;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// An answer in hand.
+pub(super) struct WholeAnswer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    outcome: Outcome,
+}
+
+impl WholeAnswer {
+    /// An engine's own refusal, passed on as it came.
+    pub fn refusal(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+            outcome: Outcome::EngineRefused,
+        }
+    }
+}
+
+/// Reads the answer's body within its bounds.
+///
+/// # Errors
+/// It broke off, stood still, or passed `limits.answer_bytes_max`.
+pub(super) async fn read(
+    flight: &mut Flight,
+    mut body: Incoming,
+    (ask, route): (&Ask, &Route),
+) -> Result<Bytes, Refused> {
+    let limits = &ask.snapshot.fleet.limits;
+    let replica = &route.target.replica;
+    let size_max = usize::try_from(limits.answer_bytes_max).unwrap_or(usize::MAX);
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    loop {
+        let idle_until = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
+        let frame = match timeout_at(idle_until.min(route.deadline), body.frame()).await {
+            Ok(frame) => frame,
+            Err(_) if Instant::now() >= route.deadline => {
+                return Err(request_timeout(limits.request_ms_max));
+            }
+            Err(_) => {
+                let message =
+                    format!("the replica '{replica}' stood still in the middle of its answer");
+                return Err(Refused::new(ErrorCode::EngineIdleTimeout, message));
+            }
+        };
+        let data = match frame {
+            None => break,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(_)) => {
+                let message =
+                    format!("the replica '{replica}' broke off in the middle of its answer");
+                return Err(Refused::new(ErrorCode::EngineCut, message));
+            }
+        };
+        flight.record.first_token_us = flight.record.first_token_us.or(Some(flight.elapsed_us()));
+        if first.len() + all.len() + data.len() > size_max {
+            let message = format!("the answer of '{replica}' has more than {size_max} bytes");
+            return Err(Refused::new(ErrorCode::AnswerTooLarge, message));
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Checks and meters a complete answer, and turns it into what the caller asked for.
+///
+/// # Errors
+/// It is not what the protocol promises.
+pub(super) fn finish(
+    body: Bytes,
+    (plan, headers): (Plan, HeaderMap),
+    flight: &mut Flight,
+    meter: &mut Meter,
+) -> Result<WholeAnswer, Refused> {
+    let replica = flight
+        .record
+        .replica
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let invalid = |what: &str| {
+        Refused::new(
+            ErrorCode::EngineAnswerInvalid,
+            format!("the answer of '{replica}' {what}"),
+        )
+    };
+    if serde_json::from_slice::<IgnoredAny>(&body).is_err()
+        || !body.trim_ascii_start().starts_with(b"{")
+    {
+        return Err(invalid("is not a JSON object"));
+    }
+    let facts = usage::from_answer(plan.kind, &body);
+    if facts.error {
+        return Err(invalid("is an error with status 200"));
+    }
+    meter.answer(&facts);
+    meter.write(&mut flight.record);
+    let id = flight.record.id.to_string();
+    let mut body = body;
+    if let Some(repair) = &plan.repair {
+        body = tools::repair_answer(repair, &body, &id).into();
+    }
+    if let Some(echo) = &plan.responses {
+        let ids = response_ids(&flight.record);
+        body = responses::to_response(&body, &ids, echo)
+            .map_err(|e| invalid(&format!("cannot be mapped: {e}")))?
+            .into();
+    }
+    Ok(WholeAnswer {
+        status: StatusCode::OK,
+        headers,
+        body,
+        outcome: Outcome::Finished,
+    })
+}
+
+/// The ids of a mapped response, made from the request's own.
+pub(super) fn response_ids(record: &UsageRecord) -> Ids {
+    let id = record.id.to_string();
+    Ids {
+        response_id: format!("resp_{}", id.trim_start_matches("req_")),
+        created_at_s: u64::try_from(record.arrived_at.0 / 1_000_000).unwrap_or_default(),
+    }
+}
+
+/// Books the answer, then lets it leave.
+pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> Response {
+    let WholeAnswer {
+        status,
+        headers,
+        body,
+        outcome,
+    } = answer;
+    flight.record.bytes_out = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    if flight.settle(outcome, status.as_u16(), None).await.is_err() {
+        let message = format!(
+            "the answer of '{}' cannot be recorded, so it is not given",
+            ask.model
+        );
+        let refused =
+            Refused::new(ErrorCode::StoreUnavailable, message).retry_after_ms(Some(1_000));
+        return refused.into_response(Some(flight.record.id));
+    }
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
