@@ -39,15 +39,10 @@ impl Books {
     /// Takes the store and starts the writer for abandoned requests. Must be called inside a runtime.
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         let (abandoned, mut waiting) = mpsc::channel::<UsageRecord>(ABANDONED_MAX);
-        let failed_at_us = Arc::new(AtomicI64::new(i64::MIN / 2));
-        let failures = Arc::new(AtomicU64::new(0));
-        let writing = (
-            Arc::clone(&store),
-            Arc::clone(&failed_at_us),
-            Arc::clone(&failures),
-        );
+        let failures = Failures { last_us: Arc::new(AtomicI64::new(i64::MIN / 2)), metrics };
+        let writing = (Arc::clone(&store), failures.clone());
         let writer = tokio::spawn(async move {
-            let (store, failed_at_us, failures) = writing;
+            let (store, failures) = writing;
             while let Some(record) = waiting.recv().await {
                 let id = record.id;
                 if let Err(error) = store.usage_append(record).await {
