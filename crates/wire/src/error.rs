@@ -1,6 +1,7 @@
 //! Errors on the wire: ours in OpenAI's shape, and the engines' many shapes read into one.
 //!
-//! What makes the official SDKs raise inside a stream (openai-python `_streaming.py`, openai-node `core/streaming.ts`):
+//! What makes the official SDKs raise inside a stream (openai-python `_streaming.py`, openai-node `core/streaming.ts`;
+//! checked with openai-python 3.54.0 and openai-node 6.49.0):
 //! an event whose data is an object with a truthy top-level `error`. Python raises `APIError` with `error.message`
 //! whatever the event is called; JavaScript raises `APIError` from `error` both for nameless events and for
 //! `event: error`, where older releases read nothing but `data.error` and `data.message`. A stream that merely ends,

@@ -109,10 +109,10 @@ fn estimates_are_never_nothing() {
         (4, 0, 1),
         (5, 0, 2),
         (400, 0, 100),
-        (3, 3, 2),
-        (30, 30, 12),
+        (3, 3, 1),
+        (30, 30, 10),
         (10, 20, 4),
-        (34, 30, 13),
+        (34, 30, 11),
     ];
     for (bytes, non_ascii, tokens) in cases {
         assert_eq!(
