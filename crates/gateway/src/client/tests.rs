@@ -343,9 +343,6 @@ async fn a_dropped_answer_or_request_closes_the_connection() {
             .await
             .is_err()
     );
-    let ends = tokio::time::timeout(Duration::from_secs(1), engine).await;
-    assert_eq!(
-        ends.expect("both connections end within a second").unwrap(),
-        [0, 0]
-    );
+    let ends = tokio::time::timeout(Duration::from_secs(3), engine).await;
+    assert_eq!(ends.expect("both connections end at once").unwrap(), [0, 0]);
 }

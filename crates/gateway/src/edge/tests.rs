@@ -20,8 +20,8 @@ use tokio::time::timeout;
 
 /// No wait of a test is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A client that left is noticed within this time.
-const SECOND: Duration = Duration::from_secs(1);
+/// A client that left is noticed within a second; the rest is for a loaded machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Tells the test what a handler does.
 #[derive(Debug, PartialEq, Eq)]
@@ -344,7 +344,7 @@ async fn a_client_that_takes_nothing_loses_its_answer() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_but_steadily_is_served() {
     let mut server = Server::start(EdgeOptions {
-        client_stall_ms_max: 1_000,
+        client_stall_ms_max: 5_000,
         ..EdgeOptions::default()
     })
     .await;

@@ -1,6 +1,6 @@
 //! A client that leaves takes its request with it, however it leaves.
 
-use super::{Event, FLOOD, HELLO, PATIENCE, SECOND, Server, WAIT};
+use super::{Event, FLOOD, HELLO, NOTICED_WITHIN, PATIENCE, Server, WAIT};
 use crate::edge::EdgeOptions;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -12,7 +12,7 @@ async fn check_noticed(sent: &str, leave: impl AsyncFnOnce(TcpStream) -> Option<
     let client = server.send(sent).await;
     server.expect(Event::Begun, PATIENCE).await;
     let kept = leave(client).await;
-    server.expect(Event::Dropped, SECOND).await;
+    server.expect(Event::Dropped, NOTICED_WITHIN).await;
     drop(kept);
     assert_eq!(server.end().await.clients_gone, 1, "{sent:.40}");
 }
