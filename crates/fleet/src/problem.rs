@@ -103,16 +103,32 @@ impl<'a> Report<'a> {
             code: "syntax",
             severity: Severity::Error,
             span,
+            remedy: syntax_remedy(&message, &self.source[start..end]),
             message,
-            remedy: syntax_remedy(&self.source[start..end]),
             related: Vec::new(),
         });
-        self.broken_lines.push(start..end);
+        // Behind a full report nothing more is weighed.
+        if self.broken_lines.len() < PROBLEMS_MAX {
+            self.broken_lines.push(start..end);
+        }
     }
 
     /// Whether the text is read completely, so that what is absent is truly absent.
     pub(crate) fn is_whole(&self) -> bool {
         self.broken_lines.is_empty()
+    }
+
+    /// Whether no more problems will be shown: what costs time to say need not be worked out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
+    }
+
+    /// Whether a `[table]` line could not be read, so that keys may seem to stand in another table.
+    pub(crate) fn lost_header(&self) -> bool {
+        let lines = self.broken_lines.iter();
+        lines
+            .map(|line| self.source[line.clone()].trim_start())
+            .any(|line| line.starts_with('['))
     }
 
     /// Adds an error; the caller may attach more to what is returned.
@@ -168,7 +184,7 @@ impl<'a> Report<'a> {
 
     fn push(&mut self, problem: Problem) -> Option<usize> {
         self.has_error |= problem.severity == Severity::Error;
-        if self.problems.len() >= PROBLEMS_MAX {
+        if self.is_full() {
             self.omitted += 1;
             return None;
         }
@@ -236,7 +252,10 @@ impl Entry<'_> {
     }
 }
 
-fn syntax_remedy(line: &str) -> Option<String> {
+fn syntax_remedy(message: &str, line: &str) -> Option<String> {
+    if message.starts_with("duplicate key") {
+        return Some("a key stands once in a table; take one of the two out".into());
+    }
     let value = line.split_once('=').map(|(_, v)| v.trim());
     match value {
         Some("") => Some("give the key a value, such as key = \"text\" or key = 8".into()),
@@ -256,6 +275,9 @@ fn syntax_remedy(line: &str) -> Option<String> {
     }
 }
 
+/// Words of like length that are compared; a suggestion is a courtesy and must not cost seconds.
+const CANDIDATES_MAX: usize = 2_000;
+
 /// The candidate that was probably meant, if one is near.
 pub(crate) fn nearest<'c>(
     word: &str,
@@ -267,7 +289,8 @@ pub(crate) fn nearest<'c>(
     let distance_max = (length / 3).clamp(1, 4);
     candidates
         .into_iter()
-        .filter(|c| c.len().abs_diff(word.len()) <= distance_max * 4)
+        .filter(|c| c.len().abs_diff(word.len()) <= distance_max)
+        .take(CANDIDATES_MAX)
         .map(|c| {
             let other = c.to_ascii_lowercase().replace('-', "_");
             (strsim::damerau_levenshtein(&folded, &other), c)

@@ -122,6 +122,7 @@ pub(crate) struct RawWeights {
 /// One place to get a file of weights: exactly one of `file`, `url` and `package`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["file"]}, {"required": ["url"]}, {"required": ["package"]}]))]
 pub(crate) struct RawSource {
     /// A file on this machine; relative to the fleet file's folder.
     pub file: Text,
@@ -149,6 +150,7 @@ pub(crate) struct RawPart {
 /// One running engine: exactly one of `url` and `launch`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["url"]}, {"required": ["launch"]}]))]
 pub(crate) struct RawReplica {
     /// Its name.
     #[schemars(required)]
@@ -184,6 +186,7 @@ pub(crate) struct RawReplica {
 /// How an engine is started: exactly one of `command` and `builtin`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["command"]}, {"required": ["builtin"]}]))]
 pub(crate) struct RawLaunch {
     /// Program and arguments. `{port}`, `{socket}`, `{model_path}`, `{served_name}`, `{slots}` and `{context_tokens}` are filled in.
     pub command: Option<At<Vec<At<String>>>>,

@@ -23,7 +23,10 @@ fn tree() -> Value {
         .into_generator()
         .into_root_schema_for::<RawFleet>();
     root.insert("title".into(), "Madang fleet file".into());
-    root.to_value()
+    let mut tree = root.to_value();
+    // serde_json's maps may or may not keep insertion order, as other crates of the build wish; the text must not change.
+    tree.sort_all_objects();
+    tree
 }
 
 /// TOML has no null: an optional key is absent, so the `null` that schemars writes for `Option` is taken out.

@@ -106,6 +106,9 @@ impl Walk<'_, '_> {
         path: &str,
         key: &Spanned<std::borrow::Cow<'_, str>>,
     ) {
+        if self.report.lost_header() {
+            return;
+        }
         let known: Vec<&str> = properties
             .as_object()
             .map(|object| object.keys().map(String::as_str).collect())
@@ -155,16 +158,13 @@ impl Walk<'_, '_> {
             if !self.report.is_whole() {
                 continue;
             }
-            let about = schema["properties"][key]["description"]
-                .as_str()
-                .unwrap_or_default();
             self.report
                 .error(
                     "missing_key",
                     span,
                     format!("{} has no `{key}`", shown(path)),
                 )
-                .help(format!("add `{key}`: {}", first_sentence(about)));
+                .help(format!("add {}", meaning(key, &schema["properties"][key])));
         }
     }
 
@@ -213,8 +213,8 @@ impl Walk<'_, '_> {
             | (Kind::Number, value @ (DeValue::Integer(_) | DeValue::Float(_))) => self
                 .in_range(schema, path, &value, &span)
                 .then(|| Spanned::new(span, value)),
-            (kind, value) => {
-                self.wrong_type(kind, path, &value, &span);
+            (_, value) => {
+                self.wrong_type(schema, path, &value, &span);
                 None
             }
         }
@@ -247,7 +247,8 @@ impl Walk<'_, '_> {
         Some(Spanned::new(span, DeValue::Array(array)))
     }
 
-    fn wrong_type(&mut self, kind: Kind, path: &str, value: &DeValue<'_>, span: &Range<usize>) {
+    fn wrong_type(&mut self, schema: &Value, path: &str, value: &DeValue<'_>, span: &Range<usize>) {
+        let kind = kind(schema);
         let wanted = match kind {
             Kind::Table | Kind::Map => "a table",
             Kind::Array => "a list",
@@ -260,29 +261,30 @@ impl Walk<'_, '_> {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a number with a fraction",
-            DeValue::Boolean(_) => "true or false",
+            DeValue::Boolean(_) => "a boolean",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
         let key = leaf(path);
+        let of_tables = self::kind(&schema["items"]) == Kind::Table;
         let remedy = match (kind, value) {
             (Kind::Integer | Kind::Number, DeValue::String(text)) if is_number(text) => {
-                Some(format!("leave out the quotes: {key} = {text}"))
+                format!("leave out the quotes: {key} = {text}")
             }
-            (Kind::Array, DeValue::String(_)) => Some(format!("write {key} = [\"…\", \"…\"]")),
-            (Kind::Array, _) if !path.contains('.') => Some(format!("write [[{path}]]")),
-            (Kind::Table, _) if !path.contains('.') => Some(format!("write [{path}]")),
-            _ => None,
+            (Kind::Array, _) if !path.contains('.') => format!("write [[{path}]]"),
+            (Kind::Table, _) if !path.contains('.') => format!("write [{path}]"),
+            (Kind::Array, _) if of_tables => format!("write {key} = [{{ … }}]"),
+            (Kind::Array, _) => format!("write {key} = [\"…\", \"…\"]"),
+            _ => meaning(key, schema),
         };
-        let entry = self.report.error(
-            "wrong_type",
-            span,
-            format!("`{key}` is {found}, {wanted} is wanted"),
-        );
-        if let Some(remedy) = remedy {
-            entry.help(remedy);
-        }
+        self.report
+            .error(
+                "wrong_type",
+                span,
+                format!("`{key}` is {found}, {wanted} is wanted"),
+            )
+            .help(remedy);
     }
 
     fn word(&mut self, schema: &Value, path: &str, word: &str, span: &Range<usize>) -> bool {
@@ -334,7 +336,6 @@ impl Walk<'_, '_> {
             DeValue::Float(n) => n.to_string(),
             _ => String::new(),
         };
-        let about = schema["description"].as_str().unwrap_or_default();
         let key = leaf(path);
         self.report
             .error(
@@ -342,7 +343,7 @@ impl Walk<'_, '_> {
                 span,
                 format!("`{key}` is {}, it must be {range}", brief(&text)),
             )
-            .help(format!("`{key}`: {}", first_sentence(about)));
+            .help(meaning(key, schema));
         false
     }
 }
@@ -456,9 +457,20 @@ fn shown(path: &str) -> String {
     }
 }
 
-fn first_sentence(text: &str) -> &str {
+/// A key and what it means, as a help line.
+fn meaning(key: &str, schema: &Value) -> String {
+    let text = schema["description"].as_str().unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    line.strip_suffix('.').unwrap_or(line)
+    let line = line.strip_suffix('.').unwrap_or(line);
+    let mut chars = line.chars();
+    let first = chars.next().unwrap_or_default();
+    let rest = chars.as_str();
+    // "SHA-256" and "KV-cache" stay as they are.
+    if rest.starts_with(|c: char| c.is_uppercase()) {
+        format!("`{key}`: {line}")
+    } else {
+        format!("`{key}`: {}{rest}", first.to_lowercase())
+    }
 }
 
 /// A quotation of bounded length.

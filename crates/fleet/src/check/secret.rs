@@ -20,14 +20,15 @@ const PREFIXES: [&str; 9] = [
 pub(super) fn looks_like_secret(text: &str) -> bool {
     let word = text.strip_prefix("Bearer ").unwrap_or(text);
     let long = word.len() >= 12 && !word.contains(['/', ' ']) && !word.ends_with(".key");
-    (text.starts_with("Bearer ") && long) || (long && PREFIXES.iter().any(|p| word.starts_with(p)))
+    long && (text.starts_with("Bearer ") || PREFIXES.iter().any(|p| word.starts_with(p)))
 }
 
 impl Check<'_, '_> {
     /// Refuses a secret in the text; true if it was one.
     pub(super) fn secret(&mut self, text: &str, span: &Range<usize>, remedy: &str) -> bool {
-        // `--api-key=sk-…` and `sk-…` alike.
-        let found = looks_like_secret(text) || text.split(['=', '@']).any(looks_like_secret);
+        // `--api-key=sk-…` and `https://sk-…@host` too.
+        let found =
+            looks_like_secret(text) || text.split(['=', '@', '/', ':']).any(looks_like_secret);
         if found {
             self.report
                 .error(

@@ -7,6 +7,9 @@ use crate::shape::brief;
 /// The longest path of a Unix socket (`sun_path` less its NUL).
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// Said without quoting the URL: what stands before the `@` may be a password.
+const USER_IN_URL: &str = "a URL here holds no user and no password";
+
 /// A base URL in one spelling, so that two equal ones are seen to be equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BaseUrl {
@@ -148,10 +151,7 @@ impl BaseUrl {
 
 fn parse_authority(authority: &str, secure: bool) -> Result<(String, u16), UrlFault> {
     if authority.contains('@') {
-        return fault(
-            "a URL here holds no user and no password",
-            "take them out and use key_file",
-        );
+        return fault(USER_IN_URL, "take them out and use key_file");
     }
     let colon = match authority.rfind(']') {
         Some(end) => authority[end..].find(':').map(|i| end + i),
@@ -232,14 +232,13 @@ impl Check<'_, '_> {
             Ok(BaseUrl::Unix(path)) => Some((format!("unix:{path}"), BaseUrl::Unix(path))),
             Ok(url) => Some((at.value.trim_end_matches('/').into(), url)),
             Err(UrlFault { message, remedy }) => {
-                let message = if message.contains("password") {
-                    message.into()
+                let (code, message) = if message == USER_IN_URL {
+                    ("secret_inline", message.into())
                 } else {
-                    format!("\"{}\": {message}", brief(&at.value))
+                    let message = format!("\"{}\": {message}", brief(&at.value));
+                    ("url_invalid", message)
                 };
-                self.report
-                    .error("url_invalid", &at.span, message)
-                    .help(remedy);
+                self.report.error(code, &at.span, message).help(remedy);
                 None
             }
         }
