@@ -68,6 +68,8 @@ pub struct Model {
     pub kind: ModelKind,
     /// How tool calls are had: from the engine, or repaired from text (small models that print JSON).
     pub tools: ToolSupport,
+    /// Length of an embedding model's vectors; a request for another length is refused. `None`: the engine decides.
+    pub dimensions: Option<u64>,
     /// Weights that Madang fetches for `{model_path}`; `None` where the engine finds its own.
     pub weights: Option<Weights>,
 }

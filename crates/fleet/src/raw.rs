@@ -100,6 +100,10 @@ pub(crate) struct RawModel {
     /// How tool calls are had.
     #[schemars(extend("default" = "native"))]
     pub tools: Option<At<ToolSupport>>,
+    /// Length of an embedding model's vectors. Where it is given, a request for another length is refused; without it
+    /// the wish goes to the engine.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub dimensions: Option<At<u64>>,
     /// One file of weights that Madang fetches for `{model_path}`; leave it out where the engine finds its own.
     pub weights: Option<At<RawWeights>>,
 }

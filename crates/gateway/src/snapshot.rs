@@ -69,6 +69,8 @@ pub struct ModelEntry {
     pub endpoints: Vec<Endpoint>,
     /// How its tool calls are had.
     pub tools: ToolSupport,
+    /// Length of its vectors, where the fleet says.
+    pub dimensions: Option<u64>,
 }
 
 /// A fleet, ready for requests.
@@ -112,6 +114,7 @@ impl Snapshot {
                 context_tokens: Some(model.context_tokens),
                 endpoints: endpoints(model.kind),
                 tools: model.tools,
+                dimensions: model.dimensions,
             };
             snapshot.models.insert(replica.model.clone(), entry);
         }
@@ -204,6 +207,7 @@ fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
         context_tokens: model.map(|m| m.context_tokens),
         endpoints: endpoints(kind),
         tools: model.map(|m| m.tools).unwrap_or_default(),
+        dimensions: model.and_then(|m| m.dimensions),
     }
 }
 

@@ -25,6 +25,15 @@ impl Check<'_, '_> {
                 )
                 .help("take `tools` out, or is the model's kind \"chat\"?");
         }
+        if let (ModelKind::Chat, Some(at)) = (kind, &raw.dimensions) {
+            self.report
+                .warning(
+                    "key_without_effect",
+                    &at.span,
+                    "a chat model makes no embeddings",
+                )
+                .help("take `dimensions` out, or is the model's kind \"embedding\"?");
+        }
         let weights = match &raw.weights {
             Some(at) => Some(self.weights(at)?),
             None => None,
@@ -33,6 +42,7 @@ impl Check<'_, '_> {
             context_tokens: raw.context_tokens.as_ref()?.value,
             kind,
             tools,
+            dimensions: raw.dimensions.as_ref().map(|at| at.value),
             weights,
         };
         Some((id?, model))

@@ -79,6 +79,9 @@ pub(super) async fn classify(
     sniff::require(&body, kind).map_err(field_refused)?;
     let features = sniff::features(&body).map_err(field_refused)?;
     refuse_unsupported(&features, &entry, endpoint)?;
+    if endpoint == Endpoint::Embeddings {
+        refuse_other_dimensions(&body, &entry)?;
+    }
     flight.record.streamed = features.stream;
 
     let size = text::prompt_size(&body, kind);
@@ -282,6 +285,18 @@ fn refuse_unsupported(
         }
     }
     Ok(())
+}
+
+/// An engine that ignores `dimensions` would answer with vectors of another length than asked for.
+fn refuse_other_dimensions(body: &RequestBody, entry: &ModelEntry) -> Result<(), Refused> {
+    let asked = body.unsigned("dimensions").map_err(field_refused)?;
+    match (asked, entry.dimensions) {
+        (Some(asked), Some(has)) if asked != has => {
+            let message = format!("this model's vectors have {has} dimensions, not {asked}");
+            Err(Refused::new(ErrorCode::FeatureUnsupported, message).at("dimensions"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The wire's name for what a door answers.
