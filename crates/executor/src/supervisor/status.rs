@@ -109,17 +109,20 @@ impl Publisher {
 
     /// Changes the status and tells it.
     pub fn change(&self, change: impl FnOnce(&mut Status)) {
+        let mut before = None;
         self.status.send_modify(|status| {
-            let before = status.state;
+            before = Some(status.state);
             change(status);
-            if status.state != before {
+            if Some(status.state) != before {
                 status.since = now();
             }
         });
         let status = self.status.borrow().clone();
-        let state = status.state.as_str();
-        let reason = status.reason.as_deref();
-        tracing::info!(replica = %self.replica, state, reason, "engine");
+        if before != Some(status.state) {
+            let state = status.state.as_str();
+            let reason = status.reason.as_deref();
+            tracing::info!(replica = %self.replica, state, reason, "engine changed its state");
+        }
         let replica = self.replica.clone();
         if self.events.try_send(Event { replica, status }).is_err() {
             tracing::debug!(replica = %self.replica, "nobody took the engine's event");
