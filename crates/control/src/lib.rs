@@ -1,6 +1,6 @@
 //! The control plane: makes what runs equal to what the fleet file says, and watches it.
 //!
-//! It carries out and reports; which replica serves a request is decided in `madang-core`, and when an engine may be
+//! It carries out and reports, and must not decide by itself: which replica serves a request is decided in `madang-core`, and when an engine may be
 //! stopped is the core's word too (a replica that left the fleet is stopped once it is idle).
 
 pub mod control;
