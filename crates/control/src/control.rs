@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Orders that may wait while one is carried out.
@@ -61,6 +61,7 @@ pub struct Control {
     fleet_name: PathBuf,
     task: Mutex<Option<JoinHandle<()>>>,
     ticker: JoinHandle<()>,
+    stop: watch::Sender<bool>,
 }
 
 impl Control {
@@ -98,6 +99,7 @@ impl Control {
             client: gateway.client.clone(),
         };
         let fleet_name = source.name();
+        let (stop, stop_asked) = watch::channel(false);
         let reconciler = Reconciler {
             gateway: Arc::clone(&gateway),
             source,
@@ -110,7 +112,9 @@ impl Control {
             prepared: Prepared::default(),
             running: BTreeMap::new(),
             leaving: BTreeSet::new(),
+            ending: BTreeSet::new(),
             stopping: JoinSet::new(),
+            stop_asked,
         };
         let sampled = (Arc::clone(&board), Arc::downgrade(&gateway));
         gateway.sampler_set(Box::new(move || sample(&sampled.0, &sampled.1)));
@@ -125,6 +129,7 @@ impl Control {
             fleet_name,
             task,
             ticker,
+            stop,
         }))
     }
 
@@ -186,6 +191,7 @@ impl Control {
     /// Stops every launched engine with all its processes.
     pub async fn stop(&self) {
         self.ticker.abort();
+        self.stop.send_replace(true);
         let (answer, done) = oneshot::channel();
         let told = self.orders.send(Order::Stop(answer)).await.is_ok();
         if told && done.await.is_err() {

@@ -15,7 +15,7 @@ use madang_provision::{Cache, Prepared, Progress, prepare};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What the reconciler is told.
@@ -56,7 +56,11 @@ pub(crate) struct Reconciler {
     pub running: BTreeMap<ReplicaId, Running>,
     /// Running replicas that the fleet no longer has in this form.
     pub leaving: BTreeSet<ReplicaId>,
+    /// Replicas whose engines are being stopped: a new form of one starts when the old one is gone.
+    pub ending: BTreeSet<ReplicaId>,
     pub stopping: JoinSet<ReplicaId>,
+    /// True once Madang stops: a reload that fetches weights is given up then.
+    pub stop_asked: watch::Receiver<bool>,
 }
 
 impl Reconciler {
@@ -66,7 +70,11 @@ impl Reconciler {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Reload(answer)) => {
-                        let result = self.reload().await;
+                        let mut stop_asked = self.stop_asked.clone();
+                        let result = tokio::select! {
+                            result = self.reload() => result,
+                            _ = stop_asked.wait_for(|asked| *asked) => Err(ApplyError::Stopping),
+                        };
                         if answer.send(result).is_err() {
                             tracing::debug!("whoever asked for the reload has gone");
                         }
@@ -139,7 +147,9 @@ impl Reconciler {
         for (id, plan) in plans {
             match self.running.get(&id) {
                 None => {
-                    self.start(plan);
+                    if !self.ending.contains(&id) {
+                        self.start(plan);
+                    }
                     started += 1;
                 }
                 // Reached at another place or watched in another way: no engine of ours to restart.
@@ -210,6 +220,7 @@ impl Reconciler {
         };
         tracing::info!(replica = %id, "replica has drained");
         let id = id.clone();
+        self.ending.insert(id.clone());
         self.stopping.spawn(async move {
             if let Some(handle) = running.supervised {
                 handle.stop().await;
@@ -221,6 +232,7 @@ impl Reconciler {
     /// A drained engine is gone; if the fleet wants it in a new form, it starts now.
     fn on_stopped(&mut self, id: &ReplicaId) {
         self.leaving.remove(id);
+        self.ending.remove(id);
         let Some(plan) = plans(&self.wanted).remove(id) else {
             return;
         };
