@@ -1,0 +1,214 @@
+//! `madang up`: data folder, books, fleet, endpoint; then wait, and leave nothing behind.
+
+mod data_folder;
+mod fleet_source;
+mod first_keys;
+mod logging;
+mod signals;
+mod welcome;
+
+pub use fleet_source::{default_source, model_source};
+
+use crate::args::UpArgs;
+use crate::commands::load_failure;
+use anyhow::{Context, anyhow};
+use data_folder::DataFolder;
+use first_keys::FirstKeys;
+use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
+use madang_executor::GuardProgram;
+use madang_fleet::{Fleet, Limits};
+use madang_gateway::client::ClientOptions;
+use madang_gateway::edge::{self, EdgeOptions};
+use madang_gateway::gateway::{Gateway, GatewayOptions};
+use madang_provision::{Cache, progress_for_terminal};
+use madang_store::Store;
+use madang_store::sqlite::SqliteStore;
+use signals::{Asked, Signals};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The hidden subcommand that stands beside each launched engine.
+pub const GUARD_SUBCOMMAND: &str = "engine-guard";
+
+/// Serves until a signal says otherwise.
+pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    logging::start(&args.log, args.log_format)?;
+    // Everything that can be wrong with what was asked comes before anything is made.
+    let source = fleet_source(&args).await?;
+    let reading = source.clone();
+    let read = tokio::task::spawn_blocking(move || reading.read()).await?;
+    let fleet = read.map_err(load_failure)?.fleet;
+    // From here on a signal ends things in order; before, there is nothing to end.
+    let mut signals = Signals::new()?;
+    let mut folder = DataFolder::open(&args.data)?;
+    let listener = listen(&args).await?;
+    folder.announce(listener.local_addr()?)?;
+
+    let store = open_store(&folder).await?;
+    let (gateway, drained) = Gateway::new(GatewayOptions {
+        store: Arc::clone(&store),
+        client: client_options(&fleet.limits),
+        record: args.record.clone(),
+    })
+    .await?;
+    let control = Control::start(
+        Arc::clone(&gateway),
+        drained,
+        ControlOptions {
+            source,
+            data_dir: folder.path().to_path_buf(),
+            guard: GuardProgram::this_binary(GUARD_SUBCOMMAND),
+            cache: Cache::from_env()?,
+            progress: Arc::from(progress_for_terminal()),
+        },
+    )
+    .await
+    .with_context(|| format!("the data folder {} cannot be written", folder.path().display()))?;
+
+    let result = serve(&args, &control, (listener, &fleet.limits), (&folder, &mut signals)).await;
+    tokio::select! {
+        () = control.stop() => {}
+        () = signals.stop() => tracing::warn!("asked again to stop: the engines are left to their guards, which end them"),
+    }
+    gateway.close().await;
+    result
+}
+
+async fn fleet_source(args: &UpArgs) -> anyhow::Result<FleetSource> {
+    match (&args.fleet, &args.model) {
+        (Some(path), _) => Ok(FleetSource::File(path.clone())),
+        (None, Some(model)) => model_source(model.clone()).await,
+        (None, None) => Ok(default_source()),
+    }
+}
+
+async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another program using the port? Choose one with --listen 127.0.0.1:PORT",
+            args.listen
+        )
+    })
+}
+
+async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
+    let path = folder.path().join("madang.sqlite");
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path))).await?;
+    let store = opened.map_err(|(error, path)| anyhow!(error).context(format!("the books {}", path.display())))?;
+    Ok(Arc::new(store))
+}
+
+fn client_options(limits: &Limits) -> ClientOptions {
+    ClientOptions { connect_ms_max: limits.connect_ms_max, ..ClientOptions::default() }
+}
+
+fn edge_options(limits: &Limits) -> EdgeOptions {
+    EdgeOptions {
+        connections_max: usize::try_from(limits.connections_max).unwrap_or(usize::MAX),
+        header_bytes_max: usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX),
+        header_read_ms_max: limits.header_read_ms_max,
+        client_stall_ms_max: limits.client_stall_ms_max,
+        drain_ms_max: limits.drain_ms_max,
+        ..EdgeOptions::default()
+    }
+}
+
+/// Answers from the first moment (health, keys, models), loads the fleet meanwhile, and runs until a signal.
+async fn serve(
+    args: &UpArgs,
+    control: &Arc<Control>,
+    (listener, limits): (TcpListener, &Limits),
+    (folder, signals): (&DataFolder, &mut Signals),
+) -> anyhow::Result<ExitCode> {
+    let gateway = Arc::clone(control.gateway());
+    let fallback = Arc::clone(&gateway);
+    let router = madang_gateway::doors::router(Arc::clone(&gateway))
+        .merge(madang_api::router(Arc::clone(control)))
+        .fallback(move |request| madang_gateway::doors::fallback(Arc::clone(&fallback), request));
+    let (stop, mut stopped) = watch::channel(false);
+    let until_stop = async move {
+        if stopped.wait_for(|stop| *stop).await.is_err() {
+            tracing::debug!("the edge stops with its owner");
+        }
+    };
+    let mut edge = tokio::spawn(edge::serve(listener, router, edge_options(limits), until_stop));
+
+    let started = tokio::select! {
+        started = start(args, control, folder) => started.map(|()| true),
+        () = signals.stop() => Ok(false),
+    };
+    if matches!(started, Ok(true)) {
+        until_stop_asked(control, signals).await;
+    }
+    gateway.drain();
+    stop.send_replace(true);
+    let drained = tokio::select! {
+        drained = &mut edge => Some(drained),
+        () = signals.stop() => None,
+    };
+    match drained {
+        Some(Ok(report)) => tracing::info!(?report, "the edge has closed"),
+        Some(Err(error)) => tracing::error!(%error, "the edge panicked"),
+        None => {
+            tracing::warn!("asked again to stop: running requests are cut");
+            edge.abort();
+            // Its error says that it was aborted.
+            edge.await.ok();
+        }
+    }
+    started.map(|_| ExitCode::SUCCESS)
+}
+
+/// Loads the fleet, makes the first keys, waits for the engines, and welcomes whoever started it.
+async fn start(args: &UpArgs, control: &Arc<Control>, folder: &DataFolder) -> anyhow::Result<()> {
+    let applied = control.reload().await.map_err(apply_failure)?;
+    if !applied.warnings.is_empty() {
+        let text = crate::diagnose::render(control.fleet_name(), &applied.source, &applied.warnings, crate::out::color());
+        crate::out::note(&text);
+    }
+    let keys = FirstKeys::ensure(control, folder.path()).await?;
+    let failed = welcome::wait_for_engines(control).await;
+    if !failed.is_empty() && failed.len() == launched_count(&control.gateway().snapshot().fleet) {
+        return Err(welcome::engines_failure(&failed));
+    }
+    let facts = welcome::Facts { listen: folder.listen(), data: folder.path(), keys: &keys, failed: &failed };
+    welcome::print(control, &facts, args.json);
+    Ok(())
+}
+
+fn launched_count(fleet: &Fleet) -> usize {
+    let launched = |replica: &&madang_fleet::Replica| matches!(replica.at, madang_fleet::ReplicaAt::Launch(_));
+    // Where anything else can serve, a dead engine is a warning.
+    let others = fleet.replicas.values().filter(|replica| !launched(replica)).count() + fleet.upstreams.len();
+    if others > 0 { usize::MAX } else { fleet.replicas.values().filter(launched).count() }
+}
+
+fn apply_failure(error: ApplyError) -> anyhow::Error {
+    match error {
+        ApplyError::Load(error) => load_failure(error),
+        other => anyhow!(other),
+    }
+}
+
+/// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
+async fn until_stop_asked(control: &Arc<Control>, signals: &mut Signals) {
+    while signals.next().await == Asked::Reload {
+        // A reload may fetch weights for minutes.
+        tokio::select! {
+            () = reload(control) => {}
+            () = signals.stop() => return,
+        }
+    }
+}
+
+async fn reload(control: &Arc<Control>) {
+    match control.reload().await {
+        Ok(applied) => tracing::info!(generation = applied.generation, "reloaded"),
+        Err(error) => {
+            let error = apply_failure(error);
+            crate::out::note(&format!("the fleet was not reloaded, the last good one goes on serving:\n{error:#}"));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Processes as the kernel shows them.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+
+/// Sends a signal; one to a process that is gone already is no fault.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("not zero");
+    kill_process(pid, signal).ok();
+}
+
+/// Whether the process runs (a zombie does not).
+pub fn runs(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+}
+
+/// Processes whose command line holds this text, zombies left out.
+pub fn with_argument(text: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("there is /proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(text) && runs(pid) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// Resident memory in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+    line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("KiB")
+}
+
+/// Open file descriptors.
+pub fn files_open(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+}

@@ -1,0 +1,135 @@
+//! `kill -9` at any moment: what a client saw finished is in the books once, with the engine's own counts, and the
+//! books hold nothing finished that no engine served. Rounds: `MADANG_KILL_ROUNDS`; moments: `MADANG_TEST_SEED`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use harness::fleet::{fleet, url_replica};
+use harness::random::Random;
+use harness::{Madang, Place, chat_body};
+use madang_store::sqlite::SqliteStore;
+use madang_store::{Store, UsageFilter};
+use madang_testkit::{FakeEngine, FakeEngineOptions, http_stream};
+use madang_types::{Outcome, UsageRecord};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const ROUNDS: u64 = 6;
+const CLIENTS: u64 = 12;
+
+/// Ids of requests whose answer came to its end.
+type Finished = Vec<String>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_survive_kill_9_under_load() {
+    let mut random = Random::new();
+    let rounds = std::env::var("MADANG_KILL_ROUNDS").ok().map_or(ROUNDS, |text| text.parse().unwrap());
+    let place = Place::new();
+    let served_log = place.path("served.jsonl");
+    let engine = FakeEngine::start(FakeEngineOptions {
+        served_log: Some(served_log.clone()),
+        token_ms: 2,
+        ..FakeEngineOptions::default()
+    })
+    .await;
+    place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+
+    let mut finished = Finished::new();
+    for _ in 0..rounds {
+        let mut madang = place.up_with(&[]).await;
+        let clients = load(&madang, &mut random);
+        // The wait is the test's subject: the kill comes at a moment that nothing chose.
+        tokio::time::sleep(Duration::from_millis(20 + random.below(500))).await;
+        madang.kill().await;
+        finished.extend(clients.join_all().await.into_iter().flatten());
+    }
+    let mut madang = place.up_with(&[]).await;
+    assert_eq!(madang.stop().await, 0, "a start after the last kill ends in order");
+
+    assert!(finished.len() as u64 >= rounds, "hardly anything was served: {}", finished.len());
+    let records = records(&place.data().join("madang.sqlite")).await;
+    compare(&finished, &records, &served(&served_log));
+}
+
+/// Clients that ask again and again until the server is gone.
+fn load(madang: &Madang, random: &mut Random) -> JoinSet<Finished> {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (url, key) = (madang.at("/v1/chat/completions"), madang.key.clone());
+        let streamed = random.below(3) > 0;
+        clients.spawn(async move {
+            let mut finished = Finished::new();
+            while let Ok(id) = ask(&url, &key, streamed).await {
+                finished.extend(id);
+            }
+            finished
+        });
+    }
+    clients
+}
+
+/// The request's id where its answer was whole; an error where the server is gone.
+async fn ask(url: &str, key: &str, streamed: bool) -> anyhow::Result<Option<String>> {
+    let answer = http_stream(url, Some(key), chat_body("count for me", 16, streamed)).await?;
+    let id = answer.headers.get("x-madang-request-id").map(|id| id.to_str().unwrap().to_owned());
+    let whole = if streamed {
+        let (events, cut) = answer.sse().to_end().await;
+        if let Some(cut) = cut
+            && !events.iter().any(|event| event.is_done())
+        {
+            return Err(cut);
+        }
+        events.last().is_some_and(|event| event.is_done())
+    } else {
+        answer.collect().await?.status == 200
+    };
+    Ok(id.filter(|_| whole))
+}
+
+/// Every record in the books.
+async fn records(path: &Path) -> Vec<UsageRecord> {
+    let store = SqliteStore::open(path).unwrap();
+    let mut all: Vec<UsageRecord> = Vec::new();
+    loop {
+        let before = all.last().map(|record| record.id);
+        let page = store.usage_list(UsageFilter::default(), before, 1000).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// What the engine wrote down, by request id.
+fn served(log: &Path) -> BTreeMap<String, Value> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| (line["request_id"].as_str().unwrap().to_owned(), line)).collect()
+}
+
+fn compare(finished: &Finished, records: &[UsageRecord], served: &BTreeMap<String, Value>) {
+    let mut books: BTreeMap<String, &UsageRecord> = BTreeMap::new();
+    for record in records {
+        assert!(books.insert(record.id.to_string(), record).is_none(), "{} is in the books twice", record.id);
+    }
+    for id in finished {
+        let record = books.get(id).unwrap_or_else(|| panic!("{id} was answered to its end and is not in the books"));
+        assert_eq!(record.outcome, Outcome::Finished, "{id}");
+    }
+    for (id, record) in books.iter().filter(|(_, record)| record.outcome == Outcome::Finished) {
+        let line = served.get(id).unwrap_or_else(|| panic!("{id} is in the books and no engine served it"));
+        let tokens = record.tokens;
+        let prompt = tokens.uncached.0 + tokens.cached.0;
+        assert!(!tokens.estimated, "{id}");
+        assert_eq!(
+            [Some(prompt), Some(tokens.cached.0), Some(tokens.output.0)],
+            ["prompt_tokens", "cached_tokens", "output_tokens"].map(|name| line[name].as_u64()),
+            "{id}"
+        );
+    }
+    println!("{} answers seen whole, {} records, {} served", finished.len(), records.len(), served.len());
+}
