@@ -33,6 +33,9 @@ pub struct Flight {
     pub record: UsageRecord,
     /// The hold on the core, once it was submitted.
     pub ticket: Option<Ticket>,
+    /// The record is final.
+    closed: bool,
+    /// The books have answered.
     settled: bool,
 }
 
@@ -78,6 +81,7 @@ impl Flight {
             gateway,
             record,
             ticket: None,
+            closed: false,
             settled: false,
         }
     }
@@ -98,10 +102,10 @@ impl Flight {
         error: Option<ErrorCode>,
     ) -> Result<(), StoreError> {
         self.close(outcome, status, error);
-        // From here on a drop must not write a second, different record.
-        self.settled = true;
         let record = self.record.clone();
+        // A client that leaves during this wait drops it, and with it perhaps the write: `drop` hands it over again.
         let result = self.gateway.books.append(record).await;
+        self.settled = true;
         if let Err(error) = &result {
             tracing::error!(request = %self.record.id, %error, "a record was not written");
         }
@@ -109,6 +113,7 @@ impl Flight {
     }
 
     fn close(&mut self, outcome: Outcome, status: u16, error: Option<ErrorCode>) {
+        self.closed = true;
         self.record.outcome = outcome;
         self.record.status = status;
         self.record.error = error;
@@ -158,8 +163,11 @@ fn attempt_end(outcome: Outcome) -> AttemptEnd {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.closed {
             self.close(Outcome::ClientGone, 499, None);
+        }
+        if !self.settled {
+            // The same id twice is one record.
             self.gateway.books.append_later(self.record.clone());
         }
     }

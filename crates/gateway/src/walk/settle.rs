@@ -9,6 +9,7 @@ use madang_types::{ErrorCode, Outcome};
 pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
     let outcome = match refused.code {
         ErrorCode::EngineUnreachable
+        | ErrorCode::EngineFailed
         | ErrorCode::EngineAnswerInvalid
         | ErrorCode::AnswerTooLarge => Outcome::EngineFailed,
         ErrorCode::EngineCut => Outcome::EngineCut,

@@ -92,6 +92,12 @@ pub enum Behaviour {
     },
     /// `odd-frames`: CR LF line ends, comments, `event:` and `id:` lines, no space after `data:`.
     OddFrames,
+    /// `script:JSON` with an array of texts: a stream of just these pieces, as they are (`["data: {…}\n\n"]`), which
+    /// counts as whole. Plain answers stay normal.
+    Script {
+        /// What is sent, one write each.
+        pieces: Vec<String>,
+    },
     /// `slow:FIRST_MS:TOKEN_MS`: like normal, with these waits.
     Slow {
         /// Wait before the first token.
@@ -190,6 +196,9 @@ impl FromStr for Behaviour {
                 bytes: number()?.max(1),
             },
             "odd-frames" => Self::OddFrames,
+            "script" => Self::Script {
+                pieces: serde_json::from_str(rest).map_err(|_| wrong())?,
+            },
             "slow" => {
                 let (first, token) = rest.split_once(':').ok_or_else(wrong)?;
                 Self::Slow {
@@ -235,6 +244,9 @@ impl fmt::Display for Behaviour {
             Self::SlowHeaders { ms } => write!(f, "slow-headers:{ms}"),
             Self::Split { bytes } => write!(f, "split:{bytes}"),
             Self::OddFrames => f.write_str("odd-frames"),
+            Self::Script { pieces } => {
+                write!(f, "script:{}", serde_json::Value::from(pieces.clone()))
+            }
             Self::Slow { first_ms, token_ms } => write!(f, "slow:{first_ms}:{token_ms}"),
         }
     }
@@ -269,6 +281,7 @@ mod tests {
             "slow-headers:5",
             "split:1",
             "odd-frames",
+            r#"script:["data: {}\n\n"]"#,
             "slow:10:20",
         ] {
             let behaviour: Behaviour = text.parse().unwrap();

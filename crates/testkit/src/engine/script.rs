@@ -84,6 +84,10 @@ pub(crate) fn script(
             }
         }
         Behaviour::HugeEvent { bytes } => script.huge(bytes),
+        Behaviour::Script { ref pieces } if stream => {
+            let piece = |text: &String| Piece::new(text.clone(), 0);
+            script.pieces = pieces.iter().map(piece).collect();
+        }
         Behaviour::SlowHeaders { ms } => script.head_byte_ms = Some(ms),
         Behaviour::Split { bytes } => {
             script.split = Some(bytes);

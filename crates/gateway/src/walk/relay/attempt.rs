@@ -165,13 +165,17 @@ async fn receive(
         &route.target,
         content_type.clone(),
     );
-    let mut meter = Meter::new(ask.prompt_tokens);
+    let asked = ask.features.output_tokens_max();
+    let asked = asked.map(|each| each.saturating_mul(ask.features.n.unwrap_or(1)));
+    let mut meter = Meter::new(ask.prompt_tokens, asked);
     if !ask.features.stream {
         return match whole::read(flight, body, (ask, &route)).await {
             Ok(bytes) => match whole::finish(bytes, (plan, response_headers), flight, &mut meter) {
                 Ok(answer) => Attempt::Answered(Answer::Whole(answer)),
                 Err(refused) => Attempt::Failed(refused),
             },
+            // The time is over for every other replica too.
+            Err(refused) if refused.code == ErrorCode::RequestTimeout => Attempt::Refused(refused),
             Err(refused) => Attempt::Failed(refused),
         };
     }
@@ -238,6 +242,11 @@ async fn engine_refusal(
         return Attempt::Refused(
             Refused::new(ErrorCode::FeatureUnsupported, message).at("messages"),
         );
+    }
+    // It is our key that the engine does not take, never the caller's.
+    if matches!(status.as_u16(), 401 | 403 | 407) {
+        let message = format!("the replica '{replica}' does not accept Madang: {status}");
+        return Attempt::Failed(Refused::new(ErrorCode::EngineFailed, message));
     }
     if status.is_client_error() && error.is_some() {
         let mut response_headers = HeaderMap::new();

@@ -9,6 +9,8 @@ pub(super) struct Meter {
     usage: Option<EngineUsage>,
     suspicious: bool,
     prompt_tokens_estimate: u64,
+    /// What the caller asked for at most; no estimate of ours is above it.
+    output_tokens_max: Option<u64>,
     output_chunks: u64,
     output_bytes: u64,
     output_non_ascii_bytes: u64,
@@ -17,9 +19,10 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub fn new(prompt_tokens_estimate: u64) -> Self {
+    pub fn new(prompt_tokens_estimate: u64, output_tokens_max: Option<u64>) -> Self {
         Self {
             prompt_tokens_estimate,
+            output_tokens_max,
             ..Self::default()
         }
     }
@@ -78,12 +81,11 @@ impl Meter {
 
     /// Engines send a chunk per token or fewer, so the chunks are a floor.
     fn output_estimate(&self) -> u64 {
-        if self.output_bytes == 0 {
-            return self.output_chunks;
-        }
-        self.output_chunks.max(text::estimate_tokens(
-            self.output_bytes,
-            self.output_non_ascii_bytes,
-        ))
+        let estimate = match self.output_bytes {
+            0 => 0,
+            bytes => text::estimate_tokens(bytes, self.output_non_ascii_bytes),
+        };
+        let asked_max = self.output_tokens_max.unwrap_or(u64::MAX);
+        self.output_chunks.max(estimate).min(asked_max)
     }
 }

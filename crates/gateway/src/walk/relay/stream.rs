@@ -15,7 +15,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use madang_types::{ErrorCode, Outcome, UsageRecord};
-use madang_wire::error::stream_error_event;
+use madang_wire::error::{engine_error, stream_error_event};
 use madang_wire::responses::{ResponsesStream, StreamEnd};
 use madang_wire::tools::RepairStream;
 use madang_wire::{AnswerKind, SseEvent, SseSplitter, usage};
@@ -78,6 +78,11 @@ impl StreamAnswer {
         } = plan;
         let id = record.id.to_string();
         let ids = response_ids(record);
+        let mut started = Vec::new();
+        let mut mapped = responses.map(|echo| ResponsesStream::new(ids, echo));
+        if let Some(mapped) = &mut mapped {
+            mapped.start(&mut started);
+        }
         let pipe = Pipe {
             kind,
             caller_kind: crate::walk::classify::answer_kind(ask.endpoint),
@@ -85,9 +90,9 @@ impl StreamAnswer {
             splitter: SseSplitter::new(EVENT_BYTES_MAX),
             events: Vec::new(),
             repair: repair.as_ref().map(|repair| RepairStream::new(repair, &id)),
-            responses: responses.map(|echo| ResponsesStream::new(ids, echo)),
+            responses: mapped,
             meter,
-            ready: VecDeque::new(),
+            ready: started.into_iter().map(Bytes::from).collect(),
             end: None,
         };
         let limits = &ask.snapshot.fleet.limits;
@@ -147,37 +152,45 @@ impl Pipe {
     /// Takes bytes from the engine.
     fn push(&mut self, bytes: Bytes, elapsed_us: u64) {
         let mut events = std::mem::take(&mut self.events);
-        if let Err(error) = self.splitter.push(bytes, &mut events) {
-            let refused = Refused::new(
-                ErrorCode::EngineAnswerInvalid,
-                format!("the engine's stream is not sound: {error}"),
-            );
-            self.end.get_or_insert((End::Broken(refused), None));
-        }
+        let split = self.splitter.push(bytes, &mut events);
         for event in events.drain(..) {
             if self.end.is_none() {
                 self.event(event, elapsed_us);
             }
         }
         self.events = events;
+        if let Err(error) = split
+            && self.end.is_none()
+        {
+            self.broken(&error.to_string());
+        }
+    }
+
+    /// What the engine sent is not what its protocol promises.
+    fn broken(&mut self, why: &str) {
+        let message = format!("the engine's stream is not sound: {why}");
+        let refused = Refused::new(ErrorCode::EngineAnswerInvalid, message);
+        self.end = Some((End::Broken(refused), None));
     }
 
     fn event(&mut self, event: SseEvent, elapsed_us: u64) {
         if event.is_done() {
             return self.finish(event.raw);
         }
-        let Some(data) = event.data() else {
+        let Some(data) = event.data().filter(|data| !data.is_empty()) else {
             // A comment: engines send them to keep connections open. A mapped stream makes its own.
             if self.responses.is_none() {
                 self.ready.push_back(event.raw);
             }
             return;
         };
+        if !looks_like_an_object(&data) {
+            return self.broken("an event is no JSON object");
+        }
         let facts = usage::from_event(self.kind, &data);
         self.meter.event(&facts, elapsed_us);
         if facts.error {
-            drop(data);
-            self.end = Some((End::EngineError, Some(event.raw)));
+            self.end = Some(self.engine_error(&data, &event));
             return;
         }
         if facts.finished && self.kind == AnswerKind::Responses {
@@ -193,17 +206,24 @@ impl Pipe {
                 drop(data);
                 self.ready.push_back(event.raw);
             }
-            (None, Some(responses)) => {
-                let mut out = Vec::new();
-                responses.push(&data, &mut out);
-                self.ready.extend(out.into_iter().map(Bytes::from));
-            }
+            (None, Some(_)) => self.repaired(vec![data.into_owned()]),
             (Some(repair), _) => {
                 let mut out = Vec::new();
                 repair.push(&data, &mut out);
                 self.repaired(out);
             }
         }
+    }
+
+    /// The engine said that it failed: its own words, in the caller's protocol.
+    fn engine_error(&self, data: &[u8], event: &SseEvent) -> (End, Option<Bytes>) {
+        if self.responses.is_none() {
+            return (End::EngineError, Some(event.raw.clone()));
+        }
+        let said = engine_error(data).map(|error| error.message);
+        let message = format!("the engine failed: {}", said.unwrap_or_default());
+        let refused = Refused::new(ErrorCode::EngineCut, message);
+        (End::Broken(refused), None)
     }
 
     /// What the repair lets go: events of the caller, or input of the mapping.
@@ -216,21 +236,32 @@ impl Pipe {
             }
         }
         self.ready.extend(out.into_iter().map(Bytes::from));
+        if self
+            .responses
+            .as_ref()
+            .is_some_and(ResponsesStream::is_failed)
+        {
+            self.broken("it cannot be mapped to a response");
+        }
     }
 
     /// The engine's last event came; `raw` leaves after the record is written.
     fn finish(&mut self, raw: Bytes) {
         self.flush_repair();
-        let last = match &mut self.responses {
-            None => raw,
-            Some(responses) => {
-                let mut out = Vec::new();
-                responses.finish(StreamEnd::Completed, &mut out);
-                let last = out.pop().map(Bytes::from).unwrap_or_default();
-                self.ready.extend(out.into_iter().map(Bytes::from));
-                last
-            }
+        if self.end.is_some() {
+            return;
+        }
+        let Some(responses) = &mut self.responses else {
+            self.end = Some((End::Finished, Some(raw)));
+            return;
         };
+        let mut out = Vec::new();
+        responses.finish(StreamEnd::Completed, &mut out);
+        if responses.is_failed() {
+            return self.broken("it ended before its answer did");
+        }
+        let last = out.pop().map(Bytes::from).unwrap_or_default();
+        self.ready.extend(out.into_iter().map(Bytes::from));
         self.end = Some((End::Finished, Some(last)));
     }
 
@@ -241,6 +272,13 @@ impl Pipe {
             self.repaired(out);
         }
     }
+}
+
+/// Whether an event's data has the bounds of an object. Its inside is the caller's to read: some engines write numbers
+/// there that JSON lacks.
+fn looks_like_an_object(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    data.starts_with(b"{") && data.ends_with(b"}")
 }
 
 /// A stream on its way to the client. Dropping it early books what was streamed as a client that left.
@@ -279,30 +317,29 @@ impl Relay {
 
     /// Books the stream; returns the event that may leave then.
     async fn close(&mut self, end: End, last: Option<Bytes>) -> Bytes {
-        let last = last.unwrap_or_default();
-        self.flight.record.bytes_out += u64::try_from(last.len()).unwrap_or_default();
         self.answer.pipe.meter.write(&mut self.flight.record);
-        let (outcome, refused) = match end {
-            End::Finished => (Outcome::Finished, None),
-            End::EngineError => (Outcome::EngineCut, None),
-            End::Broken(refused) => (broken_outcome(refused.code), Some(refused)),
-        };
-        let code = match outcome {
-            Outcome::EngineCut => Some(refused.as_ref().map_or(ErrorCode::EngineCut, |r| r.code)),
-            _ => refused.as_ref().map(|r| r.code),
-        };
-        let booked = self.flight.settle(outcome, 200, code).await;
-        match (booked, refused) {
-            (Ok(()), None) => last,
-            (_, Some(refused)) => self.error_event(&refused),
-            (Err(_), None) => {
-                let message = "the answer cannot be recorded, so it is not completed";
-                self.error_event(&Refused::new(ErrorCode::StoreUnavailable, message))
+        let (outcome, code, last) = match end {
+            End::Finished => (Outcome::Finished, None, last.unwrap_or_default()),
+            End::EngineError => {
+                let code = Some(ErrorCode::EngineCut);
+                (Outcome::EngineCut, code, last.unwrap_or_default())
             }
+            End::Broken(refused) => {
+                let last = self.error_event(&refused);
+                (broken_outcome(refused.code), Some(refused.code), last)
+            }
+        };
+        self.flight.record.bytes_out += u64::try_from(last.len()).unwrap_or_default();
+        let booked = self.flight.settle(outcome, 200, code).await;
+        // An error says all there is to say, booked or not.
+        if booked.is_ok() || outcome != Outcome::Finished {
+            return last;
         }
+        let message = "the answer cannot be recorded, so it is not completed";
+        self.error_event(&Refused::new(ErrorCode::StoreUnavailable, message))
     }
 
-    fn error_event(&mut self, refused: &Refused) -> Bytes {
+    fn error_event(&self, refused: &Refused) -> Bytes {
         let id = self.flight.record.id.to_string();
         let doc = doc_page(refused.code);
         stream_error_event(self.answer.pipe.caller_kind, &refused.facts(&id, &doc))

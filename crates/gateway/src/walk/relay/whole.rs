@@ -52,6 +52,8 @@ pub(super) async fn read(
     let limits = &ask.snapshot.fleet.limits;
     let replica = &route.target.replica;
     let size_max = usize::try_from(limits.answer_bytes_max).unwrap_or(usize::MAX);
+    // An attempt that failed may have left its own.
+    flight.record.first_token_us = None;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
@@ -62,8 +64,10 @@ pub(super) async fn read(
                 return Err(request_timeout(limits.request_ms_max));
             }
             Err(_) => {
-                let message =
-                    format!("the replica '{replica}' stood still in the middle of its answer");
+                let message = format!(
+                    "the replica '{replica}' stood still in the middle of its answer for limits.first_byte_ms_max = {} ms",
+                    limits.first_byte_ms_max
+                );
                 return Err(Refused::new(ErrorCode::EngineIdleTimeout, message));
             }
         };
