@@ -1,0 +1,108 @@
+//! What is sent, how much of it at once, and the bytes themselves.
+
+/// How load is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Each of these connections sends its next request as soon as the last is answered.
+    Closed { connections: usize },
+    /// So many requests a second, whether the last is answered or not.
+    Open { per_s: u32 },
+}
+
+/// One row group of the table.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Shown, and matched by `--only`.
+    pub name: String,
+    /// Length of a request's body.
+    pub body_bytes: usize,
+    /// A stream of 16 chunks, or one answer.
+    pub stream: bool,
+    /// Pause of the upstream between chunks.
+    pub gap_ms: u64,
+    /// How load is made.
+    pub load: Load,
+}
+
+/// Every scenario, in the order of the table.
+pub fn all() -> Vec<Scenario> {
+    let closed = |connections| Load::Closed { connections };
+    let open = |per_s| Load::Open { per_s };
+    let rows = [
+        (1, false, 0, closed(1)),
+        (1, false, 0, closed(16)),
+        (1, false, 0, closed(64)),
+        (50, false, 0, closed(1)),
+        (50, false, 0, closed(16)),
+        (400, false, 0, closed(16)),
+        (1, true, 0, closed(1)),
+        (1, true, 0, closed(16)),
+        (1, true, 0, closed(64)),
+        (50, true, 0, closed(16)),
+        (1, false, 0, open(1000)),
+        (50, false, 0, open(500)),
+        (1, true, 0, open(300)),
+        (1, true, 10, closed(16)),
+    ];
+    rows.map(|(body_kb, stream, gap_ms, load)| Scenario {
+        name: name(body_kb, stream, gap_ms, load),
+        body_bytes: body_kb * 1000,
+        stream,
+        gap_ms,
+        load,
+    })
+    .to_vec()
+}
+
+fn name(body_kb: usize, stream: bool, gap_ms: u64, load: Load) -> String {
+    let shape = match (stream, gap_ms) {
+        (false, _) => "plain".into(),
+        (true, 0) => "stream".into(),
+        (true, gap_ms) => format!("stream with {gap_ms} ms between chunks"),
+    };
+    match load {
+        Load::Closed { connections } => format!("{shape}, {body_kb} kB, {connections} at once"),
+        Load::Open { per_s } => format!("{shape}, {body_kb} kB, {per_s} a second"),
+    }
+}
+
+/// A whole HTTP request of a chat completion.
+pub fn request(scenario: &Scenario, key: &str) -> Vec<u8> {
+    let Scenario {
+        body_bytes,
+        stream,
+        gap_ms,
+        ..
+    } = scenario;
+    let front = format!(
+        r#"{{"model":"bench","stream":{stream},"user":"gap-{gap_ms}","temperature":0.7,"messages":[{{"role":"user","content":""#
+    );
+    let end = r#""}]}"#;
+    let filler = "Which city is the capital of South Korea, and since when has it been so? ";
+    let room = body_bytes.saturating_sub(front.len() + end.len());
+    let content: String = filler.chars().cycle().take(room).collect();
+    let length = front.len() + content.len() + end.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: madang-bench\r\n\
+         Content-Length: {length}\r\n\r\n{front}{content}{end}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_json_of_the_named_length() {
+        for scenario in all() {
+            let bytes = request(&scenario, "key");
+            let text = String::from_utf8(bytes).unwrap();
+            let (_, body) = text.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body.len(), scenario.body_bytes, "{}", scenario.name);
+            let value: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(value["stream"], scenario.stream);
+        }
+    }
+}
