@@ -83,8 +83,8 @@ impl Control {
         } = options;
         let log_dir = data_dir.join("logs");
         let run_dir = data_dir.join("run");
-        std::fs::create_dir_all(&log_dir)?;
-        std::fs::create_dir_all(&run_dir)?;
+        make_folder(&log_dir)?;
+        make_folder(&run_dir)?;
         for reaped in reap_leftovers(&run_dir).await? {
             tracing::warn!(
                 replica = reaped.replica,
@@ -208,6 +208,13 @@ impl Control {
             tracing::error!("the reconciler panicked");
         }
     }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(path).map_err(named)
 }
 
 async fn tick(gateway: Arc<Gateway>) {

@@ -292,6 +292,9 @@ fn authorization(
         reason,
     };
     let key = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    if key.trim().is_empty() {
+        return Err(fail("it is empty".into()));
+    }
     let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
         .map_err(|_| fail("it holds characters that no header may carry".into()))?;
     value.set_sensitive(true);

@@ -19,7 +19,7 @@ use madang_executor::GuardProgram;
 use madang_fleet::{Fleet, Limits};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::edge::{self, EdgeOptions};
-use madang_gateway::gateway::{Gateway, GatewayOptions};
+use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
 use madang_store::Store;
 use madang_store::sqlite::SqliteStore;
@@ -52,7 +52,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         client: client_options(&fleet.limits),
         record: args.record.clone(),
     })
-    .await?;
+    .await
+    .map_err(gateway_failure)?;
     let control = Control::start(
         Arc::clone(&gateway),
         drained,
@@ -96,7 +97,11 @@ async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
 async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
     let path = folder.path().join("madang.sqlite");
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path))).await?;
-    let store = opened.map_err(|(error, path)| anyhow!(error).context(format!("the books {}", path.display())))?;
+    let store = opened.map_err(|(error, path)| {
+        let shown = path.display();
+        let mend = "move the file away to begin new books, bring it back from a backup, or choose another folder with --data PATH";
+        anyhow!(error).context(format!("the books {shown} cannot be opened; {mend}"))
+    })?;
     Ok(Arc::new(store))
 }
 
@@ -149,7 +154,8 @@ async fn serve(
         () = signals.stop() => None,
     };
     match drained {
-        Some(Ok(report)) => tracing::info!(?report, "the edge has closed"),
+        Some(Ok(report)) if started.is_ok() => tracing::info!(?report, "the edge has closed"),
+        Some(Ok(_)) => {}
         Some(Err(error)) => tracing::error!(%error, "the edge panicked"),
         None => {
             tracing::warn!("asked again to stop: running requests are cut");
@@ -183,6 +189,15 @@ fn launched_count(fleet: &Fleet) -> usize {
     // Where anything else can serve, a dead engine is a warning.
     let others = fleet.replicas.values().filter(|replica| !launched(replica)).count() + fleet.upstreams.len();
     if others > 0 { usize::MAX } else { fleet.replicas.values().filter(launched).count() }
+}
+
+fn gateway_failure(error: GatewayError) -> anyhow::Error {
+    match error {
+        GatewayError::Record { .. } => {
+            anyhow!("{error}\n  help: name a file that does not exist yet, in a folder that does, with --record PATH")
+        }
+        other => anyhow!(other),
+    }
 }
 
 fn apply_failure(error: ApplyError) -> anyhow::Error {
