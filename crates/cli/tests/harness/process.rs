@@ -15,6 +15,16 @@ pub fn runs(pid: u32) -> bool {
         .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
 }
 
+/// Engines (not their guards) that were started by [`super::fleet::python_replica`] with this mark.
+pub fn engines(mark: &str) -> Vec<u32> {
+    let python = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(program).rsplit('/').next().is_some_and(|name| name.starts_with("python"))
+    };
+    with_argument(mark).into_iter().filter(python).collect()
+}
+
 /// Processes whose command line holds this text, zombies left out.
 pub fn with_argument(text: &str) -> Vec<u32> {
     let mut found = Vec::new();
