@@ -1,1 +1,34 @@
-//! api
+//! The control API: `/api/v1/*` and its OpenAPI document.
+//!
+//! Handlers are thin: they identify the caller, read parameters, ask the control plane or the books, and answer with
+//! views. What a caller sends stands in `params.rs`, what it gets in `views/`; neither is a type of the inner rooms.
+//! Every route wants a key. Nothing here reaches into tables or decides where requests go.
+
+mod caller;
+mod extract;
+mod handlers;
+mod near;
+mod openapi;
+mod params;
+mod refusal;
+mod state;
+mod views;
+
+pub use openapi::document;
+
+use axum::Router;
+use madang_control::Control;
+use std::sync::Arc;
+
+/// The control API's routes. Whoever serves them merges in the data plane's.
+pub fn router(control: Arc<Control>) -> Router {
+    let (routes, document) = openapi::routes();
+    let state = Arc::new(state::Api::new(control, &document));
+    routes
+        .route("/openapi.json", axum::routing::get(handlers::openapi_get))
+        .route("/api/v1", axum::routing::any(handlers::absent))
+        .route("/api/v1/", axum::routing::any(handlers::absent))
+        .route("/api/v1/{*path}", axum::routing::any(handlers::absent))
+        .method_not_allowed_fallback(handlers::method_not_allowed)
+        .with_state(state)
+}

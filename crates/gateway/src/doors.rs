@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::gateway::Gateway;
+use crate::keyring::Identity;
 use crate::metrics;
 use crate::refused::Refused;
 use crate::snapshot::Snapshot;
@@ -11,7 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use madang_types::{Endpoint, ErrorCode, ModelId, Role};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,6 +31,14 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/metrics", get(metrics_get))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(gateway)
+}
+
+/// Who sent a request with these headers, now: for routes outside the data plane.
+///
+/// # Errors
+/// The refusal to send, which never says which part of a key was wrong.
+pub fn identify_request(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity, Refused> {
+    identify(gateway, headers, clock::now())
 }
 
 /// The answer to a path that nothing serves; with a key, so that strangers learn nothing of what exists.

@@ -1,0 +1,48 @@
+//! One function per route, named by what it does to what.
+
+mod fleet;
+mod key;
+mod programme;
+mod tenant;
+mod usage;
+
+pub(crate) use fleet::*;
+pub(crate) use key::*;
+pub(crate) use programme::*;
+pub(crate) use tenant::*;
+pub(crate) use usage::*;
+
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+use crate::state::Api;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{Method, Uri, header};
+use madang_types::ErrorCode;
+use std::sync::Arc;
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+/// The OpenAPI document.
+pub(crate) async fn openapi_get(_: Caller, State(api): State<Arc<Api>>) -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, api.document.clone()).into_response()
+}
+
+/// A path under the API that nothing serves.
+pub(crate) async fn absent(_: Caller, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal::new(
+        ErrorCode::UrlNotFound,
+        format!("nothing is served at {path}"),
+    )
+}
+
+/// A path that is served, with another method.
+pub(crate) async fn method_not_allowed(_: Caller, method: Method, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(200).collect();
+    Refusal::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{path} is not served with {method}"),
+    )
+}

@@ -1,0 +1,115 @@
+//! Programmes.
+
+use super::Result;
+use crate::caller::Operator;
+use crate::extract::{JsonBody, PathId};
+use crate::near;
+use crate::params::{ProgrammeCreate, Weight};
+use crate::refusal::Refusal;
+use crate::state::Api;
+use crate::views::{List, ProgrammeView};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use madang_gateway::clock;
+use madang_types::{ErrorCode, Origin, Programme, ProgrammeId};
+use std::sync::Arc;
+
+/// Every programme, removed ones included
+#[utoipa::path(get, path = "/api/v1/programmes", tag = "people", responses((status = 200, body = List<ProgrammeView>)))]
+pub(crate) async fn programme_list(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<ProgrammeView>>> {
+    let rows = api.store().programme_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// One programme
+#[utoipa::path(get, path = "/api/v1/programmes/{id}", tag = "people",
+    params(("id" = String, Path, description = "The programme")), responses((status = 200, body = ProgrammeView)))]
+pub(crate) async fn programme_get(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<ProgrammeView>> {
+    Ok(Json(find(&api, &id).await?.into()))
+}
+
+/// Make a programme
+///
+/// One that was removed is made again and keeps the time of its first making.
+#[utoipa::path(post, path = "/api/v1/programmes", tag = "people", request_body = ProgrammeCreate,
+    responses((status = 201, body = ProgrammeView)))]
+pub(crate) async fn programme_create(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<ProgrammeCreate>,
+) -> Result<(StatusCode, Json<ProgrammeView>)> {
+    let ProgrammeCreate {
+        id,
+        weight: Weight(weight),
+    } = asked;
+    let _changing = api.changing.lock().await;
+    let before = api.store().programme_get(id.clone()).await?;
+    if before.as_ref().is_some_and(|row| row.disabled_at.is_none()) {
+        let message = format!("the programme '{id}' exists already");
+        return Err(Refusal::conflict(message).at("id"));
+    }
+    let row = Programme {
+        id,
+        weight,
+        origin: Origin::Api,
+        created_at: before.map_or_else(clock::now, |row| row.created_at),
+        disabled_at: None,
+    };
+    write(&api, &row).await?;
+    Ok((StatusCode::CREATED, Json(row.into())))
+}
+
+/// Remove a programme: the keys of its tenants are refused from then on, its records stay
+#[utoipa::path(delete, path = "/api/v1/programmes/{id}", tag = "people",
+    params(("id" = String, Path, description = "The programme")), responses((status = 200, body = ProgrammeView)))]
+pub(crate) async fn programme_remove(
+    _: Operator,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<ProgrammeView>> {
+    let _changing = api.changing.lock().await;
+    let mut row = find(&api, &id).await?;
+    if row.disabled_at.is_none() {
+        if row.origin == Origin::Fleet {
+            return Err(Refusal::conflict(format!(
+                "the programme '{id}' stands in the fleet file: remove it there and reload"
+            )));
+        }
+        row.disabled_at = Some(clock::now());
+        write(&api, &row).await?;
+    }
+    Ok(Json(row.into()))
+}
+
+async fn find(api: &Api, id: &str) -> Result<Programme> {
+    let absent = || Refusal::absent("programme", id);
+    let name = ProgrammeId::new(id).map_err(|_| absent())?;
+    api.store().programme_get(name).await?.ok_or_else(absent)
+}
+
+/// Into the books first, then in force.
+async fn write(api: &Api, row: &Programme) -> Result<()> {
+    api.store().programme_put(row.clone()).await?;
+    api.gateway().keyring.apply_programme(row.clone());
+    Ok(())
+}
+
+/// Refuses a programme that does not exist, naming the nearest that does.
+pub(super) async fn must_exist(api: &Api, id: &ProgrammeId) -> Result<()> {
+    let rows = api.store().programme_list().await?;
+    let open = || rows.iter().filter(|row| row.disabled_at.is_none());
+    if open().any(|row| row.id == *id) {
+        return Ok(());
+    }
+    let hint = near::hint(id.as_str(), open().map(|row| row.id.as_str()));
+    let message = format!("there is no programme '{id}'{hint}");
+    Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
+}

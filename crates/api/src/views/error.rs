@@ -1,0 +1,143 @@
+//! Errors in OpenAI's shape, and a fleet file's problems.
+
+use madang_fleet::{Problem, Severity};
+use madang_gateway::refused::{Refused, doc_page};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// The error.
+    error: ErrorView,
+}
+
+/// What went wrong, in OpenAI's shape.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorView {
+    /// What is wrong, for a person.
+    message: String,
+    /// OpenAI's class of error.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: &'static str,
+    /// The parameter at fault.
+    param: Option<String>,
+    /// The stable code; docs/errors has a page for each.
+    #[schema(value_type = String)]
+    code: &'static str,
+    /// The request's id; empty where none was made.
+    request_id: String,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    remedy: Option<&'static str>,
+    /// The page of the code.
+    doc: String,
+    /// The fleet file, where it is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// The fleet file's problems, by position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<Vec<ProblemView>>,
+}
+
+impl ErrorBody {
+    /// A refusal with the problems of a fleet file.
+    pub fn with_problems(refused: &Refused, file: String, problems: Vec<ProblemView>) -> Self {
+        let Refused {
+            code,
+            message,
+            param,
+            retry_after_ms: _,
+        } = refused;
+        Self {
+            error: ErrorView {
+                message: message.clone(),
+                kind: code.kind(),
+                param: param.clone(),
+                code: code.as_str(),
+                request_id: String::new(),
+                remedy: Some(code.remedy()),
+                doc: doc_page(*code),
+                file: Some(file),
+                problems: Some(problems),
+            },
+        }
+    }
+}
+
+/// One problem of a fleet file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemView {
+    /// Line, from 1.
+    line: usize,
+    /// Column in characters, from 1.
+    column: usize,
+    /// `error` or `warning`.
+    #[schema(value_type = String)]
+    severity: &'static str,
+    /// What kind of problem.
+    #[schema(value_type = String)]
+    code: &'static str,
+    /// What is wrong.
+    message: String,
+    /// What would mend it.
+    remedy: Option<String>,
+}
+
+/// The problems of a text, with lines and columns.
+pub(crate) fn problem_views(source: &str, problems: &[Problem]) -> Vec<ProblemView> {
+    problems.iter().map(|p| problem_view(source, p)).collect()
+}
+
+fn problem_view(source: &str, problem: &Problem) -> ProblemView {
+    let Problem {
+        code,
+        severity,
+        span,
+        message,
+        remedy,
+        related: _,
+    } = problem;
+    let before = source.get(..span.start).unwrap_or(source);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    ProblemView {
+        line: before.bytes().filter(|b| *b == b'\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        severity: match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        code,
+        message: message.clone(),
+        remedy: remedy.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_lines_and_characters_from_one() {
+        let source = "a = 1\n서울 = x\n";
+        let check = |start: usize, place: (usize, usize)| {
+            let problem = Problem {
+                code: "syntax",
+                severity: Severity::Error,
+                span: start..start,
+                message: "wrong".into(),
+                remedy: None,
+                related: Vec::new(),
+            };
+            let view = problem_view(source, &problem);
+            assert_eq!((view.line, view.column), place, "{start}");
+        };
+        check(0, (1, 1));
+        check(6, (2, 1));
+        check(12, (2, 3));
+        check(source.len(), (3, 1));
+        check(999, (3, 1));
+    }
+}

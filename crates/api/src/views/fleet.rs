@@ -1,0 +1,241 @@
+//! The fleet and what runs of it.
+
+use super::ProblemView;
+use madang_control::probe::metrics::EngineLoad;
+use madang_control::view;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How the server stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatusView {
+    /// Madang's version.
+    #[schema(value_type = String)]
+    pub version: &'static str,
+    /// Counts fleets loaded; 0 before the first.
+    pub generation: u64,
+    /// Where the fleet comes from.
+    pub fleet: String,
+    /// Seconds since the API began to serve.
+    pub uptime_s: u64,
+    /// Requests that wait or run.
+    pub requests_count: usize,
+    /// Whether the books can be written.
+    pub books_writable: bool,
+    /// Replicas that serve the same model, model by model.
+    pub pools: Vec<PoolView>,
+}
+
+/// What serves one model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PoolView {
+    /// The model.
+    pub model: String,
+    /// Requests that wait.
+    pub waiting: u32,
+    /// Replicas and upstreams.
+    pub members: Vec<MemberStatusView>,
+}
+
+/// A replica or upstream in a pool.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MemberStatusView {
+    /// Its id.
+    pub replica: String,
+    /// Its site.
+    pub site: String,
+    /// Whether it would take a request now, free slots apart.
+    pub available: bool,
+    /// Whether it left the fleet and finishes what it has.
+    pub leaving: bool,
+    /// Requests running.
+    pub running: u32,
+    /// Sequences at once.
+    pub slots: u32,
+    /// Estimated tokens of the running requests.
+    pub work_tokens: u64,
+}
+
+/// One running engine.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplicaView {
+    /// Its id.
+    id: String,
+    /// Where it runs.
+    site: String,
+    /// What it serves.
+    model: String,
+    /// `up`, `down`, or a launched engine's `starting`, `backoff`, `hung`, `stopping`, `stopped`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// Why it is not up, or what is odd.
+    reason: Option<String>,
+    /// Whether Madang started it.
+    launched: bool,
+    /// Process id of a launched engine.
+    pid: Option<u32>,
+    /// Starts so far.
+    starts_count: u64,
+    /// Where it listens.
+    address: Option<String>,
+    /// Requests of ours that run there.
+    running: u32,
+    /// Sequences at once.
+    slots: u32,
+    /// The engine's own figures.
+    load: Option<LoadView>,
+    /// The last lines of its log when it ended.
+    last_lines: Vec<String>,
+}
+
+impl From<view::ReplicaView> for ReplicaView {
+    fn from(replica: view::ReplicaView) -> Self {
+        let view::ReplicaView {
+            id,
+            site,
+            model,
+            state,
+            reason,
+            launched,
+            pid,
+            starts_count,
+            address,
+            running,
+            slots,
+            load,
+            last_lines,
+        } = replica;
+        Self {
+            id: id.to_string(),
+            site: site.to_string(),
+            model: model.to_string(),
+            state,
+            reason,
+            launched,
+            pid,
+            starts_count,
+            address,
+            running,
+            slots,
+            load: load.map(LoadView::from),
+            last_lines,
+        }
+    }
+}
+
+/// An engine's own figures; null where it does not tell.
+#[derive(Debug, Serialize, ToSchema)]
+struct LoadView {
+    /// Sequences being computed.
+    running: Option<u64>,
+    /// Sequences that wait inside the engine.
+    waiting: Option<u64>,
+    /// Used part of the KV cache, 0 to 1.
+    kv_used_ratio: Option<f64>,
+    /// Prompt tokens since the engine's start.
+    prompt_tokens: Option<u64>,
+    /// Generated tokens since the engine's start.
+    output_tokens: Option<u64>,
+    /// Prompt tokens that the prefix cache was asked for.
+    prefix_query_tokens: Option<u64>,
+    /// Prompt tokens that the prefix cache had.
+    prefix_hit_tokens: Option<u64>,
+    /// Part of recent prompt tokens that the prefix cache had, 0 to 1.
+    prefix_hit_ratio: Option<f64>,
+}
+
+impl From<EngineLoad> for LoadView {
+    fn from(load: EngineLoad) -> Self {
+        let EngineLoad {
+            running,
+            waiting,
+            kv_used_ratio,
+            prompt_tokens,
+            output_tokens,
+            prefix_query_tokens,
+            prefix_hit_tokens,
+            prefix_hit_ratio,
+        } = load;
+        Self {
+            running,
+            waiting,
+            kv_used_ratio,
+            prompt_tokens,
+            output_tokens,
+            prefix_query_tokens,
+            prefix_hit_tokens,
+            prefix_hit_ratio,
+        }
+    }
+}
+
+/// The newest lines of a replica's log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LogView {
+    /// The replica.
+    pub replica: String,
+    /// Oldest first.
+    pub lines: Vec<String>,
+}
+
+/// A data centre.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SiteView {
+    /// Its id.
+    pub id: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// Country of the operator's seat.
+    pub operator_country: String,
+    /// Greatest power drawn at its meter.
+    pub power_cap_kw: Option<f64>,
+    /// Power usage effectiveness.
+    pub pue: Option<f64>,
+    /// Its machines.
+    pub nodes: Vec<NodesView>,
+    /// Replicas of the fleet that run there.
+    pub replicas_count: usize,
+}
+
+/// Machines of one kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NodesView {
+    /// Their id.
+    pub id: String,
+    /// Kind of accelerator; `cpu` for none.
+    pub accelerator: String,
+    /// Accelerators in one machine.
+    pub per_node: u32,
+    /// Machines.
+    pub count: u32,
+}
+
+/// A served model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelView {
+    /// The name to ask for.
+    pub id: String,
+    /// Longest prompt and answer together, where known.
+    pub context_tokens: Option<u64>,
+    /// The doors that it serves.
+    pub endpoints: Vec<String>,
+    /// Sites and upstreams where it is served.
+    pub sites: Vec<String>,
+    /// Whether something would serve it now.
+    pub available: bool,
+}
+
+/// A fleet file that was loaded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReloadView {
+    /// Where the fleet comes from.
+    pub file: String,
+    /// Counts fleets loaded.
+    pub generation: u64,
+    /// Replicas that start.
+    pub started: usize,
+    /// Replicas that leave or start anew.
+    pub leaving: usize,
+    /// What the operator should know all the same.
+    pub warnings: Vec<ProblemView>,
+}

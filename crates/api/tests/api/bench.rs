@@ -1,0 +1,273 @@
+//! A whole server without its socket, and calls that check each answer against the OpenAPI document.
+
+use crate::schema;
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use madang_control::{Control, ControlOptions, FleetSource};
+use madang_executor::GuardProgram;
+use madang_gateway::client::ClientOptions;
+use madang_gateway::clock;
+use madang_gateway::gateway::{Gateway, GatewayOptions};
+use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
+use madang_provision::{Cache, Quiet};
+use madang_store::{SqliteStore, Store};
+use madang_testkit::{FakeEngine, FakeEngineOptions};
+use madang_types::*;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+pub struct Bench {
+    pub router: Router,
+    pub control: Arc<Control>,
+    pub operator: String,
+    pub fleet_file: PathBuf,
+    pub engine: FakeEngine,
+    document: Value,
+    _dir: tempfile::TempDir,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn code(&self) -> &str {
+        self.json["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    pub fn param(&self) -> &str {
+        self.json["error"]["param"].as_str().unwrap_or_default()
+    }
+
+    /// The text of a field.
+    pub fn text_of(&self, field: &str) -> String {
+        self.json[field].as_str().unwrap().to_owned()
+    }
+}
+
+fn fleet_text(engine: &str) -> String {
+    format!(
+        r#"
+[[site]]
+id = "here"
+country = "KR"
+
+[[nodes]]
+id = "here-cpu"
+site = "here"
+accelerator = "cpu"
+per_node = 1
+count = 1
+
+[[model]]
+id = "m"
+context_tokens = 4096
+
+[[replica]]
+id = "r1"
+site = "here"
+model = "m"
+url = "{engine}"
+engine = "vllm"
+slots = 4
+
+[[programme]]
+id = "startups-2026"
+
+[[tenant]]
+id = "hanbit"
+programme = "startups-2026"
+"#
+    )
+}
+
+impl Bench {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+        let fleet_file = dir.path().join("fleet.toml");
+        std::fs::write(&fleet_file, fleet_text(engine.url())).unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
+        let options = GatewayOptions {
+            store,
+            client: ClientOptions::default(),
+            record: None,
+        };
+        let (gateway, drained) = Gateway::new(options).await.unwrap();
+        let options = ControlOptions {
+            source: FleetSource::File(fleet_file.clone()),
+            data_dir: dir.path().join("data"),
+            guard: GuardProgram::this_binary("no-engine-is-launched-here"),
+            cache: Cache::at(dir.path().join("cache")),
+            progress: Arc::new(Quiet),
+        };
+        let control = Control::start(Arc::clone(&gateway), drained, options)
+            .await
+            .unwrap();
+        control.reload().await.unwrap();
+        let router = madang_gateway::doors::router(Arc::clone(&gateway))
+            .merge(madang_api::router(Arc::clone(&control)));
+        let document = serde_json::to_value(madang_api::document()).unwrap();
+        let mut bench = Self {
+            router,
+            control,
+            operator: String::new(),
+            fleet_file,
+            engine,
+            document,
+            _dir: dir,
+        };
+        bench.operator = bench.first_operator_key().await;
+        bench
+    }
+
+    /// The key that the first start of the program would write to a file.
+    async fn first_operator_key(&self) -> String {
+        let (id, secret) = KeySecret::generate();
+        let record = KeyRecord {
+            id,
+            tenant: None,
+            role: Role::Operator,
+            label: "first".into(),
+            secret_hash: hash_secret(&secret),
+            created_at: clock::now(),
+            expires_at: None,
+            revoked_at: None,
+        };
+        let gateway = self.control.gateway();
+        gateway
+            .books
+            .store()
+            .key_insert(record.clone())
+            .await
+            .unwrap();
+        gateway.keyring.apply_key(record.clone());
+        key_text(&record.id, &secret)
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        self.control.gateway().books.store()
+    }
+
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// A call as sent, its answer checked against the document where the document has the path.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&str>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let body = body.map(str::to_owned).map_or_else(Body::empty, Body::from);
+        let request = request.body(body).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let answer = Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            text,
+            json,
+        };
+        schema::check_answer(&self.document, method, path, &answer);
+        answer
+    }
+
+    pub async fn get(&self, path: &str, key: &str) -> Answer {
+        self.send("GET", path, Some(key), None).await
+    }
+
+    pub async fn post(&self, path: &str, key: &str, body: Value) -> Answer {
+        self.send("POST", path, Some(key), Some(&body.to_string()))
+            .await
+    }
+
+    pub async fn patch(&self, path: &str, key: &str, body: Value) -> Answer {
+        self.send("PATCH", path, Some(key), Some(&body.to_string()))
+            .await
+    }
+
+    pub async fn delete(&self, path: &str, key: &str) -> Answer {
+        self.send("DELETE", path, Some(key), None).await
+    }
+
+    /// Makes a tenant and a key of it: id and whole key.
+    pub async fn tenant(&self, id: &str) -> (String, String) {
+        let made = self
+            .post(
+                "/api/v1/tenants",
+                &self.operator,
+                serde_json::json!({ "id": id }),
+            )
+            .await;
+        assert_eq!(made.status, StatusCode::CREATED.as_u16(), "{}", made.text);
+        self.key(id).await
+    }
+
+    /// Makes a key of a tenant: id and whole key.
+    pub async fn key(&self, tenant: &str) -> (String, String) {
+        let body = serde_json::json!({ "tenant": tenant, "label": "test" });
+        let made = self.post("/api/v1/keys", &self.operator, body).await;
+        assert_eq!(made.status, StatusCode::CREATED.as_u16(), "{}", made.text);
+        (made.text_of("id"), made.text_of("key"))
+    }
+
+    /// Writes a record into the books and gives its id.
+    pub async fn record(&self, number: u32, tenant: &str, model: Option<&str>) -> String {
+        let id = RequestId(u128::from(number) + 1);
+        let record = UsageRecord {
+            id,
+            // 2026-11-21 00:00 in Seoul and an hour for each number: the UTC day before, at first.
+            arrived_at: Micros(1_795_186_800_000_000 + i64::from(number) * 3_600_000_000),
+            tenant: TenantId::new(tenant).unwrap(),
+            key: KeyId::new("k").unwrap(),
+            endpoint: Endpoint::Chat,
+            model: model.map(|m| ModelId::new(m).unwrap()),
+            site: Some(SiteId::new("here").unwrap()),
+            replica: Some(ReplicaId::new("r1").unwrap()),
+            outcome: Outcome::Finished,
+            status: 200,
+            error: None,
+            streamed: true,
+            attempts: 1,
+            data_class: DataClass::Open,
+            priority: Priority::Standard,
+            tokens: TokenUse {
+                uncached: Tokens(10),
+                cached: Tokens(5),
+                output: Tokens(7),
+                estimated: false,
+            },
+            bytes_in: 100,
+            bytes_out: 200,
+            queued_us: 3,
+            first_token_us: Some(40),
+            per_token_us: None,
+            total_us: 500,
+            cost: None,
+            energy: None,
+            decision: Some("least work".into()),
+        };
+        self.store().usage_append(record).await.unwrap();
+        id.to_string()
+    }
+}

@@ -1,0 +1,10 @@
+//! The control API as its callers meet it: real books, a real control plane, an engine on the loopback.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod document;
+mod fleet;
+mod matrix;
+mod people;
+mod schema;
+mod usage;
