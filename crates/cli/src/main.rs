@@ -1,1 +1,30 @@
-fn main() {}
+//! The one binary: `madang up` serves; every other command asks a running server or checks a file.
+//!
+//! Flags live here and are converted once; no rule of the product is decided in this crate.
+
+mod args;
+mod commands;
+mod diagnose;
+mod http_client;
+mod out;
+mod up;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The guard is Madang's own child beside each engine: no flags, no logs, no runtime of ours.
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == up::GUARD_SUBCOMMAND) {
+        return madang_executor::guard::main(arguments.collect());
+    }
+    let args = args::Args::parse();
+    let color = out::color();
+    match commands::run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            out::failure(&error, color);
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The command line. `MADANG_*` variables mirror the flags that several commands share.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A sovereign public AI cloud: one endpoint over many sites, engines and frontier APIs.
+#[derive(Debug, Parser)]
+#[command(name = "madang", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve: fetch what is missing, start the engines, answer at the endpoint.
+    Up(UpArgs),
+    /// Check a fleet file and show every problem in it.
+    Check(CheckArgs),
+    /// Print the JSON Schema of the fleet file.
+    Schema,
+    /// Say what is missing on this machine and the command that mends it.
+    Doctor(DoctorArgs),
+    /// Load the running server's fleet file again.
+    Reload(ServerArgs),
+    /// Show pools and replicas of the running server.
+    Status(ServerArgs),
+    /// Show the log of a launched replica.
+    Logs(LogsArgs),
+    /// List, make or remove tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// List, make or remove programmes.
+    #[command(subcommand)]
+    Programme(ProgrammeCommand),
+    /// List, make or revoke keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Show what was used.
+    Usage(UsageArgs),
+    /// Show the record of one request.
+    Request(RequestArgs),
+    /// Run a recording of the decision core again and compare every effect.
+    Replay(ReplayArgs),
+}
+
+/// `madang up`.
+#[derive(Debug, ClapArgs)]
+pub struct UpArgs {
+    /// Fleet file; without one, a small chat model and an embedding model run on this machine.
+    #[arg(long, env = "MADANG_FLEET", conflicts_with = "model")]
+    pub fleet: Option<PathBuf>,
+    /// Serve this one GGUF file with the built-in engine.
+    #[arg(long, env = "MADANG_MODEL", value_name = "PATH.gguf")]
+    pub model: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, env = "MADANG_LISTEN", default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+    /// Data folder.
+    #[arg(long, env = "MADANG_DATA", default_value = "madang-data")]
+    pub data: PathBuf,
+    /// Record the decision core's inputs and effects to this new file (ids and sizes, never content).
+    #[arg(long, env = "MADANG_RECORD")]
+    pub record: Option<PathBuf>,
+    /// Form of the log on standard error.
+    #[arg(long, env = "MADANG_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged, as in `info,madang_gateway=debug`.
+    #[arg(long, env = "MADANG_LOG", default_value = "warn,madang=info")]
+    pub log: String,
+    /// Print one JSON object instead of the welcome text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `madang check`.
+#[derive(Debug, ClapArgs)]
+pub struct CheckArgs {
+    /// The fleet file.
+    pub file: PathBuf,
+    /// Print the problems as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `madang doctor`.
+#[derive(Debug, ClapArgs)]
+pub struct DoctorArgs {
+    /// Fleet file to look at; without one, what `madang up` serves by default.
+    #[arg(long, env = "MADANG_FLEET")]
+    pub fleet: Option<PathBuf>,
+    /// Address that would be listened on.
+    #[arg(long, env = "MADANG_LISTEN", default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+    /// Data folder.
+    #[arg(long, env = "MADANG_DATA", default_value = "madang-data")]
+    pub data: PathBuf,
+    /// Read every kept file again and compare its digest.
+    #[arg(long)]
+    pub deep: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the running server is.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ServerArgs {
+    /// Data folder of the server on this machine: its address and the operator key are read there.
+    #[arg(long, env = "MADANG_DATA", default_value = "madang-data")]
+    pub data: PathBuf,
+    /// Address of the server, if not the one in the data folder.
+    #[arg(long, env = "MADANG_URL")]
+    pub url: Option<String>,
+    /// File with the key to use, if not the data folder's operator key.
+    #[arg(long, env = "MADANG_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `madang logs`.
+#[derive(Debug, ClapArgs)]
+pub struct LogsArgs {
+    /// The replica.
+    pub replica: String,
+    /// Newest lines to show.
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub lines: u32,
+    /// Go on showing new lines.
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `madang tenant`.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// All tenants.
+    List(ServerArgs),
+    /// One tenant.
+    Show {
+        /// The tenant.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Make a tenant.
+    Create {
+        /// The tenant.
+        id: String,
+        /// Its programme.
+        #[arg(long)]
+        programme: Option<String>,
+        /// Its share beside the programme's other tenants.
+        #[arg(long, default_value_t = 1)]
+        weight: u32,
+        /// No request of the tenant has a lower class: open, sensitive or classified.
+        #[arg(long, default_value = "open")]
+        class_floor: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove a tenant: its keys are refused from then on; its records stay.
+    Remove {
+        /// The tenant.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang programme`.
+#[derive(Debug, Subcommand)]
+pub enum ProgrammeCommand {
+    /// All programmes.
+    List(ServerArgs),
+    /// Make a programme.
+    Create {
+        /// The programme.
+        id: String,
+        /// Its share beside the others.
+        #[arg(long, default_value_t = 1)]
+        weight: u32,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove a programme: the keys of its tenants are refused from then on.
+    Remove {
+        /// The programme.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Keys, without their secrets.
+    List {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Make a key. The secret is shown once.
+    Create {
+        /// Whose key; not with `--operator`.
+        #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+        tenant: Option<String>,
+        /// An operator's key, for the control API.
+        #[arg(long)]
+        operator: bool,
+        /// A label for people.
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Days until it expires; never without it.
+        #[arg(long)]
+        expires_days: Option<u32>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Refuse a key from now on.
+    Revoke {
+        /// The key's id: what stands between `mdg_` and the next `_`.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang usage`.
+#[derive(Debug, ClapArgs)]
+pub struct UsageArgs {
+    /// One row per model, tenant or day; one row in all without it.
+    #[arg(long, value_enum)]
+    pub by: Option<UsageBy>,
+    /// Only this tenant's.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Only this model's.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// From this instant or day on (RFC 3339, or YYYY-MM-DD in Asia/Seoul).
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Before this instant or day.
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Print CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Groups of usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsageBy {
+    /// Per model.
+    Model,
+    /// Per tenant.
+    Tenant,
+    /// Per day in Asia/Seoul.
+    Day,
+}
+
+/// `madang request`.
+#[derive(Debug, ClapArgs)]
+pub struct RequestArgs {
+    /// `req_…`, as in the header `x-madang-request-id`.
+    pub id: String,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `madang replay`.
+#[derive(Debug, ClapArgs)]
+pub struct ReplayArgs {
+    /// The recording made with `madang up --record`.
+    pub file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,40 @@
+//! `madang check FILE`: every problem of a fleet file.
+
+use crate::args::CheckArgs;
+use crate::commands::load_failure;
+use crate::{diagnose, out};
+use madang_fleet::{LoadError, Problem, Severity};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Exit code 0 where the file can be used (warnings or not), 1 where it cannot.
+pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let (source, problems, usable) = match madang_fleet::load(&args.file) {
+        Ok(loaded) => (loaded.source, loaded.warnings, true),
+        Err(LoadError::Invalid { source_text, problems, .. }) => (source_text, problems, false),
+        Err(other) => return Err(load_failure(other)),
+    };
+    if args.json {
+        let rows: Vec<Value> = problems.iter().map(|problem| problem_json(&source, problem)).collect();
+        out::line(&json!({ "usable": usable, "problems": rows }).to_string());
+    } else if problems.is_empty() {
+        out::line(&format!("{}: no problem", args.file.display()));
+    } else {
+        out::result(&diagnose::render(&args.file, &source, &problems, out::color()));
+    }
+    Ok(if usable { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn problem_json(source: &str, problem: &Problem) -> Value {
+    let before = &source[..problem.span.start.min(source.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let severity = match problem.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    json!({
+        "code": problem.code, "severity": severity, "line": line, "column": column,
+        "message": problem.message, "remedy": problem.remedy,
+    })
+}

@@ -1,0 +1,65 @@
+//! One file per command; each has `run`.
+
+mod check;
+mod doctor;
+mod key;
+mod logs;
+mod programme;
+mod reload;
+mod replay;
+mod request;
+mod schema;
+mod server;
+mod status;
+mod tenant;
+mod usage;
+
+use crate::args::{Args, Command};
+use anyhow::anyhow;
+use madang_fleet::LoadError;
+use std::process::ExitCode;
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Check(args) => check::run(&args),
+        Command::Schema => schema::run(),
+        Command::Replay(args) => replay::run(&args),
+        other => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(run_in_runtime(other))
+        }
+    }
+}
+
+async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => Box::pin(crate::up::run(args)).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Reload(args) => reload::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Logs(args) => logs::run(args).await,
+        Command::Tenant(command) => tenant::run(command).await,
+        Command::Programme(command) => programme::run(command).await,
+        Command::Key(command) => key::run(command).await,
+        Command::Usage(args) => usage::run(args).await,
+        Command::Request(args) => request::run(args).await,
+        Command::Check(_) | Command::Schema | Command::Replay(_) => {
+            Err(anyhow!("this command needs no runtime and was handled before"))
+        }
+    }
+}
+
+/// A fleet file's problems as they are shown, with what to do.
+pub fn load_failure(error: LoadError) -> anyhow::Error {
+    match error {
+        LoadError::Invalid { path, source_text, problems } => {
+            let rendered = crate::diagnose::render(&path, &source_text, &problems, crate::out::color());
+            anyhow!("{} cannot be used\n{rendered}", path.display())
+        }
+        other => match other.remedy() {
+            Some(remedy) => anyhow!("{other}\n  help: {remedy}"),
+            None => anyhow!(other),
+        },
+    }
+}
