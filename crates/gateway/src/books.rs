@@ -39,7 +39,10 @@ impl Books {
     /// Takes the store and starts the writer for abandoned requests. Must be called inside a runtime.
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         let (abandoned, mut waiting) = mpsc::channel::<UsageRecord>(ABANDONED_MAX);
-        let failures = Failures { last_us: Arc::new(AtomicI64::new(i64::MIN / 2)), metrics };
+        let failures = Failures {
+            last_us: Arc::new(AtomicI64::new(i64::MIN / 2)),
+            metrics,
+        };
         let writing = (Arc::clone(&store), failures.clone());
         let writer = tokio::spawn(async move {
             let (store, failures) = writing;

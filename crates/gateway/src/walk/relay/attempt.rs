@@ -233,7 +233,8 @@ async fn engine_refusal(
         .unwrap_or_default();
     let busy = matches!(status.as_u16(), 429 | 502 | 503 | 504);
     if busy {
-        let message = format!("the replica '{replica}' answered {status}: {said}");
+        // Without the engine's words: this is logged, and they may quote the prompt or name our account there.
+        let message = format!("the replica '{replica}' answered {status}");
         return Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message));
     }
     // llama.cpp answers 500 to an image that its model cannot see.

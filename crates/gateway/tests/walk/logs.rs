@@ -1,0 +1,150 @@
+//! What is logged and what is sent on: ids and traces, never content, never keys.
+
+use crate::harness::{CHAT, World, chat, header};
+use madang_testkit::Recorded;
+use madang_types::Outcome;
+use serde_json::json;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+const PROMPT: &str = "prompt-secret-91f3";
+/// What the engine says; a part of each fake answer.
+const ANSWER: &str = "대한민국의";
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that this process logs from here on, other tests' lines included.
+fn captured() -> Buffer {
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // This is the only test that sets it.
+    tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).unwrap();
+    buffer
+}
+
+#[tokio::test]
+async fn logs_hold_no_content_and_no_key() {
+    let buffer = captured();
+    let said = format!("{{\"error\":{{\"message\":\"{PROMPT} is bad\"}}}}");
+    let (refuses, busy) = (format!("status:400:{said}"), format!("status:503:{said}"));
+    let (fails, errs) = (format!("status:500:{said}"), format!("status:200:{said}"));
+    let mut ids = Vec::new();
+    let mut secrets = vec!["wrong-secret-77aa".to_owned()];
+    for behaviour in [
+        "normal",
+        "cut:3",
+        "close",
+        "wrong-json",
+        "error-event:2",
+        &refuses,
+        &busy,
+        &fails,
+        &errs,
+    ] {
+        // An engine that failed too often is left alone: each world is a new one.
+        let world = World::of(2).await;
+        world.behave(behaviour);
+        for stream in [false, true] {
+            let more = json!({
+                "stream": stream,
+                "messages": [{"role": "user", "content": PROMPT}],
+                "metadata": {"note": PROMPT},
+            });
+            world.chat(more).await;
+        }
+        for body in [
+            format!("{{\"model\":\"{PROMPT}\"}}"),
+            PROMPT.to_owned(),
+            format!("{{\"model\":\"m\",\"messages\":\"{PROMPT}\"}}"),
+        ] {
+            world.post(CHAT, &body).await;
+        }
+        let url = format!("{}{CHAT}", world.url);
+        let wrong = Some("mdg_wrongwrong12_wrong-secret-77aa");
+        let answer = madang_testkit::http_post_json(&url, wrong, chat(json!({}))).await;
+        assert_eq!(answer.unwrap().status, 401);
+        assert!(
+            world.engines.iter().all(|e| !e.requests().is_empty()),
+            "{behaviour}"
+        );
+        ids.extend(world.records(5).await.into_iter().map(|record| record.id));
+        secrets.push(world.key.rsplit('_').next().unwrap().to_owned());
+    }
+    secrets.extend([PROMPT.to_owned(), ANSWER.to_owned()]);
+    let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let ours: Vec<&str> = log.lines().filter(|line| line.contains("madang")).collect();
+    for id in ids {
+        assert!(log.contains(&id.to_string()), "{id} is not in the log");
+    }
+    for secret in secrets {
+        let lines: Vec<&&str> = ours.iter().filter(|line| line.contains(&secret)).collect();
+        assert!(lines.is_empty(), "{secret}: {lines:#?}");
+    }
+}
+
+async fn sent_on(headers: &[(&str, &str)]) -> (Recorded, String) {
+    let world = World::of(1).await;
+    let answer = world.send(CHAT, headers, &chat(json!({}))).await;
+    let id = header(&answer.headers, "x-madang-request-id");
+    answer.collect().await.unwrap();
+    assert_eq!(world.record().await.outcome, Outcome::Finished);
+    (world.engines[0].requests().remove(0), id)
+}
+
+#[tokio::test]
+async fn an_engine_gets_the_trace_and_the_id_and_nothing_else_of_the_callers() {
+    let callers = [
+        ("traceparent", PARENT),
+        ("tracestate", "rojo=1"),
+        ("cookie", "id=1"),
+        ("x-request-id", "the-callers"),
+        ("x-madang-request-id", "the-callers"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("openai-organization", "org"),
+        ("user-agent", "curl"),
+        ("x-fake-behaviour", "stall"),
+    ];
+    let (request, id) = sent_on(&callers).await;
+    let mut names: Vec<&str> = request
+        .headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "content-length",
+        "content-type",
+        "host",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(header(&request.headers, "x-request-id"), id);
+    assert_eq!(header(&request.headers, "tracestate"), "rojo=1");
+    let child = header(&request.headers, "traceparent");
+    assert_eq!(child[..36], PARENT[..36], "the same trace");
+    assert_ne!(child[36..52], PARENT[36..52], "a span of our own");
+    assert_eq!(child[52..], PARENT[52..], "the same flags");
+
+    let (request, _) = sent_on(&[]).await;
+    assert_eq!(header(&request.headers, "traceparent").len(), PARENT.len());
+    assert!(request.headers.get("tracestate").is_none());
+}

@@ -1,0 +1,13 @@
+//! Whole requests through real sockets: edge, walk, core, books, and engines that break what they promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod books;
+mod faults;
+mod fidelity;
+mod harness;
+mod logs;
+mod refusals;
+mod replay;
+mod responses;
+mod slots;
+mod tools;
