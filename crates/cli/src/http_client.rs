@@ -71,7 +71,11 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field("message") {
             Some(message) => write!(f, "{message}")?,
-            None => write!(f, "the server answered with status {} and no reason", self.status)?,
+            None => write!(
+                f,
+                "the server answered with status {} and no reason",
+                self.status
+            )?,
         }
         if let Some(code) = self.field("code") {
             write!(f, " ({code})")?;
@@ -94,17 +98,29 @@ impl ApiClient {
     /// # Errors
     /// No server runs on the data folder, or the key cannot be read.
     pub fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        let ServerArgs { data, url, key_file, json: _ } = args;
+        let ServerArgs {
+            data,
+            url,
+            key_file,
+            json: _,
+        } = args;
         let base = match url {
             Some(url) => base_url(url).with_context(|| format!("--url {url} cannot be used"))?,
             None => running_server(args)?,
         };
-        let key_file = key_file.clone().unwrap_or_else(|| data.join("operator.key"));
+        let key_file = key_file
+            .clone()
+            .unwrap_or_else(|| data.join("operator.key"));
         let key = read_key(&key_file)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_millis(CONNECT_MS_MAX)));
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, base, key, key_file })
+        Ok(Self {
+            client,
+            base,
+            key,
+            key_file,
+        })
     }
 
     /// Reads.
@@ -122,8 +138,17 @@ impl ApiClient {
         self.send(Method::DELETE, path, None).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
-        let wait_ms = if path == "/api/v1/reload" { RELOAD_MS_MAX } else { ANSWER_MS_MAX };
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let wait_ms = if path == "/api/v1/reload" {
+            RELOAD_MS_MAX
+        } else {
+            ANSWER_MS_MAX
+        };
         let asking = self.ask(method, path, body);
         let answer = tokio::time::timeout(Duration::from_millis(wait_ms), asking).await;
         let (status, text) = answer
@@ -133,14 +158,32 @@ impl ApiClient {
         }
         let mut body: Value = serde_json::from_str(&text).unwrap_or_default();
         let error = body.get_mut("error").map(Value::take).unwrap_or_default();
-        let note = (status == 401).then(|| format!("the key is the one in {}", self.key_file.display()));
-        Err(ApiError { status, error, note }.into())
+        let note =
+            (status == 401).then(|| format!("the key is the one in {}", self.key_file.display()));
+        Err(ApiError {
+            status,
+            error,
+            note,
+        }
+        .into())
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, String)> {
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let mut key = http::HeaderValue::from_str(&format!("Bearer {}", self.key))
-            .map_err(|_| anyhow!("the key in {} holds characters that no key has", self.key_file.display()))?;
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, String)> {
+        let bytes = body
+            .map(|body| Bytes::from(body.to_string()))
+            .unwrap_or_default();
+        let mut key =
+            http::HeaderValue::from_str(&format!("Bearer {}", self.key)).map_err(|_| {
+                anyhow!(
+                    "the key in {} holds characters that no key has",
+                    self.key_file.display()
+                )
+            })?;
         key.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
@@ -150,20 +193,33 @@ impl ApiClient {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(bytes))?;
-        let response = self.client.request(request).await.map_err(|error| self.unreachable(&error))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
-        Ok((parts.status.as_u16(), String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+        let body =
+            body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
+        Ok((
+            parts.status.as_u16(),
+            String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        ))
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> anyhow::Error {
         let base = &self.base;
         if error.is_connect() {
-            anyhow!("no server answers at {base}\n  help: start one with `madang up`, or name another with --url")
+            anyhow!(
+                "no server answers at {base}\n  help: start one with `madang up`, or name another with --url"
+            )
         } else {
             let cause = std::error::Error::source(error).map(ToString::to_string);
-            anyhow!("the server at {base} broke off: {}", cause.unwrap_or_else(|| error.to_string()))
+            anyhow!(
+                "the server at {base} broke off: {}",
+                cause.unwrap_or_else(|| error.to_string())
+            )
         }
     }
 }
@@ -174,7 +230,9 @@ fn base_url(text: &str) -> anyhow::Result<String> {
     let uri: Uri = base.parse().context("it is not a URL")?;
     match uri.scheme_str() {
         Some("http") if uri.host().is_some() && uri.query().is_none() => Ok(base.to_owned()),
-        Some("https") => bail!("the commands speak plain HTTP: use them on the server's own machine, or through a tunnel"),
+        Some("https") => bail!(
+            "the commands speak plain HTTP: use them on the server's own machine, or through a tunnel"
+        ),
         _ => bail!("it looks like http://127.0.0.1:7080"),
     }
 }
@@ -185,12 +243,19 @@ fn running_server(args: &ServerArgs) -> anyhow::Result<String> {
     let text = match std::fs::read_to_string(args.data.join("server.json")) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("no server runs on the data folder {shown}\n  help: start one with `madang up`, or name its folder with --data or its address with --url")
+            bail!(
+                "no server runs on the data folder {shown}\n  help: start one with `madang up`, or name its folder with --data or its address with --url"
+            )
         }
-        Err(error) => return Err(anyhow!(error).context(format!("cannot read {shown}/server.json"))),
+        Err(error) => {
+            return Err(anyhow!(error).context(format!("cannot read {shown}/server.json")));
+        }
     };
-    let server: Value = serde_json::from_str(&text).with_context(|| format!("{shown}/server.json is not JSON"))?;
-    let url = server["url"].as_str().with_context(|| format!("{shown}/server.json names no url"))?;
+    let server: Value =
+        serde_json::from_str(&text).with_context(|| format!("{shown}/server.json is not JSON"))?;
+    let url = server["url"]
+        .as_str()
+        .with_context(|| format!("{shown}/server.json names no url"))?;
     base_url(url).with_context(|| format!("{shown}/server.json names {url}"))
 }
 
@@ -198,7 +263,8 @@ fn read_key(path: &std::path::Path) -> anyhow::Result<String> {
     use std::io::Read;
     let shown = path.display();
     let help = "help: name the file of an operator key with --key-file";
-    let file = std::fs::File::open(path).with_context(|| format!("cannot read the key file {shown}\n  {help}"))?;
+    let file = std::fs::File::open(path)
+        .with_context(|| format!("cannot read the key file {shown}\n  {help}"))?;
     let mut text = String::new();
     let read = file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text);
     read.with_context(|| format!("cannot read the key file {shown}"))?;
@@ -261,9 +327,23 @@ mod tests {
     #[test]
     fn refusals_show_message_code_and_remedy() {
         let error = json!({"message": "there is no tenant 'x'", "code": "not_found", "remedy": "Check the id."});
-        let refused = ApiError { status: 404, error, note: None };
-        assert_eq!(refused.to_string(), "there is no tenant 'x' (not_found)\n  help: Check the id.");
-        let bare = ApiError { status: 502, error: Value::Null, note: None };
-        assert_eq!(bare.to_string(), "the server answered with status 502 and no reason");
+        let refused = ApiError {
+            status: 404,
+            error,
+            note: None,
+        };
+        assert_eq!(
+            refused.to_string(),
+            "there is no tenant 'x' (not_found)\n  help: Check the id."
+        );
+        let bare = ApiError {
+            status: 502,
+            error: Value::Null,
+            note: None,
+        };
+        assert_eq!(
+            bare.to_string(),
+            "the server answered with status 502 and no reason"
+        );
     }
 }

@@ -15,10 +15,18 @@ pub async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
             let answer = ApiClient::new(&server)?.get(&path).await?;
             print(&answer, server.json, |list| table(rows(list)))
         }
-        KeyCommand::Create { tenant, operator, label, expires_days, server } => {
+        KeyCommand::Create {
+            tenant,
+            operator,
+            label,
+            expires_days,
+            server,
+        } => {
             let body = body(tenant, operator, label, expires_days);
             let answer = ApiClient::new(&server)?.post("/api/v1/keys", &body).await?;
-            let code = print(&answer, server.json, |row| format!("{}\n", cell(row, "key")))?;
+            let code = print(&answer, server.json, |row| {
+                format!("{}\n", cell(row, "key"))
+            })?;
             out::note("Keep the key now: it is not stored and will not be shown again.");
             Ok(code)
         }
@@ -48,7 +56,12 @@ fn body(tenant: Option<String>, operator: bool, label: String, expires_days: Opt
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["id", "tenant", "role", "state", "created", "expires", "label"], &[]);
+    let mut table = Table::new(
+        &[
+            "id", "tenant", "role", "state", "created", "expires", "label",
+        ],
+        &[],
+    );
     for row in rows {
         table.row(vec![
             cell(row, "id"),

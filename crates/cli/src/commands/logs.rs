@@ -15,11 +15,19 @@ const FOLLOW_LINES: u32 = 2_000;
 
 /// Exit code 0 where the log is there. Following ends with the program or with the server.
 pub async fn run(args: LogsArgs) -> anyhow::Result<ExitCode> {
-    let LogsArgs { replica, lines, follow, server } = args;
+    let LogsArgs {
+        replica,
+        lines,
+        follow,
+        server,
+    } = args;
     let client = ApiClient::new(&server)?;
     let path = |lines: u32| format!("/api/v1/replicas/{}/logs?lines={lines}", escape(&replica));
     let answer = client.get(&path(lines)).await?;
     if !follow {
+        if lines_of(&answer.json()?).is_empty() {
+            out::note("no lines: only engines that Madang starts have a log here");
+        }
         return print(&answer, server.json, |log| text(&lines_of(log)));
     }
     show(&lines_of(&answer.json()?), server.json);
@@ -53,13 +61,18 @@ fn show(lines: &[String], json: bool) {
 }
 
 fn text(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{}\n", printable(line))).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}\n", printable(line)))
+        .collect()
 }
 
 /// What `after` has behind the longest end of `before` that it begins with.
 fn added<'l>(before: &[String], after: &'l [String]) -> &'l [String] {
     let longest = before.len().min(after.len());
-    let same = (0..=longest).rev().find(|count| before[before.len() - count..] == after[..*count]);
+    let same = (0..=longest)
+        .rev()
+        .find(|count| before[before.len() - count..] == after[..*count]);
     &after[same.unwrap_or(0)..]
 }
 
@@ -71,7 +84,11 @@ mod tests {
     fn only_what_is_new_is_shown() {
         let lines = |text: &str| -> Vec<String> { text.chars().map(String::from).collect() };
         let check = |before: &str, after: &str, new: &str| {
-            assert_eq!(added(&lines(before), &lines(after)), lines(new), "{before} {after}");
+            assert_eq!(
+                added(&lines(before), &lines(after)),
+                lines(new),
+                "{before} {after}"
+            );
         };
         check("", "", "");
         check("", "ab", "ab");

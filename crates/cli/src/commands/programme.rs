@@ -15,14 +15,21 @@ pub async fn run(command: ProgrammeCommand) -> anyhow::Result<ExitCode> {
         }
         ProgrammeCommand::Create { id, weight, server } => {
             let body = json!({ "id": id, "weight": weight });
-            let answer = ApiClient::new(&server)?.post("/api/v1/programmes", &body).await?;
-            print(&answer, server.json, |row| format!("made {}\n", cell(row, "id")))
+            let answer = ApiClient::new(&server)?
+                .post("/api/v1/programmes", &body)
+                .await?;
+            print(&answer, server.json, |row| {
+                format!("made {}\n", cell(row, "id"))
+            })
         }
         ProgrammeCommand::Remove { id, server } => {
             let path = format!("/api/v1/programmes/{}", escape(&id));
             let answer = ApiClient::new(&server)?.delete(&path).await?;
             print(&answer, server.json, |row| {
-                format!("removed {}: the keys of its tenants are refused from now on\n", cell(row, "id"))
+                format!(
+                    "removed {}: the keys of its tenants are refused from now on\n",
+                    cell(row, "id")
+                )
             })
         }
     }

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 /// Exit code 0 where the new fleet serves; 1 where the file has problems and the last good one goes on.
 pub async fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
-    let answer = ApiClient::new(&args)?.post("/api/v1/reload", &json!({})).await;
+    let answer = ApiClient::new(&args)?
+        .post("/api/v1/reload", &json!({}))
+        .await;
     match answer {
         Ok(answer) => loaded(&answer, args.json),
         Err(error) => match error.downcast_ref::<ApiError>() {
@@ -28,8 +30,11 @@ fn loaded(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
     for line in problem_lines(&cell(&value, "file"), &value["warnings"]) {
         out::note(&line);
     }
-    let (generation, started, leaving) = (&value["generation"], &value["started"], &value["leaving"]);
-    out::line(&format!("loaded (load {generation}): {started} start, {leaving} leave"));
+    let (generation, started, leaving) =
+        (&value["generation"], &value["started"], &value["leaving"]);
+    out::line(&format!(
+        "loaded (load {generation}): {started} start, {leaving} leave"
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -41,7 +46,10 @@ fn kept(refused: &ApiError, json: bool) -> ExitCode {
     for line in problem_lines(&cell(&refused.error, "file"), &refused.error["problems"]) {
         out::note(&line);
     }
-    out::note(&format!("error: {}", printable(&cell(&refused.error, "message"))));
+    out::note(&format!(
+        "error: {}",
+        printable(&cell(&refused.error, "message"))
+    ));
     out::note("the last good fleet goes on serving");
     ExitCode::from(1)
 }
@@ -49,13 +57,21 @@ fn kept(refused: &ApiError, json: bool) -> ExitCode {
 /// Each problem as `FILE:LINE:COLUMN: severity: what` and, under it, what mends it.
 fn problem_lines(file: &str, problems: &Value) -> Vec<String> {
     let problems = problems.as_array().map_or(&[][..], Vec::as_slice);
-    problems.iter().map(|problem| problem_line(file, problem)).collect()
+    problems
+        .iter()
+        .map(|problem| problem_line(file, problem))
+        .collect()
 }
 
 fn problem_line(file: &str, problem: &Value) -> String {
     let field = |name: &str| printable(&cell(problem, name));
     let place = format!("{}:{}:{}", printable(file), field("line"), field("column"));
-    let said = format!("{place}: {}: {} ({})", field("severity"), field("message"), field("code"));
+    let said = format!(
+        "{place}: {}: {} ({})",
+        field("severity"),
+        field("message"),
+        field("code")
+    );
     match &problem["remedy"] {
         Value::String(remedy) => format!("{said}\n  help: {}", printable(remedy)),
         _ => said,

@@ -16,8 +16,25 @@ pub async fn run(args: RequestArgs) -> anyhow::Result<ExitCode> {
 
 /// One line for each field, in an order that tells the story.
 const FIELDS: [&str; 20] = [
-    "id", "arrived_at", "tenant", "key", "endpoint", "model", "site", "replica", "outcome", "status", "error",
-    "streamed", "attempts", "data_class", "priority", "bytes_in", "bytes_out", "cost_krw", "energy_millijoules",
+    "id",
+    "arrived_at",
+    "tenant",
+    "key",
+    "endpoint",
+    "model",
+    "site",
+    "replica",
+    "outcome",
+    "status",
+    "error",
+    "streamed",
+    "attempts",
+    "data_class",
+    "priority",
+    "bytes_in",
+    "bytes_out",
+    "cost_krw",
+    "energy_millijoules",
     "decision",
 ];
 /// Spans in microseconds, shown in milliseconds.
@@ -37,11 +54,18 @@ fn shown(record: &Value) -> String {
         line(field, &cell(record, field));
     }
     let tokens = &record["tokens"];
-    let estimated = if tokens["estimated"] == true { " (estimated)" } else { "" };
-    let counts = ["uncached", "cached", "output"].map(|kind| format!("{} {kind}", cell(tokens, kind)));
+    let estimated = if tokens["estimated"] == true {
+        " (estimated)"
+    } else {
+        ""
+    };
+    let counts =
+        ["uncached", "cached", "output"].map(|kind| format!("{} {kind}", cell(tokens, kind)));
     line("tokens", &format!("{}{estimated}", counts.join(", ")));
     for (field, name) in SPANS {
-        let span = record[field].as_u64().map(|us| format!("{}.{:03}", us / 1000, us % 1000));
+        let span = record[field]
+            .as_u64()
+            .map(|us| format!("{}.{:03}", us / 1000, us % 1000));
         line(name, &span.unwrap_or_else(|| "-".into()));
     }
     text

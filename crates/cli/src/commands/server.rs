@@ -16,12 +16,16 @@ impl Table {
     /// A table with its line of names; the columns in `right` are aligned to the right.
     pub fn new(names: &[&str], right: &'static [usize]) -> Self {
         let names = names.iter().map(|name| name.to_uppercase()).collect();
-        Self { rows: vec![names], right }
+        Self {
+            rows: vec![names],
+            right,
+        }
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+        self.rows
+            .push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
     /// The table as text, each line ended.
@@ -37,7 +41,11 @@ impl Table {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let space = " ".repeat(width - cell.chars().count());
-                let parts = if self.right.contains(&column) { [&space, cell] } else { [cell, &space] };
+                let parts = if self.right.contains(&column) {
+                    [&space, cell]
+                } else {
+                    [cell, &space]
+                };
                 line.push_str(parts[0]);
                 line.push_str(parts[1]);
                 line.push_str("  ");
@@ -51,7 +59,9 @@ impl Table {
 
 /// Text without what would command the terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+    text.chars()
+        .filter(|c| !c.is_control() || *c == '\t')
+        .collect()
 }
 
 /// A field as a cell: text as it is, `-` where there is nothing.
@@ -103,7 +113,10 @@ mod tests {
         let mut table = Table::new(&["id", "count"], &[1]);
         table.row(vec!["포항".into(), "7".into()]);
         table.row(vec!["long\u{1b}[31m-name".into(), "1234".into()]);
-        assert_eq!(table.text(), "ID             COUNT\n포항                 7\nlong[31m-name   1234\n");
+        assert_eq!(
+            table.text(),
+            "ID             COUNT\n포항                 7\nlong[31m-name   1234\n"
+        );
     }
 
     #[test]

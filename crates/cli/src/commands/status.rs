@@ -23,7 +23,11 @@ pub async fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn shown(status: &Value, replicas: &[Value]) -> String {
-    let books = if status["books_writable"] == false { "; the books cannot be written" } else { "" };
+    let books = if status["books_writable"] == false {
+        "; the books cannot be written"
+    } else {
+        ""
+    };
     let mut text = format!(
         "fleet {} (load {}), up for {} s, {} requests{books}\n\n",
         cell(status, "fleet"),
@@ -31,7 +35,12 @@ fn shown(status: &Value, replicas: &[Value]) -> String {
         cell(status, "uptime_s"),
         cell(status, "requests_count"),
     );
-    let mut pools = Table::new(&["model", "waiting", "member", "site", "serves", "running", "slots"], &[1, 5, 6]);
+    let mut pools = Table::new(
+        &[
+            "model", "waiting", "member", "site", "serves", "running", "slots",
+        ],
+        &[1, 5, 6],
+    );
     for pool in status["pools"].as_array().into_iter().flatten() {
         for member in pool["members"].as_array().into_iter().flatten() {
             let serves = match (&member["leaving"], &member["available"]) {
@@ -59,7 +68,10 @@ fn shown(status: &Value, replicas: &[Value]) -> String {
 }
 
 fn replica_table(replicas: &[Value]) -> String {
-    let mut table = Table::new(&["replica", "state", "starts", "pid", "address", "reason"], &[2, 3]);
+    let mut table = Table::new(
+        &["replica", "state", "starts", "pid", "address", "reason"],
+        &[2, 3],
+    );
     for replica in replicas {
         table.row(vec![
             cell(replica, "id"),
@@ -84,11 +96,19 @@ mod tests {
             "pools": [{"model": "m", "waiting": 0, "members": [
                 {"replica": "r1", "site": "here", "available": true, "leaving": false, "running": 1, "slots": 4}]}],
         });
-        let replicas = [json!({"id": "r1", "state": "up", "starts_count": 1, "pid": 7, "address": "http://a", "reason": null})];
+        let replicas = [
+            json!({"id": "r1", "state": "up", "starts_count": 1, "pid": 7, "address": "http://a", "reason": null}),
+        ];
         let text = shown(&status, &replicas);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "fleet fleet.toml (load 2), up for 5 s, 1 requests");
-        assert_eq!(lines[3], "m            0  r1      here  yes           1      4");
+        assert_eq!(
+            lines[0],
+            "fleet fleet.toml (load 2), up for 5 s, 1 requests"
+        );
+        assert_eq!(
+            lines[3],
+            "m            0  r1      here  yes           1      4"
+        );
         assert_eq!(lines[6], "r1       up          1    7  http://a  -");
     }
 }

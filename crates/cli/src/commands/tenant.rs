@@ -17,7 +17,13 @@ pub async fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
             let answer = ApiClient::new(&server)?.get(&path(&id)).await?;
             print(&answer, server.json, |row| table(std::slice::from_ref(row)))
         }
-        TenantCommand::Create { id, programme, weight, class_floor, server } => {
+        TenantCommand::Create {
+            id,
+            programme,
+            weight,
+            class_floor,
+            server,
+        } => {
             let body = json!({
                 "id": id, "programme": programme, "weight": weight, "class_floor": class_floor,
             });
@@ -26,14 +32,19 @@ pub async fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
         TenantCommand::Remove { id, server } => {
             let answer = ApiClient::new(&server)?.delete(&path(&id)).await?;
             print(&answer, server.json, |row| {
-                format!("removed {}: its keys are refused from now on\n", cell(row, "id"))
+                format!(
+                    "removed {}: its keys are refused from now on\n",
+                    cell(row, "id")
+                )
             })
         }
     }
 }
 
 async fn create(server: &ServerArgs, body: &Value) -> anyhow::Result<ExitCode> {
-    let answer = ApiClient::new(server)?.post("/api/v1/tenants", body).await?;
+    let answer = ApiClient::new(server)?
+        .post("/api/v1/tenants", body)
+        .await?;
     print(&answer, server.json, |row| {
         let id = cell(row, "id");
         format!("made {id}; give it a key: madang key create --tenant {id}\n")
@@ -45,7 +56,18 @@ fn path(id: &str) -> String {
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["id", "programme", "weight", "class floor", "origin", "created", "removed"], &[2]);
+    let mut table = Table::new(
+        &[
+            "id",
+            "programme",
+            "weight",
+            "class floor",
+            "origin",
+            "created",
+            "removed",
+        ],
+        &[2],
+    );
     for row in rows {
         table.row(vec![
             cell(row, "id"),

@@ -15,7 +15,15 @@ const SEOUL_HOURS: i8 = 9;
 
 /// Exit code 0 where the server answered.
 pub async fn run(args: UsageArgs) -> anyhow::Result<ExitCode> {
-    let UsageArgs { by, tenant, model, from, until, csv, server } = args;
+    let UsageArgs {
+        by,
+        tenant,
+        model,
+        from,
+        until,
+        csv,
+        server,
+    } = args;
     let from = from.map(|text| instant("--from", &text)).transpose()?;
     let until = until.map(|text| instant("--until", &text)).transpose()?;
     let parameters = [
@@ -26,7 +34,9 @@ pub async fn run(args: UsageArgs) -> anyhow::Result<ExitCode> {
         ("until", until.as_deref()),
         ("format", csv.then_some("csv")),
     ];
-    let answer = ApiClient::new(&server)?.get(&path_with("/api/v1/usage", &parameters)).await?;
+    let answer = ApiClient::new(&server)?
+        .get(&path_with("/api/v1/usage", &parameters))
+        .await?;
     if csv {
         out::result(&answer.text);
         return Ok(ExitCode::SUCCESS);
@@ -61,10 +71,24 @@ fn instant(flag: &str, text: &str) -> anyhow::Result<String> {
 
 fn table(by: Option<UsageBy>, rows: &[Value]) -> String {
     let group = by.map_or("group", word);
-    let names = [group, "requests", "finished", "uncached", "cached", "output", "estimated", "bytes in", "bytes out"];
+    let names = [
+        group,
+        "requests",
+        "finished",
+        "uncached",
+        "cached",
+        "output",
+        "estimated",
+        "bytes in",
+        "bytes out",
+    ];
     let mut table = Table::new(&names, &[1, 2, 3, 4, 5, 6, 7, 8]);
     for row in rows {
-        let name = if by.is_none() { "all".into() } else { cell(row, "group") };
+        let name = if by.is_none() {
+            "all".into()
+        } else {
+            cell(row, "group")
+        };
         let counts = [
             "requests",
             "finished",
@@ -91,7 +115,13 @@ mod tests {
         check("2026-11-21", "2026-11-20T15:00:00Z");
         check("2026-11-21T09:00:00+09:00", "2026-11-21T00:00:00Z");
         check("2026-11-21T00:00:00Z", "2026-11-21T00:00:00Z");
-        for bad in ["yesterday", "2026-13-01", "2026-11-21T09:00:00", "20261121", ""] {
+        for bad in [
+            "yesterday",
+            "2026-13-01",
+            "2026-11-21T09:00:00",
+            "20261121",
+            "",
+        ] {
             let said = instant("--from", bad).unwrap_err().to_string();
             assert!(said.starts_with("--from"), "{bad}: {said}");
         }
