@@ -124,7 +124,7 @@ impl Flight {
             && self.record.attempts > 0
             && outcome != Outcome::ClientGone
         {
-            ticket.end(self.record.attempts, attempt_end(outcome));
+            ticket.end(self.record.attempts, attempt_end(outcome, error));
         }
         self.gateway.metrics.request_end(&self.record);
         let UsageRecord {
@@ -151,13 +151,28 @@ impl Flight {
     }
 }
 
-/// What the end of a request says about the replica that served it.
-fn attempt_end(outcome: Outcome) -> AttemptEnd {
+/// What the end of a request says about the replica that served it. What a caller can bring about by its own request
+/// (an answer longer than its time or its size) says nothing: no caller may eject a replica for the others.
+fn attempt_end(outcome: Outcome, error: Option<ErrorCode>) -> AttemptEnd {
+    let of_the_caller = matches!(
+        error,
+        Some(
+            ErrorCode::RequestTimeout
+                | ErrorCode::AnswerTooLarge
+                | ErrorCode::EngineFirstByteTimeout
+        )
+    );
     match outcome {
-        Outcome::Finished | Outcome::EngineRefused | Outcome::ClientGone | Outcome::Refused => {
-            AttemptEnd::Done
+        Outcome::EngineFailed | Outcome::EngineCut | Outcome::TimedOut if !of_the_caller => {
+            AttemptEnd::FailedFinal
         }
-        Outcome::EngineFailed | Outcome::EngineCut | Outcome::TimedOut => AttemptEnd::FailedFinal,
+        Outcome::Finished
+        | Outcome::EngineRefused
+        | Outcome::ClientGone
+        | Outcome::Refused
+        | Outcome::EngineFailed
+        | Outcome::EngineCut
+        | Outcome::TimedOut => AttemptEnd::Done,
     }
 }
 

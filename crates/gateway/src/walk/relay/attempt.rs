@@ -174,8 +174,15 @@ async fn receive(
                 Ok(answer) => Attempt::Answered(Answer::Whole(answer)),
                 Err(refused) => Attempt::Failed(refused),
             },
-            // The time is over for every other replica too.
-            Err(refused) if refused.code == ErrorCode::RequestTimeout => Attempt::Refused(refused),
+            // The time is over, and the answer as large, at every other replica too.
+            Err(refused)
+                if matches!(
+                    refused.code,
+                    ErrorCode::RequestTimeout | ErrorCode::AnswerTooLarge
+                ) =>
+            {
+                Attempt::Refused(refused)
+            }
             Err(refused) => Attempt::Failed(refused),
         };
     }
