@@ -1,0 +1,37 @@
+# `make up` serves, `make test` checks everything. The work is done by cargo and by the programs in scripts/.
+# Variables: ARGS for `madang up`; MADANG_BIN=path for a binary that is built already.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN = $(or $(MADANG_BIN),$(TARGET)/release/madang)
+
+.PHONY: help up build test soak bench doctor clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+up: build ## install what is missing, build, and serve at 127.0.0.1:7080 until Ctrl-C (ARGS="--fleet FILE …")
+	@scripts/up $(BIN) up $(ARGS)
+
+build: ## target/release/madang
+	@scripts/tools
+	@$(if $(MADANG_BIN),test -x $(BIN),cargo build --release --locked -p madang)
+
+test: ## everything that must hold: lints, unit, property and end-to-end tests, both SDKs, the pages' commands
+	@scripts/test
+
+soak: ## the kill loop for long: KILLS=200
+	@scripts/tools
+	MADANG_KILLS=$(or $(KILLS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
+
+bench: build ## Madang beside the same upstream direct and through nginx (ARGS="--help" lists the options)
+	@bench/run $(ARGS)
+
+doctor: build ## what is missing on this machine, and the command that mends it
+	@$(BIN) doctor
+
+clean: ## what builds and tests have left; models and engines in ~/.cache/madang stay
+	cargo clean
+	rm -rf .cache tests/js/node_modules

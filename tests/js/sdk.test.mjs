@@ -1,0 +1,111 @@
+// The official JavaScript SDK with only `baseURL` and key changed, against the real model.
+// BASE_URL and TENANT_KEY come from whoever started the server (tests/e2e/test_javascript.py).
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import OpenAI from "openai";
+
+const CHAT = "qwen2.5-coder-0.5b-instruct";
+const EMBED = "multilingual-e5-small";
+const client = new OpenAI({
+  baseURL: process.env.BASE_URL,
+  apiKey: process.env.TENANT_KEY,
+  maxRetries: 0,
+  timeout: 180_000,
+});
+
+const QUESTIONS = [
+  ["ko", "대한민국의 수도는 어디인가요? 한 문장으로 답하세요.", /서울/],
+  ["en", "What is the capital of South Korea? Answer in one sentence.", /Seoul/],
+];
+const ask = (content) => ({
+  model: CHAT,
+  messages: [{ role: "user", content }],
+  temperature: 0,
+  max_tokens: 24,
+});
+
+for (const [language, question, expected] of QUESTIONS) {
+  test(`chat, plain, ${language}`, async () => {
+    const answer = await client.chat.completions.create(ask(question));
+    assert.match(answer.choices[0].message.content, expected);
+    assert.ok(answer.usage.completion_tokens > 0);
+  });
+
+  test(`chat, streamed, ${language}`, async () => {
+    const stream = await client.chat.completions.create({ ...ask(question), stream: true });
+    const pieces = [];
+    for await (const chunk of stream) pieces.push(chunk.choices[0]?.delta?.content ?? "");
+    assert.match(pieces.join(""), expected);
+    assert.ok(pieces.filter(Boolean).length > 3, "a stream comes in pieces");
+  });
+}
+
+test("models", async () => {
+  const names = [];
+  for await (const model of client.models.list()) names.push(model.id);
+  assert.deepEqual(names.sort(), [EMBED, CHAT].sort());
+  assert.equal((await client.models.retrieve(CHAT)).id, CHAT);
+});
+
+test("embeddings", async () => {
+  const input = ["마당은 여러 집이 함께 쓰는 뜰입니다.", "A madang is a courtyard that several houses share."];
+  const { data } = await client.embeddings.create({ model: EMBED, input });
+  assert.deepEqual(data.map((row) => row.embedding.length), [384, 384]);
+  assert.ok(Math.abs(Math.hypot(...data[0].embedding) - 1) < 0.01, "decoded from base64 by the SDK");
+});
+
+test("responses, streamed", async () => {
+  const stream = await client.responses.create({
+    model: CHAT,
+    input: QUESTIONS[1][1],
+    temperature: 0,
+    max_output_tokens: 24,
+    stream: true,
+  });
+  const events = [];
+  for await (const event of stream) events.push(event);
+  const deltas = events.filter((event) => event.type === "response.output_text.delta");
+  assert.match(deltas.map((event) => event.delta).join(""), /Seoul/);
+  assert.equal(events[0].type, "response.created");
+  assert.match(events.at(-1).type, /^response\.(completed|incomplete)$/);
+  assert.deepEqual(events.map((event) => event.sequence_number), events.map((_, at) => at));
+});
+
+test("a tool call", async () => {
+  const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+  const answer = await client.chat.completions.create({
+    ...ask("What is the weather in Busan?"),
+    max_tokens: 60,
+    tools: [{ type: "function", function: { name: "get_weather", parameters } }],
+    tool_choice: "required",
+  });
+  const [call] = answer.choices[0].message.tool_calls;
+  assert.equal(call.function.name, "get_weather");
+  assert.match(JSON.parse(call.function.arguments).city, /busan/i);
+});
+
+test("errors have the SDK's classes", async () => {
+  const stranger = new OpenAI({ baseURL: process.env.BASE_URL, apiKey: "mdg_no_such", maxRetries: 0 });
+  await assert.rejects(stranger.models.list(), (error) => {
+    assert.ok(error instanceof OpenAI.AuthenticationError);
+    return error.code === "key_invalid";
+  });
+  await assert.rejects(client.chat.completions.create({ ...ask("hi"), model: "gpt-5" }), (error) => {
+    assert.ok(error instanceof OpenAI.NotFoundError);
+    return error.code === "model_not_found" && error.param === "model";
+  });
+  await assert.rejects(client.chat.completions.create({ ...ask("hi"), messages: "hi" }), (error) => {
+    assert.ok(error instanceof OpenAI.BadRequestError);
+    return error.param === "messages";
+  });
+});
+
+test("a stream may be left", async () => {
+  const stream = await client.chat.completions.create({ ...ask("Count to a thousand."), max_tokens: 400, stream: true });
+  for await (const chunk of stream) {
+    assert.ok(chunk.choices);
+    break;
+  }
+  assert.ok((await client.chat.completions.create({ ...ask("Say hello."), max_tokens: 1 })).choices[0]);
+});
