@@ -124,11 +124,12 @@ class Server:
 
     def kill(self) -> None:
         """For the end of a failed test."""
+        below = self.descendants | descendants(self.process.pid)
         if self.process.poll() is None:
-            below = descendants(self.process.pid)
             self.process.kill()
             self.process.wait()
-            for pid, _ in below:
+        for pid, started in below:
+            if (about := stat(pid)) and about[1] == started:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 

@@ -195,14 +195,32 @@ fn nothing_is_retried_after_its_first_byte() {
 
 #[test]
 fn a_member_that_fails_in_a_row_rests() {
-    let mut story = Story::new(vec![member("a", 8, true)]);
+    let mut story = Story::new(vec![member("a", 8, true), member("b", 1, true)]);
+    story.submit(9, &["start 9 #1 at a"]);
+    story.submit(8, &["start 8 #1 at b"]);
     for id in 1..=3 {
         story.submit(id, &[&format!("start {id} #1 at a")]);
         story.expect(end(id, 1, AttemptEnd::FailedFinal), &[]);
     }
-    story.submit(4, &["refuse 4 NoReplica"]);
+    story.submit(4, &["queued 4 behind 0"]);
+    story.now = Micros(4_999_999);
+    story.expect(
+        Input::RequestCancel {
+            request: RequestId(4),
+        },
+        &[],
+    );
     story.now = Micros(5_000_000);
     story.submit(5, &["start 5 #1 at a"]);
+}
+
+#[test]
+fn the_last_member_of_a_pool_never_rests() {
+    let mut story = Story::new(vec![member("a", 8, true)]);
+    for id in 1..=5 {
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+        story.expect(end(id, 1, AttemptEnd::FailedFinal), &[]);
+    }
 }
 
 #[test]

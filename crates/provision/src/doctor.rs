@@ -113,7 +113,7 @@ pub async fn doctor(options: DoctorOptions<'_>) -> Vec<Check> {
     checks.push(writable(
         "data folder",
         options.data_dir,
-        "name another folder with --data-dir",
+        "name another folder with --data",
     ));
     checks.push(port(options.listen));
     fetch_checks(options, &mut checks).await;

@@ -26,6 +26,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["types", "fleet", "store", "gateway", "control"]),
+    // It measures the binary from outside, as any client would.
+    ("bench", &[]),
     (
         "cli",
         &[

@@ -3,7 +3,7 @@
 use crate::effect::Effect;
 use crate::input::AttemptEnd;
 use crate::state::Core;
-use madang_types::{Micros, RequestId};
+use madang_types::{Micros, ReplicaId, RequestId};
 
 /// Failed attempts in a row after which a member is left out for a while, whatever its probes say.
 const EJECT_AFTER_FAILURES: u32 = 3;
@@ -57,17 +57,7 @@ impl Core {
             && !request.first_byte
             && !self.draining
             && request.attempts < self.limits.attempts_max;
-        if let Some(member) = self.members.get_mut(&replica) {
-            member.failures = if end == AttemptEnd::Done {
-                0
-            } else {
-                member.failures.saturating_add(1)
-            };
-            if member.failures >= EJECT_AFTER_FAILURES {
-                member.ejected_until = Some(now.plus_ms(EJECT_MS));
-                member.failures = 0;
-            }
-        }
+        self.count_failure(now, &replica, end);
         self.release(id);
         if again {
             self.place(now, id, effects);
@@ -82,5 +72,33 @@ impl Core {
         }
         self.drop_drained(effects);
         self.serve(now, &model, effects);
+    }
+
+    /// Failures in a row make a member rest, unless it is the last that its pool has: a poor answer is better than none,
+    /// and one caller's bad requests must not close a model to all.
+    fn count_failure(&mut self, now: Micros, replica: &ReplicaId, end: AttemptEnd) {
+        let Some(model) = self
+            .members
+            .get(replica)
+            .map(|member| member.view.model.clone())
+        else {
+            return;
+        };
+        let others = self
+            .members
+            .iter()
+            .any(|(id, m)| id != replica && m.view.model == model && m.available(now));
+        let Some(member) = self.members.get_mut(replica) else {
+            return;
+        };
+        if end == AttemptEnd::Done {
+            member.failures = 0;
+            return;
+        }
+        member.failures = member.failures.saturating_add(1);
+        if member.failures >= EJECT_AFTER_FAILURES && others {
+            member.ejected_until = Some(now.plus_ms(EJECT_MS));
+            member.failures = 0;
+        }
     }
 }
