@@ -36,10 +36,24 @@ impl Site {
     async fn start() -> Self {
         let place = Place::new();
         let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-        let madang = place.up(&format!("{}{LIMITS}", fleet(&[url_replica("a", engine.url())]))).await;
+        let madang = place
+            .up(&format!(
+                "{}{LIMITS}",
+                fleet(&[url_replica("a", engine.url())])
+            ))
+            .await;
         assert_eq!(madang.chat().await.unwrap().status, 200);
-        let (resident_kib, files_open) = (process::resident_kib(madang.pid), process::files_open(madang.pid));
-        Self { _place: place, _engine: engine, madang, resident_kib, files_open }
+        let (resident_kib, files_open) = (
+            process::resident_kib(madang.pid),
+            process::files_open(madang.pid),
+        );
+        Self {
+            _place: place,
+            _engine: engine,
+            madang,
+            resident_kib,
+            files_open,
+        }
     }
 
     async fn connect(&self) -> RawClient {
@@ -56,11 +70,18 @@ impl Site {
 
     /// It serves still, its memory is bounded, and its files come back.
     async fn expect_well(mut self) {
-        assert_eq!(self.madang.chat().await.unwrap().status, 200, "a normal request works");
+        assert_eq!(
+            self.madang.chat().await.unwrap().status,
+            200,
+            "a normal request works"
+        );
         let grown = process::resident_kib(self.madang.pid).saturating_sub(self.resident_kib);
         assert!(grown < GROWTH_KIB_MAX, "it grew by {grown} KiB");
         let pid = self.madang.pid;
-        wait_for("files are given back", async || (process::files_open(pid) <= self.files_open + 8).then_some(())).await;
+        wait_for("files are given back", async || {
+            (process::files_open(pid) <= self.files_open + 8).then_some(())
+        })
+        .await;
         assert_eq!(self.madang.stop().await, 0);
     }
 }
@@ -72,12 +93,23 @@ async fn two_thousand_idle_connections_hold_nobody_up() {
     for _ in 0..2000 {
         idle.push(site.connect().await);
     }
-    assert_eq!(site.madang.chat().await.unwrap().status, 200, "beside idle connections");
+    assert_eq!(
+        site.madang.chat().await.unwrap().status,
+        200,
+        "beside idle connections"
+    );
     let mut closes = JoinSet::new();
     for mut client in idle {
         closes.spawn(async move { client.read_to_close(CLOSE_MAX).await.end });
     }
-    assert!(closes.join_all().await.iter().all(|end| *end != RawEnd::Open), "each is closed in time");
+    assert!(
+        closes
+            .join_all()
+            .await
+            .iter()
+            .all(|end| *end != RawEnd::Open),
+        "each is closed in time"
+    );
     site.expect_well().await;
 }
 
@@ -94,12 +126,16 @@ async fn slow_and_endless_heads_are_closed() {
                 0 => client.close_sending().await.unwrap(),
                 // A byte now and then.
                 1 => {
-                    client.send_slowly(head.as_bytes(), 1, Duration::from_millis(100)).await;
+                    client
+                        .send_slowly(head.as_bytes(), 1, Duration::from_millis(100))
+                        .await;
                 }
                 // Headers without end.
                 2 => {
                     client.send(b"GET / HTTP/1.1\r\n").await.unwrap();
-                    let sent = client.send_endlessly(b"x-header: 0123456789abcdef\r\n", 64 << 20).await;
+                    let sent = client
+                        .send_endlessly(b"x-header: 0123456789abcdef\r\n", 64 << 20)
+                        .await;
                     assert!(sent < 32 << 20, "{sent} bytes of headers were taken");
                 }
                 // One header without end.
@@ -114,7 +150,11 @@ async fn slow_and_endless_heads_are_closed() {
     }
     for read in clients.join_all().await {
         assert_ne!(read.end, RawEnd::Open, "{}", read.text());
-        assert!(matches!(read.status(), None | Some(400 | 408 | 431)), "{}", read.text());
+        assert!(
+            matches!(read.status(), None | Some(400 | 408 | 431)),
+            "{}",
+            read.text()
+        );
     }
     site.expect_well().await;
 }
@@ -125,7 +165,11 @@ async fn slow_short_and_endless_bodies_are_refused() {
     let mut clients = JoinSet::new();
     for n in 0..60 {
         let mut client = site.connect().await;
-        let (head, chunked) = (site.head(1000), site.head(0).replace("content-length: 0", "transfer-encoding: chunked"));
+        let (head, chunked) = (
+            site.head(1000),
+            site.head(0)
+                .replace("content-length: 0", "transfer-encoding: chunked"),
+        );
         clients.spawn(async move {
             match n % 3 {
                 // The body never comes.
@@ -133,7 +177,9 @@ async fn slow_short_and_endless_bodies_are_refused() {
                 // A byte now and then.
                 1 => {
                     client.send(head.as_bytes()).await.unwrap();
-                    client.send_slowly(&[b' '; 1000], 1, Duration::from_millis(100)).await;
+                    client
+                        .send_slowly(&[b' '; 1000], 1, Duration::from_millis(100))
+                        .await;
                 }
                 // Chunks without end, far beyond body_bytes_max.
                 _ => {
@@ -148,7 +194,11 @@ async fn slow_short_and_endless_bodies_are_refused() {
     }
     for (kind, read) in clients.join_all().await {
         assert_ne!(read.end, RawEnd::Open, "{kind}: {}", read.text());
-        assert!(matches!(read.status(), None | Some(408 | 413)), "{kind}: {}", read.text());
+        assert!(
+            matches!(read.status(), None | Some(408 | 413)),
+            "{kind}: {}",
+            read.text()
+        );
     }
     site.expect_well().await;
 }
@@ -162,20 +212,39 @@ async fn readers_that_take_nothing_of_a_stream_are_cut() {
         let body = chat_body("fake-behaviour=endless", 1000, true);
         let head = site.head(body.len());
         clients.spawn(async move {
-            client.send(format!("{head}{body}").as_bytes()).await.unwrap();
+            client
+                .send(format!("{head}{body}").as_bytes())
+                .await
+                .unwrap();
             client
         });
     }
     let held = clients.join_all().await;
-    let (url, key) = (site.madang.at("/metrics"), std::fs::read_to_string(site._place.data().join("operator.key")).unwrap());
+    let (url, key) = (
+        site.madang.at("/metrics"),
+        std::fs::read_to_string(site._place.data().join("operator.key")).unwrap(),
+    );
     let running = async || {
         let text = http_get(&url, Some(key.trim())).await.unwrap().text();
-        let lines = text.lines().filter(|line| line.starts_with("madang_replica_running{"));
-        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum::<f64>()
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("madang_replica_running{"));
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum::<f64>()
     };
-    wait_for("they run", async || (site._engine.in_flight() >= 6).then_some(())).await;
-    wait_for("the engine's slots are free again", async || (site._engine.in_flight() == 0).then_some(())).await;
-    wait_for("the gateway counts none", async || (running().await == 0.0).then_some(())).await;
+    wait_for("they run", async || {
+        (site._engine.in_flight() >= 6).then_some(())
+    })
+    .await;
+    wait_for("the engine's slots are free again", async || {
+        (site._engine.in_flight() == 0).then_some(())
+    })
+    .await;
+    wait_for("the gateway counts none", async || {
+        (running().await == 0.0).then_some(())
+    })
+    .await;
     drop(held);
     site.expect_well().await;
 }
@@ -193,17 +262,27 @@ async fn bodies_that_make_no_sense_name_the_field() {
         ("{\"messages\":[]}", 400, "model"),
         ("{\"model\":7,\"messages\":[]}", 400, "model"),
         ("{\"model\":\"mm\",\"messages\":[]}", 404, "model"),
-        ("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":\"yes\"}", 400, "stream"),
+        (
+            "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":\"yes\"}",
+            400,
+            "stream",
+        ),
         (&format!("{{\"model\":\"m\",\"messages\":{deep}}}"), 400, ""),
         (&large, 413, ""),
     ];
     for (body, status, field) in cases {
         let url = site.madang.at("/v1/chat/completions");
-        let answer = http_post_json(&url, Some(&site.madang.key), (*body).to_owned()).await.unwrap();
+        let answer = http_post_json(&url, Some(&site.madang.key), (*body).to_owned())
+            .await
+            .unwrap();
         let shown: String = body.chars().take(80).collect();
         assert_eq!(answer.status, *status, "{shown}: {}", answer.text());
         let error = &answer.json().unwrap()["error"];
-        assert!(error["code"].is_string() && error["message"].is_string(), "{shown}: {}", answer.text());
+        assert!(
+            error["code"].is_string() && error["message"].is_string(),
+            "{shown}: {}",
+            answer.text()
+        );
         let said = format!("{}{}", error["param"], error["message"]);
         assert!(said.contains(field), "{shown}: {}", answer.text());
     }

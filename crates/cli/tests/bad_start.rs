@@ -25,12 +25,20 @@ async fn check(place: &Place, args: &[&str], code: i32, words: &[&str]) -> Ended
     all.extend(args);
     let mut command = place.command(&all);
     // No package may come from a network, whatever this machine has.
-    command.env("PIP_NO_INDEX", "1").env("PIP_CONFIG_FILE", "/dev/null").env("http_proxy", NOWHERE).env("https_proxy", NOWHERE);
+    command
+        .env("PIP_NO_INDEX", "1")
+        .env("PIP_CONFIG_FILE", "/dev/null")
+        .env("http_proxy", NOWHERE)
+        .env("https_proxy", NOWHERE);
     let ended = Place::run_command(command).await;
     println!("$ madang up {}\n{}", args.join(" "), ended.err);
     assert_eq!(ended.code, code, "{args:?}: {}{}", ended.out, ended.err);
     for word in words {
-        assert!(ended.err.contains(word), "{args:?} does not say {word:?}:\n{}", ended.err);
+        assert!(
+            ended.err.contains(word),
+            "{args:?} does not say {word:?}:\n{}",
+            ended.err
+        );
     }
     assert_eq!(ended.out, "", "{args:?}");
     place.assert_unused();
@@ -55,7 +63,11 @@ async fn a_port_in_use() {
     let mut command = place.command(&["up", "--fleet", "fleet.toml"]);
     command.env("MADANG_LISTEN", &address);
     let ended = Place::run_command(command).await.expect_code(1);
-    assert!(ended.err.contains(&format!("cannot listen on {address}")), "{}", ended.err);
+    assert!(
+        ended.err.contains(&format!("cannot listen on {address}")),
+        "{}",
+        ended.err
+    );
     assert!(ended.err.contains("--listen"), "{}", ended.err);
     place.assert_unused();
     expect_usable(&place).await;
@@ -66,20 +78,48 @@ async fn a_data_folder_that_cannot_be_written() {
     let place = Place::new();
     place.write("fleet.toml", good_fleet());
     place.write("a-file", "not a folder");
-    let cases = [("a-file", "a-file"), ("a-file/below", "a-file/below"), ("/proc/madang", "/proc/madang")];
+    let cases = [
+        ("a-file", "a-file"),
+        ("a-file/below", "a-file/below"),
+        ("/proc/madang", "/proc/madang"),
+    ];
     for (data, named) in cases {
-        check(&place, &["--fleet", "fleet.toml", "--data", data], 1, &["data folder", named, "--data"]).await;
+        check(
+            &place,
+            &["--fleet", "fleet.toml", "--data", data],
+            1,
+            &["data folder", named, "--data"],
+        )
+        .await;
     }
-    assert_eq!(fs::read_to_string(place.path("a-file")).unwrap(), "not a folder");
+    assert_eq!(
+        fs::read_to_string(place.path("a-file")).unwrap(),
+        "not a folder"
+    );
 
     // Folders where files must come, and files where folders must: the part that is in the way is named.
-    for (name, folder) in [("lock", true), ("madang.sqlite", true), ("logs", false), ("run", false)] {
+    for (name, folder) in [
+        ("lock", true),
+        ("madang.sqlite", true),
+        ("logs", false),
+        ("run", false),
+    ] {
         let data = place.path(&format!("data-{name}"));
         fs::create_dir(&data).unwrap();
         let path = data.join(name);
-        if folder { fs::create_dir(&path).unwrap() } else { fs::write(&path, "x").unwrap() }
+        if folder {
+            fs::create_dir(&path).unwrap()
+        } else {
+            fs::write(&path, "x").unwrap()
+        }
         let shown = data.to_str().unwrap();
-        check(&place, &["--fleet", "fleet.toml", "--data", shown], 1, &[shown]).await;
+        check(
+            &place,
+            &["--fleet", "fleet.toml", "--data", shown],
+            1,
+            &[shown],
+        )
+        .await;
         assert!(!data.join("server.json").exists(), "{shown}");
     }
 }
@@ -89,8 +129,18 @@ async fn books_that_are_not_books() {
     let place = Place::new();
     place.write("fleet.toml", good_fleet());
     fs::create_dir(place.data()).unwrap();
-    fs::write(place.data().join("madang.sqlite"), "these are not the books, whatever their name says; ".repeat(100)).unwrap();
-    check(&place, &["--fleet", "fleet.toml"], 1, &["the books", "madang.sqlite", "--data"]).await;
+    fs::write(
+        place.data().join("madang.sqlite"),
+        "these are not the books, whatever their name says; ".repeat(100),
+    )
+    .unwrap();
+    check(
+        &place,
+        &["--fleet", "fleet.toml"],
+        1,
+        &["the books", "madang.sqlite", "--data"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,12 +148,27 @@ async fn a_second_instance_on_the_same_folder() {
     let place = Place::new();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
     let mut first = place.up(&fleet(&[url_replica("a", engine.url())])).await;
-    let ended = place.run(&["up", "--fleet", "fleet.toml", "--listen", "127.0.0.1:0"]).await.expect_code(1);
-    for word in [first.url.as_str(), &first.pid.to_string(), "in use", "--data"] {
+    let ended = place
+        .run(&["up", "--fleet", "fleet.toml", "--listen", "127.0.0.1:0"])
+        .await
+        .expect_code(1);
+    for word in [
+        first.url.as_str(),
+        &first.pid.to_string(),
+        "in use",
+        "--data",
+    ] {
         assert!(ended.err.contains(word), "{word}: {}", ended.err);
     }
-    assert!(place.data().join("server.json").exists(), "the first one's address is kept");
-    assert_eq!(first.chat().await.unwrap().status, 200, "the first goes on serving");
+    assert!(
+        place.data().join("server.json").exists(),
+        "the first one's address is kept"
+    );
+    assert_eq!(
+        first.chat().await.unwrap().status,
+        200,
+        "the first goes on serving"
+    );
     assert_eq!(first.stop().await, 0);
     place.assert_unused();
 }
@@ -111,13 +176,27 @@ async fn a_second_instance_on_the_same_folder() {
 #[tokio::test]
 async fn a_model_file_that_is_not_one() {
     let place = Place::new();
-    place.write("page.gguf", "<!DOCTYPE html><html><body>404 Not Found</body></html>");
+    place.write(
+        "page.gguf",
+        "<!DOCTYPE html><html><body>404 Not Found</body></html>",
+    );
     place.write("empty.gguf", "");
     place.write("archive.gguf", b"PK\x03\x04\x14\x00\x00\x00\x08\x00");
     place.write("truncated.gguf", b"GGUF\x03\x00\x00\x00");
-    place.write("pointer.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n");
+    place.write(
+        "pointer.gguf",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
+    );
     fs::create_dir(place.path("folder.gguf")).unwrap();
-    let cases = ["page.gguf", "empty.gguf", "archive.gguf", "truncated.gguf", "pointer.gguf", "folder.gguf", "missing.gguf"];
+    let cases = [
+        "page.gguf",
+        "empty.gguf",
+        "archive.gguf",
+        "truncated.gguf",
+        "pointer.gguf",
+        "folder.gguf",
+        "missing.gguf",
+    ];
     for name in cases {
         check(&place, &["--model", name], 1, &[name]).await;
         assert!(!place.data().exists(), "{name}: nothing was made");
@@ -129,13 +208,37 @@ async fn an_engine_that_dies_at_start() {
     let place = Place::new();
     let mark = place.path("mark").display().to_string();
     let script = format!("echo loading {mark}; echo 'CUDA error: no device' >&2; exit 3");
-    place.write("fleet.toml", fleet(&[launch_replica("a", &["sh", "-c", &script, "{port}"])]));
-    let words = ["no engine started", "a:", "CUDA error: no device", "madang doctor"];
+    place.write(
+        "fleet.toml",
+        fleet(&[launch_replica("a", &["sh", "-c", &script, "{port}"])]),
+    );
+    let words = [
+        "no engine started",
+        "a:",
+        "CUDA error: no device",
+        "madang doctor",
+    ];
     check(&place, &["--fleet", "fleet.toml"], 1, &words).await;
-    assert_eq!(process::with_argument(&mark), [0; 0], "nothing is left running");
+    assert_eq!(
+        process::with_argument(&mark),
+        [0; 0],
+        "nothing is left running"
+    );
 
-    place.write("fleet.toml", fleet(&[launch_replica("a", &["/no/such/engine", "--port", "{port}"])]));
-    check(&place, &["--fleet", "fleet.toml"], 1, &["no engine started", "/no/such/engine"]).await;
+    place.write(
+        "fleet.toml",
+        fleet(&[launch_replica(
+            "a",
+            &["/no/such/engine", "--port", "{port}"],
+        )]),
+    );
+    check(
+        &place,
+        &["--fleet", "fleet.toml"],
+        1,
+        &["no engine started", "/no/such/engine"],
+    )
+    .await;
     expect_usable(&place).await;
 }
 
@@ -143,7 +246,10 @@ async fn an_engine_that_dies_at_start() {
 async fn one_dead_engine_beside_one_that_serves_is_told_and_served() {
     let place = Place::new();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let replicas = [url_replica("good", engine.url()), launch_replica("bad", &["false", "{port}"])];
+    let replicas = [
+        url_replica("good", engine.url()),
+        launch_replica("bad", &["false", "{port}"]),
+    ];
     let mut madang = place.up(&fleet(&replicas)).await;
     let out = place.path("madang.out");
     let told = wait_for("the welcome", async || {
@@ -159,31 +265,68 @@ async fn one_dead_engine_beside_one_that_serves_is_told_and_served() {
 #[tokio::test]
 async fn no_network_and_nothing_in_the_cache() {
     let place = Place::new();
-    let ended = check(&place, &[], 1, &["could not be had from any of its sources"]).await;
-    assert!(ended.err.lines().count() < 40, "it is said briefly:\n{}", ended.err);
+    let ended = check(
+        &place,
+        &[],
+        1,
+        &["could not be had from any of its sources"],
+    )
+    .await;
+    assert!(
+        ended.err.lines().count() < 40,
+        "it is said briefly:\n{}",
+        ended.err
+    );
     let kept = files_below(&place.path("cache"));
-    assert!(kept.iter().all(|path| !path.ends_with(".part")), "no half of a file: {kept:?}");
+    assert!(
+        kept.iter().all(|path| !path.ends_with(".part")),
+        "no half of a file: {kept:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_source_with_another_digest() {
     let place = Place::new();
     place.write("m.gguf", "not what the digest says");
-    let weights = format!("weights = {{ sha256 = \"{}\", sources = [{{ file = \"m.gguf\" }}] }}\n", "0".repeat(64));
-    let head = HEAD.replace("context_tokens = 8192\n", &format!("context_tokens = 8192\n{weights}"));
+    let weights = format!(
+        "weights = {{ sha256 = \"{}\", sources = [{{ file = \"m.gguf\" }}] }}\n",
+        "0".repeat(64)
+    );
+    let head = HEAD.replace(
+        "context_tokens = 8192\n",
+        &format!("context_tokens = 8192\n{weights}"),
+    );
     assert_ne!(head, HEAD);
     let replica = launch_replica("a", &["sleep", "1000", "{model_path}", "{port}"]);
     place.write("fleet.toml", format!("{head}{replica}"));
-    check(&place, &["--fleet", "fleet.toml"], 1, &["m.gguf", "000000", "sources"]).await;
-    assert_eq!(fs::read_to_string(place.path("m.gguf")).unwrap(), "not what the digest says", "the file is its owner's");
+    check(
+        &place,
+        &["--fleet", "fleet.toml"],
+        1,
+        &["m.gguf", "000000", "sources"],
+    )
+    .await;
+    assert_eq!(
+        fs::read_to_string(place.path("m.gguf")).unwrap(),
+        "not what the digest says",
+        "the file is its owner's"
+    );
 }
 
 #[tokio::test]
 async fn a_fleet_file_with_problems() {
     let place = Place::new();
-    let bad = good_fleet().replace("site = \"here\"", "siet = \"here\"").replace("slots = 64", "slots = -1");
+    let bad = good_fleet()
+        .replace("site = \"here\"", "siet = \"here\"")
+        .replace("slots = 64", "slots = -1");
     place.write("bad.toml", bad);
-    check(&place, &["--fleet", "bad.toml"], 1, &["bad.toml:", "siet", "site", "slots", "─", "help:"]).await;
+    check(
+        &place,
+        &["--fleet", "bad.toml"],
+        1,
+        &["bad.toml:", "siet", "site", "slots", "─", "help:"],
+    )
+    .await;
     assert!(!place.data().exists(), "nothing was made");
 
     place.write("not-toml.toml", "this is = = not toml");
@@ -197,11 +340,27 @@ async fn flags_that_make_no_sense() {
     let place = Place::new();
     place.write("fleet.toml", good_fleet());
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["--fleet", "fleet.toml", "--listen", "nonsense"], 2, "--listen"),
-        (&["--fleet", "fleet.toml", "--listen", "127.0.0.1:99999"], 2, "--listen"),
-        (&["--fleet", "fleet.toml", "--model", "m.gguf"], 2, "--model"),
+        (
+            &["--fleet", "fleet.toml", "--listen", "nonsense"],
+            2,
+            "--listen",
+        ),
+        (
+            &["--fleet", "fleet.toml", "--listen", "127.0.0.1:99999"],
+            2,
+            "--listen",
+        ),
+        (
+            &["--fleet", "fleet.toml", "--model", "m.gguf"],
+            2,
+            "--model",
+        ),
         (&["--flet", "fleet.toml"], 2, "--fleet"),
-        (&["--fleet", "fleet.toml", "--log", "=/=nonsense"], 1, "--log"),
+        (
+            &["--fleet", "fleet.toml", "--log", "=/=nonsense"],
+            1,
+            "--log",
+        ),
         (&["--fleet", "fleet.toml", "--log-format", "xml"], 2, "json"),
     ];
     for (args, code, word) in cases {
@@ -218,20 +377,44 @@ async fn a_recording_onto_a_file_that_exists() {
     let place = Place::new();
     place.write("fleet.toml", good_fleet());
     place.write("kept.jsonl", "somebody's");
-    check(&place, &["--fleet", "fleet.toml", "--record", "kept.jsonl"], 1, &["kept.jsonl", "recording", "--record"]).await;
-    assert_eq!(fs::read_to_string(place.path("kept.jsonl")).unwrap(), "somebody's");
-    check(&place, &["--fleet", "fleet.toml", "--record", "no/such/folder"], 1, &["no/such/folder"]).await;
+    check(
+        &place,
+        &["--fleet", "fleet.toml", "--record", "kept.jsonl"],
+        1,
+        &["kept.jsonl", "recording", "--record"],
+    )
+    .await;
+    assert_eq!(
+        fs::read_to_string(place.path("kept.jsonl")).unwrap(),
+        "somebody's"
+    );
+    check(
+        &place,
+        &["--fleet", "fleet.toml", "--record", "no/such/folder"],
+        1,
+        &["no/such/folder"],
+    )
+    .await;
     expect_usable(&place).await;
 }
 
 #[tokio::test]
 async fn a_replica_key_file_that_is_not_there() {
     let place = Place::new();
-    place.write("fleet.toml", good_fleet().replace("slots = 64", "slots = 64\nkey_file = \"engine.key\""));
+    place.write(
+        "fleet.toml",
+        good_fleet().replace("slots = 64", "slots = 64\nkey_file = \"engine.key\""),
+    );
     check(&place, &["--fleet", "fleet.toml"], 1, &["engine.key"]).await;
     let key = place.write("engine.key", "");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    check(&place, &["--fleet", "fleet.toml"], 1, &["engine.key", "empty"]).await;
+    check(
+        &place,
+        &["--fleet", "fleet.toml"],
+        1,
+        &["engine.key", "empty"],
+    )
+    .await;
 }
 
 fn files_below(folder: &Path) -> Vec<String> {

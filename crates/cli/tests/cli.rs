@@ -22,8 +22,13 @@ async fn up(place: &Place, args: &[&str]) -> (FakeEngine, Madang) {
 
 async fn ask(madang: &Madang, key: &str) -> (u16, String) {
     let url = madang.at("/v1/chat/completions");
-    let answer = http_post_json(&url, Some(key), chat_body("hi", 8, false)).await.unwrap();
-    let id = answer.header("x-madang-request-id").unwrap_or_default().to_owned();
+    let answer = http_post_json(&url, Some(key), chat_body("hi", 8, false))
+        .await
+        .unwrap();
+    let id = answer
+        .header("x-madang-request-id")
+        .unwrap_or_default()
+        .to_owned();
     (answer.status, id)
 }
 
@@ -33,21 +38,45 @@ async fn check_says_whether_a_file_can_be_used() {
     let good = fleet(&[url_replica("a", NOWHERE)]);
     place.write("good.toml", &good);
     place.write("bad.toml", good.replace("slots", "slotz"));
-    place.write("warned.toml", good.replace("timeout_ms = 200", "timeout_ms = 60000"));
+    place.write(
+        "warned.toml",
+        good.replace("timeout_ms = 200", "timeout_ms = 60000"),
+    );
     let check = async |args: &[&str]| place.run(&[&["check"], args].concat()).await;
 
     check(&["good.toml"]).await.expect_code(0);
-    assert_eq!(check(&["good.toml", "--json"]).await.expect_code(0).json(), json!({ "usable": true, "problems": [] }));
-    let warned = check(&["warned.toml", "--json"]).await.expect_code(0).json();
-    assert_eq!((&warned["usable"], &warned["problems"][0]["severity"]), (&json!(true), &json!("warning")));
+    assert_eq!(
+        check(&["good.toml", "--json"]).await.expect_code(0).json(),
+        json!({ "usable": true, "problems": [] })
+    );
+    let warned = check(&["warned.toml", "--json"])
+        .await
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&warned["usable"], &warned["problems"][0]["severity"]),
+        (&json!(true), &json!("warning"))
+    );
     let shown = check(&["bad.toml"]).await.expect_code(1);
-    assert!(shown.out.contains("slotz") && shown.out.contains("did you mean"), "{shown:?}");
+    assert!(
+        shown.out.contains("slotz") && shown.out.contains("did you mean"),
+        "{shown:?}"
+    );
     let bad = check(&["bad.toml", "--json"]).await.expect_code(1).json();
     assert_eq!(bad["usable"], false);
     for problem in bad["problems"].as_array().unwrap() {
-        assert!(problem["line"].as_u64() > Some(0) && problem["code"].is_string(), "{problem}");
+        assert!(
+            problem["line"].as_u64() > Some(0) && problem["code"].is_string(),
+            "{problem}"
+        );
     }
-    assert!(check(&["missing.toml"]).await.expect_code(1).err.contains("missing.toml"));
+    assert!(
+        check(&["missing.toml"])
+            .await
+            .expect_code(1)
+            .err
+            .contains("missing.toml")
+    );
     check(&[]).await.expect_code(2);
     assert!(!place.data().exists(), "a check makes nothing");
 }
@@ -57,9 +86,18 @@ async fn schema_and_help_are_printed() {
     let place = Place::new();
     let schema = place.run(&["schema"]).await.expect_code(0).json();
     assert!(schema["properties"]["replica"].is_object(), "{schema}");
-    for (args, code) in [(vec!["--help"], 0), (vec!["up", "--help"], 0), (vec!["--version"], 0), (vec![], 2), (vec!["serv"], 2)] {
+    for (args, code) in [
+        (vec!["--help"], 0),
+        (vec!["up", "--help"], 0),
+        (vec!["--version"], 0),
+        (vec![], 2),
+        (vec!["serv"], 2),
+    ] {
         let ended = place.run(&args).await.expect_code(code);
-        assert!(format!("{}{}", ended.out, ended.err).contains("madang"), "{args:?}");
+        assert!(
+            format!("{}{}", ended.out, ended.err).contains("madang"),
+            "{args:?}"
+        );
     }
 }
 
@@ -67,14 +105,32 @@ async fn schema_and_help_are_printed() {
 async fn doctor_names_what_is_missing() {
     let place = Place::new();
     place.write("fleet.toml", fleet(&[url_replica("a", NOWHERE)]));
-    let checks = place.run(&["doctor", "--fleet", "fleet.toml", "--listen", "127.0.0.1:0", "--json"]).await.expect_code(0).json();
+    let checks = place
+        .run(&[
+            "doctor",
+            "--fleet",
+            "fleet.toml",
+            "--listen",
+            "127.0.0.1:0",
+            "--json",
+        ])
+        .await
+        .expect_code(0)
+        .json();
     for check in checks.as_array().unwrap() {
-        assert!(check["name"].is_string() && check["verdict"].is_string(), "{check}");
+        assert!(
+            check["name"].is_string() && check["verdict"].is_string(),
+            "{check}"
+        );
     }
     let mut command = place.command(&["doctor", "--listen", "127.0.0.1:0"]);
     command.env("MADANG_PYTHON", "/no/such/python");
     let ended = Place::run_command(command).await.expect_code(1);
-    assert!(ended.out.contains("/no/such/python") && ended.out.contains("to mend"), "{}", ended.out);
+    assert!(
+        ended.out.contains("/no/such/python") && ended.out.contains("to mend"),
+        "{}",
+        ended.out
+    );
     assert!(!place.data().exists(), "a doctor makes nothing");
 }
 
@@ -90,15 +146,29 @@ async fn a_recorded_run_replays_byte_for_byte() {
     place.run(&["reload"]).await.expect_code(0);
     assert_eq!(madang.stop().await, 0);
 
-    let replayed = place.run(&["replay", "run.jsonl", "--json"]).await.expect_code(0).json();
+    let replayed = place
+        .run(&["replay", "run.jsonl", "--json"])
+        .await
+        .expect_code(0)
+        .json();
     assert_eq!(replayed["equal"], true);
     assert!(replayed["steps"].as_u64() > Some(20), "{replayed}");
     place.run(&["replay", "run.jsonl"]).await.expect_code(0);
 
     let text = fs::read_to_string(place.path("run.jsonl")).unwrap();
-    assert!(!text.contains("fake-behaviour") && !text.contains("\"hi\""), "a recording holds no content");
-    assert!(text.contains("\"candidates\":1") || text.contains("start"), "{}", text.lines().last().unwrap());
-    place.write("other.jsonl", text.replacen("\"attempt\":1", "\"attempt\":2", 1));
+    assert!(
+        !text.contains("fake-behaviour") && !text.contains("\"hi\""),
+        "a recording holds no content"
+    );
+    assert!(
+        text.contains("\"candidates\":1") || text.contains("start"),
+        "{}",
+        text.lines().last().unwrap()
+    );
+    place.write(
+        "other.jsonl",
+        text.replacen("\"attempt\":1", "\"attempt\":2", 1),
+    );
     place.run(&["replay", "other.jsonl"]).await.expect_code(1);
     place.write("torn.jsonl", &text[..text.len() - 20]);
     let torn = place.run(&["replay", "torn.jsonl"]).await.expect_code(1);
@@ -110,10 +180,38 @@ async fn a_recorded_run_replays_byte_for_byte() {
 async fn tenants_keys_and_their_usage() {
     let place = Place::new();
     let (_engine, mut madang) = up(&place, &[]).await;
-    place.run(&["programme", "create", "science"]).await.expect_code(0);
-    place.run(&["tenant", "create", "acme", "--programme", "science", "--json"]).await.expect_code(0);
-    place.run(&["tenant", "create", "acme"]).await.expect_code(1);
-    let made = place.run(&["key", "create", "--tenant", "acme", "--label", "ci", "--expires-days", "1", "--json"]).await;
+    place
+        .run(&["programme", "create", "science"])
+        .await
+        .expect_code(0);
+    place
+        .run(&[
+            "tenant",
+            "create",
+            "acme",
+            "--programme",
+            "science",
+            "--json",
+        ])
+        .await
+        .expect_code(0);
+    place
+        .run(&["tenant", "create", "acme"])
+        .await
+        .expect_code(1);
+    let made = place
+        .run(&[
+            "key",
+            "create",
+            "--tenant",
+            "acme",
+            "--label",
+            "ci",
+            "--expires-days",
+            "1",
+            "--json",
+        ])
+        .await;
     let made = made.expect_code(0).json();
     let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
 
@@ -121,33 +219,93 @@ async fn tenants_keys_and_their_usage() {
     assert_eq!(status, 200);
     assert_eq!(ask(&madang, &madang.key).await.0, 200);
 
-    let record = place.run(&["request", &request, "--json"]).await.expect_code(0).json();
-    assert_eq!([&record["tenant"], &record["outcome"], &record["key"]], ["acme", "finished", id]);
-    let usage = place.run(&["usage", "--by", "tenant", "--json"]).await.expect_code(0).json();
-    let groups: Vec<&Value> = usage["data"].as_array().unwrap().iter().map(|row| &row["group"]).collect();
+    let record = place
+        .run(&["request", &request, "--json"])
+        .await
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        [&record["tenant"], &record["outcome"], &record["key"]],
+        ["acme", "finished", id]
+    );
+    let usage = place
+        .run(&["usage", "--by", "tenant", "--json"])
+        .await
+        .expect_code(0)
+        .json();
+    let groups: Vec<&Value> = usage["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["group"])
+        .collect();
     assert_eq!(groups, ["acme", "demo"]);
-    let csv = place.run(&["usage", "--by", "model", "--csv"]).await.expect_code(0).out;
-    assert!(csv.starts_with("group,requests,") && csv.contains("\nm,2,2,"), "{csv}");
+    let csv = place
+        .run(&["usage", "--by", "model", "--csv"])
+        .await
+        .expect_code(0)
+        .out;
+    assert!(
+        csv.starts_with("group,requests,") && csv.contains("\nm,2,2,"),
+        "{csv}"
+    );
     for by in ["model", "tenant", "day"] {
         place.run(&["usage", "--by", by]).await.expect_code(0);
     }
-    place.run(&["usage", "--from", "yesterday"]).await.expect_code(1);
+    place
+        .run(&["usage", "--from", "yesterday"])
+        .await
+        .expect_code(1);
 
     // Another tenant's request reads as absent, and a member's key opens no control route of others.
-    let other = http_get(&madang.at(&format!("/api/v1/requests/{request}")), Some(&madang.key)).await.unwrap();
+    let other = http_get(
+        &madang.at(&format!("/api/v1/requests/{request}")),
+        Some(&madang.key),
+    )
+    .await
+    .unwrap();
     assert_eq!(other.status, 404);
-    assert_eq!(http_get(&madang.at("/api/v1/usage"), None).await.unwrap().status, 401);
+    assert_eq!(
+        http_get(&madang.at("/api/v1/usage"), None)
+            .await
+            .unwrap()
+            .status,
+        401
+    );
 
-    let listed = place.run(&["key", "list", "--tenant", "acme", "--json"]).await.expect_code(0);
-    assert!(!listed.out.contains(key.rsplit('_').next().unwrap()), "no list shows a secret");
+    let listed = place
+        .run(&["key", "list", "--tenant", "acme", "--json"])
+        .await
+        .expect_code(0);
+    assert!(
+        !listed.out.contains(key.rsplit('_').next().unwrap()),
+        "no list shows a secret"
+    );
     place.run(&["key", "revoke", id]).await.expect_code(0);
     assert_eq!(ask(&madang, key).await.0, 401, "revoked at once");
-    place.run(&["key", "revoke", "nonsense"]).await.expect_code(1);
+    place
+        .run(&["key", "revoke", "nonsense"])
+        .await
+        .expect_code(1);
 
-    let made = place.run(&["key", "create", "--tenant", "acme", "--json"]).await.expect_code(0).json();
-    place.run(&["tenant", "remove", "acme"]).await.expect_code(0);
-    assert_eq!(ask(&madang, made["key"].as_str().unwrap()).await.0, 401, "its tenant is gone");
-    place.run(&["tenant", "show", "nobody"]).await.expect_code(1);
+    let made = place
+        .run(&["key", "create", "--tenant", "acme", "--json"])
+        .await
+        .expect_code(0)
+        .json();
+    place
+        .run(&["tenant", "remove", "acme"])
+        .await
+        .expect_code(0);
+    assert_eq!(
+        ask(&madang, made["key"].as_str().unwrap()).await.0,
+        401,
+        "its tenant is gone"
+    );
+    place
+        .run(&["tenant", "show", "nobody"])
+        .await
+        .expect_code(1);
 
     // What was made outlives the process.
     assert_eq!(madang.stop().await, 0);
@@ -155,7 +313,10 @@ async fn tenants_keys_and_their_usage() {
     assert_eq!(ask(&madang, key).await.0, 401);
     place.run(&["request", &request]).await.expect_code(0);
     let out = fs::read_to_string(place.path("madang.out")).unwrap();
-    assert!(!out.contains("tenant key  mdg_"), "the tenant key is shown at the first start only");
+    assert!(
+        !out.contains("tenant key  mdg_"),
+        "the tenant key is shown at the first start only"
+    );
     assert_eq!(madang.stop().await, 0);
 }
 
@@ -167,11 +328,21 @@ async fn status_and_logs_of_launched_engines() {
     let status = place.run(&["status", "--json"]).await.expect_code(0).json();
     let replica = &status["replicas"][0];
     assert_eq!([&replica["id"], &replica["state"]], ["a", "up"], "{status}");
-    assert_eq!([&replica["launched"], &replica["starts_count"]], [&json!(true), &json!(1)], "{status}");
+    assert_eq!(
+        [&replica["launched"], &replica["starts_count"]],
+        [&json!(true), &json!(1)],
+        "{status}"
+    );
     let shown = place.run(&["status"]).await.expect_code(0).out;
-    assert!(shown.contains("REPLICA") && shown.contains(" up "), "{shown}");
+    assert!(
+        shown.contains("REPLICA") && shown.contains(" up "),
+        "{shown}"
+    );
 
-    harness::process::signal(u32::try_from(replica["pid"].as_u64().unwrap()).unwrap(), rustix::process::Signal::KILL);
+    harness::process::signal(
+        u32::try_from(replica["pid"].as_u64().unwrap()).unwrap(),
+        rustix::process::Signal::KILL,
+    );
     wait_for("it is started again", async || {
         let status = place.run(&["status", "--json"]).await.expect_code(0).json();
         let replica = &status["replicas"][0];
@@ -180,9 +351,20 @@ async fn status_and_logs_of_launched_engines() {
     .await;
     let logs = place.run(&["logs", "a"]).await.expect_code(0).out;
     assert_eq!(logs.matches("engine: it listens").count(), 2, "{logs}");
-    let one = place.run(&["logs", "a", "-n", "1"]).await.expect_code(0).out;
+    let one = place
+        .run(&["logs", "a", "-n", "1"])
+        .await
+        .expect_code(0)
+        .out;
     assert_eq!(one.lines().count(), 1, "{one}");
-    assert!(place.run(&["logs", "b"]).await.expect_code(1).err.contains("'b'"));
+    assert!(
+        place
+            .run(&["logs", "b"])
+            .await
+            .expect_code(1)
+            .err
+            .contains("'b'")
+    );
     place.run(&["logs", "a", "-n", "0"]).await.expect_code(2);
     assert_eq!(madang.stop().await, 0);
 }
@@ -190,18 +372,33 @@ async fn status_and_logs_of_launched_engines() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_say_when_no_server_runs() {
     let place = Place::new();
-    let commands: &[&[&str]] =
-        &[&["status"], &["reload"], &["usage"], &["tenant", "list"], &["key", "list"], &["logs", "a"], &["request", "req_0"]];
+    let commands: &[&[&str]] = &[
+        &["status"],
+        &["reload"],
+        &["usage"],
+        &["tenant", "list"],
+        &["key", "list"],
+        &["logs", "a"],
+        &["request", "req_0"],
+    ];
     for command in commands {
         let ended = place.run(command).await.expect_code(1);
-        assert!(ended.err.contains("no server") && ended.err.contains("madang up"), "{command:?}: {}", ended.err);
+        assert!(
+            ended.err.contains("no server") && ended.err.contains("madang up"),
+            "{command:?}: {}",
+            ended.err
+        );
     }
     // After kill -9 the file that names the server is left, and leads nowhere.
     let (_engine, mut madang) = up(&place, &[]).await;
     madang.kill().await;
     for command in commands {
         let ended = place.run(command).await.expect_code(1);
-        assert!(ended.err.contains("madang up"), "{command:?}: {}", ended.err);
+        assert!(
+            ended.err.contains("madang up"),
+            "{command:?}: {}",
+            ended.err
+        );
     }
 }
 
@@ -210,7 +407,10 @@ async fn the_welcome_is_text_or_json() {
     let place = Place::new();
     let (_engine, mut madang) = up(&place, &["--json"]).await;
     let out = place.path("madang.out");
-    let told = wait_for("the facts", async || serde_json::from_str::<Value>(&fs::read_to_string(&out).unwrap()).ok()).await;
+    let told = wait_for("the facts", async || {
+        serde_json::from_str::<Value>(&fs::read_to_string(&out).unwrap()).ok()
+    })
+    .await;
     assert_eq!(told["url"], madang.url);
     assert_eq!(told["tenant_key"], madang.key);
     assert_eq!(told["models"], json!(["m"]));
@@ -223,6 +423,9 @@ async fn the_welcome_is_text_or_json() {
         text.contains("Stop with").then_some(text)
     })
     .await;
-    assert!(text.contains(&madang.url) && text.contains("curl") && text.contains("from openai"), "{text}");
+    assert!(
+        text.contains(&madang.url) && text.contains("curl") && text.contains("from openai"),
+        "{text}"
+    );
     assert_eq!(madang.stop().await, 0);
 }

@@ -27,7 +27,9 @@ type Finished = Vec<String>;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_survive_kill_9_under_load() {
     let mut random = Random::new();
-    let rounds = std::env::var("MADANG_KILL_ROUNDS").ok().map_or(ROUNDS, |text| text.parse().unwrap());
+    let rounds = std::env::var("MADANG_KILL_ROUNDS")
+        .ok()
+        .map_or(ROUNDS, |text| text.parse().unwrap());
     let place = Place::new();
     let served_log = place.path("served.jsonl");
     let engine = FakeEngine::start(FakeEngineOptions {
@@ -48,9 +50,17 @@ async fn the_books_survive_kill_9_under_load() {
         finished.extend(clients.join_all().await.into_iter().flatten());
     }
     let mut madang = place.up_with(&[]).await;
-    assert_eq!(madang.stop().await, 0, "a start after the last kill ends in order");
+    assert_eq!(
+        madang.stop().await,
+        0,
+        "a start after the last kill ends in order"
+    );
 
-    assert!(finished.len() as u64 >= rounds, "hardly anything was served: {}", finished.len());
+    assert!(
+        finished.len() as u64 >= rounds,
+        "hardly anything was served: {}",
+        finished.len()
+    );
     let records = records(&place.data().join("madang.sqlite")).await;
     compare(&finished, &records, &served(&served_log));
 }
@@ -75,7 +85,10 @@ fn load(madang: &Madang, random: &mut Random) -> JoinSet<Finished> {
 /// The request's id where its answer was whole; an error where the server is gone.
 async fn ask(url: &str, key: &str, streamed: bool) -> anyhow::Result<Option<String>> {
     let answer = http_stream(url, Some(key), chat_body("count for me", 16, streamed)).await?;
-    let id = answer.headers.get("x-madang-request-id").map(|id| id.to_str().unwrap().to_owned());
+    let id = answer
+        .headers
+        .get("x-madang-request-id")
+        .map(|id| id.to_str().unwrap().to_owned());
     let whole = if streamed {
         let (events, cut) = answer.sse().to_end().await;
         if let Some(cut) = cut
@@ -96,7 +109,10 @@ async fn records(path: &Path) -> Vec<UsageRecord> {
     let mut all: Vec<UsageRecord> = Vec::new();
     loop {
         let before = all.last().map(|record| record.id);
-        let page = store.usage_list(UsageFilter::default(), before, 1000).await.unwrap();
+        let page = store
+            .usage_list(UsageFilter::default(), before, 1000)
+            .await
+            .unwrap();
         if page.is_empty() {
             return all;
         }
@@ -107,21 +123,36 @@ async fn records(path: &Path) -> Vec<UsageRecord> {
 /// What the engine wrote down, by request id.
 fn served(log: &Path) -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(log).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.map(|line| (line["request_id"].as_str().unwrap().to_owned(), line)).collect()
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines
+        .map(|line| (line["request_id"].as_str().unwrap().to_owned(), line))
+        .collect()
 }
 
 fn compare(finished: &Finished, records: &[UsageRecord], served: &BTreeMap<String, Value>) {
     let mut books: BTreeMap<String, &UsageRecord> = BTreeMap::new();
     for record in records {
-        assert!(books.insert(record.id.to_string(), record).is_none(), "{} is in the books twice", record.id);
+        assert!(
+            books.insert(record.id.to_string(), record).is_none(),
+            "{} is in the books twice",
+            record.id
+        );
     }
     for id in finished {
-        let record = books.get(id).unwrap_or_else(|| panic!("{id} was answered to its end and is not in the books"));
+        let record = books
+            .get(id)
+            .unwrap_or_else(|| panic!("{id} was answered to its end and is not in the books"));
         assert_eq!(record.outcome, Outcome::Finished, "{id}");
     }
-    for (id, record) in books.iter().filter(|(_, record)| record.outcome == Outcome::Finished) {
-        let line = served.get(id).unwrap_or_else(|| panic!("{id} is in the books and no engine served it"));
+    for (id, record) in books
+        .iter()
+        .filter(|(_, record)| record.outcome == Outcome::Finished)
+    {
+        let line = served
+            .get(id)
+            .unwrap_or_else(|| panic!("{id} is in the books and no engine served it"));
         let tokens = record.tokens;
         let prompt = tokens.uncached.0 + tokens.cached.0;
         assert!(!tokens.estimated, "{id}");
@@ -131,5 +162,10 @@ fn compare(finished: &Finished, records: &[UsageRecord], served: &BTreeMap<Strin
             "{id}"
         );
     }
-    println!("{} answers seen whole, {} records, {} served", finished.len(), records.len(), served.len());
+    println!(
+        "{} answers seen whole, {} records, {} served",
+        finished.len(),
+        records.len(),
+        served.len()
+    );
 }

@@ -27,7 +27,10 @@ async fn reload(place: &Place, madang: &Madang, way: Way, fleet: &str) {
         }
         Way::Signal => {
             madang.signal(Signal::HUP);
-            wait_for("the fleet is loaded", async || (loads() > before).then_some(())).await;
+            wait_for("the fleet is loaded", async || {
+                (loads() > before).then_some(())
+            })
+            .await;
         }
     }
 }
@@ -42,7 +45,10 @@ async fn expect_served_by(madang: &Madang, replica: &str) {
 }
 
 async fn expect_gone(mark: &str) {
-    wait_for("the engine is gone", async || process::with_argument(mark).is_empty().then_some(())).await;
+    wait_for("the engine is gone", async || {
+        process::with_argument(mark).is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,10 +60,20 @@ async fn a_removed_replica_drains_and_then_its_engine_stops() {
         let mut madang = place.up(&fleet(&[python_replica("old", &mark)])).await;
         let (_, running) = madang.chat_stream(150, 20).await;
         let running = tokio::spawn(expect_done(running));
-        reload(&place, &madang, way, &fleet(&[url_replica("new", engine.url())])).await;
+        reload(
+            &place,
+            &madang,
+            way,
+            &fleet(&[url_replica("new", engine.url())]),
+        )
+        .await;
         expect_served_by(&madang, "new").await;
         if !running.is_finished() {
-            assert_eq!(process::engines(&mark).len(), 1, "the engine stays while a stream runs on it");
+            assert_eq!(
+                process::engines(&mark).len(),
+                1,
+                "the engine stays while a stream runs on it"
+            );
         }
         running.await.unwrap();
         expect_gone(&mark).await;
@@ -72,19 +88,32 @@ async fn a_changed_launch_starts_anew_once_the_old_engine_has_drained() {
     let mut madang = place.up(&fleet(&[python_replica("a", &marks[0])])).await;
     let (_, running) = madang.chat_stream(150, 20).await;
     let running = tokio::spawn(expect_done(running));
-    reload(&place, &madang, Way::Command, &fleet(&[python_replica("a", &marks[1])])).await;
+    reload(
+        &place,
+        &madang,
+        Way::Command,
+        &fleet(&[python_replica("a", &marks[1])]),
+    )
+    .await;
     // Nothing else can serve meanwhile: clients are told to come back, never that the model is unknown.
     wait_for("the new engine answers", async || {
         let answer = madang.chat().await.unwrap();
         if answer.status == 503 {
-            assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
+            assert!(
+                answer.header("retry-after").is_some(),
+                "{:?}",
+                answer.headers
+            );
             return None;
         }
         assert_eq!(answer.status, 200, "{}", answer.text());
         Some(())
     })
     .await;
-    assert!(running.is_finished(), "the new engine starts once the old one is idle");
+    assert!(
+        running.is_finished(),
+        "the new engine starts once the old one is idle"
+    );
     running.await.unwrap();
     expect_gone(&marks[0]).await;
     assert_eq!(process::engines(&marks[1]).len(), 1);
@@ -97,12 +126,22 @@ async fn a_replica_that_comes_back_while_its_engine_ends_has_one_engine() {
     let place = Place::new();
     let mark = place.path("mark").display().to_string();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let both = fleet(&[python_replica("a", &mark), url_replica("b", engine.url())]).replace("stop_s_max = 5", "stop_s_max = 2");
+    let both = fleet(&[python_replica("a", &mark), url_replica("b", engine.url())])
+        .replace("stop_s_max = 5", "stop_s_max = 2");
     let mut madang = place.up(&both).await;
-    let old = wait_for("the engine runs", async || process::engines(&mark).first().copied()).await;
+    let old = wait_for("the engine runs", async || {
+        process::engines(&mark).first().copied()
+    })
+    .await;
     // It takes no SIGTERM now, so its end takes two seconds.
     process::signal(old, Signal::STOP);
-    reload(&place, &madang, Way::Command, &fleet(&[url_replica("b", engine.url())])).await;
+    reload(
+        &place,
+        &madang,
+        Way::Command,
+        &fleet(&[url_replica("b", engine.url())]),
+    )
+    .await;
     reload(&place, &madang, Way::Command, &both).await;
     reload(&place, &madang, Way::Command, &both).await;
     wait_for("a new engine", async || match process::engines(&mark)[..] {
@@ -111,7 +150,11 @@ async fn a_replica_that_comes_back_while_its_engine_ends_has_one_engine() {
     })
     .await;
     assert_eq!(madang.stop().await, 0);
-    assert_eq!(process::with_argument(&mark), [0; 0], "no engine was forgotten");
+    assert_eq!(
+        process::with_argument(&mark),
+        [0; 0],
+        "no engine was forgotten"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,16 +165,28 @@ async fn a_broken_file_keeps_the_last_good_fleet() {
     let mut madang = place.up(&good).await;
     let (_, running) = madang.chat_stream(100, 20).await;
 
-    let broken = good.replace("slots = 64", "slots = 0").replace("[probe]", "[prob]");
+    let broken = good
+        .replace("slots = 64", "slots = 0")
+        .replace("[probe]", "[prob]");
     place.write("fleet.toml", &broken);
     let ended = place.run(&["reload"]).await.expect_code(1);
     for word in ["fleet.toml:", "slots", "prob", "help:", "last good"] {
         assert!(ended.err.contains(word), "{word}: {}", ended.err);
     }
     let ended = place.run(&["reload", "--json"]).await.expect_code(1);
-    assert!(ended.json()["error"]["problems"].as_array().unwrap().len() >= 2, "{}", ended.out);
+    assert!(
+        ended.json()["error"]["problems"].as_array().unwrap().len() >= 2,
+        "{}",
+        ended.out
+    );
     madang.signal(Signal::HUP);
-    wait_for("it says so", async || madang.said().contains("last good one goes on").then_some(())).await;
+    wait_for("it says so", async || {
+        madang
+            .said()
+            .contains("last good one goes on")
+            .then_some(())
+    })
+    .await;
 
     std::fs::remove_file(place.path("fleet.toml")).unwrap();
     let ended = place.run(&["reload"]).await.expect_code(1);
@@ -148,20 +203,35 @@ async fn a_broken_file_keeps_the_last_good_fleet() {
 async fn tenants_come_and_go_with_the_file_at_once() {
     let place = Place::new();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let with = |tenant: &str| format!("{}\n[[tenant]]\nid = \"{tenant}\"\n", fleet(&[url_replica("a", engine.url())]));
+    let with = |tenant: &str| {
+        format!(
+            "{}\n[[tenant]]\nid = \"{tenant}\"\n",
+            fleet(&[url_replica("a", engine.url())])
+        )
+    };
     let mut madang = place.up(&with("alpha")).await;
     let key = async |tenant: &str| {
-        let made = place.run(&["key", "create", "--tenant", tenant, "--json"]).await.expect_code(0);
+        let made = place
+            .run(&["key", "create", "--tenant", tenant, "--json"])
+            .await
+            .expect_code(0);
         made.json()["key"].as_str().unwrap().to_owned()
     };
     let status = async |key: &str| {
         let url = madang.at("/v1/chat/completions");
-        http_post_json(&url, Some(key), chat_body("hi", 4, false)).await.unwrap().status
+        http_post_json(&url, Some(key), chat_body("hi", 4, false))
+            .await
+            .unwrap()
+            .status
     };
     let alpha = key("alpha").await;
     assert_eq!(status(&alpha).await, 200);
     reload(&place, &madang, Way::Command, &with("beta")).await;
-    assert_eq!(status(&alpha).await, 401, "refused as soon as the reload has answered");
+    assert_eq!(
+        status(&alpha).await,
+        401,
+        "refused as soon as the reload has answered"
+    );
     let beta = key("beta").await;
     assert_eq!(status(&beta).await, 200);
     reload(&place, &madang, Way::Command, &with("alpha")).await;
@@ -173,24 +243,45 @@ async fn tenants_come_and_go_with_the_file_at_once() {
 async fn many_reloads_under_load_drop_nothing() {
     let place = Place::new();
     let engines = [
-        FakeEngine::start(FakeEngineOptions { token_ms: 5, ..FakeEngineOptions::default() }).await,
-        FakeEngine::start(FakeEngineOptions { token_ms: 5, ..FakeEngineOptions::default() }).await,
+        FakeEngine::start(FakeEngineOptions {
+            token_ms: 5,
+            ..FakeEngineOptions::default()
+        })
+        .await,
+        FakeEngine::start(FakeEngineOptions {
+            token_ms: 5,
+            ..FakeEngineOptions::default()
+        })
+        .await,
     ];
-    let both = [url_replica("a", engines[0].url()), url_replica("b", engines[1].url())];
+    let both = [
+        url_replica("a", engines[0].url()),
+        url_replica("b", engines[1].url()),
+    ];
     let mut madang = place.up(&fleet(&both)).await;
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..8 {
         let (url, key) = (madang.at("/v1/chat/completions"), madang.key.clone());
         clients.spawn(async move {
             for _ in 0..20 {
-                let answer = http_post_json(&url, Some(&key), chat_body("hi", 16, client % 2 == 0)).await.unwrap();
+                let answer = http_post_json(&url, Some(&key), chat_body("hi", 16, client % 2 == 0))
+                    .await
+                    .unwrap();
                 assert_eq!(answer.status, 200, "{}", answer.text());
-                assert!(client % 2 == 1 || answer.text().trim_end().ends_with("data: [DONE]"), "{}", answer.text());
+                assert!(
+                    client % 2 == 1 || answer.text().trim_end().ends_with("data: [DONE]"),
+                    "{}",
+                    answer.text()
+                );
             }
         });
     }
     for round in 0..10 {
-        let now = if round % 2 == 0 { fleet(&both[1..]) } else { fleet(&both) };
+        let now = if round % 2 == 0 {
+            fleet(&both[1..])
+        } else {
+            fleet(&both)
+        };
         reload(&place, &madang, Way::Command, &now).await;
     }
     clients.join_all().await;

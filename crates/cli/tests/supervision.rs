@@ -22,15 +22,20 @@ async fn expect_answers(madang: &Madang) {
 
 /// The engine that runs, once it is another one than `before`.
 async fn engine_after(mark: &str, before: u32) -> u32 {
-    wait_for("another engine runs", async || match process::engines(mark)[..] {
-        [pid] if pid != before => Some(pid),
-        _ => None,
+    wait_for("another engine runs", async || {
+        match process::engines(mark)[..] {
+            [pid] if pid != before => Some(pid),
+            _ => None,
+        }
     })
     .await
 }
 
 async fn expect_gone(mark: &str) {
-    wait_for("no process of the engine is left", async || process::with_argument(mark).is_empty().then_some(())).await;
+    wait_for("no process of the engine is left", async || {
+        process::with_argument(mark).is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,16 +48,24 @@ async fn a_killed_engine_is_started_again() {
     engine_after(&mark, first).await;
     madang.ready().await;
     expect_answers(&madang).await;
-    assert!(madang.said().contains("started again") || madang.said().contains("ended"), "the log says so");
+    assert!(
+        madang.said().contains("started again") || madang.said().contains("ended"),
+        "the log says so"
+    );
     assert_eq!(madang.stop().await, 0);
-    assert_eq!(process::with_argument(&mark), [0; 0], "stopped with Madang, its guard too");
+    assert_eq!(
+        process::with_argument(&mark),
+        [0; 0],
+        "stopped with Madang, its guard too"
+    );
     place.assert_unused();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_hangs_is_found_by_its_probes_and_started_again() {
     let (place, mark) = place();
-    let text = fleet(&[python_replica("a", &mark)]).replace("failures_max = 20", "failures_max = 3");
+    let text =
+        fleet(&[python_replica("a", &mark)]).replace("failures_max = 20", "failures_max = 3");
     let mut madang = place.up(&text).await;
     let first = process::engines(&mark)[0];
     process::signal(first, Signal::STOP);
@@ -68,7 +81,10 @@ async fn engines_go_with_madang_when_it_is_killed() {
     let (place, mark) = place();
     let text = fleet(&[python_replica("a", &mark), python_replica("b", &mark)]);
     let mut madang = place.up(&text).await;
-    wait_for("both engines run", async || (process::engines(&mark).len() == 2).then_some(())).await;
+    wait_for("both engines run", async || {
+        (process::engines(&mark).len() == 2).then_some(())
+    })
+    .await;
     madang.kill().await;
     expect_gone(&mark).await;
 
@@ -77,7 +93,10 @@ async fn engines_go_with_madang_when_it_is_killed() {
     madang.kill().await;
     // The next one starts while the guards still work: it must neither wait for ever nor serve by the old engines.
     let mut madang = place.up_with(&[]).await;
-    wait_for("two engines run", async || (process::engines(&mark).len() == 2).then_some(())).await;
+    wait_for("two engines run", async || {
+        (process::engines(&mark).len() == 2).then_some(())
+    })
+    .await;
     expect_answers(&madang).await;
     assert_eq!(madang.stop().await, 0);
     assert_eq!(process::with_argument(&mark), [0; 0]);
@@ -87,14 +106,29 @@ async fn engines_go_with_madang_when_it_is_killed() {
 async fn what_engines_print_is_kept_with_bounds() {
     let (place, mark) = place();
     let limit = "\n[limits]\nreplica_log_bytes_max = 131072\n";
-    let mut madang = place.up(&format!("{}{limit}", fleet(&[python_replica("a", &mark)]))).await;
+    let mut madang = place
+        .up(&format!("{}{limit}", fleet(&[python_replica("a", &mark)])))
+        .await;
     let log = place.data().join("logs/a.log");
-    assert!(std::fs::read_to_string(&log).unwrap().contains("engine: it listens"), "{}", log.display());
+    assert!(
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("engine: it listens"),
+        "{}",
+        log.display()
+    );
     for _ in 0..200 {
         expect_answers(&madang).await;
     }
-    let kept = || ["a.log", "a.log.1"].map(|name| std::fs::metadata(place.data().join("logs").join(name)).map_or(0, |m| m.len()));
-    wait_for("the older half of the log", async || (kept()[1] > 0).then_some(())).await;
+    let kept = || {
+        ["a.log", "a.log.1"].map(|name| {
+            std::fs::metadata(place.data().join("logs").join(name)).map_or(0, |m| m.len())
+        })
+    };
+    wait_for("the older half of the log", async || {
+        (kept()[1] > 0).then_some(())
+    })
+    .await;
     assert!(kept().iter().sum::<u64>() <= 131_072, "{:?}", kept());
     assert_eq!(madang.stop().await, 0);
 }

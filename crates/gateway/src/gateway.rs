@@ -15,7 +15,7 @@ use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What a gateway is made of.
 pub struct GatewayOptions {
@@ -67,6 +67,8 @@ pub struct Gateway {
     sampler: OnceLock<Sampler>,
     /// Serialises loads: the generation counts them.
     loading: Mutex<()>,
+    /// True once running streams must end.
+    cut: watch::Sender<bool>,
 }
 
 impl Gateway {
@@ -100,6 +102,7 @@ impl Gateway {
             launched: ArcSwap::default(),
             sampler: OnceLock::new(),
             loading: Mutex::new(()),
+            cut: watch::Sender::new(false),
         };
         Ok((Arc::new(gateway), drained))
     }
@@ -167,6 +170,15 @@ impl Gateway {
     /// Nothing new is admitted from here on.
     pub fn drain(&self) {
         self.driver.apply(Input::Drain);
+    }
+
+    /// The time to drain is over: running streams end with an error event.
+    pub fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    pub(crate) fn cut_watch(&self) -> watch::Receiver<bool> {
+        self.cut.subscribe()
     }
 
     /// Pools and members as they stand.

@@ -18,7 +18,7 @@ use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{Fleet, Limits};
 use madang_gateway::client::ClientOptions;
-use madang_gateway::edge::{self, EdgeOptions};
+use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
 use madang_store::Store;
@@ -26,11 +26,15 @@ use madang_store::sqlite::SqliteStore;
 use signals::{Asked, Signals};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The hidden subcommand that stands beside each launched engine.
 pub const GUARD_SUBCOMMAND: &str = "engine-guard";
+/// Time that streams over `limits.drain_ms_max` have to send their error event and be booked.
+const CUT_MS: u64 = 1_000;
 
 /// Serves until a signal says otherwise.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
@@ -115,7 +119,7 @@ fn edge_options(limits: &Limits) -> EdgeOptions {
         header_bytes_max: usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX),
         header_read_ms_max: limits.header_read_ms_max,
         client_stall_ms_max: limits.client_stall_ms_max,
-        drain_ms_max: limits.drain_ms_max,
+        drain_ms_max: limits.drain_ms_max.saturating_add(CUT_MS),
         ..EdgeOptions::default()
     }
 }
@@ -149,22 +153,38 @@ async fn serve(
     }
     gateway.drain();
     stop.send_replace(true);
-    let drained = tokio::select! {
-        drained = &mut edge => Some(drained),
-        () = signals.stop() => None,
+    let report = drain(&gateway, &mut edge, (limits.drain_ms_max, signals)).await;
+    if let (Some(report), Ok(_)) = (report, &started) {
+        tracing::info!(?report, "the edge has closed");
+    }
+    started.map(|_| ExitCode::SUCCESS)
+}
+
+/// Lets running requests finish, then cuts them. Asked again to stop, it cuts them at once.
+async fn drain(
+    gateway: &Gateway,
+    edge: &mut JoinHandle<EdgeReport>,
+    (drain_ms_max, signals): (u64, &mut Signals),
+) -> Option<EdgeReport> {
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(drain_ms_max)).await;
+        gateway.cut();
+        std::future::pending::<()>().await;
     };
-    match drained {
-        Some(Ok(report)) if started.is_ok() => tracing::info!(?report, "the edge has closed"),
-        Some(Ok(_)) => {}
-        Some(Err(error)) => tracing::error!(%error, "the edge panicked"),
-        None => {
+    tokio::select! {
+        drained = &mut *edge => match drained {
+            Ok(report) => return Some(report),
+            Err(error) => tracing::error!(%error, "the edge panicked"),
+        },
+        () = late => {}
+        () = signals.stop() => {
             tracing::warn!("asked again to stop: running requests are cut");
             edge.abort();
             // Its error says that it was aborted.
             edge.await.ok();
         }
     }
-    started.map(|_| ExitCode::SUCCESS)
+    None
 }
 
 /// Loads the fleet, makes the first keys, waits for the engines, and welcomes whoever started it.

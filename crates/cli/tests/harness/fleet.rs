@@ -37,7 +37,16 @@ pub fn launch_replica(id: &str, command: &[&str]) -> String {
 /// A replica that runs the small engine of these tests; `mark` is an argument without effect that makes it another one.
 pub fn python_replica(id: &str, mark: &str) -> String {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/harness/engine.py");
-    launch_replica(id, &["python3", &script.to_string_lossy(), "{port}", "{served_name}", mark])
+    launch_replica(
+        id,
+        &[
+            "python3",
+            &script.to_string_lossy(),
+            "{port}",
+            "{served_name}",
+            mark,
+        ],
+    )
 }
 
 /// The head and these replicas.

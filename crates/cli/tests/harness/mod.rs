@@ -65,7 +65,9 @@ impl Ended {
 
 impl Place {
     pub fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("mdg").tempdir().unwrap() }
+        Self {
+            dir: tempfile::Builder::new().prefix("mdg").tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -85,7 +87,9 @@ impl Place {
     /// `madang ARGS` in this place, without the caller's own settings.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MADANG_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MADANG_"))
+        {
             command.env_remove(name);
         }
         command
@@ -108,7 +112,9 @@ impl Place {
     pub async fn run_command(mut command: Command) -> Ended {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = timeout(WAIT_MAX, command.output()).await;
-        let output = output.unwrap_or_else(|_| panic!("it runs on after {WAIT_MAX:?}: {command:?}")).unwrap();
+        let output = output
+            .unwrap_or_else(|_| panic!("it runs on after {WAIT_MAX:?}: {command:?}"))
+            .unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -137,18 +143,36 @@ impl Place {
         let err = self.path("madang.err");
         command
             .stdout(File::create(self.path("madang.out")).unwrap())
-            .stderr(File::options().create(true).append(true).open(&err).unwrap());
+            .stderr(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(&err)
+                    .unwrap(),
+            );
         let child = command.spawn().unwrap();
         let pid = child.id().unwrap();
-        Madang { child, pid, url: String::new(), key: String::new(), data: self.data(), err }
+        Madang {
+            child,
+            pid,
+            url: String::new(),
+            key: String::new(),
+            data: self.data(),
+            err,
+        }
     }
 
     /// Nothing of a server is left: no server file, and the folder's lock is free.
     pub fn assert_unused(&self) {
         let data = self.data();
-        assert!(!data.join("server.json").exists(), "server.json is left in {}", data.display());
+        assert!(
+            !data.join("server.json").exists(),
+            "server.json is left in {}",
+            data.display()
+        );
         if let Ok(lock) = File::options().write(true).open(data.join("lock")) {
-            let free = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+            let free =
+                rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive);
             assert!(free.is_ok(), "the lock of {} is held", data.display());
         }
     }
@@ -179,11 +203,16 @@ impl Madang {
     pub async fn ready(&mut self) {
         self.listening().await;
         let ready = format!("{}/readyz", self.url);
-        self.until("a replica serves", async || http_get(&ready, None).await.is_ok_and(|a| a.status == 200)).await;
+        self.until("a replica serves", async || {
+            http_get(&ready, None).await.is_ok_and(|a| a.status == 200)
+        })
+        .await;
         let (data, url) = (self.data.clone(), format!("{}/v1/models", self.url));
         let key = async || {
             let key = read_key(&data.join("tenant.key"))?;
-            let taken = http_get(&url, Some(&key)).await.is_ok_and(|answer| answer.status == 200);
+            let taken = http_get(&url, Some(&key))
+                .await
+                .is_ok_and(|answer| answer.status == 200);
             taken.then_some(key)
         };
         self.key = wait_for("the tenant key is taken", key).await;
@@ -232,7 +261,10 @@ impl Madang {
 
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
-        timeout(WAIT_MAX, self.child.wait()).await.expect("it ends").unwrap()
+        timeout(WAIT_MAX, self.child.wait())
+            .await
+            .expect("it ends")
+            .unwrap()
     }
 
     /// SIGTERM, and the exit code.
@@ -258,16 +290,26 @@ impl Madang {
 
     /// A chat answer, plain.
     pub async fn chat(&self) -> anyhow::Result<HttpAnswer> {
-        http_post_json(&self.at("/v1/chat/completions"), Some(&self.key), chat_body("hi", 4, false)).await
+        http_post_json(
+            &self.at("/v1/chat/completions"),
+            Some(&self.key),
+            chat_body("hi", 4, false),
+        )
+        .await
     }
 
     /// A streamed chat answer of so many tokens with these milliseconds before each, with its request id.
     pub async fn chat_stream(&self, tokens: u64, token_ms: u64) -> (String, SseStream) {
         let url = self.at("/v1/chat/completions");
         let text = format!("fake-behaviour=slow:0:{token_ms}");
-        let stream = http_stream(&url, Some(&self.key), chat_body(&text, tokens, true)).await.unwrap();
+        let stream = http_stream(&url, Some(&self.key), chat_body(&text, tokens, true))
+            .await
+            .unwrap();
         assert_eq!(stream.status, 200, "{:?}", stream.headers);
-        let id = stream.headers["x-madang-request-id"].to_str().unwrap().to_owned();
+        let id = stream.headers["x-madang-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         (id, stream.sse())
     }
 }
@@ -276,7 +318,11 @@ impl Madang {
 pub async fn expect_done(mut stream: SseStream) {
     let (events, cut) = stream.to_end().await;
     assert!(cut.is_none(), "{cut:?}");
-    assert!(events.last().is_some_and(|event| event.is_done()), "the stream ends with {:?}", events.last());
+    assert!(
+        events.last().is_some_and(|event| event.is_done()),
+        "the stream ends with {:?}",
+        events.last()
+    );
 }
 
 fn read_key(path: &Path) -> Option<String> {
@@ -287,5 +333,6 @@ fn read_key(path: &Path) -> Option<String> {
 /// A chat request to the model `m`.
 pub fn chat_body(text: &str, tokens: u64, stream: bool) -> String {
     let messages = json!([{ "role": "user", "content": text }]);
-    json!({ "model": "m", "stream": stream, "max_tokens": tokens, "messages": messages }).to_string()
+    json!({ "model": "m", "stream": stream, "max_tokens": tokens, "messages": messages })
+        .to_string()
 }

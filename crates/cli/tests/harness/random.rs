@@ -6,7 +6,9 @@ pub struct Random(u64);
 impl Random {
     /// From `MADANG_TEST_SEED`, else from the system; the seed is printed, which a failed test shows.
     pub fn new() -> Self {
-        let given = std::env::var("MADANG_TEST_SEED").ok().map(|text| text.parse().expect("MADANG_TEST_SEED is a number"));
+        let given = std::env::var("MADANG_TEST_SEED")
+            .ok()
+            .map(|text| text.parse().expect("MADANG_TEST_SEED is a number"));
         let seed = given.unwrap_or_else(|| getrandom::u64().expect("the system has randomness"));
         println!("MADANG_TEST_SEED={seed}");
         Self(seed)

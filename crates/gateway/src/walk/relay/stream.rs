@@ -22,6 +22,7 @@ use madang_wire::{AnswerKind, SseEvent, SseSplitter, usage};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes of one event. An event holds a token or a tool call; engines stay far below.
@@ -112,6 +113,7 @@ impl StreamAnswer {
         let headers = std::mem::take(&mut self.headers);
         let relay = Relay {
             answer: self,
+            cut: flight.gateway.cut_watch(),
             flight,
             over: false,
         };
@@ -285,6 +287,7 @@ fn looks_like_an_object(data: &[u8]) -> bool {
 struct Relay {
     answer: Box<StreamAnswer>,
     flight: Flight,
+    cut: watch::Receiver<bool>,
     over: bool,
 }
 
@@ -305,7 +308,15 @@ impl Relay {
                 self.answer.pipe.ready.push_back(event);
                 continue;
             }
-            match self.answer.read().await {
+            let read = tokio::select! {
+                biased;
+                () = cut(&mut self.cut) => Err(Refused::new(
+                    ErrorCode::Draining,
+                    "Madang stopped, and the stream was longer than limits.drain_ms_max",
+                )),
+                read = self.answer.read() => read,
+            };
+            match read {
                 Ok(bytes) => {
                     let elapsed_us = self.flight.elapsed_us();
                     self.answer.pipe.push(bytes, elapsed_us);
@@ -348,8 +359,18 @@ impl Relay {
 
 fn broken_outcome(code: ErrorCode) -> Outcome {
     match code {
-        ErrorCode::EngineIdleTimeout | ErrorCode::RequestTimeout => Outcome::TimedOut,
+        ErrorCode::EngineIdleTimeout | ErrorCode::RequestTimeout | ErrorCode::Draining => {
+            Outcome::TimedOut
+        }
         _ => Outcome::EngineCut,
+    }
+}
+
+/// Returns once running streams must end.
+async fn cut(asked: &mut watch::Receiver<bool>) {
+    if asked.wait_for(|asked| *asked).await.is_err() {
+        // The gateway is gone, and with it whoever could ask.
+        std::future::pending().await
     }
 }
 
