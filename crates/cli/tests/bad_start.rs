@@ -1,6 +1,7 @@
 //! Starts that cannot succeed: a message that says what and how to mend it, the right exit code, nothing half done.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a failed test shows what was printed")]
 
 mod harness;
 

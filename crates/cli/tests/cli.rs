@@ -176,75 +176,45 @@ async fn a_recorded_run_replays_byte_for_byte() {
     place.run(&["replay", "missing.jsonl"]).await.expect_code(1);
 }
 
+/// A command that works, and its JSON.
+async fn json_of(place: &Place, args: &[&str]) -> Value {
+    place
+        .run(&[args, &["--json"]].concat())
+        .await
+        .expect_code(0)
+        .json()
+}
+
+/// A tenant with a key: the key and its id.
+async fn tenant(place: &Place, id: &str) -> (String, String) {
+    json_of(place, &["tenant", "create", id]).await;
+    let made = json_of(
+        place,
+        &["key", "create", "--tenant", id, "--expires-days", "1"],
+    )
+    .await;
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    (text("key"), text("id"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn tenants_keys_and_their_usage() {
+async fn what_was_used_is_shown() {
     let place = Place::new();
     let (_engine, mut madang) = up(&place, &[]).await;
-    place
-        .run(&["programme", "create", "science"])
-        .await
-        .expect_code(0);
-    place
-        .run(&[
-            "tenant",
-            "create",
-            "acme",
-            "--programme",
-            "science",
-            "--json",
-        ])
-        .await
-        .expect_code(0);
-    place
-        .run(&["tenant", "create", "acme"])
-        .await
-        .expect_code(1);
-    let made = place
-        .run(&[
-            "key",
-            "create",
-            "--tenant",
-            "acme",
-            "--label",
-            "ci",
-            "--expires-days",
-            "1",
-            "--json",
-        ])
-        .await;
-    let made = made.expect_code(0).json();
-    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
-
-    let (status, request) = ask(&madang, key).await;
+    let (key, id) = tenant(&place, "acme").await;
+    let (status, request) = ask(&madang, &key).await;
     assert_eq!(status, 200);
     assert_eq!(ask(&madang, &madang.key).await.0, 200);
 
-    let record = place
-        .run(&["request", &request, "--json"])
-        .await
-        .expect_code(0)
-        .json();
-    assert_eq!(
-        [&record["tenant"], &record["outcome"], &record["key"]],
-        ["acme", "finished", id]
-    );
-    let usage = place
-        .run(&["usage", "--by", "tenant", "--json"])
-        .await
-        .expect_code(0)
-        .json();
-    let groups: Vec<&Value> = usage["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| &row["group"])
-        .collect();
+    let record = json_of(&place, &["request", &request]).await;
+    let shown = [&record["tenant"], &record["outcome"], &record["key"]];
+    assert_eq!(shown, ["acme", "finished", &id]);
+    let usage = json_of(&place, &["usage", "--by", "tenant"]).await;
+    let rows = usage["data"].as_array().unwrap();
+    let groups: Vec<&Value> = rows.iter().map(|row| &row["group"]).collect();
     assert_eq!(groups, ["acme", "demo"]);
-    let csv = place
-        .run(&["usage", "--by", "model", "--csv"])
-        .await
-        .expect_code(0)
-        .out;
+    let csv = place.run(&["usage", "--by", "model", "--csv"]).await;
+    let csv = csv.expect_code(0).out;
     assert!(
         csv.starts_with("group,requests,") && csv.contains("\nm,2,2,"),
         "{csv}"
@@ -257,65 +227,86 @@ async fn tenants_keys_and_their_usage() {
         .await
         .expect_code(1);
 
-    // Another tenant's request reads as absent, and a member's key opens no control route of others.
-    let other = http_get(
-        &madang.at(&format!("/api/v1/requests/{request}")),
-        Some(&madang.key),
-    )
-    .await
-    .unwrap();
-    assert_eq!(other.status, 404);
-    assert_eq!(
-        http_get(&madang.at("/api/v1/usage"), None)
-            .await
-            .unwrap()
-            .status,
-        401
-    );
+    // Another tenant's request reads as absent.
+    let url = madang.at(&format!("/api/v1/requests/{request}"));
+    assert_eq!(http_get(&url, Some(&madang.key)).await.unwrap().status, 404);
+    assert_eq!(http_get(&url, Some(&key)).await.unwrap().status, 200);
+    assert_eq!(http_get(&url, None).await.unwrap().status, 401);
+    assert_eq!(madang.stop().await, 0);
+}
 
-    let listed = place
-        .run(&["key", "list", "--tenant", "acme", "--json"])
-        .await
-        .expect_code(0);
-    assert!(
-        !listed.out.contains(key.rsplit('_').next().unwrap()),
-        "no list shows a secret"
-    );
-    place.run(&["key", "revoke", id]).await.expect_code(0);
-    assert_eq!(ask(&madang, key).await.0, 401, "revoked at once");
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_refused_as_soon_as_they_or_their_tenant_are_gone() {
+    let place = Place::new();
+    let (_engine, mut madang) = up(&place, &[]).await;
+    let (first, first_id) = tenant(&place, "acme").await;
     place
-        .run(&["key", "revoke", "nonsense"])
+        .run(&["tenant", "create", "acme"])
         .await
         .expect_code(1);
-
-    let made = place
-        .run(&["key", "create", "--tenant", "acme", "--json"])
-        .await
-        .expect_code(0)
-        .json();
-    place
-        .run(&["tenant", "remove", "acme"])
-        .await
-        .expect_code(0);
-    assert_eq!(
-        ask(&madang, made["key"].as_str().unwrap()).await.0,
-        401,
-        "its tenant is gone"
-    );
     place
         .run(&["tenant", "show", "nobody"])
         .await
         .expect_code(1);
+    place
+        .run(&["key", "revoke", "nonsense"])
+        .await
+        .expect_code(1);
+    let listed = json_of(&place, &["key", "list", "--tenant", "acme"]).await;
+    let secret = first.rsplit('_').next().unwrap();
+    assert!(
+        !listed.to_string().contains(secret),
+        "no list shows a secret"
+    );
 
-    // What was made outlives the process.
+    let second = json_of(&place, &["key", "create", "--tenant", "acme"]).await;
+    let second = second["key"].as_str().unwrap();
+    assert_eq!(
+        [ask(&madang, &first).await.0, ask(&madang, second).await.0],
+        [200, 200]
+    );
+    place
+        .run(&["key", "revoke", &first_id])
+        .await
+        .expect_code(0);
+    assert_eq!(
+        [ask(&madang, &first).await.0, ask(&madang, second).await.0],
+        [401, 200]
+    );
+    place
+        .run(&["tenant", "remove", "acme"])
+        .await
+        .expect_code(0);
+    assert_eq!(ask(&madang, second).await.0, 401);
     assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_outlives_the_process() {
+    let place = Place::new();
+    let (_engine, mut madang) = up(&place, &[]).await;
+    place
+        .run(&["programme", "create", "science"])
+        .await
+        .expect_code(0);
+    let (kept, _) = tenant(&place, "kept").await;
+    let (revoked, id) = tenant(&place, "revoked").await;
+    place.run(&["key", "revoke", &id]).await.expect_code(0);
+    let (_, request) = ask(&madang, &kept).await;
+    madang.kill().await;
+
     let mut madang = place.up_with(&[]).await;
-    assert_eq!(ask(&madang, key).await.0, 401);
+    assert_eq!(
+        [ask(&madang, &kept).await.0, ask(&madang, &revoked).await.0],
+        [200, 401]
+    );
     place.run(&["request", &request]).await.expect_code(0);
+    let programmes = json_of(&place, &["programme", "list"]).await;
+    assert_eq!(programmes["data"][0]["id"], "science");
     let out = fs::read_to_string(place.path("madang.out")).unwrap();
     assert!(
         !out.contains("tenant key  mdg_"),
-        "the tenant key is shown at the first start only"
+        "the key is shown at the first start only"
     );
     assert_eq!(madang.stop().await, 0);
 }

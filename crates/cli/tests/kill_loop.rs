@@ -1,7 +1,12 @@
 //! `kill -9` at any moment: what a client saw finished is in the books once, with the engine's own counts, and the
 //! books hold nothing finished that no engine served. Rounds: `MADANG_KILL_ROUNDS`; moments: `MADANG_TEST_SEED`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![expect(clippy::print_stdout, reason = "a failed test shows what was printed")]
 
 mod harness;
 

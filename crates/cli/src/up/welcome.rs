@@ -11,8 +11,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// Starts after which an engine that never was up counts as failed.
+/// Starts after which an engine that is not up counts as failed. One failure may be chance: a port taken meanwhile.
 const STARTS_MAX: u64 = 2;
+/// Most of a log line that a message shows; the log has it whole.
+const LINE_CHARS_MAX: usize = 400;
 /// Time between looks at starting engines.
 const LOOK_MS: u64 = 50;
 
@@ -32,7 +34,7 @@ pub struct Facts<'a> {
 pub async fn wait_for_engines(control: &Control) -> Vec<ReplicaView> {
     loop {
         let launched: Vec<ReplicaView> = control.replicas().into_iter().filter(|view| view.launched).collect();
-        let failed = |view: &ReplicaView| view.starts_count >= STARTS_MAX || view.state == "backoff";
+        let failed = |view: &ReplicaView| view.starts_count >= STARTS_MAX && view.state == "backoff";
         if launched.iter().all(|view| view.state == "up" || failed(view)) {
             return launched.into_iter().filter(|view| view.state != "up").collect();
         }
@@ -47,6 +49,7 @@ pub fn engines_failure(failed: &[ReplicaView]) -> anyhow::Error {
         let reason = view.reason.as_deref().unwrap_or("it ended");
         text.push_str(&format!("\n  {}: {reason}", view.id));
         for line in view.last_lines.iter().rev().take(8).rev() {
+            let line: String = line.chars().take(LINE_CHARS_MAX).collect();
             text.push_str(&format!("\n    | {line}"));
         }
     }

@@ -1,6 +1,15 @@
 //! The binary under test: in a temporary place, on a free port, with bounds on every wait, and gone with the test.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failed test shows what was printed"
+)]
 #![expect(dead_code, reason = "each test uses a part of it")]
 
 pub mod fleet;
