@@ -5,22 +5,25 @@
 
 mod address;
 mod connect;
+mod connection;
 mod error;
+mod pool;
 #[cfg(test)]
 mod tests;
 
 pub use address::{AddressError, EngineAddress};
+pub use connection::EngineBody;
 pub use error::{ClientBuildError, ClientError, ClientErrorKind};
 
 use bytes::Bytes;
-use connect::{EngineConnector, Used};
+use connect::EngineConnector;
+use connection::{EngineConnection, SendFailure};
 use http::header::HOST;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pool::{Pool, PoolKey};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits of an [`EngineClient`].
@@ -49,9 +52,16 @@ impl Default for ClientOptions {
 }
 
 /// A client for all engines. Clones share one pool.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EngineClient {
-    client: Client<EngineConnector, Full<Bytes>>,
+    connector: EngineConnector,
+    pool: Arc<Pool>,
+}
+
+impl std::fmt::Debug for EngineClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineClient").finish_non_exhaustive()
+    }
 }
 
 impl EngineClient {
@@ -61,13 +71,9 @@ impl EngineClient {
     /// Where `roots_file` cannot be read or holds no certificate.
     pub fn new(options: ClientOptions) -> Result<Self, ClientBuildError> {
         let connector = EngineConnector::new(&options)?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_millis(options.idle_ms_max))
-            .pool_max_idle_per_host(options.idle_per_host_max)
-            .retry_canceled_requests(true)
-            .build(connector);
-        Ok(Self { client })
+        let idle_max = Duration::from_millis(options.idle_ms_max);
+        let pool = Arc::new(Pool::new(options.idle_per_host_max, idle_max));
+        Ok(Self { connector, pool })
     }
 
     /// Sends a request whose URI is a path such as `/v1/chat/completions`; the address's base path is put before it
@@ -80,18 +86,44 @@ impl EngineClient {
         &self,
         address: &EngineAddress,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, ClientError> {
-        *request.uri_mut() = address.uri(request.uri()).map_err(ClientError::uri)?;
+    ) -> Result<Response<EngineBody>, ClientError> {
+        *request.uri_mut() = address.target(request.uri()).map_err(ClientError::uri)?;
         *request.version_mut() = http::Version::HTTP_11;
         request.headers_mut().insert(HOST, address.host().clone());
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(ClientError::new)?;
-        if let Some(used) = answer.extensions().get::<Used>() {
-            used.mark();
+        let key = PoolKey::of(address);
+        // Each turn but the last takes a connection out of the pool, which is bounded.
+        while let Some(connection) = self.pool.take(&key) {
+            match connection.send(request).await {
+                Ok((connection, answer)) => return Ok(self.answer(connection, answer, key)),
+                Err(SendFailure {
+                    unsent: Some(unsent),
+                    ..
+                }) => request = unsent,
+                Err(failure) => return Err(ClientError::http(&failure.error, failure.reused)),
+            }
         }
-        Ok(answer)
+        let stream = self.connector.connect(address).await;
+        let stream = stream.map_err(|failure| ClientError::connect(&failure))?;
+        let connection = EngineConnection::new(stream).await;
+        let connection = connection.map_err(|error| ClientError::http(&error, false))?;
+        match connection.send(request).await {
+            Ok((connection, answer)) => Ok(self.answer(connection, answer, key)),
+            Err(failure) => Err(ClientError::http(&failure.error, failure.reused)),
+        }
+    }
+
+    fn answer(
+        &self,
+        connection: Box<EngineConnection>,
+        answer: Response<hyper::body::Incoming>,
+        key: PoolKey,
+    ) -> Response<EngineBody> {
+        let pool = Arc::clone(&self.pool);
+        answer.map(|incoming| EngineBody::new(incoming, connection, pool, key))
+    }
+
+    /// Closes connections that were idle for too long. To be called about once a second.
+    pub fn reap(&self) {
+        self.pool.reap();
     }
 }

@@ -162,8 +162,9 @@ impl Gateway {
         });
     }
 
-    /// Time went by: deadlines in queues are looked at.
+    /// Time went by: deadlines in queues are looked at, connections that nobody needs are closed.
     pub fn tick(&self) {
+        self.client.reap();
         self.driver.apply(Input::Tick);
     }
 

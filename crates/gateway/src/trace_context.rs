@@ -30,10 +30,11 @@ pub struct RandomIds {
 impl RandomIds {
     /// Bytes from the kernel's random generator.
     pub fn new() -> Self {
-        let mut trace = [0; 16];
-        let mut span = [0; 8];
-        getrandom::fill(&mut trace).expect("the kernel's random generator answers");
-        getrandom::fill(&mut span).expect("the kernel's random generator answers");
+        // One call into the kernel for both.
+        let mut bytes = [0; 24];
+        getrandom::fill(&mut bytes).expect("the kernel's random generator answers");
+        let [trace @ .., a, b, c, d, e, f, g, h] = bytes;
+        let span = [a, b, c, d, e, f, g, h];
         Self { trace, span }
     }
 }

@@ -1,7 +1,7 @@
 //! Where an engine listens: `http://…`, `https://…` or `unix:/…`.
 
 use http::header::HeaderValue;
-use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::uri::{Authority, PathAndQuery, Uri};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -126,31 +126,18 @@ impl EngineAddress {
         }
     }
 
-    /// The whole URI of a request to `target`, of which only path and query count.
-    pub(super) fn uri(&self, target: &Uri) -> Result<Uri, http::Error> {
-        let path = target.path_and_query().map_or("/", PathAndQuery::as_str);
-        let builder = Uri::builder();
-        match self {
-            Self::Tcp {
-                tls,
-                authority,
-                base,
-                ..
-            } => {
-                let scheme = if *tls { Scheme::HTTPS } else { Scheme::HTTP };
-                let builder = builder.scheme(scheme).authority(authority.clone());
-                if base.is_empty() {
-                    builder.path_and_query(path)
-                } else {
-                    builder.path_and_query(format!("{base}{path}"))
-                }
-            }
-            Self::Unix { authority, .. } => builder
-                .scheme("unix")
-                .authority(authority.clone())
-                .path_and_query(path),
-        }
-        .build()
+    /// What a request to `target` asks the engine for: the base path and then `target`'s path and query.
+    pub(super) fn target(&self, target: &Uri) -> Result<Uri, http::Error> {
+        let path = target.path_and_query();
+        let base = match self {
+            Self::Tcp { base, .. } => base.as_str(),
+            Self::Unix { .. } => "",
+        };
+        let whole = match path {
+            Some(path) if base.is_empty() => path.clone(),
+            _ => format!("{base}{}", path.map_or("/", PathAndQuery::as_str)).parse()?,
+        };
+        Ok(Uri::from(whole))
     }
 }
 

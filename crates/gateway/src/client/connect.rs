@@ -1,42 +1,22 @@
 //! One connector for TCP, TLS and unix sockets.
 
 use super::ClientOptions;
+use super::address::EngineAddress;
 use super::error::{ClientBuildError, ConnectFailure};
-use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::ffi::OsString;
-use std::future::Future;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tower::Service;
-
-/// Whether a connection has carried an answer before.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Used(Arc<AtomicBool>);
-
-impl Used {
-    pub(super) fn mark(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Opens connections to `http`, `https` and `unix` URIs.
 #[derive(Clone)]
@@ -74,25 +54,40 @@ impl EngineConnector {
         })
     }
 
-    async fn open(&self, target: &Uri) -> Result<Io, ConnectFailure> {
-        let host = target.host().unwrap_or_default();
-        if target.scheme_str() == Some("unix") {
-            let stream = UnixStream::connect(unix_path(host)?).await?;
-            return Ok(Io::Unix(TokioIo::new(stream)));
+    /// Opens a connection within the time for it.
+    pub(super) async fn connect(
+        &self,
+        address: &EngineAddress,
+    ) -> Result<EngineStream, ConnectFailure> {
+        match tokio::time::timeout(self.connect_max, self.open(address)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(ConnectFailure::Timeout(self.connect_max.as_millis())),
         }
-        let tls = target.scheme_str() == Some("https");
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = target.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    }
+
+    async fn open(&self, address: &EngineAddress) -> Result<EngineStream, ConnectFailure> {
+        let (tls, authority) = match address {
+            EngineAddress::Tcp { tls, authority, .. } => (*tls, authority),
+            EngineAddress::Unix { path, .. } => {
+                let stream = UnixStream::connect(path).await?;
+                return Ok(EngineStream::Unix(TokioIo::new(stream)));
+            }
+        };
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let stream = TcpStream::connect((host, port)).await?;
         // Small pieces of a stream leave when they came.
         stream.set_nodelay(true)?;
         if !tls {
-            return Ok(Io::Tcp(TokioIo::new(stream)));
+            return Ok(EngineStream::Tcp(TokioIo::new(stream)));
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| ConnectFailure::Tls(error.to_string()))?;
         match self.tls.connect(name, stream).await {
-            Ok(stream) => Ok(Io::Tls(TokioIo::new(Box::new(stream)))),
+            Ok(stream) => Ok(EngineStream::Tls(TokioIo::new(Box::new(stream)))),
             Err(error) => Err(ConnectFailure::Tls(error.to_string())),
         }
     }
@@ -119,66 +114,20 @@ fn roots_add(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientBuildEr
     Ok(())
 }
 
-fn unix_path(hex: &str) -> Result<OsString, ConnectFailure> {
-    let byte = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(text, 16).ok()
-    };
-    let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
-    let malformed = || io::Error::new(io::ErrorKind::InvalidInput, "not the path of a unix socket");
-    Ok(OsString::from_vec(bytes.ok_or_else(malformed)?))
-}
-
-impl Service<Uri> for EngineConnector {
-    type Response = EngineStream;
-    type Error = ConnectFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<EngineStream, ConnectFailure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, target: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let open = connector.open(&target);
-            let io = match tokio::time::timeout(connector.connect_max, open).await {
-                Ok(opened) => opened?,
-                Err(_) => return Err(ConnectFailure::Timeout(connector.connect_max.as_millis())),
-            };
-            Ok(EngineStream {
-                io,
-                used: Used::default(),
-            })
-        })
-    }
-}
-
-enum Io {
+/// An open connection to an engine.
+pub(super) enum EngineStream {
     Tcp(TokioIo<TcpStream>),
     Unix(TokioIo<UnixStream>),
     Tls(TokioIo<Box<TlsStream<TcpStream>>>),
 }
 
-/// An open connection to an engine.
-pub(super) struct EngineStream {
-    io: Io,
-    used: Used,
-}
-
-impl Connection for EngineStream {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.used.clone())
-    }
-}
-
 /// Calls a method on whichever stream it is.
 macro_rules! each {
     ($stream:expr, $io:ident => $call:expr) => {
-        match &mut $stream.get_mut().io {
-            Io::Tcp($io) => $call,
-            Io::Unix($io) => $call,
-            Io::Tls($io) => $call,
+        match $stream.get_mut() {
+            EngineStream::Tcp($io) => $call,
+            EngineStream::Unix($io) => $call,
+            EngineStream::Tls($io) => $call,
         }
     };
 }
@@ -211,10 +160,10 @@ impl Write for EngineStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Tcp(io) => io.is_write_vectored(),
-            Io::Unix(io) => io.is_write_vectored(),
-            Io::Tls(io) => io.is_write_vectored(),
+        match self {
+            EngineStream::Tcp(io) => io.is_write_vectored(),
+            EngineStream::Unix(io) => io.is_write_vectored(),
+            EngineStream::Tls(io) => io.is_write_vectored(),
         }
     }
 

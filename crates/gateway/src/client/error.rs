@@ -1,7 +1,5 @@
 //! What can go wrong on the way to an engine, whose fault it is, and whether the request may be sent again.
 
-use super::connect::Used;
-use hyper_util::client::legacy;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -74,40 +72,39 @@ impl ClientError {
         }
     }
 
-    pub(super) fn new(error: legacy::Error) -> Self {
-        let (kind, reached) = classify(&error);
-        let mut extras = http::Extensions::new();
-        if let Some(connected) = error.connect_info() {
-            connected.get_extras(&mut extras);
-        }
+    pub(super) fn connect(failure: &ConnectFailure) -> Self {
+        let kind = match failure {
+            ConnectFailure::Timeout(_) => ClientErrorKind::ConnectTimeout,
+            ConnectFailure::Tls(_) => ClientErrorKind::Tls,
+            ConnectFailure::Io(_) => ClientErrorKind::Connect,
+        };
         Self {
             kind,
-            message: Causes(&error).to_string(),
+            message: Causes(failure).to_string(),
+            reached: false,
+            reused: false,
+        }
+    }
+
+    pub(super) fn http(error: &hyper::Error, reused: bool) -> Self {
+        let (kind, reached) = classify(error);
+        Self {
+            kind,
+            message: Causes(error).to_string(),
             reached,
-            reused: extras.get::<Used>().is_some_and(Used::get),
+            reused,
         }
     }
 }
 
-fn classify(error: &legacy::Error) -> (ClientErrorKind, bool) {
-    if error.is_connect() {
-        let kind = match find::<ConnectFailure>(error) {
-            Some(ConnectFailure::Timeout(_)) => ClientErrorKind::ConnectTimeout,
-            Some(ConnectFailure::Tls(_)) => ClientErrorKind::Tls,
-            Some(ConnectFailure::Io(_)) | None => ClientErrorKind::Connect,
-        };
-        return (kind, false);
-    }
-    match find::<hyper::Error>(error) {
-        // The connection ended before it took the request, which was handed back unsent.
-        Some(cause) if cause.is_canceled() || cause.is_closed() => {
-            (ClientErrorKind::ClosedBeforeAnswer, false)
-        }
-        Some(cause) if cause.is_incomplete_message() => (ClientErrorKind::ClosedBeforeAnswer, true),
-        Some(cause) if find::<io::Error>(cause).is_some() => {
-            (ClientErrorKind::ClosedBeforeAnswer, true)
-        }
-        Some(_) | None => (ClientErrorKind::Other, true),
+fn classify(error: &hyper::Error) -> (ClientErrorKind, bool) {
+    // The connection ended before it took the request, which was handed back unsent.
+    if error.is_canceled() || error.is_closed() {
+        (ClientErrorKind::ClosedBeforeAnswer, false)
+    } else if error.is_incomplete_message() || find::<io::Error>(error).is_some() {
+        (ClientErrorKind::ClosedBeforeAnswer, true)
+    } else {
+        (ClientErrorKind::Other, true)
     }
 }
 
@@ -123,14 +120,12 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-/// An error with its causes, the outer wrapping of the client library left out.
-struct Causes<'a>(&'a legacy::Error);
+/// An error with its causes.
+struct Causes<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(mut error) = self.0.source() else {
-            return fmt::Display::fmt(self.0, f);
-        };
+        let mut error = self.0;
         fmt::Display::fmt(error, f)?;
         let mut said = error.to_string();
         while let Some(cause) = error.source() {

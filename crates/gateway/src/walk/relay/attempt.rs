@@ -5,7 +5,7 @@ use super::stream::StreamAnswer;
 use super::translate::{self, Call, Plan};
 use super::whole::{self, WholeAnswer};
 use super::{Route, mark};
-use crate::client::{ClientError, ClientErrorKind, EngineAddress};
+use crate::client::{ClientError, ClientErrorKind, EngineAddress, EngineBody};
 use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
@@ -14,7 +14,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use madang_types::ErrorCode;
 use madang_wire::error::engine_error;
 use std::time::Duration;
@@ -103,7 +102,7 @@ async fn send(
     flight: &Flight,
     (address, path, body): (&EngineAddress, &'static str, Bytes),
     route: &Route,
-) -> Result<http::Response<Incoming>, ClientError> {
+) -> Result<http::Response<EngineBody>, ClientError> {
     let answer = flight
         .gateway
         .client
@@ -150,7 +149,7 @@ fn request(
 async fn receive(
     flight: &mut Flight,
     (ask, plan): (&Ask, Plan),
-    answer: http::Response<Incoming>,
+    answer: http::Response<EngineBody>,
     (route, until): (Route, Instant),
 ) -> Attempt {
     let (head, mut body) = answer.into_parts();
@@ -224,7 +223,7 @@ async fn receive(
 async fn engine_refusal(
     flight: &Flight,
     (status, content_type): (StatusCode, Option<HeaderValue>),
-    body: Incoming,
+    body: EngineBody,
     (route, until): (&Route, Instant),
 ) -> Attempt {
     let replica = &route.target.replica;

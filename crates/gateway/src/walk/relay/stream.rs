@@ -5,6 +5,7 @@ use super::attempt::request_timeout;
 use super::meter::Meter;
 use super::translate::Plan;
 use super::whole::response_ids;
+use crate::client::EngineBody;
 use crate::refused::{Refused, doc_page};
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
@@ -13,7 +14,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use madang_types::{ErrorCode, Outcome, UsageRecord};
 use madang_wire::error::{engine_error, stream_error_event};
 use madang_wire::responses::{ResponsesStream, StreamEnd};
@@ -32,7 +32,7 @@ const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) struct StreamAnswer {
     headers: HeaderMap,
     pipe: Pipe,
-    incoming: Incoming,
+    incoming: EngineBody,
     first: Option<Bytes>,
     idle_ms_max: u64,
     request_ms_max: u64,
@@ -67,7 +67,7 @@ enum End {
 impl StreamAnswer {
     pub fn new(
         (plan, meter): (Plan, Meter),
-        (incoming, first): (Incoming, Bytes),
+        (incoming, first): (EngineBody, Bytes),
         (ask, route): (&Ask, &Route),
         (record, headers): (&UsageRecord, HeaderMap),
     ) -> Self {

@@ -4,6 +4,7 @@ use super::Route;
 use super::attempt::request_timeout;
 use super::meter::Meter;
 use super::translate::Plan;
+use crate::client::EngineBody;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
@@ -12,7 +13,6 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use madang_types::{ErrorCode, Outcome, UsageRecord};
 use madang_wire::responses::Ids;
 use madang_wire::{responses, tools, usage};
@@ -46,7 +46,7 @@ impl WholeAnswer {
 /// It broke off, stood still, or passed `limits.answer_bytes_max`.
 pub(super) async fn read(
     flight: &mut Flight,
-    mut body: Incoming,
+    mut body: EngineBody,
     (ask, route): (&Ask, &Route),
 ) -> Result<Bytes, Refused> {
     let limits = &ask.snapshot.fleet.limits;

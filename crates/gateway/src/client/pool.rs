@@ -1,0 +1,97 @@
+//! Idle connections, kept for the next request to the same engine.
+
+use super::address::EngineAddress;
+use super::connection::EngineConnection;
+use http::uri::Authority;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What tells engines apart: the way of connecting and the place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum PoolKey {
+    Plain(Authority),
+    Tls(Authority),
+    Unix(Authority),
+}
+
+impl PoolKey {
+    pub(super) fn of(address: &EngineAddress) -> Self {
+        match address {
+            EngineAddress::Tcp {
+                tls: false,
+                authority,
+                ..
+            } => Self::Plain(authority.clone()),
+            EngineAddress::Tcp {
+                tls: true,
+                authority,
+                ..
+            } => Self::Tls(authority.clone()),
+            EngineAddress::Unix { authority, .. } => Self::Unix(authority.clone()),
+        }
+    }
+}
+
+struct Idle {
+    connection: Box<EngineConnection>,
+    since: Instant,
+}
+
+/// Idle connections of all engines, the longest idle first.
+pub(super) struct Pool {
+    idle: Mutex<HashMap<PoolKey, VecDeque<Idle>>>,
+    per_host_max: usize,
+    idle_max: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(per_host_max: usize, idle_max: Duration) -> Self {
+        Self {
+            idle: Mutex::default(),
+            per_host_max,
+            idle_max,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, VecDeque<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that was used last, if it is still good.
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Box<EngineConnection>> {
+        loop {
+            let newest = self.lock().get_mut(key)?.pop_back()?;
+            let mut connection = newest.connection;
+            if newest.since.elapsed() < self.idle_max && connection.is_idle() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection if it can take a further request, else closes it.
+    pub(super) fn put(&self, key: PoolKey, mut connection: Box<EngineConnection>) {
+        if !connection.is_idle() {
+            return;
+        }
+        let since = Instant::now();
+        let mut idle = self.lock();
+        let of_host = idle.entry(key).or_default();
+        if of_host.len() < self.per_host_max {
+            of_host.push_back(Idle { connection, since });
+        }
+    }
+
+    /// Closes what was idle for too long.
+    pub(super) fn reap(&self) {
+        self.lock().retain(|_, of_host| {
+            while of_host
+                .front()
+                .is_some_and(|oldest| oldest.since.elapsed() >= self.idle_max)
+            {
+                of_host.pop_front();
+            }
+            !of_host.is_empty()
+        });
+    }
+}
