@@ -4,11 +4,13 @@
 
 mod harness;
 
-use harness::fleet::{fleet, python_replica, url_replica};
-use harness::{Madang, Place, chat_body, expect_done, process, wait_for};
+use harness::fleet::{fleet, launch_replica, python_replica, url_replica};
+use harness::{Madang, Place, WAIT_MAX, chat_body, expect_done, process, wait_for};
 use madang_testkit::{FakeEngine, FakeEngineOptions, RawClient, SseStream};
 use rustix::process::Signal;
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 /// Tokens of an answer that does not end while a test looks.
 const LONG: u64 = 4000;
@@ -134,7 +136,7 @@ async fn a_signal_during_the_start_ends_it_in_order() {
     let place = Place::new();
     let mark = place.path("mark").display().to_string();
     // An engine that never gets ready: the start would wait for a minute.
-    let slow = harness::fleet::launch_replica("a", &["sh", "-c", "sleep 600", "{port}", &mark]);
+    let slow = launch_replica("a", &["sh", "-c", "sleep 600", "{port}", &mark]);
     place.write("fleet.toml", fleet(&[slow]));
     let mut madang = place.start(&[]);
     madang.listening().await;
@@ -144,5 +146,24 @@ async fn a_signal_during_the_start_ends_it_in_order() {
     .await;
     assert_eq!(madang.stop().await, 0);
     assert_eq!(process::with_argument(&mark), [0; 0]);
+    place.assert_unused();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_a_download_gives_it_up() {
+    let place = Place::new();
+    let mirror = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/m.gguf", mirror.local_addr().unwrap());
+    let weights = format!(
+        "context_tokens = 8192\nweights = {{ sha256 = \"{}\", sources = [{{ url = \"{url}\" }}] }}\n",
+        "0".repeat(64)
+    );
+    let replica = launch_replica("a", &["sleep", "600", "{model_path}", "{port}"]);
+    let text = fleet(&[replica]).replace("context_tokens = 8192\n", &weights);
+    place.write("fleet.toml", text);
+    let mut madang = place.start(&[]);
+    // The mirror takes the connection and never says a word.
+    let (_held, _) = timeout(WAIT_MAX, mirror.accept()).await.unwrap().unwrap();
+    assert_eq!(madang.stop().await, 0);
     place.assert_unused();
 }
