@@ -211,9 +211,8 @@ impl Control {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     std::fs::create_dir_all(path).map_err(named)
 }
 
