@@ -22,9 +22,9 @@ build: ## target/release/madang
 test: ## everything that must hold: lints, unit, property and end-to-end tests, both SDKs, the pages' commands
 	@scripts/test
 
-soak: ## the kill loop for long: KILLS=200
+soak: ## the kill loop for long: ROUNDS=200
 	@scripts/tools
-	MADANG_KILLS=$(or $(KILLS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
+	MADANG_KILL_ROUNDS=$(or $(ROUNDS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
 
 bench: build ## Madang beside the same upstream direct and through nginx (ARGS="--help" lists the options)
 	@bench/run $(ARGS)
