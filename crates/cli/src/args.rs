@@ -6,7 +6,12 @@ use std::path::PathBuf;
 
 /// A sovereign public AI cloud: one endpoint over many sites, engines and frontier APIs.
 #[derive(Debug, Parser)]
-#[command(name = "madang", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "madang",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -229,7 +234,11 @@ pub enum KeyCommand {
     /// Make a key. The secret is shown once.
     Create {
         /// Whose key; not with `--operator`.
-        #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+        #[arg(
+            long,
+            required_unless_present = "operator",
+            conflicts_with = "operator"
+        )]
         tenant: Option<String>,
         /// An operator's key, for the control API.
         #[arg(long)]

@@ -15,7 +15,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // The guard is Madang's own child beside each engine: no flags, no logs, no runtime of ours.
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|first| first == up::GUARD_SUBCOMMAND) {
+    if arguments
+        .nth(1)
+        .is_some_and(|first| first == up::GUARD_SUBCOMMAND)
+    {
         return madang_executor::guard::main(arguments.collect());
     }
     let args = args::Args::parse();

@@ -10,7 +10,11 @@ pub fn color() -> bool {
 /// Writes a result. A reader that went away (`madang usage | head`) is not an error.
 pub fn result(text: &str) {
     let mut out = io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
         tracing::debug!("standard output is closed");
     }
 }
@@ -29,7 +33,11 @@ pub fn note(text: &str) {
 
 /// Says why a command failed, cause by cause.
 pub fn failure(error: &anyhow::Error, color: bool) {
-    let (open, close) = if color { ("\x1b[31;1m", "\x1b[0m") } else { ("", "") };
+    let (open, close) = if color {
+        ("\x1b[31;1m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     let mut text = format!("{open}error{close}: {error}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();

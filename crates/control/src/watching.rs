@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
+/// Failed starts in a row of an engine that requests still wait for; after more of them it counts as down.
+const STARTS_WAITED_FOR: u32 = 1;
+
 /// What the last probes found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Watched {
@@ -40,6 +43,8 @@ struct Memory {
     health: Health,
     /// What the engine answered when it was asked which names it serves; asked once after each start.
     name_warning: Option<Option<String>>,
+    /// Whether enough probes were made to call it up or down.
+    decided: bool,
 }
 
 impl Memory {
@@ -47,6 +52,7 @@ impl Memory {
         Self {
             health: Health::new(probe.failures_max),
             name_warning: None,
+            decided: false,
         }
     }
 }
@@ -96,8 +102,13 @@ impl Watch {
             reason: status.reason,
             load: None,
         });
-        self.gateway
-            .replica_report(&self.replica, ReplicaHealth::Down);
+        let ending = matches!(status.state, State::Stopping | State::Stopped);
+        let health = if ending || status.failures_count > STARTS_WAITED_FOR {
+            ReplicaHealth::Down
+        } else {
+            ReplicaHealth::Starting
+        };
+        self.gateway.replica_report(&self.replica, health);
         self.gateway.launched_address_set(&self.replica, None);
         true
     }
@@ -114,6 +125,7 @@ impl Watch {
             memory.name_warning = Some(warning);
         }
         let change = memory.health.on_probe(served.is_ok());
+        memory.decided |= change.is_some();
         let reason = match &served.answer {
             probe::Answer::Ok => memory.name_warning.clone().flatten(),
             probe::Answer::Loading => Some("it loads its weights".to_owned()),
@@ -136,10 +148,11 @@ impl Watch {
             load: served.load,
         });
         // Told each time: a replica that left and came back has a new member in the core.
-        let health = if up {
-            ReplicaHealth::Up
-        } else {
-            ReplicaHealth::Down
+        let health = match (up, memory.decided) {
+            (true, _) => ReplicaHealth::Up,
+            // Not enough probes yet to call it down.
+            (false, false) => ReplicaHealth::Starting,
+            (false, true) => ReplicaHealth::Down,
         };
         self.gateway.replica_report(&self.replica, health);
     }

@@ -69,8 +69,10 @@ pub struct PoolMember {
     pub slots: u32,
     /// Where its bytes go, for the policy.
     pub place: Place,
-    /// False until a probe says otherwise (upstreams start healthy: nobody probes a stranger's API).
-    pub healthy: bool,
+    /// How it is until somebody reports (upstreams are up: nobody probes a stranger's API).
+    pub health: ReplicaHealth,
+    /// It finishes what it has, takes nothing new and comes back in another form: requests wait for it.
+    pub held_back: bool,
 }
 
 /// The facts of a location that policy looks at. A missing fact is `None` and counts as the worst.
@@ -99,6 +101,8 @@ pub struct CoreLimits {
 pub enum ReplicaHealth {
     /// Serves.
     Up,
+    /// Does not serve yet, and is expected to within a moment: requests wait for it.
+    Starting,
     /// Does not serve.
     Down,
 }

@@ -1,5 +1,6 @@
 //! Which member of a pool serves a request: the one with the least outstanding work for its size.
 
+use crate::input::ReplicaHealth;
 use crate::policy;
 use crate::state::{Core, Member, Request};
 use madang_types::{Micros, ReplicaId};
@@ -16,7 +17,7 @@ pub(crate) enum Choice {
         /// Members that could have served it.
         candidates: u32,
     },
-    /// Some member serves it once a slot is free.
+    /// Some member serves it once a slot is free, or once it has started.
     Wait,
     /// No pool serves the model.
     ModelUnknown,
@@ -35,7 +36,7 @@ impl Core {
         let mut nearest_miss = Choice::ModelUnknown;
         let mut best: Option<(&Member, &'static str)> = None;
         let mut candidates = 0_u32;
-        let mut full = false;
+        let mut later = false;
         let of_model = self
             .members
             .values()
@@ -51,13 +52,15 @@ impl Core {
                 nearest_miss = further(nearest_miss, Choice::PolicyDenied);
                 continue;
             }
-            if !member.available(now) || request.tried.contains(&view.replica) {
+            let tried = request.tried.contains(&view.replica);
+            if tried || !member.available(now) {
+                later |= !tried && member.health == ReplicaHealth::Starting;
                 nearest_miss = further(nearest_miss, Choice::NoReplica);
                 continue;
             }
             candidates += 1;
             if !member.has_free_slot() {
-                full = true;
+                later = true;
             } else if best.is_none_or(|(champion, _)| prefers(member, champion)) {
                 best = Some((member, verdict.rule));
             }
@@ -68,7 +71,12 @@ impl Core {
                 rule,
                 candidates,
             },
-            None if full => Choice::Wait,
+            None if later => Choice::Wait,
+            None if self.returning.contains(&submit.model)
+                && nearest_miss != Choice::PolicyDenied =>
+            {
+                Choice::Wait
+            }
             None => nearest_miss,
         }
     }

@@ -12,6 +12,8 @@ pub struct Core {
     pub(crate) draining: bool,
     pub(crate) members: BTreeMap<ReplicaId, Member>,
     pub(crate) pools: BTreeMap<ModelId, Pool>,
+    /// Models with a member that is held back and comes back: their requests wait rather than being refused.
+    pub(crate) returning: BTreeSet<ModelId>,
     pub(crate) requests: BTreeMap<RequestId, Request>,
     /// Counts submissions and starts; orders the queue and breaks ties by least recent use.
     pub(crate) sequence: u64,
@@ -38,14 +40,9 @@ pub(crate) struct Member {
 
 impl Member {
     pub fn new(view: PoolMember) -> Self {
-        let health = if view.healthy {
-            ReplicaHealth::Up
-        } else {
-            ReplicaHealth::Down
-        };
         Self {
+            health: view.health,
             view,
-            health,
             leaving: false,
             running: BTreeSet::new(),
             work_tokens: 0,

@@ -21,12 +21,20 @@ fn model(n: u8) -> ModelId {
     ModelId::new(&format!("m{n}")).unwrap()
 }
 
+fn any_health() -> impl Strategy<Value = ReplicaHealth> {
+    prop_oneof![
+        Just(ReplicaHealth::Up),
+        Just(ReplicaHealth::Starting),
+        Just(ReplicaHealth::Down)
+    ]
+}
+
 prop_compose! {
-    fn any_member()(n in 0u8..5, m in 0u8..3, slots in 1u32..3, own in any::<bool>(), known in any::<bool>(), healthy in any::<bool>()) -> PoolMember {
+    fn any_member()(n in 0u8..5, m in 0u8..3, slots in 1u32..3, own in any::<bool>(), known in any::<bool>(), health in any_health(), held_back in proptest::bool::weighted(0.2)) -> PoolMember {
         PoolMember {
             replica: replica(n), site: SiteId::new("s").unwrap(), model: model(m),
             endpoints: vec![Endpoint::Chat, Endpoint::Completions], slots,
-            place: Place { own, country: known.then(|| "KR".into()), operator_country: Some("KR".into()) }, healthy,
+            place: Place { own, country: known.then(|| "KR".into()), operator_country: Some("KR".into()) }, health, held_back,
         }
     }
 }
@@ -49,14 +57,13 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(AttemptEnd::FailedRetryable),
         Just(AttemptEnd::FailedFinal)
     ];
-    let health = prop_oneof![Just(ReplicaHealth::Up), Just(ReplicaHealth::Down)];
     let limits = (0u32..4, 1u32..4).prop_map(|(queue_length_max, attempts_max)| CoreLimits {
         queue_length_max,
         attempts_max,
     });
     prop_oneof![
         1 => (proptest::collection::vec(any_member(), 0..6), limits).prop_map(|(members, limits)| Input::FleetApply(FleetView { members, limits })),
-        2 => (0u8..5, health).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
+        2 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         8 => any_submit().prop_map(Input::RequestSubmit),
         2 => (0u128..40).prop_map(|id| Input::RequestCancel { request: RequestId(id) }),
         2 => (0u128..40).prop_map(|id| Input::FirstByte { request: RequestId(id) }),

@@ -27,7 +27,8 @@ fn member(id: &str, slots: u32, own: bool) -> PoolMember {
             country: Some("KR".into()),
             operator_country: Some("KR".into()),
         },
-        healthy: true,
+        health: ReplicaHealth::Up,
+        held_back: false,
     }
 }
 
@@ -284,4 +285,36 @@ fn a_door_that_the_pool_does_not_serve_is_named() {
         Input::RequestSubmit(embeddings),
         &["refuse 1 EndpointUnsupported"],
     );
+}
+
+#[test]
+fn requests_wait_for_what_is_about_to_serve() {
+    let mut story = Story::new(vec![member("a", 1, true)]);
+    story.expect(report("a", ReplicaHealth::Starting), &[]);
+    story.submit(1, &["queued 1 behind 0"]);
+    story.expect(report("a", ReplicaHealth::Up), &["start 1 #1 at a"]);
+    story.expect(report("a", ReplicaHealth::Starting), &[]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.expect(report("a", ReplicaHealth::Down), &["refuse 2 NoReplica"]);
+}
+
+#[test]
+fn requests_wait_for_a_member_that_starts_anew() {
+    let held_back = || PoolMember {
+        held_back: true,
+        ..member("a", 1, true)
+    };
+    let mut story = Story::new(vec![member("a", 1, true)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.expect(fleet(vec![held_back()]), &[]);
+    story.submit(3, &["queued 3 behind 1"]);
+    story.expect(end(1, 1, AttemptEnd::Done), &["drained a"]);
+    let starting = PoolMember {
+        health: ReplicaHealth::Starting,
+        ..member("a", 1, true)
+    };
+    story.expect(fleet(vec![starting]), &[]);
+    story.expect(report("a", ReplicaHealth::Up), &["start 2 #1 at a"]);
+    story.expect(fleet(vec![]), &["refuse 3 ModelUnknown"]);
 }

@@ -2,7 +2,7 @@
 
 use crate::client::EngineAddress;
 use http::HeaderValue;
-use madang_core::{CoreLimits, FleetView, Place, PoolMember};
+use madang_core::{CoreLimits, FleetView, Place, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
 };
@@ -140,15 +140,13 @@ impl Snapshot {
         }
     }
 
-    /// What the core needs of it; `held_back` replicas are left out, so that they drain.
+    /// What the core needs of it; `held_back` replicas drain, and their requests wait for them to come back.
     pub fn view(&self, held_back: &BTreeSet<ReplicaId>) -> FleetView {
         let limits = &self.fleet.limits;
-        let members = self
-            .targets
-            .values()
-            .filter(|t| !held_back.contains(&t.replica));
+        let member =
+            |target: &Arc<Target>| self.member(target, held_back.contains(&target.replica));
         FleetView {
-            members: members.map(|target| self.member(target)).collect(),
+            members: self.targets.values().map(member).collect(),
             limits: CoreLimits {
                 queue_length_max: limits.queue_length_max,
                 attempts_max: limits.attempts_max,
@@ -156,7 +154,7 @@ impl Snapshot {
         }
     }
 
-    fn member(&self, target: &Target) -> PoolMember {
+    fn member(&self, target: &Target, held_back: bool) -> PoolMember {
         let endpoints = self
             .models
             .get(&target.model)
@@ -195,8 +193,13 @@ impl Snapshot {
                 country,
                 operator_country,
             },
-            // Nobody probes a stranger's API: it is up until attempts fail.
-            healthy: !target.own,
+            // Nobody probes a stranger's API: it is up until attempts fail. Ours are up once a probe says so.
+            health: if target.own {
+                ReplicaHealth::Starting
+            } else {
+                ReplicaHealth::Up
+            },
+            held_back,
         }
     }
 }

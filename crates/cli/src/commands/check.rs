@@ -11,24 +11,46 @@ use std::process::ExitCode;
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (source, problems, usable) = match madang_fleet::load(&args.file) {
         Ok(loaded) => (loaded.source, loaded.warnings, true),
-        Err(LoadError::Invalid { source_text, problems, .. }) => (source_text, problems, false),
+        Err(LoadError::Invalid {
+            source_text,
+            problems,
+            ..
+        }) => (source_text, problems, false),
         Err(other) => return Err(load_failure(other)),
     };
     if args.json {
-        let rows: Vec<Value> = problems.iter().map(|problem| problem_json(&source, problem)).collect();
+        let rows: Vec<Value> = problems
+            .iter()
+            .map(|problem| problem_json(&source, problem))
+            .collect();
         out::line(&json!({ "usable": usable, "problems": rows }).to_string());
     } else if problems.is_empty() {
         out::line(&format!("{}: no problem", args.file.display()));
     } else {
-        out::result(&diagnose::render(&args.file, &source, &problems, out::color()));
+        out::result(&diagnose::render(
+            &args.file,
+            &source,
+            &problems,
+            out::color(),
+        ));
     }
-    Ok(if usable { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if usable {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 fn problem_json(source: &str, problem: &Problem) -> Value {
     let before = &source[..problem.span.start.min(source.len())];
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
     let severity = match problem.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

@@ -24,7 +24,10 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         deep: args.deep,
     })
     .await;
-    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
+    let failed = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Fail)
+        .count();
     if args.json {
         out::line(&serde_json::to_string(&checks)?);
     } else {
@@ -35,5 +38,9 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
             count => format!("\n{count} to mend"),
         });
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }

@@ -26,7 +26,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         other => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(run_in_runtime(other))
         }
     }
@@ -44,17 +46,22 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(command) => key::run(command).await,
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
-        Command::Check(_) | Command::Schema | Command::Replay(_) => {
-            Err(anyhow!("this command needs no runtime and was handled before"))
-        }
+        Command::Check(_) | Command::Schema | Command::Replay(_) => Err(anyhow!(
+            "this command needs no runtime and was handled before"
+        )),
     }
 }
 
 /// A fleet file's problems as they are shown, with what to do.
 pub fn load_failure(error: LoadError) -> anyhow::Error {
     match error {
-        LoadError::Invalid { path, source_text, problems } => {
-            let rendered = crate::diagnose::render(&path, &source_text, &problems, crate::out::color());
+        LoadError::Invalid {
+            path,
+            source_text,
+            problems,
+        } => {
+            let rendered =
+                crate::diagnose::render(&path, &source_text, &problems, crate::out::color());
             anyhow!("{} cannot be used\n{rendered}", path.display())
         }
         other => match other.remedy() {

@@ -23,11 +23,13 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         if line.len() > LINE_BYTES_MAX {
             bail!("{shown}:{number} is too long for a recording");
         }
-        let step: Step =
-            serde_json::from_str(&line).with_context(|| format!("{shown}:{number} is not a step of a recording"))?;
+        let step: Step = serde_json::from_str(&line)
+            .with_context(|| format!("{shown}:{number} is not a step of a recording"))?;
         // The text itself is compared too: what is written must be what is read.
         if serde_json::to_string(&step)? != line {
-            bail!("{shown}:{number} does not read back byte for byte: was it made by another version?");
+            bail!(
+                "{shown}:{number} does not read back byte for byte: was it made by another version?"
+            );
         }
         steps.push(step);
     }
@@ -48,7 +50,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
                 out::line(&body.to_string());
                 return Ok(ExitCode::from(1));
             }
-            bail!("step {} went another way\n  recorded: {recorded}\n  replayed: {replayed}", divergence.step + 1)
+            bail!(
+                "step {} went another way\n  recorded: {recorded}\n  replayed: {replayed}",
+                divergence.step + 1
+            )
         }
     }
 }

@@ -37,30 +37,51 @@ impl DataFolder {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .with_context(|| format!("cannot make the data folder {shown}; choose another with --data PATH"))?;
-        let path = path.canonicalize().with_context(|| format!("cannot find the data folder {shown}"))?;
+            .with_context(|| {
+                format!("cannot make the data folder {shown}; choose another with --data PATH")
+            })?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot find the data folder {shown}"))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(path.join("lock"))
-            .with_context(|| format!("cannot write in the data folder {shown}; choose another with --data PATH"))?;
+            .with_context(|| {
+                format!("cannot write in the data folder {shown}; choose another with --data PATH")
+            })?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let owner = match read_server_file(&path) {
-                Some(server) => format!("Madang (process {}) serves it at {}", server.pid, server.url),
+                Some(server) => format!(
+                    "Madang (process {}) serves it at {}",
+                    server.pid, server.url
+                ),
                 None => "another Madang is starting on it".into(),
             };
-            bail!("the data folder {shown} is in use: {owner}. Stop that one, or choose another folder with --data PATH");
+            bail!(
+                "the data folder {shown} is in use: {owner}. Stop that one, or choose another folder with --data PATH"
+            );
         }
-        Ok(Self { path, listen: None, _lock: lock })
+        Ok(Self {
+            path,
+            listen: None,
+            _lock: lock,
+        })
     }
 
     /// Tells commands on this machine where the server is.
     pub fn announce(&mut self, listen: SocketAddr) -> anyhow::Result<()> {
         self.listen = Some(listen);
-        let server = ServerFile { url: format!("http://{}", reachable(listen)), pid: std::process::id() };
-        write_private(&self.path.join(SERVER_FILE), &serde_json::to_string(&server)?)
+        let server = ServerFile {
+            url: format!("http://{}", reachable(listen)),
+            pid: std::process::id(),
+        };
+        write_private(
+            &self.path.join(SERVER_FILE),
+            &serde_json::to_string(&server)?,
+        )
     }
 
     /// The folder, absolute.
@@ -70,7 +91,9 @@ impl DataFolder {
 
     /// Where clients on this machine reach the server.
     pub fn listen(&self) -> String {
-        self.listen.map(|listen| reachable(listen).to_string()).unwrap_or_default()
+        self.listen
+            .map(|listen| reachable(listen).to_string())
+            .unwrap_or_default()
     }
 }
 
@@ -90,7 +113,11 @@ impl Drop for DataFolder {
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let mut address = listen;
     if listen.ip().is_unspecified() {
-        address.set_ip(if listen.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if listen.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     address
 }
@@ -104,7 +131,12 @@ fn read_server_file(path: &Path) -> Option<ServerFile> {
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let parts = path.with_extension("part");
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&parts)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&parts)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&parts, path)

@@ -29,7 +29,11 @@ impl FirstKeys {
         let store = control.gateway().books.store_arc();
         let known = store.key_list(None).await?;
         let has = |role: Role| known.iter().any(|key| key.role == role);
-        let mut keys = Self { tenant_file, operator_file, tenant_key: None };
+        let mut keys = Self {
+            tenant_file,
+            operator_file,
+            tenant_key: None,
+        };
         // The operator's last: a start that was cut short between the two makes both good at the next.
         if !has(Role::Member) && !has(Role::Operator) {
             let tenant = ensure_tenant(control).await?;
@@ -66,7 +70,11 @@ async fn ensure_tenant(control: &Control) -> anyhow::Result<TenantId> {
 }
 
 /// The file first, then the books: a cut in between leaves a file with a key that is not valid and is made anew.
-async fn make(control: &Control, file: &Path, (role, tenant): (Role, Option<TenantId>)) -> anyhow::Result<String> {
+async fn make(
+    control: &Control,
+    file: &Path,
+    (role, tenant): (Role, Option<TenantId>),
+) -> anyhow::Result<String> {
     let (id, secret) = KeySecret::generate();
     let text = key_text(&id, &secret);
     write_private(file, &format!("{text}\n"))?;
@@ -81,7 +89,12 @@ async fn make(control: &Control, file: &Path, (role, tenant): (Role, Option<Tena
         revoked_at: None,
     };
     let gateway = control.gateway();
-    gateway.books.store().key_insert(key.clone()).await.context("the first keys cannot be written to the books")?;
+    gateway
+        .books
+        .store()
+        .key_insert(key.clone())
+        .await
+        .context("the first keys cannot be written to the books")?;
     gateway.keyring.apply_key(key);
     Ok(text)
 }

@@ -16,7 +16,11 @@ const CONTEXT_TOKENS_MAX: u64 = 8192;
 
 /// The default fleet.
 pub fn default_source() -> FleetSource {
-    FleetSource::Text { name: "the default fleet".into(), text: DEFAULT_FLEET.into(), base_dir: PathBuf::from(".") }
+    FleetSource::Text {
+        name: "the default fleet".into(),
+        text: DEFAULT_FLEET.into(),
+        base_dir: PathBuf::from("."),
+    }
 }
 
 /// A fleet of one model file on this machine. Reads the file's head and its digest first.
@@ -26,9 +30,14 @@ pub async fn model_source(path: PathBuf) -> anyhow::Result<FleetSource> {
 
 fn model_fleet(path: &Path) -> anyhow::Result<FleetSource> {
     let facts = model_file(path)?;
-    let path = path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?;
+    let path = path
+        .canonicalize()
+        .with_context(|| format!("cannot find {}", path.display()))?;
     let sha256 = digest(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let context_tokens = facts.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT).clamp(256, CONTEXT_TOKENS_MAX);
+    let context_tokens = facts
+        .context_tokens
+        .unwrap_or(CONTEXT_TOKENS_DEFAULT)
+        .clamp(256, CONTEXT_TOKENS_MAX);
     let text = format!(
         r#"[[site]]
 id = "laptop"
@@ -53,16 +62,34 @@ launch = {{ builtin = "llama.cpp" }}
         file = toml_string(&path.display().to_string()),
     );
     let name = format!("the fleet of {}", path.display());
-    Ok(FleetSource::Text { name, text, base_dir: PathBuf::from("/") })
+    Ok(FleetSource::Text {
+        name,
+        text,
+        base_dir: PathBuf::from("/"),
+    })
 }
 
 /// The file's name without its ending, with what no name may hold turned into `-`.
 fn model_name(path: &Path) -> String {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let safe: String =
-        stem.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' }).collect();
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    let safe: String = stem
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let mut name = String::new();
-    for part in safe.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
+    for part in safe
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty())
+    {
         // The separator that stood there is kept, one of a run.
         if !name.is_empty() {
             let rest = &safe[safe.find(part).unwrap_or_default().saturating_sub(1)..];
@@ -70,7 +97,11 @@ fn model_name(path: &Path) -> String {
         }
         name.push_str(part);
     }
-    if name.is_empty() { "model".into() } else { name.chars().take(80).collect() }
+    if name.is_empty() {
+        "model".into()
+    } else {
+        name.chars().take(80).collect()
+    }
 }
 
 fn toml_string(text: &str) -> String {
@@ -89,7 +120,11 @@ fn digest(path: &Path) -> std::io::Result<String> {
         }
         hasher.update(&buffer[..read]);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `madang up`: data folder, books, fleet, endpoint; then wait, and leave nothing behind.
 
 mod data_folder;
-mod fleet_source;
 mod first_keys;
+mod fleet_source;
 mod logging;
 mod signals;
 mod welcome;
@@ -70,9 +70,20 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         },
     )
     .await
-    .with_context(|| format!("the data folder {} cannot be written", folder.path().display()))?;
+    .with_context(|| {
+        format!(
+            "the data folder {} cannot be written",
+            folder.path().display()
+        )
+    })?;
 
-    let result = serve(&args, &control, (listener, &fleet.limits), (&folder, &mut signals)).await;
+    let result = serve(
+        &args,
+        &control,
+        (listener, &fleet.limits),
+        (&folder, &mut signals),
+    )
+    .await;
     tokio::select! {
         () = control.stop() => {}
         () = signals.stop() => tracing::warn!("asked again to stop: the engines are left to their guards, which end them"),
@@ -100,7 +111,9 @@ async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
 
 async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
     let path = folder.path().join("madang.sqlite");
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path))).await?;
+    let opened =
+        tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path)))
+            .await?;
     let store = opened.map_err(|(error, path)| {
         let shown = path.display();
         let mend = "move the file away to begin new books, bring it back from a backup, or choose another folder with --data PATH";
@@ -110,7 +123,10 @@ async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 fn client_options(limits: &Limits) -> ClientOptions {
-    ClientOptions { connect_ms_max: limits.connect_ms_max, ..ClientOptions::default() }
+    ClientOptions {
+        connect_ms_max: limits.connect_ms_max,
+        ..ClientOptions::default()
+    }
 }
 
 fn edge_options(limits: &Limits) -> EdgeOptions {
@@ -142,7 +158,12 @@ async fn serve(
             tracing::debug!("the edge stops with its owner");
         }
     };
-    let mut edge = tokio::spawn(edge::serve(listener, router, edge_options(limits), until_stop));
+    let mut edge = tokio::spawn(edge::serve(
+        listener,
+        router,
+        edge_options(limits),
+        until_stop,
+    ));
 
     let started = tokio::select! {
         started = start(args, control, folder) => started.map(|()| true),
@@ -191,7 +212,12 @@ async fn drain(
 async fn start(args: &UpArgs, control: &Arc<Control>, folder: &DataFolder) -> anyhow::Result<()> {
     let applied = control.reload().await.map_err(apply_failure)?;
     if !applied.warnings.is_empty() {
-        let text = crate::diagnose::render(control.fleet_name(), &applied.source, &applied.warnings, crate::out::color());
+        let text = crate::diagnose::render(
+            control.fleet_name(),
+            &applied.source,
+            &applied.warnings,
+            crate::out::color(),
+        );
         crate::out::note(&text);
     }
     let keys = FirstKeys::ensure(control, folder.path()).await?;
@@ -199,22 +225,39 @@ async fn start(args: &UpArgs, control: &Arc<Control>, folder: &DataFolder) -> an
     if !failed.is_empty() && failed.len() == launched_count(&control.gateway().snapshot().fleet) {
         return Err(welcome::engines_failure(&failed));
     }
-    let facts = welcome::Facts { listen: folder.listen(), data: folder.path(), keys: &keys, failed: &failed };
+    let facts = welcome::Facts {
+        listen: folder.listen(),
+        data: folder.path(),
+        keys: &keys,
+        failed: &failed,
+    };
     welcome::print(control, &facts, args.json);
     Ok(())
 }
 
 fn launched_count(fleet: &Fleet) -> usize {
-    let launched = |replica: &&madang_fleet::Replica| matches!(replica.at, madang_fleet::ReplicaAt::Launch(_));
+    let launched =
+        |replica: &&madang_fleet::Replica| matches!(replica.at, madang_fleet::ReplicaAt::Launch(_));
     // Where anything else can serve, a dead engine is a warning.
-    let others = fleet.replicas.values().filter(|replica| !launched(replica)).count() + fleet.upstreams.len();
-    if others > 0 { usize::MAX } else { fleet.replicas.values().filter(launched).count() }
+    let others = fleet
+        .replicas
+        .values()
+        .filter(|replica| !launched(replica))
+        .count()
+        + fleet.upstreams.len();
+    if others > 0 {
+        usize::MAX
+    } else {
+        fleet.replicas.values().filter(launched).count()
+    }
 }
 
 fn gateway_failure(error: GatewayError) -> anyhow::Error {
     match error {
         GatewayError::Record { .. } => {
-            anyhow!("{error}\n  help: name a file that does not exist yet, in a folder that does, with --record PATH")
+            anyhow!(
+                "{error}\n  help: name a file that does not exist yet, in a folder that does, with --record PATH"
+            )
         }
         other => anyhow!(other),
     }
@@ -243,7 +286,9 @@ async fn reload(control: &Arc<Control>) {
         Ok(applied) => tracing::info!(generation = applied.generation, "reloaded"),
         Err(error) => {
             let error = apply_failure(error);
-            crate::out::note(&format!("the fleet was not reloaded, the last good one goes on serving:\n{error:#}"));
+            crate::out::note(&format!(
+                "the fleet was not reloaded, the last good one goes on serving:\n{error:#}"
+            ));
         }
     }
 }

@@ -33,10 +33,21 @@ pub struct Facts<'a> {
 /// Waits until each launched replica is up or has failed to start twice; returns those that failed.
 pub async fn wait_for_engines(control: &Control) -> Vec<ReplicaView> {
     loop {
-        let launched: Vec<ReplicaView> = control.replicas().into_iter().filter(|view| view.launched).collect();
-        let failed = |view: &ReplicaView| view.starts_count >= STARTS_MAX && view.state == "backoff";
-        if launched.iter().all(|view| view.state == "up" || failed(view)) {
-            return launched.into_iter().filter(|view| view.state != "up").collect();
+        let launched: Vec<ReplicaView> = control
+            .replicas()
+            .into_iter()
+            .filter(|view| view.launched)
+            .collect();
+        let failed =
+            |view: &ReplicaView| view.starts_count >= STARTS_MAX && view.state == "backoff";
+        if launched
+            .iter()
+            .all(|view| view.state == "up" || failed(view))
+        {
+            return launched
+                .into_iter()
+                .filter(|view| view.state != "up")
+                .collect();
         }
         tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
     }
@@ -84,13 +95,34 @@ type Models = Vec<ModelId>;
 /// Served models: chat, then embedding.
 fn served(control: &Control) -> (Models, Models) {
     let snapshot = control.gateway().snapshot();
-    let kind = |id: &ModelId| snapshot.fleet.models.get(id).map(|model| model.kind).unwrap_or_default();
-    snapshot.models.keys().cloned().partition(|id| kind(id) == ModelKind::Chat)
+    let kind = |id: &ModelId| {
+        snapshot
+            .fleet
+            .models
+            .get(id)
+            .map(|model| model.kind)
+            .unwrap_or_default()
+    };
+    snapshot
+        .models
+        .keys()
+        .cloned()
+        .partition(|id| kind(id) == ModelKind::Chat)
 }
 
 fn heading(facts: &Facts<'_>, chat: &[ModelId], embedding: &[ModelId]) -> String {
-    let names = |models: &[ModelId]| models.iter().map(ModelId::as_str).collect::<Vec<_>>().join(", ");
-    let mut lines = vec![format!("\nMadang 마당 {} serves at http://{}/v1", env!("CARGO_PKG_VERSION"), facts.listen)];
+    let names = |models: &[ModelId]| {
+        models
+            .iter()
+            .map(ModelId::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut lines = vec![format!(
+        "\nMadang 마당 {} serves at http://{}/v1",
+        env!("CARGO_PKG_VERSION"),
+        facts.listen
+    )];
     if !chat.is_empty() {
         lines.push(format!("  chat        {}", names(chat)));
     }
@@ -100,18 +132,30 @@ fn heading(facts: &Facts<'_>, chat: &[ModelId], embedding: &[ModelId]) -> String
     match &facts.keys.tenant_key {
         Some(key) => {
             lines.push(format!("  tenant key  {key}"));
-            lines.push(format!("              shown this once; kept in {}", facts.keys.tenant_file.display()));
+            lines.push(format!(
+                "              shown this once; kept in {}",
+                facts.keys.tenant_file.display()
+            ));
         }
-        None => lines.push(format!("  tenant key  in {}", facts.keys.tenant_file.display())),
+        None => lines.push(format!(
+            "  tenant key  in {}",
+            facts.keys.tenant_file.display()
+        )),
     }
-    lines.push(format!("  operator    key in {}", facts.keys.operator_file.display()));
+    lines.push(format!(
+        "  operator    key in {}",
+        facts.keys.operator_file.display()
+    ));
     if chat.iter().any(|id| id.as_str().contains("0.5b")) {
         lines.push("\nThe chat model is very small (half a billion parameters): it proves that the whole path is real,".into());
         lines.push("not that its answers are good. Serve a better one with --fleet FILE or --model PATH.gguf.".into());
     }
     for view in facts.failed {
         let reason = view.reason.as_deref().unwrap_or("it ended");
-        lines.push(format!("\nNOT UP: {} ({reason}); see `madang logs {}`", view.id, view.id));
+        lines.push(format!(
+            "\nNOT UP: {} ({reason}); see `madang logs {}`",
+            view.id, view.id
+        ));
     }
     lines.push(String::new());
     lines.join("\n")

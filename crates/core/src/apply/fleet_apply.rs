@@ -1,7 +1,7 @@
 //! A fleet was loaded: members join, change or leave. Nothing that runs is touched; what left finishes first.
 
 use crate::effect::{Effect, Refusal};
-use crate::input::FleetView;
+use crate::input::{FleetView, PoolMember};
 use crate::state::{Core, Member};
 use madang_types::{Micros, ModelId, ReplicaId};
 use std::collections::BTreeSet;
@@ -15,8 +15,11 @@ impl Core {
     ) {
         let FleetView { members, limits } = view;
         self.limits = limits;
-        let staying: BTreeSet<ReplicaId> = members.iter().map(|m| m.replica.clone()).collect();
         let models: BTreeSet<ModelId> = members.iter().map(|m| m.model.clone()).collect();
+        let (held_back, members): (Vec<PoolMember>, Vec<PoolMember>) =
+            members.into_iter().partition(|m| m.held_back);
+        self.returning = held_back.into_iter().map(|m| m.model).collect();
+        let staying: BTreeSet<ReplicaId> = members.iter().map(|m| m.replica.clone()).collect();
 
         for (replica, member) in &mut self.members {
             member.leaving = !staying.contains(replica);

@@ -7,9 +7,6 @@ use crate::walk::flight::Flight;
 use madang_core::{Refusal, RequestSubmit};
 use madang_types::ErrorCode;
 
-/// When to try again while the only replica of a model starts anew.
-const RETRY_STARTING_MS: u64 = 2_000;
-
 /// Hands the request to the core; its word comes by [`next_turn`].
 pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
     let submit = RequestSubmit {
@@ -63,16 +60,7 @@ pub(super) async fn next_turn(flight: &mut Flight, ask: &Ask) -> Result<Start, R
         Turn::Refuse {
             refusal,
             retry_after_ms,
-        } => {
-            // The core knows no replica of it while the only one starts anew; the model itself is still in the fleet.
-            let served = flight.gateway.snapshot().models.contains_key(&ask.model);
-            if refusal == Refusal::ModelUnknown && served {
-                return Err(
-                    refused(&Refusal::NoReplica, ask).retry_after_ms(Some(RETRY_STARTING_MS))
-                );
-            }
-            Err(refused(&refusal, ask).retry_after_ms(retry_after_ms))
-        }
+        } => Err(refused(&refusal, ask).retry_after_ms(retry_after_ms)),
     }
 }
 
