@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Names suggested where a model is unknown.
 const NEAREST_MODELS_MAX: usize = 3;
+/// Most bytes that are set aside for a body because its length was announced; what is longer grows as it comes.
+const BODY_RESERVE_BYTES_MAX: u64 = 1024 * 1024;
 /// OpenAI's default for `max_tokens` of legacy completions.
 const COMPLETION_TOKENS_DEFAULT: u64 = 16;
 
@@ -153,8 +155,10 @@ async fn read_body(
         return Err(too_large());
     }
     let limit = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
+    let reserve = announced.unwrap_or(0).min(BODY_RESERVE_BYTES_MAX);
+    let bounds = (usize::try_from(reserve).unwrap_or(0), limit);
     let wait = Duration::from_millis(limits.body_read_ms_max);
-    match tokio::time::timeout(wait, collect(body, limit)).await {
+    match tokio::time::timeout(wait, collect(body, bounds)).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(reason)) => Err(Refused::new(
@@ -172,7 +176,10 @@ async fn read_body(
 }
 
 /// The whole body, without a copy where it came in one frame; `None` where it is larger than `limit`.
-async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, axum::Error> {
+async fn collect(
+    mut body: Body,
+    (reserve, limit): (usize, usize),
+) -> Result<Option<Bytes>, axum::Error> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -187,6 +194,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Option<Bytes>, axum::Er
             continue;
         }
         if all.is_empty() {
+            all.reserve(reserve);
             all.extend_from_slice(&std::mem::take(&mut first));
         }
         all.extend_from_slice(&data);
