@@ -76,7 +76,8 @@ impl Connection {
             peer: PeerAddress(peer),
             progress: progress.clone(),
         };
-        let http = builder(&self.options).serve_connection(TokioIo::new(socket), service);
+        // Boxed: a future keeps a place for it in each function that it is handed through, for every open stream.
+        let http = Box::pin(builder(&self.options).serve_connection(TokioIo::new(socket), service));
         let watch = Watch::new(stream.clone(), progress, self.options);
         let end = run(http, watch, self.stopping).await;
         match end {
@@ -122,8 +123,11 @@ fn builder(options: &EdgeOptions) -> http1::Builder {
 type Http = http1::Connection<TokioIo<Socket>, CountedService>;
 
 /// Drives a connection to its end. The handler and the answer's body are dropped before this returns.
-async fn run(http: Http, mut watch: Watch, mut stopping: watch::Receiver<bool>) -> End {
-    let mut http = pin!(http);
+async fn run(
+    mut http: Pin<Box<Http>>,
+    mut watch: Watch,
+    mut stopping: watch::Receiver<bool>,
+) -> End {
     let mut stop = pin!(async move { stopping.wait_for(|stop| *stop).await.is_ok() });
     poll_fn(move |cx| {
         if watch.stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
