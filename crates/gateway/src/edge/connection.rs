@@ -76,8 +76,7 @@ impl Connection {
             peer: PeerAddress(peer),
             progress: progress.clone(),
         };
-        // Boxed: a future keeps a place for it in each function that it is handed through, for every open stream.
-        let http = Box::pin(builder(&self.options).serve_connection(TokioIo::new(socket), service));
+        let http = builder(&self.options).serve_connection(TokioIo::new(socket), service);
         let watch = Watch::new(stream.clone(), progress, self.options);
         let end = run(http, watch, self.stopping).await;
         match end {
@@ -123,11 +122,8 @@ fn builder(options: &EdgeOptions) -> http1::Builder {
 type Http = http1::Connection<TokioIo<Socket>, CountedService>;
 
 /// Drives a connection to its end. The handler and the answer's body are dropped before this returns.
-async fn run(
-    mut http: Pin<Box<Http>>,
-    mut watch: Watch,
-    mut stopping: watch::Receiver<bool>,
-) -> End {
+async fn run(http: Http, mut watch: Watch, mut stopping: watch::Receiver<bool>) -> End {
+    let mut http = pin!(http);
     let mut stop = pin!(async move { stopping.wait_for(|stop| *stop).await.is_ok() });
     poll_fn(move |cx| {
         if watch.stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
