@@ -54,7 +54,8 @@ async fn say(stream: &TcpStream, answer: &[u8]) {
 /// Reads and forgets what the client still sends, until it closes or the time is over.
 pub(super) async fn linger(stream: &TcpStream) {
     let drain = async {
-        let mut bytes = [0; 8 * 1024];
+        // Not an array: it would be a part of every connection's future for as long as that is open.
+        let mut bytes = vec![0; 8 * 1024];
         while stream.readable().await.is_ok() {
             match stream.try_read(&mut bytes) {
                 Ok(0) => return,
