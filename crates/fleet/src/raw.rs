@@ -181,7 +181,7 @@ pub(crate) struct RawReplica {
     /// KV-cache of the engine, in tokens.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub kv_tokens: Option<At<u64>>,
-    /// Whether `/v1/responses` is passed on (`native`) or mapped to chat (`mapped`); `native` for vLLM and llama.cpp, `mapped` for the others where not given.
+    /// Whether `/v1/responses` is passed on (`native`) or mapped to chat (`mapped`); where not given, `native` for vLLM and `mapped` for the others (the events of llama.cpp lack the numbers that the SDKs need).
     pub responses: Option<At<ResponsesSupport>>,
     /// File with a key that the engine asks for (`Authorization: Bearer`); relative to the fleet file's folder.
     pub key_file: Text,

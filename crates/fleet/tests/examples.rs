@@ -26,7 +26,7 @@ fn laptop_serves_a_chat_and_an_embedding_model() {
         panic!("laptop-chat is launched")
     };
     assert_eq!(launch.what, LaunchWhat::Builtin(Builtin::LlamaCpp));
-    assert_eq!((chat.slots, chat.responses), (4, ResponsesSupport::Native));
+    assert_eq!((chat.slots, chat.responses), (4, ResponsesSupport::Mapped));
     assert_eq!(
         (launch.ready.as_str(), launch.start_s_max, launch.stop_s_max),
         ("/health", 300, 30)

@@ -216,7 +216,7 @@ impl<'c> Check<'c, '_> {
 /// What is passed on where the file does not say: `native` only for engines known to have the endpoint.
 fn responses(engine: Engine) -> ResponsesSupport {
     match engine {
-        Engine::Vllm | Engine::LlamaCpp => ResponsesSupport::Native,
-        Engine::Sglang | Engine::OpenAi => ResponsesSupport::Mapped,
+        Engine::Vllm => ResponsesSupport::Native,
+        Engine::LlamaCpp | Engine::Sglang | Engine::OpenAi => ResponsesSupport::Mapped,
     }
 }

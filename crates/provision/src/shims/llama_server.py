@@ -55,6 +55,8 @@ def params(engine, args):
     p.n_parallel = args.slots
     p.n_ctx = args.context
     p.n_gpu_layers = 0
+    # The engine notices that a client left between batches of a prompt only.
+    p.n_batch = p.n_ubatch = 64
     p.fit_params = False
     p.cache_ram_mib = PROMPT_CACHE_MIB
     p.cpuparams.n_threads = args.threads
