@@ -11,6 +11,7 @@ use crate::{Applied, people};
 use madang_executor::SupervisorHandle;
 use madang_fleet::{Fleet, ReplicaAt};
 use madang_gateway::gateway::Gateway;
+use madang_gateway::snapshot::Snapshot;
 use madang_provision::{Cache, Prepared, Progress, prepare};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,8 +138,9 @@ impl Reconciler {
             .filter(|id| plans.contains_key(*id))
             .cloned()
             .collect();
-        self.gateway.fleet_apply(Arc::clone(&fleet), &held_back)?;
+        Snapshot::build(Arc::clone(&fleet), 0)?;
         people::sync(&fleet, self.gateway.books.store(), &self.gateway.keyring).await?;
+        self.gateway.fleet_apply(Arc::clone(&fleet), &held_back)?;
 
         self.wanted = fleet;
         self.prepared = prepared;

@@ -346,7 +346,7 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 86400000))]
     pub drain_ms_max: u64,
     /// Bytes of log kept per replica.
-    #[schemars(range(min = 4096, max = 1073741824))]
+    #[schemars(range(min = 131072, max = 1073741824))]
     pub replica_log_bytes_max: u64,
 }
 
