@@ -11,7 +11,6 @@ use madang_provision::{EngineShape, Listen, Prepared};
 use madang_types::{ModelId, ReplicaId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use tokio::sync::mpsc;
 
 /// Everything that decides how a replica is started or reached. Where it differs after a reload, the engine is new.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,14 +61,11 @@ impl Launcher {
                 probe_client::ready(&client, &address, &path).await
             }
         };
-        // Changes are read from the handle's watch; nobody needs the queue of events.
-        let (events, _) = mpsc::channel(1);
         Supervisor::start(
             plan.id.clone(),
             self.supervisor.clone(),
             move || recipe.spec(),
             ready,
-            events,
         )
     }
 }

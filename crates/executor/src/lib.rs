@@ -23,4 +23,4 @@ pub use guard::GuardProgram;
 pub use pid_file::{Reaped, reap_leftovers};
 pub use running::Exit;
 pub use spec::{LaunchError, LaunchSpec};
-pub use supervisor::{Event, State, Status, Supervisor, SupervisorHandle, SupervisorOptions};
+pub use supervisor::{State, Status, Supervisor, SupervisorHandle, SupervisorOptions};

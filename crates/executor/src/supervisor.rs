@@ -10,7 +10,7 @@
 mod status;
 mod task;
 
-pub use status::{Event, State, Status};
+pub use status::{State, Status};
 
 use crate::address::EngineAddress;
 use crate::backoff::BackoffOptions;
@@ -64,15 +64,13 @@ impl Supervisor {
     ///
     /// `spec_factory` is asked before each start (a free port is picked anew each time). `ready_check`
     /// is asked again and again, each time after the last answer, until it is `Ok`; its error is the
-    /// reason shown while the engine starts. Every change goes to `events`; an event that finds
-    /// the queue full is dropped, while [`SupervisorHandle::status`] and [`SupervisorHandle::watch`]
-    /// always have the newest.
+    /// reason shown while the engine starts. [`SupervisorHandle::status`] and
+    /// [`SupervisorHandle::watch`] always have the newest.
     pub fn start<S, R, F>(
         replica: ReplicaId,
         options: SupervisorOptions,
         spec_factory: S,
         ready_check: R,
-        events: mpsc::Sender<Event>,
     ) -> SupervisorHandle
     where
         S: FnMut() -> Result<LaunchSpec, LaunchError> + Send + 'static,
@@ -80,7 +78,7 @@ impl Supervisor {
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         let (orders_tx, orders) = mpsc::channel(ORDERS_MAX);
-        let (publisher, status) = Publisher::new(replica, events);
+        let (publisher, status) = Publisher::new(replica);
         let task = Task::new(options, (spec_factory, ready_check), orders, publisher);
         SupervisorHandle {
             orders: orders_tx,

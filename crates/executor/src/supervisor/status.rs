@@ -4,7 +4,7 @@ use crate::address::EngineAddress;
 use crate::running::Exit;
 use madang_types::{Micros, ReplicaId};
 use std::time::SystemTime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// Where in its life an engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,25 +67,15 @@ pub struct Status {
     pub retry_in_ms: Option<u64>,
 }
 
-/// A change of one engine's status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Whose.
-    pub replica: ReplicaId,
-    /// The status after the change.
-    pub status: Status,
-}
-
 /// Tells the newest status to all who look.
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub replica: ReplicaId,
     status: watch::Sender<Status>,
-    events: mpsc::Sender<Event>,
 }
 
 impl Publisher {
-    pub fn new(replica: ReplicaId, events: mpsc::Sender<Event>) -> (Self, watch::Receiver<Status>) {
+    pub fn new(replica: ReplicaId) -> (Self, watch::Receiver<Status>) {
         let (status, seen) = watch::channel(Status {
             state: State::Starting,
             since: now(),
@@ -99,12 +89,7 @@ impl Publisher {
             last_lines: Vec::new(),
             retry_in_ms: None,
         });
-        let publisher = Self {
-            replica,
-            status,
-            events,
-        };
-        (publisher, seen)
+        (Self { replica, status }, seen)
     }
 
     /// Changes the status and tells it.
@@ -117,15 +102,11 @@ impl Publisher {
                 status.since = now();
             }
         });
-        let status = self.status.borrow().clone();
+        let status = self.status.borrow();
         if before != Some(status.state) {
             let state = status.state.as_str();
             let reason = status.reason.as_deref();
             tracing::info!(replica = %self.replica, state, reason, "engine changed its state");
-        }
-        let replica = self.replica.clone();
-        if self.events.try_send(Event { replica, status }).is_err() {
-            tracing::debug!(replica = %self.replica, "nobody took the engine's event");
         }
     }
 
@@ -134,7 +115,7 @@ impl Publisher {
         self.change(|status| status.state = state);
     }
 
-    /// Keeps what the ready check says; too frequent to be an event.
+    /// Keeps what the ready check says.
     pub fn not_ready(&self, error: String) {
         self.status.send_if_modified(|status| {
             let news = status.ready_error.as_ref() != Some(&error);

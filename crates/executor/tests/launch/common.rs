@@ -1,7 +1,7 @@
 //! Real processes for the tests: a Python engine, the guard's program, and polls with a bound.
 
 use madang_executor::{
-    BackoffOptions, EngineAddress, Event, GuardProgram, LaunchError, LaunchSpec, State, Status,
+    BackoffOptions, EngineAddress, GuardProgram, LaunchError, LaunchSpec, State, Status,
     Supervisor, SupervisorHandle, SupervisorOptions,
 };
 use madang_types::ReplicaId;
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::mpsc;
 
 const POLL_MS: u64 = 20;
 const POLLS_MAX: u32 = 3_000;
@@ -102,7 +101,7 @@ impl Scene {
         })
     }
 
-    pub fn start(self) -> (SupervisorHandle, mpsc::Receiver<Event>) {
+    pub fn start(self) -> SupervisorHandle {
         let guard = GuardProgram {
             program: env!("CARGO_BIN_EXE_engine-guard").into(),
             args: Vec::new(),
@@ -111,9 +110,7 @@ impl Scene {
         options.backoff = self.backoff;
         options.ready_interval_ms = 20;
         options.hung_stop_ms_max = 300;
-        let (events_tx, events) = mpsc::channel(256);
-        let handle = Supervisor::start(replica(), options, move || self.spec(), ready, events_tx);
-        (handle, events)
+        Supervisor::start(replica(), options, move || self.spec(), ready)
     }
 }
 

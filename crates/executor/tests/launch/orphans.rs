@@ -24,7 +24,7 @@ async fn owner_process() {
     if folder.join("soft").exists() {
         scene.stop_ms_max = 50;
     }
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     crate::common::until_status(&handle, "a pid", |s| s.pid.is_some()).await;
     std::future::pending::<()>().await;
 }

@@ -2,8 +2,9 @@
 
 use crate::common::{Scene, lives, pid_in, replica, until, until_gone, until_state, until_status};
 use madang_executor::logs::{LINE_BYTES_MAX, tail};
-use madang_executor::{BackoffOptions, Exit, State};
+use madang_executor::{BackoffOptions, Exit, State, Status};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
 
 fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -17,13 +18,24 @@ fn parent(pid: u32) -> u32 {
     fields.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
+/// The states that an engine goes through until it is stopped for good.
+async fn states_of(mut status: watch::Receiver<Status>) -> Vec<State> {
+    let mut states = vec![status.borrow_and_update().state];
+    while states.last() != Some(&State::Stopped) && status.changed().await.is_ok() {
+        states.push(status.borrow_and_update().state);
+    }
+    states.dedup();
+    states
+}
+
 #[tokio::test]
 async fn an_engine_becomes_ready_and_stops_with_nothing_left() {
     for socket in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let mut scene = Scene::new(folder.path(), &["env", "ENGINE_COLOUR"]);
         scene.socket = socket;
-        let (handle, mut events) = scene.start();
+        let handle = scene.start();
+        let states = tokio::spawn(states_of(handle.watch()));
         let status = until_state(&handle, State::Ready).await;
         let pid = until_status(&handle, "a pid", |s| s.pid.is_some())
             .await
@@ -48,25 +60,20 @@ async fn an_engine_becomes_ready_and_stops_with_nothing_left() {
             .unwrap()
             .count();
         assert_eq!(left, 0, "no pid file and no socket stay");
-        let mut states = Vec::new();
-        while let Ok(event) = events.try_recv() {
-            states.push(event.status.state);
-        }
-        states.dedup();
         let expected = [
             State::Starting,
             State::Ready,
             State::Stopping,
             State::Stopped,
         ];
-        assert_eq!(states, expected);
+        assert_eq!(states.await.unwrap(), expected);
     }
 }
 
 #[tokio::test]
 async fn an_engine_that_dies_at_start_says_why_and_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (handle, _events) = Scene::new(folder.path(), &["dies"]).start();
+    let handle = Scene::new(folder.path(), &["dies"]).start();
     let status = until_status(&handle, "three failures", |s| s.failures_count >= 3).await;
     assert_eq!(status.last_exit, Some(Exit::Code(3)));
     assert_eq!(
@@ -85,7 +92,7 @@ async fn a_program_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(folder.path(), &[]);
     scene.program = "no-such-engine".into();
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     let status = until_status(&handle, "a failure", |s| s.failures_count > 0).await;
     assert_eq!(status.last_exit, Some(Exit::Code(127)));
     let line = status.last_lines.last().unwrap();
@@ -101,7 +108,7 @@ async fn an_engine_that_is_too_slow_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(folder.path(), &["slow"]);
     scene.start_ms_max = 150;
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     let status = until_status(&handle, "a failure", |s| s.failures_count > 0).await;
     let reason = status.reason.unwrap();
     assert!(reason.starts_with("not ready within 150 ms: "), "{reason}");
@@ -113,7 +120,7 @@ async fn stop_ends_children_that_ignore_sigterm_or_left_the_group() {
     for mode in ["stubborn", "leaver"] {
         let folder = tempfile::tempdir().unwrap();
         let pids = folder.path().join("child");
-        let (handle, _events) = Scene::new(folder.path(), &[mode, pids.to_str().unwrap()]).start();
+        let handle = Scene::new(folder.path(), &[mode, pids.to_str().unwrap()]).start();
         let child = pid_in(&pids).await;
         until_state(&handle, State::Ready).await;
         assert!(lives(child));
@@ -126,7 +133,7 @@ async fn stop_ends_children_that_ignore_sigterm_or_left_the_group() {
 #[tokio::test]
 async fn an_engine_that_hangs_is_restarted_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let (handle, _events) = Scene::new(folder.path(), &["serve"]).start();
+    let handle = Scene::new(folder.path(), &["serve"]).start();
     let fits = |s: &madang_executor::Status| s.state == State::Ready && s.pid.is_some();
     let first = until_status(&handle, "ready", fits).await.pid.unwrap();
     signal(first, Signal::STOP);
@@ -143,7 +150,7 @@ async fn an_engine_that_is_killed_is_found_dead_and_started_again() {
     let folder = tempfile::tempdir().unwrap();
     let pids = folder.path().join("child");
     let mode = ["stubborn", pids.to_str().unwrap()];
-    let (handle, _events) = Scene::new(folder.path(), &mode).start();
+    let handle = Scene::new(folder.path(), &mode).start();
     let ready = |s: &madang_executor::Status| s.state == State::Ready && s.pid.is_some();
     let mut engine = until_status(&handle, "ready", ready).await.pid.unwrap();
     // First the engine alone is killed, then its guard: in both cases the child must go too.
@@ -172,7 +179,7 @@ async fn a_wait_ends_at_once_when_a_restart_or_a_stop_is_asked_for() {
         wait_ms_max: 3_600_000,
         reset_after_ms: 1,
     };
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     let status = until_state(&handle, State::Backoff).await;
     assert_eq!(status.retry_in_ms, Some(3_600_000));
     handle.restart("asked for");
@@ -185,7 +192,7 @@ async fn a_wait_ends_at_once_when_a_restart_or_a_stop_is_asked_for() {
 #[tokio::test]
 async fn the_engine_ends_when_its_handle_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let (handle, _events) = Scene::new(folder.path(), &["serve"]).start();
+    let handle = Scene::new(folder.path(), &["serve"]).start();
     let pid = until_status(&handle, "a pid", |s| s.pid.is_some())
         .await
         .pid
@@ -199,7 +206,7 @@ async fn ten_megabytes_of_output_stay_within_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(folder.path(), &["chatty"]);
     scene.log_bytes_max = 1 << 20;
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     until_state(&handle, State::Ready).await;
     handle.stop().await;
     let logs = folder.path().join("logs");
@@ -223,7 +230,7 @@ async fn a_spec_that_cannot_be_made_is_a_failure_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(&folder.path().join("x".repeat(100)), &["serve"]);
     scene.socket = true;
-    let (handle, _events) = scene.start();
+    let handle = scene.start();
     let status = until_status(&handle, "a failure", |s| s.failures_count > 0).await;
     let reason = status.reason.unwrap();
     assert!(reason.contains("longer than 107 bytes"), "{reason}");
