@@ -66,6 +66,14 @@ pub(super) async fn classify(
     let body =
         RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
 
+    if snapshot.generation == 0 {
+        // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
+        let refused = Refused::new(
+            ErrorCode::NoReplica,
+            "Madang starts: its fleet is being loaded",
+        );
+        return Err(refused.retry_after_ms(Some(1_000)));
+    }
     let endpoint = flight.record.endpoint;
     let (model, entry) = find_model(&snapshot, &body)?;
     flight.record.model = Some(model.clone());

@@ -413,3 +413,17 @@ async fn pages_about_the_gateway() {
         .unwrap();
     assert_eq!(one["id"], "m");
 }
+
+#[tokio::test]
+async fn before_the_first_fleet_callers_are_asked_to_wait() {
+    let world = World::start(Plan {
+        loading: true,
+        ..Plan::default()
+    })
+    .await;
+    let answer = world.chat(json!({})).await;
+    assert_refused(&answer, (503, "no_replica", None), "while it loads");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    world.fleet_apply(&world.fleet());
+    assert_eq!(world.chat(json!({})).await.status, 200);
+}

@@ -44,6 +44,8 @@ pub struct Plan {
     pub more: String,
     /// Whether the core's steps are recorded.
     pub record: bool,
+    /// Whether the fleet is still being loaded.
+    pub loading: bool,
 }
 
 impl Default for Plan {
@@ -57,6 +59,7 @@ impl Default for Plan {
             replica: String::new(),
             more: String::new(),
             record: false,
+            loading: false,
         }
     }
 }
@@ -149,7 +152,9 @@ impl World {
             ticks,
             plan,
         };
-        world.fleet_apply(&world.fleet());
+        if !world.plan.loading {
+            world.fleet_apply(&world.fleet());
+        }
         world
     }
 
