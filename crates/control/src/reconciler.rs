@@ -138,9 +138,9 @@ impl Reconciler {
             .filter(|id| plans.contains_key(*id))
             .cloned()
             .collect();
-        Snapshot::build(Arc::clone(&fleet), 0)?;
+        let snapshot = Snapshot::build(Arc::clone(&fleet))?;
         people::sync(&fleet, self.gateway.books.store(), &self.gateway.keyring).await?;
-        self.gateway.fleet_apply(Arc::clone(&fleet), &held_back)?;
+        self.gateway.publish(snapshot, &held_back);
 
         self.wanted = fleet;
         self.prepared = prepared;
@@ -221,8 +221,12 @@ impl Reconciler {
             return;
         };
         tracing::info!(replica = %id, "replica has drained");
-        let id = id.clone();
         self.ending.insert(id.clone());
+        self.stop_engine(id.clone(), running);
+    }
+
+    /// Ends a forgotten replica's engine; `stopping` tells when it is gone.
+    fn stop_engine(&mut self, id: ReplicaId, running: Running) {
         self.stopping.spawn(async move {
             if let Some(handle) = running.supervised {
                 handle.stop().await;
@@ -239,13 +243,7 @@ impl Reconciler {
             return;
         };
         self.start(plan);
-        let held_back = self.leaving.clone();
-        if let Err(error) = self
-            .gateway
-            .fleet_apply(Arc::clone(&self.wanted), &held_back)
-        {
-            tracing::error!(%error, replica = %id, "the restarted replica cannot be served");
-        }
+        self.gateway.hold_back(&self.leaving);
     }
 
     fn forget(&mut self, id: &ReplicaId) -> Option<Running> {
@@ -262,15 +260,9 @@ impl Reconciler {
     async fn stop_all(&mut self) {
         let ids: Vec<ReplicaId> = self.running.keys().cloned().collect();
         for id in ids {
-            let Some(running) = self.forget(&id) else {
-                continue;
-            };
-            self.stopping.spawn(async move {
-                if let Some(handle) = running.supervised {
-                    handle.stop().await;
-                }
-                id
-            });
+            if let Some(running) = self.forget(&id) {
+                self.stop_engine(id, running);
+            }
         }
         while self.stopping.join_next().await.is_some() {}
     }

@@ -70,6 +70,26 @@ pub struct Problem {
     pub related: Vec<(Range<usize>, String)>,
 }
 
+impl Problem {
+    /// Where it begins in its source: line and column, both from 1; columns count characters.
+    pub fn line_column(&self, source: &str) -> (usize, usize) {
+        let before = source.get(..self.span.start).unwrap_or(source);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        (line, before[line_start..].chars().count() + 1)
+    }
+}
+
+impl Severity {
+    /// The word that stands for it in machine-readable output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// Gathers problems; bounded.
 pub(crate) struct Report<'a> {
     source: &'a str,

@@ -6,10 +6,9 @@ use crate::driver::Driver;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
-use crate::snapshot::{Snapshot, SnapshotError};
+use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use madang_core::{Input, PoolStatus, ReplicaHealth};
-use madang_fleet::Fleet;
 use madang_store::{Store, StoreError};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,24 +111,26 @@ impl Gateway {
         self.snapshot.load_full()
     }
 
-    /// Publishes a fleet. Replicas in `held_back` take nothing new until a later call leaves them out of the set.
-    ///
-    /// # Errors
-    /// The fleet cannot be served; the one before stays.
-    pub fn fleet_apply(
-        &self,
-        fleet: Arc<Fleet>,
-        held_back: &BTreeSet<ReplicaId>,
-    ) -> Result<u64, SnapshotError> {
+    /// Publishes a fleet; returns how many were published, this one included. Replicas in `held_back` take nothing new
+    /// until [`Gateway::hold_back`] leaves them out of the set.
+    pub fn publish(&self, mut snapshot: Snapshot, held_back: &BTreeSet<ReplicaId>) -> u64 {
         let loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = self.snapshot.load().generation + 1;
-        let snapshot = Arc::new(Snapshot::build(fleet, generation)?);
+        snapshot.generation = generation;
         let view = snapshot.view(held_back);
         // Targets first: the core may start a request at a new member at once.
-        self.snapshot.store(snapshot);
+        self.snapshot.store(Arc::new(snapshot));
         self.driver.apply(Input::FleetApply(view));
         drop(loading);
-        Ok(generation)
+        generation
+    }
+
+    /// Changes which replicas of the published fleet are held back.
+    pub fn hold_back(&self, held_back: &BTreeSet<ReplicaId>) {
+        let loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.snapshot.load().view(held_back);
+        self.driver.apply(Input::FleetApply(view));
+        drop(loading);
     }
 
     /// Where a launched engine listens; `None` once it is stopped.

@@ -76,7 +76,7 @@ pub struct ModelEntry {
 /// A fleet, ready for requests.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// Counts loads; 0 before the first.
+    /// Counts published fleets; 0 until it is published.
     pub generation: u64,
     /// The fleet as checked.
     pub fleet: Arc<Fleet>,
@@ -99,9 +99,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// The first thing that keeps it from being served.
-    pub fn build(fleet: Arc<Fleet>, generation: u64) -> Result<Self, SnapshotError> {
+    pub fn build(fleet: Arc<Fleet>) -> Result<Self, SnapshotError> {
         let mut snapshot = Self {
-            generation,
             fleet: Arc::clone(&fleet),
             ..Self::default()
         };

@@ -43,8 +43,11 @@ pub(crate) fn of_reader(mut reader: impl Read) -> io::Result<(String, u64)> {
     }
 }
 
-/// SHA-256 of a file, with its length in bytes. Blocks.
-pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
+/// SHA-256 of a file in lower-case hex, with its length in bytes. Blocks.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn of_file(path: &Path) -> io::Result<(String, u64)> {
     of_reader(File::open(path)?)
 }
 

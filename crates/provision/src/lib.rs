@@ -22,6 +22,7 @@ mod weights;
 
 pub use cache::{Cache, Tools};
 pub use catalogue::{qwen25_coder_0_5b, smollm2_135m};
+pub use digest::of_file as sha256_of_file;
 pub use doctor::{Check, DoctorOptions, Verdict, doctor};
 pub use engine::{EngineCommand, EngineOrigin, EngineShape, Listen, ensure_engine};
 pub use error::{FailureKind, ProvisionError, SourceFailure};

@@ -1,6 +1,6 @@
 //! Errors in OpenAI's shape, and a fleet file's problems.
 
-use madang_fleet::{Problem, Severity};
+use madang_fleet::Problem;
 use madang_gateway::refused::{Refused, doc_page};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -95,20 +95,16 @@ fn problem_view(source: &str, problem: &Problem) -> ProblemView {
     let Problem {
         code,
         severity,
-        span,
+        span: _,
         message,
         remedy,
         related: _,
     } = problem;
-    let before = source.get(..span.start).unwrap_or(source);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let (line, column) = problem.line_column(source);
     ProblemView {
-        line: before.bytes().filter(|b| *b == b'\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        severity: match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
+        line,
+        column,
+        severity: severity.as_str(),
         code,
         message: message.clone(),
         remedy: remedy.clone(),
@@ -118,6 +114,7 @@ fn problem_view(source: &str, problem: &Problem) -> ProblemView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use madang_fleet::Severity;
 
     #[test]
     fn places_count_lines_and_characters_from_one() {

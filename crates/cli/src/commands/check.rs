@@ -3,7 +3,7 @@
 use crate::args::CheckArgs;
 use crate::commands::load_failure;
 use crate::{diagnose, out};
-use madang_fleet::{LoadError, Problem, Severity};
+use madang_fleet::{LoadError, Problem};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -42,19 +42,8 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn problem_json(source: &str, problem: &Problem) -> Value {
-    let before = &source[..problem.span.start.min(source.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    let severity = match problem.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
+    let (line, column) = problem.line_column(source);
+    let severity = problem.severity.as_str();
     json!({
         "code": problem.code, "severity": severity, "line": line, "column": column,
         "message": problem.message, "remedy": problem.remedy,

@@ -2,10 +2,7 @@
 
 use anyhow::Context;
 use madang_control::FleetSource;
-use madang_provision::model_file;
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
+use madang_provision::{model_file, sha256_of_file};
 use std::path::{Path, PathBuf};
 
 /// What `madang up` serves without a fleet file: the example that the documentation shows.
@@ -33,7 +30,8 @@ fn model_fleet(path: &Path) -> anyhow::Result<FleetSource> {
     let path = path
         .canonicalize()
         .with_context(|| format!("cannot find {}", path.display()))?;
-    let sha256 = digest(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (sha256, _) =
+        sha256_of_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let context_tokens = facts
         .context_tokens
         .unwrap_or(CONTEXT_TOKENS_DEFAULT)
@@ -107,24 +105,6 @@ fn model_name(path: &Path) -> String {
 fn toml_string(text: &str) -> String {
     // A JSON string is a TOML basic string but for DEL, which no path of a served file should hold.
     serde_json::Value::from(text).to_string()
-}
-
-fn digest(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
 #[cfg(test)]

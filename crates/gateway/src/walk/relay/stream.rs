@@ -77,10 +77,8 @@ impl StreamAnswer {
             repair,
             responses,
         } = plan;
-        let id = record.id.to_string();
-        let ids = response_ids(record);
         let mut started = Vec::new();
-        let mut mapped = responses.map(|echo| ResponsesStream::new(ids, echo));
+        let mut mapped = responses.map(|echo| ResponsesStream::new(response_ids(record), echo));
         if let Some(mapped) = &mut mapped {
             mapped.start(&mut started);
         }
@@ -90,7 +88,7 @@ impl StreamAnswer {
             strip_usage,
             splitter: SseSplitter::new(EVENT_BYTES_MAX),
             events: Vec::new(),
-            repair: repair.as_ref().map(|repair| RepairStream::new(repair, &id)),
+            repair: repair.map(|repair| RepairStream::new(&repair, &record.id.to_string())),
             responses: mapped,
             meter,
             ready: started.into_iter().map(Bytes::from).collect(),

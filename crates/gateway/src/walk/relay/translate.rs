@@ -46,19 +46,21 @@ pub(super) fn translate(ask: &Ask, target: &Target) -> Result<Call, Refused> {
         repair: None,
         responses: None,
     };
-    let mut body = ask.body.clone();
+    let mut rewritten: Option<RequestBody> = None;
     if mapped {
-        let chat = responses::to_chat(body.bytes()).map_err(map_refused)?;
+        let chat = responses::to_chat(ask.body.bytes()).map_err(map_refused)?;
         plan.kind = AnswerKind::Chat;
         plan.responses = Some(chat.echo);
-        body = reparsed(chat.body, ask)?;
+        rewritten = Some(reparsed(chat.body, ask)?);
     }
     if needs_repair && plan.kind == AnswerKind::Chat {
+        let body = rewritten.as_ref().unwrap_or(&ask.body);
         let repair = tools::repair_request(body.bytes()).map_err(map_refused)?;
-        body = reparsed(repair.body.clone(), ask)?;
+        rewritten = Some(reparsed(repair.body.clone(), ask)?);
         plan.repair = Some(repair);
     }
-    let (body, strip_usage) = edited(&body, plan.kind, (ask, target));
+    let body = rewritten.as_ref().unwrap_or(&ask.body);
+    let (body, strip_usage) = edited(body, plan.kind, (ask, target));
     plan.strip_usage = strip_usage;
     Ok(Call {
         path: path(plan.kind),

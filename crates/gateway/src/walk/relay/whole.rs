@@ -13,7 +13,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use madang_types::{ErrorCode, Outcome, UsageRecord};
+use madang_types::{ErrorCode, Outcome, ReplicaId, UsageRecord};
 use madang_wire::responses::Ids;
 use madang_wire::{responses, tools, usage};
 use serde::de::IgnoredAny;
@@ -107,17 +107,11 @@ pub(super) fn finish(
     flight: &mut Flight,
     meter: &mut Meter,
 ) -> Result<WholeAnswer, Refused> {
-    let replica = flight
-        .record
-        .replica
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let replica = flight.record.replica.clone();
     let invalid = |what: &str| {
-        Refused::new(
-            ErrorCode::EngineAnswerInvalid,
-            format!("the answer of '{replica}' {what}"),
-        )
+        let replica = replica.as_ref().map(ReplicaId::as_str).unwrap_or_default();
+        let message = format!("the answer of '{replica}' {what}");
+        Refused::new(ErrorCode::EngineAnswerInvalid, message)
     };
     if serde_json::from_slice::<IgnoredAny>(&body).is_err()
         || !body.trim_ascii_start().starts_with(b"{")
@@ -130,10 +124,9 @@ pub(super) fn finish(
     }
     meter.answer(&facts);
     meter.write(&mut flight.record);
-    let id = flight.record.id.to_string();
     let mut body = body;
     if let Some(repair) = &plan.repair {
-        body = tools::repair_answer(repair, &body, &id).into();
+        body = tools::repair_answer(repair, &body, &flight.record.id.to_string()).into();
     }
     if let Some(echo) = &plan.responses {
         let ids = response_ids(&flight.record);

@@ -10,6 +10,7 @@ use madang_gateway::client::ClientOptions;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
 use madang_gateway::gateway::{Gateway, GatewayOptions};
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
+use madang_gateway::snapshot::Snapshot;
 use madang_gateway::{clock, doors};
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
@@ -186,7 +187,8 @@ impl World {
         let parsed = madang_fleet::parse(text, self.folder.path()).unwrap();
         let fleet = Arc::new(parsed.fleet);
         let replicas: Vec<ReplicaId> = fleet.replicas.keys().cloned().collect();
-        self.gateway.fleet_apply(fleet, &BTreeSet::new()).unwrap();
+        let snapshot = Snapshot::build(fleet).unwrap();
+        self.gateway.publish(snapshot, &BTreeSet::new());
         for replica in replicas {
             self.gateway.replica_report(&replica, ReplicaHealth::Up);
         }
