@@ -173,14 +173,14 @@ Try it with curl:
 curl -s {url}/chat/completions \
   -H "Authorization: Bearer $(cat '{key_file}')" \
   -H "Content-Type: application/json" \
-  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "대한민국의 수도는 어디인가요? 한 문장으로 답하세요."}}]}}'
+  -d '{{"model": "{model}", "temperature": 0, "messages": [{{"role": "user", "content": "대한민국의 수도는 어디인가요? 한 문장으로 답하세요."}}]}}'
 
 or with Python (pip install openai):
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}", api_key=open("{key_file}").read().strip())
 for chunk in client.chat.completions.create(
-    model="{model}", stream=True,
+    model="{model}", stream=True, temperature=0,
     messages=[{{"role": "user", "content": "What is the capital of South Korea? Answer in one sentence."}}],
 ):
     print(chunk.choices[0].delta.content or "", end="", flush=True)
