@@ -6,15 +6,29 @@
 
 mod apply;
 pub mod effect;
+pub mod fleet_view;
 pub mod input;
+mod invariants;
+mod learn;
+mod lookup;
+mod member;
+mod overload;
 pub mod policy;
-pub mod queue;
 pub mod recording;
-pub mod route;
+mod request;
+mod route;
+mod session;
+mod share;
 mod state;
+mod status;
 
-pub use effect::{Effect, Refusal};
-pub use input::{
-    AttemptEnd, CoreLimits, FleetView, Input, Place, PoolMember, ReplicaHealth, RequestSubmit,
+pub use effect::{Decision, Effect, Refusal, RouteReason};
+pub use fleet_view::{
+    CoreLimits, EngineCosts, FleetView, Payer, Place, PoolMember, ReplicaHealth, RouteRule, Rules,
+    ShareRule, Shares, TenantShare,
 };
-pub use state::{Core, MemberStatus, PoolStatus};
+pub use input::{
+    AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent,
+};
+pub use state::Core;
+pub use status::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};

@@ -1,136 +1,92 @@
 //! What the core remembers. Only `apply` changes it.
 
-use crate::input::{CoreLimits, PoolMember, ReplicaHealth, RequestSubmit};
-use crate::queue::Queue;
-use madang_types::{Micros, ModelId, ReplicaId, RequestId, SiteId};
+use crate::fleet_view::{CoreLimits, Rules};
+use crate::learn::{Mean, Rate};
+use crate::member::Member;
+use crate::overload::Budget;
+use crate::request::{MemberIndex, RequestIndex, Requests};
+use crate::route::{PrefixIndex, Scratch};
+use crate::share::{Guard, Tree, Weights};
+use crate::status::AttemptCounts;
+use crate::{Refusal, session::Sessions};
+use madang_types::{Micros, ModelId, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The decision core: one value, one owner.
 #[derive(Debug, Default)]
 pub struct Core {
     pub(crate) limits: CoreLimits,
+    pub(crate) rules: Rules,
     pub(crate) draining: bool,
-    pub(crate) members: BTreeMap<ReplicaId, Member>,
-    pub(crate) pools: BTreeMap<ModelId, Pool>,
+    pub(crate) weights: Weights,
+    /// Members by index; a place whose member is gone is used again.
+    pub(crate) members: Vec<Option<Member>>,
+    pub(crate) member_ids: BTreeMap<ReplicaId, MemberIndex>,
+    /// Pools by index, likewise.
+    pub(crate) pools: Vec<Option<Pool>>,
+    /// By model, and by the names of adapters.
+    pub(crate) pool_ids: BTreeMap<ModelId, u32>,
     /// Models with a member that is held back and comes back: their requests wait rather than being refused.
     pub(crate) returning: BTreeSet<ModelId>,
-    pub(crate) requests: BTreeMap<RequestId, Request>,
+    pub(crate) requests: Requests,
     /// Counts submissions and starts; orders the queue and breaks ties by least recent use.
     pub(crate) sequence: u64,
-}
-
-/// A pool member and what it holds.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub view: PoolMember,
-    pub health: ReplicaHealth,
-    /// Left the fleet: finishes what it has and takes nothing new.
-    pub leaving: bool,
-    /// Requests running there.
-    pub running: BTreeSet<RequestId>,
-    /// Their estimated tokens, prompt and greatest output.
-    pub work_tokens: u64,
-    /// Failed attempts in a row.
-    pub failures: u32,
-    /// Taken out by failed attempts until then.
-    pub ejected_until: Option<Micros>,
-    /// Sequence number of its latest start.
-    pub started_at_sequence: u64,
-}
-
-impl Member {
-    pub fn new(view: PoolMember) -> Self {
-        Self {
-            health: view.health,
-            view,
-            leaving: false,
-            running: BTreeSet::new(),
-            work_tokens: 0,
-            failures: 0,
-            ejected_until: None,
-            started_at_sequence: 0,
-        }
-    }
-
-    /// Serves at all, whether or not it has a free slot.
-    pub fn available(&self, now: Micros) -> bool {
-        let ejected = self.ejected_until.is_some_and(|until| now < until);
-        !self.leaving && self.health == ReplicaHealth::Up && !ejected
-    }
-
-    pub fn running_count(&self) -> u32 {
-        u32::try_from(self.running.len()).unwrap_or(u32::MAX)
-    }
-
-    pub fn has_free_slot(&self) -> bool {
-        self.running_count() < self.view.slots
-    }
+    pub(crate) scratch: Scratch,
+    pub(crate) swept_at: Micros,
 }
 
 /// Replicas that serve the same model, and who waits for them.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    pub queue: Queue,
-}
-
-/// A request that the core knows: waiting, or running at one member.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub submit: RequestSubmit,
-    /// Orders it in its queue; kept through retries, so that a retry does not go to the end.
-    pub sequence: u64,
-    /// Refused if still waiting then.
-    pub wait_until: Micros,
-    /// Attempts started.
-    pub attempts: u32,
-    /// Where it was tried.
-    pub tried: Vec<ReplicaId>,
-    /// Where it runs now.
-    pub running_at: Option<ReplicaId>,
-    /// The engine's first byte came: it will not be tried elsewhere.
-    pub first_byte: bool,
+pub(crate) struct Pool {
+    pub model: ModelId,
+    pub members: Vec<MemberIndex>,
+    pub tree: Tree,
+    /// Those who wait, by their deadlines.
+    pub deadlines: BTreeSet<(Micros, RequestIndex)>,
+    pub prefix: PrefixIndex,
+    pub sessions: Sessions,
+    pub guard: Guard,
+    /// When the guard was last worked out.
+    pub guarded_at: Micros,
+    /// Starts of late.
+    pub starts: Rate<5_000>,
+    /// Memory that a request needs on average.
+    pub need: Mean,
+    pub retry_budget: Budget,
+    pub hedge_budget: Budget,
+    pub counts: AttemptCounts,
+    pub refusals: BTreeMap<Refusal, u64>,
 }
 
-impl Request {
-    /// Estimated tokens that it occupies, never zero.
-    pub fn work_tokens(&self) -> u64 {
-        self.submit
-            .prompt_tokens
-            .saturating_add(self.submit.output_tokens_max)
-            .max(1)
+impl Pool {
+    pub fn new(model: ModelId) -> Self {
+        Self {
+            model,
+            members: Vec::new(),
+            tree: Tree::default(),
+            deadlines: BTreeSet::new(),
+            prefix: PrefixIndex::default(),
+            sessions: Sessions::default(),
+            guard: Guard::default(),
+            guarded_at: Micros(i64::MIN / 2),
+            starts: Rate::default(),
+            need: Mean::new(0.0),
+            retry_budget: Budget::retries(),
+            hedge_budget: Budget::hedges(),
+            counts: AttemptCounts::default(),
+            refusals: BTreeMap::new(),
+        }
+    }
+
+    /// Members that are long lanes now.
+    pub fn lanes_used(&self, core: &Core) -> u32 {
+        let long = |index: &&MemberIndex| core.member(**index).is_some_and(|m| m.account.long > 0);
+        u32::try_from(self.members.iter().filter(long).count()).unwrap_or(u32::MAX)
     }
 }
 
-/// A pool as seen from outside (metrics, `madang status`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// What it serves.
-    pub model: ModelId,
-    /// Requests waiting.
-    pub waiting: u32,
-    /// Its members, leaving ones included.
-    pub members: Vec<MemberStatus>,
-}
-
-/// A pool member as seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberStatus {
-    /// Its id.
-    pub replica: ReplicaId,
-    /// Its site.
-    pub site: SiteId,
-    /// What it serves.
-    pub model: ModelId,
-    /// Whether it would take a request now, free slots apart.
-    pub available: bool,
-    /// Whether it left the fleet and finishes what it has.
-    pub leaving: bool,
-    /// Requests running.
-    pub running: u32,
-    /// Sequences at once.
-    pub slots: u32,
-    /// Estimated tokens of the running requests.
-    pub work_tokens: u64,
+fn at(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 impl Core {
@@ -139,83 +95,33 @@ impl Core {
         Self::default()
     }
 
-    /// Every pool and member, in the order of their ids.
-    pub fn status(&self, now: Micros) -> Vec<PoolStatus> {
-        let member_status = |member: &Member| MemberStatus {
-            replica: member.view.replica.clone(),
-            site: member.view.site.clone(),
-            model: member.view.model.clone(),
-            available: member.available(now),
-            leaving: member.leaving,
-            running: member.running_count(),
-            slots: member.view.slots,
-            work_tokens: member.work_tokens,
-        };
-        self.pools
-            .iter()
-            .map(|(model, pool)| PoolStatus {
-                model: model.clone(),
-                waiting: pool.queue.len(),
-                members: self
-                    .members
-                    .values()
-                    .filter(|member| member.view.model == *model)
-                    .map(member_status)
-                    .collect(),
-            })
+    pub(crate) fn member(&self, index: MemberIndex) -> Option<&Member> {
+        self.members.get(usize::from(index))?.as_ref()
+    }
+
+    pub(crate) fn member_mut(&mut self, index: MemberIndex) -> Option<&mut Member> {
+        self.members.get_mut(usize::from(index))?.as_mut()
+    }
+
+    pub(crate) fn pool(&self, index: u32) -> Option<&Pool> {
+        self.pools.get(at(index))?.as_ref()
+    }
+
+    pub(crate) fn pool_mut(&mut self, index: u32) -> Option<&mut Pool> {
+        self.pools.get_mut(at(index))?.as_mut()
+    }
+
+    /// Indices of all pools, in the order of their making.
+    pub(crate) fn pool_indices(&self) -> Vec<u32> {
+        (0..)
+            .zip(&self.pools)
+            .filter(|(_, pool)| pool.is_some())
+            .map(|(index, _)| index)
             .collect()
     }
 
     /// Requests that wait or run.
     pub fn requests_count(&self) -> usize {
         self.requests.len()
-    }
-
-    /// Breaks down where a rule of the books inside the core is broken. Cheap enough for tests and samples.
-    ///
-    /// # Errors
-    /// Names the first broken rule.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        for (id, member) in &self.members {
-            let mut work_tokens = 0_u64;
-            for request_id in &member.running {
-                let request = self
-                    .requests
-                    .get(request_id)
-                    .ok_or_else(|| format!("{id} runs {request_id}, which is unknown"))?;
-                if request.running_at.as_ref() != Some(id) {
-                    return Err(format!("{request_id} does not know that it runs at {id}"));
-                }
-                work_tokens = work_tokens.saturating_add(request.work_tokens());
-            }
-            if work_tokens != member.work_tokens {
-                return Err(format!(
-                    "{id} counts {} tokens of work, not {work_tokens}",
-                    member.work_tokens
-                ));
-            }
-            if member.leaving && member.running.is_empty() {
-                return Err(format!("{id} left, holds nothing and is still here"));
-            }
-        }
-        for (id, request) in &self.requests {
-            let queue = self
-                .pools
-                .get(&request.submit.model)
-                .map(|pool| &pool.queue);
-            let waiting =
-                queue.is_some_and(|q| q.contains(request.submit.priority, request.sequence));
-            let running = request
-                .running_at
-                .as_ref()
-                .and_then(|replica| self.members.get(replica))
-                .is_some_and(|member| member.running.contains(id));
-            if waiting == running {
-                return Err(format!(
-                    "{id} must either wait or run (waiting {waiting}, running {running})"
-                ));
-            }
-        }
-        Ok(())
     }
 }

@@ -1,14 +1,19 @@
-//! One input, one step. Each kind of input has its own file.
+//! One input at a time: each kind in its own file.
 
 mod attempt_end;
+mod engine_load;
+mod first_byte;
 mod fleet_apply;
+mod progress;
 mod replica_report;
+mod request_cancel;
 mod request_submit;
 mod serve;
 mod tick;
 
 use crate::effect::Effect;
 use crate::input::Input;
+use crate::share::Weights;
 use crate::state::Core;
 use madang_types::Micros;
 
@@ -19,20 +24,29 @@ impl Core {
     pub fn apply(&mut self, now: Micros, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::FleetApply(view) => self.on_fleet_apply(now, view, effects),
+            Input::SharesApply(shares) => self.weights = Weights::new(shares),
             Input::ReplicaReport { replica, health } => {
                 self.on_replica_report(now, &replica, health, effects);
             }
+            Input::ReplicaLoad { replica, load } => self.on_replica_load(now, &replica, load),
             Input::RequestSubmit(submit) => self.on_request_submit(now, submit, effects),
             Input::RequestCancel { request } => self.on_request_cancel(now, request, effects),
-            Input::FirstByte { request } => self.on_first_byte(request),
+            Input::FirstByte { request, attempt } => {
+                self.on_first_byte(now, (request, attempt), effects);
+            }
+            Input::Progress {
+                request,
+                output_tokens,
+            } => self.on_progress(now, request, output_tokens),
             Input::AttemptEnd {
                 request,
                 attempt,
                 end,
+                spent,
             } => {
-                self.on_attempt_end(now, (request, attempt), end, effects);
+                self.on_attempt_end(now, (request, attempt), (end, spent), effects);
             }
-            Input::Drain => self.on_drain(effects),
+            Input::Drain => self.on_drain(now, effects),
             Input::Tick => self.on_tick(now, effects),
         }
     }

@@ -2,14 +2,24 @@
 
 use crate::effect::{Effect, Refusal};
 use crate::input::RequestSubmit;
+use crate::overload::Shedding;
+use crate::learn::{rounded, whole};
+use crate::member::Member;
+use crate::request::{FlowIndex, Request, RequestIndex};
 use crate::route::Choice;
-use crate::state::{Core, Request};
-use madang_types::{Micros, RequestId};
+use crate::share::Meter;
+use crate::state::Core;
+use madang_types::{Micros, Priority};
+use smallvec::SmallVec;
 
 /// When trying again makes sense where a pool has no available member: probes come every few seconds.
 const RETRY_NO_REPLICA_MS: u64 = 2_000;
-/// When trying again makes sense where a queue is full.
-const RETRY_QUEUE_FULL_MS: u64 = 1_000;
+/// When trying again makes sense where nothing is known of the pool's pace.
+const RETRY_UNKNOWN_MS: u64 = 1_000;
+/// Output tokens expected of a key that has not asked this pool yet.
+const OUTPUT_PRIOR_TOKENS: u64 = 256;
+/// Answers after which a key's mean output is believed.
+const ANSWERS_KNOWN: u64 = 3;
 
 impl Core {
     pub(super) fn on_request_submit(
@@ -20,102 +30,271 @@ impl Core {
     ) {
         let id = submit.request;
         // An id is submitted once; a second submit would leak the first one's slot.
-        if self.requests.contains_key(&id) {
+        if self.requests.index(id).is_some() {
             return;
         }
-        if self.draining {
-            effects.push(refuse(id, Refusal::Draining));
-            return;
-        }
+        let refusal = if self.draining {
+            Refusal::Draining
+        } else if let Some(&pool) = self.pool_ids.get(&submit.model) {
+            let index = self.admit(now, submit, pool);
+            return self.place(now, index, effects);
+        } else {
+            Refusal::ModelUnknown
+        };
+        effects.push(Effect::Refuse {
+            request: id,
+            refusal,
+            retry_after_ms: (refusal == Refusal::Draining).then_some(RETRY_NO_REPLICA_MS),
+        });
+    }
+
+    /// Takes a request in: it holds nothing and waits nowhere yet.
+    fn admit(&mut self, now: Micros, submit: RequestSubmit, pool_index: u32) -> RequestIndex {
         self.sequence += 1;
+        let sequence = self.sequence;
+        let weights = std::mem::take(&mut self.weights);
+        let leaf = self
+            .pool_mut(pool_index)
+            .map_or(0, |pool| pool.tree.leaf(&submit.payer, &weights));
+        self.weights = weights;
+        let predicted_output = self.predicted_output(pool_index, leaf, submit.output_tokens_max);
+        let kv_tokens = self.needed_tokens((pool_index, leaf), &submit, predicted_output);
+        let (prefill_us, cost_us) = self.offered_us(pool_index, submit.prompt_tokens, predicted_output);
+        let mut over = false;
+        if let Some(usage) = self.pool_mut(pool_index).and_then(|pool| pool.tree.usage_mut(leaf)) {
+            usage.last_seen_us = usage.last_seen_us.max(now.0);
+            usage.offered.add(now.0, whole(cost_us));
+            usage.arrivals.add(now.0, 1.0);
+            usage.need.add(whole(kv_tokens), 0.02);
+            usage.output.add(whole(predicted_output), 0.02);
+            usage.prompts.add(now.0, whole(prefill_us));
+            over = usage.over;
+        }
+        let lane = match submit.priority {
+            Priority::Critical if !over => 0,
+            Priority::Critical | Priority::Standard => 1,
+            Priority::Batch => 2,
+        };
         let wait_until = now.plus_ms(submit.wait_ms_max);
-        let request = Request {
+        self.requests.insert(Request {
             submit,
-            sequence: self.sequence,
+            pool: pool_index,
+            leaf,
+            lane,
+            order: (now.0, sequence),
+            waiting: false,
+            arrived_at: now,
             wait_until,
             attempts: 0,
-            tried: Vec::new(),
-            running_at: None,
-            first_byte: false,
+            failed_at: SmallVec::new(),
+            runs: SmallVec::new(),
+            first_byte_at: None,
+            predicted_output,
+            kv_tokens,
+            output_tokens: 0,
+            charged: 0,
+        })
+    }
+
+    /// Output tokens that a key's requests make on average, within what this one allows.
+    fn predicted_output(&self, pool: u32, leaf: FlowIndex, max: u64) -> u64 {
+        let learnt = self
+            .pool(pool)
+            .and_then(|pool| pool.tree.node(leaf))
+            .and_then(|node| node.output);
+        let mean = learnt.map_or(OUTPUT_PRIOR_TOKENS, |mean| rounded(mean.value));
+        mean.min(max).max(1)
+    }
+
+    /// Memory that a request needs at its end. A key whose answers are not known yet may make as much as it is allowed.
+    fn needed_tokens(&self, (pool, leaf): (u32, FlowIndex), submit: &RequestSubmit, predicted_output: u64) -> u64 {
+        let known = self
+            .pool(pool)
+            .and_then(|pool| pool.tree.node(leaf))
+            .and_then(|node| node.output)
+            .is_some_and(|mean| mean.count >= ANSWERS_KNOWN);
+        let output = if known { predicted_output } else { submit.output_tokens_max };
+        submit.prompt_tokens.saturating_add(output)
+    }
+
+    /// Prompt work, and all accelerator time, that a request asks of a pool, before anybody knows where it will run or what is cached.
+    fn offered_us(&self, pool: u32, prompt_tokens: u64, output_tokens: u64) -> (u64, u64) {
+        let first = self.pool(pool).and_then(|pool| pool.members.first());
+        let Some(member) = first.and_then(|index| self.member(*index)) else {
+            return (0, 0);
         };
-        self.requests.insert(id, request);
-        self.place(now, id, effects);
+        let meter = Meter {
+            prefill_us: member.speed.prefill_us(prompt_tokens, 0),
+            prompt_tokens,
+            output_tokens,
+            batch: self.batch_of(pool, member),
+        };
+        (meter.prefill_us, meter.accelerator_us(&member.view.costs))
+    }
+
+    /// Sequences that share a full batch there: its slots, or as many as its memory holds.
+    pub(super) fn batch_of(&self, pool: u32, member: &Member) -> u32 {
+        let need = self.pool(pool).map_or(0.0, |pool| pool.need.value);
+        let by_memory = member
+            .view
+            .kv_tokens
+            .filter(|_| need > 0.0)
+            .map_or(u64::MAX, |kv| rounded(whole(kv) / need));
+        let by_memory = u32::try_from(by_memory).unwrap_or(u32::MAX);
+        member.view.slots.min(by_memory).max(1)
     }
 
     /// Starts, queues or refuses a request that holds nothing.
-    pub(super) fn place(&mut self, now: Micros, id: RequestId, effects: &mut Vec<Effect>) {
-        let Some(request) = self.requests.get(&id) else {
+    pub(super) fn place(&mut self, now: Micros, index: RequestIndex, effects: &mut Vec<Effect>) {
+        let Some(request) = self.requests.get(index) else {
             return;
         };
-        let refusal = match self.choose_in_turn(now, request) {
-            Choice::Member {
-                replica,
-                rule,
-                candidates,
-            } => {
-                return self.start(id, &replica, (rule, candidates), effects);
+        let pool = request.pool;
+        let lane = usize::from(request.lane);
+        self.guard_refresh(now, pool);
+        // Nobody overtakes those who wait in the same lane or a more urgent one, but by the rules of the queue.
+        let others = self
+            .pool(pool)
+            .is_some_and(|pool| (0..=lane).any(|lane| pool.tree.waiting_in(lane) > 0));
+        match self.choice(now, index) {
+            Choice::Member(chosen) if !others => {
+                let leaf = self.requests.get(index).map_or(0, |request| request.leaf);
+                if let Some(pool) = self.pool_mut(pool) {
+                    pool.tree.join(leaf);
+                }
+                self.start(now, index, &chosen, effects);
             }
-            Choice::Wait => match self.enqueue(id, effects) {
-                Ok(()) => return,
-                Err(refusal) => refusal,
-            },
-            Choice::ModelUnknown => Refusal::ModelUnknown,
+            Choice::Member(_) | Choice::Wait => self.enqueue(now, index, effects),
+            refused => {
+                let refusal = self.refusal(index, &refused);
+                self.refuse(now, index, refusal, effects);
+            }
+        }
+    }
+
+    /// The choice for a request, with the scratch space lent to it.
+    pub(super) fn choice(&mut self, now: Micros, index: RequestIndex) -> Choice {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let choice = match self.requests.get(index) {
+            Some(request) => self.choose(now, request, &mut scratch),
+            None => Choice::NoReplica,
+        };
+        self.scratch = scratch;
+        choice
+    }
+
+    /// The refusal that a choice without a member means.
+    pub(super) fn refusal(&self, index: RequestIndex, choice: &Choice) -> Refusal {
+        let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
+        match choice {
             Choice::EndpointUnsupported => Refusal::EndpointUnsupported,
             Choice::PolicyDenied => Refusal::PolicyDenied,
-            Choice::NoReplica if request.attempts > 0 => Refusal::AttemptsExhausted,
-            Choice::NoReplica => Refusal::NoReplica,
-        };
-        self.requests.remove(&id);
-        effects.push(refuse(id, refusal));
+            _ if tried => Refusal::AttemptsExhausted,
+            _ => Refusal::NoReplica,
+        }
     }
 
-    /// As [`Core::choose`], but nobody overtakes those who wait for the same pool in the same or a more urgent class.
-    fn choose_in_turn(&self, now: Micros, request: &Request) -> Choice {
-        let choice = self.choose(now, request);
-        let first_waiting = self
-            .pools
-            .get(&request.submit.model)
-            .and_then(|pool| pool.queue.in_order().next())
-            .and_then(|id| self.requests.get(&id));
-        let overtakes = first_waiting.is_some_and(|first| {
-            (first.submit.priority, first.sequence) < (request.submit.priority, request.sequence)
+    fn enqueue(&mut self, now: Micros, index: RequestIndex, effects: &mut Vec<Effect>) {
+        let Some(request) = self.requests.get(index) else {
+            return;
+        };
+        let (pool_index, leaf, lane, order) = (request.pool, request.leaf, request.lane, request.order);
+        let deadline = (request.wait_until, index);
+        let full = self.limits.queue_length_max;
+        let Some(pool) = self.pool_mut(pool_index) else {
+            return self.refuse(now, index, Refusal::ModelUnknown, effects);
+        };
+        if pool.tree.waiting() >= full {
+            match pool.shed(pool.tree.tenant_of(leaf), lane) {
+                Shedding::Newcomer => return self.refuse(now, index, Refusal::QueueFull, effects),
+                Shedding::Waiting(other) => self.refuse(now, other, Refusal::Shed, effects),
+            }
+        }
+        if let Some(pool) = self.pool_mut(pool_index) {
+            pool.tree.push(leaf, lane, order, index);
+            pool.deadlines.insert(deadline);
+        }
+        if let Some(request) = self.requests.get_mut(index) {
+            request.waiting = true;
+        }
+        self.serve(now, pool_index, effects);
+        self.settle_in(now, index, effects);
+    }
+
+    /// A newcomer that still waits is told its place, or refused where it would wait for longer than is of use.
+    fn settle_in(&mut self, now: Micros, index: RequestIndex, effects: &mut Vec<Effect>) {
+        let Some(request) = self.requests.get(index).filter(|request| request.waiting) else {
+            return;
+        };
+        let (id, pool, lane, attempts) = (request.submit.request, request.pool, request.lane, request.attempts);
+        let bounds = [self.limits.ttft_ms_max, request.submit.wait_ms_max];
+        let bound_ms = bounds.into_iter().filter(|bound| *bound > 0).min().unwrap_or(0);
+        let place = self.place_of(request);
+        let wait_ms = self.wait_ms(now, pool, place);
+        let hopeless = wait_ms.is_some_and(|wait| bound_ms > 0 && wait > bound_ms);
+        if hopeless && lane > 0 && attempts == 0 {
+            return self.refuse(now, index, Refusal::Overloaded, effects);
+        }
+        effects.push(Effect::Queued {
+            request: id,
+            place,
+            wait_ms,
         });
-        match choice {
-            Choice::Member { .. } if overtakes => Choice::Wait,
-            other => other,
+    }
+
+    /// Refuses a request that runs nowhere; says when trying again makes sense.
+    pub(crate) fn refuse(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        refusal: Refusal,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(request) = self.requests.get(index) else {
+            return;
+        };
+        let pool_index = request.pool;
+        let place = self.place_of(request);
+        let retry_after_ms = match refusal {
+            Refusal::NoReplica | Refusal::AttemptsExhausted | Refusal::Draining => {
+                Some(RETRY_NO_REPLICA_MS)
+            }
+            Refusal::QueueFull | Refusal::QueueTimeout | Refusal::Overloaded | Refusal::Shed => {
+                let bound_ms = self.limits.ttft_ms_max;
+                let wait_ms = self.wait_ms(now, pool_index, place);
+                // By then those before it are served, and it would be within its bound.
+                Some(wait_ms.map_or(RETRY_UNKNOWN_MS, |wait| {
+                    wait.saturating_sub(bound_ms).max(RETRY_UNKNOWN_MS)
+                }))
+            }
+            Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
+        };
+        self.unqueue(index);
+        if let Some(request) = self.requests.remove(index) {
+            if let Some(pool) = self.pool_mut(pool_index) {
+                *pool.refusals.entry(refusal).or_default() += 1;
+            }
+            effects.push(Effect::Refuse {
+                request: request.submit.request,
+                refusal,
+                retry_after_ms,
+            });
         }
     }
 
-    fn enqueue(&mut self, id: RequestId, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let Some(request) = self.requests.get(&id) else {
-            return Ok(());
+    /// Takes a request out of its queue, if it stands there.
+    pub(crate) fn unqueue(&mut self, index: RequestIndex) {
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
         };
-        let Some(pool) = self.pools.get_mut(&request.submit.model) else {
-            return Err(Refusal::ModelUnknown);
-        };
-        if pool.queue.len() >= self.limits.queue_length_max {
-            return Err(Refusal::QueueFull);
+        if !std::mem::take(&mut request.waiting) {
+            return;
         }
-        let place = pool
-            .queue
-            .insert(request.submit.priority, request.sequence, id);
-        effects.push(Effect::Queued { request: id, place });
-        Ok(())
-    }
-}
-
-/// The effect that refuses, with the time after which trying again makes sense.
-pub(super) fn refuse(request: RequestId, refusal: Refusal) -> Effect {
-    let retry_after_ms = match refusal {
-        Refusal::NoReplica | Refusal::AttemptsExhausted | Refusal::Draining => {
-            Some(RETRY_NO_REPLICA_MS)
+        let (pool, leaf, lane, order) = (request.pool, request.leaf, request.lane, request.order);
+        let deadline = (request.wait_until, index);
+        if let Some(pool) = self.pool_mut(pool) {
+            pool.tree.remove(leaf, lane, order);
+            pool.deadlines.remove(&deadline);
         }
-        Refusal::QueueFull | Refusal::QueueTimeout => Some(RETRY_QUEUE_FULL_MS),
-        Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
-    };
-    Effect::Refuse {
-        request,
-        refusal,
-        retry_after_ms,
     }
 }

@@ -1,42 +1,45 @@
-//! Time went by: who waited too long is refused, members come back from ejection. A tick without effects changes nothing.
+//! Time went by: who waited too long is refused, members come back, late first bytes are hedged. A tick without effects changes
+//! nothing that another input would not.
 
-use super::request_submit::refuse;
 use crate::effect::{Effect, Refusal};
 use crate::state::Core;
-use madang_types::{Micros, ModelId, RequestId};
+use madang_types::Micros;
+
+/// Flows that have been away that long are forgotten.
+const AWAY_US: i64 = 600_000_000;
+/// How often those are looked for.
+const SWEEP_US: u64 = 60_000_000;
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        let models: Vec<ModelId> = self.pools.keys().cloned().collect();
-        for model in models {
-            self.refuse_overdue(now, &model, effects);
-            self.serve(now, &model, effects);
+        let sweep = now.since_us(self.swept_at) >= SWEEP_US;
+        if sweep {
+            self.swept_at = now;
         }
-    }
-
-    fn refuse_overdue(&mut self, now: Micros, model: &ModelId, effects: &mut Vec<Effect>) {
-        let Some(pool) = self.pools.get_mut(model) else {
-            return;
-        };
-        let overdue: Vec<RequestId> = pool
-            .queue
-            .in_order()
-            .filter(|id| self.requests.get(id).is_some_and(|r| r.wait_until <= now))
-            .collect();
-        for id in overdue {
-            if let Some(request) = self.requests.remove(&id) {
-                pool.queue.remove(request.submit.priority, request.sequence);
-                effects.push(refuse(id, Refusal::QueueTimeout));
+        for pool in self.pool_indices() {
+            self.refuse_overdue(now, pool, effects);
+            self.serve(now, pool, effects);
+            self.hedge(now, pool, effects);
+            if sweep && let Some(pool) = self.pool_mut(pool) {
+                pool.tree.sweep(now.0.saturating_sub(AWAY_US));
             }
         }
     }
 
+    fn refuse_overdue(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {
+        while let Some(&(deadline, index)) = self.pool(pool).and_then(|pool| pool.deadlines.first()) {
+            if deadline > now {
+                return;
+            }
+            self.refuse(now, index, Refusal::QueueTimeout, effects);
+        }
+    }
+
     /// Madang stops: whoever waits is refused, whoever runs may finish.
-    pub(super) fn on_drain(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn on_drain(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         self.draining = true;
-        let models: Vec<ModelId> = self.pools.keys().cloned().collect();
-        for model in models {
-            self.refuse_waiting(&model, &Refusal::Draining, effects);
+        for pool in self.pool_indices() {
+            self.refuse_waiting(now, pool, Refusal::Draining, effects);
         }
     }
 }

@@ -1,0 +1,89 @@
+//! A stream went on: what was charged by prediction follows what is made.
+
+use crate::request::RequestIndex;
+use crate::share::Meter;
+use crate::state::Core;
+use madang_types::{Micros, RequestId};
+
+impl Core {
+    pub(super) fn on_progress(&mut self, now: Micros, id: RequestId, output_tokens: u64) {
+        let Some(index) = self.requests.index(id) else {
+            return;
+        };
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        request.output_tokens = request.output_tokens.max(output_tokens);
+        let (made, predicted) = (request.output_tokens, request.predicted_output);
+        // While it makes what was predicted, it is paid for.
+        if made > predicted {
+            self.true_up(now, index, made);
+            self.grow(index, made);
+        }
+    }
+
+    /// Charges the difference between what a request used and what it was charged for; gives back where it used less.
+    pub(super) fn true_up(&mut self, now: Micros, index: RequestIndex, output_tokens: u64) {
+        let rule = self.rules.share;
+        let Some(request) = self.requests.get(index) else {
+            return;
+        };
+        let Some(run) = request.runs.last() else {
+            return;
+        };
+        let (pool_index, leaf, charged) = (request.pool, request.leaf, request.charged);
+        let Some(member) = self.member(run.member) else {
+            return;
+        };
+        let meter = Meter {
+            prefill_us: run.prefill_us,
+            prompt_tokens: request.submit.prompt_tokens,
+            output_tokens,
+            batch: self.batch_of(pool_index, member),
+        };
+        let costs = member.view.costs;
+        let owed = meter.charge(rule, &costs);
+        let signed = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+        let difference = signed(owed).saturating_sub(signed(charged));
+        if let Some(request) = self.requests.get_mut(index) {
+            request.charged = owed;
+        }
+        let Some(pool) = self.pool_mut(pool_index) else {
+            return;
+        };
+        pool.tree.charge(leaf, difference);
+        if rule == crate::ShareRule::Madang
+            && let Some(usage) = pool.tree.usage_mut(leaf)
+        {
+            usage.service_us = usage.service_us.saturating_add_signed(difference);
+            let more = crate::learn::whole(difference.unsigned_abs());
+            usage.service.add(now.0, if difference < 0 { -more } else { more });
+        }
+    }
+
+    /// A request outgrew its prediction: it is taken to make half as much again, and its key to make as much at least.
+    fn grow(&mut self, index: RequestIndex, made: u64) {
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        let (pool, leaf) = (request.pool, request.leaf);
+        request.predicted_output = (made + made / 2).min(request.submit.output_tokens_max.max(made));
+        let needs = request.submit.prompt_tokens.saturating_add(request.predicted_output);
+        let more = needs.saturating_sub(request.kv_tokens);
+        request.kv_tokens = request.kv_tokens.saturating_add(more);
+        let Some(run) = request.runs.last_mut() else {
+            return;
+        };
+        run.kv_tokens = run.kv_tokens.saturating_add(more);
+        let at = run.member;
+        if let Some(member) = self.member_mut(at) {
+            member.account.kv_tokens = member.account.kv_tokens.saturating_add(more);
+        }
+        let Some(pool) = self.pool_mut(pool) else {
+            return;
+        };
+        if let Some(usage) = pool.tree.usage_mut(leaf) {
+            usage.kv_tokens = usage.kv_tokens.saturating_add(more);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Averages that forget. They use addition, multiplication, division and square roots only, which IEEE 754 defines to the last
+//! bit: a replay gives the same numbers on every machine.
+
+/// A mean in which each new value weighs `part`, and which begins at a prior.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mean {
+    pub value: f64,
+    /// Values seen.
+    pub count: u64,
+}
+
+impl Mean {
+    pub fn new(prior: f64) -> Self {
+        Self {
+            value: prior,
+            count: 0,
+        }
+    }
+
+    /// Takes a value. The first ones weigh more, so that the prior is forgotten soon.
+    pub fn add(&mut self, value: f64, part: f64) {
+        self.count = self.count.saturating_add(1);
+        let seen = whole(self.count);
+        let weight = (1.0 / (seen + 1.0)).max(part);
+        self.value += (value - self.value) * weight;
+    }
+}
+
+/// A sum that loses its content evenly over time: the amount per second of late, over about `SPAN` seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate<const SPAN_MS: u64> {
+    sum: f64,
+    at_us: i64,
+}
+
+impl<const SPAN_MS: u64> Rate<SPAN_MS> {
+    pub fn add(&mut self, now_us: i64, amount: f64) {
+        self.fade(now_us);
+        self.sum += amount;
+    }
+
+    /// The amount per second.
+    pub fn per_second(&mut self, now_us: i64) -> f64 {
+        self.fade(now_us);
+        self.sum * 1000.0 / whole(SPAN_MS)
+    }
+
+    /// Exponential decay by halves of small steps: exact products only.
+    fn fade(&mut self, now_us: i64) {
+        let elapsed = now_us.saturating_sub(self.at_us);
+        if elapsed <= 0 {
+            return;
+        }
+        self.at_us = now_us;
+        let span_us = whole(SPAN_MS) * 1000.0;
+        let mut parts = signed(elapsed) / span_us;
+        if parts > 20.0 {
+            self.sum = 0.0;
+            return;
+        }
+        // (1 − x/8)^8 is e^−x within 7 % for x ≤ 1.
+        while parts > 0.0 {
+            let part = parts.min(1.0);
+            let eighth = 1.0 - part / 8.0;
+            let quarter = eighth * eighth;
+            let half = quarter * quarter;
+            self.sum *= half * half;
+            parts -= part;
+        }
+    }
+}
+
+/// As a double; exact below 2^53, which no count or span here reaches.
+pub(crate) fn whole(number: u64) -> f64 {
+    number as f64
+}
+
+fn signed(number: i64) -> f64 {
+    number as f64
+}
+
+/// As a whole number, held at the type's ends (`as` does so; no number is zero).
+pub(crate) fn rounded(number: f64) -> u64 {
+    number as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_leaves_its_prior_and_then_moves_slowly() {
+        let mut mean = Mean::new(100.0);
+        mean.add(10.0, 0.1);
+        assert!((mean.value - 55.0).abs() < 1e-9, "{mean:?}");
+        for _ in 0..100 {
+            mean.add(10.0, 0.1);
+        }
+        assert!((mean.value - 10.0).abs() < 0.1, "{mean:?}");
+    }
+
+    #[test]
+    fn a_rate_fades_and_a_clock_that_goes_back_does_nothing() {
+        let mut rate = Rate::<10_000>::default();
+        for second in 0..100 {
+            rate.add(second * 1_000_000, 5.0);
+        }
+        assert!((rate.per_second(99_000_000) - 5.0).abs() < 0.5, "{rate:?}");
+        let before = rate.per_second(99_000_000);
+        assert!((rate.per_second(50_000_000) - before).abs() < 1e-9);
+        assert!(rate.per_second(400_000_000) < 1e-9);
+    }
+}

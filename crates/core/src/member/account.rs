@@ -1,0 +1,59 @@
+//! What has been sent to a member and not come back: prompt work, memory.
+
+use madang_types::Micros;
+
+/// A member's open work. Engines compute prompts in the order in which they come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    /// Requests whose first byte has not come.
+    pub unanswered: u32,
+    /// Their prompt work.
+    pub prefill_us: u64,
+    /// Those of them that are long prompts of tenants over their share.
+    pub long: u32,
+    /// Memory that all running requests are predicted to need.
+    pub kv_tokens: u64,
+    /// When the prompt work will be done, if nothing else comes.
+    prefill_until: Micros,
+}
+
+impl Account {
+    /// Prompt work before a request that came now.
+    pub fn outstanding_us(&self, now: Micros) -> u64 {
+        if self.unanswered == 0 {
+            0
+        } else {
+            self.prefill_until.since_us(now)
+        }
+    }
+
+    /// A request was sent.
+    pub fn sent(&mut self, now: Micros, (prefill_us, kv_tokens): (u64, u64), long: bool) {
+        let work = i64::try_from(prefill_us).unwrap_or(i64::MAX);
+        let begins = if self.unanswered == 0 {
+            now
+        } else {
+            now.max(self.prefill_until)
+        };
+        self.prefill_until = Micros(begins.0.saturating_add(work));
+        self.unanswered += 1;
+        self.prefill_us = self.prefill_us.saturating_add(prefill_us);
+        self.kv_tokens = self.kv_tokens.saturating_add(kv_tokens);
+        self.long += u32::from(long);
+    }
+
+    /// Its first byte came, or it never will: what is left of the prompt work begins now.
+    pub fn answered(&mut self, now: Micros, prefill_us: u64, long: bool) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.prefill_us = self.prefill_us.saturating_sub(prefill_us);
+        self.long = self.long.saturating_sub(u32::from(long));
+        let left = i64::try_from(self.prefill_us).unwrap_or(i64::MAX);
+        let latest = Micros(now.0.saturating_add(left));
+        self.prefill_until = self.prefill_until.min(latest);
+    }
+
+    /// It ended: its memory is free.
+    pub fn freed(&mut self, kv_tokens: u64) {
+        self.kv_tokens = self.kv_tokens.saturating_sub(kv_tokens);
+    }
+}

@@ -1,0 +1,77 @@
+//! A pool member: what it holds, how fast it is, whether it can be trusted.
+
+mod account;
+mod breaker;
+mod limit;
+mod speed;
+
+pub(crate) use account::Account;
+pub(crate) use breaker::Breaker;
+pub(crate) use limit::SlotLimit;
+pub(crate) use speed::{Estimate, Speed};
+
+use crate::fleet_view::{PoolMember, ReplicaHealth};
+use crate::request::RequestIndex;
+use madang_types::Micros;
+
+/// A pool member and what it holds.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub view: PoolMember,
+    /// Index of its pool.
+    pub pool: u32,
+    pub health: ReplicaHealth,
+    /// Left the fleet: finishes what it has and takes nothing new.
+    pub leaving: bool,
+    /// Requests running there.
+    pub running: Vec<RequestIndex>,
+    pub account: Account,
+    pub speed: Speed,
+    pub breaker: Breaker,
+    pub limit: SlotLimit,
+    /// Sequence number of its latest start; breaks ties by least recent use.
+    pub started_at_sequence: u64,
+    /// Of which process it last heard, and how often that ran out of memory.
+    pub process: Option<u64>,
+    pub preemptions: Option<u64>,
+}
+
+impl Member {
+    pub fn new(view: PoolMember, pool: u32) -> Self {
+        Self {
+            health: view.health,
+            pool,
+            leaving: false,
+            running: Vec::new(),
+            account: Account::default(),
+            speed: Speed::new(&view.costs),
+            breaker: Breaker::default(),
+            limit: SlotLimit::new(view.slots),
+            started_at_sequence: 0,
+            process: None,
+            preemptions: None,
+            view,
+        }
+    }
+
+    /// Serves at all, whether or not it has a free slot.
+    pub fn available(&self, now: Micros) -> bool {
+        !self.leaving && self.health == ReplicaHealth::Up && !self.breaker.is_open(now)
+    }
+
+    pub fn running_count(&self) -> u32 {
+        u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Sequences that it may have at once, now.
+    pub fn slots_limit(&self) -> u32 {
+        self.breaker.slots(self.limit.slots(self.view.slots))
+    }
+
+    /// Tokens that its cache may hold beside what running requests need.
+    pub fn cache_tokens(&self) -> u64 {
+        let kv = self.view.kv_tokens.unwrap_or(0);
+        kv.saturating_sub(self.account.kv_tokens)
+            .max(self.view.host_tokens)
+    }
+}

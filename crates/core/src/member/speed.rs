@@ -1,0 +1,160 @@
+//! How fast a member is: priors from the fleet file, learnt from its own answers.
+
+use crate::fleet_view::EngineCosts;
+use crate::learn::{Mean, rounded, whole};
+
+/// Weight of the latest observation.
+const PART: f64 = 0.05;
+/// How much of the sums that give the factor each observation forgets.
+const KEEP: f64 = 0.98;
+/// The factor's bounds: a prior may be wrong, a single strange answer must not close a member for good.
+const FACTOR_MIN: f64 = 0.02;
+const FACTOR_MAX: f64 = 50.0;
+/// Observed over predicted, of late against before, at which an engine is taken to be overloaded.
+const LATE_RATIO: f64 = 2.0;
+/// Small times are late by chance: this is added to both.
+const LATE_SLACK_S: f64 = 0.25;
+
+/// What is known of a member's speed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speed {
+    costs: EngineCosts,
+    /// Observed and predicted seconds to first tokens, fading.
+    observed: f64,
+    predicted: f64,
+    /// |observed − predicted| ÷ observed.
+    error: Mean,
+    /// Observed ÷ predicted, quickly forgetting.
+    late: Mean,
+    /// Microseconds per output token.
+    tpot: Mean,
+}
+
+/// What a request is predicted to take at a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// Prompt work of its own.
+    pub prefill_us: u64,
+    /// From start to the first token.
+    pub ttft_us: u64,
+    /// From start to the first token, before the learnt factor.
+    pub raw_us: u64,
+    /// From start to the last token.
+    pub total_us: u64,
+}
+
+impl Speed {
+    pub fn new(costs: &EngineCosts) -> Self {
+        // The prior weighs as much as a second of work.
+        let iteration_us = whole(costs.step_us) + whole(costs.output_ns) * 16.0 / 1000.0;
+        Self {
+            costs: *costs,
+            observed: 1.0,
+            predicted: 1.0,
+            error: Mean::new(0.0),
+            late: Mean::new(1.0),
+            tpot: Mean::new(iteration_us),
+        }
+    }
+
+    /// Another engine, or another prior: what was learnt is forgotten where the prior changed.
+    pub fn costs_apply(&mut self, costs: &EngineCosts) {
+        if self.costs != *costs {
+            *self = Self::new(costs);
+        }
+    }
+
+    fn factor(&self) -> f64 {
+        (self.observed / self.predicted).clamp(FACTOR_MIN, FACTOR_MAX)
+    }
+
+    /// Time of one batch iteration beside prompts.
+    pub fn iteration_us(&self, running: u32, kv_tokens: u64) -> u64 {
+        let costs = &self.costs;
+        costs.step_us
+            + u64::from(running) * costs.output_ns / 1000
+            + kv_tokens.saturating_mul(costs.kv_ps) / 1_000_000
+    }
+
+    /// Prompt work by the prior: `uncached` tokens after `cached` ones.
+    fn prefill_raw_us(&self, uncached: u64, cached: u64) -> u64 {
+        let costs = &self.costs;
+        let flat_ns = uncached.saturating_mul(costs.uncached_ns);
+        let grown_ns = if costs.context_double_tokens == 0 {
+            0
+        } else {
+            let position = cached + uncached / 2;
+            let grown = u128::from(flat_ns) * u128::from(position)
+                / u128::from(costs.context_double_tokens);
+            u64::try_from(grown).unwrap_or(u64::MAX / 4)
+        };
+        (flat_ns
+            .saturating_add(grown_ns)
+            .saturating_add(cached.saturating_mul(costs.cached_ns)))
+            / 1000
+    }
+
+    /// Prompt work as learnt.
+    pub fn prefill_us(&self, uncached: u64, cached: u64) -> u64 {
+        rounded(whole(self.prefill_raw_us(uncached, cached)) * self.factor())
+    }
+
+    /// What a request takes behind `outstanding_us` of (learnt) prompt work, beside `iteration_us` for each iteration.
+    pub fn estimate(
+        &self,
+        (uncached, cached, output): (u64, u64, u64),
+        (outstanding_us, iteration_us): (u64, u64),
+    ) -> Estimate {
+        let factor = self.factor();
+        let raw_us = self.prefill_raw_us(uncached, cached);
+        let prefill_us = rounded(whole(raw_us) * factor);
+        // On average half of the iteration under way, then its own.
+        let beside_us = iteration_us + iteration_us / 2;
+        let ttft_us = outstanding_us + prefill_us + beside_us;
+        let decode_us = output.saturating_sub(1).saturating_mul(rounded(self.tpot.value));
+        Estimate {
+            prefill_us,
+            ttft_us,
+            raw_us: rounded(whole(outstanding_us) / factor) + raw_us + beside_us,
+            total_us: ttft_us.saturating_add(decode_us),
+        }
+    }
+
+    /// A first token came.
+    pub fn first_token(&mut self, observed_us: u64, estimate: (u64, u64)) {
+        let (ttft_us, raw_us) = estimate;
+        let observed = whole(observed_us.max(1)) / 1e6;
+        self.observed = self.observed * KEEP + observed;
+        self.predicted = self.predicted * KEEP + whole(raw_us.max(1)) / 1e6;
+        let predicted = whole(ttft_us.max(1)) / 1e6;
+        let error = (observed - predicted).abs() / observed;
+        self.error.add(error.min(10.0), PART);
+        let lateness = (observed + LATE_SLACK_S) / (predicted + LATE_SLACK_S);
+        self.late.add(lateness.min(10.0), 0.2);
+    }
+
+    /// Whether first tokens came much later than predicted, of late.
+    pub fn is_late(&self) -> bool {
+        self.late.count >= 5 && self.late.value > LATE_RATIO
+    }
+
+    /// The lateness is dealt with: it has to show anew.
+    pub fn late_forget(&mut self) {
+        self.late = Mean::new(1.0);
+    }
+
+    /// An answer's pace is known.
+    pub fn pace(&mut self, tpot_us: u64) {
+        self.tpot.add(whole(tpot_us), PART);
+    }
+
+    pub fn tpot_us(&self) -> u64 {
+        rounded(self.tpot.value)
+    }
+
+    /// In thousandths; `None` before the first observation.
+    pub fn error_permille(&self) -> Option<u32> {
+        (self.error.count > 0)
+            .then(|| u32::try_from(rounded(self.error.value * 1000.0)).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,9 @@
+//! What keeps a crowd from making itself larger: budgets of attempts, early refusals, who gives way.
+
+mod budget;
+mod hedge;
+mod shed;
+mod wait;
+
+pub(crate) use budget::Budget;
+pub(crate) use shed::Shedding;

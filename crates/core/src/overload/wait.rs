@@ -1,0 +1,49 @@
+//! How long a request will wait, as far as can be said.
+
+use crate::fleet_view::ShareRule;
+use crate::learn::rounded;
+use crate::request::Request;
+use crate::state::Core;
+use madang_types::{Micros, RequestId};
+
+/// Longest wait that is ever named: an hour.
+const WAIT_MS_MAX: u64 = 3_600_000;
+
+impl Core {
+    /// How many are likely served before a waiting request, and for how long it waits yet; `None` where it does not wait.
+    /// The time is `None` where nothing was started of late.
+    pub fn queue_place(&mut self, id: RequestId, now: Micros) -> Option<(u32, Option<u64>)> {
+        let index = self.requests.index(id)?;
+        let request = self.requests.get(index)?;
+        if !request.waiting {
+            return None;
+        }
+        let (pool, place) = (request.pool, self.place_of(request));
+        Some((place, self.wait_ms(now, pool, place)))
+    }
+
+    /// Those who stand before it in its own line, each beside one of every other tenant that waits.
+    pub(crate) fn place_of(&self, request: &Request) -> u32 {
+        let Some(pool) = self.pool(request.pool) else {
+            return 0;
+        };
+        let before = pool.tree.before(request.leaf, request.lane, request.order);
+        let waiting = pool.tree.waiting().saturating_sub(1);
+        if self.rules.share == ShareRule::Fcfs {
+            return waiting;
+        }
+        let rivals = pool.tree.rivals(request.lane).max(1);
+        let turns = before.saturating_mul(rivals).saturating_add(rivals - 1);
+        turns.min(waiting)
+    }
+
+    /// How long that many take, by the pace of the last seconds.
+    pub(crate) fn wait_ms(&mut self, now: Micros, pool: u32, place: u32) -> Option<u64> {
+        let starts = self.pool_mut(pool)?.starts.per_second(now.0);
+        if starts < 0.05 {
+            return None;
+        }
+        let wait_ms = rounded(f64::from(place + 1) / starts * 1000.0);
+        Some(wait_ms.min(WAIT_MS_MAX))
+    }
+}

@@ -1,0 +1,244 @@
+//! The choice of a member, for one request at one instant.
+
+use super::prefix::Matches;
+use crate::effect::{Decision, RouteReason};
+use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
+use crate::member::{Estimate, Member};
+use crate::policy::{self, PolicyRule};
+use crate::request::{MemberIndex, Request};
+use crate::share::Want;
+use crate::state::{Core, Pool};
+use madang_types::{ModelId, Micros};
+use smallvec::SmallVec;
+
+/// First tokens this close are alike: a twentieth, and two milliseconds.
+const ALIKE_DIVISOR: u64 = 20;
+const ALIKE_US: u64 = 2_000;
+/// A session stays where it was while that costs no more than a quarter, and fifty milliseconds.
+const SESSION_DIVISOR: u64 = 4;
+const SESSION_US: u64 = 50_000;
+
+/// What the pool can do for a request now.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    /// Start here.
+    Member(Chosen),
+    /// Some member serves it once there is room, or once it has started.
+    Wait,
+    /// The model is not served through this door (or under this name).
+    EndpointUnsupported,
+    /// Policy allows none of the places.
+    PolicyDenied,
+    /// No allowed member is available.
+    NoReplica,
+}
+
+/// A member for a request, and what it will take there.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    pub member: MemberIndex,
+    pub estimate: Estimate,
+    pub kv_tokens: u64,
+    pub long: bool,
+    pub decision: Decision,
+}
+
+/// A member that could take the request now.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub member: MemberIndex,
+    pub estimate: Estimate,
+    pub cached_tokens: u64,
+    pub cached_blocks: u32,
+    pub running: u32,
+    pub kv_tokens: u64,
+    pub cache_tokens: u64,
+    pub sequence: u64,
+    pub own: bool,
+    rule: PolicyRule,
+}
+
+type Candidates = SmallVec<[Candidate; 8]>;
+
+/// What the members allow, gathered in one walk over them.
+#[derive(Default)]
+struct Field {
+    open: Candidates,
+    serving: u32,
+    later: bool,
+    best_miss: u8,
+}
+
+/// How far a request came through the checks: the furthest is the reason that a caller can act on.
+const MISS_ENDPOINT: u8 = 0;
+const MISS_POLICY: u8 = 1;
+const MISS_REPLICA: u8 = 2;
+
+impl Core {
+    /// Chooses for `request`. Members where it failed before, or runs, are left out.
+    pub(crate) fn choose(&self, now: Micros, request: &Request, scratch: &mut Scratch) -> Choice {
+        let Some(pool) = self.pool(request.pool) else {
+            return Choice::NoReplica;
+        };
+        let prefix = &request.submit.prefix;
+        pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
+        let over = request.lane == 2
+            || pool
+                .tree
+                .usage(request.leaf)
+                .is_some_and(|usage| usage.over || pool.guard.is_burst(usage.prefill_us));
+        let mut field = Field::default();
+        let lanes_used = pool.lanes_used(self);
+        for index in &pool.members {
+            if let Some(member) = self.member(*index) {
+                self.consider(now, (pool, request), (*index, member), (over, lanes_used), (scratch, &mut field));
+            }
+        }
+        let Some(candidate) = self.pick(pool, request, &field.open, scratch) else {
+            return self.miss(request, &field);
+        };
+        let (candidate, reason) = candidate;
+        let kv_tokens = request.kv_tokens;
+        let want = Want {
+            over,
+            kv_tokens,
+            prefill_us: candidate.estimate.prefill_us,
+        };
+        let long = self.rules.share == ShareRule::Madang && want.long();
+        Choice::Member(Chosen {
+            member: candidate.member,
+            estimate: candidate.estimate,
+            kv_tokens,
+            long,
+            decision: Decision {
+                rule: candidate.rule,
+                reason: if long && over { RouteReason::LongLane } else { reason },
+                candidates: field.serving,
+                ttft_us: candidate.estimate.ttft_us,
+                cached_tokens: candidate.cached_tokens,
+            },
+        })
+    }
+
+    fn consider(
+        &self,
+        now: Micros,
+        (pool, request): (&Pool, &Request),
+        (index, member): (MemberIndex, &Member),
+        (over, lanes_used): (bool, u32),
+        (scratch, field): (&Scratch, &mut Field),
+    ) {
+        let submit = &request.submit;
+        if member.leaving || !serves(member, &submit.model) || !member.view.endpoints.contains(&submit.endpoint) {
+            return;
+        }
+        let verdict = policy::decide(submit.data_class, &member.view.place);
+        if !verdict.allowed {
+            field.best_miss = field.best_miss.max(MISS_POLICY);
+            return;
+        }
+        field.best_miss = MISS_REPLICA;
+        let tried = request.failed_at.contains(&index) || request.runs.iter().any(|run| run.member == index);
+        if tried || !member.available(now) {
+            field.later |= !tried && member.health == ReplicaHealth::Starting;
+            return;
+        }
+        field.serving += 1;
+        let ignores_cache = self.rules.route == RouteRule::PredictedTtftNoCache;
+        let cached_blocks = if ignores_cache { 0 } else { scratch.matches.blocks(index) };
+        let cached_tokens = (u64::from(cached_blocks) * u64::from(submit.prefix.block_tokens))
+            .min(submit.prompt_tokens.saturating_sub(1));
+        let uncached = submit.prompt_tokens.saturating_sub(cached_tokens).max(1);
+        let running = member.running_count();
+        let estimate = member.speed.estimate(
+            (uncached, cached_tokens, request.predicted_output),
+            (
+                member.account.outstanding_us(now),
+                member.speed.iteration_us(running, member.account.kv_tokens),
+            ),
+        );
+        let want = Want {
+            over,
+            kv_tokens: request.kv_tokens,
+            prefill_us: estimate.prefill_us,
+        };
+        let lane = !(over && want.long()) || (member.account.long == 0 && lanes_used < pool.guard.lanes);
+        let open = pool.guard.admits(self.rules.share, (member, now), &want);
+        if !open || (self.rules.share == ShareRule::Madang && !lane) {
+            field.later = true;
+            return;
+        }
+        field.open.push(Candidate {
+            member: index,
+            estimate,
+            cached_tokens,
+            cached_blocks,
+            running,
+            kv_tokens: member.account.kv_tokens,
+            cache_tokens: pool.prefix.tokens(index),
+            sequence: member.started_at_sequence,
+            own: member.view.place.own,
+            rule: verdict.rule,
+        });
+    }
+
+    /// Our own ground first; then by the rule in force.
+    fn pick<'a>(
+        &self,
+        pool: &Pool,
+        request: &Request,
+        open: &'a Candidates,
+        scratch: &mut Scratch,
+    ) -> Option<(&'a Candidate, RouteReason)> {
+        let own = open.iter().any(|candidate| candidate.own);
+        let field: SmallVec<[&Candidate; 8]> = open.iter().filter(|c| c.own == own).collect();
+        match self.rules.route {
+            RouteRule::PredictedTtft | RouteRule::PredictedTtftNoCache => {}
+            rule => {
+                let picked = super::baseline::pick(rule, &field, request, &mut scratch.random)?;
+                return Some((picked, RouteReason::Baseline));
+            }
+        }
+        let first = field.iter().map(|c| c.estimate.ttft_us).min()?;
+        if let Some(member) = request.submit.session.and_then(|session| pool.sessions.get(session))
+            && let Some(same) = field.iter().find(|c| c.member == member)
+            && same.estimate.ttft_us <= first + first / SESSION_DIVISOR + SESSION_US
+        {
+            return Some((same, RouteReason::Session));
+        }
+        let alike_us = first + first / ALIKE_DIVISOR + ALIKE_US;
+        let mut alike: SmallVec<[&Candidate; 8]> = field;
+        alike.retain(|candidate| candidate.estimate.ttft_us <= alike_us);
+        let reason = if alike.len() > 1 {
+            RouteReason::LeastCompletion
+        } else {
+            RouteReason::LeastTtft
+        };
+        let key = |c: &&Candidate| (c.estimate.total_us, c.sequence);
+        alike.into_iter().min_by_key(key).map(|best| (best, reason))
+    }
+
+    fn miss(&self, request: &Request, field: &Field) -> Choice {
+        if field.later {
+            return Choice::Wait;
+        }
+        match field.best_miss {
+            MISS_POLICY => Choice::PolicyDenied,
+            _ if self.returning.contains(&request.submit.model) => Choice::Wait,
+            MISS_ENDPOINT => Choice::EndpointUnsupported,
+            _ => Choice::NoReplica,
+        }
+    }
+}
+
+/// Whether a member answers under that name: its model's, or an adapter's.
+fn serves(member: &Member, model: &ModelId) -> bool {
+    member.view.model == *model || member.view.adapters.contains(model)
+}
+
+/// What a choice needs beside the state, kept for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub matches: Matches,
+    pub random: super::baseline::Pcg,
+}

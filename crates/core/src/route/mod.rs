@@ -1,0 +1,8 @@
+//! Which member serves a request: the one whose first token is predicted to come first.
+
+mod baseline;
+mod choose;
+pub(crate) mod prefix;
+
+pub(crate) use choose::{Choice, Chosen, Scratch};
+pub(crate) use prefix::PrefixIndex;

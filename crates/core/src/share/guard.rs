@@ -1,0 +1,137 @@
+//! What of each member is open to whom. The order of a queue protects nobody from a batch that is full: part of each member's
+//! slots and memory, and the beginning of its iterations, are kept for tenants under their share while others want more.
+
+use super::level::{Capacity, Expected};
+use crate::fleet_view::ShareRule;
+use crate::learn::{rounded, whole};
+use crate::member::Member;
+use madang_types::Micros;
+
+/// Beside what those under their share will hold, they find room for that long of arrivals.
+const AHEAD_S: f64 = 0.5;
+/// No more of a member than this is kept.
+const RESERVE_PART_MAX: f64 = 0.4;
+/// Prompts are not taken to lengthen iterations more than by this part of the time.
+const PREFILL_PART_MAX: f64 = 0.6;
+/// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
+const OVER_PREFILL_US: u64 = 60_000;
+/// The same before a request of a tenant under its share: what comes later may then still go elsewhere.
+const SHARED_PREFILL_US: u64 = 250_000;
+/// The same where one tenant is alone.
+const FREE_PREFILL_US: u64 = 4_000_000;
+/// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
+/// begin before they are known as such.
+const BURST_PREFILL_US: u64 = 120_000;
+/// A prompt of more work than this goes to a long lane, where its tenant is over its share.
+pub(crate) const LONG_PREFILL_US: u64 = 300_000;
+/// One in so many members may be a long lane at a time.
+const LANE_DIVISOR: u32 = 4;
+/// Requests that the rules of others let stand unanswered at an engine: two in its iteration and two that wait for the next.
+const PARKED_MAX: u32 = 4;
+
+/// A pool's rules of the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Guard {
+    /// More than one tenant is active.
+    pub shared: bool,
+    /// Somebody wants more than their part while others want theirs.
+    pub contended: bool,
+    /// Members that serve.
+    pub members: u32,
+    /// Kept at each member.
+    pub reserve_slots: u32,
+    pub reserve_tokens: u64,
+    /// Members that may be long lanes at once.
+    pub lanes: u32,
+}
+
+/// What a request wants of a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Its tenant is over its share (or it takes only what is left).
+    pub over: bool,
+    pub kv_tokens: u64,
+    pub prefill_us: u64,
+}
+
+impl Want {
+    /// Whether it takes a member for so long that others must go elsewhere.
+    pub fn long(&self) -> bool {
+        self.prefill_us > LONG_PREFILL_US
+    }
+}
+
+impl Guard {
+    /// Sized by what those under their share are expected to hold at the pace of a full batch (Little's law), less what they hold
+    /// already, and by what may come in the next moment; twice the spread of both.
+    pub fn new(contended: bool, expected: Expected, capacity: Capacity) -> Self {
+        let members = capacity.members.max(1);
+        let guard = Self {
+            shared: expected.tenants > 1,
+            contended,
+            members,
+            lanes: (members / LANE_DIVISOR).max(1),
+            ..Self::default()
+        };
+        if !contended || expected.arrivals <= 0.0 {
+            return guard;
+        }
+        let each = f64::from(members);
+        let iteration_s = whole(capacity.full_iteration_us) / 1e6;
+        let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
+        let arrivals = expected.arrivals / each;
+        let ahead = arrivals * AHEAD_S;
+        let holds = arrivals * expected.output_tokens * tpot_s;
+        let spread = 2.0 * (holds + ahead).sqrt() + 1.0;
+        let slots_max = f64::from(capacity.slots) / each * RESERVE_PART_MAX;
+        let tokens_max = whole(capacity.kv_tokens) / each * RESERVE_PART_MAX;
+        let slots = holds + spread + ahead - f64::from(expected.running) / each;
+        let tokens = (holds + spread + ahead) * expected.need_tokens - whole(expected.kv_tokens) / each;
+        let least = ahead + 2.0 * ahead.sqrt() + 1.0;
+        Self {
+            reserve_slots: u32::try_from(rounded(slots.max(least).min(slots_max))).unwrap_or(0),
+            reserve_tokens: rounded(tokens.max(least * expected.need_tokens).min(tokens_max)),
+            ..guard
+        }
+    }
+
+    /// Whether a tenant with that much prompt work under way is paced as one over its share.
+    pub fn is_burst(&self, prefill_us: u64) -> bool {
+        self.shared && prefill_us > BURST_PREFILL_US * u64::from(self.members)
+    }
+
+    /// Whether the member is open to it now.
+    pub fn admits(&self, rule: ShareRule, (member, now): (&Member, Micros), want: &Want) -> bool {
+        match rule {
+            ShareRule::Fcfs => true,
+            ShareRule::RoundRobin | ShareRule::Drr | ShareRule::Vtc => {
+                member.running_count() < member.view.slots
+                    && member.account.unanswered < PARKED_MAX
+            }
+            ShareRule::Madang => self.has_room(member, want) && self.is_paced(member, now, want),
+        }
+    }
+
+    fn has_room(&self, member: &Member, want: &Want) -> bool {
+        let kept = |reserve: u64| if want.over { reserve } else { 0 };
+        let slots = u64::from(member.slots_limit()).saturating_sub(kept(self.reserve_slots.into()));
+        if u64::from(member.running_count()) >= slots.max(1) {
+            return false;
+        }
+        let Some(kv_tokens) = member.view.kv_tokens else {
+            return true;
+        };
+        // What is larger than the whole memory is the engine's to refuse.
+        let free = kv_tokens.saturating_sub(kept(self.reserve_tokens));
+        member.running.is_empty() || member.account.kv_tokens + want.kv_tokens <= free
+    }
+
+    fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
+        let bound_us = match (self.shared, want.over) {
+            (false, _) => FREE_PREFILL_US,
+            (true, false) => SHARED_PREFILL_US,
+            (true, true) => OVER_PREFILL_US,
+        };
+        member.account.outstanding_us(now) <= bound_us
+    }
+}

@@ -1,0 +1,285 @@
+//! Who wants more than their part: max-min fair (water-filling) shares over what tenants ask of a pool.
+//!
+//! What a tenant asks is the greatest of three parts: of accelerator time, of memory, of slots (dominant resource). While all of
+//! it fits, nobody is over. Where it does not, the level is the share at which it would fit; whoever asks for more is over.
+
+use super::tree::Tree;
+use crate::learn::{Mean, Rate, rounded, whole};
+use crate::request::FlowIndex;
+
+/// Whoever asked within that time is active: its part is counted.
+const ACTIVE_US: i64 = 10_000_000;
+/// Part of a pool from which on it counts as contended.
+const CONTENDED: f64 = 0.9;
+/// Who is over stays so until it asks for less than this part of its level.
+const BACK_UNDER: f64 = 0.8;
+
+/// What a tenant asks of a pool, and what it got.
+#[derive(Debug)]
+pub(crate) struct TenantUse {
+    pub last_seen_us: i64,
+    /// Accelerator time asked for, in microseconds.
+    pub offered: Rate<10_000>,
+    /// Requests that came.
+    pub arrivals: Rate<5_000>,
+    /// Accelerator time charged, in microseconds.
+    pub service: Rate<60_000>,
+    pub service_us: u64,
+    /// Memory that its running requests are predicted to need, and what one needs on average.
+    pub kv_tokens: u64,
+    pub need: Mean,
+    /// Output tokens that its requests are predicted to make.
+    pub output: Mean,
+    /// Prompt work asked for, in microseconds.
+    pub prompts: Rate<10_000>,
+    /// Prompt work of its requests that is under way, in microseconds.
+    pub prefill_us: u64,
+    /// Asks for more than its part while others want theirs.
+    pub over: bool,
+    /// Its part by weight among the active, in thousandths.
+    pub share_permille: u32,
+}
+
+impl Default for TenantUse {
+    fn default() -> Self {
+        Self {
+            last_seen_us: 0,
+            offered: Rate::default(),
+            arrivals: Rate::default(),
+            service: Rate::default(),
+            service_us: 0,
+            kv_tokens: 0,
+            need: Mean::new(0.0),
+            output: Mean::new(0.0),
+            prompts: Rate::default(),
+            prefill_us: 0,
+            over: false,
+            share_permille: 0,
+        }
+    }
+}
+
+/// What a pool has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Capacity {
+    /// Members that serve.
+    pub members: u32,
+    /// Their slots, as limited now.
+    pub slots: u32,
+    /// Their memory; 0 where nobody said.
+    pub kv_tokens: u64,
+    /// Mean time of an iteration of a full batch, prompts apart.
+    pub full_iteration_us: u64,
+}
+
+/// What those under their share are expected to need soon.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Expected {
+    /// Requests a second.
+    pub arrivals: f64,
+    /// Mean memory of one, in tokens.
+    pub need_tokens: f64,
+    /// Mean output of one, in tokens.
+    pub output_tokens: f64,
+    /// Part of the pool's time that their prompts take.
+    pub prefill_part: f64,
+    /// Sequences and memory that they hold now.
+    pub running: u32,
+    pub kv_tokens: u64,
+    /// Tenants that are active, those over their share among them.
+    pub tenants: usize,
+}
+
+/// Dimensions of a claim: accelerator time, memory, slots.
+const DIMENSIONS: usize = 3;
+const TIME: usize = 0;
+
+/// One tenant's claim.
+struct Claim {
+    tenant: FlowIndex,
+    /// Part of the pool that it asks for, in each dimension.
+    asks: [f64; DIMENSIONS],
+    /// Its part by weight, of all active.
+    part: f64,
+    arrivals: f64,
+    need: f64,
+    output: f64,
+    prefill: f64,
+    running: u32,
+    kv_tokens: u64,
+}
+
+impl Tree {
+    /// Marks who is over; says whether the pool is contended, and what the others are expected to need.
+    pub fn level(&mut self, now_us: i64, capacity: Capacity, backlog: bool) -> (bool, Expected) {
+        let mut claims = self.claims(now_us, capacity);
+        let mut levels = [f64::INFINITY; DIMENSIONS];
+        for (dimension, level) in levels.iter_mut().enumerate() {
+            let asked: f64 = claims.iter().map(|claim| claim.asks[dimension]).sum();
+            let short = asked > CONTENDED || (backlog && dimension == TIME);
+            if claims.len() > 1 && short {
+                // Whoever asks for no more than its own part is never over, whatever the others ask.
+                *level = water_level(&mut claims, dimension, asked.min(1.0)).max(1.0);
+            }
+        }
+        let contended = levels.iter().any(|level| level.is_finite());
+        let mut expected = Expected {
+            tenants: claims.len(),
+            ..Expected::default()
+        };
+        let (mut need_sum, mut output_sum) = (0.0, 0.0);
+        for claim in &claims {
+            let Some(usage) = self.node_mut(claim.tenant).and_then(|n| n.usage.as_deref_mut()) else {
+                continue;
+            };
+            let slack = if usage.over { BACK_UNDER } else { 1.0 };
+            let above = |(asks, level): (&f64, &f64)| *asks > level * claim.part * slack;
+            usage.over = claim.asks.iter().zip(&levels).any(above);
+            usage.share_permille = u32::try_from(rounded(claim.part * 1000.0)).unwrap_or(1000);
+            if !usage.over {
+                expected.arrivals += claim.arrivals;
+                need_sum += claim.arrivals * claim.need;
+                output_sum += claim.arrivals * claim.output;
+                expected.prefill_part += claim.prefill;
+                expected.running += claim.running;
+                expected.kv_tokens += claim.kv_tokens;
+            }
+        }
+        if expected.arrivals > 0.0 {
+            expected.need_tokens = need_sum / expected.arrivals;
+            expected.output_tokens = output_sum / expected.arrivals;
+        }
+        (contended, expected)
+    }
+
+    /// The active tenants' claims; everybody else is forgotten to be over.
+    fn claims(&mut self, now_us: i64, capacity: Capacity) -> Vec<Claim> {
+        let tenants: Vec<(FlowIndex, u32, bool)> = self
+            .tenants()
+            .map(|(index, node)| (index, node.running, node.running + node.waiting_total() > 0))
+            .collect();
+        let mut claims = Vec::with_capacity(tenants.len());
+        let mut weights = Vec::with_capacity(tenants.len());
+        for (tenant, running, busy) in tenants {
+            let Some(usage) = self.node_mut(tenant).and_then(|n| n.usage.as_deref_mut()) else {
+                continue;
+            };
+            if busy {
+                usage.last_seen_us = usage.last_seen_us.max(now_us);
+            }
+            if now_us.saturating_sub(usage.last_seen_us) > ACTIVE_US {
+                usage.over = false;
+                usage.share_permille = 0;
+                continue;
+            }
+            let members = f64::from(capacity.members.max(1));
+            let memory = if capacity.kv_tokens == 0 {
+                0.0
+            } else {
+                whole(usage.kv_tokens) / whole(capacity.kv_tokens)
+            };
+            claims.push(Claim {
+                tenant,
+                asks: [
+                    usage.offered.per_second(now_us) / 1e6 / members,
+                    memory,
+                    f64::from(running) / f64::from(capacity.slots.max(1)),
+                ],
+                part: 0.0,
+                arrivals: usage.arrivals.per_second(now_us),
+                need: usage.need.value,
+                output: usage.output.value,
+                prefill: usage.prompts.per_second(now_us) / 1e6 / members,
+                running,
+                kv_tokens: usage.kv_tokens,
+            });
+            weights.push(self.weights(tenant));
+        }
+        set_parts(&mut claims, &weights);
+        claims
+    }
+}
+
+/// Each claim's part by weight: the programme's among programmes (and tenants without one), times its own inside.
+fn set_parts(claims: &mut [Claim], weights: &[(Option<(FlowIndex, u32)>, u32)]) {
+    let inside = |programme: FlowIndex| -> u64 {
+        weights
+            .iter()
+            .filter(|(above, _)| above.is_some_and(|(index, _)| index == programme))
+            .map(|(_, weight)| u64::from(*weight))
+            .sum()
+    };
+    let mut seen: Vec<FlowIndex> = Vec::new();
+    let mut total = 0_u64;
+    for (above, weight) in weights {
+        match above {
+            None => total += u64::from(*weight),
+            Some((index, programme_weight)) if !seen.contains(index) => {
+                seen.push(*index);
+                total += u64::from(*programme_weight);
+            }
+            Some(_) => {}
+        }
+    }
+    for (claim, (above, weight)) in claims.iter_mut().zip(weights) {
+        let weight = f64::from(*weight);
+        claim.part = match above {
+            None => weight / whole(total.max(1)),
+            Some((index, programme_weight)) => {
+                let among = f64::from(*programme_weight) / whole(total.max(1));
+                among * weight / whole(inside(*index).max(1))
+            }
+        };
+    }
+}
+
+/// The level at which everybody gets what they ask, but at most `level × part`, and `total` is used up.
+fn water_level(claims: &mut [Claim], dimension: usize, total: f64) -> f64 {
+    claims.sort_by(|one, other| {
+        let key = |claim: &Claim| claim.asks[dimension] / claim.part.max(1e-12);
+        key(one).total_cmp(&key(other)).then(one.tenant.cmp(&other.tenant))
+    });
+    let mut left = total;
+    let mut parts: f64 = claims.iter().map(|claim| claim.part).sum();
+    for claim in claims.iter() {
+        let level = left / parts.max(1e-12);
+        if claim.asks[dimension] > level * claim.part {
+            return level.max(0.0);
+        }
+        left -= claim.asks[dimension];
+        parts -= claim.part;
+    }
+    f64::INFINITY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(asks: &[(f64, f64)], total: f64, expected: f64) {
+        let mut claims: Vec<Claim> = (0..)
+            .zip(asks)
+            .map(|(tenant, (asks, part))| Claim {
+                tenant,
+                asks: [*asks; DIMENSIONS],
+                part: *part,
+                arrivals: 0.0,
+                need: 0.0,
+                output: 0.0,
+                prefill: 0.0,
+                running: 0,
+                kv_tokens: 0,
+            })
+            .collect();
+        let level = water_level(&mut claims, TIME, total);
+        assert!((level - expected).abs() < 1e-9 || level == expected, "{level} for {asks:?}");
+    }
+
+    #[test]
+    fn who_asks_for_little_gets_it_and_the_rest_is_level() {
+        check(&[(0.1, 0.5), (5.0, 0.5)], 1.0, 1.8);
+        check(&[(5.0, 0.5), (5.0, 0.5)], 1.0, 1.0);
+        check(&[(5.0, 0.25), (5.0, 0.75)], 1.0, 1.0);
+        check(&[(0.1, 0.5), (0.2, 0.5)], 1.0, f64::INFINITY);
+    }
+}

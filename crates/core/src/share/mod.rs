@@ -1,0 +1,14 @@
+//! Who is next: a tree of programmes, tenants, projects and keys, each served by least weighted service; and how much of each
+//! batch is kept for those who have had less than their part.
+
+mod charge;
+mod guard;
+mod level;
+mod tree;
+mod weights;
+
+pub(crate) use charge::Meter;
+pub(crate) use guard::{Guard, Want};
+pub(crate) use level::Capacity;
+pub(crate) use tree::{LANES, Name, Node, Tree};
+pub(crate) use weights::Weights;

@@ -1,0 +1,470 @@
+//! The share tree of one pool. Each node carries the virtual time of its service: service divided by weight. Among siblings that
+//! wait, the one with the least is next (start-time fair queueing over a hierarchy; for one level and a service of weighted
+//! tokens it is the virtual token counter of OSDI'24). Who comes back from idleness begins where the others are.
+
+use super::level::TenantUse;
+use super::weights::Weights;
+use crate::fleet_view::Payer;
+use crate::request::{FlowIndex, RequestIndex};
+use madang_types::{KeyId, ProgrammeId, TenantId};
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Queues of a pool, the first goes first: what is urgent and under its share, the ordinary, what takes what is left.
+pub(crate) const LANES: usize = 3;
+/// Virtual time of one unit of service at weight 1.
+const UNIT: u64 = 1_000;
+const ROOT: FlowIndex = 0;
+
+/// What stands at a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Name {
+    Root,
+    Programme(ProgrammeId),
+    Tenant(TenantId),
+    Project(String),
+    Key(KeyId),
+}
+
+/// A node; leaves hold queues.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub name: Name,
+    parent: FlowIndex,
+    /// The tenant above it, or itself.
+    pub tenant: FlowIndex,
+    weight: u32,
+    children: BTreeMap<Name, FlowIndex>,
+    virtual_time: u64,
+    /// Start tag of the child that was served last: where a child that comes back begins.
+    floor: u64,
+    /// Children that wait, by virtual time.
+    ready: [BTreeSet<(u64, FlowIndex)>; LANES],
+    pub waiting: [u32; LANES],
+    pub running: u32,
+    /// A leaf's requests, by order.
+    queue: [BTreeMap<(i64, u64), RequestIndex>; LANES],
+    /// A tenant's use of the pool.
+    pub usage: Option<Box<TenantUse>>,
+    /// A leaf's answers so far: mean output tokens.
+    pub output: Option<crate::learn::Mean>,
+}
+
+impl Node {
+    fn new(name: Name, parent: FlowIndex, weight: u32) -> Self {
+        Self {
+            usage: matches!(name, Name::Tenant(_)).then(Box::default),
+            name,
+            parent,
+            tenant: ROOT,
+            weight,
+            children: BTreeMap::new(),
+            virtual_time: 0,
+            floor: 0,
+            ready: Default::default(),
+            waiting: [0; LANES],
+            running: 0,
+            queue: Default::default(),
+            output: None,
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.waiting.iter().any(|count| *count > 0)
+    }
+
+    pub fn waiting_total(&self) -> u32 {
+        self.waiting.iter().sum()
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.waits() && self.running == 0 && self.children.is_empty()
+    }
+}
+
+/// The tree. Node 0 is the root.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+    free: Vec<FlowIndex>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            nodes: vec![Node::new(Name::Root, ROOT, 1)],
+            free: Vec::new(),
+        }
+    }
+}
+
+fn at(index: FlowIndex) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+impl Tree {
+    pub fn node(&self, index: FlowIndex) -> Option<&Node> {
+        self.nodes.get(at(index))
+    }
+
+    pub fn node_mut(&mut self, index: FlowIndex) -> Option<&mut Node> {
+        self.nodes.get_mut(at(index))
+    }
+
+    /// A leaf's tenant.
+    pub fn tenant_of(&self, leaf: FlowIndex) -> FlowIndex {
+        self.node(leaf).map_or(ROOT, |node| node.tenant)
+    }
+
+    /// The use of a leaf's tenant.
+    pub fn usage_mut(&mut self, leaf: FlowIndex) -> Option<&mut TenantUse> {
+        let tenant = self.tenant_of(leaf);
+        self.node_mut(tenant)?.usage.as_deref_mut()
+    }
+
+    /// The use of a leaf's tenant.
+    pub fn usage(&self, leaf: FlowIndex) -> Option<&TenantUse> {
+        self.node(self.tenant_of(leaf))?.usage.as_deref()
+    }
+
+    /// Requests waiting.
+    pub fn waiting(&self) -> u32 {
+        self.node(ROOT).map_or(0, Node::waiting_total)
+    }
+
+    /// Requests waiting in one lane.
+    pub fn waiting_in(&self, lane: usize) -> u32 {
+        self.node(ROOT).map_or(0, |root| root.waiting[lane])
+    }
+
+    /// All tenants, by index.
+    pub fn tenants(&self) -> impl Iterator<Item = (FlowIndex, &Node)> {
+        (0..)
+            .zip(&self.nodes)
+            .filter(|(_, node)| node.usage.is_some() && node.parent_is_set())
+    }
+
+    /// A node's parent and its weights: its own, and the programme's above it (1 where there is none).
+    pub fn weights(&self, tenant: FlowIndex) -> (Option<(FlowIndex, u32)>, u32) {
+        let Some(node) = self.node(tenant) else {
+            return (None, 1);
+        };
+        let above = self
+            .node(node.parent)
+            .filter(|parent| matches!(parent.name, Name::Programme(_)))
+            .map(|parent| (node.parent, parent.weight));
+        (above, node.weight)
+    }
+
+    /// The leaf of a payer, made where it is new.
+    pub fn leaf(&mut self, payer: &Payer, weights: &Weights) -> FlowIndex {
+        let (programme, tenant_weight) = weights.tenant(&payer.tenant);
+        let mut parent = ROOT;
+        if let Some(programme) = programme {
+            let weight = weights.programme(&programme);
+            parent = self.child(parent, Name::Programme(programme), weight);
+        }
+        let tenant = self.child(parent, Name::Tenant(payer.tenant.clone()), tenant_weight);
+        parent = tenant;
+        if let Some(project) = &payer.project {
+            parent = self.child(parent, Name::Project(project.clone()), 1);
+            self.belong(parent, tenant);
+        }
+        let leaf = self.child(parent, Name::Key(payer.key.clone()), 1);
+        self.belong(tenant, tenant);
+        self.belong(leaf, tenant);
+        leaf
+    }
+
+    fn belong(&mut self, index: FlowIndex, tenant: FlowIndex) {
+        if let Some(node) = self.node_mut(index) {
+            node.tenant = tenant;
+        }
+    }
+
+    fn child(&mut self, parent: FlowIndex, name: Name, weight: u32) -> FlowIndex {
+        if let Some(&child) = self.node(parent).and_then(|node| node.children.get(&name)) {
+            if let Some(node) = self.node_mut(child) {
+                node.weight = weight;
+            }
+            return child;
+        }
+        let floor = self.node(parent).map_or(0, |node| node.floor);
+        let mut node = Node::new(name.clone(), parent, weight);
+        node.virtual_time = floor;
+        let index = match self.free.pop() {
+            Some(index) => {
+                if let Some(slot) = self.node_mut(index) {
+                    *slot = node;
+                }
+                index
+            }
+            None => {
+                self.nodes.push(node);
+                u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(node) = self.node_mut(parent) {
+            node.children.insert(name, index);
+        }
+        index
+    }
+
+    /// A leaf is about to be served without having waited: whoever was idle begins where the others are.
+    pub fn join(&mut self, leaf: FlowIndex) {
+        let mut index = leaf;
+        while index != ROOT {
+            let Some(parent) = self.node(index).map(|node| node.parent) else {
+                return;
+            };
+            let floor = self.node(parent).map_or(0, |node| node.floor);
+            if let Some(node) = self.node_mut(index)
+                && !node.waits()
+            {
+                node.virtual_time = node.virtual_time.max(floor);
+            }
+            index = parent;
+        }
+    }
+
+    /// Adds a request to its leaf.
+    pub fn push(&mut self, leaf: FlowIndex, lane: u8, order: (i64, u64), request: RequestIndex) {
+        let lane = usize::from(lane);
+        if let Some(node) = self.node_mut(leaf) {
+            node.queue[lane].insert(order, request);
+        }
+        let mut index = leaf;
+        while index != ROOT {
+            let Some(parent) = self.node(index).map(|node| node.parent) else {
+                break;
+            };
+            let floor = self.node(parent).map_or(0, |node| node.floor);
+            let Some(node) = self.node_mut(index) else {
+                break;
+            };
+            if !node.waits() {
+                // Nobody banks idle time.
+                node.virtual_time = node.virtual_time.max(floor);
+            }
+            node.waiting[lane] += 1;
+            let entry = (node.virtual_time, index);
+            let first = node.waiting[lane] == 1;
+            if first && let Some(parent) = self.node_mut(parent) {
+                parent.ready[lane].insert(entry);
+            }
+            index = parent;
+        }
+        if let Some(root) = self.node_mut(ROOT) {
+            root.waiting[lane] += 1;
+        }
+    }
+
+    /// Takes a request out of its leaf.
+    pub fn remove(&mut self, leaf: FlowIndex, lane: u8, order: (i64, u64)) {
+        let lane = usize::from(lane);
+        let found = self
+            .node_mut(leaf)
+            .is_some_and(|node| node.queue[lane].remove(&order).is_some());
+        if !found {
+            return;
+        }
+        let mut index = leaf;
+        loop {
+            let Some(node) = self.node_mut(index) else {
+                return;
+            };
+            node.waiting[lane] -= 1;
+            let (empty, parent) = (node.waiting[lane] == 0, node.parent);
+            let entry = (node.virtual_time, index);
+            if index == ROOT {
+                return;
+            }
+            if empty && let Some(parent) = self.node_mut(parent) {
+                parent.ready[lane].remove(&entry);
+            }
+            index = parent;
+        }
+    }
+
+    /// A request of this leaf is served: later arrivals begin where it began.
+    pub fn served(&mut self, leaf: FlowIndex) {
+        self.each_up(leaf, |node| node.running += 1);
+        let mut index = leaf;
+        while index != ROOT {
+            let Some((parent, start)) = self
+                .node(index)
+                .map(|node| (node.parent, node.virtual_time))
+            else {
+                return;
+            };
+            if let Some(parent) = self.node_mut(parent) {
+                parent.floor = parent.floor.max(start);
+            }
+            index = parent;
+        }
+    }
+
+    /// A request of this leaf runs no more.
+    pub fn ended(&mut self, leaf: FlowIndex) {
+        self.each_up(leaf, |node| node.running = node.running.saturating_sub(1));
+    }
+
+    fn each_up(&mut self, leaf: FlowIndex, act: impl Fn(&mut Node)) {
+        let mut index = leaf;
+        while let Some(node) = self.node_mut(index) {
+            act(node);
+            if index == ROOT {
+                return;
+            }
+            index = node.parent;
+        }
+    }
+
+    /// Charges service to a leaf and all above it; negative amounts give back.
+    pub fn charge(&mut self, leaf: FlowIndex, amount: i64) {
+        let mut index = leaf;
+        while index != ROOT {
+            let Some(node) = self.node_mut(index) else {
+                return;
+            };
+            let before = (node.virtual_time, index);
+            let step = amount.unsigned_abs().saturating_mul(UNIT) / u64::from(node.weight.max(1));
+            node.virtual_time = if amount < 0 {
+                node.virtual_time.saturating_sub(step)
+            } else {
+                node.virtual_time.saturating_add(step)
+            };
+            let (after, parent, waiting) = (node.virtual_time, node.parent, node.waiting);
+            if let Some(parent) = self.node_mut(parent) {
+                for lane in 0..LANES {
+                    if waiting[lane] > 0 {
+                        parent.ready[lane].remove(&before);
+                        parent.ready[lane].insert((after, index));
+                    }
+                }
+            }
+            index = parent;
+        }
+    }
+
+    /// The first requests of the leaves that wait in a lane, in the order in which they would be served; at most `max`.
+    pub fn heads(&self, lane: usize, max: usize) -> SmallVec<[RequestIndex; 8]> {
+        let mut heads = SmallVec::new();
+        self.collect(ROOT, lane, max, &mut heads);
+        heads
+    }
+
+    fn collect(
+        &self,
+        index: FlowIndex,
+        lane: usize,
+        max: usize,
+        heads: &mut SmallVec<[RequestIndex; 8]>,
+    ) {
+        let Some(node) = self.node(index) else { return };
+        if let Some((_, request)) = node.queue[lane].first_key_value() {
+            heads.push(*request);
+        }
+        for (_, child) in &node.ready[lane] {
+            if heads.len() >= max {
+                return;
+            }
+            self.collect(*child, lane, max, heads);
+        }
+    }
+
+    /// Every request that waits, by lane, leaf and order.
+    pub fn all(&self) -> Vec<RequestIndex> {
+        (0..LANES)
+            .flat_map(|lane| self.nodes.iter().flat_map(move |node| node.queue[lane].values()))
+            .copied()
+            .collect()
+    }
+
+    /// The last request of a leaf in its least urgent lane.
+    pub fn tail(&self, leaf: FlowIndex) -> Option<RequestIndex> {
+        let node = self.node(leaf)?;
+        node.queue
+            .iter()
+            .rev()
+            .find_map(|queue| queue.last_key_value())
+            .map(|(_, request)| *request)
+    }
+
+    /// The leaves under a node.
+    pub fn leaves(&self, index: FlowIndex) -> Vec<FlowIndex> {
+        let Some(node) = self.node(index) else {
+            return Vec::new();
+        };
+        if matches!(node.name, Name::Key(_)) {
+            return vec![index];
+        }
+        node.children
+            .values()
+            .flat_map(|child| self.leaves(*child))
+            .collect()
+    }
+
+    /// How many requests stand before this one in its own leaf.
+    pub fn before(&self, leaf: FlowIndex, lane: u8, order: (i64, u64)) -> u32 {
+        let Some(node) = self.node(leaf) else { return 0 };
+        let lane = usize::from(lane);
+        let same = node.queue[lane].range(..order).count();
+        let ahead: u32 = node.waiting[..lane].iter().sum();
+        u32::try_from(same).unwrap_or(u32::MAX).saturating_add(ahead)
+    }
+
+    /// Siblings that wait in the same lane, at the level of tenants: who takes turns with this leaf.
+    pub fn rivals(&self, lane: u8) -> u32 {
+        let lane = usize::from(lane);
+        let waiting = |(_, node): &(FlowIndex, &Node)| node.waiting[lane] > 0;
+        u32::try_from(self.tenants().filter(waiting).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Forgets leaves that hold nothing and whose tenant has been away since `before_us`.
+    pub fn sweep(&mut self, before_us: i64) {
+        let away = |tree: &Self, tenant: FlowIndex| {
+            tree.node(tenant)
+                .and_then(|node| node.usage.as_deref())
+                .is_none_or(|usage| usage.last_seen_us < before_us)
+        };
+        loop {
+            let idle: Vec<FlowIndex> = (1..)
+                .zip(self.nodes.iter().skip(1))
+                .filter(|(_, node)| {
+                    node.is_idle() && node.parent_is_set() && away(self, node.tenant)
+                })
+                .map(|(index, _)| index)
+                .collect();
+            if idle.is_empty() {
+                return;
+            }
+            for index in idle {
+                self.forget(index);
+            }
+        }
+    }
+
+    fn forget(&mut self, index: FlowIndex) {
+        let Some((parent, name)) = self
+            .node(index)
+            .map(|node| (node.parent, node.name.clone()))
+        else {
+            return;
+        };
+        if let Some(parent) = self.node_mut(parent) {
+            parent.children.remove(&name);
+        }
+        if let Some(node) = self.node_mut(index) {
+            *node = Node::new(Name::Root, ROOT, 1);
+        }
+        self.free.push(index);
+    }
+}
+
+impl Node {
+    /// False for the root, and for places of nodes that were forgotten.
+    fn parent_is_set(&self) -> bool {
+        self.name != Name::Root
+    }
+}

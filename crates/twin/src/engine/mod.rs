@@ -1,0 +1,16 @@
+//! A model of an inference engine: continuous batching, chunked prefill, slots, KV memory, a prefix cache with a host tier.
+//!
+//! Time is an argument in nanoseconds; the same model runs on the twin's virtual clock and behind `madang engine` in scaled
+//! real time. It must not see a clock, sockets or randomness.
+
+mod cache;
+mod lru;
+mod model;
+mod profile;
+mod run;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
+pub use profile::{PROFILES, Profile};

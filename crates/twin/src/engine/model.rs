@@ -1,0 +1,259 @@
+//! The engine as its driver sees it: requests go in, events come out at the ends of iterations.
+
+use super::cache::PrefixCache;
+use super::lru::NumberMap;
+use super::profile::Profile;
+use super::run::Run;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+/// A request as the engine takes it.
+#[derive(Clone, Debug)]
+pub struct EngineRequest {
+    /// The driver's own name for it; unique among those that the engine holds.
+    pub tag: u64,
+    /// Prompt tokens, at least 1.
+    pub prompt_tokens: u64,
+    /// Tokens that it will make, at least 1.
+    pub output_tokens: u64,
+    /// Chained hashes of the prompt's whole blocks.
+    pub blocks: Arc<[u64]>,
+    /// Tokens of each block.
+    pub block_tokens: u64,
+}
+
+/// What happened at the end of an iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// A prompt is computed and its first token made.
+    FirstToken {
+        /// Whose.
+        tag: u64,
+        /// Prompt tokens that came from a cache.
+        cached_tokens: u64,
+    },
+    /// Its last token is made; the engine holds it no more.
+    Finished {
+        /// Whose.
+        tag: u64,
+    },
+}
+
+/// How loaded an engine is, as its metrics page says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Sequences in the batch.
+    pub running: u32,
+    /// Requests in its queue.
+    pub waiting: u32,
+    /// Tokens held by running sequences.
+    pub kv_tokens_used: u64,
+    /// Tokens of its KV memory.
+    pub kv_tokens: u64,
+    /// Tokens that its cache holds in KV memory.
+    pub cached_tokens: u64,
+    /// Sequences thrown out of the batch for want of memory, ever.
+    pub preemptions: u64,
+}
+
+/// A sequence, waiting or in the batch.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub request: EngineRequest,
+    /// Orders admissions; the newest is the first to be thrown out.
+    pub admitted: u64,
+    /// Tokens of the prompt (and of what was made before it was thrown out) that are still to be computed.
+    pub uncached_left: u64,
+    /// Tokens that must be copied from the host tier with its first chunk.
+    pub host_left: u64,
+    /// Tokens that came from a cache at its first admission.
+    pub cached: u64,
+    /// Tokens made before `decode_since`.
+    pub made: u64,
+    /// Iteration after which it decodes; `None` while its prompt is computed.
+    pub decode_since: Option<u64>,
+    /// Its first token has been told.
+    pub told_first: bool,
+    /// Told to go at the end of the iteration.
+    pub cancelled: bool,
+    /// In the batch.
+    pub running: bool,
+}
+
+impl Sequence {
+    /// Tokens to hold before the next one is made.
+    pub fn context(&self) -> u64 {
+        self.request.prompt_tokens + self.made
+    }
+}
+
+/// A model of an engine. All times are nanoseconds on the driver's clock, which begins at or after zero.
+pub struct Engine {
+    pub(super) profile: Profile,
+    pub(super) sequences: NumberMap<Sequence>,
+    pub(super) waiting: VecDeque<u64>,
+    pub(super) prefilling: VecDeque<u64>,
+    /// Iterations at whose end sequences finish; entries of sequences that left are skipped.
+    pub(super) finishing: BinaryHeap<Reverse<(u64, u64)>>,
+    pub(super) decoding: u64,
+    pub(super) running: u32,
+    /// Tokens held by sequences of the batch.
+    pub(super) held_tokens: u64,
+    pub(super) iteration: u64,
+    pub(super) admissions: u64,
+    pub(super) preemptions: u64,
+    /// Tokens that it has made, first tokens of prompts apart.
+    pub(super) decoded: u64,
+    pub(super) run: Option<Run>,
+    /// Prompt chunks of the current run, one iteration long.
+    pub(super) chunks: Vec<(u64, u64)>,
+    pub(super) cache: PrefixCache,
+    /// One iteration at a time: slower, and the measure of the faster way.
+    pub(super) stepwise: bool,
+    /// Some sequence of the batch was told to go.
+    pub(super) cancelling: bool,
+}
+
+impl Engine {
+    /// An idle engine with an empty cache.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            cache: PrefixCache::new(profile.host_tokens),
+            profile,
+            sequences: NumberMap::default(),
+            waiting: VecDeque::new(),
+            prefilling: VecDeque::new(),
+            finishing: BinaryHeap::new(),
+            decoding: 0,
+            running: 0,
+            held_tokens: 0,
+            iteration: 0,
+            admissions: 0,
+            preemptions: 0,
+            decoded: 0,
+            run: None,
+            chunks: Vec::new(),
+            stepwise: false,
+            cancelling: false,
+        }
+    }
+
+    /// Computes each iteration for itself instead of many alike at once. The events are the same.
+    #[must_use]
+    pub fn stepwise(mut self) -> Self {
+        self.stepwise = true;
+        self
+    }
+
+    /// What it is.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Takes a request.
+    pub fn submit(&mut self, now_ns: u64, request: EngineRequest) {
+        let tag = request.tag;
+        let sequence = Sequence {
+            admitted: 0,
+            uncached_left: 0,
+            host_left: 0,
+            cached: 0,
+            made: 0,
+            decode_since: None,
+            told_first: false,
+            cancelled: false,
+            running: false,
+            request,
+        };
+        let context = sequence.context();
+        self.sequences.insert(tag, sequence);
+        self.waiting.push_back(tag);
+        match self.run {
+            None => self.begin(now_ns.saturating_mul(1000)),
+            Some(_) if self.waiting.len() == 1 && self.has_room(context) => {
+                self.cut_run(now_ns);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Gives a request up: at once where it waits, at the end of the iteration where it runs.
+    pub fn cancel(&mut self, now_ns: u64, tag: u64) {
+        let Some(sequence) = self.sequences.get_mut(&tag) else {
+            return;
+        };
+        if sequence.running {
+            sequence.cancelled = true;
+            self.cancelling = true;
+            self.cut_run(now_ns);
+        } else {
+            self.sequences.remove(&tag);
+            self.waiting.retain(|other| *other != tag);
+            // The one behind it may have room where it had none.
+            self.cut_run(now_ns);
+        }
+    }
+
+    /// When [`Engine::advance`] has something to do; `None` while it is idle.
+    pub fn next_at_ns(&self) -> Option<u64> {
+        self.run.as_ref().map(Run::end_ns)
+    }
+
+    /// Ends the iterations that are over at `now_ns` and begins the next.
+    pub fn advance(&mut self, now_ns: u64, events: &mut Vec<EngineEvent>) {
+        while let Some(run) = self.run.take_if(|run| run.end_ns() <= now_ns) {
+            self.end(&run, events);
+            self.begin(run.end_ps());
+        }
+    }
+
+    /// Tokens made so far; `None` for what it does not hold.
+    pub fn made(&self, now_ns: u64, tag: u64) -> Option<u64> {
+        let sequence = self.sequences.get(&tag)?;
+        let since = sequence.decode_since.map_or(0, |since| {
+            let done = self.run.as_ref().map_or(0, |run| run.done(now_ns));
+            (self.iteration + done).saturating_sub(since)
+        });
+        Some((sequence.made + since).min(sequence.request.output_tokens))
+    }
+
+    /// Tokens that it has made so far beside the first of each answer, up to the last end of iterations.
+    pub fn decoded_tokens(&self) -> u64 {
+        self.decoded
+    }
+
+    /// How loaded it is.
+    pub fn status(&self) -> EngineStatus {
+        EngineStatus {
+            running: self.running,
+            waiting: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+            kv_tokens_used: self.held_tokens,
+            kv_tokens: self.profile.kv_tokens,
+            cached_tokens: self.cache.device_tokens(),
+            preemptions: self.preemptions,
+        }
+    }
+
+    /// Another process: what it held and what it had cached is gone.
+    pub fn restart(&mut self) {
+        let profile = self.profile.clone();
+        let stepwise = self.stepwise;
+        *self = Self::new(profile);
+        self.stepwise = stepwise;
+    }
+
+    /// Forgets its prefixes, as an engine does that was told to.
+    pub fn cache_clear(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Whether a sequence of that context could join the batch now.
+    pub(super) fn has_room(&self, context_tokens: u64) -> bool {
+        if self.running == 0 {
+            return true;
+        }
+        self.running < self.profile.slots
+            && self.held_tokens + context_tokens < self.profile.kv_tokens
+    }
+}

@@ -1,0 +1,59 @@
+//! A run of iterations that are alike: the same sequences decode, each holding one token more each time.
+
+/// Iterations under way. Times are picoseconds, so that many at once end when one after the other would.
+#[derive(Debug)]
+pub(super) struct Run {
+    start_ps: u64,
+    /// Time of the first iteration.
+    first_ps: u64,
+    /// How much longer each is than the one before.
+    growth_ps: u64,
+    /// How many.
+    pub iterations: u64,
+}
+
+impl Run {
+    pub fn new(start_ps: u64, (first_ps, growth_ps): (u64, u64), iterations: u64) -> Self {
+        Self {
+            start_ps,
+            first_ps,
+            growth_ps,
+            iterations,
+        }
+    }
+
+    /// Time of the first `count` iterations.
+    fn span_ps(&self, count: u64) -> u64 {
+        let pairs = count.saturating_mul(count.saturating_sub(1)) / 2;
+        self.first_ps
+            .saturating_mul(count)
+            .saturating_add(self.growth_ps.saturating_mul(pairs))
+    }
+
+    pub fn end_ps(&self) -> u64 {
+        self.start_ps.saturating_add(self.span_ps(self.iterations))
+    }
+
+    pub fn end_ns(&self) -> u64 {
+        self.end_ps().div_ceil(1000)
+    }
+
+    /// Iterations that are over at `now_ns`.
+    pub fn done(&self, now_ns: u64) -> u64 {
+        let elapsed_ps = now_ns.saturating_mul(1000).saturating_sub(self.start_ps);
+        // The last count whose span fits; a step takes time, so the bound by the first one holds.
+        let mut low = 0;
+        let mut high = self
+            .iterations
+            .min(elapsed_ps / self.first_ps.max(1));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.span_ps(middle) <= elapsed_ps {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        low
+    }
+}

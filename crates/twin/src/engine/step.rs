@@ -1,0 +1,256 @@
+//! What goes into an iteration, and what comes out of it.
+
+use super::model::{Engine, EngineEvent};
+use super::run::Run;
+use std::cmp::Reverse;
+
+impl Engine {
+    /// Begins the next run of iterations at `now_ps`; none where nothing is to be done.
+    pub(super) fn begin(&mut self, now_ps: u64) {
+        self.drop_cancelled();
+        self.make_room();
+        self.admit();
+        self.chunks.clear();
+        if self.running == 0 {
+            return;
+        }
+        let prefill_ps = self.fill_chunks();
+        let costs = &self.profile.costs;
+        let first_ps = costs.step_us * 1_000_000
+            + self.decoding * costs.output_ns * 1000
+            + self.held_tokens * costs.kv_ps
+            + prefill_ps;
+        let growth_ps = self.decoding * costs.kv_ps;
+        let iterations = if self.chunks.is_empty() {
+            self.iterations_alike()
+        } else {
+            1
+        };
+        self.run = Some(Run::new(now_ps, (first_ps, growth_ps), iterations));
+    }
+
+    /// Sequences that were told to go leave the batch.
+    fn drop_cancelled(&mut self) {
+        if !self.cancelling {
+            return;
+        }
+        self.cancelling = false;
+        let mut gone: Vec<u64> = self
+            .sequences
+            .iter()
+            .filter(|(_, sequence)| sequence.cancelled)
+            .map(|(tag, _)| *tag)
+            .collect();
+        gone.sort_unstable();
+        for tag in gone {
+            self.leave(tag);
+            self.sequences.remove(&tag);
+        }
+    }
+
+    /// Takes a sequence out of the batch; what it made stays with it.
+    fn leave(&mut self, tag: u64) {
+        let Some(sequence) = self.sequences.get_mut(&tag) else {
+            return;
+        };
+        if let Some(since) = sequence.decode_since.take() {
+            sequence.made += self.iteration - since;
+            self.decoding -= 1;
+        } else {
+            self.prefilling.retain(|other| *other != tag);
+        }
+        sequence.running = false;
+        self.running -= 1;
+        self.held_tokens -= sequence.context();
+    }
+
+    /// Throws the newest out until every decoding sequence can make one more token.
+    fn make_room(&mut self) {
+        while self.running > 1 && self.held_tokens + self.decoding > self.profile.kv_tokens {
+            let newest = self
+                .sequences
+                .iter()
+                .filter(|(_, sequence)| sequence.running)
+                .max_by_key(|(_, sequence)| sequence.admitted)
+                .map(|(tag, _)| *tag);
+            let Some(tag) = newest else { return };
+            self.leave(tag);
+            self.waiting.push_front(tag);
+            self.preemptions += 1;
+        }
+        self.cache
+            .fit(self.profile.kv_tokens.saturating_sub(self.held_tokens));
+    }
+
+    /// Lets waiting sequences into the batch, first come first, while the iteration has tokens for them.
+    fn admit(&mut self) {
+        let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
+        for tag in &self.prefilling {
+            let left = self.sequences.get(tag).map_or(0, |s| s.uncached_left);
+            budget = budget.saturating_sub(left);
+        }
+        while budget > 0 {
+            let Some(&tag) = self.waiting.front() else {
+                return;
+            };
+            let Some(context) = self.sequences.get(&tag).map(super::model::Sequence::context) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            if !self.has_room(context) {
+                return;
+            }
+            self.waiting.pop_front();
+            self.admissions += 1;
+            let admitted = self.admissions;
+            let Some(sequence) = self.sequences.get_mut(&tag) else {
+                return;
+            };
+            let request = &sequence.request;
+            let hit = self
+                .cache
+                .lookup(&request.blocks, request.block_tokens);
+            // At least the last token is computed: it makes the first output token.
+            let device = hit.device_tokens.min(context - 1);
+            let host = hit.host_tokens.min(context - 1 - device);
+            if !sequence.told_first {
+                sequence.cached = device + host;
+            }
+            sequence.uncached_left = context - device - host;
+            sequence.host_left = host;
+            sequence.admitted = admitted;
+            sequence.running = true;
+            budget = budget.saturating_sub(sequence.uncached_left);
+            self.running += 1;
+            self.held_tokens += context;
+            self.prefilling.push_back(tag);
+        }
+    }
+
+    /// Shares the iteration's tokens among prompts; returns the time that they take, in picoseconds.
+    fn fill_chunks(&mut self) -> u64 {
+        let costs = &self.profile.costs;
+        let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
+        let mut time_ps = 0_u64;
+        for tag in &self.prefilling {
+            if budget == 0 {
+                break;
+            }
+            let Some(sequence) = self.sequences.get_mut(tag) else {
+                continue;
+            };
+            let chunk = sequence.uncached_left.min(budget);
+            budget -= chunk;
+            let position = sequence.context() - sequence.uncached_left + chunk / 2;
+            let flat_ps = chunk * costs.uncached_ns * 1000;
+            let grown_ps = u128::from(flat_ps) * u128::from(position)
+                / u128::from(costs.context_double_tokens.max(1));
+            time_ps += flat_ps;
+            if costs.context_double_tokens > 0 {
+                time_ps += u64::try_from(grown_ps).unwrap_or(u64::MAX / 4);
+            }
+            time_ps += std::mem::take(&mut sequence.host_left) * costs.cached_ns * 1000;
+            self.chunks.push((*tag, chunk));
+        }
+        time_ps
+    }
+
+    /// Iterations until a sequence finishes or memory is short.
+    fn iterations_alike(&mut self) -> u64 {
+        if self.stepwise || self.decoding == 0 {
+            return 1;
+        }
+        let mut until_finish = 1;
+        while let Some(&Reverse((at, tag))) = self.finishing.peek() {
+            if self.finishes(at, tag) {
+                until_finish = at.saturating_sub(self.iteration).max(1);
+                break;
+            }
+            self.finishing.pop();
+        }
+        let free = self.profile.kv_tokens.saturating_sub(self.held_tokens);
+        until_finish.min((free / self.decoding).max(1))
+    }
+
+    /// Whether an entry of `finishing` still stands.
+    fn finishes(&self, at: u64, tag: u64) -> bool {
+        self.sequences.get(&tag).is_some_and(|sequence| {
+            sequence.decode_since.is_some_and(|since| {
+                since + sequence.request.output_tokens - sequence.made == at
+            })
+        })
+    }
+
+    /// A request came or left: the run ends with the iteration that is under way.
+    pub(super) fn cut_run(&mut self, now_ns: u64) {
+        if let Some(run) = &mut self.run {
+            let under_way = run.done(now_ns) + 1;
+            run.iterations = run.iterations.min(under_way);
+        }
+    }
+
+    /// Ends a run: tokens are made, prompts go on, sequences finish.
+    pub(super) fn end(&mut self, run: &Run, events: &mut Vec<EngineEvent>) {
+        self.iteration += run.iterations;
+        self.decoded += self.decoding * run.iterations;
+        self.held_tokens += self.decoding * run.iterations;
+        // What the cache had to give up when the last of them began.
+        let held_before = self.held_tokens - self.decoding;
+        self.cache
+            .fit(self.profile.kv_tokens.saturating_sub(held_before));
+        while let Some(&Reverse((at, tag))) = self.finishing.peek() {
+            if at > self.iteration {
+                break;
+            }
+            self.finishing.pop();
+            if self.finishes(at, tag) {
+                self.finish(tag, events);
+            }
+        }
+        let chunks = std::mem::take(&mut self.chunks);
+        for (tag, chunk) in &chunks {
+            self.computed(*tag, *chunk, events);
+        }
+        self.chunks = chunks;
+    }
+
+    fn finish(&mut self, tag: u64, events: &mut Vec<EngineEvent>) {
+        self.leave(tag);
+        if let Some(sequence) = self.sequences.remove(&tag)
+            && !sequence.cancelled
+        {
+            events.push(EngineEvent::Finished { tag });
+        }
+    }
+
+    /// A chunk of a prompt is computed; its last chunk makes a token.
+    fn computed(&mut self, tag: u64, chunk: u64, events: &mut Vec<EngineEvent>) {
+        let Some(sequence) = self.sequences.get_mut(&tag) else {
+            return;
+        };
+        sequence.uncached_left -= chunk;
+        if sequence.uncached_left > 0 {
+            return;
+        }
+        self.prefilling.retain(|other| *other != tag);
+        sequence.made += 1;
+        self.held_tokens += 1;
+        sequence.decode_since = Some(self.iteration);
+        self.decoding += 1;
+        let request = &sequence.request;
+        self.cache.insert(&request.blocks, request.block_tokens);
+        if !sequence.told_first && !sequence.cancelled {
+            sequence.told_first = true;
+            events.push(EngineEvent::FirstToken {
+                tag,
+                cached_tokens: sequence.cached,
+            });
+        }
+        let left = request.output_tokens.saturating_sub(sequence.made);
+        if left == 0 {
+            self.finish(tag, events);
+        } else {
+            self.finishing.push(Reverse((self.iteration + left, tag)));
+        }
+    }
+}

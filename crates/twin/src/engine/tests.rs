@@ -1,0 +1,111 @@
+//! The engine by example, and many iterations at once against one at a time.
+
+use super::{Engine, EngineEvent, EngineRequest, Profile};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn request(tag: u64, prompt_tokens: u64, output_tokens: u64, blocks: &[u64]) -> EngineRequest {
+    EngineRequest {
+        tag,
+        prompt_tokens,
+        output_tokens,
+        blocks: Arc::from(blocks),
+        block_tokens: 100,
+    }
+}
+
+fn drive(engine: &mut Engine, until_ns: u64) -> Vec<(u64, EngineEvent)> {
+    let mut told = Vec::new();
+    let mut events = Vec::new();
+    while let Some(at) = engine.next_at_ns().filter(|at| *at <= until_ns) {
+        engine.advance(at, &mut events);
+        told.extend(events.drain(..).map(|event| (at / 1000, event)));
+    }
+    told
+}
+
+fn small() -> Profile {
+    let mut profile = Profile::named("h100x2-32b").unwrap().clone();
+    profile.slots = 4;
+    profile.kv_tokens = 2_000;
+    profile.batch_tokens = 512;
+    profile
+}
+
+#[test]
+fn a_prompt_takes_its_chunks_and_a_token_an_iteration() {
+    let mut engine = Engine::new(Profile::named("h100x2-32b").unwrap().clone());
+    engine.submit(0, request(1, 1_000, 3, &[]));
+    let told = drive(&mut engine, u64::MAX);
+    // 12 ms + 1,000 × 62.783 µs × (1 + 500 ÷ 32,768) + the memory of 1,000 tokens; then 12.08 ms for each further token.
+    assert_eq!(
+        told,
+        [
+            (75_800, EngineEvent::FirstToken { tag: 1, cached_tokens: 0 }),
+            (99_961, EngineEvent::Finished { tag: 1 }),
+        ]
+    );
+    assert_eq!(engine.status(), super::EngineStatus { kv_tokens: 270_000, ..Default::default() });
+}
+
+#[test]
+fn a_known_beginning_is_not_computed_again() {
+    let mut engine = Engine::new(small());
+    engine.submit(0, request(1, 450, 1, &[1, 2, 3, 4]));
+    engine.submit(0, request(2, 450, 1, &[1, 2, 3, 9]));
+    let told = drive(&mut engine, u64::MAX);
+    let cached: Vec<u64> = told
+        .iter()
+        .filter_map(|(_, event)| match event {
+            EngineEvent::FirstToken { cached_tokens, .. } => Some(*cached_tokens),
+            EngineEvent::Finished { .. } => None,
+        })
+        .collect();
+    assert_eq!(cached, [0, 300]);
+    engine.restart();
+    engine.submit(10_000_000_000, request(3, 450, 1, &[1, 2, 3, 4]));
+    let told = drive(&mut engine, u64::MAX);
+    assert!(matches!(told[0].1, EngineEvent::FirstToken { tag: 3, cached_tokens: 0 }));
+}
+
+#[test]
+fn what_is_given_up_frees_its_slot_at_the_end_of_the_iteration() {
+    let mut profile = small();
+    profile.slots = 1;
+    let mut engine = Engine::new(profile);
+    engine.submit(0, request(1, 100, 500, &[]));
+    engine.submit(0, request(2, 100, 1, &[]));
+    assert!(drive(&mut engine, 100_000_000).len() == 1);
+    engine.cancel(100_000_000, 1);
+    let told = drive(&mut engine, u64::MAX);
+    assert!(matches!(told[0].1, EngineEvent::FirstToken { tag: 2, .. }));
+    assert!(told[0].0 < 200_000, "{told:?}");
+}
+
+proptest! {
+    #[test]
+    fn many_iterations_at_once_end_as_one_at_a_time(
+        asks in prop::collection::vec((0_u64..3_000, 1_u64..900, 1_u64..300, 0_u64..4, any::<bool>()), 1..40)
+    ) {
+        let [fast, slow] = [false, true].map(|stepwise| {
+            let mut engine = Engine::new(small());
+            if stepwise {
+                engine = engine.stepwise();
+            }
+            let mut told = Vec::new();
+            let mut now_ns = 0;
+            for (tag, (gap_ms, prompt, output, family, leave)) in (1..).zip(&asks) {
+                told.extend(drive(&mut engine, now_ns));
+                let blocks: Vec<u64> = (0..prompt / 100).map(|block| family * 1_000 + block).collect();
+                engine.submit(now_ns, request(tag, *prompt, *output, &blocks));
+                if *leave && tag > 1 {
+                    engine.cancel(now_ns, tag - 1);
+                }
+                now_ns += gap_ms * 1_000_000;
+            }
+            told.extend(drive(&mut engine, u64::MAX));
+            (told, engine.status())
+        });
+        prop_assert_eq!(fast, slow);
+    }
+}

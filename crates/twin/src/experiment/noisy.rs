@@ -1,0 +1,325 @@
+//! Noisy neighbours: tenants that ask steadily, and others that flood. How much later do the first tokens of the former come?
+//!
+//! Nine tenants of equal weight ask 2.6 times a second each (Poisson), with the sizes of the Azure 2023 conversation trace; the
+//! floods join for five minutes. Compared are the same arrivals alone and beside the floods.
+
+use super::percentile;
+use crate::engine::Profile;
+use crate::random::Random;
+use crate::trace::{TraceError, TraceRow, azure_conversation};
+use crate::world::{Ask, Clients, Ended, Fleet, Outcome, Totals, World, WorldOptions};
+use madang_core::{Payer, RouteRule, Rules, ShareRule};
+use madang_types::{KeyId, NameError, Priority, TenantId};
+use serde::Serialize;
+use std::sync::Arc;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// Steady tenants.
+const TENANTS: u64 = 9;
+/// Requests a second of each.
+const TENANT_RATE: f64 = 2.6;
+/// Until the floods begin.
+const WARM_NS: u64 = 60 * SECOND_NS;
+/// How long they last.
+const FLOOD_NS: u64 = 300 * SECOND_NS;
+/// From the gateway to an engine and back.
+const ROUND_TRIP_NS: u64 = 500_000;
+/// A client waits as long as it takes.
+const WAIT_MS: u64 = 3_600_000;
+
+/// A tenant that floods.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Flood {
+    /// Requests a second.
+    pub rate: f64,
+    /// Prompt tokens of each.
+    pub input_tokens: u64,
+    /// Output tokens of each.
+    pub output_tokens: u64,
+}
+
+/// The text is not a flood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a flood is RATE,IN,OUT: requests a second, prompt tokens, output tokens, all above 0 (120,1155,211); '{0}' is not")]
+pub struct FloodError(String);
+
+impl std::str::FromStr for Flood {
+    type Err = FloodError;
+
+    fn from_str(text: &str) -> Result<Self, FloodError> {
+        let wrong = || FloodError(text.chars().take(60).collect());
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let [rate, input, output] = parts.as_slice() else {
+            return Err(wrong());
+        };
+        let rate: f64 = rate.parse().map_err(|_| wrong())?;
+        let tokens = |text: &str| text.parse::<u64>().ok().filter(|n| (1..=1_000_000).contains(n));
+        if !(rate > 0.0 && rate <= 100_000.0) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            rate,
+            input_tokens: tokens(input).ok_or_else(wrong)?,
+            output_tokens: tokens(output).ok_or_else(wrong)?,
+        })
+    }
+}
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct NoisyOptions {
+    /// The floods, one tenant each.
+    pub floods: Vec<Flood>,
+    /// Who is next.
+    pub share: ShareRule,
+    /// Of the arrivals.
+    pub seed: u64,
+    /// Engines.
+    pub replicas: usize,
+    /// What each is.
+    pub profile: Profile,
+}
+
+/// What came of it. Times in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct NoisyReport {
+    /// The rule.
+    pub policy: ShareRule,
+    /// Of the arrivals.
+    pub seed: u64,
+    /// The floods.
+    pub floods: Vec<Flood>,
+    /// Steady tenants' time to first token, nobody flooding.
+    pub alone: Ttft,
+    /// The same beside the floods.
+    pub flooded: Ttft,
+    /// p99 beside the floods ÷ p99 alone.
+    pub inflation_p99: f64,
+    /// Prompt and output tokens of all tenants in the floods' time.
+    pub total_tokens: u64,
+    /// The same a second.
+    pub tokens_per_second: f64,
+    /// Requests of steady tenants that got no first token.
+    pub unserved: u64,
+}
+
+/// Time to first token, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Ttft {
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Worst tenant's 99th percentile.
+    pub worst_tenant_p99_ms: f64,
+    /// Requests counted.
+    pub requests: u64,
+}
+
+/// Why an experiment cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// A trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A name of ours is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// Runs both, alone and flooded.
+///
+/// # Errors
+/// The built-in trace or a name is broken.
+pub fn noisy(options: &NoisyOptions) -> Result<NoisyReport, ExperimentError> {
+    let sizes: Arc<[TraceRow]> = azure_conversation()?.into();
+    let (alone, _) = run(options, &sizes, &[])?;
+    let (flooded, totals) = run(options, &sizes, &options.floods)?;
+    let total_tokens = totals.prompt_tokens + totals.output_tokens;
+    let (alone_ttft, flooded_ttft) = (alone.ttft(), flooded.ttft());
+    Ok(NoisyReport {
+        policy: options.share,
+        seed: options.seed,
+        floods: options.floods.clone(),
+        inflation_p99: flooded_ttft.p99_ms / alone_ttft.p99_ms.max(1e-9),
+        alone: alone_ttft,
+        flooded: flooded_ttft,
+        total_tokens,
+        tokens_per_second: ratio(total_tokens, FLOOD_NS / SECOND_NS),
+        unserved: flooded.unserved,
+    })
+}
+
+fn ratio(count: u64, by: u64) -> f64 {
+    count as f64 / by as f64
+}
+
+fn run(
+    options: &NoisyOptions,
+    sizes: &Arc<[TraceRow]>,
+    floods: &[Flood],
+) -> Result<(Crowd, Totals), ExperimentError> {
+    let rules = Rules {
+        share: options.share,
+        route: RouteRule::PredictedTtft,
+    };
+    let mut fleet = Fleet::new(&options.profile, options.replicas, rules);
+    // A pass-through queue has no end.
+    fleet.limits.queue_length_max = match options.share {
+        ShareRule::Madang => 4_096,
+        _ => u32::MAX,
+    };
+    let world = World::new(
+        WorldOptions {
+            fleet,
+            round_trip_ns: ROUND_TRIP_NS,
+            until_ns: WARM_NS + FLOOD_NS,
+            window_ns: (WARM_NS, WARM_NS + FLOOD_NS),
+        },
+        Crowd::new(options.seed, sizes, floods)?,
+    )?;
+    Ok(world.run())
+}
+
+/// One tenant's arrivals.
+struct Stream {
+    payer: Payer,
+    random: Random,
+    rate: f64,
+    next_ns: u64,
+    /// Fixed sizes; steady tenants draw from the trace.
+    fixed: Option<(u64, u64)>,
+}
+
+/// All tenants.
+struct Crowd {
+    streams: Vec<Stream>,
+    sizes: Arc<[TraceRow]>,
+    /// First tokens in the window of each steady tenant, in nanoseconds.
+    ttft_ns: Vec<Vec<u64>>,
+    asked: u64,
+    answered: u64,
+    unserved: u64,
+    closed: bool,
+}
+
+impl Crowd {
+    fn new(seed: u64, sizes: &Arc<[TraceRow]>, floods: &[Flood]) -> Result<Self, NameError> {
+        let stream = |name: String, number: u64, rate: f64, fixed: Option<(u64, u64)>| -> Result<Stream, NameError> {
+            let mut random = Random::new(seed, number);
+            let start_ns = if fixed.is_some() { WARM_NS } else { 0 };
+            let first_ns = start_ns + random.gap_ns(rate);
+            Ok(Stream {
+                payer: Payer {
+                    tenant: TenantId::new(&name)?,
+                    project: None,
+                    key: KeyId::new(&name)?,
+                },
+                random,
+                rate,
+                next_ns: first_ns,
+                fixed,
+            })
+        };
+        let mut streams = Vec::new();
+        for number in 0..TENANTS {
+            streams.push(stream(format!("tenant-{number}"), number, TENANT_RATE, None)?);
+        }
+        for (number, flood) in (0..).zip(floods) {
+            let sizes = Some((flood.input_tokens, flood.output_tokens));
+            streams.push(stream(format!("flood-{number}"), 1_000 + number, flood.rate, sizes)?);
+        }
+        Ok(Self {
+            ttft_ns: (0..TENANTS).map(|_| Vec::new()).collect(),
+            streams,
+            sizes: Arc::clone(sizes),
+            asked: 0,
+            answered: 0,
+            unserved: 0,
+            closed: false,
+        })
+    }
+
+    fn ttft(&self) -> Ttft {
+        let mut all: Vec<u64> = self.ttft_ns.iter().flatten().copied().collect();
+        all.sort_unstable();
+        let ms = |value: Option<u64>| ratio(value.unwrap_or(0), 1_000_000);
+        let worst = self.ttft_ns.iter().map(|tenant| {
+            let mut sorted = tenant.clone();
+            sorted.sort_unstable();
+            percentile(&sorted, 990).unwrap_or(0)
+        });
+        Ttft {
+            p50_ms: ms(percentile(&all, 500)),
+            p99_ms: ms(percentile(&all, 990)),
+            worst_tenant_p99_ms: ms(worst.max()),
+            requests: u64::try_from(all.len()).unwrap_or(0),
+        }
+    }
+}
+
+fn in_window(asked_ns: u64) -> bool {
+    (WARM_NS..WARM_NS + FLOOD_NS).contains(&asked_ns)
+}
+
+impl Clients for Crowd {
+    fn next(&mut self) -> Option<Ask> {
+        let (number, stream) = (0_u64..)
+            .zip(&mut self.streams)
+            .min_by_key(|(number, stream)| (stream.next_ns, *number))?;
+        let at_ns = stream.next_ns;
+        stream.next_ns = at_ns + stream.random.gap_ns(stream.rate);
+        let (prompt_tokens, output_tokens) = match stream.fixed {
+            Some(sizes) => sizes,
+            None => {
+                let count = u64::try_from(self.sizes.len()).unwrap_or(1);
+                let at = usize::try_from(stream.random.below(count)).unwrap_or(0);
+                let row = self.sizes.get(at)?;
+                (row.input_tokens, row.output_tokens)
+            }
+        };
+        if at_ns >= WARM_NS + FLOOD_NS {
+            self.closed = true;
+        } else if number < TENANTS && in_window(at_ns) {
+            self.asked += 1;
+        }
+        Some(Ask {
+            at_ns,
+            label: number,
+            payer: stream.payer.clone(),
+            priority: Priority::Standard,
+            prompt_tokens,
+            output_tokens,
+            output_tokens_max: output_tokens.max(2_048),
+            blocks: Arc::from([]),
+            block_tokens: 512,
+            wait_ms_max: WAIT_MS,
+            patience_ns: 0,
+        })
+    }
+
+    fn ended(&mut self, ended: &Ended) -> Option<Ask> {
+        if ended.label < TENANTS
+            && in_window(ended.asked_ns)
+            && matches!(ended.outcome, Outcome::Refused(_))
+        {
+            self.unserved += 1;
+            self.answered += 1;
+        }
+        None
+    }
+
+    fn first_token(&mut self, label: u64, at_ns: u64, asked_ns: u64) {
+        let tenant = usize::try_from(label).unwrap_or(usize::MAX);
+        if let Some(ttft) = self.ttft_ns.get_mut(tenant)
+            && in_window(asked_ns)
+        {
+            ttft.push(at_ns - asked_ns);
+            self.answered += 1;
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.closed && self.answered == self.asked
+    }
+}

@@ -1,0 +1,160 @@
+//! Traces as CSV with a header: `arrival_ms,input_tokens,output_tokens`, and for prefixes `prefix_block_ids_512` (ids and ranges
+//! `a-b`, separated by spaces; equal ids are equal blocks).
+
+use flate2::read::GzDecoder;
+use std::io::Read;
+use std::sync::Arc;
+
+/// The conversation trace that Azure published in 2023 (CC-BY 4.0; see `data/README.md`).
+const AZURE_CONVERSATION: &[u8] = include_bytes!("../../data/azure-2023-conv.csv.gz");
+/// Bytes of a trace once unpacked.
+const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Blocks of one row.
+const ROW_BLOCKS_MAX: u64 = 1 << 20;
+
+/// One request of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceRow {
+    /// Since the trace's beginning, in milliseconds.
+    pub arrival_ms: u64,
+    /// Prompt tokens.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Ids of the prompt's blocks of 512 tokens; empty where the trace has none.
+    pub blocks: Arc<[u64]>,
+}
+
+/// Why a trace cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The bytes cannot be unpacked, or are no text.
+    #[error("the trace cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// A column is missing.
+    #[error("the trace has no column '{0}'; it has: {1}")]
+    Column(&'static str, String),
+    /// A value is not what its column holds.
+    #[error("line {line}: '{value}' is not {expected}")]
+    Value {
+        /// From 1.
+        line: usize,
+        /// What stands there, at most 40 characters.
+        value: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// There is a header and nothing else.
+    #[error("the trace has no rows")]
+    Empty,
+}
+
+/// The built-in conversation trace.
+///
+/// # Errors
+/// None: it is a part of the program, and a test reads it.
+pub fn azure_conversation() -> Result<Vec<TraceRow>, TraceError> {
+    parse(AZURE_CONVERSATION)
+}
+
+/// Reads a trace; rows are sorted by arrival.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        GzDecoder::new(bytes)
+            .take(TRACE_BYTES_MAX)
+            .read_to_string(&mut text)?;
+    } else {
+        bytes.take(TRACE_BYTES_MAX).read_to_string(&mut text)?;
+    }
+    let mut lines = (1..).zip(text.lines());
+    let (_, header) = lines.next().ok_or(TraceError::Empty)?;
+    let names: Vec<&str> = header.split(',').map(str::trim).collect();
+    let column = |name: &'static str| {
+        let at = names.iter().position(|other| *other == name);
+        at.ok_or_else(|| TraceError::Column(name, header.into()))
+    };
+    let arrival = column("arrival_ms")?;
+    let (input, output) = (column("input_tokens")?, column("output_tokens")?);
+    let blocks = column("prefix_block_ids_512").ok();
+    let mut rows = Vec::new();
+    for (line, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
+        let cells: Vec<&str> = text.split(',').map(str::trim).collect();
+        let cell = |at: usize| cells.get(at).copied().unwrap_or("");
+        let ids = blocks.map_or(Ok(Vec::new()), |at| block_ids(line, cell(at)))?;
+        rows.push(TraceRow {
+            arrival_ms: number(line, cell(arrival))?,
+            input_tokens: number(line, cell(input))?.max(1),
+            output_tokens: number(line, cell(output))?.max(1),
+            blocks: ids.into(),
+        });
+    }
+    if rows.is_empty() {
+        return Err(TraceError::Empty);
+    }
+    rows.sort_by_key(|row| row.arrival_ms);
+    Ok(rows)
+}
+
+fn wrong(line: usize, value: &str, expected: &'static str) -> TraceError {
+    TraceError::Value {
+        line,
+        value: value.chars().take(40).collect(),
+        expected,
+    }
+}
+
+/// A whole number; fractions are dropped.
+fn number(line: usize, text: &str) -> Result<u64, TraceError> {
+    let whole = text.split('.').next().unwrap_or(text);
+    whole.parse().map_err(|_| wrong(line, text, "a number"))
+}
+
+fn block_ids(line: usize, text: &str) -> Result<Vec<u64>, TraceError> {
+    let mut ids = Vec::new();
+    for part in text.split_whitespace() {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(line, first)?, number(line, last)?);
+        if last < first || last - first > ROW_BLOCKS_MAX {
+            return Err(wrong(line, part, "a range of block ids"));
+        }
+        ids.extend(first..=last);
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let said = match parse(text.as_bytes()) {
+            Ok(rows) => format!("{} rows", rows.len()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said, expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        check("", "the trace has no rows");
+        check("arrival_ms,input_tokens,output_tokens\n", "the trace has no rows");
+        check("a,b\n1,2\n", "the trace has no column 'arrival_ms'; it has: a,b");
+        check("arrival_ms,input_tokens,output_tokens\n1,2,3\n1,x,3\n", "line 3: 'x' is not a number");
+        let blocks = "arrival_ms,input_tokens,output_tokens,prefix_block_ids_512\n";
+        check(&format!("{blocks}1,2,3,9-4\n"), "line 2: '9-4' is not a range of block ids");
+        check(&format!("{blocks}1,2,3,0 4-9\n"), "1 rows");
+    }
+
+    #[test]
+    fn the_built_in_trace_is_whole() {
+        let rows = azure_conversation().unwrap();
+        let input: u64 = rows.iter().map(|row| row.input_tokens).sum();
+        let output: u64 = rows.iter().map(|row| row.output_tokens).sum();
+        let count = u64::try_from(rows.len()).unwrap();
+        assert_eq!((count, input / count, output / count), (19_366, 1_154, 211));
+    }
+}

@@ -1,0 +1,13 @@
+//! The discrete-event driver: engines and clients on one virtual clock, and the decision core between them.
+//!
+//! It carries out the core's effects as the gateway does, at once and in order. It must not decide anything.
+
+mod clients;
+mod event;
+mod flight;
+mod fleet;
+mod run;
+
+pub use clients::{Ask, Clients, Ended, Outcome};
+pub use fleet::Fleet;
+pub use run::{Totals, World, WorldOptions};

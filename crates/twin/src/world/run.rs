@@ -1,0 +1,436 @@
+//! The run: events in order, inputs to the core, effects carried out.
+
+use super::clients::{Ask, Clients, Ended, Outcome};
+use super::event::{Agenda, Event};
+use super::fleet::Fleet;
+use super::flight::{Flight, Flights};
+use crate::engine::{Engine, EngineEvent, EngineRequest};
+use madang_core::{
+    AttemptEnd, Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit, Spent,
+};
+use madang_types::{DataClass, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
+use std::collections::BTreeMap;
+
+/// The gateway's ticker, in nanoseconds.
+const TICK_NS: u64 = 50_000_000;
+/// How often streams report how far they are.
+const PROGRESS_NS: u64 = 1_000_000_000;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Engines and rules.
+    pub fleet: Fleet,
+    /// From the gateway's start of an attempt until the engine has it, and its first token back: in nanoseconds.
+    pub round_trip_ns: u64,
+    /// Clients ask until then, in nanoseconds; what runs is waited for.
+    pub until_ns: u64,
+    /// Tokens are counted from the first instant to the second.
+    pub window_ns: (u64, u64),
+}
+
+/// Tokens of an experiment's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Of prompts whose first token came in it.
+    pub prompt_tokens: u64,
+    /// Made in it.
+    pub output_tokens: u64,
+    /// Attempts started, in the whole run.
+    pub attempts: u64,
+}
+
+/// Engines, clients and the core, on one clock.
+pub struct World<C> {
+    core: Core,
+    engines: Vec<Engine>,
+    by_replica: BTreeMap<ReplicaId, u32>,
+    agenda: Agenda,
+    flights: Flights,
+    clients: C,
+    now_ns: u64,
+    until_ns: u64,
+    round_trip_ns: u64,
+    model: ModelId,
+    effects: Vec<Effect>,
+    events: Vec<EngineEvent>,
+    window_ns: (u64, u64),
+    totals: Totals,
+}
+
+impl<C: Clients> World<C> {
+    /// A world at time zero.
+    ///
+    /// # Errors
+    /// None: all names are names.
+    pub fn new(options: WorldOptions, clients: C) -> Result<Self, NameError> {
+        let WorldOptions {
+            fleet,
+            round_trip_ns,
+            until_ns,
+            window_ns,
+        } = options;
+        let view = fleet.view()?;
+        let replicas = view.members.iter().map(|member| member.replica.clone());
+        let mut world = Self {
+            core: Core::new(),
+            by_replica: replicas.zip(0..).collect(),
+            engines: fleet.profiles.into_iter().map(Engine::new).collect(),
+            agenda: Agenda::default(),
+            flights: Flights::default(),
+            clients,
+            now_ns: 0,
+            until_ns,
+            round_trip_ns,
+            model: Fleet::model()?,
+            effects: Vec::new(),
+            events: Vec::new(),
+            window_ns,
+            totals: Totals::default(),
+        };
+        world.apply(Input::FleetApply(view));
+        Ok(world)
+    }
+
+    /// Runs until nobody asks any more and nothing runs. Returns the clients.
+    pub fn run(mut self) -> (C, Totals) {
+        self.next_arrival();
+        self.agenda.add(self.window_ns.0, Event::Mark(false));
+        self.agenda.add(self.window_ns.1, Event::Mark(true));
+        self.agenda.add(TICK_NS, Event::Tick);
+        self.agenda.add(PROGRESS_NS, Event::Progress);
+        while let Some((at_ns, event)) = self.agenda.next() {
+            self.now_ns = at_ns;
+            self.happen(event);
+            let idle = self.flights.len() == 0 && at_ns > self.until_ns;
+            if idle || self.clients.done() {
+                break;
+            }
+        }
+        (self.clients, self.totals)
+    }
+
+    /// The core's view of the moment.
+    pub fn status(&mut self) -> Vec<PoolStatus> {
+        let now = self.now();
+        self.core.status(now)
+    }
+
+    fn now(&self) -> Micros {
+        Micros(i64::try_from(self.now_ns / 1000).unwrap_or(i64::MAX))
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrival(ask) => {
+                self.submit(*ask);
+                self.next_arrival();
+            }
+            Event::Again(ask) => self.submit(*ask),
+            Event::Reach { request, attempt } => self.reach(request, attempt),
+            Event::Engine(engine) => self.engine_advance(engine),
+            Event::Impatient(request) => self.leave(request),
+            Event::Mark(end) => {
+                let decoded: u64 = self.engines.iter().map(Engine::decoded_tokens).sum();
+                let output = &mut self.totals.output_tokens;
+                *output = if end { decoded - *output } else { decoded };
+            }
+            Event::Tick => {
+                self.apply(Input::Tick);
+                self.agenda.add(self.now_ns + TICK_NS, Event::Tick);
+            }
+            Event::Progress => {
+                self.progress();
+                self.agenda.add(self.now_ns + PROGRESS_NS, Event::Progress);
+            }
+        }
+    }
+
+    fn next_arrival(&mut self) {
+        if let Some(ask) = self.clients.next()
+            && ask.at_ns <= self.until_ns
+        {
+            self.agenda.add(ask.at_ns, Event::Arrival(Box::new(ask)));
+        }
+    }
+
+    fn submit(&mut self, ask: Ask) {
+        let submit = RequestSubmit {
+            request: RequestId(0),
+            payer: ask.payer.clone(),
+            model: self.model.clone(),
+            endpoint: Endpoint::Chat,
+            data_class: DataClass::Open,
+            priority: ask.priority,
+            prompt_tokens: ask.prompt_tokens,
+            output_tokens_max: ask.output_tokens_max,
+            wait_ms_max: ask.wait_ms_max,
+            prefix: Prefix {
+                blocks: ask.blocks.to_vec(),
+                block_tokens: ask.block_tokens,
+            },
+            session: None,
+        };
+        let patience_ns = ask.patience_ns;
+        let number = self.flights.insert(Flight {
+            ask,
+            attempts: Vec::new(),
+            started: 0,
+            first_token_ns: None,
+            cached_tokens: 0,
+            dbg: Default::default(),
+        });
+        if patience_ns > 0 {
+            self.agenda
+                .add(self.now_ns + patience_ns, Event::Impatient(number));
+        }
+        self.apply(Input::RequestSubmit(RequestSubmit {
+            request: RequestId(u128::from(number)),
+            ..submit
+        }));
+    }
+
+    /// Gives the core one input and carries out its effects.
+    fn apply(&mut self, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        let now = self.now();
+        self.core.apply(now, input, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start {
+                request,
+                attempt,
+                replica,
+                decision,
+                ..
+            } => {
+                let number = number_of(request);
+                if std::env::var_os("DBG").is_some() { if let Some(f)=self.flights.get_mut(number) { f.dbg = (self.now_ns, decision.ttft_us, replica.to_string()); } }
+                let engine = self.by_replica.get(&replica).copied().unwrap_or(0);
+                let Some(flight) = self.flights.get_mut(number) else {
+                    return;
+                };
+                self.totals.attempts += 1;
+                flight.started = attempt;
+                flight.attempts.push((attempt, engine, false));
+                if self.round_trip_ns == 0 {
+                    self.reach(number, attempt);
+                } else {
+                    let event = Event::Reach {
+                        request: number,
+                        attempt,
+                    };
+                    self.agenda.add(self.now_ns + self.round_trip_ns, event);
+                }
+            }
+            Effect::CallOff { request, attempt } => self.call_off(number_of(request), attempt),
+            Effect::Refuse {
+                request,
+                refusal,
+                retry_after_ms,
+            } => self.refused(number_of(request), refusal, retry_after_ms),
+            Effect::Queued { .. } | Effect::Drained { .. } => {}
+        }
+    }
+
+    fn reach(&mut self, number: u64, attempt: u32) {
+        let Some(flight) = self.flights.get_mut(number) else {
+            return;
+        };
+        let Some(place) = flight.attempts.iter_mut().find(|(other, ..)| *other == attempt) else {
+            return;
+        };
+        place.2 = true;
+        let engine_index = place.1;
+        let request = EngineRequest {
+            tag: number,
+            prompt_tokens: flight.ask.prompt_tokens.max(1),
+            output_tokens: flight.ask.output_tokens.max(1),
+            blocks: flight.ask.blocks.clone(),
+            block_tokens: u64::from(flight.ask.block_tokens),
+        };
+        let now_ns = self.now_ns;
+        self.with_engine(engine_index, |engine| engine.submit(now_ns, request));
+    }
+
+    /// Does something to an engine and puts its next end of iterations on the agenda, where that changed.
+    fn with_engine(&mut self, index: u32, act: impl FnOnce(&mut Engine)) {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(engine) = self.engines.get_mut(at) else {
+            return;
+        };
+        let before = engine.next_at_ns();
+        act(engine);
+        let after = engine.next_at_ns();
+        if let Some(at_ns) = after
+            && before != after
+        {
+            self.agenda.add(at_ns, Event::Engine(index));
+        }
+    }
+
+    fn engine_advance(&mut self, index: u32) {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(engine) = self.engines.get(at) else {
+            return;
+        };
+        // An engine whose run was cut has another event on the agenda.
+        if engine.next_at_ns() != Some(self.now_ns) {
+            return;
+        }
+        let now_ns = self.now_ns;
+        let mut events = std::mem::take(&mut self.events);
+        // The gateway hears of an iteration's end while the next one begins.
+        self.with_engine(index, |engine| engine.advance(now_ns, &mut events));
+        for event in events.drain(..) {
+            self.engine_said(index, event);
+        }
+        self.events = events;
+    }
+
+    fn engine_said(&mut self, engine: u32, event: EngineEvent) {
+        match event {
+            EngineEvent::FirstToken { tag, cached_tokens } => {
+                let now_ns = self.now_ns;
+                let Some(flight) = self.flights.get_mut(tag) else {
+                    return;
+                };
+                let Some(attempt) = attempt_at(flight, engine) else {
+                    return;
+                };
+                flight.first_token_ns = Some(now_ns);
+                flight.cached_tokens = cached_tokens;
+                let (label, asked_ns) = (flight.ask.label, flight.ask.at_ns);
+                if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
+                    self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
+                }
+                if std::env::var_os("DBG").is_some() && label < 9 && now_ns - asked_ns > 800_000_000 {
+                    let d = flight.dbg.clone();
+                    eprintln!("t={:.2} tenant {label} prompt {} waited {:.0} predicted {:.0} took {:.0} at {}", asked_ns as f64/1e9, flight.ask.prompt_tokens, (d.0-asked_ns) as f64/1e6, d.1 as f64/1e3, (now_ns-d.0) as f64/1e6, d.2);
+                }
+                self.clients.first_token(label, now_ns, asked_ns);
+                self.apply(Input::FirstByte {
+                    request: RequestId(u128::from(tag)),
+                    attempt,
+                });
+            }
+            EngineEvent::Finished { tag } => {
+                let Some(flight) = self.flights.get_mut(tag) else {
+                    return;
+                };
+                let Some(attempt) = attempt_at(flight, engine) else {
+                    return;
+                };
+                let spent = Spent {
+                    prompt_tokens: flight.ask.prompt_tokens,
+                    cached_tokens: Some(flight.cached_tokens),
+                    output_tokens: flight.ask.output_tokens,
+                };
+                self.apply(Input::AttemptEnd {
+                    request: RequestId(u128::from(tag)),
+                    attempt,
+                    end: AttemptEnd::Done,
+                    spent: Some(spent),
+                });
+                self.close(tag, Outcome::Finished, None);
+            }
+        }
+    }
+
+    /// Streams tell how far they are.
+    fn progress(&mut self) {
+        for number in self.flights.streaming() {
+            let now_ns = self.now_ns;
+            let Some(flight) = self.flights.get_mut(number) else {
+                continue;
+            };
+            let Some((_, engine, _)) = flight.attempts.first() else {
+                continue;
+            };
+            let at = usize::try_from(*engine).unwrap_or(usize::MAX);
+            let made = self.engines.get(at).and_then(|engine| engine.made(now_ns, number));
+            if let Some(output_tokens) = made {
+                self.apply(Input::Progress {
+                    request: RequestId(u128::from(number)),
+                    output_tokens,
+                });
+            }
+        }
+    }
+
+    fn call_off(&mut self, number: u64, attempt: u32) {
+        let Some(flight) = self.flights.get_mut(number) else {
+            return;
+        };
+        let Some(at) = flight.attempts.iter().position(|(other, ..)| *other == attempt) else {
+            return;
+        };
+        let (_, engine, reached) = flight.attempts.remove(at);
+        let now_ns = self.now_ns;
+        if reached {
+            self.with_engine(engine, |engine| engine.cancel(now_ns, number));
+        }
+    }
+
+    /// A client's patience is over.
+    fn leave(&mut self, number: u64) {
+        let Some(flight) = self.flights.get_mut(number) else {
+            return;
+        };
+        if flight.first_token_ns.is_some() {
+            return;
+        }
+        let attempts: Vec<u32> = flight.attempts.iter().map(|(attempt, ..)| *attempt).collect();
+        self.apply(Input::RequestCancel {
+            request: RequestId(u128::from(number)),
+        });
+        for attempt in attempts {
+            self.call_off(number, attempt);
+        }
+        self.close(number, Outcome::Left, None);
+    }
+
+    fn refused(&mut self, number: u64, refusal: Refusal, retry_after_ms: Option<u64>) {
+        self.close(number, Outcome::Refused(refusal), retry_after_ms);
+    }
+
+    fn close(&mut self, number: u64, outcome: Outcome, retry_after_ms: Option<u64>) {
+        let Some(flight) = self.flights.remove(number) else {
+            return;
+        };
+        let ended = Ended {
+            label: flight.ask.label,
+            asked_ns: flight.ask.at_ns,
+            at_ns: self.now_ns,
+            first_token_ns: flight.first_token_ns,
+            outcome,
+            prompt_tokens: flight.ask.prompt_tokens,
+            cached_tokens: flight.cached_tokens,
+            output_tokens: flight.ask.output_tokens,
+            attempts: flight.started,
+            retry_after_ms,
+        };
+        if let Some(again) = self.clients.ended(&ended) {
+            let at_ns = again.at_ns.max(self.now_ns);
+            self.agenda.add(at_ns, Event::Again(Box::new(again)));
+        }
+    }
+}
+
+fn attempt_at(flight: &Flight, engine: u32) -> Option<u32> {
+    flight
+        .attempts
+        .iter()
+        .find(|(_, at, _)| *at == engine)
+        .map(|(attempt, ..)| *attempt)
+}
+
+fn number_of(request: RequestId) -> u64 {
+    u64::try_from(request.0).unwrap_or(u64::MAX)
+}
