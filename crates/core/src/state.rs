@@ -6,7 +6,7 @@ use crate::member::Member;
 use crate::overload::Budget;
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
-use crate::share::{Guard, Tree, Weights};
+use crate::share::{Guard, Holds, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
 use madang_types::{Micros, ModelId, ReplicaId};
@@ -46,6 +46,7 @@ pub(crate) struct Pool {
     pub prefix: PrefixIndex,
     pub sessions: Sessions,
     pub guard: Guard,
+    pub holds: Holds,
     /// When the guard was last worked out.
     pub guarded_at: Micros,
     /// Starts of late.
@@ -68,6 +69,7 @@ impl Pool {
             prefix: PrefixIndex::default(),
             sessions: Sessions::default(),
             guard: Guard::default(),
+            holds: Holds::default(),
             guarded_at: Micros(i64::MIN / 2),
             starts: Rate::default(),
             need: Mean::new(0.0),

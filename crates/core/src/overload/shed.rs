@@ -1,5 +1,5 @@
-//! Who gives way where a queue is full: what takes what is left, then tenants over their share by how many they have waiting.
-//! A request of a tenant under its share that is critical never does.
+//! Who gives way where a queue is full: the least urgent lane first, in it the tenant that has the most waiting for its weight, of
+//! that the latest. A critical request of a tenant under its share gives way to nobody of another lane.
 
 use crate::request::{FlowIndex, RequestIndex};
 use crate::share::LANES;
@@ -17,44 +17,36 @@ pub(crate) enum Shedding {
 impl Pool {
     /// Who gives way to a newcomer of `tenant` in `lane`.
     pub fn shed(&self, tenant: FlowIndex, lane: u8) -> Shedding {
-        let last = LANES - 1;
-        if usize::from(lane) < last && self.tree.waiting_in(last) > 0 {
-            return self.longest(last, None);
-        }
-        if usize::from(lane) == last {
+        let own = usize::from(lane);
+        // The least urgent lane that somebody waits in.
+        let Some(last) = (0..LANES).rev().find(|lane| self.tree.waiting_in(*lane) > 0) else {
             return Shedding::Newcomer;
-        }
-        let over = |index: FlowIndex| {
-            self.tree
-                .node(index)
-                .and_then(|node| node.usage.as_deref())
-                .is_some_and(|usage| usage.over)
         };
-        if over(tenant) {
+        if last < own {
             return Shedding::Newcomer;
         }
-        match self.longest(1, Some(&over)) {
-            Shedding::Newcomer if lane == 0 => self.longest(1, None),
-            other => other,
+        let Some((crowd, most)) = self.crowd(last) else {
+            return Shedding::Newcomer;
+        };
+        let newcomers = self.tree.node(tenant).map_or(0, |node| node.waiting[last]);
+        let larger = self.tree.per_weight(crowd, most) > self.tree.per_weight(tenant, newcomers + 1);
+        if last == own && !larger {
+            return Shedding::Newcomer;
         }
+        self.tree
+            .leaves(crowd)
+            .into_iter()
+            .max_by_key(|leaf| self.tree.node(*leaf).map_or(0, |node| node.waiting[last]))
+            .and_then(|leaf| self.tree.tail(leaf))
+            .map_or(Shedding::Newcomer, Shedding::Waiting)
     }
 
-    /// The last request of the tenant that has the most waiting for its part, among those that `which` lets through.
-    fn longest(&self, lane: usize, which: Option<&dyn Fn(FlowIndex) -> bool>) -> Shedding {
-        let crowd = self
-            .tree
+    /// The tenant that has the most waiting in a lane for its weight, and how many.
+    fn crowd(&self, lane: usize) -> Option<(FlowIndex, u32)> {
+        self.tree
             .tenants()
-            .filter(|(index, node)| node.waiting[lane] > 0 && which.is_none_or(|which| which(*index)))
-            .max_by_key(|(index, node)| (node.waiting[lane], std::cmp::Reverse(*index)));
-        let Some((tenant, _)) = crowd else {
-            return Shedding::Newcomer;
-        };
-        let leaf = self
-            .tree
-            .leaves(tenant)
-            .into_iter()
-            .max_by_key(|leaf| self.tree.node(*leaf).map_or(0, |node| node.waiting[lane]));
-        leaf.and_then(|leaf| self.tree.tail(leaf))
-            .map_or(Shedding::Newcomer, Shedding::Waiting)
+            .map(|(index, node)| (index, node.waiting[lane]))
+            .filter(|(_, waiting)| *waiting > 0)
+            .max_by_key(|(index, waiting)| (self.tree.per_weight(*index, *waiting), std::cmp::Reverse(*index)))
     }
 }

@@ -69,6 +69,36 @@ struct Field {
     best_miss: u8,
 }
 
+/// How a request's tenant stands.
+#[derive(Clone, Copy)]
+struct Standing {
+    over: bool,
+    heavy: bool,
+}
+
+impl Standing {
+    fn of(pool: &Pool, request: &Request) -> Self {
+        let rest = request.lane == 2;
+        let (over, heavy) = pool.tree.usage(request.leaf).map_or((false, false), |usage| {
+            let over = usage.over || pool.guard.is_burst(usage.prefill_us);
+            (over, usage.over || usage.heavy)
+        });
+        Self {
+            over: over || rest,
+            heavy: heavy || rest,
+        }
+    }
+
+    fn want(self, kv_tokens: u64, prefill_us: u64) -> Want {
+        Want {
+            over: self.over,
+            heavy: self.heavy,
+            kv_tokens,
+            prefill_us,
+        }
+    }
+}
+
 /// How far a request came through the checks: the furthest is the reason that a caller can act on.
 const MISS_ENDPOINT: u8 = 0;
 const MISS_POLICY: u8 = 1;
@@ -82,16 +112,12 @@ impl Core {
         };
         let prefix = &request.submit.prefix;
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
-        let over = request.lane == 2
-            || pool
-                .tree
-                .usage(request.leaf)
-                .is_some_and(|usage| usage.over || pool.guard.is_burst(usage.prefill_us));
+        let standing = Standing::of(pool, request);
         let mut field = Field::default();
         let lanes_used = pool.lanes_used(self);
         for index in &pool.members {
             if let Some(member) = self.member(*index) {
-                self.consider(now, (pool, request), (*index, member), (over, lanes_used), (scratch, &mut field));
+                self.consider(now, (pool, request), (*index, member), (standing, lanes_used), (scratch, &mut field));
             }
         }
         let Some(candidate) = self.pick(pool, request, &field.open, scratch) else {
@@ -99,12 +125,8 @@ impl Core {
         };
         let (candidate, reason) = candidate;
         let kv_tokens = request.kv_tokens;
-        let want = Want {
-            over,
-            kv_tokens,
-            prefill_us: candidate.estimate.prefill_us,
-        };
-        let long = self.rules.share == ShareRule::Madang && want.long();
+        let long = self.rules.share == ShareRule::Madang
+            && standing.want(kv_tokens, candidate.estimate.prefill_us).long();
         Choice::Member(Chosen {
             member: candidate.member,
             estimate: candidate.estimate,
@@ -112,7 +134,7 @@ impl Core {
             long,
             decision: Decision {
                 rule: candidate.rule,
-                reason: if long && over { RouteReason::LongLane } else { reason },
+                reason: if long && standing.over { RouteReason::LongLane } else { reason },
                 candidates: field.serving,
                 ttft_us: candidate.estimate.ttft_us,
                 cached_tokens: candidate.cached_tokens,
@@ -125,7 +147,7 @@ impl Core {
         now: Micros,
         (pool, request): (&Pool, &Request),
         (index, member): (MemberIndex, &Member),
-        (over, lanes_used): (bool, u32),
+        (standing, lanes_used): (Standing, u32),
         (scratch, field): (&Scratch, &mut Field),
     ) {
         let submit = &request.submit;
@@ -157,12 +179,8 @@ impl Core {
                 member.speed.iteration_us(running, member.account.kv_tokens),
             ),
         );
-        let want = Want {
-            over,
-            kv_tokens: request.kv_tokens,
-            prefill_us: estimate.prefill_us,
-        };
-        let lane = !(over && want.long()) || (member.account.long == 0 && lanes_used < pool.guard.lanes);
+        let want = standing.want(request.kv_tokens, estimate.prefill_us);
+        let lane = !(standing.over && want.long()) || (member.account.long == 0 && lanes_used < pool.guard.lanes);
         let open = pool.guard.admits(self.rules.share, (member, now), &want);
         if !open || (self.rules.share == ShareRule::Madang && !lane) {
             field.later = true;

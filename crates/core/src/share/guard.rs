@@ -10,13 +10,15 @@ use madang_types::Micros;
 /// Beside what those under their share will hold, they find room for that long of arrivals.
 const AHEAD_S: f64 = 0.5;
 /// No more of a member than this is kept.
-const RESERVE_PART_MAX: f64 = 0.4;
+const RESERVE_PART_MAX: f64 = 0.6;
+/// How long the greatest hold of late fades.
+const HOLD_US: f64 = 120e6;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
 const PREFILL_PART_MAX: f64 = 0.6;
 /// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
-const OVER_PREFILL_US: u64 = 60_000;
+const OVER_PREFILL_US: u64 = 40_000;
 /// The same before a request of a tenant under its share: what comes later may then still go elsewhere.
-const SHARED_PREFILL_US: u64 = 250_000;
+const SHARED_PREFILL_US: u64 = 150_000;
 /// The same where one tenant is alone.
 const FREE_PREFILL_US: u64 = 4_000_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
@@ -45,11 +47,36 @@ pub(crate) struct Guard {
     pub lanes: u32,
 }
 
+/// What those under their share hold of one member when it is busy, by the greatest of late: whoever takes their room may keep it
+/// for minutes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
+    slots: f64,
+    tokens: f64,
+}
+
+impl Holds {
+    /// By Little's law, at the pace of a full batch: arrivals × output tokens × time for each, and twice the spread.
+    pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
+        let members = f64::from(capacity.members.max(1));
+        let iteration_s = whole(capacity.full_iteration_us) / 1e6;
+        let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
+        let arrivals = expected.arrivals / members;
+        let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
+        let slots = mean + 2.0 * mean.sqrt() + 1.0;
+        let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
+        self.slots = slots.max(self.slots * kept);
+        self.tokens = (slots * expected.need_tokens).max(self.tokens * kept);
+    }
+}
+
 /// What a request wants of a member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Want {
-    /// Its tenant is over its share (or it takes only what is left).
+    /// Its tenant is over its share (or it takes only what is left): it waits for the others' prompts.
     pub over: bool,
+    /// Its tenant is over its share, or holds more than its part: what is kept is not for it.
+    pub heavy: bool,
     pub kv_tokens: u64,
     pub prefill_us: u64,
 }
@@ -62,9 +89,9 @@ impl Want {
 }
 
 impl Guard {
-    /// Sized by what those under their share are expected to hold at the pace of a full batch (Little's law), less what they hold
-    /// already, and by what may come in the next moment; twice the spread of both.
-    pub fn new(contended: bool, expected: Expected, capacity: Capacity) -> Self {
+    /// Sized by what those under their share are expected to hold, less what they hold already, and by what may come in the next
+    /// moment; twice the spread of both.
+    pub fn new(contended: bool, expected: Expected, capacity: Capacity, holds: Holds) -> Self {
         let members = capacity.members.max(1);
         let guard = Self {
             shared: expected.tenants > 1,
@@ -73,21 +100,16 @@ impl Guard {
             lanes: (members / LANE_DIVISOR).max(1),
             ..Self::default()
         };
-        if !contended || expected.arrivals <= 0.0 {
+        if !guard.shared || expected.arrivals <= 0.0 {
             return guard;
         }
         let each = f64::from(members);
-        let iteration_s = whole(capacity.full_iteration_us) / 1e6;
-        let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
-        let arrivals = expected.arrivals / each;
-        let ahead = arrivals * AHEAD_S;
-        let holds = arrivals * expected.output_tokens * tpot_s;
-        let spread = 2.0 * (holds + ahead).sqrt() + 1.0;
+        let ahead = expected.arrivals / each * AHEAD_S;
+        let least = ahead + 2.0 * ahead.sqrt() + 1.0;
         let slots_max = f64::from(capacity.slots) / each * RESERVE_PART_MAX;
         let tokens_max = whole(capacity.kv_tokens) / each * RESERVE_PART_MAX;
-        let slots = holds + spread + ahead - f64::from(expected.running) / each;
-        let tokens = (holds + spread + ahead) * expected.need_tokens - whole(expected.kv_tokens) / each;
-        let least = ahead + 2.0 * ahead.sqrt() + 1.0;
+        let slots = holds.slots - f64::from(expected.running) / each;
+        let tokens = holds.tokens - whole(expected.kv_tokens) / each;
         Self {
             reserve_slots: u32::try_from(rounded(slots.max(least).min(slots_max))).unwrap_or(0),
             reserve_tokens: rounded(tokens.max(least * expected.need_tokens).min(tokens_max)),
@@ -113,7 +135,7 @@ impl Guard {
     }
 
     fn has_room(&self, member: &Member, want: &Want) -> bool {
-        let kept = |reserve: u64| if want.over { reserve } else { 0 };
+        let kept = |reserve: u64| if want.heavy { reserve } else { 0 };
         let slots = u64::from(member.slots_limit()).saturating_sub(kept(self.reserve_slots.into()));
         if u64::from(member.running_count()) >= slots.max(1) {
             return false;

@@ -10,7 +10,7 @@ use crate::request::FlowIndex;
 /// Whoever asked within that time is active: its part is counted.
 const ACTIVE_US: i64 = 10_000_000;
 /// Part of a pool from which on it counts as contended.
-const CONTENDED: f64 = 0.9;
+const CONTENDED: f64 = 0.75;
 /// Who is over stays so until it asks for less than this part of its level.
 const BACK_UNDER: f64 = 0.8;
 
@@ -21,7 +21,7 @@ pub(crate) struct TenantUse {
     /// Accelerator time asked for, in microseconds.
     pub offered: Rate<10_000>,
     /// Requests that came.
-    pub arrivals: Rate<5_000>,
+    pub arrivals: Rate<20_000>,
     /// Accelerator time charged, in microseconds.
     pub service: Rate<60_000>,
     pub service_us: u64,
@@ -36,6 +36,9 @@ pub(crate) struct TenantUse {
     pub prefill_us: u64,
     /// Asks for more than its part while others want theirs.
     pub over: bool,
+    /// Holds more than its part of the memory or the slots, whether or not others want theirs already: what is kept for them is
+    /// not for it.
+    pub heavy: bool,
     /// Its part by weight among the active, in thousandths.
     pub share_permille: u32,
 }
@@ -54,6 +57,7 @@ impl Default for TenantUse {
             prompts: Rate::default(),
             prefill_us: 0,
             over: false,
+            heavy: false,
             share_permille: 0,
         }
     }
@@ -135,8 +139,9 @@ impl Tree {
             let slack = if usage.over { BACK_UNDER } else { 1.0 };
             let above = |(asks, level): (&f64, &f64)| *asks > level * claim.part * slack;
             usage.over = claim.asks.iter().zip(&levels).any(above);
+            usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > claim.part);
             usage.share_permille = u32::try_from(rounded(claim.part * 1000.0)).unwrap_or(1000);
-            if !usage.over {
+            if !usage.over && !usage.heavy {
                 expected.arrivals += claim.arrivals;
                 need_sum += claim.arrivals * claim.need;
                 output_sum += claim.arrivals * claim.output;
@@ -169,6 +174,7 @@ impl Tree {
             }
             if now_us.saturating_sub(usage.last_seen_us) > ACTIVE_US {
                 usage.over = false;
+                usage.heavy = false;
                 usage.share_permille = 0;
                 continue;
             }

@@ -156,6 +156,13 @@ impl Tree {
         (above, node.weight)
     }
 
+    /// A tenant's count, for its weight (and its programme's), in parts that can be compared.
+    pub fn per_weight(&self, tenant: FlowIndex, count: u32) -> u64 {
+        let (above, weight) = self.weights(tenant);
+        let programme = above.map_or(1, |(_, weight)| weight);
+        u64::from(count) * 1_000_000 / (u64::from(weight) * u64::from(programme)).max(1)
+    }
+
     /// The leaf of a payer, made where it is new.
     pub fn leaf(&mut self, payer: &Payer, weights: &Weights) -> FlowIndex {
         let (programme, tenant_weight) = weights.tenant(&payer.tenant);

@@ -310,9 +310,9 @@ impl<C: Clients> World<C> {
                 if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
                     self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
                 }
-                if std::env::var_os("DBG").is_some() && label < 9 && now_ns - asked_ns > 800_000_000 {
+                if std::env::var_os("DBG").is_some() && (label >= 9 || now_ns - asked_ns > 800_000_000) {
                     let d = flight.dbg.clone();
-                    eprintln!("t={:.2} tenant {label} prompt {} waited {:.0} predicted {:.0} took {:.0} at {}", asked_ns as f64/1e9, flight.ask.prompt_tokens, (d.0-asked_ns) as f64/1e6, d.1 as f64/1e3, (now_ns-d.0) as f64/1e6, d.2);
+                    eprintln!("t={:.2} now {:.2} tenant {label} prompt {} waited {:.0} predicted {:.0} took {:.0} at {}", asked_ns as f64/1e9, now_ns as f64/1e9, flight.ask.prompt_tokens, (d.0-asked_ns) as f64/1e6, d.1 as f64/1e3, (now_ns-d.0) as f64/1e6, d.2);
                 }
                 self.clients.first_token(label, now_ns, asked_ns);
                 self.apply(Input::FirstByte {
