@@ -61,9 +61,6 @@ pub struct EngineCosts {
     pub kv_ps: u64,
     /// Context length at which a prompt token costs twice as much, in tokens; 0: never.
     pub context_double_tokens: u64,
-    /// Tokens of one prompt that an iteration takes at most, so that others' prompts go beside it (vLLM's
-    /// `--long-prefill-token-threshold`); 0: a prompt takes all that an iteration has.
-    pub long_chunk_tokens: u64,
 }
 
 impl Default for EngineCosts {
@@ -77,7 +74,6 @@ impl Default for EngineCosts {
             output_ns: 20_000,
             kv_ps: 60_000,
             context_double_tokens: 32_768,
-            long_chunk_tokens: 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::input::RequestSubmit;
 use crate::lookup::Lookup;
+use crate::member::Work;
 use madang_types::{Micros, RequestId};
 use smallvec::SmallVec;
 
@@ -56,15 +57,13 @@ pub(crate) struct Run {
     /// Predicted time from start to the first token.
     pub ttft_us: u64,
     /// Prompt work that it adds to its member.
-    pub prefill_us: u64,
+    pub work: Work,
     /// Work at the member before it, and its own, before the member's learnt factor.
     pub raw_us: u64,
     /// Prompt tokens that the member's cache is believed to hold.
     pub cached_tokens: u64,
     /// Memory that it is predicted to need.
     pub kv_tokens: u64,
-    /// It went to a long lane.
-    pub long: bool,
 }
 
 /// All requests, by index and by id.

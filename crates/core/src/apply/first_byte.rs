@@ -42,12 +42,12 @@ impl Core {
         if let Some(run) = &known
             && let Some(usage) = self.pool_mut(pool).and_then(|pool| pool.tree.usage_mut(leaf))
         {
-            usage.prefill_us = usage.prefill_us.saturating_sub(run.prefill_us);
+            usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
         }
         if let Some(run) = known
             && let Some(member) = self.member_mut(run.member)
         {
-            member.account.answered(now, run.prefill_us, run.long);
+            member.account.answered(now, run.work);
             let slots = member.view.slots;
             member.breaker.succeeded(slots);
             let observed_us = now.since_us(run.started_at);

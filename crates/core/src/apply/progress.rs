@@ -36,7 +36,7 @@ impl Core {
             return;
         };
         let meter = Meter {
-            prefill_us: run.prefill_us,
+            prefill_us: run.work.prefill_us,
             prompt_tokens: request.submit.prompt_tokens,
             output_tokens,
             batch: self.batch_of(pool_index, member),

@@ -49,14 +49,13 @@ impl Core {
             member: chosen.member,
             started_at: now,
             ttft_us: chosen.estimate.ttft_us,
-            prefill_us: chosen.estimate.prefill_us,
+            work: chosen.estimate.work(),
             raw_us: chosen.estimate.raw_us,
             cached_tokens: chosen.decision.cached_tokens,
             kv_tokens: chosen.kv_tokens,
-            long: chosen.long,
         };
         let meter = Meter {
-            prefill_us: run.prefill_us,
+            prefill_us: run.work.prefill_us,
             prompt_tokens: request.submit.prompt_tokens,
             output_tokens: request.predicted_output,
             batch,
@@ -87,7 +86,7 @@ impl Core {
             return;
         };
         member.running.push(index);
-        member.account.sent(now, (run.prefill_us, run.kv_tokens), run.long);
+        member.account.sent(now, run.work, run.kv_tokens);
         member.started_at_sequence = sequence;
         effects.push(Effect::Start {
             request: id,
@@ -108,7 +107,7 @@ impl Core {
         if let Some(member) = self.member_mut(run.member) {
             member.running.retain(|other| *other != index);
             if !answered {
-                member.account.answered(now, run.prefill_us, run.long);
+                member.account.answered(now, run.work);
             }
             member.account.freed(run.kv_tokens);
         }
@@ -117,7 +116,7 @@ impl Core {
             if let Some(usage) = pool.tree.usage_mut(leaf) {
                 usage.kv_tokens = usage.kv_tokens.saturating_sub(run.kv_tokens);
                 if !answered {
-                    usage.prefill_us = usage.prefill_us.saturating_sub(run.prefill_us);
+                    usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
                 }
             }
         }
@@ -240,7 +239,7 @@ impl crate::state::Pool {
         self.need.add(whole(run.kv_tokens), 0.01);
         if let Some(usage) = self.tree.usage_mut(leaf) {
             usage.kv_tokens = usage.kv_tokens.saturating_add(run.kv_tokens);
-            usage.prefill_us = usage.prefill_us.saturating_add(run.prefill_us);
+            usage.prefill_us = usage.prefill_us.saturating_add(run.work.prefill_us);
             usage.service.add(now.0, whole(service_us));
             usage.service_us = usage.service_us.saturating_add(service_us);
         }

@@ -2,6 +2,15 @@
 
 use madang_types::Micros;
 
+/// Prompt work of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// In microseconds.
+    pub prefill_us: u64,
+    /// Others' first tokens would wait for it.
+    pub long: bool,
+}
+
 /// A member's open work. Engines compute prompts in the order in which they come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Account {
@@ -9,7 +18,7 @@ pub(crate) struct Account {
     pub unanswered: u32,
     /// Their prompt work.
     pub prefill_us: u64,
-    /// Those of them that are long prompts of tenants over their share.
+    /// Those of them that are long prompts.
     pub long: u32,
     /// Memory that all running requests are predicted to need.
     pub kv_tokens: u64,
@@ -28,25 +37,25 @@ impl Account {
     }
 
     /// A request was sent.
-    pub fn sent(&mut self, now: Micros, (prefill_us, kv_tokens): (u64, u64), long: bool) {
-        let work = i64::try_from(prefill_us).unwrap_or(i64::MAX);
+    pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64) {
         let begins = if self.unanswered == 0 {
             now
         } else {
             now.max(self.prefill_until)
         };
-        self.prefill_until = Micros(begins.0.saturating_add(work));
+        let queued_us = i64::try_from(work.prefill_us).unwrap_or(i64::MAX);
+        self.prefill_until = Micros(begins.0.saturating_add(queued_us));
         self.unanswered += 1;
-        self.prefill_us = self.prefill_us.saturating_add(prefill_us);
+        self.prefill_us = self.prefill_us.saturating_add(work.prefill_us);
         self.kv_tokens = self.kv_tokens.saturating_add(kv_tokens);
-        self.long += u32::from(long);
+        self.long += u32::from(work.long);
     }
 
     /// Its first byte came, or it never will: what is left of the prompt work begins now.
-    pub fn answered(&mut self, now: Micros, prefill_us: u64, long: bool) {
+    pub fn answered(&mut self, now: Micros, work: Work) {
         self.unanswered = self.unanswered.saturating_sub(1);
-        self.prefill_us = self.prefill_us.saturating_sub(prefill_us);
-        self.long = self.long.saturating_sub(u32::from(long));
+        self.prefill_us = self.prefill_us.saturating_sub(work.prefill_us);
+        self.long = self.long.saturating_sub(u32::from(work.long));
         let left = i64::try_from(self.prefill_us).unwrap_or(i64::MAX);
         let latest = Micros(now.0.saturating_add(left));
         self.prefill_until = self.prefill_until.min(latest);

@@ -5,7 +5,7 @@ mod breaker;
 mod limit;
 mod speed;
 
-pub(crate) use account::Account;
+pub(crate) use account::{Account, Work};
 pub(crate) use breaker::Breaker;
 pub(crate) use limit::SlotLimit;
 pub(crate) use speed::{Estimate, Speed};

@@ -15,6 +15,9 @@ const LATE_RATIO: f64 = 2.0;
 /// Small times are late by chance: this is added to both.
 const LATE_SLACK_S: f64 = 0.25;
 
+/// A prompt of more work than this is long.
+const LONG_PREFILL_US: u64 = 300_000;
+
 /// What is known of a member's speed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Speed {
@@ -41,6 +44,18 @@ pub(crate) struct Estimate {
     pub raw_us: u64,
     /// From start to the last token.
     pub total_us: u64,
+    /// It takes the member for so long that others' first tokens wait for it.
+    pub long: bool,
+}
+
+impl Estimate {
+    /// What it adds to its member's account.
+    pub fn work(&self) -> super::Work {
+        super::Work {
+            prefill_us: self.prefill_us,
+            long: self.long,
+        }
+    }
 }
 
 impl Speed {
@@ -117,6 +132,7 @@ impl Speed {
             ttft_us,
             raw_us: rounded(whole(outstanding_us) / factor) + raw_us + beside_us,
             total_us: ttft_us.saturating_add(decode_us),
+            long: prefill_us > LONG_PREFILL_US,
         }
     }
 

@@ -39,7 +39,6 @@ pub(crate) struct Chosen {
     pub member: MemberIndex,
     pub estimate: Estimate,
     pub kv_tokens: u64,
-    pub long: bool,
     pub decision: Decision,
 }
 
@@ -89,12 +88,11 @@ impl Standing {
         }
     }
 
-    fn want(self, kv_tokens: u64, prefill_us: u64) -> Want {
+    fn want(self, kv_tokens: u64) -> Want {
         Want {
             over: self.over,
             heavy: self.heavy,
             kv_tokens,
-            prefill_us,
         }
     }
 }
@@ -125,16 +123,14 @@ impl Core {
         };
         let (candidate, reason) = candidate;
         let kv_tokens = request.kv_tokens;
-        let long = self.rules.share == ShareRule::Madang
-            && standing.want(kv_tokens, candidate.estimate.prefill_us).long();
+        let long = candidate.estimate.long && standing.over;
         Choice::Member(Chosen {
             member: candidate.member,
             estimate: candidate.estimate,
             kv_tokens,
-            long,
             decision: Decision {
                 rule: candidate.rule,
-                reason: if long && standing.over { RouteReason::LongLane } else { reason },
+                reason: if long { RouteReason::LongLane } else { reason },
                 candidates: field.serving,
                 ttft_us: candidate.estimate.ttft_us,
                 cached_tokens: candidate.cached_tokens,
@@ -179,8 +175,9 @@ impl Core {
                 member.speed.iteration_us(running, member.account.kv_tokens),
             ),
         );
-        let want = standing.want(request.kv_tokens, estimate.prefill_us);
-        let lane = !(standing.over && want.long()) || (member.account.long == 0 && lanes_used < pool.guard.lanes);
+        let want = standing.want(request.kv_tokens);
+        let lane_open = member.account.long == 0 && lanes_used < pool.guard.lanes;
+        let lane = lane_open || !(standing.over && estimate.long);
         let open = pool.guard.admits(self.rules.share, (member, now), &want);
         if !open || (self.rules.share == ShareRule::Madang && !lane) {
             field.later = true;

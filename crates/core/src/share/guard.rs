@@ -16,16 +16,14 @@ const HOLD_US: f64 = 120e6;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
 const PREFILL_PART_MAX: f64 = 0.6;
 /// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
-const OVER_PREFILL_US: u64 = 40_000;
+const OVER_PREFILL_US: u64 = 60_000;
 /// The same before a request of a tenant under its share: what comes later may then still go elsewhere.
 const SHARED_PREFILL_US: u64 = 150_000;
 /// The same where one tenant is alone.
 const FREE_PREFILL_US: u64 = 4_000_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
-const BURST_PREFILL_US: u64 = 120_000;
-/// A prompt of more work than this goes to a long lane, where its tenant is over its share.
-pub(crate) const LONG_PREFILL_US: u64 = 300_000;
+const BURST_PREFILL_US: u64 = 250_000;
 /// One in so many members may be a long lane at a time.
 const LANE_DIVISOR: u32 = 4;
 /// Requests that the rules of others let stand unanswered at an engine: two in its iteration and two that wait for the next.
@@ -78,14 +76,6 @@ pub(crate) struct Want {
     /// Its tenant is over its share, or holds more than its part: what is kept is not for it.
     pub heavy: bool,
     pub kv_tokens: u64,
-    pub prefill_us: u64,
-}
-
-impl Want {
-    /// Whether it takes a member for so long that others must go elsewhere.
-    pub fn long(&self) -> bool {
-        self.prefill_us > LONG_PREFILL_US
-    }
 }
 
 impl Guard {

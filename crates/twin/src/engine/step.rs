@@ -85,10 +85,9 @@ impl Engine {
     /// Lets waiting sequences into the batch, first come first, while the iteration has tokens for them.
     fn admit(&mut self) {
         let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
-        let chunk_max = self.chunk_max();
         for tag in &self.prefilling {
             let left = self.sequences.get(tag).map_or(0, |s| s.uncached_left);
-            budget = budget.saturating_sub(left.min(chunk_max));
+            budget = budget.saturating_sub(left);
         }
         while budget > 0 {
             let Some(&tag) = self.waiting.front() else {
@@ -121,24 +120,15 @@ impl Engine {
             sequence.host_left = host;
             sequence.admitted = admitted;
             sequence.running = true;
-            budget = budget.saturating_sub(sequence.uncached_left.min(chunk_max));
+            budget = budget.saturating_sub(sequence.uncached_left);
             self.running += 1;
             self.held_tokens += context;
             self.prefilling.push_back(tag);
         }
     }
 
-    /// Tokens of one prompt that an iteration takes at most.
-    fn chunk_max(&self) -> u64 {
-        match self.profile.costs.long_chunk_tokens {
-            0 => u64::MAX,
-            tokens => tokens,
-        }
-    }
-
     /// Shares the iteration's tokens among prompts; returns the time that they take, in picoseconds.
     fn fill_chunks(&mut self) -> u64 {
-        let chunk_max = self.chunk_max();
         let costs = &self.profile.costs;
         let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
         let mut time_ps = 0_u64;
@@ -149,7 +139,7 @@ impl Engine {
             let Some(sequence) = self.sequences.get_mut(tag) else {
                 continue;
             };
-            let chunk = sequence.uncached_left.min(budget).min(chunk_max);
+            let chunk = sequence.uncached_left.min(budget);
             budget -= chunk;
             let position = sequence.context() - sequence.uncached_left + chunk / 2;
             let flat_ps = chunk * costs.uncached_ns * 1000;
