@@ -64,6 +64,7 @@ impl Core {
         if let Some(usage) = self.pool_mut(pool_index).and_then(|pool| pool.tree.usage_mut(leaf)) {
             usage.last_seen_us = usage.last_seen_us.max(now.0);
             usage.offered.add(now.0, whole(cost_us));
+            usage.offered_long.add(now.0, whole(cost_us));
             usage.arrivals.add(now.0, 1.0);
             usage.need.add(whole(kv_tokens), 0.02);
             usage.output.add(whole(predicted_output), 0.02);

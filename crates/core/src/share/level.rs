@@ -11,8 +11,10 @@ use crate::request::FlowIndex;
 const ACTIVE_US: i64 = 10_000_000;
 /// Part of a pool from which on it counts as contended.
 const CONTENDED: f64 = 0.75;
-/// Who is over stays so until it asks for less than this part of its level.
-const BACK_UNDER: f64 = 0.8;
+/// Whoever asks for more than its level by this factor is over; less is a burst, which the order of the queue evens out.
+const OVER_FACTOR: f64 = 1.25;
+/// Who is over stays so until it asks for less than this part of that.
+const BACK_UNDER: f64 = 0.9;
 
 /// What a tenant asks of a pool, and what it got.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct TenantUse {
     pub last_seen_us: i64,
     /// Accelerator time asked for, in microseconds.
     pub offered: Rate<10_000>,
+    /// The same over a longer time: a burst is no flood.
+    pub offered_long: Rate<40_000>,
     /// Requests that came.
     pub arrivals: Rate<20_000>,
     /// Accelerator time charged, in microseconds.
@@ -48,6 +52,7 @@ impl Default for TenantUse {
         Self {
             last_seen_us: 0,
             offered: Rate::default(),
+            offered_long: Rate::default(),
             arrivals: Rate::default(),
             service: Rate::default(),
             service_us: 0,
@@ -136,7 +141,7 @@ impl Tree {
             let Some(usage) = self.node_mut(claim.tenant).and_then(|n| n.usage.as_deref_mut()) else {
                 continue;
             };
-            let slack = if usage.over { BACK_UNDER } else { 1.0 };
+            let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
             let above = |(asks, level): (&f64, &f64)| *asks > level * claim.part * slack;
             usage.over = claim.asks.iter().zip(&levels).any(above);
             usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > claim.part);
@@ -184,10 +189,12 @@ impl Tree {
             } else {
                 whole(usage.kv_tokens) / whole(capacity.kv_tokens)
             };
+            let long = usage.offered_long.per_second(now_us);
+            let time = usage.offered.per_second(now_us).min(long);
             claims.push(Claim {
                 tenant,
                 asks: [
-                    usage.offered.per_second(now_us) / 1e6 / members,
+                    time / 1e6 / members,
                     memory,
                     f64::from(running) / f64::from(capacity.slots.max(1)),
                 ],
