@@ -58,6 +58,8 @@ pub(crate) struct Run {
     pub ttft_us: u64,
     /// Prompt work that it adds to its member.
     pub work: Work,
+    /// What it counts as prompt work of a tenant over its share.
+    pub over_us: u64,
     /// Work at the member before it, and its own, before the member's learnt factor.
     pub raw_us: u64,
     /// Prompt tokens that the member's cache is believed to hold.

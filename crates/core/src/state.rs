@@ -47,6 +47,10 @@ pub(crate) struct Pool {
     pub sessions: Sessions,
     pub guard: Guard,
     pub holds: Holds,
+    /// Prompt work of tenants over their share that is under way, as the guard counts it.
+    pub over_us: u64,
+    /// Long prompts that are under way, of anybody.
+    pub long: u32,
     /// When the guard was last worked out.
     pub guarded_at: Micros,
     /// Starts of late.
@@ -70,6 +74,8 @@ impl Pool {
             sessions: Sessions::default(),
             guard: Guard::default(),
             holds: Holds::default(),
+            over_us: 0,
+            long: 0,
             guarded_at: Micros(i64::MIN / 2),
             starts: Rate::default(),
             need: Mean::new(0.0),
@@ -78,12 +84,6 @@ impl Pool {
             counts: AttemptCounts::default(),
             refusals: BTreeMap::new(),
         }
-    }
-
-    /// Members that are long lanes now.
-    pub fn lanes_used(&self, core: &Core) -> u32 {
-        let long = |index: &&MemberIndex| core.member(**index).is_some_and(|m| m.account.long > 0);
-        u32::try_from(self.members.iter().filter(long).count()).unwrap_or(u32::MAX)
     }
 }
 

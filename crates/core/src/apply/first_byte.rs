@@ -40,9 +40,13 @@ impl Core {
             request.first_byte_at = Some(now);
         }
         if let Some(run) = &known
-            && let Some(usage) = self.pool_mut(pool).and_then(|pool| pool.tree.usage_mut(leaf))
+            && let Some(pool) = self.pool_mut(pool)
         {
-            usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
+            pool.over_us = pool.over_us.saturating_sub(run.over_us);
+            pool.long = pool.long.saturating_sub(u32::from(run.work.long));
+            if let Some(usage) = pool.tree.usage_mut(leaf) {
+                usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
+            }
         }
         if let Some(run) = known
             && let Some(member) = self.member_mut(run.member)

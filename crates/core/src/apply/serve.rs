@@ -50,6 +50,7 @@ impl Core {
             started_at: now,
             ttft_us: chosen.estimate.ttft_us,
             work: chosen.estimate.work(),
+            over_us: if chosen.over { Guard::over_weight(chosen.estimate.prefill_us) } else { 0 },
             raw_us: chosen.estimate.raw_us,
             cached_tokens: chosen.decision.cached_tokens,
             kv_tokens: chosen.kv_tokens,
@@ -112,6 +113,10 @@ impl Core {
             member.account.freed(run.kv_tokens);
         }
         if let Some(pool) = self.pool_mut(pool) {
+            if !answered {
+                pool.over_us = pool.over_us.saturating_sub(run.over_us);
+                pool.long = pool.long.saturating_sub(u32::from(run.work.long));
+            }
             pool.tree.ended(leaf);
             if let Some(usage) = pool.tree.usage_mut(leaf) {
                 usage.kv_tokens = usage.kv_tokens.saturating_sub(run.kv_tokens);
@@ -236,6 +241,8 @@ impl Core {
 impl crate::state::Pool {
     fn note_start(&mut self, now: Micros, (leaf, run): (u32, &Run), service_us: u64) {
         self.starts.add(now.0, 1.0);
+        self.over_us = self.over_us.saturating_add(run.over_us);
+        self.long += u32::from(run.work.long);
         self.need.add(whole(run.kv_tokens), 0.01);
         if let Some(usage) = self.tree.usage_mut(leaf) {
             usage.kv_tokens = usage.kv_tokens.saturating_add(run.kv_tokens);

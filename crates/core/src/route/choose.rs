@@ -39,6 +39,8 @@ pub(crate) struct Chosen {
     pub member: MemberIndex,
     pub estimate: Estimate,
     pub kv_tokens: u64,
+    /// Its tenant is over its share.
+    pub over: bool,
     pub decision: Decision,
 }
 
@@ -112,10 +114,9 @@ impl Core {
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
         let standing = Standing::of(pool, request);
         let mut field = Field::default();
-        let lanes_used = pool.lanes_used(self);
         for index in &pool.members {
             if let Some(member) = self.member(*index) {
-                self.consider(now, (pool, request), (*index, member), (standing, lanes_used), (scratch, &mut field));
+                self.consider(now, (pool, request), (*index, member), standing, (scratch, &mut field));
             }
         }
         let Some(candidate) = self.pick(pool, request, &field.open, scratch) else {
@@ -128,6 +129,7 @@ impl Core {
             member: candidate.member,
             estimate: candidate.estimate,
             kv_tokens,
+            over: standing.over,
             decision: Decision {
                 rule: candidate.rule,
                 reason: if long { RouteReason::LongLane } else { reason },
@@ -143,7 +145,7 @@ impl Core {
         now: Micros,
         (pool, request): (&Pool, &Request),
         (index, member): (MemberIndex, &Member),
-        (standing, lanes_used): (Standing, u32),
+        standing: Standing,
         (scratch, field): (&Scratch, &mut Field),
     ) {
         let submit = &request.submit;
@@ -176,8 +178,9 @@ impl Core {
             ),
         );
         let want = standing.want(request.kv_tokens);
-        let lane_open = member.account.long == 0 && lanes_used < pool.guard.lanes;
-        let lane = lane_open || !(standing.over && estimate.long);
+        let lane = !standing.over
+            || (pool.guard.has_over_room((pool.over_us, pool.long), &estimate)
+                && !(estimate.long && member.account.long > 0));
         let open = pool.guard.admits(self.rules.share, (member, now), &want);
         if !open || (self.rules.share == ShareRule::Madang && !lane) {
             field.later = true;

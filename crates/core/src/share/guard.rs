@@ -4,7 +4,7 @@
 use super::level::{Capacity, Expected};
 use crate::fleet_view::ShareRule;
 use crate::learn::{rounded, whole};
-use crate::member::Member;
+use crate::member::{Estimate, Member};
 use madang_types::Micros;
 
 /// Beside what those under their share will hold, they find room for that long of arrivals.
@@ -24,8 +24,12 @@ const FREE_PREFILL_US: u64 = 4_000_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
 const BURST_PREFILL_US: u64 = 250_000;
-/// One in so many members may be a long lane at a time.
+/// Prompt work of tenants over their share that may be under way in a pool, for each member: the other members are free of it.
+const OVER_POOL_US: u64 = 150_000;
+/// One in so many members may be taken by long prompts.
 const LANE_DIVISOR: u32 = 4;
+/// A prompt counts for no more than this: it takes one member, however long.
+const OVER_EACH_US_MAX: u64 = 600_000;
 /// Requests that the rules of others let stand unanswered at an engine: two in its iteration and two that wait for the next.
 const PARKED_MAX: u32 = 4;
 
@@ -41,8 +45,6 @@ pub(crate) struct Guard {
     /// Kept at each member.
     pub reserve_slots: u32,
     pub reserve_tokens: u64,
-    /// Members that may be long lanes at once.
-    pub lanes: u32,
 }
 
 /// What those under their share hold of one member when it is busy, by the greatest of late: whoever takes their room may keep it
@@ -87,7 +89,6 @@ impl Guard {
             shared: expected.tenants > 1,
             contended,
             members,
-            lanes: (members / LANE_DIVISOR).max(1),
             ..Self::default()
         };
         if !guard.shared || expected.arrivals <= 0.0 {
@@ -105,6 +106,21 @@ impl Guard {
             reserve_tokens: rounded(tokens.max(least * expected.need_tokens).min(tokens_max)),
             ..guard
         }
+    }
+
+    /// What a prompt of a tenant over its share counts against [`Guard::has_over_room`].
+    pub fn over_weight(prefill_us: u64) -> u64 {
+        prefill_us.min(OVER_EACH_US_MAX)
+    }
+
+    /// Whether the pool has room for another prompt of a tenant over its share: beside those that count `over_us`, and where it is
+    /// long, beside `long` long ones of anybody.
+    pub fn has_over_room(&self, (over_us, long): (u64, u32), estimate: &Estimate) -> bool {
+        if estimate.long && long >= (self.members / LANE_DIVISOR).max(1) {
+            return false;
+        }
+        let budget_us = OVER_POOL_US * u64::from(self.members);
+        over_us == 0 || over_us + Self::over_weight(estimate.prefill_us) <= budget_us
     }
 
     /// Whether a tenant with that much prompt work under way is paced as one over its share.
