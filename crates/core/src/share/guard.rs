@@ -63,7 +63,7 @@ impl Holds {
         let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
         let arrivals = expected.arrivals / members;
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
-        let slots = mean + 2.0 * mean.sqrt() + 1.0;
+        let slots = mean + mean.sqrt() + 1.0;
         let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
         self.slots = slots.max(self.slots * kept);
         self.tokens = (slots * expected.need_tokens).max(self.tokens * kept);

@@ -8,8 +8,10 @@ impl Engine {
     /// Begins the next run of iterations at `now_ps`; none where nothing is to be done.
     pub(super) fn begin(&mut self, now_ps: u64) {
         self.drop_cancelled();
-        self.make_room();
-        self.admit();
+        let thrown_out = self.make_room();
+        if !thrown_out {
+            self.admit();
+        }
         self.chunks.clear();
         if self.running == 0 {
             return;
@@ -21,7 +23,7 @@ impl Engine {
             + self.held_tokens * costs.kv_ps
             + prefill_ps;
         let growth_ps = self.decoding * costs.kv_ps;
-        let iterations = if self.chunks.is_empty() {
+        let iterations = if self.chunks.is_empty() && !thrown_out {
             self.iterations_alike()
         } else {
             1
@@ -64,8 +66,10 @@ impl Engine {
         self.held_tokens -= sequence.context();
     }
 
-    /// Throws the newest out until every decoding sequence can make one more token.
-    fn make_room(&mut self) {
+    /// Throws the newest out until every decoding sequence can make one more token; says whether any was. As in vLLM, nobody
+    /// joins the batch in that iteration: the one that was thrown out would be the first.
+    fn make_room(&mut self) -> bool {
+        let before = self.preemptions;
         while self.running > 1 && self.held_tokens + self.decoding > self.profile.kv_tokens {
             let newest = self
                 .sequences
@@ -73,13 +77,14 @@ impl Engine {
                 .filter(|(_, sequence)| sequence.running)
                 .max_by_key(|(_, sequence)| sequence.admitted)
                 .map(|(tag, _)| *tag);
-            let Some(tag) = newest else { return };
+            let Some(tag) = newest else { break };
             self.leave(tag);
             self.waiting.push_front(tag);
             self.preemptions += 1;
         }
         self.cache
             .fit(self.profile.kv_tokens.saturating_sub(self.held_tokens));
+        self.preemptions > before
     }
 
     /// Lets waiting sequences into the batch, first come first, while the iteration has tokens for them.

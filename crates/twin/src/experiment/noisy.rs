@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Steady tenants.
-const TENANTS: u64 = 9;
+pub const TENANTS: u64 = 9;
 /// Requests a second of each.
 const TENANT_RATE: f64 = 2.6;
 /// Until the floods begin.
-const WARM_NS: u64 = 60 * SECOND_NS;
+pub const WARM_NS: u64 = 60 * SECOND_NS;
 /// How long they last.
-const FLOOD_NS: u64 = 300 * SECOND_NS;
+pub const FLOOD_NS: u64 = 300 * SECOND_NS;
 /// From the gateway to an engine and back.
 const ROUND_TRIP_NS: u64 = 500_000;
 /// A client waits as long as it takes.
@@ -191,8 +191,8 @@ struct Stream {
     fixed: Option<(u64, u64)>,
 }
 
-/// All tenants.
-struct Crowd {
+/// All tenants: who asks when, and how long the steady ones wait.
+pub struct Crowd {
     streams: Vec<Stream>,
     sizes: Arc<[TraceRow]>,
     /// First tokens in the window of each steady tenant, in nanoseconds.
@@ -204,7 +204,11 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(seed: u64, sizes: &Arc<[TraceRow]>, floods: &[Flood]) -> Result<Self, NameError> {
+    /// The arrivals of that seed.
+    ///
+    /// # Errors
+    /// None: all names are names.
+    pub fn new(seed: u64, sizes: &Arc<[TraceRow]>, floods: &[Flood]) -> Result<Self, NameError> {
         let stream = |name: String, number: u64, rate: f64, fixed: Option<(u64, u64)>| -> Result<Stream, NameError> {
             let mut random = Random::new(seed, number);
             let start_ns = if fixed.is_some() { WARM_NS } else { 0 };
@@ -240,7 +244,8 @@ impl Crowd {
         })
     }
 
-    fn ttft(&self) -> Ttft {
+    /// Steady tenants' times to first token so far.
+    pub fn ttft(&self) -> Ttft {
         let mut all: Vec<u64> = self.ttft_ns.iter().flatten().copied().collect();
         all.sort_unstable();
         let ms = |value: Option<u64>| ratio(value.unwrap_or(0), 1_000_000);

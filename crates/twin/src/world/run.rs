@@ -311,6 +311,8 @@ impl<C: Clients> World<C> {
                     self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
                 }
                 if std::env::var_os("DBG").is_some() && (label >= 9 || now_ns - asked_ns > 800_000_000) {
+                    let u = (flight.ask.prompt_tokens - cached_tokens) as f64; let own = u*62.783e-3*(1.0+(cached_tokens as f64+u/2.0)/32768.0);
+                    eprint!("own {:.0} cached {} ", own, cached_tokens);
                     let d = flight.dbg.clone();
                     eprintln!("t={:.2} now {:.2} tenant {label} prompt {} waited {:.0} predicted {:.0} took {:.0} at {}", asked_ns as f64/1e9, now_ns as f64/1e9, flight.ask.prompt_tokens, (d.0-asked_ns) as f64/1e6, d.1 as f64/1e3, (now_ns-d.0) as f64/1e6, d.2);
                 }
