@@ -79,6 +79,8 @@ pub struct RequestSubmit {
     pub data_class: DataClass,
     /// Urgency.
     pub priority: Priority,
+    /// Its answer comes in pieces: its first byte will be told. Of an answer in one piece it is not.
+    pub streamed: bool,
     /// Estimated prompt tokens.
     pub prompt_tokens: u64,
     /// Greatest number of output tokens.

@@ -39,13 +39,20 @@ impl Core {
                 .runs
                 .iter()
                 .find(|run| run.member == index)
-                .ok_or_else(|| format!("{} does not know that it runs at {id}", request.submit.request))?;
+                .ok_or_else(|| {
+                    format!(
+                        "{} does not know that it runs at {id}",
+                        request.submit.request
+                    )
+                })?;
             kv_tokens = kv_tokens.saturating_add(run.kv_tokens);
-            unanswered += u32::from(request.first_byte_at.is_none());
+            unanswered += u32::from(!request.prompt_done);
         }
         let account = &member.account;
         if (kv_tokens, unanswered) != (account.kv_tokens, account.unanswered) {
-            return Err(format!("{id} counts {account:?}, not {kv_tokens} tokens and {unanswered} unanswered"));
+            return Err(format!(
+                "{id} counts {account:?}, not {kv_tokens} tokens and {unanswered} unanswered"
+            ));
         }
         if member.leaving && member.running.is_empty() {
             return Err(format!("{id} left, holds nothing and is still here"));
@@ -62,7 +69,9 @@ impl Core {
         let running = !request.runs.is_empty();
         if !at_members || request.waiting == running {
             let waiting = request.waiting;
-            return Err(format!("{id} must either wait or run (waiting {waiting}, running {running})"));
+            return Err(format!(
+                "{id} must either wait or run (waiting {waiting}, running {running})"
+            ));
         }
         if request.runs.len() > 2 {
             return Err(format!("{id} has more than two attempts under way"));

@@ -27,8 +27,6 @@ pub use fleet_view::{
     CoreLimits, EngineCosts, FleetView, Payer, Place, PoolMember, ReplicaHealth, RouteRule, Rules,
     ShareRule, Shares, TenantShare,
 };
-pub use input::{
-    AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent,
-};
+pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};
 pub use state::Core;
 pub use status::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};

@@ -38,6 +38,9 @@ pub(crate) struct Request {
     pub runs: SmallVec<[Run; 1]>,
     /// The engine's first byte came: it will not be tried elsewhere.
     pub first_byte_at: Option<Micros>,
+    /// Its prompt is off its members' accounts: its first byte came, or (of an answer in one piece, which shows no first byte) its
+    /// time for that is over.
+    pub prompt_done: bool,
     /// Output tokens that were predicted.
     pub predicted_output: u64,
     /// Memory that it is predicted to need at its end.
@@ -110,10 +113,7 @@ impl Requests {
     }
 
     pub fn remove(&mut self, index: RequestIndex) -> Option<Request> {
-        let request = self
-            .slots
-            .get_mut(usize::try_from(index).ok()?)?
-            .take()?;
+        let request = self.slots.get_mut(usize::try_from(index).ok()?)?.take()?;
         self.by_id.remove(&request.submit.request.0);
         self.free.push(index);
         Some(request)
@@ -121,6 +121,8 @@ impl Requests {
 
     /// All, in the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = (RequestIndex, &Request)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 }

@@ -111,7 +111,8 @@ impl Core {
             .into_iter()
             .filter_map(|index| {
                 let tenants = self.pool_mut(index).map(|pool| pool.tenant_status(now))?;
-                self.pool(index).map(|pool| self.pool_status(now, pool, tenants))
+                self.pool(index)
+                    .map(|pool| self.pool_status(now, pool, tenants))
             })
             .collect();
         pools.sort_by(|one, other| one.model.cmp(&other.model));
@@ -125,7 +126,11 @@ impl Core {
             .filter_map(|index| self.member_status(now, pool, *index))
             .collect();
         members.sort_by(|one, other| one.replica.cmp(&other.replica));
-        let slots = members.iter().map(|member| member.slots_limit).max().unwrap_or(0);
+        let slots = members
+            .iter()
+            .map(|member| member.slots_limit)
+            .max()
+            .unwrap_or(0);
         PoolStatus {
             model: Some(pool.model.clone()),
             waiting: pool.tree.waiting(),
@@ -134,7 +139,11 @@ impl Core {
             tenants,
             reserve_permille: pool.guard.reserve_slots * 1000 / slots.max(1),
             attempts: pool.counts,
-            refusals: pool.refusals.iter().map(|(refusal, count)| (*refusal, *count)).collect(),
+            refusals: pool
+                .refusals
+                .iter()
+                .map(|(refusal, count)| (*refusal, *count))
+                .collect(),
         }
     }
 
@@ -167,9 +176,15 @@ impl Pool {
         let mut service = Vec::new();
         for index in indices {
             let (above, _) = self.tree.weights(index);
-            let programme = above.and_then(|(above, _)| self.tree.node(above)).and_then(programme_of);
-            let Some(node) = self.tree.node_mut(index) else { continue };
-            let (Name::Tenant(tenant), Some(usage)) = (node.name.clone(), node.usage.as_deref_mut()) else {
+            let programme = above
+                .and_then(|(above, _)| self.tree.node(above))
+                .and_then(programme_of);
+            let Some(node) = self.tree.node_mut(index) else {
+                continue;
+            };
+            let (Name::Tenant(tenant), Some(usage)) =
+                (node.name.clone(), node.usage.as_deref_mut())
+            else {
                 continue;
             };
             let rate = usage.service.per_second(now.0);
@@ -192,7 +207,11 @@ impl Pool {
         }
         let total: f64 = service.iter().sum();
         for (tenant, rate) in tenants.iter_mut().zip(service) {
-            let part = if total > 0.0 { rate.max(0.0) / total } else { 0.0 };
+            let part = if total > 0.0 {
+                rate.max(0.0) / total
+            } else {
+                0.0
+            };
             tenant.service_permille = u32::try_from(rounded(part * 1000.0)).unwrap_or(1000);
         }
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));

@@ -10,7 +10,9 @@ const INCREMENT: u128 = 0x5851_F42D_4C95_7F2D_1405_7B7E_F767_814F;
 impl Random {
     /// The stream of that seed and purpose: streams of one seed do not depend on how much another one drew.
     pub fn new(seed: u64, purpose: u64) -> Self {
-        let mut random = Self((u128::from(seed) << 64) | u128::from(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let mut random = Self(
+            (u128::from(seed) << 64) | u128::from(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        );
         for _ in 0..4 {
             random.next();
         }

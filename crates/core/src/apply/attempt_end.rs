@@ -26,13 +26,21 @@ impl Core {
         };
         let pool = request.pool;
         // A late word about an attempt that is over already.
-        let Some(run) = request.runs.iter().find(|run| run.attempt == attempt).cloned() else {
+        let Some(run) = request
+            .runs
+            .iter()
+            .find(|run| run.attempt == attempt)
+            .cloned()
+        else {
             return;
         };
         self.settle(now, (index, &run), (end, spent));
         self.judge(now, &run, end);
         self.release(now, index, attempt);
-        let raced = self.requests.get(index).is_some_and(|request| !request.runs.is_empty());
+        let raced = self
+            .requests
+            .get(index)
+            .is_some_and(|request| !request.runs.is_empty());
         if end == AttemptEnd::FailedRetryable && raced {
             // The other of two goes on.
             if let Some(request) = self.requests.get_mut(index) {
@@ -64,13 +72,20 @@ impl Core {
         }
     }
 
-    fn try_again(&mut self, now: Micros, index: RequestIndex, run: &Run, effects: &mut Vec<Effect>) {
+    fn try_again(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        run: &Run,
+        effects: &mut Vec<Effect>,
+    ) {
         let (draining, attempts_max) = (self.draining, self.limits.attempts_max);
         let Some(request) = self.requests.get_mut(index) else {
             return;
         };
         request.failed_at.push(run.member);
-        let allowed = request.first_byte_at.is_none() && !draining && request.attempts < attempts_max;
+        let allowed =
+            request.first_byte_at.is_none() && !draining && request.attempts < attempts_max;
         let pool = request.pool;
         let allowed = allowed && self.retry_allowed(now, pool);
         if allowed {
@@ -94,7 +109,12 @@ impl Core {
     }
 
     /// Charges what was really used, and learns from it.
-    fn settle(&mut self, now: Micros, (index, run): (RequestIndex, &Run), (end, spent): (AttemptEnd, Option<Spent>)) {
+    fn settle(
+        &mut self,
+        now: Micros,
+        (index, run): (RequestIndex, &Run),
+        (end, spent): (AttemptEnd, Option<Spent>),
+    ) {
         let Some(request) = self.requests.get(index) else {
             return;
         };
@@ -108,7 +128,10 @@ impl Core {
         if let Some(spent) = spent {
             self.correct_cache((index, run), spent);
         }
-        if let Some(node) = self.pool_mut(pool_index).and_then(|pool| pool.tree.node_mut(leaf)) {
+        if let Some(node) = self
+            .pool_mut(pool_index)
+            .and_then(|pool| pool.tree.node_mut(leaf))
+        {
             let mean = node.output.get_or_insert_with(|| Mean::new(whole(made)));
             mean.add(whole(made), OUTPUT_PART);
         }
@@ -121,13 +144,18 @@ impl Core {
             member.speed.pace(tpot_us);
             let load = (member.running_count(), member.view.slots);
             let own_us = member.speed.iteration_us(load.0, member.account.kv_tokens);
-            member.limit.observe(now, (tpot_us, own_us, target_us), load);
+            member
+                .limit
+                .observe(now, (tpot_us, own_us, target_us), load);
         }
     }
 
     /// What the engine took from its cache says what of ours is true there.
     fn correct_cache(&mut self, (index, run): (RequestIndex, &Run), spent: Spent) {
-        let Some(cached) = spent.cached_tokens.filter(|cached| *cached < run.cached_tokens) else {
+        let Some(cached) = spent
+            .cached_tokens
+            .filter(|cached| *cached < run.cached_tokens)
+        else {
             return;
         };
         let Some(request) = self.requests.get_mut(index) else {
@@ -141,7 +169,11 @@ impl Core {
             let was = usize::try_from(run.cached_tokens / block).unwrap_or(0);
             let kept = usize::try_from(cached / block).unwrap_or(0);
             if let Some(pool) = self.pool_mut(pool) {
-                pool.prefix.missed(run.member, &prefix.blocks[..was.min(prefix.blocks.len())], kept);
+                pool.prefix.missed(
+                    run.member,
+                    &prefix.blocks[..was.min(prefix.blocks.len())],
+                    kept,
+                );
             }
         }
     }

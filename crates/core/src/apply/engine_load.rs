@@ -20,7 +20,8 @@ impl Core {
         let Some(member) = self.member_mut(index) else {
             return;
         };
-        let another = started_s.is_some() && member.process.is_some() && member.process != started_s;
+        let another =
+            started_s.is_some() && member.process.is_some() && member.process != started_s;
         member.process = started_s.or(member.process);
         if let (Some(before), Some(count)) = (member.preemptions, preemptions)
             && count > before

@@ -1,7 +1,8 @@
 //! A first byte came: what was predicted is compared with it, a race is won, prompt work is off the member's account.
 
 use crate::effect::Effect;
-use crate::state::Core;
+use crate::request::{FlowIndex, Request, RequestIndex, Run};
+use crate::state::{Core, Pool};
 use madang_types::{Micros, RequestId};
 
 impl Core {
@@ -27,7 +28,7 @@ impl Core {
             .map(|run| run.attempt)
             .filter(|other| *other != attempt)
             .collect();
-        let (pool, leaf) = (request.pool, request.leaf);
+        let pool = request.pool;
         let known = known.cloned();
         for loser in &losers {
             self.release(now, index, *loser);
@@ -36,31 +37,60 @@ impl Core {
                 attempt: *loser,
             });
         }
+        let observed = request_observed(self.requests.get(index));
+        self.prompt_done(now, index);
         if let Some(request) = self.requests.get_mut(index) {
             request.first_byte_at = Some(now);
-        }
-        if let Some(run) = &known
-            && let Some(pool) = self.pool_mut(pool)
-        {
-            pool.over_us = pool.over_us.saturating_sub(run.over_us);
-            pool.long = pool.long.saturating_sub(u32::from(run.work.long));
-            if let Some(usage) = pool.tree.usage_mut(leaf) {
-                usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
-            }
         }
         if let Some(run) = known
             && let Some(member) = self.member_mut(run.member)
         {
-            member.account.answered(now, run.work);
             let slots = member.view.slots;
             member.breaker.succeeded(slots);
-            let observed_us = now.since_us(run.started_at);
-            member.speed.first_token(observed_us, (run.ttft_us, run.raw_us));
+            if observed {
+                let took_us = now.since_us(run.started_at);
+                member.speed.first_token(took_us, (run.ttft_us, run.raw_us));
+            }
             if member.speed.is_late() {
                 member.speed.late_forget();
                 member.limit.decrease(now, slots);
             }
         }
         self.serve(now, pool, effects);
+    }
+
+    /// A request's prompt is computed: it is off the accounts of its members, its pool and its tenant.
+    pub(super) fn prompt_done(&mut self, now: Micros, index: RequestIndex) {
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        if std::mem::replace(&mut request.prompt_done, true) {
+            return;
+        }
+        let (pool, leaf, runs) = (request.pool, request.leaf, request.runs.clone());
+        for run in runs {
+            if let Some(member) = self.member_mut(run.member) {
+                member.account.answered(now, run.work);
+            }
+            if let Some(pool) = self.pool_mut(pool) {
+                pool.prompt_off(leaf, &run);
+            }
+        }
+    }
+}
+
+/// Whether a first byte says when the prompt was computed.
+fn request_observed(request: Option<&Request>) -> bool {
+    request.is_some_and(|request| request.submit.streamed && !request.prompt_done)
+}
+
+impl Pool {
+    /// A run's prompt is computed, or never will be.
+    pub(super) fn prompt_off(&mut self, leaf: FlowIndex, run: &Run) {
+        self.over_us = self.over_us.saturating_sub(run.over_us);
+        self.long = self.long.saturating_sub(u32::from(run.work.long));
+        if let Some(usage) = self.tree.usage_mut(leaf) {
+            usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
+        }
     }
 }

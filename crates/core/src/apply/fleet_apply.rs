@@ -42,7 +42,9 @@ impl Core {
     /// Makes pools for new models; closes those of models that nobody serves any more.
     fn pools_apply(&mut self, now: Micros, models: &BTreeSet<ModelId>, effects: &mut Vec<Effect>) {
         for pool in self.pool_indices() {
-            let gone = self.pool(pool).is_some_and(|pool| !models.contains(&pool.model));
+            let gone = self
+                .pool(pool)
+                .is_some_and(|pool| !models.contains(&pool.model));
             if gone {
                 self.refuse_waiting(now, pool, Refusal::ModelUnknown, effects);
             }
@@ -120,7 +122,12 @@ impl Core {
     /// Which name leads to which pool: models first, adapters of serving members after.
     fn names_apply(&mut self) {
         self.pool_ids.clear();
-        for member in self.members.iter().flatten().filter(|member| !member.leaving) {
+        for member in self
+            .members
+            .iter()
+            .flatten()
+            .filter(|member| !member.leaving)
+        {
             for adapter in &member.view.adapters {
                 self.pool_ids.insert(adapter.clone(), member.pool);
             }
@@ -128,7 +135,10 @@ impl Core {
         let returning = &self.returning;
         let serves = |pool: &Pool| {
             let of_pool = |index: &MemberIndex| {
-                let member = self.members.get(usize::from(*index)).and_then(Option::as_ref);
+                let member = self
+                    .members
+                    .get(usize::from(*index))
+                    .and_then(Option::as_ref);
                 member.is_some_and(|member| !member.leaving)
             };
             pool.members.iter().any(of_pool) || returning.contains(&pool.model)
@@ -146,7 +156,9 @@ impl Core {
             return;
         }
         for at in 0..self.members.len() {
-            let gone = self.members[at].as_ref().is_some_and(|m| m.leaving && m.running.is_empty());
+            let gone = self.members[at]
+                .as_ref()
+                .is_some_and(|m| m.leaving && m.running.is_empty());
             let (true, Ok(index)) = (gone, MemberIndex::try_from(at)) else {
                 continue;
             };
@@ -164,7 +176,9 @@ impl Core {
         }
         let named: BTreeSet<u32> = self.pool_ids.values().copied().collect();
         for (index, slot) in (0..).zip(self.pools.iter_mut()) {
-            let empty = slot.as_ref().is_some_and(|p| p.members.is_empty() && p.tree.waiting() == 0);
+            let empty = slot
+                .as_ref()
+                .is_some_and(|p| p.members.is_empty() && p.tree.waiting() == 0);
             if empty && !named.contains(&index) {
                 *slot = None;
             }

@@ -4,6 +4,7 @@ mod attempt_end;
 mod engine_load;
 mod first_byte;
 mod fleet_apply;
+mod guard;
 mod progress;
 mod replica_report;
 mod request_cancel;

@@ -57,7 +57,9 @@ impl Core {
         {
             usage.service_us = usage.service_us.saturating_add_signed(difference);
             let more = crate::learn::whole(difference.unsigned_abs());
-            usage.service.add(now.0, if difference < 0 { -more } else { more });
+            usage
+                .service
+                .add(now.0, if difference < 0 { -more } else { more });
         }
     }
 
@@ -67,8 +69,12 @@ impl Core {
             return;
         };
         let (pool, leaf) = (request.pool, request.leaf);
-        request.predicted_output = (made + made / 2).min(request.submit.output_tokens_max.max(made));
-        let needs = request.submit.prompt_tokens.saturating_add(request.predicted_output);
+        request.predicted_output =
+            (made + made / 2).min(request.submit.output_tokens_max.max(made));
+        let needs = request
+            .submit
+            .prompt_tokens
+            .saturating_add(request.predicted_output);
         let more = needs.saturating_sub(request.kv_tokens);
         request.kv_tokens = request.kv_tokens.saturating_add(more);
         let Some(run) = request.runs.last_mut() else {

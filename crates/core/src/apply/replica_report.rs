@@ -30,7 +30,10 @@ impl Core {
             member.breaker.begin_slowly(member.view.slots);
         }
         // An engine that says who it is tells itself when its cache is gone.
-        let (pool, forgets) = (member.pool, member.process.is_none() && health != ReplicaHealth::Up);
+        let (pool, forgets) = (
+            member.pool,
+            member.process.is_none() && health != ReplicaHealth::Up,
+        );
         if forgets && let Some(pool) = self.pool_mut(pool) {
             pool.prefix.clear(index);
         }

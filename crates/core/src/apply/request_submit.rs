@@ -2,9 +2,9 @@
 
 use crate::effect::{Effect, Refusal};
 use crate::input::RequestSubmit;
-use crate::overload::Shedding;
 use crate::learn::{rounded, whole};
 use crate::member::Member;
+use crate::overload::Shedding;
 use crate::request::{FlowIndex, Request, RequestIndex};
 use crate::route::Choice;
 use crate::share::Meter;
@@ -18,6 +18,9 @@ const RETRY_NO_REPLICA_MS: u64 = 2_000;
 const RETRY_UNKNOWN_MS: u64 = 1_000;
 /// Output tokens expected of a key that has not asked this pool yet.
 const OUTPUT_PRIOR_TOKENS: u64 = 256;
+/// Inside a key's queue small prompts go first: a prompt stands as if it had come later by so many times its own work. Nobody is
+/// overtaken by what comes later than that.
+const SIZE_FACTOR: u64 = 3;
 /// Answers after which a key's mean output is believed.
 const ANSWERS_KNOWN: u64 = 3;
 
@@ -59,9 +62,13 @@ impl Core {
         self.weights = weights;
         let predicted_output = self.predicted_output(pool_index, leaf, submit.output_tokens_max);
         let kv_tokens = self.needed_tokens((pool_index, leaf), &submit, predicted_output);
-        let (prefill_us, cost_us) = self.offered_us(pool_index, submit.prompt_tokens, predicted_output);
+        let (prefill_us, cost_us) =
+            self.offered_us(pool_index, submit.prompt_tokens, predicted_output);
         let mut over = false;
-        if let Some(usage) = self.pool_mut(pool_index).and_then(|pool| pool.tree.usage_mut(leaf)) {
+        if let Some(usage) = self
+            .pool_mut(pool_index)
+            .and_then(|pool| pool.tree.usage_mut(leaf))
+        {
             usage.last_seen_us = usage.last_seen_us.max(now.0);
             usage.offered.add(now.0, whole(cost_us));
             usage.offered_long.add(now.0, whole(cost_us));
@@ -77,12 +84,13 @@ impl Core {
             Priority::Batch => 2,
         };
         let wait_until = now.plus_ms(submit.wait_ms_max);
+        let size_us = i64::try_from(prefill_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX);
         self.requests.insert(Request {
             submit,
             pool: pool_index,
             leaf,
             lane,
-            order: (now.0, sequence),
+            order: (now.0.saturating_add(size_us), sequence),
             waiting: false,
             arrived_at: now,
             wait_until,
@@ -90,6 +98,7 @@ impl Core {
             failed_at: SmallVec::new(),
             runs: SmallVec::new(),
             first_byte_at: None,
+            prompt_done: false,
             predicted_output,
             kv_tokens,
             output_tokens: 0,
@@ -108,13 +117,22 @@ impl Core {
     }
 
     /// Memory that a request needs at its end. A key whose answers are not known yet may make as much as it is allowed.
-    fn needed_tokens(&self, (pool, leaf): (u32, FlowIndex), submit: &RequestSubmit, predicted_output: u64) -> u64 {
+    fn needed_tokens(
+        &self,
+        (pool, leaf): (u32, FlowIndex),
+        submit: &RequestSubmit,
+        predicted_output: u64,
+    ) -> u64 {
         let known = self
             .pool(pool)
             .and_then(|pool| pool.tree.node(leaf))
             .and_then(|node| node.output)
             .is_some_and(|mean| mean.count >= ANSWERS_KNOWN);
-        let output = if known { predicted_output } else { submit.output_tokens_max };
+        let output = if known {
+            predicted_output
+        } else {
+            submit.output_tokens_max
+        };
         submit.prompt_tokens.saturating_add(output)
     }
 
@@ -157,6 +175,7 @@ impl Core {
         let others = self
             .pool(pool)
             .is_some_and(|pool| (0..=lane).any(|lane| pool.tree.waiting_in(lane) > 0));
+        self.scratch.promises_clear();
         match self.choice(now, index) {
             Choice::Member(chosen) if !others => {
                 let leaf = self.requests.get(index).map_or(0, |request| request.leaf);
@@ -199,7 +218,8 @@ impl Core {
         let Some(request) = self.requests.get(index) else {
             return;
         };
-        let (pool_index, leaf, lane, order) = (request.pool, request.leaf, request.lane, request.order);
+        let (pool_index, leaf, lane, order) =
+            (request.pool, request.leaf, request.lane, request.order);
         let deadline = (request.wait_until, index);
         let full = self.limits.queue_length_max;
         let Some(pool) = self.pool_mut(pool_index) else {
@@ -227,9 +247,18 @@ impl Core {
         let Some(request) = self.requests.get(index).filter(|request| request.waiting) else {
             return;
         };
-        let (id, pool, lane, attempts) = (request.submit.request, request.pool, request.lane, request.attempts);
+        let (id, pool, lane, attempts) = (
+            request.submit.request,
+            request.pool,
+            request.lane,
+            request.attempts,
+        );
         let bounds = [self.limits.ttft_ms_max, request.submit.wait_ms_max];
-        let bound_ms = bounds.into_iter().filter(|bound| *bound > 0).min().unwrap_or(0);
+        let bound_ms = bounds
+            .into_iter()
+            .filter(|bound| *bound > 0)
+            .min()
+            .unwrap_or(0);
         let place = self.place_of(request);
         let wait_ms = self.wait_ms(now, pool, place);
         let hopeless = wait_ms.is_some_and(|wait| bound_ms > 0 && wait > bound_ms);

@@ -1,20 +1,15 @@
 //! Starting requests: the one place where a slot is taken, and the walk over a queue when there is room.
 
 use crate::effect::{Effect, Refusal};
-use crate::fleet_view::ShareRule;
 use crate::learn::whole;
 use crate::request::{RequestIndex, Run};
 use crate::route::{Choice, Chosen};
-use crate::share::{Capacity, Guard, LANES, Meter};
+use crate::share::{Guard, LANES, Meter};
 use crate::state::Core;
 use madang_types::Micros;
 
 /// Waiting requests that are looked at, in their order, for one that can start.
 const HEADS_MAX: usize = 32;
-/// How long a guard stands before it is worked out anew.
-const GUARD_US: u64 = 20_000;
-/// Somebody who waited this long says that a pool is contended, whatever the sums say.
-const BACKLOG_US: u64 = 300_000;
 
 impl Core {
     /// Takes a slot for the request and says so.
@@ -27,83 +22,93 @@ impl Core {
     ) {
         self.sequence += 1;
         let sequence = self.sequence;
-        let (rule, limits) = (self.rules.share, self.limits.clone());
-        let Some((pool_index, leaf, first)) = self
-            .requests
-            .get(index)
-            .map(|request| (request.pool, request.leaf, request.attempts == 0))
-        else {
+        let Some((run, meter)) = self.run_of(now, index, chosen) else {
             return;
         };
-        let Some(member) = self.member(chosen.member) else {
+        let Some(member) = self.member_mut(run.member) else {
             return;
         };
-        let batch = self.batch_of(pool_index, member);
         let (costs, cache_tokens) = (member.view.costs, member.cache_tokens());
+        member.running.push(index);
+        member.account.sent(now, run.work, run.kv_tokens);
+        member.started_at_sequence = sequence;
+        let (replica, site) = (member.view.replica.clone(), member.view.site.clone());
+        let charge = meter.charge(self.rules.share, &costs);
         let Some(request) = self.requests.get_mut(index) else {
             return;
         };
-        request.attempts += 1;
-        let run = Run {
-            attempt: request.attempts,
-            member: chosen.member,
-            started_at: now,
-            ttft_us: chosen.estimate.ttft_us,
-            work: chosen.estimate.work(),
-            over_us: if chosen.over { Guard::over_weight(chosen.estimate.prefill_us) } else { 0 },
-            raw_us: chosen.estimate.raw_us,
-            cached_tokens: chosen.decision.cached_tokens,
-            kv_tokens: chosen.kv_tokens,
-        };
-        let meter = Meter {
-            prefill_us: run.work.prefill_us,
-            prompt_tokens: request.submit.prompt_tokens,
-            output_tokens: request.predicted_output,
-            batch,
-        };
-        let (charge, service_us) = (meter.charge(rule, &costs), meter.accelerator_us(&costs));
+        request.attempts = run.attempt;
         request.charged = request.charged.saturating_add(charge);
         request.runs.push(run.clone());
-        let (id, attempt, session) = (request.submit.request, request.attempts, request.submit.session);
+        let (pool_index, leaf, session) = (request.pool, request.leaf, request.submit.session);
         let prefix = std::mem::take(&mut request.submit.prefix);
+        effects.push(Effect::Start {
+            request: request.submit.request,
+            attempt: run.attempt,
+            replica,
+            site,
+            decision: chosen.decision,
+        });
+        let limits = (self.limits.retry_percent_max, self.limits.hedge_percent_max);
         if let Some(pool) = self.pool_mut(pool_index) {
             pool.tree.served(leaf);
-            pool.tree.charge(leaf, i64::try_from(charge).unwrap_or(i64::MAX));
-            pool.note_start(now, (leaf, &run), service_us);
-            pool.prefix.touch(run.member, (&prefix.blocks, prefix.block_tokens), cache_tokens);
+            pool.tree
+                .charge(leaf, i64::try_from(charge).unwrap_or(i64::MAX));
+            pool.note_start(now, (leaf, &run), meter.accelerator_us(&costs));
+            let blocks = (prefix.blocks.as_slice(), prefix.block_tokens);
+            pool.prefix.touch(run.member, blocks, cache_tokens);
             if let Some(session) = session {
                 pool.sessions.set(session, run.member);
             }
-            if first {
-                pool.counts.first += 1;
-                pool.retry_budget.earn(limits.retry_percent_max);
-                pool.hedge_budget.earn(limits.hedge_percent_max);
+            if run.attempt == 1 {
+                pool.note_first(limits);
             }
         }
         if let Some(request) = self.requests.get_mut(index) {
             request.submit.prefix = prefix;
         }
-        let Some(member) = self.member_mut(run.member) else {
-            return;
+    }
+
+    /// The run that a choice means, and what it is predicted to use.
+    fn run_of(&self, now: Micros, index: RequestIndex, chosen: &Chosen) -> Option<(Run, Meter)> {
+        let request = self.requests.get(index)?;
+        let member = self.member(chosen.member)?;
+        let estimate = &chosen.estimate;
+        let run = Run {
+            attempt: request.attempts + 1,
+            member: chosen.member,
+            started_at: now,
+            ttft_us: estimate.ttft_us,
+            work: estimate.work(),
+            over_us: if chosen.over {
+                Guard::over_weight(estimate.prefill_us)
+            } else {
+                0
+            },
+            raw_us: estimate.raw_us,
+            cached_tokens: chosen.decision.cached_tokens,
+            kv_tokens: chosen.kv_tokens,
         };
-        member.running.push(index);
-        member.account.sent(now, run.work, run.kv_tokens);
-        member.started_at_sequence = sequence;
-        effects.push(Effect::Start {
-            request: id,
-            attempt,
-            replica: member.view.replica.clone(),
-            site: member.view.site.clone(),
-            decision: chosen.decision,
-        });
+        let meter = Meter {
+            prefill_us: estimate.prefill_us,
+            prompt_tokens: request.submit.prompt_tokens,
+            output_tokens: request.predicted_output,
+            batch: self.batch_of(request.pool, member),
+        };
+        Some((run, meter))
     }
 
     /// Takes one run of a request off its member.
-    pub(crate) fn release(&mut self, now: Micros, index: RequestIndex, attempt: u32) -> Option<Run> {
+    pub(crate) fn release(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        attempt: u32,
+    ) -> Option<Run> {
         let request = self.requests.get_mut(index)?;
         let at = request.runs.iter().position(|run| run.attempt == attempt)?;
         let run = request.runs.remove(at);
-        let answered = request.first_byte_at.is_some();
+        let answered = request.prompt_done;
         let (pool, leaf) = (request.pool, request.leaf);
         if let Some(member) = self.member_mut(run.member) {
             member.running.retain(|other| *other != index);
@@ -113,16 +118,12 @@ impl Core {
             member.account.freed(run.kv_tokens);
         }
         if let Some(pool) = self.pool_mut(pool) {
-            if !answered {
-                pool.over_us = pool.over_us.saturating_sub(run.over_us);
-                pool.long = pool.long.saturating_sub(u32::from(run.work.long));
-            }
             pool.tree.ended(leaf);
+            if !answered {
+                pool.prompt_off(leaf, &run);
+            }
             if let Some(usage) = pool.tree.usage_mut(leaf) {
                 usage.kv_tokens = usage.kv_tokens.saturating_sub(run.kv_tokens);
-                if !answered {
-                    usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
-                }
             }
         }
         Some(run)
@@ -157,6 +158,7 @@ impl Core {
 
     /// The first of those who wait that need not wait any longer, and what becomes of it.
     fn next(&mut self, now: Micros, pool: u32) -> Option<(RequestIndex, Choice)> {
+        self.scratch.promises_clear();
         for lane in 0..LANES {
             let heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
             let waits = !heads.is_empty();
@@ -172,55 +174,6 @@ impl Core {
             }
         }
         None
-    }
-
-    /// Works a pool's guard out anew, where it is old.
-    pub(super) fn guard_refresh(&mut self, now: Micros, pool_index: u32) {
-        if self.rules.share != ShareRule::Madang {
-            return;
-        }
-        let old = self
-            .pool(pool_index)
-            .is_none_or(|pool| now.since_us(pool.guarded_at) < GUARD_US);
-        if old {
-            return;
-        }
-        let capacity = self.capacity(now, pool_index);
-        let waited_us = self.longest_wait_us(now, pool_index);
-        if let Some(pool) = self.pool_mut(pool_index) {
-            let elapsed_us = now.since_us(pool.guarded_at);
-            pool.guarded_at = now;
-            let (contended, expected) = pool.tree.level(now.0, capacity, waited_us > BACKLOG_US);
-            pool.holds.follow(elapsed_us, &expected, capacity);
-            pool.guard = Guard::new(contended, expected, capacity, pool.holds);
-        }
-    }
-
-    /// What a pool's serving members have.
-    fn capacity(&self, now: Micros, pool: u32) -> Capacity {
-        let mut capacity = Capacity::default();
-        let mut iterations_us = 0_u64;
-        let Some(pool) = self.pool(pool) else {
-            return capacity;
-        };
-        let serving = pool.members.iter().filter_map(|index| self.member(*index));
-        for member in serving.filter(|member| member.available(now)) {
-            capacity.members += 1;
-            capacity.slots = capacity.slots.saturating_add(member.slots_limit());
-            let kv = member.view.kv_tokens.unwrap_or(0);
-            capacity.kv_tokens = capacity.kv_tokens.saturating_add(kv);
-            iterations_us += member.speed.iteration_us(member.slots_limit(), kv);
-        }
-        capacity.full_iteration_us = iterations_us / u64::from(capacity.members.max(1));
-        capacity
-    }
-
-    /// How long the first of the waiting has waited: by its deadline, since all of one pool wait alike.
-    fn longest_wait_us(&self, now: Micros, pool: u32) -> u64 {
-        self.pool(pool)
-            .and_then(|pool| pool.deadlines.first())
-            .and_then(|(_, index)| self.requests.get(*index))
-            .map_or(0, |request| now.since_us(request.arrived_at))
     }
 
     /// Refuses everybody who waits for a pool.
@@ -239,6 +192,13 @@ impl Core {
 }
 
 impl crate::state::Pool {
+    /// A first attempt: further ones are a part of those.
+    fn note_first(&mut self, (retry_percent, hedge_percent): (u32, u32)) {
+        self.counts.first += 1;
+        self.retry_budget.earn(retry_percent);
+        self.hedge_budget.earn(hedge_percent);
+    }
+
     fn note_start(&mut self, now: Micros, (leaf, run): (u32, &Run), service_us: u64) {
         self.starts.add(now.0, 1.0);
         self.over_us = self.over_us.saturating_add(run.over_us);

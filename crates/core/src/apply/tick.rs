@@ -2,6 +2,7 @@
 //! nothing that another input would not.
 
 use crate::effect::{Effect, Refusal};
+use crate::request::{RequestIndex, Run};
 use crate::state::Core;
 use madang_types::Micros;
 
@@ -18,6 +19,7 @@ impl Core {
         }
         for pool in self.pool_indices() {
             self.refuse_overdue(now, pool, effects);
+            self.assume_computed(now, pool);
             self.serve(now, pool, effects);
             self.hedge(now, pool, effects);
             if sweep && let Some(pool) = self.pool_mut(pool) {
@@ -26,8 +28,31 @@ impl Core {
         }
     }
 
+    /// Of an answer in one piece nobody hears when its prompt was computed: by its predicted time it is taken to be.
+    fn assume_computed(&mut self, now: Micros, pool: u32) {
+        let Some(pool) = self.pool(pool) else { return };
+        let due = |index: &RequestIndex| {
+            self.requests.get(*index).is_some_and(|request| {
+                let over = |run: &Run| now.since_us(run.started_at) > run.ttft_us;
+                !request.submit.streamed && !request.prompt_done && request.runs.iter().all(over)
+            })
+        };
+        let computed: Vec<RequestIndex> = pool
+            .members
+            .iter()
+            .filter_map(|index| self.member(*index))
+            .filter(|member| member.account.unanswered > 0)
+            .flat_map(|member| member.running.iter().copied())
+            .filter(due)
+            .collect();
+        for index in computed {
+            self.prompt_done(now, index);
+        }
+    }
+
     fn refuse_overdue(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {
-        while let Some(&(deadline, index)) = self.pool(pool).and_then(|pool| pool.deadlines.first()) {
+        while let Some(&(deadline, index)) = self.pool(pool).and_then(|pool| pool.deadlines.first())
+        {
             if deadline > now {
                 return;
             }

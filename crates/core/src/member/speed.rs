@@ -126,7 +126,9 @@ impl Speed {
         // On average half of the iteration under way, then its own.
         let beside_us = iteration_us + iteration_us / 2;
         let ttft_us = outstanding_us + prefill_us + beside_us;
-        let decode_us = output.saturating_sub(1).saturating_mul(rounded(self.tpot.value));
+        let decode_us = output
+            .saturating_sub(1)
+            .saturating_mul(rounded(self.tpot.value));
         Estimate {
             prefill_us,
             ttft_us,

@@ -62,7 +62,8 @@ impl Core {
             .copied()
             .filter(|index| {
                 self.requests.get(*index).is_some_and(|request| {
-                    request.first_byte_at.is_none()
+                    request.submit.streamed
+                        && request.first_byte_at.is_none()
                         && request.attempts < self.limits.attempts_max
                         && matches!(request.runs.as_slice(), [run] if is_late(run))
                 })
@@ -70,7 +71,12 @@ impl Core {
             .collect()
     }
 
-    fn hedge_one(&mut self, now: Micros, (pool, index): (u32, RequestIndex), effects: &mut Vec<Effect>) {
+    fn hedge_one(
+        &mut self,
+        now: Micros,
+        (pool, index): (u32, RequestIndex),
+        effects: &mut Vec<Effect>,
+    ) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let choice = self
             .requests

@@ -19,7 +19,10 @@ impl Pool {
     pub fn shed(&self, tenant: FlowIndex, lane: u8) -> Shedding {
         let own = usize::from(lane);
         // The least urgent lane that somebody waits in.
-        let Some(last) = (0..LANES).rev().find(|lane| self.tree.waiting_in(*lane) > 0) else {
+        let Some(last) = (0..LANES)
+            .rev()
+            .find(|lane| self.tree.waiting_in(*lane) > 0)
+        else {
             return Shedding::Newcomer;
         };
         if last < own {
@@ -29,7 +32,8 @@ impl Pool {
             return Shedding::Newcomer;
         };
         let newcomers = self.tree.node(tenant).map_or(0, |node| node.waiting[last]);
-        let larger = self.tree.per_weight(crowd, most) > self.tree.per_weight(tenant, newcomers + 1);
+        let larger =
+            self.tree.per_weight(crowd, most) > self.tree.per_weight(tenant, newcomers + 1);
         if last == own && !larger {
             return Shedding::Newcomer;
         }
@@ -47,6 +51,11 @@ impl Pool {
             .tenants()
             .map(|(index, node)| (index, node.waiting[lane]))
             .filter(|(_, waiting)| *waiting > 0)
-            .max_by_key(|(index, waiting)| (self.tree.per_weight(*index, *waiting), std::cmp::Reverse(*index)))
+            .max_by_key(|(index, waiting)| {
+                (
+                    self.tree.per_weight(*index, *waiting),
+                    std::cmp::Reverse(*index),
+                )
+            })
     }
 }

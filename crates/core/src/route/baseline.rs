@@ -99,10 +99,15 @@ fn cache_aware<'a>(field: &[&'a Candidate], request: &Request) -> Option<&'a Can
     if most - least > UNEVEN_REQUESTS && most > least + least / 2 {
         return None;
     }
-    let best = field.iter().max_by_key(|c| (c.cached_blocks, std::cmp::Reverse(c.sequence)))?;
+    let best = field
+        .iter()
+        .max_by_key(|c| (c.cached_blocks, std::cmp::Reverse(c.sequence)))?;
     let matched = best.cached_tokens.saturating_mul(100);
     if matched > request.submit.prompt_tokens.saturating_mul(MATCH_PERCENT) {
         return Some(best);
     }
-    field.iter().min_by_key(|c| (c.cache_tokens, c.sequence)).copied()
+    field
+        .iter()
+        .min_by_key(|c| (c.cache_tokens, c.sequence))
+        .copied()
 }

@@ -6,9 +6,9 @@ use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
 use crate::member::{Estimate, Member};
 use crate::policy::{self, PolicyRule};
 use crate::request::{MemberIndex, Request};
-use crate::share::Want;
+use crate::share::{Door, Want};
 use crate::state::{Core, Pool};
-use madang_types::{ModelId, Micros};
+use madang_types::{Micros, ModelId};
 use smallvec::SmallVec;
 
 /// First tokens this close are alike: a twentieth, and two milliseconds.
@@ -17,6 +17,11 @@ const ALIKE_US: u64 = 2_000;
 /// A session stays where it was while that costs no more than a quarter, and fifty milliseconds.
 const SESSION_DIVISOR: u64 = 4;
 const SESSION_US: u64 = 50_000;
+
+/// How much a request's own prompt work counts beside its first token, in percent.
+const WORK_PERCENT: u64 = 200;
+/// A member that is not free yet must be better by this part.
+const SOON_DIVISOR: u64 = 10;
 
 /// What the pool can do for a request now.
 #[derive(Clone, Debug)]
@@ -68,6 +73,17 @@ struct Field {
     serving: u32,
     later: bool,
     best_miss: u8,
+    /// The best of those that have room and prompts to compute before: its time, who, and the request's own work there.
+    soon: Option<(u64, MemberIndex, u64)>,
+}
+
+impl Field {
+    fn soon(&mut self, index: MemberIndex, estimate: &Estimate) {
+        let price_us = price(estimate);
+        if self.soon.is_none_or(|(best_us, ..)| price_us < best_us) {
+            self.soon = Some((price_us, index, estimate.prefill_us));
+        }
+    }
 }
 
 /// How a request's tenant stands.
@@ -80,10 +96,13 @@ struct Standing {
 impl Standing {
     fn of(pool: &Pool, request: &Request) -> Self {
         let rest = request.lane == 2;
-        let (over, heavy) = pool.tree.usage(request.leaf).map_or((false, false), |usage| {
-            let over = usage.over || pool.guard.is_burst(usage.prefill_us);
-            (over, usage.over || usage.heavy)
-        });
+        let (over, heavy) = pool
+            .tree
+            .usage(request.leaf)
+            .map_or((false, false), |usage| {
+                let over = usage.over || pool.guard.is_burst(usage.prefill_us);
+                (over, usage.over || usage.heavy)
+            });
         Self {
             over: over || rest,
             heavy: heavy || rest,
@@ -116,10 +135,26 @@ impl Core {
         let mut field = Field::default();
         for index in &pool.members {
             if let Some(member) = self.member(*index) {
-                self.consider(now, (pool, request), (*index, member), standing, (scratch, &mut field));
+                self.consider(
+                    now,
+                    (pool, request, standing),
+                    (*index, member),
+                    (scratch, &mut field),
+                );
             }
         }
-        let Some(candidate) = self.pick(pool, request, &field.open, scratch) else {
+        let picked = self.pick((pool, request), &field.open, scratch);
+        // A member that is soon free, and has the prompt's beginning or is faster, may be worth the wait.
+        let best_us = picked
+            .as_ref()
+            .map_or(u64::MAX, |(candidate, _)| price(&candidate.estimate));
+        if let Some((soon_us, member, prefill_us)) = field.soon
+            && soon_us + soon_us / SOON_DIVISOR < best_us
+        {
+            scratch.promise(member, prefill_us);
+            return Choice::Wait;
+        }
+        let Some(candidate) = picked else {
             return self.miss(request, &field);
         };
         let (candidate, reason) = candidate;
@@ -143,13 +178,15 @@ impl Core {
     fn consider(
         &self,
         now: Micros,
-        (pool, request): (&Pool, &Request),
+        (pool, request, standing): (&Pool, &Request, Standing),
         (index, member): (MemberIndex, &Member),
-        standing: Standing,
         (scratch, field): (&Scratch, &mut Field),
     ) {
         let submit = &request.submit;
-        if member.leaving || !serves(member, &submit.model) || !member.view.endpoints.contains(&submit.endpoint) {
+        if member.leaving
+            || !serves(member, &submit.model)
+            || !member.view.endpoints.contains(&submit.endpoint)
+        {
             return;
         }
         let verdict = policy::decide(submit.data_class, &member.view.place);
@@ -158,14 +195,19 @@ impl Core {
             return;
         }
         field.best_miss = MISS_REPLICA;
-        let tried = request.failed_at.contains(&index) || request.runs.iter().any(|run| run.member == index);
+        let tried = request.failed_at.contains(&index)
+            || request.runs.iter().any(|run| run.member == index);
         if tried || !member.available(now) {
             field.later |= !tried && member.health == ReplicaHealth::Starting;
             return;
         }
         field.serving += 1;
         let ignores_cache = self.rules.route == RouteRule::PredictedTtftNoCache;
-        let cached_blocks = if ignores_cache { 0 } else { scratch.matches.blocks(index) };
+        let cached_blocks = if ignores_cache {
+            0
+        } else {
+            scratch.matches.blocks(index)
+        };
         let cached_tokens = (u64::from(cached_blocks) * u64::from(submit.prefix.block_tokens))
             .min(submit.prompt_tokens.saturating_sub(1));
         let uncached = submit.prompt_tokens.saturating_sub(cached_tokens).max(1);
@@ -173,16 +215,21 @@ impl Core {
         let estimate = member.speed.estimate(
             (uncached, cached_tokens, request.predicted_output),
             (
-                member.account.outstanding_us(now),
+                member.account.outstanding_us(now) + scratch.promised(index),
                 member.speed.iteration_us(running, member.account.kv_tokens),
             ),
         );
         let want = standing.want(request.kv_tokens);
         let lane = !standing.over
-            || (pool.guard.has_over_room((pool.over_us, pool.long), &estimate)
+            || (pool
+                .guard
+                .has_over_room((pool.over_us, pool.long), &estimate)
                 && !(estimate.long && member.account.long > 0));
-        let open = pool.guard.admits(self.rules.share, (member, now), &want);
-        if !open || (self.rules.share == ShareRule::Madang && !lane) {
+        let door = pool.guard.admits(self.rules.share, (member, now), &want);
+        if door == Door::Soon && !standing.over {
+            field.soon(index, &estimate);
+        }
+        if door != Door::Open || (self.rules.share == ShareRule::Madang && !lane) {
             field.later = true;
             return;
         }
@@ -203,8 +250,7 @@ impl Core {
     /// Our own ground first; then by the rule in force.
     fn pick<'a>(
         &self,
-        pool: &Pool,
-        request: &Request,
+        (pool, request): (&Pool, &Request),
         open: &'a Candidates,
         scratch: &mut Scratch,
     ) -> Option<(&'a Candidate, RouteReason)> {
@@ -217,16 +263,19 @@ impl Core {
                 return Some((picked, RouteReason::Baseline));
             }
         }
-        let first = field.iter().map(|c| c.estimate.ttft_us).min()?;
-        if let Some(member) = request.submit.session.and_then(|session| pool.sessions.get(session))
+        let first = field.iter().map(|c| price(&c.estimate)).min()?;
+        if let Some(member) = request
+            .submit
+            .session
+            .and_then(|session| pool.sessions.get(session))
             && let Some(same) = field.iter().find(|c| c.member == member)
-            && same.estimate.ttft_us <= first + first / SESSION_DIVISOR + SESSION_US
+            && price(&same.estimate) <= first + first / SESSION_DIVISOR + SESSION_US
         {
             return Some((same, RouteReason::Session));
         }
         let alike_us = first + first / ALIKE_DIVISOR + ALIKE_US;
         let mut alike: SmallVec<[&Candidate; 8]> = field;
-        alike.retain(|candidate| candidate.estimate.ttft_us <= alike_us);
+        alike.retain(|candidate| price(&candidate.estimate) <= alike_us);
         let reason = if alike.len() > 1 {
             RouteReason::LeastCompletion
         } else {
@@ -249,6 +298,11 @@ impl Core {
     }
 }
 
+/// The predicted first token, and a part of the work that it takes: what one request saves by a cache, those after it save as well.
+fn price(estimate: &Estimate) -> u64 {
+    estimate.ttft_us + estimate.prefill_us * WORK_PERCENT / 100
+}
+
 /// Whether a member answers under that name: its model's, or an adapter's.
 fn serves(member: &Member, model: &ModelId) -> bool {
     member.view.model == *model || member.view.adapters.contains(model)
@@ -259,4 +313,25 @@ fn serves(member: &Member, model: &ModelId) -> bool {
 pub(crate) struct Scratch {
     pub matches: Matches,
     pub random: super::baseline::Pcg,
+    /// Prompt work of those before in the queue that wait for a member.
+    promises: SmallVec<[(MemberIndex, u64); 8]>,
+}
+
+impl Scratch {
+    /// A walk over the queue begins.
+    pub fn promises_clear(&mut self) {
+        self.promises.clear();
+    }
+
+    fn promise(&mut self, member: MemberIndex, work_us: u64) {
+        match self.promises.iter_mut().find(|(other, _)| *other == member) {
+            Some((_, sum)) => *sum += work_us,
+            None => self.promises.push((member, work_us)),
+        }
+    }
+
+    fn promised(&self, member: MemberIndex) -> u64 {
+        let found = self.promises.iter().find(|(other, _)| *other == member);
+        found.map_or(0, |(_, sum)| *sum)
+    }
 }

@@ -35,8 +35,7 @@ impl PrefixIndex {
             return;
         };
         matches.list.extend(first.iter().map(|member| (*member, 1)));
-        let mut depth = 1_u32;
-        for hash in &blocks[1..] {
+        for (depth, hash) in (1_u32..).zip(&blocks[1..]) {
             let Some(holders) = self.holders.get(hash) else {
                 return;
             };
@@ -50,12 +49,16 @@ impl PrefixIndex {
             if !any {
                 return;
             }
-            depth += 1;
         }
     }
 
     /// A member computes this prompt: it will hold its blocks.
-    pub fn touch(&mut self, member: MemberIndex, (blocks, block_tokens): (&[u64], u32), capacity_tokens: u64) {
+    pub fn touch(
+        &mut self,
+        member: MemberIndex,
+        (blocks, block_tokens): (&[u64], u32),
+        capacity_tokens: u64,
+    ) {
         if blocks.is_empty() || block_tokens == 0 {
             return;
         }
@@ -75,7 +78,8 @@ impl PrefixIndex {
                 self.holders.or_default(*hash).push(member);
             }
         }
-        let capacity = usize::try_from(capacity_tokens / u64::from(block_tokens)).unwrap_or(usize::MAX);
+        let capacity =
+            usize::try_from(capacity_tokens / u64::from(block_tokens)).unwrap_or(usize::MAX);
         self.shrink(member, capacity.min(MEMBER_BLOCKS_MAX));
     }
 
@@ -122,9 +126,9 @@ impl PrefixIndex {
 
     /// Tokens that a member is believed to hold.
     pub fn tokens(&self, member: MemberIndex) -> u64 {
-        self.members
-            .get(usize::from(member))
-            .map_or(0, |held| u64::try_from(held.stamps.len()).unwrap_or(0) * held.block_tokens)
+        self.members.get(usize::from(member)).map_or(0, |held| {
+            u64::try_from(held.stamps.len()).unwrap_or(0) * held.block_tokens
+        })
     }
 }
 

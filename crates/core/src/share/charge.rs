@@ -20,7 +20,8 @@ impl Meter {
         let each_ns = costs.output_ns + costs.step_us * 1000 / u64::from(self.batch.max(1));
         let output_us = self.output_tokens.saturating_mul(each_ns) / 1000;
         let held = self.prompt_tokens + self.output_tokens / 2;
-        let held_us = u128::from(held) * u128::from(self.output_tokens) * u128::from(costs.kv_ps) / 1_000_000;
+        let held_us =
+            u128::from(held) * u128::from(self.output_tokens) * u128::from(costs.kv_ps) / 1_000_000;
         self.prefill_us
             .saturating_add(output_us)
             .saturating_add(u64::try_from(held_us).unwrap_or(u64::MAX / 4))

@@ -20,7 +20,7 @@ const OVER_PREFILL_US: u64 = 60_000;
 /// The same before a request of a tenant under its share: what comes later may then still go elsewhere.
 const SHARED_PREFILL_US: u64 = 150_000;
 /// The same where one tenant is alone.
-const FREE_PREFILL_US: u64 = 4_000_000;
+const FREE_PREFILL_US: u64 = 300_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
 const BURST_PREFILL_US: u64 = 250_000;
@@ -38,8 +38,6 @@ const PARKED_MAX: u32 = 4;
 pub(crate) struct Guard {
     /// More than one tenant is active.
     pub shared: bool,
-    /// Somebody wants more than their part while others want theirs.
-    pub contended: bool,
     /// Members that serve.
     pub members: u32,
     /// Kept at each member.
@@ -63,11 +61,20 @@ impl Holds {
         let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
         let arrivals = expected.arrivals / members;
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
-        let slots = mean + mean.sqrt() + 1.0;
+        let slots = mean + 1.5 * mean.sqrt() + 1.0;
         let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
         self.slots = slots.max(self.slots * kept);
         self.tokens = (slots * expected.need_tokens).max(self.tokens * kept);
     }
+}
+
+/// Whether a member takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Open,
+    /// It has room, and prompts to compute before.
+    Soon,
+    Closed,
 }
 
 /// What a request wants of a member.
@@ -83,11 +90,10 @@ pub(crate) struct Want {
 impl Guard {
     /// Sized by what those under their share are expected to hold, less what they hold already, and by what may come in the next
     /// moment; twice the spread of both.
-    pub fn new(contended: bool, expected: Expected, capacity: Capacity, holds: Holds) -> Self {
+    pub fn new(expected: Expected, capacity: Capacity, holds: Holds) -> Self {
         let members = capacity.members.max(1);
         let guard = Self {
             shared: expected.tenants > 1,
-            contended,
             members,
             ..Self::default()
         };
@@ -129,15 +135,23 @@ impl Guard {
     }
 
     /// Whether the member is open to it now.
-    pub fn admits(&self, rule: ShareRule, (member, now): (&Member, Micros), want: &Want) -> bool {
-        match rule {
+    pub fn admits(&self, rule: ShareRule, (member, now): (&Member, Micros), want: &Want) -> Door {
+        let open = match rule {
             ShareRule::Fcfs => true,
             ShareRule::RoundRobin | ShareRule::Drr | ShareRule::Vtc => {
-                member.running_count() < member.view.slots
-                    && member.account.unanswered < PARKED_MAX
+                member.running_count() < member.view.slots && member.account.unanswered < PARKED_MAX
             }
-            ShareRule::Madang => self.has_room(member, want) && self.is_paced(member, now, want),
-        }
+            ShareRule::Madang => {
+                if !self.has_room(member, want) {
+                    return Door::Closed;
+                }
+                if !self.is_paced(member, now, want) {
+                    return Door::Soon;
+                }
+                true
+            }
+        };
+        if open { Door::Open } else { Door::Closed }
     }
 
     fn has_room(&self, member: &Member, want: &Want) -> bool {

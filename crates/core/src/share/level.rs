@@ -119,8 +119,8 @@ struct Claim {
 }
 
 impl Tree {
-    /// Marks who is over; says whether the pool is contended, and what the others are expected to need.
-    pub fn level(&mut self, now_us: i64, capacity: Capacity, backlog: bool) -> (bool, Expected) {
+    /// Marks who is over; says what the others are expected to need.
+    pub fn level(&mut self, now_us: i64, capacity: Capacity, backlog: bool) -> Expected {
         let mut claims = self.claims(now_us, capacity);
         let mut levels = [f64::INFINITY; DIMENSIONS];
         for (dimension, level) in levels.iter_mut().enumerate() {
@@ -131,14 +131,16 @@ impl Tree {
                 *level = water_level(&mut claims, dimension, asked.min(1.0)).max(1.0);
             }
         }
-        let contended = levels.iter().any(|level| level.is_finite());
         let mut expected = Expected {
             tenants: claims.len(),
             ..Expected::default()
         };
         let (mut need_sum, mut output_sum) = (0.0, 0.0);
         for claim in &claims {
-            let Some(usage) = self.node_mut(claim.tenant).and_then(|n| n.usage.as_deref_mut()) else {
+            let Some(usage) = self
+                .node_mut(claim.tenant)
+                .and_then(|n| n.usage.as_deref_mut())
+            else {
                 continue;
             };
             let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
@@ -159,7 +161,7 @@ impl Tree {
             expected.need_tokens = need_sum / expected.arrivals;
             expected.output_tokens = output_sum / expected.arrivals;
         }
-        (contended, expected)
+        expected
     }
 
     /// The active tenants' claims; everybody else is forgotten to be over.
@@ -250,7 +252,9 @@ fn set_parts(claims: &mut [Claim], weights: &[(Option<(FlowIndex, u32)>, u32)]) 
 fn water_level(claims: &mut [Claim], dimension: usize, total: f64) -> f64 {
     claims.sort_by(|one, other| {
         let key = |claim: &Claim| claim.asks[dimension] / claim.part.max(1e-12);
-        key(one).total_cmp(&key(other)).then(one.tenant.cmp(&other.tenant))
+        key(one)
+            .total_cmp(&key(other))
+            .then(one.tenant.cmp(&other.tenant))
     });
     let mut left = total;
     let mut parts: f64 = claims.iter().map(|claim| claim.part).sum();
@@ -285,7 +289,10 @@ mod tests {
             })
             .collect();
         let level = water_level(&mut claims, TIME, total);
-        assert!((level - expected).abs() < 1e-9 || level == expected, "{level} for {asks:?}");
+        assert!(
+            (level - expected).abs() < 1e-9 || level == expected,
+            "{level} for {asks:?}"
+        );
     }
 
     #[test]

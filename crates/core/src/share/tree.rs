@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Queues of a pool, the first goes first: what is urgent and under its share, the ordinary, what takes what is left.
 pub(crate) const LANES: usize = 3;
+/// Requests of one leaf that are looked at: the first may wait for a member while the second goes to another.
+const LEAF_HEADS: usize = 8;
 /// Virtual time of one unit of service at weight 1.
 const UNIT: u64 = 1_000;
 const ROOT: FlowIndex = 0;
@@ -343,10 +345,10 @@ impl Tree {
             };
             let (after, parent, waiting) = (node.virtual_time, node.parent, node.waiting);
             if let Some(parent) = self.node_mut(parent) {
-                for lane in 0..LANES {
-                    if waiting[lane] > 0 {
-                        parent.ready[lane].remove(&before);
-                        parent.ready[lane].insert((after, index));
+                for (ready, waiting) in parent.ready.iter_mut().zip(waiting) {
+                    if waiting > 0 {
+                        ready.remove(&before);
+                        ready.insert((after, index));
                     }
                 }
             }
@@ -369,9 +371,7 @@ impl Tree {
         heads: &mut SmallVec<[RequestIndex; 8]>,
     ) {
         let Some(node) = self.node(index) else { return };
-        if let Some((_, request)) = node.queue[lane].first_key_value() {
-            heads.push(*request);
-        }
+        heads.extend(node.queue[lane].values().take(LEAF_HEADS).copied());
         for (_, child) in &node.ready[lane] {
             if heads.len() >= max {
                 return;
@@ -383,7 +383,11 @@ impl Tree {
     /// Every request that waits, by lane, leaf and order.
     pub fn all(&self) -> Vec<RequestIndex> {
         (0..LANES)
-            .flat_map(|lane| self.nodes.iter().flat_map(move |node| node.queue[lane].values()))
+            .flat_map(|lane| {
+                self.nodes
+                    .iter()
+                    .flat_map(move |node| node.queue[lane].values())
+            })
             .copied()
             .collect()
     }
@@ -414,11 +418,15 @@ impl Tree {
 
     /// How many requests stand before this one in its own leaf.
     pub fn before(&self, leaf: FlowIndex, lane: u8, order: (i64, u64)) -> u32 {
-        let Some(node) = self.node(leaf) else { return 0 };
+        let Some(node) = self.node(leaf) else {
+            return 0;
+        };
         let lane = usize::from(lane);
         let same = node.queue[lane].range(..order).count();
         let ahead: u32 = node.waiting[..lane].iter().sum();
-        u32::try_from(same).unwrap_or(u32::MAX).saturating_add(ahead)
+        u32::try_from(same)
+            .unwrap_or(u32::MAX)
+            .saturating_add(ahead)
     }
 
     /// Siblings that wait in the same lane, at the level of tenants: who takes turns with this leaf.

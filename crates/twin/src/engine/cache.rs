@@ -65,7 +65,8 @@ impl PrefixCache {
     /// Running sequences leave this much memory to the cache.
     pub fn fit(&mut self, free_tokens: u64) {
         if self.block_tokens > 0 {
-            self.device.shrink(blocks_in(free_tokens, self.block_tokens));
+            self.device
+                .shrink(blocks_in(free_tokens, self.block_tokens));
         }
     }
 

@@ -43,9 +43,7 @@ impl Run {
         let elapsed_ps = now_ns.saturating_mul(1000).saturating_sub(self.start_ps);
         // The last count whose span fits; a step takes time, so the bound by the first one holds.
         let mut low = 0;
-        let mut high = self
-            .iterations
-            .min(elapsed_ps / self.first_ps.max(1));
+        let mut high = self.iterations.min(elapsed_ps / self.first_ps.max(1));
         while low < high {
             let middle = low + (high - low).div_ceil(2);
             if self.span_ps(middle) <= elapsed_ps {

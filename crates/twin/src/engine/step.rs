@@ -98,7 +98,11 @@ impl Engine {
             let Some(&tag) = self.waiting.front() else {
                 return;
             };
-            let Some(context) = self.sequences.get(&tag).map(super::model::Sequence::context) else {
+            let Some(context) = self
+                .sequences
+                .get(&tag)
+                .map(super::model::Sequence::context)
+            else {
                 self.waiting.pop_front();
                 continue;
             };
@@ -112,9 +116,7 @@ impl Engine {
                 return;
             };
             let request = &sequence.request;
-            let hit = self
-                .cache
-                .lookup(&request.blocks, request.block_tokens);
+            let hit = self.cache.lookup(&request.blocks, request.block_tokens);
             // At least the last token is computed: it makes the first output token.
             let device = hit.device_tokens.min(context - 1);
             let host = hit.host_tokens.min(context - 1 - device);
@@ -180,9 +182,9 @@ impl Engine {
     /// Whether an entry of `finishing` still stands.
     fn finishes(&self, at: u64, tag: u64) -> bool {
         self.sequences.get(&tag).is_some_and(|sequence| {
-            sequence.decode_since.is_some_and(|since| {
-                since + sequence.request.output_tokens - sequence.made == at
-            })
+            sequence
+                .decode_since
+                .is_some_and(|since| since + sequence.request.output_tokens - sequence.made == at)
         })
     }
 

@@ -41,11 +41,23 @@ fn a_prompt_takes_its_chunks_and_a_token_an_iteration() {
     assert_eq!(
         told,
         [
-            (75_800, EngineEvent::FirstToken { tag: 1, cached_tokens: 0 }),
+            (
+                75_800,
+                EngineEvent::FirstToken {
+                    tag: 1,
+                    cached_tokens: 0
+                }
+            ),
             (99_961, EngineEvent::Finished { tag: 1 }),
         ]
     );
-    assert_eq!(engine.status(), super::EngineStatus { kv_tokens: 270_000, ..Default::default() });
+    assert_eq!(
+        engine.status(),
+        super::EngineStatus {
+            kv_tokens: 270_000,
+            ..Default::default()
+        }
+    );
 }
 
 #[test]
@@ -65,7 +77,13 @@ fn a_known_beginning_is_not_computed_again() {
     engine.restart();
     engine.submit(10_000_000_000, request(3, 450, 1, &[1, 2, 3, 4]));
     let told = drive(&mut engine, u64::MAX);
-    assert!(matches!(told[0].1, EngineEvent::FirstToken { tag: 3, cached_tokens: 0 }));
+    assert!(matches!(
+        told[0].1,
+        EngineEvent::FirstToken {
+            tag: 3,
+            cached_tokens: 0
+        }
+    ));
 }
 
 #[test]

@@ -40,7 +40,9 @@ pub struct Flood {
 
 /// The text is not a flood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a flood is RATE,IN,OUT: requests a second, prompt tokens, output tokens, all above 0 (120,1155,211); '{0}' is not")]
+#[error(
+    "a flood is RATE,IN,OUT: requests a second, prompt tokens, output tokens, all above 0 (120,1155,211); '{0}' is not"
+)]
 pub struct FloodError(String);
 
 impl std::str::FromStr for Flood {
@@ -53,7 +55,11 @@ impl std::str::FromStr for Flood {
             return Err(wrong());
         };
         let rate: f64 = rate.parse().map_err(|_| wrong())?;
-        let tokens = |text: &str| text.parse::<u64>().ok().filter(|n| (1..=1_000_000).contains(n));
+        let tokens = |text: &str| {
+            text.parse::<u64>()
+                .ok()
+                .filter(|n| (1..=1_000_000).contains(n))
+        };
         if !(rate > 0.0 && rate <= 100_000.0) {
             return Err(wrong());
         }
@@ -209,7 +215,11 @@ impl Crowd {
     /// # Errors
     /// None: all names are names.
     pub fn new(seed: u64, sizes: &Arc<[TraceRow]>, floods: &[Flood]) -> Result<Self, NameError> {
-        let stream = |name: String, number: u64, rate: f64, fixed: Option<(u64, u64)>| -> Result<Stream, NameError> {
+        let stream = |name: String,
+                      number: u64,
+                      rate: f64,
+                      fixed: Option<(u64, u64)>|
+         -> Result<Stream, NameError> {
             let mut random = Random::new(seed, number);
             let start_ns = if fixed.is_some() { WARM_NS } else { 0 };
             let first_ns = start_ns + random.gap_ns(rate);
@@ -227,11 +237,21 @@ impl Crowd {
         };
         let mut streams = Vec::new();
         for number in 0..TENANTS {
-            streams.push(stream(format!("tenant-{number}"), number, TENANT_RATE, None)?);
+            streams.push(stream(
+                format!("tenant-{number}"),
+                number,
+                TENANT_RATE,
+                None,
+            )?);
         }
         for (number, flood) in (0..).zip(floods) {
             let sizes = Some((flood.input_tokens, flood.output_tokens));
-            streams.push(stream(format!("flood-{number}"), 1_000 + number, flood.rate, sizes)?);
+            streams.push(stream(
+                format!("flood-{number}"),
+                1_000 + number,
+                flood.rate,
+                sizes,
+            )?);
         }
         Ok(Self {
             ttft_ns: (0..TENANTS).map(|_| Vec::new()).collect(),

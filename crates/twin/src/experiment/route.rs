@@ -8,7 +8,6 @@ use crate::world::{Ask, Clients, Ended, Fleet, Outcome, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
 use madang_types::{KeyId, Priority, TenantId};
 use serde::Serialize;
-use std::sync::Arc;
 
 /// A first token that comes later is late.
 const LATE_NS: u64 = 5_000_000_000;

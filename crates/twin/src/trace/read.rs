@@ -141,11 +141,23 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         check("", "the trace has no rows");
-        check("arrival_ms,input_tokens,output_tokens\n", "the trace has no rows");
-        check("a,b\n1,2\n", "the trace has no column 'arrival_ms'; it has: a,b");
-        check("arrival_ms,input_tokens,output_tokens\n1,2,3\n1,x,3\n", "line 3: 'x' is not a number");
+        check(
+            "arrival_ms,input_tokens,output_tokens\n",
+            "the trace has no rows",
+        );
+        check(
+            "a,b\n1,2\n",
+            "the trace has no column 'arrival_ms'; it has: a,b",
+        );
+        check(
+            "arrival_ms,input_tokens,output_tokens\n1,2,3\n1,x,3\n",
+            "line 3: 'x' is not a number",
+        );
         let blocks = "arrival_ms,input_tokens,output_tokens,prefix_block_ids_512\n";
-        check(&format!("{blocks}1,2,3,9-4\n"), "line 2: '9-4' is not a range of block ids");
+        check(
+            &format!("{blocks}1,2,3,9-4\n"),
+            "line 2: '9-4' is not a range of block ids",
+        );
         check(&format!("{blocks}1,2,3,0 4-9\n"), "1 rows");
     }
 

@@ -11,7 +11,6 @@ pub(super) struct Flight {
     pub started: u32,
     pub first_token_ns: Option<u64>,
     pub cached_tokens: u64,
-    pub dbg: (u64,u64,String),
 }
 
 /// All of them. A number is a place and a generation, so that late events find nothing.

@@ -4,8 +4,8 @@
 
 mod clients;
 mod event;
-mod flight;
 mod fleet;
+mod flight;
 mod run;
 
 pub use clients::{Ask, Clients, Ended, Outcome};

@@ -162,6 +162,7 @@ impl<C: Clients> World<C> {
             endpoint: Endpoint::Chat,
             data_class: DataClass::Open,
             priority: ask.priority,
+            streamed: true,
             prompt_tokens: ask.prompt_tokens,
             output_tokens_max: ask.output_tokens_max,
             wait_ms_max: ask.wait_ms_max,
@@ -178,7 +179,6 @@ impl<C: Clients> World<C> {
             started: 0,
             first_token_ns: None,
             cached_tokens: 0,
-            dbg: Default::default(),
         });
         if patience_ns > 0 {
             self.agenda
@@ -207,11 +207,9 @@ impl<C: Clients> World<C> {
                 request,
                 attempt,
                 replica,
-                decision,
                 ..
             } => {
                 let number = number_of(request);
-                if std::env::var_os("DBG").is_some() { if let Some(f)=self.flights.get_mut(number) { f.dbg = (self.now_ns, decision.ttft_us, replica.to_string()); } }
                 let engine = self.by_replica.get(&replica).copied().unwrap_or(0);
                 let Some(flight) = self.flights.get_mut(number) else {
                     return;
@@ -243,7 +241,11 @@ impl<C: Clients> World<C> {
         let Some(flight) = self.flights.get_mut(number) else {
             return;
         };
-        let Some(place) = flight.attempts.iter_mut().find(|(other, ..)| *other == attempt) else {
+        let Some(place) = flight
+            .attempts
+            .iter_mut()
+            .find(|(other, ..)| *other == attempt)
+        else {
             return;
         };
         place.2 = true;
@@ -310,12 +312,6 @@ impl<C: Clients> World<C> {
                 if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
                     self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
                 }
-                if std::env::var_os("DBG").is_some() && (label >= 9 || now_ns - asked_ns > 800_000_000) {
-                    let u = (flight.ask.prompt_tokens - cached_tokens) as f64; let own = u*62.783e-3*(1.0+(cached_tokens as f64+u/2.0)/32768.0);
-                    eprint!("own {:.0} cached {} ", own, cached_tokens);
-                    let d = flight.dbg.clone();
-                    eprintln!("t={:.2} now {:.2} tenant {label} prompt {} waited {:.0} predicted {:.0} took {:.0} at {}", asked_ns as f64/1e9, now_ns as f64/1e9, flight.ask.prompt_tokens, (d.0-asked_ns) as f64/1e6, d.1 as f64/1e3, (now_ns-d.0) as f64/1e6, d.2);
-                }
                 self.clients.first_token(label, now_ns, asked_ns);
                 self.apply(Input::FirstByte {
                     request: RequestId(u128::from(tag)),
@@ -356,7 +352,10 @@ impl<C: Clients> World<C> {
                 continue;
             };
             let at = usize::try_from(*engine).unwrap_or(usize::MAX);
-            let made = self.engines.get(at).and_then(|engine| engine.made(now_ns, number));
+            let made = self
+                .engines
+                .get(at)
+                .and_then(|engine| engine.made(now_ns, number));
             if let Some(output_tokens) = made {
                 self.apply(Input::Progress {
                     request: RequestId(u128::from(number)),
@@ -370,7 +369,11 @@ impl<C: Clients> World<C> {
         let Some(flight) = self.flights.get_mut(number) else {
             return;
         };
-        let Some(at) = flight.attempts.iter().position(|(other, ..)| *other == attempt) else {
+        let Some(at) = flight
+            .attempts
+            .iter()
+            .position(|(other, ..)| *other == attempt)
+        else {
             return;
         };
         let (_, engine, reached) = flight.attempts.remove(at);
@@ -388,7 +391,11 @@ impl<C: Clients> World<C> {
         if flight.first_token_ns.is_some() {
             return;
         }
-        let attempts: Vec<u32> = flight.attempts.iter().map(|(attempt, ..)| *attempt).collect();
+        let attempts: Vec<u32> = flight
+            .attempts
+            .iter()
+            .map(|(attempt, ..)| *attempt)
+            .collect();
         self.apply(Input::RequestCancel {
             request: RequestId(u128::from(number)),
         });
