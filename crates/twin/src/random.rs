@@ -14,13 +14,13 @@ impl Random {
             (u128::from(seed) << 64) | u128::from(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
         );
         for _ in 0..4 {
-            random.next();
+            random.bits();
         }
         random
     }
 
     /// 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
         let rotation = u32::try_from(self.0 >> 122).unwrap_or(0);
         let low = |value: u128| u64::try_from(value & u128::from(u64::MAX)).unwrap_or(0);
@@ -30,20 +30,19 @@ impl Random {
     /// In [0, 1).
     pub fn unit(&mut self) -> f64 {
         const STEPS: f64 = 9_007_199_254_740_992.0; // 2^53
-        let bits = self.next() >> 11;
+        let bits = self.bits() >> 11;
         let whole = bits as f64;
         whole / STEPS
     }
 
     /// Below `bound`, which is far below 2^64.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.bits() % bound.max(1)
     }
 
     /// Time to the next of events that come `per_second` on average, in nanoseconds (exponential).
     pub fn gap_ns(&mut self, per_second: f64) -> u64 {
         let seconds = -(1.0 - self.unit()).ln() / per_second.max(1e-12);
-        let ns = (seconds * 1e9) as u64;
-        ns
+        (seconds * 1e9) as u64
     }
 }
