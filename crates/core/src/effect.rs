@@ -1,13 +1,15 @@
 //! What the core asks of its driver.
 
+use crate::policy::PolicyRule;
 use madang_types::{ReplicaId, RequestId, SiteId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One thing that the driver must do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Send the request to this replica.
+    /// Send the request to this replica. A second one without an end of the first is a hedge: the first byte wins.
     Start {
         /// Which request.
         request: RequestId,
@@ -17,15 +19,24 @@ pub enum Effect {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
-        /// Why there, in one line for the record and the response header.
-        decision: String,
+        /// Why there.
+        decision: Decision,
+    },
+    /// Another attempt won, or was called off: close this one. It holds nothing any more and no end of it need be told.
+    CallOff {
+        /// Which request.
+        request: RequestId,
+        /// Which attempt.
+        attempt: u32,
     },
     /// The request waits.
     Queued {
         /// Which request.
         request: RequestId,
-        /// Requests before it.
+        /// Requests that are likely served before it.
         place: u32,
+        /// Predicted wait from now, in milliseconds; `None` where nothing is known yet.
+        wait_ms: Option<u64>,
     },
     /// The request is refused; it holds nothing.
     Refuse {
@@ -43,8 +54,73 @@ pub enum Effect {
     },
 }
 
+/// Why a request went where it went. Written out, one line for the record and the response header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The policy rule that allowed the place.
+    pub rule: PolicyRule,
+    /// Why it, of all allowed.
+    pub reason: RouteReason,
+    /// Members that could have served it.
+    pub candidates: u32,
+    /// Predicted time from now to the first token, in microseconds.
+    pub ttft_us: u64,
+    /// Prompt tokens that its cache is believed to hold.
+    pub cached_tokens: u64,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rule,
+            reason,
+            candidates,
+            ttft_us,
+            cached_tokens,
+        } = self;
+        let (rule, reason) = (rule.as_str(), reason.as_str());
+        let ttft_ms = ttft_us.div_ceil(1000);
+        write!(
+            f,
+            "{rule} {reason} 1/{candidates} ttft={ttft_ms}ms cached={cached_tokens}"
+        )
+    }
+}
+
+/// Why one of several allowed members was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteReason {
+    /// Its first token is predicted to come first.
+    LeastTtft,
+    /// First tokens are predicted alike; its last token comes first.
+    LeastCompletion,
+    /// The session was there before, and it is about as good.
+    Session,
+    /// A second attempt beside one that is late.
+    Hedge,
+    /// The place for long prompts of those over their share.
+    LongLane,
+    /// A rule to compare with.
+    Baseline,
+}
+
+impl RouteReason {
+    /// The word that stands for it in headers and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeastTtft => "least-ttft",
+            Self::LeastCompletion => "least-completion",
+            Self::Session => "session",
+            Self::Hedge => "hedge",
+            Self::LongLane => "long-lane",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
 /// Why a request is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// No pool serves the model.
@@ -55,11 +131,15 @@ pub enum Refusal {
     PolicyDenied,
     /// The pool has no healthy member.
     NoReplica,
-    /// The pool's queue is full.
+    /// The pool's queue is full, and nobody in it stands behind this one.
     QueueFull,
     /// It waited as long as it may.
     QueueTimeout,
-    /// Every attempt failed.
+    /// It would wait longer than its answer is of use.
+    Overloaded,
+    /// It waited, and gave its place to a more urgent one, or to one of a tenant that has had less.
+    Shed,
+    /// Every attempt failed, or the pool's retries are used up.
     AttemptsExhausted,
     /// Madang is stopping.
     Draining,

@@ -1,8 +1,7 @@
 //! What a driver tells the core. Flat, serialisable, complete: a recording of inputs is the whole of what happened.
 
-use madang_types::{
-    DataClass, Endpoint, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
-};
+use crate::fleet_view::{FleetView, Payer, ReplicaHealth, Shares};
+use madang_types::{DataClass, Endpoint, ModelId, Priority, ReplicaId, RequestId};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
@@ -11,12 +10,21 @@ use serde::{Deserialize, Serialize};
 pub enum Input {
     /// A fleet was loaded or reloaded: this view replaces the last whole.
     FleetApply(FleetView),
+    /// Weights changed: these replace the last whole.
+    SharesApply(Shares),
     /// A probe, a supervisor or a relay learnt how a replica is.
     ReplicaReport {
         /// Which.
         replica: ReplicaId,
         /// How it is.
         health: ReplicaHealth,
+    },
+    /// An engine said how it is loaded, or that it is not the process that it was.
+    ReplicaLoad {
+        /// Which.
+        replica: ReplicaId,
+        /// What it said.
+        load: EngineLoad,
     },
     /// A request wants a replica.
     RequestSubmit(RequestSubmit),
@@ -29,6 +37,15 @@ pub enum Input {
     FirstByte {
         /// Which.
         request: RequestId,
+        /// Which attempt; where two race, the other one is called off.
+        attempt: u32,
+    },
+    /// A stream went on: what was charged by prediction is trued up.
+    Progress {
+        /// Which.
+        request: RequestId,
+        /// Output tokens so far.
+        output_tokens: u64,
     },
     /// An attempt is over.
     AttemptEnd {
@@ -38,6 +55,8 @@ pub enum Input {
         attempt: u32,
         /// How.
         end: AttemptEnd,
+        /// What the engine counted, where it did.
+        spent: Option<Spent>,
     },
     /// Madang is stopping: nothing new is admitted.
     Drain,
@@ -45,75 +64,13 @@ pub enum Input {
     Tick,
 }
 
-/// The fleet as the core needs it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FleetView {
-    /// Everything that can serve something, by pool.
-    pub members: Vec<PoolMember>,
-    /// Bounds.
-    pub limits: CoreLimits,
-}
-
-/// A replica or an upstream, as a member of the pool that serves one model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PoolMember {
-    /// Its id; an upstream's member is named `<upstream>.<n>`-free: one member per (upstream, model).
-    pub replica: ReplicaId,
-    /// Its site; an upstream's own id stands as its site.
-    pub site: SiteId,
-    /// What it serves.
-    pub model: ModelId,
-    /// Which doors it serves.
-    pub endpoints: Vec<Endpoint>,
-    /// Sequences at once.
-    pub slots: u32,
-    /// Where its bytes go, for the policy.
-    pub place: Place,
-    /// How it is until somebody reports (upstreams are up: nobody probes a stranger's API).
-    pub health: ReplicaHealth,
-    /// It finishes what it has, takes nothing new and comes back in another form: requests wait for it.
-    pub held_back: bool,
-}
-
-/// The facts of a location that policy looks at. A missing fact is `None` and counts as the worst.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// True for a site of ours, false for a service run by others.
-    pub own: bool,
-    /// ISO 3166-1 country where inference happens.
-    pub country: Option<String>,
-    /// Country of the operator's seat.
-    pub operator_country: Option<String>,
-}
-
-/// Bounds that the core enforces.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CoreLimits {
-    /// Requests waiting per model.
-    pub queue_length_max: u32,
-    /// Attempts per request, the first included.
-    pub attempts_max: u32,
-}
-
-/// How a replica is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplicaHealth {
-    /// Serves.
-    Up,
-    /// Does not serve yet, and is expected to within a moment: requests wait for it.
-    Starting,
-    /// Does not serve.
-    Down,
-}
-
 /// A request that wants a replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestSubmit {
     /// Its id.
     pub request: RequestId,
-    /// Who is billed.
-    pub tenant: TenantId,
+    /// Who is billed, by which key.
+    pub payer: Payer,
     /// What it asks for.
     pub model: ModelId,
     /// Through which door.
@@ -128,6 +85,48 @@ pub struct RequestSubmit {
     pub output_tokens_max: u64,
     /// Longest wait for a replica, from now.
     pub wait_ms_max: u64,
+    /// What of its prompt a cache may hold.
+    pub prefix: Prefix,
+    /// Requests of one session are best served where the last one was.
+    pub session: Option<u64>,
+}
+
+/// A prompt's blocks by their hashes, from the first. Each hash stands for its block and all before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// Chained hashes of whole blocks, at most [`PREFIX_BLOCKS_MAX`].
+    pub blocks: Vec<u64>,
+    /// Tokens in each, estimated.
+    pub block_tokens: u32,
+}
+
+/// Blocks of one prompt that are looked at: half a million tokens in blocks of 512.
+pub const PREFIX_BLOCKS_MAX: usize = 1024;
+
+/// What an engine says of itself. `None` where it did not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLoad {
+    /// Sequences in its batch.
+    pub running: Option<u32>,
+    /// Requests in its own queue.
+    pub waiting: Option<u32>,
+    /// Part of its KV memory in use, in thousandths.
+    pub kv_permille: Option<u32>,
+    /// Requests that it threw out of its batch for want of memory, ever.
+    pub preemptions: Option<u64>,
+    /// When its process began, seconds since 1970: another value means another process with an empty cache.
+    pub started_s: Option<u64>,
+}
+
+/// What one attempt used, as the engine counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Prompt tokens, cached ones included.
+    pub prompt_tokens: u64,
+    /// Prompt tokens that came from a cache, where it said.
+    pub cached_tokens: Option<u64>,
+    /// Tokens that it made.
+    pub output_tokens: u64,
 }
 
 /// How an attempt ended.
@@ -138,6 +137,8 @@ pub enum AttemptEnd {
     Done,
     /// No byte came, and another replica may be tried.
     FailedRetryable,
-    /// It failed and must not be tried again (a byte was sent, or the caller's limit is reached).
+    /// The engine broke what it promises, and it must not be tried again (a byte was sent).
     FailedFinal,
+    /// It ended for a reason of the caller's or of ours (a limit, a stop): the engine is not to blame.
+    Abandoned,
 }

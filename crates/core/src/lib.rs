@@ -6,15 +6,17 @@
 
 mod apply;
 pub mod effect;
+pub mod fleet_view;
 pub mod input;
 pub mod policy;
 pub mod queue;
 pub mod recording;
 pub mod route;
 mod state;
+pub mod status;
 
-pub use effect::{Effect, Refusal};
-pub use input::{
-    AttemptEnd, CoreLimits, FleetView, Input, Place, PoolMember, ReplicaHealth, RequestSubmit,
-};
-pub use state::{Core, MemberStatus, PoolStatus};
+pub use effect::{Decision, Effect, Refusal, RouteReason};
+pub use fleet_view::*;
+pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};
+pub use state::Core;
+pub use status::*;

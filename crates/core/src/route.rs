@@ -1,7 +1,7 @@
 //! Which member of a pool serves a request: the one with the least outstanding work for its size.
 
-use crate::input::ReplicaHealth;
-use crate::policy;
+use crate::fleet_view::ReplicaHealth;
+use crate::policy::{self, PolicyRule};
 use crate::state::{Core, Member, Request};
 use madang_types::{Micros, ReplicaId};
 
@@ -13,7 +13,7 @@ pub(crate) enum Choice {
         /// Where.
         replica: ReplicaId,
         /// The policy rule that allowed it.
-        rule: &'static str,
+        rule: PolicyRule,
         /// Members that could have served it.
         candidates: u32,
     },
@@ -34,7 +34,7 @@ impl Core {
     pub(crate) fn choose(&self, now: Micros, request: &Request) -> Choice {
         let submit = &request.submit;
         let mut nearest_miss = Choice::ModelUnknown;
-        let mut best: Option<(&Member, &'static str)> = None;
+        let mut best: Option<(&Member, PolicyRule)> = None;
         let mut candidates = 0_u32;
         let mut later = false;
         let of_model = self

@@ -1,8 +1,10 @@
 //! What the core remembers. Only `apply` changes it.
 
-use crate::input::{CoreLimits, PoolMember, ReplicaHealth, RequestSubmit};
+use crate::fleet_view::{CoreLimits, PoolMember, ReplicaHealth};
+use crate::input::RequestSubmit;
 use crate::queue::Queue;
-use madang_types::{Micros, ModelId, ReplicaId, RequestId, SiteId};
+use crate::status::{MemberStatus, PoolStatus};
+use madang_types::{Micros, ModelId, ReplicaId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The decision core: one value, one owner.
@@ -101,38 +103,6 @@ impl Request {
     }
 }
 
-/// A pool as seen from outside (metrics, `madang status`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolStatus {
-    /// What it serves.
-    pub model: ModelId,
-    /// Requests waiting.
-    pub waiting: u32,
-    /// Its members, leaving ones included.
-    pub members: Vec<MemberStatus>,
-}
-
-/// A pool member as seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberStatus {
-    /// Its id.
-    pub replica: ReplicaId,
-    /// Its site.
-    pub site: SiteId,
-    /// What it serves.
-    pub model: ModelId,
-    /// Whether it would take a request now, free slots apart.
-    pub available: bool,
-    /// Whether it left the fleet and finishes what it has.
-    pub leaving: bool,
-    /// Requests running.
-    pub running: u32,
-    /// Sequences at once.
-    pub slots: u32,
-    /// Estimated tokens of the running requests.
-    pub work_tokens: u64,
-}
-
 impl Core {
     /// A core that knows no fleet yet.
     pub fn new() -> Self {
@@ -149,12 +119,19 @@ impl Core {
             leaving: member.leaving,
             running: member.running_count(),
             slots: member.view.slots,
-            work_tokens: member.work_tokens,
+            ejected: member.ejected_until.is_some_and(|until| now < until),
+            slots_limit: member.view.slots,
+            kv_tokens_used: member.work_tokens,
+            kv_tokens: member.view.kv_tokens,
+            prefill_us: 0,
+            cached_tokens: 0,
+            tpot_us: 0,
+            ttft_error_permille: None,
         };
         self.pools
             .iter()
             .map(|(model, pool)| PoolStatus {
-                model: model.clone(),
+                model: Some(model.clone()),
                 waiting: pool.queue.len(),
                 members: self
                     .members
@@ -162,8 +139,17 @@ impl Core {
                     .filter(|member| member.view.model == *model)
                     .map(member_status)
                     .collect(),
+                ..PoolStatus::default()
             })
             .collect()
+    }
+
+    /// Where a request stands in its queue, and its predicted wait where that is known; `None` where it does not wait.
+    pub fn queue_place(&self, request: RequestId, _now: Micros) -> Option<(u32, Option<u64>)> {
+        let waiting = self.requests.get(&request)?;
+        let pool = self.pools.get(&waiting.submit.model)?;
+        let place = pool.queue.in_order().position(|id| id == request)?;
+        Some((u32::try_from(place).unwrap_or(u32::MAX), None))
     }
 
     /// Requests that wait or run.

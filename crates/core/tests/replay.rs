@@ -4,11 +4,11 @@
 
 use madang_core::recording::{Step, replay};
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, FleetView, Input, Place, PoolMember, ReplicaHealth,
-    RequestSubmit,
+    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, Place, PoolMember,
+    Prefix, ReplicaHealth, RequestSubmit, Rules,
 };
 use madang_types::{
-    DataClass, Endpoint, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
+    DataClass, Endpoint, KeyId, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn any_health() -> impl Strategy<Value = ReplicaHealth> {
 prop_compose! {
     fn any_member()(n in 0u8..5, m in 0u8..3, slots in 1u32..3, own in any::<bool>(), known in any::<bool>(), health in any_health(), held_back in proptest::bool::weighted(0.2)) -> PoolMember {
         PoolMember {
-            replica: replica(n), site: SiteId::new("s").unwrap(), model: model(m),
+            replica: replica(n), site: SiteId::new("s").unwrap(), model: model(m), adapters: Vec::new(), kv_tokens: None, host_tokens: 0, costs: EngineCosts::default(),
             endpoints: vec![Endpoint::Chat, Endpoint::Completions], slots,
             place: Place { own, country: known.then(|| "KR".into()), operator_country: Some("KR".into()) }, health, held_back,
         }
@@ -42,7 +42,7 @@ prop_compose! {
 prop_compose! {
     fn any_submit()(id in 0u128..40, m in 0u8..4, door in 0u8..3, class in 0u8..3, urgency in 0u8..3, tokens in 0u64..100, wait in 0u64..50) -> RequestSubmit {
         RequestSubmit {
-            request: RequestId(id), tenant: TenantId::new("t").unwrap(), model: model(m),
+            request: RequestId(id), payer: Payer { tenant: TenantId::new("t").unwrap(), project: None, key: KeyId::new("k").unwrap() }, prefix: Prefix::default(), session: None, model: model(m),
             endpoint: [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings][usize::from(door)],
             data_class: [DataClass::Open, DataClass::Sensitive, DataClass::Classified][usize::from(class)],
             priority: [Priority::Critical, Priority::Standard, Priority::Batch][usize::from(urgency)],
@@ -60,14 +60,15 @@ fn any_input() -> impl Strategy<Value = Input> {
     let limits = (0u32..4, 1u32..4).prop_map(|(queue_length_max, attempts_max)| CoreLimits {
         queue_length_max,
         attempts_max,
+        ..CoreLimits::default()
     });
     prop_oneof![
-        1 => (proptest::collection::vec(any_member(), 0..6), limits).prop_map(|(members, limits)| Input::FleetApply(FleetView { members, limits })),
+        1 => (proptest::collection::vec(any_member(), 0..6), limits).prop_map(|(members, limits)| Input::FleetApply(FleetView { members, limits, rules: Rules::default() })),
         2 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         8 => any_submit().prop_map(Input::RequestSubmit),
         2 => (0u128..40).prop_map(|id| Input::RequestCancel { request: RequestId(id) }),
-        2 => (0u128..40).prop_map(|id| Input::FirstByte { request: RequestId(id) }),
-        8 => (0u128..40, 1u32..3, end).prop_map(|(id, attempt, end)| Input::AttemptEnd { request: RequestId(id), attempt, end }),
+        2 => (0u128..40).prop_map(|id| Input::FirstByte { request: RequestId(id), attempt: 1 }),
+        8 => (0u128..40, 1u32..3, end).prop_map(|(id, attempt, end)| Input::AttemptEnd { request: RequestId(id), attempt, end, spent: None }),
         3 => Just(Input::Tick),
     ]
 }
@@ -93,7 +94,7 @@ fn follow(story: &mut BTreeMap<RequestId, &'static str>, input: &Input, effects:
                 let before = story.remove(request);
                 assert!(before.is_some(), "{request} refused and was not there");
             }
-            Effect::Drained { .. } => {}
+            Effect::CallOff { .. } | Effect::Drained { .. } => {}
         }
     }
 }

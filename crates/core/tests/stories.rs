@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, FleetView, Input, Place, PoolMember, ReplicaHealth,
-    RequestSubmit,
+    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, Place, PoolMember,
+    Prefix, ReplicaHealth, RequestSubmit, Rules,
 };
 use madang_types::{
-    DataClass, Endpoint, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
+    DataClass, Endpoint, KeyId, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
 };
 
 struct Story {
@@ -20,6 +20,10 @@ fn member(id: &str, slots: u32, own: bool) -> PoolMember {
         replica: ReplicaId::new(id).unwrap(),
         site: SiteId::new("s").unwrap(),
         model: ModelId::new("m").unwrap(),
+        adapters: Vec::new(),
+        kv_tokens: None,
+        host_tokens: 0,
+        costs: EngineCosts::default(),
         endpoints: vec![Endpoint::Chat],
         slots,
         place: Place {
@@ -38,14 +42,22 @@ fn fleet(members: Vec<PoolMember>) -> Input {
         limits: CoreLimits {
             queue_length_max: 2,
             attempts_max: 2,
+            ..CoreLimits::default()
         },
+        rules: Rules::default(),
     })
 }
 
 fn submit(id: u128) -> RequestSubmit {
     RequestSubmit {
         request: RequestId(id),
-        tenant: TenantId::new("t").unwrap(),
+        payer: Payer {
+            tenant: TenantId::new("t").unwrap(),
+            project: None,
+            key: KeyId::new("k").unwrap(),
+        },
+        prefix: Prefix::default(),
+        session: None,
         model: ModelId::new("m").unwrap(),
         endpoint: Endpoint::Chat,
         data_class: DataClass::Open,
@@ -61,6 +73,7 @@ fn end(id: u128, attempt: u32, end: AttemptEnd) -> Input {
         request: RequestId(id),
         attempt,
         end,
+        spent: None,
     }
 }
 
@@ -79,10 +92,11 @@ fn line(effect: &Effect) -> String {
             replica,
             ..
         } => format!("start {} #{attempt} at {replica}", request.0),
-        Effect::Queued { request, place } => format!("queued {} behind {place}", request.0),
+        Effect::Queued { request, place, .. } => format!("queued {} behind {place}", request.0),
         Effect::Refuse {
             request, refusal, ..
         } => format!("refuse {} {refusal:?}", request.0),
+        Effect::CallOff { request, attempt } => format!("call off {} #{attempt}", request.0),
         Effect::Drained { replica } => format!("drained {replica}"),
     }
 }
@@ -185,6 +199,7 @@ fn nothing_is_retried_after_its_first_byte() {
     story.expect(
         Input::FirstByte {
             request: RequestId(1),
+            attempt: 1,
         },
         &[],
     );

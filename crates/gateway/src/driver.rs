@@ -4,7 +4,7 @@
 
 use crate::clock;
 use crate::recorder::Recorder;
-use madang_core::{AttemptEnd, Core, Effect, Input, PoolStatus, Refusal, RequestSubmit};
+use madang_core::{AttemptEnd, Core, Decision, Effect, Input, PoolStatus, Refusal, RequestSubmit};
 use madang_types::{ReplicaId, RequestId, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub enum Turn {
         /// At which site.
         site: SiteId,
         /// Why there.
-        decision: String,
+        decision: Decision,
     },
     /// It is not served.
     Refuse {
@@ -130,7 +130,8 @@ impl Driver {
                 );
                 inner.waiters.remove(&request);
             }
-            Effect::Queued { request, place } => {
+            Effect::CallOff { .. } => {}
+            Effect::Queued { request, place, .. } => {
                 tracing::debug!(%request, place, "request waits for a replica");
             }
             Effect::Drained { replica } => {
@@ -204,9 +205,10 @@ impl Ticket {
     }
 
     /// The engine's first byte came.
-    pub fn first_byte(&self) {
+    pub fn first_byte(&self, attempt: u32) {
         self.driver.apply(Input::FirstByte {
             request: self.request,
+            attempt,
         });
     }
 
@@ -217,6 +219,7 @@ impl Ticket {
             request: self.request,
             attempt,
             end,
+            spent: None,
         });
     }
 
@@ -231,6 +234,7 @@ impl Ticket {
                 request: self.request,
                 attempt,
                 end,
+                spent: None,
             },
         );
     }

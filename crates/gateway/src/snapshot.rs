@@ -2,7 +2,7 @@
 
 use crate::client::EngineAddress;
 use http::HeaderValue;
-use madang_core::{CoreLimits, FleetView, Place, PoolMember, ReplicaHealth};
+use madang_core::{CoreLimits, EngineCosts, FleetView, Place, PoolMember, ReplicaHealth, Rules};
 use madang_fleet::{
     Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
 };
@@ -149,7 +149,9 @@ impl Snapshot {
             limits: CoreLimits {
                 queue_length_max: limits.queue_length_max,
                 attempts_max: limits.attempts_max,
+                ..CoreLimits::default()
             },
+            rules: Rules::default(),
         }
     }
 
@@ -185,8 +187,12 @@ impl Snapshot {
             replica: target.replica.clone(),
             site: target.site.clone(),
             model: target.model.clone(),
+            adapters: Vec::new(),
             endpoints,
             slots,
+            kv_tokens: None,
+            host_tokens: 0,
+            costs: EngineCosts::default(),
             place: Place {
                 own: target.own,
                 country,

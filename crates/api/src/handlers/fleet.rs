@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json<StatusView> {
     let gateway = api.gateway();
     let pools = gateway.status().into_iter().map(|pool| PoolView {
-        model: pool.model.to_string(),
+        model: pool.model.map(|id| id.to_string()).unwrap_or_default(),
         waiting: pool.waiting,
         members: pool
             .members
@@ -36,7 +36,7 @@ pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json
                 leaving: member.leaving,
                 running: member.running,
                 slots: member.slots,
-                work_tokens: member.work_tokens,
+                work_tokens: member.kv_tokens_used,
             })
             .collect(),
     });
@@ -155,7 +155,7 @@ pub(crate) async fn model_list(_: Caller, State(api): State<Arc<Api>>) -> Json<L
         let sites: BTreeSet<&str> = targets.map(|t| t.site.as_str()).collect();
         let mut members = pools
             .iter()
-            .filter(|p| p.model == *id)
+            .filter(|p| p.model.as_ref() == Some(id))
             .flat_map(|p| &p.members);
         ModelView {
             id: id.to_string(),

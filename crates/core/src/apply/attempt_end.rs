@@ -91,9 +91,13 @@ impl Core {
         let Some(member) = self.members.get_mut(replica) else {
             return;
         };
-        if end == AttemptEnd::Done {
-            member.failures = 0;
-            return;
+        match end {
+            AttemptEnd::Done => {
+                member.failures = 0;
+                return;
+            }
+            AttemptEnd::Abandoned => return,
+            AttemptEnd::FailedRetryable | AttemptEnd::FailedFinal => {}
         }
         member.failures = member.failures.saturating_add(1);
         if member.failures >= EJECT_AFTER_FAILURES && others {

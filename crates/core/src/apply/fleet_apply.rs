@@ -1,7 +1,7 @@
 //! A fleet was loaded: members join, change or leave. Nothing that runs is touched; what left finishes first.
 
 use crate::effect::{Effect, Refusal};
-use crate::input::{FleetView, PoolMember};
+use crate::fleet_view::{FleetView, PoolMember};
 use crate::state::{Core, Member};
 use madang_types::{Micros, ModelId, ReplicaId};
 use std::collections::BTreeSet;
@@ -13,7 +13,9 @@ impl Core {
         view: FleetView,
         effects: &mut Vec<Effect>,
     ) {
-        let FleetView { members, limits } = view;
+        let FleetView {
+            members, limits, ..
+        } = view;
         self.limits = limits;
         let models: BTreeSet<ModelId> = members.iter().map(|m| m.model.clone()).collect();
         let (held_back, members): (Vec<PoolMember>, Vec<PoolMember>) =
@@ -45,7 +47,7 @@ impl Core {
             .cloned()
             .collect();
         for model in gone {
-            self.refuse_waiting(&model, &Refusal::ModelUnknown, effects);
+            self.refuse_waiting(&model, Refusal::ModelUnknown, effects);
             self.pools.remove(&model);
         }
         self.serve_all(now, effects);

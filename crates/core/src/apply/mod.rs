@@ -24,14 +24,16 @@ impl Core {
             }
             Input::RequestSubmit(submit) => self.on_request_submit(now, submit, effects),
             Input::RequestCancel { request } => self.on_request_cancel(now, request, effects),
-            Input::FirstByte { request } => self.on_first_byte(request),
+            Input::FirstByte { request, .. } => self.on_first_byte(request),
             Input::AttemptEnd {
                 request,
                 attempt,
                 end,
+                ..
             } => {
                 self.on_attempt_end(now, (request, attempt), end, effects);
             }
+            Input::SharesApply(_) | Input::ReplicaLoad { .. } | Input::Progress { .. } => {}
             Input::Drain => self.on_drain(effects),
             Input::Tick => self.on_tick(now, effects),
         }

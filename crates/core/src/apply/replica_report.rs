@@ -1,7 +1,7 @@
 //! A probe or a supervisor says how a replica is.
 
 use crate::effect::Effect;
-use crate::input::ReplicaHealth;
+use crate::fleet_view::ReplicaHealth;
 use crate::state::Core;
 use madang_types::{Micros, ReplicaId};
 

@@ -99,7 +99,11 @@ impl Core {
         let place = pool
             .queue
             .insert(request.submit.priority, request.sequence, id);
-        effects.push(Effect::Queued { request: id, place });
+        effects.push(Effect::Queued {
+            request: id,
+            place,
+            wait_ms: None,
+        });
         Ok(())
     }
 }
@@ -110,7 +114,9 @@ pub(super) fn refuse(request: RequestId, refusal: Refusal) -> Effect {
         Refusal::NoReplica | Refusal::AttemptsExhausted | Refusal::Draining => {
             Some(RETRY_NO_REPLICA_MS)
         }
-        Refusal::QueueFull | Refusal::QueueTimeout => Some(RETRY_QUEUE_FULL_MS),
+        Refusal::QueueFull | Refusal::QueueTimeout | Refusal::Overloaded | Refusal::Shed => {
+            Some(RETRY_QUEUE_FULL_MS)
+        }
         Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
     };
     Effect::Refuse {

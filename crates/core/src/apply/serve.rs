@@ -1,7 +1,8 @@
 //! Starting requests: the one place where a slot is taken, and the walk over a queue when one is free.
 
 use super::request_submit::refuse;
-use crate::effect::{Effect, Refusal};
+use crate::effect::{Decision, Effect, Refusal, RouteReason};
+use crate::policy::PolicyRule;
 use crate::route::Choice;
 use crate::state::Core;
 use madang_types::{Micros, ModelId, ReplicaId, RequestId};
@@ -12,7 +13,7 @@ impl Core {
         &mut self,
         id: RequestId,
         replica: &ReplicaId,
-        (rule, candidates): (&'static str, u32),
+        (rule, candidates): (PolicyRule, u32),
         effects: &mut Vec<Effect>,
     ) {
         self.sequence += 1;
@@ -33,7 +34,13 @@ impl Core {
             attempt: request.attempts,
             replica: replica.clone(),
             site: member.view.site.clone(),
-            decision: format!("{rule} least-work 1/{candidates}"),
+            decision: Decision {
+                rule,
+                reason: RouteReason::Baseline,
+                candidates,
+                ttft_us: 0,
+                cached_tokens: 0,
+            },
         });
     }
 
@@ -126,7 +133,7 @@ impl Core {
     pub(super) fn refuse_waiting(
         &mut self,
         model: &ModelId,
-        refusal: &Refusal,
+        refusal: Refusal,
         effects: &mut Vec<Effect>,
     ) {
         let Some(pool) = self.pools.get_mut(model) else {
@@ -136,7 +143,7 @@ impl Core {
         for id in waiting {
             if let Some(request) = self.requests.remove(&id) {
                 pool.queue.remove(request.submit.priority, request.sequence);
-                effects.push(refuse(id, refusal.clone()));
+                effects.push(refuse(id, refusal));
             }
         }
     }

@@ -36,7 +36,7 @@ impl Core {
         self.draining = true;
         let models: Vec<ModelId> = self.pools.keys().cloned().collect();
         for model in models {
-            self.refuse_waiting(&model, &Refusal::Draining, effects);
+            self.refuse_waiting(&model, Refusal::Draining, effects);
         }
     }
 }

@@ -4,14 +4,20 @@ use crate::driver::Turn;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
-use madang_core::{Refusal, RequestSubmit};
+use madang_core::{Payer, Prefix, Refusal, RequestSubmit};
 use madang_types::ErrorCode;
 
 /// Hands the request to the core; its word comes by [`next_turn`].
 pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
     let submit = RequestSubmit {
         request: flight.record.id,
-        tenant: flight.record.tenant.clone(),
+        payer: Payer {
+            tenant: flight.record.tenant.clone(),
+            project: None,
+            key: flight.record.key.clone(),
+        },
+        prefix: Prefix::default(),
+        session: None,
         model: ask.model.clone(),
         endpoint: ask.endpoint,
         data_class: ask.data_class,
@@ -54,7 +60,7 @@ pub(super) async fn next_turn(flight: &mut Flight, ask: &Ask) -> Result<Start, R
             flight.record.attempts = attempt;
             flight.record.replica = Some(replica.clone());
             flight.record.site = Some(site);
-            flight.record.decision = Some(decision);
+            flight.record.decision = Some(decision.to_string());
             Ok(Start { attempt, replica })
         }
         Turn::Refuse {
@@ -100,6 +106,10 @@ fn refused(refusal: &Refusal, ask: &Ask) -> Refused {
                 "no replica of '{model}' was free within limits.queue_wait_ms_max = {} ms",
                 limits.queue_wait_ms_max
             ),
+        ),
+        Refusal::Overloaded | Refusal::Shed => (
+            ErrorCode::QueueFull,
+            format!("too many requests wait for '{model}'"),
         ),
         Refusal::AttemptsExhausted => (
             ErrorCode::EngineUnreachable,

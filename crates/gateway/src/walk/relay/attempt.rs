@@ -198,7 +198,7 @@ async fn receive(
         Err(_) => Attempt::Refused(first_byte_timeout(ask, &route)),
         Ok(Some(Ok(frame))) => {
             if let Some(ticket) = &flight.ticket {
-                ticket.first_byte();
+                ticket.first_byte(flight.record.attempts);
             }
             let first = frame.into_data().unwrap_or_default();
             let answer = StreamAnswer::new(
