@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
 use crate::driver::Driver;
+use crate::key_slots::KeySlots;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub books: Books,
     /// Keys, tenants, programmes.
     pub keyring: Keyring,
+    /// Requests under way, by key.
+    pub(crate) key_slots: Arc<KeySlots>,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
@@ -93,6 +96,7 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let gateway = Self {
             keyring: Keyring::load(&*store).await?,
+            key_slots: Arc::default(),
             books: Books::new(store, Arc::clone(&metrics)),
             metrics,
             client: EngineClient::new(client)?,

@@ -10,6 +10,7 @@ pub mod driver;
 pub mod edge;
 pub mod gateway;
 pub mod headers;
+mod key_slots;
 pub mod keyring;
 pub mod metrics;
 pub mod recorder;

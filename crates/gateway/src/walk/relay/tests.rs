@@ -1,0 +1,251 @@
+//! Two attempts at once, as the core may ask for them: whoever is first answers, the other one is closed.
+
+use crate::client::ClientOptions;
+use crate::clock;
+use crate::gateway::{Gateway, GatewayOptions};
+use crate::keyring::{KeySecret, hash_secret, key_text};
+use crate::snapshot::Snapshot;
+use crate::walk::walk;
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt;
+use madang_core::policy::PolicyRule;
+use madang_core::recording::Step;
+use madang_core::{AttemptEnd, Decision, Effect, Input, ReplicaHealth, RouteReason};
+use madang_store::conformance::sample;
+use madang_store::{SqliteStore, Store, UsageFilter};
+use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
+use madang_types::{Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, SiteId, UsageRecord};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+struct World {
+    gateway: Arc<Gateway>,
+    store: Arc<SqliteStore>,
+    engines: [FakeEngine; 2],
+    key: String,
+    folder: tempfile::TempDir,
+}
+
+/// What came of one request.
+struct Told {
+    status: u16,
+    replica: String,
+    body: Bytes,
+}
+
+impl World {
+    async fn start(behaviours: [&str; 2]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("books.db")).expect("books");
+        let store = Arc::new(store);
+        let tenant = sample::tenant("demo", 1).expect("a tenant");
+        let tenant = madang_types::Tenant {
+            programme: None,
+            ..tenant
+        };
+        store.tenant_put(tenant.clone()).await.expect("it is kept");
+        let (id, secret) = KeySecret::generate();
+        let key = key_text(&id, &secret);
+        let row = KeyRecord {
+            id,
+            tenant: Some(tenant.id),
+            role: Role::Member,
+            label: String::new(),
+            secret_hash: hash_secret(&secret),
+            created_at: clock::now(),
+            expires_at: None,
+            revoked_at: None,
+        };
+        store.key_insert(row).await.expect("it is kept");
+        let options = GatewayOptions {
+            store: Arc::<SqliteStore>::clone(&store),
+            client: ClientOptions::default(),
+            record: Some(folder.path().join("recording.jsonl")),
+        };
+        let (gateway, _) = Gateway::new(options).await.expect("a gateway");
+        let engines = [
+            FakeEngine::start(FakeEngineOptions::default()).await,
+            FakeEngine::start(FakeEngineOptions::default()).await,
+        ];
+        let mut fleet = String::from(
+            "[[site]]\nid = \"home\"\ncountry = \"KR\"\n[[model]]\nid = \"m\"\ncontext_tokens = 4096\n",
+        );
+        for (index, engine) in engines.iter().enumerate() {
+            let (number, url) = (index + 1, engine.url());
+            fleet += &format!(
+                "[[replica]]\nid = \"r{number}\"\nsite = \"home\"\nmodel = \"m\"\nurl = \"{url}\"\nengine = \"vllm\"\nslots = 4\n"
+            );
+            engine.set_behaviour(behaviours[index].parse().expect("a behaviour"));
+        }
+        let parsed = madang_fleet::parse(&fleet, folder.path()).expect("a fleet");
+        let snapshot = Snapshot::build(Arc::new(parsed.fleet)).expect("a snapshot");
+        gateway.publish(snapshot, &BTreeSet::new());
+        // Only the first one is up, so that it gets the first attempt.
+        gateway.replica_report(&replica(1), ReplicaHealth::Up);
+        Self {
+            gateway,
+            store,
+            engines,
+            key,
+            folder,
+        }
+    }
+
+    async fn ask(&self, stream: bool) -> Told {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"hello"}}],"max_tokens":4,"stream":{stream}}}"#
+        );
+        let request = http::Request::post("/v1/chat/completions")
+            .header("authorization", format!("Bearer {}", self.key))
+            .body(Body::from(body))
+            .expect("a request");
+        let answer = walk(Arc::clone(&self.gateway), Endpoint::Chat, request).await;
+        let (head, body) = answer.into_parts();
+        let header = head.headers.get(crate::headers::REPLICA);
+        let replica = header.and_then(|value| value.to_str().ok());
+        Told {
+            status: head.status.as_u16(),
+            replica: replica.unwrap_or_default().to_owned(),
+            body: body.collect().await.expect("a whole body").to_bytes(),
+        }
+    }
+
+    /// Once the first attempt is at its engine, the second one starts beside it.
+    async fn hedge(&self) -> RequestId {
+        assert!(eventually(|| self.engines[0].in_flight() == 1).await);
+        let asked = self.engines[0].requests_to("/v1/chat/completions");
+        let id = asked[0].headers["x-request-id"].to_str().expect("an id");
+        let request: RequestId = id.parse().expect("an id");
+        self.gateway.driver.inject(Effect::Start {
+            request,
+            attempt: 2,
+            replica: replica(2),
+            site: SiteId::new("home").expect("a name"),
+            decision: Decision {
+                rule: PolicyRule::OwnSite,
+                reason: RouteReason::Hedge,
+                candidates: 2,
+                ttft_us: 1_500,
+                cached_tokens: 7,
+            },
+        });
+        request
+    }
+
+    /// The one record, and what the core was told of attempts, once everything is idle.
+    async fn end(self) -> (UsageRecord, Vec<String>) {
+        let idle = || self.engines.iter().all(|engine| engine.in_flight() == 0);
+        assert!(eventually(idle).await, "an attempt is under way still");
+        self.gateway.close().await;
+        let filter = UsageFilter::default();
+        let mut records = self
+            .store
+            .usage_list(filter, None, 10)
+            .await
+            .expect("books");
+        assert_eq!(records.len(), 1);
+        let text = std::fs::read_to_string(self.folder.path().join("recording.jsonl"));
+        let text = text.expect("a recording");
+        let steps = text.lines().map(serde_json::from_str::<Step>);
+        let told = steps.filter_map(|step| match step.expect("a step").input {
+            Input::FirstByte { attempt, .. } => Some(format!("first byte {attempt}")),
+            Input::AttemptEnd {
+                attempt,
+                end,
+                spent,
+                ..
+            } => Some(match (end, spent) {
+                (AttemptEnd::Done, Some(spent)) => {
+                    format!("done {attempt}: {} out", spent.output_tokens)
+                }
+                _ => format!("{end:?} {attempt}"),
+            }),
+            Input::RequestCancel { .. } => Some("cancel".into()),
+            _ => None,
+        });
+        (records.remove(0), told.collect())
+    }
+}
+
+fn replica(number: u32) -> ReplicaId {
+    ReplicaId::new(&format!("r{number}")).expect("a name")
+}
+
+#[tokio::test]
+async fn the_first_byte_wins_and_the_other_attempt_is_closed() {
+    for stream in [true, false] {
+        let world = World::start(["stall", "normal"]).await;
+        let (told, _) = tokio::join!(world.ask(stream), world.hedge());
+        assert_eq!((told.status, told.replica.as_str()), (200, "r2"));
+        let text = String::from_utf8_lossy(&told.body);
+        assert_eq!(text.contains("[DONE]"), stream, "{text}");
+        let (record, told) = world.end().await;
+        assert_eq!(told, ["first byte 2", "done 2: 4 out"]);
+        assert_eq!(record.outcome, Outcome::Finished);
+        assert_eq!((record.attempts, record.replica), (2, Some(replica(2))));
+        assert_eq!(
+            record.decision.as_deref(),
+            Some("own-site hedge 1/2 ttft=2ms cached=7")
+        );
+        assert_eq!(record.queued_us / 1_000_000, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_hedge_that_fails_leaves_the_first_attempt_alone() {
+    for (behaviour, stream) in [
+        ("close", true),
+        ("status:503", false),
+        ("status:500", false),
+    ] {
+        let world = World::start(["slow-headers:3", behaviour]).await;
+        let (told, _) = tokio::join!(world.ask(stream), world.hedge());
+        assert_eq!(
+            (told.status, told.replica.as_str()),
+            (200, "r1"),
+            "{behaviour}"
+        );
+        let (record, told) = world.end().await;
+        let mut expected = vec!["FailedRetryable 2", "done 1: 4 out"];
+        if stream {
+            expected.insert(1, "first byte 1");
+        }
+        assert_eq!(told, expected, "{behaviour}");
+        assert_eq!((record.attempts, record.replica), (2, Some(replica(1))));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_called_off_is_closed() {
+    let world = World::start(["slow-headers:3", "stall"]).await;
+    let (told, ()) = tokio::join!(world.ask(true), async {
+        let request = world.hedge().await;
+        assert!(eventually(|| world.engines[1].in_flight() == 1).await);
+        let attempt = 2;
+        world
+            .gateway
+            .driver
+            .inject(Effect::CallOff { request, attempt });
+        assert!(eventually(|| world.engines[1].in_flight() == 0).await);
+    });
+    assert_eq!((told.status, told.replica.as_str()), (200, "r1"));
+    let (record, told) = world.end().await;
+    assert_eq!(told, ["first byte 1", "done 1: 4 out"]);
+    assert_eq!((record.attempts, record.replica), (2, Some(replica(1))));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_closes_both() {
+    let world = World::start(["stall", "stall"]).await;
+    tokio::select! {
+        _ = world.ask(true) => unreachable!("no engine answers"),
+        () = async {
+            world.hedge().await;
+            assert!(eventually(|| world.engines[1].in_flight() == 1).await);
+        } => {}
+    }
+    assert_eq!(world.gateway.requests_count(), 0);
+    let (record, told) = world.end().await;
+    assert_eq!(told, ["cancel"]);
+    assert_eq!((record.attempts, record.outcome), (2, Outcome::ClientGone));
+}
