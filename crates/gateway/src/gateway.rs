@@ -9,7 +9,7 @@ use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
-use madang_core::{Input, PoolStatus, ReplicaHealth};
+use madang_core::{Input, PoolStatus, ReplicaHealth, Shares};
 use madang_store::{Store, StoreError};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,8 @@ pub struct Gateway {
     /// The pooled client to engines and upstreams.
     pub client: EngineClient,
     pub(crate) driver: Driver,
+    /// The weights that the core was told last.
+    pub(crate) shares: Mutex<Shares>,
     snapshot: ArcSwap<Snapshot>,
     /// Addresses of launched engines; those of `url` replicas stand in the snapshot.
     launched: ArcSwap<BTreeMap<ReplicaId, EngineAddress>>,
@@ -101,12 +103,14 @@ impl Gateway {
             metrics,
             client: EngineClient::new(client)?,
             driver,
+            shares: Mutex::default(),
             snapshot: ArcSwap::default(),
             launched: ArcSwap::default(),
             sampler: OnceLock::new(),
             loading: Mutex::new(()),
             cut: watch::Sender::new(false),
         };
+        gateway.shares_apply();
         Ok((Arc::new(gateway), drained))
     }
 

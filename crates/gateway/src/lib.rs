@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod metrics;
 pub mod recorder;
 pub mod refused;
+mod shares;
 pub mod snapshot;
 pub mod trace_context;
 pub mod walk;

@@ -8,6 +8,7 @@ mod harness;
 mod logs;
 mod queue;
 mod refusals;
+mod reload;
 mod replay;
 mod responses;
 mod slots;

@@ -279,7 +279,7 @@ async fn keys() {
     let world = world().await;
     let put = async |tenant, role, edit: &dyn Fn(&mut madang_types::KeyRecord)| {
         let text = key_put(&*world.store, tenant, role, edit).await;
-        world.gateway.keyring.refresh(&*world.store).await.unwrap();
+        world.gateway.people_refresh().await.unwrap();
         text
     };
     let expired = put(Some("demo"), Role::Member, &|k| {
@@ -293,7 +293,7 @@ async fn keys() {
     let disabled = put(Some("gone"), Role::Member, &|_| {}).await;
     let mut gone = crate::harness::tenant_row("gone");
     gone.disabled_at = Some(clock::now());
-    world.gateway.keyring.apply_tenant(gone);
+    world.gateway.tenant_apply(gone);
     let (good, wrong) = (&world.key, format!("{}x", world.key));
     let check = async |headers: &[(&str, &str)], expected: (u16, &str)| {
         let url = format!("{}{CHAT}", world.url);

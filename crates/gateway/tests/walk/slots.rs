@@ -230,7 +230,7 @@ async fn a_tenants_floor_is_not_lowered_by_a_header() {
     let mut tenant = crate::harness::tenant_row("demo");
     tenant.class_floor = madang_types::DataClass::Sensitive;
     tenant.created_at = clock::now();
-    world.gateway.keyring.apply_tenant(tenant);
+    world.gateway.tenant_apply(tenant);
     let headers = [("x-madang-data-class", "open")];
     let body = chat(json!({"model": "far-only"}));
     let answer = world.send(CHAT, &headers, &body).await;

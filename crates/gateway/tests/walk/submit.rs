@@ -3,7 +3,10 @@
 use crate::harness::{CHAT, Plan, World, chat, events, header, streamed};
 use madang_core::recording::Step;
 use madang_core::{AttemptEnd, Input, RequestSubmit};
+use madang_gateway::clock;
+use madang_store::conformance::sample;
 use madang_testkit::{FakeEngineOptions, http_get};
+use madang_types::Tenant;
 use serde_json::{Value, json};
 
 async fn recorded(engine: FakeEngineOptions, replica: &str) -> World {
@@ -136,6 +139,62 @@ async fn the_core_hears_how_a_stream_goes_on_and_what_it_cost() {
         .iter()
         .filter(|i| matches!(i, Input::FirstByte { .. }));
     assert_eq!(first_bytes.count(), 1, "a whole answer has none of its own");
+}
+
+#[tokio::test]
+async fn the_core_hears_of_shares_where_they_changed() {
+    let world = recorded(FakeEngineOptions::default(), "").await;
+    let tenant = crate::harness::tenant_row("demo");
+    let programme = sample::programme("startups", 2).unwrap();
+    let put = |weight: u32| {
+        let weighted = Tenant {
+            weight,
+            programme: Some(programme.id.clone()),
+            ..tenant.clone()
+        };
+        world.gateway.tenant_apply(weighted);
+    };
+    world.gateway.tenant_apply(tenant.clone());
+    world.gateway.programme_apply(programme.clone());
+    put(3);
+    put(3);
+    world.gateway.people_refresh().await.unwrap();
+    world.gateway.tenant_apply(Tenant {
+        disabled_at: Some(clock::now()),
+        ..tenant.clone()
+    });
+    let told = inputs(world)
+        .await
+        .into_iter()
+        .filter_map(|input| match input {
+            Input::SharesApply(shares) => {
+                let programmes = shares.programmes.iter().map(|(id, w)| format!("{id}={w}"));
+                let tenants = shares.tenants.iter().map(|share| {
+                    let of = share.programme.as_ref().map(ToString::to_string);
+                    format!(
+                        "{}={} of {}",
+                        share.tenant,
+                        share.weight,
+                        of.unwrap_or_default()
+                    )
+                });
+                Some(programmes.chain(tenants).collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        });
+    let weight = programme.weight;
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            // At the start, and nothing where nothing changed.
+            "demo=1 of ".to_owned(),
+            format!("startups={weight}, demo=1 of "),
+            format!("startups={weight}, demo=3 of startups"),
+            // The books know of none of these changes.
+            "demo=1 of ".to_owned(),
+            String::new(),
+        ]
+    );
 }
 
 #[tokio::test]
