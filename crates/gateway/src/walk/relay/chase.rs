@@ -79,7 +79,7 @@ impl Chase {
             biased;
             turn = ticket.turn() => Step::Told(turn),
             (start, attempt) = self.race.next(), if !waits => Step::Ran(start, attempt),
-            () = sleep_until(notice_at.unwrap_or(self.deadline)), if waits && notice_at.is_some() => Step::StillWaits,
+            () = waited(notice_at), if waits => Step::StillWaits,
         }
     }
 
@@ -210,6 +210,14 @@ impl Chase {
             self.flight.record.queued_us += now_us.saturating_sub(self.waiting_since_us);
             self.waiting_since_us = now_us;
         }
+    }
+}
+
+/// Returns at that time; never, where there is none.
+async fn waited(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use madang_core::policy::PolicyRule;
 use madang_core::recording::Step;
-use madang_core::{AttemptEnd, Decision, Effect, Input, ReplicaHealth, RouteReason};
+use madang_core::{AttemptEnd, Decision, Effect, Input, Refusal, ReplicaHealth, RouteReason};
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
 use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
@@ -30,6 +30,7 @@ struct World {
 struct Told {
     status: u16,
     replica: String,
+    headers: http::HeaderMap,
     body: Bytes,
 }
 
@@ -101,21 +102,27 @@ impl World {
             .expect("a request");
         let answer = walk(Arc::clone(&self.gateway), Endpoint::Chat, request).await;
         let (head, body) = answer.into_parts();
-        let header = head.headers.get(crate::headers::REPLICA);
-        let replica = header.and_then(|value| value.to_str().ok());
+        let replica = head.headers.get(crate::headers::REPLICA);
+        let replica = replica.and_then(|value| value.to_str().ok());
         Told {
             status: head.status.as_u16(),
             replica: replica.unwrap_or_default().to_owned(),
+            headers: head.headers,
             body: body.collect().await.expect("a whole body").to_bytes(),
         }
     }
 
-    /// Once the first attempt is at its engine, the second one starts beside it.
-    async fn hedge(&self) -> RequestId {
+    /// The request, once its first attempt is at its engine.
+    async fn request(&self) -> RequestId {
         assert!(eventually(|| self.engines[0].in_flight() == 1).await);
         let asked = self.engines[0].requests_to("/v1/chat/completions");
         let id = asked[0].headers["x-request-id"].to_str().expect("an id");
-        let request: RequestId = id.parse().expect("an id");
+        id.parse().expect("an id")
+    }
+
+    /// Once the first attempt is at its engine, the second one starts beside it.
+    async fn hedge(&self) -> RequestId {
+        let request = self.request().await;
         self.gateway.driver.inject(Effect::Start {
             request,
             attempt: 2,
@@ -248,4 +255,55 @@ async fn a_client_that_leaves_closes_both() {
     let (record, told) = world.end().await;
     assert_eq!(told, ["cancel"]);
     assert_eq!((record.attempts, record.outcome), (2, Outcome::ClientGone));
+}
+
+#[tokio::test]
+async fn what_the_core_refuses_is_said_with_what_to_do() {
+    for (refusal, retry_after_ms, expected) in [
+        (
+            Refusal::Overloaded,
+            8_400,
+            ("overloaded", "9", "limits.ttft_ms_max"),
+        ),
+        (
+            Refusal::Shed,
+            1_000,
+            ("shed", "1", "limits.queue_length_max"),
+        ),
+        (
+            Refusal::QueueFull,
+            1,
+            ("queue_full", "1", "limits.queue_length_max"),
+        ),
+    ] {
+        let (code, seconds, words) = expected;
+        let world = World::start(["stall", "normal"]).await;
+        let (told, ()) = tokio::join!(world.ask(true), async {
+            let request = world.request().await;
+            let place = Effect::Queued {
+                request,
+                place: 3,
+                wait_ms: Some(1_200),
+            };
+            world.gateway.driver.inject(place);
+            world.gateway.driver.inject(Effect::Refuse {
+                request,
+                refusal,
+                retry_after_ms: Some(retry_after_ms),
+            });
+        });
+        let header = |name: &str| told.headers[name].to_str().expect("a text").to_owned();
+        assert_eq!(
+            (told.status, header("retry-after").as_str()),
+            (429, seconds)
+        );
+        assert_eq!(header("retry-after-ms"), retry_after_ms.to_string());
+        assert_eq!(header("x-madang-queue-place"), "3");
+        assert_eq!(header("x-madang-queue-wait-ms"), "1200");
+        let text = String::from_utf8_lossy(&told.body);
+        assert!(text.contains(&format!("\"code\":\"{code}\"")), "{text}");
+        assert!(text.contains(words), "{text}");
+        let (record, _) = world.end().await;
+        assert_eq!(record.outcome, Outcome::Refused, "{code}");
+    }
 }
