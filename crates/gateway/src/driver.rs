@@ -60,6 +60,9 @@ struct Inner {
     waiters: BTreeMap<RequestId, mpsc::Sender<Turn>>,
     effects: Vec<Effect>,
     recorder: Option<Recorder>,
+    /// What the core was told, for tests of what drivers do.
+    #[cfg(test)]
+    seen: Vec<Input>,
 }
 
 /// Owner of the live core. Cheap to clone.
@@ -79,6 +82,8 @@ impl Driver {
             waiters: BTreeMap::new(),
             effects: Vec::new(),
             recorder,
+            #[cfg(test)]
+            seen: Vec::new(),
         };
         (
             Self {
@@ -103,6 +108,8 @@ impl Driver {
     fn step(&self, inner: &mut Inner, input: Input) {
         let now = clock::now();
         let mut effects = std::mem::take(&mut inner.effects);
+        #[cfg(test)]
+        inner.seen.push(input.clone());
         let recorded = inner.recorder.is_some().then(|| input.clone());
         inner.core.apply(now, input, &mut effects);
         if let (Some(recorder), Some(input)) = (&mut inner.recorder, recorded) {
@@ -192,6 +199,12 @@ impl Driver {
     pub(crate) fn inject(&self, effect: Effect) {
         let mut inner = self.lock();
         self.carry_out(&mut inner, effect);
+    }
+
+    /// What the core was told since the start.
+    #[cfg(test)]
+    pub(crate) fn seen(&self) -> Vec<Input> {
+        self.lock().seen.clone()
     }
 
     /// Every pool and member as they stand.

@@ -9,7 +9,6 @@ use crate::walk::walk;
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use madang_core::policy::PolicyRule;
-use madang_core::recording::Step;
 use madang_core::{AttemptEnd, Decision, Effect, Input, Refusal, ReplicaHealth, RouteReason};
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
@@ -17,13 +16,17 @@ use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
 use madang_types::{Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, SiteId, UsageRecord};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 struct World {
     gateway: Arc<Gateway>,
     store: Arc<SqliteStore>,
     engines: [FakeEngine; 2],
     key: String,
-    folder: tempfile::TempDir,
+    /// Lets the first engine answer, where it is one that waits for it.
+    gate: Arc<Notify>,
+    _folder: tempfile::TempDir,
 }
 
 /// What came of one request.
@@ -61,7 +64,7 @@ impl World {
         let options = GatewayOptions {
             store: Arc::<SqliteStore>::clone(&store),
             client: ClientOptions::default(),
-            record: Some(folder.path().join("recording.jsonl")),
+            record: None,
         };
         let (gateway, _) = Gateway::new(options).await.expect("a gateway");
         let engines = [
@@ -71,12 +74,18 @@ impl World {
         let mut fleet = String::from(
             "[[site]]\nid = \"home\"\ncountry = \"KR\"\n[[model]]\nid = \"m\"\ncontext_tokens = 4096\n",
         );
+        let gate = Arc::new(Notify::new());
         for (index, engine) in engines.iter().enumerate() {
-            let (number, url) = (index + 1, engine.url());
+            let number = index + 1;
+            let url = match behaviours[index] {
+                GATED => gated(engine.address().to_owned(), Arc::clone(&gate)).await,
+                _ => engine.url().to_owned(),
+            };
             fleet += &format!(
                 "[[replica]]\nid = \"r{number}\"\nsite = \"home\"\nmodel = \"m\"\nurl = \"{url}\"\nengine = \"vllm\"\nslots = 4\n"
             );
-            engine.set_behaviour(behaviours[index].parse().expect("a behaviour"));
+            let behaviour = behaviours[index].replace(GATED, "normal");
+            engine.set_behaviour(behaviour.parse().expect("a behaviour"));
         }
         let parsed = madang_fleet::parse(&fleet, folder.path()).expect("a fleet");
         let snapshot = Snapshot::build(Arc::new(parsed.fleet)).expect("a snapshot");
@@ -88,7 +97,8 @@ impl World {
             store,
             engines,
             key,
-            folder,
+            gate,
+            _folder: folder,
         }
     }
 
@@ -112,12 +122,18 @@ impl World {
         }
     }
 
-    /// The request, once its first attempt is at its engine.
+    /// The request, once its first attempt has started.
     async fn request(&self) -> RequestId {
-        assert!(eventually(|| self.engines[0].in_flight() == 1).await);
-        let asked = self.engines[0].requests_to("/v1/chat/completions");
-        let id = asked[0].headers["x-request-id"].to_str().expect("an id");
-        id.parse().expect("an id")
+        let submitted = || {
+            let seen = self.gateway.driver.seen().into_iter();
+            let submits = seen.filter_map(|input| match input {
+                Input::RequestSubmit(submit) => Some(submit.request),
+                _ => None,
+            });
+            submits.last()
+        };
+        assert!(eventually(|| submitted().is_some()).await);
+        submitted().expect("it was there just now")
     }
 
     /// Once the first attempt is at its engine, the second one starts beside it.
@@ -139,22 +155,10 @@ impl World {
         request
     }
 
-    /// The one record, and what the core was told of attempts, once everything is idle.
-    async fn end(self) -> (UsageRecord, Vec<String>) {
-        let idle = || self.engines.iter().all(|engine| engine.in_flight() == 0);
-        assert!(eventually(idle).await, "an attempt is under way still");
-        self.gateway.close().await;
-        let filter = UsageFilter::default();
-        let mut records = self
-            .store
-            .usage_list(filter, None, 10)
-            .await
-            .expect("books");
-        assert_eq!(records.len(), 1);
-        let text = std::fs::read_to_string(self.folder.path().join("recording.jsonl"));
-        let text = text.expect("a recording");
-        let steps = text.lines().map(serde_json::from_str::<Step>);
-        let told = steps.filter_map(|step| match step.expect("a step").input {
+    /// What the core was told of attempts so far.
+    fn told(&self) -> Vec<String> {
+        let told = self.gateway.driver.seen().into_iter();
+        told.filter_map(|input| match input {
             Input::FirstByte { attempt, .. } => Some(format!("first byte {attempt}")),
             Input::AttemptEnd {
                 attempt,
@@ -169,9 +173,53 @@ impl World {
             }),
             Input::RequestCancel { .. } => Some("cancel".into()),
             _ => None,
-        });
-        (records.remove(0), told.collect())
+        })
+        .collect()
     }
+
+    /// The one record, once everything is idle.
+    async fn record(&self) -> UsageRecord {
+        let idle = || self.engines.iter().all(|engine| engine.in_flight() == 0);
+        assert!(eventually(idle).await, "an attempt is under way still");
+        self.gateway.close().await;
+        let filter = UsageFilter::default();
+        let mut records = self
+            .store
+            .usage_list(filter, None, 10)
+            .await
+            .expect("books");
+        assert_eq!(records.len(), 1);
+        records.remove(0)
+    }
+}
+
+/// A behaviour of the first engine: it answers once it is let.
+const GATED: &str = "gated";
+
+/// A way to an engine on which answers wait at the gate.
+async fn gated(engine: String, gate: Arc<Notify>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (engine, gate) = (engine.clone(), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let upstream = TcpStream::connect(engine)
+                    .await
+                    .expect("the engine listens");
+                let (mut asked, mut answers) = client.into_split();
+                let (mut answer, mut asks) = upstream.into_split();
+                let forth = tokio::io::copy(&mut asked, &mut asks);
+                let back = async {
+                    gate.notified().await;
+                    tokio::io::copy(&mut answer, &mut answers).await
+                };
+                // Whichever side closes ends both.
+                tokio::select! { _ = forth => {}, _ = back => {} }
+            });
+        }
+    });
+    url
 }
 
 fn replica(number: u32) -> ReplicaId {
@@ -186,8 +234,8 @@ async fn the_first_byte_wins_and_the_other_attempt_is_closed() {
         assert_eq!((told.status, told.replica.as_str()), (200, "r2"));
         let text = String::from_utf8_lossy(&told.body);
         assert_eq!(text.contains("[DONE]"), stream, "{text}");
-        let (record, told) = world.end().await;
-        assert_eq!(told, ["first byte 2", "done 2: 4 out"]);
+        let record = world.record().await;
+        assert_eq!(world.told(), ["first byte 2", "done 2: 4 out"]);
         assert_eq!(record.outcome, Outcome::Finished);
         assert_eq!((record.attempts, record.replica), (2, Some(replica(2))));
         assert_eq!(
@@ -205,26 +253,31 @@ async fn a_hedge_that_fails_leaves_the_first_attempt_alone() {
         ("status:503", false),
         ("status:500", false),
     ] {
-        let world = World::start(["slow-headers:3", behaviour]).await;
-        let (told, _) = tokio::join!(world.ask(stream), world.hedge());
+        let world = World::start([GATED, behaviour]).await;
+        let (told, ()) = tokio::join!(world.ask(stream), async {
+            world.hedge().await;
+            assert!(eventually(|| world.told() == ["FailedRetryable 2"]).await);
+            world.gate.notify_one();
+        });
+        let expected = (200, "r1");
         assert_eq!(
             (told.status, told.replica.as_str()),
-            (200, "r1"),
+            expected,
             "{behaviour}"
         );
-        let (record, told) = world.end().await;
+        let record = world.record().await;
         let mut expected = vec!["FailedRetryable 2", "done 1: 4 out"];
         if stream {
             expected.insert(1, "first byte 1");
         }
-        assert_eq!(told, expected, "{behaviour}");
+        assert_eq!(world.told(), expected, "{behaviour}");
         assert_eq!((record.attempts, record.replica), (2, Some(replica(1))));
     }
 }
 
 #[tokio::test]
 async fn an_attempt_that_is_called_off_is_closed() {
-    let world = World::start(["slow-headers:3", "stall"]).await;
+    let world = World::start([GATED, "stall"]).await;
     let (told, ()) = tokio::join!(world.ask(true), async {
         let request = world.hedge().await;
         assert!(eventually(|| world.engines[1].in_flight() == 1).await);
@@ -234,10 +287,11 @@ async fn an_attempt_that_is_called_off_is_closed() {
             .driver
             .inject(Effect::CallOff { request, attempt });
         assert!(eventually(|| world.engines[1].in_flight() == 0).await);
+        world.gate.notify_one();
     });
     assert_eq!((told.status, told.replica.as_str()), (200, "r1"));
-    let (record, told) = world.end().await;
-    assert_eq!(told, ["first byte 1", "done 1: 4 out"]);
+    let record = world.record().await;
+    assert_eq!(world.told(), ["first byte 1", "done 1: 4 out"]);
     assert_eq!((record.attempts, record.replica), (2, Some(replica(1))));
 }
 
@@ -252,8 +306,8 @@ async fn a_client_that_leaves_closes_both() {
         } => {}
     }
     assert_eq!(world.gateway.requests_count(), 0);
-    let (record, told) = world.end().await;
-    assert_eq!(told, ["cancel"]);
+    let record = world.record().await;
+    assert_eq!(world.told(), ["cancel"]);
     assert_eq!((record.attempts, record.outcome), (2, Outcome::ClientGone));
 }
 
@@ -303,7 +357,7 @@ async fn what_the_core_refuses_is_said_with_what_to_do() {
         let text = String::from_utf8_lossy(&told.body);
         assert!(text.contains(&format!("\"code\":\"{code}\"")), "{text}");
         assert!(text.contains(words), "{text}");
-        let (record, _) = world.end().await;
+        let record = world.record().await;
         assert_eq!(record.outcome, Outcome::Refused, "{code}");
     }
 }
