@@ -76,7 +76,7 @@ codes! {
     // decide, queue, route
     PolicyDenied = "policy_denied", 403, "permission_error", "Lower no class: use a model served where this data class may go.";
     QueueFull = "queue_full", 429, "rate_limit_error", "Try again after `retry-after` seconds, or add replicas.";
-    Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, send a shorter prompt, or raise `limits.ttft_ms_max`.";
+    Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, or raise the limit that the message names.";
     Shed = "shed", 429, "rate_limit_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`.";
     KeyBusy = "key_busy", 429, "rate_limit_error", "Wait until one of this key's requests has ended, or raise `limits.connections_key_max`.";
     QueueTimeout = "queue_timeout", 503, "server_error", "Try again, add replicas, or raise `limits.queue_wait_ms_max`.";

@@ -4,6 +4,7 @@ use crate::refused::Refused;
 use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::flight::Flight;
 use madang_core::{PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
+use madang_fleet::Limits;
 use madang_types::ErrorCode;
 use madang_wire::prefix::prompt_blocks;
 
@@ -76,8 +77,8 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
         Refusal::Overloaded => (
             ErrorCode::Overloaded,
             format!(
-                "'{model}' is overloaded: no answer would begin within limits.ttft_ms_max = {} ms",
-                limits.ttft_ms_max
+                "'{model}' is overloaded: it would wait for longer than {}",
+                useful(limits)
             ),
         ),
         Refusal::Shed => (
@@ -98,4 +99,14 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
         Refusal::Draining => (ErrorCode::Draining, "Madang is stopping".into()),
     };
     Refused::new(code, message).retry_after_ms(retry_after_ms)
+}
+
+/// The shortest of the bounds on a wait, by its name.
+fn useful(limits: &Limits) -> String {
+    let (ttft, wait) = (limits.ttft_ms_max, limits.queue_wait_ms_max);
+    if ttft > 0 && ttft < wait {
+        format!("limits.ttft_ms_max = {ttft} ms")
+    } else {
+        format!("limits.queue_wait_ms_max = {wait} ms")
+    }
 }

@@ -6,6 +6,9 @@ use madang_testkit::{HttpStream, SseStream, eventually, http_send};
 use madang_types::{ErrorCode, Outcome};
 use serde_json::json;
 
+/// The urgent wait, however long it may take; others are refused at once where it would take too long.
+const URGENT: (&str, &str) = ("x-madang-priority", "critical");
+
 async fn one_slot(limits: &str) -> World {
     World::start(Plan {
         slots: 1,
@@ -50,7 +53,11 @@ async fn a_waiting_stream_begins_with_its_place() {
     let held = hold(&world).await;
     let mut stream = waits(&world).await;
     let first = stream.next_chunk().await.unwrap().unwrap();
-    assert_eq!(first.as_ref(), b": madang queue place=0\n\n");
+    let first = String::from_utf8_lossy(&first);
+    assert!(
+        first.starts_with(": madang queue place=0") && first.ends_with("\n\n"),
+        "{first}"
+    );
     drop(held);
     let mut stream = stream.sse();
     let (events, error) = stream.to_end().await;
@@ -79,7 +86,7 @@ async fn what_ends_a_waiting_stream_is_its_last_event() {
             json!({"model": "m", "input": "hello", "stream": true}).to_string(),
         ),
     ] {
-        let mut stream = world.send(path, &[], &body).await.sse();
+        let mut stream = world.send(path, &[URGENT], &body).await.sse();
         assert_eq!(stream.status(), 200);
         let (events, error) = stream.to_end().await;
         assert!(error.is_none(), "{error:?}");
@@ -153,18 +160,21 @@ async fn without_notices_the_head_waits_too() {
 async fn whole_answers_and_refusals_say_where_they_stood() {
     let world = one_slot("queue_wait_ms_max = 200").await;
     let held = hold(&world).await;
-    let answer = world.chat(json!({})).await;
+    let body = chat(json!({}));
+    let answer = world.send(CHAT, &[URGENT], &body).await;
+    let answer = answer.collect().await.unwrap();
     assert_eq!(
         (answer.status, answer.header("x-madang-queue-place")),
         (503, Some("0"))
     );
     let retry = ["retry-after", "retry-after-ms"].map(|name| answer.header(name).unwrap());
-    assert_eq!(retry, ["1", "1000"]);
-    let body = chat(json!({}));
-    let (answer, ()) = tokio::join!(world.post(CHAT, &body), async {
+    let [seconds, ms] = retry.map(|text| text.parse::<u64>().unwrap());
+    assert_eq!(seconds, ms.div_ceil(1000));
+    let (answer, ()) = tokio::join!(world.send(CHAT, &[URGENT], &body), async {
         until_waiting(&world, 1).await;
         drop(held);
     });
+    let answer = answer.collect().await.unwrap();
     assert_eq!(
         (answer.status, answer.header("x-madang-queue-place")),
         (200, Some("0"))

@@ -317,7 +317,7 @@ async fn what_the_core_refuses_is_said_with_what_to_do() {
         (
             Refusal::Overloaded,
             8_400,
-            ("overloaded", "9", "limits.ttft_ms_max"),
+            ("overloaded", "9", "limits.queue_wait_ms_max"),
         ),
         (
             Refusal::Shed,
