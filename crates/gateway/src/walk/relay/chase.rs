@@ -154,13 +154,13 @@ impl Chase {
     fn ran(&mut self, start: &Start, attempt: Attempt) -> Option<End> {
         match attempt {
             Attempt::Answered(answer) => {
-                let races = !self.race.is_empty();
                 self.race.clear();
                 self.note(start);
                 self.flight.serving = Some(start.attempt);
-                // A whole answer's first byte says little of the engine: it comes with the last one.
+                // A whole answer's first byte comes with its last one, and would teach the core that its tokens took no
+                // time. Its end says that it has won.
                 if let Some(ticket) = &self.flight.ticket
-                    && (races || matches!(answer, Answer::Stream(_)))
+                    && matches!(answer, Answer::Stream(_))
                 {
                     ticket.first_byte(start.attempt);
                 }
