@@ -229,9 +229,10 @@ fn sample(board: &Board, gateway: &Weak<Gateway>) -> FleetSample {
     let Some(gateway) = gateway.upgrade() else {
         return FleetSample::default();
     };
-    let models = gateway.status().into_iter().map(|pool| ModelSample {
-        model: pool.model,
-        waiting: pool.waiting.into(),
+    let models = gateway.status().into_iter().filter_map(|pool| {
+        let model = pool.model?;
+        let waiting = pool.waiting.into();
+        Some(ModelSample { model, waiting })
     });
     let replica = |view: ReplicaView| ReplicaSample {
         replica: view.id,

@@ -2,7 +2,7 @@
 
 use madang_fleet::Fleet;
 use madang_gateway::clock;
-use madang_gateway::keyring::Keyring;
+use madang_gateway::gateway::Gateway;
 use madang_store::{Store, StoreError};
 use madang_types::{Origin, Programme, Tenant};
 
@@ -11,14 +11,11 @@ use madang_types::{Origin, Programme, Tenant};
 ///
 /// # Errors
 /// The books cannot be read or written. What was written stays; the next load writes the rest.
-pub(crate) async fn sync(
-    fleet: &Fleet,
-    store: &dyn Store,
-    keyring: &Keyring,
-) -> Result<(), StoreError> {
+pub(crate) async fn sync(fleet: &Fleet, gateway: &Gateway) -> Result<(), StoreError> {
+    let store = gateway.books.store();
     sync_programmes(fleet, store).await?;
     sync_tenants(fleet, store).await?;
-    keyring.refresh(store).await
+    gateway.people_refresh().await
 }
 
 async fn sync_programmes(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError> {

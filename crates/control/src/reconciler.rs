@@ -139,7 +139,7 @@ impl Reconciler {
             .cloned()
             .collect();
         let snapshot = Snapshot::build(Arc::clone(&fleet))?;
-        people::sync(&fleet, self.gateway.books.store(), &self.gateway.keyring).await?;
+        people::sync(&fleet, &self.gateway).await?;
         self.gateway.publish(snapshot, &held_back);
 
         self.wanted = fleet;

@@ -15,9 +15,9 @@ mod shape;
 
 pub use load::{FILE_BYTES_MAX, LoadError, Loaded, load};
 pub use model::{
-    Builtin, Dialect, Engine, Fleet, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
-    PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, Site, TenantEntry,
-    ToolSupport, Upstream, UpstreamModel, WeightSource, Weights,
+    Builtin, Costs, Dialect, Engine, Fleet, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
+    PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules,
+    ShareRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel, WeightSource, Weights,
 };
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
 pub use schema::schema;

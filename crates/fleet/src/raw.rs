@@ -5,7 +5,7 @@
 
 use crate::at::At;
 use crate::model::{
-    Builtin, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, ToolSupport,
+    Builtin, Costs, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,6 +40,8 @@ pub(crate) struct RawFleet {
     pub limits: Option<At<Limits>>,
     /// How replicas are watched.
     pub probe: Option<At<Probe>>,
+    /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
+    pub rules: Option<At<Rules>>,
 }
 
 /// A data centre, or one machine that stands for one.
@@ -106,6 +108,8 @@ pub(crate) struct RawModel {
     pub dimensions: Option<At<u64>>,
     /// One file of weights that Madang fetches for `{model_path}`; leave it out where the engine finds its own.
     pub weights: Option<At<RawWeights>>,
+    /// What its work costs on the replicas that do not say, until more is learnt.
+    pub costs: Option<At<Costs>>,
 }
 
 /// One file of weights with one digest and several places to get it.
@@ -181,6 +185,13 @@ pub(crate) struct RawReplica {
     /// KV-cache of the engine, in tokens.
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub kv_tokens: Option<At<u64>>,
+    /// Tokens of prompt beginnings that the engine keeps in a tier behind its KV-cache, such as the host's memory.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
+    pub host_kv_tokens: Option<At<u64>>,
+    /// What its work costs until more is learnt; where not given, as the model says.
+    pub costs: Option<At<Costs>>,
+    /// Further names that the engine serves: adapters (LoRA) of its model. They share its slots.
+    pub adapters: Option<At<Vec<At<String>>>>,
     /// Whether `/v1/responses` is passed on (`native`) or mapped to chat (`mapped`); where not given, `native` for vLLM and `mapped` for the others (the events of llama.cpp lack the numbers that the SDKs need).
     pub responses: Option<At<ResponsesSupport>>,
     /// File with a key that the engine asks for (`Authorization: Bearer`); relative to the fleet file's folder.

@@ -2,7 +2,7 @@
 //! `MADANG_UPDATE=1 cargo test -p madang-fleet` writes the generated parts anew.
 #![cfg(test)]
 
-use madang_fleet::{CODES, Limits, Probe, schema};
+use madang_fleet::{CODES, Limits, Probe, Rules, schema};
 use madang_types::DataClass;
 use serde_json::Value;
 use std::fmt::Write;
@@ -159,6 +159,7 @@ fn tables() -> String {
         "policy",
         "limits",
         "probe",
+        "rules",
     ];
     assert_eq!(tree["properties"].as_object().unwrap().len(), order.len());
     for name in order {
@@ -223,6 +224,7 @@ fn words_and_defaults_of_the_schema_are_those_of_the_types() {
     for (table, defaults) in [
         ("limits", serde_json::to_value(Limits::default()).unwrap()),
         ("probe", serde_json::to_value(Probe::default()).unwrap()),
+        ("rules", serde_json::to_value(Rules::default()).unwrap()),
     ] {
         for (key, default) in defaults.as_object().unwrap() {
             let shown = at(&format!("/properties/{table}/properties/{key}/default"));

@@ -79,7 +79,7 @@ fn model_view(snapshot: &Snapshot, id: &ModelId) -> Option<Value> {
     let sites: std::collections::BTreeSet<&str> = snapshot
         .targets
         .values()
-        .filter(|t| t.model == *id)
+        .filter(|t| t.serves(id))
         .map(|t| t.site.as_str())
         .collect();
     let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();

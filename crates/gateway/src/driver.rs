@@ -4,14 +4,17 @@
 
 use crate::clock;
 use crate::recorder::Recorder;
-use madang_core::{AttemptEnd, Core, Effect, Input, PoolStatus, Refusal, RequestSubmit};
+use madang_core::{
+    AttemptEnd, Core, Decision, Effect, Input, PoolStatus, Refusal, RequestSubmit, Spent,
+};
 use madang_types::{ReplicaId, RequestId, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
-/// Words of the core that may wait for one request: a place, a start or a refusal per attempt; never near this.
-const TURNS_MAX: usize = 16;
+/// Words of the core that may wait for one request. Each attempt brings a start, a place and a call-off at most, and
+/// `limits.attempts_max` is at most 16.
+const TURNS_MAX: usize = 64;
 
 /// What the core tells one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,15 @@ pub enum Turn {
         /// At which site.
         site: SiteId,
         /// Why there.
-        decision: String,
+        decision: Decision,
     },
+    /// Another attempt won, or this one is no longer wanted: close it, and tell the core nothing of it.
+    CallOff {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// It waits.
+    Queued(QueuePlace),
     /// It is not served.
     Refuse {
         /// Why.
@@ -36,11 +46,23 @@ pub enum Turn {
     },
 }
 
+/// Where a request stands among those that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePlace {
+    /// Requests that are likely served before it.
+    pub place: u32,
+    /// Predicted wait from now, in milliseconds; `None` where nothing is known yet.
+    pub wait_ms: Option<u64>,
+}
+
 struct Inner {
     core: Core,
     waiters: BTreeMap<RequestId, mpsc::Sender<Turn>>,
     effects: Vec<Effect>,
     recorder: Option<Recorder>,
+    /// What the core was told, for tests of what drivers do.
+    #[cfg(test)]
+    seen: Vec<Input>,
 }
 
 /// Owner of the live core. Cheap to clone.
@@ -60,6 +82,8 @@ impl Driver {
             waiters: BTreeMap::new(),
             effects: Vec::new(),
             recorder,
+            #[cfg(test)]
+            seen: Vec::new(),
         };
         (
             Self {
@@ -84,6 +108,8 @@ impl Driver {
     fn step(&self, inner: &mut Inner, input: Input) {
         let now = clock::now();
         let mut effects = std::mem::take(&mut inner.effects);
+        #[cfg(test)]
+        inner.seen.push(input.clone());
         let recorded = inner.recorder.is_some().then(|| input.clone());
         inner.core.apply(now, input, &mut effects);
         if let (Some(recorder), Some(input)) = (&mut inner.recorder, recorded) {
@@ -130,9 +156,14 @@ impl Driver {
                 );
                 inner.waiters.remove(&request);
             }
-            Effect::Queued { request, place } => {
-                tracing::debug!(%request, place, "request waits for a replica");
+            Effect::CallOff { request, attempt } => {
+                tell(inner, request, Turn::CallOff { attempt });
             }
+            Effect::Queued {
+                request,
+                place,
+                wait_ms,
+            } => tell(inner, request, Turn::Queued(QueuePlace { place, wait_ms })),
             Effect::Drained { replica } => {
                 if self.drained.send(replica).is_err() {
                     tracing::debug!("nobody listens for drained replicas");
@@ -155,6 +186,25 @@ impl Driver {
             driver: self.clone(),
             over: false,
         }
+    }
+
+    /// Where a request stands in its queue now; `None` where it does not wait.
+    pub fn place(&self, request: RequestId) -> Option<QueuePlace> {
+        let (place, wait_ms) = self.lock().core.queue_place(request, clock::now())?;
+        Some(QueuePlace { place, wait_ms })
+    }
+
+    /// Carries out an effect that no core asked for, for tests of what drivers do.
+    #[cfg(test)]
+    pub(crate) fn inject(&self, effect: Effect) {
+        let mut inner = self.lock();
+        self.carry_out(&mut inner, effect);
+    }
+
+    /// What the core was told since the start.
+    #[cfg(test)]
+    pub(crate) fn seen(&self) -> Vec<Input> {
+        self.lock().seen.clone()
     }
 
     /// Every pool and member as they stand.
@@ -203,25 +253,36 @@ impl Ticket {
         turn
     }
 
-    /// The engine's first byte came.
-    pub fn first_byte(&self) {
+    /// An attempt's first byte came. Where two race, it has won.
+    pub fn first_byte(&self, attempt: u32) {
         self.driver.apply(Input::FirstByte {
             request: self.request,
+            attempt,
         });
     }
 
-    /// An attempt failed before its first byte: the next turn is another start or a refusal.
+    /// A stream has so many output tokens by now.
+    pub fn progress(&self, output_tokens: u64) {
+        self.driver.apply(Input::Progress {
+            request: self.request,
+            output_tokens,
+        });
+    }
+
+    /// An attempt failed before its first byte: the next turn is another start or a refusal, unless another attempt is
+    /// under way.
     pub fn attempt_failed(&self, attempt: u32) {
         let end = AttemptEnd::FailedRetryable;
         self.driver.apply(Input::AttemptEnd {
             request: self.request,
             attempt,
             end,
+            spent: None,
         });
     }
 
-    /// The last attempt is over; the slot is free.
-    pub fn end(&mut self, attempt: u32, end: AttemptEnd) {
+    /// The request ended with this attempt; whatever it holds is free.
+    pub fn end(&mut self, attempt: u32, end: AttemptEnd, spent: Option<Spent>) {
         self.over = true;
         let mut inner = self.driver.lock();
         inner.waiters.remove(&self.request);
@@ -231,6 +292,7 @@ impl Ticket {
                 request: self.request,
                 attempt,
                 end,
+                spent,
             },
         );
     }

@@ -3,12 +3,13 @@
 use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
 use crate::driver::Driver;
+use crate::key_slots::KeySlots;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
-use madang_core::{Input, PoolStatus, ReplicaHealth};
+use madang_core::{Input, PoolStatus, ReplicaHealth, Shares};
 use madang_store::{Store, StoreError};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,11 +55,15 @@ pub struct Gateway {
     pub books: Books,
     /// Keys, tenants, programmes.
     pub keyring: Keyring,
+    /// Requests under way, by key.
+    pub(crate) key_slots: Arc<KeySlots>,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
     pub client: EngineClient,
     pub(crate) driver: Driver,
+    /// The weights that the core was told last.
+    pub(crate) shares: Mutex<Shares>,
     snapshot: ArcSwap<Snapshot>,
     /// Addresses of launched engines; those of `url` replicas stand in the snapshot.
     launched: ArcSwap<BTreeMap<ReplicaId, EngineAddress>>,
@@ -93,16 +98,19 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let gateway = Self {
             keyring: Keyring::load(&*store).await?,
+            key_slots: Arc::default(),
             books: Books::new(store, Arc::clone(&metrics)),
             metrics,
             client: EngineClient::new(client)?,
             driver,
+            shares: Mutex::default(),
             snapshot: ArcSwap::default(),
             launched: ArcSwap::default(),
             sampler: OnceLock::new(),
             loading: Mutex::new(()),
             cut: watch::Sender::new(false),
         };
+        gateway.shares_apply();
         Ok((Arc::new(gateway), drained))
     }
 

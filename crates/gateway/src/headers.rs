@@ -6,6 +6,14 @@ use http::HeaderName;
 pub const DATA_CLASS: HeaderName = HeaderName::from_static("x-madang-data-class");
 /// Urgency claimed by the client.
 pub const PRIORITY: HeaderName = HeaderName::from_static("x-madang-priority");
+/// A name for the conversation that a request belongs to: where the last one was served, the next one is best served.
+pub const SESSION: HeaderName = HeaderName::from_static("x-madang-session");
+/// Requests before it when it was queued.
+pub const QUEUE_PLACE: HeaderName = HeaderName::from_static("x-madang-queue-place");
+/// Its wait as predicted then, in milliseconds.
+pub const QUEUE_WAIT_MS: HeaderName = HeaderName::from_static("x-madang-queue-wait-ms");
+/// `retry-after` in milliseconds, which OpenAI's SDKs prefer to the whole seconds.
+pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// The id made at the edge, on every answer and to every engine.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-madang-request-id");
 /// Where it was served.

@@ -7,6 +7,7 @@ mod tests;
 
 use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
     DataClass, ErrorCode, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Role, Tenant, TenantId,
@@ -147,7 +148,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Where the store cannot be read, or keys change faster than they can be read; the old keys stay in force.
-    pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
         for _ in 0..REFRESH_READS_MAX {
             let changes = self.changes.load(Ordering::Acquire);
             let before = self.book.load_full();
@@ -171,14 +172,14 @@ impl Keyring {
     }
 
     /// Puts one tenant, as just written to the store, in force.
-    pub fn apply_tenant(&self, tenant: Tenant) {
+    pub(crate) fn apply_tenant(&self, tenant: Tenant) {
         self.change(|book| {
             book.tenants.insert(tenant.id.clone(), tenant.clone());
         });
     }
 
     /// Puts one programme, as just written to the store, in force.
-    pub fn apply_programme(&self, programme: Programme) {
+    pub(crate) fn apply_programme(&self, programme: Programme) {
         self.change(|book| {
             book.programmes
                 .insert(programme.id.clone(), programme.clone());
@@ -216,6 +217,30 @@ impl Keyring {
         match key {
             Some(key) if same => book.check(key, now),
             _ => Err(IdentifyError::Invalid),
+        }
+    }
+
+    /// The weights of all who are in force, in the order of their names.
+    pub fn shares(&self) -> Shares {
+        let book = self.book.load();
+        let programmes = book.programmes.values();
+        let programmes = programmes.filter(|row| row.disabled_at.is_none());
+        let mut programmes: Vec<(ProgrammeId, u32)> =
+            programmes.map(|row| (row.id.clone(), row.weight)).collect();
+        programmes.sort();
+        let tenants = book.tenants.values();
+        let tenants = tenants.filter(|row| row.disabled_at.is_none());
+        let mut tenants: Vec<TenantShare> = tenants
+            .map(|row| TenantShare {
+                tenant: row.id.clone(),
+                programme: row.programme.clone(),
+                weight: row.weight,
+            })
+            .collect();
+        tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
+        Shares {
+            programmes,
+            tenants,
         }
     }
 

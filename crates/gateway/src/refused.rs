@@ -68,6 +68,7 @@ impl Refused {
         }
         if let Some(ms) = self.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+            headers.insert(crate::headers::RETRY_AFTER_MS, HeaderValue::from(ms));
         }
         if self.code.status() == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -2,7 +2,7 @@
 
 use crate::client::EngineAddress;
 use http::HeaderValue;
-use madang_core::{CoreLimits, FleetView, Place, PoolMember, ReplicaHealth};
+use madang_core::{CoreLimits, EngineCosts, FleetView, Place, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
 };
@@ -10,6 +10,8 @@ use madang_types::{Endpoint, ModelId, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod tuning;
 
 /// Why a checked fleet cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,8 @@ pub struct Target {
     pub site: SiteId,
     /// What it serves.
     pub model: ModelId,
+    /// Further names under which it serves adapters of that model.
+    pub adapters: Vec<ModelId>,
     /// The name it knows the model by.
     pub upstream_model: String,
     /// Where it is; `None` for a launched engine until it has been given a port.
@@ -58,6 +62,13 @@ pub struct Target {
     pub authorization: Option<HeaderValue>,
     /// Whether the model runs at a site of ours.
     pub own: bool,
+}
+
+impl Target {
+    /// Whether it answers to this name: its model's, or one of its adapters'.
+    pub fn serves(&self, name: &ModelId) -> bool {
+        self.model == *name || self.adapters.contains(name)
+    }
 }
 
 /// A served model.
@@ -115,6 +126,9 @@ impl Snapshot {
                 tools: model.tools,
                 dimensions: model.dimensions,
             };
+            for adapter in &replica.adapters {
+                snapshot.models.insert(adapter.clone(), entry.clone());
+            }
             snapshot.models.insert(replica.model.clone(), entry);
         }
         for (id, upstream) in &fleet.upstreams {
@@ -149,7 +163,12 @@ impl Snapshot {
             limits: CoreLimits {
                 queue_length_max: limits.queue_length_max,
                 attempts_max: limits.attempts_max,
+                retry_percent_max: limits.retry_percent_max,
+                hedge_percent_max: limits.hedge_percent_max,
+                tpot_ms_target: limits.tpot_ms_target,
+                ttft_ms_max: limits.ttft_ms_max,
             },
+            rules: tuning::rules(self.fleet.rules),
         }
     }
 
@@ -165,28 +184,31 @@ impl Snapshot {
             .upstreams
             .iter()
             .find(|(id, _)| id.as_str() == target.site.as_str());
-        let (slots, country, operator_country) = match (site, upstream) {
-            (Some(site), _) => {
-                let slots = self
-                    .fleet
-                    .replicas
-                    .get(&target.replica)
-                    .map_or(1, |r| r.slots);
-                (
-                    slots,
-                    Some(site.country.clone()),
-                    Some(site.operator_country.clone()),
-                )
-            }
-            (None, Some((_, up))) => (up.slots, up.country.clone(), up.operator_country.clone()),
-            (None, None) => (1, None, None),
+        let (country, operator_country) = match (site, upstream) {
+            (Some(site), _) => (
+                Some(site.country.clone()),
+                Some(site.operator_country.clone()),
+            ),
+            (None, Some((_, up))) => (up.country.clone(), up.operator_country.clone()),
+            (None, None) => (None, None),
+        };
+        let replicas = &self.fleet.replicas;
+        let replica = replicas.get(&target.replica).filter(|_| target.own);
+        let slots = match (replica, upstream) {
+            (Some(replica), _) => replica.slots,
+            (None, Some((_, up))) => up.slots,
+            (None, None) => 1,
         };
         PoolMember {
             replica: target.replica.clone(),
             site: target.site.clone(),
             model: target.model.clone(),
+            adapters: target.adapters.clone(),
             endpoints,
             slots,
+            kv_tokens: replica.and_then(|r| r.kv_tokens),
+            host_tokens: replica.map_or(0, |r| r.host_kv_tokens),
+            costs: replica.map_or_else(EngineCosts::default, |r| tuning::costs(&self.fleet, r)),
             place: Place {
                 own: target.own,
                 country,
@@ -230,6 +252,7 @@ fn replica_target(
         replica: id.clone(),
         site: replica.site.clone(),
         model: replica.model.clone(),
+        adapters: replica.adapters.clone(),
         upstream_model: replica.upstream_model.clone(),
         address,
         jurisdiction: jurisdiction.unwrap_or_else(|| "unknown".into()),
@@ -265,6 +288,7 @@ fn upstream_target(
         replica,
         site,
         model: served.id.clone(),
+        adapters: Vec::new(),
         upstream_model: served.upstream_model.clone(),
         address: Some(parse_address(&upstream.url, id)?),
         jurisdiction: upstream.country.clone().unwrap_or_else(|| "unknown".into()),

@@ -76,6 +76,9 @@ codes! {
     // decide, queue, route
     PolicyDenied = "policy_denied", 403, "permission_error", "Lower no class: use a model served where this data class may go.";
     QueueFull = "queue_full", 429, "rate_limit_error", "Try again after `retry-after` seconds, or add replicas.";
+    Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, or raise the limit that the message names.";
+    Shed = "shed", 429, "rate_limit_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`.";
+    KeyBusy = "key_busy", 429, "rate_limit_error", "Wait until one of this key's requests has ended, or raise `limits.connections_key_max`.";
     QueueTimeout = "queue_timeout", 503, "server_error", "Try again, add replicas, or raise `limits.queue_wait_ms_max`.";
     NoReplica = "no_replica", 503, "server_error", "See `madang status` and `madang logs REPLICA`; the model has no healthy replica.";
     Draining = "draining", 503, "server_error", "Madang is stopping; try again shortly or another gateway.";
@@ -88,7 +91,7 @@ codes! {
     EngineFirstByteTimeout = "engine_first_byte_timeout", 504, "server_error", "Try a shorter prompt, or raise `limits.first_byte_ms_max`.";
     EngineIdleTimeout = "engine_idle_timeout", 504, "server_error", "The stream stood still; try again, or raise `limits.stream_idle_ms_max`.";
     RequestTimeout = "request_timeout", 504, "server_error", "Ask for less output, or raise `limits.request_ms_max`.";
-    AnswerTooLarge = "answer_too_large", 502, "server_error", "The engine's answer passed `limits.answer_bytes_max`.";
+    AnswerTooLarge = "answer_too_large", 502, "server_error", "The engine's answer passed `limits.answer_bytes_max`, or as a stream `limits.stream_bytes_max`.";
     // settle, store
     StoreUnavailable = "store_unavailable", 503, "server_error", "The books cannot be written (disk full or read-only?); see the server's log. No request is served unrecorded.";
     Conflict = "conflict", 409, "invalid_request_error", "The message says what stands in the way; a row that the fleet file owns is changed there, then `madang reload`.";

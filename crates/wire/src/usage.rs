@@ -27,8 +27,8 @@ pub enum AnswerKind {
 pub struct EngineUsage {
     /// Tokens of the prompt, cached ones included.
     pub prompt_tokens: u64,
-    /// Those of them read from the prefix cache; never more than `prompt_tokens`.
-    pub cached_tokens: u64,
+    /// Those of them read from the prefix cache, never more than `prompt_tokens`; `None` where it does not say.
+    pub cached_tokens: Option<u64>,
     /// Tokens of the answer.
     pub output_tokens: u64,
 }
@@ -318,11 +318,10 @@ impl Reading {
             self.suspicious = true;
             return None;
         };
-        let cached = cached.unwrap_or_default();
-        self.suspicious |= cached > prompt_tokens;
+        self.suspicious |= cached.is_some_and(|cached| cached > prompt_tokens);
         Some(EngineUsage {
             prompt_tokens,
-            cached_tokens: cached.min(prompt_tokens),
+            cached_tokens: cached.map(|cached| cached.min(prompt_tokens)),
             output_tokens,
         })
     }

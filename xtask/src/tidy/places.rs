@@ -60,6 +60,13 @@ const RIGHT: &[(&str, &str, &str)] = &[
         "session",
         "POSIX's word for what setsid makes",
     ),
+    (
+        "crates/core/",
+        "session",
+        "the routers' word for the requests of one conversation",
+    ),
+    ("crates/gateway/", "session", "the same, and its header"),
+    ("docs/", "session", "the header's name"),
     ("Cargo.lock", "", "written by cargo"),
 ];
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json<StatusView> {
     let gateway = api.gateway();
     let pools = gateway.status().into_iter().map(|pool| PoolView {
-        model: pool.model.to_string(),
+        model: pool.model.map(|id| id.to_string()).unwrap_or_default(),
         waiting: pool.waiting,
         members: pool
             .members
@@ -36,7 +36,7 @@ pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json
                 leaving: member.leaving,
                 running: member.running,
                 slots: member.slots,
-                work_tokens: member.work_tokens,
+                work_tokens: member.kv_tokens_used,
             })
             .collect(),
     });
@@ -151,12 +151,16 @@ pub(crate) async fn model_list(_: Caller, State(api): State<Arc<Api>>) -> Json<L
     let snapshot = gateway.snapshot();
     let pools = gateway.status();
     let models = snapshot.models.iter().map(|(id, entry)| {
-        let targets = snapshot.targets.values().filter(|t| t.model == *id);
+        let serves = |replica: &ReplicaId| {
+            let target = snapshot.targets.get(replica);
+            target.is_some_and(|target| target.serves(id))
+        };
+        let targets = snapshot.targets.values().filter(|t| t.serves(id));
         let sites: BTreeSet<&str> = targets.map(|t| t.site.as_str()).collect();
         let mut members = pools
             .iter()
-            .filter(|p| p.model == *id)
-            .flat_map(|p| &p.members);
+            .flat_map(|p| &p.members)
+            .filter(|member| serves(&member.replica));
         ModelView {
             id: id.to_string(),
             context_tokens: entry.context_tokens,

@@ -98,7 +98,7 @@ async fn find(api: &Api, id: &str) -> Result<Programme> {
 /// Into the books first, then in force.
 async fn write(api: &Api, row: &Programme) -> Result<()> {
     api.store().programme_put(row.clone()).await?;
-    api.gateway().keyring.apply_programme(row.clone());
+    api.gateway().programme_apply(row.clone());
     Ok(())
 }
 

@@ -152,7 +152,7 @@ async fn find(api: &Api, caller: &Caller, id: &str) -> Result<Tenant> {
 /// Into the books first, then in force.
 async fn write(api: &Api, row: &Tenant) -> Result<()> {
     api.store().tenant_put(row.clone()).await?;
-    api.gateway().keyring.apply_tenant(row.clone());
+    api.gateway().tenant_apply(row.clone());
     Ok(())
 }
 

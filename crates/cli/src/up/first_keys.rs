@@ -65,7 +65,7 @@ async fn ensure_tenant(control: &Control) -> anyhow::Result<TenantId> {
         disabled_at: None,
     };
     gateway.books.store().tenant_put(tenant.clone()).await?;
-    gateway.keyring.apply_tenant(tenant);
+    gateway.tenant_apply(tenant);
     Ok(demo)
 }
 

@@ -216,15 +216,22 @@ impl Madang {
             http_get(&ready, None).await.is_ok_and(|a| a.status == 200)
         })
         .await;
-        let (data, url) = (self.data.clone(), format!("{}/v1/models", self.url));
+        self.key = self.key_taken("tenant.key").await;
+        // It is made after the tenant's.
+        self.key_taken("operator.key").await;
+    }
+
+    /// Waits until a key of the first start is in force; gives it.
+    async fn key_taken(&self, file: &str) -> String {
+        let (path, url) = (self.data.join(file), format!("{}/v1/models", self.url));
         let key = async || {
-            let key = read_key(&data.join("tenant.key"))?;
+            let key = read_key(&path)?;
             let taken = http_get(&url, Some(&key))
                 .await
                 .is_ok_and(|answer| answer.status == 200);
             taken.then_some(key)
         };
-        self.key = wait_for("the tenant key is taken", key).await;
+        wait_for(&format!("{file} is taken"), key).await
     }
 
     /// Waits until it listens.

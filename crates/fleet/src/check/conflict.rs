@@ -58,6 +58,46 @@ impl<'c> Check<'c, '_> {
         }
     }
 
+    /// An adapter's name is nobody else's: one name is one model, whoever asks for it.
+    pub(super) fn adapters_apart(&mut self) {
+        let raw = self.raw;
+        let mut bases: BTreeMap<&str, (&str, &Range<usize>)> = BTreeMap::new();
+        let upstreams = rows(&raw.upstream).flat_map(|row| row.value.models.iter());
+        let elsewhere: BTreeMap<&str, &Range<usize>> = upstreams
+            .flat_map(|at| &at.value)
+            .filter_map(|model| model.value.id.as_ref())
+            .map(|at| (at.value.as_str(), &at.span))
+            .collect();
+        for row in rows(&raw.replica) {
+            let Some(model) = row.value.model.as_ref().map(|at| at.value.as_str()) else {
+                continue;
+            };
+            for at in row.value.adapters.iter().flat_map(|at| &at.value) {
+                let name = at.value.as_str();
+                let of_model = self.index.models.get(name).map(|span| (span, "the model"));
+                let of_upstream = elsewhere
+                    .get(name)
+                    .map(|span| (*span, "the upstream's model"));
+                let of_other = bases
+                    .get(name)
+                    .filter(|(base, _)| *base != model)
+                    .map(|(_, span)| (*span, "the other model's adapter"));
+                if let Some((other, what)) = of_model.or(of_upstream).or(of_other) {
+                    let message =
+                        format!("the adapter \"{}\" has a name that is taken", brief(name));
+                    self.report
+                        .error("id_shared", &at.span, message)
+                        .help(
+                            "give it another name, and the engine too: it is asked for by this one",
+                        )
+                        .related(other, what);
+                } else {
+                    bases.entry(name).or_insert((model, &at.span));
+                }
+            }
+        }
+    }
+
     fn port_conflict(&mut self, port: u16, span: &Range<usize>, first: &Range<usize>) {
         let message = format!("port {port} is taken by another replica of the same site");
         self.report

@@ -45,6 +45,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
             .as_ref()
             .map(|p| p.value.clone())
             .unwrap_or_default(),
+        rules: raw.rules.as_ref().map(|r| r.value).unwrap_or_default(),
         ..Fleet::default()
     };
     let mut whole = true;
@@ -68,6 +69,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
         .as_ref()
         .and_then(|policy| check.policy(policy.value.file.as_ref()?));
     check.addresses();
+    check.adapters_apart();
     check.served();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)

@@ -44,6 +44,7 @@ impl Check<'_, '_> {
             tools,
             dimensions: raw.dimensions.as_ref().map(|at| at.value),
             weights,
+            costs: raw.costs.as_ref().map(|at| at.value).unwrap_or_default(),
         };
         Some((id?, model))
     }

@@ -6,6 +6,7 @@ use crate::model::{Builtin, Engine, ModelKind, Replica, ReplicaAt, ResponsesSupp
 use crate::raw::{RawModel, RawReplica};
 use crate::shape::brief;
 use madang_types::{ModelId, NodesId, ReplicaId, SiteId};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 impl<'c> Check<'c, '_> {
@@ -22,6 +23,7 @@ impl<'c> Check<'c, '_> {
         let at = self.place(row, model);
         let key_file = self.key_file(raw.key_file.as_ref(), raw.url.as_ref());
         let upstream_model = self.engine_name(raw);
+        let adapters = self.adapters(raw);
         if raw.nodes.is_some() && nodes.is_none() {
             return None;
         }
@@ -34,6 +36,9 @@ impl<'c> Check<'c, '_> {
             upstream_model: upstream_model?,
             slots: raw.slots.as_ref()?.value,
             kv_tokens: raw.kv_tokens.as_ref().map(|at| at.value),
+            host_kv_tokens: raw.host_kv_tokens.as_ref().map_or(0, |at| at.value),
+            costs: raw.costs.as_ref().map(|at| at.value).unwrap_or_default(),
+            adapters: adapters?,
             responses: raw
                 .responses
                 .as_ref()
@@ -42,6 +47,30 @@ impl<'c> Check<'c, '_> {
             key_file: key_file?,
         };
         Some((id?, replica))
+    }
+
+    /// The names of a replica's adapters, each once.
+    fn adapters(&mut self, raw: &RawReplica) -> Option<Vec<ModelId>> {
+        let rows = raw.adapters.iter().flat_map(|at| &at.value);
+        let mut seen: BTreeMap<&str, &At<String>> = BTreeMap::new();
+        let mut names = Some(Vec::new());
+        for at in rows {
+            if let Some(first) = seen.insert(&at.value, at) {
+                let message = format!("the adapter \"{}\" is there twice", brief(&at.value));
+                self.report
+                    .error("id_duplicate", &at.span, message)
+                    .help("take one of the two out")
+                    .related(&first.span, "first here");
+                names = None;
+                continue;
+            }
+            let name = self.name(&Some(at.clone()), ModelId::new);
+            match (&mut names, name) {
+                (Some(names), Some(name)) => names.push(name),
+                _ => names = None,
+            }
+        }
+        names
     }
 
     fn model_row(&self, raw: &RawReplica) -> Option<&'c RawModel> {

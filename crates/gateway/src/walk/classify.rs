@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
 use madang_types::{DataClass, Endpoint, ErrorCode, ModelId, Priority};
-use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, sniff, text};
+use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const NEAREST_MODELS_MAX: usize = 3;
 /// Most bytes that are set aside for a body because its length was announced; what is longer grows as it comes.
 const BODY_RESERVE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest name of a conversation, in bytes.
+const SESSION_BYTES_MAX: usize = 256;
 /// OpenAI's default for `max_tokens` of legacy completions.
 const COMPLETION_TOKENS_DEFAULT: u64 = 16;
 
@@ -45,6 +47,8 @@ pub struct Ask {
     pub prompt_tokens: u64,
     /// Greatest number of output tokens.
     pub output_tokens_max: u64,
+    /// The conversation that it belongs to, as a number.
+    pub session: Option<u64>,
 }
 
 /// Reads the body and finds out what it asks for.
@@ -58,6 +62,7 @@ pub(super) async fn classify(
 ) -> Result<Ask, Refused> {
     let snapshot = flight.gateway.snapshot();
     let (data_class, priority) = claims(&parts.headers, identity)?;
+    let named = session_named(&parts.headers)?;
     flight.record.data_class = data_class;
     flight.record.priority = priority;
 
@@ -95,14 +100,17 @@ pub(super) async fn classify(
     flight.record.streamed = features.stream;
 
     let size = text::prompt_size(&body, kind);
+    refuse_many_messages(size.messages, &snapshot, kind)?;
     let default_tokens = match endpoint {
         Endpoint::Completions => COMPLETION_TOKENS_DEFAULT,
         Endpoint::Embeddings => 0,
         Endpoint::Chat | Endpoint::Responses => snapshot.fleet.limits.output_tokens_default,
     };
     let each = features.output_tokens_max().unwrap_or(default_tokens);
+    let session = session(named, &body, flight.record.tenant.as_str());
     Ok(Ask {
         endpoint,
+        session,
         model,
         entry,
         data_class,
@@ -143,6 +151,33 @@ where
     text.parse()
         .map(Some)
         .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
+}
+
+/// The conversation's name in the header.
+fn session_named(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
+    let name = &headers::SESSION;
+    let refuse =
+        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(http::HeaderValue::as_bytes);
+    if values.next().is_some() {
+        return Err(refuse(format!("the header '{name}' is given twice")));
+    }
+    if value.is_some_and(|value| value.len() > SESSION_BYTES_MAX) {
+        let message = format!("the header '{name}' has more than {SESSION_BYTES_MAX} bytes");
+        return Err(refuse(message));
+    }
+    Ok(value.filter(|value| !value.is_empty()))
+}
+
+/// The conversation by its header, or by the name that OpenAI's API has for the purpose. A tenant's names are its own.
+fn session(named: Option<&[u8]>, body: &RequestBody, tenant: &str) -> Option<u64> {
+    if let Some(name) = named {
+        return Some(prefix::name_hash(tenant, name));
+    }
+    // What is no text there is the engine's to refuse.
+    let key = body.string("prompt_cache_key").ok().flatten()?;
+    (!key.is_empty()).then(|| prefix::name_hash(tenant, key.as_bytes()))
 }
 
 async fn read_body(
@@ -301,6 +336,25 @@ fn refuse_unsupported(
         }
     }
     Ok(())
+}
+
+/// A chat template is filled in message by message, which costs engines more than the words themselves.
+fn refuse_many_messages(
+    messages: u64,
+    snapshot: &Snapshot,
+    kind: AnswerKind,
+) -> Result<(), Refused> {
+    let max = snapshot.fleet.limits.messages_max;
+    if messages <= u64::from(max) {
+        return Ok(());
+    }
+    let field = if kind == AnswerKind::Responses {
+        "input"
+    } else {
+        "messages"
+    };
+    let message = format!("`{field}` holds {messages} messages, limits.messages_max is {max}");
+    Err(Refused::new(ErrorCode::FieldInvalid, message).at(field))
 }
 
 /// An engine that ignores `dimensions` would answer with vectors of another length than asked for.

@@ -1,9 +1,10 @@
 //! A request under way: its record in the making and its hold on the core. Whatever way it ends, it ends in the books.
 
 use crate::clock;
-use crate::driver::Ticket;
+use crate::driver::{QueuePlace, Ticket};
 use crate::gateway::Gateway;
-use madang_core::AttemptEnd;
+use crate::key_slots::KeySlot;
+use madang_core::{AttemptEnd, Spent};
 use madang_store::StoreError;
 use madang_types::{
     DataClass, Endpoint, ErrorCode, KeyId, Micros, Outcome, Priority, RequestId, TenantId,
@@ -33,6 +34,14 @@ pub struct Flight {
     pub record: UsageRecord,
     /// The hold on the core, once it was submitted.
     pub ticket: Option<Ticket>,
+    /// Its place among its key's requests.
+    pub key_slot: Option<KeySlot>,
+    /// Where it stood when it was queued, if it was.
+    pub queued: Option<QueuePlace>,
+    /// The attempt that answers, or that ended the request.
+    pub serving: Option<u32>,
+    /// What the engine counted, where it did.
+    pub spent: Option<Spent>,
     /// The record is final.
     closed: bool,
     /// The books have answered.
@@ -81,6 +90,10 @@ impl Flight {
             gateway,
             record,
             ticket: None,
+            key_slot: None,
+            queued: None,
+            serving: None,
+            spent: None,
             closed: false,
             settled: false,
         }
@@ -118,13 +131,13 @@ impl Flight {
         self.record.status = status;
         self.record.error = error;
         self.record.total_us = self.elapsed_us();
-        // A client that left may have left while its request waited for another attempt: dropping the ticket
-        // cancels it wherever it stands.
+        self.key_slot = None;
+        // Dropping a ticket cancels the request wherever it stands: waiting, or at several attempts.
         if let Some(mut ticket) = self.ticket.take()
-            && self.record.attempts > 0
+            && let Some(attempt) = self.serving
             && outcome != Outcome::ClientGone
         {
-            ticket.end(self.record.attempts, attempt_end(outcome, error));
+            ticket.end(attempt, attempt_end(outcome, error), self.spent);
         }
         self.gateway.metrics.request_end(&self.record);
         let UsageRecord {
@@ -152,27 +165,24 @@ impl Flight {
 }
 
 /// What the end of a request says about the replica that served it. What a caller can bring about by its own request
-/// (an answer longer than its time or its size) says nothing: no caller may eject a replica for the others.
+/// (an answer longer than its time or its size), and what Madang ends itself, says nothing: no caller may eject a replica
+/// for the others.
 fn attempt_end(outcome: Outcome, error: Option<ErrorCode>) -> AttemptEnd {
-    let of_the_caller = matches!(
-        error,
-        Some(
-            ErrorCode::RequestTimeout
+    match (outcome, error) {
+        (
+            _,
+            Some(
+                ErrorCode::RequestTimeout
                 | ErrorCode::AnswerTooLarge
                 | ErrorCode::EngineFirstByteTimeout
+                | ErrorCode::Draining,
+            ),
         )
-    );
-    match outcome {
-        Outcome::EngineFailed | Outcome::EngineCut | Outcome::TimedOut if !of_the_caller => {
+        | (Outcome::Refused | Outcome::ClientGone, _) => AttemptEnd::Abandoned,
+        (Outcome::EngineFailed | Outcome::EngineCut | Outcome::TimedOut, _) => {
             AttemptEnd::FailedFinal
         }
-        Outcome::Finished
-        | Outcome::EngineRefused
-        | Outcome::ClientGone
-        | Outcome::Refused
-        | Outcome::EngineFailed
-        | Outcome::EngineCut
-        | Outcome::TimedOut => AttemptEnd::Done,
+        (Outcome::Finished | Outcome::EngineRefused, _) => AttemptEnd::Done,
     }
 }
 

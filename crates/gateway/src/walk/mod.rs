@@ -51,6 +51,9 @@ pub async fn walk(
     };
     let mut flight = Flight::new(Arc::clone(&gateway), opening);
 
+    if let Err(refused) = take_key_slot(&mut flight) {
+        return settle::refuse(flight, refused).await;
+    }
     let ask = match classify::classify(&mut flight, &identity, (&parts, body)).await {
         Ok(ask) => ask,
         Err(refused) => return settle::refuse(flight, refused).await,
@@ -63,4 +66,17 @@ pub async fn walk(
         return settle::refuse(flight, refused.retry_after_ms(Some(1_000))).await;
     }
     relay::relay(flight, ask, &parts.headers).await
+}
+
+/// One caller's requests leave room for the others'.
+fn take_key_slot(flight: &mut Flight) -> Result<(), Refused> {
+    let gateway = &flight.gateway;
+    let max = gateway.snapshot().fleet.limits.connections_key_max;
+    flight.key_slot = gateway.key_slots.take(&flight.record.key, max);
+    if flight.key_slot.is_some() {
+        return Ok(());
+    }
+    let message =
+        format!("{max} requests of this key are under way already (limits.connections_key_max)");
+    Err(Refused::new(ErrorCode::KeyBusy, message).retry_after_ms(Some(1_000)))
 }

@@ -1,17 +1,24 @@
 //! Steps 3 to 5 as the core decides them: may it go anywhere, must it wait, where does it go?
 
-use crate::driver::Turn;
 use crate::refused::Refused;
-use crate::walk::classify::Ask;
+use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::flight::Flight;
-use madang_core::{Refusal, RequestSubmit};
+use madang_core::{PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
+use madang_fleet::Limits;
 use madang_types::ErrorCode;
+use madang_wire::prefix::prompt_blocks;
 
-/// Hands the request to the core; its word comes by [`next_turn`].
+/// Hands the request to the core; its word comes by the flight's ticket.
 pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
+    let about = (answer_kind(ask.endpoint), ask.model.as_str());
+    let blocks = prompt_blocks(&ask.body, about, PREFIX_BLOCKS_MAX);
     let submit = RequestSubmit {
         request: flight.record.id,
-        tenant: flight.record.tenant.clone(),
+        payer: Payer {
+            tenant: flight.record.tenant.clone(),
+            project: None,
+            key: flight.record.key.clone(),
+        },
         model: ask.model.clone(),
         endpoint: ask.endpoint,
         data_class: ask.data_class,
@@ -19,52 +26,18 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         prompt_tokens: ask.prompt_tokens,
         output_tokens_max: ask.output_tokens_max,
         wait_ms_max: ask.snapshot.fleet.limits.queue_wait_ms_max,
+        prefix: Prefix {
+            block_tokens: blocks.block_tokens(ask.prompt_tokens),
+            blocks: blocks.hashes,
+        },
+        session: ask.session,
     };
     let ticket = flight.gateway.driver.submit(submit);
     flight.ticket = Some(ticket);
 }
 
-/// A start: which attempt, at which replica.
-pub(super) struct Start {
-    pub attempt: u32,
-    pub replica: madang_types::ReplicaId,
-}
-
-/// Waits for the core: a start, noted in the record, or a refusal.
-///
-/// # Errors
-/// The refusal to send.
-pub(super) async fn next_turn(flight: &mut Flight, ask: &Ask) -> Result<Start, Refused> {
-    let waiting_since_us = flight.elapsed_us();
-    let Some(ticket) = &mut flight.ticket else {
-        return Err(Refused::new(
-            ErrorCode::Internal,
-            "the request was never submitted",
-        ));
-    };
-    let turn = ticket.turn().await;
-    flight.record.queued_us += flight.elapsed_us().saturating_sub(waiting_since_us);
-    match turn {
-        Turn::Start {
-            attempt,
-            replica,
-            site,
-            decision,
-        } => {
-            flight.record.attempts = attempt;
-            flight.record.replica = Some(replica.clone());
-            flight.record.site = Some(site);
-            flight.record.decision = Some(decision);
-            Ok(Start { attempt, replica })
-        }
-        Turn::Refuse {
-            refusal,
-            retry_after_ms,
-        } => Err(refused(&refusal, ask).retry_after_ms(retry_after_ms)),
-    }
-}
-
-fn refused(refusal: &Refusal, ask: &Ask) -> Refused {
+/// The core's refusal as the caller sees it: what stands in the way, and which limit says so.
+pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) -> Refused {
     let model = &ask.model;
     let limits = &ask.snapshot.fleet.limits;
     let (code, message) = match refusal {
@@ -101,14 +74,39 @@ fn refused(refusal: &Refusal, ask: &Ask) -> Refused {
                 limits.queue_wait_ms_max
             ),
         ),
+        Refusal::Overloaded => (
+            ErrorCode::Overloaded,
+            format!(
+                "'{model}' is overloaded: it would wait for longer than {}",
+                useful(limits)
+            ),
+        ),
+        Refusal::Shed => (
+            ErrorCode::Shed,
+            format!(
+                "the queue of '{model}' is full (limits.queue_length_max = {}), and this request gave its place to a \
+                 more urgent one, or to one of a tenant that has had less",
+                limits.queue_length_max
+            ),
+        ),
         Refusal::AttemptsExhausted => (
             ErrorCode::EngineUnreachable,
             format!(
-                "no replica of '{model}' answered (limits.attempts_max = {})",
-                limits.attempts_max
+                "no replica of '{model}' answered (limits.attempts_max = {}, limits.retry_percent_max = {})",
+                limits.attempts_max, limits.retry_percent_max
             ),
         ),
         Refusal::Draining => (ErrorCode::Draining, "Madang is stopping".into()),
     };
-    Refused::new(code, message)
+    Refused::new(code, message).retry_after_ms(retry_after_ms)
+}
+
+/// The shortest of the bounds on a wait, by its name.
+fn useful(limits: &Limits) -> String {
+    let (ttft, wait) = (limits.ttft_ms_max, limits.queue_wait_ms_max);
+    if ttft > 0 && ttft < wait {
+        format!("limits.ttft_ms_max = {ttft} ms")
+    } else {
+        format!("limits.queue_wait_ms_max = {wait} ms")
+    }
 }

@@ -200,8 +200,10 @@ async fn streamed_answers() {
     // The engine's own words, which have no code of ours.
     let said = (200, "", Outcome::EngineCut, 1);
     let first_byte = "first_byte_ms_max = 200";
+    let long = (200, "answer_too_large", Outcome::EngineFailed, 1);
     let mut rows = before_the_answer();
     rows.extend([
+        limited("stream_bytes_max = 20000", row("endless", long, long)),
         limited(
             first_byte,
             row("stall-after:0", NO_FIRST_BYTE, NO_FIRST_BYTE),

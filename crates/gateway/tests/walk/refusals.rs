@@ -15,7 +15,9 @@ async fn world() -> World {
     World::start(Plan {
         model: "tools = \"none\"".into(),
         more: EMBEDDER.into(),
-        limits: "body_bytes_max = 20000\njson_depth_max = 8\nbody_read_ms_max = 1000".into(),
+        limits:
+            "body_bytes_max = 20000\njson_depth_max = 8\nbody_read_ms_max = 1000\nmessages_max = 3"
+                .into(),
         ..Plan::default()
     })
     .await
@@ -111,6 +113,9 @@ async fn bodies_with_a_field_at_fault_are_refused_with_its_name() {
     );
     let (none, tools) = (with(json!({"n": 0})), with(json!({"tools": tools})));
     let embedder = with(json!({"model": "embed-ko"}));
+    let four = vec![json!({"role": "user", "content": "hi"}); 4];
+    let many = with(json!({"messages": four}));
+    let many_items = json!({"model": "m", "input": four}).to_string();
     let wrong_door = (400, "model_endpoint_unsupported", Some("model"));
     let (embed, respond) = ("/v1/embeddings", "/v1/responses");
     check_bodies(&[
@@ -130,6 +135,8 @@ async fn bodies_with_a_field_at_fault_are_refused_with_its_name() {
             r#"{"model":"m","messages":[7]}"#,
             invalid("messages[0]"),
         ),
+        (CHAT, &many, invalid("messages")),
+        (respond, &many_items, invalid("input")),
         (CHAT, &stream, invalid("stream")),
         (CHAT, &bound, invalid("max_tokens")),
         (CHAT, &none, invalid("n")),
@@ -187,6 +194,7 @@ async fn an_unknown_model_is_answered_with_the_nearest() {
 async fn headers_that_say_nothing_known_are_refused() {
     let world = world().await;
     let (class, priority) = ("x-madang-data-class", "x-madang-priority");
+    let (session, long) = ("x-madang-session", "x".repeat(257));
     for (headers, at) in [
         (vec![(class, "secret")], class),
         (vec![(class, "Open")], class),
@@ -194,6 +202,8 @@ async fn headers_that_say_nothing_known_are_refused() {
         (vec![(class, "open"), (class, "classified")], class),
         (vec![(priority, "urgent")], priority),
         (vec![(priority, "0")], priority),
+        (vec![(session, "a"), (session, "b")], session),
+        (vec![(session, long.as_str())], session),
     ] {
         let answer = world.send(CHAT, &headers, &chat(json!({}))).await;
         let answer = answer.collect().await.unwrap();
@@ -269,7 +279,7 @@ async fn keys() {
     let world = world().await;
     let put = async |tenant, role, edit: &dyn Fn(&mut madang_types::KeyRecord)| {
         let text = key_put(&*world.store, tenant, role, edit).await;
-        world.gateway.keyring.refresh(&*world.store).await.unwrap();
+        world.gateway.people_refresh().await.unwrap();
         text
     };
     let expired = put(Some("demo"), Role::Member, &|k| {
@@ -283,7 +293,7 @@ async fn keys() {
     let disabled = put(Some("gone"), Role::Member, &|_| {}).await;
     let mut gone = crate::harness::tenant_row("gone");
     gone.disabled_at = Some(clock::now());
-    world.gateway.keyring.apply_tenant(gone);
+    world.gateway.tenant_apply(gone);
     let (good, wrong) = (&world.key, format!("{}x", world.key));
     let check = async |headers: &[(&str, &str)], expected: (u16, &str)| {
         let url = format!("{}{CHAT}", world.url);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{plain_end, skip_space};
+use super::skip_space;
 
 /// What a value is, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,28 @@ impl<'a> Value<'a> {
     pub(crate) fn items(self) -> Items<'a> {
         Items {
             walk: Walk::new(self.0, b'['),
+        }
+    }
+
+    /// Shows each object of an array to `each`, in order and without looking for its end first; other items are passed
+    /// over. `each` may leave entries unread.
+    pub(crate) fn objects(self, mut each: impl FnMut(&mut Entries<'a>)) {
+        let mut walk = Walk::new(self.0, b'[');
+        while let Some(first) = walk.next_start() {
+            if first != b'{' {
+                walk.value();
+                continue;
+            }
+            let mut entries = Entries {
+                walk: Walk::new(&walk.text[walk.at..], b'{'),
+            };
+            each(&mut entries);
+            entries.by_ref().for_each(drop);
+            walk.at += entries.walk.at;
+            if walk.text.get(walk.at) != Some(&b'}') {
+                return;
+            }
+            walk.at += 1;
         }
     }
 
@@ -152,21 +174,20 @@ impl<'a> Key<'a> {
 
 /// The offset just after a string whose opening quote is at `at`, or the end of the text.
 fn string_end(text: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    loop {
-        match text.get(at) {
-            Some(b'"') => return at + 1,
-            Some(b'\\') => {
-                at += if text.get(at + 1) == Some(&b'u') {
-                    6
-                } else {
-                    2
-                }
-            }
-            Some(_) => at = plain_end::<false>(text, at),
-            None => return text.len(),
+    let start = at + 1;
+    let mut at = start;
+    // Looking for quotes alone is faster than stopping at every escape; a quote behind an odd number of backslashes is
+    // one of the text's.
+    while let Some(step) = text.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
+        let quote = at + step;
+        let before = &text[start..quote];
+        let slashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+        if slashes.count().is_multiple_of(2) {
+            return quote + 1;
         }
+        at = quote + 1;
     }
+    text.len()
 }
 
 /// The offset just after the value that starts at `at`, or the end of the text.

@@ -5,7 +5,11 @@ use super::*;
 const fn usage(prompt_tokens: u64, cached_tokens: u64, output_tokens: u64) -> Option<EngineUsage> {
     Some(EngineUsage {
         prompt_tokens,
-        cached_tokens,
+        cached_tokens: if cached_tokens == 0 {
+            None
+        } else {
+            Some(cached_tokens)
+        },
         output_tokens,
     })
 }
@@ -443,7 +447,7 @@ fn fixture() -> impl Strategy<Value = (AnswerKind, String)> {
 
 fn is_sane(usage: Option<EngineUsage>) -> bool {
     usage.is_none_or(|usage| {
-        usage.cached_tokens <= usage.prompt_tokens
+        usage.cached_tokens <= Some(usage.prompt_tokens)
             && usage.prompt_tokens <= 2 * COUNT_MAX
             && usage.output_tokens <= COUNT_MAX
     })

@@ -6,6 +6,7 @@ use super::translate::{self, Call, Plan};
 use super::whole::{self, WholeAnswer};
 use super::{Route, mark};
 use crate::client::{ClientError, ClientErrorKind, EngineAddress, EngineBody};
+use crate::gateway::Gateway;
 use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use madang_types::ErrorCode;
 use madang_wire::error::engine_error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,26 +38,27 @@ pub(super) enum Attempt {
 
 /// An answer under way.
 pub(super) enum Answer {
-    Whole(WholeAnswer),
+    Whole(Box<WholeAnswer>),
     Stream(Box<StreamAnswer>),
 }
 
 impl Answer {
-    pub async fn into_response(self, flight: Flight, ask: Ask) -> Response {
+    pub async fn into_response(self, flight: Flight, ask: &Ask) -> Response {
         match self {
-            Self::Whole(answer) => whole::send(answer, flight, &ask).await,
+            Self::Whole(answer) => whole::send(*answer, flight, ask).await,
             Self::Stream(answer) => answer.send(flight),
         }
     }
 }
 
-/// Sends the request to the route's target and waits for its answer's first byte.
-pub(super) async fn attempt(flight: &mut Flight, ask: &Ask, route: Route) -> Attempt {
-    let call = match translate::translate(ask, &route.target) {
+/// Sends the request to the route's target and waits for its answer's first byte. It changes nothing of the request's
+/// own: another attempt may be under way beside it.
+pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) -> Attempt {
+    let call = match translate::translate(&ask, &route.target) {
         Ok(call) => call,
         Err(refused) => return Attempt::Refused(refused),
     };
-    let Some(address) = flight.gateway.address(&route.target.replica) else {
+    let Some(address) = gateway.address(&route.target.replica) else {
         let message = format!("the replica '{}' is being started", route.target.replica);
         return Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message));
     };
@@ -63,11 +66,11 @@ pub(super) async fn attempt(flight: &mut Flight, ask: &Ask, route: Route) -> Att
     let first_byte_by = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
     let until = first_byte_by.min(route.deadline);
     let Call { path, body, plan } = call;
-    let sent = timeout_at(until, send(flight, (&address, path, body), &route)).await;
+    let sent = timeout_at(until, send(&gateway, (&address, path, body), &route)).await;
     match sent {
-        Err(_) => Attempt::Refused(first_byte_timeout(ask, &route)),
+        Err(_) => Attempt::Refused(first_byte_timeout(&ask, &route)),
         Ok(Err(error)) => Attempt::Failed(unreachable(&error, &route)),
-        Ok(Ok(answer)) => receive(flight, (ask, plan), answer, (route, until)).await,
+        Ok(Ok(answer)) => receive((&ask, plan), answer, (route, until)).await,
     }
 }
 
@@ -99,22 +102,20 @@ pub(super) fn request_timeout(request_ms_max: u64) -> Refused {
 }
 
 async fn send(
-    flight: &Flight,
+    gateway: &Gateway,
     (address, path, body): (&EngineAddress, &'static str, Bytes),
     route: &Route,
 ) -> Result<http::Response<EngineBody>, ClientError> {
-    let answer = flight
-        .gateway
+    let answer = gateway
         .client
-        .request(address, request(flight, (path, body.clone()), route))
+        .request(address, request((path, body.clone()), route))
         .await;
     match answer {
         // An engine that closed an idle connection just as it was used has seen nothing: once more, same place.
         Err(error) if error.reused && error.kind == ClientErrorKind::ClosedBeforeAnswer => {
-            flight
-                .gateway
+            gateway
                 .client
-                .request(address, request(flight, (path, body), route))
+                .request(address, request((path, body), route))
                 .await
         }
         other => other,
@@ -122,11 +123,7 @@ async fn send(
 }
 
 /// The engine's request. No header of the client's is passed on but its trace.
-fn request(
-    flight: &Flight,
-    (path, body): (&'static str, Bytes),
-    route: &Route,
-) -> Request<Full<Bytes>> {
+fn request((path, body): (&'static str, Bytes), route: &Route) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(path);
@@ -138,7 +135,7 @@ fn request(
     if let Some(key) = &route.target.authorization {
         request_headers.insert(header::AUTHORIZATION, key.clone());
     }
-    if let Ok(id) = HeaderValue::from_str(&flight.record.id.to_string()) {
+    if let Ok(id) = HeaderValue::from_str(&route.request.to_string()) {
         request_headers.insert(headers::X_REQUEST_ID, id);
     }
     route.trace.write(request_headers);
@@ -147,7 +144,6 @@ fn request(
 
 /// Reads the answer's head and first byte.
 async fn receive(
-    flight: &mut Flight,
     (ask, plan): (&Ask, Plan),
     answer: http::Response<EngineBody>,
     (route, until): (Route, Instant),
@@ -155,22 +151,17 @@ async fn receive(
     let (head, mut body) = answer.into_parts();
     let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
     if head.status != StatusCode::OK {
-        return engine_refusal(flight, (head.status, content_type), body, (&route, until)).await;
+        return engine_refusal((head.status, content_type), body, (ask, &route, until)).await;
     }
     let mut response_headers = HeaderMap::new();
-    mark(
-        &mut response_headers,
-        flight,
-        &route.target,
-        content_type.clone(),
-    );
+    mark(&mut response_headers, (ask, &route), content_type.clone());
     let asked = ask.features.output_tokens_max();
     let asked = asked.map(|each| each.saturating_mul(ask.features.n.unwrap_or(1)));
-    let mut meter = Meter::new(ask.prompt_tokens, asked);
+    let meter = Meter::new(ask.prompt_tokens, asked);
     if !ask.features.stream {
-        return match whole::read(flight, body, (ask, &route)).await {
-            Ok(bytes) => match whole::finish(bytes, (plan, response_headers), flight, &mut meter) {
-                Ok(answer) => Attempt::Answered(Answer::Whole(answer)),
+        return match whole::read(body, (ask, &route)).await {
+            Ok(read) => match whole::finish(read, (plan, response_headers), (&route, meter)) {
+                Ok(answer) => Attempt::Answered(Answer::Whole(Box::new(answer))),
                 Err(refused) => Attempt::Failed(refused),
             },
             // The time is over, and the answer as large, at every other replica too.
@@ -197,15 +188,12 @@ async fn receive(
     match timeout_at(until, body.frame()).await {
         Err(_) => Attempt::Refused(first_byte_timeout(ask, &route)),
         Ok(Some(Ok(frame))) => {
-            if let Some(ticket) = &flight.ticket {
-                ticket.first_byte();
-            }
             let first = frame.into_data().unwrap_or_default();
             let answer = StreamAnswer::new(
                 (plan, meter),
                 (body, first),
                 (ask, &route),
-                (&flight.record, response_headers),
+                response_headers,
             );
             Attempt::Answered(Answer::Stream(Box::new(answer)))
         }
@@ -221,10 +209,9 @@ async fn receive(
 
 /// An engine's error: passed on as it came where the caller is at fault, tried elsewhere where the engine is busy.
 async fn engine_refusal(
-    flight: &Flight,
     (status, content_type): (StatusCode, Option<HeaderValue>),
     body: EngineBody,
-    (route, until): (&Route, Instant),
+    (ask, route, until): (&Ask, &Route, Instant),
 ) -> Attempt {
     let replica = &route.target.replica;
     let limited = http_body_util::Limited::new(body, ERROR_BYTES_MAX);
@@ -257,12 +244,9 @@ async fn engine_refusal(
     }
     if status.is_client_error() && error.is_some() {
         let mut response_headers = HeaderMap::new();
-        mark(&mut response_headers, flight, &route.target, content_type);
-        return Attempt::Answered(Answer::Whole(WholeAnswer::refusal(
-            status,
-            response_headers,
-            bytes,
-        )));
+        mark(&mut response_headers, (ask, route), content_type);
+        let refusal = WholeAnswer::refusal(status, response_headers, bytes);
+        return Attempt::Answered(Answer::Whole(Box::new(refusal)));
     }
     let message = format!("the replica '{replica}' answered {status}: {said}");
     Attempt::Refused(Refused::new(ErrorCode::EngineFailed, message))

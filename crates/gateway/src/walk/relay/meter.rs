@@ -1,7 +1,14 @@
 //! Counts what an answer used: the engine's own count where it gives one, else an estimate that is marked.
 
-use madang_types::{TokenUse, Tokens, UsageRecord};
+use crate::walk::flight::Flight;
+use madang_core::Spent;
+use madang_types::{TokenUse, Tokens};
 use madang_wire::{AnswerFacts, EngineUsage, EventFacts, text};
+
+/// The core hears of a stream's tokens at most so often, in microseconds …
+const PROGRESS_US_MIN: u64 = 1_000_000;
+/// … and not of fewer new ones than this.
+const PROGRESS_TOKENS_MIN: u64 = 64;
 
 /// What is known of an answer's use so far.
 #[derive(Debug, Default)]
@@ -16,6 +23,9 @@ pub(super) struct Meter {
     output_non_ascii_bytes: u64,
     first_output_us: Option<u64>,
     last_output_us: Option<u64>,
+    /// When the core may hear of progress next, and what it heard of last.
+    progress_from_us: u64,
+    progress_tokens: u64,
 }
 
 impl Meter {
@@ -48,8 +58,27 @@ impl Meter {
         self.output_non_ascii_bytes = facts.output_non_ascii_bytes;
     }
 
-    /// Writes what is known into the record.
-    pub fn write(&self, record: &mut UsageRecord) {
+    /// Output tokens so far, where it is time that the core hears of them.
+    pub fn progress(&mut self, elapsed_us: u64) -> Option<u64> {
+        if elapsed_us < self.progress_from_us {
+            return None;
+        }
+        let tokens = match self.usage {
+            Some(usage) => usage.output_tokens,
+            None => self.output_estimate(),
+        };
+        if tokens < self.progress_tokens + PROGRESS_TOKENS_MIN {
+            return None;
+        }
+        self.progress_from_us = elapsed_us + PROGRESS_US_MIN;
+        self.progress_tokens = tokens;
+        Some(tokens)
+    }
+
+    /// Writes what is known into the flight's record.
+    pub fn write(&self, flight: &mut Flight) {
+        flight.spent = self.spent();
+        let record = &mut flight.record;
         record.tokens = self.tokens();
         if let (Some(first), Some(last)) = (self.first_output_us, self.last_output_us) {
             record.first_token_us = Some(first);
@@ -58,10 +87,21 @@ impl Meter {
         }
     }
 
+    /// The engine's own count. One that contradicts itself teaches nothing.
+    fn spent(&self) -> Option<Spent> {
+        let usage = self.usage.filter(|_| !self.suspicious)?;
+        Some(Spent {
+            prompt_tokens: usage.prompt_tokens,
+            cached_tokens: usage.cached_tokens,
+            output_tokens: usage.output_tokens,
+        })
+    }
+
     fn tokens(&self) -> TokenUse {
         match self.usage {
             Some(usage) => {
-                let cached = usage.cached_tokens.min(usage.prompt_tokens);
+                let cached = usage.cached_tokens.unwrap_or_default();
+                let cached = cached.min(usage.prompt_tokens);
                 TokenUse {
                     uncached: Tokens(usage.prompt_tokens - cached),
                     cached: Tokens(cached),
@@ -87,5 +127,38 @@ impl Meter {
         };
         let asked_max = self.output_tokens_max.unwrap_or(u64::MAX);
         self.output_chunks.max(estimate).min(asked_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One chunk of output at each time; when the core hears of how many tokens.
+    fn check(times_us: &[u64], expected: &[(u64, u64)]) {
+        let mut meter = Meter::new(10, None);
+        let facts = EventFacts {
+            output_chunk: true,
+            output_bytes: 4,
+            ..EventFacts::default()
+        };
+        let mut heard = Vec::new();
+        for &time_us in times_us {
+            meter.event(&facts, time_us);
+            heard.extend(meter.progress(time_us).map(|tokens| (time_us, tokens)));
+        }
+        assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn the_core_hears_of_progress_seldom() {
+        let every = |step_us: u64| (1..=200).map(|n| n * step_us).collect::<Vec<u64>>();
+        check(&every(1_000), &[(64_000, 64)]);
+        check(&every(10_000), &[(640_000, 64), (1_640_000, 164)]);
+        check(
+            &every(100_000),
+            &[(6_400_000, 64), (12_800_000, 128), (19_200_000, 192)],
+        );
+        check(&every(1_000)[..60], &[]);
     }
 }

@@ -3,10 +3,11 @@
 use super::Route;
 use super::attempt::request_timeout;
 use super::meter::Meter;
+use super::notice::error_event;
 use super::translate::Plan;
 use super::whole::response_ids;
 use crate::client::EngineBody;
-use crate::refused::{Refused, doc_page};
+use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
 use axum::body::Body;
@@ -14,8 +15,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use madang_types::{ErrorCode, Outcome, UsageRecord};
-use madang_wire::error::{engine_error, stream_error_event};
+use madang_types::{ErrorCode, Outcome};
+use madang_wire::error::engine_error;
 use madang_wire::responses::{ResponsesStream, StreamEnd};
 use madang_wire::tools::RepairStream;
 use madang_wire::{AnswerKind, SseEvent, SseSplitter, usage};
@@ -36,6 +37,7 @@ pub(super) struct StreamAnswer {
     first: Option<Bytes>,
     idle_ms_max: u64,
     request_ms_max: u64,
+    bytes_max: u64,
     deadline: Instant,
 }
 
@@ -69,7 +71,7 @@ impl StreamAnswer {
         (plan, meter): (Plan, Meter),
         (incoming, first): (EngineBody, Bytes),
         (ask, route): (&Ask, &Route),
-        (record, headers): (&UsageRecord, HeaderMap),
+        headers: HeaderMap,
     ) -> Self {
         let Plan {
             kind,
@@ -78,7 +80,7 @@ impl StreamAnswer {
             responses,
         } = plan;
         let mut started = Vec::new();
-        let mut mapped = responses.map(|echo| ResponsesStream::new(response_ids(record), echo));
+        let mut mapped = responses.map(|echo| ResponsesStream::new(response_ids(route), echo));
         if let Some(mapped) = &mut mapped {
             mapped.start(&mut started);
         }
@@ -88,7 +90,7 @@ impl StreamAnswer {
             strip_usage,
             splitter: SseSplitter::new(EVENT_BYTES_MAX),
             events: Vec::new(),
-            repair: repair.map(|repair| RepairStream::new(&repair, &record.id.to_string())),
+            repair: repair.map(|repair| RepairStream::new(&repair, &route.request.to_string())),
             responses: mapped,
             meter,
             ready: started.into_iter().map(Bytes::from).collect(),
@@ -102,6 +104,7 @@ impl StreamAnswer {
             first: Some(first),
             idle_ms_max: limits.stream_idle_ms_max,
             request_ms_max: limits.request_ms_max,
+            bytes_max: limits.stream_bytes_max,
             deadline: route.deadline,
         }
     }
@@ -109,12 +112,7 @@ impl StreamAnswer {
     /// The response whose body is pulled as the client reads; dropping it closes the engine's connection.
     pub fn send(mut self: Box<Self>, flight: Flight) -> Response {
         let headers = std::mem::take(&mut self.headers);
-        let relay = Relay {
-            answer: self,
-            cut: flight.gateway.cut_watch(),
-            flight,
-            over: false,
-        };
+        let relay = self.relay(flight);
         let body = futures_util::stream::unfold(relay, |mut relay| async move {
             let event = relay.next().await?;
             Some((Ok::<Bytes, Infallible>(event), relay))
@@ -122,6 +120,16 @@ impl StreamAnswer {
         let mut response = Response::new(Body::from_stream(body));
         *response.headers_mut() = headers;
         response
+    }
+
+    /// Its events, for a caller whose head has been sent.
+    pub fn relay(self: Box<Self>, flight: Flight) -> Relay {
+        Relay {
+            answer: self,
+            cut: flight.gateway.cut_watch(),
+            flight,
+            over: false,
+        }
     }
 
     /// The next bytes from the engine, or how it ended.
@@ -282,7 +290,7 @@ fn looks_like_an_object(data: &[u8]) -> bool {
 }
 
 /// A stream on its way to the client. Dropping it early books what was streamed as a client that left.
-struct Relay {
+pub(super) struct Relay {
     answer: Box<StreamAnswer>,
     flight: Flight,
     cut: watch::Receiver<bool>,
@@ -291,7 +299,7 @@ struct Relay {
 
 impl Relay {
     /// The next event for the client; `None` after the last.
-    async fn next(&mut self) -> Option<Bytes> {
+    pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(event) = self.answer.pipe.ready.pop_front() {
                 self.flight.record.bytes_out += u64::try_from(event.len()).unwrap_or_default();
@@ -318,15 +326,35 @@ impl Relay {
                 Ok(bytes) => {
                     let elapsed_us = self.flight.elapsed_us();
                     self.answer.pipe.push(bytes, elapsed_us);
+                    self.tell_progress(elapsed_us);
+                    self.bound_length();
                 }
                 Err(refused) => self.answer.pipe.end = Some((End::Broken(refused), None)),
             }
         }
     }
 
+    fn tell_progress(&mut self, elapsed_us: u64) {
+        if let Some(tokens) = self.answer.pipe.meter.progress(elapsed_us)
+            && let Some(ticket) = &self.flight.ticket
+        {
+            ticket.progress(tokens);
+        }
+    }
+
+    /// An engine that never ends is ended here.
+    fn bound_length(&mut self) {
+        let bytes_max = self.answer.bytes_max;
+        if self.flight.record.bytes_out > bytes_max && self.answer.pipe.end.is_none() {
+            let message = format!("the stream passed limits.stream_bytes_max = {bytes_max} bytes");
+            let refused = Refused::new(ErrorCode::AnswerTooLarge, message);
+            self.answer.pipe.end = Some((End::Broken(refused), None));
+        }
+    }
+
     /// Books the stream; returns the event that may leave then.
     async fn close(&mut self, end: End, last: Option<Bytes>) -> Bytes {
-        self.answer.pipe.meter.write(&mut self.flight.record);
+        self.answer.pipe.meter.write(&mut self.flight);
         let (outcome, code, last) = match end {
             End::Finished => (Outcome::Finished, None, last.unwrap_or_default()),
             End::EngineError => {
@@ -349,9 +377,7 @@ impl Relay {
     }
 
     fn error_event(&self, refused: &Refused) -> Bytes {
-        let id = self.flight.record.id.to_string();
-        let doc = doc_page(refused.code);
-        stream_error_event(self.answer.pipe.caller_kind, &refused.facts(&id, &doc))
+        error_event(self.answer.pipe.caller_kind, refused, self.flight.record.id)
     }
 }
 
@@ -360,6 +386,7 @@ fn broken_outcome(code: ErrorCode) -> Outcome {
         ErrorCode::EngineIdleTimeout | ErrorCode::RequestTimeout | ErrorCode::Draining => {
             Outcome::TimedOut
         }
+        ErrorCode::AnswerTooLarge => Outcome::EngineFailed,
         _ => Outcome::EngineCut,
     }
 }
@@ -375,7 +402,7 @@ async fn cut(asked: &mut watch::Receiver<bool>) {
 impl Drop for Relay {
     fn drop(&mut self) {
         if !self.over {
-            self.answer.pipe.meter.write(&mut self.flight.record);
+            self.answer.pipe.meter.write(&mut self.flight);
         }
     }
 }

@@ -81,14 +81,17 @@ fn path(kind: AnswerKind) -> &'static str {
 /// The last edits: the engine's name for the model, a bound on the output, the wish for a usage count.
 fn edited(body: &RequestBody, kind: AnswerKind, (ask, target): (&Ask, &Target)) -> (Bytes, bool) {
     let mut edit = body.edit();
+    // An adapter is asked for by its own name, which the engine knows.
+    let engine_name = if ask.model == target.model {
+        target.upstream_model.as_str()
+    } else {
+        ask.model.as_str()
+    };
     let named_so = body
         .string("model")
-        .is_ok_and(|name| name.as_deref() == Some(target.upstream_model.as_str()));
+        .is_ok_and(|name| name.as_deref() == Some(engine_name));
     if !named_so {
-        edit.set(
-            "model",
-            &serde_json::Value::from(target.upstream_model.as_str()).to_string(),
-        );
+        edit.set("model", &serde_json::Value::from(engine_name).to_string());
     }
     let chat_like = matches!(kind, AnswerKind::Chat | AnswerKind::Completions);
     // Without a bound some engines run to the end of their context. A frontier API has its own.

@@ -5,6 +5,7 @@ use super::attempt::request_timeout;
 use super::meter::Meter;
 use super::translate::Plan;
 use crate::client::EngineBody;
+use crate::clock;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
@@ -13,7 +14,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use madang_types::{ErrorCode, Outcome, ReplicaId, UsageRecord};
+use madang_types::{ErrorCode, Outcome};
 use madang_wire::responses::Ids;
 use madang_wire::{responses, tools, usage};
 use serde::de::IgnoredAny;
@@ -24,8 +25,11 @@ use tokio::time::{Instant, timeout_at};
 pub(super) struct WholeAnswer {
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    pub body: Bytes,
     outcome: Outcome,
+    /// What it used; a refusal used nothing.
+    meter: Option<Meter>,
+    first_byte_us: Option<u64>,
 }
 
 impl WholeAnswer {
@@ -36,8 +40,16 @@ impl WholeAnswer {
             headers,
             body,
             outcome: Outcome::EngineRefused,
+            meter: None,
+            first_byte_us: None,
         }
     }
+}
+
+/// An answer's bytes, and when the first came, in microseconds after the request's arrival.
+pub(super) struct Read {
+    bytes: Bytes,
+    first_byte_us: Option<u64>,
 }
 
 /// Reads the answer's body within its bounds.
@@ -45,15 +57,13 @@ impl WholeAnswer {
 /// # Errors
 /// It broke off, stood still, or passed `limits.answer_bytes_max`.
 pub(super) async fn read(
-    flight: &mut Flight,
     mut body: EngineBody,
     (ask, route): (&Ask, &Route),
-) -> Result<Bytes, Refused> {
+) -> Result<Read, Refused> {
     let limits = &ask.snapshot.fleet.limits;
     let replica = &route.target.replica;
     let size_max = usize::try_from(limits.answer_bytes_max).unwrap_or(usize::MAX);
-    // An attempt that failed may have left its own.
-    flight.record.first_token_us = None;
+    let mut first_byte_us = None;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
@@ -80,7 +90,7 @@ pub(super) async fn read(
                 return Err(Refused::new(ErrorCode::EngineCut, message));
             }
         };
-        flight.record.first_token_us = flight.record.first_token_us.or(Some(flight.elapsed_us()));
+        first_byte_us.get_or_insert_with(|| clock::now().since_us(route.arrived_at));
         if first.len() + all.len() + data.len() > size_max {
             let message = format!("the answer of '{replica}' has more than {size_max} bytes");
             return Err(Refused::new(ErrorCode::AnswerTooLarge, message));
@@ -94,7 +104,10 @@ pub(super) async fn read(
             all.extend_from_slice(&data);
         }
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(Read {
+        bytes: if all.is_empty() { first } else { all.freeze() },
+        first_byte_us,
+    })
 }
 
 /// Checks and meters a complete answer, and turns it into what the caller asked for.
@@ -102,14 +115,16 @@ pub(super) async fn read(
 /// # Errors
 /// It is not what the protocol promises.
 pub(super) fn finish(
-    body: Bytes,
+    read: Read,
     (plan, headers): (Plan, HeaderMap),
-    flight: &mut Flight,
-    meter: &mut Meter,
+    (route, mut meter): (&Route, Meter),
 ) -> Result<WholeAnswer, Refused> {
-    let replica = flight.record.replica.clone();
+    let Read {
+        bytes: mut body,
+        first_byte_us,
+    } = read;
     let invalid = |what: &str| {
-        let replica = replica.as_ref().map(ReplicaId::as_str).unwrap_or_default();
+        let replica = &route.target.replica;
         let message = format!("the answer of '{replica}' {what}");
         Refused::new(ErrorCode::EngineAnswerInvalid, message)
     };
@@ -123,13 +138,11 @@ pub(super) fn finish(
         return Err(invalid("is an error with status 200"));
     }
     meter.answer(&facts);
-    meter.write(&mut flight.record);
-    let mut body = body;
     if let Some(repair) = &plan.repair {
-        body = tools::repair_answer(repair, &body, &flight.record.id.to_string()).into();
+        body = tools::repair_answer(repair, &body, &route.request.to_string()).into();
     }
     if let Some(echo) = &plan.responses {
-        let ids = response_ids(&flight.record);
+        let ids = response_ids(route);
         body = responses::to_response(&body, &ids, echo)
             .map_err(|e| invalid(&format!("cannot be mapped: {e}")))?
             .into();
@@ -139,15 +152,17 @@ pub(super) fn finish(
         headers,
         body,
         outcome: Outcome::Finished,
+        meter: Some(meter),
+        first_byte_us,
     })
 }
 
 /// The ids of a mapped response, made from the request's own.
-pub(super) fn response_ids(record: &UsageRecord) -> Ids {
-    let id = record.id.to_string();
+pub(super) fn response_ids(route: &Route) -> Ids {
+    let id = route.request.to_string();
     Ids {
         response_id: format!("resp_{}", id.trim_start_matches("req_")),
-        created_at_s: u64::try_from(record.arrived_at.0 / 1_000_000).unwrap_or_default(),
+        created_at_s: u64::try_from(route.arrived_at.0 / 1_000_000).unwrap_or_default(),
     }
 }
 
@@ -158,7 +173,13 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> 
         headers,
         body,
         outcome,
+        meter,
+        first_byte_us,
     } = answer;
+    if let Some(meter) = meter {
+        meter.write(&mut flight);
+    }
+    flight.record.first_token_us = flight.record.first_token_us.or(first_byte_us);
     flight.record.bytes_out = u64::try_from(body.len()).unwrap_or(u64::MAX);
     if flight.settle(outcome, status.as_u16(), None).await.is_err() {
         let message = format!(

@@ -1,0 +1,244 @@
+//! A request on its way to its answer: the core's words and the attempts' ends, until something answers or nothing will.
+
+use super::Route;
+use super::attempt::{self, Answer, Attempt};
+use super::race::{Race, Start};
+use crate::driver::Turn;
+use crate::refused::Refused;
+use crate::trace_context::TraceContext;
+use crate::walk::classify::Ask;
+use crate::walk::flight::Flight;
+use crate::walk::route;
+use madang_types::ErrorCode;
+use std::sync::Arc;
+use tokio::time::{Instant, sleep_until};
+
+/// A request that was submitted. Dropping it closes its attempts and gives back what it holds.
+pub(super) struct Chase {
+    pub flight: Flight,
+    pub ask: Arc<Ask>,
+    trace: TraceContext,
+    /// The end of the request's whole life.
+    deadline: Instant,
+    race: Race,
+    last_failure: Option<Refused>,
+    /// Since when no attempt has run, in microseconds after its arrival.
+    waiting_since_us: u64,
+}
+
+/// How it ended.
+pub(super) enum End {
+    Answered(Answer),
+    Refused(Refused),
+}
+
+enum Step {
+    Told(Turn),
+    Ran(Arc<Start>, Attempt),
+    StillWaits,
+}
+
+impl Chase {
+    pub fn new(flight: Flight, ask: Ask, (trace, deadline): (TraceContext, Instant)) -> Self {
+        Self {
+            waiting_since_us: flight.elapsed_us(),
+            flight,
+            ask: Arc::new(ask),
+            trace,
+            deadline,
+            race: Race::default(),
+            last_failure: None,
+        }
+    }
+
+    /// Goes on until the request is answered or refused. `None`: it still waits in the queue at `notice_at`; it is called
+    /// again to go on.
+    pub async fn run(&mut self, notice_at: Option<Instant>) -> Option<End> {
+        loop {
+            let end = match self.step(notice_at).await {
+                Step::StillWaits => return None,
+                Step::Told(turn) => self.told(turn),
+                Step::Ran(start, attempt) => self.ran(&start, attempt),
+            };
+            if end.is_some() {
+                return end;
+            }
+        }
+    }
+
+    async fn step(&mut self, notice_at: Option<Instant>) -> Step {
+        let waits = self.race.is_empty();
+        let Some(ticket) = &mut self.flight.ticket else {
+            // It was never submitted, which no caller does.
+            return Step::Told(Turn::Refuse {
+                refusal: madang_core::Refusal::Draining,
+                retry_after_ms: None,
+            });
+        };
+        tokio::select! {
+            biased;
+            turn = ticket.turn() => Step::Told(turn),
+            (start, attempt) = self.race.next(), if !waits => Step::Ran(start, attempt),
+            () = waited(notice_at), if waits => Step::StillWaits,
+        }
+    }
+
+    /// The core's word.
+    fn told(&mut self, turn: Turn) -> Option<End> {
+        match turn {
+            Turn::Start {
+                attempt,
+                replica,
+                site,
+                decision,
+            } => self.start(Start {
+                attempt,
+                replica,
+                site,
+                decision: decision.to_string(),
+            }),
+            Turn::CallOff { attempt } => {
+                self.race.call_off(attempt);
+                self.wait_begins();
+            }
+            Turn::Queued(place) => {
+                self.flight.queued.get_or_insert(place);
+            }
+            Turn::Refuse {
+                refusal,
+                retry_after_ms,
+            } => {
+                self.race.clear();
+                self.wait_ends();
+                let refused = route::refused(refusal, retry_after_ms, &self.ask);
+                return Some(End::Refused(best_reason(refused, self.last_failure.take())));
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, start: Start) {
+        self.wait_ends();
+        let start = Arc::new(start);
+        self.flight.record.attempts = self.flight.record.attempts.max(start.attempt);
+        self.note(&start);
+        // The snapshot of now, not of the request's arrival: a reload may have added this replica since.
+        let snapshot = self.flight.gateway.snapshot();
+        let Some(target) = snapshot.targets.get(&start.replica) else {
+            return self.failed(
+                &start,
+                Refused::new(
+                    ErrorCode::EngineUnreachable,
+                    "the replica just left the fleet",
+                ),
+            );
+        };
+        let route = Route {
+            target: Arc::clone(target),
+            start: Arc::clone(&start),
+            trace: self.trace.clone(),
+            deadline: self.deadline,
+            request: self.flight.record.id,
+            arrived_at: self.flight.record.arrived_at,
+            queued: self.flight.queued,
+        };
+        let gateway = Arc::clone(&self.flight.gateway);
+        let running = attempt::attempt(gateway, Arc::clone(&self.ask), route);
+        if let Err(start) = self.race.add(start, Box::pin(running)) {
+            let message = "so many attempts are under way already";
+            self.failed(&start, Refused::new(ErrorCode::EngineUnreachable, message));
+        }
+    }
+
+    /// An attempt is over: it answers, it failed, or it says that no other would do better.
+    fn ran(&mut self, start: &Start, attempt: Attempt) -> Option<End> {
+        match attempt {
+            Attempt::Answered(answer) => {
+                self.race.clear();
+                self.note(start);
+                self.flight.serving = Some(start.attempt);
+                // A whole answer's first byte comes with its last one, and would teach the core that its tokens took no
+                // time. Its end says that it has won.
+                if let Some(ticket) = &self.flight.ticket
+                    && matches!(answer, Answer::Stream(_))
+                {
+                    ticket.first_byte(start.attempt);
+                }
+                return Some(End::Answered(answer));
+            }
+            Attempt::Refused(refused) if self.race.is_empty() || ends_all(refused.code) => {
+                self.race.clear();
+                self.note(start);
+                self.flight.serving = Some(start.attempt);
+                return Some(End::Refused(refused));
+            }
+            // Another one is under way, and may do better.
+            Attempt::Refused(refused) | Attempt::Failed(refused) => self.failed(start, refused),
+        }
+        None
+    }
+
+    fn failed(&mut self, start: &Start, refused: Refused) {
+        tracing::warn!(
+            request = %self.flight.record.id, replica = %start.replica, attempt = start.attempt,
+            code = %refused.code, reason = refused.message, "attempt failed"
+        );
+        if let Some(ticket) = &self.flight.ticket {
+            ticket.attempt_failed(start.attempt);
+        }
+        self.last_failure = Some(refused);
+        self.wait_begins();
+    }
+
+    /// Where it is served, as far as is known.
+    fn note(&mut self, start: &Start) {
+        let record = &mut self.flight.record;
+        record.replica = Some(start.replica.clone());
+        record.site = Some(start.site.clone());
+        record.decision = Some(start.decision.clone());
+    }
+
+    fn wait_begins(&mut self) {
+        if self.race.is_empty() {
+            self.waiting_since_us = self.flight.elapsed_us();
+        }
+    }
+
+    fn wait_ends(&mut self) {
+        if self.race.is_empty() {
+            let now_us = self.flight.elapsed_us();
+            self.flight.record.queued_us += now_us.saturating_sub(self.waiting_since_us);
+            self.waiting_since_us = now_us;
+        }
+    }
+}
+
+/// Returns at that time; never, where there is none.
+async fn waited(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What is no different at any other place: the request's whole time, and what it asks for.
+fn ends_all(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::RequestTimeout
+            | ErrorCode::AnswerTooLarge
+            | ErrorCode::FeatureUnsupported
+            | ErrorCode::FieldInvalid
+            | ErrorCode::FieldMissing
+    )
+}
+
+/// What the last replica said is worth more to the caller than that every attempt failed.
+fn best_reason(refused: Refused, last_failure: Option<Refused>) -> Refused {
+    match last_failure {
+        Some(failure) if refused.code == ErrorCode::EngineUnreachable => {
+            failure.retry_after_ms(refused.retry_after_ms)
+        }
+        _ => refused,
+    }
+}
