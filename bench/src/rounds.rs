@@ -32,11 +32,14 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     );
     let mut run = Run {
         machine: report::machine()?,
+        disk: disk::measure(&place.folder)?,
+        rounds: args.rounds(),
+        seconds: args.seconds(),
         about: about(&started.gateways)?,
         skipped: started.skipped.clone(),
         measured: Vec::new(),
     };
-    head(&mut out, args, &run, place, &started.gateways)?;
+    head(&mut out, &run, &started.gateways)?;
     warm_up(&started.gateways).await;
     for scenario in scenarios {
         let measured = rounds(args, scenario, &started.gateways, &mut run.skipped).await?;
@@ -50,7 +53,7 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     let lines = report::ratios(&run.measured);
     report::ratio_table(&mut out, &lines)?;
     report::memory(&mut out, &run.about)?;
-    failures(&mut out, &run)?;
+    failures(&mut out, &run, started.skipped.len())?;
     let (seconds, load) = (begun.elapsed().as_secs(), report::load_average()?);
     writeln!(
         out,
@@ -63,22 +66,15 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     Ok(ExitCode::from(u8::from(bad > 0)))
 }
 
-fn head(
-    out: &mut impl Write,
-    args: &Args,
-    run: &Run,
-    place: &Place,
-    gateways: &[Gateway],
-) -> anyhow::Result<()> {
+fn head(out: &mut impl Write, run: &Run, gateways: &[Gateway]) -> anyhow::Result<()> {
     writeln!(out, "{}", run.machine)?;
-    writeln!(out, "{}", disk::measure(&place.folder)?)?;
+    writeln!(out, "{}", run.disk)?;
     writeln!(
         out,
-        "{} rounds of {} s; load generator (1 thread), upstream (1 thread) and gateways share these cores; medians over \
+        "rounds: {}, of {} s; load generator (1 thread), upstream (1 thread) and gateways share these cores; medians over \
          rounds, in brackets the least and the greatest; p99 of each round; times in µs; per core: requests for each \
          second of CPU; added: over direct in the same round",
-        args.rounds(),
-        args.seconds(),
+        run.rounds, run.seconds,
     )?;
     for (name, why) in &run.skipped {
         writeln!(out, "skipped: {name}: {why}")?;
@@ -179,11 +175,12 @@ fn length(args: &Args, gateway: &Gateway, scenario: &Scenario) -> Duration {
     Duration::from_secs_f64(args.seconds() * factor)
 }
 
-/// Failed requests, whose they are and why the first of each failed.
-fn failures(out: &mut impl Write, run: &Run) -> anyhow::Result<()> {
+/// Who ended under load; failed requests, whose they are and why the first of each failed. The first `skipped` have been
+/// named already.
+fn failures(out: &mut impl Write, run: &Run, skipped: usize) -> anyhow::Result<()> {
     writeln!(out)?;
-    for (name, why) in &run.skipped {
-        writeln!(out, "not measured, or not to the end: {name}: {why}")?;
+    for (name, why) in run.skipped.iter().skip(skipped) {
+        writeln!(out, "not measured to the end: {name}: {why}")?;
     }
     let rows = run.measured.iter().flat_map(|measured| {
         let name = &measured.scenario.name;

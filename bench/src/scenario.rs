@@ -58,7 +58,7 @@ pub fn all() -> Vec<Scenario> {
         (1, false, 0, open(SLOW_PER_S)),
         (1, false, 0, open(1000)),
         (50, false, 0, open(500)),
-        (400, false, 0, open(100)),
+        (400, false, 0, open(200)),
         (1, true, 0, open(300)),
     ];
     rows.map(|(body_kb, stream, gap_ms, load)| Scenario {

@@ -30,6 +30,9 @@ fn document(run: &Run, lines: &[Ratio]) -> Value {
     let skipped = skipped.map(|(name, why)| json!({"gateway": name, "why": why}));
     json!({
         "machine": run.machine,
+        "disk": run.disk,
+        "rounds": run.rounds,
+        "seconds": run.seconds,
         "gateways": about.collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
         "loads": run.measured.iter().map(load).collect::<Vec<_>>(),

@@ -84,8 +84,14 @@ pub struct About {
 
 /// A whole run.
 pub struct Run {
-    /// When, where and how.
+    /// When and where.
     pub machine: String,
+    /// What a sync costs.
+    pub disk: String,
+    /// Rounds of every measurement.
+    pub rounds: usize,
+    /// Base length of one of them, s.
+    pub seconds: f64,
     /// Each gateway that has processes.
     pub about: Vec<About>,
     /// Names of those that were asked for and not measured, and why.
