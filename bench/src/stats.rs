@@ -25,9 +25,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these values; those that are `NaN` do not count.
+    /// Of these values; those that are no numbers do not count: `NaN`, and a ratio to a round that answered nothing.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
+        let mut sorted: Vec<f64> = values
+            .into_iter()
+            .filter(|value| value.is_finite())
+            .collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         let median = match (sorted.get(middle), sorted.len() % 2) {
@@ -69,7 +72,7 @@ mod tests {
             (&[3.0, 1.0, 2.0], [2.0, 1.0, 3.0]),
             (&[1.0, 2.0], [1.5, 1.0, 2.0]),
             (&[7.0], [7.0; 3]),
-            (&[f64::NAN, 4.0], [4.0; 3]),
+            (&[f64::NAN, 4.0, f64::INFINITY], [4.0; 3]),
         ];
         for (values, expected) in cases {
             let spread = Spread::of(values.iter().copied());
