@@ -26,7 +26,7 @@ soak: ## the kill loop for long: ROUNDS=200
 	@scripts/tools
 	MADANG_KILL_ROUNDS=$(or $(ROUNDS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
 
-bench: build ## Madang beside the same upstream direct and through nginx (ARGS="--help" lists the options)
+bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help")
 	@bench/run $(ARGS)
 
 doctor: build ## what is missing on this machine, and the command that mends it

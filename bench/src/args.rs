@@ -1,27 +1,34 @@
 //! The command line.
 
+use crate::gateways;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Madang, nginx and the bare upstream side by side.
+/// Madang, nginx, the bare upstream and other gateways side by side.
 #[derive(Debug, Parser)]
 pub struct Args {
     /// One short round: for a look, not for figures.
     #[arg(long)]
     pub quick: bool,
-    /// Rounds; medians are printed.
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// Seconds of each measurement.
+    /// Rounds; medians and spreads are printed.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// Seconds of each measurement; half as long again in the open loop, twice as long where few are answered.
     #[arg(long)]
     seconds: Option<f64>,
     /// Only scenarios whose name has this in it; may be given several times.
     #[arg(long)]
     pub only: Vec<String>,
-    /// What to measure, in this order.
+    /// What to measure beside the peers.
     #[arg(long, value_delimiter = ',', default_value = "direct,nginx,madang")]
     pub gateways: Vec<String>,
-    /// Instead of load: open this many streams that stay silent, and print the memory of each.
+    /// Other gateways, installed into .cache/bench when first asked for: their names, `all`, `none`, or `default`.
+    #[arg(long, value_delimiter = ',', default_value = "default")]
+    pub peers: Vec<String>,
+    /// Write every figure to this file too.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Instead of load: open this many streams that stay silent, and print the memory of each. Without peers.
     #[arg(long)]
     pub streams: Option<usize>,
     /// Madang's release binary.
@@ -30,6 +37,9 @@ pub struct Args {
     /// nginx's binary.
     #[arg(long, default_value = "nginx")]
     pub nginx: PathBuf,
+    /// The program that installs a peer by its name and prints its folder and version.
+    #[arg(long, default_value = "bench/peers/install")]
+    pub install: PathBuf,
     /// Where data folders are made: on the disk whose syncs are to be measured.
     #[arg(long, default_value = "target")]
     pub folder: PathBuf,
@@ -41,11 +51,29 @@ pub struct Args {
 impl Args {
     /// Rounds of every measurement.
     pub fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+        usize::from(self.rounds.unwrap_or(if self.quick { 1 } else { 3 }))
     }
 
-    /// Length of one measurement.
+    /// Base length of one measurement: from a twentieth of a second to a minute.
     pub fn seconds(&self) -> f64 {
-        self.seconds.unwrap_or(if self.quick { 0.5 } else { 1.3 })
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.4 } else { 0.8 });
+        seconds.clamp(0.05, 60.0)
+    }
+
+    /// Names of everything to measure, in the order of the tables.
+    pub fn chosen(&self) -> Vec<String> {
+        let mut chosen = self.gateways.clone();
+        if self.streams.is_some() {
+            return chosen;
+        }
+        for peer in &self.peers {
+            match peer.as_str() {
+                "none" => {}
+                "all" => chosen.extend(gateways::peers(|_| true)),
+                "default" => chosen.extend(gateways::peers(|peer| peer.by_default)),
+                name => chosen.push(name.to_owned()),
+            }
+        }
+        chosen
     }
 }

@@ -1,5 +1,7 @@
 //! What is sent, how much of it at once, and the bytes themselves.
 
+use crate::gateways::Gateway;
+
 /// How load is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
@@ -24,7 +26,20 @@ pub struct Scenario {
     pub load: Load,
 }
 
-/// Every scenario, in the order of the table.
+impl Scenario {
+    /// Whether this load is within what peers can do that answer tens of requests a second, and says something of them.
+    pub fn suits_slow(&self) -> bool {
+        match self.load {
+            Load::Closed { connections } => connections == 16,
+            Load::Open { per_s } => per_s <= SLOW_PER_S,
+        }
+    }
+}
+
+/// A rate that every peer holds.
+const SLOW_PER_S: u32 = 20;
+
+/// Every scenario, in the order of the tables.
 pub fn all() -> Vec<Scenario> {
     let closed = |connections| Load::Closed { connections };
     let open = |per_s| Load::Open { per_s };
@@ -32,17 +47,19 @@ pub fn all() -> Vec<Scenario> {
         (1, false, 0, closed(1)),
         (1, false, 0, closed(16)),
         (1, false, 0, closed(64)),
-        (50, false, 0, closed(1)),
         (50, false, 0, closed(16)),
         (400, false, 0, closed(16)),
         (1, true, 0, closed(1)),
         (1, true, 0, closed(16)),
         (1, true, 0, closed(64)),
         (50, true, 0, closed(16)),
+        (400, true, 0, closed(16)),
+        (1, true, 10, closed(16)),
+        (1, false, 0, open(SLOW_PER_S)),
         (1, false, 0, open(1000)),
         (50, false, 0, open(500)),
+        (400, false, 0, open(200)),
         (1, true, 0, open(300)),
-        (1, true, 10, closed(16)),
     ];
     rows.map(|(body_kb, stream, gap_ms, load)| Scenario {
         name: name(body_kb, stream, gap_ms, load),
@@ -66,8 +83,17 @@ fn name(body_kb: usize, stream: bool, gap_ms: u64, load: Load) -> String {
     }
 }
 
+/// A whole HTTP request of a chat completion, as this gateway wants it.
+pub fn request_to(gateway: &Gateway, scenario: &Scenario) -> Vec<u8> {
+    with_headers(scenario, &gateway.key, &gateway.headers)
+}
+
 /// A whole HTTP request of a chat completion.
 pub fn request(scenario: &Scenario, key: &str) -> Vec<u8> {
+    with_headers(scenario, key, "")
+}
+
+fn with_headers(scenario: &Scenario, key: &str, headers: &str) -> Vec<u8> {
     let Scenario {
         body_bytes,
         stream,
@@ -75,7 +101,7 @@ pub fn request(scenario: &Scenario, key: &str) -> Vec<u8> {
         ..
     } = scenario;
     let front = format!(
-        r#"{{"model":"bench","stream":{stream},"user":"gap-{gap_ms}","temperature":0.7,"messages":[{{"role":"user","content":""#
+        r#"{{"model":"bench","stream":{stream},"temperature":0.7,"messages":[{{"role":"user","content":"gap-{gap_ms} "#
     );
     let end = r#""}]}"#;
     let filler = "Which city is the capital of South Korea, and since when has it been so? ";
@@ -84,7 +110,7 @@ pub fn request(scenario: &Scenario, key: &str) -> Vec<u8> {
     let length = front.len() + content.len() + end.len();
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\
-         Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: madang-bench\r\n\
+         Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: madang-bench\r\n{headers}\
          Content-Length: {length}\r\n\r\n{front}{content}{end}"
     )
     .into_bytes()
@@ -93,6 +119,15 @@ pub fn request(scenario: &Scenario, key: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_peers_get_every_size_and_both_shapes() {
+        let slow: Vec<Scenario> = all().into_iter().filter(Scenario::suits_slow).collect();
+        for (body_bytes, stream) in [(1000, false), (400_000, false), (1000, true)] {
+            let has = |s: &Scenario| s.body_bytes == body_bytes && s.stream == stream;
+            assert!(slow.iter().any(has), "{body_bytes} {stream}");
+        }
+    }
 
     #[test]
     fn bodies_are_json_of_the_named_length() {

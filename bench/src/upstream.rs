@@ -1,8 +1,9 @@
 //! An engine that answers at once: canned OpenAI answers, plain and streamed, with the usage they would have.
 //!
 //! It reads as little of a request as it can: the method, the length, and three marks in the body's first and last
-//! bytes. It checks nothing.
+//! bytes, wherever a gateway that writes the body anew has put them. It checks nothing.
 
+use crate::http;
 use memchr::memmem;
 use std::io;
 use std::sync::Arc;
@@ -13,18 +14,18 @@ use tokio::task::JoinSet;
 
 /// Chunks with content in a streamed answer.
 pub const CHUNKS: usize = 16;
-/// Events in a streamed answer whose usage nobody asked for: the chunks, the reason for the end, `[DONE]`.
-pub const EVENTS: usize = CHUNKS + 2;
+/// What each of these chunks has once, and nothing else has.
+pub const WORD_MARK: &[u8] = b"word-";
+/// What only the plain answer has.
+pub const PLAIN_MARK: &[u8] = b"founded in 1948";
 /// How far from a body's ends marks are looked for.
 const LOOK_BYTES: usize = 512;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+const CHAT: &[u8] = b"POST /v1/chat/completions ";
 
-const PLAIN: &str = r#"{"id":"chatcmpl-6f1d0f6f7a9d4f5b","object":"chat.completion","created":1790000000,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"Seoul is the capital of South Korea; it has been so since the republic was founded in 1948."},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":16,"total_tokens":40}}"#;
-
-/// Length of the body of a plain answer.
-pub fn plain_bytes() -> usize {
-    PLAIN.len()
-}
+/// The plain answer.
+pub const PLAIN: &str = r#"{"id":"chatcmpl-6f1d0f6f7a9d4f5b","object":"chat.completion","created":1790000000,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"Seoul is the capital of South Korea; it has been so since the republic was founded in 1948."},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":16,"total_tokens":40}}"#;
 
 struct Canned {
     plain: Vec<u8>,
@@ -84,11 +85,9 @@ fn event(choices: &str, more: &str) -> String {
 }
 
 fn content_event(index: usize) -> String {
-    let words = ["Seoul ", "is ", "the ", "capital "];
-    let word = words[index % words.len()];
     event(
         &format!(
-            r#"[{{"index":0,"delta":{{"content":"{word}"}},"logprobs":null,"finish_reason":null}}]"#
+            r#"[{{"index":0,"delta":{{"content":"word-{index:02} "}},"logprobs":null,"finish_reason":null}}]"#
         ),
         "",
     )
@@ -170,23 +169,31 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
     if buffer.starts_with(b"GET ") {
         return Ok(Some(Asked::Get(get(buffer))));
     }
-    let end = head_end + content_length(&buffer[..head_end]);
+    // HTTP/2 and the like: who asks for it falls back at once when the connection ends.
+    if !buffer.starts_with(b"POST ") {
+        return Ok(None);
+    }
+    let length = http::field(&buffer[..head_end], "content-length");
+    let end = head_end + length.map_or(0, http::number).min(BODY_BYTES_MAX);
     buffer.reserve(end.saturating_sub(buffer.len()));
     while buffer.len() < end {
         if stream.read_buf(buffer).await? == 0 {
             return Ok(None);
         }
     }
+    if !buffer.starts_with(CHAT) {
+        return Ok(Some(Asked::Get(|canned| &canned.absent)));
+    }
     let body = &buffer[head_end..end];
     let first = &body[..body.len().min(LOOK_BYTES)];
     let last = &body[body.len().saturating_sub(LOOK_BYTES)..];
-    if memmem::find(first, br#""stream":true"#).is_none() {
+    let has = |mark| memmem::find(first, mark).is_some() || memmem::find(last, mark).is_some();
+    if !has(br#""stream":true"#) {
         return Ok(Some(Asked::Plain));
     }
-    let mark = b"include_usage";
     Ok(Some(Asked::Stream {
         gap: Duration::from_millis(gap_ms(first)),
-        usage: memmem::find(first, mark).is_some() || memmem::find(last, mark).is_some(),
+        usage: has(b"include_usage"),
     }))
 }
 
@@ -198,25 +205,10 @@ fn get(head: &[u8]) -> fn(&Canned) -> &[u8] {
     }
 }
 
-fn content_length(head: &[u8]) -> usize {
-    let name = b"content-length:";
-    let line = head
-        .split(|byte| *byte == b'\n')
-        .find(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name));
-    number(line.map_or(&[][..], |line| line[name.len()..].trim_ascii()))
-}
-
 fn gap_ms(body: &[u8]) -> u64 {
     let mark = b"\"gap-";
     let at = memmem::find(body, mark).map_or(body.len(), |at| at + mark.len());
-    u64::try_from(number(&body[at..])).unwrap_or_default()
-}
-
-/// The number that `text` begins with.
-fn number(text: &[u8]) -> usize {
-    text.iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .fold(0, |sum, byte| sum * 10 + usize::from(byte - b'0'))
+    u64::try_from(http::number(&body[at..])).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -224,20 +216,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads_and_marks_are_read() {
-        assert_eq!(
-            content_length(b"POST / HTTP/1.1\r\nCONTENT-length: 42\r\n\r\n"),
-            42
-        );
-        assert_eq!(content_length(b"POST / HTTP/1.1\r\n\r\n"), 0);
-        assert_eq!(gap_ms(br#"{"user":"gap-10"}"#), 10);
-        assert_eq!(gap_ms(b"{}"), 0);
+    fn the_gap_is_read() {
+        let cases = [
+            (&br#"{"content":"gap-10 Which"}"#[..], 10),
+            (br#"{"content":"Which"}"#, 0),
+            (b"{}", 0),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(gap_ms(body), expected);
+        }
     }
 
     #[test]
-    fn canned_events_are_counted_right() {
+    fn canned_answers_have_their_marks() {
         let canned = Canned::new();
+        let plain = memmem::find_iter(&canned.plain, PLAIN_MARK).count();
         let all = [canned.chunks.concat(), canned.end].concat();
-        assert_eq!(memmem::find_iter(&all, b"data: ").count(), EVENTS);
+        let words = memmem::find_iter(&all, WORD_MARK).count();
+        assert_eq!((plain, words), (1, CHUNKS));
     }
 }
