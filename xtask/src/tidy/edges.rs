@@ -41,8 +41,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "control",
             "api",
+            "rehearsal",
         ],
     ),
+    ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),
 ];
