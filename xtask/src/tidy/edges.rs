@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "control",
             "api",
+            "twin",
             "rehearsal",
         ],
     ),
