@@ -177,3 +177,50 @@ async fn many_streams_at_once_all_come_to_their_end() {
         200
     );
 }
+
+#[tokio::test]
+async fn what_is_thrown_out_for_want_of_memory_comes_to_its_end() {
+    let mut options = options("tiny", 100.0);
+    options.profile.kv_tokens = 2_000;
+    let engine = Arc::new(start(options).await);
+    let mut streams = tokio::task::JoinSet::new();
+    for number in 0..6 {
+        let engine = Arc::clone(&engine);
+        streams.spawn(async move {
+            let rest = json!({ "max_tokens": 900, "x_prompt_tokens": 300, "stream": true });
+            let events = events(&engine, chat(&format!("{number}"), &rest), None)
+                .await
+                .unwrap();
+            assert_eq!(words(&events), 900);
+        });
+    }
+    while let Some(stream) = streams.join_next().await {
+        stream.unwrap();
+    }
+    assert!(metric(&engine, "vllm:num_preemptions_total", "").await > 0.0);
+    assert_eq!(
+        metric(&engine, "vllm:generation_tokens_total", "").await as usize,
+        5_400
+    );
+    assert_eq!(
+        metric(&engine, "vllm:prompt_tokens_total", "").await as usize,
+        1_800
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_holds_up_nothing_and_gets_all() {
+    let engine = start(options("tiny", 1_000.0)).await;
+    let body = chat("a", &json!({ "max_tokens": 30_000, "stream": true }));
+    let mut slow = post(&engine, CHAT, body, None).await.unwrap().sse();
+    // The model has made all of it before this client has read a byte of more than its socket holds.
+    until(&engine, "vllm:e2e_request_latency_seconds_count", |count| {
+        count > 0.0
+    })
+    .await;
+    let mut tokens = 0;
+    while let Some(event) = slow.next_event().await.unwrap() {
+        tokens += usize::from(event.data.contains("\"content\":"));
+    }
+    assert_eq!(tokens, 30_000);
+}
