@@ -1,5 +1,6 @@
 //! What a request asks for: sizes, prefix blocks, form of the answer. The words themselves are only counted and hashed.
 
+use crate::fault::{FAULT_HEADER, Fault};
 use crate::options::Options;
 use http::StatusCode;
 use serde::Deserialize;
@@ -38,6 +39,8 @@ pub(crate) struct Ask {
     pub blocks: Arc<[u64]>,
     /// Chooses the words.
     pub digest: u64,
+    /// What goes wrong with it, where the body says so.
+    pub fault: Option<Fault>,
 }
 
 /// Why a request is refused, in the words of the protocol.
@@ -78,6 +81,7 @@ struct Body {
     stream_options: Option<StreamOptions>,
     x_prompt_tokens: Option<u64>,
     x_output_tokens: Option<u64>,
+    x_rehearsal_fault: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +120,7 @@ pub(crate) fn read(
     if body.n.is_some_and(|n| n != 1) {
         return Err(Refusal::of("n", "only n = 1 is rehearsed"));
     }
+    let fault = body.x_rehearsal_fault.as_deref().map(fault).transpose()?;
     let content = match endpoint {
         Endpoint::Chat => messages(body.messages)?,
         Endpoint::Completions => prompt(body.prompt)?,
@@ -155,6 +160,15 @@ pub(crate) fn read(
         at_limit: output_tokens == output_max,
         blocks: blocks.into(),
         digest,
+        fault,
+    })
+}
+
+/// The fault of that name.
+pub(crate) fn fault(name: &str) -> Result<Fault, Refusal> {
+    Fault::named(name.trim()).ok_or_else(|| {
+        let text = format!("{FAULT_HEADER} is one of: {}", Fault::names());
+        Refusal::of("x_rehearsal_fault", text)
     })
 }
 

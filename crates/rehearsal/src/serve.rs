@@ -1,14 +1,14 @@
 //! The server: connections, paths, bounds; and the handle that stops it.
 
 use crate::answer::{self, Writer};
-use crate::ask::{self, BLOCK_TOKENS, Endpoint, Refusal};
+use crate::ask::{self, Ask, BLOCK_TOKENS, Endpoint, Refusal};
 use crate::driver::{Command, Driver, Submission};
 use crate::fault::{FAULT_HEADER, Fault};
 use crate::options::{Options, SPEED_MAX, SPEED_MIN};
 use crate::relay::{Body, Cut, Relay, full};
 use crate::ticket::{Progress, Ticket};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -184,10 +184,10 @@ async fn route(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
     let path = request.uri().path();
     let response = match (request.method(), path) {
         (&Method::POST, "/v1/chat/completions") => {
-            return generate(request, &shared, Endpoint::Chat).await;
+            answered(generate(request, &shared, Endpoint::Chat).await)?
         }
         (&Method::POST, "/v1/completions") => {
-            return generate(request, &shared, Endpoint::Completions).await;
+            answered(generate(request, &shared, Endpoint::Completions).await)?
         }
         (&Method::GET, "/v1/models") => json(StatusCode::OK, models(&shared.options)),
         (&Method::GET, "/health" | "/ping") => Response::new(full("")),
@@ -216,6 +216,15 @@ async fn route(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
         _ => refused(&Refusal::new(StatusCode::NOT_FOUND, "Not Found")),
     };
     Ok(response)
+}
+
+/// A refusal is an answer, too.
+fn answered(result: Result<Response<Body>, Stop>) -> Result<Response<Body>, Cut> {
+    match result {
+        Ok(response) => Ok(response),
+        Err(Stop::Refused(refusal)) => Ok(refused(&refusal)),
+        Err(Stop::Cut) => Err(Cut),
+    }
 }
 
 async fn ask_driver<T>(
@@ -253,50 +262,57 @@ fn models(options: &Options) -> String {
     serde_json::json!({ "object": "list", "data": [data] }).to_string()
 }
 
+/// Why there is no answer with tokens.
+enum Stop {
+    Refused(Refusal),
+    Cut,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Cut> for Stop {
+    fn from(_: Cut) -> Self {
+        Self::Cut
+    }
+}
+
 /// One request for tokens, from its head to its answer.
 async fn generate(
     request: Request<Incoming>,
     shared: &Arc<Shared>,
     endpoint: Endpoint,
-) -> Result<Response<Body>, Cut> {
-    let fault = match fault(&request, shared) {
-        Ok(fault) => fault,
-        Err(refusal) => return Ok(refused(&refusal)),
-    };
-    if fault == Some(Fault::RefuseConnection) {
-        return Err(Cut);
-    }
-    let body = match read_body(request.into_body()).await {
-        Ok(body) => body,
-        Err(refusal) => return Ok(refused(&refusal)),
-    };
+) -> Result<Response<Body>, Stop> {
+    let (head, body) = request.into_parts();
+    let body = read_body(body).await?;
+    let ask = ask::read(endpoint, &body, &shared.options, drawn_length(shared))?;
+    let fault = fault(&head.headers, &ask, shared)?;
     match fault {
         Some(Fault::Error500) => return Ok(broken(StatusCode::INTERNAL_SERVER_ERROR)),
         Some(Fault::Error503) => return Ok(broken(StatusCode::SERVICE_UNAVAILABLE)),
         Some(Fault::Error429) => return Ok(broken(StatusCode::TOO_MANY_REQUESTS)),
+        Some(Fault::RefuseConnection) => return Err(Stop::Cut),
         Some(Fault::Stall) => return std::future::pending().await,
         _ => {}
     }
-    match submit(&body, shared, endpoint, fault).await? {
-        Ok(relay) if relay.ask.stream => Ok(relay.events()),
-        Ok(relay) => Box::pin(relay.whole()).await,
-        Err(refusal) => Ok(refused(&refusal)),
+    let relay = submit(ask, shared, fault).await?;
+    if relay.ask.stream {
+        Ok(relay.events())
+    } else {
+        Ok(Box::pin(relay.whole()).await?)
     }
 }
 
 /// The fault of a request: its own, or one that is drawn.
-fn fault(request: &Request<Incoming>, shared: &Shared) -> Result<Option<Fault>, Refusal> {
-    if let Some(asked) = request.headers().get(FAULT_HEADER) {
-        let fault = asked
-            .to_str()
-            .ok()
-            .and_then(|name| Fault::named(name.trim()));
-        return fault.map(Some).ok_or_else(|| {
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                format!("{FAULT_HEADER} is one of: {}", Fault::names()),
-            )
-        });
+fn fault(headers: &HeaderMap, ask: &Ask, shared: &Shared) -> Result<Option<Fault>, Refusal> {
+    if let Some(asked) = headers.get(FAULT_HEADER) {
+        return ask::fault(asked.to_str().unwrap_or_default()).map(Some);
+    }
+    if ask.fault.is_some() {
+        return Ok(ask.fault);
     }
     let mut random = shared
         .fault_random
@@ -331,22 +347,10 @@ fn broken(status: StatusCode) -> Response<Body> {
 }
 
 /// Puts a request into the model.
-async fn submit(
-    body: &[u8],
-    shared: &Arc<Shared>,
-    endpoint: Endpoint,
-    fault: Option<Fault>,
-) -> Result<Result<Relay, Refusal>, Cut> {
-    let ask = match ask::read(endpoint, body, &shared.options, drawn_length(shared)) {
-        Ok(ask) => ask,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let Ok(place) = Arc::clone(&shared.requests).try_acquire_owned() else {
-        return Ok(Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many requests at once",
-        )));
-    };
+async fn submit(ask: Ask, shared: &Arc<Shared>, fault: Option<Fault>) -> Result<Relay, Stop> {
+    let place = Arc::clone(&shared.requests).try_acquire_owned();
+    let place = place
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once"))?;
     let cancel = shared
         .commands
         .clone()
@@ -378,12 +382,12 @@ async fn submit(
         .await
         .map_err(|_| Cut)?;
     let ticket = Ticket::new(tag, receiver, cancel, place);
-    Ok(Ok(Relay {
+    Ok(Relay {
         ticket,
         ask,
         writer,
         fault,
-    }))
+    })
 }
 
 /// The length of an answer where the engine draws it (exponential), in tokens.

@@ -282,3 +282,16 @@ async fn a_plan_breaks_some_requests_and_hides_metrics() {
         .unwrap();
     assert_eq!(metrics.status, 404);
 }
+
+#[tokio::test]
+async fn the_body_asks_for_a_fault_where_a_gateway_takes_the_header() {
+    let engine = start(options("tiny", 100.0)).await;
+    for (fault, status) in [("error-503", 503), ("no-usage", 200), ("nothing", 400)] {
+        let rest = json!({ "x_rehearsal_fault": fault });
+        assert_eq!(
+            plain(&engine, chat("a", &rest)).await.status,
+            status,
+            "{fault}"
+        );
+    }
+}
