@@ -86,12 +86,13 @@ impl Driver {
         let mut taken = Vec::new();
         loop {
             let wake = self.wake_at();
-            let idle = tokio::select! {
+            // Words come first: a model that cannot keep pace with its clock must still hear them.
+            let closed = tokio::select! {
                 biased;
-                () = sleep_until(wake.unwrap_or(self.told_at)), if wake.is_some() => false,
                 count = commands.recv_many(&mut taken, COMMANDS_AT_ONCE) => count == 0,
+                () = sleep_until(wake.unwrap_or(self.told_at)), if wake.is_some() => false,
             };
-            if idle {
+            if closed {
                 return;
             }
             let now = Instant::now();
