@@ -1,7 +1,10 @@
 //! The command line. `MADANG_*` variables mirror the flags that several commands share.
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
+use madang_rehearsal::FaultPlan;
+use madang_twin::engine::PROFILES;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// A sovereign public AI cloud: one endpoint over many sites, engines and frontier APIs.
@@ -50,6 +53,8 @@ pub enum Command {
     Request(RequestArgs),
     /// Run a recording of the decision core again and compare every effect.
     Replay(ReplayArgs),
+    /// Serve a model of an engine that makes filler words, to rehearse a fleet without accelerators.
+    Engine(EngineArgs),
 }
 
 /// `madang up`.
@@ -318,4 +323,55 @@ pub struct ReplayArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `madang engine`.
+#[derive(Debug, ClapArgs)]
+pub struct EngineArgs {
+    /// What the engine and its accelerators can do.
+    #[arg(long, value_name = "NAME", default_value = "h100-8b", value_parser = profiles())]
+    pub profile: String,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes any free one.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// How much faster than real its time goes: 10 is ten times faster.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub speed: f64,
+    /// The served model's id; the profile's name without it.
+    #[arg(long, value_name = "ID")]
+    pub model: Option<String>,
+    /// Sequences at once, if not the profile's.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub slots: Option<u32>,
+    /// Tokens of its KV memory, if not the profile's.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub kv_tokens: Option<u64>,
+    /// Tokens of prefixes kept behind its KV memory, if not the profile's.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
+    pub host_kv_tokens: Option<u64>,
+    /// Of faults and drawn lengths: the same seed gives the same ones.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What goes wrong and how often, as in `cut=0.05,stall=0.01`.
+    #[arg(
+        long,
+        value_name = "SPEC",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub fault: FaultPlan,
+    /// Draw the lengths of answers around this mean, in tokens; without it they are as long as allowed.
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub output_mean: Option<u64>,
+}
+
+/// The profiles' names, with what they stand for.
+fn profiles() -> PossibleValuesParser {
+    let values = PROFILES
+        .iter()
+        .map(|profile| PossibleValue::new(profile.name).help(profile.about));
+    PossibleValuesParser::new(values)
 }

@@ -41,8 +41,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "control",
             "api",
+            "twin",
+            "rehearsal",
         ],
     ),
+    ("twin", &["types", "core"]),
+    ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),
 ];

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod engine;
 mod key;
 mod logs;
 mod programme;
@@ -46,6 +47,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Key(command) => key::run(command).await,
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
+        Command::Engine(args) => engine::run(args).await,
         Command::Check(_) | Command::Schema | Command::Replay(_) => Err(anyhow!(
             "this command needs no runtime and was handled before"
         )),

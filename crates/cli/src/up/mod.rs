@@ -4,7 +4,7 @@ mod data_folder;
 mod first_keys;
 mod fleet_source;
 mod logging;
-mod signals;
+pub mod signals;
 mod welcome;
 
 pub use fleet_source::{default_source, model_source};

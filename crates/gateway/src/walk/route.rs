@@ -23,6 +23,7 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         endpoint: ask.endpoint,
         data_class: ask.data_class,
         priority: ask.priority,
+        streamed: ask.features.stream,
         prompt_tokens: ask.prompt_tokens,
         output_tokens_max: ask.output_tokens_max,
         wait_ms_max: ask.snapshot.fleet.limits.queue_wait_ms_max,

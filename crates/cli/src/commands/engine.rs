@@ -1,0 +1,36 @@
+//! `madang engine`: a model of an engine, served until a signal.
+
+use crate::args::EngineArgs;
+use crate::out;
+use crate::up::signals::Signals;
+use anyhow::Context;
+use madang_rehearsal::{Options, serve};
+use madang_twin::engine::Profile;
+use madang_types::ModelId;
+use std::process::ExitCode;
+
+/// Serves until SIGINT or SIGTERM.
+pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
+    let profile = Profile::named(&args.profile).context("the flag takes names of profiles only")?;
+    let mut profile = profile.clone();
+    profile.slots = args.slots.unwrap_or(profile.slots);
+    profile.kv_tokens = args.kv_tokens.unwrap_or(profile.kv_tokens);
+    profile.host_tokens = args.host_kv_tokens.unwrap_or(profile.host_tokens);
+    let name = args.model.as_deref().unwrap_or(profile.name);
+    let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
+    let mut signals = Signals::new()?;
+    let engine = serve(Options {
+        host: args.host,
+        port: args.port,
+        speed: args.speed,
+        seed: args.seed,
+        faults: args.fault,
+        output_tokens_mean: args.output_mean,
+        ..Options::new(profile, model)
+    });
+    let engine = engine.await?;
+    out::line(&format!("listening on {}", engine.url()));
+    signals.stop().await;
+    engine.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
