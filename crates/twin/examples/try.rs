@@ -30,6 +30,20 @@ fn main() {
             r.unserved,
             t.elapsed()
         );
+    } else if args[1] == "over" {
+        let share: ShareRule = serde_json::from_str(&format!("\"{}\"", args[2])).unwrap();
+        let t = std::time::Instant::now();
+        let r = madang_twin::experiment::overload::overload(
+            &madang_twin::experiment::overload::OverloadOptions {
+                step: args[3].parse().unwrap(),
+                share,
+                seed: 1,
+                replicas: 4,
+                profile,
+            },
+        )
+        .unwrap();
+        println!("{r:?} {:?}", t.elapsed());
     } else {
         let rows = madang_twin::trace::parse(&std::fs::read(&args[2]).unwrap()).unwrap();
         let host: u64 = args[4].parse().unwrap();

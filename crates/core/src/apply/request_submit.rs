@@ -184,7 +184,9 @@ impl Core {
                 }
                 self.start(now, index, &chosen, effects);
             }
-            Choice::Member(_) | Choice::Wait => self.enqueue(now, index, effects),
+            Choice::Member(_) | Choice::Wait | Choice::WaitTurn => {
+                self.enqueue(now, index, effects)
+            }
             refused => {
                 let refusal = self.refusal(index, &refused);
                 self.refuse(now, index, refusal, effects);
@@ -247,22 +249,14 @@ impl Core {
         let Some(request) = self.requests.get(index).filter(|request| request.waiting) else {
             return;
         };
-        let (id, pool, lane, attempts) = (
-            request.submit.request,
-            request.pool,
-            request.lane,
-            request.attempts,
-        );
-        let bounds = [self.limits.ttft_ms_max, request.submit.wait_ms_max];
-        let bound_ms = bounds
-            .into_iter()
-            .filter(|bound| *bound > 0)
-            .min()
-            .unwrap_or(0);
+        let (id, pool, attempts) = (request.submit.request, request.pool, request.attempts);
+        let bound_ms = self.wait_bound_ms(request);
         let place = self.place_of(request);
         let wait_ms = self.wait_ms(now, pool, place);
-        let hopeless = wait_ms.is_some_and(|wait| bound_ms > 0 && wait > bound_ms);
-        if hopeless && lane > 0 && attempts == 0 {
+        let hopeless = bound_ms
+            .zip(wait_ms)
+            .is_some_and(|(bound, wait)| wait > bound);
+        if hopeless && attempts == 0 {
             return self.refuse(now, index, Refusal::Overloaded, effects);
         }
         effects.push(Effect::Queued {

@@ -19,11 +19,32 @@ impl Core {
         }
         for pool in self.pool_indices() {
             self.refuse_overdue(now, pool, effects);
+            self.refuse_useless(now, pool, effects);
             self.assume_computed(now, pool);
             self.serve(now, pool, effects);
             self.hedge(now, pool, effects);
             if sweep && let Some(pool) = self.pool_mut(pool) {
                 pool.tree.sweep(now.0.saturating_sub(AWAY_US));
+            }
+        }
+    }
+
+    /// Refuses those who have waited so long that their first token would be of no use.
+    fn refuse_useless(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {
+        let useful_us = self.limits.ttft_ms_max.saturating_mul(1000);
+        if useful_us == 0 {
+            return;
+        }
+        let waiting = self
+            .pool(pool)
+            .map(|pool| pool.tree.all())
+            .unwrap_or_default();
+        for index in waiting {
+            let late = self.requests.get(index).is_some_and(|request| {
+                request.lane > 0 && now.since_us(request.arrived_at) > useful_us
+            });
+            if late {
+                self.refuse(now, index, Refusal::Overloaded, effects);
             }
         }
     }

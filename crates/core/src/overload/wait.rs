@@ -37,6 +37,17 @@ impl Core {
         turns.min(waiting)
     }
 
+    /// The longest wait with which a request is taken in; `None`: it is taken in whatever its wait. Half of the time within which a
+    /// first token is of use: what is predicted may be wrong by as much, and a queue that is as long as it may be makes all late.
+    pub(crate) fn wait_bound_ms(&self, request: &Request) -> Option<u64> {
+        if request.lane == 0 {
+            return None;
+        }
+        let useful_ms = Some(self.limits.ttft_ms_max / 3).filter(|bound| *bound > 0);
+        let wait_ms = Some(request.submit.wait_ms_max).filter(|bound| *bound > 0);
+        useful_ms.into_iter().chain(wait_ms).min()
+    }
+
     /// How long that many take, by the pace of the last seconds.
     pub(crate) fn wait_ms(&mut self, now: Micros, pool: u32, place: u32) -> Option<u64> {
         let starts = self.pool_mut(pool)?.starts.per_second(now.0);

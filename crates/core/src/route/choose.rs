@@ -30,6 +30,8 @@ pub(crate) enum Choice {
     Member(Chosen),
     /// Some member serves it once there is room, or once it has started.
     Wait,
+    /// It is of a tenant over its share and waits for room among those: nobody like it goes before.
+    WaitTurn,
     /// The model is not served through this door (or under this name).
     EndpointUnsupported,
     /// Policy allows none of the places.
@@ -72,6 +74,8 @@ struct Field {
     open: Candidates,
     serving: u32,
     later: bool,
+    /// Some member would take it, were there room for those over their share.
+    turn: bool,
     best_miss: u8,
     /// The best of those that have room and prompts to compute before: its time, who, and the request's own work there.
     soon: Option<(u64, MemberIndex, u64)>,
@@ -221,6 +225,7 @@ impl Core {
         );
         let want = standing.want(request.kv_tokens);
         let lane = !standing.over
+            || self.rules.share != ShareRule::Madang
             || (pool
                 .guard
                 .has_over_room((pool.over_us, pool.long), &estimate)
@@ -229,8 +234,9 @@ impl Core {
         if door == Door::Soon && !standing.over {
             field.soon(index, &estimate);
         }
-        if door != Door::Open || (self.rules.share == ShareRule::Madang && !lane) {
+        if door != Door::Open || !lane {
             field.later = true;
+            field.turn |= door == Door::Open;
             return;
         }
         field.open.push(Candidate {
@@ -287,7 +293,11 @@ impl Core {
 
     fn miss(&self, request: &Request, field: &Field) -> Choice {
         if field.later {
-            return Choice::Wait;
+            return if field.turn {
+                Choice::WaitTurn
+            } else {
+                Choice::Wait
+            };
         }
         match field.best_miss {
             MISS_POLICY => Choice::PolicyDenied,

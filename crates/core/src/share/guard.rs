@@ -19,6 +19,8 @@ const PREFILL_PART_MAX: f64 = 0.6;
 const OVER_PREFILL_US: u64 = 60_000;
 /// The same before a request of a tenant under its share: what comes later may then still go elsewhere.
 const SHARED_PREFILL_US: u64 = 150_000;
+/// The same where everybody is over: iterations with more prompt in them waste less.
+const CROWD_PREFILL_US: u64 = 600_000;
 /// The same where one tenant is alone.
 const FREE_PREFILL_US: u64 = 300_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
@@ -38,6 +40,8 @@ const PARKED_MAX: u32 = 4;
 pub(crate) struct Guard {
     /// More than one tenant is active.
     pub shared: bool,
+    /// Some of them are under their share.
+    pub guests: bool,
     /// Members that serve.
     pub members: u32,
     /// Kept at each member.
@@ -94,6 +98,7 @@ impl Guard {
         let members = capacity.members.max(1);
         let guard = Self {
             shared: expected.tenants > 1,
+            guests: expected.arrivals > 0.0,
             members,
             ..Self::default()
         };
@@ -122,6 +127,9 @@ impl Guard {
     /// Whether the pool has room for another prompt of a tenant over its share: beside those that count `over_us`, and where it is
     /// long, beside `long` long ones of anybody.
     pub fn has_over_room(&self, (over_us, long): (u64, u32), estimate: &Estimate) -> bool {
+        if !self.guests {
+            return true;
+        }
         if estimate.long && long >= (self.members / LANE_DIVISOR).max(1) {
             return false;
         }
@@ -171,8 +179,9 @@ impl Guard {
     fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
         let bound_us = match (self.shared, want.over) {
             (false, _) => FREE_PREFILL_US,
+            (true, true) if self.guests => OVER_PREFILL_US,
+            (true, true) => CROWD_PREFILL_US,
             (true, false) => SHARED_PREFILL_US,
-            (true, true) => OVER_PREFILL_US,
         };
         member.account.outstanding_us(now) <= bound_us
     }

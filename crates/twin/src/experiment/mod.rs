@@ -1,6 +1,8 @@
 //! Experiments that anybody can repeat: noisy neighbours, routing, overload, speed.
 
+pub mod crowd;
 pub mod noisy;
+pub mod overload;
 pub mod route;
 mod stats;
 

@@ -3,19 +3,19 @@
 //! Nine tenants of equal weight ask 2.6 times a second each (Poisson), with the sizes of the Azure 2023 conversation trace; the
 //! floods join for five minutes. Compared are the same arrivals alone and beside the floods.
 
+pub use super::crowd::TENANTS;
+use super::crowd::{Sizes, named_payer, ratio};
 use super::percentile;
 use crate::engine::Profile;
 use crate::random::Random;
-use crate::trace::{TraceError, TraceRow, azure_conversation};
+use crate::trace::TraceError;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, Totals, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
-use madang_types::{KeyId, NameError, Priority, TenantId};
+use madang_types::{NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// Steady tenants.
-pub const TENANTS: u64 = 9;
 /// Requests a second of each.
 const TENANT_RATE: f64 = 2.6;
 /// Until the floods begin.
@@ -138,7 +138,7 @@ pub enum ExperimentError {
 /// # Errors
 /// The built-in trace or a name is broken.
 pub fn noisy(options: &NoisyOptions) -> Result<NoisyReport, ExperimentError> {
-    let sizes: Arc<[TraceRow]> = azure_conversation()?.into();
+    let sizes = Sizes::azure()?;
     let (alone, _) = run(options, &sizes, &[])?;
     let (flooded, totals) = run(options, &sizes, &options.floods)?;
     let total_tokens = totals.prompt_tokens + totals.output_tokens;
@@ -156,13 +156,9 @@ pub fn noisy(options: &NoisyOptions) -> Result<NoisyReport, ExperimentError> {
     })
 }
 
-fn ratio(count: u64, by: u64) -> f64 {
-    count as f64 / by as f64
-}
-
 fn run(
     options: &NoisyOptions,
-    sizes: &Arc<[TraceRow]>,
+    sizes: &Sizes,
     floods: &[Flood],
 ) -> Result<(Crowd, Totals), ExperimentError> {
     let rules = Rules {
@@ -200,7 +196,7 @@ struct Stream {
 /// All tenants: who asks when, and how long the steady ones wait.
 pub struct Crowd {
     streams: Vec<Stream>,
-    sizes: Arc<[TraceRow]>,
+    sizes: Sizes,
     /// First tokens in the window of each steady tenant, in nanoseconds.
     ttft_ns: Vec<Vec<u64>>,
     asked: u64,
@@ -214,7 +210,7 @@ impl Crowd {
     ///
     /// # Errors
     /// None: all names are names.
-    pub fn new(seed: u64, sizes: &Arc<[TraceRow]>, floods: &[Flood]) -> Result<Self, NameError> {
+    pub fn new(seed: u64, sizes: &Sizes, floods: &[Flood]) -> Result<Self, NameError> {
         let stream = |name: String,
                       number: u64,
                       rate: f64,
@@ -224,11 +220,7 @@ impl Crowd {
             let start_ns = if fixed.is_some() { WARM_NS } else { 0 };
             let first_ns = start_ns + random.gap_ns(rate);
             Ok(Stream {
-                payer: Payer {
-                    tenant: TenantId::new(&name)?,
-                    project: None,
-                    key: KeyId::new(&name)?,
-                },
+                payer: named_payer(&name)?,
                 random,
                 rate,
                 next_ns: first_ns,
@@ -256,7 +248,7 @@ impl Crowd {
         Ok(Self {
             ttft_ns: (0..TENANTS).map(|_| Vec::new()).collect(),
             streams,
-            sizes: Arc::clone(sizes),
+            sizes: sizes.clone(),
             asked: 0,
             answered: 0,
             unserved: 0,
@@ -296,12 +288,7 @@ impl Clients for Crowd {
         stream.next_ns = at_ns + stream.random.gap_ns(stream.rate);
         let (prompt_tokens, output_tokens) = match stream.fixed {
             Some(sizes) => sizes,
-            None => {
-                let count = u64::try_from(self.sizes.len()).unwrap_or(1);
-                let at = usize::try_from(stream.random.below(count)).unwrap_or(0);
-                let row = self.sizes.get(at)?;
-                (row.input_tokens, row.output_tokens)
-            }
+            None => self.sizes.draw(&mut stream.random),
         };
         if at_ns >= WARM_NS + FLOOD_NS {
             self.closed = true;

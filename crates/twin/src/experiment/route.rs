@@ -1,12 +1,13 @@
 //! Routing a trace over a pool: how many first tokens come within five seconds, under which rule.
 
+use super::crowd::{named_payer, ratio};
 use super::noisy::ExperimentError;
 use super::percentile;
 use crate::engine::Profile;
 use crate::trace::TraceRow;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
-use madang_types::{KeyId, Priority, TenantId};
+use madang_types::Priority;
 use serde::Serialize;
 
 /// A first token that comes later is late.
@@ -70,11 +71,7 @@ pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, E
     };
     fleet.limits.queue_length_max = u32::MAX;
     fleet.limits.hedge_percent_max = 0;
-    let payer = Payer {
-        tenant: TenantId::new("tenant")?,
-        project: None,
-        key: KeyId::new("key")?,
-    };
+    let payer = named_payer("tenant")?;
     let clients = Replay {
         rows,
         next: 0,
@@ -129,10 +126,6 @@ impl Replay<'_> {
             unserved: self.unserved,
         }
     }
-}
-
-fn ratio(count: u64, by: u64) -> f64 {
-    count as f64 / by as f64
 }
 
 impl Clients for Replay<'_> {

@@ -1,0 +1,58 @@
+//! Tenants and request sizes that experiments share.
+
+use crate::random::Random;
+use crate::trace::{TraceError, TraceRow, azure_conversation};
+use madang_core::Payer;
+use madang_types::{KeyId, NameError, TenantId};
+use std::sync::Arc;
+
+/// Steady tenants of an experiment.
+pub const TENANTS: u64 = 9;
+
+/// Sizes of the Azure 2023 conversation trace, drawn at random.
+#[derive(Clone, Debug)]
+pub struct Sizes(Arc<[TraceRow]>);
+
+impl Sizes {
+    /// The built-in trace.
+    ///
+    /// # Errors
+    /// None: it is a part of the program.
+    pub fn azure() -> Result<Self, TraceError> {
+        Ok(Self(azure_conversation()?.into()))
+    }
+
+    /// Prompt and output tokens of one request.
+    pub fn draw(&self, random: &mut Random) -> (u64, u64) {
+        let count = u64::try_from(self.0.len()).unwrap_or(1);
+        let at = usize::try_from(random.below(count)).unwrap_or(0);
+        self.0
+            .get(at)
+            .map_or((1, 1), |row| (row.input_tokens, row.output_tokens))
+    }
+}
+
+/// A steady tenant and its only key.
+///
+/// # Errors
+/// None: the name is a name.
+pub fn payer(tenant: u64) -> Result<Payer, NameError> {
+    named_payer(&format!("tenant-{tenant}"))
+}
+
+/// A tenant of that name and its only key.
+///
+/// # Errors
+/// The name is no name.
+pub fn named_payer(name: &str) -> Result<Payer, NameError> {
+    Ok(Payer {
+        tenant: TenantId::new(name)?,
+        project: None,
+        key: KeyId::new(name)?,
+    })
+}
+
+/// Of counts far below 2^53.
+pub(crate) fn ratio(count: u64, by: u64) -> f64 {
+    count as f64 / by as f64
+}
