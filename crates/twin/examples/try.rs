@@ -30,6 +30,15 @@ fn main() {
             r.unserved,
             t.elapsed()
         );
+    } else if args[1] == "speed" {
+        for (n, count) in [(1usize, 300_000u64), (64, 600_000)] {
+            let t = std::time::Instant::now();
+            let done = madang_twin::experiment::speed::speed(&profile, n, count, 1).unwrap();
+            println!(
+                "{n} replicas {done} of {count}: {:.0} req/s",
+                done as f64 / t.elapsed().as_secs_f64()
+            );
+        }
     } else if args[1] == "over" {
         let share: ShareRule = serde_json::from_str(&format!("\"{}\"", args[2])).unwrap();
         let t = std::time::Instant::now();

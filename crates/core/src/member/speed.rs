@@ -22,9 +22,10 @@ const LONG_PREFILL_US: u64 = 300_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Speed {
     costs: EngineCosts,
-    /// Observed and predicted seconds to first tokens, fading.
+    /// Observed and predicted seconds to first tokens, fading, and their ratio.
     observed: f64,
     predicted: f64,
+    factor: f64,
     /// |observed − predicted| ÷ observed.
     error: Mean,
     /// Observed ÷ predicted, quickly forgetting.
@@ -66,6 +67,7 @@ impl Speed {
             costs: *costs,
             observed: 1.0,
             predicted: 1.0,
+            factor: 1.0,
             error: Mean::new(0.0),
             late: Mean::new(1.0),
             tpot: Mean::new(iteration_us),
@@ -77,10 +79,6 @@ impl Speed {
         if self.costs != *costs {
             *self = Self::new(costs);
         }
-    }
-
-    fn factor(&self) -> f64 {
-        (self.observed / self.predicted).clamp(FACTOR_MIN, FACTOR_MAX)
     }
 
     /// Time of one batch iteration beside prompts.
@@ -99,9 +97,8 @@ impl Speed {
             0
         } else {
             let position = cached + uncached / 2;
-            let grown = u128::from(flat_ns) * u128::from(position)
-                / u128::from(costs.context_double_tokens);
-            u64::try_from(grown).unwrap_or(u64::MAX / 4)
+            // Below 2^64 for any prompt of less than a hundred million tokens.
+            flat_ns.saturating_mul(position) / costs.context_double_tokens
         };
         (flat_ns
             .saturating_add(grown_ns)
@@ -111,7 +108,7 @@ impl Speed {
 
     /// Prompt work as learnt.
     pub fn prefill_us(&self, uncached: u64, cached: u64) -> u64 {
-        rounded(whole(self.prefill_raw_us(uncached, cached)) * self.factor())
+        rounded(whole(self.prefill_raw_us(uncached, cached)) * self.factor)
     }
 
     /// What a request takes behind `outstanding_us` of (learnt) prompt work, beside `iteration_us` for each iteration.
@@ -120,7 +117,7 @@ impl Speed {
         (uncached, cached, output): (u64, u64, u64),
         (outstanding_us, iteration_us): (u64, u64),
     ) -> Estimate {
-        let factor = self.factor();
+        let factor = self.factor;
         let raw_us = self.prefill_raw_us(uncached, cached);
         let prefill_us = rounded(whole(raw_us) * factor);
         // On average half of the iteration under way, then its own.
@@ -144,6 +141,7 @@ impl Speed {
         let observed = whole(observed_us.max(1)) / 1e6;
         self.observed = self.observed * KEEP + observed;
         self.predicted = self.predicted * KEEP + whole(raw_us.max(1)) / 1e6;
+        self.factor = (self.observed / self.predicted).clamp(FACTOR_MIN, FACTOR_MAX);
         let predicted = whole(ttft_us.max(1)) / 1e6;
         let error = (observed - predicted).abs() / observed;
         self.error.add(error.min(10.0), PART);

@@ -8,7 +8,7 @@ use crate::policy::{self, PolicyRule};
 use crate::request::{MemberIndex, Request};
 use crate::share::{Door, Want};
 use crate::state::{Core, Pool};
-use madang_types::{Micros, ModelId};
+use madang_types::Micros;
 use smallvec::SmallVec;
 
 /// First tokens this close are alike: a twentieth, and two milliseconds.
@@ -66,12 +66,10 @@ pub(super) struct Candidate {
     rule: PolicyRule,
 }
 
-type Candidates = SmallVec<[Candidate; 8]>;
-
 /// What the members allow, gathered in one walk over them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Field {
-    open: Candidates,
+    open: Vec<Candidate>,
     serving: u32,
     later: bool,
     /// Some member would take it, were there room for those over their share.
@@ -136,7 +134,11 @@ impl Core {
         let prefix = &request.submit.prefix;
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
         let standing = Standing::of(pool, request);
-        let mut field = Field::default();
+        let mut field = Field {
+            open: std::mem::take(&mut scratch.open),
+            ..Field::default()
+        };
+        field.open.clear();
         for index in &pool.members {
             if let Some(member) = self.member(*index) {
                 self.consider(
@@ -147,7 +149,19 @@ impl Core {
                 );
             }
         }
-        let picked = self.pick((pool, request), &field.open, scratch);
+        let choice = self.decide((pool, request, standing), &field, scratch);
+        scratch.open = field.open;
+        choice
+    }
+
+    /// The choice among those that are open, and those that soon are.
+    fn decide(
+        &self,
+        (pool, request, standing): (&Pool, &Request, Standing),
+        field: &Field,
+        scratch: &mut Scratch,
+    ) -> Choice {
+        let picked = self.pick((pool, request), &field.open, &mut scratch.random);
         // A member that is soon free, and has the prompt's beginning or is faster, may be worth the wait.
         let best_us = picked
             .as_ref()
@@ -158,10 +172,9 @@ impl Core {
             scratch.promise(member, prefill_us);
             return Choice::Wait;
         }
-        let Some(candidate) = picked else {
-            return self.miss(request, &field);
+        let Some((candidate, reason)) = picked else {
+            return self.miss(request, field);
         };
-        let (candidate, reason) = candidate;
         let kv_tokens = request.kv_tokens;
         let long = candidate.estimate.long && standing.over;
         Choice::Member(Chosen {
@@ -188,7 +201,7 @@ impl Core {
     ) {
         let submit = &request.submit;
         if member.leaving
-            || !serves(member, &submit.model)
+            || !(submit.model == pool.model || member.view.adapters.contains(&submit.model))
             || !member.view.endpoints.contains(&submit.endpoint)
         {
             return;
@@ -257,38 +270,38 @@ impl Core {
     fn pick<'a>(
         &self,
         (pool, request): (&Pool, &Request),
-        open: &'a Candidates,
-        scratch: &mut Scratch,
+        open: &'a [Candidate],
+        random: &mut super::baseline::Pcg,
     ) -> Option<(&'a Candidate, RouteReason)> {
         let own = open.iter().any(|candidate| candidate.own);
-        let field: SmallVec<[&Candidate; 8]> = open.iter().filter(|c| c.own == own).collect();
+        let field = || open.iter().filter(|candidate| candidate.own == own);
         match self.rules.route {
             RouteRule::PredictedTtft | RouteRule::PredictedTtftNoCache => {}
             rule => {
-                let picked = super::baseline::pick(rule, &field, request, &mut scratch.random)?;
+                let field: Vec<&Candidate> = field().collect();
+                let picked = super::baseline::pick(rule, &field, request, random)?;
                 return Some((picked, RouteReason::Baseline));
             }
         }
-        let first = field.iter().map(|c| price(&c.estimate)).min()?;
+        let first = field().map(|c| price(&c.estimate)).min()?;
         if let Some(member) = request
             .submit
             .session
             .and_then(|session| pool.sessions.get(session))
-            && let Some(same) = field.iter().find(|c| c.member == member)
+            && let Some(same) = field().find(|c| c.member == member)
             && price(&same.estimate) <= first + first / SESSION_DIVISOR + SESSION_US
         {
             return Some((same, RouteReason::Session));
         }
         let alike_us = first + first / ALIKE_DIVISOR + ALIKE_US;
-        let mut alike: SmallVec<[&Candidate; 8]> = field;
-        alike.retain(|candidate| price(&candidate.estimate) <= alike_us);
-        let reason = if alike.len() > 1 {
+        let alike = || field().filter(|candidate| price(&candidate.estimate) <= alike_us);
+        let reason = if alike().nth(1).is_some() {
             RouteReason::LeastCompletion
         } else {
             RouteReason::LeastTtft
         };
         let key = |c: &&Candidate| (c.estimate.total_us, c.sequence);
-        alike.into_iter().min_by_key(key).map(|best| (best, reason))
+        alike().min_by_key(key).map(|best| (best, reason))
     }
 
     fn miss(&self, request: &Request, field: &Field) -> Choice {
@@ -313,11 +326,6 @@ fn price(estimate: &Estimate) -> u64 {
     estimate.ttft_us + estimate.prefill_us * WORK_PERCENT / 100
 }
 
-/// Whether a member answers under that name: its model's, or an adapter's.
-fn serves(member: &Member, model: &ModelId) -> bool {
-    member.view.model == *model || member.view.adapters.contains(model)
-}
-
 /// What a choice needs beside the state, kept for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -325,6 +333,8 @@ pub(crate) struct Scratch {
     pub random: super::baseline::Pcg,
     /// Prompt work of those before in the queue that wait for a member.
     promises: SmallVec<[(MemberIndex, u64); 8]>,
+    /// The list of the last choice, for its memory.
+    open: Vec<Candidate>,
 }
 
 impl Scratch {

@@ -28,23 +28,17 @@ struct Held {
 }
 
 impl PrefixIndex {
-    /// For each member that holds the first block: how many of the first blocks it holds. The longest are not sorted.
+    /// How many of the first blocks each member holds.
     pub fn lookup(&self, blocks: &[u64], matches: &mut Matches) {
-        matches.list.clear();
-        let Some(first) = blocks.first().and_then(|hash| self.holders.get(hash)) else {
-            return;
-        };
-        matches.list.extend(first.iter().map(|member| (*member, 1)));
-        for (depth, hash) in (1_u32..).zip(&blocks[1..]) {
+        matches.clear();
+        for (depth, hash) in (0_u32..).zip(blocks) {
             let Some(holders) = self.holders.get(hash) else {
                 return;
             };
+            // Whoever lacked an earlier block has dropped behind.
             let mut any = false;
-            for (member, count) in &mut matches.list {
-                if *count == depth && holders.contains(member) {
-                    *count += 1;
-                    any = true;
-                }
+            for member in holders {
+                any |= matches.extend(*member, depth);
             }
             if !any {
                 return;
@@ -144,16 +138,39 @@ fn forget(holders: &mut Lookup<u64, SmallVec<[MemberIndex; 6]>>, hash: u64, memb
 /// How many blocks of a prompt each member holds.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
-    list: SmallVec<[(MemberIndex, u32); 16]>,
+    counts: Vec<u32>,
+    /// Members whose count is not zero.
+    counted: Vec<MemberIndex>,
 }
 
 impl Matches {
+    fn clear(&mut self) {
+        for member in self.counted.drain(..) {
+            if let Some(count) = self.counts.get_mut(usize::from(member)) {
+                *count = 0;
+            }
+        }
+    }
+
+    /// Counts one block more for a member that holds all `depth` before it.
+    fn extend(&mut self, member: MemberIndex, depth: u32) -> bool {
+        let at = usize::from(member);
+        if self.counts.len() <= at {
+            self.counts.resize(at + 1, 0);
+        }
+        let Some(count) = self.counts.get_mut(at).filter(|count| **count == depth) else {
+            return false;
+        };
+        *count += 1;
+        if depth == 0 {
+            self.counted.push(member);
+        }
+        true
+    }
+
     /// Blocks from the first that the member holds.
     pub fn blocks(&self, member: MemberIndex) -> u32 {
-        self.list
-            .iter()
-            .find(|(other, _)| *other == member)
-            .map_or(0, |(_, count)| *count)
+        self.counts.get(usize::from(member)).copied().unwrap_or(0)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod crowd;
 pub mod noisy;
 pub mod overload;
 pub mod route;
+pub mod speed;
 mod stats;
 
 pub use stats::percentile;

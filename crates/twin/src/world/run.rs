@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// The gateway's ticker, in nanoseconds.
 const TICK_NS: u64 = 50_000_000;
 /// How often streams report how far they are.
-const PROGRESS_NS: u64 = 1_000_000_000;
+const PROGRESS_NS: u64 = 2_000_000_000;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
