@@ -3,6 +3,7 @@
 mod data_folder;
 mod first_keys;
 mod fleet_source;
+mod log_writer;
 mod logging;
 mod signals;
 mod welcome;
@@ -38,7 +39,7 @@ const CUT_MS: u64 = 1_000;
 
 /// Serves until a signal says otherwise.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    logging::start(&args.log, args.log_format)?;
+    let _log = logging::start(&args.log, args.log_format)?;
     // Everything that can be wrong with what was asked comes before anything is made.
     let source = fleet_source(&args).await?;
     let reading = source.clone();
