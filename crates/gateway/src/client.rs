@@ -31,7 +31,7 @@ use std::time::Duration;
 pub struct ClientOptions {
     /// Longest wait for name, connection and TLS handshake together.
     pub connect_ms_max: u64,
-    /// Most idle connections kept for each engine.
+    /// Most idle connections kept for each engine by each thread that asks it.
     pub idle_per_host_max: usize,
     /// How long an idle connection is kept. Below the engine's own limit, so that the engine seldom closes first
     /// (llama.cpp and uvicorn close after 5 s).

@@ -25,6 +25,8 @@ use madang_provision::{Cache, progress_for_terminal};
 use madang_store::Store;
 use madang_store::sqlite::SqliteStore;
 use signals::{Asked, Signals};
+use std::io;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +134,7 @@ fn client_options(limits: &Limits) -> ClientOptions {
 
 fn edge_options(limits: &Limits) -> EdgeOptions {
     EdgeOptions {
+        lanes: std::thread::available_parallelism().map_or(1, NonZero::get),
         connections_max: usize::try_from(limits.connections_max).unwrap_or(usize::MAX),
         header_bytes_max: usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX),
         header_read_ms_max: limits.header_read_ms_max,
@@ -185,7 +188,7 @@ async fn serve(
 /// Lets running requests finish, then cuts them. Asked again to stop, it cuts them at once.
 async fn drain(
     gateway: &Gateway,
-    edge: &mut JoinHandle<EdgeReport>,
+    edge: &mut JoinHandle<io::Result<EdgeReport>>,
     (drain_ms_max, signals): (u64, &mut Signals),
 ) -> Option<EdgeReport> {
     let late = async {
@@ -195,7 +198,8 @@ async fn drain(
     };
     tokio::select! {
         drained = &mut *edge => match drained {
-            Ok(report) => return Some(report),
+            Ok(Ok(report)) => return Some(report),
+            Ok(Err(error)) => tracing::error!(%error, "the edge could not be started"),
             Err(error) => tracing::error!(%error, "the edge panicked"),
         },
         () = late => {}

@@ -1,6 +1,6 @@
 //! One connection from its first byte to its end.
 
-use super::socket::{InFlight, Peek, Progress, Socket, poll_peek};
+use super::socket::{InFlight, Peek, Progress, SharedStream, Socket, poll_peek};
 use super::{EdgeOptions, refusal};
 use axum::body::Body;
 use bytes::Bytes;
@@ -55,7 +55,6 @@ pub(super) enum End {
 
 /// A connection that was taken in.
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
     pub(super) router: axum::Router,
     pub(super) options: Arc<EdgeOptions>,
     pub(super) stopping: watch::Receiver<bool>,
@@ -63,11 +62,11 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until the connection ends, and closes it.
-    pub(super) async fn serve(self) -> End {
-        let Ok(peer) = prepare(&self.stream) else {
+    pub(super) async fn serve(self, stream: TcpStream) -> End {
+        let Ok(peer) = prepare(&stream) else {
             return End::Idle;
         };
-        let stream = Arc::new(self.stream);
+        let stream = SharedStream::new(stream);
         let progress = Arc::new(Progress::default());
         let stall_max = Duration::from_millis(self.options.client_stall_ms_max);
         let socket = Socket::new(stream.clone(), progress.clone(), stall_max);
@@ -79,6 +78,9 @@ impl Connection {
         let http = builder(&self.options).serve_connection(TokioIo::new(socket), service);
         let watch = Watch::new(stream.clone(), progress, self.options);
         let end = run(http, watch, self.stopping).await;
+        let Some(stream) = stream.into_inner() else {
+            return end;
+        };
         match end {
             End::HeadTimeout => refusal::head_timeout(&stream).await,
             End::Done => refusal::linger(&stream).await,
@@ -140,7 +142,7 @@ async fn run(http: Http, mut watch: Watch, mut stopping: watch::Receiver<bool>) 
 
 /// What a connection is waiting for, and until when.
 struct Watch {
-    stream: Arc<TcpStream>,
+    stream: SharedStream,
     progress: Arc<Progress>,
     options: Arc<EdgeOptions>,
     deadline: Pin<Box<Sleep>>,
@@ -161,7 +163,7 @@ enum Phase {
 }
 
 impl Watch {
-    fn new(stream: Arc<TcpStream>, progress: Arc<Progress>, options: Arc<EdgeOptions>) -> Self {
+    fn new(stream: SharedStream, progress: Arc<Progress>, options: Arc<EdgeOptions>) -> Self {
         let deadline = Box::pin(sleep(Duration::from_millis(options.header_read_ms_max)));
         Self {
             stream,
@@ -222,7 +224,7 @@ impl Watch {
     /// itself, except where the client has sent more than is read (a further request, say).
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            match poll_peek(&self.stream, cx) {
+            match poll_peek(&self.stream.lock(), cx) {
                 Peek::Gone => return Poll::Ready(End::ClientGone),
                 Peek::Quiet => return Poll::Pending,
                 Peek::Unread => {

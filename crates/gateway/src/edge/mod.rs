@@ -4,6 +4,7 @@
 //! has a limit. A client that half-closes its side counts as gone: its request is dropped, and with it the engine's.
 
 mod connection;
+mod lanes;
 mod refusal;
 mod socket;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 pub use connection::PeerAddress;
 
 use connection::{Connection, End};
+use lanes::Lanes;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -30,6 +32,8 @@ const ACCEPT_PAUSE_MS: (u64, u64) = (10, 1_000);
 /// Limits of the edge.
 #[derive(Clone, Debug)]
 pub struct EdgeOptions {
+    /// Threads that serve connections, each with an event loop of its own; 0 to serve them where [`serve`] runs.
+    pub lanes: usize,
     /// Most connections at once. Further ones are answered `connections_exhausted` and closed.
     pub connections_max: usize,
     /// Most bytes of a request's line and headers.
@@ -48,6 +52,7 @@ pub struct EdgeOptions {
 impl Default for EdgeOptions {
     fn default() -> Self {
         Self {
+            lanes: 0,
             connections_max: 10_000,
             header_bytes_max: 32 * 1024,
             header_read_ms_max: 10_000,
@@ -79,14 +84,18 @@ pub struct EdgeReport {
 
 /// Serves `router` until `shutdown` is done, then lets running requests finish for `drain_ms_max`, then cuts them.
 /// Returns once no connection is left. Dropping this future closes all connections at once.
+///
+/// # Errors
+/// The lanes cannot be started.
 pub async fn serve(
     listener: TcpListener,
     router: axum::Router,
     options: EdgeOptions,
     shutdown: impl Future,
-) -> EdgeReport {
+) -> io::Result<EdgeReport> {
     let (stop, stopping) = watch::channel(false);
     let drain_max = Duration::from_millis(options.drain_ms_max);
+    let lanes = Lanes::start(options.lanes)?;
     let mut edge = Edge {
         slots: Arc::new(Semaphore::new(options.connections_max)),
         refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE_MAX)),
@@ -94,6 +103,7 @@ pub async fn serve(
         router,
         stopping,
         tasks: JoinSet::new(),
+        lanes,
         accept_pause: AcceptPause::default(),
         report: EdgeReport::default(),
     };
@@ -109,7 +119,7 @@ pub async fn serve(
     drop(listener);
     // No receiver is left where no connection is open, which is no fault.
     stop.send_replace(true);
-    edge.drain(drain_max).await
+    Ok(edge.drain(drain_max).await)
 }
 
 struct Edge {
@@ -118,7 +128,9 @@ struct Edge {
     slots: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
+    // Before the lanes: what is dropped first is not waited for.
     tasks: JoinSet<End>,
+    lanes: Lanes,
     accept_pause: AcceptPause,
     report: EdgeReport,
 }
@@ -128,16 +140,28 @@ impl Edge {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             self.report.accepted += 1;
             let connection = Connection {
-                stream,
                 router: self.router.clone(),
                 options: self.options.clone(),
                 stopping: self.stopping.clone(),
             };
-            self.tasks.spawn(async move {
-                let end = connection.serve().await;
-                drop(slot);
-                end
-            });
+            match self.lanes.place() {
+                None => self.tasks.spawn(async move {
+                    let end = connection.serve(stream).await;
+                    drop(slot);
+                    end
+                }),
+                Some((lane, place)) => self.tasks.spawn_on(
+                    async move {
+                        let end = match moved_here(stream) {
+                            Ok(stream) => connection.serve(stream).await,
+                            Err(_) => End::Idle,
+                        };
+                        drop((slot, place));
+                        end
+                    },
+                    lane,
+                ),
+            };
             return;
         }
         self.report.refused += 1;
@@ -179,6 +203,11 @@ impl Edge {
         }
         self.report
     }
+}
+
+/// Has the event loop of this task watch a socket that another one watched.
+fn moved_here(stream: TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 /// Takes connections, and pauses where the system has no files or memory left for one.

@@ -5,12 +5,14 @@
 //! Where the journal cannot take a record (no room, a failing disk, a database that takes nothing), it gives the record
 //! back, and the caller writes it into the database itself.
 
+mod desk;
 mod file;
 mod frame;
 #[cfg(test)]
 mod tests;
 
 use crate::StoreError;
+use desk::Desk;
 use file::JournalFile;
 use madang_types::UsageRecord;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ struct Entry {
     frame: Vec<u8>,
     record: Box<UsageRecord>,
     reply: oneshot::Sender<Kept>,
+    desk: Option<Desk>,
 }
 
 #[derive(Default)]
@@ -144,6 +147,7 @@ impl Journal {
     /// [`StoreError::Invalid`].
     pub(crate) fn append(&self, record: Box<UsageRecord>) -> Result<Appended, StoreError> {
         let frame = frame::encode(&record)?;
+        let desk = Desk::here();
         let mut state = self.shared.lock();
         if state.refusing || state.broken {
             return Ok(Appended::Refused(record));
@@ -153,6 +157,7 @@ impl Journal {
             frame,
             record,
             reply,
+            desk,
         });
         let idle = std::mem::take(&mut state.idle);
         drop(state);
@@ -298,25 +303,21 @@ impl Keeper {
             true => self.write(batch),
             false => false,
         };
-        let mut replies = Vec::with_capacity(batch.len());
         if !kept {
-            for entry in batch.drain(..) {
-                // Nobody waits where the caller has left: it hands its record over again.
-                drop(entry.reply.send(Kept::Elsewhere(entry.record)));
-            }
-            return;
+            let given_back =
+                |entry: Entry| (entry.desk, (entry.reply, Kept::Elsewhere(entry.record)));
+            return desk::answer(batch.drain(..).map(given_back));
         }
+        let mut answers = Vec::with_capacity(batch.len());
         let mut state = self.shared.lock();
         for entry in batch.drain(..) {
             state.backlog.push(*entry.record);
             state.confirmed += 1;
-            replies.push(entry.reply);
+            answers.push((entry.desk, (entry.reply, Kept::Here)));
         }
         state.half_ends[self.file.half] = state.confirmed;
         drop(state);
-        for reply in replies {
-            drop(reply.send(Kept::Here));
-        }
+        desk::answer(answers.into_iter());
     }
 
     /// Whether the file has room for the batch, in the other half if need be.

@@ -79,7 +79,7 @@ pub struct World {
     pub operator_key: String,
     pub folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
-    edge: Option<JoinHandle<EdgeReport>>,
+    edge: Option<JoinHandle<std::io::Result<EdgeReport>>>,
     ticks: JoinHandle<()>,
     plan: Plan,
 }
@@ -127,6 +127,7 @@ impl World {
             .fallback(move |request| doors::fallback(Arc::clone(&fallback), request));
         let (stop, stopped) = oneshot::channel::<()>();
         let options = EdgeOptions {
+            lanes: 2,
             drain_ms_max: 5_000,
             ..EdgeOptions::default()
         };
@@ -272,7 +273,7 @@ impl World {
     /// Stops accepting, waits for the last connection and closes the gateway; gives the recording's text.
     pub async fn close(mut self) -> String {
         drop(self.stop.take());
-        self.edge.take().unwrap().await.unwrap();
+        self.edge.take().unwrap().await.unwrap().unwrap();
         self.gateway.close().await;
         std::fs::read_to_string(recording(self.folder.path())).unwrap_or_default()
     }
