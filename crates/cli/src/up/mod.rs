@@ -19,6 +19,7 @@ use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{Fleet, Limits};
 use madang_gateway::client::ClientOptions;
+use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
@@ -164,7 +165,7 @@ async fn serve(
     };
     let mut edge = tokio::spawn(edge::serve(
         listener,
-        router,
+        FrontDoors::new(Arc::clone(&gateway), router),
         edge_options(limits),
         until_stop,
     ));

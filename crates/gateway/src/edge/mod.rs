@@ -6,11 +6,12 @@
 mod connection;
 mod lanes;
 mod refusal;
+mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use connection::PeerAddress;
+pub use service::{Answering, Doors, PeerAddress};
 
 use connection::{Connection, End};
 use lanes::Lanes;
@@ -82,14 +83,14 @@ pub struct EdgeReport {
     pub cut: u64,
 }
 
-/// Serves `router` until `shutdown` is done, then lets running requests finish for `drain_ms_max`, then cuts them.
+/// Serves `doors` until `shutdown` is done, then lets running requests finish for `drain_ms_max`, then cuts them.
 /// Returns once no connection is left. Dropping this future closes all connections at once.
 ///
 /// # Errors
 /// The lanes cannot be started.
 pub async fn serve(
     listener: TcpListener,
-    router: axum::Router,
+    doors: impl Doors,
     options: EdgeOptions,
     shutdown: impl Future,
 ) -> io::Result<EdgeReport> {
@@ -100,7 +101,7 @@ pub async fn serve(
         slots: Arc::new(Semaphore::new(options.connections_max)),
         refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE_MAX)),
         options: Arc::new(options),
-        router,
+        doors,
         stopping,
         tasks: JoinSet::new(),
         lanes,
@@ -122,9 +123,9 @@ pub async fn serve(
     Ok(edge.drain(drain_max).await)
 }
 
-struct Edge {
+struct Edge<D> {
     options: Arc<EdgeOptions>,
-    router: axum::Router,
+    doors: D,
     slots: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -135,12 +136,12 @@ struct Edge {
     report: EdgeReport,
 }
 
-impl Edge {
+impl<D: Doors> Edge<D> {
     fn admit(&mut self, stream: TcpStream) {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             self.report.accepted += 1;
             let connection = Connection {
-                router: self.router.clone(),
+                doors: self.doors.clone(),
                 options: self.options.clone(),
                 stopping: self.stopping.clone(),
             };

@@ -7,6 +7,7 @@ pub use gate::{Gate, GateStore};
 use http::{HeaderMap, Method};
 use madang_core::ReplicaHealth;
 use madang_gateway::client::ClientOptions;
+use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
 use madang_gateway::gateway::{Gateway, GatewayOptions};
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
@@ -131,7 +132,8 @@ impl World {
             drain_ms_max: 5_000,
             ..EdgeOptions::default()
         };
-        let edge = tokio::spawn(serve(listener, router, options, stopped));
+        let doors = FrontDoors::new(Arc::clone(&gateway), router);
+        let edge = tokio::spawn(serve(listener, doors, options, stopped));
         let ticking = Arc::clone(&gateway);
         let ticks = tokio::spawn(async move {
             loop {
