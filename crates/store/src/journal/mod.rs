@@ -254,14 +254,23 @@ impl Keeper {
     fn run(mut self, ask: &dyn Fn()) {
         let mut batch = Vec::new();
         let mut due = None;
+        // Whether the last sync was for more than one record.
+        let mut shared = false;
         loop {
             if !self.wait(&mut batch, &mut due, ask) {
                 break;
             }
+            if shared {
+                // Under load whoever is about to hand a record over goes first, and the batch grows; where a processor
+                // is free this costs nothing.
+                std::thread::yield_now();
+                batch.append(&mut self.shared.lock().waiting);
+            }
+            shared = batch.len() > 1;
             self.serve(&mut batch);
         }
-        let shared = self.shared.clone();
-        shared.lock().file = Some(self.file);
+        let ended = self.shared.clone();
+        ended.lock().file = Some(self.file);
     }
 
     /// Waits for a batch; `false` once there will be none. Asks for the backlog to be taken when it is time.
