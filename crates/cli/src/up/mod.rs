@@ -25,6 +25,7 @@ use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
 use madang_store::Store;
 use madang_store::sqlite::SqliteStore;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::{Asked, Signals};
 use std::io;
 use std::num::NonZero;
@@ -43,6 +44,7 @@ const CUT_MS: u64 = 1_000;
 /// Serves until a signal says otherwise.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let _log = logging::start(&args.log, args.log_format)?;
+    raise_open_files();
     // Everything that can be wrong with what was asked comes before anything is made.
     let source = fleet_source(&args).await?;
     let reading = source.clone();
@@ -94,6 +96,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     gateway.close().await;
     result
+}
+
+/// A stream holds two files. The system's soft limit is set for programs that cannot have many; the hard one is ours.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
 }
 
 async fn fleet_source(args: &UpArgs) -> anyhow::Result<FleetSource> {
