@@ -4,11 +4,16 @@ use crate::client::Client;
 use crate::gateways::Gateway;
 use crate::process;
 use crate::scenario::{self, Load, Scenario};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use rustix::process::{Resource, getrlimit};
 use std::io::Write;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The upstream sends one chunk, then nothing for longer than this lasts.
 const SILENCE_MS: u64 = 600_000;
+/// Time for one stream to open: a gateway without files left for it may never answer.
+const OPEN_MAX: Duration = Duration::from_secs(10);
 
 /// Opens `count` streams through each gateway in turn.
 ///
@@ -33,10 +38,15 @@ pub async fn measure(gateways: &[Gateway], count: usize) -> anyhow::Result<()> {
                 client.open(&request).await?;
                 anyhow::Ok(client)
             };
-            let stream = opened.await.with_context(|| {
+            let stream = match timeout(OPEN_MAX, opened).await {
+                Ok(opened) => opened,
+                Err(_) => Err(anyhow!("it does not open")),
+            };
+            let stream = stream.with_context(|| {
                 format!(
-                    "stream {number} through {} (is `ulimit -n` large enough?)",
-                    gateway.name
+                    "stream {number} through {}: a gateway needs two files for each, and may have {}",
+                    gateway.name,
+                    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
                 )
             })?;
             streams.push(stream);

@@ -12,6 +12,9 @@ mod up;
 use clap::Parser;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // The guard is Madang's own child beside each engine: no flags, no logs, no runtime of ours.
     let mut arguments = std::env::args_os();

@@ -4,7 +4,7 @@ use crate::probe::ProbeHttp;
 use crate::probe::http::ANSWER_BYTES_MAX;
 use bytes::Bytes;
 use http::{HeaderValue, Request, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use madang_gateway::client::{EngineAddress, EngineClient};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct ProbeClient<'a> {
 
 impl ProbeHttp for ProbeClient<'_> {
     async fn get(&self, path: &str) -> Result<(u16, Bytes), String> {
-        let mut request = Request::new(Full::new(Bytes::new()));
+        let mut request = Request::new(Bytes::new());
         *request.uri_mut() = path
             .parse()
             .map_err(|_| format!("'{path}' is not a path"))?;

@@ -7,6 +7,7 @@ mod address;
 mod connect;
 mod connection;
 mod error;
+mod http1;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,9 @@ pub use error::{ClientBuildError, ClientError, ClientErrorKind};
 
 use bytes::Bytes;
 use connect::EngineConnector;
-use connection::{EngineConnection, SendFailure};
+use connection::{Answered, EngineConnection, SendFailure};
 use http::header::HOST;
 use http::{Request, Response};
-use http_body_util::Full;
 use pool::{Pool, PoolKey};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use std::time::Duration;
 pub struct ClientOptions {
     /// Longest wait for name, connection and TLS handshake together.
     pub connect_ms_max: u64,
-    /// Most idle connections kept for each engine.
+    /// Most idle connections kept for each engine by each thread that asks it.
     pub idle_per_host_max: usize,
     /// How long an idle connection is kept. Below the engine's own limit, so that the engine seldom closes first
     /// (llama.cpp and uvicorn close after 5 s).
@@ -85,7 +85,7 @@ impl EngineClient {
     pub async fn request(
         &self,
         address: &EngineAddress,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Bytes>,
     ) -> Result<Response<EngineBody>, ClientError> {
         *request.uri_mut() = address.target(request.uri()).map_err(ClientError::uri)?;
         *request.version_mut() = http::Version::HTTP_11;
@@ -94,32 +94,36 @@ impl EngineClient {
         // Each turn but the last takes a connection out of the pool, which is bounded.
         while let Some(connection) = self.pool.take(&key) {
             match connection.send(request).await {
-                Ok((connection, answer)) => return Ok(self.answer(connection, answer, key)),
-                Err(SendFailure {
-                    unsent: Some(unsent),
-                    ..
-                }) => request = unsent,
-                Err(failure) => return Err(ClientError::http(&failure.error, failure.reused)),
+                Ok((connection, answered)) => return Ok(self.answer(connection, answered, key)),
+                Err(failure) => match *failure {
+                    SendFailure {
+                        unsent: Some(unsent),
+                        ..
+                    } => request = unsent,
+                    SendFailure { error, reused, .. } => {
+                        return Err(ClientError::http(&error, true, reused));
+                    }
+                },
             }
         }
         let stream = self.connector.connect(address).await;
         let stream = stream.map_err(|failure| ClientError::connect(&failure))?;
-        let connection = EngineConnection::new(stream).await;
-        let connection = connection.map_err(|error| ClientError::http(&error, false))?;
-        match connection.send(request).await {
-            Ok((connection, answer)) => Ok(self.answer(connection, answer, key)),
-            Err(failure) => Err(ClientError::http(&failure.error, failure.reused)),
+        match EngineConnection::new(stream).send(request).await {
+            Ok((connection, answered)) => Ok(self.answer(connection, answered, key)),
+            Err(failure) => {
+                let sent = failure.unsent.is_none();
+                Err(ClientError::http(&failure.error, sent, failure.reused))
+            }
         }
     }
 
     fn answer(
         &self,
         connection: Box<EngineConnection>,
-        answer: Response<hyper::body::Incoming>,
+        answered: Answered,
         key: PoolKey,
     ) -> Response<EngineBody> {
-        let pool = Arc::clone(&self.pool);
-        answer.map(|incoming| EngineBody::new(incoming, connection, pool, key))
+        EngineBody::answer(answered, connection, (Arc::clone(&self.pool), key))
     }
 
     /// Closes connections that were idle for too long. To be called about once a second.

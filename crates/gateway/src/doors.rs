@@ -1,6 +1,7 @@
 //! The data plane's routes: `/v1/*`, health, metrics. Each handler is a door; what happens behind it is in `walk/`.
 
 use crate::clock;
+use crate::edge::{Answering, Doors};
 use crate::gateway::Gateway;
 use crate::keyring::Identity;
 use crate::metrics;
@@ -12,18 +13,56 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
+use hyper::body::Incoming;
 use madang_types::{Endpoint, ErrorCode, ModelId, Role};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// The doors of the data plane in front of a router that has them too: what they serve goes straight to its walk, since
+/// finding the way through the router costs as much as a good part of that.
+#[derive(Clone)]
+pub struct FrontDoors {
+    gateway: Arc<Gateway>,
+    router: Router,
+}
+
+impl FrontDoors {
+    /// Stands in front of `router`, which answers all else.
+    pub fn new(gateway: Arc<Gateway>, router: Router) -> Self {
+        Self { gateway, router }
+    }
+}
+
+impl Doors for FrontDoors {
+    fn answer(&self, request: http::Request<Incoming>) -> Answering {
+        let found = DOORS
+            .iter()
+            .find(|(path, _)| *path == request.uri().path() && request.method() == Method::POST);
+        match found {
+            Some((_, endpoint)) => {
+                let gateway = Arc::clone(&self.gateway);
+                Box::pin(walk(gateway, *endpoint, request.map(Body::new)))
+            }
+            None => self.router.answer(request),
+        }
+    }
+}
+
+const DOORS: [(&str, Endpoint); 4] = [
+    ("/v1/chat/completions", Endpoint::Chat),
+    ("/v1/completions", Endpoint::Completions),
+    ("/v1/embeddings", Endpoint::Embeddings),
+    ("/v1/responses", Endpoint::Responses),
+];
+
 /// The data plane's router. Control routes are merged in by whoever owns them.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", door(Endpoint::Chat))
-        .route("/v1/completions", door(Endpoint::Completions))
-        .route("/v1/embeddings", door(Endpoint::Embeddings))
-        .route("/v1/responses", door(Endpoint::Responses))
+    DOORS
+        .into_iter()
+        .fold(Router::new(), |router, (path, endpoint)| {
+            router.route(path, door(endpoint))
+        })
         .route("/v1/models", get(model_list))
         .route("/v1/models/{*model}", get(model_get))
         .route("/healthz", get(health))

@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod day;
+mod journal;
 pub mod sqlite;
 
 pub use sqlite::{SqliteOptions, SqliteStore};

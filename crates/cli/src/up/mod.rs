@@ -3,6 +3,7 @@
 mod data_folder;
 mod first_keys;
 mod fleet_source;
+mod log_writer;
 mod logging;
 pub mod signals;
 mod welcome;
@@ -18,12 +19,16 @@ use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{Fleet, Limits};
 use madang_gateway::client::ClientOptions;
+use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
 use madang_store::Store;
 use madang_store::sqlite::SqliteStore;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::{Asked, Signals};
+use std::io;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +43,8 @@ const CUT_MS: u64 = 1_000;
 
 /// Serves until a signal says otherwise.
 pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
-    logging::start(&args.log, args.log_format)?;
+    let _log = logging::start(&args.log, args.log_format)?;
+    raise_open_files();
     // Everything that can be wrong with what was asked comes before anything is made.
     let source = fleet_source(&args).await?;
     let reading = source.clone();
@@ -92,6 +98,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     result
 }
 
+/// A stream holds two files. The system's soft limit is set for programs that cannot have many; the hard one is ours.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    }
+}
+
 async fn fleet_source(args: &UpArgs) -> anyhow::Result<FleetSource> {
     match (&args.fleet, &args.model) {
         (Some(path), _) => Ok(FleetSource::File(path.clone())),
@@ -131,6 +149,7 @@ fn client_options(limits: &Limits) -> ClientOptions {
 
 fn edge_options(limits: &Limits) -> EdgeOptions {
     EdgeOptions {
+        lanes: std::thread::available_parallelism().map_or(1, NonZero::get),
         connections_max: usize::try_from(limits.connections_max).unwrap_or(usize::MAX),
         header_bytes_max: usize::try_from(limits.header_bytes_max).unwrap_or(usize::MAX),
         header_read_ms_max: limits.header_read_ms_max,
@@ -160,7 +179,7 @@ async fn serve(
     };
     let mut edge = tokio::spawn(edge::serve(
         listener,
-        router,
+        FrontDoors::new(Arc::clone(&gateway), router),
         edge_options(limits),
         until_stop,
     ));
@@ -184,7 +203,7 @@ async fn serve(
 /// Lets running requests finish, then cuts them. Asked again to stop, it cuts them at once.
 async fn drain(
     gateway: &Gateway,
-    edge: &mut JoinHandle<EdgeReport>,
+    edge: &mut JoinHandle<io::Result<EdgeReport>>,
     (drain_ms_max, signals): (u64, &mut Signals),
 ) -> Option<EdgeReport> {
     let late = async {
@@ -194,7 +213,8 @@ async fn drain(
     };
     tokio::select! {
         drained = &mut *edge => match drained {
-            Ok(report) => return Some(report),
+            Ok(Ok(report)) => return Some(report),
+            Ok(Err(error)) => tracing::error!(%error, "the edge could not be started"),
             Err(error) => tracing::error!(%error, "the edge panicked"),
         },
         () = late => {}

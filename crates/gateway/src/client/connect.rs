@@ -3,8 +3,6 @@
 use super::ClientOptions;
 use super::address::EngineAddress;
 use super::error::{ClientBuildError, ConnectFailure};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -70,7 +69,7 @@ impl EngineConnector {
             EngineAddress::Tcp { tls, authority, .. } => (*tls, authority),
             EngineAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await?;
-                return Ok(EngineStream::Unix(TokioIo::new(stream)));
+                return Ok(EngineStream::Unix(stream));
             }
         };
         let host = authority
@@ -82,12 +81,12 @@ impl EngineConnector {
         // Small pieces of a stream leave when they came.
         stream.set_nodelay(true)?;
         if !tls {
-            return Ok(EngineStream::Tcp(TokioIo::new(stream)));
+            return Ok(EngineStream::Tcp(stream));
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| ConnectFailure::Tls(error.to_string()))?;
         match self.tls.connect(name, stream).await {
-            Ok(stream) => Ok(EngineStream::Tls(TokioIo::new(Box::new(stream)))),
+            Ok(stream) => Ok(EngineStream::Tls(Box::new(stream))),
             Err(error) => Err(ConnectFailure::Tls(error.to_string())),
         }
     }
@@ -116,9 +115,9 @@ fn roots_add(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientBuildEr
 
 /// An open connection to an engine.
 pub(super) enum EngineStream {
-    Tcp(TokioIo<TcpStream>),
-    Unix(TokioIo<UnixStream>),
-    Tls(TokioIo<Box<TlsStream<TcpStream>>>),
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Calls a method on whichever stream it is.
@@ -132,17 +131,17 @@ macro_rules! each {
     };
 }
 
-impl Read for EngineStream {
+impl AsyncRead for EngineStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         each!(self, io => Pin::new(io).poll_read(cx, buf))
     }
 }
 
-impl Write for EngineStream {
+impl AsyncWrite for EngineStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,5 +1,6 @@
 //! What can go wrong on the way to an engine, whose fault it is, and whether the request may be sent again.
 
+use super::http1::NotHttp;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -30,6 +31,17 @@ pub(super) enum ConnectFailure {
     Tls(String),
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Why an open connection gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpFailure {
+    #[error("the engine closed the connection before its answer's headers were complete")]
+    Ended,
+    #[error("the connection broke: {0}")]
+    Io(io::Error),
+    #[error(transparent)]
+    NotHttp(#[from] NotHttp),
 }
 
 /// The stage at which a request failed.
@@ -86,38 +98,19 @@ impl ClientError {
         }
     }
 
-    pub(super) fn http(error: &hyper::Error, reused: bool) -> Self {
-        let (kind, reached) = classify(error);
+    /// `sent` tells whether the engine may have seen bytes of the request.
+    pub(super) fn http(failure: &HttpFailure, sent: bool, reused: bool) -> Self {
+        let kind = match failure {
+            HttpFailure::Ended | HttpFailure::Io(_) => ClientErrorKind::ClosedBeforeAnswer,
+            HttpFailure::NotHttp(_) => ClientErrorKind::Other,
+        };
         Self {
             kind,
-            message: Causes(error).to_string(),
-            reached,
+            message: Causes(failure).to_string(),
+            reached: sent,
             reused,
         }
     }
-}
-
-fn classify(error: &hyper::Error) -> (ClientErrorKind, bool) {
-    // The connection ended before it took the request, which was handed back unsent.
-    if error.is_canceled() || error.is_closed() {
-        (ClientErrorKind::ClosedBeforeAnswer, false)
-    } else if error.is_incomplete_message() || find::<io::Error>(error).is_some() {
-        (ClientErrorKind::ClosedBeforeAnswer, true)
-    } else {
-        (ClientErrorKind::Other, true)
-    }
-}
-
-/// The first cause of this type.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// An error with its causes.

@@ -5,18 +5,37 @@ use super::connection::EngineConnection;
 use http::uri::Authority;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+/// Which connections are alike: those to one engine that were opened by one thread. What happens to a connection is
+/// told to the event loop that opened it, so that used by another thread each piece would cross over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    thread: ThreadId,
+    engine: EngineKey,
+}
 
 /// What tells engines apart: the way of connecting and the place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum PoolKey {
+enum EngineKey {
     Plain(Authority),
     Tls(Authority),
     Unix(Authority),
 }
 
 impl PoolKey {
+    /// Connections of this thread to the engine there.
     pub(super) fn of(address: &EngineAddress) -> Self {
+        Self {
+            thread: std::thread::current().id(),
+            engine: EngineKey::of(address),
+        }
+    }
+}
+
+impl EngineKey {
+    fn of(address: &EngineAddress) -> Self {
         match address {
             EngineAddress::Tcp {
                 tls: false,

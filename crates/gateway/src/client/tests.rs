@@ -87,10 +87,10 @@ fn client() -> EngineClient {
     EngineClient::new(ClientOptions::default()).unwrap()
 }
 
-fn post() -> Request<Full<Bytes>> {
+fn post() -> Request<Bytes> {
     Request::post("/v1/chat/completions")
         .header(HOST, "of-the-client.example")
-        .body(Full::from("{}"))
+        .body(Bytes::from("{}"))
         .unwrap()
 }
 

@@ -1,14 +1,10 @@
 //! One connection from its first byte to its end.
 
-use super::socket::{InFlight, Peek, Progress, Socket, poll_peek};
+use super::service::{CountedService, Doors, PeerAddress};
+use super::socket::{Peek, Progress, SharedStream, Socket, poll_peek};
 use super::{EdgeOptions, refusal};
-use axum::body::Body;
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +15,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
-use tower::Service;
 
 /// Least size of a connection's read and write buffers.
 const BUFFER_BYTES_MIN: usize = 64 * 1024;
@@ -29,10 +24,6 @@ const UNREAD_LOOK: Duration = Duration::from_millis(500);
 const KEEPALIVE_FIRST: Duration = Duration::from_secs(60);
 const KEEPALIVE_NEXT: Duration = Duration::from_secs(10);
 const KEEPALIVE_COUNT: u32 = 3;
-
-/// Whence a request came; set as an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +45,33 @@ pub(super) enum End {
 }
 
 /// A connection that was taken in.
-pub(super) struct Connection {
-    pub(super) stream: TcpStream,
-    pub(super) router: axum::Router,
+pub(super) struct Connection<D> {
+    pub(super) doors: D,
     pub(super) options: Arc<EdgeOptions>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-impl Connection {
+impl<D: Doors> Connection<D> {
     /// Serves requests until the connection ends, and closes it.
-    pub(super) async fn serve(self) -> End {
-        let Ok(peer) = prepare(&self.stream) else {
+    pub(super) async fn serve(self, stream: TcpStream) -> End {
+        let Ok(peer) = prepare(&stream) else {
             return End::Idle;
         };
-        let stream = Arc::new(self.stream);
+        let stream = SharedStream::new(stream);
         let progress = Arc::new(Progress::default());
         let stall_max = Duration::from_millis(self.options.client_stall_ms_max);
         let socket = Socket::new(stream.clone(), progress.clone(), stall_max);
         let service = CountedService {
-            router: self.router,
+            doors: self.doors,
             peer: PeerAddress(peer),
             progress: progress.clone(),
         };
         let http = builder(&self.options).serve_connection(TokioIo::new(socket), service);
         let watch = Watch::new(stream.clone(), progress, self.options);
         let end = run(http, watch, self.stopping).await;
+        let Some(stream) = stream.into_inner() else {
+            return end;
+        };
         match end {
             End::HeadTimeout => refusal::head_timeout(&stream).await,
             End::Done => refusal::linger(&stream).await,
@@ -119,10 +112,14 @@ fn builder(options: &EdgeOptions) -> http1::Builder {
     builder
 }
 
-type Http = http1::Connection<TokioIo<Socket>, CountedService>;
+type Http<D> = http1::Connection<TokioIo<Socket>, CountedService<D>>;
 
 /// Drives a connection to its end. The handler and the answer's body are dropped before this returns.
-async fn run(http: Http, mut watch: Watch, mut stopping: watch::Receiver<bool>) -> End {
+async fn run<D: Doors>(
+    http: Http<D>,
+    mut watch: Watch,
+    mut stopping: watch::Receiver<bool>,
+) -> End {
     let mut http = pin!(http);
     let mut stop = pin!(async move { stopping.wait_for(|stop| *stop).await.is_ok() });
     poll_fn(move |cx| {
@@ -140,7 +137,7 @@ async fn run(http: Http, mut watch: Watch, mut stopping: watch::Receiver<bool>) 
 
 /// What a connection is waiting for, and until when.
 struct Watch {
-    stream: Arc<TcpStream>,
+    stream: SharedStream,
     progress: Arc<Progress>,
     options: Arc<EdgeOptions>,
     deadline: Pin<Box<Sleep>>,
@@ -161,7 +158,7 @@ enum Phase {
 }
 
 impl Watch {
-    fn new(stream: Arc<TcpStream>, progress: Arc<Progress>, options: Arc<EdgeOptions>) -> Self {
+    fn new(stream: SharedStream, progress: Arc<Progress>, options: Arc<EdgeOptions>) -> Self {
         let deadline = Box::pin(sleep(Duration::from_millis(options.header_read_ms_max)));
         Self {
             stream,
@@ -222,7 +219,7 @@ impl Watch {
     /// itself, except where the client has sent more than is read (a further request, say).
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            match poll_peek(&self.stream, cx) {
+            match poll_peek(&self.stream.lock(), cx) {
                 Peek::Gone => return Poll::Ready(End::ClientGone),
                 Peek::Quiet => return Poll::Pending,
                 Peek::Unread => {
@@ -247,59 +244,6 @@ impl Watch {
             Err(_) if self.progress.in_flight() => End::ClientGone,
             Err(_) => End::Idle,
         }
-    }
-}
-
-/// The router, with a count of requests under way.
-struct CountedService {
-    router: axum::Router,
-    peer: PeerAddress,
-    progress: Arc<Progress>,
-}
-
-impl hyper::service::Service<Request<Incoming>> for CountedService {
-    type Response = Response<CountedBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let in_flight = InFlight::begin(self.progress.clone());
-        request.extensions_mut().insert(self.peer);
-        // A router is always ready.
-        let answer = self.router.clone().call(request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            Ok(answer.map(|body| CountedBody {
-                body,
-                _in_flight: in_flight,
-            }))
-        })
-    }
-}
-
-/// An answer's body that counts as under way until it is dropped.
-struct CountedBody {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl hyper::body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

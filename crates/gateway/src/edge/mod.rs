@@ -4,14 +4,17 @@
 //! has a limit. A client that half-closes its side counts as gone: its request is dropped, and with it the engine's.
 
 mod connection;
+mod lanes;
 mod refusal;
+mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use connection::PeerAddress;
+pub use service::{Answering, Doors, PeerAddress};
 
 use connection::{Connection, End};
+use lanes::Lanes;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -30,6 +33,8 @@ const ACCEPT_PAUSE_MS: (u64, u64) = (10, 1_000);
 /// Limits of the edge.
 #[derive(Clone, Debug)]
 pub struct EdgeOptions {
+    /// Threads that serve connections, each with an event loop of its own; 0 to serve them where [`serve`] runs.
+    pub lanes: usize,
     /// Most connections at once. Further ones are answered `connections_exhausted` and closed.
     pub connections_max: usize,
     /// Most bytes of a request's line and headers.
@@ -48,6 +53,7 @@ pub struct EdgeOptions {
 impl Default for EdgeOptions {
     fn default() -> Self {
         Self {
+            lanes: 0,
             connections_max: 10_000,
             header_bytes_max: 32 * 1024,
             header_read_ms_max: 10_000,
@@ -77,23 +83,28 @@ pub struct EdgeReport {
     pub cut: u64,
 }
 
-/// Serves `router` until `shutdown` is done, then lets running requests finish for `drain_ms_max`, then cuts them.
+/// Serves `doors` until `shutdown` is done, then lets running requests finish for `drain_ms_max`, then cuts them.
 /// Returns once no connection is left. Dropping this future closes all connections at once.
+///
+/// # Errors
+/// The lanes cannot be started.
 pub async fn serve(
     listener: TcpListener,
-    router: axum::Router,
+    doors: impl Doors,
     options: EdgeOptions,
     shutdown: impl Future,
-) -> EdgeReport {
+) -> io::Result<EdgeReport> {
     let (stop, stopping) = watch::channel(false);
     let drain_max = Duration::from_millis(options.drain_ms_max);
+    let lanes = Lanes::start(options.lanes)?;
     let mut edge = Edge {
         slots: Arc::new(Semaphore::new(options.connections_max)),
         refusals: Arc::new(Semaphore::new(REFUSALS_AT_ONCE_MAX)),
         options: Arc::new(options),
-        router,
+        doors,
         stopping,
         tasks: JoinSet::new(),
+        lanes,
         accept_pause: AcceptPause::default(),
         report: EdgeReport::default(),
     };
@@ -109,35 +120,49 @@ pub async fn serve(
     drop(listener);
     // No receiver is left where no connection is open, which is no fault.
     stop.send_replace(true);
-    edge.drain(drain_max).await
+    Ok(edge.drain(drain_max).await)
 }
 
-struct Edge {
+struct Edge<D> {
     options: Arc<EdgeOptions>,
-    router: axum::Router,
+    doors: D,
     slots: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
+    // Before the lanes: what is dropped first is not waited for.
     tasks: JoinSet<End>,
+    lanes: Lanes,
     accept_pause: AcceptPause,
     report: EdgeReport,
 }
 
-impl Edge {
+impl<D: Doors> Edge<D> {
     fn admit(&mut self, stream: TcpStream) {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             self.report.accepted += 1;
             let connection = Connection {
-                stream,
-                router: self.router.clone(),
+                doors: self.doors.clone(),
                 options: self.options.clone(),
                 stopping: self.stopping.clone(),
             };
-            self.tasks.spawn(async move {
-                let end = connection.serve().await;
-                drop(slot);
-                end
-            });
+            match self.lanes.place() {
+                None => self.tasks.spawn(async move {
+                    let end = connection.serve(stream).await;
+                    drop(slot);
+                    end
+                }),
+                Some((lane, place)) => self.tasks.spawn_on(
+                    async move {
+                        let end = match moved_here(stream) {
+                            Ok(stream) => connection.serve(stream).await,
+                            Err(_) => End::Idle,
+                        };
+                        drop((slot, place));
+                        end
+                    },
+                    lane,
+                ),
+            };
             return;
         }
         self.report.refused += 1;
@@ -179,6 +204,11 @@ impl Edge {
         }
         self.report
     }
+}
+
+/// Has the event loop of this task watch a socket that another one watched.
+fn moved_here(stream: TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 /// Takes connections, and pauses where the system has no files or memory left for one.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -65,9 +65,31 @@ impl Drop for InFlight {
     }
 }
 
+/// A client's stream, read and written by its [`Socket`] and looked at by its connection, in the same task: the lock is
+/// never waited for. Reading takes the stream whole, since only that way tokio remembers that nothing is left to read and
+/// spares a call of the kernel.
+#[derive(Clone)]
+pub(super) struct SharedStream(Arc<Mutex<TcpStream>>);
+
+impl SharedStream {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self(Arc::new(Mutex::new(stream)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream itself, once nobody else has it.
+    pub(super) fn into_inner(self) -> Option<TcpStream> {
+        let stream = Arc::into_inner(self.0)?;
+        Some(stream.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The stream that the HTTP connection reads and writes.
 pub(super) struct Socket {
-    stream: Arc<TcpStream>,
+    stream: SharedStream,
     progress: Arc<Progress>,
     stall_max: Duration,
     /// Runs while a write waits for the client.
@@ -76,11 +98,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(
-        stream: Arc<TcpStream>,
-        progress: Arc<Progress>,
-        stall_max: Duration,
-    ) -> Self {
+    pub(super) fn new(stream: SharedStream, progress: Arc<Progress>, stall_max: Duration) -> Self {
         let stall = Box::pin(tokio::time::sleep(stall_max));
         Self {
             stream,
@@ -97,15 +115,18 @@ impl Socket {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let stream = self.stream.lock();
         loop {
-            let ready = self.stream.poll_write_ready(cx);
+            let ready = stream.poll_write_ready(cx);
             if ready.is_pending() {
+                drop(stream);
                 return self.poll_stall(cx);
             }
             ready!(ready)?;
-            match write(&self.stream) {
+            match write(&stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {
+                    drop(stream);
                     self.waiting = false;
                     return Poll::Ready(done);
                 }
@@ -133,19 +154,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
-                    if count > 0 && !self.progress.in_flight() {
-                        self.progress.head_begun.store(true, Ordering::Relaxed);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-            }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut *self.stream.lock()).poll_read(cx, buf))?;
+        if buf.filled().len() > before && !self.progress.in_flight() {
+            self.progress.head_begun.store(true, Ordering::Relaxed);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -175,7 +189,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(close_write(&self.stream))
+        Poll::Ready(close_write(&self.stream.lock()))
     }
 }
 

@@ -52,7 +52,7 @@ struct Server {
     /// Lets requests to `/wait` answer.
     release: tokio::sync::watch::Sender<bool>,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<EdgeReport>,
+    task: JoinHandle<io::Result<EdgeReport>>,
 }
 
 impl Server {
@@ -134,6 +134,7 @@ impl Server {
             .await
             .expect("the edge ends")
             .unwrap()
+            .expect("it could start")
     }
 }
 

@@ -1,5 +1,8 @@
 //! The books in one SQLite file. One thread writes in batches, two read; callers only queue and wait.
 //!
+//! Usage records are confirmed by the journal beside the file and moved into the file many at a time; a read of them
+//! has the backlog moved first, so that it sees all that was confirmed.
+//!
 //! The caller sees to it that one program at a time serves a data folder. A second one on the same file is still safe:
 //! SQLite's locks keep the file whole, and a lock that is held too long reads as [`StoreError::Unavailable`].
 
@@ -13,6 +16,7 @@ mod tests;
 mod usage;
 mod writer;
 
+use crate::journal::{self, Appended, Backlog, Journal, Kept};
 use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use async_trait::async_trait;
 use connect::Settings;
@@ -20,10 +24,11 @@ use madang_types::{
     KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Tenant, TenantId, UsageRecord,
 };
 use reader::Reader;
+use rusqlite::Connection;
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use writer::{Job, Write, Writer, Written};
 
@@ -31,6 +36,8 @@ use writer::{Job, Write, Writer, Written};
 pub const QUEUE_WRITES_MAX: usize = 8192;
 /// Writes that one transaction takes at most: enough to share the cost of a sync, few enough to answer soon.
 pub const BATCH_WRITES_MAX: usize = 512;
+/// Bytes of each of the journal's two halves: about 1,700 records.
+pub const JOURNAL_HALF_BYTES: u64 = 1 << 20;
 /// How long a write waits for room in the queue.
 pub const QUEUE_WAIT_MS_MAX: u64 = 5_000;
 /// How long a queued write waits to be confirmed.
@@ -47,6 +54,8 @@ pub struct SqliteOptions {
     pub queue_writes_max: usize,
     /// See [`BATCH_WRITES_MAX`]; at least 1.
     pub batch_writes_max: usize,
+    /// See [`JOURNAL_HALF_BYTES`]; 0 for no journal: each record then waits for its transaction.
+    pub journal_half_bytes: u64,
     /// See [`QUEUE_WAIT_MS_MAX`].
     pub queue_wait_ms_max: u64,
     /// See [`CONFIRM_WAIT_MS_MAX`].
@@ -64,6 +73,7 @@ impl Default for SqliteOptions {
         Self {
             queue_writes_max: QUEUE_WRITES_MAX,
             batch_writes_max: BATCH_WRITES_MAX,
+            journal_half_bytes: JOURNAL_HALF_BYTES,
             queue_wait_ms_max: QUEUE_WAIT_MS_MAX,
             confirm_wait_ms_max: CONFIRM_WAIT_MS_MAX,
             read_wait_ms_max: READ_WAIT_MS_MAX,
@@ -75,10 +85,15 @@ impl Default for SqliteOptions {
 
 /// The books in one SQLite file. Dropping it writes what is queued and ends its threads (blocking until then).
 pub struct SqliteStore {
-    // In order of dropping: the writer's connection closes last and so leaves one file, without a log beside it.
+    // In order of dropping: the journal ends before the writer takes its last backlog, and the writer's connection
+    // closes last and so leaves one file, without a log beside it.
     lookups: Reader,
     reports: Reader,
+    /// `None` where another store has it, or none is wanted.
+    journal: Option<Journal>,
     writer: WriterHandle,
+    /// Records that may wait for the journal.
+    journal_room: Semaphore,
     queue_wait_max: Duration,
     confirm_wait_max: Duration,
 }
@@ -122,7 +137,8 @@ impl SqliteStore {
             busy_wait_ms_max: options.busy_wait_ms_max.min(i32::MAX.unsigned_abs().into()),
             file_pages_max: options.file_pages_max,
         };
-        let conn = connect::open(&path, settings)?;
+        let mut conn = connect::open(&path, settings)?;
+        let opened = open_journal(&path, options, &mut conn)?;
         let read_wait_max = Duration::from_millis(options.read_wait_ms_max);
         let reader = |name| {
             let conn = connect::open_reader(&path, settings)?;
@@ -130,16 +146,28 @@ impl SqliteStore {
         };
         let lookups = reader("store-lookups")?;
         let reports = reader("store-reports")?;
+        let queue_writes_max = options.queue_writes_max.max(1);
+        let (queue, jobs) = mpsc::channel(queue_writes_max);
+        let (journal, backlog) = match opened {
+            Some(opened) => {
+                let (journal, backlog) = Journal::start(opened, ask_writer(queue.clone()))?;
+                (Some(journal), backlog)
+            }
+            None => (None, Backlog::default()),
+        };
         let writer = Writer {
             path: path.clone(),
             settings,
             conn: Some(conn),
             batch_max: options.batch_writes_max.max(1),
+            backlog,
         };
         Ok(Self {
             lookups,
             reports,
-            writer: WriterHandle::start(writer, options.queue_writes_max.max(1))?,
+            journal,
+            writer: WriterHandle::start(writer, (queue, jobs))?,
+            journal_room: Semaphore::new(queue_writes_max),
             queue_wait_max: Duration::from_millis(options.queue_wait_ms_max),
             confirm_wait_max: Duration::from_millis(options.confirm_wait_ms_max),
         })
@@ -159,27 +187,100 @@ impl SqliteStore {
         let queue = self.writer.queue.as_ref().ok_or_else(stopped)?;
         let room = timeout(self.queue_wait_max, queue.reserve())
             .await
-            .map_err(|_| {
-                StoreError::Unavailable(format!(
-                    "{} writes wait and none was taken within {} s",
-                    queue.max_capacity(),
-                    self.queue_wait_max.as_secs_f64()
-                ))
-            })?;
+            .map_err(|_| self.no_room(queue.max_capacity()))?;
         room.map_err(|_| stopped())?.send(Job { write, reply });
+        self.confirmation(answer).await?
+    }
+
+    /// Has the journal keep the record; gives it back where that cannot.
+    async fn journal_append(
+        &self,
+        record: Box<UsageRecord>,
+    ) -> Result<Option<Box<UsageRecord>>, StoreError> {
+        let Some(journal) = &self.journal else {
+            return Ok(Some(record));
+        };
+        let room = self.journal_room().await?;
+        let kept = match journal.append(record)? {
+            Appended::Waits(answer) => self.confirmation(answer).await?,
+            Appended::Refused(record) => Kept::Elsewhere(record),
+        };
+        drop(room);
+        Ok(match kept {
+            Kept::Here => None,
+            Kept::Elsewhere(record) => Some(record),
+        })
+    }
+
+    async fn journal_room(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        if let Ok(room) = self.journal_room.try_acquire() {
+            return Ok(room);
+        }
+        let room = timeout(self.queue_wait_max, self.journal_room.acquire()).await;
+        let room = room.map_err(|_| self.no_room(QUEUE_WRITES_MAX))?;
+        room.map_err(|_| stopped())
+    }
+
+    async fn confirmation<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
         let answer = timeout(self.confirm_wait_max, answer).await.map_err(|_| {
             StoreError::Unavailable(format!(
                 "the write was not confirmed within {} s and may still happen",
                 self.confirm_wait_max.as_secs_f64()
             ))
         })?;
-        answer.map_err(|_| stopped())?
+        answer.map_err(|_| stopped())
+    }
+
+    fn no_room(&self, writes_max: usize) -> StoreError {
+        StoreError::Unavailable(format!(
+            "{writes_max} writes wait and none was taken within {} s",
+            self.queue_wait_max.as_secs_f64()
+        ))
+    }
+
+    /// Sees to it that a read of usage finds all that was confirmed.
+    async fn settle(&self) -> Result<(), StoreError> {
+        match &self.journal {
+            Some(journal) if journal.has_backlog() => self.write(Write::Backlog).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens the journal and moves what an earlier process left in it.
+fn open_journal(
+    path: &Path,
+    options: &SqliteOptions,
+    conn: &mut Connection,
+) -> Result<Option<journal::Opened>, StoreError> {
+    if options.journal_half_bytes == 0 {
+        return Ok(None);
+    }
+    let opened = journal::open(&journal::path_of(path), options.journal_half_bytes)?;
+    let Some((opened, records)) = opened else {
+        tracing::warn!(
+            "another program has the journal of these books: records go straight into the database"
+        );
+        return Ok(None);
+    };
+    writer::replay(conn, &records)?;
+    Ok(Some(opened))
+}
+
+/// Asks the writer for a transaction. Where its queue is full one comes anyway.
+fn ask_writer(queue: mpsc::Sender<Job>) -> impl Fn() + Send + 'static {
+    move || {
+        let (reply, _) = oneshot::channel();
+        let write = Write::Backlog;
+        drop(queue.try_send(Job { write, reply }));
     }
 }
 
 impl WriterHandle {
-    fn start(writer: Writer, queue_writes_max: usize) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(queue_writes_max);
+    fn start(
+        writer: Writer,
+        (queue, jobs): (mpsc::Sender<Job>, mpsc::Receiver<Job>),
+    ) -> Result<Self, StoreError> {
         let thread = Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(jobs))
@@ -200,10 +301,15 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for SqliteStore {
     async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
-        self.write(Write::Usage(Box::new(record))).await.map(drop)
+        usage::check(&record)?;
+        match self.journal_append(Box::new(record)).await? {
+            Some(record) => self.write(Write::Usage(record)).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     async fn usage_get(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError> {
+        self.settle().await?;
         self.lookups.read(move |conn| usage::get(conn, id)).await
     }
 
@@ -213,6 +319,7 @@ impl Store for SqliteStore {
         before: Option<RequestId>,
         count_max: u32,
     ) -> Result<Vec<UsageRecord>, StoreError> {
+        self.settle().await?;
         self.reports
             .read(move |conn| usage::list(conn, &filter, before, count_max))
             .await
@@ -223,6 +330,7 @@ impl Store for SqliteStore {
         filter: UsageFilter,
         group: UsageGroup,
     ) -> Result<Vec<UsageSum>, StoreError> {
+        self.settle().await?;
         self.reports
             .read(move |conn| usage::sum(conn, &filter, group))
             .await

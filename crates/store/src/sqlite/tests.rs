@@ -130,6 +130,7 @@ fn one_batch(path: &Path, writes: Vec<Write>) -> Vec<Result<(), StoreError>> {
         settings: SETTINGS,
         conn,
         batch_max: 512,
+        backlog: Backlog::default(),
     }
     .run(jobs);
     answers

@@ -7,19 +7,34 @@ use madang_types::{
     MicroWon, Micros, MilliJoules, Outcome, RequestId, TokenUse, Tokens, UsageRecord,
 };
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 const COLUMNS: &str = "id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, error, streamed, \
     attempts, data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, bytes_in, \
     bytes_out, queued_us, first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision";
 
+/// In the order of [`COLUMNS`]: by number, since names would be looked up for each row.
 const INSERT: &str = "INSERT INTO usage (id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, \
     error, streamed, attempts, data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, \
     bytes_in, bytes_out, queued_us, first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision) \
-    VALUES (:id, :arrived_at, :tenant, :key, :endpoint, :model, :site, :replica, :outcome, :status, :error, :streamed, \
-    :attempts, :data_class, :priority, :uncached_tokens, :cached_tokens, :output_tokens, :tokens_estimated, :bytes_in, \
-    :bytes_out, :queued_us, :first_token_us, :per_token_us, :total_us, :cost_micro_won, :energy_mj, :decision) \
-    ON CONFLICT (id) DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, \
+    ?24, ?25, ?26, ?27, ?28) ON CONFLICT (id) DO NOTHING";
+
+/// Whether [`append`] can keep the record exactly.
+///
+/// # Errors
+/// [`StoreError::Invalid`], naming the count that is too great.
+pub(super) fn check(record: &UsageRecord) -> Result<(), StoreError> {
+    count("uncached_tokens", record.tokens.uncached.0)?;
+    count("cached_tokens", record.tokens.cached.0)?;
+    count("output_tokens", record.tokens.output.0)?;
+    count("bytes_in", record.bytes_in)?;
+    count("bytes_out", record.bytes_out)?;
+    count("queued_us", record.queued_us)?;
+    count_opt("first_token_us", record.first_token_us)?;
+    count_opt("per_token_us", record.per_token_us)?;
+    count("total_us", record.total_us).map(drop)
+}
 
 /// Writes one record; the first of an id stays.
 pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<(), StoreError> {
@@ -60,28 +75,36 @@ pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<(), Stor
     let failed = |e: rusqlite::Error| medium("write a usage record", &e);
     let mut insert = conn.prepare_cached(INSERT).map_err(failed)?;
     insert
-        .execute(named_params! {
-            ":id": id.0.to_be_bytes(), ":arrived_at": arrived_at,
-            ":tenant": tenant.as_str(), ":key": key.as_str(), ":endpoint": endpoint.as_str(),
-            ":model": model.as_ref().map(|id| id.as_str()),
-            ":site": site.as_ref().map(|id| id.as_str()),
-            ":replica": replica.as_ref().map(|id| id.as_str()),
-            ":outcome": outcome.as_str(), ":status": status, ":error": error.map(|code| code.as_str()),
-            ":streamed": streamed, ":attempts": attempts,
-            ":data_class": data_class.as_str(), ":priority": priority.as_str(),
-            ":uncached_tokens": count("uncached_tokens", *uncached)?,
-            ":cached_tokens": count("cached_tokens", *cached)?,
-            ":output_tokens": count("output_tokens", *output)?,
-            ":tokens_estimated": estimated,
-            ":bytes_in": count("bytes_in", *bytes_in)?, ":bytes_out": count("bytes_out", *bytes_out)?,
-            ":queued_us": count("queued_us", *queued_us)?,
-            ":first_token_us": count_opt("first_token_us", *first_token_us)?,
-            ":per_token_us": count_opt("per_token_us", *per_token_us)?,
-            ":total_us": count("total_us", *total_us)?,
-            ":cost_micro_won": cost.map(|MicroWon(cost)| cost),
-            ":energy_mj": energy.map(|MilliJoules(energy)| energy),
-            ":decision": decision,
-        })
+        .execute(params![
+            id.0.to_be_bytes(),
+            arrived_at,
+            tenant.as_str(),
+            key.as_str(),
+            endpoint.as_str(),
+            model.as_ref().map(|id| id.as_str()),
+            site.as_ref().map(|id| id.as_str()),
+            replica.as_ref().map(|id| id.as_str()),
+            outcome.as_str(),
+            status,
+            error.map(|code| code.as_str()),
+            streamed,
+            attempts,
+            data_class.as_str(),
+            priority.as_str(),
+            count("uncached_tokens", *uncached)?,
+            count("cached_tokens", *cached)?,
+            count("output_tokens", *output)?,
+            estimated,
+            count("bytes_in", *bytes_in)?,
+            count("bytes_out", *bytes_out)?,
+            count("queued_us", *queued_us)?,
+            count_opt("first_token_us", *first_token_us)?,
+            count_opt("per_token_us", *per_token_us)?,
+            count("total_us", *total_us)?,
+            cost.map(|MicroWon(cost)| cost),
+            energy.map(|MilliJoules(energy)| energy),
+            decision,
+        ])
         .map(drop)
         .map_err(failed)
 }

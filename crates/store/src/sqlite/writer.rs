@@ -5,14 +5,17 @@ use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
 use super::{people, usage};
 use crate::StoreError;
+use crate::journal::Backlog;
 use madang_types::{KeyId, KeyRecord, Micros, Programme, Tenant, UsageRecord};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
 
 /// One write as it is queued.
 pub(super) enum Write {
     Usage(Box<UsageRecord>),
+    /// Nothing of its own: the journal's backlog, which every transaction takes along.
+    Backlog,
     Programme(Box<Programme>),
     Tenant(Box<Tenant>),
     KeyInsert(Box<KeyRecord>),
@@ -39,10 +42,11 @@ pub(super) struct Writer {
     /// `None` after a failure, until the next batch.
     pub conn: Option<Connection>,
     pub batch_max: usize,
+    pub backlog: Backlog,
 }
 
 impl Writer {
-    /// Runs until the queue is closed and empty.
+    /// Runs until the queue is closed and empty, and takes the last of the backlog.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
             let mut batch = vec![first];
@@ -53,6 +57,8 @@ impl Writer {
             }
             self.serve(batch);
         }
+        self.serve(Vec::new());
+        self.backlog.close();
     }
 
     fn serve(&mut self, batch: Vec<Job>) {
@@ -71,30 +77,77 @@ impl Writer {
         }
     }
 
-    /// All of the batch in one transaction. An error of one write is its own; `Err` means that nothing was kept.
+    /// The backlog and all of the batch in one transaction. An error of one write is its own; `Err` means that nothing
+    /// was kept.
     fn commit(&mut self, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+        let backlog = self.backlog.take();
+        if backlog.is_empty() && batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let committed = self.transact(&backlog, batch);
+        match &committed {
+            Ok(_) => self.backlog.moved(backlog.len()),
+            Err(_) => self.backlog.put_back(backlog),
+        }
+        committed
+    }
+
+    fn transact(
+        &mut self,
+        backlog: &[UsageRecord],
+        batch: &[Job],
+    ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => reopen(&self.path, self.settings)?,
         };
-        let results = transact(&mut conn, &mut self.settings, batch)?;
+        let results = transact(&mut conn, &mut self.settings, (backlog, batch))?;
         // Kept only after success: a connection that failed may hold on to what the disk no longer has.
         self.conn = Some(conn);
         Ok(results)
     }
 }
 
+/// Writes the records that a journal was left with.
+///
+/// # Errors
+/// None of them was kept.
+pub(super) fn replay(conn: &mut Connection, records: &[UsageRecord]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let tx = begin(conn)?;
+    for record in records {
+        usage::append(&tx, record)?;
+    }
+    tx.commit().map_err(|e| medium("commit", &e))
+}
+
+fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    conn.transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|e| medium("begin a transaction", &e))
+}
+
 fn transact(
     conn: &mut Connection,
     settings: &mut Settings,
-    batch: &[Job],
+    (backlog, batch): (&[UsageRecord], &[Job]),
 ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
-    let tx = conn
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|e| medium("begin a transaction", &e))?;
+    for job in batch {
+        // Before anything that may need the pages.
+        if let Write::FilePagesMax(pages) = job.write {
+            settings.file_pages_max = pages;
+            limit_pages(conn, pages)?;
+        }
+    }
+    let tx = begin(conn)?;
+    // First: of two records of one id, the first that was handed over stays.
+    for record in backlog {
+        usage::append(&tx, record)?;
+    }
     let mut results = Vec::with_capacity(batch.len());
     for job in batch {
-        let result = perform(&tx, settings, &job.write);
+        let result = perform(&tx, &job.write);
         // The medium failed, or SQLite has undone the whole transaction by itself: no write of the batch may stand.
         // Any other error undid its own statement only.
         if let Err(error) = &result
@@ -108,22 +161,15 @@ fn transact(
     Ok(results)
 }
 
-fn perform(
-    conn: &Connection,
-    settings: &mut Settings,
-    write: &Write,
-) -> Result<Written, StoreError> {
+fn perform(conn: &Connection, write: &Write) -> Result<Written, StoreError> {
     match write {
         Write::Usage(record) => usage::append(conn, record)?,
+        Write::Backlog | Write::FilePagesMax(_) => {}
         Write::Programme(programme) => people::programme_put(conn, programme)?,
         Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
         Write::KeyInsert(key) => people::key_insert(conn, key)?,
         Write::KeyRevoke(id, at) => {
             return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));
-        }
-        Write::FilePagesMax(pages) => {
-            settings.file_pages_max = *pages;
-            limit_pages(conn, *pages)?;
         }
     }
     Ok(Written::Done)

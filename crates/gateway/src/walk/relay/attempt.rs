@@ -14,7 +14,7 @@ use crate::walk::flight::Flight;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use madang_types::ErrorCode;
 use madang_wire::error::engine_error;
 use std::sync::Arc;
@@ -123,8 +123,8 @@ async fn send(
 }
 
 /// The engine's request. No header of the client's is passed on but its trace.
-fn request((path, body): (&'static str, Bytes), route: &Route) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
+fn request((path, body): (&'static str, Bytes), route: &Route) -> Request<Bytes> {
+    let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(path);
     let request_headers = request.headers_mut();

@@ -7,6 +7,7 @@ pub use gate::{Gate, GateStore};
 use http::{HeaderMap, Method};
 use madang_core::ReplicaHealth;
 use madang_gateway::client::ClientOptions;
+use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
 use madang_gateway::gateway::{Gateway, GatewayOptions};
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
@@ -79,7 +80,7 @@ pub struct World {
     pub operator_key: String,
     pub folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
-    edge: Option<JoinHandle<EdgeReport>>,
+    edge: Option<JoinHandle<std::io::Result<EdgeReport>>>,
     ticks: JoinHandle<()>,
     plan: Plan,
 }
@@ -127,10 +128,12 @@ impl World {
             .fallback(move |request| doors::fallback(Arc::clone(&fallback), request));
         let (stop, stopped) = oneshot::channel::<()>();
         let options = EdgeOptions {
+            lanes: 2,
             drain_ms_max: 5_000,
             ..EdgeOptions::default()
         };
-        let edge = tokio::spawn(serve(listener, router, options, stopped));
+        let doors = FrontDoors::new(Arc::clone(&gateway), router);
+        let edge = tokio::spawn(serve(listener, doors, options, stopped));
         let ticking = Arc::clone(&gateway);
         let ticks = tokio::spawn(async move {
             loop {
@@ -272,7 +275,7 @@ impl World {
     /// Stops accepting, waits for the last connection and closes the gateway; gives the recording's text.
     pub async fn close(mut self) -> String {
         drop(self.stop.take());
-        self.edge.take().unwrap().await.unwrap();
+        self.edge.take().unwrap().await.unwrap().unwrap();
         self.gateway.close().await;
         std::fs::read_to_string(recording(self.folder.path())).unwrap_or_default()
     }

@@ -1,0 +1,107 @@
+//! One record in the journal's file: its checksum, its length, the round of the half that it stands in, and the record
+//! as JSON (so that a newer program reads what an older one left behind).
+
+use crate::StoreError;
+use madang_types::UsageRecord;
+
+/// Checksum (4 bytes), length of the JSON (4), round (8); little-endian. The checksum covers all that follows it.
+const HEAD_BYTES: usize = 16;
+/// A record's usual length, set aside before it is written.
+const USUAL_BYTES: usize = 1024;
+
+/// A record with room for its head, which [`seal`] fills in.
+pub(super) fn encode(record: &UsageRecord) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.resize(HEAD_BYTES, 0);
+    serde_json::to_writer(&mut bytes, record)
+        .map_err(|e| StoreError::Invalid(format!("the record has no JSON: {e}")))?;
+    let length = u32::try_from(bytes.len() - HEAD_BYTES)
+        .map_err(|_| StoreError::Invalid("the record is over 4 GiB".into()))?;
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Makes the frame belong to a round.
+pub(super) fn seal(frame: &mut [u8], round: u64) {
+    frame[8..HEAD_BYTES].copy_from_slice(&round.to_le_bytes());
+    let sum = crc32fast::hash(&frame[4..]);
+    frame[..4].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The sound frames at the beginning of a half, all of one round; what follows them was never confirmed.
+pub(super) fn decode(half: &[u8]) -> Result<(u64, Vec<UsageRecord>), StoreError> {
+    let (mut round, mut records, mut rest) = (0, Vec::new(), half);
+    while let Some((of, json, after)) = next(rest) {
+        if !records.is_empty() && of != round {
+            break;
+        }
+        let record = serde_json::from_slice(json)
+            .map_err(|e| StoreError::Damaged(format!("a record of the journal: {e}")))?;
+        records.push(record);
+        (round, rest) = (of, after);
+    }
+    Ok((round, records))
+}
+
+/// The first frame: its round, its JSON and what follows. `None` where there is no sound one.
+fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (sum, rest) = bytes.split_first_chunk()?;
+    let (length, _) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (covered, after) = rest.split_at_checked(length.checked_add(HEAD_BYTES - 4)?)?;
+    let (head, json) = covered.split_first_chunk::<12>()?;
+    let (_, round) = head.split_first_chunk::<4>()?;
+    let round = u64::from_le_bytes(*round.first_chunk()?);
+    (u32::from_le_bytes(*sum) == crc32fast::hash(covered)).then_some((round, json, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::sample::{full, plain};
+    use madang_types::Micros;
+
+    fn frames(round: u64, ids: &[u128]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for id in ids {
+            let mut frame = encode(&full(*id, Micros(7)).unwrap()).unwrap();
+            seal(&mut frame, round);
+            bytes.extend(frame);
+        }
+        bytes
+    }
+
+    fn check(bytes: &[u8], round: u64, ids: &[u128]) {
+        let (found, records) = decode(bytes).unwrap();
+        let expected: Vec<_> = ids.iter().map(|id| full(*id, Micros(7)).unwrap()).collect();
+        assert_eq!((found, records), (round, expected));
+    }
+
+    #[test]
+    fn what_was_written_reads_back_until_the_first_unsound_byte() {
+        check(&[], 0, &[]);
+        check(&[0; 4096], 0, &[]);
+        check(&[255; 4096], 0, &[]);
+        let whole = frames(3, &[1, 2]);
+        check(&whole, 3, &[1, 2]);
+        check(&[&whole[..], &[0; 99]].concat(), 3, &[1, 2]);
+        check(&[&whole[..], &frames(2, &[9])[..]].concat(), 3, &[1, 2]);
+        let first = frames(3, &[1]).len();
+        for cut in [first, first + 1, first + HEAD_BYTES, whole.len() - 1] {
+            check(&whole[..cut], 3, &[1]);
+        }
+        for at in first..whole.len() {
+            let mut torn = whole.clone();
+            torn[at] ^= 1;
+            check(&torn, 3, &[1]);
+        }
+    }
+
+    #[test]
+    fn a_record_without_anything_optional_reads_back() {
+        let record = plain(5, Micros(-1)).unwrap();
+        let mut frame = encode(&record).unwrap();
+        seal(&mut frame, u64::MAX);
+        assert_eq!(decode(&frame).unwrap(), (u64::MAX, vec![record]));
+    }
+}
