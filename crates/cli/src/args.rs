@@ -55,6 +55,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Serve a model of an engine that makes filler words, to rehearse a fleet without accelerators.
     Engine(EngineArgs),
+    /// Experiments with the same decisions on a virtual clock.
+    #[command(subcommand)]
+    Twin(crate::twin_args::TwinCommand),
 }
 
 /// `madang up`.
@@ -369,7 +372,7 @@ pub struct EngineArgs {
 }
 
 /// The profiles' names, with what they stand for.
-fn profiles() -> PossibleValuesParser {
+pub fn profiles() -> PossibleValuesParser {
     let values = PROFILES
         .iter()
         .map(|profile| PossibleValue::new(profile.name).help(profile.about));

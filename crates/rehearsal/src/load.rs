@@ -8,13 +8,13 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use madang_twin::experiment::crowd::Sizes;
 use madang_twin::experiment::noisy::{Crowd, FLOOD_NS, Flood, TENANTS, Ttft, WARM_NS};
-use madang_twin::trace::{TraceError, TraceRow, azure_conversation};
+use madang_twin::trace::TraceError;
 use madang_twin::world::{Ask, Clients};
 use madang_types::NameError;
 use serde::Serialize;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -154,7 +154,7 @@ pub async fn noisy_live(options: NoisyLiveOptions) -> Result<LoadReport, LoadErr
             address.scheme_str() == Some("http") && address.authority().is_some()
         })
         .ok_or_else(|| LoadError::Url(options.url.clone()))?;
-    let sizes: Arc<[TraceRow]> = azure_conversation()?.into();
+    let sizes = Sizes::azure()?;
     let load = Load {
         client: client(),
         address,
@@ -222,7 +222,7 @@ impl Load {
     async fn side(
         &self,
         name: &str,
-        sizes: &Arc<[TraceRow]>,
+        sizes: &Sizes,
         floods: &[Flood],
     ) -> Result<LoadSide, LoadError> {
         let mut run = Side {

@@ -13,6 +13,7 @@ mod schema;
 mod server;
 mod status;
 mod tenant;
+mod twin;
 mod usage;
 
 use crate::args::{Args, Command};
@@ -26,6 +27,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
+        Command::Twin(command) => twin::run(command),
         other => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -48,9 +50,9 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
-        Command::Check(_) | Command::Schema | Command::Replay(_) => Err(anyhow!(
-            "this command needs no runtime and was handled before"
-        )),
+        Command::Check(_) | Command::Schema | Command::Replay(_) | Command::Twin(_) => Err(
+            anyhow!("this command needs no runtime and was handled before"),
+        ),
     }
 }
 

@@ -1,0 +1,290 @@
+//! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
+
+use crate::out;
+use crate::twin_args::{
+    NoisyArgs, OverloadArgs, Route, RouteArgs, Share, SpeedArgs, TwinCommand,
+};
+use anyhow::{Context, bail};
+use madang_twin::engine::Profile;
+use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
+use madang_twin::experiment::overload::{OverloadOptions, OverloadReport, overload};
+use madang_twin::experiment::route::{RouteOptions, RouteReport, route};
+use madang_twin::experiment::speed::speed;
+use madang_twin::trace;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// The floods of many requests, of long prompts and of long answers.
+const FLOODS: [(f64, u64, u64); 3] = [(120.0, 1_155, 211), (6.0, 30_000, 50), (60.0, 200, 2_000)];
+/// Bytes of a trace file.
+const TRACE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How much faster or slower than recorded a trace may be replayed.
+const SPEED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
+
+/// Runs the experiment.
+pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        TwinCommand::Noisy(args) => run_noisy(&args)?,
+        TwinCommand::Route(args) => run_route(&args)?,
+        TwinCommand::Overload(args) => run_overload(&args)?,
+        TwinCommand::Speed(args) => run_speed(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn profile(name: &str) -> anyhow::Result<Profile> {
+    let profile = Profile::named(name).context("the flag takes names of profiles only")?;
+    Ok(profile.clone())
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn shares(asked: &[Share]) -> Vec<Share> {
+    if asked.is_empty() {
+        Share::ALL.to_vec()
+    } else {
+        asked.to_vec()
+    }
+}
+
+/// One object for one report, a list for several.
+fn print_json<T: Serialize>(reports: &[T]) -> anyhow::Result<()> {
+    let text = match reports {
+        [one] => serde_json::to_string_pretty(one)?,
+        several => serde_json::to_string_pretty(several)?,
+    };
+    out::line(&text);
+    Ok(())
+}
+
+/// A rule's name as it is written on the command line.
+fn word<T: Serialize>(rule: T) -> String {
+    match serde_json::to_value(rule) {
+        Ok(serde_json::Value::String(word)) => word.replace('_', "-"),
+        _ => String::new(),
+    }
+}
+
+fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
+    let sets: Vec<Vec<Flood>> = if args.flood.is_empty() {
+        let flood = |(rate, input_tokens, output_tokens)| Flood {
+            rate,
+            input_tokens,
+            output_tokens,
+        };
+        FLOODS.map(|known| vec![flood(known)]).to_vec()
+    } else {
+        vec![args.flood.clone()]
+    };
+    let mut reports = Vec::new();
+    for floods in sets {
+        for policy in shares(&args.policy) {
+            reports.push(noisy(&NoisyOptions {
+                floods: floods.clone(),
+                share: policy.rule(),
+                seed: args.fleet.seed,
+                replicas: count(args.replicas),
+                profile: profile(&args.fleet.profile)?,
+            })?);
+        }
+    }
+    if args.fleet.json {
+        return print_json(&reports);
+    }
+    out::line(
+        "steady tenants' time to first token in ms, alone and beside the floods (requests a second, prompt, output tokens)",
+    );
+    out::line("");
+    out::line(
+        "floods                        policy         alone p50    p99   flooded p50       p99   p99 ratio   tokens/s   refused",
+    );
+    for report in &reports {
+        out::line(&noisy_line(report));
+    }
+    Ok(())
+}
+
+fn noisy_line(report: &NoisyReport) -> String {
+    let flood = |f: &Flood| format!("{},{},{}", f.rate, f.input_tokens, f.output_tokens);
+    let floods: Vec<String> = report.floods.iter().map(flood).collect();
+    format!(
+        "{:<28}  {:<12} {:>11.0} {:>6.0} {:>13.0} {:>9.0} {:>11.2} {:>10.0} {:>9}",
+        floods.join(" "),
+        word(report.policy),
+        report.alone.p50_ms,
+        report.alone.p99_ms,
+        report.flooded.p50_ms,
+        report.flooded.p99_ms,
+        report.inflation_p99,
+        report.tokens_per_second,
+        report.unserved,
+    )
+}
+
+fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
+    let path = args.trace.display();
+    if !SPEED_RANGE.contains(&args.speed) {
+        bail!(
+            "--speed {} is not between {} and {}",
+            args.speed,
+            SPEED_RANGE.start(),
+            SPEED_RANGE.end()
+        );
+    }
+    let size = std::fs::metadata(&args.trace)
+        .with_context(|| format!("{path} cannot be read"))?
+        .len();
+    if size > TRACE_BYTES_MAX {
+        bail!("{path} has {size} bytes; a trace has at most {TRACE_BYTES_MAX}");
+    }
+    let bytes = std::fs::read(&args.trace).with_context(|| format!("{path} cannot be read"))?;
+    let rows = trace::parse(&bytes).with_context(|| format!("{path} is not a trace"))?;
+    let kinds = [Some(&args.fleet.profile), args.second_profile.as_ref()];
+    let mut profiles = Vec::new();
+    for name in kinds.into_iter().flatten() {
+        let mut profile = profile(name)?;
+        profile.host_tokens = args.host_tier;
+        profiles.push(profile);
+    }
+    let profiles: Vec<Profile> = profiles
+        .iter()
+        .cycle()
+        .take(count(args.replicas))
+        .cloned()
+        .collect();
+    let rules = if args.policy.is_empty() {
+        Route::ALL.to_vec()
+    } else {
+        args.policy.clone()
+    };
+    let mut reports = Vec::new();
+    for rule in rules {
+        let options = RouteOptions {
+            speed: args.speed,
+            profiles: profiles.clone(),
+            route: rule.rule(),
+        };
+        reports.push(route(&options, &rows)?);
+    }
+    if args.fleet.json {
+        return print_json(&reports);
+    }
+    out::line(
+        "policy                     within 5 s   prefix hit   TTFT p50 ms   TTFT p99 ms   refused",
+    );
+    for report in &reports {
+        out::line(&route_line(report));
+    }
+    Ok(())
+}
+
+fn route_line(report: &RouteReport) -> String {
+    format!(
+        "{:<26} {:>10.4} {:>12.3} {:>13.0} {:>13.0} {:>9}",
+        word(report.policy),
+        report.within_5s,
+        report.prefix_hit,
+        report.ttft_p50_ms,
+        report.ttft_p99_ms,
+        report.unserved,
+    )
+}
+
+fn run_overload(args: &OverloadArgs) -> anyhow::Result<()> {
+    let steps = if args.step.is_empty() {
+        vec![1.4, 3.0]
+    } else {
+        args.step.clone()
+    };
+    if let Some(step) = steps.iter().find(|step| !(0.1..=20.0).contains(*step)) {
+        bail!("--step {step} is not between 0.1 and 20");
+    }
+    let mut reports = Vec::new();
+    for step in steps {
+        for policy in shares(&args.policy) {
+            reports.push(overload(&OverloadOptions {
+                step,
+                share: policy.rule(),
+                seed: args.fleet.seed,
+                replicas: count(args.replicas),
+                profile: profile(&args.fleet.profile)?,
+            })?);
+        }
+    }
+    if args.fleet.json {
+        return print_json(&reports);
+    }
+    out::line(
+        "step  policy        capacity/s   goodput   recovery s   attempts per answer   tries per request   TTFT p99 ms",
+    );
+    for report in &reports {
+        out::line(&overload_line(report));
+    }
+    Ok(())
+}
+
+fn overload_line(report: &OverloadReport) -> String {
+    format!(
+        "{:<4}  {:<12} {:>11.1} {:>9.3} {:>12} {:>21.3} {:>19.2} {:>13.0}",
+        report.step,
+        word(report.policy),
+        report.capacity_per_second,
+        report.goodput,
+        report.recovery_s,
+        report.amplification,
+        report.client_amplification,
+        report.ttft_p99_ms,
+    )
+}
+
+/// The twin's own speed.
+#[derive(Debug, Serialize)]
+struct SpeedReport {
+    replicas: usize,
+    requests: u64,
+    cpu_seconds: f64,
+    requests_per_cpu_second: f64,
+    /// What it should be at least.
+    goal: f64,
+}
+
+fn run_speed(args: &SpeedArgs) -> anyhow::Result<()> {
+    let profile = profile(&args.fleet.profile)?;
+    let mut reports = Vec::new();
+    for (replicas, goal) in [(1, 300_000.0), (64, 150_000.0)] {
+        let before = cpu_seconds();
+        let answered = speed(&profile, replicas, args.requests, args.fleet.seed)?;
+        let cpu_seconds = cpu_seconds() - before;
+        reports.push(SpeedReport {
+            replicas,
+            requests: answered,
+            cpu_seconds,
+            requests_per_cpu_second: answered as f64 / cpu_seconds.max(1e-9),
+            goal,
+        });
+    }
+    if args.fleet.json {
+        return print_json(&reports);
+    }
+    out::line("replicas   requests   CPU s   requests per CPU second      goal");
+    for report in &reports {
+        out::line(&format!(
+            "{:>8} {:>10} {:>7.2} {:>25.0} {:>9.0}",
+            report.replicas,
+            report.requests,
+            report.cpu_seconds,
+            report.requests_per_cpu_second,
+            report.goal
+        ));
+    }
+    Ok(())
+}
+
+/// Processor time of this process so far.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

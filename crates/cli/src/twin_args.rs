@@ -1,0 +1,207 @@
+//! Flags of `madang twin`.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use madang_core::{RouteRule, ShareRule};
+use madang_twin::experiment::noisy::Flood;
+use std::path::PathBuf;
+
+/// `madang twin`.
+#[derive(Debug, Subcommand)]
+pub enum TwinCommand {
+    /// Tenants that flood beside tenants that ask steadily: how much later do the latter's first tokens come?
+    Noisy(NoisyArgs),
+    /// A trace over a pool of engines: how many first tokens come within five seconds?
+    Route(RouteArgs),
+    /// A load above what the fleet can do, with clients that ask again five times.
+    Overload(OverloadArgs),
+    /// How many requests the twin simulates in a second of processor time.
+    Speed(SpeedArgs),
+}
+
+/// Who is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Share {
+    /// Hierarchical virtual tokens, with part of each batch kept for those under their share.
+    Madang,
+    /// Virtual token counter: input + 2 × output tokens.
+    Vtc,
+    /// Deficit round robin on prompt tokens.
+    Drr,
+    /// One request of each tenant in turn.
+    #[value(alias = "round_robin", alias = "rr")]
+    RoundRobin,
+    /// First come, first served.
+    Fcfs,
+}
+
+impl Share {
+    /// All of them, the best known for its faults last.
+    pub const ALL: [Self; 5] = [
+        Self::Madang,
+        Self::Vtc,
+        Self::Drr,
+        Self::RoundRobin,
+        Self::Fcfs,
+    ];
+
+    /// The core's rule.
+    pub fn rule(self) -> ShareRule {
+        match self {
+            Self::Madang => ShareRule::Madang,
+            Self::Vtc => ShareRule::Vtc,
+            Self::Drr => ShareRule::Drr,
+            Self::RoundRobin => ShareRule::RoundRobin,
+            Self::Fcfs => ShareRule::Fcfs,
+        }
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Route {
+    /// Least predicted time to first token, caches counted.
+    #[value(alias = "predicted_ttft", alias = "madang")]
+    PredictedTtft,
+    /// The same without caches.
+    #[value(alias = "predicted_ttft_no_cache")]
+    PredictedTtftNoCache,
+    /// Any, by lot.
+    Random,
+    /// Each in turn.
+    #[value(alias = "round_robin")]
+    RoundRobin,
+    /// Fewest requests.
+    #[value(alias = "least_request")]
+    LeastRequest,
+    /// The better of two by lot.
+    #[value(alias = "power_of_two")]
+    PowerOfTwo,
+    /// Rendezvous hash of the prompt's beginning.
+    #[value(alias = "prefix_hash")]
+    PrefixHash,
+    /// Consistent hashing with bounded loads.
+    Chwbl,
+    /// Longest match over 0.3, else the smallest cache; shortest queue where loads are uneven.
+    #[value(alias = "cache_aware")]
+    CacheAware,
+    /// Uncached prefill blocks plus decode blocks.
+    #[value(alias = "block_cost")]
+    BlockCost,
+}
+
+impl Route {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::PredictedTtft,
+        Self::PredictedTtftNoCache,
+        Self::Random,
+        Self::RoundRobin,
+        Self::LeastRequest,
+        Self::PowerOfTwo,
+        Self::PrefixHash,
+        Self::Chwbl,
+        Self::CacheAware,
+        Self::BlockCost,
+    ];
+
+    /// The core's rule.
+    pub fn rule(self) -> RouteRule {
+        match self {
+            Self::PredictedTtft => RouteRule::PredictedTtft,
+            Self::PredictedTtftNoCache => RouteRule::PredictedTtftNoCache,
+            Self::Random => RouteRule::Random,
+            Self::RoundRobin => RouteRule::RoundRobin,
+            Self::LeastRequest => RouteRule::LeastRequest,
+            Self::PowerOfTwo => RouteRule::PowerOfTwo,
+            Self::PrefixHash => RouteRule::PrefixHash,
+            Self::Chwbl => RouteRule::Chwbl,
+            Self::CacheAware => RouteRule::CacheAware,
+            Self::BlockCost => RouteRule::BlockCost,
+        }
+    }
+}
+
+/// The fleet of an experiment.
+#[derive(Debug, ClapArgs)]
+pub struct FleetArgs {
+    /// What each engine and its accelerators can do.
+    #[arg(long, value_name = "NAME", default_value = "h100x2-32b", value_parser = crate::args::profiles())]
+    pub profile: String,
+    /// Of the arrivals: the same seed gives the same ones.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON: one object for one rule, a list for several.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `madang twin noisy`.
+#[derive(Debug, ClapArgs)]
+pub struct NoisyArgs {
+    /// A tenant that floods: requests a second, prompt tokens, output tokens. Without any, three known floods run one after another.
+    #[arg(long, value_name = "RATE,IN,OUT")]
+    pub flood: Vec<Flood>,
+    /// Who is next; without any, all are run and printed side by side.
+    #[arg(long, value_enum)]
+    pub policy: Vec<Share>,
+    /// Engines.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub replicas: u32,
+    /// Fleet, seed and form.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+/// `madang twin route`.
+#[derive(Debug, ClapArgs)]
+pub struct RouteArgs {
+    /// CSV, plain or gzip: arrival_ms,input_tokens,output_tokens and, where known, prefix_block_ids_512.
+    #[arg(long, value_name = "FILE")]
+    pub trace: PathBuf,
+    /// Engines.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub replicas: u32,
+    /// How much faster than recorded requests arrive.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub speed: f64,
+    /// Tokens of prefixes that each engine keeps behind its KV memory.
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    pub host_tier: u64,
+    /// Every second engine is of this kind instead.
+    #[arg(long, value_name = "NAME", value_parser = crate::args::profiles())]
+    pub second_profile: Option<String>,
+    /// Where requests go; without any, all rules are run and printed side by side.
+    #[arg(long, value_enum)]
+    pub policy: Vec<Route>,
+    /// Fleet, seed and form.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+/// `madang twin overload`.
+#[derive(Debug, ClapArgs)]
+pub struct OverloadArgs {
+    /// Load during the step, as a part of capacity; without any, 1.4 and 3.
+    #[arg(long, value_name = "X")]
+    pub step: Vec<f64>,
+    /// Who is next; without any, all are run and printed side by side.
+    #[arg(long, value_enum)]
+    pub policy: Vec<Share>,
+    /// Engines.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub replicas: u32,
+    /// Fleet, seed and form.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+/// `madang twin speed`.
+#[derive(Debug, ClapArgs)]
+pub struct SpeedArgs {
+    /// Requests of each run.
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub requests: u64,
+    /// Fleet, seed and form.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
