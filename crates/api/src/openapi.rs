@@ -28,6 +28,7 @@ struct Base;
 pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(handlers::status_get))
+        .routes(routes!(handlers::pool_list))
         .routes(routes!(handlers::replica_list))
         .routes(routes!(handlers::replica_get))
         .routes(routes!(handlers::replica_logs))

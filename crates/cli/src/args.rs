@@ -36,6 +36,8 @@ pub enum Command {
     Reload(ServerArgs),
     /// Show pools and replicas of the running server.
     Status(ServerArgs),
+    /// Show who waits, who has how much beside its share, and how replicas are loaded, live.
+    Top(TopArgs),
     /// Show the log of a launched replica.
     Logs(LogsArgs),
     /// List, make or remove tenants.
@@ -143,6 +145,17 @@ pub struct ServerArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `madang top`.
+#[derive(Debug, ClapArgs)]
+pub struct TopArgs {
+    /// Show it once and end, as where the output is no terminal.
+    #[arg(long)]
+    pub once: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// `madang logs`.

@@ -7,6 +7,16 @@ pub fn color() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
+/// Whether results go to a terminal, where they may be drawn anew.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether results may be coloured.
+pub fn result_color() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
 /// Writes a result. A reader that went away (`madang usage | head`) is not an error.
 pub fn result(text: &str) {
     let mut out = io::stdout().lock();

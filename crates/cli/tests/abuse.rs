@@ -230,7 +230,7 @@ async fn readers_that_take_nothing_of_a_stream_are_cut() {
         let text = http_get(&url, Some(key.trim())).await.unwrap().text();
         let lines = text
             .lines()
-            .filter(|line| line.starts_with("madang_replica_running{"));
+            .filter(|line| line.starts_with("madang_requests_running{"));
         lines
             .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
             .sum::<f64>()

@@ -329,6 +329,14 @@ async fn status_and_logs_of_launched_engines() {
         shown.contains("REPLICA") && shown.contains(" up "),
         "{shown}"
     );
+    // Nobody sits at this output: one frame, without a command to a terminal.
+    for args in [&["top"][..], &["top", "--once"]] {
+        let shown = place.run(args).await.expect_code(0).out;
+        assert!(shown.contains("1 of 1 replicas serve"), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+    let pools = place.run(&["top", "--json"]).await.expect_code(0).json();
+    assert_eq!(pools["data"], status["pools"], "one account of it");
 
     harness::process::signal(
         u32::try_from(replica["pid"].as_u64().unwrap()).unwrap(),
@@ -365,6 +373,7 @@ async fn commands_say_when_no_server_runs() {
     let place = Place::new();
     let commands: &[&[&str]] = &[
         &["status"],
+        &["top"],
         &["reload"],
         &["usage"],
         &["tenant", "list"],

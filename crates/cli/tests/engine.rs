@@ -1,7 +1,5 @@
 //! `madang engine`: it says where it listens, serves until a signal, and refuses what it does not know.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod harness;
 
 use harness::process::signal;

@@ -7,7 +7,7 @@ use crate::view::ReplicaView;
 use madang_executor::{GuardProgram, SupervisorOptions, logs, reap_leftovers};
 use madang_fleet::{Fleet, Problem};
 use madang_gateway::gateway::Gateway;
-use madang_gateway::metrics::{FleetSample, ModelSample, ReplicaSample};
+use madang_gateway::metrics::{FleetSample, ReplicaSample};
 use madang_provision::{Cache, Prepared, Progress};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,7 +158,7 @@ impl Control {
 
     /// Every replica, by id.
     pub fn replicas(&self) -> Vec<ReplicaView> {
-        board_views(&self.board, &self.gateway)
+        board_views(&self.board, &self.gateway.status())
     }
 
     /// The newest lines of a launched replica's log, oldest first; `None` where there is no such replica.
@@ -229,28 +229,21 @@ fn sample(board: &Board, gateway: &Weak<Gateway>) -> FleetSample {
     let Some(gateway) = gateway.upgrade() else {
         return FleetSample::default();
     };
-    let models = gateway.status().into_iter().filter_map(|pool| {
-        let model = pool.model?;
-        let waiting = pool.waiting.into();
-        Some(ModelSample { model, waiting })
-    });
     let replica = |view: ReplicaView| ReplicaSample {
         replica: view.id,
         site: view.site,
         model: view.model,
         up: view.state == "up",
-        slots: view.slots.into(),
-        running: view.running.into(),
         restarts: view.starts_count.saturating_sub(1),
+        engine_tells: view.load.is_some(),
         engine_running: view.load.as_ref().and_then(|load| load.running),
         engine_waiting: view.load.as_ref().and_then(|load| load.waiting),
         kv_used_ratio: view.load.as_ref().and_then(|load| load.kv_used_ratio),
     };
+    let pools = gateway.status();
+    let replicas = board_views(board, &pools).into_iter().map(replica);
     FleetSample {
-        models: models.collect(),
-        replicas: board_views(board, &gateway)
-            .into_iter()
-            .map(replica)
-            .collect(),
+        replicas: replicas.collect(),
+        pools,
     }
 }

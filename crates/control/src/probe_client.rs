@@ -66,3 +66,40 @@ pub(crate) async fn ready(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_gateway::client::ClientOptions;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_endless_page_is_given_up_at_the_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let engine = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let mut bytes = 0;
+            while stream.write_all(&[b'#'; 8192]).await.is_ok() {
+                bytes += 8192;
+            }
+            bytes
+        });
+        let client = EngineClient::new(ClientOptions::default()).unwrap();
+        let address = EngineAddress::parse(&url).unwrap();
+        let http = ProbeClient {
+            client: &client,
+            address: &address,
+            authorization: None,
+        };
+        let said = http.get("/metrics").await.unwrap_err();
+        assert!(said.contains("too large"), "{said}");
+        // The engine was cut off: nobody goes on reading it.
+        assert!(engine.await.unwrap() >= ANSWER_BYTES_MAX);
+    }
+}

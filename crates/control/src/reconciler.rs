@@ -8,6 +8,7 @@ use crate::source::{ApplyError, FleetSource, ReadFleet};
 use crate::view::{ReplicaView, view};
 use crate::watching::{Watch, Watched};
 use crate::{Applied, people};
+use madang_core::PoolStatus;
 use madang_executor::SupervisorHandle;
 use madang_fleet::{Fleet, ReplicaAt};
 use madang_gateway::gateway::Gateway;
@@ -188,6 +189,7 @@ impl Reconciler {
                 ReplicaAt::Url(_) => "/health".to_owned(),
             },
             upstream_model: plan.replica.upstream_model.clone(),
+            engine: plan.replica.engine,
             probe: self.wanted.probe.clone(),
             supervised: supervised.clone(),
             watched: Arc::clone(&watched),
@@ -290,8 +292,7 @@ fn must_restart(from: &Plan, to: &Plan) -> bool {
 }
 
 /// The board as views, in the order of ids.
-pub(crate) fn board_views(board: &Board, gateway: &Gateway) -> Vec<ReplicaView> {
+pub(crate) fn board_views(board: &Board, pools: &[PoolStatus]) -> Vec<ReplicaView> {
     let entries = board.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let status = gateway.status();
-    entries.values().map(|entry| view(entry, &status)).collect()
+    entries.values().map(|entry| view(entry, pools)).collect()
 }

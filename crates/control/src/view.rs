@@ -2,7 +2,8 @@
 
 use crate::probe::metrics::EngineLoad;
 use crate::reconciler::BoardEntry;
-use madang_core::PoolStatus;
+/// Pools as the core tells them, for whoever shows them.
+pub use madang_core::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};
 use madang_executor::State;
 use madang_types::{ModelId, ReplicaId, SiteId};
 use std::sync::PoisonError;

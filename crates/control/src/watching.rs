@@ -1,13 +1,14 @@
 //! One task per replica: probes it, tells the core how it is, restarts a launched engine that hangs.
 
 use crate::launching::gateway_address;
-use crate::probe::{self, Change, EngineLoad, Health, Served};
+use crate::probe::{self, Change, EngineLoad, Health, Process, Served};
 use crate::probe_client::ProbeClient;
 use madang_core::ReplicaHealth;
 use madang_executor::{State, SupervisorHandle};
-use madang_fleet::Probe;
+use madang_fleet::{Engine, Probe};
+use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
-use madang_types::ReplicaId;
+use madang_types::{Micros, ReplicaId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,6 +32,8 @@ pub(crate) struct Watch {
     pub gateway: Arc<Gateway>,
     pub replica: ReplicaId,
     pub upstream_model: String,
+    /// Its dialect.
+    pub engine: Engine,
     /// Path that answers 200 once the engine can serve.
     pub health_path: String,
     pub probe: Probe,
@@ -45,6 +48,11 @@ struct Memory {
     name_warning: Option<Option<String>>,
     /// Whether enough probes were made to call it up or down.
     decided: bool,
+    process: Process,
+    /// What the core was told last of its load.
+    load: madang_core::EngineLoad,
+    /// Whether it was said that this engine tells nothing of its load.
+    silence_said: bool,
 }
 
 impl Memory {
@@ -53,6 +61,9 @@ impl Memory {
             health: Health::new(probe.failures_max),
             name_warning: None,
             decided: false,
+            process: Process::default(),
+            load: madang_core::EngineLoad::default(),
+            silence_said: false,
         }
     }
 }
@@ -141,6 +152,9 @@ impl Watch {
             }
             None => {}
         }
+        if served.is_ok() {
+            self.tell_load(memory, served.load.as_ref());
+        }
         let up = memory.health.is_up();
         self.note(Watched {
             up,
@@ -155,6 +169,27 @@ impl Watch {
             (false, true) => ReplicaHealth::Down,
         };
         self.gateway.replica_report(&self.replica, health);
+    }
+
+    /// Tells the core of the engine's load and process, where anything changed. Before its health is told: what comes
+    /// back as another process must not be given work for a cache that it no longer has.
+    fn tell_load(&self, memory: &mut Memory, load: Option<&EngineLoad>) {
+        if load.is_none() && self.engine != Engine::OpenAi && !memory.silence_said {
+            memory.silence_said = true;
+            tracing::info!(replica = %self.replica, "replica serves, but its /metrics tells nothing of its load");
+        }
+        let load = load.copied().unwrap_or_default();
+        let supervised = self.supervised.as_ref().map(|handle| handle.status().since);
+        let started_s = memory.process.started_s(
+            &load,
+            supervised.map(whole_seconds),
+            whole_seconds(clock::now()),
+        );
+        let load = probe::for_core(&load, started_s);
+        if load != memory.load {
+            memory.load = load;
+            self.gateway.replica_load(&self.replica, load);
+        }
     }
 
     async fn ask(&self, ask_models: bool) -> Option<Served> {
@@ -178,4 +213,8 @@ impl Watch {
     fn note(&self, now: Watched) {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
+}
+
+fn whole_seconds(at: Micros) -> u64 {
+    u64::try_from(at.0 / 1_000_000).unwrap_or(0)
 }

@@ -9,7 +9,7 @@ use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
-use madang_core::{Input, PoolStatus, ReplicaHealth, Shares};
+use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, Shares};
 use madang_store::{Store, StoreError};
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +168,14 @@ impl Gateway {
         self.driver.apply(Input::ReplicaReport {
             replica: replica.clone(),
             health,
+        });
+    }
+
+    /// An engine said how it is loaded and which process it is.
+    pub fn replica_load(&self, replica: &ReplicaId, load: EngineLoad) {
+        self.driver.apply(Input::ReplicaLoad {
+            replica: replica.clone(),
+            load,
         });
     }
 

@@ -3,12 +3,29 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use madang_core::Refusal;
 use madang_types::{ErrorCode, RequestId};
 use madang_wire::error::error_body;
 
 /// Where the page of a code is, relative to the project.
 pub fn doc_page(code: ErrorCode) -> String {
     format!("docs/errors/{code}.md")
+}
+
+/// The code of a refusal of the core's.
+pub fn code_of(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::ModelUnknown => ErrorCode::ModelNotFound,
+        Refusal::EndpointUnsupported => ErrorCode::ModelEndpointUnsupported,
+        Refusal::PolicyDenied => ErrorCode::PolicyDenied,
+        Refusal::NoReplica => ErrorCode::NoReplica,
+        Refusal::QueueFull => ErrorCode::QueueFull,
+        Refusal::QueueTimeout => ErrorCode::QueueTimeout,
+        Refusal::Overloaded => ErrorCode::Overloaded,
+        Refusal::Shed => ErrorCode::Shed,
+        Refusal::AttemptsExhausted => ErrorCode::EngineUnreachable,
+        Refusal::Draining => ErrorCode::Draining,
+    }
 }
 
 /// Why a request is not served.

@@ -7,8 +7,8 @@ use crate::params::LogQuery;
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{
-    List, LogView, MemberStatusView, ModelView, NodesView, PoolView, ReloadView, ReplicaView,
-    SiteView, StatusView, problem_views,
+    List, LogView, ModelView, NodesView, PoolView, ReloadView, ReplicaView, SiteView, StatusView,
+    problem_views,
 };
 use axum::Json;
 use axum::extract::State;
@@ -23,23 +23,6 @@ use std::sync::Arc;
 #[utoipa::path(get, path = "/api/v1/status", tag = "fleet", responses((status = 200, body = StatusView)))]
 pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json<StatusView> {
     let gateway = api.gateway();
-    let pools = gateway.status().into_iter().map(|pool| PoolView {
-        model: pool.model.map(|id| id.to_string()).unwrap_or_default(),
-        waiting: pool.waiting,
-        members: pool
-            .members
-            .into_iter()
-            .map(|member| MemberStatusView {
-                replica: member.replica.to_string(),
-                site: member.site.to_string(),
-                available: member.available,
-                leaving: member.leaving,
-                running: member.running,
-                slots: member.slots,
-                work_tokens: member.kv_tokens_used,
-            })
-            .collect(),
-    });
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         generation: gateway.snapshot().generation,
@@ -47,8 +30,18 @@ pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json
         uptime_s: clock::now().since_us(api.started_at) / 1_000_000,
         requests_count: gateway.requests_count(),
         books_writable: !gateway.books.resting(),
-        pools: pools.collect(),
+        pools: pool_views(&api),
     })
+}
+
+fn pool_views(api: &Api) -> Vec<PoolView> {
+    api.gateway().status().into_iter().map(Into::into).collect()
+}
+
+/// Every pool: who waits, who has how much beside its share, how its replicas are loaded
+#[utoipa::path(get, path = "/api/v1/pools", tag = "fleet", responses((status = 200, body = List<PoolView>)))]
+pub(crate) async fn pool_list(_: Operator, State(api): State<Arc<Api>>) -> Json<List<PoolView>> {
+    Json(List::new(pool_views(&api)))
 }
 
 /// Every replica

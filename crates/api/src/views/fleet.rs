@@ -1,6 +1,6 @@
 //! The fleet and what runs of it.
 
-use super::ProblemView;
+use super::{PoolView, ProblemView};
 use madang_control::probe::metrics::EngineLoad;
 use madang_control::view;
 use serde::Serialize;
@@ -24,36 +24,6 @@ pub(crate) struct StatusView {
     pub books_writable: bool,
     /// Replicas that serve the same model, model by model.
     pub pools: Vec<PoolView>,
-}
-
-/// What serves one model.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PoolView {
-    /// The model.
-    pub model: String,
-    /// Requests that wait.
-    pub waiting: u32,
-    /// Replicas and upstreams.
-    pub members: Vec<MemberStatusView>,
-}
-
-/// A replica or upstream in a pool.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MemberStatusView {
-    /// Its id.
-    pub replica: String,
-    /// Its site.
-    pub site: String,
-    /// Whether it would take a request now, free slots apart.
-    pub available: bool,
-    /// Whether it left the fleet and finishes what it has.
-    pub leaving: bool,
-    /// Requests running.
-    pub running: u32,
-    /// Sequences at once.
-    pub slots: u32,
-    /// Estimated tokens of the running requests.
-    pub work_tokens: u64,
 }
 
 /// One running engine.
@@ -142,6 +112,10 @@ struct LoadView {
     prefix_hit_tokens: Option<u64>,
     /// Part of recent prompt tokens that the prefix cache had, 0 to 1.
     prefix_hit_ratio: Option<f64>,
+    /// Requests thrown out of the batch for want of memory, since the engine's start.
+    preemptions: Option<u64>,
+    /// When the engine's process began, in seconds since 1970.
+    started_s: Option<u64>,
 }
 
 impl From<EngineLoad> for LoadView {
@@ -155,6 +129,8 @@ impl From<EngineLoad> for LoadView {
             prefix_query_tokens,
             prefix_hit_tokens,
             prefix_hit_ratio,
+            preemptions,
+            started_s,
         } = load;
         Self {
             running,
@@ -165,6 +141,8 @@ impl From<EngineLoad> for LoadView {
             prefix_query_tokens,
             prefix_hit_tokens,
             prefix_hit_ratio,
+            preemptions,
+            started_s,
         }
     }
 }

@@ -4,14 +4,15 @@
 mod error;
 mod fleet;
 mod people;
+mod pool;
 mod usage;
 
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
-    LogView, MemberStatusView, ModelView, NodesView, PoolView, ReloadView, ReplicaView, SiteView,
-    StatusView,
+    LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
 pub(crate) use people::{KeyCreatedView, KeyView, ProgrammeView, TenantView};
+pub(crate) use pool::PoolView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 
 use madang_types::Micros;

@@ -79,6 +79,10 @@ model = "m"
 url = "{engine}"
 engine = "vllm"
 slots = 4
+kv_tokens = 100000
+
+[probe]
+interval_ms = 200
 
 [[programme]]
 id = "startups-2026"

@@ -6,5 +6,6 @@ mod document;
 mod fleet;
 mod matrix;
 mod people;
+mod pools;
 mod schema;
 mod usage;

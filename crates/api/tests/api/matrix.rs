@@ -72,6 +72,7 @@ async fn rows(bench: &Bench, (alpha_key, beta_key): (&str, &str)) -> Vec<Row> {
         .await;
     vec![
         row("GET /api/v1/status", 403, 200),
+        row("GET /api/v1/pools", 403, 200),
         row("GET /api/v1/replicas", 403, 200),
         row("GET /api/v1/replicas/{id}", 403, 200).object("r1"),
         row("GET /api/v1/replicas/{id}/logs", 403, 200).object("r1"),

@@ -13,6 +13,7 @@ mod schema;
 mod server;
 mod status;
 mod tenant;
+mod top;
 mod twin;
 mod usage;
 
@@ -43,6 +44,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Reload(args) => reload::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Top(args) => top::run(args).await,
         Command::Logs(args) => logs::run(args).await,
         Command::Tenant(command) => tenant::run(command).await,
         Command::Programme(command) => programme::run(command).await,

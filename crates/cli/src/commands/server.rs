@@ -4,8 +4,9 @@ use crate::http_client::Answer;
 use crate::out;
 use serde_json::Value;
 use std::process::ExitCode;
+use unicode_width::UnicodeWidthStr;
 
-/// A table for people: columns as wide as their widest cell, two spaces between.
+/// A table for people: columns as wide as their widest cell, two spaces between. Korean letters take two columns.
 pub struct Table {
     rows: Vec<Vec<String>>,
     /// Columns whose cells are numbers.
@@ -30,17 +31,23 @@ impl Table {
 
     /// The table as text, each line ended.
     pub fn text(&self) -> String {
+        let lines = self.lines().into_iter();
+        lines.map(|line| line + "\n").collect()
+    }
+
+    /// The line of names, and one line for each row.
+    pub fn lines(&self) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let wide = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(wide).collect();
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for row in &self.rows {
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let space = " ".repeat(width - cell.chars().count());
+                let space = " ".repeat(width - cell.width());
                 let parts = if self.right.contains(&column) {
                     [&space, cell]
                 } else {
@@ -50,10 +57,9 @@ impl Table {
                 line.push_str(parts[1]);
                 line.push_str("  ");
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            lines.push(line.trim_end().to_owned());
         }
-        text
+        lines
     }
 }
 
@@ -71,6 +77,20 @@ pub fn cell(row: &Value, field: &str) -> String {
         Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Whether a pool's member takes requests, in a word.
+pub fn serves(member: &Value) -> &'static str {
+    let is = |field: &str| member[field] == true;
+    if is("leaving") {
+        "leaving"
+    } else if is("ejected") {
+        "resting"
+    } else if is("available") {
+        "yes"
+    } else {
+        "no"
     }
 }
 
@@ -115,8 +135,20 @@ mod tests {
         table.row(vec!["long\u{1b}[31m-name".into(), "1234".into()]);
         assert_eq!(
             table.text(),
-            "ID             COUNT\n포항                 7\nlong[31m-name   1234\n"
+            "ID             COUNT\n포항               7\nlong[31m-name   1234\n"
         );
+    }
+
+    #[test]
+    fn a_member_serves_or_why_not() {
+        let check = |leaving, ejected, available, shown: &str| {
+            let member = json!({"leaving": leaving, "ejected": ejected, "available": available});
+            assert_eq!(serves(&member), shown, "{member}");
+        };
+        check(false, false, true, "yes");
+        check(false, false, false, "no");
+        check(false, true, false, "resting");
+        check(true, true, false, "leaving");
     }
 
     #[test]

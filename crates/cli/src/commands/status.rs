@@ -1,6 +1,6 @@
 //! `madang status`: pools and replicas of the running server.
 
-use super::server::{Table, cell, print, rows};
+use super::server::{Table, cell, print, rows, serves};
 use crate::args::ServerArgs;
 use crate::http_client::ApiClient;
 use crate::out;
@@ -43,17 +43,12 @@ fn shown(status: &Value, replicas: &[Value]) -> String {
     );
     for pool in status["pools"].as_array().into_iter().flatten() {
         for member in pool["members"].as_array().into_iter().flatten() {
-            let serves = match (&member["leaving"], &member["available"]) {
-                (Value::Bool(true), _) => "leaving",
-                (_, Value::Bool(true)) => "yes",
-                _ => "no",
-            };
             pools.row(vec![
                 cell(pool, "model"),
                 cell(pool, "waiting"),
                 cell(member, "replica"),
                 cell(member, "site"),
-                serves.into(),
+                serves(member).into(),
                 cell(member, "running"),
                 cell(member, "slots"),
             ]);

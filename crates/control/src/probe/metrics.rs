@@ -25,6 +25,10 @@ pub struct EngineLoad {
     pub prefix_hit_tokens: Option<u64>,
     /// Part of recent prompt tokens that the prefix cache had, 0 to 1, where the engine tells only that.
     pub prefix_hit_ratio: Option<f64>,
+    /// Requests thrown out of the batch for want of memory, since the engine's start.
+    pub preemptions: Option<u64>,
+    /// When its process began, in seconds since 1970; the latest where there are several.
+    pub started_s: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,11 +41,13 @@ enum Field {
     PrefixQueryTokens,
     PrefixHitTokens,
     PrefixHitRatio,
+    Preemptions,
+    Started,
 }
 
 /// Names of the three engines. Python's exporter adds `_total` to counters, older versions do not. No
 /// counter stands here under two names that one engine exposes at once: it would count twice.
-const FIELDS: [(&str, Field); 23] = [
+const FIELDS: [(&str, Field); 26] = [
     ("vllm:num_requests_running", Field::Running),
     ("vllm:num_requests_waiting", Field::Waiting),
     ("vllm:kv_cache_usage_perc", Field::KvUsedRatio),
@@ -68,6 +74,9 @@ const FIELDS: [(&str, Field); 23] = [
         "llamacpp:prompt_tokens_cached_total",
         Field::PrefixHitTokens,
     ),
+    ("vllm:num_preemptions_total", Field::Preemptions),
+    ("sglang:num_retracted_requests_total", Field::Preemptions),
+    ("process_start_time_seconds", Field::Started),
 ];
 
 /// Reads a page. Several series of one name (data-parallel engines) are added up, ratios give the
@@ -138,6 +147,10 @@ fn add(load: &mut EngineLoad, field: Field, value: f64) {
         Field::OutputTokens => sum(&mut load.output_tokens),
         Field::PrefixQueryTokens => sum(&mut load.prefix_query_tokens),
         Field::PrefixHitTokens => sum(&mut load.prefix_hit_tokens),
+        Field::Preemptions => sum(&mut load.preemptions),
+        Field::Started => {
+            load.started_s = Some(load.started_s.unwrap_or(0).max(value as u64));
+        }
         Field::KvUsedRatio => greatest(&mut load.kv_used_ratio),
         Field::PrefixHitRatio => greatest(&mut load.prefix_hit_ratio),
     }
@@ -159,6 +172,8 @@ mod tests {
             prefix_query_tokens: Some(1_200_000),
             prefix_hit_tokens: Some(600_032),
             prefix_hit_ratio: None,
+            preemptions: Some(7),
+            started_s: Some(1_795_000_123),
         };
         assert_eq!(load, expected);
     }
@@ -175,6 +190,8 @@ mod tests {
             prefix_query_tokens: None,
             prefix_hit_tokens: Some(4_100),
             prefix_hit_ratio: Some(0.0075),
+            preemptions: Some(2),
+            started_s: None,
         };
         assert_eq!(load, expected);
     }
@@ -214,12 +231,49 @@ mod tests {
         check("# vllm:num_requests_running 3", None);
         check("vllm:num_requests_running 3\r\n", Some(3));
         check("vllm:num_requests_running 1e300", Some(u64::MAX));
+        check("vllm:num_requests_running \"3\"", None);
+        check("vllm:num_requests_running{} 0x3", None);
         let bytes = [
             b"\xff\xfe\nvllm:num_requests_running 2\n".as_slice(),
             &[0xff],
         ]
         .concat();
         assert_eq!(parse_load(&bytes).running, Some(2));
+    }
+
+    #[test]
+    fn odd_values_leave_their_field_empty_and_break_nothing() {
+        let check = |page: &str, expected: EngineLoad| {
+            assert_eq!(parse_load(page.as_bytes()), expected, "{page:?}");
+        };
+        let none = EngineLoad::default;
+        for value in ["NaN", "-3", "+Inf", "soon", ""] {
+            check(&format!("process_start_time_seconds {value}"), none());
+            check(&format!("vllm:num_preemptions_total {value}"), none());
+            check(&format!("sglang:token_usage {value}"), none());
+        }
+        let started = |started_s| EngineLoad {
+            started_s: Some(started_s),
+            ..none()
+        };
+        check(
+            "process_start_time_seconds 1.79500012391e+09",
+            started(1_795_000_123),
+        );
+        check(
+            "process_start_time_seconds 5\nprocess_start_time_seconds 4\n",
+            started(5),
+        );
+        check("process_start_time_seconds 1e300", started(u64::MAX));
+        let full = EngineLoad {
+            kv_used_ratio: Some(1.0),
+            ..none()
+        };
+        check("llamacpp:kv_cache_usage_ratio 17", full);
+        check(
+            "vllm:kv_cache_usage_perc 0.5\nvllm:gpu_cache_usage_perc 1e9\n",
+            full,
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use sample::{FleetSample, ModelSample, ReplicaSample};
+pub use sample::{FleetSample, ReplicaSample};
 
 use crate::keyring::IdentifyError;
 use arc_swap::ArcSwap;
@@ -100,10 +100,9 @@ struct ReasonLabels {
 pub struct Metrics {
     registry: Registry,
     models: Bounded<ModelId>,
-    tenants: Bounded<TenantId>,
+    tenants: Arc<Bounded<TenantId>>,
     fleet: Arc<ArcSwap<FleetSample>>,
     requests: Family<RequestLabels, Counter>,
-    attempts: Family<ModelLabels, Counter>,
     prompt_tokens: Family<PromptLabels, Counter>,
     generation_tokens: Family<ModelLabels, Counter>,
     tenant_tokens: Family<TenantTokenLabels, Counter>,
@@ -122,10 +121,9 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             models: Bounded::new(MODELS_MAX),
-            tenants: Bounded::new(TENANTS_MAX),
+            tenants: Arc::new(Bounded::new(TENANTS_MAX)),
             fleet: Arc::default(),
             requests: Family::default(),
-            attempts: Family::default(),
             prompt_tokens: Family::default(),
             generation_tokens: Family::default(),
             tenant_tokens: Family::default(),
@@ -154,11 +152,6 @@ impl Metrics {
             "madang_requests",
             "Requests that ended, by outcome",
             self.requests.clone(),
-        );
-        r.register(
-            "madang_attempts",
-            "Attempts made on replicas",
-            self.attempts.clone(),
         );
         r.register(
             "madang_prompt_tokens",
@@ -217,7 +210,8 @@ impl Metrics {
         );
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register("madang_build", "The program's version", build);
-        r.register_collector(Box::new(SampleCollector::new(self.fleet.clone())));
+        let sample = SampleCollector::new(Arc::clone(&self.fleet), Arc::clone(&self.tenants));
+        r.register_collector(Box::new(sample));
         r.register_collector(Box::new(ProcessCollector::new()));
     }
 
@@ -250,9 +244,6 @@ impl Metrics {
             })
             .observe(total);
         let labels = ModelLabels { model };
-        self.attempts
-            .get_or_create(&labels)
-            .inc_by(u64::from(record.attempts));
         self.queue
             .get_or_create(&labels)
             .observe(seconds(record.queued_us));

@@ -1,4 +1,5 @@
 use super::*;
+use madang_core::{AttemptCounts, MemberStatus, PoolStatus, Refusal, TenantStatus};
 use madang_types::{
     DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, SiteId, TokenUse,
     Tokens,
@@ -48,12 +49,59 @@ fn replica(restarts: u64) -> ReplicaSample {
         site: SiteId::new("pohang").unwrap(),
         model: ModelId::new("exaone").unwrap(),
         up: true,
-        slots: 64,
-        running: 3,
         restarts,
+        engine_tells: true,
         engine_running: Some(2),
         engine_waiting: Some(1),
         kv_used_ratio: Some(0.25),
+    }
+}
+
+fn tenant(name: &str, waiting: u32) -> TenantStatus {
+    TenantStatus {
+        tenant: TenantId::new(name).unwrap(),
+        programme: None,
+        waiting,
+        running: 2,
+        kv_tokens: 900,
+        service_permille: 700,
+        share_permille: 500,
+        over_share: true,
+        service_us: 2_500_000,
+    }
+}
+
+fn pool() -> PoolStatus {
+    PoolStatus {
+        model: Some(ModelId::new("exaone").unwrap()),
+        waiting: 5,
+        members: vec![MemberStatus {
+            replica: ReplicaId::new("pohang-1").unwrap(),
+            site: SiteId::new("pohang").unwrap(),
+            model: ModelId::new("exaone").unwrap(),
+            available: true,
+            leaving: false,
+            ejected: false,
+            running: 3,
+            slots: 64,
+            slots_limit: 48,
+            kv_tokens_used: 1_200,
+            kv_tokens: Some(270_000),
+            prefill_us: 250_000,
+            cached_tokens: 4_096,
+            tpot_us: 20_000,
+            ttft_error_permille: Some(125),
+        }],
+        tenants: vec![tenant("hanbit", 5)],
+        jain_permille: 870,
+        reserve_permille: 250,
+        attempts: AttemptCounts {
+            first: 10,
+            retries: 2,
+            retries_denied: 1,
+            hedges: 3,
+        },
+        refusals: vec![(Refusal::QueueFull, 6), (Refusal::AttemptsExhausted, 1)],
     }
 }
 
@@ -63,9 +111,8 @@ fn one_of_each() -> Metrics {
     metrics.request_end(&record());
     metrics.identify_failure(IdentifyError::Expired);
     metrics.usage_write_failure();
-    let model = ModelId::new("exaone").unwrap();
     metrics.fleet_set(FleetSample {
-        models: vec![ModelSample { model, waiting: 5 }],
+        pools: vec![pool()],
         replicas: vec![replica(4)],
     });
     metrics
@@ -80,7 +127,6 @@ fn a_request_is_counted_under_its_names() {
         format!(
             "madang_requests_total{{endpoint=\"chat\",{model},outcome=\"finished\",status_class=\"2xx\"}} 1"
         ),
-        format!("madang_attempts_total{{{model}}} 2"),
         format!("madang_prompt_tokens_total{{{model},cached=\"false\"}} 100"),
         format!("madang_prompt_tokens_total{{{model},cached=\"true\"}} 20"),
         format!("madang_generation_tokens_total{{{model}}} 7"),
@@ -94,7 +140,6 @@ fn a_request_is_counted_under_its_names() {
         format!("madang_request_queue_seconds_count{{{model}}} 1"),
         "madang_identify_failures_total{reason=\"expired\"} 1".into(),
         "madang_usage_write_failures_total 1".into(),
-        "madang_requests_waiting{model=\"exaone\"} 5".into(),
         format!("madang_requests_running{place} 3.0"),
         format!("madang_replica_up{place} 1.0"),
         format!("madang_replica_restarts_total{place} 4"),
@@ -109,6 +154,78 @@ fn a_request_is_counted_under_its_names() {
         assert!(lines.contains(line.as_str()), "{line}\nis not in\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn shares_and_routes_are_told() {
+    let text = one_of_each().encode();
+    let place = "{model=\"exaone\",replica=\"pohang-1\",site=\"pohang\"}";
+    let tenant = "{model=\"exaone\",tenant=\"hanbit\"}";
+    let model = "model=\"exaone\"";
+    let expected = [
+        format!("madang_requests_waiting{{{model}}} 5.0"),
+        format!("madang_fairness_jain_ratio{{{model}}} 0.87"),
+        format!("madang_reserve_ratio{{{model}}} 0.25"),
+        format!("madang_attempts_total{{{model},kind=\"first\"}} 10"),
+        format!("madang_attempts_total{{{model},kind=\"retry\"}} 2"),
+        format!("madang_attempts_total{{{model},kind=\"hedge\"}} 3"),
+        format!("madang_retries_denied_total{{{model}}} 1"),
+        format!("madang_refusals_total{{{model},reason=\"queue_full\"}} 6"),
+        format!("madang_refusals_total{{{model},reason=\"engine_unreachable\"}} 1"),
+        format!("madang_tenant_requests_waiting{tenant} 5.0"),
+        format!("madang_tenant_requests_running{tenant} 2.0"),
+        format!("madang_tenant_kv_tokens{tenant} 900.0"),
+        format!("madang_tenant_service_ratio{tenant} 0.7"),
+        format!("madang_tenant_share_ratio{tenant} 0.5"),
+        format!("madang_tenant_over_share{tenant} 1.0"),
+        format!("madang_tenant_service_seconds_total{tenant} 2.5"),
+        format!("madang_replica_slots{place} 64.0"),
+        format!("madang_replica_slots_limit{place} 48.0"),
+        format!("madang_replica_kv_tokens_used{place} 1200.0"),
+        format!("madang_replica_kv_tokens{place} 270000.0"),
+        format!("madang_replica_prefill_seconds{place} 0.25"),
+        format!("madang_replica_cached_tokens{place} 4096.0"),
+        format!("madang_replica_tpot_seconds{place} 0.02"),
+        format!("madang_replica_ttft_error_ratio{place} 0.125"),
+        format!("madang_replica_ejected{place} 0.0"),
+        format!("madang_replica_available{place} 1.0"),
+        format!("madang_engine_metrics_up{place} 1.0"),
+    ];
+    let lines: BTreeSet<_> = text.lines().collect();
+    for line in expected {
+        assert!(lines.contains(line.as_str()), "{line}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn what_is_not_known_has_no_series() {
+    let metrics = Metrics::new();
+    let mut unknown = pool();
+    for member in &mut unknown.members {
+        (member.kv_tokens, member.ttft_error_permille) = (None, None);
+    }
+    let silent = ReplicaSample {
+        engine_tells: false,
+        engine_running: None,
+        engine_waiting: None,
+        kv_used_ratio: None,
+        ..replica(0)
+    };
+    metrics.fleet_set(FleetSample {
+        pools: vec![unknown],
+        replicas: vec![silent],
+    });
+    let text = metrics.encode();
+    for name in [
+        "madang_replica_kv_tokens{",
+        "madang_replica_ttft_error_ratio{",
+        "madang_engine_kv_used_ratio{",
+    ] {
+        assert!(!text.contains(name), "{text}");
+    }
+    assert!(text.contains(
+        "madang_engine_metrics_up{model=\"exaone\",replica=\"pohang-1\",site=\"pohang\"} 0.0"
+    ));
 }
 
 #[test]
@@ -153,6 +270,23 @@ fn labels_are_bounded() {
         TENANTS_MAX + 1
     );
     assert!(text.contains("madang_tenant_requests_total{tenant=\"other\"} 10\n"));
+
+    // Those beyond the bound are one row in each pool, added up.
+    let mut crowd = pool();
+    crowd.tenants = vec![tenant("t0", 1), tenant("late", 2), tenant("later", 3)];
+    metrics.fleet_set(FleetSample {
+        pools: vec![crowd],
+        replicas: Vec::new(),
+    });
+    let text = metrics.encode();
+    let waiting = |tenant: &str| {
+        format!("madang_tenant_requests_waiting{{model=\"exaone\",tenant=\"{tenant}\"}}")
+    };
+    assert!(text.contains(&format!("{} 1.0\n", waiting("t0"))), "{text}");
+    assert!(
+        text.contains(&format!("{} 5.0\n", waiting("other"))),
+        "{text}"
+    );
 }
 
 /// Every query of the board.

@@ -1,11 +1,10 @@
 //! Steps 3 to 5 as the core decides them: may it go anywhere, must it wait, where does it go?
 
-use crate::refused::Refused;
+use crate::refused::{Refused, code_of};
 use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::flight::Flight;
 use madang_core::{PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
 use madang_fleet::Limits;
-use madang_types::ErrorCode;
 use madang_wire::prefix::prompt_blocks;
 
 /// Hands the request to the core; its word comes by the flight's ticket.
@@ -41,65 +40,40 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
 pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) -> Refused {
     let model = &ask.model;
     let limits = &ask.snapshot.fleet.limits;
-    let (code, message) = match refusal {
-        Refusal::ModelUnknown => (
-            ErrorCode::ModelNotFound,
-            format!("the model '{model}' is no longer served here"),
+    let message = match refusal {
+        Refusal::ModelUnknown => format!("the model '{model}' is no longer served here"),
+        Refusal::EndpointUnsupported => {
+            format!("the model '{model}' does not serve {}", ask.endpoint)
+        }
+        Refusal::PolicyDenied => format!(
+            "data of class {} may not go to any place that serves '{model}'",
+            ask.data_class
         ),
-        Refusal::EndpointUnsupported => (
-            ErrorCode::ModelEndpointUnsupported,
-            format!("the model '{model}' does not serve {}", ask.endpoint),
+        Refusal::NoReplica => format!("the model '{model}' has no healthy replica now"),
+        Refusal::QueueFull => format!(
+            "{} requests wait for '{model}' already (limits.queue_length_max)",
+            limits.queue_length_max
         ),
-        Refusal::PolicyDenied => (
-            ErrorCode::PolicyDenied,
-            format!(
-                "data of class {} may not go to any place that serves '{model}'",
-                ask.data_class
-            ),
+        Refusal::QueueTimeout => format!(
+            "no replica of '{model}' was free within limits.queue_wait_ms_max = {} ms",
+            limits.queue_wait_ms_max
         ),
-        Refusal::NoReplica => (
-            ErrorCode::NoReplica,
-            format!("the model '{model}' has no healthy replica now"),
+        Refusal::Overloaded => format!(
+            "'{model}' is overloaded: it would wait for longer than {}",
+            useful(limits)
         ),
-        Refusal::QueueFull => (
-            ErrorCode::QueueFull,
-            format!(
-                "{} requests wait for '{model}' already (limits.queue_length_max)",
-                limits.queue_length_max
-            ),
-        ),
-        Refusal::QueueTimeout => (
-            ErrorCode::QueueTimeout,
-            format!(
-                "no replica of '{model}' was free within limits.queue_wait_ms_max = {} ms",
-                limits.queue_wait_ms_max
-            ),
-        ),
-        Refusal::Overloaded => (
-            ErrorCode::Overloaded,
-            format!(
-                "'{model}' is overloaded: it would wait for longer than {}",
-                useful(limits)
-            ),
-        ),
-        Refusal::Shed => (
-            ErrorCode::Shed,
-            format!(
-                "the queue of '{model}' is full (limits.queue_length_max = {}), and this request gave its place to a \
+        Refusal::Shed => format!(
+            "the queue of '{model}' is full (limits.queue_length_max = {}), and this request gave its place to a \
                  more urgent one, or to one of a tenant that has had less",
-                limits.queue_length_max
-            ),
+            limits.queue_length_max
         ),
-        Refusal::AttemptsExhausted => (
-            ErrorCode::EngineUnreachable,
-            format!(
-                "no replica of '{model}' answered (limits.attempts_max = {}, limits.retry_percent_max = {})",
-                limits.attempts_max, limits.retry_percent_max
-            ),
+        Refusal::AttemptsExhausted => format!(
+            "no replica of '{model}' answered (limits.attempts_max = {}, limits.retry_percent_max = {})",
+            limits.attempts_max, limits.retry_percent_max
         ),
-        Refusal::Draining => (ErrorCode::Draining, "Madang is stopping".into()),
+        Refusal::Draining => "Madang is stopping".into(),
     };
-    Refused::new(code, message).retry_after_ms(retry_after_ms)
+    Refused::new(code_of(refusal), message).retry_after_ms(retry_after_ms)
 }
 
 /// The shortest of the bounds on a wait, by its name.

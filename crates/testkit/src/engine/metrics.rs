@@ -8,6 +8,8 @@ pub(crate) struct Counts {
     pub(crate) prompt_tokens: u64,
     pub(crate) output_tokens: u64,
     pub(crate) slots: u64,
+    /// 0 where it is not said.
+    pub(crate) started_s: u64,
 }
 
 /// The text, or `None` where the dialect has no metrics.
@@ -59,6 +61,9 @@ pub(crate) fn text(engine: &str, model: &str, c: Counts) -> Option<String> {
         out.push_str(&format!(
             "# HELP {name} of the fake engine\n# TYPE {name} {kind}\n{name}{label} {value}\n"
         ));
+    }
+    if c.started_s > 0 {
+        out.push_str(&format!("process_start_time_seconds {}.25\n", c.started_s));
     }
     Some(out)
 }

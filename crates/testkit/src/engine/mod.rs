@@ -56,6 +56,8 @@ struct Shared {
     generations: AtomicU64,
     /// Connections accepted.
     connections: AtomicU64,
+    /// When its process says that it began; 0 where it does not say.
+    started_s: AtomicU64,
 }
 
 enum Listener {
@@ -112,6 +114,7 @@ impl FakeEngine {
             answers: AtomicU64::new(0),
             generations: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            started_s: AtomicU64::new(0),
             options,
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -137,6 +140,11 @@ impl FakeEngine {
     /// What each request that names no behaviour of its own meets from now on.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         *lock(&self.shared.behaviour) = behaviour;
+    }
+
+    /// From now on `/metrics` says that its process began then, in seconds since 1970: as if it had been started anew.
+    pub fn set_started_s(&self, started_s: u64) {
+        self.shared.started_s.store(started_s, Ordering::SeqCst);
     }
 
     /// Every request read, oldest first, probes included.

@@ -148,6 +148,7 @@ fn counts(shared: &Shared) -> Counts {
         prompt_tokens: shared.prompt_tokens.load(Ordering::SeqCst),
         output_tokens: shared.output_tokens.load(Ordering::SeqCst),
         slots: shared.options.slots as u64,
+        started_s: shared.started_s.load(Ordering::SeqCst),
     }
 }
 
