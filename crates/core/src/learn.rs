@@ -39,10 +39,11 @@ impl<const SPAN_MS: u64> Rate<SPAN_MS> {
         self.sum += amount;
     }
 
-    /// The amount per second.
-    pub fn per_second(&mut self, now_us: i64) -> f64 {
-        self.fade(now_us);
-        self.sum * 1000.0 / whole(SPAN_MS)
+    /// The amount per second. Looking changes nothing: whoever looks is in no recording.
+    pub fn per_second(&self, now_us: i64) -> f64 {
+        let mut now = *self;
+        now.fade(now_us);
+        now.sum * 1000.0 / whole(SPAN_MS)
     }
 
     /// Exponential decay by halves of small steps: exact products only.

@@ -182,9 +182,7 @@ impl Pool {
             else {
                 continue;
             };
-            // A copy fades.
-            let mut service = usage.service;
-            let rate = service.per_second(now.0);
+            let rate = usage.service.per_second(now.0);
             let (waiting, running) = (node.waiting.iter().sum(), node.running);
             if waiting == 0 && running == 0 && rate < LISTED_US_MIN {
                 continue;

@@ -1,9 +1,7 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
 use crate::out;
-use crate::twin_args::{
-    NoisyArgs, OverloadArgs, Route, RouteArgs, Share, SpeedArgs, TwinCommand,
-};
+use crate::twin_args::{NoisyArgs, OverloadArgs, Route, RouteArgs, Share, SpeedArgs, TwinCommand};
 use anyhow::{Context, bail};
 use madang_twin::engine::Profile;
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};

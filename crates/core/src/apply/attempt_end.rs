@@ -141,9 +141,9 @@ impl Core {
             && let Some(member) = self.member_mut(run.member)
         {
             let tpot_us = now.since_us(at) / (made - 1);
-            member.speed.pace(tpot_us);
             let load = (member.running_count(), member.view.slots);
             let own_us = member.speed.iteration_us(load.0, member.account.kv_tokens);
+            member.speed.pace(tpot_us, own_us);
             member
                 .limit
                 .observe(now, (tpot_us, own_us, target_us), load);

@@ -33,6 +33,10 @@ impl Core {
         }
         member.preemptions = preemptions.or(member.preemptions);
         let pool = member.pool;
+        if another {
+            // What the last process did is no fault of this one.
+            member.breaker.reset();
+        }
         if another && let Some(pool) = self.pool_mut(pool) {
             pool.prefix.clear(index);
         }

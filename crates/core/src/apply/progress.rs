@@ -40,6 +40,7 @@ impl Core {
             prompt_tokens: request.submit.prompt_tokens,
             output_tokens,
             batch: self.batch_of(pool_index, member),
+            pace_permille: member.speed.pace_permille(),
         };
         let costs = member.view.costs;
         let owed = meter.charge(rule, &costs);

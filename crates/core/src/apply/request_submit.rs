@@ -147,6 +147,7 @@ impl Core {
             prompt_tokens,
             output_tokens,
             batch: self.batch_of(pool, member),
+            pace_permille: member.speed.pace_permille(),
         };
         (meter.prefill_us, meter.accelerator_us(&member.view.costs))
     }

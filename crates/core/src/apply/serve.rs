@@ -94,6 +94,7 @@ impl Core {
             prompt_tokens: request.submit.prompt_tokens,
             output_tokens: request.predicted_output,
             batch: self.batch_of(request.pool, member),
+            pace_permille: member.speed.pace_permille(),
         };
         Some((run, meter))
     }

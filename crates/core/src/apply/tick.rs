@@ -13,7 +13,8 @@ const SWEEP_US: u64 = 60_000_000;
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        let sweep = now.since_us(self.swept_at) >= SWEEP_US;
+        // An idle core does nothing at a tick: such ticks are in no recording.
+        let sweep = self.requests.len() > 0 && now.since_us(self.swept_at) >= SWEEP_US;
         if sweep {
             self.swept_at = now;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Speed {
     late: Mean,
     /// Microseconds per output token.
     tpot: Mean,
+    /// Time per output token ÷ what the prior says of a batch of that size.
+    pace: Mean,
 }
 
 /// What a request is predicted to take at a member.
@@ -71,6 +73,7 @@ impl Speed {
             error: Mean::new(0.0),
             late: Mean::new(1.0),
             tpot: Mean::new(iteration_us),
+            pace: Mean::new(1.0),
         }
     }
 
@@ -93,13 +96,12 @@ impl Speed {
     fn prefill_raw_us(&self, uncached: u64, cached: u64) -> u64 {
         let costs = &self.costs;
         let flat_ns = uncached.saturating_mul(costs.uncached_ns);
-        let grown_ns = if costs.context_double_tokens == 0 {
-            0
-        } else {
-            let position = cached + uncached / 2;
-            // Below 2^64 for any prompt of less than a hundred million tokens.
-            flat_ns.saturating_mul(position) / costs.context_double_tokens
-        };
+        // Below 2^64 for any prompt of less than a hundred million tokens.
+        let position = cached + uncached / 2;
+        let grown_ns = flat_ns
+            .saturating_mul(position)
+            .checked_div(costs.context_double_tokens)
+            .unwrap_or(0);
         (flat_ns
             .saturating_add(grown_ns)
             .saturating_add(cached.saturating_mul(costs.cached_ns)))
@@ -159,9 +161,17 @@ impl Speed {
         self.late = Mean::new(1.0);
     }
 
-    /// An answer's pace is known.
-    pub fn pace(&mut self, tpot_us: u64) {
+    /// An answer's pace is known, and what the prior says of a batch like the one at its end.
+    pub fn pace(&mut self, tpot_us: u64, iteration_us: u64) {
         self.tpot.add(whole(tpot_us), PART);
+        let ratio = whole(tpot_us.max(1)) / whole(iteration_us.max(1));
+        self.pace.add(ratio.clamp(FACTOR_MIN, FACTOR_MAX), PART);
+    }
+
+    /// What decoding costs ÷ what the prior says, in thousandths. Other requests' prompts lengthen iterations too: a slower pace
+    /// than prompts show is theirs.
+    pub fn pace_permille(&self) -> u64 {
+        rounded(self.pace.value.min(self.factor.max(1.0)) * 1000.0).max(1)
     }
 
     pub fn tpot_us(&self) -> u64 {

@@ -11,6 +11,8 @@ pub(crate) struct Meter {
     pub output_tokens: u64,
     /// Sequences that share a full batch: over so many an iteration's fixed time is spread.
     pub batch: u32,
+    /// Speed of decoding against the prior, in thousandths of its time.
+    pub pace_permille: u64,
 }
 
 impl Meter {
@@ -22,9 +24,12 @@ impl Meter {
         let held = self.prompt_tokens + self.output_tokens / 2;
         let held_us =
             u128::from(held) * u128::from(self.output_tokens) * u128::from(costs.kv_ps) / 1_000_000;
-        self.prefill_us
-            .saturating_add(output_us)
-            .saturating_add(u64::try_from(held_us).unwrap_or(u64::MAX / 4))
+        let held_us = u64::try_from(held_us).unwrap_or(u64::MAX / 4);
+        let decode_us = output_us
+            .saturating_add(held_us)
+            .saturating_mul(self.pace_permille)
+            / 1000;
+        self.prefill_us.saturating_add(decode_us)
     }
 
     /// What a flow is charged, in the rule's own unit.
