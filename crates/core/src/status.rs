@@ -105,21 +105,21 @@ const LISTED_US_MIN: f64 = 1.0;
 
 impl Core {
     /// Every pool, member and tenant, in the order of their names.
-    pub fn status(&mut self, now: Micros) -> Vec<PoolStatus> {
+    pub fn status(&self, now: Micros) -> Vec<PoolStatus> {
         let mut pools: Vec<PoolStatus> = self
             .pool_indices()
             .into_iter()
             .filter_map(|index| {
-                let tenants = self.pool_mut(index).map(|pool| pool.tenant_status(now))?;
-                self.pool(index)
-                    .map(|pool| self.pool_status(now, pool, tenants))
+                let pool = self.pool(index)?;
+                Some(self.pool_status(now, pool))
             })
             .collect();
         pools.sort_by(|one, other| one.model.cmp(&other.model));
         pools
     }
 
-    fn pool_status(&self, now: Micros, pool: &Pool, tenants: Vec<TenantStatus>) -> PoolStatus {
+    fn pool_status(&self, now: Micros, pool: &Pool) -> PoolStatus {
+        let tenants = pool.tenant_status(now);
         let mut members: Vec<MemberStatus> = pool
             .members
             .iter()
@@ -170,31 +170,25 @@ impl Core {
 }
 
 impl Pool {
-    fn tenant_status(&mut self, now: Micros) -> Vec<TenantStatus> {
-        let indices: Vec<u32> = self.tree.tenants().map(|(index, _)| index).collect();
+    fn tenant_status(&self, now: Micros) -> Vec<TenantStatus> {
         let mut tenants = Vec::new();
         let mut service = Vec::new();
-        for index in indices {
+        for (index, node) in self.tree.tenants() {
             let (above, _) = self.tree.weights(index);
             let programme = above
                 .and_then(|(above, _)| self.tree.node(above))
                 .and_then(programme_of);
-            let Some(node) = self.tree.node_mut(index) else {
-                continue;
-            };
-            let (Name::Tenant(tenant), Some(usage)) =
-                (node.name.clone(), node.usage.as_deref_mut())
-            else {
+            let (Name::Tenant(tenant), Some(usage)) = (&node.name, node.usage.as_deref()) else {
                 continue;
             };
             let rate = usage.service.per_second(now.0);
-            let (waiting, running) = (node.waiting.iter().sum(), node.running);
+            let (waiting, running) = (node.waiting_total(), node.running);
             if waiting == 0 && running == 0 && rate < LISTED_US_MIN {
                 continue;
             }
             service.push(rate);
             tenants.push(TenantStatus {
-                tenant,
+                tenant: tenant.clone(),
                 programme,
                 waiting,
                 running,

@@ -12,7 +12,7 @@ const WAIT_MS_MAX: u64 = 3_600_000;
 impl Core {
     /// How many are likely served before a waiting request, and for how long it waits yet; `None` where it does not wait.
     /// The time is `None` where nothing was started of late.
-    pub fn queue_place(&mut self, id: RequestId, now: Micros) -> Option<(u32, Option<u64>)> {
+    pub fn queue_place(&self, id: RequestId, now: Micros) -> Option<(u32, Option<u64>)> {
         let index = self.requests.index(id)?;
         let request = self.requests.get(index)?;
         if !request.waiting {
@@ -38,8 +38,8 @@ impl Core {
     }
 
     /// How long that many take, by the pace of the last seconds.
-    pub(crate) fn wait_ms(&mut self, now: Micros, pool: u32, place: u32) -> Option<u64> {
-        let starts = self.pool_mut(pool)?.starts.per_second(now.0);
+    pub(crate) fn wait_ms(&self, now: Micros, pool: u32, place: u32) -> Option<u64> {
+        let starts = self.pool(pool)?.starts.per_second(now.0);
         if starts < 0.05 {
             return None;
         }
