@@ -39,6 +39,10 @@ impl Core {
         };
         request.attempts = run.attempt;
         request.charged = request.charged.saturating_add(charge);
+        if request.runs.is_empty() {
+            // Tried anew: its prompt is on an account again.
+            request.prompt_done = false;
+        }
         request.runs.push(run.clone());
         let (pool_index, leaf, session) = (request.pool, request.leaf, request.submit.session);
         let prefix = std::mem::take(&mut request.submit.prefix);
