@@ -163,9 +163,10 @@ impl Core {
     /// The first of those who wait that need not wait any longer, and what becomes of it.
     fn next(&mut self, now: Micros, pool: u32) -> Option<(RequestIndex, Choice)> {
         self.scratch.promises_clear();
+        let mut waits = false;
         for lane in 0..LANES {
             let heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
-            let waits = !heads.is_empty();
+            waits |= !heads.is_empty();
             for index in heads {
                 match self.choice(now, index) {
                     Choice::Wait => {}
