@@ -207,9 +207,10 @@ impl Core {
     pub(super) fn refusal(&self, index: RequestIndex, choice: &Choice) -> Refusal {
         let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
         match choice {
+            // It was served through this door and allowed there: what is left of the fleet is not its fault.
+            _ if tried => Refusal::AttemptsExhausted,
             Choice::EndpointUnsupported => Refusal::EndpointUnsupported,
             Choice::PolicyDenied => Refusal::PolicyDenied,
-            _ if tried => Refusal::AttemptsExhausted,
             _ => Refusal::NoReplica,
         }
     }
