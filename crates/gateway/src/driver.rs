@@ -110,7 +110,9 @@ impl Driver {
         let mut effects = std::mem::take(&mut inner.effects);
         #[cfg(test)]
         inner.seen.push(input.clone());
-        let recorded = inner.recorder.is_some().then(|| input.clone());
+        // A tick while nothing waits or runs changes nothing in the core and is not recorded.
+        let idle = input == Input::Tick && inner.core.requests_count() == 0;
+        let recorded = (inner.recorder.is_some() && !idle).then(|| input.clone());
         inner.core.apply(now, input, &mut effects);
         if let (Some(recorder), Some(input)) = (&mut inner.recorder, recorded) {
             recorder.step(now, input, &effects);

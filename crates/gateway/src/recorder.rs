@@ -48,11 +48,8 @@ impl Recorder {
         })
     }
 
-    /// Adds a step. A tick without effects changes nothing in the core and is left out.
+    /// Adds a step.
     pub(crate) fn step(&mut self, now: Micros, input: Input, effects: &[Effect]) {
-        if input == Input::Tick && effects.is_empty() {
-            return;
-        }
         let Some(steps) = &self.steps else { return };
         if steps
             .try_send(Step {
