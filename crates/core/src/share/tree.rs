@@ -488,3 +488,6 @@ impl Node {
         self.name != Name::Root
     }
 }
+
+#[cfg(test)]
+mod tests;
