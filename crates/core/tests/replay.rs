@@ -19,7 +19,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::{BTreeMap, BTreeSet};
 
-const IDS: u128 = 40;
+/// Few, so that most words are about a request that is there.
+const IDS: u128 = 16;
 
 fn replica(n: u8) -> ReplicaId {
     ReplicaId::new(&format!("r{n}")).unwrap()
@@ -95,8 +96,8 @@ prop_compose! {
 
 prop_compose! {
     fn any_submit()(
-        id in 0..IDS, payer in any_payer(), m in 0u8..6, class in 0u8..3, urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
-        door in select(vec![Endpoint::Chat, Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings]), prompt_tokens in any_tokens(),
+        id in 0..IDS, payer in any_payer(), m in select(vec![0u8, 0, 0, 0, 1, 2, 3, 4, 5]), class in select(vec![0u8, 0, 0, 1, 2]), urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
+        door in select(vec![Endpoint::Chat, Endpoint::Chat, Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings]), prompt_tokens in any_tokens(),
         output_tokens_max in any_tokens(), wait_ms_max in prop_oneof![0u64..50, 0u64..100_000, Just(u64::MAX)],
         blocks in vec(0u64..6, 0..4), block_tokens in 0u32..100, session in option::of(0u64..4),
     ) -> RequestSubmit {
@@ -164,10 +165,10 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]);
     let id = || (0..IDS).prop_map(RequestId);
     prop_oneof![
-        20 => (vec(any_member(), 0..6), any_limits(), any_rules())
+        10 => (vec(any_member(), 0..6), any_limits(), any_rules())
             .prop_map(|(members, limits, rules)| Input::FleetApply(FleetView { members, limits, rules })),
         5 => any_shares().prop_map(Input::SharesApply),
-        20 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
+        10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         10 => (0u8..5, any_load()).prop_map(|(n, load)| Input::ReplicaLoad { replica: replica(n), load }),
         160 => any_submit().prop_map(Input::RequestSubmit),
         20 => id().prop_map(|request| Input::RequestCancel { request }),
@@ -178,6 +179,42 @@ fn any_input() -> impl Strategy<Value = Input> {
         60 => Just(Input::Tick),
         1 => Just(Input::Drain),
     ]
+}
+
+/// Three members that serve the first model: what most requests meet until another fleet comes.
+fn first_fleet() -> Input {
+    let place = Place {
+        own: true,
+        country: None,
+        operator_country: None,
+    };
+    let member = |n| PoolMember {
+        replica: replica(n),
+        site: SiteId::new("s").unwrap(),
+        model: model(0),
+        adapters: vec![],
+        endpoints: vec![Endpoint::Chat, Endpoint::Completions],
+        slots: 3,
+        kv_tokens: None,
+        host_tokens: 0,
+        costs: EngineCosts::default(),
+        place: place.clone(),
+        health: ReplicaHealth::Up,
+        held_back: false,
+    };
+    let limits = CoreLimits {
+        queue_length_max: 8,
+        attempts_max: 3,
+        retry_percent_max: 20,
+        hedge_percent_max: 100,
+        tpot_ms_target: 50,
+        ttft_ms_max: 0,
+    };
+    Input::FleetApply(FleetView {
+        members: (0..3).map(member).collect(),
+        limits,
+        rules: Rules::default(),
+    })
 }
 
 /// How far the clock goes between two inputs, in microseconds: little mostly, back and far ahead now and then.
@@ -355,18 +392,19 @@ proptest! {
         let mut steps = Vec::new();
         let mut ledger = Ledger::default();
         let mut madang = true;
-        let mut needless = BTreeSet::new();
-        for (span_us, input) in inputs {
+        for (span_us, input) in [(0, first_fleet())].into_iter().chain(inputs) {
             now = Micros(now.0.saturating_add(span_us));
             if let Input::FleetApply(view) = &input {
                 madang = view.rules.share == ShareRule::Madang;
             }
-            if input == Input::Tick && core.requests_count() == 0 {
-                needless.insert(steps.len());
-            }
+            let idle = input == Input::Tick && core.requests_count() == 0;
+            let before = idle.then(|| format!("{core:?}"));
             let mut effects = Vec::new();
             core.apply(now, input.clone(), &mut effects);
             core.check_invariants().map_err(TestCaseError::fail)?;
+            if let Some(before) = before {
+                prop_assert_eq!(format!("{core:?}"), before, "a tick while nothing waits or runs changes nothing");
+            }
             ledger.step(&input, &effects);
             prop_assert_eq!(core.requests_count(), ledger.requests.len());
             if madang {
@@ -379,8 +417,6 @@ proptest! {
         let read: Vec<Step> = text.iter().map(|t| serde_json::from_str(t).unwrap()).collect();
         let again: Vec<String> = read.iter().map(|s| serde_json::to_string(s).unwrap()).collect();
         prop_assert_eq!(&text, &again);
-        let needed = read.iter().enumerate().filter(|(at, _)| !needless.contains(at)).map(|(_, step)| step.clone());
-        prop_assert!(replay(needed).is_ok(), "a tick while nothing waits or runs changed something");
         prop_assert_eq!(replay(read), Ok(text.len()));
     }
 }
