@@ -1,6 +1,7 @@
 //! More work than there is room: what is charged, refused early, and told.
 
 use super::*;
+use madang_core::EngineLoad;
 
 /// One slot that serves two requests a second, for ten seconds; the last of them runs.
 fn steady(limits: CoreLimits) -> Story {
@@ -147,4 +148,59 @@ fn what_was_not_used_is_given_back() {
     story.expect(cancel(1), &[]);
     let charged = service(&story).unwrap();
     assert!(charged * 10 < predicted, "{charged} {predicted}");
+}
+
+#[test]
+fn an_engine_that_ran_out_of_memory_is_given_fewer_at_once() {
+    let load = |preemptions, started_s| Input::ReplicaLoad {
+        replica: ReplicaId::new("a").unwrap(),
+        load: EngineLoad {
+            preemptions: Some(preemptions),
+            started_s: Some(started_s),
+            ..EngineLoad::default()
+        },
+    };
+    let mut story = Story::new(vec![member("a", 100)]);
+    let limit = |story: &Story| story.pool().members[0].slots_limit;
+    story.expect(load(5, 1), &[]);
+    assert_eq!(limit(&story), 100, "what was before is not ours");
+    story.expect(load(6, 1), &[]);
+    assert_eq!(limit(&story), 90);
+    story.expect(load(6, 1), &[]);
+    assert_eq!(limit(&story), 90);
+    // Another process counts anew.
+    story.expect(load(9, 2), &[]);
+    assert_eq!(limit(&story), 90);
+}
+
+#[test]
+fn tokens_that_come_too_slowly_mean_fewer_at_once() {
+    let limits = CoreLimits {
+        tpot_ms_target: 50,
+        ..LIMITS
+    };
+    let slow = PoolMember {
+        costs: EngineCosts {
+            step_us: 80_000,
+            ..EngineCosts::default()
+        },
+        ..member("a", 16)
+    };
+    let mut story = Story::under(limits, vec![slow]);
+    let limit = |story: &Story| story.pool().members[0].slots_limit;
+    for id in 1..=8 {
+        story.lines(Input::RequestSubmit(submit(id)));
+        story.expect(first_byte(id, 1), &[]);
+    }
+    story.at_ms(990);
+    let ten = Spent {
+        prompt_tokens: 10,
+        cached_tokens: None,
+        output_tokens: 10,
+    };
+    story.spent(1, ten, &[]);
+    // A tenth below those that ran, and not again at once.
+    assert_eq!(limit(&story), 7);
+    story.spent(2, ten, &[]);
+    assert_eq!(limit(&story), 7);
 }
