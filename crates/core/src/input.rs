@@ -105,6 +105,10 @@ pub struct Prefix {
 /// Blocks of one prompt that are looked at: half a million tokens in blocks of 512.
 pub const PREFIX_BLOCKS_MAX: usize = 1024;
 
+/// Tokens that one request counts for at most, in its prompt and in its answer: a caller may ask for 2^64 of them and an engine may
+/// say that it made as many, and neither may upset the sums.
+pub(crate) const TOKENS_MAX: u64 = 1 << 24;
+
 /// What an engine says of itself. `None` where it did not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineLoad {

@@ -39,11 +39,12 @@ impl<const SPAN_MS: u64> Rate<SPAN_MS> {
         self.sum += amount;
     }
 
-    /// The amount per second. Looking changes nothing: whoever looks is in no recording.
+    /// The amount per second. Looking changes nothing: fading in two steps is not to the last bit fading in one, and who looks
+    /// at a status must not change what is decided.
     pub fn per_second(&self, now_us: i64) -> f64 {
-        let mut now = *self;
-        now.fade(now_us);
-        now.sum * 1000.0 / whole(SPAN_MS)
+        let mut faded = *self;
+        faded.fade(now_us);
+        faded.sum * 1000.0 / whole(SPAN_MS)
     }
 
     /// Exponential decay by halves of small steps: exact products only.

@@ -104,18 +104,22 @@ pub struct TenantStatus {
 const LISTED_US_MIN: f64 = 1.0;
 
 impl Core {
-    /// Every pool, member and tenant, in the order of their names. Changes nothing: no recording holds who looked when.
+    /// Every pool, member and tenant, in the order of their names.
     pub fn status(&self, now: Micros) -> Vec<PoolStatus> {
-        let indices = self.pool_indices().into_iter();
-        let mut pools: Vec<PoolStatus> = indices
-            .filter_map(|index| self.pool(index))
-            .map(|pool| self.pool_status(now, pool, pool.tenant_status(now)))
+        let mut pools: Vec<PoolStatus> = self
+            .pool_indices()
+            .into_iter()
+            .filter_map(|index| {
+                let pool = self.pool(index)?;
+                Some(self.pool_status(now, pool))
+            })
             .collect();
         pools.sort_by(|one, other| one.model.cmp(&other.model));
         pools
     }
 
-    fn pool_status(&self, now: Micros, pool: &Pool, tenants: Vec<TenantStatus>) -> PoolStatus {
+    fn pool_status(&self, now: Micros, pool: &Pool) -> PoolStatus {
+        let tenants = pool.tenant_status(now);
         let mut members: Vec<MemberStatus> = pool
             .members
             .iter()
@@ -167,29 +171,24 @@ impl Core {
 
 impl Pool {
     fn tenant_status(&self, now: Micros) -> Vec<TenantStatus> {
-        let indices: Vec<u32> = self.tree.tenants().map(|(index, _)| index).collect();
         let mut tenants = Vec::new();
-        let mut rates = Vec::new();
-        for index in indices {
+        let mut service = Vec::new();
+        for (index, node) in self.tree.tenants() {
             let (above, _) = self.tree.weights(index);
             let programme = above
                 .and_then(|(above, _)| self.tree.node(above))
                 .and_then(programme_of);
-            let Some(node) = self.tree.node(index) else {
-                continue;
-            };
-            let (Name::Tenant(tenant), Some(usage)) = (node.name.clone(), node.usage.as_deref())
-            else {
+            let (Name::Tenant(tenant), Some(usage)) = (&node.name, node.usage.as_deref()) else {
                 continue;
             };
             let rate = usage.service.per_second(now.0);
-            let (waiting, running) = (node.waiting.iter().sum(), node.running);
+            let (waiting, running) = (node.waiting_total(), node.running);
             if waiting == 0 && running == 0 && rate < LISTED_US_MIN {
                 continue;
             }
-            rates.push(rate);
+            service.push(rate);
             tenants.push(TenantStatus {
-                tenant,
+                tenant: tenant.clone(),
                 programme,
                 waiting,
                 running,
@@ -200,8 +199,8 @@ impl Pool {
                 service_us: usage.service_us,
             });
         }
-        let total: f64 = rates.iter().sum();
-        for (tenant, rate) in tenants.iter_mut().zip(rates) {
+        let total: f64 = service.iter().sum();
+        for (tenant, rate) in tenants.iter_mut().zip(service) {
             let part = if total > 0.0 {
                 rate.max(0.0) / total
             } else {

@@ -110,7 +110,7 @@ impl Driver {
         let mut effects = std::mem::take(&mut inner.effects);
         #[cfg(test)]
         inner.seen.push(input.clone());
-        // A tick of a core that holds no request changes nothing, and there are twenty a second.
+        // A tick while nothing waits or runs changes nothing in the core and is not recorded.
         let idle = input == Input::Tick && inner.core.requests_count() == 0;
         let recorded = (inner.recorder.is_some() && !idle).then(|| input.clone());
         inner.core.apply(now, input, &mut effects);

@@ -65,6 +65,11 @@ const RIGHT: &[(&str, &str, &str)] = &[
         "session",
         "the routers' word for the requests of one conversation",
     ),
+    (
+        "crates/core/",
+        "sessions",
+        "the same, of many conversations",
+    ),
     ("crates/gateway/", "session", "the same, and its header"),
     ("docs/", "session", "the header's name"),
     ("Cargo.lock", "", "written by cargo"),

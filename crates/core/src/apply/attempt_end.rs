@@ -1,7 +1,7 @@
 //! An attempt is over: its slot is free, what it used is settled, a failed one is tried elsewhere.
 
 use crate::effect::{Effect, Refusal};
-use crate::input::{AttemptEnd, Spent};
+use crate::input::{AttemptEnd, Spent, TOKENS_MAX};
 use crate::learn::{Mean, whole};
 use crate::request::{RequestIndex, Run};
 use crate::state::Core;
@@ -119,7 +119,7 @@ impl Core {
             return;
         };
         let (pool_index, leaf, first_byte_at) = (request.pool, request.leaf, request.first_byte_at);
-        let told = spent.map_or(0, |spent| spent.output_tokens);
+        let told = spent.map_or(0, |spent| spent.output_tokens.min(TOKENS_MAX));
         let made = request.output_tokens.max(told);
         self.true_up(now, index, made);
         if end != AttemptEnd::Done {

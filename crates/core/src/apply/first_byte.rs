@@ -56,6 +56,8 @@ impl Core {
                 member.limit.decrease(now, slots);
             }
         }
+        // A member that left may have held nothing but the loser.
+        self.drop_drained(effects);
         self.serve(now, pool, effects);
     }
 

@@ -176,9 +176,10 @@ impl Core {
         }
         let named: BTreeSet<u32> = self.pool_ids.values().copied().collect();
         for (index, slot) in (0..).zip(self.pools.iter_mut()) {
-            let empty = slot
-                .as_ref()
-                .is_some_and(|p| p.members.is_empty() && p.tree.waiting() == 0);
+            // What runs for it may run at a member that serves another model by now.
+            let empty = slot.as_ref().is_some_and(|p| {
+                p.members.is_empty() && p.tree.waiting() == 0 && p.tree.running() == 0
+            });
             if empty && !named.contains(&index) {
                 *slot = None;
             }

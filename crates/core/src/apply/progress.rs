@@ -1,5 +1,6 @@
 //! A stream went on: what was charged by prediction follows what is made.
 
+use crate::input::TOKENS_MAX;
 use crate::request::RequestIndex;
 use crate::share::Meter;
 use crate::state::Core;
@@ -13,6 +14,7 @@ impl Core {
         let Some(request) = self.requests.get_mut(index) else {
             return;
         };
+        let output_tokens = output_tokens.min(TOKENS_MAX);
         request.output_tokens = request.output_tokens.max(output_tokens);
         let (made, predicted) = (request.output_tokens, request.predicted_output);
         // While it makes what was predicted, it is paid for.

@@ -1,7 +1,7 @@
 //! A request wants a replica: it starts, waits, or is refused at once.
 
 use crate::effect::{Effect, Refusal};
-use crate::input::RequestSubmit;
+use crate::input::{RequestSubmit, TOKENS_MAX};
 use crate::learn::{rounded, whole};
 use crate::member::Member;
 use crate::overload::Shedding;
@@ -52,7 +52,9 @@ impl Core {
     }
 
     /// Takes a request in: it holds nothing and waits nowhere yet.
-    fn admit(&mut self, now: Micros, submit: RequestSubmit, pool_index: u32) -> RequestIndex {
+    fn admit(&mut self, now: Micros, mut submit: RequestSubmit, pool_index: u32) -> RequestIndex {
+        submit.prompt_tokens = submit.prompt_tokens.min(TOKENS_MAX);
+        submit.output_tokens_max = submit.output_tokens_max.min(TOKENS_MAX);
         self.sequence += 1;
         let sequence = self.sequence;
         let weights = std::mem::take(&mut self.weights);
@@ -210,9 +212,10 @@ impl Core {
     pub(super) fn refusal(&self, index: RequestIndex, choice: &Choice) -> Refusal {
         let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
         match choice {
+            // It was served through this door and allowed there: what is left of the fleet is not its fault.
+            _ if tried => Refusal::AttemptsExhausted,
             Choice::EndpointUnsupported => Refusal::EndpointUnsupported,
             Choice::PolicyDenied => Refusal::PolicyDenied,
-            _ if tried => Refusal::AttemptsExhausted,
             _ => Refusal::NoReplica,
         }
     }

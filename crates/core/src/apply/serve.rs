@@ -39,6 +39,10 @@ impl Core {
         };
         request.attempts = run.attempt;
         request.charged = request.charged.saturating_add(charge);
+        if request.runs.is_empty() {
+            // Tried anew: its prompt is on an account again.
+            request.prompt_done = false;
+        }
         request.runs.push(run.clone());
         let (pool_index, leaf, session) = (request.pool, request.leaf, request.submit.session);
         let prefix = std::mem::take(&mut request.submit.prefix);
@@ -161,9 +165,10 @@ impl Core {
     fn next(&mut self, now: Micros, pool: u32) -> Option<(RequestIndex, Choice)> {
         self.scratch.promises_clear();
         let mut turn = false;
+        let mut waits = false;
         for lane in 0..LANES {
             let heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
-            let waits = !heads.is_empty();
+            waits |= !heads.is_empty();
             for index in heads {
                 match self.choice(now, index) {
                     Choice::Wait => {}

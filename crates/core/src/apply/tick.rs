@@ -1,5 +1,5 @@
-//! Time went by: who waited too long is refused, members come back, late first bytes are hedged. A tick without effects changes
-//! nothing that another input would not.
+//! Time went by: who waited too long is refused, members come back, late first bytes are hedged. While no request waits or runs, a
+//! tick changes nothing, and a recording may leave it out.
 
 use crate::effect::{Effect, Refusal};
 use crate::request::{RequestIndex, Run};
@@ -13,8 +13,10 @@ const SWEEP_US: u64 = 60_000_000;
 
 impl Core {
     pub(super) fn on_tick(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        // An idle core does nothing at a tick: such ticks are in no recording.
-        let sweep = self.requests.len() > 0 && now.since_us(self.swept_at) >= SWEEP_US;
+        if self.requests.len() == 0 {
+            return;
+        }
+        let sweep = now.since_us(self.swept_at) >= SWEEP_US;
         if sweep {
             self.swept_at = now;
         }

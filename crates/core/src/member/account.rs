@@ -32,7 +32,8 @@ impl Account {
         if self.unanswered == 0 {
             0
         } else {
-            self.prefill_until.since_us(now)
+            // No more than there is, wherever the clock was when it was sent.
+            self.prefill_until.since_us(now).min(self.prefill_us)
         }
     }
 

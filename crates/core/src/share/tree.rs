@@ -134,6 +134,11 @@ impl Tree {
         self.node(ROOT).map_or(0, Node::waiting_total)
     }
 
+    /// Requests running.
+    pub fn running(&self) -> u32 {
+        self.node(ROOT).map_or(0, |root| root.running)
+    }
+
     /// Requests waiting in one lane.
     pub fn waiting_in(&self, lane: usize) -> u32 {
         self.node(ROOT).map_or(0, |root| root.waiting[lane])
@@ -483,3 +488,6 @@ impl Node {
         self.name != Name::Root
     }
 }
+
+#[cfg(test)]
+mod tests;

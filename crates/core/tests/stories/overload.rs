@@ -1,0 +1,206 @@
+//! More work than there is room: what is charged, refused early, and told.
+
+use super::*;
+use madang_core::EngineLoad;
+
+/// One slot that serves two requests a second, for ten seconds; the last of them runs.
+fn steady(limits: CoreLimits) -> Story {
+    let mut story = Story::under(limits, vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    for id in 2..40 {
+        story.at_ms(i64::try_from(id).unwrap() * 500);
+        story.done(id - 1, &[]);
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+    }
+    story
+}
+
+/// Submits from 100 on until one is refused; says how many wait then.
+fn fill(story: &mut Story, submit: impl Fn(u128) -> RequestSubmit) -> u128 {
+    let mut waiting = 0;
+    loop {
+        let id = 100 + waiting;
+        let lines = story.lines(Input::RequestSubmit(submit(id)));
+        if lines[0].starts_with("refuse") {
+            assert_eq!(lines, [format!("refuse {id} Overloaded")]);
+            return waiting;
+        }
+        waiting += 1;
+        assert!(waiting < 200, "nobody was refused");
+    }
+}
+
+#[test]
+fn who_would_wait_beyond_use_is_refused_at_once() {
+    let limits = CoreLimits {
+        queue_length_max: 1_000,
+        ttft_ms_max: 5_000,
+        ..LIMITS
+    };
+    let mut story = steady(limits);
+    let waiting = fill(&mut story, submit);
+    // Two a second in five seconds.
+    assert!((8..=12).contains(&waiting), "{waiting}");
+    // By then enough of those before it are served.
+    let retry_after_ms = story.retry_after_ms().unwrap();
+    assert!((1_000..2_000).contains(&retry_after_ms), "{retry_after_ms}");
+    // What is urgent, and what was begun, is not refused for that.
+    story.ask(critical(900), &["queued 900 behind 0"]);
+}
+
+#[test]
+fn a_callers_own_patience_counts_as_well() {
+    let limits = CoreLimits {
+        queue_length_max: 1_000,
+        ..LIMITS
+    };
+    let mut story = steady(limits);
+    let waiting = fill(&mut story, |id| RequestSubmit {
+        wait_ms_max: 10_000,
+        ..submit(id)
+    });
+    assert!((16..=24).contains(&waiting), "{waiting}");
+    // Without a bound on first tokens, it is told when the line before it is gone.
+    let retry_after_ms = story.retry_after_ms().unwrap();
+    assert!(
+        (8_000..13_000).contains(&retry_after_ms),
+        "{retry_after_ms}"
+    );
+}
+
+#[test]
+fn a_full_queue_says_when_it_is_drained() {
+    let limits = CoreLimits {
+        queue_length_max: 20,
+        ..LIMITS
+    };
+    let mut story = steady(limits);
+    for id in 100..120 {
+        story.lines(Input::RequestSubmit(submit(id)));
+    }
+    story.submit(120, &["refuse 120 QueueFull"]);
+    let retry_after_ms = story.retry_after_ms().unwrap();
+    assert!(
+        (8_000..13_000).contains(&retry_after_ms),
+        "{retry_after_ms}"
+    );
+}
+
+#[test]
+fn what_goes_beyond_its_prediction_is_charged_and_takes_memory() {
+    let roomy = PoolMember {
+        kv_tokens: Some(10_000),
+        ..member("a", 8)
+    };
+    let mut story = Story::new(vec![roomy]);
+    let asks = |id| RequestSubmit {
+        output_tokens_max: 5_000,
+        ..submit(id)
+    };
+    let held = |story: &Story| {
+        let pool = story.pool();
+        let tenant = &pool.tenants[0];
+        (pool.members[0].kv_tokens_used, tenant.service_us)
+    };
+    let short = Spent {
+        prompt_tokens: 10,
+        cached_tokens: None,
+        output_tokens: 10,
+    };
+    // A key that is not known yet may make as much as it is allowed.
+    story.ask(asks(1), &["start 1 #1 at a"]);
+    assert_eq!(held(&story).0, 5_010);
+    story.spent(1, short, &[]);
+    for id in 2..=4 {
+        story.ask(asks(id), &[&format!("start {id} #1 at a")]);
+        story.spent(id, short, &[]);
+    }
+    story.ask(asks(5), &["start 5 #1 at a"]);
+    let (kv_before, service_before) = held(&story);
+    assert_eq!(kv_before, 20);
+    let progress = |output_tokens| Input::Progress {
+        request: RequestId(5),
+        output_tokens,
+    };
+    story.expect(progress(8), &[]);
+    assert_eq!(held(&story), (kv_before, service_before));
+    story.expect(progress(1_000), &[]);
+    let (kv_after, service_after) = held(&story);
+    assert_eq!(kv_after, 10 + 1_500);
+    assert!(service_after > service_before + 1_000_000);
+    // A late word of less takes nothing back.
+    story.expect(progress(9), &[]);
+    assert_eq!(held(&story), (kv_after, service_after));
+    story.expect(cancel(5), &[]);
+    assert_eq!(held(&story), (0, service_after));
+}
+
+#[test]
+fn what_was_not_used_is_given_back() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    let asks = RequestSubmit {
+        output_tokens_max: 250,
+        ..submit(1)
+    };
+    story.ask(asks, &["start 1 #1 at a"]);
+    let service = |story: &Story| story.pool().tenants.first().map(|tenant| tenant.service_us);
+    let predicted = service(&story).unwrap();
+    story.expect(cancel(1), &[]);
+    let charged = service(&story).unwrap();
+    assert!(charged * 10 < predicted, "{charged} {predicted}");
+}
+
+#[test]
+fn an_engine_that_ran_out_of_memory_is_given_fewer_at_once() {
+    let load = |preemptions, started_s| Input::ReplicaLoad {
+        replica: ReplicaId::new("a").unwrap(),
+        load: EngineLoad {
+            preemptions: Some(preemptions),
+            started_s: Some(started_s),
+            ..EngineLoad::default()
+        },
+    };
+    let mut story = Story::new(vec![member("a", 100)]);
+    let limit = |story: &Story| story.pool().members[0].slots_limit;
+    story.expect(load(5, 1), &[]);
+    assert_eq!(limit(&story), 100, "what was before is not ours");
+    story.expect(load(6, 1), &[]);
+    assert_eq!(limit(&story), 90);
+    story.expect(load(6, 1), &[]);
+    assert_eq!(limit(&story), 90);
+    // Another process counts anew.
+    story.expect(load(9, 2), &[]);
+    assert_eq!(limit(&story), 90);
+}
+
+#[test]
+fn tokens_that_come_too_slowly_mean_fewer_at_once() {
+    let limits = CoreLimits {
+        tpot_ms_target: 50,
+        ..LIMITS
+    };
+    let slow = PoolMember {
+        costs: EngineCosts {
+            step_us: 80_000,
+            ..EngineCosts::default()
+        },
+        ..member("a", 16)
+    };
+    let mut story = Story::under(limits, vec![slow]);
+    let limit = |story: &Story| story.pool().members[0].slots_limit;
+    for id in 1..=8 {
+        story.lines(Input::RequestSubmit(submit(id)));
+        story.expect(first_byte(id, 1), &[]);
+    }
+    story.at_ms(990);
+    let ten = Spent {
+        prompt_tokens: 10,
+        cached_tokens: None,
+        output_tokens: 10,
+    };
+    story.spent(1, ten, &[]);
+    // A tenth below those that ran, and not again at once.
+    assert_eq!(limit(&story), 7);
+    story.spent(2, ten, &[]);
+    assert_eq!(limit(&story), 7);
+}

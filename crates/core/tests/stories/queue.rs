@@ -1,0 +1,191 @@
+//! Who waits, for how long, and in which order.
+
+use super::*;
+
+#[test]
+fn a_full_pool_queues_in_order_and_a_full_queue_refuses() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.ask(critical(3), &["queued 3 behind 0"]);
+    story.submit(4, &["refuse 4 QueueFull"]);
+    story.done(1, &["start 3 #1 at a"]);
+    story.expect(cancel(3), &["start 2 #1 at a"]);
+}
+
+#[test]
+fn waiting_has_an_end() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.tick(59_999, &[]);
+    story.tick(60_000, &["refuse 2 QueueTimeout"]);
+}
+
+#[test]
+fn who_leaves_frees_its_place() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.submit(3, &["queued 3 behind 1"]);
+    story.expect(cancel(2), &[]);
+    story.expect(cancel(1), &["start 3 #1 at a"]);
+    story.expect(cancel(3), &[]);
+    assert_eq!(story.core.requests_count(), 0);
+}
+
+#[test]
+fn late_words_change_nothing() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(1, &[]);
+    story.expect(end(1, 2, AttemptEnd::Done), &[]);
+    story.expect(first_byte(1, 2), &[]);
+    story.done(1, &[]);
+    story.done(1, &[]);
+    story.expect(first_byte(1, 1), &[]);
+    story.expect(cancel(1), &[]);
+    let progress = Input::Progress {
+        request: RequestId(1),
+        output_tokens: 5,
+    };
+    story.expect(progress, &[]);
+    story.expect(report("gone", ReplicaHealth::Down), &[]);
+    story.submit(2, &["start 2 #1 at a"]);
+}
+
+#[test]
+fn a_drain_lets_the_running_finish() {
+    let mut story = Story::new(vec![member("a", 1), member("b", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.submit(2, &["start 2 #1 at b"]);
+    story.submit(3, &["queued 3 behind 0"]);
+    story.expect(Input::Drain, &["refuse 3 Draining"]);
+    story.submit(4, &["refuse 4 Draining"]);
+    story.expect(
+        end(2, 1, AttemptEnd::FailedRetryable),
+        &["refuse 2 AttemptsExhausted"],
+    );
+    story.done(1, &[]);
+}
+
+#[test]
+fn what_takes_what_is_left_waits_for_the_others() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.ask(batch(2), &["queued 2 behind 0"]);
+    story.submit(3, &["queued 3 behind 0"]);
+    story.done(1, &["start 3 #1 at a"]);
+    story.done(3, &["start 2 #1 at a"]);
+}
+
+#[test]
+fn what_takes_what_is_left_does_not_pass_the_urgent() {
+    let mut story = Story::new(vec![member("own", 1), others("abroad", 1)]);
+    story.submit(1, &["start 1 #1 at own"]);
+    let closed = RequestSubmit {
+        data_class: DataClass::Sensitive,
+        ..critical(2)
+    };
+    story.ask(closed, &["queued 2 behind 0"]);
+    story.ask(batch(3), &["queued 3 behind 1"]);
+    story.done(1, &["start 2 #1 at own", "start 3 #1 at abroad"]);
+}
+
+#[test]
+fn the_small_go_first_among_one_keys_own_but_are_not_waited_for() {
+    let limits = CoreLimits {
+        queue_length_max: 9,
+        ..LIMITS
+    };
+    let mut story = Story::under(limits, vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.ask(long(2, 3_000), &["queued 2 behind 0"]);
+    story.submit(3, &["queued 3 behind 0"]);
+    // Three times its own work later, nobody passes it any more.
+    story.at_ms(1_000);
+    story.submit(4, &["queued 4 behind 2"]);
+    story.done(1, &["start 3 #1 at a"]);
+    story.done(3, &["start 2 #1 at a"]);
+}
+
+#[test]
+fn a_door_that_the_pool_does_not_serve_is_named() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    let embeddings = RequestSubmit {
+        endpoint: Endpoint::Embeddings,
+        ..submit(1)
+    };
+    story.ask(embeddings, &["refuse 1 EndpointUnsupported"]);
+    let unknown = RequestSubmit {
+        model: model("x"),
+        ..submit(2)
+    };
+    story.ask(unknown, &["refuse 2 ModelUnknown"]);
+    assert_eq!(story.retry_after_ms(), None);
+}
+
+#[test]
+fn who_waits_is_told_its_place_and_how_long() {
+    let limits = CoreLimits {
+        queue_length_max: 99,
+        ..LIMITS
+    };
+    let mut story = Story::under(limits, vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    // Two a second, for a while.
+    for id in 2..40 {
+        story.at_ms(i64::try_from(id).unwrap() * 500);
+        story.done(id - 1, &[]);
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+    }
+    for place in 0..6 {
+        let id = 100 + place;
+        story.submit(id, &[&format!("queued {id} behind {place}")]);
+    }
+    let place = |story: &Story, id| story.core.queue_place(RequestId(id), story.now);
+    let (before, wait_ms) = place(&story, 105).unwrap();
+    let wait_ms = wait_ms.unwrap();
+    assert!(
+        before == 5 && (2_000..4_000).contains(&wait_ms),
+        "{before} {wait_ms}"
+    );
+    story.expect(cancel(100), &[]);
+    assert_eq!(place(&story, 105).map(|(before, _)| before), Some(4));
+    assert_eq!(place(&story, 39), None);
+    assert_eq!(place(&story, 100), None);
+}
+
+#[test]
+fn a_clock_that_jumps_moves_deadlines_only() {
+    let run = |jumps: &[i64]| {
+        let mut story = Story::new(vec![member("a", 1), member("b", 2)]);
+        let mut told = Vec::new();
+        let inputs = [
+            Input::RequestSubmit(submit(1)),
+            Input::RequestSubmit(submit(2)),
+            first_byte(1, 1),
+            Input::RequestSubmit(submit(3)),
+            Input::RequestSubmit(submit(4)),
+            end(1, 1, AttemptEnd::Done),
+            first_byte(4, 1),
+            end(2, 1, AttemptEnd::FailedRetryable),
+            end(3, 1, AttemptEnd::Done),
+        ];
+        for (at, input) in inputs.into_iter().enumerate() {
+            story.now = Micros(jumps.get(at).copied().unwrap_or(0));
+            told.extend(story.lines(input));
+        }
+        told
+    };
+    let steady = run(&[]);
+    assert_eq!(steady.len(), 6, "{steady:?}");
+    let day = 86_400_000_000;
+    for jumps in [
+        [0, 0, day, 0, 0, 0, 0, 0],
+        [0, -day, 0, 0, 0, day, 0, 0],
+        [0, 0, i64::MIN, i64::MAX, 0, 0, 0, 0],
+    ] {
+        assert_eq!(run(&jumps), steady, "{jumps:?}");
+    }
+}
