@@ -15,12 +15,11 @@ use madang_types::NameError;
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// After the last arrival, until the last first token of a steady tenant.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(300);
 /// An idle connection is kept for so long.
 const IDLE_TIME: Duration = Duration::from_secs(3);
 /// Bytes of an answer's end that are looked at.
@@ -49,6 +48,8 @@ pub struct NoisyLiveOptions {
     pub until_ns: u64,
     /// Requests at once; what would be more is not sent, and counted.
     pub requests_max: usize,
+    /// Real seconds after the last arrival until the last answer of a steady tenant.
+    pub drain_s_max: u64,
 }
 
 impl NoisyLiveOptions {
@@ -65,6 +66,7 @@ impl NoisyLiveOptions {
             from_ns: 0,
             until_ns: WARM_NS + FLOOD_NS,
             requests_max: 20_000,
+            drain_s_max: 300,
         }
     }
 }
@@ -99,12 +101,16 @@ pub struct LoadSide {
     pub refused: u64,
     /// No answer, or one that broke off.
     pub failed: u64,
-    /// Of refused and failed ones, those of steady tenants.
+    /// Requests of steady tenants that were refused, failed, or had no end in time.
     pub tenants_unserved: u64,
     /// Not sent because too many were open.
     pub not_sent: u64,
-    /// Still open when all steady tenants had their first tokens; given up.
+    /// Still open when all steady tenants had their answers, or the time was over; given up.
     pub left_open: u64,
+    /// Prompt tokens whose first token came in the floods' time, and output tokens that came in it, of all tenants.
+    pub total_tokens: u64,
+    /// The same a second of the model's time.
+    pub tokens_per_second: f64,
     /// The longest time by which a request left late, in real milliseconds: what the load itself lacked.
     pub lag_ms_max: f64,
 }
@@ -232,6 +238,15 @@ impl Load {
             tenants_open: 0,
             result: LoadSide::default(),
         };
+        let at = |ns: u64| {
+            run.clock
+                .instant_of(ns.saturating_sub(self.options.from_ns))
+        };
+        let window = Arc::new(Window {
+            from: at(WARM_NS),
+            until: at(self.options.until_ns),
+            tokens: AtomicU64::new(0),
+        });
         let mut open = JoinSet::new();
         while let Some(ask) = run
             .crowd
@@ -256,10 +271,10 @@ impl Load {
             open.spawn(send(
                 self.client.clone(),
                 self.request(name, run.result.sent, &ask),
-                ask,
+                (ask, Arc::clone(&window)),
             ));
         }
-        let until = Instant::now() + DRAIN_TIME_MAX;
+        let until = Instant::now() + Duration::from_secs(self.options.drain_s_max);
         while run.tenants_open > 0
             && let Ok(Some(joined)) = timeout_at(until, open.join_next()).await
         {
@@ -267,10 +282,14 @@ impl Load {
                 run.ended(&sent);
             }
         }
+        run.result.tenants_unserved += run.tenants_open;
         run.result.left_open = u64::try_from(open.len()).unwrap_or(u64::MAX);
         // Their connections close, and their sequences leave the engines.
         open.shutdown().await;
         run.result.ttft = run.crowd.ttft();
+        run.result.total_tokens = window.tokens.load(Ordering::Relaxed);
+        let window_s = (self.options.until_ns.saturating_sub(WARM_NS)) as f64 / 1e9;
+        run.result.tokens_per_second = run.result.total_tokens as f64 / window_s.max(1e-9);
         Ok(run.result)
     }
 
@@ -344,7 +363,26 @@ impl Side {
     }
 }
 
-async fn send(client: HttpClient, request: Request<Full<Bytes>>, ask: Ask) -> Sent {
+/// What all tenants get in the floods' time.
+struct Window {
+    from: Instant,
+    until: Instant,
+    tokens: AtomicU64,
+}
+
+impl Window {
+    fn count(&self, tokens: u64) {
+        if (self.from..self.until).contains(&Instant::now()) {
+            self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn send(
+    client: HttpClient,
+    request: Request<Full<Bytes>>,
+    (ask, window): (Ask, Arc<Window>),
+) -> Sent {
     let mut sent = Sent {
         label: ask.label,
         asked_ns: ask.at_ns,
@@ -367,7 +405,9 @@ async fn send(client: HttpClient, request: Request<Full<Bytes>>, ask: Ask) -> Se
         tail.extend_from_slice(&data[data.len().saturating_sub(TAIL_BYTES)..]);
         if sent.first_token_at.is_none() && contains(&data, b"data:") {
             sent.first_token_at = Some(Instant::now());
+            window.count(ask.prompt_tokens);
         }
+        window.count(count(&data, b"\"content\":"));
         if contains(&tail, b"data: [DONE]") {
             sent.end = End::Finished;
         }
@@ -378,6 +418,20 @@ async fn send(client: HttpClient, request: Request<Full<Bytes>>, ask: Ask) -> Se
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
+}
+
+fn count(bytes: &[u8], what: &[u8]) -> u64 {
+    let found = bytes.windows(what.len()).filter(|window| *window == what);
+    u64::try_from(found.count()).unwrap_or(u64::MAX)
+}
+
+/// Whether a page answers with 200.
+pub(crate) async fn answers(url: &str) -> bool {
+    let Ok(address) = url.parse() else {
+        return false;
+    };
+    let answer = client().get(address).await;
+    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
 }
 
 impl fmt::Display for LoadReport {
@@ -395,13 +449,15 @@ impl fmt::Display for LoadReport {
             )?;
             writeln!(
                 f,
-                "         sent {}, finished {}, refused {}, failed {}, not sent {}, left open {}; longest lag of the load {:.1} ms",
+                "         {:.1}k tokens a second; sent {}, finished {}, refused {}, failed {}, not sent {}, left open {}, steady tenants' requests unserved {}; longest lag of the load {:.1} ms",
+                side.tokens_per_second / 1e3,
                 side.sent,
                 side.finished,
                 side.refused,
                 side.failed,
                 side.not_sent,
                 side.left_open,
+                side.tenants_unserved,
                 side.lag_ms_max
             )?;
         }
