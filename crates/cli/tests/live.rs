@@ -10,8 +10,8 @@ use tokio::time::timeout;
 fn options(program: &str) -> LiveOptions {
     let floods = vec!["4,400,20".parse().expect("it is a flood")];
     LiveOptions {
-        replicas: 2,
-        speed: 8.0,
+        replicas: 4,
+        speed: 2.0,
         seconds: 2,
         ..LiveOptions::new(program.into(), floods, ShareRule::Madang)
     }
@@ -21,6 +21,7 @@ fn options(program: &str) -> LiveOptions {
 async fn a_small_one_ends_with_answers() {
     let running = timeout(WAIT_MAX, live_noisy(options(PROGRAM))).await;
     let report = running.unwrap().unwrap();
+    println!("{report}");
     for side in [report.alone, report.flooded] {
         assert!(side.ttft.requests > 0 && side.total_tokens > 0, "{report}");
         assert_eq!((side.failed, side.not_sent), (0, 0), "{report}");
