@@ -167,9 +167,24 @@ impl Site {
                 pool["waiting"].as_u64().unwrap() + members.sum::<u64>()
             };
             let held: u64 = status["pools"].as_array().unwrap().iter().map(held).sum();
+            let held = held + self.gauge("madang_requests_running{").await;
+            let held = held + self.gauge("madang_requests_waiting{").await;
             (held == 0 && status["requests_count"] == 0).then_some(())
         })
         .await;
+    }
+
+    /// The sum of a gauge of the metrics page over its labels.
+    async fn gauge(&self, begin: &str) -> u64 {
+        let key = self.madang.operator_key();
+        let page = http_get(&self.madang.at("/metrics"), Some(&key)).await;
+        let page = page.unwrap().text();
+        let lines = page.lines().filter(|line| line.starts_with(begin));
+        let values: Vec<f64> = lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(!values.is_empty(), "{begin}: {page}");
+        values.iter().sum::<f64>() as u64
     }
 
     async fn replica_is_up(&self, id: &str) {
