@@ -14,11 +14,13 @@ mod load;
 mod metrics;
 mod options;
 mod relay;
+mod report;
 mod serve;
 mod ticket;
 
 pub use fault::{Fault, FaultPlan, FaultPlanError};
 pub use live::{LiveError, LiveOptions, live_noisy};
-pub use load::{LoadError, LoadReport, NoisyLiveOptions, noisy_live};
+pub use load::{LoadError, NoisyLiveOptions, noisy_live};
 pub use options::{Options, SPEED_MAX, SPEED_MIN};
+pub use report::{LoadReport, LoadSide};
 pub use serve::{Rehearsal, ServeError, serve};

@@ -3,8 +3,9 @@
 //!
 //! It must know of the gateway no more than its command line and its fleet file.
 
-use crate::load::{self, LoadError, LoadReport, NoisyLiveOptions, noisy_live};
+use crate::load::{self, LoadError, NoisyLiveOptions, noisy_live};
 use crate::options::Options;
+use crate::report::LoadReport;
 use crate::serve::{Rehearsal, ServeError, serve};
 use madang_twin::engine::Profile;
 use madang_twin::experiment::noisy::{Flood, ShareRule, TENANTS, WARM_NS};
