@@ -2,39 +2,21 @@
 
 mod harness;
 
-use harness::process::signal;
-use harness::{PROGRAM, Place, WAIT_MAX};
+use harness::Place;
+use harness::engine::Engine;
 use madang_testkit::http_post_json;
 use rustix::process::Signal;
-use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
-use tokio::time::timeout;
 
 #[tokio::test]
 async fn it_serves_until_a_signal() {
     for ask in [Signal::INT, Signal::TERM] {
-        let mut engine = Command::new(PROGRAM)
-            .args(["engine", "--profile", "tiny", "--port", "0", "--model", "m"])
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(engine.stdout.take().unwrap());
-        timeout(WAIT_MAX, out.read_line(&mut line))
-            .await
-            .unwrap()
-            .unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap();
+        let mut engine = Engine::start(&[]).await;
         let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":3}"#;
-        let url = format!("{url}/v1/chat/completions");
+        let url = format!("{}/v1/chat/completions", engine.url);
         let answer = http_post_json(&url, None, body).await.unwrap();
         let answer = answer.json().unwrap();
         assert_eq!(answer["usage"]["completion_tokens"], 3);
-        signal(engine.id().unwrap(), ask);
-        let status = timeout(WAIT_MAX, engine.wait()).await.unwrap().unwrap();
-        assert_eq!(status.code(), Some(0));
+        assert_eq!(engine.end(ask).await, Some(0));
     }
 }
 

@@ -2,6 +2,7 @@
 //! gateway by streaming clients that do not wait for each other.
 
 use crate::clock::ScaledClock;
+use crate::report::{LoadReport, LoadSide};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
@@ -9,18 +10,17 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use madang_twin::experiment::crowd::Sizes;
-use madang_twin::experiment::noisy::{Crowd, FLOOD_NS, Flood, TENANTS, Ttft, WARM_NS};
+use madang_twin::experiment::noisy::{Crowd, FLOOD_NS, Flood, TENANTS, WARM_NS};
 use madang_twin::trace::TraceError;
 use madang_twin::world::{Ask, Clients};
 use madang_types::NameError;
-use serde::Serialize;
-use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-/// After the last arrival, until the last first token of a steady tenant.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(300);
 /// An idle connection is kept for so long.
 const IDLE_TIME: Duration = Duration::from_secs(3);
 /// Bytes of an answer's end that are looked at.
@@ -49,6 +49,8 @@ pub struct NoisyLiveOptions {
     pub until_ns: u64,
     /// Requests at once; what would be more is not sent, and counted.
     pub requests_max: usize,
+    /// Real seconds after the last arrival until the last first token of a steady tenant.
+    pub drain_s_max: u64,
 }
 
 impl NoisyLiveOptions {
@@ -65,48 +67,9 @@ impl NoisyLiveOptions {
             from_ns: 0,
             until_ns: WARM_NS + FLOOD_NS,
             requests_max: 20_000,
+            drain_s_max: 300,
         }
     }
-}
-
-/// What came of it. Times are the model's: measured ones multiplied by the speed.
-#[derive(Clone, Debug, Serialize)]
-pub struct LoadReport {
-    /// The time scale.
-    pub speed: f64,
-    /// Of the arrivals.
-    pub seed: u64,
-    /// The floods.
-    pub floods: Vec<Flood>,
-    /// Nobody flooding.
-    pub alone: LoadSide,
-    /// The same arrivals beside the floods.
-    pub flooded: LoadSide,
-    /// p99 beside the floods ÷ p99 alone.
-    pub inflation_p99: f64,
-}
-
-/// One of the two runs.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct LoadSide {
-    /// Steady tenants' time from a request's due time to its first token.
-    pub ttft: Ttft,
-    /// Requests sent, floods included.
-    pub sent: u64,
-    /// Answered to the end.
-    pub finished: u64,
-    /// Answered with another status than 200.
-    pub refused: u64,
-    /// No answer, or one that broke off.
-    pub failed: u64,
-    /// Of refused and failed ones, those of steady tenants.
-    pub tenants_unserved: u64,
-    /// Not sent because too many were open.
-    pub not_sent: u64,
-    /// Still open when all steady tenants had their first tokens; given up.
-    pub left_open: u64,
-    /// The longest time by which a request left late, in real milliseconds: what the load itself lacked.
-    pub lag_ms_max: f64,
 }
 
 /// Why the experiment cannot be run.
@@ -206,9 +169,16 @@ struct Load {
 /// How one request ended.
 struct Sent {
     label: u64,
-    asked_ns: u64,
-    first_token_at: Option<Instant>,
+    /// Its first token came.
+    heard: bool,
     end: End,
+}
+
+/// A first token came.
+struct First {
+    label: u64,
+    asked_ns: u64,
+    at: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -225,51 +195,49 @@ impl Load {
         sizes: &Sizes,
         floods: &[Flood],
     ) -> Result<LoadSide, LoadError> {
+        let clock = ScaledClock::new(self.options.speed);
+        let at = |ns: u64| clock.instant_of(ns.saturating_sub(self.options.from_ns));
+        // One word of each request at most.
+        let (sender, firsts) = mpsc::unbounded_channel();
+        let window = Arc::new(Window {
+            from: at(WARM_NS),
+            until: at(self.options.until_ns),
+            tokens: AtomicU64::new(0),
+            firsts: sender,
+        });
         let mut run = Side {
             crowd: Crowd::new(self.options.seed, sizes, floods)?,
-            clock: ScaledClock::new(self.options.speed),
+            clock,
             from_ns: self.options.from_ns,
-            tenants_open: 0,
+            tenants_waiting: 0,
+            open: JoinSet::new(),
+            firsts,
             result: LoadSide::default(),
         };
-        let mut open = JoinSet::new();
-        while let Some(ask) = run
-            .crowd
-            .next()
-            .filter(|ask| ask.at_ns < self.options.until_ns)
-        {
+        let until_ns = self.options.until_ns;
+        while let Some(ask) = run.crowd.next().filter(|ask| ask.at_ns < until_ns) {
             if ask.at_ns < self.options.from_ns {
                 continue;
             }
-            let due = run.clock.instant_of(ask.at_ns - self.options.from_ns);
+            let due = at(ask.at_ns);
             sleep_until(due).await;
-            while let Some(Ok(sent)) = open.try_join_next() {
-                run.ended(&sent);
-            }
-            if open.len() >= self.options.requests_max {
+            run.take();
+            if run.open.len() >= self.options.requests_max {
                 run.result.not_sent += 1;
                 continue;
             }
             run.result.lag_ms_max = run.result.lag_ms_max.max(due.elapsed().as_secs_f64() * 1e3);
             run.result.sent += 1;
-            run.tenants_open += u64::from(ask.label < TENANTS);
-            open.spawn(send(
-                self.client.clone(),
-                self.request(name, run.result.sent, &ask),
-                ask,
-            ));
+            run.tenants_waiting += i64::from(ask.label < TENANTS);
+            let request = self.request(name, run.result.sent, &ask);
+            let asked = (ask, Arc::clone(&window));
+            run.open.spawn(send(self.client.clone(), request, asked));
         }
-        let until = Instant::now() + DRAIN_TIME_MAX;
-        while run.tenants_open > 0
-            && let Ok(Some(joined)) = timeout_at(until, open.join_next()).await
-        {
-            if let Ok(sent) = joined {
-                run.ended(&sent);
-            }
-        }
-        run.result.left_open = u64::try_from(open.len()).unwrap_or(u64::MAX);
-        // Their connections close, and their sequences leave the engines.
-        open.shutdown().await;
+        run.drain(Duration::from_secs(self.options.drain_s_max))
+            .await;
+        let window_s = (until_ns.saturating_sub(WARM_NS)) as f64 / 1e9;
+        run.result.total_tokens = window.tokens.load(Ordering::Relaxed);
+        run.result.tokens_per_second = run.result.total_tokens as f64 / window_s.max(1e-9);
         run.result.ttft = run.crowd.ttft();
         Ok(run.result)
     }
@@ -320,35 +288,87 @@ struct Side {
     crowd: Crowd,
     clock: ScaledClock,
     from_ns: u64,
-    /// Requests of steady tenants without an end.
-    tenants_open: u64,
+    /// Requests of steady tenants without a first token and without an end.
+    tenants_waiting: i64,
+    open: JoinSet<Sent>,
+    firsts: mpsc::UnboundedReceiver<First>,
     result: LoadSide,
 }
 
 impl Side {
+    /// What has come by now.
+    fn take(&mut self) {
+        while let Ok(first) = self.firsts.try_recv() {
+            self.heard(&first);
+        }
+        while let Some(Ok(sent)) = self.open.try_join_next() {
+            self.ended(&sent);
+        }
+    }
+
+    /// Waits for the first tokens of steady tenants, and gives up what is open then.
+    async fn drain(&mut self, time_max: Duration) {
+        let until = Instant::now() + time_max;
+        while self.tenants_waiting > 0 {
+            tokio::select! {
+                Some(first) = self.firsts.recv() => self.heard(&first),
+                Some(Ok(sent)) = self.open.join_next() => self.ended(&sent),
+                () = sleep_until(until) => break,
+                else => break,
+            }
+        }
+        self.take();
+        self.result.tenants_unserved += u64::try_from(self.tenants_waiting).unwrap_or(0);
+        self.result.left_open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        // Their connections close, and their sequences leave the engines.
+        self.open.shutdown().await;
+    }
+
+    fn heard(&mut self, first: &First) {
+        let at_ns = self.clock.ns_at(first.at) + self.from_ns;
+        let asked_ns = first.asked_ns;
+        self.crowd
+            .first_token(first.label, at_ns.max(asked_ns), asked_ns);
+        self.tenants_waiting -= i64::from(first.label < TENANTS);
+    }
+
     fn ended(&mut self, sent: &Sent) {
         match sent.end {
             End::Finished => self.result.finished += 1,
             End::Refused => self.result.refused += 1,
             End::Failed => self.result.failed += 1,
         }
-        if let Some(at) = sent.first_token_at {
-            let at_ns = self.clock.ns_at(at) + self.from_ns;
-            self.crowd
-                .first_token(sent.label, at_ns.max(sent.asked_ns), sent.asked_ns);
-        }
-        if sent.label < TENANTS {
-            self.tenants_open -= 1;
-            self.result.tenants_unserved += u64::from(sent.end != End::Finished);
+        if sent.label < TENANTS && !sent.heard {
+            self.tenants_waiting -= 1;
+            self.result.tenants_unserved += 1;
         }
     }
 }
 
-async fn send(client: HttpClient, request: Request<Full<Bytes>>, ask: Ask) -> Sent {
+/// What all tenants get in the floods' time.
+struct Window {
+    from: Instant,
+    until: Instant,
+    tokens: AtomicU64,
+    firsts: mpsc::UnboundedSender<First>,
+}
+
+impl Window {
+    fn count(&self, tokens: u64) {
+        if (self.from..self.until).contains(&Instant::now()) {
+            self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn send(
+    client: HttpClient,
+    request: Request<Full<Bytes>>,
+    (ask, window): (Ask, Arc<Window>),
+) -> Sent {
     let mut sent = Sent {
         label: ask.label,
-        asked_ns: ask.at_ns,
-        first_token_at: None,
+        heard: false,
         end: End::Failed,
     };
     let Ok(response) = client.request(request).await else {
@@ -365,9 +385,17 @@ async fn send(client: HttpClient, request: Request<Full<Bytes>>, ask: Ask) -> Se
             continue;
         };
         tail.extend_from_slice(&data[data.len().saturating_sub(TAIL_BYTES)..]);
-        if sent.first_token_at.is_none() && contains(&data, b"data:") {
-            sent.first_token_at = Some(Instant::now());
+        if !sent.heard && contains(&data, b"data:") {
+            let first = First {
+                label: ask.label,
+                asked_ns: ask.at_ns,
+                at: Instant::now(),
+            };
+            // Nobody listens any more where the run is over.
+            sent.heard = window.firsts.send(first).is_ok();
+            window.count(ask.prompt_tokens);
         }
+        window.count(count(&data, b"\"content\":"));
         if contains(&tail, b"data: [DONE]") {
             sent.end = End::Finished;
         }
@@ -380,35 +408,16 @@ fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
 
-impl fmt::Display for LoadReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, side) in [("alone", &self.alone), ("flooded", &self.flooded)] {
-            let Ttft {
-                p50_ms,
-                p99_ms,
-                worst_tenant_p99_ms,
-                requests,
-            } = side.ttft;
-            writeln!(
-                f,
-                "{name:8} TTFT p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, worst tenant's p99 {worst_tenant_p99_ms:.0} ms ({requests} requests of steady tenants)"
-            )?;
-            writeln!(
-                f,
-                "         sent {}, finished {}, refused {}, failed {}, not sent {}, left open {}; longest lag of the load {:.1} ms",
-                side.sent,
-                side.finished,
-                side.refused,
-                side.failed,
-                side.not_sent,
-                side.left_open,
-                side.lag_ms_max
-            )?;
-        }
-        write!(
-            f,
-            "p99 beside the floods is {:.2} times that alone (model time; speed {})",
-            self.inflation_p99, self.speed
-        )
-    }
+fn count(bytes: &[u8], what: &[u8]) -> u64 {
+    let found = bytes.windows(what.len()).filter(|window| *window == what);
+    u64::try_from(found.count()).unwrap_or(u64::MAX)
+}
+
+/// Whether a page answers with 200.
+pub(crate) async fn answers(url: &str) -> bool {
+    let Ok(address) = url.parse() else {
+        return false;
+    };
+    let answer = client().get(address).await;
+    answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
 }

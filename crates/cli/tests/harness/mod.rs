@@ -12,6 +12,7 @@
 )]
 #![expect(dead_code, reason = "each test uses a part of it")]
 
+pub mod engine;
 pub mod fleet;
 pub mod process;
 pub mod random;
