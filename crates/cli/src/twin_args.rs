@@ -147,6 +147,15 @@ pub struct NoisyArgs {
     /// Engines.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub replicas: u32,
+    /// Over real sockets instead: a gateway of its own, modelled engines, and clients, on this machine.
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: how much faster than real the engines' time goes.
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "live")]
+    pub speed: f64,
+    /// With --live: real seconds that are looked at, alone and flooded.
+    #[arg(long, default_value_t = 20, requires = "live", value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub seconds: u64,
     /// Fleet, seed and form.
     #[command(flatten)]
     pub fleet: FleetArgs,

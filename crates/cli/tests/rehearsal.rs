@@ -162,8 +162,9 @@ impl Site {
             let status = self.get("/api/v1/status").await;
             let held = |pool: &Value| {
                 let members = pool["members"].as_array().unwrap().iter();
-                let members = members
-                    .map(|m| m["running"].as_u64().unwrap() + m["work_tokens"].as_u64().unwrap());
+                let members = members.map(|m| {
+                    m["running"].as_u64().unwrap() + m["kv_tokens_used"].as_u64().unwrap()
+                });
                 pool["waiting"].as_u64().unwrap() + members.sum::<u64>()
             };
             let held: u64 = status["pools"].as_array().unwrap().iter().map(held).sum();

@@ -71,6 +71,11 @@ const RIGHT: &[(&str, &str, &str)] = &[
         "the same, of many conversations",
     ),
     ("crates/gateway/", "session", "the same, and its header"),
+    (
+        "crates/twin/",
+        "session",
+        "the same, as the core's input has it",
+    ),
     ("docs/", "session", "the header's name"),
     ("Cargo.lock", "", "written by cargo"),
 ];

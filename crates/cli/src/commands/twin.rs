@@ -3,6 +3,7 @@
 use crate::out;
 use crate::twin_args::{NoisyArgs, OverloadArgs, Route, RouteArgs, Share, SpeedArgs, TwinCommand};
 use anyhow::{Context, bail};
+use madang_rehearsal::{LiveOptions, live_noisy};
 use madang_twin::engine::Profile;
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
 use madang_twin::experiment::overload::{OverloadOptions, OverloadReport, overload};
@@ -23,6 +24,7 @@ const SPEED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
 /// Runs the experiment.
 pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
     match command {
+        TwinCommand::Noisy(args) if args.live => run_live(&args)?,
         TwinCommand::Noisy(args) => run_noisy(&args)?,
         TwinCommand::Route(args) => run_route(&args)?,
         TwinCommand::Overload(args) => run_overload(&args)?,
@@ -67,18 +69,8 @@ fn word<T: Serialize>(rule: T) -> String {
 }
 
 fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
-    let sets: Vec<Vec<Flood>> = if args.flood.is_empty() {
-        let flood = |(rate, input_tokens, output_tokens)| Flood {
-            rate,
-            input_tokens,
-            output_tokens,
-        };
-        FLOODS.map(|known| vec![flood(known)]).to_vec()
-    } else {
-        vec![args.flood.clone()]
-    };
     let mut reports = Vec::new();
-    for floods in sets {
+    for floods in flood_sets(&args.flood) {
         for policy in shares(&args.policy) {
             reports.push(noisy(&NoisyOptions {
                 floods: floods.clone(),
@@ -101,6 +93,47 @@ fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
     );
     for report in &reports {
         out::line(&noisy_line(report));
+    }
+    Ok(())
+}
+
+/// The sets of floods that are run, one after another.
+fn flood_sets(asked: &[Flood]) -> Vec<Vec<Flood>> {
+    if !asked.is_empty() {
+        return vec![asked.to_vec()];
+    }
+    let flood = |(rate, input_tokens, output_tokens)| Flood {
+        rate,
+        input_tokens,
+        output_tokens,
+    };
+    FLOODS.map(|known| vec![flood(known)]).to_vec()
+}
+
+fn run_live(args: &NoisyArgs) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("the program's own path is not known")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let mut reports = Vec::new();
+    for floods in flood_sets(&args.flood) {
+        for policy in shares(&args.policy) {
+            let options = LiveOptions {
+                seed: args.fleet.seed,
+                replicas: count(args.replicas),
+                speed: args.speed,
+                seconds: args.seconds,
+                ..LiveOptions::new(program.clone(), floods.clone(), policy.rule())
+            };
+            let report = runtime.block_on(live_noisy(options))?;
+            if !args.fleet.json {
+                out::line(&format!("{}\n{report}", word(policy.rule())));
+            }
+            reports.push(report);
+        }
+    }
+    if args.fleet.json {
+        return print_json(&reports);
     }
     Ok(())
 }

@@ -288,7 +288,7 @@ impl Core {
                 Some(RETRY_NO_REPLICA_MS)
             }
             Refusal::QueueFull | Refusal::QueueTimeout | Refusal::Overloaded | Refusal::Shed => {
-                let bound_ms = self.limits.ttft_ms_max;
+                let bound_ms = self.useful_wait_ms().unwrap_or(0);
                 let wait_ms = self.wait_ms(now, pool_index, place);
                 // By then those before it are served, and it would be within its bound.
                 Some(wait_ms.map_or(RETRY_UNKNOWN_MS, |wait| {

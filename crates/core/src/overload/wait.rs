@@ -37,13 +37,18 @@ impl Core {
         turns.min(waiting)
     }
 
-    /// The longest wait with which a request is taken in; `None`: it is taken in whatever its wait. Half of the time within which a
-    /// first token is of use: what is predicted may be wrong by as much, and a queue that is as long as it may be makes all late.
+    /// The longest wait after which a first token is still of use with some certainty: a third of the time within which it is. What is
+    /// predicted may be wrong by as much, and a queue that is as long as it may be makes all late. `None`: there is no such bound.
+    pub(crate) fn useful_wait_ms(&self) -> Option<u64> {
+        Some(self.limits.ttft_ms_max / 3).filter(|bound| *bound > 0)
+    }
+
+    /// The longest wait with which a request is taken in; `None`: it is taken in whatever its wait.
     pub(crate) fn wait_bound_ms(&self, request: &Request) -> Option<u64> {
         if request.lane == 0 {
             return None;
         }
-        let useful_ms = Some(self.limits.ttft_ms_max / 3).filter(|bound| *bound > 0);
+        let useful_ms = self.useful_wait_ms();
         let wait_ms = Some(request.submit.wait_ms_max).filter(|bound| *bound > 0);
         useful_ms.into_iter().chain(wait_ms).min()
     }

@@ -198,7 +198,6 @@ async fn the_core_hears_of_shares_where_they_changed() {
 }
 
 #[tokio::test]
-#[ignore = "the core does not route adapters yet"]
 async fn an_adapter_is_a_model_of_its_own_name() {
     let engine = FakeEngineOptions {
         engine: "llama.cpp".into(),

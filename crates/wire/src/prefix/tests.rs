@@ -41,7 +41,8 @@ proptest! {
         prop_assert_eq!(&one[..short.len()], short.as_slice());
         // They differ right behind what they share, and never meet again.
         let common = common(&one, &other);
-        prop_assert_eq!(common, short.len());
+        // The marks before the next message may be what completes a block.
+        prop_assert!((short.len()..=short.len() + 1).contains(&common), "{common} after {}", short.len());
         prop_assert!(one[common..].iter().all(|hash| !other.contains(hash)));
     }
 

@@ -1,0 +1,142 @@
+//! `madang twin`: what it prints for programs and for people, and what it refuses.
+
+mod harness;
+
+use harness::Place;
+use serde_json::Value;
+
+async fn json(place: &Place, args: &[&str]) -> Value {
+    let ended = place.run(&[&["twin"], args].concat()).await;
+    assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+#[tokio::test]
+async fn a_flood_hardly_hurts_the_others_and_the_same_seed_gives_the_same_report() {
+    let place = Place::new();
+    let args = [
+        "noisy",
+        "--flood",
+        "6,30000,50",
+        "--policy",
+        "madang",
+        "--seed",
+        "7",
+        "--json",
+    ];
+    let report = json(&place, &args).await;
+    assert_eq!(report["policy"], "madang");
+    assert_eq!(report["unserved"], 0);
+    for (side, field) in [
+        ("alone", "p50_ms"),
+        ("alone", "p99_ms"),
+        ("flooded", "p50_ms"),
+        ("flooded", "p99_ms"),
+    ] {
+        assert!(
+            report[side][field].as_f64().unwrap() > 0.0,
+            "{side} {field}"
+        );
+    }
+    assert!(report["inflation_p99"].as_f64().unwrap() <= 1.5, "{report}");
+    assert!(report["total_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(report, json(&place, &args).await);
+}
+
+#[tokio::test]
+async fn rules_are_printed_side_by_side() {
+    let place = Place::new();
+    let args = [
+        "noisy",
+        "--flood",
+        "6,30000,50",
+        "--policy",
+        "madang",
+        "--policy",
+        "rr",
+        "--json",
+    ];
+    let reports = json(&place, &args).await;
+    let inflation = |at: usize| reports[at]["inflation_p99"].as_f64().unwrap();
+    assert_eq!(reports[1]["policy"], "round_robin");
+    assert!(inflation(1) > 10.0 * inflation(0), "{reports}");
+}
+
+#[tokio::test]
+async fn a_trace_is_routed_and_a_wrong_one_is_named() {
+    let place = Place::new();
+    let trace = place.path("trace.csv");
+    let mut text = String::from("arrival_ms,input_tokens,output_tokens,prefix_block_ids_512\n");
+    for at in 0..200 {
+        text.push_str(&format!(
+            "{},4096,20,0-3 {}-{}\n",
+            at * 100,
+            10 * at + 4,
+            10 * at + 7
+        ));
+    }
+    std::fs::write(&trace, text).unwrap();
+    let file = trace.to_str().unwrap();
+    let base = ["route", "--trace", file, "--replicas", "2", "--json"];
+    let report = json(
+        &place,
+        &[
+            &base[..],
+            &["--policy", "predicted_ttft", "--host-tier", "100000"],
+        ]
+        .concat(),
+    )
+    .await;
+    assert_eq!(report["requests"], 200);
+    assert_eq!(report["within_5s"], 1.0);
+    assert!(report["prefix_hit"].as_f64().unwrap() > 0.3, "{report}");
+    let all = json(&place, &base).await;
+    assert_eq!(all.as_array().unwrap().len(), 10);
+
+    std::fs::write(&trace, "arrival_ms,input_tokens\n1,2\n").unwrap();
+    for (args, code, words) in [
+        (
+            vec!["route", "--trace", file],
+            1,
+            "has no column 'output_tokens'",
+        ),
+        (
+            vec!["route", "--trace", "nowhere.csv"],
+            1,
+            "nowhere.csv cannot be read",
+        ),
+        (
+            vec!["route", "--trace", file, "--speed", "0"],
+            1,
+            "--speed 0 is not between",
+        ),
+        (
+            vec!["noisy", "--flood", "0,1,1"],
+            2,
+            "a flood is RATE,IN,OUT",
+        ),
+        (vec!["noisy", "--policy", "best"], 2, "madang"),
+        (
+            vec!["overload", "--step", "100"],
+            1,
+            "--step 100 is not between",
+        ),
+    ] {
+        let ended = place.run(&[&["twin"], &args[..]].concat()).await;
+        assert_eq!(ended.code, code, "{args:?}: {}", ended.err);
+        assert!(ended.err.contains(words), "{args:?}: {}", ended.err);
+    }
+}
+
+#[tokio::test]
+async fn overload_is_refused_early_and_ends_with_its_cause() {
+    let place = Place::new();
+    let report = json(
+        &place,
+        &["overload", "--step", "1.4", "--policy", "madang", "--json"],
+    )
+    .await;
+    assert!(report["goodput"].as_f64().unwrap() >= 0.9, "{report}");
+    assert!(report["recovery_s"].as_u64().unwrap() <= 5, "{report}");
+    assert!(report["amplification"].as_f64().unwrap() <= 1.1, "{report}");
+}
