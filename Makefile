@@ -26,8 +26,9 @@ soak: ## the kill loop for long: ROUNDS=200
 	@scripts/tools
 	MADANG_KILL_ROUNDS=$(or $(ROUNDS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
 
-bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help")
+bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the twin's speed
 	@bench/run $(ARGS)
+	@$(BIN) twin speed
 
 doctor: build ## what is missing on this machine, and the command that mends it
 	@$(BIN) doctor

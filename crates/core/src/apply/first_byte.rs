@@ -1,9 +1,12 @@
 //! A first byte came: what was predicted is compared with it, a race is won, prompt work is off the member's account.
 
 use crate::effect::Effect;
-use crate::request::{FlowIndex, Request, RequestIndex, Run};
+use crate::request::{FlowIndex, MemberIndex, Request, RequestIndex, Run};
 use crate::state::{Core, Pool};
 use madang_types::{Micros, RequestId};
+
+/// First tokens of a member that the others of its pool learn from, while they have shown none.
+const LESSONS: u64 = 8;
 
 impl Core {
     pub(super) fn on_first_byte(
@@ -38,6 +41,7 @@ impl Core {
             });
         }
         let observed = request_observed(self.requests.get(index));
+        let teacher = known.as_ref().map(|run| run.member);
         self.prompt_done(now, index);
         if let Some(request) = self.requests.get_mut(index) {
             request.first_byte_at = Some(now);
@@ -58,7 +62,27 @@ impl Core {
         }
         // A member that left may have held nothing but the loser.
         self.drop_drained(effects);
+        if observed && let Some(teacher) = teacher {
+            self.teach(pool, teacher);
+        }
         self.serve(now, pool, effects);
+    }
+
+    /// What one member showed holds for those of its pool that have shown nothing yet.
+    fn teach(&mut self, pool: u32, teacher: MemberIndex) {
+        let Some(speed) = self.member(teacher).map(|member| member.speed) else {
+            return;
+        };
+        // Whoever joins later learns when it joins.
+        if speed.seen() > LESSONS {
+            return;
+        }
+        let others = self.pool(pool).map(|pool| pool.members.clone());
+        for index in others.unwrap_or_default() {
+            if let Some(member) = self.member_mut(index).filter(|_| index != teacher) {
+                member.speed.learn_from(&speed);
+            }
+        }
     }
 
     /// A request's prompt is computed: it is off the accounts of its members, its pool and its tenant.

@@ -85,7 +85,14 @@ impl Core {
             return;
         }
         let replica = view.replica.clone();
-        let member = Member::new(view, pool);
+        let mut member = Member::new(view, pool);
+        let others = self.members.iter().flatten();
+        if let Some(known) = others
+            .filter(|other| other.pool == pool && other.speed.seen() > 0)
+            .max_by_key(|other| other.speed.seen())
+        {
+            member.speed.learn_from(&known.speed);
+        }
         let index = match self.members.iter().position(Option::is_none) {
             Some(index) => {
                 self.members[index] = Some(member);

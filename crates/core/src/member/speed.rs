@@ -84,6 +84,22 @@ impl Speed {
         }
     }
 
+    /// First tokens seen.
+    pub fn seen(&self) -> u64 {
+        self.error.count
+    }
+
+    /// Nothing was seen of it yet: it is taken to be like another of its kind, so that the first one to answer does not get all.
+    pub fn learn_from(&mut self, other: &Self) {
+        if self.error.count == 0 && self.costs == other.costs {
+            let error = Mean {
+                count: 0,
+                ..other.error
+            };
+            *self = Self { error, ..*other };
+        }
+    }
+
     /// Time of one batch iteration beside prompts.
     pub fn iteration_us(&self, running: u32, kv_tokens: u64) -> u64 {
         let costs = &self.costs;
