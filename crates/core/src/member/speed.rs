@@ -8,8 +8,8 @@ const PART: f64 = 0.05;
 /// How much of the sums that give the factor each observation forgets.
 const KEEP: f64 = 0.98;
 /// The factor's bounds: a prior may be wrong, a single strange answer must not close a member for good.
-const FACTOR_MIN: f64 = 0.02;
-const FACTOR_MAX: f64 = 50.0;
+const FACTOR_MIN: f64 = 0.001;
+const FACTOR_MAX: f64 = 1_000.0;
 /// Observed over predicted, of late against before, at which an engine is taken to be overloaded.
 const LATE_RATIO: f64 = 2.0;
 /// Small times are late by chance: this is added to both.

@@ -58,7 +58,7 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// By Little's law, at the pace of a full batch: arrivals × output tokens × time for each, and twice the spread.
+    /// By Little's law, at the pace of a full batch: arrivals × output tokens × time for each, and one and a half times the spread.
     pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
         let members = f64::from(capacity.members.max(1));
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;
@@ -93,7 +93,7 @@ pub(crate) struct Want {
 
 impl Guard {
     /// Sized by what those under their share are expected to hold, less what they hold already, and by what may come in the next
-    /// moment; twice the spread of both.
+    /// moment.
     pub fn new(expected: Expected, capacity: Capacity, holds: Holds) -> Self {
         let members = capacity.members.max(1);
         let guard = Self {
