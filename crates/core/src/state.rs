@@ -1,9 +1,9 @@
 //! What the core remembers. Only `apply` changes it.
 
 use crate::fleet_view::{CoreLimits, Rules};
-use crate::learn::{Mean, Rate};
+use crate::learn::Mean;
 use crate::member::Member;
-use crate::overload::Budget;
+use crate::overload::{Budget, Pace};
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
 use crate::share::{Guard, Holds, Tree, Weights};
@@ -53,8 +53,8 @@ pub(crate) struct Pool {
     pub long: u32,
     /// When the guard was last worked out.
     pub guarded_at: Micros,
-    /// Starts of late.
-    pub starts: Rate<5_000>,
+    /// How fast those who wait are started.
+    pub pace: Pace,
     /// Memory that a request needs on average.
     pub need: Mean,
     pub retry_budget: Budget,
@@ -77,7 +77,7 @@ impl Pool {
             over_us: 0,
             long: 0,
             guarded_at: Micros(i64::MIN / 2),
-            starts: Rate::default(),
+            pace: Pace::default(),
             need: Mean::new(0.0),
             retry_budget: Budget::retries(),
             hedge_budget: Budget::hedges(),

@@ -21,6 +21,8 @@ const GUARD_WAIT_MS_MAX: u64 = 8_000;
 /// From SIGKILL until the kernel has taken the processes away.
 const KILL_WAIT_MS_MAX: u64 = 5_000;
 const POLL_MS: u64 = 20;
+/// Times that leftovers are looked for before there are none.
+const SCANS: u32 = 3;
 /// A pid file is a few hundred bytes; anything longer is not one.
 const FILE_BYTES_MAX: u64 = 4_096;
 
@@ -153,11 +155,22 @@ async fn reap(file: &PidFile) -> (u32, bool) {
         let in_group = leader_lives && p.group == file.engine.pid;
         !p.is_dead() && (in_group || process::has_env(p.pid, &mark))
     };
-    let found: Vec<Identity> = process::all()
-        .iter()
-        .filter(|p| ours(p))
-        .filter_map(|p| Identity::of(p.pid))
-        .collect();
+    let scan = || -> Vec<Identity> {
+        process::all()
+            .iter()
+            .filter(|p| ours(p))
+            .filter_map(|p| Identity::of(p.pid))
+            .collect()
+    };
+    let mut found = scan();
+    // A process in the middle of an exec shows no environment for a moment.
+    for _ in 1..SCANS {
+        if !found.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+        found = scan();
+    }
     if leader_lives {
         process::signal_group(file.engine.pid, Signal::KILL);
     }

@@ -4,7 +4,7 @@ use crate::effect::{Effect, Refusal};
 use crate::input::{RequestSubmit, TOKENS_MAX};
 use crate::learn::{rounded, whole};
 use crate::member::Member;
-use crate::overload::Shedding;
+use crate::overload::{Pace, Shedding};
 use crate::request::{FlowIndex, Request, RequestIndex};
 use crate::route::Choice;
 use crate::share::Meter;
@@ -238,6 +238,9 @@ impl Core {
             }
         }
         if let Some(pool) = self.pool_mut(pool_index) {
+            if pool.tree.waiting() == 0 {
+                pool.pace = Pace::begin(now);
+            }
             pool.tree.push(leaf, lane, order, index);
             pool.deadlines.insert(deadline);
         }

@@ -151,6 +151,9 @@ impl Core {
             match choice {
                 Choice::Member(chosen) => {
                     self.unqueue(index);
+                    if let Some(pool) = self.pool_mut(pool) {
+                        pool.pace.started(now);
+                    }
                     self.start(now, index, &chosen, effects);
                 }
                 refused => {
@@ -209,7 +212,6 @@ impl crate::state::Pool {
     }
 
     fn note_start(&mut self, now: Micros, (leaf, run): (u32, &Run), service_us: u64) {
-        self.starts.add(now.0, 1.0);
         self.over_us = self.over_us.saturating_add(run.over_us);
         self.long += u32::from(run.work.long);
         self.need.add(whole(run.kv_tokens), 0.01);

@@ -2,8 +2,10 @@
 
 mod budget;
 mod hedge;
+mod pace;
 mod shed;
 mod wait;
 
 pub(crate) use budget::Budget;
+pub(crate) use pace::Pace;
 pub(crate) use shed::Shedding;

@@ -55,10 +55,7 @@ impl Core {
 
     /// How long that many take, by the pace of the last seconds.
     pub(crate) fn wait_ms(&self, now: Micros, pool: u32, place: u32) -> Option<u64> {
-        let starts = self.pool(pool)?.starts.per_second(now.0);
-        if starts < 0.05 {
-            return None;
-        }
+        let starts = self.pool(pool)?.pace.per_second(now)?;
         let wait_ms = rounded(f64::from(place + 1) / starts * 1000.0);
         Some(wait_ms.min(WAIT_MS_MAX))
     }

@@ -133,27 +133,30 @@ fn who_waits_is_told_its_place_and_how_long() {
     };
     let mut story = Story::under(limits, vec![member("a", 1)]);
     story.submit(1, &["start 1 #1 at a"]);
-    // Two a second, for a while.
-    for id in 2..40 {
-        story.at_ms(i64::try_from(id).unwrap() * 500);
-        story.done(id - 1, &[]);
-        story.submit(id, &[&format!("start {id} #1 at a")]);
-    }
     for place in 0..6 {
         let id = 100 + place;
         story.submit(id, &[&format!("queued {id} behind {place}")]);
     }
     let place = |story: &Story, id| story.core.queue_place(RequestId(id), story.now);
-    let (before, wait_ms) = place(&story, 105).unwrap();
+    // Nothing was started yet.
+    assert_eq!(place(&story, 105), Some((5, None)));
+    // Two a second, for a while.
+    for (ended, next) in [(1, 100), (100, 101), (101, 102), (102, 103)] {
+        story.at_ms(story.now.0 / 1000 + 500);
+        story.done(ended, &[&format!("start {next} #1 at a")]);
+        let id = next + 6;
+        story.submit(id, &[&format!("queued {id} behind 5")]);
+    }
+    let (before, wait_ms) = place(&story, 109).unwrap();
     let wait_ms = wait_ms.unwrap();
     assert!(
         before == 5 && (2_000..4_000).contains(&wait_ms),
         "{before} {wait_ms}"
     );
-    story.expect(cancel(100), &[]);
-    assert_eq!(place(&story, 105).map(|(before, _)| before), Some(4));
-    assert_eq!(place(&story, 39), None);
-    assert_eq!(place(&story, 100), None);
+    story.expect(cancel(104), &[]);
+    assert_eq!(place(&story, 109).map(|(before, _)| before), Some(4));
+    assert_eq!(place(&story, 103), None);
+    assert_eq!(place(&story, 104), None);
 }
 
 #[test]
