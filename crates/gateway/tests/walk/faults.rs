@@ -83,7 +83,8 @@ async fn check(row: &Row, stream: bool, engines: usize) {
     let what = format!("{} stream {stream} engines {engines}", row.behaviour);
     let world = World::start(Plan {
         engines,
-        limits: row.limits.into(),
+        // A second attempt beside a late first is another test's matter: this machine may be what is late.
+        limits: format!("hedge_percent_max = 0\n{}", row.limits),
         ..Plan::default()
     })
     .await;
