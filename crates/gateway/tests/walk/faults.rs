@@ -268,5 +268,6 @@ async fn streams_read_to_their_end_leave_their_connection_for_the_next() {
         assert!(events.last().unwrap().is_done());
     }
     let connections = world.engines[0].connections();
-    assert!(connections <= 2, "{connections} connections for 10 streams");
+    // Each lane has its own, and the next stream may begin before the last one's connection is back.
+    assert!(connections <= 5, "{connections} connections for 10 streams");
 }
