@@ -16,10 +16,10 @@ impl Core {
         if self.rules.share != ShareRule::Madang {
             return;
         }
-        let old = self
+        let fresh = self
             .pool(pool_index)
             .is_none_or(|pool| now.since_us(pool.guarded_at) < GUARD_US);
-        if old {
+        if fresh {
             return;
         }
         let capacity = self.capacity(now, pool_index);
