@@ -4,17 +4,21 @@
 
 pub mod class;
 pub mod code;
+pub mod flag;
 pub mod id;
 pub mod people;
+pub mod pii;
 pub mod unit;
 pub mod usage;
 
 pub use class::{DataClass, Priority};
 pub use code::ErrorCode;
+pub use flag::{DataFlag, DataFlags};
 pub use id::{
     KeyId, ModelId, NameError, NodesId, ProgrammeId, ReplicaId, RequestId, SiteId, TenantId,
     UpstreamId,
 };
 pub use people::{KeyRecord, Origin, Programme, Role, Tenant};
+pub use pii::PiiKind;
 pub use unit::{MicroWon, Micros, MilliJoules, Tokens};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};
