@@ -10,10 +10,10 @@ mod walk;
 mod tests;
 
 pub(crate) use scan::{Fault, FaultKind, Scanner};
-pub(crate) use walk::{Key, Kind, Value};
+pub(crate) use walk::{Key, Kind, Value, string_end};
 
 /// The offset of the first byte at or after `at` that is not JSON white space.
-fn skip_space(text: &[u8], at: usize) -> usize {
+pub(crate) fn skip_space(text: &[u8], at: usize) -> usize {
     let mut at = at;
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = text.get(at) {
         at += 1;

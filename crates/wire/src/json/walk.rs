@@ -173,7 +173,7 @@ impl<'a> Key<'a> {
 }
 
 /// The offset just after a string whose opening quote is at `at`, or the end of the text.
-fn string_end(text: &[u8], at: usize) -> usize {
+pub(crate) fn string_end(text: &[u8], at: usize) -> usize {
     let start = at + 1;
     let mut at = start;
     // Looking for quotes alone is faster than stopping at every escape; a quote behind an odd number of backslashes is
