@@ -1,6 +1,6 @@
 //! What callers send: bodies and query strings. Reading one checks everything that needs no look at the books.
 
-use madang_types::{DataClass, Micros, ModelId, ProgrammeId, RequestId, TenantId};
+use madang_types::{DataClass, DataFlags, Micros, ModelId, ProgrammeId, RequestId, TenantId};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 
@@ -120,6 +120,10 @@ pub(crate) struct TenantCreate {
     #[serde(default)]
     #[schema(value_type = ClassWord, default = "open")]
     pub class_floor: DataClass,
+    /// What all data of the tenant is.
+    #[serde(default)]
+    #[schema(value_type = Vec<FlagWord>, required = false)]
+    pub data_flags: DataFlags,
 }
 
 /// What to change of a tenant; what is left out stays.
@@ -138,6 +142,10 @@ pub(crate) struct TenantPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = ClassWord, required = false)]
     pub class_floor: Option<DataClass>,
+    /// What all data of the tenant is; the list replaces the one before.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<FlagWord>, required = false)]
+    pub data_flags: Option<DataFlags>,
 }
 
 /// A key to make: for a tenant, or with the role of an operator.
@@ -152,6 +160,14 @@ pub(crate) struct KeyCreate {
     #[serde(default)]
     #[schema(value_type = Option<RoleWord>)]
     pub role: Option<madang_types::Role>,
+    /// No request with this key has a lower class.
+    #[serde(default)]
+    #[schema(value_type = ClassWord, default = "open")]
+    pub class_floor: DataClass,
+    /// What all data sent with this key is.
+    #[serde(default)]
+    #[schema(value_type = Vec<FlagWord>, required = false)]
+    pub data_flags: DataFlags,
     /// Words for people.
     #[serde(default)]
     #[schema(value_type = String, max_length = 100)]
@@ -186,6 +202,25 @@ pub(crate) enum ClassWord {
     Sensitive,
     /// 기밀
     Classified,
+}
+
+/// A fact about data that policy may look at.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "names the words in the document")]
+pub(crate) enum FlagWord {
+    /// Personal data.
+    Pii,
+    /// Unique identifiers, such as resident registration numbers.
+    UniqueId,
+    /// Health and medical records.
+    Health,
+    /// Personal credit information.
+    Credit,
+    /// Pseudonymised for statistics, research or archives.
+    Pseudonymised,
+    /// Of children under 14.
+    Minor,
 }
 
 /// What a key may do.

@@ -200,6 +200,9 @@ pub enum TenantCommand {
         /// No request of the tenant has a lower class: open, sensitive or classified.
         #[arg(long, default_value = "open")]
         class_floor: String,
+        /// What all its data is, as in `health,minor`: pii, unique_id, health, credit, pseudonymised, minor.
+        #[arg(long, value_delimiter = ',')]
+        data_flags: Vec<String>,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,
@@ -264,6 +267,12 @@ pub enum KeyCommand {
         /// An operator's key, for the control API.
         #[arg(long)]
         operator: bool,
+        /// No request with the key has a lower class: open, sensitive or classified.
+        #[arg(long, default_value = "open")]
+        class_floor: String,
+        /// What all data sent with it is, as in `health,minor`.
+        #[arg(long, value_delimiter = ',')]
+        data_flags: Vec<String>,
         /// A label for people.
         #[arg(long, default_value = "")]
         label: String,

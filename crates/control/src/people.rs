@@ -56,6 +56,7 @@ async fn sync_tenants(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError
             programme: entry.programme.clone(),
             weight: entry.weight,
             class_floor: entry.class_floor,
+            data_flags: entry.data_flags,
             origin: Origin::Fleet,
             created_at: before.map_or_else(clock::now, |row| row.created_at),
             disabled_at: None,

@@ -1,7 +1,7 @@
 //! The typed fleet: what a checked fleet file says. Built only by [`crate::parse`]; every reference in it resolves.
 
 use madang_types::{
-    DataClass, ModelId, NodesId, ProgrammeId, ReplicaId, SiteId, TenantId, UpstreamId,
+    DataClass, DataFlags, ModelId, NodesId, ProgrammeId, ReplicaId, SiteId, TenantId, UpstreamId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -304,4 +304,6 @@ pub struct TenantEntry {
     pub weight: u32,
     /// No request of this tenant has a lower class.
     pub class_floor: DataClass,
+    /// What all data of this tenant is.
+    pub data_flags: DataFlags,
 }

@@ -290,6 +290,8 @@ pub(crate) struct RawTenant {
     /// No request of this tenant has a lower data class.
     #[schemars(extend("enum" = ["open", "sensitive", "classified"], "default" = "open"))]
     pub class_floor: Text,
+    /// What all data of this tenant is: `pii`, `unique_id`, `health`, `credit`, `pseudonymised`, `minor`.
+    pub data_flags: Option<At<Vec<At<String>>>>,
 }
 
 /// Where the rules are.

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
-    DataClass, ErrorCode, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Role, Tenant, TenantId,
+    DataMark, ErrorCode, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Role, Tenant, TenantId,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,8 +106,12 @@ pub struct Identity {
     pub tenant: Option<TenantId>,
     /// What the key may do.
     pub role: Role,
-    /// No request of this caller has a lower class.
-    pub class_floor: DataClass,
+    /// The tenant's programme.
+    pub programme: Option<ProgrammeId>,
+    /// What all data of the tenant is at least.
+    pub tenant_floor: DataMark,
+    /// What all data sent with this key is at least.
+    pub key_floor: DataMark,
 }
 
 /// All rows that decide whether a key is good, as of one moment.
@@ -283,20 +287,28 @@ impl Book {
         if key.expires_at.is_some_and(|at| now >= at) {
             return Err(IdentifyError::Expired);
         }
-        let class_floor = match &key.tenant {
-            None => DataClass::default(),
-            Some(id) => self.tenant_floor(id)?,
+        let tenant = match &key.tenant {
+            None => None,
+            Some(id) => Some(self.tenant(id)?),
         };
         Ok(Identity {
             key: key.id.clone(),
             tenant: key.tenant.clone(),
             role: key.role,
-            class_floor,
+            programme: tenant.and_then(|tenant| tenant.programme.clone()),
+            tenant_floor: tenant.map_or_else(DataMark::default, |tenant| DataMark {
+                class: tenant.class_floor,
+                flags: tenant.data_flags,
+            }),
+            key_floor: DataMark {
+                class: key.class_floor,
+                flags: key.data_flags,
+            },
         })
     }
 
-    /// The class floor of a tenant that is in force itself and through its programme.
-    fn tenant_floor(&self, id: &TenantId) -> Result<DataClass, IdentifyError> {
+    /// A tenant that is in force itself and through its programme.
+    fn tenant(&self, id: &TenantId) -> Result<&Tenant, IdentifyError> {
         let tenant = self.tenants.get(id).ok_or(IdentifyError::Revoked)?;
         let programme_open = match &tenant.programme {
             None => true,
@@ -306,7 +318,7 @@ impl Book {
                 .is_some_and(|p| p.disabled_at.is_none()),
         };
         if tenant.disabled_at.is_none() && programme_open {
-            Ok(tenant.class_floor)
+            Ok(tenant)
         } else {
             Err(IdentifyError::Revoked)
         }

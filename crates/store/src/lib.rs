@@ -11,8 +11,8 @@ pub use sqlite::{SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
 use madang_types::{
-    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, RequestId, Tenant,
-    TenantId, UsageRecord,
+    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, RequestId, Stop, StopScope,
+    Tenant, TenantId, UsageRecord,
 };
 
 /// Why the store could not do it.
@@ -142,6 +142,13 @@ pub trait Store: Send + Sync + 'static {
     async fn key_get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
     /// Marks a key revoked and gives it as it now stands; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError>;
+
+    /// Sets a stop and gives it as it now stands: one that is in force already stays as it was set.
+    async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError>;
+    /// All stops in force, by scope.
+    async fn stop_list(&self) -> Result<Vec<Stop>, StoreError>;
+    /// Lifts a stop and gives it as it stood. [`StoreError::Absent`] where there is none.
+    async fn stop_delete(&self, scope: StopScope) -> Result<Stop, StoreError>;
 }
 
 /// Whether a record counts as finished work (used by every implementation's sums).

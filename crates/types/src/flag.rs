@@ -1,5 +1,6 @@
 //! What a request's data is besides its class: facts to which the law ties duties of their own.
 
+use crate::DataClass;
 use crate::class::words;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -93,6 +94,12 @@ impl DataFlags {
     }
 }
 
+impl From<DataFlag> for DataFlags {
+    fn from(flag: DataFlag) -> Self {
+        Self(flag.bit())
+    }
+}
+
 impl FromIterator<DataFlag> for DataFlags {
     fn from_iter<I: IntoIterator<Item = DataFlag>>(flags: I) -> Self {
         flags.into_iter().fold(Self::NONE, Self::with)
@@ -112,8 +119,11 @@ impl fmt::Display for DataFlags {
 impl FromStr for DataFlags {
     type Err = DataFlagError;
 
-    /// Words with commas between them; spaces around a word are dropped.
+    /// Words with commas between them; spaces around a word are dropped. No word is no flag.
     fn from_str(text: &str) -> Result<Self, DataFlagError> {
+        if text.trim().is_empty() {
+            return Ok(Self::NONE);
+        }
         text.split(',').map(|word| word.trim().parse()).collect()
     }
 }
@@ -131,6 +141,26 @@ impl<'de> Deserialize<'de> for DataFlags {
     }
 }
 
+/// How data is marked: its class and its flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DataMark {
+    /// How sensitive it is.
+    pub class: DataClass,
+    /// What else it is.
+    pub flags: DataFlags,
+}
+
+impl DataMark {
+    /// The stricter of both classes and all flags of either: marks add up and nothing lowers one.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            class: self.class.max(other.class),
+            flags: self.flags.union(other.flags),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,9 +171,7 @@ mod tests {
             let set = DataFlags::from_bits(bits);
             let json = serde_json::to_string(&set).unwrap();
             assert_eq!(serde_json::from_str::<DataFlags>(&json).unwrap(), set);
-            if !set.is_empty() {
-                assert_eq!(set.to_string().parse(), Ok(set));
-            }
+            assert_eq!(set.to_string().parse(), Ok(set));
         }
         assert_eq!(
             "pii, minor".parse(),

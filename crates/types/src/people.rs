@@ -1,7 +1,7 @@
 //! Programmes, tenants and their keys, as the store keeps them.
 
 use crate::class::words;
-use crate::{DataClass, KeyId, Micros, ProgrammeId, TenantId};
+use crate::{DataClass, DataFlags, KeyId, Micros, ProgrammeId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +56,8 @@ pub struct Tenant {
     pub weight: u32,
     /// No request of this tenant has a lower class.
     pub class_floor: DataClass,
+    /// What all data of this tenant is.
+    pub data_flags: DataFlags,
     /// Who owns the row.
     pub origin: Origin,
     /// When it was first written.
@@ -73,6 +75,10 @@ pub struct KeyRecord {
     pub tenant: Option<TenantId>,
     /// What it may do.
     pub role: Role,
+    /// No request with this key has a lower class.
+    pub class_floor: DataClass,
+    /// What all data sent with this key is.
+    pub data_flags: DataFlags,
     /// A label for people.
     pub label: String,
     /// BLAKE3 in derive-key mode over the secret.

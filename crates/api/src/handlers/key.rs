@@ -55,6 +55,8 @@ pub(crate) async fn key_create(
     let KeyCreate {
         tenant,
         role,
+        class_floor,
+        data_flags,
         label: Label(label),
         expires_at,
         expires_days,
@@ -71,6 +73,8 @@ pub(crate) async fn key_create(
         id,
         tenant,
         role,
+        class_floor,
+        data_flags,
         label,
         secret_hash: hash_secret(&secret),
         created_at: now,

@@ -52,6 +52,7 @@ pub(crate) async fn tenant_create(
         programme,
         weight: Weight(weight),
         class_floor,
+        data_flags,
     } = asked;
     let _changing = api.changing.lock().await;
     let before = api.store().tenant_get(id.clone()).await?;
@@ -70,6 +71,7 @@ pub(crate) async fn tenant_create(
         programme,
         weight,
         class_floor,
+        data_flags,
         origin: Origin::Api,
         created_at: before.map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
@@ -99,6 +101,7 @@ pub(crate) async fn tenant_change(
         programme,
         weight,
         class_floor,
+        data_flags,
     } = asked;
     if let Some(Some(programme)) = &programme {
         programme::must_exist(&api, programme).await?;
@@ -106,6 +109,7 @@ pub(crate) async fn tenant_change(
     row.programme = programme.unwrap_or(row.programme);
     row.weight = weight.map_or(row.weight, |Weight(weight)| weight);
     row.class_floor = class_floor.unwrap_or(row.class_floor);
+    row.data_flags = data_flags.unwrap_or(row.data_flags);
     write(&api, &row).await?;
     Ok(Json(row.into()))
 }

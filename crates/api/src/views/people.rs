@@ -1,7 +1,7 @@
 //! Programmes, tenants and keys. A key's hash is in no view, and its secret only in the answer that makes it.
 
 use super::instant;
-use madang_types::{KeyRecord, Micros, Programme, Tenant};
+use madang_types::{DataFlag, KeyRecord, Micros, Programme, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -54,6 +54,8 @@ pub(crate) struct TenantView {
     /// No request of the tenant has a lower class.
     #[schema(value_type = String)]
     class_floor: &'static str,
+    /// What all data of the tenant is.
+    data_flags: Vec<&'static str>,
     /// `fleet` where the fleet file owns the row, else `api`.
     #[schema(value_type = String)]
     origin: &'static str,
@@ -72,6 +74,7 @@ impl From<Tenant> for TenantView {
             programme,
             weight,
             class_floor,
+            data_flags,
             origin,
             created_at,
             disabled_at,
@@ -81,6 +84,7 @@ impl From<Tenant> for TenantView {
             programme: programme.map(|id| id.to_string()),
             weight,
             class_floor: class_floor.as_str(),
+            data_flags: data_flags.iter().map(DataFlag::as_str).collect(),
             origin: origin.as_str(),
             created_at: instant(created_at),
             disabled_at: disabled_at.map(instant),
@@ -98,6 +102,11 @@ pub(crate) struct KeyView {
     /// `operator` or `member`.
     #[schema(value_type = String)]
     role: &'static str,
+    /// No request with this key has a lower class.
+    #[schema(value_type = String)]
+    class_floor: &'static str,
+    /// What all data sent with this key is.
+    data_flags: Vec<&'static str>,
     /// Words for people.
     label: String,
     /// `active`, `expired` or `revoked`.
@@ -121,6 +130,8 @@ impl KeyView {
             id,
             tenant,
             role,
+            class_floor,
+            data_flags,
             label,
             secret_hash: _,
             created_at,
@@ -136,6 +147,8 @@ impl KeyView {
             id: id.to_string(),
             tenant: tenant.map(|id| id.to_string()),
             role: role.as_str(),
+            class_floor: class_floor.as_str(),
+            data_flags: data_flags.iter().map(DataFlag::as_str).collect(),
             label,
             state,
             created_at: instant(created_at),
@@ -157,6 +170,11 @@ pub(crate) struct KeyCreatedView {
     /// `operator` or `member`.
     #[schema(value_type = String)]
     role: &'static str,
+    /// No request with this key has a lower class.
+    #[schema(value_type = String)]
+    class_floor: &'static str,
+    /// What all data sent with this key is.
+    data_flags: Vec<&'static str>,
     /// Words for people.
     label: String,
     /// When it was made.
@@ -174,6 +192,8 @@ impl KeyCreatedView {
             id,
             tenant,
             role,
+            class_floor,
+            data_flags,
             label,
             secret_hash: _,
             created_at,
@@ -185,6 +205,8 @@ impl KeyCreatedView {
             key,
             tenant: tenant.map(|id| id.to_string()),
             role: role.as_str(),
+            class_floor: class_floor.as_str(),
+            data_flags: data_flags.iter().map(DataFlag::as_str).collect(),
             label,
             created_at: instant(created_at),
             expires_at: expires_at.map(instant),

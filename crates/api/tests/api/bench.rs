@@ -142,6 +142,8 @@ impl Bench {
             id,
             tenant: None,
             role: Role::Operator,
+            class_floor: DataClass::default(),
+            data_flags: DataFlags::NONE,
             label: "first".into(),
             secret_hash: hash_secret(&secret),
             created_at: clock::now(),

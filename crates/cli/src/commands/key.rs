@@ -18,11 +18,16 @@ pub async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
         KeyCommand::Create {
             tenant,
             operator,
+            class_floor,
+            data_flags,
             label,
             expires_days,
             server,
         } => {
-            let body = body(tenant, operator, label, expires_days);
+            let mut body = body(tenant, operator, label, expires_days);
+            body.insert("class_floor".into(), class_floor.into());
+            body.insert("data_flags".into(), data_flags.into());
+            let body = Value::Object(body);
             let answer = ApiClient::new(&server)?.post("/api/v1/keys", &body).await?;
             let code = print(&answer, server.json, |row| {
                 format!("{}\n", cell(row, "key"))
@@ -40,7 +45,12 @@ pub async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn body(tenant: Option<String>, operator: bool, label: String, expires_days: Option<u32>) -> Value {
+fn body(
+    tenant: Option<String>,
+    operator: bool,
+    label: String,
+    expires_days: Option<u32>,
+) -> Map<String, Value> {
     let mut body = Map::new();
     if let Some(tenant) = tenant {
         body.insert("tenant".into(), tenant.into());
@@ -52,13 +62,13 @@ fn body(tenant: Option<String>, operator: bool, label: String, expires_days: Opt
     if let Some(days) = expires_days {
         body.insert("expires_days".into(), days.into());
     }
-    body.into()
+    body
 }
 
 fn table(rows: &[Value]) -> String {
     let mut table = Table::new(
         &[
-            "id", "tenant", "role", "state", "created", "expires", "label",
+            "id", "tenant", "role", "floor", "flags", "state", "created", "expires", "label",
         ],
         &[],
     );
@@ -67,6 +77,8 @@ fn table(rows: &[Value]) -> String {
             cell(row, "id"),
             cell(row, "tenant"),
             cell(row, "role"),
+            cell(row, "class_floor"),
+            cell(row, "data_flags"),
             cell(row, "state"),
             instant_cell(row, "created_at"),
             instant_cell(row, "expires_at"),

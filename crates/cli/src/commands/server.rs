@@ -70,12 +70,17 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// A field as a cell: text as it is, `-` where there is nothing.
+/// A field as a cell: text as it is, lists with commas, `-` where there is nothing.
 pub fn cell(row: &Value, field: &str) -> String {
     match &row[field] {
         Value::Null => "-".into(),
         Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".into(),
+        Value::Array(items) => {
+            let words = items.iter().map(|item| item.as_str().unwrap_or_default());
+            words.collect::<Vec<_>>().join(",")
+        }
         other => other.to_string(),
     }
 }

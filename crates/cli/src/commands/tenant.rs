@@ -22,10 +22,12 @@ pub async fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
             programme,
             weight,
             class_floor,
+            data_flags,
             server,
         } => {
             let body = json!({
                 "id": id, "programme": programme, "weight": weight, "class_floor": class_floor,
+                "data_flags": data_flags,
             });
             create(&server, &body).await
         }
@@ -62,6 +64,7 @@ fn table(rows: &[Value]) -> String {
             "programme",
             "weight",
             "class floor",
+            "flags",
             "origin",
             "created",
             "removed",
@@ -74,6 +77,7 @@ fn table(rows: &[Value]) -> String {
             cell(row, "programme"),
             cell(row, "weight"),
             cell(row, "class_floor"),
+            cell(row, "data_flags"),
             cell(row, "origin"),
             instant_cell(row, "created_at"),
             instant_cell(row, "disabled_at"),

@@ -5,7 +5,7 @@ use anyhow::Context;
 use madang_control::Control;
 use madang_gateway::clock;
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
-use madang_types::{DataClass, KeyRecord, Origin, Role, Tenant, TenantId};
+use madang_types::{DataClass, DataFlags, KeyRecord, Origin, Role, Tenant, TenantId};
 use std::path::{Path, PathBuf};
 
 /// The tenant whose key is made.
@@ -60,6 +60,7 @@ async fn ensure_tenant(control: &Control) -> anyhow::Result<TenantId> {
         programme: None,
         weight: 1,
         class_floor: DataClass::Open,
+        data_flags: DataFlags::NONE,
         origin: Origin::Api,
         created_at: clock::now(),
         disabled_at: None,
@@ -82,6 +83,8 @@ async fn make(
         id,
         tenant,
         role,
+        class_floor: DataClass::default(),
+        data_flags: DataFlags::NONE,
         label: "made at the first start".into(),
         secret_hash: hash_secret(&secret),
         created_at: clock::now(),

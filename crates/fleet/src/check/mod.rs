@@ -16,7 +16,9 @@ use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
 use crate::problem::{Report, nearest};
 use crate::raw::{RawFleet, RawModel, RawNodes, Rows, Text};
 use crate::shape::{Shaped, brief};
-use madang_types::{DataClass, NameError, NodesId, ProgrammeId, SiteId, TenantId};
+use madang_types::{
+    DataClass, DataFlag, DataFlags, NameError, NodesId, ProgrammeId, SiteId, TenantId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -307,6 +309,7 @@ impl Check<'_, '_> {
         if raw.programme.is_some() && programme.is_none() {
             return None;
         }
+        let data_flags = self.data_flags(&raw.data_flags);
         let class_floor = match &raw.class_floor {
             // The words of the schema are those of `DataClass`; a test holds them together.
             Some(at) => at.value.parse().ok()?,
@@ -316,8 +319,24 @@ impl Check<'_, '_> {
             programme,
             weight: raw.weight.as_ref().map_or(1, |at| at.value),
             class_floor,
+            data_flags: data_flags?,
         };
         Some((id?, tenant))
+    }
+
+    fn data_flags(&mut self, words: &Option<At<Vec<At<String>>>>) -> Option<DataFlags> {
+        let mut flags = Some(DataFlags::NONE);
+        for at in words.iter().flat_map(|words| &words.value) {
+            match at.value.parse::<DataFlag>() {
+                Ok(flag) => flags = flags.map(|flags| flags.with(flag)),
+                Err(error) => {
+                    self.report
+                        .error("unknown_word", &at.span, error.to_string());
+                    flags = None;
+                }
+            }
+        }
+        flags
     }
 
     /// The policy file. Nothing reads it yet, and whoever names one must not believe that it holds.

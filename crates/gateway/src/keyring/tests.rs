@@ -2,7 +2,7 @@ use super::*;
 use async_trait::async_trait;
 use http::HeaderValue;
 use madang_store::{UsageFilter, UsageGroup, UsageSum};
-use madang_types::{Origin, RequestId, UsageRecord};
+use madang_types::{DataClass, DataFlag, Origin, RequestId, Stop, StopScope, UsageRecord};
 use std::sync::Mutex;
 
 const NOW: Micros = Micros(1_000_000);
@@ -16,6 +16,8 @@ fn key(id: &KeyId, secret: &str, tenant: Option<&str>) -> KeyRecord {
         } else {
             Role::Operator
         },
+        class_floor: DataClass::Sensitive,
+        data_flags: DataFlag::Minor.into(),
         label: String::new(),
         secret_hash: hash_secret(secret),
         created_at: Micros(1),
@@ -29,7 +31,8 @@ fn tenant(programme: Option<&str>) -> Tenant {
         id: TenantId::new("hanbit").unwrap(),
         programme: programme.map(|p| ProgrammeId::new(p).unwrap()),
         weight: 1,
-        class_floor: DataClass::Sensitive,
+        class_floor: DataClass::Open,
+        data_flags: DataFlag::Health.into(),
         origin: Origin::Api,
         created_at: Micros(1),
         disabled_at: None,
@@ -85,7 +88,15 @@ fn a_good_key_names_its_tenant() {
             key: record.id,
             tenant: record.tenant,
             role: Role::Member,
-            class_floor: DataClass::Sensitive,
+            programme: Some(ProgrammeId::new("startups").unwrap()),
+            tenant_floor: DataMark {
+                class: DataClass::Open,
+                flags: DataFlag::Health.into(),
+            },
+            key_floor: DataMark {
+                class: DataClass::Sensitive,
+                flags: DataFlag::Minor.into(),
+            },
         }
     );
 }
@@ -313,6 +324,15 @@ impl Store for Rows {
         unreachable!("a keyring reads lists")
     }
     async fn key_revoke(&self, _: KeyId, _: Micros) -> Result<KeyRecord, StoreError> {
+        unreachable!("a keyring writes nothing")
+    }
+    async fn stop_put(&self, _: Stop) -> Result<Stop, StoreError> {
+        unreachable!("a keyring writes nothing")
+    }
+    async fn stop_list(&self) -> Result<Vec<Stop>, StoreError> {
+        unreachable!("a keyring reads people only")
+    }
+    async fn stop_delete(&self, _: StopScope) -> Result<Stop, StoreError> {
         unreachable!("a keyring writes nothing")
     }
 }

@@ -127,7 +127,8 @@ pub(super) async fn classify(
 fn claims(headers: &HeaderMap, identity: &Identity) -> Result<(DataClass, Priority), Refused> {
     let claimed: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
     let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
-    let class = claimed.unwrap_or_default().max(identity.class_floor);
+    let floor = identity.tenant_floor.union(identity.key_floor);
+    let class = claimed.unwrap_or_default().max(floor.class);
     Ok((class, priority.unwrap_or_default()))
 }
 

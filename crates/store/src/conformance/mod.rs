@@ -6,6 +6,7 @@
 
 pub mod people;
 pub mod sample;
+pub mod stops;
 pub mod sums;
 pub mod usage;
 
@@ -37,6 +38,7 @@ macro_rules! store_conformance_suite {
                 by_day_follows_the_offset, sums_never_overflow;
             people: put_replaces, lists_are_by_id, a_key_is_inserted_once, revocation_keeps_the_first_instant,
                 revoking_an_absent_key_is_refused, labels_are_any_text, keys_of_one_tenant, people_survive;
+            stops: a_stop_is_set_once_and_survives, a_stop_is_lifted_once;
         }
     };
     (@tests $make:path; $($room:ident: $($property:ident),+;)+) => {

@@ -3,7 +3,7 @@
 use super::sample::{key, programme, tenant};
 use super::{Failure, Fixture};
 use crate::StoreError;
-use madang_types::{DataClass, KeyId, KeyRecord, Micros, Origin, Role};
+use madang_types::{DataClass, DataFlag, KeyId, KeyRecord, Micros, Origin, Role};
 
 /// Putting a row again replaces every field of it.
 pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
@@ -28,6 +28,7 @@ pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
     assert_eq!(store.tenant_get(one.id.clone()).await?.as_ref(), Some(&one));
     (one.weight, one.origin, one.programme) = (0, Origin::Fleet, None);
     (one.class_floor, one.disabled_at) = (DataClass::Classified, Some(Micros(i64::MAX)));
+    one.data_flags = DataFlag::ALL.into_iter().collect();
     store.tenant_put(one.clone()).await?;
     assert_eq!(store.tenant_get(one.id.clone()).await?.as_ref(), Some(&one));
     assert_eq!(store.tenant_list().await?, [one]);
@@ -68,6 +69,7 @@ pub async fn a_key_is_inserted_once(fixture: &impl Fixture) -> Result<(), Failur
     let store = fixture.open().await;
     let mut one = key("k1")?;
     (one.expires_at, one.role, one.tenant) = (Some(Micros(77)), Role::Operator, None);
+    (one.class_floor, one.data_flags) = (DataClass::Sensitive, DataFlag::Minor.into());
     one.secret_hash = std::array::from_fn(|i| u8::try_from(i * 8).unwrap_or(u8::MAX));
     store.key_insert(one.clone()).await?;
     let refused = store.key_insert(key("k1")?).await;

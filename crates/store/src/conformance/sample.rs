@@ -2,8 +2,8 @@
 
 use super::Failure;
 use madang_types::{
-    DataClass, Endpoint, ErrorCode, KeyRecord, MicroWon, Micros, MilliJoules, Origin, Outcome,
-    Priority, Programme, RequestId, Role, Tenant, TokenUse, Tokens, UsageRecord,
+    DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, KeyRecord, MicroWon, Micros, MilliJoules,
+    Origin, Outcome, Priority, Programme, RequestId, Role, Tenant, TokenUse, Tokens, UsageRecord,
 };
 
 /// 2026-03-01 00:00 at Asia/Seoul.
@@ -113,6 +113,7 @@ pub fn tenant(id: &str, weight: u32) -> Result<Tenant, Failure> {
         programme: Some("open".parse()?),
         weight,
         class_floor: DataClass::Sensitive,
+        data_flags: DataFlag::Health.into(),
         origin: Origin::Api,
         created_at: Micros(2),
         disabled_at: None,
@@ -128,6 +129,8 @@ pub fn key(id: &str) -> Result<KeyRecord, Failure> {
         id: id.parse()?,
         tenant: Some("demo".parse()?),
         role: Role::Member,
+        class_floor: DataClass::Open,
+        data_flags: DataFlags::NONE,
         label: "laptop".into(),
         secret_hash: [7; 32],
         created_at: Micros(3),

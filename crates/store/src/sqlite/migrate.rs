@@ -12,11 +12,18 @@ pub(super) struct Migration {
 }
 
 /// Every step, in order, numbered from 1.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "books",
-    sql: include_str!("../../migrations/sqlite/0001_books.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "books",
+        sql: include_str!("../../migrations/sqlite/0001_books.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "floors",
+        sql: include_str!("../../migrations/sqlite/0002_floors.sql"),
+    },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
@@ -93,6 +100,7 @@ fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use madang_types::{DataClass, DataFlags};
 
     const TWO: &[Migration] = &[
         Migration {
@@ -128,6 +136,26 @@ mod tests {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
         assert_eq!(version, 2);
+    }
+
+    #[test]
+    fn rows_of_the_first_schema_read_with_the_widest_floors() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, &MIGRATIONS[..1]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO tenants (id, weight, class_floor, origin, created_at)
+                 VALUES ('hanbit', 3, 'sensitive', 'api', 7);
+             INSERT INTO keys (id, tenant, role, label, secret_hash, created_at)
+                 VALUES ('k1', 'hanbit', 'member', 'laptop', zeroblob(32), 8)",
+        )
+        .unwrap();
+        migrate(&mut conn, MIGRATIONS).unwrap();
+        let tenants = super::super::people::tenants(&conn, None).unwrap();
+        assert_eq!(tenants[0].class_floor, DataClass::Sensitive);
+        assert_eq!(tenants[0].data_flags, DataFlags::NONE);
+        let keys = super::super::people::keys(&conn, None).unwrap();
+        assert_eq!(keys[0].class_floor, DataClass::Open);
+        assert_eq!(keys[0].data_flags, DataFlags::NONE);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod convert;
 mod migrate;
 mod people;
 mod reader;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -21,7 +22,8 @@ use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use async_trait::async_trait;
 use connect::Settings;
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Tenant, TenantId, UsageRecord,
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
+    UsageRecord,
 };
 use reader::Reader;
 use rusqlite::Connection;
@@ -190,6 +192,15 @@ impl SqliteStore {
             .map_err(|_| self.no_room(queue.max_capacity()))?;
         room.map_err(|_| stopped())?.send(Job { write, reply });
         self.confirmation(answer).await?
+    }
+
+    async fn stop_write(&self, write: Write) -> Result<Stop, StoreError> {
+        match self.write(write).await? {
+            Written::Stop(stop) => Ok(*stop),
+            Written::Done | Written::Key(_) => {
+                Err(StoreError::Damaged("the write gave no stop back".into()))
+            }
+        }
     }
 
     /// Has the journal keep the record; gives it back where that cannot.
@@ -391,9 +402,21 @@ impl Store for SqliteStore {
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError> {
         match self.write(Write::KeyRevoke(id, at)).await? {
             Written::Key(key) => Ok(*key),
-            Written::Done => Err(StoreError::Damaged(
+            Written::Done | Written::Stop(_) => Err(StoreError::Damaged(
                 "the revocation gave no key back".into(),
             )),
         }
+    }
+
+    async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError> {
+        self.stop_write(Write::StopPut(Box::new(stop))).await
+    }
+
+    async fn stop_list(&self) -> Result<Vec<Stop>, StoreError> {
+        self.lookups.read(|conn| stops::stops(conn, None)).await
+    }
+
+    async fn stop_delete(&self, scope: StopScope) -> Result<Stop, StoreError> {
+        self.stop_write(Write::StopDelete(scope)).await
     }
 }

@@ -6,10 +6,8 @@ use madang_types::{KeyId, KeyRecord, Micros, Programme, ProgrammeId, Tenant, Ten
 use rusqlite::{Connection, named_params};
 
 const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
-const TENANTS: &str =
-    "SELECT id, programme, weight, class_floor, origin, created_at, disabled_at FROM tenants";
-const KEYS: &str =
-    "SELECT id, tenant, role, label, secret_hash, created_at, expires_at, revoked_at FROM keys";
+const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
+const KEYS: &str = "SELECT id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at FROM keys";
 
 /// Inserts or replaces a programme.
 pub(super) fn programme_put(conn: &Connection, programme: &Programme) -> Result<(), StoreError> {
@@ -62,19 +60,20 @@ pub(super) fn tenant_put(conn: &Connection, tenant: &Tenant) -> Result<(), Store
         programme,
         weight,
         class_floor,
+        data_flags,
         origin,
         created_at: Micros(created_at),
         disabled_at,
     } = tenant;
     let failed = |e: rusqlite::Error| medium("write a tenant", &e);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO tenants (id, programme, weight, class_floor, origin, created_at, disabled_at)
-         VALUES (:id, :programme, :weight, :class_floor, :origin, :created_at, :disabled_at)",
+        "INSERT OR REPLACE INTO tenants (id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at)
+         VALUES (:id, :programme, :weight, :class_floor, :data_flags, :origin, :created_at, :disabled_at)",
     )
     .map_err(failed)?
     .execute(named_params! {
         ":id": id.as_str(), ":programme": programme.as_ref().map(|id| id.as_str()), ":weight": weight,
-        ":class_floor": class_floor.as_str(), ":origin": origin.as_str(), ":created_at": created_at,
+        ":class_floor": class_floor.as_str(), ":data_flags": data_flags.to_string(), ":origin": origin.as_str(), ":created_at": created_at,
         ":disabled_at": disabled_at.map(|at| at.0),
     })
     .map(drop)
@@ -89,6 +88,7 @@ pub(super) fn tenants(conn: &Connection, id: Option<&TenantId>) -> Result<Vec<Te
             programme: columns.word_opt()?,
             weight: columns.number()?,
             class_floor: columns.word()?,
+            data_flags: columns.word()?,
             origin: columns.word()?,
             created_at: Micros(columns.get()?),
             disabled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -102,6 +102,8 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
         id,
         tenant,
         role,
+        class_floor,
+        data_flags,
         label,
         secret_hash,
         created_at: Micros(created_at),
@@ -111,14 +113,14 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
     let failed = |e: rusqlite::Error| medium("write a key", &e);
     let written = conn
         .prepare_cached(
-            "INSERT INTO keys (id, tenant, role, label, secret_hash, created_at, expires_at, revoked_at)
-             VALUES (:id, :tenant, :role, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
+            "INSERT INTO keys (id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at)
+             VALUES (:id, :tenant, :role, :class_floor, :data_flags, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
              ON CONFLICT (id) DO NOTHING",
         )
         .map_err(failed)?
         .execute(named_params! {
             ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()), ":role": role.as_str(),
-            ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,
+            ":class_floor": class_floor.as_str(), ":data_flags": data_flags.to_string(), ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,
             ":expires_at": expires_at.map(|at| at.0), ":revoked_at": revoked_at.map(|at| at.0),
         })
         .map_err(failed)?;
@@ -166,6 +168,8 @@ fn read_key(columns: &mut Columns<'_>) -> Result<KeyRecord, StoreError> {
         id: columns.word()?,
         tenant: columns.word_opt()?,
         role: columns.word()?,
+        class_floor: columns.word()?,
+        data_flags: columns.word()?,
         label: columns.get()?,
         secret_hash: columns.get()?,
         created_at: Micros(columns.get()?),

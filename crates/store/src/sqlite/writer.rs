@@ -3,10 +3,10 @@
 
 use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
-use super::{people, usage};
+use super::{people, stops, usage};
 use crate::StoreError;
 use crate::journal::Backlog;
-use madang_types::{KeyId, KeyRecord, Micros, Programme, Tenant, UsageRecord};
+use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant, UsageRecord};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,8 @@ pub(super) enum Write {
     Tenant(Box<Tenant>),
     KeyInsert(Box<KeyRecord>),
     KeyRevoke(KeyId, Micros),
+    StopPut(Box<Stop>),
+    StopDelete(StopScope),
     FilePagesMax(Option<u32>),
 }
 
@@ -27,6 +29,7 @@ pub(super) enum Write {
 pub(super) enum Written {
     Done,
     Key(Box<KeyRecord>),
+    Stop(Box<Stop>),
 }
 
 /// A write and who waits for it.
@@ -170,6 +173,12 @@ fn perform(conn: &Connection, write: &Write) -> Result<Written, StoreError> {
         Write::KeyInsert(key) => people::key_insert(conn, key)?,
         Write::KeyRevoke(id, at) => {
             return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));
+        }
+        Write::StopPut(stop) => {
+            return stops::stop_put(conn, stop).map(|stop| Written::Stop(Box::new(stop)));
+        }
+        Write::StopDelete(scope) => {
+            return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }
     }
     Ok(Written::Done)

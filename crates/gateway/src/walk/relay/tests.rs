@@ -13,7 +13,10 @@ use madang_core::{AttemptEnd, Decision, Effect, Input, Refusal, ReplicaHealth, R
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
 use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
-use madang_types::{Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, SiteId, UsageRecord};
+use madang_types::{
+    DataClass, DataFlags, Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, SiteId,
+    UsageRecord,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -54,6 +57,8 @@ impl World {
             id,
             tenant: Some(tenant.id),
             role: Role::Member,
+            class_floor: DataClass::default(),
+            data_flags: DataFlags::NONE,
             label: String::new(),
             secret_hash: hash_secret(&secret),
             created_at: clock::now(),

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use madang_store::{SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Tenant, TenantId, UsageRecord,
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
+    UsageRecord,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -106,5 +107,14 @@ impl Store for GateStore {
     }
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError> {
         self.inner.key_revoke(id, at).await
+    }
+    async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError> {
+        self.inner.stop_put(stop).await
+    }
+    async fn stop_list(&self) -> Result<Vec<Stop>, StoreError> {
+        self.inner.stop_list().await
+    }
+    async fn stop_delete(&self, scope: StopScope) -> Result<Stop, StoreError> {
+        self.inner.stop_delete(scope).await
     }
 }

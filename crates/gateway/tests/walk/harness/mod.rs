@@ -18,7 +18,7 @@ use madang_store::{SqliteStore, Store, UsageFilter};
 use madang_testkit::{
     Behaviour, FakeEngine, FakeEngineOptions, HttpAnswer, HttpStream, SseEvent, http_send,
 };
-use madang_types::{KeyRecord, ReplicaId, Role, Tenant, UsageRecord};
+use madang_types::{DataClass, DataFlags, KeyRecord, ReplicaId, Role, Tenant, UsageRecord};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -300,6 +300,8 @@ pub async fn key_put(
         id: id.clone(),
         tenant: tenant.map(|tenant| tenant.parse().unwrap()),
         role,
+        class_floor: DataClass::default(),
+        data_flags: DataFlags::NONE,
         label: String::new(),
         secret_hash: hash_secret(&secret),
         created_at: clock::now(),
