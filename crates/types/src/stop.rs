@@ -1,6 +1,6 @@
 //! Stop switches: places to which nothing goes until somebody lifts the stop.
 
-use crate::{KeyId, Micros, SiteId, UpstreamId};
+use crate::{Country, KeyId, Micros, Place, SiteId, UpstreamId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum StopScope {
-    /// Every place that stands in this country (ISO 3166-1 alpha-2) or is run from it.
-    Country(String),
+    /// Every place whose data or operator is, or may come to be, in that country.
+    Country(Country),
     /// A model service run by others.
     Upstream(UpstreamId),
     /// A site of ours.
@@ -23,6 +23,17 @@ pub enum StopScope {
 pub struct StopScopeError;
 
 impl StopScope {
+    /// Whether it stops the place that goes by that id.
+    pub fn stops(&self, id: &SiteId, place: &Place) -> bool {
+        match self {
+            Self::Country(country) => {
+                place.operator_country == Some(*country) || place.countries().any(|c| c == *country)
+            }
+            Self::Upstream(upstream) => !place.own && upstream.as_str() == id.as_str(),
+            Self::Site(site) => place.own && site == id,
+        }
+    }
+
     /// The kind of place.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -35,7 +46,7 @@ impl StopScope {
     /// Which one.
     pub fn name(&self) -> &str {
         match self {
-            Self::Country(code) => code,
+            Self::Country(country) => country.as_str(),
             Self::Upstream(id) => id.as_str(),
             Self::Site(id) => id.as_str(),
         }
@@ -53,9 +64,8 @@ impl FromStr for StopScope {
 
     fn from_str(text: &str) -> Result<Self, StopScopeError> {
         let (kind, name) = text.split_once(':').ok_or(StopScopeError)?;
-        let is_country = name.len() == 2 && name.bytes().all(|byte| byte.is_ascii_uppercase());
         match kind {
-            "country" if is_country => Ok(Self::Country(name.to_owned())),
+            "country" => name.parse().map(Self::Country).map_err(|_| StopScopeError),
             "upstream" => UpstreamId::new(name)
                 .map(Self::Upstream)
                 .map_err(|_| StopScopeError),
@@ -122,5 +132,19 @@ mod tests {
         ] {
             check(text, false);
         }
+    }
+
+    #[test]
+    fn a_country_is_stopped_wherever_data_may_come_to_it() {
+        let [korea, us] = ["KR", "US"].map(|code| code.parse().unwrap());
+        let id = SiteId::new("a").unwrap();
+        let place = Place {
+            stored_in: [us].into(),
+            ..Place::own(korea)
+        };
+        assert!(StopScope::Country(us).stops(&id, &place));
+        assert!(!StopScope::Country(us).stops(&id, &Place::own(korea)));
+        assert!(StopScope::Site(id.clone()).stops(&id, &place));
+        assert!(!StopScope::Upstream(UpstreamId::new("a").unwrap()).stops(&id, &place));
     }
 }
