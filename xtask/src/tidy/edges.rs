@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["types"]),
     ("executor", &["types"]),
     ("wire", &["types"]),
+    ("audit", &["types"]),
     ("provision", &["types", "fleet"]),
     ("gateway", &["types", "core", "fleet", "store", "wire"]),
     (
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "control",
             "api",
+            "audit",
             "twin",
             "rehearsal",
         ],

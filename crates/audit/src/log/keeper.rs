@@ -1,0 +1,205 @@
+//! The journal's thread: writes what waits with one sync, and answers.
+
+use super::journal::{self, Journal};
+use super::{Appended, Entry, RETRY_WAIT, Shared, wait};
+use crate::AuditError;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The thread's own.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    journal: Journal,
+    /// How long what was confirmed may wait for a sync; `None` where nothing is confirmed before.
+    sync_wait: Option<Duration>,
+    /// When what was written must be synced.
+    sync_at: Option<Instant>,
+    /// Reused from batch to batch.
+    frames: Vec<u8>,
+    /// Whether the last sync was for more than one leaf.
+    crowded: bool,
+}
+
+/// What there is to do.
+enum Task {
+    Write(Vec<Entry>),
+    Sync,
+    Mend,
+    End,
+}
+
+impl Keeper {
+    pub(super) fn new(shared: Arc<Shared>, journal: Journal, sync_wait: Option<Duration>) -> Self {
+        Self {
+            shared,
+            journal,
+            sync_wait,
+            sync_at: None,
+            frames: Vec::new(),
+            crowded: false,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            match self.next() {
+                Task::Write(batch) => self.serve(batch),
+                Task::Sync => {
+                    if let Err(error) = self.sync() {
+                        self.fail(&error);
+                    }
+                }
+                Task::Mend => self.mend(),
+                Task::End => break,
+            }
+        }
+        let synced = self.sync();
+        let mut state = self.shared.lock();
+        if let Err(error) = synced {
+            state.journal_trouble = Some(error.to_string());
+        }
+        state.journal_ended = true;
+        drop(state);
+        self.shared.sequencer.notify_one();
+    }
+
+    fn next(&self) -> Task {
+        if self.crowded {
+            // Under load whoever is about to hand a leaf over goes first, and the batch grows; where a processor is free
+            // this costs nothing.
+            std::thread::yield_now();
+        }
+        let mut state = self.shared.lock();
+        loop {
+            let now = Instant::now();
+            if !state.waiting.is_empty() {
+                state.waiting_bytes = 0;
+                return Task::Write(std::mem::take(&mut state.waiting));
+            }
+            if state.closed {
+                return Task::End;
+            }
+            if self.sync_at.is_some_and(|at| at <= now) {
+                return Task::Sync;
+            }
+            let most = match (&state.journal_trouble, self.sync_at) {
+                (Some(_), _) if state.checkpoint_size == state.size => return Task::Mend,
+                (Some(_), _) => {
+                    state.hurry = true;
+                    self.shared.sequencer.notify_one();
+                    Some(RETRY_WAIT)
+                }
+                (None, at) => at.map(|at| at.saturating_duration_since(now)),
+            };
+            state.idle = true;
+            state = wait(&self.shared.keeper, state, most);
+            state.idle = false;
+        }
+    }
+
+    fn serve(&mut self, batch: Vec<Entry>) {
+        self.crowded = batch.len() > 1;
+        let state = self.shared.lock();
+        let (first, trouble) = (state.size, state.journal_trouble.clone());
+        drop(state);
+        if let Some(trouble) = trouble {
+            return refuse(batch, &AuditError::Unavailable(trouble));
+        }
+        self.frames.clear();
+        for (index, entry) in (first..).zip(&batch) {
+            journal::encode(&mut self.frames, index, &entry.leaf);
+        }
+        if let Err(error) = self.make_room().and_then(|()| self.write()) {
+            return refuse(batch, &error);
+        }
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut state = self.shared.lock();
+        for (index, entry) in (first..).zip(batch) {
+            state.backlog.push(entry.leaf);
+            replies.push((entry.reply, index));
+        }
+        state.size += replies.len() as u64;
+        state.half_ends[self.journal.half] = state.size;
+        drop(state);
+        self.shared.sequencer.notify_one();
+        for (reply, index) in replies {
+            // Nobody waits where the caller has left; its leaf is logged.
+            reply.send(Ok(Appended { index })).ok();
+        }
+    }
+
+    /// Waits until the batch has room, in the other half if need be: that is free once its leaves are in the tree.
+    fn make_room(&mut self) -> Result<(), AuditError> {
+        if self.frames.len() as u64 <= self.journal.room() {
+            return Ok(());
+        }
+        let mut state = self.shared.lock();
+        while state.half_ends[1 - self.journal.half] > state.checkpoint_size {
+            if let Some(trouble) = &state.tile_trouble {
+                return Err(AuditError::Unavailable(trouble.clone()));
+            }
+            state.hurry = true;
+            self.shared.sequencer.notify_one();
+            state = wait(&self.shared.keeper, state, None);
+        }
+        drop(state);
+        let turned = self.journal.turn();
+        turned.map_err(|error| self.fail(&error))
+    }
+
+    fn write(&mut self) -> Result<(), AuditError> {
+        let written = self
+            .journal
+            .write(&self.frames)
+            .and_then(|()| match self.sync_wait {
+                None => self.journal.sync(),
+                Some(wait) => {
+                    self.sync_at.get_or_insert_with(|| Instant::now() + wait);
+                    Ok(())
+                }
+            });
+        written.map_err(|error| self.fail(&error))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match self.sync_at.take() {
+            Some(_) => self.journal.sync(),
+            None => Ok(()),
+        }
+    }
+
+    /// After a failed write or sync nothing is known of the file: nothing more is put there before it is made anew.
+    fn fail(&mut self, error: &io::Error) -> AuditError {
+        let trouble = format!("its journal fails: {error}");
+        tracing::error!(%error, "the audit log's journal fails; nothing is confirmed until it is mended");
+        self.sync_at = None;
+        self.shared.lock().journal_trouble = Some(trouble.clone());
+        AuditError::Unavailable(trouble)
+    }
+
+    /// Makes the file anew; all that was confirmed is in the tree.
+    fn mend(&mut self) {
+        let begun = self.journal.begin();
+        let mut state = self.shared.lock();
+        match begun {
+            Ok(()) => {
+                tracing::info!("the audit log's journal is mended");
+                state.half_ends = [0; 2];
+                state.journal_trouble = None;
+            }
+            Err(_) if state.closed => {}
+            Err(error) => {
+                state.journal_trouble = Some(format!("its journal fails: {error}"));
+                drop(wait(&self.shared.keeper, state, Some(RETRY_WAIT)));
+            }
+        }
+    }
+}
+
+fn refuse(batch: Vec<Entry>, error: &AuditError) {
+    for entry in batch {
+        // Nobody waits where the caller has left.
+        entry.reply.send(Err(error.clone())).ok();
+    }
+}

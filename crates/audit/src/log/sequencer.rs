@@ -1,0 +1,101 @@
+//! The tiles' thread: brings what was confirmed into the tree, a checkpoint at a time.
+
+use super::sequence::Tree;
+use super::{RETRY_WAIT, Settings, Shared, wait};
+use crate::AuditError;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The thread's own.
+pub(super) struct Sequencer {
+    shared: Arc<Shared>,
+    tree: Tree,
+    checkpoint_wait: Duration,
+    checkpoint_leaves: usize,
+    /// Taken from the backlog, and not yet in the tree.
+    pending: Vec<Vec<u8>>,
+}
+
+impl Sequencer {
+    pub(super) fn new(shared: Arc<Shared>, tree: Tree, settings: &Settings) -> Self {
+        Self {
+            shared,
+            tree,
+            checkpoint_wait: Duration::from_millis(settings.checkpoint_ms_max),
+            checkpoint_leaves: settings.checkpoint_leaves,
+            pending: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        while self.take() {
+            let done = self.tree.extend(&self.pending);
+            let mut state = self.shared.lock();
+            let failed = done.is_err();
+            match done {
+                Ok(()) => {
+                    self.pending.clear();
+                    state.checkpoint_size = self.tree.size();
+                    if state.tile_trouble.take().is_some() {
+                        tracing::info!("the audit log's tiles are written again");
+                    }
+                }
+                Err(error) => {
+                    let trouble = reason(error);
+                    if state.tile_trouble.is_none() {
+                        tracing::error!(
+                            error = trouble,
+                            "the audit log's tiles cannot be written; tried again"
+                        );
+                    }
+                    state.tile_trouble = Some(trouble);
+                }
+            }
+            self.shared.progress.notify_all();
+            self.shared.keeper.notify_one();
+            if failed {
+                if state.journal_ended {
+                    // What is left stands in the journal, and the next start brings it into the tree.
+                    break;
+                }
+                drop(wait(&self.shared.sequencer, state, Some(RETRY_WAIT)));
+            }
+        }
+        self.shared.progress.notify_all();
+    }
+
+    /// Waits until a checkpoint is due and takes what it is to cover; `false` at the end.
+    fn take(&mut self) -> bool {
+        let mut due = None;
+        let mut state = self.shared.lock();
+        loop {
+            let count = self.pending.len() + state.backlog.len();
+            let ending = state.closed && state.journal_ended;
+            if count == 0 {
+                if ending {
+                    return false;
+                }
+                state.hurry = false;
+                due = None;
+                state = wait(&self.shared.sequencer, state, None);
+                continue;
+            }
+            let now = Instant::now();
+            let at = *due.get_or_insert(now + self.checkpoint_wait);
+            let retry = !self.pending.is_empty();
+            if ending || retry || state.hurry || count >= self.checkpoint_leaves || at <= now {
+                state.hurry = false;
+                self.pending.append(&mut state.backlog);
+                return true;
+            }
+            state = wait(&self.shared.sequencer, state, Some(at - now));
+        }
+    }
+}
+
+fn reason(error: AuditError) -> String {
+    match error {
+        AuditError::Unavailable(reason) => reason,
+        other => other.to_string(),
+    }
+}
