@@ -8,6 +8,7 @@ mod apply;
 pub mod effect;
 mod explain;
 pub mod fleet_view;
+mod grant;
 pub mod input;
 mod invariants;
 mod learn;
@@ -29,6 +30,7 @@ pub use fleet_view::{
     CoreLimits, EngineCosts, FleetView, Payer, PoolMember, ReplicaHealth, RouteRule, Rules,
     ShareRule, Shares, TenantShare,
 };
+pub use grant::Grant;
 pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};
 pub use policy::{Denial, PolicyDecision, PolicyTable};
 pub use state::Core;
