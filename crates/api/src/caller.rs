@@ -5,19 +5,24 @@ use crate::state::Api;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use madang_gateway::doors::identify_request;
-use madang_types::{ErrorCode, Role, TenantId};
+use madang_types::{ErrorCode, KeyId, Role, TenantId};
 use std::sync::Arc;
 
 /// Anyone with a valid key.
 #[derive(Debug)]
 pub(crate) struct Caller {
+    /// The key that was shown.
+    pub key: KeyId,
     /// The caller's tenant; `None` for an operator, who sees all.
     pub tenant: Option<TenantId>,
 }
 
 /// An operator.
 #[derive(Debug)]
-pub(crate) struct Operator;
+pub(crate) struct Operator {
+    /// The key that was shown.
+    pub key: KeyId,
+}
 
 impl Caller {
     /// Whether rows of this tenant may be seen.
@@ -60,9 +65,11 @@ impl FromRequestParts<Arc<Api>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let identity = identify_request(api.gateway(), &parts.headers)?;
+        let key = identity.key;
         match (identity.role, identity.tenant) {
-            (Role::Operator, _) => Ok(Self { tenant: None }),
+            (Role::Operator, _) => Ok(Self { key, tenant: None }),
             (Role::Member, Some(tenant)) => Ok(Self {
+                key,
                 tenant: Some(tenant),
             }),
             // `None` means all here: a member's key without a tenant must not come to mean that.
@@ -75,9 +82,8 @@ impl FromRequestParts<Arc<Api>> for Operator {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        Caller::from_request_parts(parts, api)
-            .await?
-            .operator_only()?;
-        Ok(Self)
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.operator_only()?;
+        Ok(Self { key: caller.key })
     }
 }

@@ -1,7 +1,7 @@
 //! Bodies, query strings and ids of paths, read into typed parameters; what is wrong names the parameter at fault.
 
 use crate::refusal::Refusal;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path};
 use http::Request;
 use http::request::Parts;
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Bytes of a body that are read.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The same, where a whole request of the data plane may be in it.
+const LARGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Seconds that a body may take to arrive.
 const BODY_READ_S_MAX: u64 = 10;
 /// Letters of what a parser says that are passed on: it repeats the caller's values.
@@ -20,6 +22,10 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// A JSON object.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub T);
+
+/// A JSON object that may hold a whole request of the data plane.
+#[derive(Debug)]
+pub(crate) struct LargeBody<T>(pub T);
 
 /// A query string.
 #[derive(Debug)]
@@ -33,22 +39,36 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Refusal> {
-        let limited = Limited::new(request.into_body(), BODY_BYTES_MAX);
-        let reading = tokio::time::timeout(Duration::from_secs(BODY_READ_S_MAX), limited.collect());
-        let read = reading.await.map_err(|_| {
-            let message = format!("the body did not arrive within {BODY_READ_S_MAX} s");
-            Refusal::new(ErrorCode::BodyTimeout, message)
-        })?;
-        let bytes = read.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
-                Refusal::new(ErrorCode::BodyTooLarge, message)
-            } else {
-                Refusal::new(ErrorCode::BodyNotJson, "the body broke off")
-            }
-        })?;
-        body_read(&bytes.to_bytes()).map(Self)
+        let bytes = collect(request, BODY_BYTES_MAX).await?;
+        body_read(&bytes).map(Self)
     }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for LargeBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Refusal> {
+        let bytes = collect(request, LARGE_BYTES_MAX).await?;
+        body_read(&bytes).map(Self)
+    }
+}
+
+async fn collect(request: Request<Body>, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let limited = Limited::new(request.into_body(), bytes_max);
+    let reading = tokio::time::timeout(Duration::from_secs(BODY_READ_S_MAX), limited.collect());
+    let read = reading.await.map_err(|_| {
+        let message = format!("the body did not arrive within {BODY_READ_S_MAX} s");
+        Refusal::new(ErrorCode::BodyTimeout, message)
+    })?;
+    let collected = read.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            let message = format!("the body has more than {bytes_max} bytes");
+            Refusal::new(ErrorCode::BodyTooLarge, message)
+        } else {
+            Refusal::new(ErrorCode::BodyNotJson, "the body broke off")
+        }
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn body_read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {

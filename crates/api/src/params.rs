@@ -1,6 +1,10 @@
 //! What callers send: bodies and query strings. Reading one checks everything that needs no look at the books.
 
-use madang_types::{DataClass, DataFlags, Micros, ModelId, ProgrammeId, RequestId, TenantId};
+use madang_types::{
+    DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, ProgrammeId, RequestId, StopScope,
+    TenantId,
+};
+use serde_json::value::RawValue;
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 
@@ -232,6 +236,52 @@ pub(crate) enum RoleWord {
     Operator,
     /// A tenant's developer.
     Member,
+}
+
+/// A place to stop.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StopCreate {
+    /// `country:CC`, `upstream:ID` or `site:ID`.
+    #[schema(value_type = String, example = "upstream:openai")]
+    pub scope: StopScope,
+    /// Why, for people.
+    #[serde(default)]
+    #[schema(value_type = String, max_length = 100)]
+    pub reason: Label,
+}
+
+/// A request to explain.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExplainQuestion {
+    /// Whose it would be; with a tenant's key, that tenant.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub tenant: Option<TenantId>,
+    /// With which key of the tenant, by its public part; without one no key's floor counts.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub key: Option<KeyId>,
+    /// The model.
+    #[schema(value_type = String)]
+    pub model: ModelId,
+    /// The door: `chat` where not given.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub endpoint: Option<Endpoint>,
+    /// The class that it would claim.
+    #[serde(default)]
+    #[schema(value_type = Option<ClassWord>)]
+    pub class: Option<DataClass>,
+    /// Flags that it would claim.
+    #[serde(default)]
+    #[schema(value_type = Vec<FlagWord>, required = false)]
+    pub flags: DataFlags,
+    /// Its body, for the scanner.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub body: Option<Box<RawValue>>,
 }
 
 /// How many lines of a log.

@@ -5,7 +5,7 @@
 
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Outcome, PiiKind, ProgrammeId,
+    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind, ProgrammeId,
     RequestId, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,9 @@ pub struct Decision {
     pub key: KeyId,
     /// Which door the request came through.
     pub door: Endpoint,
-    /// The model that was asked for.
-    pub model_asked: ModelId,
+    /// The model that was asked for; absent where the request named none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_asked: Option<ModelId>,
     /// The model that this attempt is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
@@ -87,6 +88,9 @@ pub struct Decision {
     pub location: Option<Location>,
     /// The decision.
     pub effect: Effect,
+    /// Why it was refused, by the error's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorCode>,
     /// Ids of the rules that decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
@@ -186,6 +190,9 @@ pub struct RequestEnd {
     pub outcome: Outcome,
     /// The HTTP status that was sent.
     pub status: u16,
+    /// Why it did not end well, by the error's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorCode>,
     /// Attempts that were made.
     pub attempts: u32,
     /// The model that answered.
@@ -379,7 +386,7 @@ mod tests {
             programme: Some(ProgrammeId::new("public").unwrap()),
             key: KeyId::new("k1").unwrap(),
             door: Endpoint::Chat,
-            model_asked: ModelId::new("auto").unwrap(),
+            model_asked: Some(ModelId::new("auto").unwrap()),
             model: Some(ModelId::new("gpt-5").unwrap()),
             class_claimed: None,
             class: DataClass::Open,
@@ -400,6 +407,7 @@ mod tests {
                 refusal: None,
             }),
             effect: Effect::Mask,
+            error: None,
             rules: vec!["pii-abroad".into()],
             unmet: Vec::new(),
             policy_hash: "ab".into(),

@@ -53,6 +53,11 @@ pub enum Command {
     Usage(UsageArgs),
     /// Show the record of one request.
     Request(RequestArgs),
+    /// Stop a country, an upstream or a site at once; list and lift stops.
+    #[command(subcommand)]
+    Stop(crate::ground_args::StopCommand),
+    /// Say what would become of a request, without sending it.
+    Explain(crate::ground_args::ExplainArgs),
     /// Run a recording of the decision core again and compare every effect.
     Replay(ReplayArgs),
     /// Serve a model of an engine that makes filler words, to rehearse a fleet without accelerators.

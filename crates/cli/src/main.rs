@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod diagnose;
+mod ground_args;
 mod http_client;
 mod out;
 mod twin_args;

@@ -224,6 +224,25 @@ impl Keyring {
         }
     }
 
+    /// The programme of a tenant that is in force, its floor, and that of a key of its own.
+    pub fn floors(
+        &self,
+        tenant: &TenantId,
+        key: Option<&KeyId>,
+    ) -> Option<(Option<ProgrammeId>, DataMark, DataMark)> {
+        let book = self.book.load();
+        let tenant = book.tenant(tenant).ok()?;
+        let key_floor = match key {
+            None => DataMark::default(),
+            Some(key) => {
+                let key = book.keys.get(key)?;
+                let own = key.tenant.as_ref() == Some(&tenant.id) && key.revoked_at.is_none();
+                own.then(|| key_floor(key))?
+            }
+        };
+        Some((tenant.programme.clone(), tenant_floor(tenant), key_floor))
+    }
+
     /// The weights of all who are in force, in the order of their names.
     pub fn shares(&self) -> Shares {
         let book = self.book.load();
@@ -296,14 +315,8 @@ impl Book {
             tenant: key.tenant.clone(),
             role: key.role,
             programme: tenant.and_then(|tenant| tenant.programme.clone()),
-            tenant_floor: tenant.map_or_else(DataMark::default, |tenant| DataMark {
-                class: tenant.class_floor,
-                flags: tenant.data_flags,
-            }),
-            key_floor: DataMark {
-                class: key.class_floor,
-                flags: key.data_flags,
-            },
+            tenant_floor: tenant.map(tenant_floor).unwrap_or_default(),
+            key_floor: key_floor(key),
         })
     }
 
@@ -322,6 +335,20 @@ impl Book {
         } else {
             Err(IdentifyError::Revoked)
         }
+    }
+}
+
+fn tenant_floor(tenant: &Tenant) -> DataMark {
+    DataMark {
+        class: tenant.class_floor,
+        flags: tenant.data_flags,
+    }
+}
+
+fn key_floor(key: &KeyRecord) -> DataMark {
+    DataMark {
+        class: key.class_floor,
+        flags: key.data_flags,
     }
 }
 

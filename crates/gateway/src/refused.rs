@@ -3,8 +3,9 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use madang_core::Refusal;
+use madang_core::{Denial, Refusal};
 use madang_types::{ErrorCode, RequestId};
+use madang_wire::PolicyReason;
 use madang_wire::error::error_body;
 
 /// Where the page of a code is, relative to the project.
@@ -39,6 +40,8 @@ pub struct Refused {
     pub param: Option<String>,
     /// When trying again makes sense.
     pub retry_after_ms: Option<u64>,
+    /// Why policy denies it, by place.
+    pub denials: Vec<Denial>,
 }
 
 impl Refused {
@@ -49,6 +52,7 @@ impl Refused {
             message: message.into(),
             param: None,
             retry_after_ms: None,
+            denials: Vec::new(),
         }
     }
 
@@ -66,10 +70,18 @@ impl Refused {
         self
     }
 
+    /// Says why policy denies it.
+    #[must_use]
+    pub fn denied(mut self, denials: Vec<Denial>) -> Self {
+        self.denials = denials;
+        self
+    }
+
     /// The answer in OpenAI's error shape.
     pub fn into_response(self, request: Option<RequestId>) -> Response {
         let request_text = request.map(|id| id.to_string()).unwrap_or_default();
-        let body = error_body(&self.facts(&request_text, &doc_page(self.code)));
+        let reasons = self.reasons();
+        let body = error_body(&self.facts((&request_text, &doc_page(self.code)), &reasons));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() =
             StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -96,8 +108,8 @@ impl Refused {
     /// The same, as the wire crate wants it.
     pub(crate) fn facts<'a>(
         &'a self,
-        request: &'a str,
-        doc: &'a str,
+        (request, doc): (&'a str, &'a str),
+        reasons: &'a [PolicyReason],
     ) -> madang_wire::ErrorFields<'a> {
         madang_wire::ErrorFields {
             message: &self.message,
@@ -107,6 +119,28 @@ impl Refused {
             request_id: request,
             remedy: Some(self.code.remedy()),
             doc,
+            reasons,
         }
+    }
+
+    /// Why policy denies it, as the wire crate wants it.
+    pub(crate) fn reasons(&self) -> Vec<PolicyReason> {
+        self.denials.iter().map(reason).collect()
+    }
+}
+
+fn reason(denial: &Denial) -> PolicyReason {
+    let Denial { location, decision } = denial;
+    let unmet = decision.unmet.iter().map(|unmet| {
+        let kinds: Vec<&str> = unmet.conditions.iter().map(|kind| kind.as_str()).collect();
+        format!("{}({})", unmet.rule, kinds.join(","))
+    });
+    PolicyReason {
+        location: location.to_string(),
+        rules: decision.rules.iter().map(ToString::to_string).collect(),
+        unmet: unmet.collect(),
+        text: decision.text.clone(),
+        text_ko: decision.text_ko.clone(),
+        reroute: decision.reroute.as_ref().map(ToString::to_string),
     }
 }

@@ -94,6 +94,7 @@ codes! {
     AnswerTooLarge = "answer_too_large", 502, "server_error", "The engine's answer passed `limits.answer_bytes_max`, or as a stream `limits.stream_bytes_max`.";
     // settle, store
     StoreUnavailable = "store_unavailable", 503, "server_error", "The books cannot be written (disk full or read-only?); see the server's log. No request is served unrecorded.";
+    AuditUnavailable = "audit_unavailable", 503, "server_error", "The audit log cannot be written (disk full or read-only?); see the server's log. No request is served unlogged.";
     Conflict = "conflict", 409, "invalid_request_error", "The message says what stands in the way; a row that the fleet file owns is changed there, then `madang reload`.";
     FleetInvalid = "fleet_invalid", 422, "invalid_request_error", "Mend the problems that the message lists (`madang check FILE`); the last good fleet goes on serving.";
     Internal = "internal", 500, "server_error", "A fault of Madang's own; please report it with the request id.";

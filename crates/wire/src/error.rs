@@ -35,6 +35,29 @@ pub struct ErrorFields<'a> {
     pub remedy: Option<&'a str>,
     /// Where the code is explained.
     pub doc: &'a str,
+    /// Why each place is denied, where policy refuses.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub reasons: &'a [PolicyReason],
+}
+
+/// Why policy denies one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyReason {
+    /// The site or upstream.
+    pub location: String,
+    /// The rules that decided.
+    pub rules: Vec<String>,
+    /// Rules that would permit, with those of their conditions that fail, as `own-sites(own)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<String>,
+    /// Why, in a sentence.
+    pub text: String,
+    /// The same in Korean.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text_ko: String,
+    /// A model that may be had instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute: Option<String>,
 }
 
 #[derive(Serialize)]

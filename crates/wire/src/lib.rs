@@ -21,7 +21,7 @@ pub mod tools;
 pub mod usage;
 
 pub use body::{BodyEdit, BodyError, FieldError, RequestBody};
-pub use error::{EngineError, ErrorFields};
+pub use error::{EngineError, ErrorFields, PolicyReason};
 pub use mapping::{MapCode, MapError};
 pub use pieces::{Channel, ChannelKind, event_pieces};
 pub use prefix::PromptBlocks;

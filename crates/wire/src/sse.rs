@@ -167,6 +167,25 @@ impl SseEvent {
         Some(Cow::Owned(joined))
     }
 
+    /// The same event with other data, in one line where `data` has no line end.
+    #[must_use]
+    pub fn with_data(&self, data: &[u8]) -> Self {
+        let mut raw = Vec::with_capacity(self.raw.len() + data.len());
+        for line in lines(&self.raw) {
+            if !line.is_empty() && !line.starts_with(b"data:") && line != b"data" {
+                raw.extend_from_slice(line);
+                raw.push(b'\n');
+            }
+        }
+        for line in lines(data) {
+            raw.extend_from_slice(b"data: ");
+            raw.extend_from_slice(line);
+            raw.push(b'\n');
+        }
+        raw.push(b'\n');
+        Self { raw: raw.into() }
+    }
+
     /// The event's name; none when it has none or one that is not UTF-8.
     #[must_use]
     pub fn event_name(&self) -> Option<&str> {

@@ -1,14 +1,18 @@
 //! One function per route, named by what it does to what.
 
+mod explain;
 mod fleet;
 mod key;
 mod programme;
+mod stop;
 mod tenant;
 mod usage;
 
+pub(crate) use explain::*;
 pub(crate) use fleet::*;
 pub(crate) use key::*;
 pub(crate) use programme::*;
+pub(crate) use stop::*;
 pub(crate) use tenant::*;
 pub(crate) use usage::*;
 

@@ -4,6 +4,7 @@
 mod error;
 mod fleet;
 mod people;
+mod policy;
 mod pool;
 mod usage;
 
@@ -12,6 +13,7 @@ pub(crate) use fleet::{
     LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
 pub(crate) use people::{KeyCreatedView, KeyView, ProgrammeView, TenantView};
+pub(crate) use policy::{ExplainView, StopView};
 pub(crate) use pool::PoolView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 

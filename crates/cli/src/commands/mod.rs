@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod engine;
+mod explain;
 mod key;
 mod logs;
 mod programme;
@@ -12,6 +13,7 @@ mod request;
 mod schema;
 mod server;
 mod status;
+mod stop;
 mod tenant;
 mod top;
 mod twin;
@@ -52,6 +54,8 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
+        Command::Stop(command) => stop::run(command).await,
+        Command::Explain(args) => explain::run(args).await,
         Command::Check(_) | Command::Schema | Command::Replay(_) | Command::Twin(_) => Err(
             anyhow!("this command needs no runtime and was handled before"),
         ),

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::driver::{QueuePlace, Ticket};
 use crate::gateway::Gateway;
 use crate::key_slots::KeySlot;
+use crate::walk::Facts;
 use madang_core::{AttemptEnd, Spent};
 use madang_store::StoreError;
 use madang_types::{
@@ -34,6 +35,10 @@ pub struct Flight {
     pub record: UsageRecord,
     /// The hold on the core, once it was submitted.
     pub ticket: Option<Ticket>,
+    /// What is known of its data.
+    pub facts: Facts,
+    /// Hashes what is sent back, for the audit log.
+    sent: blake3::Hasher,
     /// Its place among its key's requests.
     pub key_slot: Option<KeySlot>,
     /// Where it stood when it was queued, if it was.
@@ -50,7 +55,7 @@ pub struct Flight {
 
 impl Flight {
     /// Opens a flight.
-    pub fn new(gateway: Arc<Gateway>, opening: Opening) -> Self {
+    pub fn new(gateway: Arc<Gateway>, opening: Opening, facts: Facts) -> Self {
         let Opening {
             id,
             arrived_at,
@@ -90,6 +95,8 @@ impl Flight {
             gateway,
             record,
             ticket: None,
+            facts,
+            sent: blake3::Hasher::new(),
             key_slot: None,
             queued: None,
             serving: None,
@@ -97,6 +104,12 @@ impl Flight {
             closed: false,
             settled: false,
         }
+    }
+
+    /// Bytes of the answer on their way to the client.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        self.sent.update(bytes);
+        self.record.bytes_out += u64::try_from(bytes.len()).unwrap_or_default();
     }
 
     /// Microseconds since the request arrived.
@@ -140,6 +153,10 @@ impl Flight {
             ticket.end(attempt, attempt_end(outcome, error), self.spent);
         }
         self.gateway.metrics.request_end(&self.record);
+        if self.record.attempts > 0 {
+            let digest = self.sent.finalize();
+            self.gateway.audit.end(&self.record, digest.as_bytes());
+        }
         let UsageRecord {
             id,
             tenant,

@@ -4,16 +4,20 @@
 //! key finds every request in the books, refused ones included.
 
 mod classify;
+mod facts;
 mod flight;
 mod identify;
+mod inspect;
 mod relay;
 mod route;
 mod settle;
 
 pub use classify::Ask;
-pub(crate) use classify::nearest;
+pub(crate) use classify::{body_refused, nearest};
+pub use facts::Facts;
 pub use flight::Flight;
 pub(crate) use identify::identify;
+pub(crate) use inspect::inspect;
 
 use crate::clock;
 use crate::gateway::Gateway;
@@ -49,7 +53,8 @@ pub async fn walk(
         tenant,
         key: identity.key.clone(),
     };
-    let mut flight = Flight::new(Arc::clone(&gateway), opening);
+    let facts = Facts::of(&identity);
+    let mut flight = Flight::new(Arc::clone(&gateway), opening, facts);
 
     if let Err(refused) = take_key_slot(&mut flight) {
         return settle::refuse(flight, refused).await;

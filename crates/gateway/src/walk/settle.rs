@@ -1,14 +1,18 @@
 //! The last step: the record is in durable hands before the last byte leaves.
 
+use crate::audit::Whose;
 use crate::refused::Refused;
 use crate::walk::flight::Flight;
 use crate::walk::relay::mark_queued;
 use axum::response::Response;
 use bytes::Bytes;
+use madang_audit::AuditError;
 use madang_types::{ErrorCode, Outcome};
 
-/// Ends a walk with a refusal. A refusal is sent even where it could not be written down: it serves nothing.
+/// Ends a walk with a refusal, which the audit log has before it is sent. It is sent even where the books could not write
+/// it down: it serves nothing.
 pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
+    let refused = logged(&flight, refused).await;
     let (id, queued) = (flight.record.id, flight.queued);
     let end = (outcome(refused.code), Some(refused.code));
     close(&mut flight, end, refused.code.status()).await;
@@ -17,13 +21,37 @@ pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
     response
 }
 
+/// Logs a refusal; where that cannot be done, the refusal is that. What was tried somewhere has its leaves already, and its
+/// end is logged with the record, unless policy ended it.
+pub(super) async fn logged(flight: &Flight, refused: Refused) -> Refused {
+    let decided = refused.code == ErrorCode::PolicyDenied || flight.record.attempts == 0;
+    if !decided || refused.code == ErrorCode::AuditUnavailable {
+        return refused;
+    }
+    let gateway = &flight.gateway;
+    let whose = Whose::of(&flight.record);
+    let about = (refused.code, refused.denials.as_slice());
+    let hash = gateway.driver.policy_hash();
+    match gateway.audit.refuse((whose, &flight.facts), about, hash).await {
+        Ok(()) => refused,
+        Err(error) => unlogged(&error),
+    }
+}
+
+/// Nothing is served, and nothing refused, that the audit log does not have.
+pub(super) fn unlogged(error: &AuditError) -> Refused {
+    tracing::error!(%error, "the audit log cannot be written");
+    let message = "the audit log cannot be written at the moment";
+    Refused::new(ErrorCode::AuditUnavailable, message).retry_after_ms(Some(1_000))
+}
+
 /// The same where the head of a stream has been sent already: `event` says why.
 pub(super) async fn refuse_event(
     mut flight: Flight,
     end: (Outcome, Option<ErrorCode>),
     event: Bytes,
 ) -> Bytes {
-    flight.record.bytes_out = u64::try_from(event.len()).unwrap_or(u64::MAX);
+    flight.sent(&event);
     close(&mut flight, end, 200).await;
     event
 }

@@ -136,6 +136,7 @@ async fn begin(mut chase: Chase) -> Began {
             )
         }
         End::Refused(refused) => {
+            let refused = settle::logged(&flight, refused).await;
             let event = error_event(kind, &refused, flight.record.id);
             let end = (settle::outcome(refused.code), Some(refused.code));
             Began::Refused(settle::refuse_event(flight, end, event).await)
@@ -146,7 +147,8 @@ async fn begin(mut chase: Chase) -> Began {
 /// A refusal as the last event of a stream that began.
 pub(super) fn error_event(kind: AnswerKind, refused: &Refused, request: RequestId) -> Bytes {
     let doc = doc_page(refused.code);
-    stream_error_event(kind, &refused.facts(&request.to_string(), &doc))
+    let reasons = refused.reasons();
+    stream_error_event(kind, &refused.facts((&request.to_string(), &doc), &reasons))
 }
 
 /// An engine's own refusal in the same form.
@@ -160,6 +162,7 @@ fn refusal_event(kind: AnswerKind, body: &[u8], request: &str) -> Bytes {
         request_id: request,
         remedy: None,
         doc: "",
+        reasons: &[],
     };
     stream_error_event(kind, &fields)
 }

@@ -302,7 +302,9 @@ impl Relay {
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(event) = self.answer.pipe.ready.pop_front() {
-                self.flight.record.bytes_out += u64::try_from(event.len()).unwrap_or_default();
+                if !self.over {
+                    self.flight.sent(&event);
+                }
                 return Some(event);
             }
             if self.over {
@@ -366,7 +368,7 @@ impl Relay {
                 (broken_outcome(refused.code), Some(refused.code), last)
             }
         };
-        self.flight.record.bytes_out += u64::try_from(last.len()).unwrap_or_default();
+        self.flight.sent(&last);
         let booked = self.flight.settle(outcome, 200, code).await;
         // An error says all there is to say, booked or not.
         if booked.is_ok() || outcome != Outcome::Finished {

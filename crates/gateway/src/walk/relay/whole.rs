@@ -180,7 +180,7 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> 
         meter.write(&mut flight);
     }
     flight.record.first_token_us = flight.record.first_token_us.or(first_byte_us);
-    flight.record.bytes_out = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    flight.sent(&body);
     if flight.settle(outcome, status.as_u16(), None).await.is_err() {
         let message = format!(
             "the answer of '{}' cannot be recorded, so it is not given",

@@ -1,0 +1,253 @@
+//! The gateway's hold on the audit log: what it says of a request, and when it must have been said.
+//!
+//! A decision is durable before the first byte goes where it allows, or before the refusal is sent. How a request ended is
+//! logged too, and nobody waits for that.
+
+use crate::clock;
+use crate::walk::Facts;
+use madang_audit::leaf::{
+    Decision, Effect, Event, Hmac, KeyErased, Location, Note, PolicyLoad, RequestEnd, StopSwitch,
+};
+use madang_audit::{AuditError, AuditLog, Keyring, Leaf, Month, Settings, Status};
+use madang_core::{Denial, Grant};
+use madang_types::{
+    Endpoint, ErrorCode, KeyId, Micros, PolicyEffect, PolicyHash, RequestId, RuleId, TenantId, UsageRecord,
+};
+use std::path::{Path, PathBuf};
+
+/// The audit log of a running gateway.
+pub struct Audit {
+    log: AuditLog,
+    keys: Keyring,
+    folder: PathBuf,
+}
+
+/// Whose request it is: what every leaf about it begins with.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// The request.
+    pub request: RequestId,
+    /// Who is billed.
+    pub tenant: TenantId,
+    /// The key that was shown.
+    pub key: KeyId,
+    /// The door.
+    pub endpoint: Endpoint,
+    /// Bytes of its body.
+    pub bytes_in: u64,
+}
+
+impl Whose {
+    /// Of a request under way.
+    pub fn of(record: &UsageRecord) -> Self {
+        Self {
+            request: record.id,
+            tenant: record.tenant.clone(),
+            key: record.key.clone(),
+            endpoint: record.endpoint,
+            bytes_in: record.bytes_in,
+        }
+    }
+}
+
+impl Audit {
+    /// Opens the log in `folder`, or begins one there. Months of its keys begin `offset_s` seconds east of UTC.
+    ///
+    /// # Errors
+    /// As [`AuditLog::open`].
+    pub fn open(folder: &Path, settings: &Settings, offset_s: i32) -> Result<Self, AuditError> {
+        Ok(Self {
+            log: AuditLog::open(folder, settings)?,
+            keys: Keyring::new(folder, offset_s),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How it does.
+    pub fn status(&self) -> Status {
+        self.log.status()
+    }
+
+    /// Logs that an attempt may be made; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written: the attempt must not be made.
+    pub async fn allow(
+        &self,
+        (whose, facts): (Whose, &Facts),
+        (attempt, location): (u32, Location),
+        grant: &Grant,
+    ) -> Result<(), AuditError> {
+        let mut decision = decision(whose, facts, grant.policy_hash);
+        decision.attempt = attempt;
+        decision.location = Some(location);
+        decision.effect = effect(grant.effect);
+        decision.rules = grant.rules.iter().map(ToString::to_string).collect();
+        decision.basis = grant.bases.iter().map(ToString::to_string).collect();
+        self.write(Event::Decision(Box::new(decision))).await
+    }
+
+    /// Logs that a request is refused, and by which rules where policy refuses it; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn refuse(
+        &self,
+        (whose, facts): (Whose, &Facts),
+        (code, denials): (ErrorCode, &[Denial]),
+        policy_hash: PolicyHash,
+    ) -> Result<(), AuditError> {
+        let mut decision = decision(whose, facts, policy_hash);
+        decision.effect = Effect::Deny;
+        decision.error = Some(code);
+        let rules = denials.iter().flat_map(|denial| &denial.decision.rules);
+        let mut rules: Vec<String> = rules.map(RuleId::to_string).collect();
+        rules.sort();
+        rules.dedup();
+        decision.rules = rules;
+        decision.unmet = denials.iter().flat_map(unmet).collect();
+        self.write(Event::Decision(Box::new(decision))).await
+    }
+
+    /// Logs how a request that was tried somewhere ended; `digest` is BLAKE3 of all that was sent back. It is written in its
+    /// turn; nobody waits.
+    pub fn end(&self, record: &UsageRecord, digest: &[u8; 32]) {
+        let hmac = self.keys.hmac(&record.tenant, record.arrived_at, digest);
+        let end = RequestEnd {
+            request: record.id,
+            tenant: record.tenant.clone(),
+            outcome: record.outcome,
+            status: record.status,
+            error: record.error,
+            attempts: record.attempts,
+            model: record.model.clone(),
+            location: record.site.as_ref().map(ToString::to_string),
+            bytes: record.bytes_out,
+            tokens: record.tokens.into(),
+            answer_hmac: hmac.ok(),
+        };
+        let leaf = Leaf::new(clock::now(), Event::Outcome(Box::new(end)));
+        match leaf.encode() {
+            // Whoever does not wait for a leaf has it logged all the same.
+            Ok(bytes) => drop(self.log.append(bytes)),
+            Err(error) => {
+                tracing::error!(request = %record.id, %error, "the end of a request was not logged");
+            }
+        }
+    }
+
+    /// Logs that a policy came into force.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn policy(&self, load: PolicyLoad) -> Result<(), AuditError> {
+        self.write(Event::Policy(load)).await
+    }
+
+    /// Logs that a stop was set or lifted.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn stop(&self, switch: StopSwitch) -> Result<(), AuditError> {
+        self.write(Event::Stop(switch)).await
+    }
+
+    /// Logs that the program starts or stops.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn note(&self, what: &str) -> Result<(), AuditError> {
+        let note = Note {
+            what: what.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.write(Event::Note(note)).await
+    }
+
+    /// Destroys the key of a tenant's month, and logs that.
+    ///
+    /// # Errors
+    /// There is no such key, or the disk failed.
+    pub async fn erase(&self, tenant: TenantId, month: Month) -> Result<(), AuditError> {
+        self.keys.erase(&tenant, month)?;
+        let month = month.to_string();
+        self.write(Event::KeyErased(KeyErased { tenant, month }))
+            .await
+    }
+
+    /// The keyed hash of a request's body: HMAC-SHA-256 of its BLAKE3 digest, which nobody keeps. Large bodies are hashed fast
+    /// that way.
+    ///
+    /// # Errors
+    /// The key of the month cannot be read or made.
+    pub fn hmac(
+        &self,
+        tenant: &TenantId,
+        at: Micros,
+        body: &[u8],
+    ) -> Result<Hmac, AuditError> {
+        self.keys.hmac(tenant, at, blake3::hash(body).as_bytes())
+    }
+
+    async fn write(&self, event: Event) -> Result<(), AuditError> {
+        let bytes = Leaf::new(clock::now(), event).encode()?;
+        self.log.append(bytes).await.map(drop)
+    }
+}
+
+fn decision(whose: Whose, facts: &Facts, policy_hash: PolicyHash) -> Decision {
+    let Whose {
+        request,
+        tenant,
+        key,
+        endpoint,
+        bytes_in,
+    } = whose;
+    Decision {
+        request,
+        tenant,
+        programme: facts.programme.clone(),
+        key,
+        door: endpoint,
+        model_asked: facts.model_asked.clone(),
+        model: facts.model.clone(),
+        class_claimed: facts.class_claimed,
+        class: facts.mark.class,
+        class_from: facts.class_from,
+        flags: facts.mark.flags,
+        pii: facts.pii.clone(),
+        basis: Vec::new(),
+        attempt: 0,
+        location: None,
+        effect: Effect::Allow,
+        error: None,
+        rules: Vec::new(),
+        unmet: Vec::new(),
+        policy_hash: policy_hash.to_string(),
+        bytes: bytes_in,
+        prompt_tokens: facts.prompt_tokens,
+        prompt_hmac: facts.prompt_hmac,
+    }
+}
+
+fn effect(effect: PolicyEffect) -> Effect {
+    match effect {
+        PolicyEffect::Allow => Effect::Allow,
+        PolicyEffect::Mask => Effect::Mask,
+        PolicyEffect::Deny => Effect::Deny,
+    }
+}
+
+/// What stands in the way at one place, as `openai: own-sites(own)`.
+fn unmet(denial: &Denial) -> Vec<String> {
+    let conditions = |unmet: &madang_core::policy::Unmet| {
+        let kinds: Vec<&str> = unmet.conditions.iter().map(|kind| kind.as_str()).collect();
+        format!("{}: {}({})", denial.location, unmet.rule, kinds.join(","))
+    };
+    denial.decision.unmet.iter().map(conditions).collect()
+}

@@ -1,0 +1,195 @@
+//! What a request holds: all of its texts, looked at by the scanner, and masked where policy says so.
+//!
+//! Every string and every key of the body is a text, whatever it is for: an engine may read any of them. Parts of one
+//! content are looked at together too, and arguments of tool calls as the JSON that they are.
+
+use super::restore::Restore;
+use bytes::Bytes;
+use madang_pii::{Finding, Masker, PartsFinding, scan, scan_parts};
+use madang_types::PiiKind;
+use madang_wire::{JsonText, JsonTextKind, RequestBody, json_replaced, json_texts};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What is between the scheme and the content of a data URL is at most so long.
+const DATA_URL_HEAD_BYTES_MAX: usize = 256;
+
+/// What was found in a request.
+#[derive(Debug, Default)]
+pub(crate) struct Inspection {
+    /// What was found, by the number of the group of texts.
+    found: Vec<(usize, Vec<PartsFinding>)>,
+    counts: BTreeMap<PiiKind, u32>,
+    /// Something was found where no placeholder can stand: in a number, in encoded text.
+    fixed: bool,
+}
+
+/// A masked body, and what puts the values back into its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Masked {
+    /// The body.
+    pub body: RequestBody,
+    /// Puts back.
+    pub restore: Arc<Restore>,
+}
+
+/// Texts that are looked at together.
+struct Group<'a> {
+    texts: Vec<JsonText<'a>>,
+}
+
+/// Looks at all of a body.
+pub(crate) fn inspect(body: &RequestBody) -> Inspection {
+    let mut inspection = Inspection::default();
+    for (number, group) in groups(body.bytes()).enumerate() {
+        let found = group.scan();
+        if found.is_empty() {
+            inspection.inspect_encoded(&group);
+            continue;
+        }
+        for finding in &found {
+            *inspection.counts.entry(finding.kind).or_default() += 1;
+        }
+        inspection.fixed |= group.is_fixed();
+        inspection.found.push((number, found));
+    }
+    inspection
+}
+
+impl Inspection {
+    /// How many of each kind were found.
+    pub fn counts(&self) -> BTreeMap<PiiKind, u32> {
+        self.counts.clone()
+    }
+
+    /// Whether all that was found can be masked.
+    pub fn is_maskable(&self) -> bool {
+        !self.fixed
+    }
+
+    /// The body with placeholders for all that was found. `depth_max` is that of the body.
+    pub fn mask(&self, body: &RequestBody, depth_max: u32) -> Option<Masked> {
+        let groups: Vec<Group<'_>> = groups(body.bytes()).collect();
+        let texts = groups.iter().flat_map(|group| &group.texts);
+        let mut masker = Masker::new(texts.map(|text| text.text.as_ref()));
+        let mut changes: Vec<(Range<usize>, String)> = Vec::new();
+        for (number, found) in &self.found {
+            let group = groups.get(*number)?;
+            let parts: Vec<&str> = group.texts.iter().map(|text| text.text.as_ref()).collect();
+            let masked = masker.mask_parts(&parts, found);
+            for (text, masked) in group.texts.iter().zip(masked) {
+                if text.text != masked {
+                    changes.push((text.span.clone(), masked));
+                }
+            }
+        }
+        changes.sort_by_key(|(span, _)| span.start);
+        let bytes = Bytes::from(json_replaced(body.bytes(), &changes));
+        Some(Masked {
+            body: RequestBody::parse(bytes, depth_max).ok()?,
+            restore: Arc::new(Restore::new(masker.unmasker())),
+        })
+    }
+
+    /// Text that stands in a data URL is read; no placeholder can stand there.
+    fn inspect_encoded(&mut self, group: &Group<'_>) {
+        for text in &group.texts {
+            let Some(decoded) = encoded_text(&text.text) else {
+                continue;
+            };
+            for finding in scan(&decoded) {
+                *self.counts.entry(finding.kind).or_default() += 1;
+                self.fixed = true;
+            }
+        }
+    }
+}
+
+impl Group<'_> {
+    fn scan(&self) -> Vec<PartsFinding> {
+        match self.texts.as_slice() {
+            [one] => scan(visible(&one.text).as_bytes())
+                .into_iter()
+                .map(of_one_part)
+                .collect(),
+            many => {
+                let parts: Vec<&str> = many.iter().map(|text| text.text.as_ref()).collect();
+                scan_parts(&parts)
+            }
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        let number = |text: &JsonText<'_>| text.kind == JsonTextKind::Number;
+        self.texts.iter().any(number)
+    }
+}
+
+fn of_one_part(finding: Finding) -> PartsFinding {
+    PartsFinding {
+        kind: finding.kind,
+        confidence: finding.confidence,
+        pieces: vec![(0, finding.span)],
+    }
+}
+
+/// The texts of a JSON text in groups: the text parts of one content together, everything else by itself.
+fn groups(json: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    let mut texts = json_texts(json).filter(is_worth_a_look).peekable();
+    std::iter::from_fn(move || {
+        let first = texts.next()?;
+        let run = (first.key == b"text").then_some(first.run);
+        let mut group = Group { texts: vec![first] };
+        // Between two text parts of a content stand the words of their types.
+        while let Some(run) = run {
+            match texts.peek() {
+                Some(next) if next.run == run && next.key == b"text" => {
+                    group.texts.extend(texts.next());
+                }
+                _ => break,
+            }
+        }
+        Some(group)
+    })
+}
+
+/// Short words hold nothing, and are most of a body's strings.
+fn is_worth_a_look(text: &JsonText<'_>) -> bool {
+    text.text.len() >= TEXT_BYTES_MIN
+}
+
+/// The shortest personal data is an internet address, as in `1.1.1.1`.
+const TEXT_BYTES_MIN: usize = 7;
+
+/// A text without the content of a data URL, which is no text.
+fn visible(text: &str) -> &str {
+    match data_url(text) {
+        Some((head, _)) => head,
+        None => text,
+    }
+}
+
+/// Head and content of a data URL in base64.
+fn data_url(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("data:")?;
+    let head_max = rest.floor_char_boundary(DATA_URL_HEAD_BYTES_MAX);
+    let comma = rest[..head_max].find(',')?;
+    let (head, content) = (&rest[..comma], &rest[comma + 1..]);
+    head.ends_with(";base64").then_some((head, content))
+}
+
+/// The text of a data URL that holds some.
+fn encoded_text(text: &str) -> Option<Cow<'_, [u8]>> {
+    let (head, content) = data_url(text)?;
+    let is_text = head.starts_with("text/")
+        || ["application/json", "application/xml", "application/csv"]
+            .iter()
+            .any(|kind| head.starts_with(kind));
+    if !is_text {
+        return None;
+    }
+    let decoded = data_encoding::BASE64.decode(content.as_bytes()).ok()?;
+    Some(Cow::Owned(decoded))
+}
