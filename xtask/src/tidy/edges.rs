@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["types"]),
     ("executor", &["types"]),
     ("wire", &["types"]),
+    ("pii", &["types"]),
     ("provision", &["types", "fleet"]),
     ("gateway", &["types", "core", "fleet", "store", "wire"]),
     (
@@ -38,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "executor",
             "provision",
             "wire",
+            "pii",
             "gateway",
             "control",
             "api",
