@@ -65,6 +65,9 @@ pub enum Command {
     /// Experiments with the same decisions on a virtual clock.
     #[command(subcommand)]
     Twin(crate::twin_args::TwinCommand),
+    /// Look for personal data in a text.
+    #[command(subcommand)]
+    Pii(crate::pii_args::PiiCommand),
 }
 
 /// `madang up`.

@@ -8,6 +8,7 @@ mod diagnose;
 mod ground_args;
 mod http_client;
 mod out;
+mod pii_args;
 mod twin_args;
 mod up;
 

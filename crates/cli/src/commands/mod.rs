@@ -6,6 +6,7 @@ mod engine;
 mod explain;
 mod key;
 mod logs;
+mod pii;
 mod programme;
 mod reload;
 mod replay;
@@ -31,6 +32,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
+        Command::Pii(command) => pii::run(command),
         other => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -56,9 +58,13 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Engine(args) => engine::run(args).await,
         Command::Stop(command) => stop::run(command).await,
         Command::Explain(args) => explain::run(args).await,
-        Command::Check(_) | Command::Schema | Command::Replay(_) | Command::Twin(_) => Err(
-            anyhow!("this command needs no runtime and was handled before"),
-        ),
+        Command::Check(_)
+        | Command::Schema
+        | Command::Replay(_)
+        | Command::Twin(_)
+        | Command::Pii(_) => Err(anyhow!(
+            "this command needs no runtime and was handled before"
+        )),
     }
 }
 

@@ -4,6 +4,8 @@
 //! content are looked at together too, and arguments of tool calls as the JSON that they are.
 
 use super::restore::Restore;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use madang_pii::{Finding, Masker, PartsFinding, scan, scan_parts};
 use madang_types::PiiKind;
@@ -190,6 +192,6 @@ fn encoded_text(text: &str) -> Option<Cow<'_, [u8]>> {
     if !is_text {
         return None;
     }
-    let decoded = data_encoding::BASE64.decode(content.as_bytes()).ok()?;
+    let decoded = STANDARD.decode(content.trim_end()).ok()?;
     Some(Cow::Owned(decoded))
 }

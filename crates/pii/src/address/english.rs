@@ -1,0 +1,217 @@
+//! 12-3 Gasang-ro, Gangnam-gu, Seoul and 742 Sample Street, Springfield, IL 62704.
+
+use crate::cluster::{self, Gap, Group};
+use crate::context::{Near, Stance};
+use crate::text::{Symbol, Text};
+use crate::words::Topic;
+use std::ops::Range;
+
+/// Words after the number that may be of its address.
+const WORDS_MAX: usize = 12;
+/// Bytes of one word.
+const WORD_MAX: usize = 24;
+
+const ROADS: [&str; 24] = [
+    "street",
+    "st",
+    "avenue",
+    "ave",
+    "road",
+    "rd",
+    "boulevard",
+    "blvd",
+    "lane",
+    "ln",
+    "drive",
+    "dr",
+    "court",
+    "ct",
+    "way",
+    "place",
+    "pl",
+    "terrace",
+    "parkway",
+    "pkwy",
+    "highway",
+    "hwy",
+    "circle",
+    "square",
+];
+const CITIES: [&str; 20] = [
+    "seoul",
+    "busan",
+    "daegu",
+    "incheon",
+    "gwangju",
+    "daejeon",
+    "ulsan",
+    "sejong",
+    "korea",
+    "jeju",
+    "gyeonggi",
+    "gangwon",
+    "chungbuk",
+    "chungnam",
+    "jeonbuk",
+    "jeonnam",
+    "gyeongbuk",
+    "gyeongnam",
+    "suwon",
+    "seongnam",
+];
+const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC \
+SD TN TX UT VT VA WA WV WI WY DC";
+
+/// What the words after a number say.
+pub struct Form {
+    pub span: Range<usize>,
+    /// A Korean road and a Korean district or city.
+    korean: bool,
+    /// A state, with or without a postal code.
+    state: bool,
+}
+
+impl Form {
+    pub fn confidence(&self, near: &Near) -> u8 {
+        match (self.korean, self.state, near.stance(Topic::Address)) {
+            (true, _, _) => 88,
+            (_, true, _) => 86,
+            (_, _, Stance::For(_) | Stance::Perhaps) => 75,
+            _ => 0,
+        }
+    }
+}
+
+/// The address that begins with `number`.
+pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
+    let end = match (number.after, cluster::separator(text, number.end)) {
+        (Some(after), Some((_, next))) if after.gap == Gap::Dash && !after.spaced => {
+            cluster::group(text, next)?.end
+        }
+        _ => number.end,
+    };
+    let first = word(text, end)?;
+    let name = text.bytes().get(first.clone())?;
+    if !name.first().is_some_and(u8::is_ascii_uppercase) || glued(text, number.start) {
+        return None;
+    }
+    if is_korean_road(name) {
+        korean(text, number.start, first)
+    } else {
+        american(text, number.start, first)
+    }
+}
+
+fn glued(text: &Text<'_>, at: usize) -> bool {
+    let (symbol, start) = text.before(at);
+    match symbol {
+        Symbol::Dot | Symbol::Dash | Symbol::Ascii(b'$' | b'/') => true,
+        Symbol::Ascii(b',') => text.before(start).0.is_alphanumeric(),
+        other => other.is_alphanumeric(),
+    }
+}
+
+fn korean(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> {
+    let (mut end, mut found) = (first.end, false);
+    let mut next = first;
+    for _ in 0..WORDS_MAX {
+        let Some(range) = word(text, next.end) else {
+            break;
+        };
+        let name = text.bytes().get(range.clone())?;
+        let lower = name.to_ascii_lowercase();
+        let district = ["-gu", "-si", "-gun", "-do"]
+            .iter()
+            .any(|ending| lower.ends_with(ending.as_bytes()));
+        let city = CITIES.iter().any(|city| city.as_bytes() == lower);
+        if district || city || is_korean_road(name) {
+            end = range.end;
+            found |= district || city;
+        } else if !name.iter().all(u8::is_ascii_digit)
+            && !matches!(lower.as_slice(), b"south" | b"republic" | b"of")
+        {
+            break;
+        } else if name.len() == 5 {
+            end = range.end;
+        }
+        next = range;
+    }
+    found.then_some(Form {
+        span: start..end,
+        korean: true,
+        state: false,
+    })
+}
+
+fn is_korean_road(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["-ro", "-gil", "-daero", "-dong", "-eup", "-myeon", "-ri"]
+        .iter()
+        .any(|ending| lower.ends_with(ending.as_bytes()))
+}
+
+fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> {
+    let (mut road, mut state) = (None, None);
+    let mut next = first.clone();
+    let mut range = first;
+    for place in 0..WORDS_MAX {
+        let name = text.bytes().get(range.clone())?;
+        let capital = name.first().is_some_and(u8::is_ascii_uppercase);
+        let digits = name.iter().all(u8::is_ascii_digit);
+        if road.is_none() {
+            // "12 Great Way": at least one name before the kind of road, and no more than four.
+            if place > 0
+                && capital
+                && ROADS
+                    .iter()
+                    .any(|road| name.eq_ignore_ascii_case(road.as_bytes()))
+            {
+                road = Some(range.end);
+            } else if place > 3 || !(capital || name.ends_with(b"th") || name.ends_with(b"nd")) {
+                break;
+            }
+        } else if name.len() == 2
+            && std::str::from_utf8(name)
+                .is_ok_and(|name| STATES.split(' ').any(|state| state == name))
+        {
+            state = Some(range.end);
+        } else if let (Some(_), true, 5) = (state, digits, name.len()) {
+            state = Some(range.end);
+            break;
+        } else if !capital && !digits {
+            break;
+        }
+        next = range;
+        let Some(following) = word(text, next.end) else {
+            break;
+        };
+        range = following;
+    }
+    let end = state.or(road)?;
+    road.map(|_| Form {
+        span: start..end,
+        korean: false,
+        state: state.is_some(),
+    })
+    .filter(|form| form.span.end <= next.end.max(end))
+}
+
+/// The next word, at most a comma, a dot and a space away.
+fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
+    let mut start = at;
+    for _ in 0..3 {
+        match text.byte(start) {
+            Some(b' ' | b',' | b'.' | b'#') => start += 1,
+            _ => break,
+        }
+    }
+    if start == at {
+        return None;
+    }
+    let seen = text.ahead(start, WORD_MAX);
+    let length = seen
+        .iter()
+        .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')
+        .unwrap_or(seen.len());
+    (length > 0).then_some(start..start + length)
+}

@@ -1,0 +1,26 @@
+//! Street addresses, from the building's number outwards: Korean in Hangul, Korean in Latin letters, American.
+
+mod districts;
+mod english;
+mod korean;
+
+use crate::cluster::Group;
+use crate::scan::Scan;
+use madang_types::PiiKind;
+
+/// Digits of a building's number.
+const NUMBER_MAX: usize = 5;
+
+/// Reports the address whose building's number `group` is. Returns where it ends.
+pub fn look(scan: &mut Scan<'_, '_>, group: &Group) -> Option<usize> {
+    if group.length > NUMBER_MAX {
+        return None;
+    }
+    if let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor) {
+        return scan.report(PiiKind::Address, span, confidence);
+    }
+    let form = english::address(&scan.text, group)?;
+    let near = scan.near(form.span.clone());
+    let confidence = form.confidence(&near);
+    scan.report(PiiKind::Address, form.span, confidence)
+}

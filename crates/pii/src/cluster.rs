@@ -1,0 +1,158 @@
+//! Numbers as they are written: groups of digits, and what stands between them.
+
+use crate::text::{Symbol, Text};
+use std::ops::Range;
+
+/// Groups that one number may have.
+pub const GROUPS_MAX: usize = 6;
+/// Digits that one number may have.
+pub const DIGITS_MAX: usize = 24;
+
+/// What stands between two groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    Space,
+    Dash,
+    Dot,
+    /// A closing bracket: (02) 123-4567.
+    Bracket,
+    /// `/` or `_`.
+    Stroke,
+}
+
+/// A gap, and whether there is space around what stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Separator {
+    pub gap: Gap,
+    pub spaced: bool,
+}
+
+impl Separator {
+    /// Whether what it separates may be two numbers as well as one.
+    pub fn is_loose(self) -> bool {
+        self.spaced || matches!(self.gap, Gap::Space | Gap::Bracket | Gap::Stroke)
+    }
+}
+
+/// Digits without anything between them but what has no width.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    pub start: usize,
+    pub end: usize,
+    /// How many; no more than [`DIGITS_MAX`] + 1 are counted, and then the group is no number of ours.
+    pub length: usize,
+    digits: [u8; DIGITS_MAX],
+    /// What separates it from the next group; none where there is none.
+    pub after: Option<Separator>,
+}
+
+impl Group {
+    pub fn digits(&self) -> &[u8] {
+        self.digits.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Reads the group that begins at `at`; none where there is no digit.
+pub fn group(text: &Text<'_>, at: usize) -> Option<Group> {
+    let mut group = Group {
+        start: at,
+        end: at,
+        length: 0,
+        digits: [0; DIGITS_MAX],
+        after: None,
+    };
+    while group.length <= DIGITS_MAX {
+        let (Symbol::Digit(digit), _, after) = text.visible(group.end) else {
+            break;
+        };
+        if let Some(place) = group.digits.get_mut(group.length) {
+            *place = digit;
+        }
+        group.length += 1;
+        group.end = after;
+    }
+    (group.length > 0).then_some(group)
+}
+
+/// What separates the group that ended at `at` from a next one, and where that begins.
+pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
+    let (mut gap, mut spaces, mut marks) = (None, 0, 0);
+    let mut next = at;
+    for _ in 0..4 {
+        let (symbol, start, after) = text.visible(next);
+        match symbol {
+            Symbol::Digit(_) => {
+                let gap = gap.or((spaces > 0).then_some(Gap::Space))?;
+                let spaced = spaces > 0 && gap != Gap::Space;
+                return Some((Separator { gap, spaced }, start));
+            }
+            Symbol::Space => spaces += 1,
+            Symbol::Dash => mark(&mut gap, &mut marks, Gap::Dash),
+            Symbol::Dot => mark(&mut gap, &mut marks, Gap::Dot),
+            Symbol::Ascii(b')') => mark(&mut gap, &mut marks, Gap::Bracket),
+            Symbol::Ascii(b'(') if spaces + marks == 0 => {}
+            Symbol::Ascii(b'/' | b'_') => mark(&mut gap, &mut marks, Gap::Stroke),
+            _ => return None,
+        }
+        if marks > 2 || spaces > 2 || (marks == 2 && gap != Some(Gap::Bracket)) {
+            return None;
+        }
+        next = after;
+    }
+    None
+}
+
+/// The first mark names the gap; a bracket may be followed by a dash: (02)-123.
+fn mark(gap: &mut Option<Gap>, marks: &mut usize, mark: Gap) {
+    gap.get_or_insert(mark);
+    *marks += 1;
+}
+
+/// What stands right beside a number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Edges {
+    /// `+` before it.
+    pub plus: bool,
+    /// More digits beside it, with space between.
+    pub crowded: bool,
+    /// Joined to a word: `AB-12`, `12-AB`, `/v1/12`.
+    pub joined: bool,
+    /// It is an amount: a unit after it, or a currency before it.
+    pub amount: bool,
+}
+
+/// Some groups in a row, looked at as one number.
+pub struct Number<'a> {
+    pub digits: &'a [u8],
+    /// Lengths of the groups.
+    pub shape: &'a [u8],
+    /// What separates the groups, where it is the same everywhere; none where there is one group.
+    pub gap: Option<Gap>,
+    /// The gaps are not all of one kind.
+    pub mixed: bool,
+    pub edges: Edges,
+    pub span: Range<usize>,
+}
+
+impl Number<'_> {
+    /// Written without anything between the digits.
+    pub fn is_solid(&self) -> bool {
+        self.shape.len() == 1
+    }
+
+    /// The number that the digits in `range` make.
+    pub fn value(&self, range: Range<usize>) -> u64 {
+        let digits = self.digits.get(range).unwrap_or_default();
+        digits
+            .iter()
+            .fold(0, |value, digit| value * 10 + u64::from(*digit))
+    }
+
+    pub fn digit(&self, at: usize) -> u8 {
+        self.digits.get(at).copied().unwrap_or_default()
+    }
+
+    pub fn starts_with(&self, digits: &[u8]) -> bool {
+        self.digits.starts_with(digits)
+    }
+}

@@ -1,0 +1,267 @@
+//! What the words near a number say about it. Each byte near a number is read once, whatever the number of numbers.
+
+use crate::text::Text;
+use crate::words::{TOPICS, Topic, WORDS};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// Bytes before a number in which a word counts.
+pub const BEFORE: usize = 80;
+/// Bytes after a number in which a word counts.
+pub const AFTER: usize = 48;
+/// A word after the number counts as if it stood this much farther.
+const AFTER_HANDICAP: usize = 24;
+/// A word against a number counts only within these bytes.
+const AGAINST_MAX: usize = 44;
+/// Longer than any word, and what is read before the window to find a word that begins there.
+const WORD_MAX: usize = 40;
+
+/// The words as one machine.
+struct Words {
+    machine: DFA,
+    /// By pattern: the topic, and whether it is an ASCII word that must stand alone.
+    meaning: Vec<(Topic, bool)>,
+    /// The pattern for a word that ends in 번호 and is none of the others: a number of some other thing.
+    numbering: usize,
+}
+
+static WORDS_MACHINE: LazyLock<Option<Words>> = LazyLock::new(|| {
+    let mut patterns: Vec<&str> = Vec::new();
+    let mut meaning = Vec::new();
+    for (topic, words) in WORDS {
+        for word in words.split('|') {
+            patterns.push(word);
+            meaning.push((*topic, word.is_ascii()));
+        }
+    }
+    let numbering = patterns.len();
+    patterns.push("번호");
+    meaning.push((Topic::Thing, false));
+    let machine = DFA::builder()
+        .match_kind(MatchKind::Standard)
+        .start_kind(StartKind::Unanchored)
+        .ascii_case_insensitive(true)
+        .build(&patterns)
+        .ok()?;
+    Some(Words {
+        machine,
+        meaning,
+        numbering,
+    })
+});
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    start: usize,
+    end: usize,
+    topic: Topic,
+}
+
+/// The words found so far.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    hits: VecDeque<Hit>,
+    /// The machine's state after the byte before `read_to`.
+    state: Option<aho_corasick::automaton::StateID>,
+    read_to: usize,
+}
+
+/// How near the words of each topic stand to one number.
+#[derive(Clone, Copy, Debug)]
+pub struct Near {
+    distance: [usize; TOPICS],
+    /// The least distance of a word that is for anything.
+    nearest: usize,
+}
+
+/// What the words say of a number's being of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// The nearest word says so, that many bytes away.
+    For(usize),
+    /// A word says so, and a nearer one says another kind.
+    Perhaps,
+    /// No word says anything.
+    Silent,
+    /// The nearest word says that it is something else, that many bytes away.
+    Against(usize),
+}
+
+impl Near {
+    const NOTHING: Self = Self {
+        distance: [usize::MAX; TOPICS],
+        nearest: usize::MAX,
+    };
+
+    /// What the words say of a number's being of `topic`.
+    pub fn stance(&self, topic: Topic) -> Stance {
+        let of = |topic: Topic| {
+            self.distance
+                .get(topic as usize)
+                .copied()
+                .unwrap_or(usize::MAX)
+        };
+        let (ours, things) = (of(topic), of(Topic::Thing));
+        if ours != usize::MAX && ours <= things {
+            if ours <= self.nearest {
+                Stance::For(ours)
+            } else {
+                Stance::Perhaps
+            }
+        } else if things <= AGAINST_MAX {
+            Stance::Against(things)
+        } else {
+            Stance::Silent
+        }
+    }
+}
+
+impl Context {
+    /// What the words around `span` say.
+    pub fn near(&mut self, text: &Text<'_>, span: Range<usize>) -> Near {
+        if text.is_starved() || !self.read(text, &span) {
+            return Near::NOTHING;
+        }
+        let first = span.start.saturating_sub(BEFORE);
+        while self
+            .hits
+            .front()
+            .is_some_and(|hit| hit.end + BEFORE < first)
+        {
+            self.hits.pop_front();
+        }
+        let mut near = Near::NOTHING;
+        for hit in &self.hits {
+            text.count(1);
+            let distance = if hit.end <= span.start && hit.start >= first {
+                span.start - hit.end
+            } else if hit.start >= span.end && hit.end <= span.end + AFTER {
+                hit.start - span.end + AFTER_HANDICAP
+            } else {
+                continue;
+            };
+            let Some(least) = near.distance.get_mut(hit.topic as usize) else {
+                continue;
+            };
+            *least = distance.min(*least);
+            if hit.topic != Topic::Thing {
+                near.nearest = distance.min(near.nearest);
+            }
+        }
+        near
+    }
+
+    /// Positions are counted from a place `dropped` bytes later from now on.
+    pub fn forget(&mut self, dropped: usize) {
+        self.hits.retain(|hit| hit.start >= dropped);
+        for hit in &mut self.hits {
+            hit.start -= dropped;
+            hit.end -= dropped;
+        }
+        if self.read_to < dropped {
+            self.state = None;
+        }
+        self.read_to = self.read_to.saturating_sub(dropped);
+    }
+
+    /// Reads on until all words around `span` are known; false where that cannot be yet.
+    fn read(&mut self, text: &Text<'_>, span: &Range<usize>) -> bool {
+        let Some(words) = WORDS_MACHINE.as_ref() else {
+            return false;
+        };
+        let bytes = text.bytes();
+        let until = span.end + AFTER + 1;
+        // The byte after the last one read tells whether a word that ends there goes on.
+        if until >= bytes.len() && !text.is_whole() {
+            text.starve();
+            return false;
+        }
+        let until = until.min(bytes.len());
+        let from = span.start.saturating_sub(BEFORE + WORD_MAX);
+        if self.state.is_none() || self.read_to < from {
+            self.state = words.machine.start_state(Anchored::No).ok();
+            self.read_to = from;
+        }
+        let Some(mut state) = self.state else {
+            return false;
+        };
+        text.count(until.saturating_sub(self.read_to));
+        for at in self.read_to..until {
+            let byte = bytes.get(at).copied().unwrap_or_default();
+            state = words.machine.next_state(Anchored::No, state, byte);
+            if words.machine.is_match(state) {
+                // Of the words that end here the longest comes first.
+                self.found(words, bytes, words.machine.match_pattern(state, 0), at + 1);
+            }
+        }
+        self.state = Some(state);
+        self.read_to = self.read_to.max(until);
+        true
+    }
+
+    fn found(&mut self, words: &Words, bytes: &[u8], pattern: aho_corasick::PatternID, end: usize) {
+        let start = end - words.machine.pattern_len(pattern);
+        let Some((topic, alone)) = words.meaning.get(pattern.as_usize()).copied() else {
+            return;
+        };
+        let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
+        if alone && (letter(end) || start.checked_sub(1).is_some_and(letter)) {
+            return;
+        }
+        if pattern.as_usize() == words.numbering {
+            // "… 번호" alone says nothing.
+            let glued = start
+                .checked_sub(1)
+                .and_then(|before| bytes.get(before))
+                .is_some_and(|byte| *byte >= 0x80);
+            if !glued {
+                return;
+            }
+        }
+        // A longer word speaks for those within it.
+        while self.hits.back().is_some_and(|hit| hit.start >= start) {
+            self.hits.pop_back();
+        }
+        self.hits.push_back(Hit { start, end, topic });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_speaks() {
+        let cases = [
+            ("주민등록번호 #", Topic::Rrn, Stance::For(1)),
+            ("주문번호 #", Topic::Rrn, Stance::Against(1)),
+            ("주문자 #", Topic::Phone, Stance::Silent),
+            ("제 번호 #", Topic::Phone, Stance::Silent),
+            ("회원번호 #", Topic::Phone, Stance::Against(1)),
+            ("여권 말고 전화 #", Topic::Passport, Stance::Perhaps),
+            ("hotel #", Topic::Phone, Stance::Silent),
+            ("TEL:#", Topic::Phone, Stance::For(1)),
+            ("# 은 계좌", Topic::Bank, Stance::For(29)),
+        ];
+        for (given, topic, expected) in cases {
+            let at = given.find('#').unwrap_or_default();
+            let text = Text::new(given.as_bytes(), true);
+            let near = Context::default().near(&text, at..at + 1);
+            assert_eq!(near.stance(topic), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn words_are_shorter_than_the_bound() {
+        let longest = WORDS
+            .iter()
+            .flat_map(|(_, words)| words.split('|'))
+            .map(|word| word.len())
+            .max();
+        assert!(longest.is_some_and(|longest| longest <= WORD_MAX));
+    }
+}

@@ -1,0 +1,31 @@
+//! Internet addresses of people: four numbers up to 255, where a word says that it is a person's and not a server's.
+
+use crate::cluster::{Gap, Group};
+use crate::context::Stance;
+use crate::scan::Scan;
+use crate::words::Topic;
+use madang_types::PiiKind;
+
+/// Reports the address that `groups` begin with. Returns where it ends.
+pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+    let four = groups.get(..4)?;
+    let dotted = |group: &Group| {
+        group
+            .after
+            .is_some_and(|after| after.gap == Gap::Dot && !after.spaced)
+    };
+    let octet = |group: &Group| {
+        let digits = group.digits().iter().take(4);
+        group.length <= 3 && digits.fold(0, |value, digit| value * 10 + u32::from(*digit)) <= 255
+    };
+    let (first, last) = (four.first()?, four.last()?);
+    if !four.iter().take(3).all(dotted) || !four.iter().all(octet) || dotted(last) {
+        return None;
+    }
+    let span = first.start..last.end;
+    let confidence = match scan.near(span.clone()).stance(Topic::Ip) {
+        Stance::For(_) => 75,
+        _ => 0,
+    };
+    scan.report(PiiKind::Ip, span, confidence)
+}

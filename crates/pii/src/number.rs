@@ -1,0 +1,370 @@
+//! What may begin at a digit: a number of one of the kinds, a passport, a plate, an address, an internet address.
+
+use crate::address;
+use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number, Separator};
+use crate::ip;
+use crate::rules::{self, passport, plate};
+use crate::scan::Scan;
+use crate::spoken;
+use crate::text::{Symbol, Text};
+use madang_types::PiiKind;
+
+/// Looks at what begins at `at`, where a digit may be. Returns where to look on.
+pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
+    let (symbol, next) = scan.text.symbol(at);
+    match symbol {
+        Symbol::Digit(_) => {}
+        Symbol::Spoken(_) => return spoken::look(scan, at, next),
+        Symbol::Ascii(b'@') => return crate::mail::look(scan, at, next),
+        _ => return next,
+    }
+    if let Some((span, korean)) = passport::shape(&scan.text, at) {
+        let near = scan.near(span.clone());
+        let confidence = passport::confidence(&near, korean);
+        if let Some(end) = scan.report(PiiKind::Passport, span, confidence) {
+            return end;
+        }
+    }
+    let Beside::Free(left) = beside(&scan.text, at) else {
+        return token_end(scan.text.bytes(), next);
+    };
+    walk(scan, at, Beginning { left, free: true })
+}
+
+/// Where the walk over groups is.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    /// What stands before the next group.
+    left: Edges,
+    /// Whether a number may begin with it.
+    free: bool,
+}
+
+/// What stands right before a number.
+enum Beside {
+    Free(Edges),
+    /// It is glued to a letter or digit: part of a name, a hash, a longer number.
+    Letter,
+}
+
+fn beside(text: &Text<'_>, at: usize) -> Beside {
+    let mut edges = Edges::default();
+    let (symbol, start) = text.before(at);
+    match symbol {
+        Symbol::Digit(_) => return Beside::Letter,
+        Symbol::Ascii(b'_') => edges.joined = true,
+        Symbol::Ascii(b'+') => {
+            edges.plus = true;
+            // 1e+18 is no country.
+            if text.before(start).0.is_alphanumeric() {
+                return Beside::Letter;
+            }
+        }
+        Symbol::Ascii(b'$') => edges.amount = true,
+        Symbol::Ascii(b',') if matches!(text.before(start).0, Symbol::Digit(_)) => {
+            edges.amount = is_thousands(text, at);
+        }
+        Symbol::Dash | Symbol::Dot | Symbol::Ascii(b'/') => {
+            edges.joined = text.before(start).0.is_alphanumeric();
+        }
+        Symbol::Ascii(byte) if byte.is_ascii_alphabetic() && !is_label(text, start, byte) => {
+            return Beside::Letter;
+        }
+        _ => {}
+    }
+    Beside::Free(edges)
+}
+
+/// Whether the letters that end here are a label glued to its number, or an escaped line end: T010, tel010, \n010.
+fn is_label(text: &Text<'_>, last: usize, byte: u8) -> bool {
+    const LABELS: [&str; 10] = [
+        "t", "m", "h", "hp", "tel", "fax", "cell", "phone", "mobile", "no",
+    ];
+    let from = last.saturating_sub(7);
+    let head = text.bytes().get(from..=last).unwrap_or_default();
+    let length = head
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    let (letters, outside) = (
+        head.len() - length.min(head.len()),
+        head.len() - length.min(head.len()),
+    );
+    let before = outside.checked_sub(1).and_then(|at| head.get(at));
+    if before == Some(&b'\\') {
+        return length == 1 && matches!(byte, b'n' | b't' | b'r');
+    }
+    let word = head.get(letters..).unwrap_or_default();
+    length < 8
+        && !before.is_some_and(u8::is_ascii_digit)
+        && LABELS
+            .iter()
+            .any(|label| word.eq_ignore_ascii_case(label.as_bytes()))
+}
+
+/// Where the letters and digits from `at` on end, as far as they have come.
+fn token_end(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let length = rest.iter().position(|byte| !byte.is_ascii_alphanumeric());
+    at + length.unwrap_or(rest.len())
+}
+
+/// Three digits that are followed by no other and no dash: 1,234,567.
+fn is_thousands(text: &Text<'_>, at: usize) -> bool {
+    cluster::group(text, at)
+        .is_some_and(|group| group.length == 3 && cluster::separator(text, group.end).is_none())
+}
+
+/// Walks over the groups from `at`, each looked at as the beginning of a number. Returns where to look on.
+pub fn walk(scan: &mut Scan<'_, '_>, at: usize, mut beginning: Beginning) -> usize {
+    let Some(first) = cluster::group(&scan.text, at) else {
+        return at + 1;
+    };
+    let mut groups = Groups { list: vec![first] };
+    loop {
+        groups.fill(&scan.text);
+        let taken = if beginning.free {
+            take_front(scan, &groups, beginning.left)
+        } else {
+            Taken::None
+        };
+        let count = match taken {
+            Taken::Groups(count) => count,
+            Taken::Until(end) => return end,
+            Taken::None => 1,
+        };
+        let Some(last) = groups.get(count - 1) else {
+            return at + 1;
+        };
+        let Some(separator) = last.after else {
+            return last.end;
+        };
+        groups.drop_front(count);
+        let Some(front) = groups.front() else {
+            return at + 1;
+        };
+        beginning = Beginning {
+            left: Edges {
+                crowded: true,
+                ..Edges::default()
+            },
+            free: separator.is_loose(),
+        };
+        // A row of numbers may have no end.
+        scan.settle(front.start, Some(beginning));
+        if scan.text.is_starved() {
+            return front.start;
+        }
+    }
+}
+
+/// What was found at the front group.
+enum Taken {
+    None,
+    /// So many groups.
+    Groups(usize),
+    /// All until there.
+    Until(usize),
+}
+
+fn take_front(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Taken {
+    let Some(front) = groups.front() else {
+        return Taken::None;
+    };
+    if let Some(count) = number(scan, groups, left) {
+        return Taken::Groups(count);
+    }
+    if let Some(end) = ip::look(scan, groups.all()) {
+        return Taken::Until(end);
+    }
+    if let Some(shape) = plate::shape(&scan.text, front) {
+        let near = scan.near(shape.span.clone());
+        let confidence = plate::confidence(&shape, &near);
+        if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
+            return Taken::Until(end);
+        }
+    }
+    if let Some(end) = address::look(scan, front) {
+        return Taken::Until(end);
+    }
+    spoken::go_on(scan, groups.all()).map_or(Taken::None, Taken::Until)
+}
+
+/// The best number that begins with the front group, reported; how many groups it took.
+fn number(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Option<usize> {
+    let joined = groups.join();
+    let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
+    for count in (1..=groups.all().len()).rev() {
+        let Some(edges) = right(&scan.text, groups.get(count - 1)?, left) else {
+            continue;
+        };
+        let Some(number) = joined.number(groups.all(), count, edges) else {
+            continue;
+        };
+        if !rules::may_match(&number) {
+            continue;
+        }
+        let near = scan.near(number.span.clone());
+        let Some((kind, confidence)) = rules::judge(&number, &near) else {
+            continue;
+        };
+        if best
+            .as_ref()
+            .is_none_or(|(_, _, least, _)| confidence > *least)
+        {
+            best = Some((count, kind, confidence, number.span));
+        }
+    }
+    let (count, kind, confidence, mut span) = best?;
+    span.start = open(&scan.text, span.start);
+    scan.report(kind, span, confidence).map(|_| count)
+}
+
+/// Takes in a plus or an opening bracket before the number.
+fn open(text: &Text<'_>, start: usize) -> usize {
+    match text.before(start) {
+        (Symbol::Ascii(b'+'), at) => at,
+        (Symbol::Ascii(b'('), at)
+            if text
+                .bytes()
+                .get(start..)
+                .is_some_and(|rest| rest.iter().take(6).any(|byte| *byte == b')')) =>
+        {
+            at
+        }
+        _ => start,
+    }
+}
+
+/// What stands beside the window that ends with `last`; none where it cannot be a number for it.
+fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
+    if last.length > cluster::DIGITS_MAX {
+        return None;
+    }
+    if let Some(separator) = last.after {
+        edges.crowded = true;
+        return separator.is_loose().then_some(edges);
+    }
+    let (symbol, at, next) = text.visible(last.end);
+    match symbol {
+        Symbol::Ascii(b'@' | b'*' | b'#') => return None,
+        Symbol::Ascii(b'%') => edges.amount = true,
+        Symbol::Ascii(b',') => {
+            // 12,345,678: the comma belongs to the number.
+            edges.amount = last.length <= 3
+                && matches!(text.visible(next).0, Symbol::Digit(_))
+                && is_thousands(text, next);
+        }
+        Symbol::Dash | Symbol::Ascii(b'_') => match text.visible(next).0 {
+            Symbol::Ascii(b'*') => return None,
+            after => edges.joined |= after.is_alphanumeric(),
+        },
+        Symbol::Other | Symbol::Spoken(_) => edges.amount |= plate::is_counted(text, at),
+        other if other.is_alphanumeric() => return None,
+        _ => {}
+    }
+    Some(edges)
+}
+
+/// The groups that are looked at together.
+struct Groups {
+    list: Vec<Group>,
+}
+
+impl Groups {
+    fn all(&self) -> &[Group] {
+        &self.list
+    }
+
+    fn get(&self, at: usize) -> Option<&Group> {
+        self.list.get(at)
+    }
+
+    fn front(&self) -> Option<&Group> {
+        self.list.first()
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.list.drain(..count.min(self.list.len()));
+    }
+
+    /// Reads on until there are as many as one number may have.
+    fn fill(&mut self, text: &Text<'_>) {
+        while self.list.len() <= GROUPS_MAX {
+            let next = match self.list.last_mut() {
+                Some(last) if last.length <= cluster::DIGITS_MAX => {
+                    let Some((separator, next)) = cluster::separator(text, last.end) else {
+                        return;
+                    };
+                    last.after = Some(separator);
+                    next
+                }
+                _ => return,
+            };
+            let Some(group) = cluster::group(text, next) else {
+                return;
+            };
+            self.list.push(group);
+        }
+    }
+
+    fn join(&self) -> Joined {
+        let mut joined = Joined::default();
+        for group in self.list.iter().take(GROUPS_MAX) {
+            let start = joined.length;
+            let end = start + group.length;
+            let Some(place) = joined.digits.get_mut(start..end) else {
+                break;
+            };
+            if group.digits().len() != group.length {
+                break;
+            }
+            place.copy_from_slice(group.digits());
+            joined.length = end;
+            joined.count += 1;
+            if let (Some(shape), Ok(length)) = (
+                joined.shape.get_mut(joined.count - 1),
+                u8::try_from(group.length),
+            ) {
+                *shape = length;
+            }
+        }
+        joined
+    }
+}
+
+/// The digits of several groups in a row.
+#[derive(Default)]
+struct Joined {
+    digits: [u8; 32],
+    length: usize,
+    shape: [u8; GROUPS_MAX],
+    count: usize,
+}
+
+impl Joined {
+    /// The first `count` groups as one number.
+    fn number(&self, groups: &[Group], count: usize, edges: Edges) -> Option<Number<'_>> {
+        if count > self.count {
+            return None;
+        }
+        let shape = self.shape.get(..count)?;
+        let length = shape.iter().map(|length| usize::from(*length)).sum();
+        let (first, last) = (groups.first()?, groups.get(count - 1)?);
+        let mut gaps = groups
+            .iter()
+            .take(count - 1)
+            .filter_map(|group| group.after);
+        let gap = gaps.next().map(|separator: Separator| separator.gap);
+        let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
+        Some(Number {
+            digits: self.digits.get(..length)?,
+            shape,
+            gap,
+            mixed,
+            edges,
+            span: first.start..last.end,
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! Bank accounts: every bank has shapes of its own and none has a check digit, so a word must say so.
+
+use crate::check;
+use crate::cluster::{Gap, Number};
+use crate::context::{Near, Stance};
+use crate::words::Topic;
+
+pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+    let plausible = match number.shape {
+        [length] => *length <= 14,
+        [first, .., last] => number.shape.len() <= 5 && *first >= 2 && *last >= 1,
+        [] => false,
+    };
+    if !plausible || number.mixed || number.edges.plus || is_moment(number) {
+        return 0;
+    }
+    let confidence = match near.stance(Topic::Bank) {
+        Stance::For(distance) if distance <= 40 => 86,
+        Stance::For(_) => 70,
+        Stance::Perhaps => 60,
+        _ => return 0,
+    };
+    if number.edges.crowded && number.gap == Some(Gap::Space) {
+        return confidence - 30;
+    }
+    confidence
+}
+
+/// A day and what follows it.
+fn is_moment(number: &Number<'_>) -> bool {
+    let year = matches!(number.value(0..4), 1900..=2099);
+    year && match number.shape {
+        [4, 2, 2, ..] | [8, 2 | 4 | 6] | [14] => {
+            check::is_day(number.value(4..6), number.value(6..8))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,62 @@
+//! Payment cards: the issuer's first digits, the length that goes with them, Luhn's check.
+
+use crate::check;
+use crate::cluster::Number;
+use crate::context::{Near, Stance};
+use crate::words::Topic;
+
+pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+    let solid = number.is_solid();
+    let grouped = matches!(
+        number.shape,
+        [4, 4, 4, 4]
+            | [4, 6, 5]
+            | [4, 6, 4]
+            | [4, 4, 4, 1..=3]
+            | [4, 4, 4, 4, 1..=3]
+            | [4, 12]
+            | [8, 8]
+    );
+    if !(solid || grouped) || number.edges.plus || !is_issued(number) || !check::luhn(number.digits)
+    {
+        return 0;
+    }
+    match near.stance(Topic::Card) {
+        Stance::For(_) => 97,
+        Stance::Perhaps => {
+            if solid {
+                75
+            } else {
+                90
+            }
+        }
+        Stance::Silent => {
+            if solid {
+                70
+            } else {
+                88
+            }
+        }
+        Stance::Against(distance) if grouped && distance > 20 => 60,
+        Stance::Against(_) => 0,
+    }
+}
+
+/// Whether an issuer's number begins so and is that long (ISO/IEC 7812-1 and the schemes' published ranges).
+fn is_issued(number: &Number<'_>) -> bool {
+    let first = number.value(0..4);
+    match number.digits.len() {
+        13 => first / 1000 == 4,
+        14 => matches!(first / 10, 300..=305 | 309) || matches!(first / 100, 36 | 38 | 39),
+        15 => matches!(first / 100, 34 | 37),
+        16 => {
+            first / 1000 == 4
+                || matches!(first, 5100..=5599 | 2221..=2720 | 3528..=3589 | 6011 | 6440..=6599)
+                || matches!(first / 100, 62 | 81)
+                // local cards of Korea
+                || matches!(first, 9400..=9499 | 9100..=9199 | 3560..=3569)
+        }
+        17..=19 => first / 1000 == 4 || first / 100 == 62 || matches!(first, 6011 | 6440..=6599),
+        _ => false,
+    }
+}

@@ -1,0 +1,30 @@
+//! Driving licences: province 11–28, year of issue, six digits, two check digits whose rule is secret. Permits of all
+//! sorts have the same shape, so a word must say so.
+
+use crate::cluster::Number;
+use crate::context::{Near, Stance};
+use crate::words::Topic;
+
+/// Twelve digits: 11-23-123456-12.
+pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+    let shape = matches!(
+        number.shape,
+        [12] | [2, 2, 6, 2] | [2, 10] | [2, 2, 8] | [4, 6, 2]
+    );
+    if !shape || number.edges.plus || !(11..=28).contains(&number.value(0..2)) {
+        return 0;
+    }
+    match near.stance(Topic::License) {
+        Stance::For(_) => 92,
+        Stance::Perhaps => 70,
+        _ => 0,
+    }
+}
+
+/// Ten digits after the province's name, as on older cards: 서울 23-123456-12.
+pub fn with_province(number: &Number<'_>, near: &Near) -> u8 {
+    match near.stance(Topic::License) {
+        Stance::For(_) if number.shape == [2, 6, 2] => 80,
+        _ => 0,
+    }
+}

@@ -1,0 +1,92 @@
+//! The rules for numbers: one function for each kind, from a number and the words near it to how sure it is.
+
+mod bank;
+mod business;
+mod card;
+mod license;
+pub mod passport;
+mod phone;
+pub mod plate;
+mod resident;
+mod social;
+
+use crate::cluster::Number;
+use crate::context::Near;
+use madang_types::PiiKind;
+
+/// Fewer digits than this make no number of ours.
+pub const DIGITS_MIN: usize = 9;
+/// More digits than this make no number of ours.
+pub const DIGITS_MAX: usize = 19;
+
+type Rule = fn(&Number<'_>, &Near) -> u8;
+
+/// The rules by number of digits.
+fn rules(digits: usize) -> &'static [(PiiKind, Rule)] {
+    match digits {
+        9 => &[
+            (PiiKind::UsSsn, social::confidence),
+            (PiiKind::Phone, phone::confidence),
+            (PiiKind::Passport, passport::digits_only),
+        ],
+        10 => &[
+            (PiiKind::Phone, phone::confidence),
+            (PiiKind::Brn, business::confidence),
+            (PiiKind::BankAccount, bank::confidence),
+            (PiiKind::DriverLicense, license::with_province),
+        ],
+        11 => &[
+            (PiiKind::Phone, phone::confidence),
+            (PiiKind::BankAccount, bank::confidence),
+        ],
+        12 => &[
+            (PiiKind::DriverLicense, license::confidence),
+            (PiiKind::Phone, phone::confidence),
+            (PiiKind::BankAccount, bank::confidence),
+        ],
+        13 => &[
+            (PiiKind::Rrn, resident::confidence),
+            (PiiKind::Frn, resident::foreigner),
+            (PiiKind::Crn, business::corporation),
+            (PiiKind::Phone, phone::confidence),
+            (PiiKind::Card, card::confidence),
+            (PiiKind::BankAccount, bank::confidence),
+        ],
+        14 => &[
+            (PiiKind::BankAccount, bank::confidence),
+            (PiiKind::Card, card::confidence),
+            (PiiKind::Phone, phone::confidence),
+        ],
+        15 => &[
+            (PiiKind::Card, card::confidence),
+            (PiiKind::Rrn, resident::with_century),
+            (PiiKind::Phone, phone::confidence),
+        ],
+        16 => &[
+            (PiiKind::Card, card::confidence),
+            (PiiKind::BankAccount, bank::confidence),
+        ],
+        17..=DIGITS_MAX => &[(PiiKind::Card, card::confidence)],
+        _ => &[],
+    }
+}
+
+/// Whether any rule takes a number of that shape, whatever stands near it.
+pub fn may_match(number: &Number<'_>) -> bool {
+    (DIGITS_MIN..=DIGITS_MAX).contains(&number.digits.len()) && !number.edges.amount
+}
+
+/// The kind that fits best and how sure that is.
+pub fn judge(number: &Number<'_>, near: &Near) -> Option<(PiiKind, u8)> {
+    let mut best = None;
+    for (kind, rule) in rules(number.digits.len()) {
+        let mut confidence = rule(number, near);
+        if number.edges.joined {
+            confidence = confidence.saturating_sub(25);
+        }
+        if best.is_none_or(|(_, least)| confidence > least) && confidence > 0 {
+            best = Some((*kind, confidence));
+        }
+    }
+    best
+}

@@ -1,0 +1,142 @@
+//! Telephone numbers of people: Korean mobile, land line, internet and safe numbers, those of North America, and any
+//! with `+`. Service numbers such as 1588-0000 and 112 are of no person.
+
+use crate::cluster::{Gap, Number};
+use crate::context::{Near, Stance};
+use crate::words::Topic;
+
+pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+    let stance = near.stance(Topic::Phone);
+    if let Some(national) = without_country(number) {
+        return abroad(number, national, stance);
+    }
+    if number.edges.plus {
+        return international(number, stance);
+    }
+    if number.digit(0) == 0 {
+        return korean(number, stance);
+    }
+    american(number, stance)
+}
+
+/// Digits of the national number, without its leading zero, of a number with Korea's country code.
+fn without_country<'a>(number: &Number<'a>) -> Option<&'a [u8]> {
+    let codes: &[&[u8]] = &[&[0, 0, 8, 2], &[8, 2]];
+    let code = codes.iter().find(|code| number.starts_with(code))?;
+    let rest = number.digits.get(code.len()..)?;
+    Some(rest.strip_prefix(&[0]).unwrap_or(rest))
+}
+
+/// +82 10-1234-5678, 82-10-1234-5678, 0082 2 123 4567.
+fn abroad(number: &Number<'_>, national: &[u8], stance: Stance) -> u8 {
+    let known = match national {
+        [1, 0 | 1 | 6..=9, ..] => (9..=10).contains(&national.len()),
+        [2, ..] => (8..=9).contains(&national.len()),
+        [3..=6, _, ..] => (9..=10).contains(&national.len()),
+        [7, 0, ..] => national.len() == 10,
+        _ => false,
+    };
+    match (known, number.edges.plus, stance) {
+        (false, true, _) => international(number, stance),
+        (false, false, _) => 0,
+        (true, true, _) => 92,
+        (true, false, Stance::For(_)) => 85,
+        (true, false, Stance::Silent | Stance::Perhaps) if ends_in_four(number) => 65,
+        _ => 0,
+    }
+}
+
+/// Written in three or four groups, the last of four digits.
+fn ends_in_four(number: &Number<'_>) -> bool {
+    matches!(number.shape, [.., 3 | 4, 4] if number.shape.len() > 2)
+}
+
+/// + and a country code.
+fn international(number: &Number<'_>, stance: Stance) -> u8 {
+    let grouped = number.shape.len() > 2 || number.gap != Some(Gap::Dot);
+    match stance {
+        _ if number.digit(0) == 0 || number.digits.len() > 15 || !grouped => 0,
+        Stance::Against(_) => 0,
+        Stance::For(_) => 92,
+        _ => 72,
+    }
+}
+
+fn korean(number: &Number<'_>, stance: Stance) -> u8 {
+    let length = number.digits.len();
+    let first = number.shape.first().copied().unwrap_or_default();
+    let grouped = !number.is_solid();
+    match (number.digit(1), number.digit(2)) {
+        (1, 0) if length == 11 => mobile(number, stance),
+        (1, 1 | 6..=9) if length == 10 || length == 11 => mobile(number, stance),
+        (7, 0) if length == 11 => mobile(number, stance),
+        // 0502 … 0508 lead to another number; eleven or twelve digits
+        (5, 0) if length == 11 || length == 12 => weigh(stance, (grouped && first == 4, 75), 88),
+        (2, _) if length == 9 || length == 10 => {
+            land_line(number, stance, length == 10, &[2, 4, 4])
+        }
+        (3..=6, 1..=5) if length == 10 || length == 11 => {
+            land_line(number, stance, true, &[3, 4, 4])
+        }
+        _ => 0,
+    }
+}
+
+/// Begins with 01x or 070, which few other numbers do.
+fn mobile(number: &Number<'_>, stance: Stance) -> u8 {
+    let usual = matches!(
+        number.shape,
+        [3, 3 | 4, 4] | [3, 8] | [7, 4] | [11] | [3, 7]
+    );
+    match stance {
+        Stance::For(_) => 95,
+        Stance::Perhaps if usual => 82,
+        Stance::Silent if number.is_solid() => 72,
+        Stance::Silent if usual => 88,
+        Stance::Silent | Stance::Perhaps => 60,
+        // A version or part written like a number has dots or nothing between its groups.
+        Stance::Against(_) if usual && !number.is_solid() && number.gap != Some(Gap::Dot) => 60,
+        Stance::Against(_) => 0,
+    }
+}
+
+/// 02 and 031–064. `long`: so many digits that few other numbers begin with a zero and have as many.
+fn land_line(number: &Number<'_>, stance: Stance, long: bool, shape: &[u8]) -> u8 {
+    let usual = number.shape == shape
+        || matches!((number.shape, shape), ([area, 3, 4], [same, ..]) if area == same);
+    let silent = if number.is_solid() { 52 } else { 75 };
+    weigh(stance, (usual || (number.is_solid() && long), silent), 88)
+}
+
+/// With a word for it always; without any word only in the usual shape.
+fn weigh(stance: Stance, (usual, silent): (bool, u8), with_word: u8) -> u8 {
+    match stance {
+        Stance::For(_) => with_word,
+        Stance::Perhaps | Stance::Silent if usual => silent,
+        Stance::Perhaps => 55,
+        _ => 0,
+    }
+}
+
+/// (202) 555-0164, 202-555-0164, 1-202-555-0164, +1 202 555 0164.
+fn american(number: &Number<'_>, stance: Stance) -> u8 {
+    let (national, shape) = match (number.digits, number.shape) {
+        ([1, national @ ..], [1, shape @ ..]) if national.len() == 10 => (national, shape),
+        (national, shape) if national.len() == 10 => (national, shape),
+        _ => return 0,
+    };
+    if !matches!(national.first(), Some(2..=9)) || !matches!(national.get(3), Some(2..=9)) {
+        return 0;
+    }
+    match (stance, shape) {
+        (Stance::For(_), [3, 3, 4] | [3, 7]) => 90,
+        (Stance::For(_), [10]) => 70,
+        (Stance::Silent | Stance::Perhaps, [3, 3, 4]) => match number.gap {
+            Some(Gap::Dash) => 66,
+            Some(Gap::Dot) => 60,
+            _ if number.mixed => 75,
+            _ => 0,
+        },
+        _ => 0,
+    }
+}

@@ -1,0 +1,100 @@
+//! Vehicle plates: two or three digits, a Hangul syllable of the register, four digits.
+
+use crate::cluster::Group;
+use crate::context::{Near, Stance};
+use crate::text::{Symbol, Text};
+use crate::words::Topic;
+use std::ops::Range;
+
+/// The syllables that plates have.
+const SYLLABLES: &str =
+    "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주바사아자배하허호";
+/// Of these, those that also count things: 12주, 30도, 12호, 10조.
+const COUNTERS: &str = "주도구자가조호나서고도수사배";
+
+/// A plate's shape.
+pub struct Shape {
+    pub span: Range<usize>,
+    /// The syllable has no other use after digits, or nothing but the plate's own digits touches it.
+    sure: bool,
+    /// Something stands between the syllable and the last digits.
+    apart: bool,
+}
+
+/// The plate that begins with `group`.
+pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
+    if !matches!(group.length, 2 | 3) || glued_before(text, group.start) {
+        return None;
+    }
+    let (symbol, mut at, mut next) = text.visible(group.end);
+    if symbol == Symbol::Space {
+        (_, at, next) = text.visible(next);
+    }
+    let syllable = std::str::from_utf8(text.bytes().get(at..next)?).ok()?;
+    if syllable.len() != 3 || !SYLLABLES.contains(syllable) {
+        return None;
+    }
+    let (symbol, _, after) = text.visible(next);
+    let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
+    let (_, digits_at, _) = text.visible(if apart { after } else { next });
+    let last = crate::cluster::group(text, digits_at)?;
+    if last.length != 4 || glued_after(text, last.end) {
+        return None;
+    }
+    Some(Shape {
+        span: group.start..last.end,
+        sure: !COUNTERS.contains(syllable),
+        apart,
+    })
+}
+
+/// How sure it is.
+pub fn confidence(shape: &Shape, near: &Near) -> u8 {
+    match (near.stance(Topic::Plate), shape.apart) {
+        (Stance::For(_), _) => 94,
+        (Stance::Perhaps, _) => 80,
+        (Stance::Silent, false) => {
+            if shape.sure {
+                80
+            } else {
+                66
+            }
+        }
+        (Stance::Silent, true) => {
+            if shape.sure {
+                72
+            } else {
+                45
+            }
+        }
+        (Stance::Against(_), _) => 0,
+    }
+}
+
+fn glued_before(text: &Text<'_>, at: usize) -> bool {
+    let (symbol, start) = text.before(at);
+    match symbol {
+        Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => text.before(start).0.is_alphanumeric(),
+        other => other.is_alphanumeric(),
+    }
+}
+
+/// A unit or more digits after the last four: 12호 3456원, 30도 1000.5.
+fn glued_after(text: &Text<'_>, at: usize) -> bool {
+    let (symbol, _, next) = text.visible(at);
+    match symbol {
+        Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => text.visible(next).0.is_alphanumeric(),
+        Symbol::Ascii(b'%') => true,
+        Symbol::Other | Symbol::Spoken(_) => is_counted(text, at),
+        other => other.is_alphanumeric(),
+    }
+}
+
+/// Whether a counting word follows at once.
+pub fn is_counted(text: &Text<'_>, at: usize) -> bool {
+    const UNITS: [&str; 21] = [
+        "원", "년", "명", "개", "월", "달러", "엔", "만", "억", "천", "킬로", "미터", "건", "회",
+        "장", "권", "마리", "톤", "위", "번째", "시간",
+    ];
+    UNITS.iter().any(|unit| text.starts_with(at, unit))
+}

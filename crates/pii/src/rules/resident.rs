@@ -1,0 +1,100 @@
+//! Resident and foreigner registration numbers: birth, sex and century, six digits of which the last was a check digit
+//! for those issued before October 2020.
+
+use crate::check;
+use crate::cluster::Number;
+use crate::context::{Near, Stance};
+use crate::words::Topic;
+
+/// A resident registration number of thirteen digits.
+pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+    if !fits(number) || !matches!(number.digit(6), 1..=4 | 9 | 0) {
+        return 0;
+    }
+    judge(
+        number,
+        near.stance(Topic::Rrn),
+        check::resident(number.digits),
+        number.digit(6),
+    )
+}
+
+/// A foreigner registration number of thirteen digits.
+pub fn foreigner(number: &Number<'_>, near: &Near) -> u8 {
+    if !fits(number) || !matches!(number.digit(6), 5..=8) {
+        return 0;
+    }
+    judge(
+        number,
+        near.stance(Topic::Frn),
+        check::foreigner(number.digits),
+        number.digit(6),
+    )
+}
+
+/// A resident or foreigner registration number whose year is written in full: 19900101-1234567.
+pub fn with_century(number: &Number<'_>, near: &Near) -> u8 {
+    let birth = matches!(number.shape, [8, 7] | [4, 2, 2, 7])
+        && matches!(number.value(0..4), 1900..=2099)
+        && check::is_day(number.value(4..6), number.value(6..8));
+    match near.stance(Topic::Rrn) {
+        Stance::For(_) if birth && matches!(number.digit(8), 1..=8) => 80,
+        _ => 0,
+    }
+}
+
+fn fits(number: &Number<'_>) -> bool {
+    let shape = match number.shape {
+        [6, 7] | [2, 2, 2, 7] | [6, 1, 6] => true,
+        [13] => !number.edges.plus,
+        _ => false,
+    };
+    shape && check::is_day(number.value(2..4), number.value(4..6))
+}
+
+fn judge(number: &Number<'_>, stance: Stance, valid: bool, century: u8) -> u8 {
+    let solid = number.is_solid();
+    // The century digit of people born before 1900.
+    let old = matches!(century, 9 | 0);
+    match (stance, valid) {
+        (Stance::For(_), true) => 97,
+        (Stance::For(_), false) if !old => 85,
+        (Stance::Perhaps, true) => 88,
+        (Stance::Perhaps, false) if !old => 65,
+        // A barcode of a Korean article begins with 880 and looks like a birth in 1988.
+        (Stance::Silent, _) if old || is_article(number) => 0,
+        (Stance::Silent, true) => {
+            if solid {
+                75
+            } else {
+                90
+            }
+        }
+        (Stance::Silent, false) if is_recent(number, century) => {
+            if solid {
+                55
+            } else {
+                70
+            }
+        }
+        (Stance::Silent, false) => {
+            if solid {
+                0
+            } else {
+                60
+            }
+        }
+        // Words against it that are near mean an order, a parcel, a barcode.
+        (Stance::Against(distance), true) if !solid && distance > 20 && !old => 55,
+        _ => 0,
+    }
+}
+
+fn is_article(number: &Number<'_>) -> bool {
+    number.is_solid() && number.starts_with(&[8, 8, 0]) && check::article(number.digits)
+}
+
+/// Born since October 2020: the last six digits are random.
+fn is_recent(number: &Number<'_>, century: u8) -> bool {
+    matches!(century, 3 | 4) && (2010..=2912).contains(&number.value(0..4))
+}

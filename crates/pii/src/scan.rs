@@ -1,0 +1,165 @@
+//! The walk over a text: from one place that the sweep names to the next, each rule taking what it finds.
+
+use crate::context::{Context, Near};
+use crate::finding::{CONFIDENCE_MIN, Finding};
+use crate::number::Beginning;
+use crate::sweep::{Anchors, BLOCK, LOOK_AHEAD, sweep};
+use crate::text::Text;
+use crate::{mail, number, secret};
+use madang_types::PiiKind;
+use std::ops::Range;
+
+/// Bytes before a place that a rule may look at.
+pub const LOOK_BEHIND: usize = 192;
+
+/// How far a walk has come; with it, a walk goes on in the same text when more of it has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    settled: Settled,
+    context: Context,
+}
+
+/// What is decided for good.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settled {
+    /// All before this is.
+    at: usize,
+    /// A row of numbers goes on there.
+    row: Option<Beginning>,
+    floor: usize,
+    spoken_until: usize,
+    findings: usize,
+}
+
+impl Progress {
+    /// Positions are counted from a place `dropped` bytes later from now on.
+    pub fn forget(&mut self, dropped: usize) {
+        let settled = &mut self.settled;
+        for place in [
+            &mut settled.at,
+            &mut settled.floor,
+            &mut settled.spoken_until,
+        ] {
+            *place = place.saturating_sub(dropped);
+        }
+        self.context.forget(dropped);
+    }
+
+    /// All before this is decided.
+    pub fn at(&self) -> usize {
+        self.settled.at
+    }
+}
+
+/// One walk.
+pub struct Scan<'a, 's> {
+    pub text: Text<'a>,
+    pub floor: usize,
+    /// Where digits spelled in Hangul that begin before are known to be nothing.
+    pub spoken_until: usize,
+    settled: Settled,
+    context: &'s mut Context,
+    found: &'s mut Vec<Finding>,
+}
+
+impl Scan<'_, '_> {
+    /// What the words around `span` say.
+    pub fn near(&mut self, span: Range<usize>) -> Near {
+        self.context.near(&self.text, span)
+    }
+
+    /// Reports a finding, if it is sure enough. Returns where to look on.
+    pub fn report(&mut self, kind: PiiKind, span: Range<usize>, confidence: u8) -> Option<usize> {
+        let fits =
+            confidence >= CONFIDENCE_MIN && span.start >= self.floor && span.start < span.end;
+        if !fits || self.text.is_starved() {
+            return None;
+        }
+        let end = span.end;
+        self.floor = end;
+        self.found.push(Finding {
+            kind,
+            span,
+            confidence,
+        });
+        Some(end)
+    }
+}
+
+impl Scan<'_, '_> {
+    /// All before `at` is decided, unless it was decided on what has not come yet.
+    pub fn settle(&mut self, at: usize, row: Option<Beginning>) {
+        if !self.text.is_starved() {
+            self.settled = Settled {
+                at,
+                row,
+                floor: self.floor,
+                spoken_until: self.spoken_until,
+                findings: self.found.len(),
+            };
+        }
+    }
+
+    fn look(&mut self, anchors: Anchors, bit: u64, at: usize) -> usize {
+        if anchors.digits & bit != 0 {
+            number::look(self, at)
+        } else if anchors.ats & bit != 0 {
+            mail::look(self, at, at + 1)
+        } else {
+            secret::look(self, at)
+        }
+    }
+
+    /// Looks at all places that the sweep names from `at` on and before `end`.
+    fn run(&mut self, mut at: usize, end: usize) {
+        while at < end && !self.text.is_starved() {
+            let block = at;
+            let anchors = sweep(self.text.bytes(), block);
+            let mut left = anchors.any();
+            at = (block + BLOCK).min(end);
+            while left != 0 && !self.text.is_starved() {
+                let offset = left.trailing_zeros() as usize;
+                let place = block + offset;
+                if place >= end {
+                    break;
+                }
+                self.settle(place, None);
+                let next = self.look(anchors, 1 << offset, place).max(place + 1);
+                if next >= block + BLOCK {
+                    at = next;
+                    break;
+                }
+                left &= u64::MAX << (next - block);
+            }
+        }
+        self.settle(at, None);
+    }
+}
+
+/// Walks on in `bytes` until the end, or until it must see what comes after them. `whole`: nothing comes. Returns the
+/// number of bytes looked at beside the sweep.
+pub fn walk(bytes: &[u8], whole: bool, progress: &mut Progress, found: &mut Vec<Finding>) -> u64 {
+    let ahead = if whole { 0 } else { LOOK_AHEAD };
+    let end = bytes.len().saturating_sub(ahead);
+    let known = found.len();
+    let mut scan = Scan {
+        text: Text::new(bytes, whole),
+        floor: progress.settled.floor,
+        spoken_until: progress.settled.spoken_until,
+        settled: Settled {
+            findings: known,
+            ..progress.settled
+        },
+        context: &mut progress.context,
+        found,
+    };
+    let mut at = scan.settled.at;
+    if let Some(row) = scan.settled.row {
+        at = number::walk(&mut scan, at, row);
+    }
+    scan.run(at, end);
+    progress.settled = scan.settled;
+    let steps = scan.text.steps();
+    found.truncate(progress.settled.findings);
+    steps
+}

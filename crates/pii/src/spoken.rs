@@ -1,0 +1,167 @@
+//! Numbers whose digits are spelled in Hangul, all or some: 공일공 일이삼사 오육칠팔, 공1공-1234-5678.
+
+use crate::cluster::{self, Edges, Group, Number};
+use crate::rules;
+use crate::scan::Scan;
+use crate::text::{Symbol, Text};
+
+/// Digits that are looked at together.
+const RUN_MAX: usize = 24;
+/// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
+const LONGEST: usize = 16;
+
+/// Bytes from one digit to the next that the sweep sees.
+const SPREAD_MAX: usize = 6;
+
+/// Words that are said between groups.
+const SAID: [&str; 3] = ["에", "다시", "의"];
+
+#[derive(Clone, Copy, Default)]
+struct Digit {
+    start: usize,
+    end: usize,
+    spelled: bool,
+    /// Something stands between it and the digit before.
+    apart: bool,
+}
+
+#[derive(Default)]
+struct Run {
+    digits: [u8; RUN_MAX],
+    places: [Digit; RUN_MAX],
+    length: usize,
+}
+
+/// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
+pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
+    // A syllable alone is a word. The sweep names more of them at the ends of its blocks than elsewhere; this does not.
+    let second = after_separator(&scan.text, next);
+    let followed = matches!(scan.text.visible(second), (Symbol::Digit(_) | Symbol::Spoken(_), start, _) if start - at <= SPREAD_MAX);
+    followed.then(|| take(scan, at)).flatten().unwrap_or(next)
+}
+
+/// Looks at plain groups that digits spelled in Hangul follow.
+pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+    let (first, last) = (groups.first()?, groups.last()?);
+    if groups.len() > cluster::GROUPS_MAX || last.length > 8 {
+        return None;
+    }
+    let next = after_separator(&scan.text, last.end);
+    matches!(scan.text.visible(next).0, Symbol::Spoken(_)).then_some(())?;
+    take(scan, first.start)
+}
+
+fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
+    if at < scan.spoken_until {
+        return None;
+    }
+    let run = Run::read(&scan.text, at);
+    if run.length < rules::DIGITS_MIN {
+        return None;
+    }
+    for first in 0..=run.length - rules::DIGITS_MIN {
+        if first > 0 && !run.places.get(first).is_some_and(|digit| digit.apart) {
+            continue;
+        }
+        let rest = run.length - first;
+        for count in [rest, rest - 1, 11, 13] {
+            if let Some(end) = window(scan, &run, first, count) {
+                return Some(end);
+            }
+        }
+    }
+    let covered = run.length.saturating_sub(LONGEST).max(1);
+    scan.spoken_until = run.places.get(covered).map_or(at, |digit| digit.start);
+    None
+}
+
+/// Reports the `count` digits from `first` if they are a number of one of the kinds.
+fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Option<usize> {
+    let digits = run.digits.get(first..first + count)?;
+    let places = run.places.get(first..first + count)?;
+    if first + count > run.length {
+        return None;
+    }
+    let (start, end) = (places.first()?, places.last()?);
+    // The syllable after a plain number is its particle: 5678이.
+    let spelled = places
+        .iter()
+        .take(count - 1)
+        .filter(|digit| digit.spelled)
+        .count();
+    let next = scan.text.visible(end.end).0;
+    if spelled == 0 || (!end.spelled && next.is_alphanumeric()) {
+        return None;
+    }
+    let shape = [u8::try_from(count).ok()?];
+    let number = Number {
+        digits,
+        shape: &shape,
+        gap: None,
+        mixed: false,
+        edges: Edges::default(),
+        span: start.start..end.end,
+    };
+    if !rules::may_match(&number) {
+        return None;
+    }
+    let near = scan.near(number.span.clone());
+    let (kind, confidence) = rules::judge(&number, &near)?;
+    scan.report(kind, number.span, confidence)
+}
+
+impl Run {
+    fn read(text: &Text<'_>, at: usize) -> Self {
+        let mut run = Self::default();
+        let mut next = at;
+        let mut apart = false;
+        while run.length < RUN_MAX {
+            let (symbol, start, end) = text.visible(next);
+            let (digit, spelled) = match symbol {
+                Symbol::Digit(digit) => (digit, false),
+                Symbol::Spoken(digit) => (digit, true),
+                _ => {
+                    let after = after_separator(text, next);
+                    if apart || after == next {
+                        break;
+                    }
+                    apart = true;
+                    next = after;
+                    continue;
+                }
+            };
+            if let (Some(value), Some(place)) = (
+                run.digits.get_mut(run.length),
+                run.places.get_mut(run.length),
+            ) {
+                *value = digit;
+                *place = Digit {
+                    start,
+                    end,
+                    spelled,
+                    apart,
+                };
+            }
+            run.length += 1;
+            (next, apart) = (end, false);
+        }
+        run
+    }
+}
+
+/// Where what separates two groups ends: a space, a dash, a dot, a comma, a word that is said, with space around.
+fn after_separator(text: &Text<'_>, at: usize) -> usize {
+    let mut next = at;
+    for _ in 0..3 {
+        let (symbol, start, end) = text.visible(next);
+        next = match symbol {
+            Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => end,
+            Symbol::Other => match SAID.iter().find(|word| text.starts_with(start, word)) {
+                Some(word) => start + word.len(),
+                None => break,
+            },
+            _ => break,
+        };
+    }
+    next
+}

@@ -1,0 +1,263 @@
+//! The bytes of a text, read one character at a time as a reader would see them: full-width forms as their ASCII
+//! twins, every dash as a dash, what has no width as nothing.
+
+use std::cell::Cell;
+
+/// What a character is to the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symbol {
+    /// A digit 0–9, ASCII, full-width or mathematical.
+    Digit(u8),
+    /// A digit 0–9 as a Hangul syllable: 공, 일, 이 …
+    Spoken(u8),
+    /// Another ASCII character, or the full-width form of one.
+    Ascii(u8),
+    Space,
+    Dash,
+    Dot,
+    /// Without width: it is read over.
+    Nothing,
+    /// Any other character.
+    Other,
+    /// The end of the text.
+    End,
+}
+
+impl Symbol {
+    pub fn is_letter(self) -> bool {
+        matches!(self, Self::Ascii(byte) if byte.is_ascii_alphabetic())
+    }
+
+    pub fn is_alphanumeric(self) -> bool {
+        self.is_letter() || matches!(self, Self::Digit(_))
+    }
+}
+
+/// A text, or the part of it that has come so far.
+pub struct Text<'a> {
+    bytes: &'a [u8],
+    whole: bool,
+    starved: Cell<bool>,
+    steps: Cell<u64>,
+}
+
+impl<'a> Text<'a> {
+    /// `whole`: nothing comes after `bytes`.
+    pub fn new(bytes: &'a [u8], whole: bool) -> Self {
+        Self {
+            bytes,
+            whole,
+            starved: Cell::new(false),
+            steps: Cell::new(0),
+        }
+    }
+
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether something was asked about bytes that have not come yet; what was decided since is void.
+    pub fn is_starved(&self) -> bool {
+        self.starved.get()
+    }
+
+    pub fn starve(&self) {
+        self.starved.set(true);
+    }
+
+    /// Bytes looked at beside the sweep.
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    pub fn count(&self, steps: usize) {
+        self.steps.set(self.steps.get() + steps as u64);
+    }
+
+    /// The byte at `at`; none after the end.
+    pub fn byte(&self, at: usize) -> Option<u8> {
+        self.count(1);
+        let byte = self.bytes.get(at).copied();
+        if byte.is_none() && !self.whole {
+            self.starve();
+        }
+        byte
+    }
+
+    /// The bytes from `at`, `length` of them or fewer at the end.
+    pub fn ahead(&self, at: usize, length: usize) -> &'a [u8] {
+        let end = at.saturating_add(length);
+        if end > self.bytes.len() && !self.whole {
+            self.starve();
+        }
+        let end = end.min(self.bytes.len());
+        self.count(end.saturating_sub(at));
+        self.bytes.get(at..end).unwrap_or_default()
+    }
+
+    pub fn starts_with(&self, at: usize, word: &str) -> bool {
+        self.ahead(at, word.len()) == word.as_bytes()
+    }
+
+    /// The character at `at` and where the next one begins.
+    pub fn symbol(&self, at: usize) -> (Symbol, usize) {
+        let Some(first) = self.byte(at) else {
+            return (Symbol::End, at);
+        };
+        if first < 0x80 {
+            return (ascii(first), at + 1);
+        }
+        let length = match first {
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => return (Symbol::Other, at + 1),
+        };
+        match *self.ahead(at, length) {
+            [0xC2, second] => (latin(second), at + 2),
+            [first @ 0xE1..=0xEF, second, third] => (wide([first, second, third]), at + 3),
+            [0xF0, 0x9D, 0x9F, last @ 0x8E..=0xBF] => (Symbol::Digit((last - 0x8E) % 10), at + 4),
+            ref seen => (Symbol::Other, at + seen.len().max(1)),
+        }
+    }
+
+    /// The next character that has width, where it begins and where it ends.
+    pub fn visible(&self, mut at: usize) -> (Symbol, usize, usize) {
+        // Floods of nothing are read once by each anchor before them, and no further than this.
+        for _ in 0..ZERO_WIDTH_MAX {
+            let (symbol, next) = self.symbol(at);
+            if symbol != Symbol::Nothing {
+                return (symbol, at, next);
+            }
+            at = next;
+        }
+        (Symbol::Other, at, at)
+    }
+
+    /// The character with width that ends at `at` and where it begins; [`Symbol::End`] at the beginning.
+    pub fn before(&self, mut at: usize) -> (Symbol, usize) {
+        for _ in 0..ZERO_WIDTH_MAX {
+            let mut start = at;
+            let floor = at.saturating_sub(4);
+            while start > floor {
+                start -= 1;
+                if self.bytes.get(start).is_none_or(|byte| byte & 0xC0 != 0x80) {
+                    break;
+                }
+            }
+            if start == at {
+                return (Symbol::End, at);
+            }
+            let (symbol, _) = self.symbol(start);
+            if symbol != Symbol::Nothing {
+                return (symbol, start);
+            }
+            at = start;
+        }
+        (Symbol::Other, at)
+    }
+}
+
+/// Characters without width that are read over in a row.
+const ZERO_WIDTH_MAX: usize = 4;
+
+fn ascii(byte: u8) -> Symbol {
+    match byte {
+        b'0'..=b'9' => Symbol::Digit(byte - b'0'),
+        b' ' | b'\t' => Symbol::Space,
+        b'-' => Symbol::Dash,
+        b'.' => Symbol::Dot,
+        _ => Symbol::Ascii(byte),
+    }
+}
+
+fn latin(second: u8) -> Symbol {
+    match second {
+        0xA0 => Symbol::Space,
+        0xAD => Symbol::Nothing,
+        0xB7 => Symbol::Dot,
+        _ => Symbol::Other,
+    }
+}
+
+fn wide(bytes: [u8; 3]) -> Symbol {
+    if let Some(digit) = spoken_digit(bytes) {
+        return Symbol::Spoken(digit);
+    }
+    match bytes {
+        // U+FF01–U+FF5E, the full-width ASCII
+        [0xEF, 0xBC, last @ 0x81..=0xBF] => ascii(last - 0x81 + b'!'),
+        [0xEF, 0xBD, last @ 0x80..=0x9E] => ascii(last - 0x80 + b'`'),
+        [0xE2, 0x80, 0x80..=0x8A | 0xAF] | [0xE2, 0x81, 0x9F] | [0xE3, 0x80, 0x80] => Symbol::Space,
+        // hyphens and dashes, minus, box drawing, Hangul and kana long marks, small hyphen
+        [0xE2, 0x80, 0x90..=0x95]
+        | [0xE2, 0x81, 0x83]
+        | [0xE2, 0x88, 0x92]
+        | [0xE2, 0x94, 0x80]
+        | [0xE3, 0x85, 0xA1]
+        | [0xE3, 0x83, 0xBC]
+        | [0xEF, 0xB9, 0xA3] => Symbol::Dash,
+        [0xE2, 0x80, 0xA2 | 0xA4 | 0xA7] | [0xE2, 0x8B, 0x85] | [0xE3, 0x83, 0xBB] => Symbol::Dot,
+        // joiners, marks of direction, byte order mark, variation selectors, the enclosing keycap
+        [0xE2, 0x80, 0x8B..=0x8F | 0xAA..=0xAE]
+        | [0xE2, 0x81, 0xA0..=0xA4]
+        | [0xE2, 0x83, 0xA3]
+        | [0xE1, 0xA0, 0x8E]
+        | [0xEF, 0xBB, 0xBF]
+        | [0xEF, 0xB8, 0x8E | 0x8F] => Symbol::Nothing,
+        _ => Symbol::Other,
+    }
+}
+
+/// The digit that a Hangul syllable is read as.
+fn spoken_digit(bytes: [u8; 3]) -> Option<u8> {
+    let digit = match bytes {
+        [0xEA, 0xB3, 0xB5] | [0xEC, 0x98, 0x81] => 0, // 공 영
+        [0xEC, 0x9D, 0xBC] => 1,                      // 일
+        [0xEC, 0x9D, 0xB4] => 2,                      // 이
+        [0xEC, 0x82, 0xBC] => 3,                      // 삼
+        [0xEC, 0x82, 0xAC] => 4,                      // 사
+        [0xEC, 0x98, 0xA4] => 5,                      // 오
+        [0xEC, 0x9C, 0xA1] | [0xEB, 0xA5, 0x99] => 6, // 육 륙
+        [0xEC, 0xB9, 0xA0] => 7,                      // 칠
+        [0xED, 0x8C, 0x94] => 8,                      // 팔
+        [0xEA, 0xB5, 0xAC] => 9,                      // 구
+        _ => return None,
+    };
+    Some(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_read_as_a_reader_sees_them() {
+        let cases = [
+            ("7", Symbol::Digit(7)),
+            ("７", Symbol::Digit(7)),
+            ("𝟟", Symbol::Digit(7)),
+            ("칠", Symbol::Spoken(7)),
+            ("－", Symbol::Dash),
+            ("–", Symbol::Dash),
+            ("\u{a0}", Symbol::Space),
+            ("\u{3000}", Symbol::Space),
+            ("．", Symbol::Dot),
+            ("＠", Symbol::Ascii(b'@')),
+            ("Ｍ", Symbol::Ascii(b'M')),
+            ("\u{200b}", Symbol::Nothing),
+            ("한", Symbol::Other),
+        ];
+        for (given, expected) in cases {
+            let text = Text::new(given.as_bytes(), true);
+            assert_eq!(text.symbol(0), (expected, given.len()), "{given:?}");
+            if expected != Symbol::Nothing {
+                assert_eq!(text.before(given.len()), (expected, 0), "{given:?}");
+            }
+        }
+    }
+}

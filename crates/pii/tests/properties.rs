@@ -1,0 +1,305 @@
+//! What holds for any text: no panic, no difference by where it is cut, masking that is undone to the byte.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use madang_pii::{Finding, Masker, StreamScanner, scan, scan_parts};
+
+/// A small generator with a seed that a failure prints (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
+    }
+}
+
+/// What texts are made of: values, pieces of values, words near them, what joins and what hides.
+const PIECES: &[&str] = &[
+    "010-1234-5678",
+    "010",
+    "-",
+    "1234",
+    ".",
+    " ",
+    "5678",
+    "주민등록번호 ",
+    "주문번호 ",
+    "140920-1226637",
+    "１２３４",
+    "\u{200b}",
+    "공일공",
+    " 일이삼사",
+    "이",
+    "에",
+    "오육칠팔",
+    "kim",
+    "@",
+    "example.com",
+    "sk-",
+    "EXAMPLEabcdefghij0123456789",
+    "eyJ",
+    "hbGciOiJIUzI1NiJ9",
+    "_",
+    "ghp_",
+    "=",
+    "password",
+    ": ",
+    "\"",
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "MIIEow",
+    "\n",
+    "-----END RSA PRIVATE KEY-----",
+    "서울 강남구 가상로",
+    " 12",
+    "-3",
+    ", 101동 202호",
+    "12가 3456",
+    "가",
+    "차량 ",
+    "여권 ",
+    "M",
+    "12345678",
+    "M123A4567",
+    "4111 1111 1111 1111",
+    "카드 ",
+    "은행 ",
+    "계좌 ",
+    "110-123-456789",
+    "+82 ",
+    "10-",
+    "(02) ",
+    "tel",
+    "the quick brown fox ",
+    "그리고 나서 우리는 ",
+    "[PHONE_1]",
+    "[",
+    "PHONE_",
+    "]",
+    "1",
+    "12 Sample Street, ",
+    "Springfield, IL 62704",
+    "12 Gasang-ro, ",
+    "Gangnam-gu, Seoul",
+    "client ip ",
+    "10.1.2.3",
+    ",",
+    "원",
+    "*",
+    "é",
+    "漢",
+    "🙂",
+    "0",
+    "00",
+    "１",
+    "－",
+];
+
+fn text(random: &mut Random) -> String {
+    (0..random.below(40))
+        .map(|_| PIECES[random.below(PIECES.len())])
+        .collect()
+}
+
+fn cut(text: &[u8], random: &mut Random, longest: usize) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at((1 + random.below(longest)).min(rest.len()));
+        pieces.push(piece.to_vec());
+        rest = after;
+    }
+    pieces
+}
+
+fn streamed(pieces: &[Vec<u8>]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut scanner = StreamScanner::default();
+    for piece in pieces {
+        scanner.push(piece, &mut found);
+    }
+    scanner.finish(&mut found);
+    found
+}
+
+#[test]
+fn where_a_text_is_cut_makes_no_difference() {
+    for seed in 0..6_000 {
+        let mut random = Random(seed);
+        let text = text(&mut random);
+        let longest = 1 + random.below(30);
+        let pieces = cut(text.as_bytes(), &mut random, longest);
+        assert_eq!(
+            streamed(&pieces),
+            scan(text.as_bytes()),
+            "seed {seed}: {text:?}"
+        );
+    }
+}
+
+#[test]
+fn any_bytes_are_taken() {
+    for seed in 0..4_000 {
+        let mut random = Random(seed);
+        let mut bytes = text(&mut random).into_bytes();
+        for _ in 0..random.below(20) {
+            let at = random.below(bytes.len() + 1);
+            bytes.insert(at, u8::try_from(random.below(256)).unwrap());
+        }
+        let found = scan(&bytes);
+        for pair in found.windows(2) {
+            assert!(
+                pair[0].span.end <= pair[1].span.start,
+                "seed {seed}: {found:?}"
+            );
+        }
+        let pieces = cut(&bytes, &mut random, 9);
+        assert_eq!(streamed(&pieces), found, "seed {seed}: {bytes:?}");
+    }
+}
+
+#[test]
+fn spans_lie_between_characters() {
+    for seed in 0..6_000 {
+        let text = text(&mut Random(seed));
+        for finding in scan(text.as_bytes()) {
+            let value = text.get(finding.span.clone());
+            assert!(
+                value.is_some_and(|value| !value.is_empty()),
+                "seed {seed}: {finding:?} in {text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn masking_is_undone() {
+    for seed in 0..6_000 {
+        let mut random = Random(seed);
+        let text = text(&mut random);
+        let found = scan(text.as_bytes());
+        let mut masker = Masker::new([text.as_str()]);
+        let masked = masker.mask(&text, &found);
+        let mut unmasker = masker.unmasker();
+        assert_eq!(unmasker.unmask(&masked), text, "seed {seed}: {masked:?}");
+        let mut back = String::new();
+        let letters: Vec<char> = masked.chars().collect();
+        let mut rest = letters.as_slice();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((1 + random.below(12)).min(rest.len()));
+            back.push_str(&unmasker.push(&piece.iter().collect::<String>()));
+            rest = after;
+        }
+        back.push_str(&unmasker.finish());
+        assert_eq!(back, text, "seed {seed}: {masked:?}");
+        for finding in &found {
+            let value = &text[finding.span.clone()];
+            assert!(
+                !format!("{masker:?}{unmasker:?}").contains(value),
+                "seed {seed}: {value}"
+            );
+        }
+    }
+}
+
+#[test]
+fn parts_are_one_text() {
+    for seed in 0..6_000 {
+        let mut random = Random(seed);
+        let text = text(&mut random);
+        let mut parts = vec![String::new()];
+        for letter in text.chars() {
+            if random.below(12) == 0 {
+                parts.push(String::new());
+            }
+            parts.last_mut().unwrap().push(letter);
+        }
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let found = scan_parts(&parts);
+        let mut masker = Masker::new(parts.iter().copied());
+        let masked = masker.mask_parts(&parts, &found);
+        assert_eq!(masked.len(), parts.len());
+        assert_eq!(
+            masker.unmasker().unmask(&masked.concat()),
+            text,
+            "seed {seed}: {parts:?}"
+        );
+    }
+}
+
+#[test]
+fn what_lies_across_parts_is_found() {
+    /// Parts, and the pieces found, each with its part.
+    type Case = (&'static [&'static str], &'static [(usize, &'static str)]);
+    let cases: [Case; 5] = [
+        (
+            &["전화 010-1234", "-5678 로"],
+            &[(0, "010-1234"), (1, "-5678")],
+        ),
+        (
+            &["주민등록", "번호: 140920-", "122", "6637"],
+            &[(1, "140920-"), (2, "122"), (3, "6637")],
+        ),
+        (&["kim@exam", "ple.com"], &[(0, "kim@exam"), (1, "ple.com")]),
+        // What another part happens to touch stays what it is.
+        (
+            &["번호는 010-1234-5678", "9 bottles"],
+            &[(0, "010-1234-5678")],
+        ),
+        (&["", "010-1234-5678", ""], &[(1, "010-1234-5678")]),
+    ];
+    for (parts, expected) in cases {
+        let found = scan_parts(parts);
+        let pieces: Vec<(usize, &str)> = found
+            .iter()
+            .flat_map(|finding| &finding.pieces)
+            .map(|(part, span)| (*part, &parts[*part][span.clone()]))
+            .collect();
+        assert_eq!(pieces, expected, "{parts:?}");
+    }
+}
+
+#[test]
+fn a_stream_keeps_little() {
+    let mut scanner = StreamScanner::default();
+    let mut found = Vec::new();
+    for text in [
+        "010-1234-5678 ",
+        "1",
+        "가나다 ",
+        "eyJ",
+        "1-",
+        "공일",
+        "\u{200b}",
+        "a@",
+        "-----BEGIN PRIVATE KEY-----",
+        "A",
+    ] {
+        for piece in text.repeat(20_000).as_bytes().chunks(7_000) {
+            scanner.push(piece, &mut found);
+            assert!(scanner.kept() < 12_000, "{text}: {}", scanner.kept());
+        }
+    }
+}
+
+#[test]
+fn placeholders_are_the_same_for_the_same_value() {
+    let texts = [
+        "010-1234-5678, [PHONE_1], 010-1234-5678, 010-8765-4321",
+        "010-8765-4321",
+    ];
+    let mut masker = Masker::new(texts);
+    let masked: Vec<String> = texts
+        .iter()
+        .map(|text| masker.mask(text, &scan(text.as_bytes())))
+        .collect();
+    assert_eq!(
+        masked,
+        ["[PHONE_2], [PHONE_1], [PHONE_2], [PHONE_3]", "[PHONE_3]"]
+    );
+    let answer = "call [PHONE_2], not [PHONE_1] or [PHONE_9] or [EMAIL_1]";
+    let expected = "call 010-1234-5678, not [PHONE_1] or [PHONE_9] or [EMAIL_1]";
+    assert_eq!(masker.unmasker().unmask(answer), expected);
+}
