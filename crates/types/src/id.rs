@@ -118,7 +118,7 @@ name!(
     NodesId, slash: false
 );
 name!(
-    /// A served model's public name; the only name that may hold `/` and `:`. Never part of a path on disk.
+    /// A served model's public name, which may hold `/` and `:`. Never part of a path on disk.
     ModelId, slash: true
 );
 name!(
@@ -140,6 +140,14 @@ name!(
 name!(
     /// The public part of an API key `mdg_<id>_<secret>`.
     KeyId, slash: false
+);
+name!(
+    /// A rule of the policy; those of stop switches hold a `:`.
+    RuleId, slash: true
+);
+name!(
+    /// A legal basis in the operator's register.
+    BasisId, slash: false
 );
 
 /// A request's id: a UUIDv7 made at the edge, so that ids sort by arrival. Written `req_` + 32 hex digits.

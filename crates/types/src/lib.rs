@@ -4,21 +4,28 @@
 
 pub mod class;
 pub mod code;
+pub mod country;
 pub mod flag;
 pub mod id;
 pub mod people;
 pub mod pii;
+pub mod policy;
 pub mod unit;
 pub mod usage;
 
 pub use class::{DataClass, Priority};
 pub use code::ErrorCode;
+pub use country::Country;
 pub use flag::{DataFlag, DataFlags};
 pub use id::{
-    KeyId, ModelId, NameError, NodesId, ProgrammeId, ReplicaId, RequestId, SiteId, TenantId,
-    UpstreamId,
+    BasisId, KeyId, ModelId, NameError, NodesId, ProgrammeId, ReplicaId, RequestId, RuleId, SiteId,
+    TenantId, UpstreamId,
 };
 pub use people::{KeyRecord, Origin, Programme, Role, Tenant};
 pub use pii::PiiKind;
+pub use policy::{
+    Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
+    StopScope, Zone,
+};
 pub use unit::{MicroWon, Micros, MilliJoules, Tokens};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};
