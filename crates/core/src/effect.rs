@@ -1,7 +1,7 @@
 //! What the core asks of its driver.
 
-use crate::policy::PolicyRule;
-use madang_types::{ReplicaId, RequestId, SiteId};
+use crate::policy::Denial;
+use madang_types::{ReplicaId, RequestId, RuleId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,6 +19,8 @@ pub enum Effect {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
+        /// Its personal data is masked first.
+        masked: bool,
         /// Why there.
         decision: Decision,
     },
@@ -28,6 +30,16 @@ pub enum Effect {
         request: RequestId,
         /// Which attempt.
         attempt: u32,
+    },
+    /// The place of an attempt was stopped after its first byte: close it at once and end the answer. The request holds nothing
+    /// any more and no end of it need be told.
+    Cut {
+        /// Which request.
+        request: RequestId,
+        /// Which attempt.
+        attempt: u32,
+        /// What stopped it.
+        denial: Denial,
     },
     /// The request waits.
     Queued {
@@ -46,6 +58,8 @@ pub enum Effect {
         refusal: Refusal,
         /// When trying again makes sense, where that is known.
         retry_after_ms: Option<u64>,
+        /// Where policy denies: why, for each place that serves the model, [`crate::policy::DENIALS_MAX`] at most.
+        denials: Vec<Denial>,
     },
     /// A replica that left the fleet serves nothing any more: it may be stopped.
     Drained {
@@ -55,10 +69,10 @@ pub enum Effect {
 }
 
 /// Why a request went where it went. Written out, one line for the record and the response header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The policy rule that allowed the place.
-    pub rule: PolicyRule,
+    /// The policy rule that allowed the place, or had it masked.
+    pub rule: RuleId,
     /// Why it, of all allowed.
     pub reason: RouteReason,
     /// Members that could have served it.
@@ -78,7 +92,7 @@ impl fmt::Display for Decision {
             ttft_us,
             cached_tokens,
         } = self;
-        let (rule, reason) = (rule.as_str(), reason.as_str());
+        let reason = reason.as_str();
         let ttft_ms = ttft_us.div_ceil(1000);
         write!(
             f,

@@ -1,6 +1,8 @@
 //! The fleet and its shares as the core needs them: flat, serialisable, whole at each load.
 
-use madang_types::{Endpoint, KeyId, ModelId, ProgrammeId, ReplicaId, SiteId, TenantId};
+use madang_types::{
+    Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId, TenantId,
+};
 use serde::{Deserialize, Serialize};
 
 /// The fleet as the core needs it.
@@ -12,6 +14,8 @@ pub struct FleetView {
     pub limits: CoreLimits,
     /// The rules in force.
     pub rules: Rules,
+    /// What may go where.
+    pub policy: Policy,
 }
 
 /// A replica or an upstream, as a member of the pool that serves one model.
@@ -76,17 +80,6 @@ impl Default for EngineCosts {
             context_double_tokens: 32_768,
         }
     }
-}
-
-/// The facts of a location that policy looks at. A missing fact is `None` and counts as the worst.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// True for a site of ours, false for a service run by others.
-    pub own: bool,
-    /// ISO 3166-1 country where inference happens.
-    pub country: Option<String>,
-    /// Country of the operator's seat.
-    pub operator_country: Option<String>,
 }
 
 /// Bounds that the core enforces.

@@ -1,7 +1,9 @@
 //! What a driver tells the core. Flat, serialisable, complete: a recording of inputs is the whole of what happened.
 
 use crate::fleet_view::{FleetView, Payer, ReplicaHealth, Shares};
-use madang_types::{DataClass, Endpoint, ModelId, Priority, ReplicaId, RequestId};
+use madang_types::{
+    DataClass, DataFlags, Endpoint, ModelId, Priority, ReplicaId, RequestId, StopScope,
+};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
@@ -58,6 +60,13 @@ pub enum Input {
         /// What the engine counted, where it did.
         spent: Option<Spent>,
     },
+    /// A stop switch is set or taken back: nothing new goes there, and what runs there is cut.
+    StopSet {
+        /// What it stops.
+        scope: StopScope,
+        /// Set, or taken back.
+        on: bool,
+    },
     /// Madang is stopping: nothing new is admitted.
     Drain,
     /// Time went by; deadlines in the queue are looked at.
@@ -77,6 +86,8 @@ pub struct RequestSubmit {
     pub endpoint: Endpoint,
     /// Effective class.
     pub data_class: DataClass,
+    /// What else its data is.
+    pub flags: DataFlags,
     /// Urgency.
     pub priority: Priority,
     /// Its answer comes in pieces: its first byte will be told. Of an answer in one piece it is not.

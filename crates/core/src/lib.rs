@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod effect;
+mod explain;
 pub mod fleet_view;
 pub mod input;
 mod invariants;
@@ -23,10 +24,12 @@ mod state;
 mod status;
 
 pub use effect::{Decision, Effect, Refusal, RouteReason};
+pub use explain::{CandidateView, Explanation, Taken};
 pub use fleet_view::{
-    CoreLimits, EngineCosts, FleetView, Payer, Place, PoolMember, ReplicaHealth, RouteRule, Rules,
+    CoreLimits, EngineCosts, FleetView, Payer, PoolMember, ReplicaHealth, RouteRule, Rules,
     ShareRule, Shares, TenantShare,
 };
 pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};
+pub use policy::{Denial, PolicyDecision, PolicyTable};
 pub use state::Core;
 pub use status::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};

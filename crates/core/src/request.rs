@@ -3,6 +3,7 @@
 use crate::input::RequestSubmit;
 use crate::lookup::Lookup;
 use crate::member::Work;
+use crate::policy::Subject;
 use madang_types::{Micros, RequestId};
 use smallvec::SmallVec;
 
@@ -19,6 +20,8 @@ pub(crate) struct Request {
     pub submit: RequestSubmit,
     /// Its pool.
     pub pool: u32,
+    /// Who asks for what, to the policy in force.
+    pub subject: Subject,
     /// Its leaf in the pool's share tree.
     pub leaf: FlowIndex,
     /// Which of the tree's queues it waits in: 0 goes first.

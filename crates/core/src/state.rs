@@ -4,12 +4,13 @@ use crate::fleet_view::{CoreLimits, Rules};
 use crate::learn::Mean;
 use crate::member::Member;
 use crate::overload::{Budget, Pace};
+use crate::policy::PolicyTable;
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
 use crate::share::{Guard, Holds, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
-use madang_types::{Micros, ModelId, ReplicaId};
+use madang_types::{Micros, ModelId, Policy, ReplicaId, StopScope};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The decision core: one value, one owner.
@@ -18,6 +19,10 @@ pub struct Core {
     pub(crate) limits: CoreLimits,
     pub(crate) rules: Rules,
     pub(crate) draining: bool,
+    /// The policy as written, and as compiled over the members' places.
+    pub(crate) policy_source: Policy,
+    pub(crate) policy: PolicyTable,
+    pub(crate) stops: BTreeSet<StopScope>,
     pub(crate) weights: Weights,
     /// Members by index; a place whose member is gone is used again.
     pub(crate) members: Vec<Option<Member>>,

@@ -5,13 +5,14 @@
 
 use madang_core::recording::{Step, replay};
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, EngineLoad, FleetView, Input, Payer, Place,
+    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, EngineLoad, FleetView, Input, Payer,
     PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Shares, Spent,
     TenantShare,
 };
 use madang_types::{
-    DataClass, Endpoint, KeyId, Micros, ModelId, Priority, ProgrammeId, ReplicaId, RequestId,
-    SiteId, TenantId,
+    Basis, BasisId, BasisKind, Conditions, Country, DataClass, DataFlags, Endpoint, KeyId, Micros,
+    ModelId, Place, Policy, PolicyEffect, Priority, ProgrammeId, ReplicaId, RequestId, Rule,
+    RuleId, SiteId, StopScope, TenantId, Zone,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -69,9 +70,13 @@ fn any_costs() -> impl Strategy<Value = EngineCosts> {
     ])
 }
 
+fn korea() -> Country {
+    "KR".parse().unwrap()
+}
+
 prop_compose! {
-    fn any_place()(own in any::<bool>(), known in any::<bool>()) -> Place {
-        Place { own, country: known.then(|| "KR".into()), operator_country: Some("KR".into()) }
+    fn any_place()(own in any::<bool>(), known in any::<bool>(), zone in option::of(select(vec![Zone::GovIsolated, Zone::DomesticPublic, Zone::Foreign]))) -> Place {
+        Place { own, zone, country: known.then(korea), ..Place::own(korea()) }
     }
 }
 
@@ -96,7 +101,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_submit()(
-        id in 0..IDS, payer in any_payer(), m in select(vec![0u8, 0, 0, 0, 1, 2, 3, 4, 5]), class in select(vec![0u8, 0, 0, 1, 2]), urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
+        flags in 0..DataFlags::SETS, id in 0..IDS, payer in any_payer(), m in select(vec![0u8, 0, 0, 0, 1, 2, 3, 4, 5]), class in select(vec![0u8, 0, 0, 1, 2]), urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
         door in select(vec![Endpoint::Chat, Endpoint::Chat, Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings]), prompt_tokens in any_tokens(),
         output_tokens_max in any_tokens(), wait_ms_max in prop_oneof![0u64..50, 0u64..100_000, Just(u64::MAX)],
         blocks in vec(0u64..6, 0..4), block_tokens in 0u32..100, session in option::of(0u64..4),
@@ -104,6 +109,7 @@ prop_compose! {
         RequestSubmit {
             request: RequestId(id), payer, model: model(m), endpoint: door,
             data_class: [DataClass::Open, DataClass::Sensitive, DataClass::Classified][usize::from(class)],
+            flags: DataFlags::from_bits(flags),
             priority: [Priority::Critical, Priority::Standard, Priority::Batch][usize::from(urgency)],
             streamed, prompt_tokens, output_tokens_max, wait_ms_max, prefix: Prefix { blocks, block_tokens }, session,
         }
@@ -165,8 +171,9 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]);
     let id = || (0..IDS).prop_map(RequestId);
     prop_oneof![
-        10 => (vec(any_member(), 0..6), any_limits(), any_rules())
-            .prop_map(|(members, limits, rules)| Input::FleetApply(FleetView { members, limits, rules })),
+        10 => (vec(any_member(), 0..6), any_limits(), any_rules(), any_policy())
+            .prop_map(|(members, limits, rules, policy)| Input::FleetApply(FleetView { members, limits, rules, policy })),
+        4 => (any_scope(), any::<bool>()).prop_map(|(scope, on)| Input::StopSet { scope, on }),
         5 => any_shares().prop_map(Input::SharesApply),
         10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         10 => (0u8..5, any_load()).prop_map(|(n, load)| Input::ReplicaLoad { replica: replica(n), load }),
@@ -181,13 +188,59 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]
 }
 
+fn any_scope() -> impl Strategy<Value = StopScope> {
+    select(vec![
+        StopScope::Site(SiteId::new("s").unwrap()),
+        StopScope::Upstream("s".parse().unwrap()),
+        StopScope::Country("US".parse().unwrap()),
+    ])
+}
+
+/// The built-in policy, now and then with a rule and a basis that lapses.
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let effect = select(vec![
+        PolicyEffect::Allow,
+        PolicyEffect::Mask,
+        PolicyEffect::Deny,
+    ]);
+    let changed = (
+        effect,
+        option::of(0u8..2),
+        0u8..DataFlags::SETS,
+        0i64..1_000_000_000,
+    );
+    let changed = changed.prop_map(|(effect, of, flags, expires_us)| Policy {
+        rules: vec![Rule {
+            id: RuleId::new("own").unwrap(),
+            when: Conditions {
+                class: Some(BTreeSet::from([DataClass::Open, DataClass::Sensitive])),
+                programme: of.map(|n| BTreeSet::from([programme(n)])),
+                flags_any: DataFlags::from_bits(flags),
+                own: Some(true),
+                basis_none: BTreeSet::from([BasisKind::Consent]),
+                ..Conditions::default()
+            },
+            effect,
+            reroute: None,
+            text: String::new(),
+            text_ko: String::new(),
+        }],
+        bases: vec![Basis {
+            id: BasisId::new("b").unwrap(),
+            kind: BasisKind::Consent,
+            programme: BTreeSet::from([programme(0)]),
+            tenant: BTreeSet::from([tenant(0)]),
+            location: None,
+            expires_at: Micros(expires_us),
+        }],
+        ..Policy::of_home(korea())
+    });
+    prop_oneof![3 => Just(Policy::of_home(korea())), 1 => changed]
+}
+
 /// Three members that serve the first model: what most requests meet until another fleet comes.
 fn first_fleet() -> Input {
-    let place = Place {
-        own: true,
-        country: None,
-        operator_country: None,
-    };
+    let place = Place::own(korea());
     let member = |n| PoolMember {
         replica: replica(n),
         site: SiteId::new("s").unwrap(),
@@ -214,6 +267,7 @@ fn first_fleet() -> Input {
         members: (0..3).map(member).collect(),
         limits,
         rules: Rules::default(),
+        policy: Policy::of_home(korea()),
     })
 }
 
@@ -339,6 +393,12 @@ impl Ledger {
                     .remove(request)
                     .expect("what is refused was there");
                 assert!(told.running.is_empty(), "{request} is refused and runs");
+            }
+            Effect::Cut {
+                request, attempt, ..
+            } => {
+                let told = self.requests.remove(request).expect("what is cut runs");
+                assert!(told.running.contains(attempt), "{request} #{attempt}");
             }
             Effect::Drained { .. } => {}
         }

@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, Place, PoolMember,
-    Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Spent,
+    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, PoolMember, Prefix,
+    ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Spent,
 };
 use madang_types::{
-    DataClass, Endpoint, KeyId, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
+    Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
+    ReplicaId, RequestId, SiteId, TenantId,
 };
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -34,6 +35,10 @@ const ROUTES: [RouteRule; 10] = [
 ];
 const TICK_US: i64 = 50_000;
 
+fn korea() -> Country {
+    "KR".parse().unwrap()
+}
+
 fn fleet(rules: Rules) -> Input {
     let member = |n: u32| PoolMember {
         replica: ReplicaId::new(&format!("r{n}")).unwrap(),
@@ -47,8 +52,7 @@ fn fleet(rules: Rules) -> Input {
         costs: EngineCosts::default(),
         place: Place {
             own: n != 2,
-            country: Some("KR".into()),
-            operator_country: Some("KR".into()),
+            ..Place::own(korea())
         },
         health: ReplicaHealth::Up,
         held_back: false,
@@ -64,6 +68,7 @@ fn fleet(rules: Rules) -> Input {
             ttft_ms_max: 0,
         },
         rules,
+        policy: Policy::of_home(korea()),
     })
 }
 
@@ -103,10 +108,11 @@ fn submit(id: usize, wish: &Wish) -> Input {
         model: ModelId::new("m").unwrap(),
         endpoint: Endpoint::Chat,
         data_class: if wish.closed {
-            DataClass::Classified
+            DataClass::Sensitive
         } else {
             DataClass::Open
         },
+        flags: DataFlags::NONE,
         priority: [Priority::Critical, Priority::Standard, Priority::Batch]
             [usize::from(wish.urgency)],
         streamed: wish.streamed,
@@ -229,7 +235,7 @@ impl<'a> Driver<'a> {
                         self.called_off.insert((request, attempt));
                     }
                     Effect::Refuse { .. } => self.refused.push(effect),
-                    Effect::Queued { .. } | Effect::Drained { .. } => {}
+                    Effect::Cut { .. } | Effect::Queued { .. } | Effect::Drained { .. } => {}
                 }
             }
         }

@@ -19,6 +19,7 @@ impl Core {
             members,
             limits,
             rules,
+            policy,
         } = view;
         self.limits = limits;
         self.rules = rules;
@@ -34,6 +35,8 @@ impl Core {
         for view in members {
             self.member_apply(view);
         }
+        self.policy_source = policy;
+        self.policy_apply(now);
         self.names_apply();
         self.drop_drained(effects);
         self.serve_all(now, effects);

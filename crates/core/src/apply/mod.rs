@@ -5,11 +5,13 @@ mod engine_load;
 mod first_byte;
 mod fleet_apply;
 mod guard;
+mod policy;
 mod progress;
 mod replica_report;
 mod request_cancel;
 mod request_submit;
 mod serve;
+mod stop_set;
 mod tick;
 
 use crate::effect::Effect;
@@ -23,9 +25,13 @@ impl Core {
     ///
     /// Inputs about requests or replicas that the core does not know change nothing: a driver may be late.
     pub fn apply(&mut self, now: Micros, input: Input, effects: &mut Vec<Effect>) {
+        self.policy_refresh(now, &input);
         match input {
             Input::FleetApply(view) => self.on_fleet_apply(now, view, effects),
-            Input::SharesApply(shares) => self.weights = Weights::new(shares),
+            Input::SharesApply(shares) => {
+                self.weights = Weights::new(shares);
+                self.subjects_apply();
+            }
             Input::ReplicaReport { replica, health } => {
                 self.on_replica_report(now, &replica, health, effects);
             }
@@ -47,6 +53,7 @@ impl Core {
             } => {
                 self.on_attempt_end(now, (request, attempt), (end, spent), effects);
             }
+            Input::StopSet { scope, on } => self.on_stop_set(now, (scope, on), effects),
             Input::Drain => self.on_drain(now, effects),
             Input::Tick => self.on_tick(now, effects),
         }

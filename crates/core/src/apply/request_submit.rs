@@ -48,6 +48,7 @@ impl Core {
             request: id,
             refusal,
             retry_after_ms: (refusal == Refusal::Draining).then_some(RETRY_NO_REPLICA_MS),
+            denials: Vec::new(),
         });
     }
 
@@ -86,10 +87,12 @@ impl Core {
             Priority::Batch => 2,
         };
         let wait_until = now.plus_ms(submit.wait_ms_max);
+        let subject = self.subject_of(&submit);
         let size_us = i64::try_from(prefill_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX);
         self.requests.insert(Request {
             submit,
             pool: pool_index,
+            subject,
             leaf,
             lane,
             order: (now.0.saturating_add(size_us), sequence),
@@ -212,10 +215,10 @@ impl Core {
     pub(super) fn refusal(&self, index: RequestIndex, choice: &Choice) -> Refusal {
         let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
         match choice {
+            Choice::PolicyDenied => Refusal::PolicyDenied,
             // It was served through this door and allowed there: what is left of the fleet is not its fault.
             _ if tried => Refusal::AttemptsExhausted,
             Choice::EndpointUnsupported => Refusal::EndpointUnsupported,
-            Choice::PolicyDenied => Refusal::PolicyDenied,
             _ => Refusal::NoReplica,
         }
     }
@@ -301,6 +304,7 @@ impl Core {
             Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
         };
         self.unqueue(index);
+        let denials = self.denials(index, refusal);
         if let Some(request) = self.requests.remove(index) {
             if let Some(pool) = self.pool_mut(pool_index) {
                 *pool.refusals.entry(refusal).or_default() += 1;
@@ -309,6 +313,7 @@ impl Core {
                 request: request.submit.request,
                 refusal,
                 retry_after_ms,
+                denials,
             });
         }
     }

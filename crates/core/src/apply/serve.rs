@@ -51,7 +51,8 @@ impl Core {
             attempt: run.attempt,
             replica,
             site,
-            decision: chosen.decision,
+            masked: chosen.masked,
+            decision: chosen.decision.clone(),
         });
         let limits = (self.limits.retry_percent_max, self.limits.hedge_percent_max);
         if let Some(pool) = self.pool_mut(pool_index) {

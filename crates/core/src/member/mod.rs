@@ -11,6 +11,8 @@ pub(crate) use limit::SlotLimit;
 pub(crate) use speed::{Estimate, Speed};
 
 use crate::fleet_view::{PoolMember, ReplicaHealth};
+use crate::input::RequestSubmit;
+use crate::policy::PlaceIndex;
 use crate::request::RequestIndex;
 use madang_types::Micros;
 
@@ -20,6 +22,8 @@ pub(crate) struct Member {
     pub view: PoolMember,
     /// Index of its pool.
     pub pool: u32,
+    /// Its place in the policy in force; in no policy, nothing may go there.
+    pub place: PlaceIndex,
     pub health: ReplicaHealth,
     /// Left the fleet: finishes what it has and takes nothing new.
     pub leaving: bool,
@@ -41,6 +45,7 @@ impl Member {
         Self {
             health: view.health,
             pool,
+            place: PlaceIndex::NOWHERE,
             leaving: false,
             running: Vec::new(),
             account: Account::default(),
@@ -57,6 +62,12 @@ impl Member {
     /// Serves at all, whether or not it has a free slot.
     pub fn available(&self, now: Micros) -> bool {
         !self.leaving && self.health == ReplicaHealth::Up && !self.breaker.is_open(now)
+    }
+
+    /// Serves that model through that door, and stays.
+    pub fn serves(&self, submit: &RequestSubmit) -> bool {
+        let named = self.view.model == submit.model || self.view.adapters.contains(&submit.model);
+        !self.leaving && named && self.view.endpoints.contains(&submit.endpoint)
     }
 
     pub fn running_count(&self) -> u32 {

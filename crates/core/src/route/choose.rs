@@ -4,11 +4,10 @@ use super::prefix::Matches;
 use crate::effect::{Decision, RouteReason};
 use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
 use crate::member::{Estimate, Member};
-use crate::policy::{self, PolicyRule};
 use crate::request::{MemberIndex, Request};
 use crate::share::{Door, Want};
 use crate::state::{Core, Pool};
-use madang_types::Micros;
+use madang_types::{Micros, PolicyEffect};
 use smallvec::SmallVec;
 
 /// First tokens this close are alike: a twentieth, and two milliseconds.
@@ -48,6 +47,8 @@ pub(crate) struct Chosen {
     pub kv_tokens: u64,
     /// Its tenant is over its share.
     pub over: bool,
+    /// Its personal data is masked first.
+    pub masked: bool,
     pub decision: Decision,
 }
 
@@ -63,7 +64,6 @@ pub(super) struct Candidate {
     pub cache_tokens: u64,
     pub sequence: u64,
     pub own: bool,
-    rule: PolicyRule,
 }
 
 /// What the members allow, gathered in one walk over them.
@@ -175,6 +175,15 @@ impl Core {
         let Some((candidate, reason)) = picked else {
             return self.miss(request, field);
         };
+        // The rule is named with what it decided; what no rule names is not permitted.
+        let policy = self
+            .member(candidate.member)
+            .map(|member| self.policy_decision(request, member));
+        let Some((rule, effect)) =
+            policy.and_then(|policy| Some((policy.rule()?.clone(), policy.effect)))
+        else {
+            return Choice::PolicyDenied;
+        };
         let kv_tokens = request.kv_tokens;
         let long = candidate.estimate.long && standing.over;
         Choice::Member(Chosen {
@@ -182,8 +191,9 @@ impl Core {
             estimate: candidate.estimate,
             kv_tokens,
             over: standing.over,
+            masked: effect == PolicyEffect::Mask,
             decision: Decision {
-                rule: candidate.rule,
+                rule,
                 reason: if long { RouteReason::LongLane } else { reason },
                 candidates: field.serving,
                 ttft_us: candidate.estimate.ttft_us,
@@ -200,14 +210,10 @@ impl Core {
         (scratch, field): (&Scratch, &mut Field),
     ) {
         let submit = &request.submit;
-        if member.leaving
-            || !(submit.model == pool.model || member.view.adapters.contains(&submit.model))
-            || !member.view.endpoints.contains(&submit.endpoint)
-        {
+        if !member.serves(submit) {
             return;
         }
-        let verdict = policy::decide(submit.data_class, &member.view.place);
-        if !verdict.allowed {
+        if self.policy_decision(request, member).effect == PolicyEffect::Deny {
             field.best_miss = field.best_miss.max(MISS_POLICY);
             return;
         }
@@ -262,7 +268,6 @@ impl Core {
             cache_tokens: pool.prefix.tokens(index),
             sequence: member.started_at_sequence,
             own: member.view.place.own,
-            rule: verdict.rule,
         });
     }
 

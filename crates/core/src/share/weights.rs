@@ -30,6 +30,11 @@ impl Weights {
         self.programmes.get(programme).copied().unwrap_or(1).max(1)
     }
 
+    /// A tenant's programme, where it is of one.
+    pub fn programme_of(&self, tenant: &TenantId) -> Option<&ProgrammeId> {
+        self.tenants.get(tenant)?.0.as_ref()
+    }
+
     /// A tenant's programme and weight.
     pub fn tenant(&self, tenant: &TenantId) -> (Option<ProgrammeId>, u32) {
         let (programme, weight) = self.tenants.get(tenant).cloned().unwrap_or((None, 1));

@@ -4,17 +4,19 @@
 
 mod faults;
 mod overload;
+mod policy;
 mod queue;
 mod reload;
 mod route;
 mod shares;
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, Place, PoolMember,
+    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, PoolMember,
     PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent,
 };
 use madang_types::{
-    DataClass, Endpoint, KeyId, Micros, ModelId, Priority, ReplicaId, RequestId, SiteId, TenantId,
+    Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
+    ReplicaId, RequestId, SiteId, TenantId,
 };
 
 const LIMITS: CoreLimits = CoreLimits {
@@ -31,12 +33,17 @@ struct Story {
     now: Micros,
     limits: CoreLimits,
     rules: Rules,
+    policy: Policy,
     /// What the last input gave.
     effects: Vec<Effect>,
 }
 
 fn model(id: &str) -> ModelId {
     ModelId::new(id).unwrap()
+}
+
+fn korea() -> Country {
+    "KR".parse().unwrap()
 }
 
 /// A member on our own ground that serves `m` and has room for that many.
@@ -51,11 +58,7 @@ fn member(id: &str, slots: u32) -> PoolMember {
         kv_tokens: None,
         host_tokens: 0,
         costs: EngineCosts::default(),
-        place: Place {
-            own: true,
-            country: Some("KR".into()),
-            operator_country: Some("KR".into()),
-        },
+        place: Place::own(korea()),
         health: ReplicaHealth::Up,
         held_back: false,
     }
@@ -68,6 +71,13 @@ fn others(id: &str, slots: u32) -> PoolMember {
     member
 }
 
+fn of_class(id: u128, data_class: DataClass) -> RequestSubmit {
+    RequestSubmit {
+        data_class,
+        ..submit(id)
+    }
+}
+
 fn submit(id: u128) -> RequestSubmit {
     RequestSubmit {
         request: RequestId(id),
@@ -75,6 +85,7 @@ fn submit(id: u128) -> RequestSubmit {
         model: model("m"),
         endpoint: Endpoint::Chat,
         data_class: DataClass::Open,
+        flags: DataFlags::NONE,
         priority: Priority::Standard,
         streamed: true,
         prompt_tokens: 10,
@@ -159,6 +170,9 @@ fn line(effect: &Effect) -> String {
             replica,
             ..
         } => format!("start {} #{attempt} at {replica}", request.0),
+        Effect::Cut {
+            request, attempt, ..
+        } => format!("cut {} #{attempt}", request.0),
         Effect::CallOff { request, attempt } => format!("call off {} #{attempt}", request.0),
         Effect::Queued { request, place, .. } => format!("queued {} behind {place}", request.0),
         Effect::Refuse {
@@ -183,6 +197,7 @@ impl Story {
             now: Micros(0),
             limits,
             rules,
+            policy: Policy::of_home(korea()),
             effects: Vec::new(),
         };
         story.fleet(members, &[]);
@@ -210,6 +225,7 @@ impl Story {
             members,
             limits,
             rules,
+            policy: self.policy.clone(),
         };
         self.expect(Input::FleetApply(view), expected);
     }

@@ -1,0 +1,309 @@
+//! From a policy to its table: every combination of what the rules tell apart is worked out, and held against what must never
+//! be.
+
+use super::builtin;
+use super::clause::{Clause, Ground};
+use super::decision::{Failing, PolicyDecision};
+use super::error::{Breach, PolicyError};
+use super::ground::is_unknown;
+use super::judge::{Verdict, clause, judge};
+use super::table::{CONTENTS, Names, PlaceRow, PolicyTable, Whom, content_at, index, numbered};
+use madang_types::{Basis, Micros, Never, Place, Policy, PolicyEffect, Rule, RuleId, SiteId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Greatest number of entries: rows that differ, times class and flags.
+const ENTRIES_MAX: usize = 1 << 22;
+/// Greatest number of rules, and of statements.
+const RULES_MAX: usize = 1 << 10;
+
+impl PolicyTable {
+    /// Compiles a policy over those places, as it stands at `now`: bases that have expired by then are not held.
+    ///
+    /// # Errors
+    /// The policy is too large, or permits what must never be.
+    pub fn compile(
+        policy: &Policy,
+        places: impl IntoIterator<Item = (SiteId, Place)>,
+        now: Micros,
+    ) -> Result<Self, PolicyError> {
+        let places: BTreeSet<(SiteId, Place)> = places.into_iter().collect();
+        let places = places
+            .into_iter()
+            .map(|(id, place)| Self::ground_of(policy.home, id, place))
+            .collect();
+        let work = Work::new(policy, places, now)?;
+        work.run(policy, now)
+    }
+}
+
+/// The policy in force: built-in rules that no rule of its own replaces, and its own.
+fn rules_of(policy: &Policy) -> Vec<Rule> {
+    let own: BTreeSet<&RuleId> = policy.rules.iter().map(|rule| &rule.id).collect();
+    let builtin = builtin::rules(policy).into_iter();
+    let kept = builtin.filter(|rule| policy.builtin && !own.contains(&rule.id));
+    policy.rules.iter().cloned().chain(kept).collect()
+}
+
+struct Work {
+    rules: Vec<Rule>,
+    never: Vec<Never>,
+    bases: Vec<Basis>,
+    names: Names,
+    places: Vec<PlaceRow>,
+    rows: Vec<u32>,
+    entries: Vec<u32>,
+    decisions: Vec<PolicyDecision>,
+    /// Decisions and rows that exist already.
+    known: BTreeMap<Verdict, u32>,
+    seen: BTreeMap<(Vec<Failing>, Vec<u16>), u32>,
+    breaches: BTreeMap<RuleId, Breach>,
+}
+
+impl Work {
+    fn new(policy: &Policy, places: Vec<PlaceRow>, now: Micros) -> Result<Self, PolicyError> {
+        let rules = rules_of(policy);
+        let never: Vec<Never> = builtin::never()
+            .into_iter()
+            .chain(policy.never.clone())
+            .collect();
+        let valid = policy.bases.iter().filter(|basis| basis.expires_at > now);
+        let bases: Vec<Basis> = valid.cloned().collect();
+        let names = names_of(&rules, &never, &bases);
+        let pairs = names.pairs(places.len())?;
+        let sizes = [("rules", rules.len() + never.len()), ("bases", bases.len())];
+        if let Some((dimension, count)) = sizes.into_iter().find(|(_, size)| *size > RULES_MAX) {
+            return Err(PolicyError::TooLarge {
+                dimension,
+                count,
+                combinations: pairs.saturating_mul(CONTENTS),
+            });
+        }
+        Ok(Self {
+            rules,
+            never,
+            bases,
+            names,
+            places,
+            rows: Vec::with_capacity(pairs),
+            entries: Vec::new(),
+            decisions: Vec::new(),
+            known: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            breaches: BTreeMap::new(),
+        })
+    }
+
+    fn run(mut self, policy: &Policy, now: Micros) -> Result<PolicyTable, PolicyError> {
+        let contents: Vec<Vec<Failing>> = (0..CONTENTS).map(|at| self.content(at)).collect();
+        let grounds: Vec<Vec<Failing>> = self.places.iter().map(|row| self.ground(row)).collect();
+        let unknown = self.unknown_row();
+        for whom in self.names.clone().everybody() {
+            let failing: Vec<Failing> = self
+                .clauses()
+                .map(|clause| subject(clause, &whom))
+                .collect();
+            let held = self.held(&whom);
+            for (at, ground) in grounds.iter().enumerate() {
+                let row = if is_unknown(&self.places[at].place) {
+                    unknown
+                } else {
+                    self.pair((&failing, ground), (&held, at), (&contents, &whom))?
+                };
+                self.rows.push(row);
+            }
+        }
+        if !self.breaches.is_empty() {
+            return Err(PolicyError::Broken(self.breaches.into_values().collect()));
+        }
+        let expiries = self.bases.iter().map(|basis| basis.expires_at);
+        Ok(PolicyTable {
+            hash: policy.hash,
+            home: policy.home,
+            names: self.names,
+            places: self.places,
+            rows: self.rows,
+            entries: self.entries,
+            decisions: self.decisions,
+            expires_at: expiries
+                .filter(|at| *at > now)
+                .min()
+                .unwrap_or(Micros(i64::MAX)),
+            ..PolicyTable::default()
+        })
+    }
+
+    fn clauses(&self) -> impl Iterator<Item = Clause<'_>> {
+        let never = self.never.iter().map(|never| Clause {
+            when: &never.when,
+            permits: false,
+        });
+        self.rules.iter().map(clause).chain(never)
+    }
+
+    fn content(&self, at: usize) -> Vec<Failing> {
+        let (class, flags) = content_at(at);
+        self.clauses()
+            .map(|clause| clause.content(class, flags))
+            .collect()
+    }
+
+    fn ground(&self, row: &PlaceRow) -> Vec<Failing> {
+        let ground = Ground {
+            id: &row.id,
+            place: &row.place,
+            zone: row.zone,
+        };
+        self.clauses()
+            .map(|clause| clause.ground(&ground))
+            .collect()
+    }
+
+    /// The bases of a subject, whatever the place.
+    fn held(&self, whom: &Whom<'_>) -> Vec<u16> {
+        let holds = |basis: &Basis| {
+            whom.tenant
+                .is_some_and(|tenant| basis.tenant.contains(tenant))
+                || whom
+                    .programme
+                    .is_some_and(|programme| basis.programme.contains(programme))
+        };
+        let all = (0..).zip(&self.bases);
+        all.filter(|(_, basis)| holds(basis))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// A row in which everything is refused because nobody knows under which law the place is.
+    fn unknown_row(&mut self) -> u32 {
+        self.decisions.push(PolicyDecision::refusal(
+            "unknown-location",
+            "The fleet does not say under which law the place and its operator are (`country`, `operator_country`).",
+            "시설이나 운영자의 소재 국가가 등록되지 않은 곳입니다.",
+        ));
+        self.entries.resize(CONTENTS, 0);
+        0
+    }
+
+    /// The row of one subject at one place.
+    fn pair(
+        &mut self,
+        (subject, ground): (&[Failing], &[Failing]),
+        (held, at): (&[u16], usize),
+        (contents, whom): (&[Vec<Failing>], &Whom<'_>),
+    ) -> Result<u32, PolicyError> {
+        let location = &self.places[at].id;
+        let covers = |index: &&u16| {
+            let basis = self.bases.get(usize::from(**index));
+            basis.is_some_and(|basis| {
+                basis
+                    .location
+                    .as_ref()
+                    .is_none_or(|set| set.contains(location))
+            })
+        };
+        let held: Vec<u16> = held.iter().filter(covers).copied().collect();
+        let bases = || {
+            held.iter()
+                .filter_map(|index| self.bases.get(usize::from(*index)))
+        };
+        let failing: Vec<Failing> = self
+            .clauses()
+            .zip(subject.iter().zip(ground))
+            .map(|(clause, (subject, ground))| subject.and(*ground).and(clause.basis(bases())))
+            .collect();
+        let key = (failing, held);
+        if let Some(row) = self.seen.get(&key) {
+            return Ok(*row);
+        }
+        if self.entries.len() + CONTENTS > ENTRIES_MAX {
+            return Err(PolicyError::TooLarge {
+                dimension: "rules",
+                count: self.rules.len(),
+                combinations: self.rows.len().saturating_mul(CONTENTS),
+            });
+        }
+        let row = u32::try_from(self.entries.len() / CONTENTS).unwrap_or(u32::MAX);
+        for (content_at, content) in contents.iter().enumerate() {
+            self.entry(&key, content, (content_at, at), whom);
+        }
+        self.seen.insert(key, row);
+        Ok(row)
+    }
+
+    fn entry(
+        &mut self,
+        (pair, held): &(Vec<Failing>, Vec<u16>),
+        content: &[Failing],
+        (at, place_at): (usize, usize),
+        whom: &Whom<'_>,
+    ) {
+        let failing: Vec<Failing> = pair
+            .iter()
+            .zip(content)
+            .map(|(pair, content)| pair.and(*content))
+            .collect();
+        let (of_rules, of_never) = failing.split_at(self.rules.len());
+        let verdict = judge(&self.rules, of_rules, (&self.bases, held));
+        let effect = verdict.effect;
+        let decision = match self.known.get(&verdict) {
+            Some(decision) => *decision,
+            None => {
+                let spelt = verdict.spell(&self.rules, &self.bases);
+                let decision = u32::try_from(self.decisions.len()).unwrap_or(u32::MAX);
+                self.decisions.push(spelt);
+                self.known.insert(verdict, decision);
+                decision
+            }
+        };
+        self.entries.push(decision);
+        if effect == PolicyEffect::Deny {
+            return;
+        }
+        let rules = &self.decisions[index(decision)].rules;
+        let broken = self.never.iter().zip(of_never).filter(|(never, failing)| {
+            failing.is_none() && (effect == PolicyEffect::Allow || !never.masked_may)
+        });
+        for (never, _) in broken {
+            let (class, flags) = content_at(at);
+            let breach = self
+                .breaches
+                .entry(never.id.clone())
+                .or_insert_with(|| Breach {
+                    never: never.id.clone(),
+                    text: never.text.clone(),
+                    count: 0,
+                    tenant: whom.tenant.cloned(),
+                    programme: whom.programme.cloned(),
+                    model: whom.model.cloned(),
+                    location: self.places[place_at].id.clone(),
+                    class,
+                    flags,
+                    rules: rules.clone(),
+                });
+            breach.count += 1;
+        }
+    }
+}
+
+fn subject(clause: Clause<'_>, whom: &Whom<'_>) -> Failing {
+    clause
+        .tenant(whom.tenant)
+        .and(clause.programme(whom.programme))
+        .and(clause.model(whom.model))
+}
+
+/// The names that conditions and bases speak of.
+fn names_of(rules: &[Rule], never: &[Never], bases: &[Basis]) -> Names {
+    let conditions = || {
+        let rules = rules.iter().map(|rule| &rule.when);
+        rules.chain(never.iter().map(|never| &never.when))
+    };
+    let tenants = conditions().flat_map(|when| when.tenant.iter().flatten());
+    let programmes = conditions().flat_map(|when| when.programme.iter().flatten());
+    let models = conditions().flat_map(|when| when.model.iter().flatten());
+    Names {
+        tenants: numbered(tenants.chain(bases.iter().flat_map(|basis| &basis.tenant))),
+        programmes: numbered(programmes.chain(bases.iter().flat_map(|basis| &basis.programme))),
+        models: numbered(models),
+    }
+}

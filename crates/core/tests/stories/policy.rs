@@ -1,0 +1,193 @@
+//! What may go where, attempt by attempt; stop switches.
+
+use super::*;
+use madang_types::{Basis, BasisId, BasisKind, DataFlag, PolicyEffect, StopScope, UpstreamId};
+use std::collections::BTreeSet;
+
+fn flagged(id: u128, flags: &[DataFlag]) -> RequestSubmit {
+    RequestSubmit {
+        flags: flags.iter().copied().collect(),
+        ..submit(id)
+    }
+}
+
+fn stop(scope: StopScope, on: bool) -> Input {
+    Input::StopSet { scope, on }
+}
+
+/// The one at `abroad` is another site.
+fn abroad() -> PoolMember {
+    let mut member = others("abroad", 9);
+    member.site = SiteId::new("openai").unwrap();
+    member.place.country = Some("US".parse().unwrap());
+    member
+}
+
+#[test]
+fn a_refusal_says_why_for_each_place() {
+    let mut story = Story::new(vec![abroad()]);
+    let refused = of_class(1, DataClass::Sensitive);
+    story.ask(refused, &["refuse 1 PolicyDenied"]);
+    let [Effect::Refuse { denials, .. }] = story.effects.as_slice() else {
+        panic!("{:?}", story.effects);
+    };
+    let [denial] = denials.as_slice() else {
+        panic!("{denials:?}");
+    };
+    assert_eq!(denial.location.as_str(), "openai");
+    assert_eq!(denial.decision.rule().unwrap().as_str(), "default-deny");
+    let unmet: Vec<String> = denial
+        .decision
+        .unmet
+        .iter()
+        .map(|unmet| format!("{}: {:?}", unmet.rule, unmet.conditions))
+        .collect();
+    assert_eq!(
+        unmet,
+        ["open-anywhere: [Class]", "sensitive-domestic: [Zone]"]
+    );
+}
+
+#[test]
+fn personal_data_is_masked_where_a_rule_says_so() {
+    let mut story = Story::new(vec![abroad()]);
+    let masked = |story: &Story| {
+        let Some(Effect::Start {
+            masked, decision, ..
+        }) = story.effects.first()
+        else {
+            panic!("{:?}", story.effects);
+        };
+        (*masked, decision.rule.as_str().to_owned())
+    };
+    story.submit(1, &["start 1 #1 at abroad"]);
+    assert_eq!(masked(&story), (false, "open-anywhere".into()));
+    story.ask(flagged(2, &[DataFlag::Pii]), &["start 2 #1 at abroad"]);
+    assert_eq!(masked(&story), (true, "pii-abroad-masked".into()));
+    story.ask(
+        flagged(3, &[DataFlag::Pii, DataFlag::UniqueId]),
+        &["refuse 3 PolicyDenied"],
+    );
+}
+
+#[test]
+fn a_retry_is_decided_anew() {
+    let mut story = Story::new(vec![abroad(), member("own", 1)]);
+    story.ask(of_class(1, DataClass::Sensitive), &["start 1 #1 at own"]);
+    let failed = end(1, 1, AttemptEnd::FailedRetryable);
+    story.expect(failed, &["refuse 1 AttemptsExhausted"]);
+}
+
+#[test]
+fn a_basis_that_has_lapsed_permits_nothing() {
+    let mut story = Story::new(vec![abroad()]);
+    story.policy.bases = vec![Basis {
+        id: BasisId::new("consent-1").unwrap(),
+        kind: BasisKind::Consent,
+        programme: BTreeSet::new(),
+        tenant: BTreeSet::from([TenantId::new("t").unwrap()]),
+        location: None,
+        expires_at: Micros(1_000_000),
+    }];
+    story.fleet(vec![abroad()], &[]);
+    let masked = |story: &mut Story, id| {
+        story.lines(Input::RequestSubmit(flagged(id, &[DataFlag::Pii])));
+        matches!(
+            story.effects.first(),
+            Some(Effect::Start { masked: true, .. })
+        )
+    };
+    assert!(!masked(&mut story, 1));
+    story.at_ms(1_000);
+    assert!(masked(&mut story, 2));
+}
+
+/// Invariant 19: a stop switch holds for new attempts at once and cuts those that run.
+#[test]
+fn invariant_19_a_stop_switch_cuts_what_runs_and_lets_nothing_new_start() {
+    let openai = || StopScope::Upstream(UpstreamId::new("openai").unwrap());
+    let mut story = Story::new(vec![abroad()]);
+    story.submit(1, &["start 1 #1 at abroad"]);
+    story.submit(2, &["start 2 #1 at abroad"]);
+    story.expect(first_byte(1, 1), &[]);
+    story.expect(
+        stop(openai(), true),
+        &["cut 1 #1", "call off 2 #1", "refuse 2 PolicyDenied"],
+    );
+    let Some(Effect::Cut { denial, .. }) = story.effects.first() else {
+        panic!("{:?}", story.effects);
+    };
+    assert_eq!(
+        denial.decision.rule().unwrap().as_str(),
+        "stop:upstream:openai"
+    );
+    story.submit(3, &["refuse 3 PolicyDenied"]);
+    // Set twice is set; another load does not take it back.
+    story.expect(stop(openai(), true), &[]);
+    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.submit(4, &["start 4 #1 at own"]);
+    story.submit(5, &["queued 5 behind 0"]);
+    story.expect(stop(openai(), false), &["start 5 #1 at abroad"]);
+}
+
+#[test]
+fn what_a_switch_calls_off_goes_elsewhere() {
+    let us = StopScope::Country("US".parse().unwrap());
+    let mut story = Story::new(vec![abroad()]);
+    story.submit(1, &["start 1 #1 at abroad"]);
+    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.expect(stop(us, true), &["call off 1 #1", "start 1 #2 at own"]);
+    let site = StopScope::Site(SiteId::new("s").unwrap());
+    // Two attempts are all that a request has here.
+    story.expect(
+        stop(site, true),
+        &["call off 1 #2", "refuse 1 PolicyDenied"],
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_denies_everything() {
+    let mut story = Story::new(vec![member("own", 1)]);
+    story.policy.rules = vec![madang_types::Rule {
+        id: "leak".parse().unwrap(),
+        when: madang_types::Conditions::default(),
+        effect: PolicyEffect::Allow,
+        reroute: None,
+        text: String::new(),
+        text_ko: String::new(),
+    }];
+    story.fleet(vec![member("own", 1)], &[]);
+    story.submit(1, &["refuse 1 PolicyDenied"]);
+}
+
+#[test]
+fn explaining_changes_nothing_and_says_what_a_submit_would_do() {
+    let mut story = Story::new(vec![abroad(), member("own", 1)]);
+    let sensitive = || of_class(1, DataClass::Sensitive);
+    let before = format!("{:?}", story.core);
+    let told = story.core.explain(story.now, sensitive());
+    assert_eq!(format!("{:?}", story.core), before);
+    let candidates: Vec<String> = told
+        .candidates
+        .iter()
+        .map(|c| {
+            format!(
+                "{} {} {}",
+                c.location,
+                c.policy.effect,
+                c.policy.rule().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        candidates,
+        ["openai deny default-deny", "s allow sensitive-domestic"]
+    );
+    let taken = told.taken.unwrap();
+    story.ask(sensitive(), &["start 1 #1 at own"]);
+    assert_eq!(taken.replica.as_str(), "own");
+    let Some(Effect::Start { decision, .. }) = story.effects.first() else {
+        panic!("{:?}", story.effects);
+    };
+    assert_eq!((&taken.decision, told.refusal), (decision, None));
+}
