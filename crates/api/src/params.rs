@@ -4,8 +4,8 @@ use madang_types::{
     DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, ProgrammeId, RequestId, StopScope,
     TenantId,
 };
-use serde_json::value::RawValue;
 use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 /// The greatest weight, as in the fleet file.

@@ -5,8 +5,8 @@
 
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind, ProgrammeId,
-    RequestId, TenantId, TokenUse,
+    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
+    ProgrammeId, RequestId, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

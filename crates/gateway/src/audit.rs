@@ -11,7 +11,8 @@ use madang_audit::leaf::{
 use madang_audit::{AuditError, AuditLog, Keyring, Leaf, Month, Settings, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
-    Endpoint, ErrorCode, KeyId, Micros, PolicyEffect, PolicyHash, RequestId, RuleId, TenantId, UsageRecord,
+    Endpoint, ErrorCode, KeyId, Micros, PolicyEffect, PolicyHash, RequestId, RuleId, TenantId,
+    UsageRecord,
 };
 use std::path::{Path, PathBuf};
 
@@ -185,12 +186,7 @@ impl Audit {
     ///
     /// # Errors
     /// The key of the month cannot be read or made.
-    pub fn hmac(
-        &self,
-        tenant: &TenantId,
-        at: Micros,
-        body: &[u8],
-    ) -> Result<Hmac, AuditError> {
+    pub fn hmac(&self, tenant: &TenantId, at: Micros, body: &[u8]) -> Result<Hmac, AuditError> {
         self.keys.hmac(tenant, at, blake3::hash(body).as_bytes())
     }
 

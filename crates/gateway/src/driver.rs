@@ -5,9 +5,10 @@
 use crate::clock;
 use crate::recorder::Recorder;
 use madang_core::{
-    AttemptEnd, Core, Decision, Denial, Effect, Input, PoolStatus, Refusal, RequestSubmit, Spent,
+    AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PoolStatus, Refusal,
+    RequestSubmit, Spent,
 };
-use madang_types::{ReplicaId, RequestId, SiteId};
+use madang_types::{PolicyHash, ReplicaId, RequestId, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -27,10 +28,10 @@ pub enum Turn {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
-        /// Its personal data is masked first.
-        masked: bool,
         /// Why there.
         decision: Decision,
+        /// What the policy says of it.
+        grant: Grant,
     },
     /// The place of an answer under way was stopped: close it at once. The core has forgotten the request.
     Cut {
@@ -139,9 +140,13 @@ impl Driver {
                 attempt,
                 replica,
                 site,
-                masked,
+                masked: _,
                 decision,
             } => {
+                // Without it nothing could be logged; the core has just started it under one.
+                let Some(grant) = inner.core.grant(request, &replica) else {
+                    return tell(inner, request, lost());
+                };
                 tell(
                     inner,
                     request,
@@ -149,8 +154,8 @@ impl Driver {
                         attempt,
                         replica,
                         site,
-                        masked,
                         decision,
+                        grant,
                     },
                 );
             }
@@ -233,6 +238,16 @@ impl Driver {
         self.lock().core.status(clock::now())
     }
 
+    /// What would become of a request, without sending it.
+    pub fn explain(&self, submit: RequestSubmit) -> Explanation {
+        self.lock().core.explain(clock::now(), submit)
+    }
+
+    /// Names the policy in force.
+    pub fn policy_hash(&self) -> PolicyHash {
+        self.lock().core.policy_hash()
+    }
+
     /// Requests that wait or run.
     pub fn requests_count(&self) -> usize {
         self.lock().core.requests_count()
@@ -254,6 +269,15 @@ fn tell(inner: &Inner, request: RequestId, turn: Turn) {
     }
 }
 
+/// The core knows nothing of the request any more.
+pub(crate) fn lost() -> Turn {
+    Turn::Refuse {
+        refusal: Refusal::Draining,
+        retry_after_ms: None,
+        denials: Vec::new(),
+    }
+}
+
 /// A request's hold on the core.
 pub struct Ticket {
     request: RequestId,
@@ -266,11 +290,7 @@ impl Ticket {
     /// Waits for the core's next word.
     pub async fn turn(&mut self) -> Turn {
         let turn = self.turns.recv().await;
-        let turn = turn.unwrap_or(Turn::Refuse {
-            refusal: Refusal::Draining,
-            retry_after_ms: None,
-            denials: Vec::new(),
-        });
+        let turn = turn.unwrap_or_else(lost);
         self.over |= matches!(turn, Turn::Refuse { .. } | Turn::Cut { .. });
         turn
     }

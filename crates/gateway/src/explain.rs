@@ -80,9 +80,8 @@ impl Gateway {
             Refused::new(ErrorCode::NotFound, message).at(param)
         };
         let floors = self.keyring.floors(&ask.tenant, ask.key.as_ref());
-        let (programme, tenant, key) = floors.ok_or_else(|| {
-            absent(if ask.key.is_some() { "key" } else { "tenant" })
-        })?;
+        let (programme, tenant, key) =
+            floors.ok_or_else(|| absent(if ask.key.is_some() { "key" } else { "tenant" }))?;
         Ok(Facts::new(programme, tenant, key))
     }
 }

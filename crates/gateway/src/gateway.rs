@@ -1,5 +1,6 @@
 //! The data plane's parts in one place, and what the control plane may do with them.
 
+use crate::audit::Audit;
 use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
 use crate::driver::Driver;
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, watch};
 pub struct GatewayOptions {
     /// The books.
     pub store: Arc<dyn Store>,
+    /// The audit log.
+    pub audit: Audit,
     /// The upstream client's bounds.
     pub client: ClientOptions,
     /// Where the core's inputs and effects are recorded, if anywhere.
@@ -61,6 +64,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
     pub client: EngineClient,
+    /// The audit log.
+    pub audit: Audit,
     pub(crate) driver: Driver,
     /// The weights that the core was told last.
     pub(crate) shares: Mutex<Shares>,
@@ -85,6 +90,7 @@ impl Gateway {
     ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<ReplicaId>), GatewayError> {
         let GatewayOptions {
             store,
+            audit,
             client,
             record,
         } = options;
@@ -102,6 +108,7 @@ impl Gateway {
             books: Books::new(store, Arc::clone(&metrics)),
             metrics,
             client: EngineClient::new(client)?,
+            audit,
             driver,
             shares: Mutex::default(),
             snapshot: ArcSwap::default(),
@@ -111,6 +118,7 @@ impl Gateway {
             cut: watch::Sender::new(false),
         };
         gateway.shares_apply();
+        gateway.stops_load().await?;
         Ok((Arc::new(gateway), drained))
     }
 

@@ -4,6 +4,8 @@ use http::HeaderName;
 
 /// Data class claimed by the client.
 pub const DATA_CLASS: HeaderName = HeaderName::from_static("x-madang-data-class");
+/// Flags of the data claimed by the client, with commas between them.
+pub const DATA_FLAGS: HeaderName = HeaderName::from_static("x-madang-data-flags");
 /// Urgency claimed by the client.
 pub const PRIORITY: HeaderName = HeaderName::from_static("x-madang-priority");
 /// A name for the conversation that a request belongs to: where the last one was served, the next one is best served.

@@ -2,12 +2,14 @@
 //!
 //! It contains no policy: what may go where is decided in `madang-core`. docs/life-of-a-request.md names each step's file.
 
+pub mod audit;
 pub mod books;
 pub mod client;
 pub mod clock;
 pub mod doors;
 pub mod driver;
 pub mod edge;
+pub mod explain;
 pub mod gateway;
 pub mod headers;
 mod key_slots;
@@ -18,5 +20,6 @@ pub mod recorder;
 pub mod refused;
 mod shares;
 pub mod snapshot;
+pub mod stops;
 pub mod trace_context;
 pub mod walk;

@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("audit", &["types"]),
     ("pii", &["types"]),
     ("provision", &["types", "fleet"]),
-    ("gateway", &["types", "core", "fleet", "store", "wire", "audit", "pii"]),
+    (
+        "gateway",
+        &["types", "core", "fleet", "store", "wire", "audit", "pii"],
+    ),
     (
         "control",
         &[
@@ -27,7 +30,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
         ],
     ),
-    ("api", &["types", "core", "fleet", "store", "gateway", "control"]),
+    (
+        "api",
+        &["types", "core", "fleet", "store", "gateway", "control"],
+    ),
     // It measures the binary from outside, as any client would.
     ("bench", &[]),
     (

@@ -50,5 +50,9 @@ pub(crate) async fn explain(
     let gateway = api.gateway();
     let explained = gateway.explain(ask)?;
     let snapshot = gateway.snapshot();
-    Ok(Json(ExplainView::new((tenant, model), explained, &snapshot)))
+    Ok(Json(ExplainView::new(
+        (tenant, model),
+        explained,
+        &snapshot,
+    )))
 }

@@ -177,7 +177,9 @@ impl From<Facts> for DataView {
             class_from: word.as_str().unwrap_or_default().to_owned(),
             class_claimed: facts.class_claimed.map(|class| class.as_str()),
             flags: facts.mark.flags.iter().map(DataFlag::as_str).collect(),
-            found: found.map(|(kind, count)| (kind.to_string(), count)).collect(),
+            found: found
+                .map(|(kind, count)| (kind.to_string(), count))
+                .collect(),
         }
     }
 }

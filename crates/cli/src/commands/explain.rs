@@ -57,8 +57,16 @@ fn text(row: &Value) -> String {
     out += &match (&row["taken"], &row["refusal"]) {
         (Value::Object(_), _) => {
             let taken = &row["taken"];
-            let masked = if taken["masked"] == true { ", masked" } else { "" };
-            format!("would go to {}{masked}: {}\n\n", cell(taken, "replica"), cell(taken, "decision"))
+            let masked = if taken["masked"] == true {
+                ", masked"
+            } else {
+                ""
+            };
+            format!(
+                "would go to {}{masked}: {}\n\n",
+                cell(taken, "replica"),
+                cell(taken, "decision")
+            )
         }
         (_, Value::Null) => "would wait for a free replica\n\n".into(),
         (_, refusal) => format!("refused     {}\n\n", refusal.as_str().unwrap_or_default()),
@@ -69,7 +77,9 @@ fn text(row: &Value) -> String {
 
 fn found(counts: &Value) -> String {
     let counts = counts.as_object().into_iter().flatten();
-    let words: Vec<String> = counts.map(|(kind, count)| format!("{kind} {count}")).collect();
+    let words: Vec<String> = counts
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
     if words.is_empty() {
         "-".into()
     } else {
@@ -78,7 +88,9 @@ fn found(counts: &Value) -> String {
 }
 
 fn table(candidates: &[Value]) -> String {
-    let names = ["replica", "location", "country", "zone", "effect", "rules", "why"];
+    let names = [
+        "replica", "location", "country", "zone", "effect", "rules", "why",
+    ];
     let mut table = Table::new(&names, &[]);
     for row in candidates {
         table.row(vec![
@@ -98,7 +110,13 @@ fn table(candidates: &[Value]) -> String {
 fn why(row: &Value) -> String {
     let unmet = row["unmet"].as_array().into_iter().flatten();
     let unmet: Vec<String> = unmet
-        .map(|unmet| format!("{} needs {}", cell(unmet, "rule"), cell(unmet, "conditions")))
+        .map(|unmet| {
+            format!(
+                "{} needs {}",
+                cell(unmet, "rule"),
+                cell(unmet, "conditions")
+            )
+        })
         .collect();
     let text = printable(row["text"].as_str().unwrap_or_default());
     [text, unmet.join("; ")]

@@ -18,7 +18,10 @@ pub async fn run(command: StopCommand) -> anyhow::Result<ExitCode> {
             let path = format!("/api/v1/stops/{}", escape(&scope));
             let answer = ApiClient::new(&server)?.delete(&path).await?;
             print(&answer, server.json, |row| {
-                format!("lifted {}: it is used again from now on\n", cell(row, "scope"))
+                format!(
+                    "lifted {}: it is used again from now on\n",
+                    cell(row, "scope")
+                )
             })
         }
     }
@@ -31,7 +34,9 @@ async fn set(kind: &str, place: StopPlace) -> anyhow::Result<ExitCode> {
         server,
     } = place;
     let body = json!({ "scope": format!("{kind}:{name}"), "reason": reason });
-    let answer = ApiClient::new(&server)?.post("/api/v1/stops", &body).await?;
+    let answer = ApiClient::new(&server)?
+        .post("/api/v1/stops", &body)
+        .await?;
     print(&answer, server.json, |row| {
         format!(
             "stopped {}: nothing goes there, and what ran there was cut\n",

@@ -25,6 +25,7 @@ pub(super) async fn connections_exhausted(stream: TcpStream) {
         request_id: "",
         remedy: Some(code.remedy()),
         doc: "docs/errors/connections_exhausted.md",
+        reasons: &[],
     });
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\

@@ -1,19 +1,23 @@
 //! Step 2: what does it ask for, how sensitive and how urgent is it? Everything that is wrong with a request is found here.
 
+use crate::audit::Whose;
 use crate::headers;
-use crate::keyring::Identity;
 use crate::refused::Refused;
 use crate::snapshot::{ModelEntry, Snapshot};
+use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
+use crate::walk::inspect::{Inspection, Masked, inspect};
+use crate::walk::route;
+use crate::walk::settle::unlogged;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
-use madang_types::{DataClass, DataFlags, Endpoint, ErrorCode, ModelId, Priority};
+use madang_types::{DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, ModelId, Priority};
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Names suggested where a model is unknown.
@@ -39,10 +43,14 @@ pub struct Ask {
     pub body: RequestBody,
     /// What the body uses.
     pub features: Features,
-    /// Effective class.
-    pub data_class: DataClass,
-    /// What else its data is.
-    pub flags: DataFlags,
+    /// What is known of its data.
+    pub facts: Arc<Facts>,
+    /// What was found in it.
+    inspection: Inspection,
+    /// Its body with placeholders, once an attempt wants it.
+    masked: OnceLock<Option<Masked>>,
+    /// Whose it is.
+    pub whose: Whose,
     /// Urgency.
     pub priority: Priority,
     /// Estimated prompt tokens.
@@ -59,13 +67,13 @@ pub struct Ask {
 /// The refusal to send: what is wrong, in which field.
 pub(super) async fn classify(
     flight: &mut Flight,
-    identity: &Identity,
     (parts, body): (&http::request::Parts, Body),
 ) -> Result<Ask, Refused> {
     let snapshot = flight.gateway.snapshot();
-    let (data_class, priority) = claims(&parts.headers, identity)?;
+    let (class, flags, priority) = claims(&parts.headers)?;
+    flight.facts.claim(class, flags);
     let named = session_named(&parts.headers)?;
-    flight.record.data_class = data_class;
+    flight.record.data_class = flight.facts.mark.class;
     flight.record.priority = priority;
 
     let bytes = read_body(&snapshot, parts, body).await?;
@@ -84,6 +92,7 @@ pub(super) async fn classify(
     let endpoint = flight.record.endpoint;
     let (model, entry) = find_model(&snapshot, &body)?;
     flight.record.model = Some(model.clone());
+    flight.facts.model_asked = Some(model.clone());
     if !entry.endpoints.contains(&endpoint) {
         let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
         let message = format!(
@@ -110,13 +119,16 @@ pub(super) async fn classify(
     };
     let each = features.output_tokens_max().unwrap_or(default_tokens);
     let session = session(named, &body, flight.record.tenant.as_str());
+    let inspection = look(flight, &body, size.tokens_estimated())?;
     Ok(Ask {
         endpoint,
         session,
         model,
         entry,
-        data_class,
-        flags: DataFlags::NONE,
+        facts: Arc::new(flight.facts.clone()),
+        inspection,
+        masked: OnceLock::new(),
+        whose: Whose::of(&flight.record),
         priority,
         prompt_tokens: size.tokens_estimated(),
         output_tokens_max: each.saturating_mul(features.n.unwrap_or(1).max(1)),
@@ -126,13 +138,57 @@ pub(super) async fn classify(
     })
 }
 
-/// The class is the highest of what the header claims and the floors; nothing lowers it. An unknown word is refused.
-fn claims(headers: &HeaderMap, identity: &Identity) -> Result<(DataClass, Priority), Refused> {
-    let claimed: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
+impl Ask {
+    /// The body with placeholders for all personal data that was found.
+    ///
+    /// # Errors
+    /// Something was found where no placeholder can stand.
+    pub(crate) fn masked(&self) -> Result<&Masked, Refused> {
+        let depth_max = self.snapshot.fleet.limits.json_depth_max;
+        let masked = self.masked.get_or_init(|| {
+            let maskable = self.inspection.is_maskable();
+            maskable.then(|| self.inspection.mask(&self.body, depth_max))?
+        });
+        masked.as_ref().ok_or_else(route::unmasked)
+    }
+}
+
+/// What the scanner finds, and what the audit log is told of the body.
+fn look(
+    flight: &mut Flight,
+    body: &RequestBody,
+    prompt_tokens: u64,
+) -> Result<Inspection, Refused> {
+    let inspection = inspect(body);
+    let Flight {
+        gateway,
+        facts,
+        record,
+        ..
+    } = flight;
+    facts.find(inspection.counts());
+    facts.prompt_tokens = prompt_tokens;
+    let hmac = gateway
+        .audit
+        .hmac(&record.tenant, record.arrived_at, body.bytes());
+    facts.prompt_hmac = Some(hmac.map_err(|error| unlogged(&error))?);
+    record.data_class = facts.mark.class;
+    Ok(inspection)
+}
+
+/// What the request says of itself. An unknown word is refused.
+fn claims(headers: &HeaderMap) -> Result<(Option<DataClass>, DataFlags, Priority), Refused> {
+    let class: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
+    let flags: DataFlags = header_word(headers, &headers::DATA_FLAGS)?.unwrap_or_default();
+    if flags.has(DataFlag::Pseudonymised) {
+        // It is the one flag that permits what is refused without it.
+        let message = "the flag 'pseudonymised' is set for a tenant or a key, by an operator";
+        return Err(
+            Refused::new(ErrorCode::HeaderInvalid, message).at(headers::DATA_FLAGS.as_str())
+        );
+    }
     let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
-    let floor = identity.tenant_floor.union(identity.key_floor);
-    let class = claimed.unwrap_or_default().max(floor.class);
-    Ok((class, priority.unwrap_or_default()))
+    Ok((class, flags, priority.unwrap_or_default()))
 }
 
 fn header_word<T>(headers: &HeaderMap, name: &http::HeaderName) -> Result<Option<T>, Refused>
@@ -383,7 +439,7 @@ pub(super) fn answer_kind(endpoint: Endpoint) -> AnswerKind {
     }
 }
 
-fn body_refused(error: BodyError) -> Refused {
+pub(crate) fn body_refused(error: BodyError) -> Refused {
     let code = match &error {
         BodyError::TooDeep { .. } => ErrorCode::BodyTooDeep,
         BodyError::Duplicate { .. } => ErrorCode::FieldDuplicate,

@@ -127,9 +127,24 @@ mod tests {
         use ClassSource::{Default, Header, KeyFloor, Scanner, TenantFloor};
         check((Open, Open), None, &[], (Open, Default));
         check((Sensitive, Open), Some(Open), &[], (Sensitive, TenantFloor));
-        check((Open, Sensitive), None, &[PiiKind::Rrn], (Sensitive, KeyFloor));
-        check((Open, Sensitive), Some(Classified), &[], (Classified, Header));
+        check(
+            (Open, Sensitive),
+            None,
+            &[PiiKind::Rrn],
+            (Sensitive, KeyFloor),
+        );
+        check(
+            (Open, Sensitive),
+            Some(Classified),
+            &[],
+            (Classified, Header),
+        );
         check((Open, Open), None, &[PiiKind::Phone], (Open, Default));
-        check((Open, Open), Some(Open), &[PiiKind::Passport], (Sensitive, Scanner));
+        check(
+            (Open, Open),
+            Some(Open),
+            &[PiiKind::Passport],
+            (Sensitive, Scanner),
+        );
     }
 }

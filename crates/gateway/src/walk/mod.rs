@@ -9,6 +9,7 @@ mod flight;
 mod identify;
 mod inspect;
 mod relay;
+mod restore;
 mod route;
 mod settle;
 
@@ -59,7 +60,7 @@ pub async fn walk(
     if let Err(refused) = take_key_slot(&mut flight) {
         return settle::refuse(flight, refused).await;
     }
-    let ask = match classify::classify(&mut flight, &identity, (&parts, body)).await {
+    let ask = match classify::classify(&mut flight, (&parts, body)).await {
         Ok(ask) => ask,
         Err(refused) => return settle::refuse(flight, refused).await,
     };

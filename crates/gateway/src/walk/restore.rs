@@ -1,7 +1,9 @@
 //! Values back into answers: what a masked request's answer says of placeholders, its caller reads as values.
 
 use madang_pii::Unmasker;
-use madang_wire::{AnswerKind, Channel, ChannelKind, JsonTextKind, event_pieces, json_replaced, json_texts};
+use madang_wire::{
+    AnswerKind, Channel, ChannelKind, JsonTextKind, event_pieces, json_replaced, json_texts,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -21,8 +21,8 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         },
         model: ask.model.clone(),
         endpoint: ask.endpoint,
-        data_class: ask.data_class,
-        flags: ask.flags,
+        data_class: ask.facts.mark.class,
+        flags: ask.facts.mark.flags,
         priority: ask.priority,
         streamed: ask.features.stream,
         prompt_tokens: ask.prompt_tokens,
@@ -49,7 +49,7 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
         }
         Refusal::PolicyDenied => format!(
             "data of class {} may not go to any place that serves '{model}'",
-            ask.data_class
+            ask.facts.mark.class
         ),
         Refusal::NoReplica => format!("the model '{model}' has no healthy replica now"),
         Refusal::QueueFull => format!(
@@ -82,7 +82,7 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
 pub(super) fn unmasked() -> Refused {
     Refused::new(
         ErrorCode::PolicyDenied,
-        "personal data may go there masked only, and cannot be masked here",
+        "personal data may go there masked only, and some of it stands in a number or in encoded text, where no placeholder can",
     )
 }
 
@@ -93,7 +93,7 @@ pub(super) fn stopped(denial: &Denial) -> Refused {
         "'{}' was stopped while it answered ({rule})",
         denial.location
     );
-    Refused::new(ErrorCode::PolicyDenied, message)
+    Refused::new(ErrorCode::PolicyDenied, message).denied(vec![denial.clone()])
 }
 
 /// The shortest of the bounds on a wait, by its name.

@@ -32,7 +32,11 @@ pub(super) async fn logged(flight: &Flight, refused: Refused) -> Refused {
     let whose = Whose::of(&flight.record);
     let about = (refused.code, refused.denials.as_slice());
     let hash = gateway.driver.policy_hash();
-    match gateway.audit.refuse((whose, &flight.facts), about, hash).await {
+    match gateway
+        .audit
+        .refuse((whose, &flight.facts), about, hash)
+        .await
+    {
         Ok(()) => refused,
         Err(error) => unlogged(&error),
     }

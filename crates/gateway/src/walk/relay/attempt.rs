@@ -10,12 +10,15 @@ use crate::gateway::Gateway;
 use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
+use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
+use crate::walk::settle::unlogged;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use madang_types::ErrorCode;
+use madang_audit::AuditError;
+use madang_types::{ErrorCode, PolicyEffect};
 use madang_wire::error::engine_error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +57,15 @@ impl Answer {
 /// Sends the request to the route's target and waits for its answer's first byte. It changes nothing of the request's
 /// own: another attempt may be under way beside it.
 pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) -> Attempt {
-    let call = match translate::translate(&ask, &route.target) {
+    let masked = match route.start.grant.effect {
+        PolicyEffect::Allow => None,
+        PolicyEffect::Mask => match ask.masked() {
+            Ok(masked) => Some(masked),
+            Err(refused) => return Attempt::Refused(refused),
+        },
+        PolicyEffect::Deny => return Attempt::Failed(not_permitted(&route)),
+    };
+    let call = match translate::translate((&ask, masked), &route.target) {
         Ok(call) => call,
         Err(refused) => return Attempt::Refused(refused),
     };
@@ -62,6 +73,9 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         let message = format!("the replica '{}' is being started", route.target.replica);
         return Attempt::Failed(Refused::new(ErrorCode::EngineUnreachable, message));
     };
+    if let Err(error) = log(&gateway, &ask, &route).await {
+        return Attempt::Refused(unlogged(&error));
+    }
     let limits = &ask.snapshot.fleet.limits;
     let first_byte_by = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
     let until = first_byte_by.min(route.deadline);
@@ -72,6 +86,27 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         Ok(Err(error)) => Attempt::Failed(unreachable(&error, &route)),
         Ok(Ok(answer)) => receive((&ask, plan), answer, (route, until)).await,
     }
+}
+
+/// Writes the attempt down before its first byte leaves.
+async fn log(gateway: &Gateway, ask: &Ask, route: &Route) -> Result<(), AuditError> {
+    let mut facts = Facts::clone(&ask.facts);
+    facts.model = Some(route.target.model.clone());
+    let location = gateway
+        .snapshot()
+        .location(&route.target, &route.start.grant);
+    let about = (route.start.attempt, location);
+    let whose = ask.whose.clone();
+    gateway
+        .audit
+        .allow((whose, &facts), about, &route.start.grant)
+        .await
+}
+
+/// The core starts nothing that policy denies; should it, nothing is sent.
+fn not_permitted(route: &Route) -> Refused {
+    let message = format!("policy does not permit '{}'", route.target.site);
+    Refused::new(ErrorCode::PolicyDenied, message)
 }
 
 fn unreachable(error: &ClientError, route: &Route) -> Refused {

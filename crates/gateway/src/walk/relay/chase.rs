@@ -3,7 +3,7 @@
 use super::Route;
 use super::attempt::{self, Answer, Attempt};
 use super::race::{Race, Start};
-use crate::driver::Turn;
+use crate::driver::{Turn, lost};
 use crate::refused::Refused;
 use crate::trace_context::TraceContext;
 use crate::walk::classify::Ask;
@@ -70,11 +70,7 @@ impl Chase {
         let waits = self.race.is_empty();
         let Some(ticket) = &mut self.flight.ticket else {
             // It was never submitted, which no caller does.
-            return Step::Told(Turn::Refuse {
-                refusal: madang_core::Refusal::Draining,
-                retry_after_ms: None,
-                denials: Vec::new(),
-            });
+            return Step::Told(lost());
         };
         tokio::select! {
             biased;
@@ -87,22 +83,18 @@ impl Chase {
     /// The core's word.
     fn told(&mut self, turn: Turn) -> Option<End> {
         match turn {
-            // Nothing here masks yet, and unmasked it may not go there.
-            Turn::Start { masked: true, .. } => {
-                self.race.clear();
-                return Some(End::Refused(route::unmasked()));
-            }
             Turn::Start {
                 attempt,
                 replica,
                 site,
-                masked: false,
                 decision,
+                grant,
             } => self.start(Start {
                 attempt,
                 replica,
                 site,
                 decision: decision.to_string(),
+                grant,
             }),
             Turn::CallOff { attempt } => {
                 self.race.call_off(attempt);
@@ -119,11 +111,11 @@ impl Chase {
             Turn::Refuse {
                 refusal,
                 retry_after_ms,
-                denials: _,
+                denials,
             } => {
                 self.race.clear();
                 self.wait_ends();
-                let refused = route::refused(refusal, retry_after_ms, &self.ask);
+                let refused = route::refused(refusal, retry_after_ms, &self.ask).denied(denials);
                 return Some(End::Refused(best_reason(refused, self.last_failure.take())));
             }
         }
@@ -243,6 +235,8 @@ fn ends_all(code: ErrorCode) -> bool {
             | ErrorCode::FeatureUnsupported
             | ErrorCode::FieldInvalid
             | ErrorCode::FieldMissing
+            | ErrorCode::AuditUnavailable
+            | ErrorCode::PolicyDenied
     )
 }
 

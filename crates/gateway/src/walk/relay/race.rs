@@ -1,6 +1,7 @@
 //! The attempts of one request that are under way: one, or two where the core hedges. Whoever leaves the race is closed.
 
 use super::attempt::Attempt;
+use madang_core::Grant;
 use madang_types::{ReplicaId, SiteId};
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,8 @@ pub(super) struct Start {
     pub site: SiteId,
     /// Why there, written out.
     pub decision: String,
+    /// What the policy says of it.
+    pub grant: Grant,
 }
 
 type Running = Pin<Box<dyn Future<Output = Attempt> + Send>>;

@@ -11,6 +11,7 @@ use crate::driver::Turn;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
+use crate::walk::restore::RestoreStream;
 use crate::walk::route;
 use axum::body::Body;
 use axum::response::Response;
@@ -54,6 +55,7 @@ struct Pipe {
     repair: Option<RepairStream>,
     responses: Option<ResponsesStream>,
     meter: Meter,
+    restore: Option<RestoreStream>,
     /// Events ready to leave.
     ready: VecDeque<Bytes>,
     /// How the engine ended it, and the event that must wait for the record.
@@ -80,6 +82,7 @@ impl StreamAnswer {
             strip_usage,
             repair,
             responses,
+            restore,
         } = plan;
         let mut started = Vec::new();
         let mut mapped = responses.map(|echo| ResponsesStream::new(response_ids(route), echo));
@@ -94,6 +97,7 @@ impl StreamAnswer {
             events: Vec::new(),
             repair: repair.map(|repair| RepairStream::new(&repair, &route.request.to_string())),
             responses: mapped,
+            restore: restore.map(|restore| restore.stream(kind)),
             meter,
             ready: started.into_iter().map(Bytes::from).collect(),
             end: None,
@@ -164,9 +168,7 @@ impl Pipe {
         let mut events = std::mem::take(&mut self.events);
         let split = self.splitter.push(bytes, &mut events);
         for event in events.drain(..) {
-            if self.end.is_none() {
-                self.event(event, elapsed_us);
-            }
+            self.restored(event, elapsed_us);
         }
         self.events = events;
         if let Err(error) = split
@@ -181,6 +183,25 @@ impl Pipe {
         let message = format!("the engine's stream is not sound: {why}");
         let refused = Refused::new(ErrorCode::EngineAnswerInvalid, message);
         self.end = Some((End::Broken(refused), None));
+    }
+
+    /// Puts values back where a masked request's answer has placeholders.
+    fn restored(&mut self, event: SseEvent, elapsed_us: u64) {
+        let data = event.data().filter(|data| data.starts_with(b"{"));
+        let (Some(restore), Some(data)) = (&mut self.restore, data) else {
+            return self.event_unless_ended(event, elapsed_us);
+        };
+        let mut out = Vec::new();
+        restore.event(&data, &mut out);
+        for data in out {
+            self.event_unless_ended(event.with_data(&data), elapsed_us);
+        }
+    }
+
+    fn event_unless_ended(&mut self, event: SseEvent, elapsed_us: u64) {
+        if self.end.is_none() {
+            self.event(event, elapsed_us);
+        }
     }
 
     fn event(&mut self, event: SseEvent, elapsed_us: u64) {

@@ -4,6 +4,8 @@
 use crate::refused::Refused;
 use crate::snapshot::Target;
 use crate::walk::classify::{Ask, answer_kind};
+use crate::walk::inspect::Masked;
+use crate::walk::restore::Restore;
 use bytes::Bytes;
 use madang_fleet::{ResponsesSupport, ToolSupport};
 use madang_types::{Endpoint, ErrorCode};
@@ -11,6 +13,7 @@ use madang_types::{Endpoint, ErrorCode};
 use madang_wire::responses::{self, Echo};
 use madang_wire::tools::{self, Repair};
 use madang_wire::{AnswerKind, MapCode, MapError, RequestBody};
+use std::sync::Arc;
 
 /// A request as the engine sees it, and how its answer is read.
 pub(super) struct Call {
@@ -29,13 +32,19 @@ pub(super) struct Plan {
     pub repair: Option<Repair>,
     /// Chat becomes a response that repeats these fields.
     pub responses: Option<Echo>,
+    /// Values go back where the answer has their placeholders.
+    pub restore: Option<Arc<Restore>>,
 }
 
 /// Writes the engine's request.
 ///
 /// # Errors
 /// Something that the mapping cannot carry, named.
-pub(super) fn translate(ask: &Ask, target: &Target) -> Result<Call, Refused> {
+pub(super) fn translate(
+    (ask, masked): (&Ask, Option<&Masked>),
+    target: &Target,
+) -> Result<Call, Refused> {
+    let asked = masked.map_or(&ask.body, |masked| &masked.body);
     let needs_repair = ask.features.tools && ask.entry.tools == ToolSupport::Repair;
     let mapped = ask.endpoint == Endpoint::Responses
         && (target.responses == ResponsesSupport::Mapped || needs_repair);
@@ -45,21 +54,22 @@ pub(super) fn translate(ask: &Ask, target: &Target) -> Result<Call, Refused> {
         strip_usage: false,
         repair: None,
         responses: None,
+        restore: masked.map(|masked| Arc::clone(&masked.restore)),
     };
     let mut rewritten: Option<RequestBody> = None;
     if mapped {
-        let chat = responses::to_chat(ask.body.bytes()).map_err(map_refused)?;
+        let chat = responses::to_chat(asked.bytes()).map_err(map_refused)?;
         plan.kind = AnswerKind::Chat;
         plan.responses = Some(chat.echo);
         rewritten = Some(reparsed(chat.body, ask)?);
     }
     if needs_repair && plan.kind == AnswerKind::Chat {
-        let body = rewritten.as_ref().unwrap_or(&ask.body);
+        let body = rewritten.as_ref().unwrap_or(asked);
         let repair = tools::repair_request(body.bytes()).map_err(map_refused)?;
         rewritten = Some(reparsed(repair.body.clone(), ask)?);
         plan.repair = Some(repair);
     }
-    let body = rewritten.as_ref().unwrap_or(&ask.body);
+    let body = rewritten.as_ref().unwrap_or(asked);
     let (body, strip_usage) = edited(body, plan.kind, (ask, target));
     plan.strip_usage = strip_usage;
     Ok(Call {

@@ -138,6 +138,9 @@ pub(super) fn finish(
         return Err(invalid("is an error with status 200"));
     }
     meter.answer(&facts);
+    if let Some(restore) = &plan.restore {
+        body = restore.answer(&body).into();
+    }
     if let Some(repair) = &plan.repair {
         body = tools::repair_answer(repair, &body, &route.request.to_string()).into();
     }
