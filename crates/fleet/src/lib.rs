@@ -8,17 +8,20 @@ mod at;
 mod check;
 mod load;
 pub mod model;
+mod policy;
 mod problem;
 mod raw;
 mod schema;
 mod shape;
 
-pub use load::{FILE_BYTES_MAX, LoadError, Loaded, load};
+pub use load::{FILE_BYTES_MAX, LoadError, Loaded, PolicyFile, load};
 pub use model::{
     Builtin, Costs, Dialect, Engine, Fleet, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
-    PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules,
-    ShareRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel, WeightSource, Weights,
+    PackagePart, PlaceFacts, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport,
+    RouteRule, Rules, ShareRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel,
+    WeightSource, Weights,
 };
+pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
 pub use schema::schema;
 
@@ -35,7 +38,7 @@ pub struct Parsed {
 }
 
 /// Reads a fleet file's text. Relative paths in it are resolved against `base_dir`, the file's folder; no file that
-/// it names is opened.
+/// it names is opened: where the policy has a file of its own, [`load`] reads it.
 ///
 /// # Errors
 /// Every problem of the text (errors and warnings, by position; at most [`PROBLEMS_MAX`]) if at least one is an error.

@@ -1,6 +1,6 @@
 //! A fleet file from the disk.
 
-use crate::{Fleet, Problem, parse};
+use crate::{Fleet, Problem, parse, parse_policy};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,19 @@ pub struct Loaded {
     /// What an operator should still be told, by position.
     pub warnings: Vec<Problem>,
     /// The text, for rendering the warnings.
+    pub source: String,
+    /// The policy's own file, where it has one.
+    pub policy: Option<PolicyFile>,
+}
+
+/// A policy file that was read and has no error. What it says is in the fleet.
+#[derive(Clone, Debug)]
+pub struct PolicyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What an operator should still be told, by position.
+    pub warnings: Vec<Problem>,
+    /// The text.
     pub source: String,
 }
 
@@ -91,7 +104,7 @@ fn errors(problems: &[Problem]) -> usize {
         .count()
 }
 
-/// Reads and parses a fleet file; relative paths in it are resolved against its folder.
+/// Reads and parses a fleet file, and the policy file that it names; relative paths in it are resolved against its folder.
 ///
 /// # Errors
 /// Says why there is no fleet; [`LoadError::Invalid`] holds every problem of the text.
@@ -99,13 +112,40 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let source = read(path)?;
     let base_dir = path.parent().unwrap_or_else(|| Path::new(""));
     match parse(&source, base_dir) {
-        Ok(parsed) => Ok(Loaded {
-            fleet: parsed.fleet,
-            warnings: parsed.warnings,
-            source,
-        }),
+        Ok(parsed) => {
+            let mut fleet = parsed.fleet;
+            let policy = load_policy(&mut fleet)?;
+            Ok(Loaded {
+                fleet,
+                warnings: parsed.warnings,
+                source,
+                policy,
+            })
+        }
         Err(problems) => Err(LoadError::Invalid {
             path: path.into(),
+            source_text: source,
+            problems,
+        }),
+    }
+}
+
+fn load_policy(fleet: &mut Fleet) -> Result<Option<PolicyFile>, LoadError> {
+    let Some(path) = fleet.policy_file.clone() else {
+        return Ok(None);
+    };
+    let source = read(&path)?;
+    match parse_policy(&source, fleet) {
+        Ok(parsed) => {
+            fleet.policy = parsed.policy;
+            Ok(Some(PolicyFile {
+                path,
+                warnings: parsed.warnings,
+                source,
+            }))
+        }
+        Err(problems) => Err(LoadError::Invalid {
+            path,
             source_text: source,
             problems,
         }),

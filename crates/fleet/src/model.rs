@@ -1,7 +1,9 @@
 //! The typed fleet: what a checked fleet file says. Built only by [`crate::parse`]; every reference in it resolves.
 
+use jiff::civil::Date;
 use madang_types::{
-    DataClass, ModelId, NodesId, ProgrammeId, ReplicaId, SiteId, TenantId, UpstreamId,
+    Country, DataClass, ModelId, NodesId, Place, Policy, ProgrammeId, ReplicaId, SiteId, TenantId,
+    UpstreamId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,9 @@ pub struct Fleet {
     pub programmes: BTreeMap<ProgrammeId, ProgrammeEntry>,
     /// Tenants.
     pub tenants: BTreeMap<TenantId, TenantEntry>,
-    /// `[policy] file`, resolved against the fleet file's folder.
+    /// What may go where; without its hash, which counts places too.
+    pub policy: Policy,
+    /// The file that the policy stands in, where it has its own, resolved against the fleet file's folder.
     pub policy_file: Option<PathBuf>,
     /// Bounds on everything a client or an engine can make wait or grow.
     pub limits: Limits,
@@ -44,14 +48,33 @@ pub struct Fleet {
 /// A data centre, or one machine that stands for one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
-    /// ISO 3166-1 alpha-2.
-    pub country: String,
+    /// Where it stands.
+    pub country: Country,
     /// Country of the operator's seat; the site's own where not given.
-    pub operator_country: String,
+    pub operator_country: Country,
+    /// These and the other facts that the policy looks at.
+    pub place: Place,
+    /// What reports say of it besides.
+    pub facts: PlaceFacts,
     /// Greatest power drawn by the site at its meter.
     pub power_cap_kw: Option<f64>,
     /// Power usage effectiveness, ≥ 1.
     pub pue: Option<f64>,
+}
+
+/// What is known of a place besides what the policy looks at, for reports of transfers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaceFacts {
+    /// How long logs against abuse are kept, in days.
+    pub abuse_log_days: Option<u32>,
+    /// When somebody last verified what is known of the place.
+    pub verified_on: Option<Date>,
+    /// Who receives the data.
+    pub recipient: Option<String>,
+    /// What for.
+    pub purpose: Option<String>,
+    /// How long the recipient keeps it.
+    pub retention: Option<String>,
 }
 
 /// Machines of one kind at one site.
@@ -256,10 +279,10 @@ pub struct Upstream {
     pub dialect: Dialect,
     /// Base URL without `/v1`.
     pub url: String,
-    /// Where requests are inferred; unknown counts as the worst.
-    pub country: Option<String>,
-    /// Country of the operator's seat.
-    pub operator_country: Option<String>,
+    /// The facts that the policy looks at; unknown counts as the worst.
+    pub place: Place,
+    /// What reports say of it besides.
+    pub facts: PlaceFacts,
     /// File that holds the key.
     pub key_file: Option<PathBuf>,
     /// Served names.

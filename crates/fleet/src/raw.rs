@@ -9,12 +9,33 @@ use crate::model::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+mod policy;
+
+pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
 
 /// A text and its place.
 pub(crate) type Text = Option<At<String>>;
+/// A list of texts and its place.
+pub(crate) type Texts = Option<At<Vec<At<String>>>>;
 /// The rows of one table.
 pub(crate) type Rows<T> = Option<Vec<At<T>>>;
+
+/// The items of a list of words.
+fn words(words: &[&str]) -> Value {
+    json!({ "type": "string", "enum": words })
+}
+
+const ASSURANCES: &[&str] = &[
+    "csap_high",
+    "csap_mid",
+    "csap_low",
+    "nis_verified",
+    "isms_p",
+    "iso_27001",
+];
 
 /// The fleet file of Madang: sites, machines, models, engines, upstreams, programmes and tenants.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,7 +55,7 @@ pub(crate) struct RawFleet {
     pub programme: Rows<RawProgramme>,
     /// Who is billed.
     pub tenant: Rows<RawTenant>,
-    /// Where the rules are.
+    /// What may go where: the rules of sovereignty, here or in a file of their own.
     pub policy: Option<At<RawPolicy>>,
     /// Bounds on everything that a client or an engine can make wait or grow.
     pub limits: Option<At<Limits>>,
@@ -57,6 +78,34 @@ pub(crate) struct RawSite {
     /// Country of the operator's seat; the site's own where not given.
     #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
     pub operator_country: Text,
+    /// Kind of ground, seen from the policy's home country. Where not given: `domestic_private` for a site that stands and is operated at home, else `foreign`.
+    #[schemars(extend("enum" = ["gov_isolated", "domestic_private", "domestic_public", "foreign"]))]
+    pub zone: Text,
+    /// What it is certified for: `csap_high`, `csap_mid`, `csap_low`, `nis_verified`, `isms_p`, `iso_27001`.
+    #[schemars(extend("items" = words(ASSURANCES)))]
+    pub assurance: Texts,
+    /// Countries where prompts or answers are kept.
+    pub stored_in: Texts,
+    /// Countries where prompts may be computed.
+    pub inferred_in: Texts,
+    /// Countries where TLS may end.
+    pub tls_ends_in: Texts,
+    /// Countries where logs against abuse are kept.
+    pub abuse_logs_in: Texts,
+    /// How long logs against abuse are kept, in days.
+    #[schemars(range(min = 0, max = 36_500))]
+    pub abuse_log_days: Option<At<u32>>,
+    /// Nothing of a request is kept once it is answered.
+    #[schemars(extend("default" = false))]
+    pub zero_retention: Option<At<bool>>,
+    /// Day on which somebody last verified these facts, as `2026-11-26`.
+    pub verified_on: Text,
+    /// Who receives the data, with a contact, for reports of transfers abroad.
+    pub recipient: Text,
+    /// What the recipient uses it for.
+    pub purpose: Text,
+    /// How long the recipient keeps it.
+    pub retention: Text,
     /// Greatest power drawn by the site at its meter, in kW.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10_000_000))]
     pub power_cap_kw: Option<At<f64>>,
@@ -242,6 +291,34 @@ pub(crate) struct RawUpstream {
     /// Country of the operator's seat.
     #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
     pub operator_country: Text,
+    /// Kind of ground, seen from the policy's home country. It counts only where `inferred_in`, `tls_ends_in`, and `stored_in` and `abuse_logs_in` (or `zero_retention`), are given too and all at home; else the upstream counts as `foreign`.
+    #[schemars(extend("enum" = ["gov_isolated", "domestic_private", "domestic_public", "foreign"]))]
+    pub zone: Text,
+    /// What it is certified for: `csap_high`, `csap_mid`, `csap_low`, `nis_verified`, `isms_p`, `iso_27001`.
+    #[schemars(extend("items" = words(ASSURANCES)))]
+    pub assurance: Texts,
+    /// Countries where prompts or answers are kept.
+    pub stored_in: Texts,
+    /// Countries where prompts may be computed.
+    pub inferred_in: Texts,
+    /// Countries where TLS may end.
+    pub tls_ends_in: Texts,
+    /// Countries where logs against abuse are kept.
+    pub abuse_logs_in: Texts,
+    /// How long logs against abuse are kept, in days.
+    #[schemars(range(min = 0, max = 36_500))]
+    pub abuse_log_days: Option<At<u32>>,
+    /// Nothing of a request is kept once it is answered.
+    #[schemars(extend("default" = false))]
+    pub zero_retention: Option<At<bool>>,
+    /// Day on which somebody last verified these facts, as `2026-11-26`.
+    pub verified_on: Text,
+    /// Who receives the data, with a contact, for reports of transfers abroad.
+    pub recipient: Text,
+    /// What the recipient uses it for.
+    pub purpose: Text,
+    /// How long the recipient keeps it.
+    pub retention: Text,
     /// File that holds the key; relative to the fleet file's folder.
     pub key_file: Text,
     /// Served names.
@@ -290,13 +367,4 @@ pub(crate) struct RawTenant {
     /// No request of this tenant has a lower data class.
     #[schemars(extend("enum" = ["open", "sensitive", "classified"], "default" = "open"))]
     pub class_floor: Text,
-}
-
-/// Where the rules are.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawPolicy {
-    /// The policy file; relative to the fleet file's folder.
-    #[schemars(required)]
-    pub file: Text,
 }

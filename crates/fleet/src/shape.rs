@@ -2,9 +2,9 @@
 //! problem with its place, and takes out what is wrong, so that the rest can still be read and checked.
 
 use crate::problem::{Report, nearest};
-use crate::raw::RawFleet;
+use crate::raw::{RawFleet, RawPolicy};
 use crate::schema::TREE;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,17 +12,31 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What the first pass read.
-pub(crate) struct Shaped {
+pub(crate) struct Shaped<T = RawFleet> {
     /// The values.
-    pub raw: RawFleet,
+    pub raw: T,
     /// Tables that are not complete because something in them was taken out: what is absent there proves nothing.
     pub lost: BTreeSet<String>,
     /// Places of the keys of tables whose struct holds plain values: `limits.body_bytes_max`.
     pub spans: BTreeMap<String, Range<usize>>,
 }
 
-/// Reads a text as far as it can be read; `None` only when nothing of it can.
+/// Reads a fleet file's text as far as it can be read; `None` only when nothing of it can.
 pub(crate) fn read(source: &str, report: &mut Report<'_>) -> Option<Shaped> {
+    read_table(source, (&TREE, ""), report)
+}
+
+/// Reads a policy file's text, which holds the keys of the fleet file's `[policy]`.
+pub(crate) fn read_policy(source: &str, report: &mut Report<'_>) -> Option<Shaped<RawPolicy>> {
+    read_table(source, (&TREE["properties"]["policy"], "policy"), report)
+}
+
+/// Reads a text as the table of that schema and dotted name.
+fn read_table<T: DeserializeOwned>(
+    source: &str,
+    (schema, path): (&Value, &str),
+    report: &mut Report<'_>,
+) -> Option<Shaped<T>> {
     let (table, errors) = DeTable::parse_recoverable(source);
     for error in errors {
         let span = error.span().unwrap_or(0..0);
@@ -34,10 +48,10 @@ pub(crate) fn read(source: &str, report: &mut Report<'_>) -> Option<Shaped> {
         spans: BTreeMap::new(),
     };
     let span = table.span();
-    let table = walk.table(&TREE, "", Spanned::new(span, table.into_inner()));
+    let table = walk.table(schema, path, Spanned::new(span, table.into_inner()));
     let Walk { lost, spans, .. } = walk;
     let deserializer = toml::de::Deserializer::from(table);
-    match RawFleet::deserialize(deserializer) {
+    match T::deserialize(deserializer) {
         Ok(raw) => Some(Shaped { raw, lost, spans }),
         Err(error) => {
             // The walk leaves only what fits; this is a net under it, not a path of its own.

@@ -5,7 +5,7 @@
 use crate::clock;
 use crate::recorder::Recorder;
 use madang_core::{
-    AttemptEnd, Core, Decision, Effect, Input, PoolStatus, Refusal, RequestSubmit, Spent,
+    AttemptEnd, Core, Decision, Denial, Effect, Input, PoolStatus, Refusal, RequestSubmit, Spent,
 };
 use madang_types::{ReplicaId, RequestId, SiteId};
 use std::collections::BTreeMap;
@@ -27,8 +27,15 @@ pub enum Turn {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
+        /// Its personal data is masked first.
+        masked: bool,
         /// Why there.
         decision: Decision,
+    },
+    /// The place of an answer under way was stopped: close it at once. The core has forgotten the request.
+    Cut {
+        /// What stopped it.
+        denial: Denial,
     },
     /// Another attempt won, or this one is no longer wanted: close it, and tell the core nothing of it.
     CallOff {
@@ -43,6 +50,8 @@ pub enum Turn {
         refusal: Refusal,
         /// When trying again makes sense.
         retry_after_ms: Option<u64>,
+        /// Where policy denies: why, for each place that serves the model.
+        denials: Vec<Denial>,
     },
 }
 
@@ -130,6 +139,7 @@ impl Driver {
                 attempt,
                 replica,
                 site,
+                masked,
                 decision,
             } => {
                 tell(
@@ -139,6 +149,7 @@ impl Driver {
                         attempt,
                         replica,
                         site,
+                        masked,
                         decision,
                     },
                 );
@@ -147,6 +158,7 @@ impl Driver {
                 request,
                 refusal,
                 retry_after_ms,
+                denials,
             } => {
                 tell(
                     inner,
@@ -154,8 +166,15 @@ impl Driver {
                     Turn::Refuse {
                         refusal,
                         retry_after_ms,
+                        denials,
                     },
                 );
+                inner.waiters.remove(&request);
+            }
+            Effect::Cut {
+                request, denial, ..
+            } => {
+                tell(inner, request, Turn::Cut { denial });
                 inner.waiters.remove(&request);
             }
             Effect::CallOff { request, attempt } => {
@@ -250,8 +269,9 @@ impl Ticket {
         let turn = turn.unwrap_or(Turn::Refuse {
             refusal: Refusal::Draining,
             retry_after_ms: None,
+            denials: Vec::new(),
         });
-        self.over |= matches!(turn, Turn::Refuse { .. });
+        self.over |= matches!(turn, Turn::Refuse { .. } | Turn::Cut { .. });
         turn
     }
 

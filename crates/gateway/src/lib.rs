@@ -13,6 +13,7 @@ pub mod headers;
 mod key_slots;
 pub mod keyring;
 pub mod metrics;
+pub mod policy;
 pub mod recorder;
 pub mod refused;
 mod shares;

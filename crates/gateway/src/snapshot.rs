@@ -1,12 +1,14 @@
 //! The fleet as requests read it: built whole at each load, published at once, never changed after.
 
 use crate::client::EngineAddress;
+use crate::policy;
 use http::HeaderValue;
-use madang_core::{CoreLimits, EngineCosts, FleetView, Place, PoolMember, ReplicaHealth};
+use madang_core::policy::PolicyError;
+use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
 };
-use madang_types::{Endpoint, ModelId, ReplicaId, SiteId};
+use madang_types::{Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +36,9 @@ pub enum SnapshotError {
         /// Why.
         reason: String,
     },
+    /// The policy cannot be compiled over the fleet's places.
+    #[error("the policy cannot be used: {0}")]
+    Policy(#[from] PolicyError),
     /// Two pool members would have one name.
     #[error("two members of the fleet are both named '{0}'")]
     MemberTwice(ReplicaId),
@@ -95,6 +100,10 @@ pub struct Snapshot {
     pub targets: BTreeMap<ReplicaId, Arc<Target>>,
     /// Served models: those with at least one target.
     pub models: BTreeMap<ModelId, ModelEntry>,
+    /// What may go where, as the core is told.
+    pub policy: Policy,
+    /// The same, compiled over all places of the fleet.
+    pub policy_table: PolicyTable,
 }
 
 /// The doors of a kind of model.
@@ -113,6 +122,8 @@ impl Snapshot {
     pub fn build(fleet: Arc<Fleet>) -> Result<Self, SnapshotError> {
         let mut snapshot = Self {
             fleet: Arc::clone(&fleet),
+            policy: policy::policy_of(&fleet),
+            policy_table: policy::compile(&fleet)?,
             ..Self::default()
         };
         for (id, replica) in &fleet.replicas {
@@ -169,6 +180,7 @@ impl Snapshot {
                 ttft_ms_max: limits.ttft_ms_max,
             },
             rules: tuning::rules(self.fleet.rules),
+            policy: self.policy.clone(),
         }
     }
 
@@ -184,13 +196,10 @@ impl Snapshot {
             .upstreams
             .iter()
             .find(|(id, _)| id.as_str() == target.site.as_str());
-        let (country, operator_country) = match (site, upstream) {
-            (Some(site), _) => (
-                Some(site.country.clone()),
-                Some(site.operator_country.clone()),
-            ),
-            (None, Some((_, up))) => (up.country.clone(), up.operator_country.clone()),
-            (None, None) => (None, None),
+        let place = match (site, upstream) {
+            (Some(site), _) => site.place.clone(),
+            (None, Some((_, up))) => up.place.clone(),
+            (None, None) => Place::default(),
         };
         let replicas = &self.fleet.replicas;
         let replica = replicas.get(&target.replica).filter(|_| target.own);
@@ -209,11 +218,7 @@ impl Snapshot {
             kv_tokens: replica.and_then(|r| r.kv_tokens),
             host_tokens: replica.map_or(0, |r| r.host_kv_tokens),
             costs: replica.map_or_else(EngineCosts::default, |r| tuning::costs(&self.fleet, r)),
-            place: Place {
-                own: target.own,
-                country,
-                operator_country,
-            },
+            place,
             // Nobody probes a stranger's API: it is up until attempts fail. Ours are up once a probe says so.
             health: if target.own {
                 ReplicaHealth::Starting
@@ -244,10 +249,10 @@ fn replica_target(
         ReplicaAt::Url(url) => Some(parse_address(url, id.as_str())?),
         ReplicaAt::Launch(_) => None,
     };
-    let jurisdiction = fleet
-        .sites
-        .get(&replica.site)
-        .map(|site| site.country.clone());
+    let jurisdiction = match fleet.sites.get(&replica.site) {
+        Some(site) => jurisdiction(&site.place),
+        None => jurisdiction(&Place::default()),
+    };
     Ok(Target {
         replica: id.clone(),
         site: replica.site.clone(),
@@ -255,7 +260,7 @@ fn replica_target(
         adapters: replica.adapters.clone(),
         upstream_model: replica.upstream_model.clone(),
         address,
-        jurisdiction: jurisdiction.unwrap_or_else(|| "unknown".into()),
+        jurisdiction,
         responses: replica.responses,
         authorization: authorization(replica.key_file.as_deref(), id.as_str())?,
         own: true,
@@ -291,11 +296,17 @@ fn upstream_target(
         adapters: Vec::new(),
         upstream_model: served.upstream_model.clone(),
         address: Some(parse_address(&upstream.url, id)?),
-        jurisdiction: upstream.country.clone().unwrap_or_else(|| "unknown".into()),
+        jurisdiction: jurisdiction(&upstream.place),
         responses: ResponsesSupport::Native,
         authorization: authorization(upstream.key_file.as_deref(), id)?,
         own: false,
     })
+}
+
+fn jurisdiction(place: &Place) -> String {
+    place
+        .country
+        .map_or_else(|| "unknown".into(), |country| country.to_string())
 }
 
 fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {

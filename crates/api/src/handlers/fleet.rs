@@ -103,14 +103,16 @@ pub(crate) async fn site_list(_: Operator, State(api): State<Arc<Api>>) -> Json<
         let Site {
             country,
             operator_country,
+            place: _,
+            facts: _,
             power_cap_kw,
             pue,
         } = site;
         let nodes = fleet.nodes.iter().filter(|(_, nodes)| nodes.site == *id);
         SiteView {
             id: id.to_string(),
-            country: country.clone(),
-            operator_country: operator_country.clone(),
+            country: country.to_string(),
+            operator_country: operator_country.to_string(),
             power_cap_kw: *power_cap_kw,
             pue: *pue,
             nodes: nodes

@@ -1,8 +1,11 @@
 //! Countries: sovereignty is decided on them, so a misspelt one is an error and not an unknown land.
 
 use super::Check;
+use crate::at::At;
+use crate::problem::Report;
 use crate::raw::Text;
 use crate::shape::brief;
+use madang_types::Country;
 
 /// ISO 3166-1 alpha-2, the officially assigned codes.
 const CODES: &str = "\
@@ -16,30 +19,41 @@ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
 
 impl Check<'_, '_> {
     /// A country code, checked.
-    pub(super) fn country(&mut self, text: &Text) -> Option<String> {
-        let at = text.as_ref()?;
-        let is_code = |word: &str| word.len() == 2 && CODES.split(' ').any(|code| code == word);
-        if is_code(&at.value) {
-            return Some(at.value.clone());
-        }
-        let upper = at.value.trim().to_ascii_uppercase();
-        let meant = match upper.as_str() {
-            "UK" => Some("GB"),
-            "KO" | "KOR" | "KOREA" | "SOUTH KOREA" | "REPUBLIC OF KOREA" => Some("KR"),
-            "JAPAN" | "JPN" => Some("JP"),
-            "USA" | "UNITED STATES" => Some("US"),
-            other => Some(other).filter(|word| is_code(word)),
-        };
-        let help = match meant {
-            Some(code) => format!("write \"{code}\""),
-            None => "two upper-case letters of ISO 3166-1, such as \"KR\"".into(),
-        };
-        let message = format!("\"{}\" is no country code", brief(&at.value));
-        self.report
-            .error("country_invalid", &at.span, message)
-            .help(help);
-        None
+    pub(super) fn country(&mut self, text: &Text) -> Option<Country> {
+        self.country_at(text.as_ref()?)
     }
+
+    pub(super) fn country_at(&mut self, at: &At<String>) -> Option<Country> {
+        read(at, self.report)
+    }
+}
+
+pub(super) fn is_code(word: &str) -> bool {
+    word.len() == 2 && CODES.split(' ').any(|code| code == word)
+}
+
+/// A country code, checked.
+pub(super) fn read(at: &At<String>, report: &mut Report<'_>) -> Option<Country> {
+    if is_code(&at.value) {
+        return at.value.parse().ok();
+    }
+    let upper = at.value.trim().to_ascii_uppercase();
+    let meant = match upper.as_str() {
+        "UK" => Some("GB"),
+        "KO" | "KOR" | "KOREA" | "SOUTH KOREA" | "REPUBLIC OF KOREA" => Some("KR"),
+        "JAPAN" | "JPN" => Some("JP"),
+        "USA" | "UNITED STATES" => Some("US"),
+        other => Some(other).filter(|word| is_code(word)),
+    };
+    let help = match meant {
+        Some(code) => format!("write \"{code}\""),
+        None => "two upper-case letters of ISO 3166-1, such as \"KR\"".into(),
+    };
+    let message = format!("\"{}\" is no country code", brief(&at.value));
+    report
+        .error("country_invalid", &at.span, message)
+        .help(help);
+    None
 }
 
 #[cfg(test)]

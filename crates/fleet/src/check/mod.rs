@@ -6,6 +6,8 @@ mod conflict;
 mod country;
 mod launch;
 mod model;
+mod place;
+mod policy;
 mod replica;
 mod secret;
 mod upstream;
@@ -16,10 +18,12 @@ use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
 use crate::problem::{Report, nearest};
 use crate::raw::{RawFleet, RawModel, RawNodes, Rows, Text};
 use crate::shape::{Shaped, brief};
-use madang_types::{DataClass, NameError, NodesId, ProgrammeId, SiteId, TenantId};
+use madang_types::{DataClass, NameError, NodesId, Place, ProgrammeId, SiteId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+pub(crate) use policy::{Known, read as read_policy};
 
 /// Builds the fleet; `None` when a value that it needs is missing. Problems go into the report.
 pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -> Option<Fleet> {
@@ -64,10 +68,10 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     whole &= keep(&mut fleet.tenants, rows(&raw.tenant), |row| {
         check.tenant(row)
     });
-    fleet.policy_file = raw
-        .policy
-        .as_ref()
-        .and_then(|policy| check.policy(policy.value.file.as_ref()?));
+    match check.policy() {
+        Some((policy, file)) => (fleet.policy, fleet.policy_file) = (policy, file),
+        None => whole = false,
+    }
     check.addresses();
     check.adapters_apart();
     check.served();
@@ -246,11 +250,22 @@ impl Check<'_, '_> {
         let country = self.country(&raw.country);
         let operator_country = match &raw.operator_country {
             Some(_) => self.country(&raw.operator_country),
-            None => country.clone(),
+            None => country,
         };
+        let place = Place {
+            own: true,
+            country,
+            operator_country,
+            ..Place::default()
+        };
+        let facts = self.place_of(place, &raw.facts());
+        let (country, operator_country) = (country?, operator_country?);
+        let (place, facts) = facts?;
         let site = Site {
-            country: country?,
-            operator_country: operator_country?,
+            country,
+            operator_country,
+            place,
+            facts,
             power_cap_kw: raw.power_cap_kw.as_ref().map(|at| at.value),
             pue: raw.pue.as_ref().map(|at| at.value),
         };
@@ -318,19 +333,6 @@ impl Check<'_, '_> {
             class_floor,
         };
         Some((id?, tenant))
-    }
-
-    /// The policy file. Nothing reads it yet, and whoever names one must not believe that it holds.
-    fn policy(&mut self, at: &At<String>) -> Option<PathBuf> {
-        let path = self.path(at)?;
-        self.report
-            .warning(
-                "key_without_effect",
-                &at.span,
-                "the policy file is not read yet: only the built-in rules hold",
-            )
-            .help("sensitive and classified data never leaves our own sites; no other rule exists so far");
-        Some(path)
     }
 
     /// A path, resolved against the fleet file's folder.

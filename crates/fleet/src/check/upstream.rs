@@ -5,7 +5,7 @@ use crate::at::At;
 use crate::model::{Dialect, Upstream, UpstreamModel};
 use crate::raw::{RawUpstream, RawUpstreamModel};
 use crate::shape::brief;
-use madang_types::{ModelId, UpstreamId};
+use madang_types::{ModelId, Place, UpstreamId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -22,16 +22,23 @@ impl Check<'_, '_> {
         let key_file = self.key_file(raw.key_file.as_ref(), raw.url.as_ref());
         let models = raw.models.as_ref().and_then(|at| self.upstream_models(at));
         self.upstream_advice(row);
+        let place = Place {
+            country,
+            operator_country,
+            ..Place::default()
+        };
+        let facts = self.place_of(place, &raw.facts());
         let wrong_country = raw.country.is_some() && country.is_none();
         let wrong_operator = raw.operator_country.is_some() && operator_country.is_none();
         if wrong_country || wrong_operator {
             return None;
         }
+        let (place, facts) = facts?;
         let upstream = Upstream {
             dialect: raw.dialect.as_ref()?.value,
             url: url?.0,
-            country,
-            operator_country,
+            place,
+            facts,
             key_file: key_file?,
             models: models?,
             slots: raw.slots.as_ref().map_or(SLOTS_DEFAULT, |at| at.value),

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
-use madang_types::{DataClass, Endpoint, ErrorCode, ModelId, Priority};
+use madang_types::{DataClass, DataFlags, Endpoint, ErrorCode, ModelId, Priority};
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Ask {
     pub features: Features,
     /// Effective class.
     pub data_class: DataClass,
+    /// What else its data is.
+    pub flags: DataFlags,
     /// Urgency.
     pub priority: Priority,
     /// Estimated prompt tokens.
@@ -114,6 +116,7 @@ pub(super) async fn classify(
         model,
         entry,
         data_class,
+        flags: DataFlags::NONE,
         priority,
         prompt_tokens: size.tokens_estimated(),
         output_tokens_max: each.saturating_mul(features.n.unwrap_or(1).max(1)),

@@ -3,8 +3,9 @@
 use crate::refused::{Refused, code_of};
 use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::flight::Flight;
-use madang_core::{PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
+use madang_core::{Denial, PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
 use madang_fleet::Limits;
+use madang_types::{ErrorCode, RuleId};
 use madang_wire::prefix::prompt_blocks;
 
 /// Hands the request to the core; its word comes by the flight's ticket.
@@ -21,6 +22,7 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         model: ask.model.clone(),
         endpoint: ask.endpoint,
         data_class: ask.data_class,
+        flags: ask.flags,
         priority: ask.priority,
         streamed: ask.features.stream,
         prompt_tokens: ask.prompt_tokens,
@@ -74,6 +76,24 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
         Refusal::Draining => "Madang is stopping".into(),
     };
     Refused::new(code_of(refusal), message).retry_after_ms(retry_after_ms)
+}
+
+/// A request that may go nowhere but masked, which is not possible yet.
+pub(super) fn unmasked() -> Refused {
+    Refused::new(
+        ErrorCode::PolicyDenied,
+        "personal data may go there masked only, and cannot be masked here",
+    )
+}
+
+/// The end of an answer whose place was stopped while it came.
+pub(super) fn stopped(denial: &Denial) -> Refused {
+    let rule = denial.decision.rule().map_or("stop", RuleId::as_str);
+    let message = format!(
+        "'{}' was stopped while it answered ({rule})",
+        denial.location
+    );
+    Refused::new(ErrorCode::PolicyDenied, message)
 }
 
 /// The shortest of the bounds on a wait, by its name.

@@ -1,8 +1,8 @@
 //! The engines of an experiment, and the fleet as the core sees it.
 
 use crate::engine::Profile;
-use madang_core::{CoreLimits, FleetView, Place, PoolMember, ReplicaHealth, Rules};
-use madang_types::{Endpoint, ModelId, NameError, ReplicaId, SiteId};
+use madang_core::{CoreLimits, FleetView, PoolMember, ReplicaHealth, Rules};
+use madang_types::{Country, Endpoint, ModelId, NameError, Place, Policy, ReplicaId, SiteId};
 
 /// Engines that serve one model at one site.
 #[derive(Clone, Debug)]
@@ -58,8 +58,13 @@ impl Fleet {
             members,
             limits: self.limits.clone(),
             rules: self.rules,
+            policy: home().map(Policy::of_home).unwrap_or_default(),
         })
     }
+}
+
+fn home() -> Option<Country> {
+    "KR".parse().ok()
 }
 
 fn member(index: usize, profile: &Profile) -> Result<PoolMember, NameError> {
@@ -73,11 +78,7 @@ fn member(index: usize, profile: &Profile) -> Result<PoolMember, NameError> {
         kv_tokens: Some(profile.kv_tokens),
         host_tokens: profile.host_tokens,
         costs: profile.costs,
-        place: Place {
-            own: true,
-            country: Some("KR".into()),
-            operator_country: Some("KR".into()),
-        },
+        place: home().map(Place::own).unwrap_or_default(),
         health: ReplicaHealth::Up,
         held_back: false,
     })

@@ -8,7 +8,9 @@ use crate::engine::{Engine, EngineEvent, EngineRequest};
 use madang_core::{
     AttemptEnd, Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit, Spent,
 };
-use madang_types::{DataClass, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
+use madang_types::{
+    DataClass, DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId,
+};
 use std::collections::BTreeMap;
 
 /// The gateway's ticker, in nanoseconds.
@@ -161,6 +163,7 @@ impl<C: Clients> World<C> {
             model: self.model.clone(),
             endpoint: Endpoint::Chat,
             data_class: DataClass::Open,
+            flags: DataFlags::NONE,
             priority: ask.priority,
             streamed: true,
             prompt_tokens: ask.prompt_tokens,
@@ -232,8 +235,10 @@ impl<C: Clients> World<C> {
                 request,
                 refusal,
                 retry_after_ms,
+                ..
             } => self.refused(number_of(request), refusal, retry_after_ms),
-            Effect::Queued { .. } | Effect::Drained { .. } => {}
+            // No experiment stops a place.
+            Effect::Cut { .. } | Effect::Queued { .. } | Effect::Drained { .. } => {}
         }
     }
 

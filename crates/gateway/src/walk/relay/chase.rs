@@ -73,6 +73,7 @@ impl Chase {
             return Step::Told(Turn::Refuse {
                 refusal: madang_core::Refusal::Draining,
                 retry_after_ms: None,
+                denials: Vec::new(),
             });
         };
         tokio::select! {
@@ -86,10 +87,16 @@ impl Chase {
     /// The core's word.
     fn told(&mut self, turn: Turn) -> Option<End> {
         match turn {
+            // Nothing here masks yet, and unmasked it may not go there.
+            Turn::Start { masked: true, .. } => {
+                self.race.clear();
+                return Some(End::Refused(route::unmasked()));
+            }
             Turn::Start {
                 attempt,
                 replica,
                 site,
+                masked: false,
                 decision,
             } => self.start(Start {
                 attempt,
@@ -104,9 +111,15 @@ impl Chase {
             Turn::Queued(place) => {
                 self.flight.queued.get_or_insert(place);
             }
+            Turn::Cut { denial } => {
+                // Only an answer under way is cut, and whoever relays it hears of it.
+                self.race.clear();
+                return Some(End::Refused(route::stopped(&denial)));
+            }
             Turn::Refuse {
                 refusal,
                 retry_after_ms,
+                denials: _,
             } => {
                 self.race.clear();
                 self.wait_ends();

@@ -7,9 +7,11 @@ use super::notice::error_event;
 use super::translate::Plan;
 use super::whole::response_ids;
 use crate::client::EngineBody;
+use crate::driver::Turn;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
+use crate::walk::route;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -316,6 +318,7 @@ impl Relay {
             }
             let read = tokio::select! {
                 biased;
+                refused = stopped(&mut self.flight) => Err(refused),
                 () = cut(&mut self.cut) => Err(Refused::new(
                     ErrorCode::Draining,
                     "Madang stopped, and the stream was longer than limits.drain_ms_max",
@@ -388,6 +391,20 @@ fn broken_outcome(code: ErrorCode) -> Outcome {
         }
         ErrorCode::AnswerTooLarge => Outcome::EngineFailed,
         _ => Outcome::EngineCut,
+    }
+}
+
+/// Returns once the place that answers is stopped.
+async fn stopped(flight: &mut Flight) -> Refused {
+    let Some(ticket) = &mut flight.ticket else {
+        return std::future::pending().await;
+    };
+    loop {
+        match ticket.turn().await {
+            Turn::Cut { denial } => return route::stopped(&denial),
+            Turn::Refuse { .. } => return std::future::pending().await,
+            Turn::Start { .. } | Turn::CallOff { .. } | Turn::Queued(_) => {}
+        }
     }
 }
 

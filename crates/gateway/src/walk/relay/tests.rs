@@ -8,12 +8,13 @@ use crate::snapshot::Snapshot;
 use crate::walk::walk;
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
-use madang_core::policy::PolicyRule;
 use madang_core::{AttemptEnd, Decision, Effect, Input, Refusal, ReplicaHealth, RouteReason};
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
 use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
-use madang_types::{Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, SiteId, UsageRecord};
+use madang_types::{
+    Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, RuleId, SiteId, UsageRecord,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -144,8 +145,9 @@ impl World {
             attempt: 2,
             replica: replica(2),
             site: SiteId::new("home").expect("a name"),
+            masked: false,
             decision: Decision {
-                rule: PolicyRule::OwnSite,
+                rule: RuleId::new("open-anywhere").expect("a name"),
                 reason: RouteReason::Hedge,
                 candidates: 2,
                 ttft_us: 1_500,
@@ -246,7 +248,7 @@ async fn the_first_byte_wins_and_the_other_attempt_is_closed() {
         assert_eq!((record.attempts, record.replica), (2, Some(replica(2))));
         assert_eq!(
             record.decision.as_deref(),
-            Some("own-site hedge 1/2 ttft=2ms cached=7")
+            Some("open-anywhere hedge 1/2 ttft=2ms cached=7")
         );
         assert_eq!(record.queued_us / 1_000_000, 0);
     }
@@ -350,6 +352,7 @@ async fn what_the_core_refuses_is_said_with_what_to_do() {
                 request,
                 refusal,
                 retry_after_ms: Some(retry_after_ms),
+                denials: Vec::new(),
             });
         });
         let header = |name: &str| told.headers[name].to_str().expect("a text").to_owned();

@@ -1,0 +1,47 @@
+//! The fleet's policy as the core takes it: with its hash, over the fleet's places.
+
+use crate::clock;
+use madang_core::PolicyTable;
+use madang_core::policy::PolicyError;
+use madang_fleet::Fleet;
+use madang_types::{Place, Policy, PolicyHash, SiteId};
+
+/// The places of a fleet: its sites, and its upstreams, whose ids stand as sites.
+pub fn places(fleet: &Fleet) -> impl Iterator<Item = (SiteId, Place)> {
+    let sites = fleet
+        .sites
+        .iter()
+        .map(|(id, site)| (id.clone(), site.place.clone()));
+    let upstreams = fleet.upstreams.iter();
+    // An upstream's name has the form of a site's.
+    let upstreams = upstreams.filter_map(|(id, upstream)| {
+        Some((SiteId::new(id.as_str()).ok()?, upstream.place.clone()))
+    });
+    sites.chain(upstreams)
+}
+
+/// The fleet's policy with its hash: BLAKE3 over the policy and the places, as compact JSON in the order of their fields and
+/// names. Two fleets with the same hash decide alike.
+pub fn policy_of(fleet: &Fleet) -> Policy {
+    let policy = Policy {
+        hash: PolicyHash::default(),
+        ..fleet.policy.clone()
+    };
+    let places: Vec<(SiteId, Place)> = places(fleet).collect();
+    let mut hasher = blake3::Hasher::new();
+    // What is hashed has texts as keys only, and a hasher takes every write.
+    let written = serde_json::to_writer(&mut hasher, &(&policy, places));
+    debug_assert!(written.is_ok(), "{written:?}");
+    Policy {
+        hash: PolicyHash(*hasher.finalize().as_bytes()),
+        ..policy
+    }
+}
+
+/// Compiles the fleet's policy as it stands now.
+///
+/// # Errors
+/// It is too large, or permits what must never be.
+pub fn compile(fleet: &Fleet) -> Result<PolicyTable, PolicyError> {
+    PolicyTable::compile(&policy_of(fleet), places(fleet), clock::now())
+}
