@@ -12,8 +12,11 @@ mod keyring;
 pub mod leaf;
 mod log;
 mod note;
+mod proof;
 mod reader;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod tree;
 
@@ -24,6 +27,7 @@ pub use keyring::{Keyring, Month};
 pub use leaf::Leaf;
 pub use log::{Appended, AuditLog, Settings, Status};
 pub use note::{SigningKey, VerifierKey};
+pub use proof::{ConsistencyProof, InclusionProof};
 pub use reader::{Files, Folder, Reader};
 pub use serve::{Served, serve};
 pub use tree::{check_consistency, check_inclusion};
