@@ -14,6 +14,7 @@ mod log;
 mod note;
 mod proof;
 mod reader;
+pub mod report;
 mod serve;
 #[cfg(test)]
 mod tests;
