@@ -26,7 +26,7 @@ pub use error::AuditError;
 pub use hash::Hash;
 pub use keyring::{Keyring, Month};
 pub use leaf::Leaf;
-pub use log::{Appended, AuditLog, Settings, Status};
+pub use log::{Appended, AuditLog, Settings, Status, verifier_key};
 pub use note::{SigningKey, VerifierKey};
 pub use proof::{ConsistencyProof, InclusionProof};
 pub use reader::{Files, Folder, Reader};

@@ -1,5 +1,6 @@
 //! Logs of every size from 1 to 2,000, before our own eyes and those of others.
 
+mod aics;
 mod foreign;
 mod proofs;
 mod tampering;

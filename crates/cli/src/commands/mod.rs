@@ -1,5 +1,6 @@
 //! One file per command; each has `run`.
 
+mod audit;
 mod check;
 mod doctor;
 mod engine;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
+        Command::Audit(command) => audit::run(command),
         other => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -52,9 +54,13 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
-        Command::Check(_) | Command::Schema | Command::Replay(_) | Command::Twin(_) => Err(
-            anyhow!("this command needs no runtime and was handled before"),
-        ),
+        Command::Check(_)
+        | Command::Schema
+        | Command::Replay(_)
+        | Command::Twin(_)
+        | Command::Audit(_) => Err(anyhow!(
+            "this command needs no runtime and was handled before"
+        )),
     }
 }
 
