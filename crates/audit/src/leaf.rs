@@ -334,6 +334,15 @@ impl Leaf {
         }
     }
 
+    /// The request that it is about.
+    pub fn request(&self) -> Option<RequestId> {
+        match &self.event {
+            Event::Decision(decision) => Some(decision.request),
+            Event::Outcome(end) => Some(end.request),
+            Event::Policy(_) | Event::Stop(_) | Event::KeyErased(_) | Event::Note(_) => None,
+        }
+    }
+
     /// The leaf's bytes: the same for the same leaf, always.
     ///
     /// # Errors

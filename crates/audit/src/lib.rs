@@ -12,8 +12,12 @@ mod keyring;
 pub mod leaf;
 mod log;
 mod note;
+mod proof;
 mod reader;
+pub mod report;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod tree;
 
@@ -22,8 +26,9 @@ pub use error::AuditError;
 pub use hash::Hash;
 pub use keyring::{Keyring, Month};
 pub use leaf::Leaf;
-pub use log::{Appended, AuditLog, Settings, Status};
+pub use log::{Appended, AuditLog, Settings, Status, verifier_key};
 pub use note::{SigningKey, VerifierKey};
+pub use proof::{ConsistencyProof, InclusionProof};
 pub use reader::{Files, Folder, Reader};
 pub use serve::{Served, serve};
 pub use tree::{check_consistency, check_inclusion};

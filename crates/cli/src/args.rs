@@ -62,6 +62,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Serve a model of an engine that makes filler words, to rehearse a fleet without accelerators.
     Engine(EngineArgs),
+    /// The log of what policy decided: verify it, prove from it, report from it.
+    #[command(subcommand)]
+    Audit(crate::audit_args::AuditCommand),
     /// Experiments with the same decisions on a virtual clock.
     #[command(subcommand)]
     Twin(crate::twin_args::TwinCommand),

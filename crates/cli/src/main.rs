@@ -3,6 +3,7 @@
 //! Flags live here and are converted once; no rule of the product is decided in this crate.
 
 mod args;
+mod audit_args;
 mod commands;
 mod diagnose;
 mod ground_args;

@@ -15,6 +15,7 @@ use crate::{AuditError, LEAF_BYTES_MAX, VerifierKey};
 use journal::{FRAME_HEAD_BYTES, Journal};
 use keeper::Keeper;
 use sequence::Tree;
+pub use sequence::verifier_key;
 use sequencer::Sequencer;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,7 @@ use crate::disk::{self, Writer};
 use crate::note::{NOTE_BYTES_MAX, SigningKey};
 use crate::reader::{CHECKPOINT, Folder, Reader};
 use crate::tile::{self, Edge, Tile, WIDTH};
-use crate::{AuditError, Checkpoint};
+use crate::{AuditError, Checkpoint, VerifierKey};
 use std::io;
 use std::path::Path;
 
@@ -170,13 +170,33 @@ fn put(writer: &mut Writer, tile: Tile, bytes: &[u8]) -> Result<(), AuditError> 
     }
 }
 
+/// The public half of the key in the log's own folder.
+///
+/// # Errors
+/// [`AuditError::NotFound`] where there is no log; [`AuditError::Damaged`]; [`AuditError::Unavailable`].
+pub fn verifier_key(folder: &Path) -> Result<VerifierKey, AuditError> {
+    let key = kept_key(folder)?.ok_or_else(|| {
+        AuditError::NotFound(format!(
+            "there is no audit log with its key in {}",
+            folder.display()
+        ))
+    })?;
+    Ok(key.verifier().clone())
+}
+
+fn kept_key(folder: &Path) -> Result<Option<SigningKey>, AuditError> {
+    let Some(text) = disk::read(&folder.join(KEY), 4096).map_err(|e| failed(KEY, &e))? else {
+        return Ok(None);
+    };
+    let key = SigningKey::from_secret_text(&String::from_utf8_lossy(&text));
+    key.map(Some).map_err(|error| {
+        AuditError::damaged(folder.join(KEY).display().to_string(), error.to_string())
+    })
+}
+
 /// The log's key, made at the first start.
 fn signing_key(folder: &Path, origin: &str) -> Result<SigningKey, AuditError> {
-    let path = folder.join(KEY);
-    let text = disk::read(&path, 4096).map_err(|e| failed(KEY, &e))?;
-    if let Some(text) = text {
-        let key = SigningKey::from_secret_text(&String::from_utf8_lossy(&text))
-            .map_err(|error| AuditError::damaged(path.display().to_string(), error.to_string()))?;
+    if let Some(key) = kept_key(folder)? {
         let name = key.verifier().name();
         return match name == origin {
             true => Ok(key),
@@ -189,7 +209,7 @@ fn signing_key(folder: &Path, origin: &str) -> Result<SigningKey, AuditError> {
     }
     if folder.join(CHECKPOINT).exists() {
         return Err(AuditError::damaged(
-            path.display().to_string(),
+            folder.join(KEY).display().to_string(),
             "the key that has signed the checkpoint is lost",
         ));
     }

@@ -1,5 +1,6 @@
 //! One file per command; each has `run`.
 
+mod audit;
 mod check;
 mod doctor;
 mod engine;
@@ -33,6 +34,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
         Command::Pii(command) => pii::run(command),
+        Command::Audit(command) => audit::run(command),
         other => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -62,6 +64,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         | Command::Schema
         | Command::Replay(_)
         | Command::Twin(_)
+        | Command::Audit(_)
         | Command::Pii(_) => Err(anyhow!(
             "this command needs no runtime and was handled before"
         )),
