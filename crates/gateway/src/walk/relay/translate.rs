@@ -75,6 +75,7 @@ fn path(kind: AnswerKind) -> &'static str {
         AnswerKind::Completions => "/v1/completions",
         AnswerKind::Embeddings => "/v1/embeddings",
         AnswerKind::Responses => "/v1/responses",
+        AnswerKind::Messages => "/v1/messages",
     }
 }
 
