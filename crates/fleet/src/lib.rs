@@ -15,9 +15,10 @@ mod shape;
 
 pub use load::{FILE_BYTES_MAX, LoadError, Loaded, load};
 pub use model::{
-    Builtin, Costs, Dialect, Engine, Fleet, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
-    PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules,
-    ShareRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel, WeightSource, Weights,
+    Builtin, Costs, Dialect, Engine, Fleet, KeySource, Launch, LaunchWhat, Limits, Model,
+    ModelKind, Nodes, PackagePart, Probe, ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport,
+    RouteRule, Rules, ShareRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel,
+    WeightSource, Weights,
 };
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
 pub use schema::schema;

@@ -5,6 +5,7 @@
 pub mod books;
 pub mod client;
 pub mod clock;
+mod count_tokens;
 pub mod doors;
 pub mod driver;
 pub mod edge;

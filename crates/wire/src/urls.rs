@@ -15,6 +15,9 @@ const PLACES: [&str; 5] = ["messages", "input", "system", "tools", "mcp_servers"
 #[must_use]
 pub fn fetch_urls(body: &RequestBody) -> Vec<String> {
     let mut urls = Vec::new();
+    if !may_name_one(body.bytes()) {
+        return urls;
+    }
     let mut lists: Vec<Value<'_>> = PLACES.iter().filter_map(|name| body.some(name)).collect();
     while let Some(list) = lists.pop() {
         for item in list.items() {
@@ -36,6 +39,13 @@ pub fn fetch_urls(body: &RequestBody) -> Vec<String> {
         }
     }
     urls
+}
+
+/// Whether any key of the body can end in `url`, escaped or not: most bodies are passed at the speed of memory.
+fn may_name_one(text: &[u8]) -> bool {
+    [&b"url\""[..], b"\\u00"]
+        .iter()
+        .any(|word| memchr::memmem::find(text, word).is_some())
 }
 
 /// An object that holds a part's data, or says where it is.

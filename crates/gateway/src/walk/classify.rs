@@ -7,11 +7,13 @@ use crate::snapshot::{ModelEntry, Snapshot};
 use crate::walk::flight::Flight;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
 use madang_types::{DataClass, Endpoint, ErrorCode, ModelId, Priority};
-use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
+use madang_wire::{
+    AnswerKind, BodyError, Features, FieldError, RequestBody, anthropic, prefix, sniff, text,
+};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub struct Ask {
     pub output_tokens_max: u64,
     /// The conversation that it belongs to, as a number.
     pub session: Option<u64>,
+    /// What goes out as `anthropic-beta`, to an upstream that knows it.
+    pub betas: Option<HeaderValue>,
 }
 
 /// Reads the body and finds out what it asks for.
@@ -63,33 +67,20 @@ pub(super) async fn classify(
     let snapshot = flight.gateway.snapshot();
     let (data_class, priority) = claims(&parts.headers, identity)?;
     let named = session_named(&parts.headers)?;
+    let betas = match flight.record.endpoint {
+        Endpoint::Messages => anthropic_headers(&parts.headers)?,
+        _ => None,
+    };
     flight.record.data_class = data_class;
     flight.record.priority = priority;
 
     let bytes = read_body(&snapshot, parts, body).await?;
     flight.record.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let body =
-        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
-
-    if snapshot.generation == 0 {
-        // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
-        let refused = Refused::new(
-            ErrorCode::NoReplica,
-            "Madang starts: its fleet is being loaded",
-        );
-        return Err(refused.retry_after_ms(Some(1_000)));
-    }
+    let body = parse_body(bytes, &snapshot)?;
     let endpoint = flight.record.endpoint;
     let (model, entry) = find_model(&snapshot, &body)?;
     flight.record.model = Some(model.clone());
-    if !entry.endpoints.contains(&endpoint) {
-        let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
-        let message = format!(
-            "the model '{model}' does not serve {endpoint}; it serves {}",
-            doors.join(", ")
-        );
-        return Err(Refused::new(ErrorCode::ModelEndpointUnsupported, message).at("model"));
-    }
+    refuse_other_door(&model, &entry, endpoint)?;
     let kind = answer_kind(endpoint);
     sniff::require(&body, kind).map_err(field_refused)?;
     let features = sniff::features(&body).map_err(field_refused)?;
@@ -104,13 +95,16 @@ pub(super) async fn classify(
     let default_tokens = match endpoint {
         Endpoint::Completions => COMPLETION_TOKENS_DEFAULT,
         Endpoint::Embeddings => 0,
-        Endpoint::Chat | Endpoint::Responses => snapshot.fleet.limits.output_tokens_default,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => {
+            snapshot.fleet.limits.output_tokens_default
+        }
     };
     let each = features.output_tokens_max().unwrap_or(default_tokens);
     let session = session(named, &body, flight.record.tenant.as_str());
     Ok(Ask {
         endpoint,
         session,
+        betas,
         model,
         entry,
         data_class,
@@ -121,6 +115,57 @@ pub(super) async fn classify(
         features,
         snapshot,
     })
+}
+
+/// The tokens that the prompt of a Messages request is taken for.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn count_prompt(
+    snapshot: &Snapshot,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<u64, Refused> {
+    anthropic_headers(&parts.headers)?;
+    let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
+    let (model, entry) = find_model(snapshot, &body)?;
+    refuse_other_door(&model, &entry, Endpoint::Messages)?;
+    // Messages are all that it needs, as in chat: it bounds no answer.
+    sniff::require(&body, AnswerKind::Chat).map_err(field_refused)?;
+    sniff::features(&body).map_err(field_refused)?;
+    let size = text::prompt_size(&body, AnswerKind::Messages);
+    refuse_many_messages(size.messages, snapshot, AnswerKind::Messages)?;
+    Ok(size.tokens_estimated())
+}
+
+fn parse_body(bytes: Bytes, snapshot: &Snapshot) -> Result<RequestBody, Refused> {
+    let body =
+        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
+    if snapshot.generation == 0 {
+        // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
+        let refused = Refused::new(
+            ErrorCode::NoReplica,
+            "Madang starts: its fleet is being loaded",
+        );
+        return Err(refused.retry_after_ms(Some(1_000)));
+    }
+    Ok(body)
+}
+
+fn refuse_other_door(
+    model: &ModelId,
+    entry: &ModelEntry,
+    endpoint: Endpoint,
+) -> Result<(), Refused> {
+    if entry.endpoints.contains(&endpoint) {
+        return Ok(());
+    }
+    let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
+    let message = format!(
+        "the model '{model}' does not serve {endpoint}; it serves {}",
+        doors.join(", ")
+    );
+    Err(Refused::new(ErrorCode::ModelEndpointUnsupported, message).at("model"))
 }
 
 /// The class is the highest of what the header claims and the floors; nothing lowers it. An unknown word is refused.
@@ -151,6 +196,23 @@ where
     text.parse()
         .map(Some)
         .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
+}
+
+/// What goes out as `anthropic-beta`. A version that is not spoken here is refused; names of betas that are not on the
+/// list of harmless ones are left out, and what they would have switched on is then refused by its field.
+fn anthropic_headers(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
+    let name = headers::ANTHROPIC_VERSION;
+    if headers
+        .get_all(&name)
+        .iter()
+        .any(|version| version.as_bytes() != anthropic::VERSION.as_bytes())
+    {
+        let message = format!("the header '{name}' must be {}", anthropic::VERSION);
+        return Err(Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str()));
+    }
+    let values = headers.get_all(headers::ANTHROPIC_BETA).iter();
+    let betas = anthropic::betas_sent(values.map(HeaderValue::as_bytes));
+    Ok(betas.and_then(|betas| HeaderValue::from_str(&betas).ok()))
 }
 
 /// The conversation's name in the header.
@@ -376,6 +438,7 @@ pub(super) fn answer_kind(endpoint: Endpoint) -> AnswerKind {
         Endpoint::Completions => AnswerKind::Completions,
         Endpoint::Embeddings => AnswerKind::Embeddings,
         Endpoint::Responses => AnswerKind::Responses,
+        Endpoint::Messages => AnswerKind::Messages,
     }
 }
 

@@ -9,10 +9,10 @@ use madang_types::{ErrorCode, Outcome};
 
 /// Ends a walk with a refusal. A refusal is sent even where it could not be written down: it serves nothing.
 pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
-    let (id, queued) = (flight.record.id, flight.queued);
+    let (id, queued, endpoint) = (flight.record.id, flight.queued, flight.record.endpoint);
     let end = (outcome(refused.code), Some(refused.code));
     close(&mut flight, end, refused.code.status()).await;
-    let mut response = refused.into_response(Some(id));
+    let mut response = refused.into_response_of(endpoint, Some(id));
     mark_queued(response.headers_mut(), queued);
     response
 }
