@@ -3,7 +3,7 @@
 use crate::probe::ProbeHttp;
 use crate::probe::http::ANSWER_BYTES_MAX;
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Limited};
 use madang_gateway::client::{EngineAddress, EngineClient};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const READY_WAIT_MS_MAX: u64 = 3_000;
 pub(crate) struct ProbeClient<'a> {
     pub client: &'a EngineClient,
     pub address: &'a EngineAddress,
-    pub authorization: Option<HeaderValue>,
+    pub credential: Option<(HeaderName, HeaderValue)>,
 }
 
 impl ProbeHttp for ProbeClient<'_> {
@@ -24,10 +24,8 @@ impl ProbeHttp for ProbeClient<'_> {
         *request.uri_mut() = path
             .parse()
             .map_err(|_| format!("'{path}' is not a path"))?;
-        if let Some(key) = &self.authorization {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, key.clone());
+        if let Some((name, key)) = &self.credential {
+            request.headers_mut().insert(name, key.clone());
         }
         let answer = self
             .client
@@ -54,7 +52,7 @@ pub(crate) async fn ready(
     let http = ProbeClient {
         client,
         address,
-        authorization: None,
+        credential: None,
     };
     let wait = Duration::from_millis(READY_WAIT_MS_MAX);
     match tokio::time::timeout(wait, http.get(path)).await {
@@ -95,7 +93,7 @@ mod tests {
         let http = ProbeClient {
             client: &client,
             address: &address,
-            authorization: None,
+            credential: None,
         };
         let said = http.get("/metrics").await.unwrap_err();
         assert!(said.contains("too large"), "{said}");

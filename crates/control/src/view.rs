@@ -3,7 +3,10 @@
 use crate::probe::metrics::EngineLoad;
 use crate::reconciler::BoardEntry;
 /// Pools as the core tells them, for whoever shows them.
-pub use madang_core::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};
+pub use madang_core::{
+    AttemptCounts, CandidateView, Explanation, MemberStatus, PolicyDecision, PoolStatus, Taken,
+    TenantStatus,
+};
 use madang_executor::State;
 use madang_types::{ModelId, ReplicaId, SiteId};
 use std::sync::PoisonError;

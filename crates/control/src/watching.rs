@@ -199,7 +199,7 @@ impl Watch {
         let http = ProbeClient {
             client: &self.gateway.client,
             address: &address,
-            authorization: target.and_then(|target| target.authorization.clone()),
+            credential: target.and_then(|target| target.credential.clone()),
         };
         let what = probe::Probe {
             health_path: self.health_path.clone(),

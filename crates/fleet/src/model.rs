@@ -283,12 +283,21 @@ pub struct Upstream {
     pub place: Place,
     /// What reports say of it besides.
     pub facts: PlaceFacts,
-    /// File that holds the key.
-    pub key_file: Option<PathBuf>,
+    /// Where its key is.
+    pub key: Option<KeySource>,
     /// Served names.
     pub models: Vec<UpstreamModel>,
     /// Requests at once.
     pub slots: u32,
+}
+
+/// Where a key is read from, at each load of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// The file that holds it.
+    File(PathBuf),
+    /// The variable of Madang's environment that holds it.
+    Env(String),
 }
 
 /// Wire format of an upstream.
@@ -297,7 +306,7 @@ pub enum Dialect {
     /// OpenAI's.
     #[serde(rename = "openai")]
     OpenAi,
-    /// Anthropic's; validated, listed in no pool until its mapping exists.
+    /// Anthropic's Messages; callers of the other doors are mapped.
     #[serde(rename = "anthropic")]
     Anthropic,
 }

@@ -321,6 +321,9 @@ pub(crate) struct RawUpstream {
     pub retention: Text,
     /// File that holds the key; relative to the fleet file's folder.
     pub key_file: Text,
+    /// Variable of Madang's environment that holds the key, instead of a file.
+    #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub key_env: Text,
     /// Served names.
     #[schemars(required)]
     pub models: Option<At<Vec<At<RawUpstreamModel>>>>,

@@ -81,7 +81,7 @@ fn two_sites_share_a_model() {
 
 #[test]
 fn korea_needs_no_file_to_be_there() {
-    let fleet = example("korea.toml", &["dialect_unserved"]);
+    let fleet = example("korea.toml", &[]);
     let power: f64 = fleet.sites.values().filter_map(|s| s.power_cap_kw).sum();
     assert!((power - 143_000.0).abs() < 0.5, "{power}");
     assert_eq!(fleet.upstreams.len(), 2);

@@ -1,6 +1,7 @@
 //! The data plane's routes: `/v1/*`, health, metrics. Each handler is a door; what happens behind it is in `walk/`.
 
 use crate::clock;
+use crate::count_tokens::count_tokens;
 use crate::edge::{Answering, Doors};
 use crate::gateway::Gateway;
 use crate::keyring::Identity;
@@ -49,11 +50,12 @@ impl Doors for FrontDoors {
     }
 }
 
-const DOORS: [(&str, Endpoint); 4] = [
+const DOORS: [(&str, Endpoint); 5] = [
     ("/v1/chat/completions", Endpoint::Chat),
     ("/v1/completions", Endpoint::Completions),
     ("/v1/embeddings", Endpoint::Embeddings),
     ("/v1/responses", Endpoint::Responses),
+    ("/v1/messages", Endpoint::Messages),
 ];
 
 /// The data plane's router. Control routes are merged in by whoever owns them.
@@ -63,6 +65,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .fold(Router::new(), |router, (path, endpoint)| {
             router.route(path, door(endpoint))
         })
+        .route("/v1/messages/count_tokens", post(count_tokens))
         .route("/v1/models", get(model_list))
         .route("/v1/models/{*model}", get(model_get))
         .route("/healthz", get(health))

@@ -28,5 +28,13 @@ pub const JURISDICTION: HeaderName = HeaderName::from_static("x-madang-jurisdict
 pub const MODEL: HeaderName = HeaderName::from_static("x-madang-model");
 /// Why there.
 pub const DECISION: HeaderName = HeaderName::from_static("x-madang-decision");
+/// A key, as Anthropic's SDKs send it and its API takes it.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The version of Anthropic's API.
+pub const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// Features in beta that are switched on at an upstream that speaks Anthropic's dialect.
+pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+/// The request's id once more, where Anthropic's SDKs look for it.
+pub const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// What engines know as the request's id (vLLM, SGLang and frontier APIs log it).
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -5,8 +5,9 @@
 #[cfg(test)]
 mod tests;
 
+use crate::headers;
 use arc_swap::ArcSwap;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap};
 use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
@@ -27,7 +28,6 @@ const SECRET_CHARS: usize = 43;
 const HASH_CONTEXT: &str = "madang 2026 api key v1";
 /// How often [`Keyring::refresh`] reads again because a key was changed while it read.
 const REFRESH_READS_MAX: u32 = 8;
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ALPHABET: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// Makes new keys.
@@ -368,7 +368,7 @@ pub fn presented_key(headers: &HeaderMap) -> Result<Option<&str>, IdentifyError>
         .iter()
         .map(|value| (value, true));
     let plain = headers
-        .get_all(X_API_KEY)
+        .get_all(headers::X_API_KEY)
         .iter()
         .map(|value| (value, false));
     for (value, is_bearer) in bearer.chain(plain) {

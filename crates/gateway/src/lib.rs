@@ -6,6 +6,7 @@ pub mod audit;
 pub mod books;
 pub mod client;
 pub mod clock;
+mod count_tokens;
 pub mod doors;
 pub mod driver;
 pub mod edge;

@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use madang_core::{Denial, Refusal};
-use madang_types::{ErrorCode, RequestId};
+use madang_types::{Endpoint, ErrorCode, RequestId};
 use madang_wire::PolicyReason;
 use madang_wire::error::error_body;
+use madang_wire::{ErrorFields, anthropic};
 
 /// Where the page of a code is, relative to the project.
 pub fn doc_page(code: ErrorCode) -> String {
@@ -79,9 +80,30 @@ impl Refused {
 
     /// The answer in OpenAI's error shape.
     pub fn into_response(self, request: Option<RequestId>) -> Response {
+        self.shaped(error_body, request)
+    }
+
+    /// The answer in the shape that callers of this door know.
+    pub fn into_response_of(self, endpoint: Endpoint, request: Option<RequestId>) -> Response {
+        if endpoint != Endpoint::Messages {
+            return self.into_response(request);
+        }
+        let mut response = self.shaped(anthropic::error_body, request);
+        let headers = response.headers_mut();
+        if let Some(id) = headers.get(crate::headers::REQUEST_ID).cloned() {
+            headers.insert(crate::headers::ANTHROPIC_REQUEST_ID, id);
+        }
+        response
+    }
+
+    fn shaped(
+        self,
+        body_of: fn(&ErrorFields<'_>) -> String,
+        request: Option<RequestId>,
+    ) -> Response {
         let request_text = request.map(|id| id.to_string()).unwrap_or_default();
         let reasons = self.reasons();
-        let body = error_body(&self.facts((&request_text, &doc_page(self.code)), &reasons));
+        let body = body_of(&self.facts((&request_text, &doc_page(self.code)), &reasons));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() =
             StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -110,8 +132,8 @@ impl Refused {
         &'a self,
         (request, doc): (&'a str, &'a str),
         reasons: &'a [PolicyReason],
-    ) -> madang_wire::ErrorFields<'a> {
-        madang_wire::ErrorFields {
+    ) -> ErrorFields<'a> {
+        ErrorFields {
             message: &self.message,
             kind: self.code.kind(),
             param: self.param.as_deref(),

@@ -2,11 +2,12 @@
 
 use crate::client::EngineAddress;
 use crate::policy;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, header};
 use madang_core::policy::PolicyError;
 use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
-    Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
+    Dialect, Fleet, KeySource, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport,
+    Upstream,
 };
 use madang_types::{Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,14 @@ pub enum SnapshotError {
     KeyFile {
         /// Which file.
         path: PathBuf,
+        /// Whose.
+        owner: String,
+        /// Why.
+        reason: String,
+    },
+    /// A key's variable is not set, or a key is empty or no header's value. The key itself is never told.
+    #[error("the key of '{owner}' cannot be used: {reason}")]
+    Key {
         /// Whose.
         owner: String,
         /// Why.
@@ -62,10 +71,12 @@ pub struct Target {
     pub address: Option<EngineAddress>,
     /// Country whose law applies there; `unknown` where the fleet does not say.
     pub jurisdiction: String,
+    /// Which wire format it speaks.
+    pub dialect: Dialect,
     /// What happens to `/v1/responses`.
     pub responses: ResponsesSupport,
-    /// Sent as `authorization`.
-    pub authorization: Option<HeaderValue>,
+    /// The header with its key, sent to its address alone.
+    pub credential: Option<(HeaderName, HeaderValue)>,
     /// Whether the model runs at a site of ours.
     pub own: bool,
 }
@@ -74,6 +85,14 @@ impl Target {
     /// Whether it answers to this name: its model's, or one of its adapters'.
     pub fn serves(&self, name: &ModelId) -> bool {
         self.model == *name || self.adapters.contains(name)
+    }
+
+    /// Whether what comes through this door can be said in its wire format.
+    fn speaks(&self, endpoint: Endpoint) -> bool {
+        match self.dialect {
+            Dialect::OpenAi => true,
+            Dialect::Anthropic => !matches!(endpoint, Endpoint::Completions | Endpoint::Embeddings),
+        }
     }
 }
 
@@ -110,7 +129,12 @@ pub struct Snapshot {
 /// The doors of a kind of model.
 pub fn endpoints(kind: ModelKind) -> Vec<Endpoint> {
     match kind {
-        ModelKind::Chat => vec![Endpoint::Chat, Endpoint::Completions, Endpoint::Responses],
+        ModelKind::Chat => vec![
+            Endpoint::Chat,
+            Endpoint::Completions,
+            Endpoint::Responses,
+            Endpoint::Messages,
+        ],
         ModelKind::Embedding => vec![Endpoint::Embeddings],
     }
 }
@@ -144,15 +168,19 @@ impl Snapshot {
             snapshot.models.insert(replica.model.clone(), entry);
         }
         for (id, upstream) in &fleet.upstreams {
-            if upstream.dialect == Dialect::Anthropic {
-                continue;
-            }
             for (index, served) in upstream.models.iter().enumerate() {
                 let target = upstream_target((id.as_str(), upstream), index)?;
                 snapshot.add(target)?;
                 let entry = snapshot.models.entry(served.id.clone());
                 entry.or_insert_with(|| upstream_model_entry(fleet.models.get(&served.id)));
             }
+        }
+        let targets = &snapshot.targets;
+        for (id, entry) in &mut snapshot.models {
+            entry.endpoints.retain(|endpoint| {
+                let mut serving = targets.values().filter(|target| target.serves(id));
+                serving.any(|target| target.speaks(*endpoint))
+            });
         }
         Ok(snapshot)
     }
@@ -186,11 +214,12 @@ impl Snapshot {
     }
 
     fn member(&self, target: &Target, held_back: bool) -> PoolMember {
-        let endpoints = self
+        let mut endpoints = self
             .models
             .get(&target.model)
             .map(|m| m.endpoints.clone())
             .unwrap_or_default();
+        endpoints.retain(|endpoint| target.speaks(*endpoint));
         let site = self.fleet.sites.get(&target.site).filter(|_| target.own);
         let upstream = self
             .fleet
@@ -262,8 +291,15 @@ fn replica_target(
         upstream_model: replica.upstream_model.clone(),
         address,
         jurisdiction,
+        dialect: Dialect::OpenAi,
         responses: replica.responses,
-        authorization: authorization(replica.key_file.as_deref(), id.as_str())?,
+        credential: match &replica.key_file {
+            Some(path) => {
+                let key = key_of_file(path, id.as_str())?;
+                Some(credential(&key, Dialect::OpenAi, id.as_str())?)
+            }
+            None => None,
+        },
         own: true,
     })
 }
@@ -298,8 +334,12 @@ fn upstream_target(
         upstream_model: served.upstream_model.clone(),
         address: Some(parse_address(&upstream.url, id)?),
         jurisdiction: jurisdiction(&upstream.place),
+        dialect: upstream.dialect,
         responses: ResponsesSupport::Native,
-        authorization: authorization(upstream.key_file.as_deref(), id)?,
+        credential: match &upstream.key {
+            Some(source) => Some(credential(&key_of(source, id)?, upstream.dialect, id)?),
+            None => None,
+        },
         own: false,
     })
 }
@@ -317,24 +357,45 @@ fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError>
     })
 }
 
-fn authorization(
-    key_file: Option<&Path>,
-    owner: &str,
-) -> Result<Option<HeaderValue>, SnapshotError> {
-    let Some(path) = key_file else {
-        return Ok(None);
-    };
-    let fail = |reason: String| SnapshotError::KeyFile {
+/// The text of a key.
+fn key_of(source: &KeySource, owner: &str) -> Result<String, SnapshotError> {
+    match source {
+        KeySource::File(path) => key_of_file(path, owner),
+        KeySource::Env(name) => std::env::var(name).map_err(|_| SnapshotError::Key {
+            owner: owner.into(),
+            reason: format!("the variable {name} is not set in Madang's environment"),
+        }),
+    }
+}
+
+fn key_of_file(path: &Path, owner: &str) -> Result<String, SnapshotError> {
+    std::fs::read_to_string(path).map_err(|error| SnapshotError::KeyFile {
         path: path.into(),
         owner: owner.into(),
-        reason,
+        reason: error.to_string(),
+    })
+}
+
+/// The header that carries a key in this wire format.
+fn credential(
+    key: &str,
+    dialect: Dialect,
+    owner: &str,
+) -> Result<(HeaderName, HeaderValue), SnapshotError> {
+    let fail = |reason: &str| SnapshotError::Key {
+        owner: owner.into(),
+        reason: reason.into(),
     };
-    let key = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    if key.trim().is_empty() {
-        return Err(fail("it is empty".into()));
+    let key = key.trim();
+    if key.is_empty() {
+        return Err(fail("it is empty"));
     }
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
-        .map_err(|_| fail("it holds characters that no header may carry".into()))?;
+    let (name, text) = match dialect {
+        Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
+        Dialect::Anthropic => (crate::headers::X_API_KEY, key.to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| fail("it holds characters that no header may carry"))?;
     value.set_sensitive(true);
-    Ok(Some(value))
+    Ok((name, value))
 }

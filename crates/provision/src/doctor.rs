@@ -6,7 +6,7 @@ use crate::needs::{builtins, launched_weights, launches, needs};
 use crate::progress::megabytes;
 use crate::python::Python;
 use crate::recipe::recipe;
-use madang_fleet::model::{Builtin, Fleet, LaunchWhat, WeightSource};
+use madang_fleet::model::{Builtin, Fleet, KeySource, LaunchWhat, WeightSource};
 use serde::Serialize;
 use std::fmt;
 use std::fs;
@@ -414,15 +414,32 @@ fn key_checks(fleet: &Fleet, checks: &mut Vec<Check>) {
     let upstreams = fleet
         .upstreams
         .iter()
-        .map(|(id, upstream)| (format!("key of upstream {id}"), &upstream.key_file));
-    let replicas = fleet
-        .replicas
-        .iter()
-        .map(|(id, replica)| (format!("key of replica {id}"), &replica.key_file));
-    for (name, file) in upstreams.chain(replicas) {
-        let Some(path) = file else { continue };
+        .map(|(id, upstream)| (format!("key of upstream {id}"), upstream.key.as_ref()));
+    let replicas = fleet.replicas.iter().filter_map(|(id, replica)| {
+        Some((format!("key of replica {id}"), replica.key_file.as_ref()?))
+    });
+    for (name, source) in upstreams {
+        match source {
+            None => {}
+            Some(KeySource::File(path)) => checks.push(key_check(name, path)),
+            Some(KeySource::Env(variable)) => checks.push(env_check(name, variable)),
+        }
+    }
+    for (name, path) in replicas {
         checks.push(key_check(name, path));
     }
+}
+
+fn env_check(name: String, variable: &str) -> Check {
+    if std::env::var(variable).is_ok_and(|key| !key.trim().is_empty()) {
+        return ok(name, format!("in ${variable}"));
+    }
+    not_ok(
+        Verdict::Fail,
+        name,
+        format!("${variable} is not set here"),
+        format!("export {variable}=…, where `madang up` is started"),
+    )
 }
 
 fn key_check(name: String, path: &Path) -> Check {

@@ -21,11 +21,14 @@ pub enum Endpoint {
     Embeddings,
     /// `/v1/responses`
     Responses,
+    /// `/v1/messages`, Anthropic's
+    Messages,
 }
 
-words!(Endpoint, EndpointError, "an endpoint is one of chat, completions, embeddings, responses",
+words!(Endpoint, EndpointError, "an endpoint is one of chat, completions, embeddings, responses, messages",
     "chat" => Endpoint::Chat, "completions" => Endpoint::Completions,
-    "embeddings" => Endpoint::Embeddings, "responses" => Endpoint::Responses);
+    "embeddings" => Endpoint::Embeddings, "responses" => Endpoint::Responses,
+    "messages" => Endpoint::Messages);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::anthropic;
 use crate::json::{Kind, Value};
 use crate::usage::AnswerKind;
 
@@ -92,6 +93,9 @@ pub fn stream_error_event(kind: AnswerKind, fields: &ErrorFields<'_>) -> Bytes {
         AnswerKind::Chat | AnswerKind::Completions | AnswerKind::Embeddings => {
             format!("data: {}\n\n", error_body(fields))
         }
+        AnswerKind::Messages => {
+            format!("event: error\ndata: {}\n\n", anthropic::error_body(fields))
+        }
         AnswerKind::Responses => {
             let ErrorFields {
                 code,
@@ -113,7 +117,7 @@ pub fn stream_error_event(kind: AnswerKind, fields: &ErrorFields<'_>) -> Bytes {
     Bytes::from(event)
 }
 
-fn text(value: &impl Serialize) -> String {
+pub(crate) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("a struct of strings and numbers always serialises")
 }
 

@@ -1,9 +1,11 @@
-//! OpenAI's wire format as pure functions over bytes: request bodies that keep every byte they are not asked to
-//! change, event streams split without copying, usage read from answers, errors in the shape the SDKs raise.
+//! OpenAI's wire format, and Anthropic's beside it, as pure functions over bytes: request bodies that keep every byte
+//! they are not asked to change, event streams split without copying, usage read from answers, errors in the shape the
+//! SDKs raise.
 //!
 //! Nothing here does I/O, waits, or reads a clock. Everything is linear in its input, bounded, and never panics on
 //! what a caller or an engine sends.
 
+pub mod anthropic;
 pub mod body;
 pub mod error;
 #[cfg(test)]
@@ -18,6 +20,7 @@ pub mod sse;
 pub mod strings;
 pub mod text;
 pub mod tools;
+pub mod urls;
 pub mod usage;
 
 pub use body::{BodyEdit, BodyError, FieldError, RequestBody};

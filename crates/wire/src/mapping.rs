@@ -1,4 +1,4 @@
-//! What the mappings (`responses`, `tools`) share: their refusal, a check of whole texts, and a writer that keeps the
+//! What the mappings (`anthropic`, `responses`, `tools`) share: their refusal, a check of whole texts, and a writer that keeps the
 //! order of keys.
 
 use thiserror::Error;
@@ -107,6 +107,38 @@ pub(crate) fn string_of(value: Value<'_>, field: &str) -> Result<String, MapErro
 pub(crate) fn wrong_kind(value: Value<'_>, field: &str, wanted: &str) -> MapError {
     let found = value.kind().map_or("no value", Kind::name);
     MapError::invalid(field, format!("must be {wanted}, not {found}"))
+}
+
+/// A field that must be there, with its path.
+pub(crate) fn required<'a>(
+    object: Value<'a>,
+    name: &str,
+    path: &str,
+) -> Result<(Value<'a>, String), MapError> {
+    let field = format!("{path}.{name}");
+    match object.get_some(name) {
+        Some(value) => Ok((value, field)),
+        None => Err(MapError::missing(field)),
+    }
+}
+
+/// The decoded string of a field that must be there.
+pub(crate) fn required_string(
+    object: Value<'_>,
+    name: &str,
+    path: &str,
+) -> Result<String, MapError> {
+    let (value, field) = required(object, name, path)?;
+    string_of(value, &field)
+}
+
+/// The refusal of a value that is not of one kind.
+pub(crate) fn expect_kind(value: Value<'_>, field: &str, kind: Kind) -> Result<(), MapError> {
+    if value.kind() == Some(kind) {
+        Ok(())
+    } else {
+        Err(wrong_kind(value, field, kind.name()))
+    }
 }
 
 /// Appends `text` as a JSON string.

@@ -67,6 +67,7 @@ pub fn event_pieces(kind: AnswerKind, data: &[u8]) -> Pieces<'_> {
             reading.piece((item, 0, ChannelKind::Text), choice.get_some("text"));
         }),
         AnswerKind::Responses => reading.response(top),
+        AnswerKind::Messages => reading.message(top),
         AnswerKind::Embeddings => {}
     }
     reading.found.pieces.sort_by_key(|piece| piece.span.start);
@@ -139,6 +140,31 @@ impl<'a> Reading<'a> {
             }
         };
         self.piece((item, part, kind), top.get_some("delta"));
+    }
+
+    fn message(&mut self, top: Value<'a>) {
+        let event = top
+            .get_some("type")
+            .and_then(Value::text)
+            .unwrap_or_default();
+        if event != "content_block_delta" {
+            self.found.ends = matches!(
+                event.as_ref(),
+                "content_block_stop" | "message_delta" | "message_stop"
+            );
+            return;
+        }
+        let item = top.get("index").and_then(Value::unsigned).unwrap_or(0);
+        let Some(delta) = top.get_some("delta") else {
+            return;
+        };
+        for (key, kind) in [
+            ("text", ChannelKind::Text),
+            ("thinking", ChannelKind::Reasoning),
+            ("partial_json", ChannelKind::Arguments),
+        ] {
+            self.piece((item, 0, kind), delta.get_some(key));
+        }
     }
 
     fn piece(&mut self, (item, part, kind): (u64, u64, ChannelKind), value: Option<Value<'a>>) {

@@ -85,6 +85,11 @@ pub fn prompt_blocks(
             chain.field(Mark::Tools, body.some("tools"));
             chain.messages(body.some("messages"));
         }
+        AnswerKind::Messages => {
+            chain.field(Mark::Tools, body.some("tools"));
+            chain.field(Mark::Instructions, body.some("system"));
+            chain.messages(body.some("messages"));
+        }
         AnswerKind::Responses => {
             chain.field(Mark::Tools, body.some("tools"));
             chain.field(Mark::Instructions, body.some("instructions"));

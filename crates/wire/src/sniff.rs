@@ -136,13 +136,15 @@ pub fn features(body: &RequestBody) -> Result<Features, FieldError> {
     Ok(features)
 }
 
-/// Checks that what an endpoint cannot do without is there: `messages`, `prompt` or `input`.
+/// Checks that what an endpoint cannot do without is there: `messages`, `prompt` or `input`; for Messages `max_tokens` too.
 ///
 /// # Errors
 /// [`FieldError`] with `found: "nothing"`. Responses may come without input (a stored prompt, a previous response).
 pub fn require(body: &RequestBody, kind: AnswerKind) -> Result<(), FieldError> {
     let (name, expected) = match kind {
         AnswerKind::Chat => ("messages", MESSAGES),
+        AnswerKind::Messages if !body.has("max_tokens") => ("max_tokens", COUNT),
+        AnswerKind::Messages => ("messages", MESSAGES),
         AnswerKind::Completions => ("prompt", INPUT),
         AnswerKind::Embeddings => ("input", INPUT),
         AnswerKind::Responses => return Ok(()),
@@ -153,6 +155,7 @@ pub fn require(body: &RequestBody, kind: AnswerKind) -> Result<(), FieldError> {
     }
 }
 
+const COUNT: &str = "a whole number from 1";
 const MESSAGES: &str = "a non-empty array of messages";
 const INPUT: &str = "a string or a non-empty array";
 
@@ -168,7 +171,7 @@ fn count(body: &RequestBody, name: &str) -> Result<Option<u64>, FieldError> {
     match body.unsigned(name)? {
         Some(0) => Err(FieldError {
             field: name.to_owned(),
-            expected: "a whole number from 1",
+            expected: COUNT,
             found: "0",
         }),
         number => Ok(number),

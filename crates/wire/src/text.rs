@@ -86,7 +86,7 @@ impl TextSize {
     }
 
     /// Adds a JSON text that the model reads as it stands (tool definitions).
-    fn add_raw(&mut self, value: Value<'_>) {
+    pub(crate) fn add_raw(&mut self, value: Value<'_>) {
         self.add_plain(value.0);
     }
 }
@@ -128,6 +128,15 @@ pub fn prompt_size(body: &RequestBody, kind: AnswerKind) -> TextSize {
     };
     match kind {
         AnswerKind::Chat => {
+            each("messages", &mut |messages| {
+                messages
+                    .items()
+                    .for_each(|message| message_size(message, &mut size))
+            });
+            each("tools", &mut |tools| size.add_raw(tools));
+        }
+        AnswerKind::Messages => {
+            each("system", &mut |system| content_size(system, &mut size));
             each("messages", &mut |messages| {
                 messages
                     .items()
@@ -191,17 +200,25 @@ fn message_size(message: Value<'_>, size: &mut TextSize) {
     }
 }
 
-/// A string, or parts of which those with a `text` are read as text.
+/// A string, or parts of which the texts, the inputs of tools and their results (one level deep) are read.
 fn content_size(content: Value<'_>, size: &mut TextSize) {
     match content.kind() {
         Some(Kind::String) => size.add(content),
-        Some(Kind::Array) => {
-            for part in content.items() {
-                if let Some(text) = part.get("text") {
-                    size.add(text);
-                }
-            }
-        }
+        Some(Kind::Array) => content.items().for_each(|part| part_size(part, size)),
         _ => {}
+    }
+}
+
+fn part_size(part: Value<'_>, size: &mut TextSize) {
+    for (key, value) in part.entries() {
+        match (key.0, value.kind()) {
+            (b"text", _) | (b"content", Some(Kind::String)) => size.add(value),
+            (b"input", _) => size.add_raw(value),
+            (b"content", _) => {
+                let texts = value.items().filter_map(|part| part.get("text"));
+                texts.for_each(|text| size.add(text));
+            }
+            _ => {}
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! The counts become money, so whatever is not plainly a count is left out and marked `suspicious`. Answers come from
 //! engines that may be broken: every input is read in linear time and none panics.
 
-use crate::json::{Kind, Value};
+use crate::json::{Key, Kind, Value};
 use crate::text::TextSize;
 
 #[cfg(test)]
@@ -20,6 +20,8 @@ pub enum AnswerKind {
     Embeddings,
     /// `/v1/responses`.
     Responses,
+    /// Anthropic's `/v1/messages`.
+    Messages,
 }
 
 /// The engine's own token counts.
@@ -55,6 +57,8 @@ pub struct AnswerFacts {
 pub struct EventFacts {
     /// The counts so far, when it gives usable ones; a later event's replace them.
     pub usage: Option<EngineUsage>,
+    /// The answer's count alone, where the prompt's came with an earlier event (Anthropic's `message_delta`).
+    pub output_tokens: Option<u64>,
     /// It gave a count that cannot be true.
     pub suspicious: bool,
     /// It carries generated output: text, reasoning, part of a tool call, or logprobs.
@@ -98,6 +102,7 @@ pub fn from_event(kind: AnswerKind, data: &[u8]) -> EventFacts {
     reading.top(kind, Value::of(data));
     EventFacts {
         usage: reading.usage(),
+        output_tokens: reading.output_tokens,
         suspicious: reading.suspicious,
         output_chunk: reading.output,
         only_usage: reading.no_choices && reading.usage_object,
@@ -113,6 +118,7 @@ pub fn from_event(kind: AnswerKind, data: &[u8]) -> EventFacts {
 struct Reading {
     counted: Option<EngineUsage>,
     timed: Option<EngineUsage>,
+    output_tokens: Option<u64>,
     usage_object: bool,
     suspicious: bool,
     no_choices: bool,
@@ -130,6 +136,9 @@ impl Reading {
 
     fn top(&mut self, kind: AnswerKind, answer: Value<'_>) {
         for (key, value) in answer.entries() {
+            if kind == AnswerKind::Messages && self.read_message_key(key, value) {
+                continue;
+            }
             match key.0 {
                 b"usage" => self.read_usage(kind, value),
                 b"timings" => self.read_timings(value),
@@ -261,6 +270,70 @@ impl Reading {
                     b"name" | b"arguments" => self.read_text(value),
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// What stands at the top of a message, or of one of its events; whether the key is one of theirs.
+    fn read_message_key(&mut self, key: Key<'_>, value: Value<'_>) -> bool {
+        match key.0 {
+            b"type" => match value.string_inner() {
+                Some(b"error") => self.error = true,
+                Some(b"message_stop") => self.finished = true,
+                _ => {}
+            },
+            b"message" | b"delta" | b"content_block" => self.read_block(value),
+            b"content" => value.items().for_each(|block| self.read_block(block)),
+            b"stop_reason" | b"usage" => self.read_block_key(key, value),
+            _ => return false,
+        }
+        true
+    }
+
+    fn read_block(&mut self, block: Value<'_>) {
+        for (key, value) in block.entries() {
+            self.read_block_key(key, value);
+        }
+    }
+
+    /// What was generated of a content block, or a part of one; and what a message says of itself.
+    fn read_block_key(&mut self, key: Key<'_>, value: Value<'_>) {
+        match key.0 {
+            b"usage" => self.read_message_usage(value),
+            b"stop_reason" if !value.is_null() => {
+                self.finish_reason = value.text().map(Into::into);
+            }
+            b"text" | b"thinking" | b"partial_json" | b"name" => self.read_text(value),
+            // Whole answers hold it; a stream's block begins with an empty one.
+            b"input" if value.0 != b"{}" => {
+                self.output = true;
+                self.text.add_raw(value);
+            }
+            _ => {}
+        }
+    }
+
+    fn read_message_usage(&mut self, usage: Value<'_>) {
+        match usage.kind() {
+            Some(Kind::Null) => return,
+            Some(Kind::Object) => self.usage_object = true,
+            _ => {
+                self.suspicious = true;
+                return;
+            }
+        }
+        let mut number = |name: &str| usage.get(name).and_then(|value| self.count(value));
+        let (input, output) = (number("input_tokens"), number("output_tokens"));
+        let cached = number("cache_read_input_tokens");
+        let created = number("cache_creation_input_tokens");
+        match input {
+            Some(input) => {
+                let prompt = input + cached.unwrap_or_default() + created.unwrap_or_default();
+                self.counted = self.usage_of(Some(prompt), output, cached);
+            }
+            None => {
+                self.output_tokens = output;
+                self.suspicious |= output.is_none();
             }
         }
     }

@@ -32,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["types", "core", "fleet", "store", "gateway", "control"],
+        &["types", "fleet", "store", "gateway", "control"],
     ),
     // It measures the binary from outside, as any client would.
     ("bench", &[]),

@@ -50,6 +50,7 @@ impl ErrorBody {
             message,
             param,
             retry_after_ms: _,
+            denials: _,
         } = refused;
         Self {
             error: ErrorView {

@@ -1,8 +1,7 @@
 //! Stops, and what policy says of requests.
 
 use super::instant;
-use madang_core::policy::PolicyDecision;
-use madang_core::{CandidateView, Explanation, Taken};
+use madang_control::view::{CandidateView, Explanation, PolicyDecision, Taken};
 use madang_gateway::explain::Explained;
 use madang_gateway::refused::code_of;
 use madang_gateway::snapshot::Snapshot;

@@ -15,9 +15,11 @@ use crate::commands::load_failure;
 use anyhow::{Context, anyhow};
 use data_folder::DataFolder;
 use first_keys::FirstKeys;
+use madang_audit::Settings;
 use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{Fleet, Limits};
+use madang_gateway::audit::Audit;
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
@@ -38,6 +40,10 @@ use tokio::task::JoinHandle;
 
 /// The hidden subcommand that stands beside each launched engine.
 pub const GUARD_SUBCOMMAND: &str = "engine-guard";
+/// The name of the audit log on its checkpoints.
+const AUDIT_ORIGIN: &str = "madang.local/audit";
+/// Months of the audit log's keys begin at midnight in Seoul.
+const SEOUL_OFFSET_S: i32 = 32_400;
 /// Time that streams over `limits.drain_ms_max` have to send their error event and be booked.
 const CUT_MS: u64 = 1_000;
 
@@ -59,6 +65,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let store = open_store(&folder).await?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         store: Arc::clone(&store),
+        audit: open_audit(&folder).await?,
         client: client_options(&fleet.limits),
         record: args.record.clone(),
     })
@@ -138,6 +145,17 @@ async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
         anyhow!(error).context(format!("the books {shown} cannot be opened; {mend}"))
     })?;
     Ok(Arc::new(store))
+}
+
+async fn open_audit(folder: &DataFolder) -> anyhow::Result<Audit> {
+    let path = folder.path().join("audit");
+    let opened = tokio::task::spawn_blocking(move || {
+        Audit::open(&path, &Settings::new(AUDIT_ORIGIN), SEOUL_OFFSET_S).map_err(|e| (e, path))
+    })
+    .await?;
+    opened.map_err(|(error, path)| {
+        anyhow!(error).context(format!("the audit log {} cannot be opened", path.display()))
+    })
 }
 
 fn client_options(limits: &Limits) -> ClientOptions {

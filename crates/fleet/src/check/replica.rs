@@ -205,7 +205,7 @@ impl<'c> Check<'c, '_> {
     }
 
     /// A key file: `Some(None)` where there is none, `None` where it is wrong.
-    pub(super) fn key_file(
+    fn key_file(
         &mut self,
         key_file: Option<&At<String>>,
         url: Option<&At<String>>,
@@ -213,12 +213,6 @@ impl<'c> Check<'c, '_> {
         let Some(at) = key_file else {
             return Some(None);
         };
-        let remedy = "write the key into a file of mode 0600 and name it: key_file = \"secrets/engine.key\". \
-                      A key that stood here is known to whoever could read this file: revoke it";
-        if super::secret::looks_like_secret(&at.value) {
-            self.secret(&at.value, &at.span, remedy);
-            return None;
-        }
         let address = url.and_then(|url| super::url::BaseUrl::parse(&url.value).ok());
         if let (Some(url), true) = (url, address.is_some_and(|a| a.is_in_clear())) {
             self.report
@@ -230,7 +224,18 @@ impl<'c> Check<'c, '_> {
                 .help("use https://")
                 .related(&at.span, "the key");
         }
-        self.path(at).map(Some)
+        self.key_path(at).map(Some)
+    }
+
+    /// The path of a file that holds a key.
+    pub(super) fn key_path(&mut self, at: &At<String>) -> Option<PathBuf> {
+        let remedy = "write the key into a file of mode 0600 and name it: key_file = \"secrets/engine.key\". \
+                      A key that stood here is known to whoever could read this file: revoke it";
+        if super::secret::looks_like_secret(&at.value) {
+            self.secret(&at.value, &at.span, remedy);
+            return None;
+        }
+        self.path(at)
     }
 
     /// Whether a model only embeds.

@@ -1,8 +1,10 @@
 //! Model services run by others.
 
 use super::Check;
+use super::secret::looks_like_secret;
+use super::url::BaseUrl;
 use crate::at::At;
-use crate::model::{Dialect, Upstream, UpstreamModel};
+use crate::model::{KeySource, Upstream, UpstreamModel};
 use crate::raw::{RawUpstream, RawUpstreamModel};
 use crate::shape::brief;
 use madang_types::{ModelId, Place, UpstreamId};
@@ -19,7 +21,7 @@ impl Check<'_, '_> {
         let url = raw.url.as_ref().and_then(|at| self.base_url(at));
         let country = self.country(&raw.country);
         let operator_country = self.country(&raw.operator_country);
-        let key_file = self.key_file(raw.key_file.as_ref(), raw.url.as_ref());
+        let key = self.upstream_key(raw);
         let models = raw.models.as_ref().and_then(|at| self.upstream_models(at));
         self.upstream_advice(row);
         let place = Place {
@@ -39,7 +41,7 @@ impl Check<'_, '_> {
             url: url?.0,
             place,
             facts,
-            key_file: key_file?,
+            key: key?,
             models: models?,
             slots: raw.slots.as_ref().map_or(SLOTS_DEFAULT, |at| at.value),
         };
@@ -52,24 +54,68 @@ impl Check<'_, '_> {
             .url
             .as_ref()
             .filter(|url| url.value.starts_with("https://"));
-        if let (Some(url), None, true) = (https, &raw.key_file, self.sure("upstream")) {
+        let keyless = raw.key_file.is_none() && raw.key_env.is_none();
+        if let (Some(url), true, true) = (https, keyless, self.sure("upstream")) {
             self.report
                 .warning(
                     "key_file_missing",
                     &url.span,
-                    "the upstream has no `key_file`; requests go out without a key",
+                    "the upstream has no `key_file` and no `key_env`; requests go out without a key",
                 )
                 .help("add key_file = \"secrets/….key\" if the service asks for a key");
         }
-        if let Some(dialect) = raw
-            .dialect
-            .as_ref()
-            .filter(|d| d.value == Dialect::Anthropic)
-        {
+    }
+
+    /// Where the key is: `Some(None)` where there is none, `None` where that is wrong. A key goes out over TLS only, but
+    /// for what listens on this very machine.
+    fn upstream_key(&mut self, raw: &RawUpstream) -> Option<Option<KeySource>> {
+        let (source, at) = match (&raw.key_file, &raw.key_env) {
+            (None, None) => return Some(None),
+            (Some(file), None) => (KeySource::File(self.key_path(file)?), file),
+            (None, Some(env)) => (KeySource::Env(self.env_name(env)?), env),
+            (Some(file), Some(env)) => {
+                self.report
+                    .error("choose_one", &env.span, "the upstream has its key twice")
+                    .help("take key_file or key_env out")
+                    .related(&file.span, "the other one");
+                return None;
+            }
+        };
+        let url = raw.url.as_ref()?;
+        let in_clear = BaseUrl::parse(&url.value).is_ok_and(|base| !base.keeps_secrets());
+        if in_clear {
             self.report
-                .warning("dialect_unserved", &dialect.span, "the dialect \"anthropic\" is not served yet; this upstream's models are not listed")
-                .help("nothing to do; the entry is checked and kept");
+                .error(
+                    "key_without_tls",
+                    &url.span,
+                    "the key would leave this machine unencrypted",
+                )
+                .help("use https://")
+                .related(&at.span, "the key");
+            return None;
         }
+        Some(Some(source))
+    }
+
+    fn env_name(&mut self, at: &At<String>) -> Option<String> {
+        let name = &at.value;
+        let remedy = "put the key into a variable of the environment and name it: key_env = \"OPENAI_API_KEY\"";
+        if looks_like_secret(name) {
+            self.secret(name, &at.span, remedy);
+            return None;
+        }
+        let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !sound {
+            self.report
+                .error(
+                    "name_invalid",
+                    &at.span,
+                    "the name of a variable is made of letters, digits and `_`",
+                )
+                .help(remedy);
+        }
+        sound.then(|| name.clone())
     }
 
     fn upstream_models(

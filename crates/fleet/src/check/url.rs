@@ -109,10 +109,17 @@ impl BaseUrl {
     pub(super) fn is_loopback(&self) -> bool {
         match self {
             Self::Http { host, .. } => {
-                host == "localhost" || host == "[::1]" || host.starts_with("127.")
+                // A name such as 127.example.com is anybody's.
+                let loops = |ip: std::net::Ipv4Addr| ip.is_loopback();
+                host == "localhost" || host == "[::1]" || host.parse().is_ok_and(loops)
             }
             Self::Unix(_) => true,
         }
+    }
+
+    /// Whether what is sent there is encrypted, or never leaves this machine.
+    pub(super) fn keeps_secrets(&self) -> bool {
+        matches!(self, Self::Http { secure: true, .. }) || self.is_loopback()
     }
 
     /// Whether what is sent there can be read on an open network.
@@ -271,6 +278,8 @@ mod tests {
         );
         check("http://localhost:80/a/", Ok("http://127.0.0.1:80/a"));
         check("http://[::1]:8000", Ok("http://127.0.0.1:8000"));
+        check("http://127.0.0.7:80", Ok("http://127.0.0.1:80"));
+        check("http://127.example.com", Ok("http://127.example.com:80"));
         check("http://[fd00::7]:8000", Ok("http://[fd00::7]:8000"));
         check("unix:/run/e.sock", Ok("unix:/run/e.sock"));
         check("unix:///run/e.sock", Ok("unix:/run/e.sock"));

@@ -1,9 +1,9 @@
 //! Step 2: what does it ask for, how sensitive and how urgent is it? Everything that is wrong with a request is found here.
 
 use crate::audit::Whose;
-use crate::headers;
 use crate::refused::Refused;
 use crate::snapshot::{ModelEntry, Snapshot};
+use crate::walk::claims::{anthropic_headers, claims, session_named};
 use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
 use crate::walk::inspect::{Inspection, Masked, inspect};
@@ -11,12 +11,11 @@ use crate::walk::route;
 use crate::walk::settle::unlogged;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::HeaderValue;
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
-use madang_types::{DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, ModelId, Priority};
+use madang_types::{Endpoint, ErrorCode, ModelId, Priority};
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ use std::time::Duration;
 const NEAREST_MODELS_MAX: usize = 3;
 /// Most bytes that are set aside for a body because its length was announced; what is longer grows as it comes.
 const BODY_RESERVE_BYTES_MAX: u64 = 1024 * 1024;
-/// Longest name of a conversation, in bytes.
-const SESSION_BYTES_MAX: usize = 256;
 /// OpenAI's default for `max_tokens` of legacy completions.
 const COMPLETION_TOKENS_DEFAULT: u64 = 16;
 
@@ -59,6 +56,8 @@ pub struct Ask {
     pub output_tokens_max: u64,
     /// The conversation that it belongs to, as a number.
     pub session: Option<u64>,
+    /// What goes out as `anthropic-beta`, to an upstream that knows it.
+    pub betas: Option<HeaderValue>,
 }
 
 /// Reads the body and finds out what it asks for.
@@ -73,34 +72,21 @@ pub(super) async fn classify(
     let (class, flags, priority) = claims(&parts.headers)?;
     flight.facts.claim(class, flags);
     let named = session_named(&parts.headers)?;
+    let betas = match flight.record.endpoint {
+        Endpoint::Messages => anthropic_headers(&parts.headers)?,
+        _ => None,
+    };
     flight.record.data_class = flight.facts.mark.class;
     flight.record.priority = priority;
 
     let bytes = read_body(&snapshot, parts, body).await?;
     flight.record.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let body =
-        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
-
-    if snapshot.generation == 0 {
-        // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
-        let refused = Refused::new(
-            ErrorCode::NoReplica,
-            "Madang starts: its fleet is being loaded",
-        );
-        return Err(refused.retry_after_ms(Some(1_000)));
-    }
+    let body = parse_body(bytes, &snapshot)?;
     let endpoint = flight.record.endpoint;
     let (model, entry) = find_model(&snapshot, &body)?;
     flight.record.model = Some(model.clone());
     flight.facts.model_asked = Some(model.clone());
-    if !entry.endpoints.contains(&endpoint) {
-        let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
-        let message = format!(
-            "the model '{model}' does not serve {endpoint}; it serves {}",
-            doors.join(", ")
-        );
-        return Err(Refused::new(ErrorCode::ModelEndpointUnsupported, message).at("model"));
-    }
+    refuse_other_door(&model, &entry, endpoint)?;
     let kind = answer_kind(endpoint);
     sniff::require(&body, kind).map_err(field_refused)?;
     let features = sniff::features(&body).map_err(field_refused)?;
@@ -115,7 +101,9 @@ pub(super) async fn classify(
     let default_tokens = match endpoint {
         Endpoint::Completions => COMPLETION_TOKENS_DEFAULT,
         Endpoint::Embeddings => 0,
-        Endpoint::Chat | Endpoint::Responses => snapshot.fleet.limits.output_tokens_default,
+        Endpoint::Chat | Endpoint::Responses | Endpoint::Messages => {
+            snapshot.fleet.limits.output_tokens_default
+        }
     };
     let each = features.output_tokens_max().unwrap_or(default_tokens);
     let session = session(named, &body, flight.record.tenant.as_str());
@@ -123,6 +111,7 @@ pub(super) async fn classify(
     Ok(Ask {
         endpoint,
         session,
+        betas,
         model,
         entry,
         facts: Arc::new(flight.facts.clone()),
@@ -136,6 +125,57 @@ pub(super) async fn classify(
         features,
         snapshot,
     })
+}
+
+/// The tokens that the prompt of a Messages request is taken for.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn count_prompt(
+    snapshot: &Snapshot,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<u64, Refused> {
+    anthropic_headers(&parts.headers)?;
+    let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
+    let (model, entry) = find_model(snapshot, &body)?;
+    refuse_other_door(&model, &entry, Endpoint::Messages)?;
+    // Messages are all that it needs, as in chat: it bounds no answer.
+    sniff::require(&body, AnswerKind::Chat).map_err(field_refused)?;
+    sniff::features(&body).map_err(field_refused)?;
+    let size = text::prompt_size(&body, AnswerKind::Messages);
+    refuse_many_messages(size.messages, snapshot, AnswerKind::Messages)?;
+    Ok(size.tokens_estimated())
+}
+
+fn parse_body(bytes: Bytes, snapshot: &Snapshot) -> Result<RequestBody, Refused> {
+    let body =
+        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
+    if snapshot.generation == 0 {
+        // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
+        let refused = Refused::new(
+            ErrorCode::NoReplica,
+            "Madang starts: its fleet is being loaded",
+        );
+        return Err(refused.retry_after_ms(Some(1_000)));
+    }
+    Ok(body)
+}
+
+fn refuse_other_door(
+    model: &ModelId,
+    entry: &ModelEntry,
+    endpoint: Endpoint,
+) -> Result<(), Refused> {
+    if entry.endpoints.contains(&endpoint) {
+        return Ok(());
+    }
+    let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
+    let message = format!(
+        "the model '{model}' does not serve {endpoint}; it serves {}",
+        doors.join(", ")
+    );
+    Err(Refused::new(ErrorCode::ModelEndpointUnsupported, message).at("model"))
 }
 
 impl Ask {
@@ -174,60 +214,6 @@ fn look(
     facts.prompt_hmac = Some(hmac.map_err(|error| unlogged(&error))?);
     record.data_class = facts.mark.class;
     Ok(inspection)
-}
-
-/// What the request says of itself. An unknown word is refused.
-fn claims(headers: &HeaderMap) -> Result<(Option<DataClass>, DataFlags, Priority), Refused> {
-    let class: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
-    let flags: DataFlags = header_word(headers, &headers::DATA_FLAGS)?.unwrap_or_default();
-    if flags.has(DataFlag::Pseudonymised) {
-        // It is the one flag that permits what is refused without it.
-        let message = "the flag 'pseudonymised' is set for a tenant or a key, by an operator";
-        return Err(
-            Refused::new(ErrorCode::HeaderInvalid, message).at(headers::DATA_FLAGS.as_str())
-        );
-    }
-    let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
-    Ok((class, flags, priority.unwrap_or_default()))
-}
-
-fn header_word<T>(headers: &HeaderMap, name: &http::HeaderName) -> Result<Option<T>, Refused>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let refuse =
-        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
-    if values.next().is_some() {
-        return Err(refuse(format!("the header '{name}' is given twice")));
-    }
-    let text = value
-        .to_str()
-        .map_err(|_| refuse(format!("the header '{name}' is not plain text")))?;
-    text.parse()
-        .map(Some)
-        .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
-}
-
-/// The conversation's name in the header.
-fn session_named(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
-    let name = &headers::SESSION;
-    let refuse =
-        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().map(http::HeaderValue::as_bytes);
-    if values.next().is_some() {
-        return Err(refuse(format!("the header '{name}' is given twice")));
-    }
-    if value.is_some_and(|value| value.len() > SESSION_BYTES_MAX) {
-        let message = format!("the header '{name}' has more than {SESSION_BYTES_MAX} bytes");
-        return Err(refuse(message));
-    }
-    Ok(value.filter(|value| !value.is_empty()))
 }
 
 /// The conversation by its header, or by the name that OpenAI's API has for the purpose. A tenant's names are its own.
@@ -436,6 +422,7 @@ pub(super) fn answer_kind(endpoint: Endpoint) -> AnswerKind {
         Endpoint::Completions => AnswerKind::Completions,
         Endpoint::Embeddings => AnswerKind::Embeddings,
         Endpoint::Responses => AnswerKind::Responses,
+        Endpoint::Messages => AnswerKind::Messages,
     }
 }
 

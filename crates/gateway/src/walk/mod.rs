@@ -3,6 +3,7 @@
 //! Each step is one function in the file of that name. A step that refuses ends the walk; whoever showed a valid
 //! key finds every request in the books, refused ones included.
 
+mod claims;
 mod classify;
 mod facts;
 mod flight;
@@ -14,7 +15,7 @@ mod route;
 mod settle;
 
 pub use classify::Ask;
-pub(crate) use classify::{body_refused, nearest};
+pub(crate) use classify::{body_refused, count_prompt, nearest};
 pub use facts::Facts;
 pub use flight::Flight;
 pub(crate) use identify::identify;
@@ -22,10 +23,11 @@ pub(crate) use inspect::inspect;
 
 use crate::clock;
 use crate::gateway::Gateway;
+use crate::key_slots::KeySlot;
 use crate::refused::Refused;
 use axum::body::Body;
 use axum::response::Response;
-use madang_types::{Endpoint, ErrorCode};
+use madang_types::{Endpoint, ErrorCode, KeyId};
 use std::sync::Arc;
 
 /// Walks one request of the data plane. Dropping the future (the client left) frees all it holds and records it.
@@ -40,12 +42,13 @@ pub async fn walk(
 
     let identity = match identify(&gateway, &parts.headers, arrived_at) {
         Ok(identity) => identity,
-        Err(refused) => return refused.into_response(Some(id)),
+        Err(refused) => return refused.into_response_of(endpoint, Some(id)),
     };
     let Some(tenant) = identity.tenant.clone() else {
         let message =
             "an operator key belongs to no tenant, and somebody must be billed: use a tenant's key";
-        return Refused::new(ErrorCode::RoleForbidden, message).into_response(Some(id));
+        return Refused::new(ErrorCode::RoleForbidden, message)
+            .into_response_of(endpoint, Some(id));
     };
     let opening = flight::Opening {
         id,
@@ -57,8 +60,9 @@ pub async fn walk(
     let facts = Facts::of(&identity);
     let mut flight = Flight::new(Arc::clone(&gateway), opening, facts);
 
-    if let Err(refused) = take_key_slot(&mut flight) {
-        return settle::refuse(flight, refused).await;
+    match take_key_slot(&gateway, &identity.key) {
+        Ok(slot) => flight.key_slot = Some(slot),
+        Err(refused) => return settle::refuse(flight, refused).await,
     }
     let ask = match classify::classify(&mut flight, (&parts, body)).await {
         Ok(ask) => ask,
@@ -75,12 +79,10 @@ pub async fn walk(
 }
 
 /// One caller's requests leave room for the others'.
-fn take_key_slot(flight: &mut Flight) -> Result<(), Refused> {
-    let gateway = &flight.gateway;
+pub(crate) fn take_key_slot(gateway: &Gateway, key: &KeyId) -> Result<KeySlot, Refused> {
     let max = gateway.snapshot().fleet.limits.connections_key_max;
-    flight.key_slot = gateway.key_slots.take(&flight.record.key, max);
-    if flight.key_slot.is_some() {
-        return Ok(());
+    if let Some(slot) = gateway.key_slots.take(key, max) {
+        return Ok(slot);
     }
     let message =
         format!("{max} requests of this key are under way already (limits.connections_key_max)");

@@ -13,10 +13,10 @@ use madang_types::{ErrorCode, Outcome};
 /// it down: it serves nothing.
 pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
     let refused = logged(&flight, refused).await;
-    let (id, queued) = (flight.record.id, flight.queued);
+    let (id, queued, endpoint) = (flight.record.id, flight.queued, flight.record.endpoint);
     let end = (outcome(refused.code), Some(refused.code));
     close(&mut flight, end, refused.code.status()).await;
-    let mut response = refused.into_response(Some(id));
+    let mut response = refused.into_response_of(endpoint, Some(id));
     mark_queued(response.headers_mut(), queued);
     response
 }

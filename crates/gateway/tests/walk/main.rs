@@ -6,6 +6,7 @@ mod faults;
 mod fidelity;
 mod harness;
 mod logs;
+mod messages;
 mod queue;
 mod refusals;
 mod reload;

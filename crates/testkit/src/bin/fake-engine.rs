@@ -5,7 +5,7 @@ use madang_testkit::{Behaviour, FakeEngine, FakeEngineOptions, Listen};
 use std::io::Write;
 
 const USAGE: &str = "\
-fake-engine [--port N | --socket PATH] [--engine vllm|sglang|llama.cpp|openai] [--model NAME] [--key KEY]
+fake-engine [--port N | --socket PATH] [--engine vllm|sglang|llama.cpp|openai|anthropic] [--model NAME] [--key KEY]
             [--first-token-ms N] [--token-ms N] [--output-tokens N] [--cached-tokens N] [--slots N]
             [--responses true|false] [--served-log FILE] [--behaviour TEXT] [--threads N]
 Prints its URL in one line and serves until it is ended.

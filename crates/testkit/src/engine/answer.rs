@@ -2,7 +2,7 @@
 //! 64-bit float holds, so that a gateway which parses and prints them again is found out.
 
 use super::ask::{Ask, Door};
-use super::responses;
+use super::{messages, responses};
 use bytes::Bytes;
 
 /// Output tokens as they stand inside JSON strings: Korean, quotes, escapes, an emoji, a line separator.
@@ -88,6 +88,7 @@ impl Pen<'_> {
             Door::Chat | Door::Completions => self.plain_text(),
             Door::Embeddings => self.plain_embeddings(),
             Door::Responses => responses::plain(self),
+            Door::Messages => messages::plain(self),
         }
     }
 
@@ -95,6 +96,7 @@ impl Pen<'_> {
     pub(crate) fn stream(&self) -> Vec<Piece> {
         match self.ask.door {
             Door::Responses => responses::stream(self),
+            Door::Messages => messages::stream(self),
             Door::Chat | Door::Completions | Door::Embeddings => self.stream_text(),
         }
     }
@@ -328,6 +330,7 @@ impl Pen<'_> {
 pub(crate) fn error(engine: &str, code: u16, message: &str) -> String {
     let message = serde_json::Value::from(message);
     match engine {
+        "anthropic" => messages::error(code, &message),
         "vllm" | "sglang" => format!(
             r#"{{"object":"error","message":{message},"type":"BadRequestError","param":null,"code":{code}}}"#
         ),

@@ -13,6 +13,8 @@ pub(crate) enum Door {
     Completions,
     Embeddings,
     Responses,
+    /// Anthropic's.
+    Messages,
 }
 
 impl Door {
@@ -22,6 +24,7 @@ impl Door {
             "/v1/completions" => Some(Self::Completions),
             "/v1/embeddings" => Some(Self::Embeddings),
             "/v1/responses" => Some(Self::Responses),
+            "/v1/messages" => Some(Self::Messages),
             _ => None,
         }
     }
@@ -59,12 +62,15 @@ impl Ask {
             return Err("not a JSON object".to_owned());
         }
         let prompt = match door {
-            Door::Chat => &body["messages"],
+            Door::Chat | Door::Messages => &body["messages"],
             Door::Completions => &body["prompt"],
             Door::Embeddings | Door::Responses => &body["input"],
         };
         if prompt.is_null() {
             return Err("the prompt is missing".to_owned());
+        }
+        if door == Door::Messages {
+            super::messages::check(&body)?;
         }
         let asked_tokens = ["max_completion_tokens", "max_output_tokens", "max_tokens"]
             .iter()
@@ -85,10 +91,10 @@ impl Ask {
             },
             choices: body["n"].as_u64().unwrap_or(1).clamp(1, 128),
             logprobs: matches!(&body["logprobs"], Value::Bool(true) | Value::Number(_)),
-            tool: if door == Door::Chat {
-                forced_tool(&body)
-            } else {
-                None
+            tool: match door {
+                Door::Chat => forced_tool(&body),
+                Door::Messages => super::messages::forced_tool(&body),
+                Door::Completions | Door::Embeddings | Door::Responses => None,
             },
             base64: body["encoding_format"] == "base64",
             inputs: input_count(prompt),

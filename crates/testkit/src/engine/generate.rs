@@ -139,8 +139,17 @@ impl Work<'_> {
             };
             return self.refuse(*code, &text).await;
         }
-        if door == Door::Responses && !options.responses {
+        let absent = match door {
+            Door::Responses => !options.responses || engine == "anthropic",
+            Door::Messages => engine != "anthropic",
+            Door::Chat | Door::Completions | Door::Embeddings => engine == "anthropic",
+        };
+        if absent {
             return self.refuse(404, r#"{"detail":"Not Found"}"#).await;
+        }
+        if door == Door::Messages && !request.headers.contains_key("anthropic-version") {
+            let body = answer::error(engine, 400, "anthropic-version: header is required");
+            return self.refuse(400, &body).await;
         }
         let ask = match Ask::read(door, &request.body, options) {
             Ok(ask) => ask,

@@ -5,6 +5,7 @@ mod ask;
 pub(crate) mod behaviour;
 mod connection;
 mod generate;
+mod messages;
 mod metrics;
 pub(crate) mod options;
 pub(crate) mod record;

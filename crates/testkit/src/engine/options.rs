@@ -17,13 +17,14 @@ pub enum Listen {
 /// How a fake engine is set up. `..Default::default()` gives a fast vLLM with the model `m`.
 #[derive(Clone, Debug)]
 pub struct FakeEngineOptions {
-    /// Dialect of `/metrics`, of errors and of small habits: `vllm`, `sglang`, `llama.cpp` or `openai`.
+    /// Dialect of `/metrics`, of errors and of small habits: `vllm`, `sglang`, `llama.cpp` or `openai`; `anthropic` serves
+    /// `/v1/messages` and nothing else.
     pub engine: String,
     /// The model that it serves. vLLM, SGLang and OpenAI answer 404 to another name, llama.cpp answers anyway.
     pub model: String,
     /// Where it listens.
     pub listen: Listen,
-    /// Key that `/v1/*` must carry as `Authorization: Bearer`; none asked for where absent.
+    /// Key that `/v1/*` must carry as `Authorization: Bearer`, or for Anthropic as `x-api-key`; none asked for where absent.
     pub key: Option<String>,
     /// Wait before the first output token.
     pub first_token_ms: u64,

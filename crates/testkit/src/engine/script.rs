@@ -62,8 +62,14 @@ pub(crate) fn script(
             script.stop(chunks, then);
         }
         Behaviour::ErrorEvent { chunks } if stream => {
-            let error = answer::error("openai", 500, "the engine met an error");
             script.stop(chunks, Then::Clean);
+            if pen.engine == "anthropic" {
+                let error = answer::error(pen.engine, 529, "Overloaded");
+                let event = format!("event: error\ndata: {error}\n\n");
+                script.pieces.push(Piece::new(event, 0));
+                return script;
+            }
+            let error = answer::error("openai", 500, "the engine met an error");
             script
                 .pieces
                 .extend([Piece::event(&error, 0), Piece::done()]);

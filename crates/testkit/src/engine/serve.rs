@@ -52,7 +52,7 @@ async fn respond(
     let options = &shared.options;
     let keyless = path.starts_with("/v1/")
         && options.key.is_some()
-        && bearer(request) != options.key.as_deref();
+        && key_of(request, &options.engine) != options.key.as_deref();
     if keyless && !behaviour.is_of_the_process() {
         let body = answer::error(&options.engine, 401, "the key is wrong or missing");
         return send_plain(connection, &Plain::json(401, &body)).await;
@@ -66,7 +66,10 @@ async fn respond(
     send_plain(connection, &about(shared, &request.method, path)).await
 }
 
-fn bearer(request: &Recorded) -> Option<&str> {
+fn key_of<'a>(request: &'a Recorded, engine: &str) -> Option<&'a str> {
+    if engine == "anthropic" {
+        return request.headers.get("x-api-key")?.to_str().ok();
+    }
     request
         .headers
         .get("authorization")?

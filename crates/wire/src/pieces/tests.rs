@@ -17,7 +17,7 @@ fn check(kind: AnswerKind, data: &str, expected: (&[(u64, u64, ChannelKind, &str
 
 #[test]
 fn pieces_are_found_with_their_channel() {
-    use AnswerKind::{Chat, Completions, Responses};
+    use AnswerKind::{Chat, Completions, Messages, Responses};
     use ChannelKind::{Arguments, Reasoning, Text};
     check(
         Chat,
@@ -49,13 +49,24 @@ fn pieces_are_found_with_their_channel() {
         r#"{"type":"response.output_text.done","text":"x"}"#,
         (&[], true),
     );
+    check(
+        Messages,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a"}}"#,
+        (&[(1, 0, Arguments, "{\"a")], false),
+    );
+    check(
+        Messages,
+        r#"{"type":"content_block_stop","index":1}"#,
+        (&[], true),
+    );
+    check(Messages, r#"{"type":"ping"}"#, (&[], false));
     check(Chat, "[DONE]", (&[], false));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for kind in [AnswerKind::Chat, AnswerKind::Completions, AnswerKind::Responses] {
+        for kind in [AnswerKind::Chat, AnswerKind::Completions, AnswerKind::Responses, AnswerKind::Messages] {
             for piece in event_pieces(kind, &bytes).pieces {
                 prop_assert!(piece.span.end <= bytes.len());
             }

@@ -1,7 +1,9 @@
 //! `input` as chat messages.
 
 use crate::json::{Kind, Value};
-use crate::mapping::{MapError, ObjectWriter, array, quoted, string_of, wrong_kind};
+use crate::mapping::{
+    MapError, ObjectWriter, array, quoted, required, required_string, string_of, wrong_kind,
+};
 
 /// Chat messages under construction. Neighbours that chat templates expect as one message are joined.
 #[derive(Debug, Default)]
@@ -159,23 +161,6 @@ fn add_item(messages: &mut Messages, item: Value<'_>, path: &str) -> Result<(), 
             "is not a kind of item this model can take",
         )),
     }
-}
-
-fn required<'a>(
-    object: Value<'a>,
-    name: &str,
-    path: &str,
-) -> Result<(Value<'a>, String), MapError> {
-    let field = format!("{path}.{name}");
-    match object.get_some(name) {
-        Some(value) => Ok((value, field)),
-        None => Err(MapError::missing(field)),
-    }
-}
-
-fn required_string(object: Value<'_>, name: &str, path: &str) -> Result<String, MapError> {
-    let (value, field) = required(object, name, path)?;
-    string_of(value, &field)
 }
 
 fn add_message(messages: &mut Messages, item: Value<'_>, path: &str) -> Result<(), MapError> {

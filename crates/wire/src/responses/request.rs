@@ -4,7 +4,7 @@ use super::input::{Messages, add_input};
 use super::object::Echo;
 use super::tools::{chat_tool, tool_choice};
 use crate::json::{Kind, Value};
-use crate::mapping::{MapError, ObjectWriter, array, request_object, string_of, wrong_kind};
+use crate::mapping::{MapError, ObjectWriter, array, expect_kind, request_object, string_of};
 
 /// A chat completion request made of a Responses request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,14 +396,6 @@ impl Mapping {
             }
         }
         Ok(())
-    }
-}
-
-fn expect_kind(value: Value<'_>, field: &str, kind: Kind) -> Result<(), MapError> {
-    if value.kind() == Some(kind) {
-        Ok(())
-    } else {
-        Err(wrong_kind(value, field, kind.name()))
     }
 }
 

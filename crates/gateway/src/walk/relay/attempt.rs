@@ -18,8 +18,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use madang_audit::AuditError;
-use madang_types::{ErrorCode, PolicyEffect};
-use madang_wire::error::engine_error;
+use madang_fleet::Dialect;
+use madang_types::{Endpoint, ErrorCode, PolicyEffect};
+use madang_wire::error::{engine_error, error_body};
+use madang_wire::{EngineError, ErrorFields, anthropic};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -79,12 +81,11 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
     let limits = &ask.snapshot.fleet.limits;
     let first_byte_by = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
     let until = first_byte_by.min(route.deadline);
-    let Call { path, body, plan } = call;
-    let sent = timeout_at(until, send(&gateway, (&address, path, body), &route)).await;
+    let sent = timeout_at(until, send(&gateway, (&address, &call), &route)).await;
     match sent {
         Err(_) => Attempt::Refused(first_byte_timeout(&ask, &route)),
         Ok(Err(error)) => Attempt::Failed(unreachable(&error, &route)),
-        Ok(Ok(answer)) => receive((&ask, plan), answer, (route, until)).await,
+        Ok(Ok(answer)) => receive((&ask, call.plan), answer, (route, until)).await,
     }
 }
 
@@ -138,37 +139,32 @@ pub(super) fn request_timeout(request_ms_max: u64) -> Refused {
 
 async fn send(
     gateway: &Gateway,
-    (address, path, body): (&EngineAddress, &'static str, Bytes),
+    (address, call): (&EngineAddress, &Call),
     route: &Route,
 ) -> Result<http::Response<EngineBody>, ClientError> {
-    let answer = gateway
-        .client
-        .request(address, request((path, body.clone()), route))
-        .await;
+    let answer = gateway.client.request(address, request(call, route)).await;
     match answer {
         // An engine that closed an idle connection just as it was used has seen nothing: once more, same place.
         Err(error) if error.reused && error.kind == ClientErrorKind::ClosedBeforeAnswer => {
-            gateway
-                .client
-                .request(address, request((path, body), route))
-                .await
+            gateway.client.request(address, request(call, route)).await
         }
         other => other,
     }
 }
 
-/// The engine's request. No header of the client's is passed on but its trace.
-fn request((path, body): (&'static str, Bytes), route: &Route) -> Request<Bytes> {
-    let mut request = Request::new(body);
+/// The engine's request. No header of the client's is passed on but its trace, and what its wire format names.
+fn request(call: &Call, route: &Route) -> Request<Bytes> {
+    let mut request = Request::new(call.body.clone());
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = http::Uri::from_static(path);
+    *request.uri_mut() = http::Uri::from_static(call.path);
     let request_headers = request.headers_mut();
+    request_headers.clone_from(&call.headers);
     request_headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    if let Some(key) = &route.target.authorization {
-        request_headers.insert(header::AUTHORIZATION, key.clone());
+    if let Some((name, key)) = &route.target.credential {
+        request_headers.insert(name, key.clone());
     }
     if let Ok(id) = HeaderValue::from_str(&route.request.to_string()) {
         request_headers.insert(headers::X_REQUEST_ID, id);
@@ -259,7 +255,8 @@ async fn engine_refusal(
         .as_ref()
         .map(|e| e.message.chars().take(ERROR_CHARS_MAX).collect())
         .unwrap_or_default();
-    let busy = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    // 529 is Anthropic's word for an overload.
+    let busy = matches!(status.as_u16(), 429 | 502 | 503 | 504 | 529);
     if busy {
         // Without the engine's words: this is logged, and they may quote the prompt or name our account there.
         let message = format!("the replica '{replica}' answered {status}");
@@ -272,17 +269,48 @@ async fn engine_refusal(
             Refused::new(ErrorCode::FeatureUnsupported, message).at("messages"),
         );
     }
-    // It is our key that the engine does not take, never the caller's.
-    if matches!(status.as_u16(), 401 | 403 | 407) {
+    // It is our key or our account that the engine does not take, never the caller's.
+    if matches!(status.as_u16(), 401..=403 | 407) {
         let message = format!("the replica '{replica}' does not accept Madang: {status}");
         return Attempt::Failed(Refused::new(ErrorCode::EngineFailed, message));
     }
-    if status.is_client_error() && error.is_some() {
+    if let Some(error) = error.filter(|_| status.is_client_error()) {
         let mut response_headers = HeaderMap::new();
         mark(&mut response_headers, (ask, route), content_type);
-        let refusal = WholeAnswer::refusal(status, response_headers, bytes);
+        let body = in_callers_words(&error, bytes, (ask, route));
+        let refusal = WholeAnswer::refusal(status, response_headers, body);
         return Attempt::Answered(Answer::Whole(Box::new(refusal)));
     }
+    let said = if status.is_redirection() {
+        "redirects are not followed, so its url must be the place itself"
+    } else {
+        &said
+    };
     let message = format!("the replica '{replica}' answered {status}: {said}");
     Attempt::Refused(Refused::new(ErrorCode::EngineFailed, message))
+}
+
+/// An engine's refusal as it came, or in the caller's shape where the two speak different wire formats.
+fn in_callers_words(error: &EngineError, body: Bytes, (ask, route): (&Ask, &Route)) -> Bytes {
+    let callers = ask.endpoint == Endpoint::Messages;
+    let engines = route.target.dialect == Dialect::Anthropic;
+    if callers == engines {
+        return body;
+    }
+    let id = route.request.to_string();
+    let fields = ErrorFields {
+        message: &error.message,
+        kind: error.kind.as_deref().unwrap_or("invalid_request_error"),
+        param: error.param.as_deref(),
+        code: error.code.as_deref().unwrap_or_default(),
+        request_id: &id,
+        remedy: None,
+        doc: "",
+        reasons: &[],
+    };
+    if callers {
+        anthropic::error_body(&fields).into()
+    } else {
+        error_body(&fields).into()
+    }
 }

@@ -40,6 +40,9 @@ impl Meter {
     /// One event of a stream, seen at `elapsed_us` after the request's arrival.
     pub fn event(&mut self, facts: &EventFacts, elapsed_us: u64) {
         self.usage = facts.usage.or(self.usage);
+        if let (Some(output_tokens), Some(usage)) = (facts.output_tokens, &mut self.usage) {
+            usage.output_tokens = output_tokens;
+        }
         self.suspicious |= facts.suspicious;
         self.output_bytes += facts.output_bytes;
         self.output_non_ascii_bytes += facts.output_non_ascii_bytes;

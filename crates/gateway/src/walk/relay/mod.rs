@@ -5,6 +5,7 @@ mod chase;
 mod meter;
 mod notice;
 mod race;
+mod recode;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use crate::walk::{route, settle};
 use axum::response::Response;
 use chase::{Chase, End};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use madang_types::{Micros, RequestId};
+use madang_types::{Endpoint, Micros, RequestId};
 use race::Start;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,11 +74,11 @@ fn mark(
     content_type: Option<HeaderValue>,
 ) {
     let target: &Target = &route.target;
-    put(
-        response_headers,
-        headers::REQUEST_ID,
-        &route.request.to_string(),
-    );
+    let id = route.request.to_string();
+    put(response_headers, headers::REQUEST_ID, &id);
+    if ask.endpoint == Endpoint::Messages {
+        put(response_headers, headers::ANTHROPIC_REQUEST_ID, &id);
+    }
     put(response_headers, headers::SITE, target.site.as_str());
     put(response_headers, headers::REPLICA, target.replica.as_str());
     put(

@@ -4,8 +4,8 @@ use super::Route;
 use super::attempt::request_timeout;
 use super::meter::Meter;
 use super::notice::error_event;
+use super::recode::Recoder;
 use super::translate::Plan;
-use super::whole::response_ids;
 use crate::client::EngineBody;
 use crate::driver::Turn;
 use crate::refused::Refused;
@@ -20,8 +20,6 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use madang_types::{ErrorCode, Outcome};
 use madang_wire::error::engine_error;
-use madang_wire::responses::{ResponsesStream, StreamEnd};
-use madang_wire::tools::RepairStream;
 use madang_wire::{AnswerKind, SseEvent, SseSplitter, usage};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -52,8 +50,7 @@ struct Pipe {
     strip_usage: bool,
     splitter: SseSplitter,
     events: Vec<SseEvent>,
-    repair: Option<RepairStream>,
-    responses: Option<ResponsesStream>,
+    recode: Recoder,
     meter: Meter,
     restore: Option<RestoreStream>,
     /// Events ready to leave.
@@ -77,29 +74,19 @@ impl StreamAnswer {
         (ask, route): (&Ask, &Route),
         headers: HeaderMap,
     ) -> Self {
-        let Plan {
-            kind,
-            strip_usage,
-            repair,
-            responses,
-            restore,
-        } = plan;
-        let mut started = Vec::new();
-        let mut mapped = responses.map(|echo| ResponsesStream::new(response_ids(route), echo));
-        if let Some(mapped) = &mut mapped {
-            mapped.start(&mut started);
-        }
+        let mut ready = VecDeque::new();
+        let restore = plan.restore.as_ref();
+        let restore = restore.map(|restore| restore.stream(plan.kind));
         let pipe = Pipe {
-            kind,
+            kind: plan.kind,
             caller_kind: crate::walk::classify::answer_kind(ask.endpoint),
-            strip_usage,
+            strip_usage: plan.strip_usage,
+            recode: Recoder::new(plan, route, &mut ready),
             splitter: SseSplitter::new(EVENT_BYTES_MAX),
             events: Vec::new(),
-            repair: repair.map(|repair| RepairStream::new(&repair, &route.request.to_string())),
-            responses: mapped,
-            restore: restore.map(|restore| restore.stream(kind)),
+            restore,
             meter,
-            ready: started.into_iter().map(Bytes::from).collect(),
+            ready,
             end: None,
         };
         let limits = &ask.snapshot.fleet.limits;
@@ -210,7 +197,7 @@ impl Pipe {
         }
         let Some(data) = event.data().filter(|data| !data.is_empty()) else {
             // A comment: engines send them to keep connections open. A mapped stream makes its own.
-            if self.responses.is_none() {
+            if !self.recode.maps() {
                 self.ready.push_back(event.raw);
             }
             return;
@@ -224,31 +211,25 @@ impl Pipe {
             self.end = Some(self.engine_error(&data, &event));
             return;
         }
-        if facts.finished && self.kind == AnswerKind::Responses {
+        if facts.finished && matches!(self.kind, AnswerKind::Responses | AnswerKind::Messages) {
             drop(data);
             return self.finish(event.raw);
         }
         // A mapped stream reads the usage chunk itself, for its own last event.
-        if facts.only_usage && self.strip_usage && self.responses.is_none() {
+        if facts.only_usage && self.strip_usage && !self.recode.reads_usage() {
             return;
         }
-        match (&mut self.repair, &mut self.responses) {
-            (None, None) => {
-                drop(data);
-                self.ready.push_back(event.raw);
-            }
-            (None, Some(_)) => self.repaired(vec![data.into_owned()]),
-            (Some(repair), _) => {
-                let mut out = Vec::new();
-                repair.push(&data, &mut out);
-                self.repaired(out);
-            }
+        if self.recode.is_plain() {
+            drop(data);
+            self.ready.push_back(event.raw);
+        } else if let Err(why) = self.recode.push(data.into_owned(), &mut self.ready) {
+            self.broken(why);
         }
     }
 
     /// The engine said that it failed: its own words, in the caller's protocol.
     fn engine_error(&self, data: &[u8], event: &SseEvent) -> (End, Option<Bytes>) {
-        if self.responses.is_none() {
+        if !self.recode.maps() {
             return (End::EngineError, Some(event.raw.clone()));
         }
         let said = engine_error(data).map(|error| error.message);
@@ -257,50 +238,11 @@ impl Pipe {
         (End::Broken(refused), None)
     }
 
-    /// What the repair lets go: events of the caller, or input of the mapping.
-    fn repaired(&mut self, chunks: Vec<Vec<u8>>) {
-        let mut out = Vec::new();
-        for chunk in chunks {
-            match &mut self.responses {
-                Some(responses) => responses.push(&chunk, &mut out),
-                None => out.push([b"data: ", chunk.as_slice(), b"\n\n"].concat()),
-            }
-        }
-        self.ready.extend(out.into_iter().map(Bytes::from));
-        if self
-            .responses
-            .as_ref()
-            .is_some_and(ResponsesStream::is_failed)
-        {
-            self.broken("it cannot be mapped to a response");
-        }
-    }
-
-    /// The engine's last event came; `raw` leaves after the record is written.
+    /// The engine's last event came; `raw`, or what ends the caller's stream, leaves after the record is written.
     fn finish(&mut self, raw: Bytes) {
-        self.flush_repair();
-        if self.end.is_some() {
-            return;
-        }
-        let Some(responses) = &mut self.responses else {
-            self.end = Some((End::Finished, Some(raw)));
-            return;
-        };
-        let mut out = Vec::new();
-        responses.finish(StreamEnd::Completed, &mut out);
-        if responses.is_failed() {
-            return self.broken("it ended before its answer did");
-        }
-        let last = out.pop().map(Bytes::from).unwrap_or_default();
-        self.ready.extend(out.into_iter().map(Bytes::from));
-        self.end = Some((End::Finished, Some(last)));
-    }
-
-    fn flush_repair(&mut self) {
-        if let Some(repair) = &mut self.repair {
-            let mut out = Vec::new();
-            repair.finish(&mut out);
-            self.repaired(out);
+        match self.recode.finish(raw, &mut self.ready) {
+            Ok(last) => self.end = Some((End::Finished, Some(last))),
+            Err(why) => self.broken(why),
         }
     }
 }

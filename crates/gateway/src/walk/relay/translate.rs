@@ -1,23 +1,27 @@
 //! The caller's bytes as the engine must see them: unchanged but for the model's name, a bound on the output, the wish
-//! for a usage count, and what an engine cannot do by itself (responses, tool calls).
+//! for a usage count, and what an engine cannot do by itself (responses, tool calls, another wire format).
 
+use crate::headers;
 use crate::refused::Refused;
 use crate::snapshot::Target;
 use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::inspect::Masked;
 use crate::walk::restore::Restore;
 use bytes::Bytes;
-use madang_fleet::{ResponsesSupport, ToolSupport};
+use http::{HeaderMap, HeaderValue};
+use madang_fleet::{Dialect, ResponsesSupport, ToolSupport};
 use madang_types::{Endpoint, ErrorCode};
-
+use madang_wire::anthropic::{self, door, upstream};
 use madang_wire::responses::{self, Echo};
 use madang_wire::tools::{self, Repair};
-use madang_wire::{AnswerKind, MapCode, MapError, RequestBody};
+use madang_wire::{AnswerKind, MapCode, MapError, RequestBody, urls};
 use std::sync::Arc;
 
 /// A request as the engine sees it, and how its answer is read.
 pub(super) struct Call {
     pub path: &'static str,
+    /// Headers that its wire format asks for.
+    pub headers: HeaderMap,
     pub body: Bytes,
     pub plan: Plan,
 }
@@ -30,10 +34,28 @@ pub(super) struct Plan {
     pub strip_usage: bool,
     /// Printed calls become tool calls.
     pub repair: Option<Repair>,
-    /// Chat becomes a response that repeats these fields.
-    pub responses: Option<Echo>,
+    /// What the caller gets.
+    pub caller: CallerForm,
     /// Values go back where the answer has their placeholders.
     pub restore: Option<Arc<Restore>>,
+}
+
+/// What an answer becomes.
+pub(super) enum CallerForm {
+    /// What it is: engine and caller speak one wire format.
+    AsAnswered,
+    /// Messages become chat.
+    Chat {
+        /// Whether a stream ends with its counts.
+        include_usage: bool,
+    },
+    /// Chat becomes a response that repeats these fields.
+    Response(Echo),
+    /// Chat becomes a message.
+    Message {
+        /// Whether it shows the thinking.
+        thinking: bool,
+    },
 }
 
 /// Writes the engine's request.
@@ -44,23 +66,36 @@ pub(super) fn translate(
     (ask, masked): (&Ask, Option<&Masked>),
     target: &Target,
 ) -> Result<Call, Refused> {
+    if target.own {
+        refuse_fetches(&ask.body)?;
+    }
     let asked = masked.map_or(&ask.body, |masked| &masked.body);
-    let needs_repair = ask.features.tools && ask.entry.tools == ToolSupport::Repair;
-    let mapped = ask.endpoint == Endpoint::Responses
-        && (target.responses == ResponsesSupport::Mapped || needs_repair);
+    let speaks_messages = target.dialect == Dialect::Anthropic;
+    let needs_repair =
+        !speaks_messages && ask.features.tools && ask.entry.tools == ToolSupport::Repair;
 
     let mut plan = Plan {
         kind: answer_kind(ask.endpoint),
         strip_usage: false,
         repair: None,
-        responses: None,
+        caller: CallerForm::AsAnswered,
         restore: masked.map(|masked| Arc::clone(&masked.restore)),
     };
     let mut rewritten: Option<RequestBody> = None;
-    if mapped {
+    if ask.endpoint == Endpoint::Responses
+        && (speaks_messages || target.responses == ResponsesSupport::Mapped || needs_repair)
+    {
         let chat = responses::to_chat(asked.bytes()).map_err(map_refused)?;
         plan.kind = AnswerKind::Chat;
-        plan.responses = Some(chat.echo);
+        plan.caller = CallerForm::Response(chat.echo);
+        rewritten = Some(reparsed(chat.body, ask)?);
+    }
+    if ask.endpoint == Endpoint::Messages && !speaks_messages {
+        let chat = door::to_chat(asked.bytes()).map_err(map_refused)?;
+        plan.kind = AnswerKind::Chat;
+        plan.caller = CallerForm::Message {
+            thinking: chat.thinking,
+        };
         rewritten = Some(reparsed(chat.body, ask)?);
     }
     if needs_repair && plan.kind == AnswerKind::Chat {
@@ -69,14 +104,39 @@ pub(super) fn translate(
         rewritten = Some(reparsed(repair.body.clone(), ask)?);
         plan.repair = Some(repair);
     }
+    if speaks_messages && plan.kind == AnswerKind::Chat {
+        let body = rewritten.as_ref().unwrap_or(asked);
+        let messages = upstream::to_messages(body.bytes(), ask.output_tokens_max);
+        rewritten = Some(reparsed(messages.map_err(map_refused)?, ask)?);
+        plan.kind = AnswerKind::Messages;
+        if matches!(plan.caller, CallerForm::AsAnswered) {
+            plan.caller = CallerForm::Chat {
+                include_usage: ask.features.include_usage,
+            };
+        }
+    }
     let body = rewritten.as_ref().unwrap_or(asked);
     let (body, strip_usage) = edited(body, plan.kind, (ask, target));
     plan.strip_usage = strip_usage;
     Ok(Call {
         path: path(plan.kind),
+        headers: dialect_headers(plan.kind, ask),
         body,
         plan,
     })
+}
+
+/// Our own engines reach into our own networks: what they are given to read comes with the request.
+fn refuse_fetches(body: &RequestBody) -> Result<(), Refused> {
+    if urls::fetch_urls(body).is_empty() {
+        return Ok(());
+    }
+    let message =
+        "this model's engine fetches nothing: send the data itself, as a `data:` URL or in base64";
+    let field = ["messages", "input"]
+        .into_iter()
+        .find(|name| body.has(name));
+    Err(Refused::new(ErrorCode::FeatureUnsupported, message).at(field.unwrap_or("body")))
 }
 
 fn path(kind: AnswerKind) -> &'static str {
@@ -85,7 +145,22 @@ fn path(kind: AnswerKind) -> &'static str {
         AnswerKind::Completions => "/v1/completions",
         AnswerKind::Embeddings => "/v1/embeddings",
         AnswerKind::Responses => "/v1/responses",
+        AnswerKind::Messages => "/v1/messages",
     }
+}
+
+fn dialect_headers(kind: AnswerKind, ask: &Ask) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if kind == AnswerKind::Messages {
+        headers.insert(
+            headers::ANTHROPIC_VERSION,
+            HeaderValue::from_static(anthropic::VERSION),
+        );
+        if let Some(betas) = &ask.betas {
+            headers.insert(headers::ANTHROPIC_BETA, betas.clone());
+        }
+    }
+    headers
 }
 
 /// The last edits: the engine's name for the model, a bound on the output, the wish for a usage count.
@@ -118,7 +193,7 @@ fn edited(body: &RequestBody, kind: AnswerKind, (ask, target): (&Ask, &Target)) 
 }
 
 fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {
-    // One level deeper than the caller's, since a mapping may wrap what it was given.
+    // Some levels deeper than the caller's, since a mapping may wrap what it was given.
     let depth_max = ask.snapshot.fleet.limits.json_depth_max.saturating_add(8);
     RequestBody::parse(Bytes::from(body), depth_max).map_err(|error| {
         Refused::new(

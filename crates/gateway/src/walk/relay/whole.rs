@@ -3,6 +3,7 @@
 use super::Route;
 use super::attempt::request_timeout;
 use super::meter::Meter;
+use super::recode;
 use super::translate::Plan;
 use crate::client::EngineBody;
 use crate::clock;
@@ -15,8 +16,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use madang_types::{ErrorCode, Outcome};
-use madang_wire::responses::Ids;
-use madang_wire::{responses, tools, usage};
+use madang_wire::usage;
 use serde::de::IgnoredAny;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -141,15 +141,7 @@ pub(super) fn finish(
     if let Some(restore) = &plan.restore {
         body = restore.answer(&body).into();
     }
-    if let Some(repair) = &plan.repair {
-        body = tools::repair_answer(repair, &body, &route.request.to_string()).into();
-    }
-    if let Some(echo) = &plan.responses {
-        let ids = response_ids(route);
-        body = responses::to_response(&body, &ids, echo)
-            .map_err(|e| invalid(&format!("cannot be mapped: {e}")))?
-            .into();
-    }
+    body = recode::whole(&plan, body, route).map_err(|why| invalid(&why))?;
     Ok(WholeAnswer {
         status: StatusCode::OK,
         headers,
@@ -158,15 +150,6 @@ pub(super) fn finish(
         meter: Some(meter),
         first_byte_us,
     })
-}
-
-/// The ids of a mapped response, made from the request's own.
-pub(super) fn response_ids(route: &Route) -> Ids {
-    let id = route.request.to_string();
-    Ids {
-        response_id: format!("resp_{}", id.trim_start_matches("req_")),
-        created_at_s: u64::try_from(route.arrived_at.0 / 1_000_000).unwrap_or_default(),
-    }
 }
 
 /// Books the answer, then lets it leave.
@@ -191,7 +174,7 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> 
         );
         let refused =
             Refused::new(ErrorCode::StoreUnavailable, message).retry_after_ms(Some(1_000));
-        return refused.into_response(Some(flight.record.id));
+        return refused.into_response_of(ask.endpoint, Some(flight.record.id));
     }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;

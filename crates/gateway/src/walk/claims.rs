@@ -1,0 +1,84 @@
+//! What a request's headers say of it. An unknown word is refused, never taken for a default.
+
+use crate::headers;
+use crate::refused::Refused;
+use http::{HeaderMap, HeaderValue};
+use madang_types::{DataClass, DataFlag, DataFlags, ErrorCode, Priority};
+use madang_wire::anthropic;
+use std::str::FromStr;
+
+/// Longest name of a conversation, in bytes.
+const SESSION_BYTES_MAX: usize = 256;
+
+/// What the request says of itself. An unknown word is refused.
+pub(super) fn claims(
+    headers: &HeaderMap,
+) -> Result<(Option<DataClass>, DataFlags, Priority), Refused> {
+    let class: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
+    let flags: DataFlags = header_word(headers, &headers::DATA_FLAGS)?.unwrap_or_default();
+    if flags.has(DataFlag::Pseudonymised) {
+        // It is the one flag that permits what is refused without it.
+        let message = "the flag 'pseudonymised' is set for a tenant or a key, by an operator";
+        return Err(
+            Refused::new(ErrorCode::HeaderInvalid, message).at(headers::DATA_FLAGS.as_str())
+        );
+    }
+    let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
+    Ok((class, flags, priority.unwrap_or_default()))
+}
+
+fn header_word<T>(headers: &HeaderMap, name: &http::HeaderName) -> Result<Option<T>, Refused>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let refuse =
+        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
+    if values.next().is_some() {
+        return Err(refuse(format!("the header '{name}' is given twice")));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| refuse(format!("the header '{name}' is not plain text")))?;
+    text.parse()
+        .map(Some)
+        .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
+}
+
+/// What goes out as `anthropic-beta`. A version that is not spoken here is refused; names of betas that are not on the
+/// list of harmless ones are left out, and what they would have switched on is then refused by its field.
+pub(super) fn anthropic_headers(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
+    let name = headers::ANTHROPIC_VERSION;
+    if headers
+        .get_all(&name)
+        .iter()
+        .any(|version| version.as_bytes() != anthropic::VERSION.as_bytes())
+    {
+        let message = format!("the header '{name}' must be {}", anthropic::VERSION);
+        return Err(Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str()));
+    }
+    let values = headers.get_all(headers::ANTHROPIC_BETA).iter();
+    let betas = anthropic::betas_sent(values.map(HeaderValue::as_bytes));
+    Ok(betas.and_then(|betas| HeaderValue::from_str(&betas).ok()))
+}
+
+/// The conversation's name in the header.
+pub(super) fn session_named(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
+    let name = &headers::SESSION;
+    let refuse =
+        |message: String| Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str());
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(http::HeaderValue::as_bytes);
+    if values.next().is_some() {
+        return Err(refuse(format!("the header '{name}' is given twice")));
+    }
+    if value.is_some_and(|value| value.len() > SESSION_BYTES_MAX) {
+        let message = format!("the header '{name}' has more than {SESSION_BYTES_MAX} bytes");
+        return Err(refuse(message));
+    }
+    Ok(value.filter(|value| !value.is_empty()))
+}
