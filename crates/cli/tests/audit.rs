@@ -36,6 +36,7 @@ async fn fill(place: &Place) -> String {
         tenant: tenant.clone(),
         outcome: Outcome::Finished,
         status: 200,
+        error: None,
         attempts: 1,
         model: None,
         location: Some("pohang".into()),

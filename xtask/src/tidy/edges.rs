@@ -30,10 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
         ],
     ),
-    (
-        "api",
-        &["types", "fleet", "store", "gateway", "control"],
-    ),
+    ("api", &["types", "fleet", "store", "gateway", "control"]),
     // It measures the binary from outside, as any client would.
     ("bench", &[]),
     (

@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use madang_control::{Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
+use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::clock;
 use madang_gateway::gateway::{Gateway, GatewayOptions};
@@ -104,6 +105,7 @@ impl Bench {
             Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
         let options = GatewayOptions {
             store,
+            audit: Audit::open(&dir.path().join("audit"), &Settings::new("test"), 0).unwrap(),
             client: ClientOptions::default(),
             record: None,
         };

@@ -9,6 +9,7 @@ const FIELDS: ErrorFields<'_> = ErrorFields {
     request_id: "req_1",
     remedy: Some("ask again"),
     doc: "docs/errors/upstream_cut.md",
+    reasons: &[],
 };
 
 #[test]

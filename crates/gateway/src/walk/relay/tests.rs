@@ -1,5 +1,6 @@
 //! Two attempts at once, as the core may ask for them: whoever is first answers, the other one is closed.
 
+use crate::audit::{Audit, Settings};
 use crate::client::ClientOptions;
 use crate::clock;
 use crate::gateway::{Gateway, GatewayOptions};
@@ -67,6 +68,8 @@ impl World {
         store.key_insert(row).await.expect("it is kept");
         let options = GatewayOptions {
             store: Arc::<SqliteStore>::clone(&store),
+            audit: Audit::open(&folder.path().join("audit"), &Settings::new("test"), 0)
+                .expect("a log"),
             client: ClientOptions::default(),
             record: None,
         };

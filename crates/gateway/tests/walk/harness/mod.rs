@@ -6,6 +6,7 @@ pub use gate::{Gate, GateStore};
 
 use http::{HeaderMap, Method};
 use madang_core::ReplicaHealth;
+use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
@@ -117,6 +118,7 @@ impl World {
         let spare = FakeEngine::start(FakeEngineOptions::default()).await;
         let options = GatewayOptions {
             store: Arc::<GateStore>::clone(&store),
+            audit: Audit::open(&folder.path().join("audit"), &Settings::new("test"), 0).unwrap(),
             client: ClientOptions::default(),
             record: plan.record.then(|| recording(folder.path())),
         };
