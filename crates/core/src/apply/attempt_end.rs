@@ -119,6 +119,7 @@ impl Core {
             return;
         };
         let (pool_index, leaf, first_byte_at) = (request.pool, request.leaf, request.first_byte_at);
+        let streamed = request.submit.streamed;
         let told = spent.map_or(0, |spent| spent.output_tokens.min(TOKENS_MAX));
         let made = request.output_tokens.max(told);
         self.true_up(now, index, made);
@@ -143,7 +144,10 @@ impl Core {
             let tpot_us = now.since_us(at) / (made - 1);
             let load = (member.running_count(), member.view.slots);
             let own_us = member.speed.iteration_us(load.0, member.account.kv_tokens);
-            member.speed.pace(tpot_us, own_us);
+            // An answer in one piece has its first byte with its last: that is no pace.
+            if streamed {
+                member.speed.pace(tpot_us, own_us);
+            }
             member
                 .limit
                 .observe(now, (tpot_us, own_us, target_us), load);

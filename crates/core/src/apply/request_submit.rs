@@ -24,6 +24,11 @@ const SIZE_FACTOR: u64 = 3;
 /// Answers after which a key's mean output is believed.
 const ANSWERS_KNOWN: u64 = 3;
 
+/// By how much later a prompt of that much work stands than it came.
+fn stands_back_us(work_us: u64) -> i64 {
+    i64::try_from(work_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX)
+}
+
 impl Core {
     pub(super) fn on_request_submit(
         &mut self,
@@ -88,14 +93,13 @@ impl Core {
         };
         let wait_until = now.plus_ms(submit.wait_ms_max);
         let subject = self.subject_of(&submit);
-        let size_us = i64::try_from(prefill_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX);
         self.requests.insert(Request {
             submit,
             pool: pool_index,
             subject,
             leaf,
             lane,
-            order: (now.0.saturating_add(size_us), sequence),
+            order: (now.0.saturating_add(stands_back_us(prefill_us)), sequence),
             waiting: false,
             arrived_at: now,
             wait_until,
@@ -191,12 +195,24 @@ impl Core {
                 self.start(now, index, &chosen, effects);
             }
             Choice::Member(_) | Choice::Wait | Choice::WaitTurn => {
-                self.enqueue(now, index, effects)
+                self.line_up(index);
+                self.enqueue(now, index, effects);
             }
             refused => {
                 let refusal = self.refusal(index, &refused);
                 self.refuse(now, index, refusal, effects);
             }
+        }
+    }
+
+    /// A newcomer stands in its queue by its own work where most of it is cached, once it is known who could serve it.
+    fn line_up(&mut self, index: RequestIndex) {
+        let Some(work_us) = self.scratch.least_work_us else {
+            return;
+        };
+        if let Some(request) = self.requests.get_mut(index).filter(|r| r.attempts == 0) {
+            let size_us = stands_back_us(work_us);
+            request.order.0 = request.arrived_at.0.saturating_add(size_us);
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) use speed::{Estimate, Speed};
 
 use crate::fleet_view::{PoolMember, ReplicaHealth};
 use crate::input::RequestSubmit;
+use crate::learn::{rounded, whole};
 use crate::policy::PlaceIndex;
 use crate::request::RequestIndex;
 use madang_types::Micros;
@@ -77,6 +78,25 @@ impl Member {
     /// Sequences that it may have at once, now.
     pub fn slots_limit(&self) -> u32 {
         self.breaker.slots(self.limit.slots(self.view.slots))
+    }
+
+    /// How much of its memory running requests will need, in thousandths; 0 where nobody said how much it has.
+    pub fn kv_permille(&self) -> u64 {
+        let held = self.account.kv_tokens.saturating_mul(1000);
+        self.view.kv_tokens.map_or(0, |kv| held / kv.max(1))
+    }
+
+    /// When its memory will have room for that much more, in microseconds, if what runs there makes as many tokens as
+    /// `output_tokens` and ends evenly over that time. `None` where memory is not what it lacks.
+    pub fn room_in_us(&self, kv_tokens: u64, output_tokens: u64) -> Option<u64> {
+        if self.running_count() >= self.slots_limit() {
+            return None;
+        }
+        let held = self.account.kv_tokens;
+        let free = self.view.kv_tokens?.saturating_sub(held);
+        let lacks = kv_tokens.saturating_sub(free).min(held);
+        let stay_us = whole(output_tokens) * whole(self.speed.tpot_us());
+        (lacks > 0).then(|| rounded(stay_us * whole(lacks) / whole(held)))
     }
 
     /// Tokens that its cache may hold beside what running requests need.

@@ -10,15 +10,13 @@ use crate::state::{Core, Pool};
 use madang_types::{Micros, PolicyEffect};
 use smallvec::SmallVec;
 
-/// First tokens this close are alike: a twentieth, and two milliseconds.
-const ALIKE_DIVISOR: u64 = 20;
+/// First tokens this close are alike: a fifth, and two milliseconds.
+const ALIKE_DIVISOR: u64 = 5;
 const ALIKE_US: u64 = 2_000;
 /// A session stays where it was while that costs no more than a quarter, and fifty milliseconds.
 const SESSION_DIVISOR: u64 = 4;
 const SESSION_US: u64 = 50_000;
 
-/// How much a request's own prompt work counts beside its first token, in percent.
-const WORK_PERCENT: u64 = 200;
 /// A member that is not free yet must be better by this part.
 const SOON_DIVISOR: u64 = 10;
 
@@ -61,6 +59,7 @@ pub(super) struct Candidate {
     pub cached_blocks: u32,
     pub running: u32,
     pub kv_tokens: u64,
+    pub kv_permille: u64,
     pub cache_tokens: u64,
     pub sequence: u64,
     pub own: bool,
@@ -75,15 +74,31 @@ struct Field {
     /// Some member would take it, were there room for those over their share.
     turn: bool,
     best_miss: u8,
-    /// The best of those that have room and prompts to compute before: its time, who, and the request's own work there.
-    soon: Option<(u64, MemberIndex, u64)>,
+    /// The request's own work where that is least.
+    least_work_us: Option<u64>,
+    /// The best of those that have prompts to compute before, or no room yet.
+    soon: Option<Soon>,
+}
+
+/// A member that is worth waiting for.
+#[derive(Clone, Copy, Debug)]
+struct Soon {
+    price_us: u64,
+    promise: Promise,
 }
 
 impl Field {
-    fn soon(&mut self, index: MemberIndex, estimate: &Estimate) {
-        let price_us = price(estimate);
-        if self.soon.is_none_or(|(best_us, ..)| price_us < best_us) {
-            self.soon = Some((price_us, index, estimate.prefill_us));
+    fn soon(&mut self, member: MemberIndex, (estimate, room_us): (&Estimate, u64), kv_tokens: u64) {
+        let price_us = price(estimate).saturating_add(room_us);
+        if self.soon.is_none_or(|best| price_us < best.price_us) {
+            self.soon = Some(Soon {
+                price_us,
+                promise: Promise {
+                    member,
+                    work_us: estimate.prefill_us,
+                    kv_tokens,
+                },
+            });
         }
     }
 }
@@ -151,6 +166,7 @@ impl Core {
         }
         let choice = self.decide((pool, request, standing), &field, scratch);
         scratch.open = field.open;
+        scratch.least_work_us = field.least_work_us;
         choice
     }
 
@@ -166,10 +182,10 @@ impl Core {
         let best_us = picked
             .as_ref()
             .map_or(u64::MAX, |(candidate, _)| price(&candidate.estimate));
-        if let Some((soon_us, member, prefill_us)) = field.soon
-            && soon_us + soon_us / SOON_DIVISOR < best_us
+        if let Some(soon) = field.soon
+            && soon.price_us.saturating_add(soon.price_us / SOON_DIVISOR) < best_us
         {
-            scratch.promise(member, prefill_us);
+            scratch.promises.push(soon.promise);
             return Choice::Wait;
         }
         let Some((candidate, reason)) = picked else {
@@ -202,6 +218,32 @@ impl Core {
         })
     }
 
+    /// Whether a member serves such a request at all now, and may.
+    fn may_serve(
+        &self,
+        now: Micros,
+        request: &Request,
+        (index, member): (MemberIndex, &Member),
+        field: &mut Field,
+    ) -> bool {
+        if !member.serves(&request.submit) {
+            return false;
+        }
+        if self.policy_decision(request, member).effect == PolicyEffect::Deny {
+            field.best_miss = field.best_miss.max(MISS_POLICY);
+            return false;
+        }
+        field.best_miss = MISS_REPLICA;
+        let tried = request.failed_at.contains(&index)
+            || request.runs.iter().any(|run| run.member == index);
+        if tried || !member.available(now) {
+            field.later |= !tried && member.health == ReplicaHealth::Starting;
+            return false;
+        }
+        field.serving += 1;
+        true
+    }
+
     fn consider(
         &self,
         now: Micros,
@@ -209,22 +251,10 @@ impl Core {
         (index, member): (MemberIndex, &Member),
         (scratch, field): (&Scratch, &mut Field),
     ) {
+        if !self.may_serve(now, request, (index, member), field) {
+            return;
+        }
         let submit = &request.submit;
-        if !member.serves(submit) {
-            return;
-        }
-        if self.policy_decision(request, member).effect == PolicyEffect::Deny {
-            field.best_miss = field.best_miss.max(MISS_POLICY);
-            return;
-        }
-        field.best_miss = MISS_REPLICA;
-        let tried = request.failed_at.contains(&index)
-            || request.runs.iter().any(|run| run.member == index);
-        if tried || !member.available(now) {
-            field.later |= !tried && member.health == ReplicaHealth::Starting;
-            return;
-        }
-        field.serving += 1;
         let ignores_cache = self.rules.route == RouteRule::PredictedTtftNoCache;
         let cached_blocks = if ignores_cache {
             0
@@ -235,23 +265,36 @@ impl Core {
             .min(submit.prompt_tokens.saturating_sub(1));
         let uncached = submit.prompt_tokens.saturating_sub(cached_tokens).max(1);
         let running = member.running_count();
+        let promised = scratch.promised(index);
         let estimate = member.speed.estimate(
             (uncached, cached_tokens, request.predicted_output),
             (
-                member.account.outstanding_us(now) + scratch.promised(index),
+                member.account.outstanding_us(now) + promised.work_us,
                 member.speed.iteration_us(running, member.account.kv_tokens),
             ),
         );
-        let want = standing.want(request.kv_tokens);
+        let least_us = field.least_work_us.unwrap_or(u64::MAX);
+        field.least_work_us = Some(least_us.min(estimate.prefill_us));
+        let kv_tokens = request.kv_tokens + promised.kv_tokens;
+        let want = standing.want(kv_tokens);
+        let madang = self.rules.share == ShareRule::Madang;
         let lane = !standing.over
-            || self.rules.share != ShareRule::Madang
+            || !madang
             || (pool
                 .guard
                 .has_over_room((pool.over_us, pool.long), &estimate)
                 && !(estimate.long && member.account.long > 0));
         let door = pool.guard.admits(self.rules.share, (member, now), &want);
-        if door == Door::Soon && !standing.over {
-            field.soon(index, &estimate);
+        let room_us = match door {
+            Door::Soon if !standing.over => Some(0),
+            // What is kept for others does not become free.
+            Door::Closed if madang && !standing.heavy => {
+                member.room_in_us(kv_tokens, request.predicted_output)
+            }
+            _ => None,
+        };
+        if let Some(room_us) = room_us {
+            field.soon(index, (&estimate, room_us), request.kv_tokens);
         }
         if door != Door::Open || !lane {
             field.later = true;
@@ -265,6 +308,7 @@ impl Core {
             cached_blocks,
             running,
             kv_tokens: member.account.kv_tokens,
+            kv_permille: member.kv_permille(),
             cache_tokens: pool.prefix.tokens(index),
             sequence: member.started_at_sequence,
             own: member.view.place.own,
@@ -305,7 +349,9 @@ impl Core {
         } else {
             RouteReason::LeastTtft
         };
-        let key = |c: &&Candidate| (c.estimate.total_us, c.sequence);
+        // The fuller a memory, the more of those whose prompts' beginnings are there find no room.
+        let completion = |c: &Candidate| c.estimate.total_us.saturating_mul(1000 + c.kv_permille);
+        let key = |c: &&Candidate| (completion(c), c.sequence);
         alike().min_by_key(key).map(|best| (best, reason))
     }
 
@@ -326,9 +372,17 @@ impl Core {
     }
 }
 
-/// The predicted first token, and a part of the work that it takes: what one request saves by a cache, those after it save as well.
+/// The predicted first token, and once more the work that it takes: what one request saves by a cache, those after it save as well.
 fn price(estimate: &Estimate) -> u64 {
-    estimate.ttft_us + estimate.prefill_us * WORK_PERCENT / 100
+    estimate.ttft_us + estimate.prefill_us
+}
+
+/// What a member will be asked for by one that waits for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Promise {
+    member: MemberIndex,
+    work_us: u64,
+    kv_tokens: u64,
 }
 
 /// What a choice needs beside the state, kept for the next one.
@@ -336,8 +390,10 @@ fn price(estimate: &Estimate) -> u64 {
 pub(crate) struct Scratch {
     pub matches: Matches,
     pub random: super::baseline::Pcg,
-    /// Prompt work of those before in the queue that wait for a member.
-    promises: SmallVec<[(MemberIndex, u64); 8]>,
+    /// The last request's own work where that is least; `None` where nobody could serve it.
+    pub least_work_us: Option<u64>,
+    /// What those before in the queue that wait for a member will ask of it.
+    promises: SmallVec<[Promise; 8]>,
     /// The list of the last choice, for its memory.
     open: Vec<Candidate>,
 }
@@ -348,15 +404,13 @@ impl Scratch {
         self.promises.clear();
     }
 
-    fn promise(&mut self, member: MemberIndex, work_us: u64) {
-        match self.promises.iter_mut().find(|(other, _)| *other == member) {
-            Some((_, sum)) => *sum += work_us,
-            None => self.promises.push((member, work_us)),
+    /// All that a member is promised.
+    fn promised(&self, member: MemberIndex) -> Promise {
+        let mut sum = Promise::default();
+        for promise in self.promises.iter().filter(|p| p.member == member) {
+            sum.work_us += promise.work_us;
+            sum.kv_tokens += promise.kv_tokens;
         }
-    }
-
-    fn promised(&self, member: MemberIndex) -> u64 {
-        let found = self.promises.iter().find(|(other, _)| *other == member);
-        found.map_or(0, |(_, sum)| *sum)
+        sum
     }
 }
