@@ -2,6 +2,7 @@
 
 use crate::bench::Bench;
 use madang_audit::{AuditLog, Settings};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
@@ -13,7 +14,9 @@ async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
     );
     let log = AuditLog::open(&bench.audit, &Settings::new("madang.example/test")).unwrap();
     log.append(b"a leaf".to_vec()).await.unwrap();
-    tokio::task::spawn_blocking(move || log.checkpoint_blocking())
+    let log = Arc::new(log);
+    let signing = Arc::clone(&log);
+    tokio::task::spawn_blocking(move || signing.checkpoint_blocking())
         .await
         .unwrap()
         .unwrap();
@@ -42,7 +45,11 @@ async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
             .unwrap()
             .contains("immutable")
     );
+    drop(log);
+    check_refusals(&bench).await;
+}
 
+async fn check_refusals(bench: &Bench) {
     let (_, member) = bench.tenant("someone").await;
     for path in [
         "/audit/checkpoint",
