@@ -3,8 +3,10 @@
 use crate::refusal::Refusal;
 use crate::state::Api;
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
 use madang_gateway::doors::identify_request;
+use madang_gateway::gateway::Gateway;
 use madang_types::{ErrorCode, KeyId, Role, TenantId};
 use std::sync::Arc;
 
@@ -25,6 +27,21 @@ pub(crate) struct Operator {
 }
 
 impl Caller {
+    /// Who sends these headers.
+    pub fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let identity = identify_request(gateway, headers)?;
+        let key = identity.key;
+        match (identity.role, identity.tenant) {
+            (Role::Operator, _) => Ok(Self { key, tenant: None }),
+            (Role::Member, Some(tenant)) => Ok(Self {
+                key,
+                tenant: Some(tenant),
+            }),
+            // `None` means all here: a member's key without a tenant must not come to mean that.
+            (Role::Member, None) => Err(forbidden()),
+        }
+    }
+
     /// Whether rows of this tenant may be seen.
     pub fn sees(&self, tenant: Option<&TenantId>) -> bool {
         match &self.tenant {
@@ -64,17 +81,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let identity = identify_request(api.gateway(), &parts.headers)?;
-        let key = identity.key;
-        match (identity.role, identity.tenant) {
-            (Role::Operator, _) => Ok(Self { key, tenant: None }),
-            (Role::Member, Some(tenant)) => Ok(Self {
-                key,
-                tenant: Some(tenant),
-            }),
-            // `None` means all here: a member's key without a tenant must not come to mean that.
-            (Role::Member, None) => Err(forbidden()),
-        }
+        Self::identify(api.gateway(), &parts.headers)
     }
 }
 

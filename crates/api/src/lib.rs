@@ -1,9 +1,10 @@
-//! The control API: `/api/v1/*` and its OpenAPI document.
+//! The control API: `/api/v1/*` and its OpenAPI document; and the files of the audit log, `/audit/*`.
 //!
 //! Handlers are thin: they identify the caller, read parameters, ask the control plane or the books, and answer with
 //! views. What a caller sends stands in `params.rs`, what it gets in `views/`; neither is a type of the inner rooms.
 //! Every route wants a key. Nothing here reaches into tables or decides where requests go.
 
+mod audit;
 mod caller;
 mod extract;
 mod handlers;
@@ -14,6 +15,7 @@ mod refusal;
 mod state;
 mod views;
 
+pub use audit::audit_router;
 pub use openapi::document;
 
 use axum::Router;

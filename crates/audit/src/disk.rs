@@ -5,20 +5,32 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Where a file is written before it gets its name.
+/// Where files are written before they get their names.
 const NEW: &str = "new";
+/// Files that are open and unsynced at once.
+const OPEN_MAX: usize = 64;
 
-/// Puts files below a folder. One writer at a time.
+/// Puts files below a folder, many at a time: all are written, then all are synced, which costs little more than one sync.
+/// One writer at a time.
 pub(crate) struct Writer {
     root: PathBuf,
+    /// Written, not synced, and without their names.
+    written: Vec<Written>,
     /// Folders with names that are not synced yet.
     unsynced: BTreeSet<PathBuf>,
+}
+
+struct Written {
+    file: File,
+    from: PathBuf,
+    to: PathBuf,
 }
 
 impl Writer {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            written: Vec::new(),
             unsynced: BTreeSet::new(),
         }
     }
@@ -27,23 +39,53 @@ impl Writer {
         &self.root
     }
 
-    /// Puts `bytes` at `path` below the root, synced. Its name is durable after [`Writer::sync`].
+    /// Puts `bytes` at `path` below the root, to be there, and durable, after [`Writer::sync`].
     pub(crate) fn put(&mut self, path: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
-        let path = self.root.join(path);
-        let folder = path.parent().unwrap_or(&path);
-        self.make(folder)?;
+        if self.written.len() == OPEN_MAX {
+            self.name()?;
+        }
         let new = self.root.join(NEW);
-        remove(&new)?;
-        let mut file = options(mode).create_new(true).open(&new)?;
+        self.make(&new)?;
+        let from = new.join(self.written.len().to_string());
+        remove(&from)?;
+        let mut file = options(mode).create_new(true).open(&from)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        self.unsynced.insert(folder.to_owned());
+        let to = self.root.join(path);
+        self.written.push(Written { file, from, to });
         Ok(())
+    }
+
+    /// Syncs what was written, and gives it its names.
+    fn name(&mut self) -> io::Result<()> {
+        for Written { file, .. } in &self.written {
+            file.sync_all()?;
+        }
+        for Written { from, to, .. } in std::mem::take(&mut self.written) {
+            if let Some(folder) = to.parent() {
+                self.make(folder)?;
+                self.unsynced.insert(folder.to_owned());
+            }
+            std::fs::rename(from, to)?;
+        }
+        Ok(())
+    }
+
+    /// A file that is there already: a process that was killed may not have made its name durable.
+    pub(crate) fn found(&mut self, path: &str) {
+        self.unsynced
+            .extend(self.root.join(path).parent().map(Path::to_owned));
+    }
+
+    /// Forgets what was put and has no name yet.
+    pub(crate) fn drop_unnamed(&mut self) {
+        self.written.clear();
     }
 
     /// Makes a folder and those above it.
     fn make(&mut self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
         let missing: Vec<PathBuf> = folder
             .ancestors()
             .take_while(|folder| folder.starts_with(&self.root) && !folder.is_dir())
@@ -60,8 +102,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the names of all files put durable.
+    /// All files put are there, and durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.name()?;
         for folder in &self.unsynced {
             File::open(folder)?.sync_all()?;
         }

@@ -3,7 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use madang_audit::{AuditLog, Folder, Reader, Settings, VerifierKey};
+use madang_audit::{AuditError, AuditLog, Folder, Reader, Settings, VerifierKey};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read};
@@ -200,4 +201,73 @@ fn a_disk_without_room_for_the_journal_refuses_to_open() {
         "{said}"
     );
     drop(AuditLog::open(folder.path(), &settings()).unwrap());
+}
+
+/// A limit on files' sizes stands for a full disk that gets room again.
+fn limit_files(bytes: Option<u64>) {
+    let limit = Rlimit {
+        current: bytes,
+        maximum: None,
+    };
+    setrlimit(Resource::Fsize, limit).unwrap();
+}
+
+/// The child's part: the disk takes nothing for a while.
+#[test]
+fn child_meets_a_disk_that_is_full_for_a_while() {
+    let Some(folder) = child_folder() else { return };
+    let log = AuditLog::open(&folder, &settings()).unwrap();
+    println!("key {}", log.verifier());
+    for number in 0..5 {
+        log.append_blocking(format!("before {number}").into_bytes())
+            .unwrap();
+    }
+    limit_files(Some(16));
+    let refused = log.append_blocking(b"during".to_vec()).unwrap_err();
+    println!("refused {refused}");
+    assert!(log.status().trouble.is_some());
+    limit_files(None);
+    let mut tries = 0;
+    while let Err(error) = log.append_blocking(b"after".to_vec()) {
+        assert!(matches!(error, AuditError::Unavailable(_)), "{error}");
+        tries += 1;
+        assert!(tries < 10_000_000, "it does not recover: {error}");
+        std::thread::yield_now();
+    }
+    drop(log);
+    println!("recovered");
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_while_refuses_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "child_meets_a_disk_that_is_full_for_a_while";
+    let mut child = child(name, folder.path(), 0, "");
+    let mut said = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    child.wait().unwrap();
+    assert!(
+        said.contains("refused the audit log cannot be written: its journal fails")
+            && said.contains("recovered"),
+        "{said}"
+    );
+    let key = said
+        .lines()
+        .find_map(|line| line.strip_prefix("key "))
+        .unwrap();
+    let reader = Reader::open(Folder::new(folder.path()), key.parse().unwrap()).unwrap();
+    let mut leaves = Vec::new();
+    reader
+        .verify(|_, leaf| leaves.push(String::from_utf8(leaf.to_vec()).unwrap()))
+        .unwrap();
+    let expected: Vec<String> = (0..5)
+        .map(|number| format!("before {number}"))
+        .chain(["after".into()])
+        .collect();
+    assert_eq!(leaves, expected);
 }

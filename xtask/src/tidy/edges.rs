@@ -30,7 +30,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
         ],
     ),
-    ("api", &["types", "fleet", "store", "gateway", "control"]),
+    (
+        "api",
+        &["types", "fleet", "store", "audit", "gateway", "control"],
+    ),
     // It measures the binary from outside, as any client would.
     ("bench", &[]),
     (

@@ -35,6 +35,11 @@ pub(crate) async fn openapi_get(_: Caller, State(api): State<Arc<Api>>) -> Respo
 
 /// A path under the API that nothing serves.
 pub(crate) async fn absent(_: Caller, uri: Uri) -> Refusal {
+    nothing_at(&uri)
+}
+
+/// The refusal of a path that nothing serves.
+pub(crate) fn nothing_at(uri: &Uri) -> Refusal {
     let path: String = uri.path().chars().take(200).collect();
     Refusal::new(
         ErrorCode::UrlNotFound,

@@ -27,6 +27,8 @@ pub struct Bench {
     pub operator: String,
     pub fleet_file: PathBuf,
     pub engine: FakeEngine,
+    /// The folder of the audit log.
+    pub audit: PathBuf,
     document: Value,
     _dir: tempfile::TempDir,
 }
@@ -122,7 +124,11 @@ impl Bench {
             .unwrap();
         control.reload().await.unwrap();
         let router = madang_gateway::doors::router(Arc::clone(&gateway))
-            .merge(madang_api::router(Arc::clone(&control)));
+            .merge(madang_api::router(Arc::clone(&control)))
+            .merge(madang_api::audit_router(
+                Arc::clone(&control),
+                dir.path().join("audit"),
+            ));
         let document = serde_json::to_value(madang_api::document()).unwrap();
         let mut bench = Self {
             router,
@@ -130,6 +136,7 @@ impl Bench {
             operator: String::new(),
             fleet_file,
             engine,
+            audit: dir.path().join("audit"),
             document,
             _dir: dir,
         };

@@ -170,6 +170,7 @@ fn join(a: Run, b: Run) -> Option<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn frames(first: u64, leaves: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -241,5 +242,30 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 16_384);
         drop(journal);
         assert_eq!(Journal::open(&path, 4096).unwrap().1, Run::default());
+    }
+
+    proptest! {
+        /// Whatever a crash leaves of a half, what is read is a beginning of what was written, and all that is whole.
+        #[test]
+        fn a_half_that_was_torn_anywhere_gives_a_beginning(
+            first in 0..u64::MAX / 2,
+            leaves in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..12),
+            old in prop::collection::vec(any::<u8>(), 0..400),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+            for (index, leaf) in (first..).zip(&leaves) {
+                encode(&mut bytes, index, leaf);
+                ends.push(bytes.len());
+            }
+            let cut = cut.index(bytes.len() + 1);
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let mut half = bytes;
+            half.truncate(cut);
+            half.extend(old);
+            // What stood there before may happen to complete a frame.
+            let found = decode(&half).leaves;
+            prop_assert!(found.len() >= whole && leaves.starts_with(&found));
+        }
     }
 }

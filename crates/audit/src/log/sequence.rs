@@ -114,6 +114,8 @@ impl Tree {
     /// Adds leaves and signs a checkpoint over them; both are durable when it returns. After an error the tree is as it
     /// was, and the same may be tried again.
     pub(crate) fn extend(&mut self, leaves: &[Vec<u8>]) -> Result<(), AuditError> {
+        // Of an attempt before that failed.
+        self.writer.drop_unnamed();
         let mut edge = self.edge.clone();
         let mut full = Vec::new();
         let writer = &mut self.writer;
@@ -159,7 +161,10 @@ fn put(writer: &mut Writer, tile: Tile, bytes: &[u8]) -> Result<(), AuditError> 
     let there = disk::read(&writer.root().join(&path), tile::bytes_max(tile.kind))
         .map_err(|e| failed(&path, &e))?;
     match there {
-        Some(there) if there == bytes => Ok(()),
+        Some(there) if there == bytes => {
+            writer.found(&path);
+            Ok(())
+        }
         Some(_) => Err(AuditError::damaged(
             path,
             "it holds other leaves than the log has",

@@ -187,6 +187,10 @@ async fn serve(
     let fallback = Arc::clone(&gateway);
     let router = madang_gateway::doors::router(Arc::clone(&gateway))
         .merge(madang_api::router(Arc::clone(control)))
+        .merge(madang_api::audit_router(
+            Arc::clone(control),
+            folder.path().join("audit"),
+        ))
         .fallback(move |request| madang_gateway::doors::fallback(Arc::clone(&fallback), request));
     let (stop, mut stopped) = watch::channel(false);
     let until_stop = async move {

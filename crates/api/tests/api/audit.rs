@@ -1,0 +1,96 @@
+//! The audit log's files over HTTP.
+
+use crate::bench::Bench;
+use madang_audit::{AuditLog, Settings};
+use std::sync::Arc;
+
+#[tokio::test]
+async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
+    let bench = Bench::start().await;
+    let checkpoint = bench.get("/audit/checkpoint", &bench.operator).await;
+    assert_eq!(
+        (checkpoint.status, checkpoint.code()),
+        (404, "url_not_found")
+    );
+    let log = AuditLog::open(&bench.audit, &Settings::new("madang.example/test")).unwrap();
+    log.append(b"a leaf".to_vec()).await.unwrap();
+    let log = Arc::new(log);
+    let signing = Arc::clone(&log);
+    tokio::task::spawn_blocking(move || signing.checkpoint_blocking())
+        .await
+        .unwrap()
+        .unwrap();
+
+    let checkpoint = bench.get("/audit/checkpoint", &bench.operator).await;
+    assert_eq!(checkpoint.status, 200);
+    assert_eq!(
+        checkpoint.headers["content-type"],
+        "text/plain; charset=utf-8"
+    );
+    assert!(
+        checkpoint.text.starts_with("madang.example/test\n1\n"),
+        "{}",
+        checkpoint.text
+    );
+    let entries = bench
+        .get("/audit/tile/entries/000.p/1", &bench.operator)
+        .await;
+    assert_eq!(
+        (entries.status, entries.text.as_str()),
+        (200, "\0\u{6}a leaf")
+    );
+    assert!(
+        entries.headers["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
+    drop(log);
+    check_refusals(&bench).await;
+}
+
+async fn check_refusals(bench: &Bench) {
+    let (_, member) = bench.tenant("someone").await;
+    for path in [
+        "/audit/checkpoint",
+        "/audit/tile/entries/000.p/1",
+        "/audit/tile/0/000.p/1",
+    ] {
+        assert_eq!(
+            bench.get(path, &member).await.code(),
+            "role_forbidden",
+            "{path}"
+        );
+        assert_eq!(
+            bench.send("GET", path, None, None).await.status,
+            401,
+            "{path}"
+        );
+        assert_eq!(
+            bench
+                .send("POST", path, Some(&bench.operator), None)
+                .await
+                .status,
+            405,
+            "{path}"
+        );
+    }
+    for path in [
+        "/audit",
+        "/audit/log.key",
+        "/audit/journal",
+        "/audit/keys/kma/2026-11",
+        "/audit/tile/../log.key",
+        "/audit/tile/%2e%2e/log.key",
+        "/audit/tile/..%2flog.key",
+        "/audit/tile/0/000",
+        "/audit/tile/entries/000.p/2",
+    ] {
+        let answer = bench.get(path, &bench.operator).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (404, "url_not_found"),
+            "{path}"
+        );
+    }
+}
