@@ -7,6 +7,7 @@ mod commands;
 mod diagnose;
 mod http_client;
 mod out;
+mod policy_args;
 mod twin_args;
 mod up;
 

@@ -5,6 +5,7 @@ mod doctor;
 mod engine;
 mod key;
 mod logs;
+mod policy;
 mod programme;
 mod reload;
 mod replay;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Check(args) => check::run(&args),
+        Command::Policy(command) => policy::run(&command),
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
@@ -52,9 +54,13 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
-        Command::Check(_) | Command::Schema | Command::Replay(_) | Command::Twin(_) => Err(
-            anyhow!("this command needs no runtime and was handled before"),
-        ),
+        Command::Check(_)
+        | Command::Policy(_)
+        | Command::Schema
+        | Command::Replay(_)
+        | Command::Twin(_) => Err(anyhow!(
+            "this command needs no runtime and was handled before"
+        )),
     }
 }
 

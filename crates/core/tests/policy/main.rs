@@ -115,11 +115,7 @@ fn policy(bases: &[BasisKind]) -> Policy {
 }
 
 fn flags(words: &str) -> DataFlags {
-    if words.is_empty() {
-        DataFlags::NONE
-    } else {
-        words.parse().unwrap()
-    }
+    words.parse().unwrap()
 }
 
 fn compiled(policy: &Policy) -> PolicyTable {

@@ -2,133 +2,63 @@
 
 use super::*;
 
-const GROUNDS: [&str; 6] = ["gov", "private", "assured", "public", "abroad", "unknown"];
+/// What becomes of data of each kind on each ground, for tenant `t` of programme `p`: class, flags, bases held, then each place.
+const MATRIX: &str = "
+class       flags                 bases                  gov   private assured public abroad unknown
+classified  -                     -                      allow deny    deny    deny   deny   deny
+sensitive   -                     -                      allow allow   allow   deny   deny   deny
+open        -                     -                      allow allow   allow   allow  allow  deny
+open        pii                   -                      allow allow   allow   allow  mask   deny
+open        pii                   consent                allow allow   allow   allow  allow  deny
+open        minor                 -                      allow allow   allow   allow  mask   deny
+open        unique_id             -                      mask  mask    mask    deny   deny   deny
+open        unique_id             consent                mask  mask    mask    deny   deny   deny
+open        unique_id             statute                allow allow   allow   deny   deny   deny
+open        health                consent                allow allow   allow   deny   deny   deny
+open        credit                -                      allow allow   allow   deny   deny   deny
+open        credit                pseudonymised_sandbox  allow allow   allow   deny   deny   deny
+open        credit,pseudonymised  -                      allow allow   allow   deny   deny   deny
+open        credit,pseudonymised  pseudonymised_sandbox  allow allow   allow   deny   allow  deny
+sensitive   pii,unique_id         -                      mask  mask    mask    deny   deny   deny
+sensitive   pseudonymised         consent                allow allow   allow   deny   deny   deny
+classified  unique_id             statute                allow deny    deny    deny   deny   deny
+";
 
-/// One row: what becomes of such data on each ground, for tenant `t` of programme `p` with that basis.
-#[track_caller]
-fn check(class: DataClass, words: &str, held: &[BasisKind], expected: [&str; 6]) {
-    let table = compiled(&policy(held));
+fn check(head: &[&str], row: &[&str]) {
+    let set = |word: &str| {
+        if word == "-" {
+            DataFlags::NONE
+        } else {
+            flags(word)
+        }
+    };
+    let bases: Vec<BasisKind> = row[2].parse().into_iter().collect();
+    let content = (row[0].parse().unwrap(), set(row[1]));
+    let table = compiled(&policy(&bases));
     let (tenant, programme) = (tenant("t"), programme("p"));
     let subject = table.subject(Whom {
         tenant: Some(&tenant),
         programme: Some(&programme),
         model: None,
     });
-    let effect = |id: &str| {
+    let effect = |id: &&str| {
         let place = table.place_named(&site(id)).unwrap();
-        table.decide(subject, (class, flags(words)), place).effect
+        table.decide(subject, content, place).effect.as_str()
     };
-    let found = GROUNDS.map(|id| effect(id).as_str());
-    assert_eq!(found, expected, "{class} {words} {held:?}");
+    let found: Vec<&str> = head[3..].iter().map(effect).collect();
+    assert_eq!(found, row[3..], "{row:?}");
 }
 
 #[test]
 fn each_class_and_flag_has_its_ground() {
-    use BasisKind::{Consent, PseudonymisedSandbox, Statute};
-    use DataClass::{Classified, Open, Sensitive};
-    // gov, private, assured public, public, abroad, unknown
-    check(
-        Classified,
-        "",
-        &[],
-        ["allow", "deny", "deny", "deny", "deny", "deny"],
-    );
-    check(
-        Sensitive,
-        "",
-        &[],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "",
-        &[],
-        ["allow", "allow", "allow", "allow", "allow", "deny"],
-    );
-    check(
-        Open,
-        "pii",
-        &[],
-        ["allow", "allow", "allow", "allow", "mask", "deny"],
-    );
-    check(
-        Open,
-        "pii",
-        &[Consent],
-        ["allow", "allow", "allow", "allow", "allow", "deny"],
-    );
-    check(
-        Open,
-        "minor",
-        &[],
-        ["allow", "allow", "allow", "allow", "mask", "deny"],
-    );
-    check(
-        Open,
-        "unique_id",
-        &[],
-        ["mask", "mask", "mask", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "unique_id",
-        &[Consent],
-        ["mask", "mask", "mask", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "unique_id",
-        &[Statute],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "health",
-        &[Consent],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "credit",
-        &[],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "credit",
-        &[PseudonymisedSandbox],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "credit,pseudonymised",
-        &[],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Open,
-        "credit,pseudonymised",
-        &[PseudonymisedSandbox],
-        ["allow", "allow", "allow", "deny", "allow", "deny"],
-    );
-    check(
-        Sensitive,
-        "pii,unique_id",
-        &[],
-        ["mask", "mask", "mask", "deny", "deny", "deny"],
-    );
-    check(
-        Sensitive,
-        "pseudonymised",
-        &[Consent],
-        ["allow", "allow", "allow", "deny", "deny", "deny"],
-    );
-    check(
-        Classified,
-        "unique_id",
-        &[Statute],
-        ["allow", "deny", "deny", "deny", "deny", "deny"],
-    );
+    let mut lines = MATRIX
+        .trim()
+        .lines()
+        .map(|line| line.split_whitespace().collect());
+    let head: Vec<&str> = lines.next().unwrap();
+    for row in lines {
+        check(&head, &row);
+    }
 }
 
 #[test]

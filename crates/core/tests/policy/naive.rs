@@ -13,15 +13,19 @@ pub struct Case<'c> {
     pub place: &'c Place,
 }
 
-/// What a policy says of a case at [`NOW`].
-pub fn decide(policy: &Policy, case: &Case<'_>) -> PolicyEffect {
-    if case.place.country.is_none() || case.place.operator_country.is_none() {
-        return PolicyEffect::Deny;
-    }
+/// Every rule that holds under a policy.
+pub fn rules(policy: &Policy) -> Vec<Rule> {
     let replaced = |rule: &Rule| policy.rules.iter().any(|own| own.id == rule.id);
     let builtin = builtin_rules(policy).into_iter();
     let builtin = builtin.filter(|rule| policy.builtin && !replaced(rule));
-    let all: Vec<Rule> = builtin.chain(policy.rules.clone()).collect();
+    builtin.chain(policy.rules.clone()).collect()
+}
+
+/// What a policy says of a case at [`NOW`]; `all` are its [`rules`].
+pub fn decide((policy, all): (&Policy, &[Rule]), case: &Case<'_>) -> PolicyEffect {
+    if case.place.country.is_none() || case.place.operator_country.is_none() {
+        return PolicyEffect::Deny;
+    }
     let some = |effect| {
         let mut of_effect = all.iter().filter(|rule| rule.effect == effect);
         of_effect.any(|rule| applies(policy, rule, case))
