@@ -28,6 +28,9 @@ pub enum Command {
     Up(UpArgs),
     /// Check a fleet file and show every problem in it.
     Check(CheckArgs),
+    /// Check, compare or explain the policy: what may go where.
+    #[command(subcommand)]
+    Policy(crate::policy_args::PolicyCommand),
     /// Print the JSON Schema of the fleet file.
     Schema,
     /// Say what is missing on this machine and the command that mends it.

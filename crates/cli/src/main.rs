@@ -10,6 +10,7 @@ mod ground_args;
 mod http_client;
 mod out;
 mod pii_args;
+mod policy_args;
 mod twin_args;
 mod up;
 

@@ -26,6 +26,8 @@ pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
 pub use schema::schema;
 
 use problem::Report;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 /// A fleet without errors, and what an operator should still be told.
@@ -35,6 +37,8 @@ pub struct Parsed {
     pub fleet: Fleet,
     /// Problems of severity [`Severity::Warning`], by position.
     pub warnings: Vec<Problem>,
+    /// Bytes of the ids of the policy's rules and statements, where they stand in this text.
+    pub policy_spans: BTreeMap<String, Range<usize>>,
 }
 
 /// Reads a fleet file's text. Relative paths in it are resolved against `base_dir`, the file's folder; no file that
@@ -45,12 +49,15 @@ pub struct Parsed {
 pub fn parse(source: &str, base_dir: &Path) -> Result<Parsed, Vec<Problem>> {
     let mut report = Report::new(source);
     let raw = shape::read(source, &mut report);
+    let policy = raw.as_ref().and_then(|raw| raw.raw.policy.as_ref());
+    let policy_spans = policy.map(|at| check::policy_spans(&at.value));
     let fleet = raw.and_then(|raw| check::build(&raw, base_dir, &mut report));
     let (problems, has_error) = report.finish();
     match fleet {
         Some(fleet) if !has_error => Ok(Parsed {
             fleet,
             warnings: problems,
+            policy_spans: policy_spans.unwrap_or_default(),
         }),
         _ => Err(problems),
     }

@@ -1,8 +1,10 @@
 //! A fleet file from the disk.
 
 use crate::{Fleet, Problem, parse, parse_policy};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The greatest size of a fleet file, in bytes.
@@ -17,6 +19,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// The text, for rendering the warnings.
     pub source: String,
+    /// Bytes of the ids of the policy's rules and statements, where they stand in this text.
+    pub policy_spans: BTreeMap<String, Range<usize>>,
     /// The policy's own file, where it has one.
     pub policy: Option<PolicyFile>,
 }
@@ -30,6 +34,8 @@ pub struct PolicyFile {
     pub warnings: Vec<Problem>,
     /// The text.
     pub source: String,
+    /// Bytes of the ids of its rules and statements.
+    pub spans: BTreeMap<String, Range<usize>>,
 }
 
 /// Why a fleet file gave no fleet.
@@ -119,6 +125,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
                 fleet,
                 warnings: parsed.warnings,
                 source,
+                policy_spans: parsed.policy_spans,
                 policy,
             })
         }
@@ -142,6 +149,7 @@ fn load_policy(fleet: &mut Fleet) -> Result<Option<PolicyFile>, LoadError> {
                 path,
                 warnings: parsed.warnings,
                 source,
+                spans: parsed.spans,
             }))
         }
         Err(problems) => Err(LoadError::Invalid {

@@ -1,11 +1,12 @@
 //! A policy file: the keys of the fleet file's `[policy]` in a text of their own.
 
-use crate::check::{Known, read_policy};
+use crate::check::{Known, policy_spans, read_policy};
 use crate::problem::{Problem, Report};
 use crate::{Fleet, shape};
 use madang_types::Policy;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::Range;
 
 /// A policy without errors, and what an operator should still be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub struct ParsedPolicy {
     pub policy: Policy,
     /// Problems of severity [`crate::Severity::Warning`], by position.
     pub warnings: Vec<Problem>,
+    /// Bytes of the ids of its rules and statements.
+    pub spans: BTreeMap<String, Range<usize>>,
 }
 
 /// Reads the text of a policy file for that fleet, whose rows it may speak of.
@@ -23,6 +26,7 @@ pub struct ParsedPolicy {
 pub fn parse_policy(source: &str, fleet: &Fleet) -> Result<ParsedPolicy, Vec<Problem>> {
     let mut report = Report::new(source);
     let shaped = shape::read_policy(source, &mut report);
+    let spans = shaped.as_ref().map(|shaped| policy_spans(&shaped.raw));
     let policy = shaped.and_then(|shaped| {
         if let Some(file) = &shaped.raw.file {
             report
@@ -47,6 +51,7 @@ pub fn parse_policy(source: &str, fleet: &Fleet) -> Result<ParsedPolicy, Vec<Pro
         Some(policy) if !has_error => Ok(ParsedPolicy {
             policy,
             warnings: problems,
+            spans: spans.unwrap_or_default(),
         }),
         _ => Err(problems),
     }

@@ -123,7 +123,12 @@ fn a_policy_stands_in_the_fleet_file_or_beside_it() {
     let parsed = parse(&inline(), Path::new("")).unwrap();
     check(&parsed.fleet.policy);
     let fleet = parse(FLEET, Path::new("")).unwrap().fleet;
-    let ParsedPolicy { policy, warnings } = parse_policy(POLICY, &fleet).unwrap();
+    let ParsedPolicy {
+        policy,
+        warnings,
+        spans,
+    } = parse_policy(POLICY, &fleet).unwrap();
+    assert_eq!(&POLICY[spans["research"].clone()], "\"research\"");
     assert_eq!((policy, warnings), (parsed.fleet.policy, vec![]));
 }
 

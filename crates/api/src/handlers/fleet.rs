@@ -197,10 +197,14 @@ fn reload_refusal(error: ApplyError, file: String) -> Refusal {
     let message = error.to_string();
     match error {
         ApplyError::Load(LoadError::Invalid {
-            path: _,
+            path,
             source_text,
             problems,
-        }) => Refusal::fleet(message, file, problem_views(&source_text, &problems)),
+        }) => Refusal::fleet(
+            message,
+            path.display().to_string(),
+            problem_views(&source_text, &problems),
+        ),
         ApplyError::Load(_) | ApplyError::Snapshot(_) | ApplyError::Provision(_) => {
             Refusal::fleet(message, file, Vec::new())
         }

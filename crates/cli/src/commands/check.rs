@@ -9,13 +9,14 @@ use std::process::ExitCode;
 
 /// Exit code 0 where the file can be used (warnings or not), 1 where it cannot.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let (source, problems, usable) = match madang_fleet::load(&args.file) {
-        Ok(loaded) => (loaded.source, loaded.warnings, true),
+    // What is wrong may be wrong in the policy file that the fleet file names.
+    let (path, source, problems, usable) = match madang_fleet::load(&args.file) {
+        Ok(loaded) => (args.file.clone(), loaded.source, loaded.warnings, true),
         Err(LoadError::Invalid {
+            path,
             source_text,
             problems,
-            ..
-        }) => (source_text, problems, false),
+        }) => (path, source_text, problems, false),
         Err(other) => return Err(load_failure(other)),
     };
     if args.json {
@@ -27,12 +28,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else if problems.is_empty() {
         out::line(&format!("{}: no problem", args.file.display()));
     } else {
-        out::result(&diagnose::render(
-            &args.file,
-            &source,
-            &problems,
-            out::color(),
-        ));
+        out::result(&diagnose::render(&path, &source, &problems, out::color()));
     }
     Ok(if usable {
         ExitCode::SUCCESS

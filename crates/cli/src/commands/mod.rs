@@ -8,6 +8,7 @@ mod explain;
 mod key;
 mod logs;
 mod pii;
+mod policy;
 mod programme;
 mod reload;
 mod replay;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Check(args) => check::run(&args),
+        Command::Policy(command) => policy::run(&command),
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
@@ -61,6 +63,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Stop(command) => stop::run(command).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Check(_)
+        | Command::Policy(_)
         | Command::Schema
         | Command::Replay(_)
         | Command::Twin(_)

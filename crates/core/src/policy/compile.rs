@@ -3,10 +3,10 @@
 
 use super::builtin;
 use super::clause::{Clause, Ground};
-use super::decision::{Failing, PolicyDecision};
+use super::decision::{ConditionKind, Failing, PolicyDecision};
 use super::error::{Breach, PolicyError};
 use super::ground::is_unknown;
-use super::judge::{Verdict, clause, judge};
+use super::judge::{Case, Verdict, clause, judge};
 use super::table::{CONTENTS, Names, PlaceRow, PolicyTable, Whom, content_at, index, numbered};
 use madang_types::{Basis, Micros, Never, Place, Policy, PolicyEffect, Rule, RuleId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,10 +206,17 @@ impl Work {
             held.iter()
                 .filter_map(|index| self.bases.get(usize::from(*index)))
         };
+        let of = |(clause, (subject, ground)): (Clause<'_>, (&Failing, &Failing))| {
+            let failing = subject.and(*ground).and(clause.basis(bases()));
+            // A rule that permits is named where nothing does, and a basis that is held where it averts a rule.
+            let matters =
+                clause.permits || failing.is_none() || failing.is_only(ConditionKind::Basis);
+            if matters { failing } else { Failing::HOPELESS }
+        };
         let failing: Vec<Failing> = self
             .clauses()
             .zip(subject.iter().zip(ground))
-            .map(|(clause, (subject, ground))| subject.and(*ground).and(clause.basis(bases())))
+            .map(of)
             .collect();
         let key = (failing, held);
         if let Some(row) = self.seen.get(&key) {
@@ -237,13 +244,13 @@ impl Work {
         (at, place_at): (usize, usize),
         whom: &Whom<'_>,
     ) {
-        let failing: Vec<Failing> = pair
-            .iter()
-            .zip(content)
-            .map(|(pair, content)| pair.and(*content))
+        let failing = || pair.iter().zip(content);
+        let cases: Vec<Case<'_>> = (0..)
+            .zip(self.rules.iter().zip(failing()))
+            .filter(|(_, (_, (pair, _)))| **pair != Failing::HOPELESS)
+            .map(|(index, (rule, (pair, content)))| (index, rule, pair.and(*content)))
             .collect();
-        let (of_rules, of_never) = failing.split_at(self.rules.len());
-        let verdict = judge(&self.rules, of_rules, (&self.bases, held));
+        let verdict = judge(&cases, (&self.bases, held));
         let effect = verdict.effect;
         let decision = match self.known.get(&verdict) {
             Some(decision) => *decision,
@@ -260,9 +267,15 @@ impl Work {
             return;
         }
         let rules = &self.decisions[index(decision)].rules;
-        let broken = self.never.iter().zip(of_never).filter(|(never, failing)| {
-            failing.is_none() && (effect == PolicyEffect::Allow || !never.masked_may)
-        });
+        let of_never = failing().skip(self.rules.len());
+        let broken = self
+            .never
+            .iter()
+            .zip(of_never)
+            .filter(|(never, (pair, content))| {
+                let holds = pair.and(**content).is_none();
+                holds && (effect == PolicyEffect::Allow || !never.masked_may)
+            });
         for (never, _) in broken {
             let (class, flags) = content_at(at);
             let breach = self

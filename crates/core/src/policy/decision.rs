@@ -86,6 +86,9 @@ impl fmt::Display for ConditionKind {
 pub(super) struct Failing(u16);
 
 impl Failing {
+    /// Of a rule that cannot matter, whatever else holds.
+    pub const HOPELESS: Self = Self(u16::MAX);
+
     pub fn unless(holds: bool, kind: ConditionKind) -> Self {
         Self(if holds { 0 } else { 1 << (kind as u8) })
     }

@@ -24,17 +24,16 @@ pub(super) fn clause(rule: &Rule) -> Clause<'_> {
     }
 }
 
-/// Judges by what fails of each rule; `held` are the caller's bases for the place.
-pub(super) fn judge(
-    rules: &[Rule],
-    failing: &[Failing],
-    (bases, held): (&[Basis], &[u16]),
-) -> Verdict {
+/// A rule by its index, and what of it fails.
+pub(super) type Case<'c> = (u16, &'c Rule, Failing);
+
+/// Judges by the rules that can matter; `held` are the caller's bases for the place.
+pub(super) fn judge(cases: &[Case<'_>], (bases, held): (&[Basis], &[u16])) -> Verdict {
     let apply = |effect: PolicyEffect| {
-        let all = (0..).zip(rules.iter().zip(failing));
-        all.filter(move |(_, (rule, failing))| rule.effect == effect && failing.is_none())
-            .map(|(index, _)| index)
-            .take(RULES_SHOWN_MAX)
+        let applying = cases
+            .iter()
+            .filter(move |(_, rule, failing)| rule.effect == effect && failing.is_none());
+        applying.map(|(index, ..)| *index).take(RULES_SHOWN_MAX)
     };
     let denying: SmallVec<[u16; 4]> = apply(PolicyEffect::Deny).collect();
     let allowing: SmallVec<[u16; 4]> = apply(PolicyEffect::Allow).collect();
@@ -51,7 +50,7 @@ pub(super) fn judge(
         (effect, applied)
     };
     let unmet = if effect == PolicyEffect::Deny && rules_applied.is_empty() {
-        nearest(rules, failing)
+        nearest(cases)
     } else {
         SmallVec::new()
     };
@@ -59,16 +58,17 @@ pub(super) fn judge(
         effect,
         rules: rules_applied,
         unmet,
-        bases: used(rules, failing, (bases, held)),
+        bases: used(cases, (bases, held)),
     }
 }
 
 /// The permitting rules that fail in the fewest conditions.
-fn nearest(rules: &[Rule], failing: &[Failing]) -> SmallVec<[(u16, Failing); UNMET_SHOWN_MAX]> {
+fn nearest(cases: &[Case<'_>]) -> SmallVec<[(u16, Failing); UNMET_SHOWN_MAX]> {
     let permitting = || {
-        let all = (0..).zip(rules.iter().zip(failing));
-        all.filter(|(_, (rule, _))| rule.effect == PolicyEffect::Allow)
-            .map(|(index, (_, failing))| (index, *failing))
+        let all = cases
+            .iter()
+            .filter(|(_, rule, _)| rule.effect == PolicyEffect::Allow);
+        all.map(|(index, _, failing)| (*index, *failing))
     };
     let fewest = permitting().map(|(_, failing)| failing.count()).min();
     permitting()
@@ -78,13 +78,9 @@ fn nearest(rules: &[Rule], failing: &[Failing]) -> SmallVec<[(u16, Failing); UNM
 }
 
 /// The bases that a rule asked for and found: it applies by them, or would apply but for them.
-fn used(
-    rules: &[Rule],
-    failing: &[Failing],
-    (bases, held): (&[Basis], &[u16]),
-) -> SmallVec<[u16; 2]> {
+fn used(cases: &[Case<'_>], (bases, held): (&[Basis], &[u16])) -> SmallVec<[u16; 2]> {
     let matters = |kind| {
-        rules.iter().zip(failing).any(|(rule, failing)| {
+        cases.iter().any(|(_, rule, failing)| {
             (failing.is_none() && rule.when.basis_any.contains(&kind))
                 || (failing.is_only(ConditionKind::Basis) && rule.when.basis_none.contains(&kind))
         })

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub(crate) use policy::{Known, read as read_policy};
+pub(crate) use policy::{Known, read as read_policy, spans as policy_spans};
 
 /// Builds the fleet; `None` when a value that it needs is missing. Problems go into the report.
 pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -> Option<Fleet> {

@@ -177,6 +177,14 @@ pub(crate) fn read(raw: &RawPolicy, known: &Known, report: &mut Report<'_>) -> O
     read.sound.then_some(policy)
 }
 
+/// Where the ids of rules and statements stand.
+pub(crate) fn spans(raw: &RawPolicy) -> BTreeMap<String, Range<usize>> {
+    let rules = rows(&raw.rule).filter_map(|row| row.value.id.as_ref());
+    let never = rows(&raw.never).filter_map(|row| row.value.id.as_ref());
+    let ids = rules.chain(never);
+    ids.map(|at| (at.value.clone(), at.span.clone())).collect()
+}
+
 struct Read<'k, 'r, 's> {
     known: &'k Known,
     report: &'r mut Report<'s>,
