@@ -113,6 +113,8 @@ fn mark(gap: &mut Option<Gap>, marks: &mut usize, mark: Gap) {
 pub struct Edges {
     /// `+` before it.
     pub plus: bool,
+    /// Hangul before it, as of a name.
+    pub hangul: bool,
     /// More digits beside it, with space between.
     pub crowded: bool,
     /// Joined to a word: `AB-12`, `12-AB`, `/v1/12`.

@@ -19,8 +19,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
         _ => return next,
     }
     if let Some((span, korean)) = passport::shape(&scan.text, at) {
-        let near = scan.near(span.clone());
-        let confidence = passport::confidence(&near, korean);
+        let confidence = passport::confidence(&mut scan.near(span.clone()), korean);
         if let Some(end) = scan.report(PiiKind::Passport, span, confidence) {
             return end;
         }
@@ -61,6 +60,10 @@ fn beside(text: &Text<'_>, at: usize) -> Beside {
             }
         }
         Symbol::Ascii(b'$') => edges.amount = true,
+        Symbol::Space | Symbol::Ascii(b'(' | b':') => {
+            edges.hangul = matches!(text.before(start).0, Symbol::Other | Symbol::Spoken(_));
+        }
+        Symbol::Other | Symbol::Spoken(_) => edges.hangul = true,
         Symbol::Ascii(b',') if matches!(text.before(start).0, Symbol::Digit(_)) => {
             edges.amount = is_thousands(text, at);
         }
@@ -179,8 +182,7 @@ fn take_front(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Taken {
         return Taken::Until(end);
     }
     if let Some(shape) = plate::shape(&scan.text, front) {
-        let near = scan.near(shape.span.clone());
-        let confidence = plate::confidence(&shape, &near);
+        let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
             return Taken::Until(end);
         }
@@ -195,18 +197,16 @@ fn take_front(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Taken {
 fn number(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Option<usize> {
     let joined = groups.join();
     let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
-    for count in (1..=groups.all().len()).rev() {
+    for count in (1..=joined.count).rev() {
+        if !rules::may_match(joined.length(count)) {
+            continue;
+        }
         let Some(edges) = right(&scan.text, groups.get(count - 1)?, left) else {
             continue;
         };
-        let Some(number) = joined.number(groups.all(), count, edges) else {
-            continue;
-        };
-        if !rules::may_match(&number) {
-            continue;
-        }
-        let near = scan.near(number.span.clone());
-        let Some((kind, confidence)) = rules::judge(&number, &near) else {
+        let number = joined.number(groups.all(), count, edges)?;
+        let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+        let Some((kind, confidence)) = judged else {
             continue;
         };
         if best
@@ -344,13 +344,16 @@ struct Joined {
 }
 
 impl Joined {
+    /// Digits of the first `count` groups.
+    fn length(&self, count: usize) -> usize {
+        let shape = self.shape.iter().take(count);
+        shape.map(|length| usize::from(*length)).sum()
+    }
+
     /// The first `count` groups as one number.
     fn number(&self, groups: &[Group], count: usize, edges: Edges) -> Option<Number<'_>> {
-        if count > self.count {
-            return None;
-        }
         let shape = self.shape.get(..count)?;
-        let length = shape.iter().map(|length| usize::from(*length)).sum();
+        let length = self.length(count);
         let (first, last) = (groups.first()?, groups.get(count - 1)?);
         let mut gaps = groups
             .iter()

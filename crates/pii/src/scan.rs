@@ -1,6 +1,6 @@
 //! The walk over a text: from one place that the sweep names to the next, each rule taking what it finds.
 
-use crate::context::{Context, Near};
+use crate::context::{Context, Nearby};
 use crate::finding::{CONFIDENCE_MIN, Finding};
 use crate::number::Beginning;
 use crate::sweep::{Anchors, BLOCK, LOOK_AHEAD, sweep};
@@ -62,10 +62,10 @@ pub struct Scan<'a, 's> {
     found: &'s mut Vec<Finding>,
 }
 
-impl Scan<'_, '_> {
+impl<'a> Scan<'a, '_> {
     /// What the words around `span` say.
-    pub fn near(&mut self, span: Range<usize>) -> Near {
-        self.context.near(&self.text, span)
+    pub fn near(&mut self, span: Range<usize>) -> Nearby<'_, 'a> {
+        Nearby::new(&self.text, self.context, span)
     }
 
     /// Reports a finding, if it is sure enough. Returns where to look on.

@@ -79,7 +79,7 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
 fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Option<usize> {
     let digits = run.digits.get(first..first + count)?;
     let places = run.places.get(first..first + count)?;
-    if first + count > run.length {
+    if first + count > run.length || !rules::may_match(count) {
         return None;
     }
     let (start, end) = (places.first()?, places.last()?);
@@ -102,11 +102,8 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
         edges: Edges::default(),
         span: start.start..end.end,
     };
-    if !rules::may_match(&number) {
-        return None;
-    }
-    let near = scan.near(number.span.clone());
-    let (kind, confidence) = rules::judge(&number, &near)?;
+    let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+    let (kind, confidence) = judged?;
     scan.report(kind, number.span, confidence)
 }
 

@@ -1,7 +1,7 @@
 //! Vehicle plates: two or three digits, a Hangul syllable of the register, four digits.
 
 use crate::cluster::Group;
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
 use std::ops::Range;
@@ -49,7 +49,7 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
 }
 
 /// How sure it is.
-pub fn confidence(shape: &Shape, near: &Near) -> u8 {
+pub fn confidence(shape: &Shape, near: &mut Nearby<'_, '_>) -> u8 {
     match (near.stance(Topic::Plate), shape.apart) {
         (Stance::For(_), _) => 94,
         (Stance::Perhaps, _) => 80,
