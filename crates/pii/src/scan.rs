@@ -3,7 +3,7 @@
 use crate::context::{Context, Nearby};
 use crate::finding::{CONFIDENCE_MIN, Finding};
 use crate::number::Beginning;
-use crate::sweep::{Anchors, BLOCK, LOOK_AHEAD, sweep};
+use crate::sweep::{BLOCK, LOOK_AHEAD, sweep};
 use crate::text::Text;
 use crate::{mail, number, secret};
 use madang_types::PiiKind;
@@ -100,13 +100,11 @@ impl Scan<'_, '_> {
         }
     }
 
-    fn look(&mut self, anchors: Anchors, bit: u64, at: usize) -> usize {
-        if anchors.digits & bit != 0 {
-            number::look(self, at)
-        } else if anchors.ats & bit != 0 {
-            mail::look(self, at, at + 1)
-        } else {
-            secret::look(self, at)
+    fn look(&mut self, at: usize) -> usize {
+        match self.text.bytes().get(at) {
+            Some(b'@') => mail::look(self, at, at + 1),
+            Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
+            _ => number::look(self, at),
         }
     }
 
@@ -114,17 +112,15 @@ impl Scan<'_, '_> {
     fn run(&mut self, mut at: usize, end: usize) {
         while at < end && !self.text.is_starved() {
             let block = at;
-            let anchors = sweep(self.text.bytes(), block);
-            let mut left = anchors.any();
+            let mut left = sweep(self.text.bytes(), block);
             at = (block + BLOCK).min(end);
             while left != 0 && !self.text.is_starved() {
-                let offset = left.trailing_zeros() as usize;
-                let place = block + offset;
+                let place = block + left.trailing_zeros() as usize;
                 if place >= end {
                     break;
                 }
                 self.settle(place, None);
-                let next = self.look(anchors, 1 << offset, place).max(place + 1);
+                let next = self.look(place).max(place + 1);
                 if next >= block + BLOCK {
                     at = next;
                     break;
