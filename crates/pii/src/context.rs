@@ -175,6 +175,9 @@ impl Context {
         {
             self.hits.pop_front();
         }
+        if self.hits.is_empty() {
+            return near;
+        }
         let mut before = 0;
         for hit in self.hits.iter().rev() {
             text.count(1);

@@ -2,10 +2,10 @@
 
 use crate::context::{Context, Nearby};
 use crate::finding::{CONFIDENCE_MIN, Finding};
-use crate::number::Beginning;
+use crate::number::{Beginning, Row};
 use crate::sweep::{BLOCK, LOOK_AHEAD, sweep};
 use crate::text::Text;
-use crate::{mail, number, secret};
+use crate::{mail, number, secret, spoken};
 use madang_types::PiiKind;
 use std::ops::Range;
 
@@ -57,6 +57,8 @@ pub struct Scan<'a, 's> {
     pub floor: usize,
     /// Where digits spelled in Hangul that begin before are known to be nothing.
     pub spoken_until: usize,
+    /// Room for a row of numbers, used again for each.
+    pub row: Row,
     settled: Settled,
     context: &'s mut Context,
     found: &'s mut Vec<Finding>,
@@ -100,10 +102,13 @@ impl Scan<'_, '_> {
         }
     }
 
+    #[inline]
     fn look(&mut self, at: usize) -> usize {
         match self.text.bytes().get(at) {
             Some(b'@') => mail::look(self, at, at + 1),
             Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
+            // The sweep takes one syllable in seven for a digit.
+            Some(0x80..0xEF) if !spoken::may_begin(self.text.bytes(), at) => at + 1,
             _ => number::look(self, at),
         }
     }
@@ -142,6 +147,7 @@ pub fn walk(bytes: &[u8], whole: bool, progress: &mut Progress, found: &mut Vec<
         text: Text::new(bytes, whole),
         floor: progress.settled.floor,
         spoken_until: progress.settled.spoken_until,
+        row: Row::default(),
         settled: Settled {
             findings: known,
             ..progress.settled

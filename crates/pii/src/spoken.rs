@@ -3,10 +3,10 @@
 use crate::cluster::{self, Edges, Group, Number};
 use crate::rules;
 use crate::scan::Scan;
-use crate::text::{Symbol, Text};
+use crate::text::{Symbol, Text, is_spoken_digit};
 
 /// Digits that are looked at together.
-const RUN_MAX: usize = 24;
+const RUN_MAX: usize = 48;
 /// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
 const LONGEST: usize = 16;
 
@@ -25,11 +25,28 @@ struct Digit {
     apart: bool,
 }
 
-#[derive(Default)]
 struct Run {
     digits: [u8; RUN_MAX],
     places: [Digit; RUN_MAX],
     length: usize,
+}
+
+/// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
+#[inline]
+pub fn may_begin(bytes: &[u8], at: usize) -> bool {
+    is_spoken_digit(bytes, at)
+        && match *bytes.get(at + 3..).unwrap_or_default() {
+            [0xEA..=0xED, ..] => {
+                is_spoken_digit(bytes, at + 3)
+                    || SAID.iter().any(|word| {
+                        bytes
+                            .get(at + 3..)
+                            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
+                    })
+            }
+            [b'a'..=b'z' | b'A'..=b'Z', ..] => false,
+            _ => true,
+        }
 }
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
@@ -109,7 +126,11 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
 
 impl Run {
     fn read(text: &Text<'_>, at: usize) -> Self {
-        let mut run = Self::default();
+        let mut run = Self {
+            digits: [0; RUN_MAX],
+            places: [Digit::default(); RUN_MAX],
+            length: 0,
+        };
         let mut next = at;
         let mut apart = false;
         while run.length < RUN_MAX {

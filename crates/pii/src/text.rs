@@ -104,6 +104,7 @@ impl<'a> Text<'a> {
     }
 
     /// The character at `at` and where the next one begins.
+    #[inline]
     pub fn symbol(&self, at: usize) -> (Symbol, usize) {
         self.count(1);
         let rest = self.bytes.get(at..).unwrap_or_default();
@@ -150,6 +151,12 @@ impl<'a> Text<'a> {
 
     /// The character with width that ends at `at` and where it begins; [`Symbol::End`] at the beginning.
     pub fn before(&self, mut at: usize) -> (Symbol, usize) {
+        if let Some(last) = at.checked_sub(1)
+            && let Some(byte @ ..0x80) = self.bytes.get(last)
+        {
+            self.count(1);
+            return (ascii(*byte), last);
+        }
         for _ in 0..ZERO_WIDTH_MAX {
             let mut start = at;
             let floor = at.saturating_sub(4);
@@ -223,7 +230,17 @@ fn wide(bytes: [u8; 3]) -> Symbol {
     }
 }
 
+/// Whether the bytes at `at` are a syllable that is read as a digit.
+#[inline]
+pub fn is_spoken_digit(bytes: &[u8], at: usize) -> bool {
+    match *bytes.get(at..).unwrap_or_default() {
+        [first, second, third, ..] => spoken_digit([first, second, third]).is_some(),
+        _ => false,
+    }
+}
+
 /// The digit that a Hangul syllable is read as.
+#[inline]
 fn spoken_digit(bytes: [u8; 3]) -> Option<u8> {
     let digit = match bytes {
         [0xEA, 0xB3, 0xB5] | [0xEC, 0x98, 0x81] => 0, // 공 영

@@ -86,7 +86,7 @@ impl Form {
 pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
     let end = match (number.after, cluster::separator(text, number.end)) {
         (Some(after), Some((_, next))) if after.gap == Gap::Dash && !after.spaced => {
-            cluster::group(text, next)?.end
+            cluster::group(text, next, |_| ())?.end
         }
         _ => number.end,
     };

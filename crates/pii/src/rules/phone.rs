@@ -6,6 +6,14 @@ use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    let length = number.digits.len();
+    let may_be = number.edges.plus
+        || matches!(number.digits, [0, ..] | [8, 2, ..])
+        || length == 10
+        || (length == 11 && number.digit(0) == 1);
+    if !may_be {
+        return 0;
+    }
     let stance = near.stance(Topic::Phone);
     if let Some(national) = without_country(number) {
         return abroad(number, national, stance);

@@ -37,7 +37,7 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     let (symbol, _, after) = text.visible(next);
     let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
     let (_, digits_at, _) = text.visible(if apart { after } else { next });
-    let last = crate::cluster::group(text, digits_at)?;
+    let last = crate::cluster::group(text, digits_at, |_| ())?;
     if last.length != 4 || glued_after(text, last.end) {
         return None;
     }
