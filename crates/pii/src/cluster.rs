@@ -41,41 +41,46 @@ pub struct Group {
     pub end: usize,
     /// How many; no more than [`DIGITS_MAX`] + 1 are counted, and then the group is no number of ours.
     pub length: usize,
-    digits: [u8; DIGITS_MAX],
     /// What separates it from the next group; none where there is none.
     pub after: Option<Separator>,
 }
 
-impl Group {
-    pub fn digits(&self) -> &[u8] {
-        self.digits.get(..self.length).unwrap_or_default()
-    }
-}
-
-/// Reads the group that begins at `at`; none where there is no digit.
-pub fn group(text: &Text<'_>, at: usize) -> Option<Group> {
-    let mut group = Group {
-        start: at,
-        end: at,
-        length: 0,
-        digits: [0; DIGITS_MAX],
-        after: None,
-    };
-    while group.length <= DIGITS_MAX {
-        let (Symbol::Digit(digit), _, after) = text.visible(group.end) else {
-            break;
+/// Reads the group that begins at `at`, and tells `each` its digits; none where there is no digit.
+pub fn group(text: &Text<'_>, at: usize, mut each: impl FnMut(u8)) -> Option<Group> {
+    let (mut end, mut length) = (at, 0);
+    while length <= DIGITS_MAX {
+        let digit = match text.bytes().get(end) {
+            Some(byte @ b'0'..=b'9') => {
+                text.count(1);
+                end += 1;
+                byte - b'0'
+            }
+            Some(..0x80) => break,
+            _ => {
+                let (Symbol::Digit(digit), _, after) = text.visible(end) else {
+                    break;
+                };
+                end = after;
+                digit
+            }
         };
-        if let Some(place) = group.digits.get_mut(group.length) {
-            *place = digit;
-        }
-        group.length += 1;
-        group.end = after;
+        each(digit);
+        length += 1;
     }
-    (group.length > 0).then_some(group)
+    (length > 0).then_some(Group {
+        start: at,
+        end,
+        length,
+        after: None,
+    })
 }
 
 /// What separates the group that ended at `at` from a next one, and where that begins.
 pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
+    // Most of what is asked about is the end of a number.
+    if text.bytes().get(at).is_some_and(u8::is_ascii_alphabetic) {
+        return None;
+    }
     let (mut gap, mut spaces, mut marks) = (None, 0, 0);
     let mut next = at;
     for _ in 0..4 {
@@ -113,6 +118,8 @@ fn mark(gap: &mut Option<Gap>, marks: &mut usize, mark: Gap) {
 pub struct Edges {
     /// `+` before it.
     pub plus: bool,
+    /// Hangul before it, as of a name.
+    pub hangul: bool,
     /// More digits beside it, with space between.
     pub crowded: bool,
     /// Joined to a word: `AB-12`, `12-AB`, `/v1/12`.

@@ -13,6 +13,8 @@ use std::sync::LazyLock;
 pub const BEFORE: usize = 80;
 /// Bytes after a number in which a word counts.
 pub const AFTER: usize = 48;
+/// Words before a number that count, the nearest first.
+const BEFORE_WORDS_MAX: usize = 8;
 /// A word after the number counts as if it stood this much farther.
 const AFTER_HANDICAP: usize = 24;
 /// A word against a number counts only within these bytes.
@@ -70,9 +72,40 @@ pub struct Context {
     read_to: usize,
 }
 
+/// The words around one span, read when a rule first asks.
+pub struct Nearby<'c, 'a> {
+    text: &'c Text<'a>,
+    context: &'c mut Context,
+    span: Range<usize>,
+    near: Option<Near>,
+}
+
+impl<'c, 'a> Nearby<'c, 'a> {
+    pub fn new(text: &'c Text<'a>, context: &'c mut Context, span: Range<usize>) -> Self {
+        Self {
+            text,
+            context,
+            span,
+            near: None,
+        }
+    }
+
+    /// What the words say of the span's being of `topic`.
+    pub fn stance(&mut self, topic: Topic) -> Stance {
+        let Self {
+            text,
+            context,
+            span,
+            near,
+        } = self;
+        near.get_or_insert_with(|| context.near(text, span.clone()))
+            .stance(topic)
+    }
+}
+
 /// How near the words of each topic stand to one number.
 #[derive(Clone, Copy, Debug)]
-pub struct Near {
+struct Near {
     distance: [usize; TOPICS],
     /// The least distance of a word that is for anything.
     nearest: usize,
@@ -92,13 +125,21 @@ pub enum Stance {
 }
 
 impl Near {
+    fn add(&mut self, topic: Topic, distance: usize) {
+        if let Some(least) = self.distance.get_mut(topic as usize) {
+            *least = distance.min(*least);
+            if topic != Topic::Thing {
+                self.nearest = distance.min(self.nearest);
+            }
+        }
+    }
+
     const NOTHING: Self = Self {
         distance: [usize::MAX; TOPICS],
         nearest: usize::MAX,
     };
 
-    /// What the words say of a number's being of `topic`.
-    pub fn stance(&self, topic: Topic) -> Stance {
+    fn stance(&self, topic: Topic) -> Stance {
         let of = |topic: Topic| {
             self.distance
                 .get(topic as usize)
@@ -121,10 +162,10 @@ impl Near {
 }
 
 impl Context {
-    /// What the words around `span` say.
-    pub fn near(&mut self, text: &Text<'_>, span: Range<usize>) -> Near {
+    fn near(&mut self, text: &Text<'_>, span: Range<usize>) -> Near {
+        let mut near = Near::NOTHING;
         if text.is_starved() || !self.read(text, &span) {
-            return Near::NOTHING;
+            return near;
         }
         let first = span.start.saturating_sub(BEFORE);
         while self
@@ -134,22 +175,19 @@ impl Context {
         {
             self.hits.pop_front();
         }
-        let mut near = Near::NOTHING;
-        for hit in &self.hits {
+        if self.hits.is_empty() {
+            return near;
+        }
+        let mut before = 0;
+        for hit in self.hits.iter().rev() {
             text.count(1);
-            let distance = if hit.end <= span.start && hit.start >= first {
-                span.start - hit.end
-            } else if hit.start >= span.end && hit.end <= span.end + AFTER {
-                hit.start - span.end + AFTER_HANDICAP
-            } else {
-                continue;
-            };
-            let Some(least) = near.distance.get_mut(hit.topic as usize) else {
-                continue;
-            };
-            *least = distance.min(*least);
-            if hit.topic != Topic::Thing {
-                near.nearest = distance.min(near.nearest);
+            if hit.start >= span.end && hit.end <= span.end + AFTER {
+                near.add(hit.topic, hit.start - span.end + AFTER_HANDICAP);
+            } else if hit.start < first || before == BEFORE_WORDS_MAX {
+                break;
+            } else if hit.end <= span.start {
+                near.add(hit.topic, span.start - hit.end);
+                before += 1;
             }
         }
         near
@@ -250,7 +288,8 @@ mod tests {
         for (given, topic, expected) in cases {
             let at = given.find('#').unwrap_or_default();
             let text = Text::new(given.as_bytes(), true);
-            let near = Context::default().near(&text, at..at + 1);
+            let mut context = Context::default();
+            let mut near = Nearby::new(&text, &mut context, at..at + 1);
             assert_eq!(near.stance(topic), expected, "{given}");
         }
     }

@@ -2,24 +2,26 @@
 
 use crate::cluster::{Gap, Group};
 use crate::context::Stance;
+use crate::number::Row;
 use crate::scan::Scan;
 use crate::words::Topic;
 use madang_types::PiiKind;
 
-/// Reports the address that `groups` begin with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
-    let four = groups.get(..4)?;
+/// Reports the address that `row` begins with. Returns where it ends.
+pub fn look(scan: &mut Scan<'_, '_>, row: &Row) -> Option<usize> {
+    let four = row.groups().get(..4)?;
     let dotted = |group: &Group| {
         group
             .after
             .is_some_and(|after| after.gap == Gap::Dot && !after.spaced)
     };
-    let octet = |group: &Group| {
-        let digits = group.digits().iter().take(4);
-        group.length <= 3 && digits.fold(0, |value, digit| value * 10 + u32::from(*digit)) <= 255
+    let mut digits = row.digits(4).iter();
+    let mut octet = |group: &Group| {
+        let value = digits.by_ref().take(group.length);
+        group.length <= 3 && value.fold(0, |value, digit| value * 10 + u32::from(*digit)) <= 255
     };
     let (first, last) = (four.first()?, four.last()?);
-    if !four.iter().take(3).all(dotted) || !four.iter().all(octet) || dotted(last) {
+    if !four.iter().take(3).all(dotted) || dotted(last) || !four.iter().all(&mut octet) {
         return None;
     }
     let span = first.start..last.end;

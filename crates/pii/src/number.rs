@@ -1,7 +1,7 @@
 //! What may begin at a digit: a number of one of the kinds, a passport, a plate, an address, an internet address.
 
 use crate::address;
-use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number, Separator};
+use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number};
 use crate::ip;
 use crate::rules::{self, passport, plate};
 use crate::scan::Scan;
@@ -19,8 +19,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
         _ => return next,
     }
     if let Some((span, korean)) = passport::shape(&scan.text, at) {
-        let near = scan.near(span.clone());
-        let confidence = passport::confidence(&near, korean);
+        let confidence = passport::confidence(&mut scan.near(span.clone()), korean);
         if let Some(end) = scan.report(PiiKind::Passport, span, confidence) {
             return end;
         }
@@ -61,6 +60,10 @@ fn beside(text: &Text<'_>, at: usize) -> Beside {
             }
         }
         Symbol::Ascii(b'$') => edges.amount = true,
+        Symbol::Space | Symbol::Ascii(b'(' | b':') => {
+            edges.hangul = matches!(text.before(start).0, Symbol::Other | Symbol::Spoken(_));
+        }
+        Symbol::Other | Symbol::Spoken(_) => edges.hangul = true,
         Symbol::Ascii(b',') if matches!(text.before(start).0, Symbol::Digit(_)) => {
             edges.amount = is_thousands(text, at);
         }
@@ -112,20 +115,24 @@ fn token_end(bytes: &[u8], at: usize) -> usize {
 
 /// Three digits that are followed by no other and no dash: 1,234,567.
 fn is_thousands(text: &Text<'_>, at: usize) -> bool {
-    cluster::group(text, at)
+    cluster::group(text, at, |_| ())
         .is_some_and(|group| group.length == 3 && cluster::separator(text, group.end).is_none())
 }
 
 /// Walks over the groups from `at`, each looked at as the beginning of a number. Returns where to look on.
-pub fn walk(scan: &mut Scan<'_, '_>, at: usize, mut beginning: Beginning) -> usize {
-    let Some(first) = cluster::group(&scan.text, at) else {
-        return at + 1;
-    };
-    let mut groups = Groups { list: vec![first] };
+pub fn walk(scan: &mut Scan<'_, '_>, at: usize, beginning: Beginning) -> usize {
+    let mut row = std::mem::take(&mut scan.row);
+    let end = walk_row(scan, &mut row, at, beginning);
+    scan.row = row;
+    end
+}
+
+fn walk_row(scan: &mut Scan<'_, '_>, row: &mut Row, at: usize, mut beginning: Beginning) -> usize {
+    row.begin(&scan.text, at);
     loop {
-        groups.fill(&scan.text);
+        row.fill(&scan.text);
         let taken = if beginning.free {
-            take_front(scan, &groups, beginning.left)
+            take_front(scan, row, beginning.left)
         } else {
             Taken::None
         };
@@ -134,14 +141,14 @@ pub fn walk(scan: &mut Scan<'_, '_>, at: usize, mut beginning: Beginning) -> usi
             Taken::Until(end) => return end,
             Taken::None => 1,
         };
-        let Some(last) = groups.get(count - 1) else {
+        let Some(last) = row.groups().get(count - 1) else {
             return at + 1;
         };
         let Some(separator) = last.after else {
             return last.end;
         };
-        groups.drop_front(count);
-        let Some(front) = groups.front() else {
+        row.drop_front(count);
+        let Some(front) = row.groups().first() else {
             return at + 1;
         };
         beginning = Beginning {
@@ -168,19 +175,18 @@ enum Taken {
     Until(usize),
 }
 
-fn take_front(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Taken {
-    let Some(front) = groups.front() else {
+fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
+    let Some(front) = row.groups().first() else {
         return Taken::None;
     };
-    if let Some(count) = number(scan, groups, left) {
+    if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
-    if let Some(end) = ip::look(scan, groups.all()) {
+    if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
     if let Some(shape) = plate::shape(&scan.text, front) {
-        let near = scan.near(shape.span.clone());
-        let confidence = plate::confidence(&shape, &near);
+        let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
             return Taken::Until(end);
         }
@@ -188,25 +194,22 @@ fn take_front(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Taken {
     if let Some(end) = address::look(scan, front) {
         return Taken::Until(end);
     }
-    spoken::go_on(scan, groups.all()).map_or(Taken::None, Taken::Until)
+    spoken::go_on(scan, row.groups()).map_or(Taken::None, Taken::Until)
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.
-fn number(scan: &mut Scan<'_, '_>, groups: &Groups, left: Edges) -> Option<usize> {
-    let joined = groups.join();
+fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
     let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
-    for count in (1..=groups.all().len()).rev() {
-        let Some(edges) = right(&scan.text, groups.get(count - 1)?, left) else {
-            continue;
-        };
-        let Some(number) = joined.number(groups.all(), count, edges) else {
-            continue;
-        };
-        if !rules::may_match(&number) {
+    for count in (1..=row.groups().len().min(GROUPS_MAX)).rev() {
+        if !rules::may_match(row.length(count)) {
             continue;
         }
-        let near = scan.near(number.span.clone());
-        let Some((kind, confidence)) = rules::judge(&number, &near) else {
+        let Some(edges) = right(&scan.text, row.groups().get(count - 1)?, left) else {
+            continue;
+        };
+        let number = row.number(count, edges)?;
+        let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+        let Some((kind, confidence)) = judged else {
             continue;
         };
         if best
@@ -267,32 +270,49 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
     Some(edges)
 }
 
-/// The groups that are looked at together.
-struct Groups {
-    list: Vec<Group>,
+/// Groups in a row, and their digits one after the other.
+#[derive(Default)]
+pub struct Row {
+    groups: Vec<Group>,
+    digits: Vec<u8>,
+    lengths: Vec<u8>,
+    /// Groups, and digits, that are done with.
+    done: usize,
+    digits_done: usize,
 }
 
-impl Groups {
-    fn all(&self) -> &[Group] {
-        &self.list
+/// Groups that are done with and not yet taken out.
+const DONE_MAX: usize = 64;
+
+impl Row {
+    fn begin(&mut self, text: &Text<'_>, at: usize) {
+        self.groups.clear();
+        self.digits.clear();
+        self.lengths.clear();
+        (self.done, self.digits_done) = (0, 0);
+        self.read(text, at);
     }
 
-    fn get(&self, at: usize) -> Option<&Group> {
-        self.list.get(at)
+    fn read(&mut self, text: &Text<'_>, at: usize) -> bool {
+        let Some(group) = cluster::group(text, at, |digit| self.digits.push(digit)) else {
+            return false;
+        };
+        self.groups.push(group);
+        // It is less than thirty.
+        self.lengths
+            .push(u8::try_from(group.length).unwrap_or(u8::MAX));
+        true
     }
 
-    fn front(&self) -> Option<&Group> {
-        self.list.first()
+    /// The groups that are looked at.
+    pub fn groups(&self) -> &[Group] {
+        self.groups.get(self.done..).unwrap_or_default()
     }
 
-    fn drop_front(&mut self, count: usize) {
-        self.list.drain(..count.min(self.list.len()));
-    }
-
-    /// Reads on until there are as many as one number may have.
+    /// Reads on until there is one more than one number may have.
     fn fill(&mut self, text: &Text<'_>) {
-        while self.list.len() <= GROUPS_MAX {
-            let next = match self.list.last_mut() {
+        while self.groups.len() - self.done <= GROUPS_MAX {
+            let next = match self.groups.last_mut() {
                 Some(last) if last.length <= cluster::DIGITS_MAX => {
                     let Some((separator, next)) = cluster::separator(text, last.end) else {
                         return;
@@ -302,65 +322,48 @@ impl Groups {
                 }
                 _ => return,
             };
-            let Some(group) = cluster::group(text, next) else {
+            if !self.read(text, next) {
                 return;
-            };
-            self.list.push(group);
+            }
         }
     }
 
-    fn join(&self) -> Joined {
-        let mut joined = Joined::default();
-        for group in self.list.iter().take(GROUPS_MAX) {
-            let start = joined.length;
-            let end = start + group.length;
-            let Some(place) = joined.digits.get_mut(start..end) else {
-                break;
-            };
-            if group.digits().len() != group.length {
-                break;
-            }
-            place.copy_from_slice(group.digits());
-            joined.length = end;
-            joined.count += 1;
-            if let (Some(shape), Ok(length)) = (
-                joined.shape.get_mut(joined.count - 1),
-                u8::try_from(group.length),
-            ) {
-                *shape = length;
-            }
+    fn drop_front(&mut self, count: usize) {
+        self.digits_done += self.length(count);
+        self.done += count;
+        if self.done > DONE_MAX {
+            self.groups.drain(..self.done.min(self.groups.len()));
+            self.lengths.drain(..self.done.min(self.lengths.len()));
+            self.digits.drain(..self.digits_done.min(self.digits.len()));
+            (self.done, self.digits_done) = (0, 0);
         }
-        joined
     }
-}
 
-/// The digits of several groups in a row.
-#[derive(Default)]
-struct Joined {
-    digits: [u8; 32],
-    length: usize,
-    shape: [u8; GROUPS_MAX],
-    count: usize,
-}
+    /// Digits of the first `count` groups.
+    fn length(&self, count: usize) -> usize {
+        let groups = self.groups().iter().take(count);
+        groups.map(|group| group.length).sum()
+    }
 
-impl Joined {
+    /// The digits of the first `count` groups.
+    pub fn digits(&self, count: usize) -> &[u8] {
+        let end = self.digits_done + self.length(count);
+        self.digits.get(self.digits_done..end).unwrap_or_default()
+    }
+
     /// The first `count` groups as one number.
-    fn number(&self, groups: &[Group], count: usize, edges: Edges) -> Option<Number<'_>> {
-        if count > self.count {
-            return None;
-        }
-        let shape = self.shape.get(..count)?;
-        let length = shape.iter().map(|length| usize::from(*length)).sum();
-        let (first, last) = (groups.first()?, groups.get(count - 1)?);
+    fn number(&self, count: usize, edges: Edges) -> Option<Number<'_>> {
+        let groups = self.groups().get(..count)?;
+        let (first, last) = (groups.first()?, groups.last()?);
         let mut gaps = groups
             .iter()
             .take(count - 1)
             .filter_map(|group| group.after);
-        let gap = gaps.next().map(|separator: Separator| separator.gap);
+        let gap = gaps.next().map(|separator| separator.gap);
         let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
         Some(Number {
-            digits: self.digits.get(..length)?,
-            shape,
+            digits: self.digits(count),
+            shape: self.lengths.get(self.done..self.done + count)?,
             gap,
             mixed,
             edges,

@@ -1,11 +1,11 @@
 //! The walk over a text: from one place that the sweep names to the next, each rule taking what it finds.
 
-use crate::context::{Context, Near};
+use crate::context::{Context, Nearby};
 use crate::finding::{CONFIDENCE_MIN, Finding};
-use crate::number::Beginning;
-use crate::sweep::{Anchors, BLOCK, LOOK_AHEAD, sweep};
+use crate::number::{Beginning, Row};
+use crate::sweep::{BLOCK, LOOK_AHEAD, sweep};
 use crate::text::Text;
-use crate::{mail, number, secret};
+use crate::{mail, number, secret, spoken};
 use madang_types::PiiKind;
 use std::ops::Range;
 
@@ -57,15 +57,17 @@ pub struct Scan<'a, 's> {
     pub floor: usize,
     /// Where digits spelled in Hangul that begin before are known to be nothing.
     pub spoken_until: usize,
+    /// Room for a row of numbers, used again for each.
+    pub row: Row,
     settled: Settled,
     context: &'s mut Context,
     found: &'s mut Vec<Finding>,
 }
 
-impl Scan<'_, '_> {
+impl<'a> Scan<'a, '_> {
     /// What the words around `span` say.
-    pub fn near(&mut self, span: Range<usize>) -> Near {
-        self.context.near(&self.text, span)
+    pub fn near(&mut self, span: Range<usize>) -> Nearby<'_, 'a> {
+        Nearby::new(&self.text, self.context, span)
     }
 
     /// Reports a finding, if it is sure enough. Returns where to look on.
@@ -100,13 +102,14 @@ impl Scan<'_, '_> {
         }
     }
 
-    fn look(&mut self, anchors: Anchors, bit: u64, at: usize) -> usize {
-        if anchors.digits & bit != 0 {
-            number::look(self, at)
-        } else if anchors.ats & bit != 0 {
-            mail::look(self, at, at + 1)
-        } else {
-            secret::look(self, at)
+    #[inline]
+    fn look(&mut self, at: usize) -> usize {
+        match self.text.bytes().get(at) {
+            Some(b'@') => mail::look(self, at, at + 1),
+            Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
+            // The sweep takes one syllable in seven for a digit.
+            Some(0x80..0xEF) if !spoken::may_begin(self.text.bytes(), at) => at + 1,
+            _ => number::look(self, at),
         }
     }
 
@@ -114,17 +117,15 @@ impl Scan<'_, '_> {
     fn run(&mut self, mut at: usize, end: usize) {
         while at < end && !self.text.is_starved() {
             let block = at;
-            let anchors = sweep(self.text.bytes(), block);
-            let mut left = anchors.any();
+            let mut left = sweep(self.text.bytes(), block);
             at = (block + BLOCK).min(end);
             while left != 0 && !self.text.is_starved() {
-                let offset = left.trailing_zeros() as usize;
-                let place = block + offset;
+                let place = block + left.trailing_zeros() as usize;
                 if place >= end {
                     break;
                 }
                 self.settle(place, None);
-                let next = self.look(anchors, 1 << offset, place).max(place + 1);
+                let next = self.look(place).max(place + 1);
                 if next >= block + BLOCK {
                     at = next;
                     break;
@@ -146,6 +147,7 @@ pub fn walk(bytes: &[u8], whole: bool, progress: &mut Progress, found: &mut Vec<
         text: Text::new(bytes, whole),
         floor: progress.settled.floor,
         spoken_until: progress.settled.spoken_until,
+        row: Row::default(),
         settled: Settled {
             findings: known,
             ..progress.settled

@@ -3,10 +3,10 @@
 use crate::cluster::{self, Edges, Group, Number};
 use crate::rules;
 use crate::scan::Scan;
-use crate::text::{Symbol, Text};
+use crate::text::{Symbol, Text, is_spoken_digit};
 
 /// Digits that are looked at together.
-const RUN_MAX: usize = 24;
+const RUN_MAX: usize = 48;
 /// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
 const LONGEST: usize = 16;
 
@@ -25,11 +25,28 @@ struct Digit {
     apart: bool,
 }
 
-#[derive(Default)]
 struct Run {
     digits: [u8; RUN_MAX],
     places: [Digit; RUN_MAX],
     length: usize,
+}
+
+/// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
+#[inline]
+pub fn may_begin(bytes: &[u8], at: usize) -> bool {
+    is_spoken_digit(bytes, at)
+        && match *bytes.get(at + 3..).unwrap_or_default() {
+            [0xEA..=0xED, ..] => {
+                is_spoken_digit(bytes, at + 3)
+                    || SAID.iter().any(|word| {
+                        bytes
+                            .get(at + 3..)
+                            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
+                    })
+            }
+            [b'a'..=b'z' | b'A'..=b'Z', ..] => false,
+            _ => true,
+        }
 }
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
@@ -79,7 +96,7 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
 fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Option<usize> {
     let digits = run.digits.get(first..first + count)?;
     let places = run.places.get(first..first + count)?;
-    if first + count > run.length {
+    if first + count > run.length || !rules::may_match(count) {
         return None;
     }
     let (start, end) = (places.first()?, places.last()?);
@@ -102,17 +119,18 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
         edges: Edges::default(),
         span: start.start..end.end,
     };
-    if !rules::may_match(&number) {
-        return None;
-    }
-    let near = scan.near(number.span.clone());
-    let (kind, confidence) = rules::judge(&number, &near)?;
+    let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+    let (kind, confidence) = judged?;
     scan.report(kind, number.span, confidence)
 }
 
 impl Run {
     fn read(text: &Text<'_>, at: usize) -> Self {
-        let mut run = Self::default();
+        let mut run = Self {
+            digits: [0; RUN_MAX],
+            places: [Digit::default(); RUN_MAX],
+            length: 0,
+        };
         let mut next = at;
         let mut apart = false;
         while run.length < RUN_MAX {

@@ -82,8 +82,8 @@ impl<'a> Text<'a> {
     pub fn byte(&self, at: usize) -> Option<u8> {
         self.count(1);
         let byte = self.bytes.get(at).copied();
-        if byte.is_none() && !self.whole {
-            self.starve();
+        if byte.is_none() {
+            self.end_reached();
         }
         byte
     }
@@ -91,8 +91,8 @@ impl<'a> Text<'a> {
     /// The bytes from `at`, `length` of them or fewer at the end.
     pub fn ahead(&self, at: usize, length: usize) -> &'a [u8] {
         let end = at.saturating_add(length);
-        if end > self.bytes.len() && !self.whole {
-            self.starve();
+        if end > self.bytes.len() {
+            self.end_reached();
         }
         let end = end.min(self.bytes.len());
         self.count(end.saturating_sub(at));
@@ -104,24 +104,35 @@ impl<'a> Text<'a> {
     }
 
     /// The character at `at` and where the next one begins.
+    #[inline]
     pub fn symbol(&self, at: usize) -> (Symbol, usize) {
-        let Some(first) = self.byte(at) else {
-            return (Symbol::End, at);
-        };
-        if first < 0x80 {
-            return (ascii(first), at + 1);
+        self.count(1);
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match *rest {
+            [first @ ..0x80, ..] => (ascii(first), at + 1),
+            [first @ 0xE0..=0xEF, second, third, ..] => (wide([first, second, third]), at + 3),
+            [0xC2, second, ..] => (latin(second), at + 2),
+            [0xC3..=0xDF, _, ..] => (Symbol::Other, at + 2),
+            [0xF0, 0x9D, 0x9F, last @ 0x8E..=0xBF, ..] => {
+                (Symbol::Digit((last - 0x8E) % 10), at + 4)
+            }
+            [0xF0..=0xF4, _, _, _, ..] => (Symbol::Other, at + 4),
+            [0x80..0xC2 | 0xF5.., ..] => (Symbol::Other, at + 1),
+            [] => {
+                self.end_reached();
+                (Symbol::End, at)
+            }
+            // A character of which the rest has not come.
+            _ => {
+                self.end_reached();
+                (Symbol::Other, self.bytes.len())
+            }
         }
-        let length = match first {
-            0xC2..=0xDF => 2,
-            0xE0..=0xEF => 3,
-            0xF0..=0xF4 => 4,
-            _ => return (Symbol::Other, at + 1),
-        };
-        match *self.ahead(at, length) {
-            [0xC2, second] => (latin(second), at + 2),
-            [first @ 0xE1..=0xEF, second, third] => (wide([first, second, third]), at + 3),
-            [0xF0, 0x9D, 0x9F, last @ 0x8E..=0xBF] => (Symbol::Digit((last - 0x8E) % 10), at + 4),
-            ref seen => (Symbol::Other, at + seen.len().max(1)),
+    }
+
+    fn end_reached(&self) {
+        if !self.whole {
+            self.starve();
         }
     }
 
@@ -140,6 +151,12 @@ impl<'a> Text<'a> {
 
     /// The character with width that ends at `at` and where it begins; [`Symbol::End`] at the beginning.
     pub fn before(&self, mut at: usize) -> (Symbol, usize) {
+        if let Some(last) = at.checked_sub(1)
+            && let Some(byte @ ..0x80) = self.bytes.get(last)
+        {
+            self.count(1);
+            return (ascii(*byte), last);
+        }
         for _ in 0..ZERO_WIDTH_MAX {
             let mut start = at;
             let floor = at.saturating_sub(4);
@@ -213,7 +230,17 @@ fn wide(bytes: [u8; 3]) -> Symbol {
     }
 }
 
+/// Whether the bytes at `at` are a syllable that is read as a digit.
+#[inline]
+pub fn is_spoken_digit(bytes: &[u8], at: usize) -> bool {
+    match *bytes.get(at..).unwrap_or_default() {
+        [first, second, third, ..] => spoken_digit([first, second, third]).is_some(),
+        _ => false,
+    }
+}
+
 /// The digit that a Hangul syllable is read as.
+#[inline]
 fn spoken_digit(bytes: [u8; 3]) -> Option<u8> {
     let digit = match bytes {
         [0xEA, 0xB3, 0xB5] | [0xEC, 0x98, 0x81] => 0, // 공 영

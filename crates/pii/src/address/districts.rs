@@ -36,8 +36,18 @@ fn is_name(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok()
 }
 
+/// What the names end with; most words end otherwise.
+const ENDINGS: &str = "시군구도울산천주전종기원북남";
+
 /// How many provinces and districts `word` names: 서울 is one, 서울강남구 two, 그대로 none.
 pub fn known(word: &str) -> usize {
+    if !word
+        .chars()
+        .next_back()
+        .is_some_and(|last| ENDINGS.contains(last))
+    {
+        return 0;
+    }
     if is_name(word) {
         return 1;
     }
@@ -51,6 +61,13 @@ pub fn known(word: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endings_are_those_of_all_names() {
+        for name in NAMES.iter() {
+            assert_eq!(known(name), 1, "{name}");
+        }
+    }
 
     #[test]
     fn names_of_the_country_are_known() {

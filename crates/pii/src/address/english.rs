@@ -1,7 +1,7 @@
 //! 12-3 Gasang-ro, Gangnam-gu, Seoul and 742 Sample Street, Springfield, IL 62704.
 
 use crate::cluster::{self, Gap, Group};
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
 use std::ops::Range;
@@ -72,7 +72,7 @@ pub struct Form {
 }
 
 impl Form {
-    pub fn confidence(&self, near: &Near) -> u8 {
+    pub fn confidence(&self, near: &mut Nearby<'_, '_>) -> u8 {
         match (self.korean, self.state, near.stance(Topic::Address)) {
             (true, _, _) => 88,
             (_, true, _) => 86,
@@ -86,7 +86,7 @@ impl Form {
 pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
     let end = match (number.after, cluster::separator(text, number.end)) {
         (Some(after), Some((_, next))) if after.gap == Gap::Dash && !after.spaced => {
-            cluster::group(text, next)?.end
+            cluster::group(text, next, |_| ())?.end
         }
         _ => number.end,
     };

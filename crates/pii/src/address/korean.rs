@@ -124,7 +124,7 @@ fn building(text: &Text<'_>, number: &Group) -> (usize, bool) {
     let mut end = number.end;
     if let Some((separator, next)) = cluster::separator(text, end)
         && separator.gap == cluster::Gap::Dash
-        && let Some(second) = cluster::group(text, next)
+        && let Some(second) = cluster::group(text, next, |_| ())
         && second.length <= super::NUMBER_MAX
     {
         end = second.end;
@@ -171,7 +171,7 @@ fn detail(text: &Text<'_>, at: usize) -> Option<usize> {
             .all(|byte| *byte >= 0x80 || b" ,".contains(byte));
         return hangul.then_some(next + close + 1);
     }
-    let group = cluster::group(text, next)?;
+    let group = cluster::group(text, next, |_| ())?;
     if group.length > super::NUMBER_MAX {
         return None;
     }

@@ -20,7 +20,6 @@ pub fn look(scan: &mut Scan<'_, '_>, group: &Group) -> Option<usize> {
         return scan.report(PiiKind::Address, span, confidence);
     }
     let form = english::address(&scan.text, group)?;
-    let near = scan.near(form.span.clone());
-    let confidence = form.confidence(&near);
+    let confidence = form.confidence(&mut scan.near(form.span.clone()));
     scan.report(PiiKind::Address, form.span, confidence)
 }

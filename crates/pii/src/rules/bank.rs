@@ -2,10 +2,10 @@
 
 use crate::check;
 use crate::cluster::{Gap, Number};
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
-pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let plausible = match number.shape {
         [length] => *length <= 14,
         [first, .., last] => number.shape.len() <= 5 && *first >= 2 && *last >= 1,

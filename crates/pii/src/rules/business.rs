@@ -2,11 +2,11 @@
 
 use crate::check;
 use crate::cluster::{Gap, Number};
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 /// A business registration number: 3-2-5.
-pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let solid = number.is_solid();
     if !(solid || number.shape == [3, 2, 5]) || number.mixed || number.edges.plus {
         return 0;
@@ -36,7 +36,7 @@ pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
 }
 
 /// A corporate registration number: 6-7, of which the first four digits are the registry.
-pub fn corporation(number: &Number<'_>, near: &Near) -> u8 {
+pub fn corporation(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     if !matches!(number.shape, [13] | [6, 7]) || number.edges.plus {
         return 0;
     }

@@ -2,11 +2,11 @@
 //! sorts have the same shape, so a word must say so.
 
 use crate::cluster::Number;
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 /// Twelve digits: 11-23-123456-12.
-pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let shape = matches!(
         number.shape,
         [12] | [2, 2, 6, 2] | [2, 10] | [2, 2, 8] | [4, 6, 2]
@@ -22,7 +22,7 @@ pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
 }
 
 /// Ten digits after the province's name, as on older cards: 서울 23-123456-12.
-pub fn with_province(number: &Number<'_>, near: &Near) -> u8 {
+pub fn with_province(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     match near.stance(Topic::License) {
         Stance::For(_) if number.shape == [2, 6, 2] => 80,
         _ => 0,

@@ -11,7 +11,7 @@ mod resident;
 mod social;
 
 use crate::cluster::Number;
-use crate::context::Near;
+use crate::context::Nearby;
 use madang_types::PiiKind;
 
 /// Fewer digits than this make no number of ours.
@@ -19,7 +19,7 @@ pub const DIGITS_MIN: usize = 9;
 /// More digits than this make no number of ours.
 pub const DIGITS_MAX: usize = 19;
 
-type Rule = fn(&Number<'_>, &Near) -> u8;
+type Rule = fn(&Number<'_>, &mut Nearby<'_, '_>) -> u8;
 
 /// The rules by number of digits.
 fn rules(digits: usize) -> &'static [(PiiKind, Rule)] {
@@ -71,13 +71,16 @@ fn rules(digits: usize) -> &'static [(PiiKind, Rule)] {
     }
 }
 
-/// Whether any rule takes a number of that shape, whatever stands near it.
-pub fn may_match(number: &Number<'_>) -> bool {
-    (DIGITS_MIN..=DIGITS_MAX).contains(&number.digits.len()) && !number.edges.amount
+/// Whether any rule takes a number of so many digits.
+pub fn may_match(digits: usize) -> bool {
+    (DIGITS_MIN..=DIGITS_MAX).contains(&digits)
 }
 
 /// The kind that fits best and how sure that is.
-pub fn judge(number: &Number<'_>, near: &Near) -> Option<(PiiKind, u8)> {
+pub fn judge(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)> {
+    if number.edges.amount {
+        return None;
+    }
     let mut best = None;
     for (kind, rule) in rules(number.digits.len()) {
         let mut confidence = rule(number, near);

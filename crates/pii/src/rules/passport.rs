@@ -1,13 +1,13 @@
 //! Passports: a letter and eight characters. Part numbers look the same, so a word must say so.
 
 use crate::cluster::Number;
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
 use std::ops::Range;
 
 /// A passport of nine digits, as those of the United States were.
-pub fn digits_only(number: &Number<'_>, near: &Near) -> u8 {
+pub fn digits_only(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     match near.stance(Topic::Passport) {
         Stance::For(distance) if number.is_solid() && !number.edges.plus && distance <= 24 => 70,
         _ => 0,
@@ -53,7 +53,7 @@ pub fn shape(text: &Text<'_>, digit: usize) -> Option<(Range<usize>, bool)> {
 }
 
 /// How sure it is.
-pub fn confidence(near: &Near, korean: bool) -> u8 {
+pub fn confidence(near: &mut Nearby<'_, '_>, korean: bool) -> u8 {
     match (near.stance(Topic::Passport), korean) {
         (Stance::For(_), true) => 92,
         (Stance::Perhaps, true) => 75,

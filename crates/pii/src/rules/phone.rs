@@ -2,10 +2,18 @@
 //! with `+`. Service numbers such as 1588-0000 and 112 are of no person.
 
 use crate::cluster::{Gap, Number};
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
-pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    let length = number.digits.len();
+    let may_be = number.edges.plus
+        || matches!(number.digits, [0, ..] | [8, 2, ..])
+        || length == 10
+        || (length == 11 && number.digit(0) == 1);
+    if !may_be {
+        return 0;
+    }
     let stance = near.stance(Topic::Phone);
     if let Some(national) = without_country(number) {
         return abroad(number, national, stance);
@@ -100,12 +108,14 @@ fn mobile(number: &Number<'_>, stance: Stance) -> u8 {
     }
 }
 
-/// 02 and 031–064. `long`: so many digits that few other numbers begin with a zero and have as many.
+/// 02 and 031–064. `long`: so many digits that few other numbers behind a
+/// Korean word begin with a zero and have as many.
 fn land_line(number: &Number<'_>, stance: Stance, long: bool, shape: &[u8]) -> u8 {
     let usual = number.shape == shape
         || matches!((number.shape, shape), ([area, 3, 4], [same, ..]) if area == same);
     let silent = if number.is_solid() { 52 } else { 75 };
-    weigh(stance, (usual || (number.is_solid() && long), silent), 88)
+    let named = number.is_solid() && long && number.edges.hangul;
+    weigh(stance, (usual || named, silent), 88)
 }
 
 /// With a word for it always; without any word only in the usual shape.

@@ -1,7 +1,7 @@
 //! Vehicle plates: two or three digits, a Hangul syllable of the register, four digits.
 
 use crate::cluster::Group;
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
 use std::ops::Range;
@@ -37,7 +37,7 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     let (symbol, _, after) = text.visible(next);
     let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
     let (_, digits_at, _) = text.visible(if apart { after } else { next });
-    let last = crate::cluster::group(text, digits_at)?;
+    let last = crate::cluster::group(text, digits_at, |_| ())?;
     if last.length != 4 || glued_after(text, last.end) {
         return None;
     }
@@ -49,7 +49,7 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
 }
 
 /// How sure it is.
-pub fn confidence(shape: &Shape, near: &Near) -> u8 {
+pub fn confidence(shape: &Shape, near: &mut Nearby<'_, '_>) -> u8 {
     match (near.stance(Topic::Plate), shape.apart) {
         (Stance::For(_), _) => 94,
         (Stance::Perhaps, _) => 80,

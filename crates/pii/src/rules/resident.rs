@@ -3,11 +3,11 @@
 
 use crate::check;
 use crate::cluster::Number;
-use crate::context::{Near, Stance};
+use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 /// A resident registration number of thirteen digits.
-pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
+pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     if !fits(number) || !matches!(number.digit(6), 1..=4 | 9 | 0) {
         return 0;
     }
@@ -20,7 +20,7 @@ pub fn confidence(number: &Number<'_>, near: &Near) -> u8 {
 }
 
 /// A foreigner registration number of thirteen digits.
-pub fn foreigner(number: &Number<'_>, near: &Near) -> u8 {
+pub fn foreigner(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     if !fits(number) || !matches!(number.digit(6), 5..=8) {
         return 0;
     }
@@ -33,7 +33,7 @@ pub fn foreigner(number: &Number<'_>, near: &Near) -> u8 {
 }
 
 /// A resident or foreigner registration number whose year is written in full: 19900101-1234567.
-pub fn with_century(number: &Number<'_>, near: &Near) -> u8 {
+pub fn with_century(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let birth = matches!(number.shape, [8, 7] | [4, 2, 2, 7])
         && matches!(number.value(0..4), 1900..=2099)
         && check::is_day(number.value(4..6), number.value(6..8));

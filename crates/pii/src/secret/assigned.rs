@@ -52,6 +52,10 @@ pub fn value(text: &Text<'_>, at: usize) -> Found {
     while end - start < VALUE_MAX && text.byte(end).is_some_and(is_value) {
         end += 1;
     }
+    // The padding of base64.
+    while end > start && end - start < VALUE_MAX && text.byte(end) == Some(b'=') {
+        end += 1;
+    }
     let value = text.bytes().get(start..end)?;
     let value = value.get(
         ..value.len()
@@ -98,5 +102,5 @@ fn named(text: &Text<'_>, at: usize) -> Option<usize> {
 }
 
 fn is_value(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>$*\\".contains(&byte)
+    byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>$*\\=".contains(&byte)
 }

@@ -1,0 +1,177 @@
+//! The worst input: floods that someone might think of, and a search that breeds worse ones.
+
+use crate::random::Random;
+use crate::speed;
+
+/// What is repeated without end, and what it is called.
+pub const FLOODS: &[(&str, &str)] = &[
+    ("digits", "1"),
+    ("groups of one digit", "1-"),
+    ("groups of two digits", "12-"),
+    ("groups of four digits", "1234 "),
+    ("social security numbers", "739-49-9750 "),
+    ("telephone numbers", "010-1234-5678 "),
+    ("resident numbers", "140920-1226637,"),
+    ("mail addresses", "a@a.aa "),
+    ("at signs", "a@"),
+    ("tokens", "eyJ."),
+    ("longer tokens", "eyJhbGciOiJIUzI1NiJ9.eyJ-"),
+    ("prefixes of keys", "sk-"),
+    ("underscores", "ghp_"),
+    ("private keys", "-----BEGIN PRIVATE KEY-----"),
+    ("passwords", "password="),
+    ("Hangul digits", "일이삼"),
+    ("Hangul and plain digits", "일1"),
+    ("spaced Hangul digits", "공 일 "),
+    ("roads", "서울 강남구 가로 1 "),
+    ("roads without end", "가로 1 가로 2 "),
+    ("no width", "1\u{200b}\u{200b}\u{200b}\u{200b}"),
+    ("full-width digits", "１２３-"),
+    ("words", "계좌 1234567890 "),
+    ("plates", "12가1234 "),
+    ("streets", "1 A B C D Street "),
+];
+
+/// Bytes of one input.
+const LENGTH: usize = 256 << 10;
+
+/// What the search puts inputs together from.
+const PIECES: &[&str] = &[
+    "1",
+    "12",
+    "123",
+    "1234",
+    "010",
+    "82",
+    "-",
+    " ",
+    ".",
+    ",",
+    "/",
+    "(",
+    ")",
+    "+",
+    "@",
+    "_",
+    "=",
+    ":",
+    "a",
+    "M",
+    "\u{200b}",
+    "１",
+    "공",
+    "일",
+    "이",
+    "사",
+    "에",
+    "로",
+    "길",
+    "동",
+    "가",
+    "서울",
+    "강남구",
+    "계좌",
+    "전화",
+    "주민",
+    "card",
+    "tel",
+    "ip ",
+    "여권",
+    "번호",
+    "sk-",
+    "eyJ",
+    "AKIA",
+    "xoxb-",
+    "--",
+    "G.",
+    "\"",
+    "password",
+    "token",
+    "Street",
+    " Aa",
+    "-ro",
+    "é",
+    "４",
+    "M1234567",
+    "900101",
+    "1234567",
+    "739-49-9750",
+    "010-1234-5678",
+    "4111111111111111",
+];
+
+/// The input that `seed` makes without end.
+pub fn flood(seed: &str) -> Vec<u8> {
+    seed.as_bytes()
+        .iter()
+        .copied()
+        .cycle()
+        .take(LENGTH.max(4 << 20))
+        .collect()
+}
+
+/// The slowest input found.
+pub struct Worst {
+    pub seed: Vec<u8>,
+    /// Megabytes a second.
+    pub speed: f64,
+    /// Inputs tried.
+    pub tried: u32,
+}
+
+/// Breeds inputs for that many seconds of processor time: the slowest so far, changed somewhere, put together with
+/// another.
+pub fn search(seconds: f64) -> Worst {
+    let mut random = Random(11);
+    let mut herd: Vec<(f64, Vec<u8>)> = FLOODS
+        .iter()
+        .map(|(_, seed)| measured(seed.as_bytes().to_vec()))
+        .collect();
+    let mut tried = 0;
+    let mut spent = 0.0;
+    while spent < seconds {
+        let child = bred(&herd, &mut random);
+        let (speed, child) = measured(child);
+        #[expect(clippy::cast_precision_loss, reason = "megabytes")]
+        let cost = 2.0 * LENGTH as f64 * 1e-6 / speed;
+        spent += cost;
+        tried += 1;
+        herd.push((speed, child));
+        herd.sort_by(|one, other| one.0.total_cmp(&other.0));
+        herd.truncate(24);
+    }
+    let seed = herd.swap_remove(0).1;
+    let text: Vec<u8> = seed.iter().copied().cycle().take(4 << 20).collect();
+    let speed = speed::megabytes_per_second(&text);
+    Worst { seed, speed, tried }
+}
+
+fn measured(seed: Vec<u8>) -> (f64, Vec<u8>) {
+    let text: Vec<u8> = seed.iter().copied().cycle().take(LENGTH).collect();
+    (speed::quick(&text), seed)
+}
+
+fn bred(herd: &[(f64, Vec<u8>)], random: &mut Random) -> Vec<u8> {
+    let mut child = random.pick(herd).1.clone();
+    for _ in 0..=random.below(3) {
+        let at = random.below(child.len() + 1);
+        match random.below(5) {
+            0 => drop(child.splice(at..at, random.pick(PIECES).bytes())),
+            1 => {
+                let other = random.pick(herd).1.clone();
+                child.splice(at..at, other);
+            }
+            2 => {
+                let end = (at + random.below(6)).min(child.len());
+                child.drain(at..end);
+            }
+            3 => child.extend(random.pick(PIECES).bytes()),
+            _ => child.extend_from_within(..at),
+        }
+        child.truncate(96);
+    }
+    if child.is_empty() {
+        child.push(b'1');
+    }
+    child
+}
