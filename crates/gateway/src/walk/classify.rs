@@ -51,7 +51,15 @@ pub struct Ask {
     pub output_tokens_max: u64,
     /// The conversation that it belongs to, as a number.
     pub session: Option<u64>,
-    /// What goes out as `anthropic-beta`, to an upstream that knows it.
+    /// What an upstream that speaks Messages is told in headers.
+    pub messages: MessagesHeaders,
+}
+
+/// What headers say about a Messages request.
+pub struct MessagesHeaders {
+    /// The version of the API that the caller speaks.
+    pub version: &'static str,
+    /// The features in beta that are switched on.
     pub betas: Option<HeaderValue>,
 }
 
@@ -67,10 +75,7 @@ pub(super) async fn classify(
     let snapshot = flight.gateway.snapshot();
     let (data_class, priority) = claims(&parts.headers, identity)?;
     let named = session_named(&parts.headers)?;
-    let betas = match flight.record.endpoint {
-        Endpoint::Messages => anthropic_headers(&parts.headers)?,
-        _ => None,
-    };
+    let messages = messages_headers(&parts.headers, flight.record.endpoint)?;
     flight.record.data_class = data_class;
     flight.record.priority = priority;
 
@@ -104,7 +109,7 @@ pub(super) async fn classify(
     Ok(Ask {
         endpoint,
         session,
-        betas,
+        messages,
         model,
         entry,
         data_class,
@@ -126,7 +131,7 @@ pub(crate) async fn count_prompt(
     parts: &http::request::Parts,
     body: Body,
 ) -> Result<u64, Refused> {
-    anthropic_headers(&parts.headers)?;
+    messages_headers(&parts.headers, Endpoint::Messages)?;
     let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
     let (model, entry) = find_model(snapshot, &body)?;
     refuse_other_door(&model, &entry, Endpoint::Messages)?;
@@ -198,21 +203,33 @@ where
         .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
 }
 
-/// What goes out as `anthropic-beta`. A version that is not spoken here is refused; names of betas that are not on the
-/// list of harmless ones are left out, and what they would have switched on is then refused by its field.
-fn anthropic_headers(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
-    let name = headers::ANTHROPIC_VERSION;
-    if headers
-        .get_all(&name)
-        .iter()
-        .any(|version| version.as_bytes() != anthropic::VERSION.as_bytes())
-    {
-        let message = format!("the header '{name}' must be {}", anthropic::VERSION);
-        return Err(Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str()));
+/// Reads Anthropic's headers at Anthropic's door. A version that is not spoken here is refused; names of betas that are not
+/// on the list of harmless ones are left out, and what they would have switched on is then refused by its field.
+fn messages_headers(headers: &HeaderMap, endpoint: Endpoint) -> Result<MessagesHeaders, Refused> {
+    let mut found = MessagesHeaders {
+        version: anthropic::VERSIONS[0],
+        betas: None,
+    };
+    if endpoint != Endpoint::Messages {
+        return Ok(found);
+    }
+    for value in headers.get_all(headers::ANTHROPIC_VERSION) {
+        let version = anthropic::VERSIONS
+            .into_iter()
+            .find(|version| version.as_bytes() == value.as_bytes());
+        found.version = version.ok_or_else(|| {
+            let name = headers::ANTHROPIC_VERSION;
+            let message = format!(
+                "the header '{name}' must be {}",
+                anthropic::VERSIONS.join(" or ")
+            );
+            Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str())
+        })?;
     }
     let values = headers.get_all(headers::ANTHROPIC_BETA).iter();
     let betas = anthropic::betas_sent(values.map(HeaderValue::as_bytes));
-    Ok(betas.and_then(|betas| HeaderValue::from_str(&betas).ok()))
+    found.betas = betas.and_then(|betas| HeaderValue::from_str(&betas).ok());
+    Ok(found)
 }
 
 /// The conversation's name in the header.

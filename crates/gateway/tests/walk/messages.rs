@@ -220,7 +220,7 @@ async fn messages_pass_an_upstream_byte_for_byte() {
         "a_field_of_tomorrow": [1.50]});
     let body = ask("far", more).replace("1.5", "1.50e+00");
     let betas = [
-        ("anthropic-version", "2023-06-01"),
+        ("anthropic-version", "2026-10-21"),
         (
             "anthropic-beta",
             "files-api-2025-04-14,context-1m-2025-08-07",
@@ -238,6 +238,7 @@ async fn messages_pass_an_upstream_byte_for_byte() {
     assert_eq!(answer.body, far.upstream.last_answer_bytes());
     let asked = far.upstream.requests().pop().unwrap();
     assert_eq!(asked.body, body.replace("\"far\"", "\"claude\""));
+    assert_eq!(asked.headers["anthropic-version"], "2026-10-21");
     assert_eq!(asked.headers["anthropic-beta"], "context-1m-2025-08-07");
     assert!(!asked.headers.contains_key("x-other"));
     let record = far.record(1).await;

@@ -44,6 +44,8 @@ pub struct Plan {
     pub replica: String,
     /// More of the fleet; `{URL}` stands for the spare engine.
     pub more: String,
+    /// Certificates that the way to engines trusts beside the public ones.
+    pub roots_file: Option<PathBuf>,
     /// Whether the core's steps are recorded.
     pub record: bool,
     /// Whether the fleet is still being loaded.
@@ -60,6 +62,7 @@ impl Default for Plan {
             model: String::new(),
             replica: String::new(),
             more: String::new(),
+            roots_file: None,
             record: false,
             loading: false,
         }
@@ -117,7 +120,10 @@ impl World {
         let spare = FakeEngine::start(FakeEngineOptions::default()).await;
         let options = GatewayOptions {
             store: Arc::<GateStore>::clone(&store),
-            client: ClientOptions::default(),
+            client: ClientOptions {
+                roots_file: plan.roots_file.clone(),
+                ..ClientOptions::default()
+            },
             record: plan.record.then(|| recording(folder.path())),
         };
         let (gateway, _) = Gateway::new(options).await.unwrap();
