@@ -509,3 +509,27 @@ async fn our_own_engines_fetch_nothing() {
         .await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_a_mapped_stream_frees_the_upstream() {
+    let far = far().await;
+    far.upstream.set_behaviour("stall-after:4".parse().unwrap());
+    far.world.behave("stall-after:4");
+    let mut body: Value = serde_json::from_str(&streamed(json!({}))).unwrap();
+    body["model"] = json!("far");
+    let mut streams = [
+        far.world.send(CHAT, &[], &body.to_string()).await,
+        far.world
+            .send(DOOR, &[], &ask("m", json!({"stream": true})))
+            .await,
+    ];
+    for stream in &mut streams {
+        assert!(stream.next_chunk().await.unwrap().is_some());
+    }
+    drop(streams);
+    for record in far.world.records(2).await {
+        assert_eq!(record.outcome, Outcome::ClientGone);
+    }
+    far.world.assert_idle("after both have left").await;
+    assert!(madang_testkit::eventually(|| far.upstream.in_flight() == 0).await);
+}
