@@ -392,7 +392,14 @@ async fn an_upstreams_failures_are_told_in_the_callers_words() {
                 .unwrap()
                 .contains("Overloaded")
         );
-        assert_eq!(far.record(1).await.outcome, Outcome::EngineCut);
+        let record = far.record(1).await;
+        assert_eq!(record.outcome, Outcome::EngineCut);
+        // The prompt was counted by the upstream, what came of the answer by us.
+        assert_eq!(
+            (record.tokens.cached, record.tokens.estimated),
+            (Tokens(2), true)
+        );
+        assert!(record.tokens.output >= Tokens(chunks - 3), "{record:?}");
     }
 }
 
