@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use madang_wire::{AnswerKind, RequestBody, SseSplitter, prefix, sniff, text, usage};
+use madang_wire::anthropic::{door::MessagesStream, upstream::ChatStream};
+use madang_wire::{AnswerKind, RequestBody, SseSplitter, prefix, sniff, text, urls, usage};
 
 fn main() {
     divan::main();
@@ -68,7 +69,7 @@ fn parse<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// All the gateway does with a body: check, read its features, measure its text, set the model.
+/// All the gateway does with a body: check, read its features, measure its text, look for URLs, set the model.
 #[divan::bench(args = SIZES, consts = [0, 1, 2, 3, 4])]
 fn all<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
     each(bencher, size, PROSES[PROSE], |bytes| {
@@ -77,7 +78,11 @@ fn all<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
         };
         let features = sniff::features(&body).is_ok();
         let edited = body.edit().set("model", "\"org/engine-name\"").finish();
-        u64::from(features) + text::prompt_bytes(&body, AnswerKind::Chat) + edited.len() as u64
+        let urls = urls::fetch_urls(&body).len() as u64;
+        u64::from(features)
+            + text::prompt_bytes(&body, AnswerKind::Chat)
+            + edited.len() as u64
+            + urls
     });
 }
 
@@ -113,6 +118,26 @@ fn event(bencher: Bencher<'_, '_>) {
                 .iter()
                 .filter_map(|event| Some(usage::from_event(AnswerKind::Chat, &event.data()?)));
             (split, read.map(|facts| facts.output_bytes).sum::<u64>())
+        });
+}
+
+/// The same chunk for a caller of Messages, and a part of a message for a caller of chat.
+#[divan::bench]
+fn mapped_event(bencher: Bencher<'_, '_>) {
+    let chunk = CHUNK.trim_start_matches("data: ").trim_ascii();
+    let part = "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" 대답\"}}";
+    let mut door = MessagesStream::new("msg_1".to_owned(), false);
+    let mut upstream = ChatStream::new(1, false);
+    let mut out = Vec::new();
+    let start = "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}";
+    upstream.push(start.as_bytes(), &mut out);
+    bencher
+        .counter(BytesCount::new(chunk.len() + part.len()))
+        .bench_local(|| {
+            out.clear();
+            door.push(divan::black_box(chunk.as_bytes()), &mut out);
+            upstream.push(divan::black_box(part.as_bytes()), &mut out);
+            out.len()
         });
 }
 

@@ -57,6 +57,9 @@ pub struct AnswerFacts {
 pub struct EventFacts {
     /// The counts so far, when it gives usable ones; a later event's replace them.
     pub usage: Option<EngineUsage>,
+    /// The prompt's counts alone, of an answer that begins (Anthropic's `message_start`): its `output_tokens` are not
+    /// the answer's yet.
+    pub prompt_usage: Option<EngineUsage>,
     /// The answer's count alone, where the prompt's came with an earlier event (Anthropic's `message_delta`).
     pub output_tokens: Option<u64>,
     /// It gave a count that cannot be true.
@@ -102,6 +105,7 @@ pub fn from_event(kind: AnswerKind, data: &[u8]) -> EventFacts {
     reading.top(kind, Value::of(data));
     EventFacts {
         usage: reading.usage(),
+        prompt_usage: reading.begun,
         output_tokens: reading.output_tokens,
         suspicious: reading.suspicious,
         output_chunk: reading.output,
@@ -118,6 +122,7 @@ pub fn from_event(kind: AnswerKind, data: &[u8]) -> EventFacts {
 struct Reading {
     counted: Option<EngineUsage>,
     timed: Option<EngineUsage>,
+    begun: Option<EngineUsage>,
     output_tokens: Option<u64>,
     usage_object: bool,
     suspicious: bool,
@@ -282,7 +287,11 @@ impl Reading {
                 Some(b"message_stop") => self.finished = true,
                 _ => {}
             },
-            b"message" | b"delta" | b"content_block" => self.read_block(value),
+            b"delta" | b"content_block" => self.read_block(value),
+            b"message" => {
+                self.read_block(value);
+                self.begun = self.counted.take();
+            }
             b"content" => value.items().for_each(|block| self.read_block(block)),
             b"stop_reason" | b"usage" => self.read_block_key(key, value),
             _ => return false,

@@ -3,12 +3,20 @@
 use crate::headers;
 use crate::refused::Refused;
 use http::{HeaderMap, HeaderValue};
-use madang_types::{DataClass, DataFlag, DataFlags, ErrorCode, Priority};
+use madang_types::{DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, Priority};
 use madang_wire::anthropic;
 use std::str::FromStr;
 
 /// Longest name of a conversation, in bytes.
 const SESSION_BYTES_MAX: usize = 256;
+
+/// What headers say about a Messages request.
+pub struct MessagesHeaders {
+    /// The version of the API that the caller speaks.
+    pub version: &'static str,
+    /// The features in beta that are switched on.
+    pub betas: Option<HeaderValue>,
+}
 
 /// What the request says of itself. An unknown word is refused.
 pub(super) fn claims(
@@ -49,21 +57,36 @@ where
         .map_err(|error: T::Err| refuse(format!("the header '{name}': {error}")))
 }
 
-/// What goes out as `anthropic-beta`. A version that is not spoken here is refused; names of betas that are not on the
-/// list of harmless ones are left out, and what they would have switched on is then refused by its field.
-pub(super) fn anthropic_headers(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refused> {
-    let name = headers::ANTHROPIC_VERSION;
-    if headers
-        .get_all(&name)
-        .iter()
-        .any(|version| version.as_bytes() != anthropic::VERSION.as_bytes())
-    {
-        let message = format!("the header '{name}' must be {}", anthropic::VERSION);
-        return Err(Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str()));
+/// Reads Anthropic's headers at Anthropic's door. A version that is not spoken here is refused; names of betas that are not
+/// on the list of harmless ones are left out, and what they would have switched on is then refused by its field.
+pub(super) fn messages_headers(
+    headers: &HeaderMap,
+    endpoint: Endpoint,
+) -> Result<MessagesHeaders, Refused> {
+    let mut found = MessagesHeaders {
+        version: anthropic::VERSIONS[0],
+        betas: None,
+    };
+    if endpoint != Endpoint::Messages {
+        return Ok(found);
+    }
+    for value in headers.get_all(headers::ANTHROPIC_VERSION) {
+        let version = anthropic::VERSIONS
+            .into_iter()
+            .find(|version| version.as_bytes() == value.as_bytes());
+        found.version = version.ok_or_else(|| {
+            let name = headers::ANTHROPIC_VERSION;
+            let message = format!(
+                "the header '{name}' must be {}",
+                anthropic::VERSIONS.join(" or ")
+            );
+            Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str())
+        })?;
     }
     let values = headers.get_all(headers::ANTHROPIC_BETA).iter();
     let betas = anthropic::betas_sent(values.map(HeaderValue::as_bytes));
-    Ok(betas.and_then(|betas| HeaderValue::from_str(&betas).ok()))
+    found.betas = betas.and_then(|betas| HeaderValue::from_str(&betas).ok());
+    Ok(found)
 }
 
 /// The conversation's name in the header.

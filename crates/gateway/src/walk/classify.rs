@@ -3,7 +3,8 @@
 use crate::audit::Whose;
 use crate::refused::Refused;
 use crate::snapshot::{ModelEntry, Snapshot};
-use crate::walk::claims::{anthropic_headers, claims, session_named};
+pub(super) use crate::walk::claims::MessagesHeaders;
+use crate::walk::claims::{claims, messages_headers, session_named};
 use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
 use crate::walk::inspect::{Inspection, Masked, inspect};
@@ -11,7 +12,6 @@ use crate::walk::route;
 use crate::walk::settle::unlogged;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
 use madang_types::{Endpoint, ErrorCode, ModelId, Priority};
@@ -56,8 +56,8 @@ pub struct Ask {
     pub output_tokens_max: u64,
     /// The conversation that it belongs to, as a number.
     pub session: Option<u64>,
-    /// What goes out as `anthropic-beta`, to an upstream that knows it.
-    pub betas: Option<HeaderValue>,
+    /// What an upstream that speaks Messages is told in headers.
+    pub messages: MessagesHeaders,
 }
 
 /// Reads the body and finds out what it asks for.
@@ -72,10 +72,7 @@ pub(super) async fn classify(
     let (class, flags, priority) = claims(&parts.headers)?;
     flight.facts.claim(class, flags);
     let named = session_named(&parts.headers)?;
-    let betas = match flight.record.endpoint {
-        Endpoint::Messages => anthropic_headers(&parts.headers)?,
-        _ => None,
-    };
+    let messages = messages_headers(&parts.headers, flight.record.endpoint)?;
     flight.record.data_class = flight.facts.mark.class;
     flight.record.priority = priority;
 
@@ -111,7 +108,7 @@ pub(super) async fn classify(
     Ok(Ask {
         endpoint,
         session,
-        betas,
+        messages,
         model,
         entry,
         facts: Arc::new(flight.facts.clone()),
@@ -136,7 +133,7 @@ pub(crate) async fn count_prompt(
     parts: &http::request::Parts,
     body: Body,
 ) -> Result<u64, Refused> {
-    anthropic_headers(&parts.headers)?;
+    messages_headers(&parts.headers, Endpoint::Messages)?;
     let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
     let (model, entry) = find_model(snapshot, &body)?;
     refuse_other_door(&model, &entry, Endpoint::Messages)?;

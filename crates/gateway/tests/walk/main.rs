@@ -15,3 +15,4 @@ mod responses;
 mod slots;
 mod submit;
 mod tools;
+mod upstreams;

@@ -220,7 +220,7 @@ async fn messages_pass_an_upstream_byte_for_byte() {
         "a_field_of_tomorrow": [1.50]});
     let body = ask("far", more).replace("1.5", "1.50e+00");
     let betas = [
-        ("anthropic-version", "2023-06-01"),
+        ("anthropic-version", "2026-10-21"),
         (
             "anthropic-beta",
             "files-api-2025-04-14,context-1m-2025-08-07",
@@ -238,6 +238,7 @@ async fn messages_pass_an_upstream_byte_for_byte() {
     assert_eq!(answer.body, far.upstream.last_answer_bytes());
     let asked = far.upstream.requests().pop().unwrap();
     assert_eq!(asked.body, body.replace("\"far\"", "\"claude\""));
+    assert_eq!(asked.headers["anthropic-version"], "2026-10-21");
     assert_eq!(asked.headers["anthropic-beta"], "context-1m-2025-08-07");
     assert!(!asked.headers.contains_key("x-other"));
     let record = far.record(1).await;
@@ -391,7 +392,14 @@ async fn an_upstreams_failures_are_told_in_the_callers_words() {
                 .unwrap()
                 .contains("Overloaded")
         );
-        assert_eq!(far.record(1).await.outcome, Outcome::EngineCut);
+        let record = far.record(1).await;
+        assert_eq!(record.outcome, Outcome::EngineCut);
+        // The prompt was counted by the upstream, what came of the answer by us.
+        assert_eq!(
+            (record.tokens.cached, record.tokens.estimated),
+            (Tokens(2), true)
+        );
+        assert!(record.tokens.output >= Tokens(chunks - 3), "{record:?}");
     }
 }
 
@@ -507,4 +515,28 @@ async fn our_own_engines_fetch_nothing() {
         .post(CHAT, &far_chat(part("https://example.org/a.png")))
         .await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_mapped_stream_frees_the_upstream() {
+    let far = far().await;
+    far.upstream.set_behaviour("stall-after:4".parse().unwrap());
+    far.world.behave("stall-after:4");
+    let mut body: Value = serde_json::from_str(&streamed(json!({}))).unwrap();
+    body["model"] = json!("far");
+    let mut streams = [
+        far.world.send(CHAT, &[], &body.to_string()).await,
+        far.world
+            .send(DOOR, &[], &ask("m", json!({"stream": true})))
+            .await,
+    ];
+    for stream in &mut streams {
+        assert!(stream.next_chunk().await.unwrap().is_some());
+    }
+    drop(streams);
+    for record in far.world.records(2).await {
+        assert_eq!(record.outcome, Outcome::ClientGone);
+    }
+    far.world.assert_idle("after both have left").await;
+    assert!(madang_testkit::eventually(|| far.upstream.in_flight() == 0).await);
 }

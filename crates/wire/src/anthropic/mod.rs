@@ -19,8 +19,9 @@ pub mod upstream;
 pub use betas::{BETAS_SENT, betas_sent};
 pub use error::error_body;
 
-/// The version of the API that is spoken, as header `anthropic-version` says it.
-pub const VERSION: &str = "2023-06-01";
+/// The versions of the API that are spoken, as header `anthropic-version` says them; the first is ours. The second takes
+/// less (no `temperature`, `top_p`, `top_k`; see platform.claude.com/docs/en/api/migration-2026-10-21) and answers alike.
+pub const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 
 /// Why an answer could not be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -181,7 +181,7 @@ fn the_books_read_an_upstreams_counts() {
         for event in list(&case["events"]) {
             let facts = usage::from_event(AnswerKind::Messages, &bytes(event));
             assert!(!facts.suspicious && !facts.error, "{event}");
-            counted = facts.usage.or(counted);
+            counted = facts.usage.or(facts.prompt_usage).or(counted);
             if let (Some(tokens), Some(usage)) = (facts.output_tokens, &mut counted) {
                 usage.output_tokens = tokens;
             }

@@ -14,6 +14,8 @@ const PROGRESS_TOKENS_MIN: u64 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     usage: Option<EngineUsage>,
+    /// The prompt's counts, where they came before the answer's.
+    prompt_usage: Option<EngineUsage>,
     suspicious: bool,
     prompt_tokens_estimate: u64,
     /// What the caller asked for at most; no estimate of ours is above it.
@@ -40,8 +42,12 @@ impl Meter {
     /// One event of a stream, seen at `elapsed_us` after the request's arrival.
     pub fn event(&mut self, facts: &EventFacts, elapsed_us: u64) {
         self.usage = facts.usage.or(self.usage);
-        if let (Some(output_tokens), Some(usage)) = (facts.output_tokens, &mut self.usage) {
-            usage.output_tokens = output_tokens;
+        self.prompt_usage = facts.prompt_usage.or(self.prompt_usage);
+        if let (Some(output_tokens), Some(prompt)) = (facts.output_tokens, self.prompt_usage) {
+            self.usage = Some(EngineUsage {
+                output_tokens,
+                ..prompt
+            });
         }
         self.suspicious |= facts.suspicious;
         self.output_bytes += facts.output_bytes;
@@ -101,24 +107,27 @@ impl Meter {
     }
 
     fn tokens(&self) -> TokenUse {
-        match self.usage {
-            Some(usage) => {
-                let cached = usage.cached_tokens.unwrap_or_default();
-                let cached = cached.min(usage.prompt_tokens);
-                TokenUse {
-                    uncached: Tokens(usage.prompt_tokens - cached),
-                    cached: Tokens(cached),
-                    output: Tokens(usage.output_tokens),
-                    // A count that contradicts itself was clamped: it is ours as much as the engine's.
-                    estimated: self.suspicious,
-                }
-            }
-            None => TokenUse {
+        let Some(usage) = self.usage.or(self.prompt_usage) else {
+            return TokenUse {
                 uncached: Tokens(self.prompt_tokens_estimate),
                 cached: Tokens(0),
                 output: Tokens(self.output_estimate()),
                 estimated: true,
-            },
+            };
+        };
+        let cached = usage.cached_tokens.unwrap_or_default();
+        let cached = cached.min(usage.prompt_tokens);
+        let output = match self.usage {
+            Some(usage) => usage.output_tokens,
+            // It broke off before it was counted.
+            None => self.output_estimate(),
+        };
+        TokenUse {
+            uncached: Tokens(usage.prompt_tokens - cached),
+            cached: Tokens(cached),
+            output: Tokens(output),
+            // A count that contradicts itself was clamped: it is ours as much as the engine's.
+            estimated: self.suspicious || self.usage.is_none(),
         }
     }
 

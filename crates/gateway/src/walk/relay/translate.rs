@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use madang_fleet::{Dialect, ResponsesSupport, ToolSupport};
 use madang_types::{Endpoint, ErrorCode};
-use madang_wire::anthropic::{self, door, upstream};
+use madang_wire::anthropic::{door, upstream};
 use madang_wire::responses::{self, Echo};
 use madang_wire::tools::{self, Repair};
 use madang_wire::{AnswerKind, MapCode, MapError, RequestBody, urls};
@@ -154,9 +154,9 @@ fn dialect_headers(kind: AnswerKind, ask: &Ask) -> HeaderMap {
     if kind == AnswerKind::Messages {
         headers.insert(
             headers::ANTHROPIC_VERSION,
-            HeaderValue::from_static(anthropic::VERSION),
+            HeaderValue::from_static(ask.messages.version),
         );
-        if let Some(betas) = &ask.betas {
+        if let Some(betas) = &ask.messages.betas {
             headers.insert(headers::ANTHROPIC_BETA, betas.clone());
         }
     }

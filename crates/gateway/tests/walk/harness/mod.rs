@@ -45,6 +45,8 @@ pub struct Plan {
     pub replica: String,
     /// More of the fleet; `{URL}` stands for the spare engine.
     pub more: String,
+    /// Certificates that the way to engines trusts beside the public ones.
+    pub roots_file: Option<PathBuf>,
     /// Whether the core's steps are recorded.
     pub record: bool,
     /// Whether the fleet is still being loaded.
@@ -61,6 +63,7 @@ impl Default for Plan {
             model: String::new(),
             replica: String::new(),
             more: String::new(),
+            roots_file: None,
             record: false,
             loading: false,
         }
@@ -119,7 +122,10 @@ impl World {
         let options = GatewayOptions {
             store: Arc::<GateStore>::clone(&store),
             audit: Audit::open(&folder.path().join("audit"), &Settings::new("test"), 0).unwrap(),
-            client: ClientOptions::default(),
+            client: ClientOptions {
+                roots_file: plan.roots_file.clone(),
+                ..ClientOptions::default()
+            },
             record: plan.record.then(|| recording(folder.path())),
         };
         let (gateway, _) = Gateway::new(options).await.unwrap();
