@@ -1,4 +1,4 @@
-//! The last step: the record is in durable hands before the last byte leaves.
+//! The last step: the record is written before the last byte leaves.
 
 use crate::refused::Refused;
 use crate::walk::flight::Flight;
