@@ -76,7 +76,7 @@ fn all<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
             return 0;
         };
         let features = sniff::features(&body).is_ok();
-        let edited = body.edit().set("model", "\"org/engine-name\"").finish();
+        let edited = body.edit().set("model", "\"org/engine-name\"").pieces();
         u64::from(features) + text::prompt_bytes(&body, AnswerKind::Chat) + edited.len() as u64
     });
 }

@@ -103,7 +103,7 @@ pub(super) fn request_timeout(request_ms_max: u64) -> Refused {
 
 async fn send(
     gateway: &Gateway,
-    (address, path, body): (&EngineAddress, &'static str, Bytes),
+    (address, path, body): (&EngineAddress, &'static str, Vec<Bytes>),
     route: &Route,
 ) -> Result<http::Response<EngineBody>, ClientError> {
     let answer = gateway
@@ -123,7 +123,7 @@ async fn send(
 }
 
 /// The engine's request. No header of the client's is passed on but its trace.
-fn request((path, body): (&'static str, Bytes), route: &Route) -> Request<Bytes> {
+fn request((path, body): (&'static str, Vec<Bytes>), route: &Route) -> Request<Vec<Bytes>> {
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(path);
