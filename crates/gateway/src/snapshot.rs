@@ -1,7 +1,8 @@
 //! The fleet as requests read it: built whole at each load, published at once, never changed after.
 
 use crate::client::EngineAddress;
-use http::HeaderValue;
+use crate::headers;
+use http::{HeaderMap, HeaderValue};
 use madang_core::{CoreLimits, EngineCosts, FleetView, Place, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
@@ -54,8 +55,9 @@ pub struct Target {
     pub upstream_model: String,
     /// Where it is; `None` for a launched engine until it has been given a port.
     pub address: Option<EngineAddress>,
-    /// Country whose law applies there; `unknown` where the fleet does not say.
-    pub jurisdiction: String,
+    /// What every answer from there says of it: replica, site, and the country whose law applies (`unknown` where the fleet
+    /// does not say).
+    pub marks: HeaderMap,
     /// What happens to `/v1/responses`.
     pub responses: ResponsesSupport,
     /// Sent as `authorization`.
@@ -94,7 +96,7 @@ pub struct Snapshot {
     /// Everything that requests can be sent to.
     pub targets: BTreeMap<ReplicaId, Arc<Target>>,
     /// Served models: those with at least one target.
-    pub models: BTreeMap<ModelId, ModelEntry>,
+    pub models: BTreeMap<ModelId, Arc<ModelEntry>>,
 }
 
 /// The doors of a kind of model.
@@ -120,14 +122,14 @@ impl Snapshot {
                 continue;
             };
             snapshot.add(replica_target(&fleet, id, replica)?)?;
-            let entry = ModelEntry {
+            let entry = Arc::new(ModelEntry {
                 context_tokens: Some(model.context_tokens),
                 endpoints: endpoints(model.kind),
                 tools: model.tools,
                 dimensions: model.dimensions,
-            };
+            });
             for adapter in &replica.adapters {
-                snapshot.models.insert(adapter.clone(), entry.clone());
+                snapshot.models.insert(adapter.clone(), Arc::clone(&entry));
             }
             snapshot.models.insert(replica.model.clone(), entry);
         }
@@ -139,7 +141,9 @@ impl Snapshot {
                 let target = upstream_target((id.as_str(), upstream), index)?;
                 snapshot.add(target)?;
                 let entry = snapshot.models.entry(served.id.clone());
-                entry.or_insert_with(|| upstream_model_entry(fleet.models.get(&served.id)));
+                entry.or_insert_with(|| {
+                    Arc::new(upstream_model_entry(fleet.models.get(&served.id)))
+                });
             }
         }
         Ok(snapshot)
@@ -244,18 +248,15 @@ fn replica_target(
         ReplicaAt::Url(url) => Some(parse_address(url, id.as_str())?),
         ReplicaAt::Launch(_) => None,
     };
-    let jurisdiction = fleet
-        .sites
-        .get(&replica.site)
-        .map(|site| site.country.clone());
+    let country = fleet.sites.get(&replica.site).map(|site| &*site.country);
     Ok(Target {
+        marks: marks((id, &replica.site), country),
         replica: id.clone(),
         site: replica.site.clone(),
         model: replica.model.clone(),
         adapters: replica.adapters.clone(),
         upstream_model: replica.upstream_model.clone(),
         address,
-        jurisdiction: jurisdiction.unwrap_or_else(|| "unknown".into()),
         responses: replica.responses,
         authorization: authorization(replica.key_file.as_deref(), id.as_str())?,
         own: true,
@@ -285,17 +286,27 @@ fn upstream_target(
         reason: e.to_string(),
     })?;
     Ok(Target {
+        marks: marks((&replica, &site), upstream.country.as_deref()),
         replica,
         site,
         model: served.id.clone(),
         adapters: Vec::new(),
         upstream_model: served.upstream_model.clone(),
         address: Some(parse_address(&upstream.url, id)?),
-        jurisdiction: upstream.country.clone().unwrap_or_else(|| "unknown".into()),
         responses: ResponsesSupport::Native,
         authorization: authorization(upstream.key_file.as_deref(), id)?,
         own: false,
     })
+}
+
+fn marks((replica, site): (&ReplicaId, &SiteId), country: Option<&str>) -> HeaderMap {
+    let pairs = [
+        (headers::SITE, site.as_str()),
+        (headers::REPLICA, replica.as_str()),
+        (headers::JURISDICTION, country.unwrap_or("unknown")),
+    ];
+    let value = |(name, text)| Some((name, HeaderValue::from_str(text).ok()?));
+    pairs.into_iter().filter_map(value).collect()
 }
 
 fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {

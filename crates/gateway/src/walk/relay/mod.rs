@@ -78,13 +78,9 @@ fn mark(
         headers::REQUEST_ID,
         &route.request.to_string(),
     );
-    put(response_headers, headers::SITE, target.site.as_str());
-    put(response_headers, headers::REPLICA, target.replica.as_str());
-    put(
-        response_headers,
-        headers::JURISDICTION,
-        &target.jurisdiction,
-    );
+    for (name, value) in &target.marks {
+        response_headers.insert(name, value.clone());
+    }
     put(response_headers, headers::MODEL, ask.model.as_str());
     put(response_headers, headers::DECISION, &route.start.decision);
     mark_queued(response_headers, route.queued);
