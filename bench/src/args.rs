@@ -28,7 +28,8 @@ pub struct Args {
     /// Write every figure to this file too.
     #[arg(long)]
     pub json: Option<PathBuf>,
-    /// Instead of load: open this many streams that stay silent, and print the memory of each. Without peers.
+    /// Instead of load: open this many streams that stay silent, and print the memory of each. Without peers. Madang runs as
+    /// many as the limit on open files allows, and the rest wait in its queue.
     #[arg(long)]
     pub streams: Option<usize>,
     /// Madang's release binary.

@@ -49,6 +49,8 @@ id = \"load\"
 
 [limits]
 connections_max = {CONNECTIONS}
+connections_key_max = {CONNECTIONS}
+queue_notice_ms = 20
 stream_idle_ms_max = 900000
 ",
         place.slots

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use anyhow::{Context, ensure};
+use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use tokio::process::Command;
 
 /// Requests at once that Madang gives the upstream.
 const SLOTS: usize = 4096;
+/// Files that Madang has open beside its streams, at most.
+const OTHER_FILES: usize = 150;
 /// The part of a log that an error quotes, characters.
 const LOG_END_CHARS: usize = 300;
 
@@ -42,7 +45,7 @@ impl Place {
             folder,
             madang: args.madang.clone(),
             nginx: args.nginx.clone(),
-            slots: SLOTS.max(args.streams.unwrap_or(0) + 64),
+            slots: args.streams.map_or(SLOTS, running),
             install: args.install.clone(),
             _kept: kept,
         })
@@ -85,6 +88,15 @@ impl Place {
     fn log_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.log"))
     }
+}
+
+/// Of so many streams, those that Madang is to run at once. One that runs takes two files and one that waits for its turn
+/// takes one: as many run as there are files for.
+fn running(streams: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let spare = files.saturating_sub(OTHER_FILES + streams);
+    streams.min(spare).max(1)
 }
 
 /// The first line of what a program says to this flag.

@@ -43,10 +43,14 @@ async fn the_books_survive_kill_9_under_load() {
         ..FakeEngineOptions::default()
     })
     .await;
-    place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+    let replica = url_replica("a", engine.url());
 
     let mut finished = Finished::new();
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        // Records are synced before their answers end, or a moment later.
+        let sync = if round.is_multiple_of(2) { 0 } else { 10 };
+        let limits = format!("[limits]\nbooks_sync_ms_max = {sync}\n");
+        place.write("fleet.toml", fleet(&[replica.clone(), limits]));
         let mut madang = place.up_with(&[]).await;
         let clients = load(&madang, &mut random);
         // The wait is the test's subject: the kill comes at a moment that nothing chose.

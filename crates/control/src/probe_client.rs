@@ -20,7 +20,7 @@ pub(crate) struct ProbeClient<'a> {
 
 impl ProbeHttp for ProbeClient<'_> {
     async fn get(&self, path: &str) -> Result<(u16, Bytes), String> {
-        let mut request = Request::new(Bytes::new());
+        let mut request = Request::new(Vec::new());
         *request.uri_mut() = path
             .parse()
             .map_err(|_| format!("'{path}' is not a path"))?;

@@ -1,4 +1,4 @@
-//! The gateway's hold on the books: durable writes before the last byte, and writes for requests whose client left.
+//! The gateway's hold on the books: writes before the last byte, and writes for requests whose client left.
 
 use crate::metrics::Metrics;
 use madang_store::{Store, StoreError};
@@ -72,7 +72,7 @@ impl Books {
         Arc::clone(&self.store)
     }
 
-    /// Writes a record; durable when it returns `Ok`.
+    /// Writes a record; it outlives the process when this returns `Ok`.
     ///
     /// # Errors
     /// The store cannot write; new requests are refused for a moment.

@@ -76,7 +76,7 @@ impl EngineClient {
         Ok(Self { connector, pool })
     }
 
-    /// Sends a request whose URI is a path such as `/v1/chat/completions`; the address's base path is put before it
+    /// Sends a request, its body in pieces, whose URI is a path such as `/v1/chat/completions`; the address's base path is put before it
     /// and `host` is set. Returns once the answer's headers are here. Dropping this future, or the answer's body,
     /// closes the connection, which tells the engine to stop.
     ///
@@ -85,7 +85,7 @@ impl EngineClient {
     pub async fn request(
         &self,
         address: &EngineAddress,
-        mut request: Request<Bytes>,
+        mut request: Request<Vec<Bytes>>,
     ) -> Result<Response<EngineBody>, ClientError> {
         *request.uri_mut() = address.target(request.uri()).map_err(ClientError::uri)?;
         *request.version_mut() = http::Version::HTTP_11;

@@ -9,8 +9,11 @@ use madang_core::{
     RequestSubmit, Spent,
 };
 use madang_types::{PolicyHash, ReplicaId, RequestId, SiteId};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc;
 
 /// Words of the core that may wait for one request. Each attempt brings a start, a place and a call-off at most, and
@@ -65,9 +68,53 @@ pub struct QueuePlace {
     pub wait_ms: Option<u64>,
 }
 
+/// Where the core's words for one request wait for it. A channel would set memory aside for dozens of them, and a request has
+/// one as a rule.
+#[derive(Default)]
+struct Mailbox(Mutex<Mail>);
+
+#[derive(Default)]
+struct Mail {
+    turns: SmallVec<[Turn; 1]>,
+    reader: Option<Waker>,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was room.
+    fn put(&self, turn: Turn) -> bool {
+        let mut mail = self.lock();
+        if mail.turns.len() == TURNS_MAX {
+            return false;
+        }
+        mail.turns.push(turn);
+        let reader = mail.reader.take();
+        drop(mail);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        true
+    }
+
+    fn poll_take(&self, cx: &Context<'_>) -> Poll<Turn> {
+        let mut mail = self.lock();
+        if mail.turns.is_empty() {
+            match &mut mail.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(mail.turns.remove(0))
+    }
+}
+
 struct Inner {
     core: Core,
-    waiters: BTreeMap<RequestId, mpsc::Sender<Turn>>,
+    waiters: BTreeMap<RequestId, Arc<Mailbox>>,
     effects: Vec<Effect>,
     recorder: Option<Recorder>,
     /// What the core was told, for tests of what drivers do.
@@ -201,9 +248,9 @@ impl Driver {
     /// Submits a request. The ticket holds its place and its slot; dropping it gives both back.
     pub fn submit(&self, submit: RequestSubmit) -> Ticket {
         let request = submit.request;
-        let (sender, turns) = mpsc::channel(TURNS_MAX);
+        let turns = Arc::<Mailbox>::default();
         let mut inner = self.lock();
-        inner.waiters.insert(request, sender);
+        inner.waiters.insert(request, Arc::clone(&turns));
         self.step(&mut inner, Input::RequestSubmit(submit));
         drop(inner);
         Ticket {
@@ -262,10 +309,9 @@ impl Driver {
 
 fn tell(inner: &Inner, request: RequestId, turn: Turn) {
     if let Some(waiter) = inner.waiters.get(&request)
-        && waiter.try_send(turn).is_err()
+        && !waiter.put(turn)
     {
-        // The waiter left; its ticket's drop tells the core.
-        tracing::debug!(%request, "nobody waits for this turn");
+        tracing::debug!(%request, "the request reads none of its turns");
     }
 }
 
@@ -281,7 +327,7 @@ pub(crate) fn lost() -> Turn {
 /// A request's hold on the core.
 pub struct Ticket {
     request: RequestId,
-    turns: mpsc::Receiver<Turn>,
+    turns: Arc<Mailbox>,
     driver: Driver,
     over: bool,
 }
@@ -289,8 +335,7 @@ pub struct Ticket {
 impl Ticket {
     /// Waits for the core's next word.
     pub async fn turn(&mut self) -> Turn {
-        let turn = self.turns.recv().await;
-        let turn = turn.unwrap_or_else(lost);
+        let turn = poll_fn(|cx| self.turns.poll_take(cx)).await;
         self.over |= matches!(turn, Turn::Refuse { .. } | Turn::Cut { .. });
         turn
     }

@@ -134,6 +134,8 @@ impl Gateway {
         let generation = self.snapshot.load().generation + 1;
         snapshot.generation = generation;
         let view = snapshot.view(held_back);
+        let sync_ms_max = snapshot.fleet.limits.books_sync_ms_max;
+        self.books.store().usage_sync_ms_max_set(sync_ms_max);
         // Targets first: the core may start a request at a new member at once.
         self.snapshot.store(Arc::new(snapshot));
         self.driver.apply(Input::FleetApply(view));

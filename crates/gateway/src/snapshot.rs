@@ -1,15 +1,16 @@
 //! The fleet as requests read it: built whole at each load, published at once, never changed after.
 
 use crate::client::EngineAddress;
+use crate::headers;
 use crate::policy;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use madang_core::policy::PolicyError;
 use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, KeySource, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport,
     Upstream,
 };
-use madang_types::{Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
+use madang_types::{Country, Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,8 +70,9 @@ pub struct Target {
     pub upstream_model: String,
     /// Where it is; `None` for a launched engine until it has been given a port.
     pub address: Option<EngineAddress>,
-    /// Country whose law applies there; `unknown` where the fleet does not say.
-    pub jurisdiction: String,
+    /// What every answer from there says of it: replica, site, and the country whose law applies (`unknown` where the fleet
+    /// does not say).
+    pub marks: HeaderMap,
     /// Which wire format it speaks.
     pub dialect: Dialect,
     /// What happens to `/v1/responses`.
@@ -119,7 +121,7 @@ pub struct Snapshot {
     /// Everything that requests can be sent to.
     pub targets: BTreeMap<ReplicaId, Arc<Target>>,
     /// Served models: those with at least one target.
-    pub models: BTreeMap<ModelId, ModelEntry>,
+    pub models: BTreeMap<ModelId, Arc<ModelEntry>>,
     /// What may go where, as the core is told.
     pub policy: Policy,
     /// The same, compiled over all places of the fleet.
@@ -156,14 +158,14 @@ impl Snapshot {
                 continue;
             };
             snapshot.add(replica_target(&fleet, id, replica)?)?;
-            let entry = ModelEntry {
+            let entry = Arc::new(ModelEntry {
                 context_tokens: Some(model.context_tokens),
                 endpoints: endpoints(model.kind),
                 tools: model.tools,
                 dimensions: model.dimensions,
-            };
+            });
             for adapter in &replica.adapters {
-                snapshot.models.insert(adapter.clone(), entry.clone());
+                snapshot.models.insert(adapter.clone(), Arc::clone(&entry));
             }
             snapshot.models.insert(replica.model.clone(), entry);
         }
@@ -172,12 +174,14 @@ impl Snapshot {
                 let target = upstream_target((id.as_str(), upstream), index)?;
                 snapshot.add(target)?;
                 let entry = snapshot.models.entry(served.id.clone());
-                entry.or_insert_with(|| upstream_model_entry(fleet.models.get(&served.id)));
+                entry.or_insert_with(|| {
+                    Arc::new(upstream_model_entry(fleet.models.get(&served.id)))
+                });
             }
         }
         let targets = &snapshot.targets;
         for (id, entry) in &mut snapshot.models {
-            entry.endpoints.retain(|endpoint| {
+            Arc::make_mut(entry).endpoints.retain(|endpoint| {
                 let mut serving = targets.values().filter(|target| target.serves(id));
                 serving.any(|target| target.speaks(*endpoint))
             });
@@ -279,18 +283,16 @@ fn replica_target(
         ReplicaAt::Url(url) => Some(parse_address(url, id.as_str())?),
         ReplicaAt::Launch(_) => None,
     };
-    let jurisdiction = match fleet.sites.get(&replica.site) {
-        Some(site) => jurisdiction(&site.place),
-        None => jurisdiction(&Place::default()),
-    };
+    let site = fleet.sites.get(&replica.site);
+    let country = site.and_then(|site| site.place.country);
     Ok(Target {
+        marks: marks((id, &replica.site), country),
         replica: id.clone(),
         site: replica.site.clone(),
         model: replica.model.clone(),
         adapters: replica.adapters.clone(),
         upstream_model: replica.upstream_model.clone(),
         address,
-        jurisdiction,
         dialect: Dialect::OpenAi,
         responses: replica.responses,
         credential: match &replica.key_file {
@@ -327,13 +329,13 @@ fn upstream_target(
         reason: e.to_string(),
     })?;
     Ok(Target {
+        marks: marks((&replica, &site), upstream.place.country),
         replica,
         site,
         model: served.id.clone(),
         adapters: Vec::new(),
         upstream_model: served.upstream_model.clone(),
         address: Some(parse_address(&upstream.url, id)?),
-        jurisdiction: jurisdiction(&upstream.place),
         dialect: upstream.dialect,
         responses: ResponsesSupport::Native,
         credential: match &upstream.key {
@@ -344,10 +346,15 @@ fn upstream_target(
     })
 }
 
-fn jurisdiction(place: &Place) -> String {
-    place
-        .country
-        .map_or_else(|| "unknown".into(), |country| country.to_string())
+fn marks((replica, site): (&ReplicaId, &SiteId), country: Option<Country>) -> HeaderMap {
+    let country = country.map_or_else(|| "unknown".into(), |country| country.to_string());
+    let pairs = [
+        (headers::SITE, site.as_str()),
+        (headers::REPLICA, replica.as_str()),
+        (headers::JURISDICTION, country.as_str()),
+    ];
+    let value = |(name, text)| Some((name, HeaderValue::from_str(text).ok()?));
+    pairs.into_iter().filter_map(value).collect()
 }
 
 fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {

@@ -91,7 +91,8 @@ pub struct UsageSum {
     pub bytes_out: u64,
 }
 
-/// The books. Every write is durable, and visible to every later read, when it returns `Ok`.
+/// The books. Every write outlives the process, and is visible to every later read, when it returns `Ok`; it outlives the
+/// machine too, but for what [`Store::usage_sync_ms_max_set`] allows.
 ///
 /// A write whose future is dropped may still happen. Every wait has a bound and ends in [`StoreError::Unavailable`].
 #[async_trait]
@@ -101,6 +102,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Invalid`] where a count is over [`i64::MAX`]; [`StoreError::Unavailable`].
     async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError>;
+    /// From now on a usage record may be confirmed up to so many milliseconds before it is synced, so that the death of the
+    /// machine (not of the process) loses the records of that time at most. 0, as at the start: only once it is synced.
+    /// A store may sync sooner.
+    fn usage_sync_ms_max_set(&self, _ms_max: u64) {}
     /// One record.
     async fn usage_get(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError>;
     /// Records, newest first (by arrival, then by id); `before` continues after the last record of a page; at most

@@ -1,22 +1,45 @@
-//! SQLite against the suite that every store passes.
+//! SQLite against the suite that every store passes: with records that are confirmed once they are synced, and with
+//! records that are synced a moment later.
 
 use async_trait::async_trait;
 use madang_store::conformance::Fixture;
 use madang_store::{SqliteStore, Store};
 use std::sync::Arc;
 
-struct Folder(tempfile::TempDir);
+struct Folder {
+    folder: tempfile::TempDir,
+    sync_ms_max: u64,
+}
 
 #[async_trait]
 impl Fixture for Folder {
     async fn open(&self) -> Arc<dyn Store> {
-        let path = self.0.path().join("books.sqlite");
-        Arc::new(SqliteStore::open(&path).expect("a scratch folder can be written"))
+        let path = self.folder.path().join("books.sqlite");
+        let store = SqliteStore::open(&path).expect("a scratch folder can be written");
+        store.usage_sync_ms_max_set(self.sync_ms_max);
+        Arc::new(store)
     }
 }
 
-fn folder() -> Folder {
-    Folder(tempfile::tempdir().expect("a scratch folder can be made"))
+fn folder(sync_ms_max: u64) -> Folder {
+    Folder {
+        folder: tempfile::tempdir().expect("a scratch folder can be made"),
+        sync_ms_max,
+    }
 }
 
-madang_store::conformance::suite!(folder);
+mod synced {
+    fn folder() -> super::Folder {
+        super::folder(0)
+    }
+
+    madang_store::conformance::suite!(folder);
+}
+
+mod synced_later {
+    fn folder() -> super::Folder {
+        super::folder(10)
+    }
+
+    madang_store::conformance::suite!(folder);
+}

@@ -1,6 +1,8 @@
 //! Bad days of a disk and of its neighbours: the store says what is wrong, keeps what it confirmed, and goes on
 //! when the disk does.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use madang_store::conformance::sample::{full, key, plain};
 use madang_store::{SqliteOptions, SqliteStore, Store, StoreError, UsageFilter, UsageGroup};
 use madang_types::{Micros, RequestId};
@@ -113,10 +115,20 @@ async fn a_lock_of_another_program_is_waited_for_then_told() {
     assert_eq!(ids(&store).await, BTreeSet::from([1, 2]));
 }
 
+/// Confirmed once it is synced, or a moment before.
+const SYNC_MS_MAX: [u64; 2] = [0, 10];
+
 #[tokio::test]
 async fn a_database_that_takes_nothing_refuses_and_recovers_behind_the_journal() {
+    for sync_ms_max in SYNC_MS_MAX {
+        refuse_and_recover_behind_the_journal(sync_ms_max).await;
+    }
+}
+
+async fn refuse_and_recover_behind_the_journal(sync_ms_max: u64) {
     let (_folder, path) = scratch();
     let store = Arc::new(SqliteStore::open(&path).unwrap());
+    store.usage_sync_ms_max_set(sync_ms_max);
     store.file_pages_limit(Some(60)).await.unwrap();
     let (mut confirmed, mut reasons) = (BTreeSet::new(), Vec::new());
     for round in 1..8 {
@@ -152,12 +164,19 @@ async fn a_database_that_takes_nothing_refuses_and_recovers_behind_the_journal()
 
 #[tokio::test]
 async fn a_lock_of_another_program_does_not_hold_up_the_journal() {
+    for sync_ms_max in SYNC_MS_MAX {
+        lock_beside_the_journal(sync_ms_max).await;
+    }
+}
+
+async fn lock_beside_the_journal(sync_ms_max: u64) {
     let (_folder, path) = scratch();
     let options = SqliteOptions {
         busy_wait_ms_max: 50,
         ..SqliteOptions::default()
     };
     let store = SqliteStore::open_with(&path, &options).unwrap();
+    store.usage_sync_ms_max_set(sync_ms_max);
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     store

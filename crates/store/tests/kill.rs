@@ -17,8 +17,9 @@ const FOLDER: &str = "MADANG_TEST_STORE_FOLDER";
 const ROUND: &str = "MADANG_TEST_STORE_ROUND";
 const ROUNDS: u64 = 16;
 const WRITERS: u64 = 8;
-/// The round in which the child at the end of the disk has a journal.
+/// The rounds in which the child at the end of the disk has a journal; in the second it confirms before it syncs.
 const JOURNALED: u64 = 1;
+const SYNCED_LATER: u64 = 2;
 
 /// Runs the test `name` of this program in a child, with the file-size signal ignored so that writes past a limit fail.
 fn child(name: &str, folder: &Path, round: u64) -> Child {
@@ -51,7 +52,10 @@ fn splitmix(state: &mut u64) -> u64 {
 async fn child_appends() {
     let Some(folder) = child_folder() else { return };
     let round: u128 = std::env::var(ROUND).unwrap().parse().unwrap();
-    let store = Arc::new(SqliteStore::open(&folder.join("books.sqlite")).unwrap());
+    let store = SqliteStore::open(&folder.join("books.sqlite")).unwrap();
+    // In every second round records are confirmed before they are synced.
+    store.usage_sync_ms_max_set(if round.is_multiple_of(2) { 10 } else { 0 });
+    let store = Arc::new(store);
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..u128::from(WRITERS) {
         let store = store.clone();
@@ -166,12 +170,14 @@ async fn child_meets_the_end_of_the_disk() {
     let Some(folder) = child_folder() else { return };
     let path = folder.join("books.sqlite");
     // With a journal a record is confirmed before the database meets the limit: there a read is what is refused first.
-    let journaled = std::env::var(ROUND).unwrap() == JOURNALED.to_string();
+    let round: u64 = std::env::var(ROUND).unwrap().parse().unwrap();
+    let journaled = round >= JOURNALED;
     let options = SqliteOptions {
         journal_half_bytes: if journaled { 1 << 20 } else { 0 },
         ..SqliteOptions::default()
     };
     let store = SqliteStore::open_with(&path, &options).unwrap();
+    store.usage_sync_ms_max_set(if round == SYNCED_LATER { 10 } else { 0 });
     let whole = getrlimit(Resource::Fsize);
     let bytes = std::fs::metadata(folder.join("books.sqlite-wal"))
         .unwrap()
@@ -221,7 +227,7 @@ async fn child_meets_the_end_of_the_disk() {
 
 #[test]
 fn a_disk_that_fails_in_earnest_refuses_and_recovers() {
-    for round in [0, JOURNALED] {
+    for round in [0, JOURNALED, SYNCED_LATER] {
         meet_the_end_of_the_disk(round);
     }
 }

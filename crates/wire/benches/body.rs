@@ -77,7 +77,7 @@ fn all<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
             return 0;
         };
         let features = sniff::features(&body).is_ok();
-        let edited = body.edit().set("model", "\"org/engine-name\"").finish();
+        let edited = body.edit().set("model", "\"org/engine-name\"").pieces();
         let urls = urls::fetch_urls(&body).len() as u64;
         u64::from(features)
             + text::prompt_bytes(&body, AnswerKind::Chat)

@@ -120,7 +120,7 @@ impl RequestBody {
     /// # Errors
     /// [`BodyError`], with the first fault found. Time and memory are linear in the body; nothing recurses.
     pub fn parse(bytes: Bytes, depth_max: u32) -> Result<Self, BodyError> {
-        if let Err(fault) = std::str::from_utf8(&bytes) {
+        if let Err(fault) = simdutf8::compat::from_utf8(&bytes) {
             return Err(BodyError::NotUtf8 {
                 offset: fault.valid_up_to(),
             });

@@ -76,6 +76,10 @@ pub struct Limits {
     /// Time a client may take no byte of its answer.
     #[schemars(range(min = 1, max = 86400000))]
     pub client_stall_ms_max: u64,
+    /// Time that a usage record may be in the kernel's hands alone, after its answer has ended: the death of the machine
+    /// loses the records of that time at most, the death of Madang none. 0: an answer ends once its record is synced to the disk.
+    #[schemars(range(min = 0, max = 60000))]
+    pub books_sync_ms_max: u64,
     /// Output tokens asked of the engine where the client names no bound.
     #[schemars(range(min = 1, max = 100000000))]
     pub output_tokens_default: u64,
@@ -113,6 +117,7 @@ impl Default for Limits {
             answer_bytes_max: 64 * 1024 * 1024,
             stream_bytes_max: 256 * 1024 * 1024,
             client_stall_ms_max: 60_000,
+            books_sync_ms_max: 10,
             output_tokens_default: 4096,
             drain_ms_max: 30_000,
             replica_log_bytes_max: 4 * 1024 * 1024,

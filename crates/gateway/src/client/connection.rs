@@ -11,7 +11,9 @@ use super::pool::{Pool, PoolKey};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, Response};
 use hyper::body::{Body, Frame, SizeHint};
+use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Pieces of a request that are written at once without asking for memory: its head, and what one or two edits make.
+const SLICES: usize = 8;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -38,7 +42,7 @@ pub(super) struct EngineConnection {
 pub(super) struct SendFailure {
     pub error: HttpFailure,
     /// The request, where not a byte of it was sent.
-    pub unsent: Option<Request<Bytes>>,
+    pub unsent: Option<Request<Vec<Bytes>>>,
     /// The connection had carried an answer before.
     pub reused: bool,
 }
@@ -51,9 +55,10 @@ pub(super) struct Answered {
 
 /// A request on its way out and its answer's head on its way in.
 struct Exchange {
-    /// The request's head and body, as far as they are not yet written.
-    head: Bytes,
-    body: Bytes,
+    /// The request's head and the pieces of its body, as far as they are not yet written; the first one comes next.
+    unsent: VecDeque<Bytes>,
+    /// Not a byte of it is written.
+    whole: bool,
     flushed: bool,
     /// Why no more of it can be written. The engine may have answered all the same.
     broken: Option<io::Error>,
@@ -69,16 +74,17 @@ impl EngineConnection {
     /// Sends the request and waits for the answer's headers. Dropping the future closes the connection.
     pub(super) async fn send(
         mut self: Box<Self>,
-        request: Request<Bytes>,
+        request: Request<Vec<Bytes>>,
     ) -> Result<(Box<Self>, Answered), Box<SendFailure>> {
+        let head = Bytes::from(http1::request_head(&request));
+        let pieces = request.body().iter().filter(|piece| !piece.is_empty());
         let mut exchange = Exchange {
-            head: http1::request_head(&request).into(),
-            body: request.body().clone(),
+            unsent: std::iter::once(&head).chain(pieces).cloned().collect(),
+            whole: true,
             flushed: false,
             broken: None,
             came: BytesMut::new(),
         };
-        let whole = exchange.head.len();
         let io = &mut self.io;
         match poll_fn(|cx| exchange.poll(io, cx)).await {
             Ok(answered) => {
@@ -87,7 +93,7 @@ impl EngineConnection {
             }
             Err(error) => Err(Box::new(SendFailure {
                 error,
-                unsent: (exchange.head.len() == whole).then_some(request),
+                unsent: exchange.whole.then_some(request),
                 reused: self.used,
             })),
         }
@@ -142,8 +148,7 @@ impl Exchange {
     }
 
     fn answered(&mut self, mut head: AnswerHead) -> Answered {
-        let whole = self.head.is_empty() && self.body.is_empty() && self.broken.is_none();
-        head.keep &= whole;
+        head.keep &= self.unsent.is_empty() && self.broken.is_none();
         let mut came = std::mem::take(&mut self.came);
         came.advance(head.length);
         Answered {
@@ -154,21 +159,35 @@ impl Exchange {
 
     /// Writes until all is written or there is no room.
     fn poll_write(&mut self, io: &mut EngineStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.broken.is_none() && !(self.head.is_empty() && self.body.is_empty()) {
-            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+        while self.broken.is_none() && !self.unsent.is_empty() {
+            let slices: SmallVec<[IoSlice<'_>; SLICES]> = self
+                .unsent
+                .iter()
+                .map(|piece| IoSlice::new(piece))
+                .collect();
             let count = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
+            drop(slices);
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let of_head = count.min(self.head.len());
-            self.head.advance(of_head);
-            self.body.advance(count - of_head);
+            self.written(count);
         }
         if !self.flushed {
             ready!(Pin::new(io).poll_flush(cx))?;
             self.flushed = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn written(&mut self, mut count: usize) {
+        self.whole = false;
+        while let Some(piece) = self.unsent.front_mut() {
+            if count < piece.len() {
+                return piece.advance(count);
+            }
+            count -= piece.len();
+            self.unsent.pop_front();
+        }
     }
 }
 

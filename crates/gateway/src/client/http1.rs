@@ -18,7 +18,7 @@ pub(super) struct NotHttp(&'static str);
 const UNREADABLE: NotHttp = NotHttp("its head cannot be read");
 
 /// The request's line and headers. Its length is told; what it holds else is the caller's.
-pub(super) fn request_head(request: &Request<Bytes>) -> Vec<u8> {
+pub(super) fn request_head(request: &Request<Vec<Bytes>>) -> Vec<u8> {
     let path = request.uri().path_and_query();
     let path = path.map_or("/", http::uri::PathAndQuery::as_str);
     let mut head = Vec::with_capacity(512);
@@ -33,9 +33,10 @@ pub(super) fn request_head(request: &Request<Bytes>) -> Vec<u8> {
         put(value.as_bytes());
         put(b"\r\n");
     }
-    if !request.body().is_empty() || request.method() != http::Method::GET {
+    let length: usize = request.body().iter().map(Bytes::len).sum();
+    if length > 0 || request.method() != http::Method::GET {
         put(b"content-length: ");
-        put(request.body().len().to_string().as_bytes());
+        put(length.to_string().as_bytes());
         put(b"\r\n");
     }
     put(b"\r\n");
@@ -476,20 +477,20 @@ mod tests {
 
     #[test]
     fn a_request_is_written_with_its_length() {
-        let check = |request: Request<Bytes>, expected: &str| {
+        let check = |request: Request<Vec<Bytes>>, expected: &str| {
             assert_eq!(String::from_utf8(request_head(&request)).unwrap(), expected);
         };
         let post = Request::post("/v1/x?y=1").header("Host", "a:80");
         check(
-            post.body(Bytes::from("{}")).unwrap(),
+            post.body(vec![Bytes::from("{"), Bytes::from("}")]).unwrap(),
             "POST /v1/x?y=1 HTTP/1.1\r\nhost: a:80\r\ncontent-length: 2\r\n\r\n",
         );
         check(
-            Request::post("/").body(Bytes::new()).unwrap(),
+            Request::post("/").body(Vec::new()).unwrap(),
             "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
         );
         check(
-            Request::get("/health").body(Bytes::new()).unwrap(),
+            Request::get("/health").body(Vec::new()).unwrap(),
             "GET /health HTTP/1.1\r\n\r\n",
         );
     }

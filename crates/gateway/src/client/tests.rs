@@ -87,10 +87,10 @@ fn client() -> EngineClient {
     EngineClient::new(ClientOptions::default()).unwrap()
 }
 
-fn post() -> Request<Bytes> {
+fn post() -> Request<Vec<Bytes>> {
     Request::post("/v1/chat/completions")
         .header(HOST, "of-the-client.example")
-        .body(Bytes::from("{}"))
+        .body(vec![Bytes::from("{"), Bytes::new(), Bytes::from("}")])
         .unwrap()
 }
 

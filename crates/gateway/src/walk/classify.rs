@@ -35,7 +35,7 @@ pub struct Ask {
     /// What it asks for.
     pub model: ModelId,
     /// The model as served.
-    pub entry: ModelEntry,
+    pub entry: Arc<ModelEntry>,
     /// The caller's bytes.
     pub body: RequestBody,
     /// What the body uses.
@@ -288,7 +288,10 @@ async fn collect(
     Ok(Some(if all.is_empty() { first } else { all.freeze() }))
 }
 
-fn find_model(snapshot: &Snapshot, body: &RequestBody) -> Result<(ModelId, ModelEntry), Refused> {
+fn find_model(
+    snapshot: &Snapshot,
+    body: &RequestBody,
+) -> Result<(ModelId, Arc<ModelEntry>), Refused> {
     let name = body.string("model").map_err(field_refused)?;
     let Some(name) = name else {
         let message = format!(

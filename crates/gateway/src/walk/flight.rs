@@ -117,7 +117,7 @@ impl Flight {
         clock::now().since_us(self.record.arrived_at)
     }
 
-    /// Frees the slot and writes the record; durable when it returns `Ok`.
+    /// Frees the slot and writes the record; it outlives the process when this returns `Ok`.
     ///
     /// # Errors
     /// The books cannot be written: the caller must not let the last byte of an answer leave.

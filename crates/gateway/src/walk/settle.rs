@@ -1,4 +1,4 @@
-//! The last step: the record is in durable hands before the last byte leaves.
+//! The last step: the record is written before the last byte leaves.
 
 use crate::audit::Whose;
 use crate::refused::Refused;

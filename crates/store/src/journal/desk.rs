@@ -1,13 +1,13 @@
 //! How answers reach those who wait: a batch at a time, through one task of their own event loop. Were each waiter woken
 //! from the journal's thread, each would cost that thread a call into the kernel.
 
-use super::Kept;
+use super::Waiter;
 use std::cell::RefCell;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{mpsc, oneshot};
 
 /// Who waits, and what it is told.
-pub(super) type Answer = (oneshot::Sender<Kept>, Kept);
+type Answer = (oneshot::Sender<bool>, bool);
 
 /// Where the answers for one event loop are handed in. What waits there is bounded by those who wait for it.
 #[derive(Clone)]
@@ -48,18 +48,18 @@ impl Desk {
     }
 }
 
-/// Answers all, through their desks where they have one.
-pub(super) fn answer(answers: impl Iterator<Item = (Option<Desk>, Answer)>) {
+/// Tells all the same, through their desks where they have one.
+pub(super) fn answer(waiting: impl Iterator<Item = Waiter>, word: bool) {
     let mut batches: Vec<(Desk, Vec<Answer>)> = Vec::new();
-    for (desk, answer) in answers {
+    for (desk, reply) in waiting {
         let Some(desk) = desk else {
-            tell(answer);
+            tell((reply, word));
             continue;
         };
         let same = |(other, _): &&mut (Desk, _)| other.answers.same_channel(&desk.answers);
         match batches.iter_mut().find(same) {
-            Some((_, batch)) => batch.push(answer),
-            None => batches.push((desk, vec![answer])),
+            Some((_, batch)) => batch.push((reply, word)),
+            None => batches.push((desk, vec![(reply, word)])),
         }
     }
     for (desk, batch) in batches {
@@ -69,7 +69,7 @@ pub(super) fn answer(answers: impl Iterator<Item = (Option<Desk>, Answer)>) {
     }
 }
 
-fn tell((reply, kept): Answer) {
+fn tell((reply, word): Answer) {
     // Nobody waits where the caller has left: it hands its record over again.
-    reply.send(kept).ok();
+    reply.send(word).ok();
 }

@@ -9,13 +9,14 @@ use madang_types::UsageRecord;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The most that is read from a file that was left behind.
 const LEFT_BYTES_MAX: u64 = 256 << 20;
 
 /// The open file. Its lock lasts as long as it does.
 pub(super) struct JournalFile {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     half_bytes: u64,
     /// The half that is being filled, 0 or 1.
@@ -53,7 +54,7 @@ impl JournalFile {
         let [(_, mut records), (round, newer)] = halves;
         records.extend(newer);
         let journal = Self {
-            file,
+            file: Arc::new(file),
             path: path.to_owned(),
             half_bytes,
             half: 0,
@@ -69,12 +70,13 @@ impl JournalFile {
     /// The disk's.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         let whole = self.half_bytes * 2;
-        if self.file.metadata()?.len() != whole {
+        let mut file = &*self.file;
+        if file.metadata()?.len() != whole {
             // Emptied first, so that no frame of the old length is taken for one of the new.
-            self.file.set_len(0)?;
-            self.file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut io::repeat(0).take(whole), &mut self.file)?;
-            self.file.sync_all()?;
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            io::copy(&mut io::repeat(0).take(whole), &mut file)?;
+            file.sync_all()?;
             sync_folder(&self.path)?;
         }
         self.half = 1;
@@ -100,23 +102,24 @@ impl JournalFile {
         self.taken = 0;
         self.round += 1;
         let at = if self.half == 0 { 0 } else { self.half_bytes };
-        self.file.seek(SeekFrom::Start(at)).map(drop)
+        (&*self.file).seek(SeekFrom::Start(at)).map(drop)
     }
 
-    /// Makes a frame one of this round.
-    pub(super) fn seal(&self, frame: &mut [u8]) {
-        frame::seal(frame, self.round);
-    }
-
-    /// Writes sealed frames and syncs them.
+    /// Makes a frame one of this round and writes it. It is the kernel's then; a sync of [`JournalFile::handle`] makes it
+    /// durable.
     ///
     /// # Errors
     /// The disk's. What then stands in the file is not known.
-    pub(super) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
-        self.file.write_all(frames)?;
-        self.file.sync_data()?;
-        self.taken += u64::try_from(frames.len()).unwrap_or(u64::MAX);
+    pub(super) fn write(&mut self, frame: &mut [u8]) -> io::Result<()> {
+        frame::seal(frame, self.round);
+        (&*self.file).write_all(frame)?;
+        self.taken += u64::try_from(frame.len()).unwrap_or(u64::MAX);
         Ok(())
+    }
+
+    /// The file itself, for syncs beside the writes.
+    pub(super) fn handle(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Removes the file: all that stood in it is elsewhere.

@@ -1,6 +1,8 @@
-//! The journal: usage records are confirmed once they stand, synced, in a file of their own, and go from there into the
-//! database many at a time. One thread writes it. It knows nothing of the database: whoever writes that takes the
-//! backlog and says when it is kept.
+//! The journal: usage records are kept once they stand in a file of their own, and go from there into the database many
+//! at a time. Whoever hands a record over writes it: its bytes are the kernel's then, and outlive this process. One thread
+//! syncs the file, so that they outlive the machine too: before the record is confirmed, or a moment later and for all
+//! that were written meanwhile. It knows nothing of the database: whoever writes that takes the backlog and says when it
+//! is kept.
 //!
 //! Where the journal cannot take a record (no room, a failing disk, a database that takes nothing), it gives the record
 //! back, and the caller writes it into the database itself.
@@ -15,7 +17,9 @@ use crate::StoreError;
 use desk::Desk;
 use file::JournalFile;
 use madang_types::UsageRecord;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -26,48 +30,41 @@ const BACKLOG_RECORDS_MAX: usize = 1024;
 /// How long a record waits for the database at most, while that takes any.
 const BACKLOG_WAIT: Duration = Duration::from_millis(500);
 
-/// What became of a record that was handed over.
-pub(crate) enum Kept {
-    /// It is on disk.
-    Here,
-    /// The journal cannot take it.
-    Elsewhere(Box<UsageRecord>),
-}
-
-/// A record and who waits for it.
-struct Entry {
-    frame: Vec<u8>,
-    record: Box<UsageRecord>,
-    reply: oneshot::Sender<Kept>,
-    desk: Option<Desk>,
-}
+/// Who waits for a sync; it is told whether that succeeded.
+type Waiter = (Option<Desk>, oneshot::Sender<bool>);
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Entry>,
-    /// Confirmed, and not yet handed to the database; in order.
+    /// `None` once the journal has ended.
+    file: Option<JournalFile>,
+    /// Written, and not yet handed to the database; in order.
     backlog: Vec<UsageRecord>,
-    /// Records confirmed and records that the database has, since the start.
-    confirmed: u64,
+    /// Since when it has not been empty.
+    backlog_since: Option<Instant>,
+    /// Records written and records that the database has, since the start.
+    written: u64,
     moved: u64,
-    /// `confirmed` as it was when each half was last written.
+    /// `written` as it was when each half was last written.
     half_ends: [u64; 2],
+    /// When the oldest record was written that is not synced.
+    unsynced_since: Option<Instant>,
+    /// Who waits for the next sync. As many as there are records in the file at most.
+    waiting: Vec<Waiter>,
     /// The backlog's taker was asked to come.
     asked: bool,
     /// The database took nothing when it was last tried, or the file failed.
     refusing: bool,
     broken: bool,
     closed: bool,
-    /// The thread sleeps.
+    /// The thread sleeps and knows of no record to sync.
     idle: bool,
-    /// Left here by the thread at its end.
-    file: Option<JournalFile>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    /// How long a record may wait for its sync; 0: it is confirmed after that only.
+    sync_ms_max: AtomicU64,
 }
 
 impl Shared {
@@ -76,9 +73,13 @@ impl Shared {
     }
 }
 
-/// The hold of those who hand records over. Dropping it writes what waits and ends the thread.
+/// Called when the backlog should be taken. Whoever takes it does not hold this, so that it hears of the journal's end.
+type Ask = Arc<dyn Fn() + Send + Sync>;
+
+/// The hold of those who hand records over. Dropping it syncs what was written and ends the thread.
 pub(crate) struct Journal {
     shared: Arc<Shared>,
+    ask: Ask,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,65 +120,141 @@ impl Journal {
     /// [`StoreError::Unavailable`].
     pub(crate) fn start(
         Opened(mut file): Opened,
-        ask: impl Fn() + Send + 'static,
+        ask: impl Fn() + Send + Sync + 'static,
     ) -> Result<(Self, Backlog), StoreError> {
         let failed =
             |e: std::io::Error| StoreError::Unavailable(format!("cannot set up the journal: {e}"));
         file.begin().map_err(failed)?;
-        let shared = Arc::<Shared>::default();
-        let keeper = Keeper {
+        let handle = file.handle();
+        Self::run((file, handle), Arc::new(ask)).map_err(failed)
+    }
+
+    /// Starts the thread, which syncs by the handle.
+    fn run((file, handle): (JournalFile, Arc<File>), ask: Ask) -> std::io::Result<(Self, Backlog)> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                file: Some(file),
+                ..State::default()
+            }),
+            wake: Condvar::new(),
+            sync_ms_max: AtomicU64::new(0),
+        });
+        let syncer = Syncer {
             shared: shared.clone(),
-            frames: Vec::new(),
-            file,
+            ask: ask.clone(),
+            file: handle,
         };
         let thread = Builder::new()
             .name("store-journal".into())
-            .spawn(move || keeper.run(&ask))
-            .map_err(failed)?;
+            .spawn(move || syncer.run())?;
         let backlog = Backlog {
             shared: Some(shared.clone()),
         };
-        let thread = Some(thread);
-        Ok((Self { shared, thread }, backlog))
+        let journal = Self {
+            shared,
+            ask,
+            thread: Some(thread),
+        };
+        Ok((journal, backlog))
     }
 
-    /// Hands a record over; the answer comes once it is on disk.
+    /// How long a record may be the kernel's alone; 0: each is confirmed once it is synced.
+    pub(crate) fn sync_ms_max_set(&self, ms_max: u64) {
+        self.shared.sync_ms_max.store(ms_max, Ordering::Relaxed);
+    }
+
+    /// Writes a record.
     ///
     /// # Errors
     /// [`StoreError::Invalid`].
     pub(crate) fn append(&self, record: Box<UsageRecord>) -> Result<Appended, StoreError> {
-        let frame = frame::encode(&record)?;
-        let desk = Desk::here();
+        let mut frame = frame::encode(&record)?;
+        let at_once = self.shared.sync_ms_max.load(Ordering::Relaxed) == 0;
+        let desk = if at_once { Desk::here() } else { None };
         let mut state = self.shared.lock();
-        if state.refusing || state.broken {
-            return Ok(Appended::Refused(record));
+        // Under the lock: what is read after a crash ends at the first frame that is missing.
+        match state.write(&mut frame) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Appended::Refused(record)),
+            Err(error) => {
+                state.fail(&error, &self.ask);
+                return Ok(Appended::Refused(record));
+            }
         }
-        let (reply, answer) = oneshot::channel();
-        state.waiting.push(Entry {
-            frame,
-            record,
-            reply,
-            desk,
+        state.backlog.push(*record);
+        if state.backlog.len() >= BACKLOG_RECORDS_MAX {
+            state.ask_once(&self.ask);
+        }
+        if state.unsynced_since.is_none() || state.backlog_since.is_none() {
+            let now = Instant::now();
+            state.unsynced_since.get_or_insert(now);
+            state.backlog_since.get_or_insert(now);
+        }
+        let answer = at_once.then(|| {
+            let (reply, answer) = oneshot::channel();
+            state.waiting.push((desk, reply));
+            answer
         });
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         if idle {
             self.shared.wake.notify_one();
         }
-        Ok(Appended::Waits(answer))
+        Ok(answer.map_or(Appended::Kept, Appended::Waits))
     }
 
     /// Whether the database lacks something that was confirmed.
     pub(crate) fn has_backlog(&self) -> bool {
         let state = self.shared.lock();
-        state.confirmed != state.moved
+        state.written != state.moved
+    }
+}
+
+impl State {
+    /// Writes a frame, in the other half if need be; `false` where the journal takes nothing.
+    fn write(&mut self, frame: &mut [u8]) -> std::io::Result<bool> {
+        let Some(file) = &mut self.file else {
+            return Ok(false);
+        };
+        if self.refusing || self.broken {
+            return Ok(false);
+        }
+        let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
+        if bytes > file.room() {
+            // The other half's records must be in the database before they are written over.
+            let free = self.half_ends[1 - file.half] <= self.moved;
+            if !free || bytes > file.half_bytes() {
+                return Ok(false);
+            }
+            file.turn()?;
+        }
+        file.write(frame)?;
+        self.written += 1;
+        self.half_ends[file.half] = self.written;
+        Ok(true)
+    }
+
+    /// Asks for the backlog to be taken, once until it is.
+    fn ask_once(&mut self, ask: &Ask) {
+        if !std::mem::replace(&mut self.asked, true) {
+            ask();
+        }
+    }
+
+    /// Nothing is known of the file any more: nothing more is put there, and what it holds is to be elsewhere soon.
+    fn fail(&mut self, error: &std::io::Error, ask: &Ask) {
+        tracing::error!(%error, "the journal fails: records go straight into the database until the next start");
+        self.broken = true;
+        self.ask_once(ask);
     }
 }
 
 /// What [`Journal::append`] did.
 pub(crate) enum Appended {
-    /// The answer will come.
-    Waits(oneshot::Receiver<Kept>),
+    /// The record stands in the file and is synced in time.
+    Kept,
+    /// It stands there, and it will be told whether it is synced.
+    Waits(oneshot::Receiver<bool>),
     /// The journal takes nothing at the moment.
     Refused(Box<UsageRecord>),
 }
@@ -195,7 +272,7 @@ impl Drop for Journal {
 }
 
 impl Backlog {
-    /// All that the database lacks, in the order in which it was confirmed. One of [`Backlog::moved`] and
+    /// All that the database lacks, in the order in which it was written. One of [`Backlog::moved`] and
     /// [`Backlog::put_back`] must follow.
     pub(crate) fn take(&self) -> Vec<UsageRecord> {
         let Some(shared) = &self.shared else {
@@ -203,6 +280,7 @@ impl Backlog {
         };
         let mut state = shared.lock();
         state.asked = false;
+        state.backlog_since = None;
         std::mem::take(&mut state.backlog)
     }
 
@@ -221,6 +299,7 @@ impl Backlog {
             let mut state = shared.lock();
             records.append(&mut state.backlog);
             state.backlog = records;
+            state.backlog_since = Some(Instant::now());
             state.refusing = true;
         }
     }
@@ -233,7 +312,7 @@ impl Backlog {
             return;
         };
         let mut state = shared.lock();
-        let whole = state.confirmed == state.moved;
+        let whole = state.written == state.moved;
         if let Some(file) = state.file.take().filter(|_| whole)
             && let Err(error) = file.remove()
         {
@@ -243,117 +322,72 @@ impl Backlog {
 }
 
 /// The thread's own.
-struct Keeper {
+struct Syncer {
     shared: Arc<Shared>,
-    /// Reused from batch to batch.
-    frames: Vec<u8>,
-    file: JournalFile,
+    ask: Ask,
+    file: Arc<File>,
 }
 
-impl Keeper {
-    fn run(mut self, ask: &dyn Fn()) {
-        let mut batch = Vec::new();
-        let mut due = None;
-        // Whether the last sync was for more than one record.
-        let mut shared = false;
-        loop {
-            if !self.wait(&mut batch, &mut due, ask) {
-                break;
-            }
-            if shared {
-                // Under load whoever is about to hand a record over goes first, and the batch grows; where a processor
+impl Syncer {
+    fn run(self) {
+        // Whether more than one waited for the last sync.
+        let mut many = false;
+        while self.wait() {
+            if many {
+                // Under load whoever is about to hand a record over goes first, and shares the sync; where a processor
                 // is free this costs nothing.
                 std::thread::yield_now();
-                batch.append(&mut self.shared.lock().waiting);
             }
-            shared = batch.len() > 1;
-            self.serve(&mut batch);
+            many = self.sync() > 1;
         }
-        let ended = self.shared.clone();
-        ended.lock().file = Some(self.file);
     }
 
-    /// Waits for a batch; `false` once there will be none. Asks for the backlog to be taken when it is time.
-    fn wait(&self, batch: &mut Vec<Entry>, due: &mut Option<Instant>, ask: &dyn Fn()) -> bool {
-        let mut state = self.shared.lock();
+    /// Waits until a sync is due; `false` once none will be. Asks for the backlog to be taken when it is time.
+    fn wait(&self) -> bool {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
         loop {
-            let left = (!state.backlog.is_empty() && !state.asked)
-                .then(|| *due.get_or_insert_with(|| Instant::now() + BACKLOG_WAIT));
-            let late = left.is_some_and(|due| due <= Instant::now());
-            if late || (left.is_some() && state.backlog.len() >= BACKLOG_RECORDS_MAX) {
-                state.asked = true;
-                *due = None;
-                ask();
+            let now = Instant::now();
+            let backlog_due = state.backlog_since.filter(|_| !state.asked);
+            let backlog_due = backlog_due.map(|since| since + BACKLOG_WAIT);
+            if backlog_due.is_some_and(|due| due <= now) {
+                state.ask_once(&self.ask);
+                continue;
             }
-            if !state.waiting.is_empty() {
-                std::mem::swap(&mut state.waiting, batch);
-                return true;
+            let wait = Duration::from_millis(shared.sync_ms_max.load(Ordering::Relaxed));
+            let sync_due = state.unsynced_since.map(|since| since + wait);
+            let now_due = sync_due.is_some_and(|due| due <= now) || !state.waiting.is_empty();
+            if now_due || state.closed {
+                return sync_due.is_some();
             }
-            if state.closed {
-                return false;
-            }
-            state.idle = true;
-            let wake = &self.shared.wake;
-            state = match left.filter(|_| !state.asked) {
+            state.idle = sync_due.is_none();
+            let due = [sync_due, backlog_due].into_iter().flatten().min();
+            state = match due {
                 Some(due) => {
-                    let wait = due.saturating_duration_since(Instant::now());
-                    let woken = wake.wait_timeout(state, wait);
+                    let woken = shared.wake.wait_timeout(state, due - now);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    let woken = shared.wake.wait(state);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
             };
             state.idle = false;
         }
     }
 
-    /// Writes a batch with one sync and answers it.
-    fn serve(&mut self, batch: &mut Vec<Entry>) {
-        let kept = match self.make_room(batch) {
-            true => self.write(batch),
-            false => false,
-        };
-        if !kept {
-            let given_back =
-                |entry: Entry| (entry.desk, (entry.reply, Kept::Elsewhere(entry.record)));
-            return desk::answer(batch.drain(..).map(given_back));
-        }
-        let mut answers = Vec::with_capacity(batch.len());
+    /// Syncs all that is written; returns how many waited for it.
+    fn sync(&self) -> usize {
         let mut state = self.shared.lock();
-        for entry in batch.drain(..) {
-            state.backlog.push(*entry.record);
-            state.confirmed += 1;
-            answers.push((entry.desk, (entry.reply, Kept::Here)));
-        }
-        state.half_ends[self.file.half] = state.confirmed;
+        state.unsynced_since = None;
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        desk::answer(answers.into_iter());
-    }
-
-    /// Whether the file has room for the batch, in the other half if need be.
-    fn make_room(&mut self, batch: &[Entry]) -> bool {
-        let bytes: usize = batch.iter().map(|entry| entry.frame.len()).sum();
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        if bytes <= self.file.room() {
-            return true;
+        let synced = self.file.sync_data();
+        if let Err(error) = &synced {
+            self.shared.lock().fail(error, &self.ask);
         }
-        let state = self.shared.lock();
-        let free = !state.broken && state.half_ends[1 - self.file.half] <= state.moved;
-        drop(state);
-        free && bytes <= self.file.half_bytes() && self.file.turn().is_ok()
-    }
-
-    fn write(&mut self, batch: &mut [Entry]) -> bool {
-        self.frames.clear();
-        for entry in batch {
-            self.file.seal(&mut entry.frame);
-            self.frames.extend_from_slice(&entry.frame);
-        }
-        let written = self.file.write(&self.frames);
-        if let Err(error) = &written {
-            // After a failed sync nothing is known of the file, so nothing more is put there.
-            tracing::error!(%error, "the journal fails: records go straight into the database until the next start");
-            self.shared.lock().broken = true;
-        }
-        written.is_ok()
+        let count = waiting.len();
+        desk::answer(waiting.into_iter(), synced.is_ok());
+        count
     }
 }

@@ -1,6 +1,6 @@
 //! The books in one SQLite file. One thread writes in batches, two read; callers only queue and wait.
 //!
-//! Usage records are confirmed by the journal beside the file and moved into the file many at a time; a read of them
+//! Usage records are kept by the journal beside the file and moved into the file many at a time; a read of them
 //! has the backlog moved first, so that it sees all that was confirmed.
 //!
 //! The caller sees to it that one program at a time serves a data folder. A second one on the same file is still safe:
@@ -17,7 +17,7 @@ mod tests;
 mod usage;
 mod writer;
 
-use crate::journal::{self, Appended, Backlog, Journal, Kept};
+use crate::journal::{self, Appended, Backlog, Journal};
 use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use async_trait::async_trait;
 use connect::Settings;
@@ -30,7 +30,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use writer::{Job, Write, Writer, Written};
 
@@ -94,8 +94,6 @@ pub struct SqliteStore {
     /// `None` where another store has it, or none is wanted.
     journal: Option<Journal>,
     writer: WriterHandle,
-    /// Records that may wait for the journal.
-    journal_room: Semaphore,
     queue_wait_max: Duration,
     confirm_wait_max: Duration,
 }
@@ -169,7 +167,6 @@ impl SqliteStore {
             reports,
             journal,
             writer: WriterHandle::start(writer, (queue, jobs))?,
-            journal_room: Semaphore::new(queue_writes_max),
             queue_wait_max: Duration::from_millis(options.queue_wait_ms_max),
             confirm_wait_max: Duration::from_millis(options.confirm_wait_ms_max),
         })
@@ -189,7 +186,13 @@ impl SqliteStore {
         let queue = self.writer.queue.as_ref().ok_or_else(stopped)?;
         let room = timeout(self.queue_wait_max, queue.reserve())
             .await
-            .map_err(|_| self.no_room(queue.max_capacity()))?;
+            .map_err(|_| {
+                StoreError::Unavailable(format!(
+                    "{} writes wait and none was taken within {} s",
+                    queue.max_capacity(),
+                    self.queue_wait_max.as_secs_f64()
+                ))
+            })?;
         room.map_err(|_| stopped())?.send(Job { write, reply });
         self.confirmation(answer).await?
     }
@@ -203,35 +206,6 @@ impl SqliteStore {
         }
     }
 
-    /// Has the journal keep the record; gives it back where that cannot.
-    async fn journal_append(
-        &self,
-        record: Box<UsageRecord>,
-    ) -> Result<Option<Box<UsageRecord>>, StoreError> {
-        let Some(journal) = &self.journal else {
-            return Ok(Some(record));
-        };
-        let room = self.journal_room().await?;
-        let kept = match journal.append(record)? {
-            Appended::Waits(answer) => self.confirmation(answer).await?,
-            Appended::Refused(record) => Kept::Elsewhere(record),
-        };
-        drop(room);
-        Ok(match kept {
-            Kept::Here => None,
-            Kept::Elsewhere(record) => Some(record),
-        })
-    }
-
-    async fn journal_room(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        if let Ok(room) = self.journal_room.try_acquire() {
-            return Ok(room);
-        }
-        let room = timeout(self.queue_wait_max, self.journal_room.acquire()).await;
-        let room = room.map_err(|_| self.no_room(QUEUE_WRITES_MAX))?;
-        room.map_err(|_| stopped())
-    }
-
     async fn confirmation<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
         let answer = timeout(self.confirm_wait_max, answer).await.map_err(|_| {
             StoreError::Unavailable(format!(
@@ -240,13 +214,6 @@ impl SqliteStore {
             ))
         })?;
         answer.map_err(|_| stopped())
-    }
-
-    fn no_room(&self, writes_max: usize) -> StoreError {
-        StoreError::Unavailable(format!(
-            "{writes_max} writes wait and none was taken within {} s",
-            self.queue_wait_max.as_secs_f64()
-        ))
     }
 
     /// Sees to it that a read of usage finds all that was confirmed.
@@ -279,7 +246,7 @@ fn open_journal(
 }
 
 /// Asks the writer for a transaction. Where its queue is full one comes anyway.
-fn ask_writer(queue: mpsc::Sender<Job>) -> impl Fn() + Send + 'static {
+fn ask_writer(queue: mpsc::Sender<Job>) -> impl Fn() + Send + Sync + 'static {
     move || {
         let (reply, _) = oneshot::channel();
         let write = Write::Backlog;
@@ -313,9 +280,25 @@ fn stopped() -> StoreError {
 impl Store for SqliteStore {
     async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
         usage::check(&record)?;
-        match self.journal_append(Box::new(record)).await? {
-            Some(record) => self.write(Write::Usage(record)).await.map(drop),
-            None => Ok(()),
+        let record = Box::new(record);
+        let appended = match &self.journal {
+            Some(journal) => journal.append(record)?,
+            None => Appended::Refused(record),
+        };
+        match appended {
+            Appended::Kept => Ok(()),
+            Appended::Waits(answer) => match self.confirmation(answer).await? {
+                true => Ok(()),
+                // The sync failed: what was written goes into the database now.
+                false => self.write(Write::Backlog).await.map(drop),
+            },
+            Appended::Refused(record) => self.write(Write::Usage(record)).await.map(drop),
+        }
+    }
+
+    fn usage_sync_ms_max_set(&self, ms_max: u64) {
+        if let Some(journal) = &self.journal {
+            journal.sync_ms_max_set(ms_max);
         }
     }
 

@@ -1,13 +1,14 @@
-//! Edits of a request body: spans are replaced, the rest is copied.
+//! Edits of a request body: spans are replaced, the rest stays where it is.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::RequestBody;
 use crate::json::{Kind, Value};
 
-/// Changes to a body, applied in the order they are asked for and written by [`BodyEdit::finish`].
+/// Changes to a body, applied in the order they are asked for and written by [`BodyEdit::pieces`].
 ///
 /// The JSON texts given to it must be JSON; it does not check them.
 #[derive(Debug, Clone)]
@@ -62,16 +63,16 @@ impl<'a> BodyEdit<'a> {
         self.change(outer, Change::Set(merged))
     }
 
-    /// The edited body. Without an effective change these are the same bytes, not a copy.
+    /// The edited body, in pieces to be sent one after another: what stays is not copied.
     #[must_use]
-    pub fn finish(&self) -> Bytes {
+    pub fn pieces(&self) -> Vec<Bytes> {
         let changes: Vec<&(String, Change)> = self
             .changes
             .iter()
             .filter(|change| self.is_effective(change))
             .collect();
         if changes.is_empty() {
-            return self.body.bytes.clone();
+            return vec![self.body.bytes.clone()];
         }
         let change_of = |name: &str| {
             changes
@@ -79,17 +80,12 @@ impl<'a> BodyEdit<'a> {
                 .find(|change| change.0 == name)
                 .map(|change| &change.1)
         };
-        let bytes = &self.body.bytes;
         let fields = &self.body.fields;
-        let added: usize = changes
-            .iter()
-            .map(|(name, change)| name.len() + change.len() + 16)
-            .sum();
-        let mut out = BytesMut::with_capacity(bytes.len() + added);
+        let mut out = Pieces::new(&self.body.bytes);
         let head_end = fields
             .first()
-            .map_or_else(|| object_open(bytes), |field| field.key.start);
-        out.put_slice(&bytes[..head_end]);
+            .map_or_else(|| object_open(&self.body.bytes), |field| field.key.start);
+        out.keep(0..head_end);
         let mut is_first = true;
         let mut end = head_end;
         for field in fields {
@@ -100,27 +96,23 @@ impl<'a> BodyEdit<'a> {
                 is_first = false;
                 match change {
                     Some(Change::Set(text)) => {
-                        out.put_slice(&bytes[start..field.value.start]);
-                        out.put_slice(text.as_bytes());
+                        out.keep(start..field.value.start);
+                        out.put(text.clone());
                     }
-                    Some(Change::Remove) | None => out.put_slice(&bytes[start..field.value.end]),
+                    Some(Change::Remove) | None => out.keep(start..field.value.end),
                 }
             }
             end = field.value.end;
         }
         for (name, change) in &changes {
             if let (Change::Set(text), None) = (change, self.body.value(name)) {
-                if !is_first {
-                    out.put_u8(b',');
-                }
+                let comma = if is_first { "" } else { "," };
                 is_first = false;
-                out.put_slice(quoted(name).as_bytes());
-                out.put_u8(b':');
-                out.put_slice(text.as_bytes());
+                out.put(format!("{comma}{}:{text}", quoted(name)));
             }
         }
-        out.put_slice(&bytes[end..]);
-        out.freeze()
+        out.keep(end..self.body.bytes.len());
+        out.finish()
     }
 
     fn change(&mut self, name: &str, change: Change) -> &mut Self {
@@ -140,12 +132,46 @@ impl<'a> BodyEdit<'a> {
     }
 }
 
-impl Change {
-    fn len(&self) -> usize {
-        match self {
-            Self::Set(text) => text.len(),
-            Self::Remove => 0,
+/// A body on its way out: runs of the bytes that came, and what is put between them.
+struct Pieces<'a> {
+    bytes: &'a Bytes,
+    /// What is kept next, as far as it goes on without a gap.
+    run: Range<usize>,
+    out: Vec<Bytes>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(bytes: &'a Bytes) -> Self {
+        Self {
+            bytes,
+            run: 0..0,
+            out: Vec::with_capacity(5),
         }
+    }
+
+    fn keep(&mut self, span: Range<usize>) {
+        if span.start != self.run.end {
+            self.end_run();
+            self.run.start = span.start;
+        }
+        self.run.end = span.end;
+    }
+
+    fn put(&mut self, text: String) {
+        self.end_run();
+        self.out.push(text.into());
+    }
+
+    fn end_run(&mut self) {
+        if !self.run.is_empty() {
+            self.out.push(self.bytes.slice(self.run.clone()));
+        }
+        self.run.start = self.run.end;
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        self.end_run();
+        self.out
     }
 }
 

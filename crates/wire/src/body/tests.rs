@@ -275,19 +275,24 @@ fn edits_touch_only_what_they_name() {
         let body = body(text);
         let mut edit = body.edit();
         change(&mut edit);
-        assert_eq!(edit.finish(), expected.as_bytes(), "{text}");
+        assert_eq!(edit.pieces().concat(), expected.as_bytes(), "{text}");
     }
 }
 
 #[test]
-fn an_edit_without_effect_is_no_copy() {
+fn what_stays_is_no_copy() {
     let body = body(r#"{"a":1,"o":{"x":1}}"#);
     let mut edit = body.edit();
     edit.set("a", "1")
         .remove("absent")
         .set_nested("o", "x", "1")
         .set_nested("a", "x", "2");
-    assert_eq!(edit.finish().as_ptr(), body.bytes().as_ptr());
+    let same = edit.pieces();
+    assert_eq!(same, [body.bytes()]);
+    assert_eq!(same[0].as_ptr(), body.bytes().as_ptr());
+    let pieces = edit.set("b", "2").pieces();
+    assert_eq!(pieces, [r#"{"a":1,"o":{"x":1}"#, r#","b":2"#, "}"]);
+    assert_eq!(pieces[0].as_ptr(), body.bytes().as_ptr());
 }
 
 type Raws = BTreeMap<String, Box<RawValue>>;
@@ -331,7 +336,7 @@ proptest! {
     fn nothing_asked_nothing_changed(pairs in fixtures::pairs(), spaces in vec(fixtures::space(), 1..9)) {
         let text = fixtures::body_text(&pairs, &spaces);
         let body = parse(&text).unwrap();
-        prop_assert_eq!(&body.edit().finish()[..], text.as_bytes());
+        prop_assert_eq!(body.edit().pieces().concat(), text.as_bytes());
         prop_assert_eq!(body.names().count(), pairs.len());
     }
 
@@ -343,7 +348,7 @@ proptest! {
         let at = at.index(pairs.len() + 1);
         pairs.insert(at, ("model".into(), old));
         let text = fixtures::body_text(&pairs, &spaces);
-        let edited = parse(&text).unwrap().edit().set("model", "\"엔진/이름\"").finish();
+        let edited = parse(&text).unwrap().edit().set("model", "\"엔진/이름\"").pieces().concat();
         pairs[at].1 = "\"엔진/이름\"".into();
         prop_assert_eq!(std::str::from_utf8(&edited).unwrap(), fixtures::body_text(&pairs, &spaces));
         let mut expected = raws(text.as_bytes());
@@ -366,8 +371,8 @@ proptest! {
                 Op::Nested(name, text) => { edit.set_nested(name, "inner", text); touched.remove(name); touched.insert(name.clone() + "?", None); }
             }
         }
-        let edited = edit.finish();
-        let reparsed = RequestBody::parse(edited.clone(), DEPTH_MAX);
+        let edited = edit.pieces().concat();
+        let reparsed = RequestBody::parse(edited.clone().into(), DEPTH_MAX);
         prop_assert!(reparsed.is_ok(), "{:?}", reparsed);
         let (before, after) = (raws(text.as_bytes()), raws(&edited));
         for (name, raw) in &before {

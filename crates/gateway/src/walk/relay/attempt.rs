@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+/// Headers that are sent on to an engine, and headers of an answer, at most: room that is set aside at once.
+const ENGINE_HEADERS: usize = 6;
+const ANSWER_HEADERS: usize = 10;
 /// Bytes of an engine's error that are read.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
 /// Characters of an engine's error that are passed on where it is not passed on whole.
@@ -153,12 +156,13 @@ async fn send(
 }
 
 /// The engine's request. No header of the client's is passed on but its trace, and what its wire format names.
-fn request(call: &Call, route: &Route) -> Request<Bytes> {
+fn request(call: &Call, route: &Route) -> Request<Vec<Bytes>> {
     let mut request = Request::new(call.body.clone());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(call.path);
     let request_headers = request.headers_mut();
     request_headers.clone_from(&call.headers);
+    request_headers.reserve(ENGINE_HEADERS);
     request_headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -184,7 +188,7 @@ async fn receive(
     if head.status != StatusCode::OK {
         return engine_refusal((head.status, content_type), body, (ask, &route, until)).await;
     }
-    let mut response_headers = HeaderMap::new();
+    let mut response_headers = HeaderMap::with_capacity(ANSWER_HEADERS);
     mark(&mut response_headers, (ask, &route), content_type.clone());
     let asked = ask.features.output_tokens_max();
     let asked = asked.map(|each| each.saturating_mul(ask.features.n.unwrap_or(1)));

@@ -79,13 +79,9 @@ fn mark(
     if ask.endpoint == Endpoint::Messages {
         put(response_headers, headers::ANTHROPIC_REQUEST_ID, &id);
     }
-    put(response_headers, headers::SITE, target.site.as_str());
-    put(response_headers, headers::REPLICA, target.replica.as_str());
-    put(
-        response_headers,
-        headers::JURISDICTION,
-        &target.jurisdiction,
-    );
+    for (name, value) in &target.marks {
+        response_headers.insert(name, value.clone());
+    }
     put(response_headers, headers::MODEL, ask.model.as_str());
     put(response_headers, headers::DECISION, &route.start.decision);
     mark_queued(response_headers, route.queued);

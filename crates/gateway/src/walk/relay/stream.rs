@@ -1,4 +1,4 @@
-//! Streamed answers: each event leaves when it came; the last one leaves once the record is in durable hands.
+//! Streamed answers: each event leaves when it came; the last one leaves once the record is written.
 
 use super::Route;
 use super::attempt::request_timeout;

@@ -22,7 +22,8 @@ pub(super) struct Call {
     pub path: &'static str,
     /// Headers that its wire format asks for.
     pub headers: HeaderMap,
-    pub body: Bytes,
+    /// Its body, in pieces.
+    pub body: Vec<Bytes>,
     pub plan: Plan,
 }
 
@@ -164,7 +165,11 @@ fn dialect_headers(kind: AnswerKind, ask: &Ask) -> HeaderMap {
 }
 
 /// The last edits: the engine's name for the model, a bound on the output, the wish for a usage count.
-fn edited(body: &RequestBody, kind: AnswerKind, (ask, target): (&Ask, &Target)) -> (Bytes, bool) {
+fn edited(
+    body: &RequestBody,
+    kind: AnswerKind,
+    (ask, target): (&Ask, &Target),
+) -> (Vec<Bytes>, bool) {
     let mut edit = body.edit();
     // An adapter is asked for by its own name, which the engine knows.
     let engine_name = if ask.model == target.model {
@@ -189,7 +194,7 @@ fn edited(body: &RequestBody, kind: AnswerKind, (ask, target): (&Ask, &Target)) 
     if strip_usage {
         edit.set_nested("stream_options", "include_usage", "true");
     }
-    (edit.finish(), strip_usage)
+    (edit.pieces(), strip_usage)
 }
 
 fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {

@@ -60,6 +60,9 @@ impl Store for GateStore {
         }
         self.inner.usage_append(record).await
     }
+    fn usage_sync_ms_max_set(&self, ms_max: u64) {
+        self.inner.usage_sync_ms_max_set(ms_max);
+    }
     async fn usage_get(&self, id: RequestId) -> Result<Option<UsageRecord>, StoreError> {
         self.inner.usage_get(id).await
     }
