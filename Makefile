@@ -7,10 +7,10 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN = $(or $(MADANG_BIN),$(TARGET)/release/madang)
 
-.PHONY: help up build test soak bench doctor clean
+.PHONY: help up build test soak bench bench-pii doctor clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 up: build ## install what is missing, build, and serve at 127.0.0.1:7080 until Ctrl-C (ARGS="--fleet FILE …")
 	@scripts/up $(BIN) up $(ARGS)
@@ -29,6 +29,9 @@ soak: ## the kill loop for long: ROUNDS=200
 bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the twin's speed
 	@bench/run $(ARGS)
 	@$(BIN) twin speed
+
+bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")
+	cargo bench --locked -p madang-pii --bench bars -- $(ARGS)
 
 doctor: build ## what is missing on this machine, and the command that mends it
 	@$(BIN) doctor

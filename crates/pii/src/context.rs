@@ -106,9 +106,9 @@ impl<'c, 'a> Nearby<'c, 'a> {
 /// How near the words of each topic stand to one number.
 #[derive(Clone, Copy, Debug)]
 struct Near {
-    distance: [usize; TOPICS],
+    distance: [u16; TOPICS],
     /// The least distance of a word that is for anything.
-    nearest: usize,
+    nearest: u16,
 }
 
 /// What the words say of a number's being of one kind.
@@ -126,6 +126,8 @@ pub enum Stance {
 
 impl Near {
     fn add(&mut self, topic: Topic, distance: usize) {
+        // A window is shorter than this.
+        let distance = u16::try_from(distance).unwrap_or(u16::MAX);
         if let Some(least) = self.distance.get_mut(topic as usize) {
             *least = distance.min(*least);
             if topic != Topic::Thing {
@@ -135,8 +137,8 @@ impl Near {
     }
 
     const NOTHING: Self = Self {
-        distance: [usize::MAX; TOPICS],
-        nearest: usize::MAX,
+        distance: [u16::MAX; TOPICS],
+        nearest: u16::MAX,
     };
 
     fn stance(&self, topic: Topic) -> Stance {
@@ -144,17 +146,17 @@ impl Near {
             self.distance
                 .get(topic as usize)
                 .copied()
-                .unwrap_or(usize::MAX)
+                .unwrap_or(u16::MAX)
         };
         let (ours, things) = (of(topic), of(Topic::Thing));
-        if ours != usize::MAX && ours <= things {
+        if ours != u16::MAX && ours <= things {
             if ours <= self.nearest {
-                Stance::For(ours)
+                Stance::For(usize::from(ours))
             } else {
                 Stance::Perhaps
             }
-        } else if things <= AGAINST_MAX {
-            Stance::Against(things)
+        } else if usize::from(things) <= AGAINST_MAX {
+            Stance::Against(usize::from(things))
         } else {
             Stance::Silent
         }

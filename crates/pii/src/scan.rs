@@ -107,7 +107,7 @@ impl Scan<'_, '_> {
         match self.text.bytes().get(at) {
             Some(b'@') => mail::look(self, at, at + 1),
             Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
-            // The sweep takes one syllable in seven for a digit.
+            // Most syllables that are read as a digit are words.
             Some(0x80..0xEF) if !spoken::may_begin(self.text.bytes(), at) => at + 1,
             _ => number::look(self, at),
         }
@@ -164,4 +164,62 @@ pub fn walk(bytes: &[u8], whole: bool, progress: &mut Progress, found: &mut Vec<
     let steps = scan.text.steps();
     found.truncate(progress.settled.findings);
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is repeated without end, and most of whose bytes a rule must look at.
+    const FLOODS: &[&str] = &[
+        "1",
+        "1-",
+        "12-",
+        "1234 ",
+        "739-49-9750 ",
+        "010-1234-5678 ",
+        "a@",
+        "a@a.aa ",
+        "eyJ.",
+        "eyJ-",
+        "sk-",
+        "_",
+        "-",
+        "ghp_",
+        "-----BEGIN PRIVATE KEY-----",
+        "password=",
+        "일이삼",
+        "일1",
+        "공 일 ",
+        "서울 강남구 가로 1 ",
+        "가로 1 가로 2 ",
+        "1\u{200b}\u{200b}\u{200b}\u{200b}",
+        "１２３-",
+        "계좌 1234567890 ",
+        "12가1234 ",
+        "1 A B C D Street ",
+        "tel 1-2-3-4-5-6-7-8-9 ",
+        "M12345678 ",
+    ];
+
+    fn steps(flood: &str, length: usize) -> u64 {
+        let text: Vec<u8> = flood.bytes().cycle().take(length).collect();
+        walk(&text, true, &mut Progress::default(), &mut Vec::new())
+    }
+
+    #[test]
+    fn work_is_linear() {
+        const LENGTH: usize = 20_000;
+        for flood in FLOODS {
+            let (once, twice) = (steps(flood, LENGTH), steps(flood, 2 * LENGTH));
+            assert!(
+                twice <= 2 * once + 8_192,
+                "{flood}: {once} steps, then {twice}"
+            );
+            assert!(
+                once <= 48 * LENGTH as u64,
+                "{flood}: {once} steps for {LENGTH} bytes"
+            );
+        }
+    }
 }

@@ -140,3 +140,34 @@ fn masked(text: &str, finding: &Finding) -> String {
     };
     value.chars().take(40).enumerate().map(star).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_answered_in_code_points() {
+        let rows = "{\"id\":\"a\",\"lang\":\"ko\",\"text\":\"연락처 010-0842-5316, kim@example.com\"}\n\n{\"id\":7,\"text\":\"없음\"}\n";
+        let expected = "{\"id\":\"a\",\"spans\":[{\"start\":4,\"end\":17,\"label\":\"PHONE\"},{\"start\":19,\"end\":34,\"label\":\"EMAIL\"}]}\n{\"id\":7,\"spans\":[]}\n";
+        assert_eq!(answers(rows).ok().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_bad_row_is_named() {
+        for bad in ["{\"id\":1}", "[]", "{"] {
+            let rows = format!("{{\"id\":1,\"text\":\"\"}}\n{bad}\n");
+            let said = answers(&rows).err().map(|error| error.to_string());
+            assert!(
+                said.is_some_and(|said| said.starts_with("line 2: ")),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_are_shown_masked() {
+        let expected = "2:8       PHONE            95  01*-****-****\n";
+        assert_eq!(table("안녕\n연락처 010-0842-5316"), expected);
+        assert_eq!(table("hi"), "no personal data found\n");
+    }
+}

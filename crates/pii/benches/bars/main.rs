@@ -16,21 +16,21 @@ use std::process::ExitCode;
 
 /// What the command line says.
 struct Options {
-    set: PathBuf,
+    set: Option<PathBuf>,
     show: bool,
     seconds: f64,
 }
 
 fn options() -> Options {
     let mut options = Options {
-        set: PathBuf::from("../shared/data/pii/dev.jsonl"),
+        set: std::env::var_os("PII_SET").map(PathBuf::from),
         show: false,
         seconds: 20.0,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--set" => options.set = arguments.next().unwrap_or_default().into(),
+            "--set" => options.set = arguments.next().map(PathBuf::from),
             "--show" => options.show = true,
             "--seconds" => {
                 let seconds = arguments.next().and_then(|seconds| seconds.parse().ok());
@@ -53,7 +53,13 @@ fn bar(name: &str, measured: f64, unit: &str, least: f64) -> bool {
 
 fn main() -> ExitCode {
     let options = options();
-    let held = [found(&options.set, options.show), fast(options.seconds)];
+    let found = if let Some(set) = &options.set {
+        found(set, options.show)
+    } else {
+        println!("no labelled set (--set FILE, or PII_SET): recall and precision are not measured");
+        true
+    };
+    let held = [found, fast(options.seconds)];
     if held.iter().all(|held| *held) {
         ExitCode::SUCCESS
     } else {
@@ -68,11 +74,8 @@ fn found(set: &Path, show: bool) -> bool {
     let quality = match Quality::measure(&path, show) {
         Ok(quality) => quality,
         Err(error) => {
-            println!(
-                "no labelled set: {}: {error}: recall and precision are not measured",
-                set.display()
-            );
-            return true;
+            println!("{}: {error}", path.display());
+            return false;
         }
     };
     quality.print();
