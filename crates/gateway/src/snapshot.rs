@@ -12,7 +12,7 @@ use madang_fleet::{
 };
 use madang_types::{Country, Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::env::VarError;
 use std::sync::Arc;
 
 mod location;
@@ -21,21 +21,13 @@ mod tuning;
 /// Why a checked fleet cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// A key file is missing or unreadable.
-    #[error("the key file {path} of '{owner}' cannot be read: {reason}")]
-    KeyFile {
-        /// Which file.
-        path: PathBuf,
-        /// Whose.
-        owner: String,
-        /// Why.
-        reason: String,
-    },
-    /// A key's variable is not set, or a key is empty or no header's value. The key itself is never told.
-    #[error("the key of '{owner}' cannot be used: {reason}")]
+    /// A key's file or variable cannot be read, or holds no header's value. The key itself is never told.
+    #[error("the key of '{owner}' in {place} cannot be used: {reason}")]
     Key {
         /// Whose.
         owner: String,
+        /// The file, or the variable after a `$`.
+        place: String,
         /// Why.
         reason: String,
     },
@@ -297,8 +289,8 @@ fn replica_target(
         responses: replica.responses,
         credential: match &replica.key_file {
             Some(path) => {
-                let key = key_of_file(path, id.as_str())?;
-                Some(credential(&key, Dialect::OpenAi, id.as_str())?)
+                let source = KeySource::File(path.clone());
+                Some(credential(&source, Dialect::OpenAi, id.as_str())?)
             }
             None => None,
         },
@@ -339,7 +331,7 @@ fn upstream_target(
         dialect: upstream.dialect,
         responses: ResponsesSupport::Native,
         credential: match &upstream.key {
-            Some(source) => Some(credential(&key_of(source, id)?, upstream.dialect, id)?),
+            Some(source) => Some(credential(source, upstream.dialect, id)?),
             None => None,
         },
         own: false,
@@ -364,45 +356,44 @@ fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError>
     })
 }
 
-/// The text of a key.
-fn key_of(source: &KeySource, owner: &str) -> Result<String, SnapshotError> {
-    match source {
-        KeySource::File(path) => key_of_file(path, owner),
-        KeySource::Env(name) => std::env::var(name).map_err(|_| SnapshotError::Key {
-            owner: owner.into(),
-            reason: format!("the variable {name} is not set in Madang's environment"),
-        }),
-    }
-}
-
-fn key_of_file(path: &Path, owner: &str) -> Result<String, SnapshotError> {
-    std::fs::read_to_string(path).map_err(|error| SnapshotError::KeyFile {
-        path: path.into(),
-        owner: owner.into(),
-        reason: error.to_string(),
-    })
-}
-
 /// The header that carries a key in this wire format.
 fn credential(
-    key: &str,
+    source: &KeySource,
     dialect: Dialect,
     owner: &str,
 ) -> Result<(HeaderName, HeaderValue), SnapshotError> {
-    let fail = |reason: &str| SnapshotError::Key {
-        owner: owner.into(),
-        reason: reason.into(),
+    let (place, read) = match source {
+        KeySource::File(path) => (
+            path.display().to_string(),
+            std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        ),
+        KeySource::Env(name) => (
+            format!("${name}"),
+            // Not in the error's own words, which hold the value.
+            std::env::var(name).map_err(|error| match error {
+                VarError::NotPresent => "it is not set".to_owned(),
+                VarError::NotUnicode(_) => "it is not UTF-8".to_owned(),
+            }),
+        ),
     };
-    let key = key.trim();
-    if key.is_empty() {
-        return Err(fail("it is empty"));
-    }
+    let header = read.and_then(|key| match key.trim() {
+        "" => Err("it is empty".to_owned()),
+        key => key_header(key, dialect),
+    });
+    header.map_err(|reason| SnapshotError::Key {
+        owner: owner.into(),
+        place,
+        reason,
+    })
+}
+
+fn key_header(key: &str, dialect: Dialect) -> Result<(HeaderName, HeaderValue), String> {
     let (name, text) = match dialect {
         Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
         Dialect::Anthropic => (crate::headers::X_API_KEY, key.to_owned()),
     };
     let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| fail("it holds characters that no header may carry"))?;
+        .map_err(|_| "it holds characters that no header may carry".to_owned())?;
     value.set_sensitive(true);
     Ok((name, value))
 }

@@ -217,7 +217,7 @@ async fn a_key_that_cannot_be_had_is_told_without_its_text() {
     for (key, expected) in [
         (
             "key_env = \"MADANG_NO_SUCH_VARIABLE\"",
-            "the variable MADANG_NO_SUCH_VARIABLE is not set",
+            "$MADANG_NO_SUCH_VARIABLE cannot be used: it is not set",
         ),
         ("key_file = \"empty.key\"", "it is empty"),
         (
