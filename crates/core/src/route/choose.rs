@@ -6,7 +6,7 @@ use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
 use crate::member::{Estimate, Member};
 use crate::policy::{self, PolicyRule};
 use crate::request::{MemberIndex, Request};
-use crate::share::{Door, Want};
+use crate::share::{Door, Lanes, Want};
 use crate::state::{Core, Pool};
 use madang_types::Micros;
 use smallvec::SmallVec;
@@ -71,6 +71,7 @@ pub(super) struct Candidate {
 struct Field {
     open: Vec<Candidate>,
     serving: u32,
+    lanes: Lanes,
     later: bool,
     /// Some member would take it, were there room for those over their share.
     turn: bool,
@@ -135,6 +136,7 @@ impl Core {
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
         let standing = Standing::of(pool, request);
         let mut field = Field {
+            lanes: self.lanes(now, (pool, standing)),
             open: std::mem::take(&mut scratch.open),
             ..Field::default()
         };
@@ -152,6 +154,18 @@ impl Core {
         let choice = self.decide((pool, request, standing), &field, scratch);
         scratch.open = field.open;
         choice
+    }
+
+    /// What long prompts hold of a pool; of no interest to those under their share.
+    fn lanes(&self, now: Micros, (pool, standing): (&Pool, Standing)) -> Lanes {
+        let mut lanes = Lanes::default();
+        if standing.over {
+            let members = pool.members.iter().filter_map(|index| self.member(*index));
+            for member in members.filter(|member| member.available(now)) {
+                lanes.add(member, now);
+            }
+        }
+        lanes
     }
 
     /// The choice among those that are open, and those that soon are.
@@ -239,10 +253,9 @@ impl Core {
         let want = standing.want(request.kv_tokens);
         let lane = !standing.over
             || self.rules.share != ShareRule::Madang
-            || (pool
+            || pool
                 .guard
-                .has_over_room((pool.over_us, pool.long), &estimate)
-                && !(estimate.long && member.account.long > 0));
+                .has_over_room((pool.over_us, &field.lanes), member, &estimate);
         let door = pool.guard.admits(self.rules.share, (member, now), &want);
         if door == Door::Soon && !standing.over {
             field.soon(index, &estimate);
