@@ -90,6 +90,11 @@ fn korea_needs_no_file_to_be_there() {
     assert_eq!(floor("national-archive"), DataClass::Classified);
     let launched = &fleet.replicas[&ReplicaId::new("pohang-solar-1").unwrap()];
     assert_eq!(launched.upstream_model, "solar-open-100b");
+    // The cheapest first.
+    let korean = &fleet.virtual_models[&ModelId::new("chat-ko").unwrap()];
+    let models = korean.candidates.iter().map(|c| c.model.as_str());
+    let expected = ["hyperclova-x-seed-think-14b", "exaone-4.0-32b", "a.x-4.0"];
+    assert_eq!(models.collect::<Vec<_>>(), expected);
 }
 
 #[test]
