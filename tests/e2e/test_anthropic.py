@@ -3,6 +3,7 @@ speaks OpenAI's, and at the real model."""
 
 import contextlib
 import json
+import os
 import subprocess
 
 import anthropic
@@ -45,7 +46,7 @@ BOTH = pytest.mark.parametrize("model", ["far", "near"])
 
 @contextlib.contextmanager
 def fake_engine(*arguments):
-    program = binary().parent / "fake-engine"
+    program = os.environ.get("FAKE_ENGINE", binary().parent / "fake-engine")
     with subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, text=True, env=environment()) as process:
         try:
             yield process.stdout.readline().strip()

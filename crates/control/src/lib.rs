@@ -6,6 +6,7 @@
 pub mod control;
 mod launching;
 mod people;
+mod policy_load;
 pub mod probe;
 mod probe_client;
 mod reconciler;

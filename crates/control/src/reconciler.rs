@@ -7,9 +7,8 @@ use crate::launching::{Launcher, Plan};
 use crate::source::{ApplyError, FleetSource, ReadFleet};
 use crate::view::{ReplicaView, view};
 use crate::watching::{Watch, Watched};
-use crate::{Applied, people};
+use crate::{Applied, people, policy_load};
 use madang_core::PoolStatus;
-use madang_core::policy::{Change, Difference};
 use madang_executor::SupervisorHandle;
 use madang_fleet::{Fleet, ReplicaAt};
 use madang_gateway::gateway::Gateway;
@@ -142,7 +141,7 @@ impl Reconciler {
             .collect();
         let snapshot = Snapshot::build(Arc::clone(&fleet))?;
         people::sync(&fleet, &self.gateway).await?;
-        log_policy(&self.gateway.snapshot(), &snapshot);
+        policy_load::tell(&self.gateway, &snapshot).await?;
         self.gateway.publish(snapshot, &held_back);
 
         self.wanted = fleet;
@@ -269,44 +268,6 @@ impl Reconciler {
             }
         }
         while self.stopping.join_next().await.is_some() {}
-    }
-}
-
-/// Says what the new fleet's policy changes against the running one.
-fn log_policy(before: &Snapshot, after: &Snapshot) {
-    let (table, policy) = (&after.policy_table, after.policy_table.hash());
-    if before.generation == 0 {
-        tracing::info!(%policy, combinations = table.combinations(), "policy worked out");
-        return;
-    }
-    match Difference::between(&before.policy_table, table) {
-        Ok(difference) => {
-            let Difference {
-                combinations,
-                gained,
-                lost,
-                gains,
-                losses,
-            } = difference;
-            tracing::info!(%policy, combinations, gained, lost, "policy worked out and compared with the running one");
-            for change in gains.iter().chain(&losses) {
-                let Change {
-                    tenant,
-                    programme,
-                    model,
-                    location,
-                    class,
-                    flags,
-                    before,
-                    after,
-                    rules: _,
-                } = change;
-                tracing::info!(?tenant, ?programme, ?model, %location, %class, %flags, %before, %after, "policy changes");
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%policy, %error, "policy cannot be compared with the running one")
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the fleet comes from, and what keeps a new one from being used.
 
 use madang_fleet::{Fleet, LoadError, Problem};
+use madang_gateway::audit::AuditError;
 use madang_gateway::snapshot::SnapshotError;
 use madang_provision::ProvisionError;
 use madang_store::StoreError;
@@ -91,6 +92,9 @@ pub enum ApplyError {
     /// The tenants of the file could not be written to the books.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A change of the policy could not be logged.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The control plane is stopping.
     #[error("Madang is stopping")]
     Stopping,

@@ -146,9 +146,8 @@ impl Core {
                 }
             }
         }
-        if (pool.over_us, pool.long, pool.tree.running()) != (sums.over_us, sums.long, sums.running)
-        {
-            let counted = (pool.over_us, pool.long, pool.tree.running());
+        let counted = (pool.over_us, pool.tree.running());
+        if counted != (sums.over_us, sums.running) {
             return Err(format!("the pool {model} counts {counted:?}, not {sums:?}"));
         }
         for (leaf, sums) in leaves {

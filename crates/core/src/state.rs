@@ -58,8 +58,6 @@ pub(crate) struct Pool {
     pub holds: Holds,
     /// Prompt work of tenants over their share that is under way, as the guard counts it.
     pub over_us: u64,
-    /// Long prompts that are under way, of anybody.
-    pub long: u32,
     /// When the guard was last worked out.
     pub guarded_at: Micros,
     /// How fast those who wait are started.
@@ -84,7 +82,6 @@ impl Pool {
             guard: Guard::default(),
             holds: Holds::default(),
             over_us: 0,
-            long: 0,
             guarded_at: Micros(i64::MIN / 2),
             pace: Pace::default(),
             need: Mean::new(0.0),

@@ -3,14 +3,15 @@
 //! A decision is durable before the first byte goes where it allows, or before the refusal is sent. How a request ended is
 //! logged too, and nobody waits for that.
 
-pub use madang_audit::Settings;
+pub use madang_audit::leaf::PolicyLoad;
+pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
-    Decision, Effect, Event, Hmac, KeyErased, Location, Note, PolicyLoad, RequestEnd, StopSwitch,
+    Decision, Effect, Event, Hmac, KeyErased, Location, Note, RequestEnd, StopSwitch,
 };
-use madang_audit::{AuditError, AuditLog, Keyring, Leaf, Month, Status};
+use madang_audit::{AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
     Endpoint, ErrorCode, KeyId, Micros, PolicyEffect, PolicyHash, RequestId, RuleId, TenantId,

@@ -122,6 +122,8 @@ pub struct Edges {
     pub hangul: bool,
     /// More digits beside it, with space between.
     pub crowded: bool,
+    /// More digits on both sides, with space between: one of many in a row.
+    pub buried: bool,
     /// Joined to a word: `AB-12`, `12-AB`, `/v1/12`.
     pub joined: bool,
     /// It is an amount: a unit after it, or a currency before it.

@@ -246,6 +246,7 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
         return None;
     }
     if let Some(separator) = last.after {
+        edges.buried = edges.crowded && separator.gap == Gap::Space;
         edges.crowded = true;
         return separator.is_loose().then_some(edges);
     }

@@ -6,7 +6,7 @@ use crate::scan::Scan;
 use crate::text::{Symbol, Text, is_spoken_digit};
 
 /// Digits that are looked at together.
-const RUN_MAX: usize = 48;
+const RUN_MAX: usize = 40;
 /// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
 const LONGEST: usize = 16;
 
@@ -18,14 +18,17 @@ const SAID: [&str; 3] = ["에", "다시", "의"];
 
 #[derive(Clone, Copy, Default)]
 struct Digit {
-    start: usize,
-    end: usize,
+    /// From the beginning of the run.
+    start: u16,
+    end: u16,
     spelled: bool,
     /// Something stands between it and the digit before.
     apart: bool,
 }
 
 struct Run {
+    /// Where it begins.
+    at: usize,
     digits: [u8; RUN_MAX],
     places: [Digit; RUN_MAX],
     length: usize,
@@ -81,24 +84,35 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
             continue;
         }
         let rest = run.length - first;
-        for count in [rest, rest - 1, 11, 13] {
+        // All of it, all but a particle, or a telephone or resident number in front of more.
+        let digit = |at: usize| run.digits.get(first + at).copied().unwrap_or_default();
+        let counts = [
+            rest,
+            rest - 1,
+            if digit(0) == 0 { 11 } else { 0 },
+            if digit(2) < 2 { 13 } else { 0 },
+        ];
+        for count in counts {
             if let Some(end) = window(scan, &run, first, count) {
                 return Some(end);
             }
         }
     }
     let covered = run.length.saturating_sub(LONGEST).max(1);
-    scan.spoken_until = run.places.get(covered).map_or(at, |digit| digit.start);
+    scan.spoken_until = run
+        .places
+        .get(covered)
+        .map_or(at, |digit| run.at + usize::from(digit.start));
     None
 }
 
 /// Reports the `count` digits from `first` if they are a number of one of the kinds.
 fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Option<usize> {
-    let digits = run.digits.get(first..first + count)?;
-    let places = run.places.get(first..first + count)?;
     if first + count > run.length || !rules::may_match(count) {
         return None;
     }
+    let digits = run.digits.get(first..first + count)?;
+    let places = run.places.get(first..first + count)?;
     let (start, end) = (places.first()?, places.last()?);
     // The syllable after a plain number is its particle: 5678이.
     let spelled = places
@@ -106,7 +120,7 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
         .take(count - 1)
         .filter(|digit| digit.spelled)
         .count();
-    let next = scan.text.visible(end.end).0;
+    let next = scan.text.visible(run.at + usize::from(end.end)).0;
     if spelled == 0 || (!end.spelled && next.is_alphanumeric()) {
         return None;
     }
@@ -117,7 +131,7 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
         gap: None,
         mixed: false,
         edges: Edges::default(),
-        span: start.start..end.end,
+        span: run.at + usize::from(start.start)..run.at + usize::from(end.end),
     };
     let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
     let (kind, confidence) = judged?;
@@ -127,10 +141,13 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
 impl Run {
     fn read(text: &Text<'_>, at: usize) -> Self {
         let mut run = Self {
+            at,
             digits: [0; RUN_MAX],
             places: [Digit::default(); RUN_MAX],
             length: 0,
         };
+        // A run is some hundred bytes.
+        let offset = |place: usize| u16::try_from(place - at).unwrap_or(u16::MAX);
         let mut next = at;
         let mut apart = false;
         while run.length < RUN_MAX {
@@ -154,8 +171,8 @@ impl Run {
             ) {
                 *value = digit;
                 *place = Digit {
-                    start,
-                    end,
+                    start: offset(start),
+                    end: offset(end),
                     spelled,
                     apart,
                 };

@@ -206,6 +206,7 @@ fn reload_refusal(error: ApplyError, file: String) -> Refusal {
             Refusal::fleet(message, file, Vec::new())
         }
         ApplyError::Store(error) => error.into(),
+        ApplyError::Audit(_) => Refusal::new(ErrorCode::AuditUnavailable, message),
         ApplyError::Stopping => Refusal::new(ErrorCode::Draining, message),
     }
 }

@@ -27,8 +27,6 @@ pub struct Bench {
     pub operator: String,
     pub fleet_file: PathBuf,
     pub engine: FakeEngine,
-    /// The folder of the audit log.
-    pub audit: PathBuf,
     document: Value,
     _dir: tempfile::TempDir,
 }
@@ -136,7 +134,6 @@ impl Bench {
             operator: String::new(),
             fleet_file,
             engine,
-            audit: dir.path().join("audit"),
             document,
             _dir: dir,
         };

@@ -48,7 +48,7 @@ impl Row {
 
     /// For objects that belong to no tenant.
     fn object(mut self, id: &str) -> Self {
-        self.own = self.own.replace("{id}", id);
+        self.own = self.own.replace("{id}", id).replace("{scope}", id);
         self.operator = self.own.clone();
         self
     }
@@ -93,6 +93,10 @@ async fn rows(bench: &Bench, (alpha_key, beta_key): (&str, &str)) -> Vec<Row> {
         row("POST /api/v1/keys", 403, 201).body(json!({"tenant": "alpha"})),
         row("GET /api/v1/keys/{id}", 200, 200).paths(alpha_key, beta_key),
         row("DELETE /api/v1/keys/{id}", 403, 200).paths(alpha_key, beta_key),
+        row("GET /api/v1/stops", 403, 200),
+        row("POST /api/v1/stops", 403, 201).body(json!({"scope": "country:US", "reason": "drill"})),
+        row("DELETE /api/v1/stops/{scope}", 403, 200).object("country:US"),
+        row("POST /api/v1/explain", 200, 200).body(json!({"tenant": "alpha", "model": "m"})),
         row("GET /api/v1/usage", 200, 200).filtered("beta"),
         row("GET /api/v1/requests", 200, 200).filtered("beta"),
         row("GET /api/v1/requests/{id}", 200, 200).paths(&alpha_request, &beta_request),

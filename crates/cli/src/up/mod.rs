@@ -70,6 +70,11 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     })
     .await
     .map_err(gateway_failure)?;
+    gateway
+        .audit
+        .note("start")
+        .await
+        .context("the audit log cannot be written")?;
     let control = Control::start(
         Arc::clone(&gateway),
         drained,
@@ -99,6 +104,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     tokio::select! {
         () = control.stop() => {}
         () = signals.stop() => tracing::warn!("asked again to stop: the engines are left to their guards, which end them"),
+    }
+    if let Err(error) = gateway.audit.note("stop").await {
+        tracing::error!(%error, "the stop was not logged");
     }
     gateway.close().await;
     result

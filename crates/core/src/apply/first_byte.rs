@@ -114,7 +114,6 @@ impl Pool {
     /// A run's prompt is computed, or never will be.
     pub(super) fn prompt_off(&mut self, leaf: FlowIndex, run: &Run) {
         self.over_us = self.over_us.saturating_sub(run.over_us);
-        self.long = self.long.saturating_sub(u32::from(run.work.long));
         if let Some(usage) = self.tree.usage_mut(leaf) {
             usage.prefill_us = usage.prefill_us.saturating_sub(run.work.prefill_us);
         }

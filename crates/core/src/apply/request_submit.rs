@@ -219,8 +219,24 @@ impl Core {
         }
     }
 
+    /// Whoever waited is judged by what its key is known to make now, not by what was known when it came: a flood comes before its
+    /// first answers.
+    fn predict_anew(&mut self, index: RequestIndex) {
+        let Some(request) = self.requests.get(index).filter(|r| r.runs.is_empty()) else {
+            return;
+        };
+        let (pool, leaf) = (request.pool, request.leaf);
+        let predicted_output = self.predicted_output(pool, leaf, request.submit.output_tokens_max);
+        let kv_tokens = self.needed_tokens((pool, leaf), &request.submit, predicted_output);
+        if let Some(request) = self.requests.get_mut(index) {
+            request.predicted_output = predicted_output;
+            request.kv_tokens = kv_tokens;
+        }
+    }
+
     /// The choice for a request, with the scratch space lent to it.
     pub(super) fn choice(&mut self, now: Micros, index: RequestIndex) -> Choice {
+        self.predict_anew(index);
         let mut scratch = std::mem::take(&mut self.scratch);
         let choice = match self.requests.get(index) {
             Some(request) => self.choose(now, request, &mut scratch),

@@ -7,6 +7,7 @@ use crate::route::{Choice, Chosen};
 use crate::share::{Guard, LANES, Meter};
 use crate::state::Core;
 use madang_types::Micros;
+use smallvec::SmallVec;
 
 /// Waiting requests that are looked at, in their order, for one that can start.
 const HEADS_MAX: usize = 32;
@@ -87,7 +88,7 @@ impl Core {
             ttft_us: estimate.ttft_us,
             work: estimate.work(),
             over_us: if chosen.over {
-                Guard::over_weight(estimate.prefill_us)
+                Guard::over_weight(estimate)
             } else {
                 0
             },
@@ -172,7 +173,8 @@ impl Core {
         let mut turn = false;
         let mut waits = false;
         for lane in 0..LANES {
-            let heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
+            let mut heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
+            self.order_within(pool, &mut heads);
             waits |= !heads.is_empty();
             for index in heads {
                 match self.choice(now, index) {
@@ -188,6 +190,27 @@ impl Core {
             }
         }
         None
+    }
+
+    /// Those whose tenants ask for no more than their parts take nothing from each other, whatever their order: among themselves
+    /// they go by when they came and how small they are, which no turn of a tree makes later.
+    fn order_within(&self, pool: u32, heads: &mut [RequestIndex]) {
+        let Some(pool) = self.pool(pool) else { return };
+        let mut places: SmallVec<[usize; 8]> = SmallVec::new();
+        let mut within: SmallVec<[_; 8]> = SmallVec::new();
+        for (place, index) in heads.iter().enumerate() {
+            let Some(request) = self.requests.get(*index) else {
+                continue;
+            };
+            if pool.tree.usage(request.leaf).is_some_and(|u| u.within) {
+                places.push(place);
+                within.push((request.order, *index));
+            }
+        }
+        within.sort_unstable();
+        for (place, (_, index)) in places.into_iter().zip(within) {
+            heads[place] = index;
+        }
     }
 
     /// Refuses everybody who waits for a pool.
@@ -215,7 +238,6 @@ impl crate::state::Pool {
 
     fn note_start(&mut self, now: Micros, (leaf, run): (u32, &Run), service_us: u64) {
         self.over_us = self.over_us.saturating_add(run.over_us);
-        self.long += u32::from(run.work.long);
         self.need.add(whole(run.kv_tokens), 0.01);
         if let Some(usage) = self.tree.usage_mut(leaf) {
             usage.kv_tokens = usage.kv_tokens.saturating_add(run.kv_tokens);

@@ -5,7 +5,7 @@ use crate::effect::{Decision, RouteReason};
 use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
 use crate::member::{Estimate, Member};
 use crate::request::{MemberIndex, Request};
-use crate::share::{Door, Want};
+use crate::share::{Door, Lanes, Want};
 use crate::state::{Core, Pool};
 use madang_types::{Micros, PolicyEffect};
 use smallvec::SmallVec;
@@ -70,6 +70,7 @@ pub(super) struct Candidate {
 struct Field {
     open: Vec<Candidate>,
     serving: u32,
+    lanes: Lanes,
     later: bool,
     /// Some member would take it, were there room for those over their share.
     turn: bool,
@@ -150,6 +151,7 @@ impl Core {
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
         let standing = Standing::of(pool, request);
         let mut field = Field {
+            lanes: self.lanes(now, (pool, standing)),
             open: std::mem::take(&mut scratch.open),
             ..Field::default()
         };
@@ -168,6 +170,18 @@ impl Core {
         scratch.open = field.open;
         scratch.least_work_us = field.least_work_us;
         choice
+    }
+
+    /// What long prompts hold of a pool; of no interest to those under their share.
+    fn lanes(&self, now: Micros, (pool, standing): (&Pool, Standing)) -> Lanes {
+        let mut lanes = Lanes::default();
+        if standing.over {
+            let members = pool.members.iter().filter_map(|index| self.member(*index));
+            for member in members.filter(|member| member.available(now)) {
+                lanes.add(member, now);
+            }
+        }
+        lanes
     }
 
     /// The choice among those that are open, and those that soon are.
@@ -281,10 +295,9 @@ impl Core {
         let madang = self.rules.share == ShareRule::Madang;
         let lane = !standing.over
             || !madang
-            || (pool
+            || pool
                 .guard
-                .has_over_room((pool.over_us, pool.long), &estimate)
-                && !(estimate.long && member.account.long > 0));
+                .has_over_room((pool.over_us, &field.lanes), member, &estimate);
         let door = pool.guard.admits(self.rules.share, (member, now), &want);
         let room_us = match door {
             Door::Soon if !standing.over => Some(0),

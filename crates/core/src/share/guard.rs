@@ -28,10 +28,14 @@ const FREE_PREFILL_US: u64 = 300_000;
 const BURST_PREFILL_US: u64 = 250_000;
 /// Prompt work of tenants over their share that may be under way in a pool, for each member: the other members are free of it.
 const OVER_POOL_US: u64 = 150_000;
-/// One in so many members may be taken by long prompts.
+/// One in so many members may be taken by long prompts for good.
 const LANE_DIVISOR: u32 = 4;
-/// A prompt counts for no more than this: it takes one member, however long.
-const OVER_EACH_US_MAX: u64 = 600_000;
+/// One lane more may overlap the others, until the last of them ends, for that part of its own prompt and no longer than that: the
+/// fewer members that are left meanwhile fall behind only as long as it lasts.
+const OVERLAP_DIVISOR: u64 = 3;
+const OVERLAP_US_MAX: u64 = 800_000;
+/// It does not begin where more prompt work than this stands before each member that would be left.
+const OVERLAP_BACKLOG_US: u64 = 100_000;
 /// Requests that the rules of others let stand unanswered at an engine: two in its iteration and two that wait for the next.
 const PARKED_MAX: u32 = 4;
 
@@ -69,6 +73,28 @@ impl Holds {
         let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
         self.slots = slots.max(self.slots * kept);
         self.tokens = (slots * expected.need_tokens).max(self.tokens * kept);
+    }
+}
+
+/// Members that compute long prompts, and what the others have to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lanes {
+    pub busy: u32,
+    /// Until the last of them is free.
+    pub last_us: u64,
+    /// Prompt work that stands at the other members.
+    pub backlog_us: u64,
+}
+
+impl Lanes {
+    pub fn add(&mut self, member: &Member, now: Micros) {
+        let outstanding_us = member.account.outstanding_us(now);
+        if member.account.long > 0 {
+            self.busy += 1;
+            self.last_us = self.last_us.max(outstanding_us);
+        } else {
+            self.backlog_us = self.backlog_us.saturating_add(outstanding_us);
+        }
     }
 }
 
@@ -119,22 +145,46 @@ impl Guard {
         }
     }
 
-    /// What a prompt of a tenant over its share counts against [`Guard::has_over_room`].
-    pub fn over_weight(prefill_us: u64) -> u64 {
-        prefill_us.min(OVER_EACH_US_MAX)
+    /// What a prompt of a tenant over its share counts against [`Guard::has_over_room`]. Long ones are bounded by their lanes.
+    pub fn over_weight(estimate: &Estimate) -> u64 {
+        if estimate.long {
+            0
+        } else {
+            estimate.prefill_us
+        }
     }
 
-    /// Whether the pool has room for another prompt of a tenant over its share: beside those that count `over_us`, and where it is
-    /// long, beside `long` long ones of anybody.
-    pub fn has_over_room(&self, (over_us, long): (u64, u32), estimate: &Estimate) -> bool {
+    /// Whether the pool has room at that member for another prompt of a tenant over its share: beside those that count `over_us`,
+    /// or where it is long, beside the `lanes`.
+    pub fn has_over_room(
+        &self,
+        (over_us, lanes): (u64, &Lanes),
+        member: &Member,
+        estimate: &Estimate,
+    ) -> bool {
         if !self.guests {
             return true;
         }
-        if estimate.long && long >= (self.members / LANE_DIVISOR).max(1) {
-            return false;
+        if estimate.long {
+            // Whoever's prompt shares its first iteration would wait for all of that.
+            return member.account.unanswered == 0 && self.has_lane(lanes, estimate.prefill_us);
         }
         let budget_us = OVER_POOL_US * u64::from(self.members);
-        over_us == 0 || over_us + Self::over_weight(estimate.prefill_us) <= budget_us
+        over_us == 0 || over_us + estimate.prefill_us <= budget_us
+    }
+
+    /// Whether a prompt that takes a member for so long leaves the others enough of them.
+    fn has_lane(&self, lanes: &Lanes, prefill_us: u64) -> bool {
+        let lasting = (self.members / LANE_DIVISOR).max(1);
+        if lanes.busy < lasting {
+            return true;
+        }
+        let left = u64::from(self.members.saturating_sub(lanes.busy + 1));
+        let overlap_us = lanes.last_us.min(prefill_us);
+        lanes.busy == lasting
+            && left > 0
+            && overlap_us <= OVERLAP_US_MAX.min(prefill_us / OVERLAP_DIVISOR)
+            && lanes.backlog_us <= OVERLAP_BACKLOG_US * left
     }
 
     /// Whether a tenant with that much prompt work under way is paced as one over its share.

@@ -40,6 +40,8 @@ pub(crate) struct TenantUse {
     pub prefill_us: u64,
     /// Asks for more than its part while others want theirs.
     pub over: bool,
+    /// Asked for no more than its own part of the time of late, bursts aside, and no more of it waits than comes in a second.
+    pub within: bool,
     /// Holds more than its part of the memory or the slots, whether or not others want theirs already: what is kept for them is
     /// not for it.
     pub heavy: bool,
@@ -62,6 +64,7 @@ impl Default for TenantUse {
             prompts: Rate::default(),
             prefill_us: 0,
             over: false,
+            within: false,
             heavy: false,
             share_permille: 0,
         }
@@ -108,6 +111,10 @@ struct Claim {
     tenant: FlowIndex,
     /// Part of the pool that it asks for, in each dimension.
     asks: [f64; DIMENSIONS],
+    /// Part of the pool's time that it asks for of late, however short.
+    recent: f64,
+    /// Requests that wait.
+    waiting: u32,
     /// Its part by weight, of all active.
     part: f64,
     arrivals: f64,
@@ -146,6 +153,8 @@ impl Tree {
             let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
             let above = |(asks, level): (&f64, &f64)| *asks > level * claim.part * slack;
             usage.over = claim.asks.iter().zip(&levels).any(above);
+            usage.within = claim.recent <= claim.part * OVER_FACTOR
+                && f64::from(claim.waiting) <= claim.arrivals + 1.0;
             usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > claim.part);
             usage.share_permille = u32::try_from(rounded(claim.part * 1000.0)).unwrap_or(1000);
             if !usage.over && !usage.heavy {
@@ -166,21 +175,22 @@ impl Tree {
 
     /// The active tenants' claims; everybody else is forgotten to be over.
     fn claims(&mut self, now_us: i64, capacity: Capacity) -> Vec<Claim> {
-        let tenants: Vec<(FlowIndex, u32, bool)> = self
+        let tenants: Vec<(FlowIndex, u32, u32)> = self
             .tenants()
-            .map(|(index, node)| (index, node.running, node.running + node.waiting_total() > 0))
+            .map(|(index, node)| (index, node.running, node.waiting_total()))
             .collect();
         let mut claims = Vec::with_capacity(tenants.len());
         let mut weights = Vec::with_capacity(tenants.len());
-        for (tenant, running, busy) in tenants {
+        for (tenant, running, waiting) in tenants {
             let Some(usage) = self.node_mut(tenant).and_then(|n| n.usage.as_deref_mut()) else {
                 continue;
             };
-            if busy {
+            if running + waiting > 0 {
                 usage.last_seen_us = usage.last_seen_us.max(now_us);
             }
             if now_us.saturating_sub(usage.last_seen_us) > ACTIVE_US {
                 usage.over = false;
+                usage.within = false;
                 usage.heavy = false;
                 usage.share_permille = 0;
                 continue;
@@ -192,14 +202,16 @@ impl Tree {
                 whole(usage.kv_tokens) / whole(capacity.kv_tokens)
             };
             let long = usage.offered_long.per_second(now_us);
-            let time = usage.offered.per_second(now_us).min(long);
+            let recent = usage.offered.per_second(now_us);
             claims.push(Claim {
                 tenant,
                 asks: [
-                    time / 1e6 / members,
+                    recent.min(long) / 1e6 / members,
                     memory,
                     f64::from(running) / f64::from(capacity.slots.max(1)),
                 ],
+                recent: recent / 1e6 / members,
+                waiting,
                 part: 0.0,
                 arrivals: usage.arrivals.per_second(now_us),
                 need: usage.need.value,
@@ -279,6 +291,8 @@ mod tests {
             .map(|(tenant, (asks, part))| Claim {
                 tenant,
                 asks: [*asks; DIMENSIONS],
+                recent: *asks,
+                waiting: 0,
                 part: *part,
                 arrivals: 0.0,
                 need: 0.0,

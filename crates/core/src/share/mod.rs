@@ -8,7 +8,7 @@ mod tree;
 mod weights;
 
 pub(crate) use charge::Meter;
-pub(crate) use guard::{Door, Guard, Holds, Want};
+pub(crate) use guard::{Door, Guard, Holds, Lanes, Want};
 pub(crate) use level::Capacity;
 pub(crate) use tree::{LANES, Name, Node, Tree};
 pub(crate) use weights::Weights;

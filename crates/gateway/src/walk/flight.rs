@@ -38,7 +38,7 @@ pub struct Flight {
     /// What is known of its data.
     pub facts: Facts,
     /// Hashes what is sent back, for the audit log.
-    sent: blake3::Hasher,
+    sent: Box<blake3::Hasher>,
     /// Its place among its key's requests.
     pub key_slot: Option<KeySlot>,
     /// Where it stood when it was queued, if it was.
@@ -96,7 +96,8 @@ impl Flight {
             record,
             ticket: None,
             facts,
-            sent: blake3::Hasher::new(),
+            // Two kilobytes: apart from the flight, which moves.
+            sent: Box::new(blake3::Hasher::new()),
             key_slot: None,
             queued: None,
             serving: None,

@@ -11,7 +11,8 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
         [first, .., last] => number.shape.len() <= 5 && *first >= 2 && *last >= 1,
         [] => false,
     };
-    if !plausible || number.mixed || number.edges.plus || is_moment(number) {
+    let one_of_many = number.edges.buried && number.gap == Some(Gap::Space);
+    if !plausible || one_of_many || number.mixed || number.edges.plus || is_moment(number) {
         return 0;
     }
     let confidence = match near.stance(Topic::Bank) {

@@ -325,7 +325,8 @@ pub async fn key_put(
 pub fn tenant_row(id: &str) -> Tenant {
     Tenant {
         programme: None,
-        class_floor: madang_types::DataClass::Open,
+        class_floor: DataClass::Open,
+        data_flags: DataFlags::NONE,
         ..sample::tenant(id, 1).unwrap()
     }
 }
