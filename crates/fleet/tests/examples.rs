@@ -113,3 +113,14 @@ fn paths_are_relative_to_the_fleet_file() {
         Some(PathBuf::from("/etc/madang/policy.toml"))
     );
 }
+
+#[test]
+fn the_page_of_virtual_models_shows_a_fleet_that_loads() {
+    let page = include_str!("../../../docs/virtual-models.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let text = example.split("```").next().unwrap();
+    let fleet = parse(text, Path::new("")).unwrap().fleet;
+    let auto = &fleet.virtual_models[&ModelId::new("auto").unwrap()];
+    let classes: Vec<DataClass> = auto.candidates.iter().map(|c| c.class_max).collect();
+    assert_eq!(classes, [DataClass::Open, DataClass::Classified]);
+}
