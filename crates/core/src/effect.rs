@@ -1,7 +1,7 @@
 //! What the core asks of its driver.
 
 use crate::policy::Denial;
-use madang_types::{ReplicaId, RequestId, RuleId, SiteId};
+use madang_types::{ModelId, ReplicaId, RequestId, RuleId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,6 +19,8 @@ pub enum Effect {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
+        /// Which model serves it; another one than was asked for where [`Decision::via`] says so.
+        model: ModelId,
         /// Its personal data is masked first.
         masked: bool,
         /// Why there.
@@ -58,7 +60,8 @@ pub enum Effect {
         refusal: Refusal,
         /// When trying again makes sense, where that is known.
         retry_after_ms: Option<u64>,
-        /// Where policy denies: why, for each place that serves the model, [`crate::policy::DENIALS_MAX`] at most.
+        /// Where policy denies: why, for each place that serves a model that it may have,
+        /// [`crate::policy::DENIALS_MAX`] at most.
         denials: Vec<Denial>,
     },
     /// A replica that left the fleet serves nothing any more: it may be stopped.
@@ -81,6 +84,27 @@ pub struct Decision {
     pub ttft_us: u64,
     /// Prompt tokens that its cache is believed to hold.
     pub cached_tokens: u64,
+    /// What was asked for, where another model serves it.
+    pub via: Option<Via>,
+}
+
+/// How a request came to a model that it did not ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// It asked for a name that leads to several models: this one.
+    Virtual(ModelId),
+    /// It asked for this model, which policy denies, and whose rules name the other one instead.
+    Reroute(ModelId),
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Virtual(asked) => write!(f, "virtual:{asked}"),
+            Self::Reroute(asked) => write!(f, "reroute:{asked}"),
+        }
+    }
 }
 
 impl fmt::Display for Decision {
@@ -91,13 +115,15 @@ impl fmt::Display for Decision {
             candidates,
             ttft_us,
             cached_tokens,
+            via,
         } = self;
         let reason = reason.as_str();
         let ttft_ms = ttft_us.div_ceil(1000);
         write!(
             f,
             "{rule} {reason} 1/{candidates} ttft={ttft_ms}ms cached={cached_tokens}"
-        )
+        )?;
+        via.as_ref().map_or(Ok(()), |via| write!(f, " {via}"))
     }
 }
 
@@ -137,7 +163,7 @@ impl RouteReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// No pool serves the model.
+    /// Nothing serves the model, and no other model has that name.
     ModelUnknown,
     /// The pool's members do not serve this endpoint.
     EndpointUnsupported,

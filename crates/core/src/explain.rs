@@ -1,21 +1,22 @@
 //! What would become of a request, without sending it: each candidate with what the policy says of it, and which would be taken.
 
+use crate::apply::Prospect;
 use crate::effect::{Decision, Refusal};
 use crate::input::RequestSubmit;
 use crate::policy::PolicyDecision;
-use crate::request::{FlowIndex, Request};
+use crate::request::Request;
 use crate::route::{Choice, Scratch};
 use crate::state::Core;
-use madang_types::{Micros, PolicyHash, ProgrammeId, ReplicaId, SiteId, Zone};
+use madang_types::{Micros, ModelId, PolicyHash, ProgrammeId, ReplicaId, SiteId, Zone};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// What would become of a request now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The tenant's programme.
     pub programme: Option<ProgrammeId>,
-    /// Everything that serves the model through the door.
+    /// Everything that serves a model that it may have through the door: those of the model where it would go first, then
+    /// those of the others in their order.
     pub candidates: Vec<CandidateView>,
     /// Where it would start now; `None` where it would wait, or be refused.
     pub taken: Option<Taken>,
@@ -25,11 +26,13 @@ pub struct Explanation {
     pub policy_hash: PolicyHash,
 }
 
-/// A member that serves the model.
+/// A member that serves a model that the request may have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CandidateView {
     /// Its id.
     pub replica: ReplicaId,
+    /// The model.
+    pub model: ModelId,
     /// Its site or upstream.
     pub location: SiteId,
     /// What its ground counts as.
@@ -45,6 +48,8 @@ pub struct CandidateView {
 pub struct Taken {
     /// Its id.
     pub replica: ReplicaId,
+    /// The model that would serve it.
+    pub model: ModelId,
     /// Whether personal data would be masked first.
     pub masked: bool,
     /// Why it.
@@ -54,41 +59,71 @@ pub struct Taken {
 impl Core {
     /// Says what would become of a request, as if it came now and nobody waited before it. Changes nothing.
     pub fn explain(&self, now: Micros, submit: RequestSubmit) -> Explanation {
-        let pool = self.pool_ids.get(&submit.model).copied();
-        let request = self.imagined(now, submit, pool.unwrap_or(u32::MAX));
-        let choice = self.choose(now, &request, &mut Scratch::default());
-        let (taken, refusal) = match choice {
-            _ if self.draining => (None, Some(Refusal::Draining)),
-            _ if pool.is_none() => (None, Some(Refusal::ModelUnknown)),
-            Choice::Member(chosen) => {
-                let member = self.member(chosen.member);
-                let taken = member.map(|member| Taken {
-                    replica: member.view.replica.clone(),
-                    masked: chosen.masked,
-                    decision: chosen.decision,
-                });
-                (taken, None)
-            }
-            Choice::Wait | Choice::WaitTurn => (None, None),
-            Choice::EndpointUnsupported => (None, Some(Refusal::EndpointUnsupported)),
-            Choice::PolicyDenied => (None, Some(Refusal::PolicyDenied)),
-            Choice::NoReplica => (None, Some(Refusal::NoReplica)),
-        };
+        let programme = self.weights.programme_of(&submit.payer.tenant).cloned();
+        let mut candidates = Vec::new();
+        let mut outcome = self.foresee(now, submit, &mut candidates);
+        if self.draining {
+            outcome = Err(Refusal::Draining);
+        }
         Explanation {
-            programme: self
-                .weights
-                .programme_of(&request.submit.payer.tenant)
-                .cloned(),
-            candidates: self.candidates(now, &request),
-            taken,
-            refusal,
+            programme,
+            candidates,
+            refusal: outcome.as_ref().err().copied(),
+            taken: outcome.ok().flatten(),
             policy_hash: self.policy.hash(),
+        }
+    }
+
+    /// Where it would start; `None` where it would wait.
+    fn foresee(
+        &self,
+        now: Micros,
+        submit: RequestSubmit,
+        candidates: &mut Vec<CandidateView>,
+    ) -> Result<Option<Taken>, Refusal> {
+        let mut scratch = Scratch::default();
+        let newcomer = Request::new(now, self.sequence, submit);
+        let mut request = self.set_out(now, newcomer, &mut scratch)?;
+        let model = request.submit.model.clone();
+        self.stand_at(&mut request, &model);
+        self.candidates_at(now, &request, candidates);
+        let mut choice = self.choose(now, &request, &mut scratch);
+        if matches!(choice, Choice::PolicyDenied) && self.detour(&mut request) {
+            let prospect = self.steer(now, &mut request, &mut scratch);
+            self.candidates_at(now, &request, candidates);
+            if prospect.is_some_and(|prospect| prospect >= Prospect::Absent) {
+                choice = self.choose(now, &request, &mut scratch);
+            }
+        }
+        match choice {
+            Choice::Member(chosen) => Ok(self.member(chosen.member).map(|member| Taken {
+                replica: member.view.replica.clone(),
+                model: request.submit.model,
+                masked: chosen.masked,
+                decision: chosen.decision,
+            })),
+            Choice::Wait | Choice::WaitTurn => Ok(None),
+            Choice::EndpointUnsupported => Err(Refusal::EndpointUnsupported),
+            Choice::PolicyDenied => Err(Refusal::PolicyDenied),
+            Choice::NoReplica => Err(Refusal::NoReplica),
+        }
+    }
+
+    /// The candidates of the model that a request is at, and of those that are left.
+    fn candidates_at(&self, now: Micros, request: &Request, views: &mut Vec<CandidateView>) {
+        views.extend(self.candidates(now, request));
+        for model in &request.course.rest {
+            let mut there = request.clone();
+            if self.stand_at(&mut there, model) {
+                views.extend(self.candidates(now, &there));
+            }
         }
     }
 
     fn candidates(&self, now: Micros, request: &Request) -> Vec<CandidateView> {
         let view = |member: &crate::member::Member| CandidateView {
             replica: member.view.replica.clone(),
+            model: request.submit.model.clone(),
             location: member.view.site.clone(),
             zone: self.policy.zone(member.place),
             available: member.available(now),
@@ -97,30 +132,5 @@ impl Core {
         let mut candidates: Vec<CandidateView> = self.serving(request).map(view).collect();
         candidates.sort_by(|one, other| one.replica.cmp(&other.replica));
         candidates
-    }
-
-    /// A request that stands in no book.
-    fn imagined(&self, now: Micros, submit: RequestSubmit, pool: u32) -> Request {
-        let output = submit.output_tokens_max.clamp(1, crate::input::TOKENS_MAX);
-        Request {
-            subject: self.subject_of(&submit),
-            kv_tokens: submit.prompt_tokens.saturating_add(output),
-            predicted_output: output,
-            pool,
-            leaf: FlowIndex::MAX,
-            lane: 1,
-            order: (now.0, self.sequence),
-            waiting: false,
-            arrived_at: now,
-            wait_until: now.plus_ms(submit.wait_ms_max),
-            attempts: 0,
-            failed_at: SmallVec::new(),
-            runs: SmallVec::new(),
-            first_byte_at: None,
-            prompt_done: false,
-            output_tokens: 0,
-            charged: 0,
-            submit,
-        }
     }
 }

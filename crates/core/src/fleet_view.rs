@@ -1,9 +1,11 @@
 //! The fleet and its shares as the core needs them: flat, serialisable, whole at each load.
 
 use madang_types::{
-    Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId, TenantId,
+    DataClass, DataFlags, Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId,
+    TenantId,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The fleet as the core needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,30 @@ pub struct FleetView {
     pub rules: Rules,
     /// What may go where.
     pub policy: Policy,
+    /// Names that lead to one of several models.
+    pub virtuals: Vec<VirtualModel>,
+}
+
+/// A name that leads to one of several models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualModel {
+    /// What a client asks for; no model of a member has it.
+    pub id: ModelId,
+    /// The models, best first.
+    pub candidates: Vec<VirtualCandidate>,
+}
+
+/// A model that a name leads to, and for which requests. Policy is asked besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualCandidate {
+    /// The model, or an adapter's name.
+    pub model: ModelId,
+    /// For data up to that class.
+    pub class_max: DataClass,
+    /// For data with none of these flags.
+    pub flags_none: DataFlags,
+    /// For tenants of these programmes; `None`: for everybody.
+    pub programme: Option<BTreeSet<ProgrammeId>>,
 }
 
 /// A replica or an upstream, as a member of the pool that serves one model.

@@ -1,7 +1,9 @@
 //! Under which rules an attempt goes where it goes: what an audit log says of it.
 
 use crate::state::Core;
-use madang_types::{BasisId, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, Zone};
+use madang_types::{
+    BasisId, ModelId, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, Zone,
+};
 
 /// What the policy said of a request at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,12 @@ impl Core {
             zone: self.policy.zone(member.place),
             policy_hash: self.policy.hash(),
         })
+    }
+
+    /// The model that a request is at: another one than it asked for where that leads to it.
+    pub fn model_of(&self, request: RequestId) -> Option<&ModelId> {
+        let request = self.requests.get(self.requests.index(request)?)?;
+        Some(&request.submit.model)
     }
 
     /// Names the policy in force.

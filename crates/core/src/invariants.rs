@@ -41,6 +41,9 @@ impl Core {
         for (index, request) in self.requests.iter() {
             self.check_request(index, request)?;
         }
+        if !self.moving.is_empty() {
+            return Err(format!("{:?} are at no model", self.moving));
+        }
         for (index, pool) in (0..).zip(&self.pools) {
             if let Some(pool) = pool {
                 self.check_pool(index, pool)?;
@@ -120,6 +123,13 @@ impl Core {
         let waiting = usize::try_from(pool.tree.waiting()).unwrap_or(usize::MAX);
         if waiting != pool.deadlines.len() || waiting != pool.tree.all().len() {
             return Err(format!("the pool {model} counts {waiting} waiting"));
+        }
+        let of_pool = |request: &Request| request.waiting && request.pool == index;
+        let here = self.requests.iter().filter(|(_, r)| of_pool(r)).count();
+        if here != waiting {
+            return Err(format!(
+                "{here} requests wait for {model}, its queue holds {waiting}"
+            ));
         }
         let mut sums = Sums::default();
         let mut tenants: BTreeMap<FlowIndex, Sums> = BTreeMap::new();

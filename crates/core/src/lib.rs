@@ -24,11 +24,11 @@ mod share;
 mod state;
 mod status;
 
-pub use effect::{Decision, Effect, Refusal, RouteReason};
+pub use effect::{Decision, Effect, Refusal, RouteReason, Via};
 pub use explain::{CandidateView, Explanation, Taken};
 pub use fleet_view::{
     CoreLimits, EngineCosts, FleetView, Payer, PoolMember, ReplicaHealth, RouteRule, Rules,
-    ShareRule, Shares, TenantShare,
+    ShareRule, Shares, TenantShare, VirtualCandidate, VirtualModel,
 };
 pub use grant::Grant;
 pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};

@@ -1,10 +1,11 @@
 //! Requests that the core knows: waiting, or running at one member (at two, where a hedge races).
 
-use crate::input::RequestSubmit;
+use crate::effect::Via;
+use crate::input::{RequestSubmit, TOKENS_MAX};
 use crate::lookup::Lookup;
 use crate::member::Work;
-use crate::policy::Subject;
-use madang_types::{Micros, RequestId};
+use crate::policy::{Denial, Subject};
+use madang_types::{Micros, ModelId, RequestId};
 use smallvec::SmallVec;
 
 /// Index of a request in [`Requests`].
@@ -15,9 +16,12 @@ pub(crate) type MemberIndex = u16;
 pub(crate) type FlowIndex = u32;
 
 /// A request that the core knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// What it wants; its model is the one that it is at.
     pub submit: RequestSubmit,
+    /// How it came there, and what is left.
+    pub course: Course,
     /// Its pool.
     pub pool: u32,
     /// Who asks for what, to the policy in force.
@@ -52,6 +56,46 @@ pub(crate) struct Request {
     pub output_tokens: u64,
     /// Charged to its flow so far.
     pub charged: u64,
+}
+
+/// How a request came to the model that it is at, and what is left should that one not serve it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    /// What was asked for, where it is not that model.
+    pub via: Option<Via>,
+    /// Other models that may serve it, best first.
+    pub rest: Vec<ModelId>,
+    /// Why policy denied it models so far.
+    pub denials: Vec<Denial>,
+}
+
+impl Request {
+    /// A request that stands in no book.
+    pub fn new(now: Micros, sequence: u64, mut submit: RequestSubmit) -> Self {
+        submit.prompt_tokens = submit.prompt_tokens.min(TOKENS_MAX);
+        submit.output_tokens_max = submit.output_tokens_max.min(TOKENS_MAX);
+        Self {
+            course: Course::default(),
+            pool: u32::MAX,
+            subject: Subject::default(),
+            leaf: FlowIndex::MAX,
+            lane: 1,
+            order: (now.0, sequence),
+            waiting: false,
+            arrived_at: now,
+            wait_until: now.plus_ms(submit.wait_ms_max),
+            attempts: 0,
+            failed_at: SmallVec::new(),
+            runs: SmallVec::new(),
+            first_byte_at: None,
+            prompt_done: false,
+            predicted_output: 0,
+            kv_tokens: 0,
+            output_tokens: 0,
+            charged: 0,
+            submit,
+        }
+    }
 }
 
 /// One attempt under way.

@@ -1,6 +1,6 @@
 //! What the core remembers. Only `apply` changes it.
 
-use crate::fleet_view::{CoreLimits, Rules};
+use crate::fleet_view::{CoreLimits, Rules, VirtualCandidate};
 use crate::learn::Mean;
 use crate::member::Member;
 use crate::overload::{Budget, Pace};
@@ -11,7 +11,7 @@ use crate::share::{Guard, Holds, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
 use madang_types::{Micros, ModelId, Policy, ReplicaId, StopScope};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The decision core: one value, one owner.
 #[derive(Debug, Default)]
@@ -33,7 +33,11 @@ pub struct Core {
     pub(crate) pool_ids: BTreeMap<ModelId, u32>,
     /// Models with a member that is held back and comes back: their requests wait rather than being refused.
     pub(crate) returning: BTreeSet<ModelId>,
+    /// Names that lead to several models: which.
+    pub(crate) virtuals: BTreeMap<ModelId, Vec<VirtualCandidate>>,
     pub(crate) requests: Requests,
+    /// Requests that their model cannot serve, and why: by the end of the step they are at another one, or refused.
+    pub(crate) moving: VecDeque<(RequestIndex, Refusal)>,
     /// Counts submissions and starts; orders the queue and breaks ties by least recent use.
     pub(crate) sequence: u64,
     pub(crate) scratch: Scratch,

@@ -7,7 +7,7 @@ use madang_core::recording::{Step, replay};
 use madang_core::{
     AttemptEnd, Core, CoreLimits, Effect, EngineCosts, EngineLoad, FleetView, Input, Payer,
     PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Shares, Spent,
-    TenantShare,
+    TenantShare, Via, VirtualCandidate, VirtualModel,
 };
 use madang_types::{
     Basis, BasisId, BasisKind, Conditions, Country, DataClass, DataFlags, Endpoint, KeyId, Micros,
@@ -101,7 +101,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_submit()(
-        flags in 0..DataFlags::SETS, id in 0..IDS, payer in any_payer(), m in select(vec![0u8, 0, 0, 0, 1, 2, 3, 4, 5]), class in select(vec![0u8, 0, 0, 1, 2]), urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
+        flags in 0..DataFlags::SETS, id in 0..IDS, payer in any_payer(), m in select(vec![0u8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 6, 7]), class in select(vec![0u8, 0, 0, 1, 2]), urgency in 0u8..3, streamed in proptest::bool::weighted(0.7),
         door in select(vec![Endpoint::Chat, Endpoint::Chat, Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings]), prompt_tokens in any_tokens(),
         output_tokens_max in any_tokens(), wait_ms_max in prop_oneof![0u64..50, 0u64..100_000, Just(u64::MAX)],
         blocks in vec(0u64..6, 0..4), block_tokens in 0u32..100, session in option::of(0u64..4),
@@ -171,8 +171,8 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]);
     let id = || (0..IDS).prop_map(RequestId);
     prop_oneof![
-        10 => (vec(any_member(), 0..6), any_limits(), any_rules(), any_policy())
-            .prop_map(|(members, limits, rules, policy)| Input::FleetApply(FleetView { members, limits, rules, policy })),
+        10 => (vec(any_member(), 0..6), any_limits(), any_rules(), any_policy(), any_virtuals())
+            .prop_map(|(members, limits, rules, policy, virtuals)| Input::FleetApply(FleetView { members, limits, rules, policy, virtuals })),
         4 => (any_scope(), any::<bool>()).prop_map(|(scope, on)| Input::StopSet { scope, on }),
         5 => any_shares().prop_map(Input::SharesApply),
         10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
@@ -196,6 +196,29 @@ fn any_scope() -> impl Strategy<Value = StopScope> {
     ])
 }
 
+prop_compose! {
+    fn any_candidate()(m in 0u8..6, class in 0u8..3, flags in 0..DataFlags::SETS, bare in any::<bool>(), of in option::of(0u8..2)) -> VirtualCandidate {
+        VirtualCandidate {
+            model: model(m),
+            class_max: [DataClass::Open, DataClass::Sensitive, DataClass::Classified][usize::from(class)],
+            flags_none: if bare { DataFlags::NONE } else { DataFlags::from_bits(flags) },
+            programme: of.map(|n| BTreeSet::from([programme(n)])),
+        }
+    }
+}
+
+/// Two names that lead to others, or none.
+fn any_virtuals() -> impl Strategy<Value = Vec<VirtualModel>> {
+    let names = vec(vec(any_candidate(), 1..5), 0..3);
+    names.prop_map(|names| {
+        let name = |(n, candidates)| VirtualModel {
+            id: model(n),
+            candidates,
+        };
+        (6..).zip(names).map(name).collect()
+    })
+}
+
 /// The built-in policy, now and then with a rule and a basis that lapses.
 fn any_policy() -> impl Strategy<Value = Policy> {
     let effect = select(vec![
@@ -208,8 +231,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         option::of(0u8..2),
         0u8..DataFlags::SETS,
         0i64..1_000_000_000,
+        option::of(0u8..5),
     );
-    let changed = changed.prop_map(|(effect, of, flags, expires_us)| Policy {
+    let changed = changed.prop_map(|(effect, of, flags, expires_us, instead)| Policy {
         rules: vec![Rule {
             id: RuleId::new("own").unwrap(),
             when: Conditions {
@@ -221,7 +245,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 ..Conditions::default()
             },
             effect,
-            reroute: None,
+            reroute: instead.map(model),
             text: String::new(),
             text_ko: String::new(),
         }],
@@ -268,7 +292,20 @@ fn first_fleet() -> Input {
         limits,
         rules: Rules::default(),
         policy: Policy::of_home(korea()),
+        virtuals: vec![VirtualModel {
+            id: model(6),
+            candidates: [1, 0].map(at_all_times).into(),
+        }],
     })
+}
+
+fn at_all_times(n: u8) -> VirtualCandidate {
+    VirtualCandidate {
+        model: model(n),
+        class_max: DataClass::Classified,
+        flags_none: DataFlags::NONE,
+        programme: None,
+    }
 }
 
 /// How far the clock goes between two inputs, in microseconds: little mostly, back and far ahead now and then.
@@ -287,10 +324,14 @@ fn any_span() -> impl Strategy<Value = i64> {
 struct Ledger {
     requests: BTreeMap<RequestId, Told>,
     own: BTreeSet<ReplicaId>,
+    virtuals: BTreeMap<ModelId, Vec<VirtualCandidate>>,
 }
 
 struct Told {
     open: bool,
+    asked: ModelId,
+    /// Where its name leads, if it leads to several.
+    leads_to: Option<Vec<VirtualCandidate>>,
     waits: bool,
     attempts: u32,
     running: BTreeSet<u32>,
@@ -316,10 +357,15 @@ impl Ledger {
             Input::FleetApply(view) => {
                 let own = view.members.iter().filter(|member| member.place.own);
                 self.own = own.map(|member| member.replica.clone()).collect();
+                let names = view.virtuals.iter().cloned();
+                self.virtuals = names.map(|name| (name.id, name.candidates)).collect();
             }
             Input::RequestSubmit(submit) => {
+                let leads_to = self.virtuals.get(&submit.model).cloned();
                 self.requests.entry(submit.request).or_insert(Told {
                     open: submit.data_class == DataClass::Open,
+                    asked: submit.model.clone(),
+                    leads_to,
                     waits: false,
                     attempts: 0,
                     running: BTreeSet::new(),
@@ -354,12 +400,15 @@ impl Ledger {
                 request,
                 attempt,
                 replica,
+                model,
+                decision,
                 ..
             } => {
                 let told = self
                     .requests
                     .get_mut(request)
                     .expect("what starts was submitted");
+                told.check_model(model, decision.via.as_ref());
                 assert!(*attempt == told.attempts + 1, "{request} #{attempt}");
                 assert!(
                     told.open || self.own.contains(replica),
@@ -401,6 +450,35 @@ impl Ledger {
                 assert!(told.running.contains(attempt), "{request} #{attempt}");
             }
             Effect::Drained { .. } => {}
+        }
+    }
+}
+
+impl Told {
+    /// It is served by what it asked for, by what its name leads to, or by a substitute of what it asked for.
+    fn check_model(&self, model: &ModelId, via: Option<&Via>) {
+        let leads_to = self.leads_to.as_ref();
+        let fits = match via {
+            None => leads_to.is_none() && self.asked == *model,
+            Some(Via::Virtual(asked)) => {
+                self.asked == *asked
+                    && leads_to.is_some_and(|to| to.iter().any(|to| to.model == *model))
+            }
+            Some(Via::Reroute(asked)) => leads_to.is_none() && self.asked == *asked,
+        };
+        assert!(fits, "{} is served by {model}, {via:?}", self.asked);
+    }
+}
+
+/// Whatever starts is permitted where it starts.
+fn check_permitted(core: &Core, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Start {
+            request, replica, ..
+        } = effect
+            && let Some(grant) = core.grant(*request, replica)
+        {
+            assert!(grant.effect != PolicyEffect::Deny, "{effect:?} {grant:?}");
         }
     }
 }
@@ -466,6 +544,7 @@ proptest! {
                 prop_assert_eq!(format!("{core:?}"), before, "a tick while nothing waits or runs changes nothing");
             }
             ledger.step(&input, &effects);
+            check_permitted(&core, &effects);
             prop_assert_eq!(core.requests_count(), ledger.requests.len());
             if madang {
                 check_slots(&core, now, &effects);

@@ -69,6 +69,7 @@ fn fleet(rules: Rules) -> Input {
         },
         rules,
         policy: Policy::of_home(korea()),
+        virtuals: vec![],
     })
 }
 

@@ -12,9 +12,11 @@ use std::path::PathBuf;
 
 mod limits;
 mod tuning;
+mod virtual_model;
 
 pub use limits::{Limits, Probe};
 pub use tuning::{Costs, RouteRule, Rules, ShareRule};
+pub use virtual_model::{Candidate, Prefer, VirtualModel};
 
 /// A whole fleet. Maps are keyed by id, so that walks over them have one order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Fleet {
     pub replicas: BTreeMap<ReplicaId, Replica>,
     /// Model services run by others.
     pub upstreams: BTreeMap<UpstreamId, Upstream>,
+    /// Names that lead to one of several models; none of them is a model's.
+    pub virtual_models: BTreeMap<ModelId, VirtualModel>,
     /// Programmes.
     pub programmes: BTreeMap<ProgrammeId, ProgrammeEntry>,
     /// Tenants.

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 mod policy;
+mod virtual_model;
 
 pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
+pub(crate) use virtual_model::{RawCandidate, RawVirtualModel};
 
 /// A text and its place.
 pub(crate) type Text = Option<At<String>>;
@@ -51,6 +53,8 @@ pub(crate) struct RawFleet {
     pub replica: Rows<RawReplica>,
     /// Model services run by others, such as a frontier API.
     pub upstream: Rows<RawUpstream>,
+    /// Names that lead to one of several models.
+    pub virtual_model: Rows<RawVirtualModel>,
     /// Programmes that grant shares.
     pub programme: Rows<RawProgramme>,
     /// Who is billed.

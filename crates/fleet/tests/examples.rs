@@ -90,6 +90,11 @@ fn korea_needs_no_file_to_be_there() {
     assert_eq!(floor("national-archive"), DataClass::Classified);
     let launched = &fleet.replicas[&ReplicaId::new("pohang-solar-1").unwrap()];
     assert_eq!(launched.upstream_model, "solar-open-100b");
+    // The cheapest first.
+    let korean = &fleet.virtual_models[&ModelId::new("chat-ko").unwrap()];
+    let models = korean.candidates.iter().map(|c| c.model.as_str());
+    let expected = ["hyperclova-x-seed-think-14b", "exaone-4.0-32b", "a.x-4.0"];
+    assert_eq!(models.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -107,4 +112,15 @@ fn paths_are_relative_to_the_fleet_file() {
         parsed.fleet.policy_file,
         Some(PathBuf::from("/etc/madang/policy.toml"))
     );
+}
+
+#[test]
+fn the_page_of_virtual_models_shows_a_fleet_that_loads() {
+    let page = include_str!("../../../docs/virtual-models.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let text = example.split("```").next().unwrap();
+    let fleet = parse(text, Path::new("")).unwrap().fleet;
+    let auto = &fleet.virtual_models[&ModelId::new("auto").unwrap()];
+    let classes: Vec<DataClass> = auto.candidates.iter().map(|c| c.class_max).collect();
+    assert_eq!(classes, [DataClass::Open, DataClass::Classified]);
 }

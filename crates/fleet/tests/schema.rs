@@ -154,6 +154,7 @@ fn tables() -> String {
         "model",
         "replica",
         "upstream",
+        "virtual_model",
         "programme",
         "tenant",
         "policy",

@@ -119,16 +119,19 @@ async fn method_not_allowed(State(gateway): State<Arc<Gateway>>, request: Reques
 fn model_view(snapshot: &Snapshot, id: &ModelId) -> Option<Value> {
     let entry = snapshot.models.get(id)?;
     let sites: std::collections::BTreeSet<&str> = snapshot
-        .targets
-        .values()
-        .filter(|t| t.serves(id))
-        .map(|t| t.site.as_str())
+        .serving(id)
+        .map(|target| target.site.as_str())
         .collect();
     let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
-    Some(json!({
+    let mut view = json!({
         "id": id, "object": "model", "created": 0, "owned_by": "madang",
         "context_tokens": entry.context_tokens, "endpoints": doors, "sites": sites,
-    }))
+    });
+    if !entry.candidates.is_empty() {
+        view["virtual"] = json!(true);
+        view["candidates"] = json!(entry.candidates);
+    }
+    Some(view)
 }
 
 async fn model_list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

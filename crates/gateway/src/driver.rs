@@ -8,7 +8,7 @@ use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PoolStatus, Refusal,
     RequestSubmit, Spent,
 };
-use madang_types::{PolicyHash, ReplicaId, RequestId, SiteId};
+use madang_types::{ModelId, PolicyHash, ReplicaId, RequestId, SiteId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -31,6 +31,8 @@ pub enum Turn {
         replica: ReplicaId,
         /// At which site.
         site: SiteId,
+        /// Which model serves it.
+        model: ModelId,
         /// Why there.
         decision: Decision,
         /// What the policy says of it.
@@ -187,6 +189,7 @@ impl Driver {
                 attempt,
                 replica,
                 site,
+                model,
                 masked: _,
                 decision,
             } => {
@@ -201,6 +204,7 @@ impl Driver {
                         attempt,
                         replica,
                         site,
+                        model,
                         decision,
                         grant,
                     },
@@ -265,6 +269,11 @@ impl Driver {
     pub fn place(&self, request: RequestId) -> Option<QueuePlace> {
         let (place, wait_ms) = self.lock().core.queue_place(request, clock::now())?;
         Some(QueuePlace { place, wait_ms })
+    }
+
+    /// The model that a request is at.
+    pub fn model_of(&self, request: RequestId) -> Option<ModelId> {
+        self.lock().core.model_of(request).cloned()
     }
 
     /// Carries out an effect that no core asked for, for tests of what drivers do.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 mod location;
 mod tuning;
+mod virtual_model;
 
 /// Why a checked fleet cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,8 @@ pub struct ModelEntry {
     pub tools: ToolSupport,
     /// Length of its vectors, where the fleet says.
     pub dimensions: Option<u64>,
+    /// Of a name that leads to one of several models: those, best first.
+    pub candidates: Vec<ModelId>,
 }
 
 /// A fleet, ready for requests.
@@ -112,7 +115,7 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// Everything that requests can be sent to.
     pub targets: BTreeMap<ReplicaId, Arc<Target>>,
-    /// Served models: those with at least one target.
+    /// Served models, and names that lead to them: those with at least one target.
     pub models: BTreeMap<ModelId, Arc<ModelEntry>>,
     /// What may go where, as the core is told.
     pub policy: Policy,
@@ -155,6 +158,7 @@ impl Snapshot {
                 endpoints: endpoints(model.kind),
                 tools: model.tools,
                 dimensions: model.dimensions,
+                candidates: Vec::new(),
             });
             for adapter in &replica.adapters {
                 snapshot.models.insert(adapter.clone(), Arc::clone(&entry));
@@ -178,7 +182,19 @@ impl Snapshot {
                 serving.any(|target| target.speaks(*endpoint))
             });
         }
+        let virtual_models = virtual_model::entries(&fleet.virtual_models, &snapshot.models);
+        snapshot.models.extend(virtual_models);
         Ok(snapshot)
+    }
+
+    /// Everything that serves a name: a model, an adapter, or a name that leads to some.
+    pub fn serving<'a>(&'a self, name: &'a ModelId) -> impl Iterator<Item = &'a Target> {
+        let entry = self.models.get(name);
+        let candidates = entry.map_or(&[][..], |entry| &entry.candidates);
+        let serves = move |target: &&Arc<Target>| {
+            target.serves(name) || candidates.iter().any(|model| target.serves(model))
+        };
+        self.targets.values().filter(serves).map(Arc::as_ref)
     }
 
     fn add(&mut self, target: Target) -> Result<(), SnapshotError> {
@@ -206,6 +222,7 @@ impl Snapshot {
             },
             rules: tuning::rules(self.fleet.rules),
             policy: self.policy.clone(),
+            virtuals: virtual_model::views(&self.fleet.virtual_models),
         }
     }
 
@@ -263,6 +280,7 @@ fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
         endpoints: endpoints(kind),
         tools: model.map(|m| m.tools).unwrap_or_default(),
         dimensions: model.and_then(|m| m.dimensions),
+        candidates: Vec::new(),
     }
 }
 

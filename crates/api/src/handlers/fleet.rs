@@ -146,21 +146,18 @@ pub(crate) async fn model_list(_: Caller, State(api): State<Arc<Api>>) -> Json<L
     let snapshot = gateway.snapshot();
     let pools = gateway.status();
     let models = snapshot.models.iter().map(|(id, entry)| {
-        let serves = |replica: &ReplicaId| {
-            let target = snapshot.targets.get(replica);
-            target.is_some_and(|target| target.serves(id))
-        };
-        let targets = snapshot.targets.values().filter(|t| t.serves(id));
-        let sites: BTreeSet<&str> = targets.map(|t| t.site.as_str()).collect();
+        let targets = || snapshot.serving(id);
+        let sites: BTreeSet<&str> = targets().map(|t| t.site.as_str()).collect();
         let mut members = pools
             .iter()
             .flat_map(|p| &p.members)
-            .filter(|member| serves(&member.replica));
+            .filter(|member| targets().any(|t| t.replica == member.replica));
         ModelView {
             id: id.to_string(),
             context_tokens: entry.context_tokens,
             endpoints: entry.endpoints.iter().map(ToString::to_string).collect(),
             sites: sites.into_iter().map(Into::into).collect(),
+            candidates: entry.candidates.iter().map(ToString::to_string).collect(),
             available: members.any(|member| member.available),
         }
     });

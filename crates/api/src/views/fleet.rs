@@ -199,6 +199,8 @@ pub(crate) struct ModelView {
     pub endpoints: Vec<String>,
     /// Sites and upstreams where it is served.
     pub sites: Vec<String>,
+    /// Of a name that leads to one of several models: those, best first.
+    pub candidates: Vec<String>,
     /// Whether something would serve it now.
     pub available: bool,
 }

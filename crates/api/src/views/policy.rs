@@ -55,7 +55,7 @@ pub(crate) struct ExplainView {
     data: DataView,
     /// Names the policy in force.
     policy_hash: String,
-    /// Everything that serves the model through that door.
+    /// Everything that serves a model that it may have through that door: the one where it would go first.
     candidates: Vec<ExplainCandidateView>,
     /// Where it would go now; null where it would wait or be refused.
     taken: Option<TakenView>,
@@ -82,11 +82,13 @@ pub(crate) struct DataView {
     found: BTreeMap<String, u32>,
 }
 
-/// One place that serves the model.
+/// One place that serves a model that the request may have.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ExplainCandidateView {
     /// Its id.
     replica: String,
+    /// The model.
+    model: String,
     /// Its site or upstream.
     location: String,
     /// Where it computes.
@@ -130,6 +132,8 @@ pub(crate) struct UnmetView {
 pub(crate) struct TakenView {
     /// Its id.
     replica: String,
+    /// The model that would serve it.
+    model: String,
     /// Whether personal data would be masked first.
     masked: bool,
     /// Why it, in one line.
@@ -187,6 +191,7 @@ impl ExplainCandidateView {
     fn new(candidate: CandidateView, snapshot: &Snapshot) -> Self {
         let CandidateView {
             replica,
+            model,
             location,
             zone,
             available,
@@ -209,6 +214,7 @@ impl ExplainCandidateView {
         });
         Self {
             replica: replica.to_string(),
+            model: model.to_string(),
             location: location.to_string(),
             country: country(place.and_then(|place| place.country)),
             operator_country: country(place.and_then(|place| place.operator_country)),
@@ -229,11 +235,13 @@ impl From<Taken> for TakenView {
     fn from(taken: Taken) -> Self {
         let Taken {
             replica,
+            model,
             masked,
             decision,
         } = taken;
         Self {
             replica: replica.to_string(),
+            model: model.to_string(),
             masked,
             decision: decision.to_string(),
         }

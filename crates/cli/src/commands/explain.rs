@@ -63,7 +63,8 @@ fn text(row: &Value) -> String {
                 ""
             };
             format!(
-                "would go to {}{masked}: {}\n\n",
+                "would go to {} at {}{masked}: {}\n\n",
+                cell(taken, "model"),
                 cell(taken, "replica"),
                 cell(taken, "decision")
             )
@@ -89,11 +90,12 @@ fn found(counts: &Value) -> String {
 
 fn table(candidates: &[Value]) -> String {
     let names = [
-        "replica", "location", "country", "zone", "effect", "rules", "why",
+        "model", "replica", "location", "country", "zone", "effect", "rules", "why",
     ];
     let mut table = Table::new(&names, &[]);
     for row in candidates {
         table.row(vec![
+            cell(row, "model"),
             cell(row, "replica"),
             cell(row, "location"),
             cell(row, "country"),

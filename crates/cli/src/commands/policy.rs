@@ -341,6 +341,13 @@ fn serving(fleet: &Fleet, args: &PolicyExplainArgs) -> anyhow::Result<BTreeSet<S
     let serving = match &args.model {
         None => all,
         Some(model) => {
+            if let Some(name) = fleet.virtual_models.get(model) {
+                let models: Vec<&str> = name.candidates.iter().map(|c| c.model.as_str()).collect();
+                bail!(
+                    "'{model}' leads to several models; ask for one of {}",
+                    models.join(", ")
+                );
+            }
             let replicas = fleet
                 .replicas
                 .values()

@@ -86,12 +86,14 @@ impl Core {
         request.failed_at.push(run.member);
         let allowed =
             request.first_byte_at.is_none() && !draining && request.attempts < attempts_max;
+        let last = request.attempts.saturating_add(1) >= attempts_max;
         let pool = request.pool;
-        let allowed = allowed && self.retry_allowed(now, pool);
-        if allowed {
+        // The last attempt is another model's, where there is one that takes it.
+        let moves = allowed && last && self.has_elsewhere(now, index);
+        if allowed && !moves && self.retry_allowed(now, pool) {
             self.place(now, index, effects);
         } else {
-            self.refuse(now, index, Refusal::AttemptsExhausted, effects);
+            self.give_up(now, index, Refusal::AttemptsExhausted, effects);
         }
     }
 

@@ -20,6 +20,7 @@ impl Core {
             limits,
             rules,
             policy,
+            virtuals,
         } = view;
         self.limits = limits;
         self.rules = rules;
@@ -31,27 +32,35 @@ impl Core {
         for member in self.members.iter_mut().flatten() {
             member.leaving = !staying.contains(&member.view.replica);
         }
-        self.pools_apply(now, &models, effects);
+        self.pools_apply(&models);
         for view in members {
             self.member_apply(view);
         }
         self.policy_source = policy;
         self.policy_apply(now);
         self.names_apply();
+        let virtuals = virtuals.into_iter().map(|name| (name.id, name.candidates));
+        self.virtuals = virtuals.collect();
+        self.give_up_gone(now, &models, effects);
         self.drop_drained(effects);
         self.serve_all(now, effects);
     }
 
-    /// Makes pools for new models; closes those of models that nobody serves any more.
-    fn pools_apply(&mut self, now: Micros, models: &BTreeSet<ModelId>, effects: &mut Vec<Effect>) {
-        for pool in self.pool_indices() {
+    /// Whoever waits for a model that nobody serves any more waits for nothing.
+    fn give_up_gone(&mut self, now: Micros, models: &BTreeSet<ModelId>, effects: &mut Vec<Effect>) {
+        for index in self.pool_indices() {
             let gone = self
-                .pool(pool)
-                .is_some_and(|pool| !models.contains(&pool.model));
-            if gone {
-                self.refuse_waiting(now, pool, Refusal::ModelUnknown, effects);
+                .pool(index)
+                .filter(|pool| !models.contains(&pool.model))
+                .map(|pool| pool.tree.all());
+            for request in gone.unwrap_or_default() {
+                self.give_up(now, request, Refusal::ModelUnknown, effects);
             }
         }
+    }
+
+    /// Makes pools for new models.
+    fn pools_apply(&mut self, models: &BTreeSet<ModelId>) {
         for model in models {
             if !self.pools.iter().flatten().any(|pool| pool.model == *model) {
                 let pool = Pool::new(model.clone());

@@ -1,6 +1,7 @@
 //! One input at a time: each kind in its own file.
 
 mod attempt_end;
+mod course;
 mod engine_load;
 mod first_byte;
 mod fleet_apply;
@@ -13,6 +14,8 @@ mod request_submit;
 mod serve;
 mod stop_set;
 mod tick;
+
+pub(crate) use course::Prospect;
 
 use crate::effect::Effect;
 use crate::input::Input;
@@ -57,5 +60,6 @@ impl Core {
             Input::Drain => self.on_drain(now, effects),
             Input::Tick => self.on_tick(now, effects),
         }
+        self.go_on(now, effects);
     }
 }

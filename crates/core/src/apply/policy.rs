@@ -60,7 +60,7 @@ impl Core {
         self.policy.decide(request.subject, content, member.place)
     }
 
-    /// Where policy denies a request: why, for each place that serves its model.
+    /// Where policy denies a request: why, for each place that serves a model that it may have.
     pub(super) fn denials(&self, index: RequestIndex, refusal: Refusal) -> Vec<Denial> {
         let Some(request) = self
             .requests
@@ -72,17 +72,17 @@ impl Core {
         self.denials_of(request)
     }
 
-    /// Why a request may not go to the places that serve its model and deny it.
+    /// Why a request may not go to the places that serve its model and deny it, after what was denied before.
     pub(crate) fn denials_of(&self, request: &Request) -> Vec<Denial> {
-        let mut denials: Vec<Denial> = Vec::new();
+        let mut denials = request.course.denials.clone();
         for member in self.serving(request) {
+            if denials.len() >= DENIALS_MAX {
+                break;
+            }
             let content = (request.submit.data_class, request.submit.flags);
             let denial = self.policy.denial(request.subject, content, member.place);
             let new = denial.filter(|denial| !denials.contains(denial));
             denials.extend(new);
-            if denials.len() == DENIALS_MAX {
-                break;
-            }
         }
         denials
     }

@@ -1,7 +1,7 @@
 //! A request wants a replica: it starts, waits, or is refused at once.
 
 use crate::effect::{Effect, Refusal};
-use crate::input::{RequestSubmit, TOKENS_MAX};
+use crate::input::RequestSubmit;
 use crate::learn::{rounded, whole};
 use crate::member::Member;
 use crate::overload::{Pace, Shedding};
@@ -10,7 +10,6 @@ use crate::route::Choice;
 use crate::share::Meter;
 use crate::state::Core;
 use madang_types::{Micros, Priority};
-use smallvec::SmallVec;
 
 /// When trying again makes sense where a pool has no available member: probes come every few seconds.
 const RETRY_NO_REPLICA_MS: u64 = 2_000;
@@ -29,6 +28,15 @@ fn stands_back_us(work_us: u64) -> i64 {
     i64::try_from(work_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX)
 }
 
+/// The queue that a request waits in.
+pub(super) fn lane(priority: Priority, over: bool) -> u8 {
+    match priority {
+        Priority::Critical if !over => 0,
+        Priority::Critical | Priority::Standard => 1,
+        Priority::Batch => 2,
+    }
+}
+
 impl Core {
     pub(super) fn on_request_submit(
         &mut self,
@@ -43,33 +51,40 @@ impl Core {
         }
         let refusal = if self.draining {
             Refusal::Draining
-        } else if let Some(&pool) = self.pool_ids.get(&submit.model) {
-            let index = self.admit(now, submit, pool);
-            return self.place(now, index, effects);
         } else {
-            Refusal::ModelUnknown
+            self.sequence += 1;
+            let newcomer = Request::new(now, self.sequence, submit);
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let set_out = self.set_out(now, newcomer, &mut scratch);
+            self.scratch = scratch;
+            match set_out {
+                Ok(request) => {
+                    let index = self.admit(now, request);
+                    return self.place(now, index, effects);
+                }
+                Err(refusal) => refusal,
+            }
         };
         effects.push(Effect::Refuse {
             request: id,
             refusal,
-            retry_after_ms: (refusal == Refusal::Draining).then_some(RETRY_NO_REPLICA_MS),
+            retry_after_ms: matches!(refusal, Refusal::Draining | Refusal::NoReplica)
+                .then_some(RETRY_NO_REPLICA_MS),
             denials: Vec::new(),
         });
     }
 
-    /// Takes a request in: it holds nothing and waits nowhere yet.
-    fn admit(&mut self, now: Micros, mut submit: RequestSubmit, pool_index: u32) -> RequestIndex {
-        submit.prompt_tokens = submit.prompt_tokens.min(TOKENS_MAX);
-        submit.output_tokens_max = submit.output_tokens_max.min(TOKENS_MAX);
-        self.sequence += 1;
-        let sequence = self.sequence;
+    /// Takes a request into the books of its pool: it holds nothing and waits nowhere yet.
+    pub(super) fn admit(&mut self, now: Micros, mut request: Request) -> RequestIndex {
+        let pool_index = request.pool;
         let weights = std::mem::take(&mut self.weights);
         let leaf = self
             .pool_mut(pool_index)
-            .map_or(0, |pool| pool.tree.leaf(&submit.payer, &weights));
+            .map_or(0, |pool| pool.tree.leaf(&request.submit.payer, &weights));
         self.weights = weights;
+        let submit = &request.submit;
         let predicted_output = self.predicted_output(pool_index, leaf, submit.output_tokens_max);
-        let kv_tokens = self.needed_tokens((pool_index, leaf), &submit, predicted_output);
+        let kv_tokens = self.needed_tokens((pool_index, leaf), submit, predicted_output);
         let (prefill_us, cost_us) =
             self.offered_us(pool_index, submit.prompt_tokens, predicted_output);
         let mut over = false;
@@ -86,37 +101,22 @@ impl Core {
             usage.prompts.add(now.0, whole(prefill_us));
             over = usage.over;
         }
-        let lane = match submit.priority {
-            Priority::Critical if !over => 0,
-            Priority::Critical | Priority::Standard => 1,
-            Priority::Batch => 2,
-        };
-        let wait_until = now.plus_ms(submit.wait_ms_max);
-        let subject = self.subject_of(&submit);
-        self.requests.insert(Request {
-            submit,
-            pool: pool_index,
-            subject,
-            leaf,
-            lane,
-            order: (now.0.saturating_add(stands_back_us(prefill_us)), sequence),
-            waiting: false,
-            arrived_at: now,
-            wait_until,
-            attempts: 0,
-            failed_at: SmallVec::new(),
-            runs: SmallVec::new(),
-            first_byte_at: None,
-            prompt_done: false,
-            predicted_output,
-            kv_tokens,
-            output_tokens: 0,
-            charged: 0,
-        })
+        request.lane = lane(request.submit.priority, over);
+        let stands_at = request
+            .arrived_at
+            .0
+            .saturating_add(stands_back_us(prefill_us));
+        request.order.0 = stands_at;
+        request.subject = self.subject_of(&request.submit);
+        request.leaf = leaf;
+        request.predicted_output = predicted_output;
+        request.kv_tokens = kv_tokens;
+        request.charged = 0;
+        self.requests.insert(request)
     }
 
     /// Output tokens that a key's requests make on average, within what this one allows.
-    fn predicted_output(&self, pool: u32, leaf: FlowIndex, max: u64) -> u64 {
+    pub(super) fn predicted_output(&self, pool: u32, leaf: FlowIndex, max: u64) -> u64 {
         let learnt = self
             .pool(pool)
             .and_then(|pool| pool.tree.node(leaf))
@@ -126,7 +126,7 @@ impl Core {
     }
 
     /// Memory that a request needs at its end. A key whose answers are not known yet may make as much as it is allowed.
-    fn needed_tokens(
+    pub(super) fn needed_tokens(
         &self,
         (pool, leaf): (u32, FlowIndex),
         submit: &RequestSubmit,
@@ -179,12 +179,8 @@ impl Core {
             return;
         };
         let pool = request.pool;
-        let lane = usize::from(request.lane);
+        let others = self.is_preceded(request);
         self.guard_refresh(now, pool);
-        // Nobody overtakes those who wait in the same lane or a more urgent one, but by the rules of the queue.
-        let others = self
-            .pool(pool)
-            .is_some_and(|pool| (0..=lane).any(|lane| pool.tree.waiting_in(lane) > 0));
         self.scratch.promises_clear();
         match self.choice(now, index) {
             Choice::Member(chosen) if !others => {
@@ -200,9 +196,16 @@ impl Core {
             }
             refused => {
                 let refusal = self.refusal(index, &refused);
-                self.refuse(now, index, refusal, effects);
+                self.give_up(now, index, refusal, effects);
             }
         }
+    }
+
+    /// Nobody overtakes those who wait in the same lane or a more urgent one, but by the rules of the queue.
+    pub(super) fn is_preceded(&self, request: &Request) -> bool {
+        let lane = usize::from(request.lane);
+        self.pool(request.pool)
+            .is_some_and(|pool| (0..=lane).any(|lane| pool.tree.waiting_in(lane) > 0))
     }
 
     /// A newcomer stands in its queue by its own work where most of it is cached, once it is known who could serve it.
@@ -268,7 +271,9 @@ impl Core {
         };
         if pool.tree.waiting() >= full {
             match pool.shed(pool.tree.tenant_of(leaf), lane) {
-                Shedding::Newcomer => return self.refuse(now, index, Refusal::QueueFull, effects),
+                Shedding::Newcomer => {
+                    return self.give_up(now, index, Refusal::QueueFull, effects);
+                }
                 Shedding::Waiting(other) => self.refuse(now, other, Refusal::Shed, effects),
             }
         }
@@ -299,7 +304,7 @@ impl Core {
             .zip(wait_ms)
             .is_some_and(|(bound, wait)| wait > bound);
         if hopeless && attempts == 0 {
-            return self.refuse(now, index, Refusal::Overloaded, effects);
+            return self.give_up(now, index, Refusal::Overloaded, effects);
         }
         effects.push(Effect::Queued {
             request: id,

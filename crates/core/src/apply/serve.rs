@@ -52,6 +52,7 @@ impl Core {
             attempt: run.attempt,
             replica,
             site,
+            model: request.submit.model.clone(),
             masked: chosen.masked,
             decision: chosen.decision.clone(),
         });
@@ -143,7 +144,7 @@ impl Core {
         }
     }
 
-    /// Starts those of a pool's queue for whom there is room, in its order, and refuses whom nothing can serve any more.
+    /// Starts those of a pool's queue for whom there is room, in its order, and gives up whom it cannot serve any more.
     pub(super) fn serve(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {
         while self.pool(pool).is_some_and(|pool| pool.tree.waiting() > 0) {
             self.guard_refresh(now, pool);
@@ -160,7 +161,7 @@ impl Core {
                 }
                 refused => {
                     let refusal = self.refusal(index, &refused);
-                    self.refuse(now, index, refusal, effects);
+                    self.give_up(now, index, refusal, effects);
                 }
             }
         }

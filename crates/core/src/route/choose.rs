@@ -228,6 +228,7 @@ impl Core {
                 candidates: field.serving,
                 ttft_us: candidate.estimate.ttft_us,
                 cached_tokens: candidate.cached_tokens,
+                via: request.course.via.clone(),
             },
         })
     }

@@ -190,6 +190,20 @@ impl Tree {
         leaf
     }
 
+    /// The leaf of a payer, where there is one.
+    pub fn leaf_known(&self, payer: &Payer, weights: &Weights) -> Option<FlowIndex> {
+        let (programme, _) = weights.tenant(&payer.tenant);
+        let names = [
+            programme.map(Name::Programme),
+            Some(Name::Tenant(payer.tenant.clone())),
+            payer.project.clone().map(Name::Project),
+            Some(Name::Key(payer.key.clone())),
+        ];
+        names.into_iter().flatten().try_fold(ROOT, |parent, name| {
+            self.node(parent)?.children.get(&name).copied()
+        })
+    }
+
     fn belong(&mut self, index: FlowIndex, tenant: FlowIndex) {
         if let Some(node) = self.node_mut(index) {
             node.tenant = tenant;

@@ -9,10 +9,11 @@ mod queue;
 mod reload;
 mod route;
 mod shares;
+mod virtuals;
 
 use madang_core::{
     AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, PoolMember,
-    PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent,
+    PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent, VirtualModel,
 };
 use madang_types::{
     Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
@@ -34,6 +35,7 @@ struct Story {
     limits: CoreLimits,
     rules: Rules,
     policy: Policy,
+    virtuals: Vec<VirtualModel>,
     /// What the last input gave.
     effects: Vec<Effect>,
 }
@@ -198,6 +200,7 @@ impl Story {
             limits,
             rules,
             policy: Policy::of_home(korea()),
+            virtuals: Vec::new(),
             effects: Vec::new(),
         };
         story.fleet(members, &[]);
@@ -226,6 +229,7 @@ impl Story {
             limits,
             rules,
             policy: self.policy.clone(),
+            virtuals: self.virtuals.clone(),
         };
         self.expect(Input::FleetApply(view), expected);
     }

@@ -12,6 +12,7 @@ mod replica;
 mod secret;
 mod upstream;
 mod url;
+mod virtual_model;
 
 use crate::at::At;
 use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
@@ -70,6 +71,10 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     whole &= keep(&mut fleet.tenants, rows(&raw.tenant), |row| {
         check.tenant(row)
     });
+    match check.virtual_models() {
+        Some(virtual_models) => fleet.virtual_models = virtual_models,
+        None => whole = false,
+    }
     match check.policy() {
         Some((policy, file)) => (fleet.policy, fleet.policy_file) = (policy, file),
         None => whole = false,

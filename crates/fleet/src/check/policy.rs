@@ -123,22 +123,13 @@ impl Check<'_, '_> {
         }
     }
 
-    fn known(&self) -> Known {
+    pub(super) fn known(&self) -> Known {
         let sure = |table: &str| self.sure(table);
         let ids = |index: fn(&Index) -> &BTreeMap<String, Range<usize>>| {
             index(&self.index).keys().cloned()
         };
         let locations = ids(|index| &index.sites).chain(ids(|index| &index.upstreams));
-        let raw = self.raw;
-        let adapters = rows(&raw.replica).flat_map(|row| &row.value.adapters);
-        let adapters = adapters.flat_map(|at| &at.value).map(|at| at.value.clone());
-        let foreign = rows(&raw.upstream).flat_map(|row| &row.value.models);
-        let foreign = foreign
-            .flat_map(|at| &at.value)
-            .filter_map(|at| at.value.id.as_ref());
-        let models = ids(|index| &index.models)
-            .chain(adapters)
-            .chain(foreign.map(|at| at.value.clone()));
+        let models = self.model_spans().into_keys().map(str::to_owned);
         Known {
             locations: (sure("site") && sure("upstream")).then(|| locations.collect()),
             models: (sure("model") && sure("upstream") && sure("replica"))
@@ -185,11 +176,11 @@ pub(crate) fn spans(raw: &RawPolicy) -> BTreeMap<String, Range<usize>> {
     ids.map(|at| (at.value.clone(), at.span.clone())).collect()
 }
 
-struct Read<'k, 'r, 's> {
-    known: &'k Known,
-    report: &'r mut Report<'s>,
+pub(super) struct Read<'k, 'r, 's> {
+    pub known: &'k Known,
+    pub report: &'r mut Report<'s>,
     /// Everything so far could be used.
-    sound: bool,
+    pub sound: bool,
 }
 
 impl Read<'_, '_, '_> {
@@ -307,7 +298,7 @@ impl Read<'_, '_, '_> {
     }
 
     /// Names of rows of the fleet: one that is not there is an error, since a rule about it would say nothing.
-    fn named<T: FromStr + Ord>(
+    pub(super) fn named<T: FromStr + Ord>(
         &mut self,
         what: &str,
         list: &[At<String>],
@@ -329,7 +320,7 @@ impl Read<'_, '_, '_> {
     }
 
     /// Names of programmes and tenants, which may also be made by the API.
-    fn people<T: FromStr<Err = NameError> + Ord>(
+    pub(super) fn people<T: FromStr<Err = NameError> + Ord>(
         &mut self,
         what: &str,
         list: &Texts,
@@ -411,11 +402,11 @@ impl Read<'_, '_, '_> {
 
 // The words below were checked against the schema; a test holds it and the types together.
 
-fn word<T: FromStr>(text: &Text) -> Option<T> {
+pub(super) fn word<T: FromStr>(text: &Text) -> Option<T> {
     text.as_ref()?.value.parse().ok()
 }
 
-fn words<T: FromStr, C: FromIterator<T>>(list: &Texts) -> C {
+pub(super) fn words<T: FromStr, C: FromIterator<T>>(list: &Texts) -> C {
     let all = list.iter().flat_map(|at| &at.value);
     all.filter_map(|at| at.value.parse().ok()).collect()
 }

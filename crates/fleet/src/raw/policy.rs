@@ -5,14 +5,14 @@ use crate::at::At;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-const CLASSES: &[&str] = &["open", "sensitive", "classified"];
+pub(super) const CLASSES: &[&str] = &["open", "sensitive", "classified"];
 const ZONES: &[&str] = &[
     "gov_isolated",
     "domestic_private",
     "domestic_public",
     "foreign",
 ];
-const FLAGS: &[&str] = &[
+pub(super) const FLAGS: &[&str] = &[
     "pii",
     "unique_id",
     "health",

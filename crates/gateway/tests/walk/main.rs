@@ -16,3 +16,4 @@ mod slots;
 mod submit;
 mod tools;
 mod upstreams;
+mod virtuals;

@@ -59,6 +59,7 @@ impl Fleet {
             limits: self.limits.clone(),
             rules: self.rules,
             policy: home().map(Policy::of_home).unwrap_or_default(),
+            virtuals: Vec::new(),
         })
     }
 }

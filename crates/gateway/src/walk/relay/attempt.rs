@@ -70,7 +70,7 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         },
         PolicyEffect::Deny => return Attempt::Failed(not_permitted(&route)),
     };
-    let call = match translate::translate((&ask, masked), &route.target) {
+    let call = match translate::translate((&ask, masked), &route) {
         Ok(call) => call,
         Err(refused) => return Attempt::Refused(refused),
     };
@@ -95,7 +95,7 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
 /// Writes the attempt down before its first byte leaves.
 async fn log(gateway: &Gateway, ask: &Ask, route: &Route) -> Result<(), AuditError> {
     let mut facts = Facts::clone(&ask.facts);
-    facts.model = Some(route.target.model.clone());
+    facts.model = Some(route.start.model.clone());
     let location = gateway
         .snapshot()
         .location(&route.target, &route.start.grant);

@@ -87,12 +87,14 @@ impl Chase {
                 attempt,
                 replica,
                 site,
+                model,
                 decision,
                 grant,
             } => self.start(Start {
                 attempt,
                 replica,
                 site,
+                model,
                 decision: decision.to_string(),
                 grant,
             }),
@@ -129,7 +131,8 @@ impl Chase {
         self.note(&start);
         // The snapshot of now, not of the request's arrival: a reload may have added this replica since.
         let snapshot = self.flight.gateway.snapshot();
-        let Some(target) = snapshot.targets.get(&start.replica) else {
+        let target = snapshot.targets.get(&start.replica);
+        let Some((target, entry)) = target.zip(snapshot.models.get(&start.model)) else {
             return self.failed(
                 &start,
                 Refused::new(
@@ -140,6 +143,7 @@ impl Chase {
         };
         let route = Route {
             target: Arc::clone(target),
+            entry: Arc::clone(entry),
             start: Arc::clone(&start),
             trace: self.trace.clone(),
             deadline: self.deadline,
@@ -198,6 +202,7 @@ impl Chase {
     /// Where it is served, as far as is known.
     fn note(&mut self, start: &Start) {
         let record = &mut self.flight.record;
+        record.model = Some(start.model.clone());
         record.replica = Some(start.replica.clone());
         record.site = Some(start.site.clone());
         record.decision = Some(start.decision.clone());

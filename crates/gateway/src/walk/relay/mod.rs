@@ -14,7 +14,7 @@ mod whole;
 
 use crate::driver::QueuePlace;
 use crate::headers;
-use crate::snapshot::Target;
+use crate::snapshot::{ModelEntry, Target};
 use crate::trace_context::{RandomIds, TraceContext};
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
@@ -32,6 +32,8 @@ use tokio::time::Instant;
 struct Route {
     /// Where it goes.
     pub target: Arc<Target>,
+    /// The model that serves it.
+    pub entry: Arc<ModelEntry>,
     /// Which attempt, and why there.
     pub start: Arc<Start>,
     /// The trace, a child of the caller's.
@@ -82,7 +84,7 @@ fn mark(
     for (name, value) in &target.marks {
         response_headers.insert(name, value.clone());
     }
-    put(response_headers, headers::MODEL, ask.model.as_str());
+    put(response_headers, headers::MODEL, route.start.model.as_str());
     put(response_headers, headers::DECISION, &route.start.decision);
     mark_queued(response_headers, route.queued);
     if let Some(content_type) = content_type {

@@ -55,7 +55,11 @@ pub(super) fn respond(chase: Chase) -> Response {
     let mut response = Response::new(Body::empty());
     let response_headers = response.headers_mut();
     put(response_headers, headers::REQUEST_ID, &request.to_string());
-    put(response_headers, headers::MODEL, chase.ask.model.as_str());
+    let model = &chase.ask.model;
+    // One that waits for another model than it asked for may yet go to a third: the head does not say which.
+    if gateway.driver.model_of(request).as_ref() == Some(model) {
+        put(response_headers, headers::MODEL, model.as_str());
+    }
     mark_queued(response_headers, flight.queued);
     response_headers.insert(
         header::CONTENT_TYPE,

@@ -2,7 +2,7 @@
 
 use super::attempt::Attempt;
 use madang_core::Grant;
-use madang_types::{ReplicaId, SiteId};
+use madang_types::{ModelId, ReplicaId, SiteId};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(super) struct Start {
     pub attempt: u32,
     pub replica: ReplicaId,
     pub site: SiteId,
+    /// Which model serves it.
+    pub model: ModelId,
     /// Why there, written out.
     pub decision: String,
     /// What the policy says of it.

@@ -14,8 +14,8 @@ use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
 use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, KeyRecord, Outcome, ReplicaId, RequestId, Role, RuleId, SiteId,
-    UsageRecord,
+    DataClass, DataFlags, Endpoint, KeyRecord, ModelId, Outcome, ReplicaId, RequestId, Role,
+    RuleId, SiteId, UsageRecord,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -151,6 +151,7 @@ impl World {
             attempt: 2,
             replica: replica(2),
             site: SiteId::new("home").expect("a name"),
+            model: ModelId::new("m").expect("a name"),
             masked: false,
             decision: Decision {
                 rule: RuleId::new("open-anywhere").expect("a name"),
@@ -158,6 +159,7 @@ impl World {
                 candidates: 2,
                 ttft_us: 1_500,
                 cached_tokens: 7,
+                via: None,
             },
         });
         request

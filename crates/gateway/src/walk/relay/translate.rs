@@ -1,6 +1,7 @@
 //! The caller's bytes as the engine must see them: unchanged but for the model's name, a bound on the output, the wish
 //! for a usage count, and what an engine cannot do by itself (responses, tool calls, another wire format).
 
+use super::Route;
 use crate::headers;
 use crate::refused::Refused;
 use crate::snapshot::Target;
@@ -65,15 +66,20 @@ pub(super) enum CallerForm {
 /// Something that the mapping cannot carry, named.
 pub(super) fn translate(
     (ask, masked): (&Ask, Option<&Masked>),
-    target: &Target,
+    route: &Route,
 ) -> Result<Call, Refused> {
+    let target: &Target = &route.target;
+    if ask.features.tools && route.entry.tools == ToolSupport::None {
+        let message = format!("the model '{}' makes no tool calls", route.start.model);
+        return Err(Refused::new(ErrorCode::FeatureUnsupported, message).at("tools"));
+    }
     if target.own {
         refuse_fetches(&ask.body)?;
     }
     let asked = masked.map_or(&ask.body, |masked| &masked.body);
     let speaks_messages = target.dialect == Dialect::Anthropic;
     let needs_repair =
-        !speaks_messages && ask.features.tools && ask.entry.tools == ToolSupport::Repair;
+        !speaks_messages && ask.features.tools && route.entry.tools == ToolSupport::Repair;
 
     let mut plan = Plan {
         kind: answer_kind(ask.endpoint),
@@ -117,7 +123,7 @@ pub(super) fn translate(
         }
     }
     let body = rewritten.as_ref().unwrap_or(asked);
-    let (body, strip_usage) = edited(body, plan.kind, (ask, target));
+    let (body, strip_usage) = edited(body, plan.kind, (ask, route));
     plan.strip_usage = strip_usage;
     Ok(Call {
         path: path(plan.kind),
@@ -168,14 +174,15 @@ fn dialect_headers(kind: AnswerKind, ask: &Ask) -> HeaderMap {
 fn edited(
     body: &RequestBody,
     kind: AnswerKind,
-    (ask, target): (&Ask, &Target),
+    (ask, route): (&Ask, &Route),
 ) -> (Vec<Bytes>, bool) {
     let mut edit = body.edit();
+    let (target, model) = (&route.target, &route.start.model);
     // An adapter is asked for by its own name, which the engine knows.
-    let engine_name = if ask.model == target.model {
+    let engine_name = if *model == target.model {
         target.upstream_model.as_str()
     } else {
-        ask.model.as_str()
+        model.as_str()
     };
     let named_so = body
         .string("model")
