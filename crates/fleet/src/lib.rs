@@ -16,10 +16,10 @@ mod shape;
 
 pub use load::{FILE_BYTES_MAX, LoadError, Loaded, PolicyFile, load};
 pub use model::{
-    Builtin, Candidate, Costs, Dialect, Engine, Fleet, KeySource, Launch, LaunchWhat, Limits,
-    Model, ModelKind, Nodes, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry, Replica,
-    ReplicaAt, ResponsesSupport, RouteRule, Rules, ShareRule, Site, TenantEntry, ToolSupport,
-    Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
+    AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, KeySource, Launch, LaunchWhat,
+    Limits, Model, ModelKind, Nodes, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry,
+    Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules, ShareRule, Site, TenantEntry,
+    ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

@@ -14,7 +14,7 @@ mod limits;
 mod tuning;
 mod virtual_model;
 
-pub use limits::{Limits, Probe};
+pub use limits::{AuditLog, Limits, Probe};
 pub use tuning::{Costs, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
 
@@ -45,6 +45,8 @@ pub struct Fleet {
     pub limits: Limits,
     /// How replicas are probed.
     pub probe: Probe,
+    /// How the audit log is kept.
+    pub audit: AuditLog,
     /// The rules by which requests are served and routed.
     pub rules: Rules,
 }

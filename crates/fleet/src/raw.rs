@@ -5,7 +5,8 @@
 
 use crate::at::At;
 use crate::model::{
-    Builtin, Costs, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, Rules, ToolSupport,
+    AuditLog, Builtin, Costs, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, Rules,
+    ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -65,6 +66,8 @@ pub(crate) struct RawFleet {
     pub limits: Option<At<Limits>>,
     /// How replicas are watched.
     pub probe: Option<At<Probe>>,
+    /// How the audit log is kept. Read at the start.
+    pub audit: Option<At<AuditLog>>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
     pub rules: Option<At<Rules>>,
 }

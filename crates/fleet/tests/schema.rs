@@ -2,7 +2,7 @@
 //! `MADANG_UPDATE=1 cargo test -p madang-fleet` writes the generated parts anew.
 #![cfg(test)]
 
-use madang_fleet::{CODES, Limits, Probe, Rules, schema};
+use madang_fleet::{AuditLog, CODES, Limits, Probe, Rules, schema};
 use madang_types::DataClass;
 use serde_json::Value;
 use std::fmt::Write;
@@ -160,6 +160,7 @@ fn tables() -> String {
         "policy",
         "limits",
         "probe",
+        "audit",
         "rules",
     ];
     assert_eq!(tree["properties"].as_object().unwrap().len(), order.len());
@@ -199,7 +200,9 @@ fn the_page_explains_each_bound_and_each_problem() {
     let by_hand = format!("{before}{}", rest.split_once(END).unwrap().1);
     let limits = serde_json::to_value(Limits::default()).unwrap();
     let probe = serde_json::to_value(Probe::default()).unwrap();
-    let keys = [limits, probe].map(|v| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+    let audit = serde_json::to_value(AuditLog::default()).unwrap();
+    let keys =
+        [limits, probe, audit].map(|v| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     for key in keys.iter().flatten() {
         assert!(by_hand.contains(&format!("| `{key}` |")), "reason of {key}");
     }
@@ -225,6 +228,7 @@ fn words_and_defaults_of_the_schema_are_those_of_the_types() {
     for (table, defaults) in [
         ("limits", serde_json::to_value(Limits::default()).unwrap()),
         ("probe", serde_json::to_value(Probe::default()).unwrap()),
+        ("audit", serde_json::to_value(AuditLog::default()).unwrap()),
         ("rules", serde_json::to_value(Rules::default()).unwrap()),
     ] {
         for (key, default) in defaults.as_object().unwrap() {
@@ -283,7 +287,7 @@ fn defaults_of_the_schema_are_those_of_the_fleet() {
     let site = fleet.sites.values().next().unwrap();
     assert_eq!(site.operator_country, site.country);
     assert_eq!(
-        (fleet.limits, fleet.probe),
-        (Limits::default(), Probe::default())
+        (fleet.limits, fleet.probe, fleet.audit),
+        (Limits::default(), Probe::default(), AuditLog::default())
     );
 }

@@ -17,7 +17,7 @@ use data_folder::DataFolder;
 use first_keys::FirstKeys;
 use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
-use madang_fleet::{Fleet, Limits};
+use madang_fleet::{AuditLog, Fleet, Limits};
 use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
@@ -39,10 +39,6 @@ use tokio::task::JoinHandle;
 
 /// The hidden subcommand that stands beside each launched engine.
 pub const GUARD_SUBCOMMAND: &str = "engine-guard";
-/// The name of the audit log on its checkpoints.
-const AUDIT_ORIGIN: &str = "madang.local/audit";
-/// Months of the audit log's keys begin at midnight in Seoul.
-const SEOUL_OFFSET_S: i32 = 32_400;
 /// Time that streams over `limits.drain_ms_max` have to send their error event and be booked.
 const CUT_MS: u64 = 1_000;
 
@@ -64,7 +60,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let store = open_store(&folder).await?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         store: Arc::clone(&store),
-        audit: open_audit(&folder).await?,
+        audit: open_audit(&folder, &fleet.audit).await?,
         client: client_options(&fleet.limits),
         record: args.record.clone(),
     })
@@ -154,10 +150,15 @@ async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(store))
 }
 
-async fn open_audit(folder: &DataFolder) -> anyhow::Result<Audit> {
+async fn open_audit(folder: &DataFolder, asked: &AuditLog) -> anyhow::Result<Audit> {
     let path = folder.path().join("audit");
+    let settings = Settings {
+        sync_ms_max: (asked.sync_ms_max > 0).then_some(asked.sync_ms_max),
+        ..Settings::new(&asked.origin)
+    };
+    let offset_s = asked.offset_s;
     let opened = tokio::task::spawn_blocking(move || {
-        Audit::open(&path, &Settings::new(AUDIT_ORIGIN), SEOUL_OFFSET_S).map_err(|e| (e, path))
+        Audit::open(&path, &settings, offset_s).map_err(|e| (e, path))
     })
     .await?;
     opened.map_err(|(error, path)| {

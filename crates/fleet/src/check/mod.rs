@@ -52,6 +52,11 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
             .as_ref()
             .map(|p| p.value.clone())
             .unwrap_or_default(),
+        audit: raw
+            .audit
+            .as_ref()
+            .map(|p| p.value.clone())
+            .unwrap_or_default(),
         rules: raw.rules.as_ref().map(|r| r.value).unwrap_or_default(),
         ..Fleet::default()
     };

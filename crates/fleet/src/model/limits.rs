@@ -149,3 +149,28 @@ impl Default for Probe {
         }
     }
 }
+
+/// `[audit]`: how the audit log is kept. Read at the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditLog {
+    /// The log's name on its checkpoints; by custom the address that serves it, without a scheme. It stays with the log.
+    #[schemars(regex(pattern = "^[!-*,-~]{1,200}$"))]
+    pub origin: String,
+    /// A decision is synced to the disk at most so long after the kernel has it; 0: before its first byte leaves.
+    #[schemars(range(min = 0, max = 60000))]
+    pub sync_ms_max: u64,
+    /// Months of the keys that can be destroyed begin so many seconds east of UTC.
+    #[schemars(range(min = -43200, max = 50400))]
+    pub offset_s: i32,
+}
+
+impl Default for AuditLog {
+    fn default() -> Self {
+        Self {
+            origin: "madang.local/audit".into(),
+            sync_ms_max: 0,
+            offset_s: 32_400,
+        }
+    }
+}
