@@ -37,6 +37,17 @@ const HOSTILE: [(&str, &str); 6] = [
     ("x-madang-class", "open"),
 ];
 
+/// What a tenant and one of its keys say of all their data.
+pub fn floors(tenant: usize, key: usize) -> (DataMark, DataMark) {
+    let (_, class, flags) = TENANTS[tenant];
+    let flags = flags.iter().copied().collect();
+    let key = DataMark {
+        class: KEY_FLOORS[key],
+        flags: DataFlags::NONE,
+    };
+    (DataMark { class, flags }, key)
+}
+
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -45,6 +56,8 @@ pub struct Case {
     pub path: &'static str,
     pub model: &'static str,
     pub stream: bool,
+    /// What its headers say of its data.
+    pub claimed: (Option<DataClass>, DataFlags),
     /// The least that its data is, whatever the request says.
     pub least: DataMark,
     pub planted: Vec<Planted>,
@@ -59,22 +72,20 @@ pub struct Case {
 impl Case {
     pub fn new(number: u64, random: &mut Random) -> Self {
         let (tenant, key) = (random.below(TENANTS.len()), random.below(2));
-        let (_, floor, flags) = TENANTS[tenant];
-        let mut least = DataMark {
-            class: floor.max(KEY_FLOORS[key]),
-            flags: flags
-                .iter()
-                .fold(DataFlags::NONE, |all, flag| all.with(*flag)),
-        };
+        let (floor, key_floor) = floors(tenant, key);
+        let mut least = floor.union(key_floor);
+        let mut claimed = (None, DataFlags::NONE);
         let mut headers = Vec::new();
         if random.one_in(2) {
             let class = *random.pick(&CLASSES);
             least.class = least.class.max(class);
+            claimed.0 = Some(class);
             headers.push(("x-madang-data-class".to_owned(), class.to_string()));
         }
         if random.one_in(4) {
             let flag = *random.pick(&[DataFlag::Health, DataFlag::Minor, DataFlag::Credit]);
             least.flags = least.flags.with(flag);
+            claimed.1 = flag.into();
             headers.push(("x-madang-data-flags".to_owned(), flag.to_string()));
         }
         if random.one_in(3) {
@@ -87,6 +98,7 @@ impl Case {
             path: *random.pick(&[CHAT, CHAT, CHAT, "/v1/completions", "/v1/messages"]),
             model: if random.one_in(10) { "v" } else { "m" },
             stream: random.one_in(2),
+            claimed,
             least,
             planted: Vec::new(),
             canary: format!("zqcanary{number}qz"),

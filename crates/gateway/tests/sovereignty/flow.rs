@@ -135,31 +135,14 @@ impl Flow {
         flow
     }
 
-    fn fleet(&self, policy: &str) -> String {
-        let mut text = String::from(
-            "[[model]]\nid = \"m\"\ncontext_tokens = 65536\n[limits]\nattempts_max = 4\n",
-        );
-        for (upstream, (place, facts)) in self.upstreams.iter().zip(SITES) {
-            let url = &upstream.url;
-            text += &format!(
-                "[[site]]\nid = \"{place}\"\n{facts}\n[[replica]]\nid = \"at-{place}\"\nsite = \"{place}\"\nmodel = \"m\"\n\
-                 url = \"{url}\"\nengine = \"vllm\"\nslots = 8\n"
-            );
-        }
-        for (upstream, (place, facts)) in self.upstreams[SITES.len()..].iter().zip(UPSTREAMS) {
-            let url = &upstream.url;
-            let unknown = matches!(place, "vague" | "half");
-            let more = if unknown { ", { id = \"v\" }" } else { "" };
-            text += &format!(
-                "[[upstream]]\nid = \"{place}\"\ndialect = \"openai\"\nurl = \"{url}\"\n{facts}\nmodels = [{{ id = \"m\" }}{more}]\n"
-            );
-        }
-        text + policy
-    }
-
     /// Puts a policy in force; false where it does not load, and the one before stays.
     pub fn policy_apply(&self, policy: &str) -> bool {
-        let text = self.fleet(policy);
+        let urls: Vec<String> = self
+            .upstreams
+            .iter()
+            .map(|upstream| upstream.url.clone())
+            .collect();
+        let text = fleet(&urls, policy);
         let Ok(parsed) = madang_fleet::parse(&text, self.world.folder.path()) else {
             return false;
         };
@@ -274,6 +257,26 @@ impl Flow {
             .unwrap();
         leaves
     }
+}
+
+/// The fleet file with all places at these addresses, and that policy.
+pub fn fleet(urls: &[String], policy: &str) -> String {
+    let mut text =
+        String::from("[[model]]\nid = \"m\"\ncontext_tokens = 65536\n[limits]\nattempts_max = 4\n");
+    for (url, (place, facts)) in urls.iter().zip(SITES) {
+        text += &format!(
+            "[[site]]\nid = \"{place}\"\n{facts}\n[[replica]]\nid = \"at-{place}\"\nsite = \"{place}\"\nmodel = \"m\"\n\
+             url = \"{url}\"\nengine = \"vllm\"\nslots = 8\n"
+        );
+    }
+    for (url, (place, facts)) in urls[SITES.len()..].iter().zip(UPSTREAMS) {
+        let unknown = matches!(place, "vague" | "half");
+        let more = if unknown { ", { id = \"v\" }" } else { "" };
+        text += &format!(
+            "[[upstream]]\nid = \"{place}\"\ndialect = \"openai\"\nurl = \"{url}\"\n{facts}\nmodels = [{{ id = \"m\" }}{more}]\n"
+        );
+    }
+    text + policy
 }
 
 /// Sends so many requests through worlds of their own and gives what is known of each world.

@@ -27,6 +27,7 @@ mod flow;
 mod harness;
 mod personal;
 mod random;
+mod soak;
 mod stops;
 mod upstream;
 

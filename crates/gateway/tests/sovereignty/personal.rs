@@ -57,9 +57,7 @@ impl Planted {
 
     /// Whether the value stands in a JSON body in any way: cut into parts, encoded, with other separators.
     pub fn is_in(&self, body: &[u8]) -> bool {
-        let mut text = String::new();
-        all_texts(&serde_json::from_slice(body).unwrap(), &mut text);
-        bare(&text).contains(&bare(&self.written))
+        bare(&flat(body)).contains(&bare(&self.written))
     }
 
     /// Whether the value stands in bytes of any kind as it was written, or without its separators.
@@ -123,6 +121,13 @@ fn wide(letter: char) -> char {
         code @ 0x21..=0x7E => char::from_u32(code + 0xFEE0).unwrap(),
         _ => letter,
     }
+}
+
+/// All texts of a JSON body in order: where one is cut into parts makes no difference.
+pub fn flat(body: &[u8]) -> String {
+    let mut text = String::new();
+    all_texts(&serde_json::from_slice(body).unwrap(), &mut text);
+    text
 }
 
 /// Letters and digits alone, in half width.
