@@ -1,5 +1,6 @@
 //! What must hold for any bytes that come from outside: one function for each kind of input. The fuzzer calls them in
-//! `make soak`, the tests of the gateway with what lies in `corpus`.
+//! `make soak`, the tests of the gateway with what lies in `corpus`. It must not ship, and must not test what one example
+//! shows: that is for the rooms' own tests.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
