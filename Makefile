@@ -22,9 +22,8 @@ build: ## target/release/madang
 test: ## everything that must hold: lints, unit, property and end-to-end tests, both SDKs, the pages' commands
 	@scripts/test
 
-soak: ## the kill loop for long: ROUNDS=200
-	@scripts/tools
-	MADANG_KILL_ROUNDS=$(or $(ROUNDS),200) cargo test --locked -p madang --test kill_loop -- --nocapture
+soak: ## the kill loop, sovereignty's invariants and the fuzzer for long (ROUNDS, DECISIONS, CASES, FUZZ_S)
+	@scripts/soak
 
 bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the twin's speed
 	@bench/run $(ARGS)

@@ -383,9 +383,10 @@ impl Ledger {
                 if let Some(told) = self.requests.get_mut(request) {
                     let known = told.running.remove(attempt);
                     // Whatever else ends, ends the request; its other attempt may still be called off.
-                    if known && *end != AttemptEnd::FailedRetryable && told.running.is_empty() {
+                    let ends = *end != AttemptEnd::FailedRetryable;
+                    if ends && (!known || told.running.is_empty()) {
                         self.requests.remove(request);
-                    } else if known && *end != AttemptEnd::FailedRetryable {
+                    } else if ends {
                         told.attempts = u32::MAX;
                     }
                 }

@@ -349,6 +349,13 @@ impl Ticket {
         turn
     }
 
+    /// Whether the core has called this attempt off, and that was not read yet.
+    pub fn is_called_off(&self, attempt: u32) -> bool {
+        let called_off =
+            |turn: &Turn| matches!(turn, Turn::CallOff { attempt: off } if *off == attempt);
+        self.turns.lock().turns.iter().any(called_off)
+    }
+
     /// An attempt's first byte came. Where two race, it has won.
     pub fn first_byte(&self, attempt: u32) {
         self.driver.apply(Input::FirstByte {

@@ -2,7 +2,7 @@
 
 use crate::finding::Finding;
 use crate::scan;
-use madang_types::PiiKind;
+use madang_types::{DataFlag, PiiKind};
 use std::ops::Range;
 
 /// A finding in a text of parts.
@@ -48,12 +48,16 @@ fn alone(parts: &[&str]) -> Vec<Finding> {
     found
 }
 
-/// In order; of two that overlap the surer one, and of equally sure ones the longer.
+/// In order; of two that overlap a unique identifier, then the surer one, then the longer: the rest of an identifier that
+/// is cut may look like a telephone number, and must not pass for one.
 fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort_by_key(|finding| (finding.span.start, finding.span.end));
     let mut kept: Vec<Finding> = Vec::with_capacity(found.len());
     for finding in found {
-        let rank = |finding: &Finding| (finding.confidence, finding.span.len());
+        let rank = |finding: &Finding| {
+            let unique = finding.kind.flags().has(DataFlag::UniqueId);
+            (unique, finding.confidence, finding.span.len())
+        };
         match kept.last_mut() {
             Some(last) if last.span.end > finding.span.start => {
                 if rank(&finding) > rank(last) {

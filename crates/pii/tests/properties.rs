@@ -233,7 +233,7 @@ fn parts_are_one_text() {
 fn what_lies_across_parts_is_found() {
     /// Parts, and the pieces found, each with its part.
     type Case = (&'static [&'static str], &'static [(usize, &'static str)]);
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
         (
             &["전화 010-1234", "-5678 로"],
             &[(0, "010-1234"), (1, "-5678")],
@@ -241,6 +241,11 @@ fn what_lies_across_parts_is_found() {
         (
             &["주민등록", "번호: 140920-", "122", "6637"],
             &[(1, "140920-"), (2, "122"), (3, "6637")],
+        ),
+        // The rest of an identifier that looks like a telephone number does not pass for one.
+        (
+            &["운전면허 번호는 2", "0-16-820327-05 입니다"],
+            &[(0, "2"), (1, "0-16-820327-05")],
         ),
         (&["kim@exam", "ple.com"], &[(0, "kim@exam"), (1, "ple.com")]),
         // What another part happens to touch stays what it is.

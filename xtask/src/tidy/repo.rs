@@ -29,6 +29,10 @@ impl Repo {
                 "--cached",
                 "--others",
                 "--exclude-standard",
+                "--",
+                // The fuzzer's own package stands outside the workspace.
+                ":!fuzz/Cargo.toml",
+                ":!fuzz/fuzz_targets",
             ],
         )?;
         let mut files = BTreeMap::new();

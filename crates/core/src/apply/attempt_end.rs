@@ -25,13 +25,13 @@ impl Core {
             return;
         };
         let pool = request.pool;
-        // A late word about an attempt that is over already.
-        let Some(run) = request
-            .runs
-            .iter()
-            .find(|run| run.attempt == attempt)
-            .cloned()
-        else {
+        let run = request.runs.iter().find(|run| run.attempt == attempt);
+        let Some(run) = run.cloned() else {
+            // A late word about an attempt that was called off. Where it ended the request, nobody waits for what began
+            // instead.
+            if end != AttemptEnd::FailedRetryable {
+                self.on_request_cancel(now, id, effects);
+            }
             return;
         };
         self.settle(now, (index, &run), (end, spent));

@@ -146,6 +146,17 @@ fn what_a_switch_calls_off_goes_elsewhere() {
 }
 
 #[test]
+fn a_request_that_ended_with_what_was_called_off_holds_nothing() {
+    let us = StopScope::Country("US".parse().unwrap());
+    let mut story = Story::new(vec![abroad()]);
+    story.submit(1, &["start 1 #1 at abroad"]);
+    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.expect(stop(us, true), &["call off 1 #1", "start 1 #2 at own"]);
+    story.submit(2, &["queued 2 behind 0"]);
+    story.expect(end(1, 1, AttemptEnd::Done), &["start 2 #1 at own"]);
+}
+
+#[test]
 fn a_policy_that_cannot_be_used_denies_everything() {
     let mut story = Story::new(vec![member("own", 1)]);
     story.policy.rules = vec![madang_types::Rule {

@@ -20,7 +20,7 @@ const DATA_URL_HEAD_BYTES_MAX: usize = 256;
 
 /// What was found in a request.
 #[derive(Debug, Default)]
-pub(crate) struct Inspection {
+pub struct Inspection {
     /// What was found, by the number of the group of texts.
     found: Vec<(usize, Vec<PartsFinding>)>,
     counts: BTreeMap<PiiKind, u32>,
@@ -30,7 +30,7 @@ pub(crate) struct Inspection {
 
 /// A masked body, and what puts the values back into its answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Masked {
+pub struct Masked {
     /// The body.
     pub body: RequestBody,
     /// Puts back.
@@ -43,7 +43,7 @@ struct Group<'a> {
 }
 
 /// Looks at all of a body.
-pub(crate) fn inspect(body: &RequestBody) -> Inspection {
+pub fn inspect(body: &RequestBody) -> Inspection {
     let mut inspection = Inspection::default();
     for (number, group) in groups(body.bytes()).enumerate() {
         let found = group.scan();

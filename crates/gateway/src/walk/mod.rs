@@ -19,7 +19,8 @@ pub(crate) use classify::{body_refused, count_prompt, nearest};
 pub use facts::Facts;
 pub use flight::Flight;
 pub(crate) use identify::identify;
-pub(crate) use inspect::inspect;
+pub use inspect::{Inspection, Masked, inspect};
+pub use restore::{Restore, RestoreStream};
 
 use crate::clock;
 use crate::gateway::Gateway;

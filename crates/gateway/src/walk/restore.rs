@@ -9,14 +9,15 @@ use std::ops::Range;
 
 /// Puts the values of one request back. Lives as long as its answer, in memory only.
 #[derive(Debug)]
-pub(crate) struct Restore {
+pub struct Restore {
     texts: Unmasker,
     /// The same for JSON inside a string: arguments of tool calls.
     arguments: Unmasker,
 }
 
 impl Restore {
-    pub fn new(unmasker: Unmasker) -> Self {
+    /// From what masked its request.
+    pub(crate) fn new(unmasker: Unmasker) -> Self {
         Self {
             arguments: unmasker.escaped(),
             texts: unmasker,
@@ -54,7 +55,7 @@ impl Restore {
 
 /// Puts values back into a stream, a placeholder that is cut into several events included.
 #[derive(Debug)]
-pub(crate) struct RestoreStream {
+pub struct RestoreStream {
     kind: AnswerKind,
     texts: Unmasker,
     arguments: Unmasker,

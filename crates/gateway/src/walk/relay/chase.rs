@@ -163,16 +163,20 @@ impl Chase {
     fn ran(&mut self, start: &Start, attempt: Attempt) -> Option<End> {
         match attempt {
             Attempt::Answered(answer) => {
+                if let Some(ticket) = &self.flight.ticket {
+                    // A whole answer's first byte comes with its last one, and would teach the core that its tokens took no
+                    // time. Its end says that it has won.
+                    if matches!(answer, Answer::Stream(_)) {
+                        ticket.first_byte(start.attempt);
+                    }
+                    // It was stopped just as it answered: what its place says counts no more, and another one may have begun.
+                    if ticket.is_called_off(start.attempt) {
+                        return None;
+                    }
+                }
                 self.race.clear();
                 self.note(start);
                 self.flight.serving = Some(start.attempt);
-                // A whole answer's first byte comes with its last one, and would teach the core that its tokens took no
-                // time. Its end says that it has won.
-                if let Some(ticket) = &self.flight.ticket
-                    && matches!(answer, Answer::Stream(_))
-                {
-                    ticket.first_byte(start.attempt);
-                }
                 return Some(End::Answered(answer));
             }
             Attempt::Refused(refused) if self.race.is_empty() || ends_all(refused.code) => {
