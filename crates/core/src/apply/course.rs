@@ -6,7 +6,7 @@ use crate::effect::{Effect, Refusal, Via};
 use crate::fleet_view::VirtualCandidate;
 use crate::input::RequestSubmit;
 use crate::request::{Course, FlowIndex, Request, RequestIndex};
-use crate::route::{Choice, Scratch};
+use crate::route::{Choice, Chosen, Scratch};
 use crate::state::Core;
 use madang_types::{Micros, ModelId, ProgrammeId};
 
@@ -19,6 +19,8 @@ pub(crate) enum Prospect {
     Unsupported,
     /// No allowed member is available.
     Absent,
+    /// Its model answered nobody lately, and nothing else serves it.
+    Failing,
     /// It waits.
     Waits,
     /// It starts at once.
@@ -120,12 +122,18 @@ impl Core {
     fn prospect(&self, now: Micros, request: &Request, scratch: &mut Scratch) -> Prospect {
         scratch.promises_clear();
         match self.choose(now, request, scratch) {
+            Choice::Member(chosen) if self.is_failing(now, &chosen) => Prospect::Failing,
             Choice::Member(_) if !self.is_preceded(request) => Prospect::Starts,
             Choice::Member(_) | Choice::Wait | Choice::WaitTurn => Prospect::Waits,
             Choice::NoReplica => Prospect::Absent,
             Choice::EndpointUnsupported => Prospect::Unsupported,
             Choice::PolicyDenied => Prospect::Denied,
         }
+    }
+
+    fn is_failing(&self, now: Micros, chosen: &Chosen) -> bool {
+        let member = self.member(chosen.member);
+        member.is_some_and(|member| member.breaker.is_failing(now))
     }
 
     /// Leaves a request that its model denies the models that the deciding rules name instead. It happens once; false where there
@@ -203,7 +211,7 @@ impl Core {
         self.requests.get(index).is_some_and(left)
             && self
                 .elsewhere(now, index)
-                .is_some_and(|(_, prospect)| prospect >= Prospect::Waits)
+                .is_some_and(|(_, prospect)| prospect >= Prospect::Failing)
     }
 
     /// The request as it would stand at the best of the models that are left.
@@ -222,7 +230,7 @@ impl Core {
                 self.refuse(now, index, refusal, effects);
                 continue;
             };
-            if prospect >= Prospect::Waits {
+            if prospect >= Prospect::Failing {
                 self.requests.remove(index);
                 let index = self.admit(now, request);
                 self.place(now, index, effects);

@@ -15,6 +15,8 @@ const TRIAL_SLOTS: u32 = 1;
 pub(crate) struct Breaker {
     failures: u32,
     open_until: Option<Micros>,
+    /// It fails, and stays in as the last of its pool: until then whoever may have another model goes there.
+    failing_until: Option<Micros>,
     /// Times in a row that it was opened.
     opened: u32,
     /// While it comes back: sequences that it may have. `None`: all.
@@ -25,6 +27,11 @@ impl Breaker {
     /// Takes nothing now.
     pub fn is_open(&self, now: Micros) -> bool {
         self.open_until.is_some_and(|until| now < until)
+    }
+
+    /// The last of its pool, and failing: who can go elsewhere should.
+    pub fn is_failing(&self, now: Micros) -> bool {
+        self.failing_until.is_some_and(|until| now < until)
     }
 
     /// Of `slots`, those that may be used.
@@ -50,6 +57,7 @@ impl Breaker {
         self.failures = 0;
         self.opened = 0;
         self.open_until = None;
+        self.failing_until = None;
         // Two more for each answer: as fast as answers prove it, all within a doubling or so of its slots.
         self.ramp = self
             .ramp
@@ -61,7 +69,11 @@ impl Breaker {
     pub fn failed(&mut self, now: Micros, last: bool) {
         self.failures = self.failures.saturating_add(1);
         let on_trial = self.opened > 0;
-        if last || (self.failures < OPEN_AFTER_FAILURES && !on_trial) {
+        if self.failures < OPEN_AFTER_FAILURES && (last || !on_trial) {
+            return;
+        }
+        if last {
+            self.failing_until = Some(now.plus_ms(OPEN_MS));
             return;
         }
         let span_ms = OPEN_MS << self.opened.min(OPEN_DOUBLINGS_MAX);
@@ -102,6 +114,12 @@ mod tests {
         for _ in 0..100 {
             breaker.failed(Micros(0), true);
         }
+        let after = Micros(0).plus_ms(5_000);
         assert!(!breaker.is_open(Micros(0)));
+        assert!(breaker.is_failing(Micros(0)) && !breaker.is_failing(after));
+        breaker.failed(after, true);
+        assert!(breaker.is_failing(after));
+        breaker.succeeded(1);
+        assert!(!breaker.is_failing(after));
     }
 }

@@ -2,6 +2,7 @@
 //! wait, the one with the least is next (start-time fair queueing over a hierarchy; for one level and a service of weighted
 //! tokens it is the virtual token counter of OSDI'24). Who comes back from idleness begins where the others are.
 
+mod known;
 mod order;
 
 use super::level::TenantUse;
@@ -189,20 +190,6 @@ impl Tree {
         self.belong(tenant, tenant);
         self.belong(leaf, tenant);
         leaf
-    }
-
-    /// The leaf of a payer, where there is one.
-    pub fn leaf_known(&self, payer: &Payer, weights: &Weights) -> Option<FlowIndex> {
-        let (programme, _) = weights.tenant(&payer.tenant);
-        let names = [
-            programme.map(Name::Programme),
-            Some(Name::Tenant(payer.tenant.clone())),
-            payer.project.clone().map(Name::Project),
-            Some(Name::Key(payer.key.clone())),
-        ];
-        names.into_iter().flatten().try_fold(ROOT, |parent, name| {
-            self.node(parent)?.children.get(&name).copied()
-        })
     }
 
     fn belong(&mut self, index: FlowIndex, tenant: FlowIndex) {

@@ -201,6 +201,25 @@ fn a_model_that_fails_is_followed_by_the_next() {
 }
 
 #[test]
+fn a_model_that_fails_for_everybody_is_left_alone_for_a_while() {
+    let mut story = Story::auto(LIMITS, ["gpt-5", "exaone"].map(candidate).into());
+    for id in 1..=3 {
+        story.ask(open(id), &[&format!("start {id} #1 at openai")]);
+        let second = format!("start {id} #2 at pohang");
+        story.expect(end(id, 1, FailedRetryable), &[&second]);
+        story.expect(end(id, 2, AttemptEnd::Done), &[]);
+    }
+    story.ask(open(4), &["start 4 #1 at pohang"]);
+    // Who asks for it by its own name is not kept from it, and who has nothing else waits for ours.
+    story.ask(asks(5, "gpt-5", DataClass::Open), &["start 5 #1 at openai"]);
+    story.expect(cancel(5), &[]);
+    story.ask(open(6), &["queued 6 behind 0"]);
+    story.done(4, &["start 6 #1 at pohang"]);
+    story.at_ms(5_000);
+    story.ask(open(7), &["start 7 #1 at openai"]);
+}
+
+#[test]
 fn the_last_attempt_is_another_models() {
     let mut second = abroad();
     second.replica = ReplicaId::new("openai.b").unwrap();
