@@ -130,12 +130,12 @@ fn check(args: &PolicyCheckArgs) -> anyhow::Result<ExitCode> {
     let home = table.home().map_or("none".into(), |home| home.to_string());
     out::line(&format!("policy {}, home {home}", table.hash()));
     out::line(&format!(
-        "{} rules, {} statements and {} bases of its own{}",
+        "of its own: rules {}, statements {}, bases {}{}",
         policy.rules.len(),
         policy.never.len(),
         policy.bases.len(),
         if policy.builtin {
-            ", and the built-in ones"
+            "; the built-in rules hold too"
         } else {
             ""
         }
