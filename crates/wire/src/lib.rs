@@ -26,7 +26,7 @@ pub mod usage;
 pub use body::{BodyEdit, BodyError, FieldError, RequestBody};
 pub use error::{EngineError, ErrorFields, PolicyReason};
 pub use mapping::{MapCode, MapError};
-pub use pieces::{Channel, ChannelKind, event_pieces};
+pub use pieces::{Channel, ChannelKind, Ends, event_pieces};
 pub use prefix::PromptBlocks;
 pub use sniff::Features;
 pub use sse::{SseError, SseEvent, SseSplitter};

@@ -49,8 +49,36 @@ pub struct Piece<'a> {
 pub struct Pieces<'a> {
     /// The pieces, in the order of the data.
     pub pieces: Vec<Piece<'a>>,
-    /// Texts end with this event: nothing is held back beyond it.
-    pub ends: bool,
+    /// Which texts end with this event: nothing of them is held back beyond it.
+    pub ends: Ends,
+}
+
+/// Which texts end with an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those of these items.
+    Items(Vec<u64>),
+    /// All.
+    All,
+}
+
+impl Ends {
+    /// Whether a text ends.
+    #[must_use]
+    pub fn has(&self, channel: Channel) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Items(items) => items.contains(&channel.item),
+            Self::All => true,
+        }
+    }
+
+    fn all_if(ends: bool) -> Self {
+        if ends { Self::All } else { Self::Nothing }
+    }
 }
 
 /// Reads the data of one event. Anything that is no JSON object has no pieces.
@@ -84,10 +112,16 @@ impl<'a> Reading<'a> {
         let Some(choices) = top.get_some("choices") else {
             return;
         };
+        let mut ended = Vec::new();
         for choice in choices.items() {
             let item = choice.get("index").and_then(Value::unsigned).unwrap_or(0);
             each(self, item, choice);
-            self.found.ends |= choice.get_some("finish_reason").is_some();
+            if choice.get_some("finish_reason").is_some() {
+                ended.push(item);
+            }
+        }
+        if !ended.is_empty() {
+            self.found.ends = Ends::Items(ended);
         }
     }
 
@@ -131,11 +165,11 @@ impl<'a> Reading<'a> {
                 ChannelKind::Reasoning
             }
             other => {
-                self.found.ends = other.ends_with(".done")
-                    || matches!(
-                        other,
-                        "response.completed" | "response.incomplete" | "response.failed"
-                    );
+                let over = matches!(
+                    other,
+                    "response.completed" | "response.incomplete" | "response.failed"
+                );
+                self.found.ends = Ends::all_if(over || other.ends_with(".done"));
                 return;
             }
         };
@@ -148,10 +182,11 @@ impl<'a> Reading<'a> {
             .and_then(Value::text)
             .unwrap_or_default();
         if event != "content_block_delta" {
-            self.found.ends = matches!(
+            let ends = matches!(
                 event.as_ref(),
                 "content_block_stop" | "message_delta" | "message_stop"
             );
+            self.found.ends = Ends::all_if(ends);
             return;
         }
         let item = top.get("index").and_then(Value::unsigned).unwrap_or(0);

@@ -46,9 +46,9 @@ struct Group<'a> {
 pub fn inspect(body: &RequestBody) -> Inspection {
     let mut inspection = Inspection::default();
     for (number, group) in groups(body.bytes()).enumerate() {
+        inspection.inspect_encoded(&group);
         let found = group.scan();
         if found.is_empty() {
-            inspection.inspect_encoded(&group);
             continue;
         }
         for finding in &found {
@@ -74,8 +74,9 @@ impl Inspection {
     /// The body with placeholders for all that was found. `depth_max` is that of the body.
     pub fn mask(&self, body: &RequestBody, depth_max: u32) -> Option<Masked> {
         let groups: Vec<Group<'_>> = groups(body.bytes()).collect();
-        let texts = groups.iter().flat_map(|group| &group.texts);
-        let mut masker = Masker::new(texts.map(|text| text.text.as_ref()));
+        // Also those that are too short to be looked at: a placeholder of ours must be none of the caller's words.
+        let texts: Vec<JsonText<'_>> = json_texts(body.bytes()).collect();
+        let mut masker = Masker::new(texts.iter().map(|text| text.text.as_ref()));
         let mut changes: Vec<(Range<usize>, String)> = Vec::new();
         for (number, found) in &self.found {
             let group = groups.get(*number)?;
@@ -87,7 +88,6 @@ impl Inspection {
                 }
             }
         }
-        changes.sort_by_key(|(span, _)| span.start);
         let bytes = Bytes::from(json_replaced(body.bytes(), &changes));
         Some(Masked {
             body: RequestBody::parse(bytes, depth_max).ok()?,
@@ -157,9 +157,9 @@ fn groups(json: &[u8]) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
-/// Short words hold nothing, and are most of a body's strings.
+/// Short words hold nothing, and are most of a body's strings; a short part of a content may go on in the next.
 fn is_worth_a_look(text: &JsonText<'_>) -> bool {
-    text.text.len() >= TEXT_BYTES_MIN
+    text.text.len() >= TEXT_BYTES_MIN || text.key == b"text"
 }
 
 /// The shortest personal data is an internet address, as in `1.1.1.1`.
@@ -168,7 +168,7 @@ const TEXT_BYTES_MIN: usize = 7;
 /// A text without the content of a data URL, which is no text.
 fn visible(text: &str) -> &str {
     match data_url(text) {
-        Some((head, _)) => head,
+        Some((_, content)) => &text[..text.len() - content.len()],
         None => text,
     }
 }
@@ -194,4 +194,95 @@ fn encoded_text(text: &str) -> Option<Cow<'_, [u8]>> {
     }
     let decoded = STANDARD.decode(content.trim_end()).ok()?;
     Some(Cow::Owned(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const DEPTH_MAX: u32 = 64;
+
+    fn body_of(contents: Value) -> RequestBody {
+        let body = json!({ "messages": [{ "role": "user", "content": contents }] });
+        RequestBody::parse(Bytes::from(body.to_string()), DEPTH_MAX).unwrap()
+    }
+
+    /// What is found, and whether it can be masked; where it can, none of `hidden` is left.
+    fn check(contents: Value, found: &[PiiKind], maskable: bool, hidden: &[&str]) {
+        let body = body_of(contents.clone());
+        let inspection = inspect(&body);
+        let kinds: Vec<PiiKind> = inspection.counts().into_keys().collect();
+        assert_eq!(kinds, found, "{contents}");
+        assert_eq!(inspection.is_maskable(), maskable, "{contents}");
+        if !maskable {
+            return;
+        }
+        let masked = inspection.mask(&body, DEPTH_MAX).unwrap();
+        let text = String::from_utf8_lossy(masked.body.bytes()).into_owned();
+        for part in hidden {
+            assert!(!text.contains(part), "{part} in {text}");
+        }
+        let restored = masked.restore.answer(text.as_bytes());
+        assert_eq!(said(&restored), said(body.bytes()));
+    }
+
+    /// The parts, one after the other: a value that was cut over parts comes back whole, in the first of them.
+    fn said(json: &[u8]) -> String {
+        let body: Value = serde_json::from_slice(json).unwrap();
+        match &body["messages"][0]["content"] {
+            Value::Array(parts) => {
+                let own = |part: &Value| {
+                    part["text"]
+                        .as_str()
+                        .or(part["file_data"].as_str())
+                        .map(str::to_owned)
+                };
+                parts.iter().filter_map(own).collect()
+            }
+            content => content.to_string(),
+        }
+    }
+
+    fn text(text: &str) -> Value {
+        json!({ "type": "text", "text": text })
+    }
+
+    #[test]
+    fn what_is_found_is_masked_wherever_it_stands() {
+        use PiiKind::{Phone, Rrn};
+        check(json!("안녕하세요"), &[], true, &[]);
+        check(
+            json!("제 번호는 010-2345-6789 입니다"),
+            &[Phone],
+            true,
+            &["2345", "6789"],
+        );
+        // The head of a data URL is text; its place counts from the URL's beginning.
+        let url = "data:application/pdf;name=010-2345-6789.pdf;base64,AAAA";
+        check(
+            json!([{ "type": "file", "file_data": url }]),
+            &[Phone],
+            true,
+            &["2345", "6789"],
+        );
+        // A part that is short by itself goes on in the next.
+        let parts = json!([text("제 전화번호는"), text("010-23"), text("45-6789")]);
+        check(parts, &[Phone], true, &["010-23", "45-6789"]);
+        // Encoded text is read beside a part that has something of its own.
+        let encoded = format!(
+            "data:text/plain;base64,{}",
+            STANDARD.encode("주민번호 900101-1234568")
+        );
+        let both = json!([text("010-2345-6789"), text(&encoded)]);
+        check(both, &[Rrn, Phone], false, &[]);
+    }
+
+    #[test]
+    fn a_placeholder_is_none_of_the_callers_words() {
+        let body = body_of(json!([text("client ip 203.0.113.7"), text("[IP_1]")]));
+        let masked = inspect(&body).mask(&body, DEPTH_MAX).unwrap();
+        let own = br#"{"said":"[IP_1]"}"#;
+        assert_eq!(masked.restore.answer(own), own);
+    }
 }

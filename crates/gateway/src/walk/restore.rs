@@ -2,10 +2,11 @@
 
 use madang_pii::Unmasker;
 use madang_wire::{
-    AnswerKind, Channel, ChannelKind, JsonTextKind, event_pieces, json_replaced, json_texts,
+    AnswerKind, Channel, ChannelKind, Ends, JsonTextKind, event_pieces, json_replaced, json_texts,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Puts the values of one request back. Lives as long as its answer, in memory only.
 #[derive(Debug)]
@@ -43,11 +44,10 @@ impl Restore {
     }
 
     /// For the events of a streamed answer.
-    pub fn stream(&self, kind: AnswerKind) -> RestoreStream {
+    pub fn stream(self: &Arc<Self>, kind: AnswerKind) -> RestoreStream {
         RestoreStream {
             kind,
-            texts: self.texts.clone(),
-            arguments: self.arguments.clone(),
+            restore: Arc::clone(self),
             channels: BTreeMap::new(),
         }
     }
@@ -57,12 +57,11 @@ impl Restore {
 #[derive(Debug)]
 pub struct RestoreStream {
     kind: AnswerKind,
-    texts: Unmasker,
-    arguments: Unmasker,
+    restore: Arc<Restore>,
     channels: BTreeMap<Channel, Held>,
 }
 
-/// A text under way, and its last event: what is held back leaves in the form of that.
+/// A text under way, and the last event of which something is held back: it leaves in the form of that.
 #[derive(Debug)]
 struct Held {
     unmasker: Unmasker,
@@ -75,42 +74,43 @@ impl RestoreStream {
     pub fn event(&mut self, data: &[u8], out: &mut Vec<Vec<u8>>) {
         let read = event_pieces(self.kind, data);
         if read.pieces.is_empty() {
-            if read.ends {
-                self.finish(out);
-            }
+            self.end(&read.ends, out);
             // Events that repeat a whole text have it in other strings than pieces.
-            let whole = Restore {
-                texts: self.texts.clone(),
-                arguments: self.arguments.clone(),
-            };
-            out.push(whole.answer(data));
+            out.push(self.restore.answer(data));
             return;
         }
         let mut changes = Vec::new();
         for piece in read.pieces {
             let held = self.channel(piece.channel);
             let mut text = held.unmasker.push(&piece.text);
-            if read.ends {
+            if read.ends.has(piece.channel) {
                 text += &held.unmasker.finish();
+            } else if held.unmasker.is_holding() {
+                held.event = data.to_vec();
+                held.span = piece.span.clone();
             }
-            held.event = data.to_vec();
-            held.span = piece.span.clone();
             changes.push((piece.span, text));
         }
-        if read.ends {
-            self.finish(out);
-        }
+        self.end(&read.ends, out);
         out.push(json_replaced(data, &changes));
     }
 
-    /// The stream, or its texts, have ended: adds what was held back.
+    /// The stream has ended: adds what was held back.
     pub fn finish(&mut self, out: &mut Vec<Vec<u8>>) {
-        for held in std::mem::take(&mut self.channels).into_values() {
+        self.end(&Ends::All, out);
+    }
+
+    /// Texts have ended: adds what was held back of them.
+    fn end(&mut self, ends: &Ends, out: &mut Vec<Vec<u8>>) {
+        for held in self
+            .channels
+            .extract_if(.., |channel, _| ends.has(*channel))
+        {
             let Held {
                 mut unmasker,
                 event,
                 span,
-            } = held;
+            } = held.1;
             let rest = unmasker.finish();
             if !rest.is_empty() {
                 out.push(json_replaced(&event, &[(span, rest)]));
@@ -120,13 +120,59 @@ impl RestoreStream {
 
     fn channel(&mut self, channel: Channel) -> &mut Held {
         let prototype = match channel.kind {
-            ChannelKind::Arguments => &self.arguments,
-            ChannelKind::Text | ChannelKind::Reasoning | ChannelKind::Refusal => &self.texts,
+            ChannelKind::Arguments => &self.restore.arguments,
+            ChannelKind::Text | ChannelKind::Reasoning | ChannelKind::Refusal => {
+                &self.restore.texts
+            }
         };
         self.channels.entry(channel).or_insert_with(|| Held {
             unmasker: prototype.clone(),
             event: Vec::new(),
             span: 0..0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_pii::{Masker, scan};
+    use serde_json::json;
+
+    const SAID: &str = "call 010-2345-6789 now";
+
+    fn restore() -> Arc<Restore> {
+        let mut masker = Masker::new([SAID]);
+        assert_eq!(
+            masker.mask(SAID, &scan(SAID.as_bytes())),
+            "call [PHONE_1] now"
+        );
+        Arc::new(Restore::new(masker.unmasker()))
+    }
+
+    #[test]
+    fn an_end_of_one_choice_is_no_end_of_the_other() {
+        let chunk = |index: u32, text: &str, end: Option<&str>| json!({ "choices": [{ "index": index, "delta": { "content": text }, "finish_reason": end }] });
+        let events = [
+            chunk(0, "[PHO", None),
+            chunk(1, "at [PHONE", None),
+            chunk(0, "NE_1]", Some("stop")),
+            chunk(1, "_1]", None),
+            chunk(1, " [", Some("length")),
+        ];
+        let mut stream = restore().stream(AnswerKind::Chat);
+        let mut out = Vec::new();
+        for event in events {
+            stream.event(event.to_string().as_bytes(), &mut out);
+        }
+        stream.finish(&mut out);
+        let mut said = [String::new(), String::new()];
+        for event in out {
+            let event: serde_json::Value = serde_json::from_slice(&event).unwrap();
+            let choice = &event["choices"][0];
+            let index = usize::from(choice["index"] == 1);
+            said[index] += choice["delta"]["content"].as_str().unwrap();
+        }
+        assert_eq!(said, ["010-2345-6789", "at 010-2345-6789 ["]);
     }
 }

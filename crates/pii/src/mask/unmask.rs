@@ -68,6 +68,11 @@ impl Unmasker {
         out
     }
 
+    /// Whether something is held back that may be the beginning of a placeholder.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What was held back, when the stream has ended.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
