@@ -40,9 +40,4 @@ impl Core {
         let request = self.requests.get(self.requests.index(request)?)?;
         Some(&request.submit.model)
     }
-
-    /// Names the policy in force.
-    pub fn policy_hash(&self) -> PolicyHash {
-        self.policy.hash()
-    }
 }

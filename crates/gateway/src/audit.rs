@@ -8,14 +8,12 @@ pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
 use crate::walk::Facts;
-use madang_audit::leaf::{
-    Decision, Effect, Event, Hmac, KeyErased, Location, Note, RequestEnd, StopSwitch,
-};
-use madang_audit::{AuditLog, Keyring, Leaf, Month, Status};
+use madang_audit::leaf::{Decision, Effect, Event, Hmac, Location, Note, RequestEnd, StopSwitch};
+use madang_audit::{AuditLog, Keyring, Leaf, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
-    Endpoint, ErrorCode, KeyId, Micros, PolicyEffect, PolicyHash, RequestId, RuleId, TenantId,
-    UsageRecord,
+    Endpoint, ErrorCode, KeyId, Micros, ModelId, PolicyEffect, PolicyHash, RequestId, RuleId,
+    TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 
@@ -39,6 +37,16 @@ pub struct Whose {
     pub endpoint: Endpoint,
     /// Bytes of its body.
     pub bytes_in: u64,
+}
+
+/// An attempt about to be made.
+pub struct Going<'a> {
+    /// Which, from 1.
+    pub attempt: u32,
+    /// The model that serves it.
+    pub model: &'a ModelId,
+    /// Where.
+    pub location: Location,
 }
 
 impl Whose {
@@ -83,13 +91,14 @@ impl Audit {
     /// The log cannot be written: the attempt must not be made.
     pub async fn allow(
         &self,
-        (whose, facts): (Whose, &Facts),
-        (attempt, location): (u32, Location),
+        about: (&Whose, &Facts),
+        going: Going<'_>,
         grant: &Grant,
     ) -> Result<(), AuditError> {
-        let mut decision = decision(whose, facts, grant.policy_hash);
-        decision.attempt = attempt;
-        decision.location = Some(location);
+        let mut decision = decision(about, grant.policy_hash);
+        decision.attempt = going.attempt;
+        decision.model = Some(going.model.clone());
+        decision.location = Some(going.location);
         decision.effect = effect(grant.effect);
         decision.rules = grant.rules.iter().map(ToString::to_string).collect();
         decision.basis = grant.bases.iter().map(ToString::to_string).collect();
@@ -102,11 +111,11 @@ impl Audit {
     /// The log cannot be written.
     pub async fn refuse(
         &self,
-        (whose, facts): (Whose, &Facts),
+        about: (&Whose, &Facts),
         (code, denials): (ErrorCode, &[Denial]),
         policy_hash: PolicyHash,
     ) -> Result<(), AuditError> {
-        let mut decision = decision(whose, facts, policy_hash);
+        let mut decision = decision(about, policy_hash);
         decision.effect = Effect::Deny;
         decision.error = Some(code);
         let rules = denials.iter().flat_map(|denial| &denial.decision.rules);
@@ -173,17 +182,6 @@ impl Audit {
         self.write(Event::Note(note)).await
     }
 
-    /// Destroys the key of a tenant's month, and logs that.
-    ///
-    /// # Errors
-    /// There is no such key, or the disk failed.
-    pub async fn erase(&self, tenant: TenantId, month: Month) -> Result<(), AuditError> {
-        self.keys.erase(&tenant, month)?;
-        let month = month.to_string();
-        self.write(Event::KeyErased(KeyErased { tenant, month }))
-            .await
-    }
-
     /// The keyed hash of a request's body: HMAC-SHA-256 of its BLAKE3 digest, which nobody keeps. Large bodies are hashed fast
     /// that way.
     ///
@@ -199,22 +197,15 @@ impl Audit {
     }
 }
 
-fn decision(whose: Whose, facts: &Facts, policy_hash: PolicyHash) -> Decision {
-    let Whose {
-        request,
-        tenant,
-        key,
-        endpoint,
-        bytes_in,
-    } = whose;
+fn decision((whose, facts): (&Whose, &Facts), policy_hash: PolicyHash) -> Decision {
     Decision {
-        request,
-        tenant,
+        request: whose.request,
+        tenant: whose.tenant.clone(),
         programme: facts.programme.clone(),
-        key,
-        door: endpoint,
+        key: whose.key.clone(),
+        door: whose.endpoint,
         model_asked: facts.model_asked.clone(),
-        model: facts.model.clone(),
+        model: None,
         class_claimed: facts.class_claimed,
         class: facts.mark.class,
         class_from: facts.class_from,
@@ -228,7 +219,7 @@ fn decision(whose: Whose, facts: &Facts, policy_hash: PolicyHash) -> Decision {
         rules: Vec::new(),
         unmet: Vec::new(),
         policy_hash: policy_hash.to_string(),
-        bytes: bytes_in,
+        bytes: whose.bytes_in,
         prompt_tokens: facts.prompt_tokens,
         prompt_hmac: facts.prompt_hmac,
     }

@@ -8,7 +8,7 @@ use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PoolStatus, Refusal,
     RequestSubmit, Spent,
 };
-use madang_types::{ModelId, PolicyHash, ReplicaId, RequestId, SiteId};
+use madang_types::{ModelId, ReplicaId, RequestId, SiteId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -297,11 +297,6 @@ impl Driver {
     /// What would become of a request, without sending it.
     pub fn explain(&self, submit: RequestSubmit) -> Explanation {
         self.lock().core.explain(clock::now(), submit)
-    }
-
-    /// Names the policy in force.
-    pub fn policy_hash(&self) -> PolicyHash {
-        self.lock().core.policy_hash()
     }
 
     /// Requests that wait or run.

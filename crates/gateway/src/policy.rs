@@ -38,10 +38,20 @@ pub fn policy_of(fleet: &Fleet) -> Policy {
     }
 }
 
-/// Compiles the fleet's policy as it stands now.
+/// The fleet's policy as it stands now, as the core takes it and compiled.
 ///
 /// # Errors
 /// It is too large, or permits what must never be.
+pub fn worked_out(fleet: &Fleet) -> Result<(Policy, PolicyTable), PolicyError> {
+    let policy = policy_of(fleet);
+    let table = PolicyTable::compile(&policy, places(fleet), clock::now())?;
+    Ok((policy, table))
+}
+
+/// The same, compiled only.
+///
+/// # Errors
+/// As [`worked_out`].
 pub fn compile(fleet: &Fleet) -> Result<PolicyTable, PolicyError> {
-    PolicyTable::compile(&policy_of(fleet), places(fleet), clock::now())
+    Ok(worked_out(fleet)?.1)
 }

@@ -4,13 +4,15 @@ use crate::client::EngineAddress;
 use crate::headers;
 use crate::policy;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use location::location;
+use madang_audit::leaf::Location;
 use madang_core::policy::PolicyError;
 use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
     Dialect, Fleet, KeySource, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport,
     Upstream,
 };
-use madang_types::{Country, Endpoint, ModelId, Place, Policy, ReplicaId, SiteId};
+use madang_types::{Country, Endpoint, ModelId, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::VarError;
 use std::sync::Arc;
@@ -66,6 +68,8 @@ pub struct Target {
     /// What every answer from there says of it: replica, site, and the country whose law applies (`unknown` where the fleet
     /// does not say).
     pub marks: HeaderMap,
+    /// What the audit log says of it, but for its zone, which the policy knows.
+    pub location: Location,
     /// Which wire format it speaks.
     pub dialect: Dialect,
     /// What happens to `/v1/responses`.
@@ -142,10 +146,11 @@ impl Snapshot {
     /// # Errors
     /// The first thing that keeps it from being served.
     pub fn build(fleet: Arc<Fleet>) -> Result<Self, SnapshotError> {
+        let (policy, policy_table) = policy::worked_out(&fleet)?;
         let mut snapshot = Self {
             fleet: Arc::clone(&fleet),
-            policy: policy::policy_of(&fleet),
-            policy_table: policy::compile(&fleet)?,
+            policy,
+            policy_table,
             ..Self::default()
         };
         for (id, replica) in &fleet.replicas {
@@ -233,17 +238,11 @@ impl Snapshot {
             .map(|m| m.endpoints.clone())
             .unwrap_or_default();
         endpoints.retain(|endpoint| target.speaks(*endpoint));
-        let site = self.fleet.sites.get(&target.site).filter(|_| target.own);
         let upstream = self
             .fleet
             .upstreams
             .iter()
             .find(|(id, _)| id.as_str() == target.site.as_str());
-        let place = match (site, upstream) {
-            (Some(site), _) => site.place.clone(),
-            (None, Some((_, up))) => up.place.clone(),
-            (None, None) => Place::default(),
-        };
         let replicas = &self.fleet.replicas;
         let replica = replicas.get(&target.replica).filter(|_| target.own);
         let slots = match (replica, upstream) {
@@ -261,7 +260,7 @@ impl Snapshot {
             kv_tokens: replica.and_then(|r| r.kv_tokens),
             host_tokens: replica.map_or(0, |r| r.host_kv_tokens),
             costs: replica.map_or_else(EngineCosts::default, |r| tuning::costs(&self.fleet, r)),
-            place,
+            place: self.place(&target.site).cloned().unwrap_or_default(),
             // Nobody probes a stranger's API: it is up until attempts fail. Ours are up once a probe says so.
             health: if target.own {
                 ReplicaHealth::Starting
@@ -294,9 +293,10 @@ fn replica_target(
         ReplicaAt::Launch(_) => None,
     };
     let site = fleet.sites.get(&replica.site);
-    let country = site.and_then(|site| site.place.country);
+    let known = site.map(|site| (&site.place, &site.facts));
     Ok(Target {
-        marks: marks((id, &replica.site), country),
+        marks: marks((id, &replica.site), known.and_then(|known| known.0.country)),
+        location: location(&replica.site, true, known),
         replica: id.clone(),
         site: replica.site.clone(),
         model: replica.model.clone(),
@@ -340,6 +340,7 @@ fn upstream_target(
     })?;
     Ok(Target {
         marks: marks((&replica, &site), upstream.place.country),
+        location: location(&site, false, Some((&upstream.place, &upstream.facts))),
         replica,
         site,
         model: served.id.clone(),

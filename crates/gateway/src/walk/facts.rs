@@ -12,8 +12,6 @@ pub struct Facts {
     pub programme: Option<ProgrammeId>,
     /// The model that was asked for, where one that is known was.
     pub model_asked: Option<ModelId>,
-    /// The model that serves it.
-    pub model: Option<ModelId>,
     /// The class that the request claimed.
     pub class_claimed: Option<DataClass>,
     /// Class and flags as they count.
@@ -44,7 +42,6 @@ impl Facts {
         let mut facts = Self {
             programme,
             model_asked: None,
-            model: None,
             class_claimed: None,
             mark: DataMark::default(),
             class_from: ClassSource::Default,

@@ -78,7 +78,8 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
     Refused::new(code_of(refusal), message).retry_after_ms(retry_after_ms)
 }
 
-/// A request that may go nowhere but masked, which is not possible yet.
+/// A request that may go there masked only, with something in it that no placeholder can stand for. The core does not know
+/// that, so no other place is tried.
 pub(super) fn unmasked() -> Refused {
     Refused::new(
         ErrorCode::PolicyDenied,

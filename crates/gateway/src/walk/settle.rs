@@ -31,10 +31,10 @@ pub(super) async fn logged(flight: &Flight, refused: Refused) -> Refused {
     let gateway = &flight.gateway;
     let whose = Whose::of(&flight.record);
     let about = (refused.code, refused.denials.as_slice());
-    let hash = gateway.driver.policy_hash();
+    let hash = gateway.snapshot().policy_table.hash();
     match gateway
         .audit
-        .refuse((whose, &flight.facts), about, hash)
+        .refuse((&whose, &flight.facts), about, hash)
         .await
     {
         Ok(()) => refused,

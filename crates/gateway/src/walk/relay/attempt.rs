@@ -1,16 +1,17 @@
 //! One attempt at one replica: send, wait for the first byte, tell apart what may be tried elsewhere.
 
 use super::meter::Meter;
+use super::race::Start;
 use super::stream::StreamAnswer;
 use super::translate::{self, Call, Plan};
 use super::whole::{self, WholeAnswer};
 use super::{Route, mark};
+use crate::audit::Going;
 use crate::client::{ClientError, ClientErrorKind, EngineAddress, EngineBody};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
-use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
 use crate::walk::settle::unlogged;
 use axum::response::Response;
@@ -94,17 +95,19 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
 
 /// Writes the attempt down before its first byte leaves.
 async fn log(gateway: &Gateway, ask: &Ask, route: &Route) -> Result<(), AuditError> {
-    let mut facts = Facts::clone(&ask.facts);
-    facts.model = Some(route.start.model.clone());
-    let location = gateway
-        .snapshot()
-        .location(&route.target, &route.start.grant);
-    let about = (route.start.attempt, location);
-    let whose = ask.whose.clone();
-    gateway
-        .audit
-        .allow((whose, &facts), about, &route.start.grant)
-        .await
+    let Start {
+        attempt,
+        model,
+        grant,
+        ..
+    } = &*route.start;
+    let going = Going {
+        attempt: *attempt,
+        model,
+        location: route.target.location(grant.zone),
+    };
+    let about = (&ask.whose, &*ask.facts);
+    gateway.audit.allow(about, going, grant).await
 }
 
 /// The core starts nothing that policy denies; should it, nothing is sent.
