@@ -2,7 +2,7 @@
 //! is known of it afterwards.
 
 use crate::case::{Case, KEY_FLOORS, TENANTS, policy};
-use crate::harness::{Plan, World, key_put, tenant_row};
+use crate::harness::{Plan, World, key_put, tenant_row, text_below};
 use crate::random::Random;
 use crate::upstream::{Seen, Upstream, Watch};
 use futures_util::future::join_all;
@@ -16,7 +16,6 @@ use madang_store::Store;
 use madang_testkit::{HttpAnswer, eventually, http_send};
 use madang_types::{DataFlags, Role, Stop, StopScope, Tenant};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -75,7 +74,7 @@ pub struct Evidence {
     pub stops: Vec<Stopped>,
     pub metrics: String,
     /// Every byte of the books and of the audit log.
-    pub files: Vec<u8>,
+    pub files: String,
 }
 
 /// A gateway with all places.
@@ -297,8 +296,7 @@ pub async fn evidence(seed: u64, cases: u64) -> Vec<Evidence> {
             sent.extend(flow.round(cases, &mut random).await);
         }
         let leaves = flow.leaves().await;
-        let mut files = Vec::new();
-        read_all(flow.world.folder.path(), &mut files);
+        let files = text_below(flow.world.folder.path());
         all.push(Evidence {
             seed,
             sent,
@@ -311,19 +309,6 @@ pub async fn evidence(seed: u64, cases: u64) -> Vec<Evidence> {
         });
     }
     all
-}
-
-fn read_all(folder: &Path, out: &mut Vec<u8>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, out);
-        } else {
-            // Room that is set aside is zeros.
-            let bytes = std::fs::read(path).unwrap();
-            out.extend(bytes.into_iter().filter(|byte| *byte != 0));
-        }
-    }
 }
 
 impl Evidence {

@@ -32,13 +32,12 @@ mod stops;
 mod upstream;
 
 use flow::{Evidence, evidence};
+use harness::captured;
 use madang_audit::leaf::Effect;
 use madang_core::policy::Whom;
 use madang_types::{DataFlag, PolicyEffect, SiteId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
 /// Requests that each test sends.
 const CASES: u64 = 72;
@@ -219,45 +218,17 @@ async fn i07_the_log_has_the_attempts_that_the_places_saw() {
     .await;
 }
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Everything that this process logs from here on.
-fn captured() -> Buffer {
-    let buffer = Buffer::default();
-    let writer = buffer.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // This is the only test that sets it.
-    tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).unwrap();
-    buffer
-}
-
 #[tokio::test]
 async fn i10_content_is_in_no_log_metric_book_or_leaf() {
-    let buffer = captured();
+    let logged = captured();
     check(10_000, |evidence| {
-        let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let log = logged.text();
         let ours: Vec<&str> = log.lines().filter(|line| line.contains("madang")).collect();
         assert!(!ours.is_empty());
-        let files = String::from_utf8_lossy(&evidence.files);
         let all = [
             ("log", ours.join("\n")),
             ("metrics", evidence.metrics.clone()),
-            ("files", files.into_owned()),
+            ("files", evidence.files.clone()),
         ];
         for sent in &evidence.sent {
             for (name, text) in &all {

@@ -1,47 +1,18 @@
 //! What is logged and what is sent on: ids and traces, never content, never keys.
 
-use crate::harness::{CHAT, World, chat, header};
+use crate::harness::{CHAT, World, captured, chat, header};
 use madang_testkit::Recorded;
 use madang_types::Outcome;
 use serde_json::json;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
 const PROMPT: &str = "prompt-secret-91f3";
 /// What the engine says; a part of each fake answer.
 const ANSWER: &str = "대한민국의";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Everything that this process logs from here on, other tests' lines included.
-fn captured() -> Buffer {
-    let buffer = Buffer::default();
-    let writer = buffer.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // This is the only test that sets it.
-    tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).unwrap();
-    buffer
-}
-
 #[tokio::test]
 async fn logs_hold_no_content_and_no_key() {
-    let buffer = captured();
+    let logged = captured();
     let said = format!("{{\"error\":{{\"message\":\"{PROMPT} is bad\"}}}}");
     let (refuses, busy) = (format!("status:400:{said}"), format!("status:503:{said}"));
     let (fails, errs) = (format!("status:500:{said}"), format!("status:200:{said}"));
@@ -88,7 +59,7 @@ async fn logs_hold_no_content_and_no_key() {
         secrets.push(world.key.rsplit('_').next().unwrap().to_owned());
     }
     secrets.extend([PROMPT.to_owned(), ANSWER.to_owned()]);
-    let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let log = logged.text();
     let ours: Vec<&str> = log.lines().filter(|line| line.contains("madang")).collect();
     for id in ids {
         assert!(log.contains(&id.to_string()), "{id} is not in the log");

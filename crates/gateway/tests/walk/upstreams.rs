@@ -94,9 +94,7 @@ fn seen(requests: &[Recorded]) -> String {
 }
 
 async fn ask(world: &World, model: &str) -> (u16, Value) {
-    let mut body: Value = serde_json::from_str(&chat(json!({}))).unwrap();
-    body["model"] = json!(model);
-    let answer = world.post(CHAT, &body.to_string()).await;
+    let answer = world.post(CHAT, &chat(json!({"model": model}))).await;
     (answer.status, answer.json().unwrap())
 }
 

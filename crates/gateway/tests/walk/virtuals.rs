@@ -1,11 +1,10 @@
 //! Names that lead to one of several models, and models that stand in for one that policy denies: a frontier service abroad, and
 //! an engine of ours.
 
-use crate::harness::{CHAT, Plan, World, chat, code, header};
+use crate::harness::{CHAT, Plan, World, chat, code, header, text_below};
 use http::HeaderMap;
 use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer, http_get};
 use serde_json::{Value, json};
-use std::path::Path;
 
 const PHONE: &str = "010-2345-6789";
 const SENSITIVE: [(&str, &str); 1] = [("x-madang-data-class", "sensitive")];
@@ -51,18 +50,6 @@ fn served(headers: &HeaderMap) -> [String; 3] {
 }
 
 /// All that lies in a folder, as text.
-fn text_of(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let text = entries.map(|entry| {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            return text_of(&path);
-        }
-        String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
-    });
-    text.collect()
-}
-
 #[tokio::test]
 async fn what_is_open_goes_abroad_and_what_is_sensitive_stays_at_home() {
     let tracks = Tracks::start(AUTO).await;
@@ -83,7 +70,7 @@ async fn what_is_open_goes_abroad_and_what_is_sensitive_stays_at_home() {
         .map(|record| record.model.as_ref().unwrap().to_string())
         .collect();
     assert_eq!(models, ["gpt", "m"]);
-    let log = text_of(tracks.world.gateway.audit.folder());
+    let log = text_below(tracks.world.gateway.audit.folder());
     for model in ["gpt", "m"] {
         let leaf = format!("\"model_asked\":\"auto\",\"model\":\"{model}\"");
         assert!(log.contains(&leaf), "{leaf} in {log}");

@@ -1,8 +1,10 @@
 //! A gateway between a client and fake engines, over a store that can be held and can fail.
 
 mod gate;
+mod log;
 
 pub use gate::{Gate, GateStore};
+pub use log::captured;
 
 use http::{HeaderMap, Method};
 use madang_core::ReplicaHealth;
@@ -344,10 +346,9 @@ pub fn chat(more: Value) -> String {
 }
 
 /// The same, streamed.
-pub fn streamed(more: Value) -> String {
-    let mut body: Value = serde_json::from_str(&chat(more)).unwrap();
-    body["stream"] = json!(true);
-    body.to_string()
+pub fn streamed(mut more: Value) -> String {
+    more["stream"] = json!(true);
+    chat(more)
 }
 
 /// All events of a stream that must end cleanly.
@@ -366,4 +367,20 @@ pub fn code(json: &Value) -> &str {
 pub fn header(headers: &HeaderMap, name: &str) -> String {
     let value = headers.get(name).map(|v| v.to_str().unwrap().to_owned());
     value.unwrap_or_default()
+}
+
+/// Every file below a folder, one after the other; room that is set aside, which is zeros, is left out.
+pub fn text_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&text_below(&path));
+        } else {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes.retain(|byte| *byte != 0);
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    text
 }
