@@ -38,10 +38,10 @@ pub fn policy_of(fleet: &Fleet) -> Policy {
     }
 }
 
-/// Compiles the fleet's policy as it stands now.
+/// Compiles the fleet's policy as it stands now, and makes sure that it stands when its legal bases expire.
 ///
 /// # Errors
 /// It is too large, or permits what must never be.
 pub fn compile(fleet: &Fleet) -> Result<PolicyTable, PolicyError> {
-    PolicyTable::compile(&policy_of(fleet), places(fleet), clock::now())
+    PolicyTable::load(&policy_of(fleet), places(fleet), clock::now())
 }
