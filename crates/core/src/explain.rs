@@ -88,7 +88,10 @@ impl Core {
         self.stand_at(&mut request, &model);
         self.candidates_at(now, &request, candidates);
         let mut choice = self.choose(now, &request, &mut scratch);
-        if matches!(choice, Choice::PolicyDenied) && self.detour(&mut request) {
+        if matches!(choice, Choice::PolicyDenied)
+            && let Some(course) = self.detour(&request)
+        {
+            request.course = course;
             let prospect = self.steer(now, &mut request, &mut scratch);
             self.candidates_at(now, &request, candidates);
             if prospect.is_some_and(|prospect| prospect >= Prospect::Absent) {

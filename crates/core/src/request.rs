@@ -65,7 +65,7 @@ pub(crate) struct Course {
     pub via: Option<Via>,
     /// Other models that may serve it, best first.
     pub rest: Vec<ModelId>,
-    /// Why policy denied it models so far.
+    /// Why policy denied it the models that it left.
     pub denials: Vec<Denial>,
 }
 

@@ -38,13 +38,13 @@ pub fn policy_of(fleet: &Fleet) -> Policy {
     }
 }
 
-/// The fleet's policy as it stands now, as the core takes it and compiled.
+/// The fleet's policy as it stands now, as the core takes it and compiled; it also stands when its legal bases expire.
 ///
 /// # Errors
 /// It is too large, or permits what must never be.
 pub fn worked_out(fleet: &Fleet) -> Result<(Policy, PolicyTable), PolicyError> {
     let policy = policy_of(fleet);
-    let table = PolicyTable::compile(&policy, places(fleet), clock::now())?;
+    let table = PolicyTable::load(&policy, places(fleet), clock::now())?;
     Ok((policy, table))
 }
 

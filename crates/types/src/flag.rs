@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// A fact about data that policy may look at. Flags widen nothing: each can only add a reason to refuse or to mask.
+/// A fact about data that policy may look at. Under the built-in rules each adds reasons to refuse or to mask, but for
+/// [`DataFlag::Pseudonymised`], which can open a way; rules of a policy file may ask for any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataFlag {

@@ -28,6 +28,6 @@ pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
     Zone,
 };
-pub use stop::{Stop, StopScope, StopScopeError};
+pub use stop::{Stop, StopScope};
 pub use unit::{MicroWon, Micros, MilliJoules, Tokens};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};

@@ -247,7 +247,7 @@ pub struct Policy {
     pub never: Vec<Never>,
     /// Who holds which legal basis.
     pub bases: Vec<Basis>,
-    /// Names this policy over these places: two with the same hash decide alike.
+    /// Names this policy over these places: two with the same hash decide alike at the same instant.
     pub hash: PolicyHash,
 }
 
@@ -275,7 +275,8 @@ impl Policy {
     }
 }
 
-/// A digest of a policy and the places that it speaks of. Made outside the core, which carries it.
+/// A digest of a policy and the places that it speaks of: what stands in both, not which bases have expired. Made outside the
+/// core, which carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyHash(pub [u8; 32]);
 

@@ -139,17 +139,15 @@ impl Core {
             mean.add(whole(made), OUTPUT_PART);
         }
         let target_us = self.limits.tpot_ms_target.saturating_mul(1000);
-        if let Some(at) = first_byte_at
+        // An answer in one piece has its first byte with its last: that is no pace.
+        if let Some(at) = first_byte_at.filter(|_| streamed)
             && made >= 2
             && let Some(member) = self.member_mut(run.member)
         {
             let tpot_us = now.since_us(at) / (made - 1);
             let load = (member.running_count(), member.view.slots);
             let own_us = member.speed.iteration_us(load.0, member.account.kv_tokens);
-            // An answer in one piece has its first byte with its last: that is no pace.
-            if streamed {
-                member.speed.pace(tpot_us, own_us);
-            }
+            member.speed.pace(tpot_us, own_us);
             member
                 .limit
                 .observe(now, (tpot_us, own_us, target_us), load);

@@ -83,9 +83,6 @@ impl Core {
                 continue;
             }
             let prospect = self.prospect(now, request, scratch);
-            if prospect == Prospect::Denied {
-                request.course.denials = self.denials_of(request);
-            }
             if best.is_none_or(|(known, _)| prospect > known) {
                 best = Some((prospect, at));
             }
@@ -105,18 +102,21 @@ impl Core {
         };
         request.submit.model = model.clone();
         request.pool = index;
-        let submit = &request.submit;
         let tree = self.pool(index).map(|pool| &pool.tree);
-        let leaf = tree
-            .and_then(|tree| tree.leaf_known(&submit.payer, &self.weights))
-            .unwrap_or(FlowIndex::MAX);
-        let usage = tree.and_then(|tree| tree.usage(leaf));
-        request.lane = lane(submit.priority, usage.is_some_and(|usage| usage.over));
-        let output = self.predicted_output(index, leaf, submit.output_tokens_max);
-        request.kv_tokens = self.needed_tokens((index, leaf), submit, output);
-        request.subject = self.subject_of(submit);
-        (request.leaf, request.predicted_output) = (leaf, output);
+        let leaf = tree.and_then(|tree| tree.leaf_known(&request.submit.payer, &self.weights));
+        self.stand(request, leaf.unwrap_or(FlowIndex::MAX));
         true
+    }
+
+    /// Says what a request is to its pool, as one of that leaf: its queue, what it is predicted to need, who it is to policy.
+    pub(super) fn stand(&self, request: &mut Request, leaf: FlowIndex) {
+        let tree = self.pool(request.pool).map(|pool| &pool.tree);
+        let usage = tree.and_then(|tree| tree.usage(leaf));
+        let over = usage.is_some_and(|usage| usage.over);
+        request.leaf = leaf;
+        request.lane = lane(request.submit.priority, over);
+        request.subject = self.subject_of(&request.submit);
+        (request.predicted_output, request.kv_tokens) = self.foreseen(request);
     }
 
     fn prospect(&self, now: Micros, request: &Request, scratch: &mut Scratch) -> Prospect {
@@ -136,11 +136,11 @@ impl Core {
         member.is_some_and(|member| member.breaker.is_failing(now))
     }
 
-    /// Leaves a request that its model denies the models that the deciding rules name instead. It happens once; false where there
-    /// are none.
-    pub(crate) fn detour(&self, request: &mut Request) -> bool {
+    /// The course of a request that its model denies to the models that the deciding rules name instead. It happens once; `None`
+    /// where there are none.
+    pub(crate) fn detour(&self, request: &Request) -> Option<Course> {
         if request.course.via.is_some() {
-            return false;
+            return None;
         }
         let denials = self.denials_of(request);
         let mut rest: Vec<ModelId> = Vec::new();
@@ -149,15 +149,11 @@ impl Core {
                 rest.push(model.clone());
             }
         }
-        let found = !rest.is_empty();
-        if found {
-            request.course = Course {
-                via: Some(Via::Reroute(request.submit.model.clone())),
-                rest,
-                denials,
-            };
-        }
-        found
+        (!rest.is_empty()).then(|| Course {
+            via: Some(Via::Reroute(request.submit.model.clone())),
+            rest,
+            denials,
+        })
     }
 
     /// The model of a request cannot serve it: by the end of the step it is at another one, or refused.
@@ -193,11 +189,10 @@ impl Core {
         if refusal != Refusal::PolicyDenied {
             return !request.course.rest.is_empty();
         }
-        let mut course = request.clone();
-        if !self.detour(&mut course) {
-            course.course.denials = self.denials_of(request);
-        }
-        let course = course.course;
+        let course = self.detour(request).unwrap_or_else(|| Course {
+            denials: self.denials_of(request),
+            ..request.course.clone()
+        });
         let found = !course.rest.is_empty();
         if let Some(request) = self.requests.get_mut(index) {
             request.course = course;
@@ -241,9 +236,6 @@ impl Core {
                 (Refusal::PolicyDenied, Prospect::Absent) => Refusal::NoReplica,
                 (refusal, _) => refusal,
             };
-            if let Some(stays) = self.requests.get_mut(index) {
-                stays.course = request.course;
-            }
             self.refuse(now, index, refusal, effects);
         }
     }

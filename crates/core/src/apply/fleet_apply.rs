@@ -36,8 +36,7 @@ impl Core {
         for view in members {
             self.member_apply(view);
         }
-        self.policy_source = policy;
-        self.policy_apply(now);
+        self.policy_apply(now, policy);
         self.names_apply();
         let virtuals = virtuals.into_iter().map(|name| (name.id, name.candidates));
         self.virtuals = virtuals.collect();

@@ -6,27 +6,48 @@ use crate::member::Member;
 use crate::policy::{DENIALS_MAX, Denial, PlaceIndex, PolicyDecision, PolicyTable, Subject, Whom};
 use crate::request::{Request, RequestIndex};
 use crate::state::Core;
-use madang_types::Micros;
+use madang_types::{Micros, Place, Policy, SiteId};
+use std::collections::BTreeSet;
 
 impl Core {
-    /// Compiles the policy over the members' places. One that cannot be used denies everything: its loader has refused it before.
-    pub(super) fn policy_apply(&mut self, now: Micros) {
+    /// Takes a policy over, and the members' places; compiles nothing where neither changed.
+    pub(super) fn policy_apply(&mut self, now: Micros, policy: Policy) {
+        let same = self.policy_source == policy && self.policy.stands_at(now);
+        if !same || !self.policy.covers(&self.places()) {
+            self.policy_source = policy;
+            self.policy_compile(now);
+        }
+        self.places_apply();
+    }
+
+    fn places(&self) -> BTreeSet<(SiteId, Place)> {
         let places = self.members.iter().flatten();
         let places = places.map(|member| (member.view.site.clone(), member.view.place.clone()));
-        self.policy = PolicyTable::compile(&self.policy_source, places, now).unwrap_or_default();
+        places.collect()
+    }
+
+    /// Compiles the policy over the members' places. One that cannot be used denies everything:
+    /// [`PolicyTable::load`] has refused it, also for what it becomes when its bases expire.
+    fn policy_compile(&mut self, now: Micros) {
+        let table = PolicyTable::compile(&self.policy_source, self.places(), now);
+        self.policy = table.unwrap_or_default();
         self.policy.stops_set(&self.stops);
+        self.subjects_apply();
+    }
+
+    fn places_apply(&mut self) {
         for member in self.members.iter_mut().flatten() {
             let place = self.policy.place(&member.view.site, &member.view.place);
             member.place = place.unwrap_or(PlaceIndex::NOWHERE);
         }
-        self.subjects_apply();
     }
 
     /// Compiles it anew where a basis has expired. A tick while nothing waits or runs changes nothing.
     pub(super) fn policy_refresh(&mut self, now: Micros, input: &Input) {
         let idle = matches!(input, Input::Tick) && self.requests.len() == 0;
         if now >= self.policy.expires_at() && !idle {
-            self.policy_apply(now);
+            self.policy_compile(now);
+            self.places_apply();
         }
     }
 
@@ -60,21 +81,31 @@ impl Core {
         self.policy.decide(request.subject, content, member.place)
     }
 
-    /// Where policy denies a request: why, for each place that serves a model that it may have.
+    /// Where policy denies a request: why, for each place that serves a model that it may have. The models that are left come
+    /// last.
     pub(super) fn denials(&self, index: RequestIndex, refusal: Refusal) -> Vec<Denial> {
-        let Some(request) = self
-            .requests
-            .get(index)
-            .filter(|_| refusal == Refusal::PolicyDenied)
-        else {
+        let denied = refusal == Refusal::PolicyDenied;
+        let Some(request) = self.requests.get(index).filter(|_| denied) else {
             return Vec::new();
         };
-        self.denials_of(request)
+        let mut denials = self.denials_of(request);
+        let mut there = request.clone();
+        for model in &request.course.rest {
+            if self.stand_at(&mut there, model) {
+                self.denials_add(&there, &mut denials);
+            }
+        }
+        denials
     }
 
-    /// Why a request may not go to the places that serve its model and deny it, after what was denied before.
+    /// Why a request may not go to the places that serve its model and deny it, after those of the models that it left for that.
     pub(crate) fn denials_of(&self, request: &Request) -> Vec<Denial> {
         let mut denials = request.course.denials.clone();
+        self.denials_add(request, &mut denials);
+        denials
+    }
+
+    fn denials_add(&self, request: &Request, denials: &mut Vec<Denial>) {
         for member in self.serving(request) {
             if denials.len() >= DENIALS_MAX {
                 break;
@@ -84,7 +115,6 @@ impl Core {
             let new = denial.filter(|denial| !denials.contains(denial));
             denials.extend(new);
         }
-        denials
     }
 
     /// The members that serve what a request asks for, through its door.

@@ -5,7 +5,7 @@ use crate::input::RequestSubmit;
 use crate::learn::{rounded, whole};
 use crate::member::Member;
 use crate::overload::{Pace, Shedding};
-use crate::request::{FlowIndex, Request, RequestIndex};
+use crate::request::{Request, RequestIndex};
 use crate::route::Choice;
 use crate::share::Meter;
 use crate::state::Core;
@@ -82,12 +82,10 @@ impl Core {
             .pool_mut(pool_index)
             .map_or(0, |pool| pool.tree.leaf(&request.submit.payer, &weights));
         self.weights = weights;
-        let submit = &request.submit;
-        let predicted_output = self.predicted_output(pool_index, leaf, submit.output_tokens_max);
-        let kv_tokens = self.needed_tokens((pool_index, leaf), submit, predicted_output);
+        self.stand(&mut request, leaf);
+        let (output_tokens, kv_tokens) = (request.predicted_output, request.kv_tokens);
         let (prefill_us, cost_us) =
-            self.offered_us(pool_index, submit.prompt_tokens, predicted_output);
-        let mut over = false;
+            self.offered_us(pool_index, request.submit.prompt_tokens, output_tokens);
         if let Some(usage) = self
             .pool_mut(pool_index)
             .and_then(|pool| pool.tree.usage_mut(leaf))
@@ -97,52 +95,31 @@ impl Core {
             usage.offered_long.add(now.0, whole(cost_us));
             usage.arrivals.add(now.0, 1.0);
             usage.need.add(whole(kv_tokens), 0.02);
-            usage.output.add(whole(predicted_output), 0.02);
+            usage.output.add(whole(output_tokens), 0.02);
             usage.prompts.add(now.0, whole(prefill_us));
-            over = usage.over;
         }
-        request.lane = lane(request.submit.priority, over);
         let stands_at = request
             .arrived_at
             .0
             .saturating_add(stands_back_us(prefill_us));
         request.order.0 = stands_at;
-        request.subject = self.subject_of(&request.submit);
-        request.leaf = leaf;
-        request.predicted_output = predicted_output;
-        request.kv_tokens = kv_tokens;
         request.charged = 0;
         self.requests.insert(request)
     }
 
-    /// Output tokens that a key's requests make on average, within what this one allows.
-    pub(super) fn predicted_output(&self, pool: u32, leaf: FlowIndex, max: u64) -> u64 {
-        let learnt = self
-            .pool(pool)
-            .and_then(|pool| pool.tree.node(leaf))
+    /// Output tokens that a request is predicted to make: its key's mean, within what it allows; and the memory that it needs at its
+    /// end. A key whose answers are not known yet may make as much as it is allowed.
+    pub(super) fn foreseen(&self, request: &Request) -> (u64, u64) {
+        let pool = self.pool(request.pool);
+        let learnt = pool
+            .and_then(|pool| pool.tree.node(request.leaf))
             .and_then(|node| node.output);
+        let max = request.submit.output_tokens_max;
         let mean = learnt.map_or(OUTPUT_PRIOR_TOKENS, |mean| rounded(mean.value));
-        mean.min(max).max(1)
-    }
-
-    /// Memory that a request needs at its end. A key whose answers are not known yet may make as much as it is allowed.
-    pub(super) fn needed_tokens(
-        &self,
-        (pool, leaf): (u32, FlowIndex),
-        submit: &RequestSubmit,
-        predicted_output: u64,
-    ) -> u64 {
-        let known = self
-            .pool(pool)
-            .and_then(|pool| pool.tree.node(leaf))
-            .and_then(|node| node.output)
-            .is_some_and(|mean| mean.count >= ANSWERS_KNOWN);
-        let output = if known {
-            predicted_output
-        } else {
-            submit.output_tokens_max
-        };
-        submit.prompt_tokens.saturating_add(output)
+        let output = mean.min(max).max(1);
+        let known = learnt.is_some_and(|mean| mean.count >= ANSWERS_KNOWN);
+        let most = if known { output } else { max };
+        (output, request.submit.prompt_tokens.saturating_add(most))
     }
 
     /// Prompt work, and all accelerator time, that a request asks of a pool, before anybody knows where it will run or what is cached.
@@ -225,12 +202,9 @@ impl Core {
         let Some(request) = self.requests.get(index).filter(|r| r.runs.is_empty()) else {
             return;
         };
-        let (pool, leaf) = (request.pool, request.leaf);
-        let predicted_output = self.predicted_output(pool, leaf, request.submit.output_tokens_max);
-        let kv_tokens = self.needed_tokens((pool, leaf), &request.submit, predicted_output);
+        let foreseen = self.foreseen(request);
         if let Some(request) = self.requests.get_mut(index) {
-            request.predicted_output = predicted_output;
-            request.kv_tokens = kv_tokens;
+            (request.predicted_output, request.kv_tokens) = foreseen;
         }
     }
 

@@ -210,7 +210,7 @@ fn denying() -> [Option<Rule>; 5] {
 
 /// What holds in every combination of every policy. That nothing goes to a place of unknown law needs no statement: the table
 /// has no other entry for it.
-pub fn never() -> Vec<Never> {
+pub(super) fn never() -> Vec<Never> {
     let elsewhere = [Zone::DomesticPrivate, Zone::DomesticPublic, Zone::Foreign];
     let statements = [
         (

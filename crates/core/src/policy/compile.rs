@@ -13,10 +13,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Greatest number of entries: rows that differ, times class and flags.
 const ENTRIES_MAX: usize = 1 << 22;
-/// Greatest number of rules, and of statements.
+/// Greatest number of rules and statements, and of bases that are held.
 const RULES_MAX: usize = 1 << 10;
 
 impl PolicyTable {
+    /// Compiles a policy that is to be put in force: as it stands at `now`, and, for its errors only, as it will stand each time
+    /// that a basis has expired. Whatever is loaded can be compiled anew then.
+    ///
+    /// # Errors
+    /// The policy is too large, or permits what must never be: now, or from the day that the error names.
+    pub fn load(
+        policy: &Policy,
+        places: impl IntoIterator<Item = (SiteId, Place)>,
+        now: Micros,
+    ) -> Result<Self, PolicyError> {
+        let places: BTreeSet<(SiteId, Place)> = places.into_iter().collect();
+        let table = Self::compile(policy, places.clone(), now)?;
+        let mut at = table.expires_at;
+        while at < Micros(i64::MAX) {
+            let then = Self::compile(policy, places.clone(), at);
+            at = then.map_err(|error| error.once(policy, at))?.expires_at;
+        }
+        Ok(table)
+    }
+
     /// Compiles a policy over those places, as it stands at `now`: bases that have expired by then are not held.
     ///
     /// # Errors
@@ -32,7 +52,7 @@ impl PolicyTable {
             .map(|(id, place)| Self::ground_of(policy.home, id, place))
             .collect();
         let work = Work::new(policy, places, now)?;
-        work.run(policy, now)
+        work.run(policy)
     }
 }
 
@@ -57,6 +77,7 @@ struct Work {
     known: BTreeMap<Verdict, u32>,
     seen: BTreeMap<(Vec<Failing>, Vec<u16>), u32>,
     breaches: BTreeMap<RuleId, Breach>,
+    since: Micros,
 }
 
 impl Work {
@@ -66,8 +87,12 @@ impl Work {
             .into_iter()
             .chain(policy.never.clone())
             .collect();
-        let valid = policy.bases.iter().filter(|basis| basis.expires_at > now);
-        let bases: Vec<Basis> = valid.cloned().collect();
+        let (bases, lapsed): (Vec<Basis>, Vec<Basis>) = policy
+            .bases
+            .iter()
+            .cloned()
+            .partition(|basis| basis.expires_at > now);
+        let since = lapsed.iter().map(|basis| basis.expires_at).max();
         let names = names_of(&rules, &never, &bases);
         let pairs = names.pairs(places.len())?;
         let sizes = [("rules", rules.len() + never.len()), ("bases", bases.len())];
@@ -90,10 +115,11 @@ impl Work {
             known: BTreeMap::new(),
             seen: BTreeMap::new(),
             breaches: BTreeMap::new(),
+            since: since.unwrap_or(Micros(i64::MIN)),
         })
     }
 
-    fn run(mut self, policy: &Policy, now: Micros) -> Result<PolicyTable, PolicyError> {
+    fn run(mut self, policy: &Policy) -> Result<PolicyTable, PolicyError> {
         let contents: Vec<Vec<Failing>> = (0..CONTENTS).map(|at| self.content(at)).collect();
         let grounds: Vec<Vec<Failing>> = self.places.iter().map(|row| self.ground(row)).collect();
         let unknown = self.unknown_row();
@@ -124,10 +150,8 @@ impl Work {
             rows: self.rows,
             entries: self.entries,
             decisions: self.decisions,
-            expires_at: expiries
-                .filter(|at| *at > now)
-                .min()
-                .unwrap_or(Micros(i64::MAX)),
+            since: self.since,
+            expires_at: expiries.min().unwrap_or(Micros(i64::MAX)),
             ..PolicyTable::default()
         })
     }
@@ -292,6 +316,7 @@ impl Work {
                     class,
                     flags,
                     rules: rules.clone(),
+                    lapse: None,
                 });
             breach.count += 1;
         }

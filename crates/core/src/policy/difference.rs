@@ -133,11 +133,6 @@ impl Difference {
             }
         }
     }
-
-    /// Whether nothing changes.
-    pub fn is_none(&self) -> bool {
-        self.gained == 0 && self.lost == 0
-    }
 }
 
 impl PolicyTable {

@@ -1,6 +1,8 @@
 //! Why a policy cannot be used.
 
-use madang_types::{DataClass, DataFlags, ModelId, ProgrammeId, RuleId, SiteId, TenantId};
+use madang_types::{
+    BasisId, DataClass, DataFlags, Micros, ModelId, Policy, ProgrammeId, RuleId, SiteId, TenantId,
+};
 use std::fmt;
 
 /// Why a policy cannot be used.
@@ -42,6 +44,33 @@ pub struct Breach {
     pub flags: DataFlags,
     /// The rules that permit it.
     pub rules: Vec<RuleId>,
+    /// What has expired by then; `None`: it is broken already.
+    pub lapse: Option<Lapse>,
+}
+
+/// Legal bases that expire at the same instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lapse {
+    /// They are not held from then on.
+    pub at: Micros,
+    /// Which.
+    pub bases: Vec<BasisId>,
+}
+
+impl PolicyError {
+    /// The same of a policy as it will stand at that expiry.
+    pub(super) fn once(self, policy: &Policy, at: Micros) -> Self {
+        let Self::Broken(mut breaches) = self else {
+            return self;
+        };
+        let expiring = policy.bases.iter().filter(|basis| basis.expires_at == at);
+        let bases: Vec<BasisId> = expiring.map(|basis| basis.id.clone()).collect();
+        for breach in &mut breaches {
+            let bases = bases.clone();
+            breach.lapse = Some(Lapse { at, bases });
+        }
+        Self::Broken(breaches)
+    }
 }
 
 impl fmt::Display for PolicyError {
@@ -76,8 +105,14 @@ impl fmt::Display for Breach {
             location,
             class,
             flags,
+            lapse,
             ..
         } = self;
+        if let Some(Lapse { at, bases }) = lapse {
+            let bases: Vec<&str> = bases.iter().map(BasisId::as_str).collect();
+            let day = day_in_korea(*at);
+            write!(f, "from {day} on, without {}, ", bases.join(", "))?;
+        }
         let rules: Vec<&str> = self.rules.iter().map(RuleId::as_str).collect();
         write!(
             f,
@@ -102,5 +137,46 @@ impl fmt::Display for Breach {
             }
         }
         Ok(())
+    }
+}
+
+/// The day in Korea (UTC+9) of an instant, by Hinnant's `civil_from_days`: the core may know no calendar crate.
+fn day_in_korea(at: Micros) -> String {
+    const HOUR_US: i64 = 3_600_000_000;
+    // Days since 0000-03-01, so that a leap day is the last of its year; 400 such years have 146,097 days.
+    let days = at.0.saturating_add(9 * HOUR_US).div_euclid(24 * HOUR_US) + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_begin_at_midnight_in_korea() {
+        for (at_s, day) in [
+            (0, "1970-01-01"),
+            (951_749_999, "2000-02-28"),
+            (951_750_000, "2000-02-29"),
+            (951_836_400, "2000-03-01"),
+            (1_814_367_600, "2027-07-01"),
+            (1_814_367_599, "2027-06-30"),
+            (-62_135_629_200, "0001-01-01"),
+        ] {
+            assert_eq!(day_in_korea(Micros(at_s * 1_000_000)), day, "{at_s}");
+        }
+        for at in [i64::MIN, i64::MAX] {
+            assert!(!day_in_korea(Micros(at)).is_empty());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use madang_types::{Country, Place, Zone};
 
 /// Whether nobody knows under which law a place is: nothing goes there, whatever the rules say.
-pub fn is_unknown(place: &Place) -> bool {
+pub(super) fn is_unknown(place: &Place) -> bool {
     place.country.is_none() || place.operator_country.is_none()
 }
 
@@ -11,7 +11,7 @@ pub fn is_unknown(place: &Place) -> bool {
 ///
 /// Foreign is whatever is, keeps, computes or decrypts anything outside the home country, and a service run by others that
 /// does not say where it does. A site of ours without a zone is private ground if it stands and is operated at home.
-pub fn zone_of(place: &Place, home: Option<Country>) -> Zone {
+pub(super) fn zone_of(place: &Place, home: Option<Country>) -> Zone {
     let Some(home) = home else {
         return Zone::Foreign;
     };

@@ -13,9 +13,8 @@ mod ground;
 mod judge;
 mod table;
 
-pub use builtin::{never as builtin_never, rules as builtin_rules};
+pub use builtin::rules as builtin_rules;
 pub use decision::{ConditionKind, DENIALS_MAX, Denial, PolicyDecision, Unmet};
 pub use difference::{Change, Difference};
-pub use error::{Breach, PolicyError};
-pub use ground::{is_unknown, zone_of};
-pub use table::{PAIRS_MAX, PlaceIndex, PolicyTable, Subject, Whom};
+pub use error::{Breach, Lapse, PolicyError};
+pub use table::{PlaceIndex, PolicyTable, Subject, Whom};

@@ -4,14 +4,14 @@ use super::decision::{Denial, PolicyDecision};
 use super::error::PolicyError;
 use super::ground::zone_of;
 use madang_types::{
-    Country, DataClass, DataFlags, Micros, ModelId, Place, PolicyHash, ProgrammeId, SiteId,
+    Country, DataClass, DataFlags, Micros, ModelId, Place, PolicyHash, ProgrammeId, RuleId, SiteId,
     StopScope, TenantId, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Greatest number of pairs of a subject and a place.
-pub const PAIRS_MAX: usize = 1 << 20;
+pub(super) const PAIRS_MAX: usize = 1 << 20;
 /// Combinations of class and flags.
 pub(super) const CONTENTS: usize = 3 * DataFlags::SETS as usize;
 
@@ -135,7 +135,9 @@ pub struct PolicyTable {
     pub(super) decisions: Vec<PolicyDecision>,
     /// What is in no table is denied.
     pub(super) nothing: PolicyDecision,
-    /// From then on a basis has expired, and the table is old.
+    /// The latest expiry of a basis that it counts as expired; before that instant it was another table.
+    pub(super) since: Micros,
+    /// From then on another basis has expired, and the table is old.
     pub(super) expires_at: Micros,
 }
 
@@ -155,6 +157,7 @@ impl Default for PolicyTable {
                 "No policy is in force.",
                 "시행 중인 정책이 없습니다.",
             ),
+            since: Micros(i64::MIN),
             expires_at: Micros(i64::MAX),
         }
     }
@@ -168,6 +171,15 @@ impl fmt::Debug for PolicyTable {
             .field("combinations", &self.combinations())
             .field("decisions", &self.decisions.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// The rule that a refusal by a stop switch names: with the place's name, where a rule's has room for it.
+fn stop_rule(stop: &StopScope) -> String {
+    let named = format!("stop:{stop}");
+    match RuleId::new(&named) {
+        Ok(_) => named,
+        Err(_) => format!("stop:{}", stop.kind()),
     }
 }
 
@@ -303,13 +315,24 @@ impl PolicyTable {
         self.expires_at
     }
 
+    /// Whether compiling the same policy at `now` would give the same table.
+    pub(crate) fn stands_at(&self, now: Micros) -> bool {
+        self.since <= now && now < self.expires_at
+    }
+
+    /// Whether it is compiled over these places and no others.
+    pub(crate) fn covers(&self, places: &BTreeSet<(SiteId, Place)>) -> bool {
+        let own = self.places.iter().map(|row| (&row.id, &row.place));
+        own.eq(places.iter().map(|(id, place)| (id, place)))
+    }
+
     /// Puts these stop switches, and no others, in force.
     pub fn stops_set(&mut self, stops: &BTreeSet<StopScope>) {
         for row in &mut self.places {
             let stop = stops.iter().find(|stop| stop.stops(&row.id, &row.place));
             row.stopped = stop.map(|stop| {
                 Box::new(PolicyDecision::refusal(
-                    &format!("stop:{stop}"),
+                    &stop_rule(stop),
                     "The operator has stopped it (`madang stop`).",
                     "운영자가 사용을 중지한 곳입니다.",
                 ))

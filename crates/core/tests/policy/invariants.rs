@@ -1,6 +1,6 @@
 //! What holds for every policy, over every combination: each test is named after the invariant that it holds.
 
-use super::naive::{Case, decide, rules};
+use super::naive::{Case, decide, rules, zone};
 use super::*;
 use madang_core::policy::PolicyError;
 use proptest::collection::{btree_set, vec};
@@ -147,7 +147,7 @@ fn every(table: &PolicyTable, mut visit: impl FnMut(&Case<'_>, &madang_core::Pol
 
 /// Whether a table must not be: the naive reading of what never may happen.
 fn breaks(policy: &Policy, case: &Case<'_>, effect: PolicyEffect) -> bool {
-    let zone = madang_core::policy::zone_of(case.place, policy.home);
+    let zone = zone(case.place, policy.home);
     let outside = case.class == DataClass::Classified && zone != Zone::GovIsolated;
     let statute = policy.bases.iter().any(|basis| {
         let holder = case.tenant.is_some_and(|t| basis.tenant.contains(t))
@@ -218,6 +218,13 @@ proptest! {
         }
     }
 
+    /// What loads can be compiled at every later instant, and what cannot does not load.
+    #[test]
+    fn what_loads_stands_when_its_bases_expire(policy in any_policy()) {
+        let stands = [NOW, LATER].iter().all(|at| PolicyTable::compile(&policy, places(), *at).is_ok());
+        prop_assert_eq!(PolicyTable::load(&policy, places(), NOW).is_ok(), stands);
+    }
+
     /// Invariant 5: the same policy, places and instant give the same decisions and rule ids.
     #[test]
     fn invariant_5_decisions_are_deterministic(policy in any_policy()) {
@@ -228,6 +235,35 @@ proptest! {
         let mut again = said.iter();
         every(&other, |_, decision| assert_eq!(Some(decision), again.next()));
     }
+}
+
+#[test]
+fn a_policy_that_will_break_when_a_basis_expires_is_refused_with_the_day() {
+    let ours = rule(
+        "ours",
+        PolicyEffect::Allow,
+        Conditions {
+            class: Some(BTreeSet::from([DataClass::Open])),
+            tenant: Some(BTreeSet::from([tenant("t")])),
+            ..Conditions::default()
+        },
+    );
+    let law = Basis {
+        expires_at: Micros(1_814_367_600_000_000),
+        ..basis("law-1", BasisKind::Statute, "t")
+    };
+    let policy = Policy {
+        builtin: false,
+        rules: vec![ours],
+        bases: vec![basis("consent-1", BasisKind::Consent, "t"), law],
+        ..policy(&[])
+    };
+    assert!(PolicyTable::compile(&policy, places(), NOW).is_ok());
+    assert!(PolicyTable::compile(&policy, places(), LATER).is_ok());
+    let error = PolicyTable::load(&policy, places(), NOW).unwrap_err();
+    let text = error.to_string();
+    let begins = "from 2027-07-01 on, without law-1, never-unique-id-unmasked is broken";
+    assert!(text.starts_with(begins), "{text}");
 }
 
 #[test]

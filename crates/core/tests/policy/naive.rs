@@ -1,7 +1,8 @@
-//! The policy a second time, as its page says it: rule by rule, for one combination. It shares no code with the table.
+//! The policy a second time, as its page says it: rule by rule, for one combination. It shares no code with the table but
+//! the built-in rules, which are data, and `Place::countries`.
 
 use super::*;
-use madang_core::policy::{builtin_rules, zone_of};
+use madang_core::policy::builtin_rules;
 
 pub struct Case<'c> {
     pub tenant: Option<&'c TenantId>,
@@ -46,6 +47,26 @@ fn one_of<T: Ord>(set: &Option<BTreeSet<T>>, value: Option<&T>) -> bool {
     }
 }
 
+/// The ground of a place, row by row as the page has it; nothing is decided where it is unknown.
+pub fn zone(place: &Place, home: Option<Country>) -> Zone {
+    let told = !place.inferred_in.is_empty() && !place.tls_ends_in.is_empty();
+    let kept = !place.stored_in.is_empty() && !place.abuse_logs_in.is_empty();
+    let foreign = home.is_none()
+        || place.country.is_none()
+        || place.operator_country.is_none()
+        || place.countries().any(|country| Some(country) != home)
+        || (!place.own && !(told && (kept || place.zero_retention)));
+    if foreign {
+        Zone::Foreign
+    } else if let Some(declared) = place.zone {
+        declared
+    } else if place.own && place.operator_country == home {
+        Zone::DomesticPrivate
+    } else {
+        Zone::Foreign
+    }
+}
+
 fn applies(policy: &Policy, rule: &Rule, case: &Case<'_>) -> bool {
     let when = &rule.when;
     let has = |flag: &DataFlag| case.flags.has(*flag);
@@ -53,7 +74,7 @@ fn applies(policy: &Policy, rule: &Rule, case: &Case<'_>) -> bool {
         && when.flags_all.iter().all(|f| has(&f))
         && !when.flags_none.iter().any(|f| has(&f));
     let place = case.place;
-    let zone = zone_of(place, policy.home);
+    let zone = zone(place, policy.home);
     let country = when.country.as_ref().is_none_or(|set| {
         let mut all = place.countries();
         if rule.effect == PolicyEffect::Allow {

@@ -12,12 +12,13 @@ mod shares;
 mod virtuals;
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, PoolMember,
-    PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent, VirtualModel,
+    AttemptEnd, Core, CoreLimits, Decision, Denial, Effect, EngineCosts, FleetView, Input, Payer,
+    PoolMember, PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent,
+    VirtualModel,
 };
 use madang_types::{
     Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
-    ReplicaId, RequestId, SiteId, TenantId,
+    ReplicaId, RequestId, SiteId, StopScope, TenantId, UpstreamId,
 };
 
 const LIMITS: CoreLimits = CoreLimits {
@@ -70,6 +71,14 @@ fn member(id: &str, slots: u32) -> PoolMember {
 fn others(id: &str, slots: u32) -> PoolMember {
     let mut member = member(id, slots);
     member.place.own = false;
+    member
+}
+
+/// One that others run abroad, at `openai`.
+fn abroad(id: &str, slots: u32) -> PoolMember {
+    let mut member = others(id, slots);
+    member.site = SiteId::new("openai").unwrap();
+    member.place.country = Some("US".parse().unwrap());
     member
 }
 
@@ -162,6 +171,14 @@ fn report(id: &str, health: ReplicaHealth) -> Input {
         replica: ReplicaId::new(id).unwrap(),
         health,
     }
+}
+
+fn stop(scope: StopScope, on: bool) -> Input {
+    Input::StopSet { scope, on }
+}
+
+fn upstream(id: &str) -> StopScope {
+    StopScope::Upstream(UpstreamId::new(id).unwrap())
 }
 
 fn line(effect: &Effect) -> String {
@@ -273,24 +290,50 @@ impl Story {
         self.expect(Input::Tick, expected);
     }
 
+    /// What started last: which model, whether masked, and why there.
+    #[track_caller]
+    fn started(&self) -> (&ModelId, bool, &Decision) {
+        let started = self.effects.iter().find_map(|effect| match effect {
+            Effect::Start {
+                model,
+                masked,
+                decision,
+                ..
+            } => Some((model, *masked, decision)),
+            _ => None,
+        });
+        started.expect("something started")
+    }
+
     /// Why the last request went where it went, and how much a cache was believed to hold.
     #[track_caller]
     fn why(&self) -> (RouteReason, u64) {
-        let decision = self.effects.iter().find_map(|effect| match effect {
-            Effect::Start { decision, .. } => Some((decision.reason, decision.cached_tokens)),
-            _ => None,
-        });
-        decision.expect("something started")
+        let (_, _, decision) = self.started();
+        (decision.reason, decision.cached_tokens)
     }
 
-    /// When the last refused one is told to come again.
+    /// When the last refused one is told to come again, and why policy denies it.
     #[track_caller]
-    fn retry_after_ms(&self) -> Option<u64> {
+    fn refused(&self) -> (Option<u64>, &[Denial]) {
         let refused = self.effects.iter().find_map(|effect| match effect {
-            Effect::Refuse { retry_after_ms, .. } => Some(*retry_after_ms),
+            Effect::Refuse {
+                retry_after_ms,
+                denials,
+                ..
+            } => Some((*retry_after_ms, denials.as_slice())),
             _ => None,
         });
         refused.expect("something was refused")
+    }
+
+    #[track_caller]
+    fn retry_after_ms(&self) -> Option<u64> {
+        self.refused().0
+    }
+
+    #[track_caller]
+    fn denials(&self) -> &[Denial] {
+        self.refused().1
     }
 
     fn pool(&self) -> PoolStatus {

@@ -1,7 +1,7 @@
 //! What may go where, attempt by attempt; stop switches.
 
 use super::*;
-use madang_types::{Basis, BasisId, BasisKind, DataFlag, PolicyEffect, StopScope, UpstreamId};
+use madang_types::{Basis, BasisId, BasisKind, DataFlag, PolicyEffect};
 use std::collections::BTreeSet;
 
 fn flagged(id: u128, flags: &[DataFlag]) -> RequestSubmit {
@@ -11,28 +11,13 @@ fn flagged(id: u128, flags: &[DataFlag]) -> RequestSubmit {
     }
 }
 
-fn stop(scope: StopScope, on: bool) -> Input {
-    Input::StopSet { scope, on }
-}
-
-/// The one at `abroad` is another site.
-fn abroad() -> PoolMember {
-    let mut member = others("abroad", 9);
-    member.site = SiteId::new("openai").unwrap();
-    member.place.country = Some("US".parse().unwrap());
-    member
-}
-
 #[test]
 fn a_refusal_says_why_for_each_place() {
-    let mut story = Story::new(vec![abroad()]);
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     let refused = of_class(1, DataClass::Sensitive);
     story.ask(refused, &["refuse 1 PolicyDenied"]);
-    let [Effect::Refuse { denials, .. }] = story.effects.as_slice() else {
-        panic!("{:?}", story.effects);
-    };
-    let [denial] = denials.as_slice() else {
-        panic!("{denials:?}");
+    let [denial] = story.denials() else {
+        panic!("{:?}", story.denials());
     };
     assert_eq!(denial.location.as_str(), "openai");
     assert_eq!(denial.decision.rule().unwrap().as_str(), "default-deny");
@@ -50,15 +35,10 @@ fn a_refusal_says_why_for_each_place() {
 
 #[test]
 fn personal_data_is_masked_where_a_rule_says_so() {
-    let mut story = Story::new(vec![abroad()]);
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     let masked = |story: &Story| {
-        let Some(Effect::Start {
-            masked, decision, ..
-        }) = story.effects.first()
-        else {
-            panic!("{:?}", story.effects);
-        };
-        (*masked, decision.rule.as_str().to_owned())
+        let (_, masked, decision) = story.started();
+        (masked, decision.rule.to_string())
     };
     story.submit(1, &["start 1 #1 at abroad"]);
     assert_eq!(masked(&story), (false, "open-anywhere".into()));
@@ -72,7 +52,7 @@ fn personal_data_is_masked_where_a_rule_says_so() {
 
 #[test]
 fn a_retry_is_decided_anew() {
-    let mut story = Story::new(vec![abroad(), member("own", 1)]);
+    let mut story = Story::new(vec![abroad("abroad", 9), member("own", 1)]);
     story.ask(of_class(1, DataClass::Sensitive), &["start 1 #1 at own"]);
     let failed = end(1, 1, AttemptEnd::FailedRetryable);
     story.expect(failed, &["refuse 1 AttemptsExhausted"]);
@@ -80,7 +60,7 @@ fn a_retry_is_decided_anew() {
 
 #[test]
 fn a_basis_that_has_lapsed_permits_nothing() {
-    let mut story = Story::new(vec![abroad()]);
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     story.policy.bases = vec![Basis {
         id: BasisId::new("consent-1").unwrap(),
         kind: BasisKind::Consent,
@@ -89,24 +69,23 @@ fn a_basis_that_has_lapsed_permits_nothing() {
         location: None,
         expires_at: Micros(1_000_000),
     }];
-    story.fleet(vec![abroad()], &[]);
+    story.fleet(vec![abroad("abroad", 9)], &[]);
     let masked = |story: &mut Story, id| {
         story.lines(Input::RequestSubmit(flagged(id, &[DataFlag::Pii])));
-        matches!(
-            story.effects.first(),
-            Some(Effect::Start { masked: true, .. })
-        )
+        story.started().1
     };
     assert!(!masked(&mut story, 1));
     story.at_ms(1_000);
     assert!(masked(&mut story, 2));
+    story.fleet(vec![abroad("abroad", 9)], &[]);
+    assert!(masked(&mut story, 3));
 }
 
 /// Invariant 19: a stop switch holds for new attempts at once and cuts those that run.
 #[test]
 fn invariant_19_a_stop_switch_cuts_what_runs_and_lets_nothing_new_start() {
-    let openai = || StopScope::Upstream(UpstreamId::new("openai").unwrap());
-    let mut story = Story::new(vec![abroad()]);
+    let openai = || upstream("openai");
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     story.submit(1, &["start 1 #1 at abroad"]);
     story.submit(2, &["start 2 #1 at abroad"]);
     story.expect(first_byte(1, 1), &[]);
@@ -122,20 +101,33 @@ fn invariant_19_a_stop_switch_cuts_what_runs_and_lets_nothing_new_start() {
         "stop:upstream:openai"
     );
     story.submit(3, &["refuse 3 PolicyDenied"]);
-    // Set twice is set; another load does not take it back.
+    // Set twice is set; another load does not take it back, whether or not it changes anything.
     story.expect(stop(openai(), true), &[]);
-    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.fleet(vec![abroad("abroad", 9)], &[]);
+    story.fleet(vec![abroad("abroad", 9), member("own", 1)], &[]);
     story.submit(4, &["start 4 #1 at own"]);
     story.submit(5, &["queued 5 behind 0"]);
     story.expect(stop(openai(), false), &["start 5 #1 at abroad"]);
 }
 
 #[test]
+fn a_stop_of_a_name_too_long_for_a_rule_names_its_kind() {
+    let name = "u".repeat(96);
+    let mut member = abroad("abroad", 9);
+    member.site = SiteId::new(&name).unwrap();
+    let mut story = Story::new(vec![member]);
+    story.expect(stop(upstream(&name), true), &[]);
+    story.submit(1, &["refuse 1 PolicyDenied"]);
+    let rule = story.denials()[0].decision.rule().unwrap();
+    assert_eq!(rule.as_str(), "stop:upstream");
+}
+
+#[test]
 fn what_a_switch_calls_off_goes_elsewhere() {
     let us = StopScope::Country("US".parse().unwrap());
-    let mut story = Story::new(vec![abroad()]);
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     story.submit(1, &["start 1 #1 at abroad"]);
-    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.fleet(vec![abroad("abroad", 9), member("own", 1)], &[]);
     story.expect(stop(us, true), &["call off 1 #1", "start 1 #2 at own"]);
     let site = StopScope::Site(SiteId::new("s").unwrap());
     // Two attempts are all that a request has here.
@@ -148,9 +140,9 @@ fn what_a_switch_calls_off_goes_elsewhere() {
 #[test]
 fn a_request_that_ended_with_what_was_called_off_holds_nothing() {
     let us = StopScope::Country("US".parse().unwrap());
-    let mut story = Story::new(vec![abroad()]);
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
     story.submit(1, &["start 1 #1 at abroad"]);
-    story.fleet(vec![abroad(), member("own", 1)], &[]);
+    story.fleet(vec![abroad("abroad", 9), member("own", 1)], &[]);
     story.expect(stop(us, true), &["call off 1 #1", "start 1 #2 at own"]);
     story.submit(2, &["queued 2 behind 0"]);
     story.expect(end(1, 1, AttemptEnd::Done), &["start 2 #1 at own"]);
@@ -173,7 +165,7 @@ fn a_policy_that_cannot_be_used_denies_everything() {
 
 #[test]
 fn explaining_changes_nothing_and_says_what_a_submit_would_do() {
-    let mut story = Story::new(vec![abroad(), member("own", 1)]);
+    let mut story = Story::new(vec![abroad("abroad", 9), member("own", 1)]);
     let sensitive = || of_class(1, DataClass::Sensitive);
     let before = format!("{:?}", story.core);
     let told = story.core.explain(story.now, sensitive());
@@ -197,8 +189,6 @@ fn explaining_changes_nothing_and_says_what_a_submit_would_do() {
     let taken = told.taken.unwrap();
     story.ask(sensitive(), &["start 1 #1 at own"]);
     assert_eq!(taken.replica.as_str(), "own");
-    let Some(Effect::Start { decision, .. }) = story.effects.first() else {
-        panic!("{:?}", story.effects);
-    };
+    let (_, _, decision) = story.started();
     assert_eq!((&taken.decision, told.refusal), (decision, None));
 }

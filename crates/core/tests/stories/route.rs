@@ -38,9 +38,7 @@ fn load(id: &str, started_s: u64) -> Input {
 fn serve(story: &mut Story, request: RequestSubmit, at: &str) {
     let id = request.request.0;
     story.ask(request, &[&format!("start {id} #1 at {at}")]);
-    let Some(Effect::Start { decision, .. }) = story.effects.first() else {
-        return;
-    };
+    let (_, _, decision) = story.started();
     let ttft_us = i64::try_from(decision.ttft_us).unwrap();
     story.now = Micros(story.now.0 + ttft_us);
     story.expect(first_byte(id, 1), &[]);

@@ -3,18 +3,14 @@
 use super::*;
 use AttemptEnd::FailedRetryable;
 use madang_core::VirtualCandidate;
-use madang_types::{
-    Conditions, DataFlag, PolicyEffect, ProgrammeId, Rule, StopScope, UpstreamId, Zone,
-};
+use madang_types::{Conditions, DataFlag, PolicyEffect, ProgrammeId, Rule, Zone};
 use std::collections::BTreeSet;
 
-/// A frontier model abroad, one of ours, and a small one of ours.
-fn abroad() -> PoolMember {
-    let mut member = others("openai", 1);
-    member.site = SiteId::new("openai").unwrap();
-    member.model = model("gpt-5");
-    member.place.country = Some("US".parse().unwrap());
-    member
+fn frontier(id: &str) -> PoolMember {
+    PoolMember {
+        model: model("gpt-5"),
+        ..abroad(id, 1)
+    }
 }
 
 fn at_home(id: &str, name: &str) -> PoolMember {
@@ -24,9 +20,10 @@ fn at_home(id: &str, name: &str) -> PoolMember {
     }
 }
 
+/// A frontier model abroad, one of ours, and a small one of ours.
 fn fleet() -> Vec<PoolMember> {
     vec![
-        abroad(),
+        frontier("openai"),
         at_home("pohang", "exaone"),
         at_home("jeonnam", "kanana"),
     ]
@@ -96,29 +93,15 @@ impl Story {
     /// Which model serves what started last, and what was asked for.
     #[track_caller]
     fn serves(&self) -> (String, String) {
-        let start = self.effects.iter().find_map(|effect| match effect {
-            Effect::Start {
-                model, decision, ..
-            } => Some((
-                model.to_string(),
-                decision
-                    .via
-                    .as_ref()
-                    .map_or_else(String::new, ToString::to_string),
-            )),
-            _ => None,
-        });
-        start.expect("something started")
+        let (model, _, decision) = self.started();
+        let via = decision.via.as_ref().map(ToString::to_string);
+        (model.to_string(), via.unwrap_or_default())
     }
 
     /// The places of the last refusal by policy.
     #[track_caller]
     fn denied_at(&self) -> Vec<&str> {
-        let denials = self.effects.iter().find_map(|effect| match effect {
-            Effect::Refuse { denials, .. } => Some(denials),
-            _ => None,
-        });
-        let denials = denials.expect("something was refused").iter();
+        let denials = self.denials().iter();
         denials.map(|denial| denial.location.as_str()).collect()
     }
 }
@@ -131,9 +114,7 @@ fn a_name_leads_to_the_best_model_that_policy_permits() {
     let sensitive = asks(2, "auto", DataClass::Sensitive);
     story.ask(sensitive, &["start 2 #1 at pohang"]);
     assert_eq!(story.serves(), ("exaone".into(), "virtual:auto".into()));
-    let Some(Effect::Start { decision, .. }) = story.effects.first() else {
-        panic!("{:?}", story.effects);
-    };
+    let (_, _, decision) = story.started();
     assert!(
         decision.to_string().ends_with(" virtual:auto"),
         "{decision}"
@@ -221,11 +202,13 @@ fn a_model_that_fails_for_everybody_is_left_alone_for_a_while() {
 
 #[test]
 fn the_last_attempt_is_another_models() {
-    let mut second = abroad();
-    second.replica = ReplicaId::new("openai.b").unwrap();
-    let members = || vec![abroad(), second.clone(), at_home("pohang", "exaone")];
+    let members = vec![
+        frontier("openai"),
+        frontier("openai.b"),
+        at_home("pohang", "exaone"),
+    ];
     let mut story = Story::auto(LIMITS, ["gpt-5", "exaone"].map(candidate).into());
-    story.fleet(members(), &["drained jeonnam"]);
+    story.fleet(members, &["drained jeonnam"]);
     story.ask(open(1), &["start 1 #1 at openai"]);
     story.expect(end(1, 1, FailedRetryable), &["start 1 #2 at pohang"]);
     story.expect(end(1, 2, FailedRetryable), &["refuse 1 AttemptsExhausted"]);
@@ -242,12 +225,8 @@ fn whoever_waits_goes_on_when_the_model_is_stopped_or_gone() {
         story.ask(open(id), &[&format!("start {id} #1 at {at}")]);
     }
     story.ask(open(4), &["queued 4 behind 0"]);
-    let stop = Input::StopSet {
-        scope: StopScope::Upstream(UpstreamId::new("openai").unwrap()),
-        on: true,
-    };
     story.expect(
-        stop,
+        stop(upstream("openai"), true),
         &["call off 1 #1", "queued 1 behind 0", "queued 4 behind 1"],
     );
     story.done(2, &["start 1 #2 at pohang"]);
@@ -278,6 +257,21 @@ fn a_refusal_by_policy_names_the_places_of_all_candidates() {
     );
     story.ask(open(3), &["refuse 3 NoReplica"]);
     assert_eq!(story.retry_after_ms(), Some(2_000));
+}
+
+#[test]
+fn a_refusal_names_what_it_left_first_and_what_was_left_of_the_candidates_last() {
+    let mut story = Story::auto(LIMITS, ["gpt-5", "exaone"].map(candidate).into());
+    story.ask(
+        asks(1, "auto", DataClass::Sensitive),
+        &["start 1 #1 at pohang"],
+    );
+    let site = StopScope::Site(SiteId::new("s").unwrap());
+    story.expect(
+        stop(site, true),
+        &["call off 1 #1", "refuse 1 PolicyDenied"],
+    );
+    assert_eq!(story.denied_at(), ["s", "openai"]);
 }
 
 #[test]

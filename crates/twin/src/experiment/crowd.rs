@@ -6,6 +6,10 @@ use madang_core::Payer;
 use madang_types::{KeyId, NameError, TenantId};
 use std::sync::Arc;
 
+/// A second, in nanoseconds.
+pub const SECOND_NS: u64 = 1_000_000_000;
+/// From the gateway to an engine and back.
+pub const ROUND_TRIP_NS: u64 = 500_000;
 /// Steady tenants of an experiment.
 pub const TENANTS: u64 = 9;
 
@@ -32,12 +36,13 @@ impl Sizes {
     }
 }
 
-/// A steady tenant and its only key.
+/// The steady tenants, each with its only key.
 ///
 /// # Errors
-/// None: the name is a name.
-pub fn payer(tenant: u64) -> Result<Payer, NameError> {
-    named_payer(&format!("tenant-{tenant}"))
+/// None: the names are names.
+pub fn payers() -> Result<Vec<Payer>, NameError> {
+    let names = (0..TENANTS).map(|tenant| format!("tenant-{tenant}"));
+    names.map(|name| named_payer(&name)).collect()
 }
 
 /// A tenant of that name and its only key.

@@ -4,7 +4,7 @@
 //! floods join for five minutes. Compared are the same arrivals alone and beside the floods.
 
 pub use super::crowd::TENANTS;
-use super::crowd::{Sizes, named_payer, ratio};
+use super::crowd::{ROUND_TRIP_NS, SECOND_NS, Sizes, named_payer, payers, ratio};
 use super::percentile;
 use crate::engine::Profile;
 use crate::random::Random;
@@ -16,15 +16,12 @@ use madang_types::{NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
 
-const SECOND_NS: u64 = 1_000_000_000;
 /// Requests a second of each.
 const TENANT_RATE: f64 = 2.6;
 /// Until the floods begin.
 pub const WARM_NS: u64 = 60 * SECOND_NS;
 /// How long they last.
 pub const FLOOD_NS: u64 = 300 * SECOND_NS;
-/// From the gateway to an engine and back.
-const ROUND_TRIP_NS: u64 = 500_000;
 /// A client waits as long as it takes.
 const WAIT_MS: u64 = 3_600_000;
 
@@ -212,39 +209,25 @@ impl Crowd {
     /// # Errors
     /// None: all names are names.
     pub fn new(seed: u64, sizes: &Sizes, floods: &[Flood]) -> Result<Self, NameError> {
-        let stream = |name: String,
-                      number: u64,
-                      rate: f64,
-                      fixed: Option<(u64, u64)>|
-         -> Result<Stream, NameError> {
+        let stream = |payer, number: u64, rate: f64, fixed: Option<(u64, u64)>| {
             let mut random = Random::new(seed, number);
             let start_ns = if fixed.is_some() { WARM_NS } else { 0 };
             let first_ns = start_ns + random.gap_ns(rate);
-            Ok(Stream {
-                payer: named_payer(&name)?,
+            Stream {
+                payer,
                 random,
                 rate,
                 next_ns: first_ns,
                 fixed,
-            })
+            }
         };
-        let mut streams = Vec::new();
-        for number in 0..TENANTS {
-            streams.push(stream(
-                format!("tenant-{number}"),
-                number,
-                TENANT_RATE,
-                None,
-            )?);
-        }
+        let steady = (0..).zip(payers()?);
+        let steady = steady.map(|(number, payer)| stream(payer, number, TENANT_RATE, None));
+        let mut streams: Vec<Stream> = steady.collect();
         for (number, flood) in (0..).zip(floods) {
+            let payer = named_payer(&format!("flood-{number}"))?;
             let sizes = Some((flood.input_tokens, flood.output_tokens));
-            streams.push(stream(
-                format!("flood-{number}"),
-                1_000 + number,
-                flood.rate,
-                sizes,
-            )?);
+            streams.push(stream(payer, 1_000 + number, flood.rate, sizes));
         }
         Ok(Self {
             ttft_ns: (0..TENANTS).map(|_| Vec::new()).collect(),

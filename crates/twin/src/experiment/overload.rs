@@ -4,7 +4,7 @@
 //! minute at the step, then at 0.7 again. A first token after five seconds is of no use; a client leaves after ten. Capacity is
 //! what the same fleet finishes while it always has more to do.
 
-use super::crowd::{self, Sizes, TENANTS};
+use super::crowd::{self, ROUND_TRIP_NS, SECOND_NS, Sizes, TENANTS};
 use super::noisy::ExperimentError;
 use super::percentile;
 use crate::engine::Profile;
@@ -15,8 +15,6 @@ use madang_types::{NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
 
-const SECOND_NS: u64 = 1_000_000_000;
-const ROUND_TRIP_NS: u64 = 500_000;
 /// Seconds of each part of the run: before the step, the step, after it.
 const BEFORE_S: u64 = 60;
 const STEP_S: u64 = 60;
@@ -60,7 +58,7 @@ pub struct OverloadReport {
     pub seed: u64,
     /// Requests a second that the fleet finishes when it always has more to do.
     pub capacity_per_second: f64,
-    /// Useful answers a second during the step, as a part of capacity.
+    /// Useful answers a second during the step, as a part of capacity: first tokens in time since the client's latest try.
     pub goodput: f64,
     /// Seconds after the step until no more than a twentieth of the arrivals of five seconds miss.
     pub recovery_s: u64,
@@ -68,7 +66,7 @@ pub struct OverloadReport {
     pub amplification: f64,
     /// Tries of clients ÷ requests: what clients made of it at the gateway.
     pub client_amplification: f64,
-    /// 99th percentile of useful first tokens during the step, in milliseconds.
+    /// 99th percentile of the times to these first tokens, in milliseconds.
     pub ttft_p99_ms: f64,
     /// Requests, and those of them that came to nothing after all tries.
     pub requests: u64,
@@ -162,7 +160,7 @@ struct Steps {
     phases: [f64; 3],
     next_ns: u64,
     asked: Vec<Asked>,
-    /// First tokens in time, of requests of the step, since the first try.
+    /// Times of the first tokens that came during the step and in time, since the latest try.
     useful_ns: Vec<u64>,
     /// Arrivals and misses of each second.
     seconds: Vec<(u64, u64)>,
@@ -182,17 +180,15 @@ struct Asked {
     first_ns: u64,
     tries: u64,
     ask: Ask,
-    in_time: bool,
 }
 
 impl Steps {
     fn new(seed: u64, sizes: Sizes, phases: [f64; 3]) -> Result<Self, NameError> {
-        let payers: Result<Vec<Payer>, NameError> = (0..TENANTS).map(crowd::payer).collect();
         let seconds = usize::try_from(BEFORE_S + STEP_S + AFTER_S).unwrap_or(0);
         Ok(Self {
             random: Random::new(seed, 77),
             sizes,
-            payers: payers?,
+            payers: crowd::payers()?,
             phases,
             next_ns: 0,
             asked: Vec::new(),
@@ -280,7 +276,6 @@ impl Clients for Steps {
             first_ns: at_ns,
             tries: 1,
             ask: ask.clone(),
-            in_time: false,
         });
         Some(ask)
     }
@@ -306,12 +301,9 @@ impl Clients for Steps {
     }
 
     fn first_token(&mut self, label: u64, at_ns: u64, asked_ns: u64) {
-        let Some(asked) = self.asked.get_mut(Self::at(label)) else {
-            return;
-        };
-        asked.in_time = at_ns - asked_ns <= USEFUL_MS * 1_000_000;
+        let in_time = at_ns - asked_ns <= USEFUL_MS * 1_000_000;
         let step = BEFORE_S * SECOND_NS..(BEFORE_S + STEP_S) * SECOND_NS;
-        if !asked.in_time {
+        if !in_time {
             self.missed(label);
         } else if step.contains(&at_ns) {
             self.useful_ns.push(at_ns - asked_ns);

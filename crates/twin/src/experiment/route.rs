@@ -1,6 +1,6 @@
 //! Routing a trace over a pool: how many first tokens come within five seconds, under which rule.
 
-use super::crowd::{named_payer, ratio};
+use super::crowd::{ROUND_TRIP_NS, SECOND_NS, named_payer, ratio};
 use super::noisy::ExperimentError;
 use super::percentile;
 use crate::engine::Profile;
@@ -11,8 +11,7 @@ use madang_types::Priority;
 use serde::Serialize;
 
 /// A first token that comes later is late.
-const LATE_NS: u64 = 5_000_000_000;
-const ROUND_TRIP_NS: u64 = 500_000;
+const LATE_NS: u64 = 5 * SECOND_NS;
 
 /// What is run.
 #[derive(Clone, Debug)]

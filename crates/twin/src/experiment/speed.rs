@@ -6,7 +6,7 @@ use crate::engine::Profile;
 use crate::random::Random;
 use crate::world::{Ask, Clients, Ended, Fleet, World, WorldOptions};
 use madang_core::{Payer, Rules};
-use madang_types::{NameError, Priority};
+use madang_types::Priority;
 use std::sync::Arc;
 
 /// Requests a second for each engine: about two thirds of what it can do.
@@ -25,12 +25,11 @@ pub fn speed(
     requests: u64,
     seed: u64,
 ) -> Result<u64, ExperimentError> {
-    let payers: Result<Vec<Payer>, NameError> = (0..TENANTS).map(crowd::payer).collect();
     let count = u64::try_from(replicas).unwrap_or(1);
     let clients = Steady {
         random: Random::new(seed, 99),
         sizes: Sizes::azure()?,
-        payers: payers?,
+        payers: crowd::payers()?,
         rate: RATE * crowd::ratio(count, 1),
         next_ns: 0,
         left: requests,
