@@ -11,46 +11,45 @@ use http::{HeaderMap, Uri, header};
 use madang_audit::{AuditError, serve};
 use madang_control::Control;
 use madang_types::ErrorCode;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-struct Log {
-    control: Arc<Control>,
-    folder: PathBuf,
-}
-
-/// The routes of the log in `folder`.
-pub fn audit_router(control: Arc<Control>, folder: PathBuf) -> Router {
+/// The routes of the gateway's log.
+pub fn audit_router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/audit/checkpoint", get(checkpoint))
         .route("/audit/tile/{*path}", get(tile))
         .route("/audit", any(absent))
         .route("/audit/{*path}", any(absent))
-        .with_state(Arc::new(Log { control, folder }))
+        .with_state(control)
 }
 
-async fn checkpoint(State(log): State<Arc<Log>>, headers: HeaderMap) -> Result<Response, Refusal> {
-    file(log, &headers, "checkpoint".into()).await
+async fn checkpoint(
+    State(control): State<Arc<Control>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    file(&control, &headers, "checkpoint".into()).await
 }
 
 async fn tile(
-    State(log): State<Arc<Log>>,
+    State(control): State<Arc<Control>>,
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    file(log, &headers, format!("tile/{path}")).await
+    file(&control, &headers, format!("tile/{path}")).await
 }
 
-async fn absent(State(log): State<Arc<Log>>, headers: HeaderMap, uri: Uri) -> Refusal {
-    match Caller::identify(log.control.gateway(), &headers) {
+async fn absent(State(control): State<Arc<Control>>, headers: HeaderMap, uri: Uri) -> Refusal {
+    match Caller::identify(control.gateway(), &headers) {
         Ok(_) => crate::handlers::nothing_at(&uri),
         Err(refusal) => refusal,
     }
 }
 
-async fn file(log: Arc<Log>, headers: &HeaderMap, path: String) -> Result<Response, Refusal> {
-    Caller::identify(log.control.gateway(), headers)?.operator_only()?;
-    let served = tokio::task::spawn_blocking(move || serve(&log.folder, &path)).await;
+async fn file(control: &Control, headers: &HeaderMap, path: String) -> Result<Response, Refusal> {
+    let gateway = control.gateway();
+    Caller::identify(gateway, headers)?.operator_only()?;
+    let folder = gateway.audit.folder().to_path_buf();
+    let served = tokio::task::spawn_blocking(move || serve(&folder, &path)).await;
     let served = served.map_err(|error| {
         tracing::error!(%error, "reading the audit log broke off");
         Refusal::new(ErrorCode::Internal, "reading the audit log broke off")

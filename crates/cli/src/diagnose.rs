@@ -1,19 +1,23 @@
 //! Problems of a fleet file as people read them: place, caret, reason, help.
 
-use madang_fleet::{Problem, Severity};
+use madang_fleet::{FileProblems, Problem, Severity};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 use std::fmt;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Width in columns that the help lines are wrapped at.
 const WIDTH: usize = 100;
 
-/// Renders the problems of the file at `path`, whose text is `source`, and a line that counts them. Text that looks
-/// like a secret is shown as asterisks. `color` is for terminals.
-pub fn render(path: &Path, source: &str, problems: &[Problem], color: bool) -> String {
+/// Renders the problems of a file, and a line that counts them. Text that looks like a secret is shown as asterisks.
+/// `color` is for terminals.
+pub fn render(file: &FileProblems, color: bool) -> String {
+    let FileProblems {
+        path,
+        source,
+        problems,
+    } = file;
     let theme = if color {
         GraphicalTheme::unicode()
     } else {
@@ -136,13 +140,23 @@ impl Diagnostic for Rendered<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn shown(source: &str) -> String {
         let problems = match madang_fleet::parse(source, Path::new("")) {
             Ok(parsed) => parsed.warnings,
             Err(problems) => problems,
         };
-        render(Path::new("fleet.toml"), source, &problems, false)
+        rendered("fleet.toml", source, problems, false)
+    }
+
+    fn rendered(path: &str, source: &str, problems: Vec<Problem>, color: bool) -> String {
+        let file = FileProblems {
+            path: path.into(),
+            source: source.into(),
+            problems,
+        };
+        render(&file, color)
     }
 
     #[test]
@@ -182,7 +196,7 @@ mod tests {
     #[test]
     fn a_fleet_without_problems_says_so() {
         assert_eq!(
-            render(Path::new("f.toml"), "", &[], true),
+            rendered("f.toml", "", Vec::new(), true),
             "f.toml: no problems\n"
         );
     }

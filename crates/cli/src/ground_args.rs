@@ -56,7 +56,7 @@ pub struct ExplainArgs {
     /// Flags that it would claim, as in `health,minor`.
     #[arg(long, value_delimiter = ',')]
     pub flags: Vec<String>,
-    /// Through which door: chat, completions, embeddings or responses.
+    /// Through which door: chat, completions, embeddings, responses or messages.
     #[arg(long)]
     pub endpoint: Option<String>,
     /// A file with its JSON body, for the scanner.

@@ -18,7 +18,7 @@ pub enum TwinCommand {
     Speed(SpeedArgs),
 }
 
-/// Who is next.
+/// Who is next, the best known for its faults last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Share {
     /// Hierarchical virtual tokens, with part of each batch kept for those under their share.
@@ -35,15 +35,6 @@ pub enum Share {
 }
 
 impl Share {
-    /// All of them, the best known for its faults last.
-    pub const ALL: [Self; 5] = [
-        Self::Madang,
-        Self::Vtc,
-        Self::Drr,
-        Self::RoundRobin,
-        Self::Fcfs,
-    ];
-
     /// The core's rule.
     pub fn rule(self) -> ShareRule {
         match self {
@@ -90,20 +81,6 @@ pub enum Route {
 }
 
 impl Route {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::PredictedTtft,
-        Self::PredictedTtftNoCache,
-        Self::Random,
-        Self::RoundRobin,
-        Self::LeastRequest,
-        Self::PowerOfTwo,
-        Self::PrefixHash,
-        Self::Chwbl,
-        Self::CacheAware,
-        Self::BlockCost,
-    ];
-
     /// The core's rule.
     pub fn rule(self) -> RouteRule {
         match self {

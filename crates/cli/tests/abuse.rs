@@ -6,7 +6,7 @@ mod harness;
 
 use harness::fleet::{fleet, url_replica};
 use harness::{Madang, Place, chat_body, process, wait_for};
-use madang_testkit::{FakeEngine, FakeEngineOptions, RawClient, RawEnd, http_get, http_post_json};
+use madang_testkit::{FakeEngine, FakeEngineOptions, RawClient, RawEnd, http_post_json};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -222,19 +222,6 @@ async fn readers_that_take_nothing_of_a_stream_are_cut() {
         });
     }
     let held = clients.join_all().await;
-    let (url, key) = (
-        site.madang.at("/metrics"),
-        std::fs::read_to_string(site._place.data().join("operator.key")).unwrap(),
-    );
-    let running = async || {
-        let text = http_get(&url, Some(key.trim())).await.unwrap().text();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("madang_requests_running{"));
-        lines
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-            .sum::<f64>()
-    };
     wait_for("they run", async || {
         (site._engine.in_flight() >= 6).then_some(())
     })
@@ -244,7 +231,8 @@ async fn readers_that_take_nothing_of_a_stream_are_cut() {
     })
     .await;
     wait_for("the gateway counts none", async || {
-        (running().await == 0.0).then_some(())
+        let running = site.madang.gauge("madang_requests_running{").await;
+        (running == 0).then_some(())
     })
     .await;
     drop(held);

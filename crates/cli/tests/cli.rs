@@ -81,6 +81,46 @@ async fn check_says_whether_a_file_can_be_used() {
     assert!(!place.data().exists(), "a check makes nothing");
 }
 
+/// A rule of a policy file that is warned of: nobody is called that.
+const WARNED: &str = "\n[[rule]]\nid = \"guests\"\neffect = \"allow\"\ntext = \"x\"\nwhen = { class = [\"open\"], tenant = [\"nobody\"] }\n";
+/// One that breaks the statement about classified data.
+const LEAK: &str = "\n[[rule]]\nid = \"leak\"\neffect = \"allow\"\ntext = \"x\"\nwhen = { class = [\"classified\"] }\n";
+
+#[tokio::test]
+async fn check_says_what_is_wrong_in_a_policy_file_and_in_which() {
+    let place = Place::new();
+    let head = "[policy]\nfile = \"policy.toml\"\n";
+    place.write("fleet.toml", fleet(&[url_replica("a", NOWHERE)]) + head);
+    for (policy, usable, expected) in [
+        (WARNED.to_owned(), true, vec!["reference_unknown"]),
+        (
+            [WARNED, LEAK].concat(),
+            false,
+            vec!["reference_unknown", "policy_broken"],
+        ),
+        ("hom = \"KR\"\n".into(), false, vec!["unknown_key"]),
+    ] {
+        place.write("policy.toml", policy);
+        let code = i32::from(!usable);
+        let told = place.run(&["check", "fleet.toml", "--json"]).await;
+        let told = told.expect_code(code).json();
+        assert_eq!(told["usable"], usable, "{told}");
+        let problems = told["problems"].as_array().unwrap();
+        let codes: Vec<&str> = problems
+            .iter()
+            .map(|p| p["code"].as_str().unwrap())
+            .collect();
+        assert_eq!(codes, expected);
+        for problem in problems {
+            assert_eq!(problem["file"], "policy.toml", "{problem}");
+        }
+        let shown = place.run(&["check", "fleet.toml"]).await.expect_code(code);
+        for code in expected {
+            assert!(shown.out.contains(code), "{shown:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn schema_and_help_are_printed() {
     let place = Place::new();
@@ -176,23 +216,12 @@ async fn a_recorded_run_replays_byte_for_byte() {
     place.run(&["replay", "missing.jsonl"]).await.expect_code(1);
 }
 
-/// A command that works, and its JSON.
-async fn json_of(place: &Place, args: &[&str]) -> Value {
-    place
-        .run(&[args, &["--json"]].concat())
-        .await
-        .expect_code(0)
-        .json()
-}
-
 /// A tenant with a key: the key and its id.
 async fn tenant(place: &Place, id: &str) -> (String, String) {
-    json_of(place, &["tenant", "create", id]).await;
-    let made = json_of(
-        place,
-        &["key", "create", "--tenant", id, "--expires-days", "1"],
-    )
-    .await;
+    place.json(&["tenant", "create", id]).await;
+    let made = place
+        .json(&["key", "create", "--tenant", id, "--expires-days", "1"])
+        .await;
     let text = |field: &str| made[field].as_str().unwrap().to_owned();
     (text("key"), text("id"))
 }
@@ -206,10 +235,10 @@ async fn what_was_used_is_shown() {
     assert_eq!(status, 200);
     assert_eq!(ask(&madang, &madang.key).await.0, 200);
 
-    let record = json_of(&place, &["request", &request]).await;
+    let record = place.json(&["request", &request]).await;
     let shown = [&record["tenant"], &record["outcome"], &record["key"]];
     assert_eq!(shown, ["acme", "finished", &id]);
-    let usage = json_of(&place, &["usage", "--by", "tenant"]).await;
+    let usage = place.json(&["usage", "--by", "tenant"]).await;
     let rows = usage["data"].as_array().unwrap();
     let groups: Vec<&Value> = rows.iter().map(|row| &row["group"]).collect();
     assert_eq!(groups, ["acme", "demo"]);
@@ -252,14 +281,14 @@ async fn keys_are_refused_as_soon_as_they_or_their_tenant_are_gone() {
         .run(&["key", "revoke", "nonsense"])
         .await
         .expect_code(1);
-    let listed = json_of(&place, &["key", "list", "--tenant", "acme"]).await;
+    let listed = place.json(&["key", "list", "--tenant", "acme"]).await;
     let secret = first.rsplit('_').next().unwrap();
     assert!(
         !listed.to_string().contains(secret),
         "no list shows a secret"
     );
 
-    let second = json_of(&place, &["key", "create", "--tenant", "acme"]).await;
+    let second = place.json(&["key", "create", "--tenant", "acme"]).await;
     let second = second["key"].as_str().unwrap();
     assert_eq!(
         [ask(&madang, &first).await.0, ask(&madang, second).await.0],
@@ -301,7 +330,7 @@ async fn what_was_made_outlives_the_process() {
         [200, 401]
     );
     place.run(&["request", &request]).await.expect_code(0);
-    let programmes = json_of(&place, &["programme", "list"]).await;
+    let programmes = place.json(&["programme", "list"]).await;
     assert_eq!(programmes["data"][0]["id"], "science");
     let out = fs::read_to_string(place.path("madang.out")).unwrap();
     assert!(

@@ -19,9 +19,7 @@ fn written(place: &Place, name: &str, text: &str) -> String {
 }
 
 async fn json(place: &Place, args: &[&str]) -> Value {
-    let ended = place.run(&[&["policy"], args, &["--json"]].concat()).await;
-    assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
-    serde_json::from_str(&ended.out).unwrap()
+    place.json(&[&["policy"], args].concat()).await
 }
 
 #[tokio::test]

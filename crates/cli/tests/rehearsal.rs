@@ -12,13 +12,13 @@ mod harness;
 
 use harness::engine::Engine;
 use harness::fleet::{fleet, url_replica};
-use harness::{Madang, Place, WAIT_MAX, wait_for};
+use harness::{Madang, Place, WAIT_MAX, chat_body, wait_for};
 use madang_store::sqlite::SqliteStore;
 use madang_store::{Store, UsageFilter};
 use madang_testkit::{SseEvent, http_get, http_stream};
 use madang_types::{Outcome, UsageRecord};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -55,10 +55,10 @@ struct Seen {
 }
 
 /// Asks, and checks that the answer is whole or an error with a code.
-async fn ask(url: String, key: String, body: Value) -> Seen {
-    let streamed = body["stream"] == true;
+async fn ask(url: String, key: String, (text, tokens, streamed): (String, u64, bool)) -> Seen {
+    let body = chat_body(&text, tokens, streamed);
     let url = format!("{url}/v1/chat/completions");
-    let answer = http_stream(&url, Some(&key), body.to_string());
+    let answer = http_stream(&url, Some(&key), body);
     let answer = timeout(WAIT_MAX, answer).await.expect("a head").unwrap();
     let (status, headers) = (answer.status, answer.headers.clone());
     let id = headers["x-madang-request-id"].to_str().unwrap().to_owned();
@@ -101,17 +101,12 @@ fn judge(id: String, events: &[SseEvent]) -> Seen {
     }
 }
 
-fn body(text: &str, tokens: u64, stream: bool) -> Value {
-    let messages = json!([{ "role": "user", "content": text }]);
-    json!({ "model": "m", "stream": stream, "max_tokens": tokens, "messages": messages })
-}
-
 /// Many clients at once, streamed and plain, answers of that many tokens.
 fn flood(madang: &Madang, what: &str, (count, tokens): (u64, u64)) -> JoinSet<Seen> {
     let mut clients = JoinSet::new();
     for number in 0..count {
-        let body = body(&format!("{number} {what}"), tokens, number % 2 == 0);
-        clients.spawn(ask(madang.url.clone(), madang.key.clone(), body));
+        let chat = (format!("{number} {what}"), tokens, number % 2 == 0);
+        clients.spawn(ask(madang.url.clone(), madang.key.clone(), chat));
     }
     clients
 }
@@ -168,24 +163,11 @@ impl Site {
                 pool["waiting"].as_u64().unwrap() + members.sum::<u64>()
             };
             let held: u64 = status["pools"].as_array().unwrap().iter().map(held).sum();
-            let held = held + self.gauge("madang_requests_running{").await;
-            let held = held + self.gauge("madang_requests_waiting{").await;
+            let held = held + self.madang.gauge("madang_requests_running{").await;
+            let held = held + self.madang.gauge("madang_requests_waiting{").await;
             (held == 0 && status["requests_count"] == 0).then_some(())
         })
         .await;
-    }
-
-    /// The sum of a gauge of the metrics page over its labels.
-    async fn gauge(&self, begin: &str) -> u64 {
-        let key = self.madang.operator_key();
-        let page = http_get(&self.madang.at("/metrics"), Some(&key)).await;
-        let page = page.unwrap().text();
-        let lines = page.lines().filter(|line| line.starts_with(begin));
-        let values: Vec<f64> = lines
-            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
-            .collect();
-        assert!(!values.is_empty(), "{begin}: {page}");
-        values.iter().sum::<f64>() as u64
     }
 
     async fn replica_is_up(&self, id: &str) {
@@ -369,7 +351,7 @@ async fn clients_that_leave_free_what_they_held() {
     let site = Site::start(&[replica], "").await;
     let ask = async |text: &str| {
         let url = site.madang.at("/v1/chat/completions");
-        let body = body(text, 4_000, true).to_string();
+        let body = chat_body(text, 4_000, true);
         http_stream(&url, Some(&site.madang.key), body)
             .await
             .unwrap()
@@ -379,7 +361,7 @@ async fn clients_that_leave_free_what_they_held() {
     let url = site.madang.at("/v1/chat/completions");
     let key = site.madang.key.clone();
     let queued = tokio::spawn(async move {
-        let body = body("three", 4_000, true).to_string();
+        let body = chat_body("three", 4_000, true);
         let answer = http_stream(&url, Some(&key), body).await.unwrap();
         answer.collect().await.unwrap();
     });

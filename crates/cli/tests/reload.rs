@@ -35,6 +35,29 @@ async fn reload(place: &Place, madang: &Madang, way: Way, fleet: &str) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_file_is_warned_of_is_said_at_each_load() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let fleet = fleet(&[url_replica("a", engine.url())]) + "[policy]\nfile = \"policy.toml\"\n";
+    place.write(
+        "policy.toml",
+        "[[rule]]\nid = \"guests\"\neffect = \"allow\"\ntext = \"x\"\nwhen = { class = [\"open\"], tenant = [\"nobody\"] }\n",
+    );
+    let mut madang = place.up(&fleet).await;
+    let said = || madang.said().matches("policy.toml: 1 warning").count();
+    assert_eq!(said(), 1, "{}", madang.said());
+    madang.signal(Signal::HUP);
+    wait_for("it is said again", async || (said() == 2).then_some(())).await;
+    let told = place.run(&["reload"]).await.expect_code(0);
+    assert!(
+        told.err.contains("policy.toml:5:38: warning:"),
+        "{}",
+        told.err
+    );
+    assert_eq!(madang.stop().await, 0);
+}
+
 /// Waits until this replica answers.
 async fn expect_served_by(madang: &Madang, replica: &str) {
     wait_for(replica, async || {

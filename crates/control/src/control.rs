@@ -5,7 +5,7 @@ use crate::reconciler::{Board, Order, Reconciler, board_views};
 use crate::source::{ApplyError, FleetSource};
 use crate::view::ReplicaView;
 use madang_executor::{GuardProgram, SupervisorOptions, logs, reap_leftovers};
-use madang_fleet::{Fleet, Problem};
+use madang_fleet::{FileProblems, Fleet};
 use madang_gateway::gateway::Gateway;
 use madang_gateway::metrics::{FleetSample, ReplicaSample};
 use madang_provision::{Cache, Prepared, Progress};
@@ -46,10 +46,8 @@ pub struct Applied {
     pub started: usize,
     /// Replicas that leave or start anew.
     pub leaving: usize,
-    /// What the operator should be told all the same.
-    pub warnings: Vec<Problem>,
-    /// The fleet's text, for rendering the warnings.
-    pub source: String,
+    /// What the operator should be told all the same: of the fleet file, then of the policy's own.
+    pub warnings: Vec<FileProblems>,
 }
 
 /// The control plane.

@@ -4,13 +4,13 @@
 //! stopped when the core says that it is idle.
 
 use crate::launching::{Launcher, Plan};
-use crate::source::{ApplyError, FleetSource, ReadFleet};
+use crate::source::{ApplyError, FleetSource};
 use crate::view::{ReplicaView, view};
 use crate::watching::{Watch, Watched};
 use crate::{Applied, people, policy_load};
 use madang_core::PoolStatus;
 use madang_executor::SupervisorHandle;
-use madang_fleet::{Fleet, ReplicaAt};
+use madang_fleet::{Fleet, Loaded, ReplicaAt};
 use madang_gateway::gateway::Gateway;
 use madang_gateway::snapshot::Snapshot;
 use madang_provision::{Cache, Prepared, Progress, prepare};
@@ -102,10 +102,10 @@ impl Reconciler {
     async fn reload(&mut self) -> Result<Applied, ApplyError> {
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let ReadFleet {
+        let Loaded {
             fleet,
             warnings,
-            source,
+            policy: _,
         } = read.map_err(|_| ApplyError::Stopping)??;
         let (started, leaving) = self.apply(Arc::new(fleet)).await?;
         let generation = self.gateway.snapshot().generation;
@@ -115,7 +115,6 @@ impl Reconciler {
             started,
             leaving,
             warnings,
-            source,
         })
     }
 

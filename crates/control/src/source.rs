@@ -1,11 +1,11 @@
 //! Where the fleet comes from, and what keeps a new one from being used.
 
-use madang_fleet::{Fleet, LoadError, Problem};
+use madang_fleet::{LoadError, Loaded};
 use madang_gateway::audit::AuditError;
 use madang_gateway::snapshot::SnapshotError;
 use madang_provision::ProvisionError;
 use madang_store::StoreError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the fleet file is.
 #[derive(Clone, Debug)]
@@ -23,17 +23,6 @@ pub enum FleetSource {
     },
 }
 
-/// A fleet as read, with its text for messages.
-#[derive(Clone, Debug)]
-pub struct ReadFleet {
-    /// The fleet.
-    pub fleet: Fleet,
-    /// What the operator should be told all the same.
-    pub warnings: Vec<Problem>,
-    /// The text.
-    pub source: String,
-}
-
 impl FleetSource {
     /// How it is called in messages.
     pub fn name(&self) -> PathBuf {
@@ -47,32 +36,14 @@ impl FleetSource {
     ///
     /// # Errors
     /// The file cannot be read, or every problem in it.
-    pub fn read(&self) -> Result<ReadFleet, LoadError> {
+    pub fn read(&self) -> Result<Loaded, LoadError> {
         match self {
-            Self::File(path) => {
-                let loaded = madang_fleet::load(path)?;
-                Ok(ReadFleet {
-                    fleet: loaded.fleet,
-                    warnings: loaded.warnings,
-                    source: loaded.source,
-                })
-            }
+            Self::File(path) => madang_fleet::load(path),
             Self::Text {
                 text,
                 base_dir,
                 name,
-            } => match madang_fleet::parse(text, base_dir) {
-                Ok(parsed) => Ok(ReadFleet {
-                    fleet: parsed.fleet,
-                    warnings: parsed.warnings,
-                    source: text.clone(),
-                }),
-                Err(problems) => Err(LoadError::Invalid {
-                    path: name.into(),
-                    source_text: text.clone(),
-                    problems,
-                }),
-            },
+            } => madang_fleet::load_text(Path::new(name), text.clone(), base_dir),
         }
     }
 }

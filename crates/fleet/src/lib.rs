@@ -14,7 +14,7 @@ mod raw;
 mod schema;
 mod shape;
 
-pub use load::{FILE_BYTES_MAX, LoadError, Loaded, PolicyFile, load};
+pub use load::{FILE_BYTES_MAX, FileProblems, LoadError, Loaded, PolicyText, load, load_text};
 pub use model::{
     AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, KeySource, Launch, LaunchWhat,
     Limits, Model, ModelKind, Nodes, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry,

@@ -1,6 +1,6 @@
 //! A fleet file from the disk.
 
-use crate::{Fleet, Problem, parse, parse_policy};
+use crate::{Fleet, Parsed, Problem, parse, parse_policy};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -15,26 +15,31 @@ pub const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Loaded {
     /// The fleet.
     pub fleet: Fleet,
-    /// What an operator should still be told, by position.
-    pub warnings: Vec<Problem>,
-    /// The text, for rendering the warnings.
-    pub source: String,
-    /// Bytes of the ids of the policy's rules and statements, where they stand in this text.
-    pub policy_spans: BTreeMap<String, Range<usize>>,
-    /// The policy's own file, where it has one.
-    pub policy: Option<PolicyFile>,
+    /// What an operator should still be told: of this file, then of the policy's own. A file without warnings is not here.
+    pub warnings: Vec<FileProblems>,
+    /// Where the policy stands. What it says is in the fleet.
+    pub policy: PolicyText,
 }
 
-/// A policy file that was read and has no error. What it says is in the fleet.
-#[derive(Clone, Debug)]
-pub struct PolicyFile {
-    /// Where it is.
+/// What there is to say of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblems {
+    /// The path as asked, or what a text without a file is called.
     pub path: PathBuf,
-    /// What an operator should still be told, by position.
-    pub warnings: Vec<Problem>,
+    /// The text, for rendering.
+    pub source: String,
+    /// Its problems, by position.
+    pub problems: Vec<Problem>,
+}
+
+/// The text that a policy stands in: the fleet file, or a file of its own.
+#[derive(Clone, Debug)]
+pub struct PolicyText {
+    /// Where it is, or what a text without a file is called.
+    pub path: PathBuf,
     /// The text.
     pub source: String,
-    /// Bytes of the ids of its rules and statements.
+    /// Bytes of the ids of the policy's rules and statements.
     pub spans: BTreeMap<String, Range<usize>>,
 }
 
@@ -78,15 +83,8 @@ pub enum LoadError {
         line: usize,
     },
     /// The text has errors.
-    #[error("{path} has {} error(s)", errors(.problems))]
-    Invalid {
-        /// The path as asked.
-        path: PathBuf,
-        /// The text, for rendering.
-        source_text: String,
-        /// Every problem, by position.
-        problems: Vec<Problem>,
-    },
+    #[error("{} has {} error(s)", .0.path.display(), errors(&.0.problems))]
+    Invalid(FileProblems),
 }
 
 impl LoadError {
@@ -98,7 +96,7 @@ impl LoadError {
             Self::Unreadable { .. } => Some("make it readable for the user that runs madang"),
             Self::TooLarge { .. } => Some("is this really a fleet file?"),
             Self::NotText { .. } => Some("save the file as UTF-8"),
-            Self::Invalid { .. } => None,
+            Self::Invalid(_) => None,
         }
     }
 }
@@ -115,49 +113,75 @@ fn errors(problems: &[Problem]) -> usize {
 /// # Errors
 /// Says why there is no fleet; [`LoadError::Invalid`] holds every problem of the text.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let source = read(path)?;
     let base_dir = path.parent().unwrap_or_else(|| Path::new(""));
-    match parse(&source, base_dir) {
-        Ok(parsed) => {
-            let mut fleet = parsed.fleet;
-            let policy = load_policy(&mut fleet)?;
-            Ok(Loaded {
-                fleet,
-                warnings: parsed.warnings,
-                source,
-                policy_spans: parsed.policy_spans,
-                policy,
-            })
-        }
-        Err(problems) => Err(LoadError::Invalid {
-            path: path.into(),
-            source_text: source,
-            problems,
-        }),
-    }
+    load_text(path, read(path)?, base_dir)
 }
 
-fn load_policy(fleet: &mut Fleet) -> Result<Option<PolicyFile>, LoadError> {
-    let Some(path) = fleet.policy_file.clone() else {
-        return Ok(None);
+/// The same for a text that stands in no file: problems call it `name`, and relative paths count from `base_dir`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(name: &Path, source: String, base_dir: &Path) -> Result<Loaded, LoadError> {
+    let Parsed {
+        mut fleet,
+        warnings: problems,
+        policy_spans: spans,
+    } = match parse(&source, base_dir) {
+        Ok(parsed) => parsed,
+        Err(problems) => return Err(invalid(name, source, problems)),
     };
+    let mut warnings = vec![FileProblems {
+        path: name.into(),
+        source: source.clone(),
+        problems,
+    }];
+    let policy = match fleet.policy_file.clone() {
+        None => PolicyText {
+            path: name.into(),
+            source,
+            spans,
+        },
+        Some(path) => {
+            let (policy, problems) = load_policy(path, &mut fleet)?;
+            warnings.push(FileProblems {
+                path: policy.path.clone(),
+                source: policy.source.clone(),
+                problems,
+            });
+            policy
+        }
+    };
+    warnings.retain(|file| !file.problems.is_empty());
+    Ok(Loaded {
+        fleet,
+        warnings,
+        policy,
+    })
+}
+
+/// Reads the fleet's policy file into the fleet. Gives its text and its warnings.
+fn load_policy(path: PathBuf, fleet: &mut Fleet) -> Result<(PolicyText, Vec<Problem>), LoadError> {
     let source = read(&path)?;
     match parse_policy(&source, fleet) {
         Ok(parsed) => {
             fleet.policy = parsed.policy;
-            Ok(Some(PolicyFile {
+            let text = PolicyText {
                 path,
-                warnings: parsed.warnings,
                 source,
                 spans: parsed.spans,
-            }))
+            };
+            Ok((text, parsed.warnings))
         }
-        Err(problems) => Err(LoadError::Invalid {
-            path,
-            source_text: source,
-            problems,
-        }),
+        Err(problems) => Err(invalid(&path, source, problems)),
     }
+}
+
+fn invalid(path: &Path, source: String, problems: Vec<Problem>) -> LoadError {
+    LoadError::Invalid(FileProblems {
+        path: path.into(),
+        source,
+        problems,
+    })
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {

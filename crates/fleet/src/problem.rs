@@ -6,7 +6,7 @@ use std::ops::Range;
 /// At most this many problems are reported; a text worse than that is not mended one line at a time.
 pub const PROBLEMS_MAX: usize = 500;
 
-/// Every code that a [`Problem`] can carry. The page docs/fleet-file.md explains each.
+/// Every code that reading a text can give. The page docs/fleet-file.md explains each.
 pub const CODES: &[&str] = &[
     "syntax",
     "unknown_key",
@@ -59,7 +59,7 @@ pub enum Severity {
 /// One thing wrong at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// One of [`CODES`].
+    /// One of [`CODES`], or of those that compiling the policy gives.
     pub code: &'static str,
     /// Whether the fleet is refused for it.
     pub severity: Severity,

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 mod policy;
 mod virtual_model;
 
+use policy::{CLASSES, FLAGS, ZONES};
 pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
 pub(crate) use virtual_model::{RawCandidate, RawVirtualModel};
 
@@ -86,7 +87,7 @@ pub(crate) struct RawSite {
     #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
     pub operator_country: Text,
     /// Kind of ground, seen from the policy's home country. Where not given: `domestic_private` for a site that stands and is operated at home, else `foreign`.
-    #[schemars(extend("enum" = ["gov_isolated", "domestic_private", "domestic_public", "foreign"]))]
+    #[schemars(extend("enum" = ZONES))]
     pub zone: Text,
     /// What it is certified for: `csap_high`, `csap_mid`, `csap_low`, `nis_verified`, `isms_p`, `iso_27001`.
     #[schemars(extend("items" = words(ASSURANCES)))]
@@ -299,7 +300,7 @@ pub(crate) struct RawUpstream {
     #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
     pub operator_country: Text,
     /// Kind of ground, seen from the policy's home country. It counts only where `inferred_in`, `tls_ends_in`, and `stored_in` and `abuse_logs_in` (or `zero_retention`), are given too and all at home; else the upstream counts as `foreign`.
-    #[schemars(extend("enum" = ["gov_isolated", "domestic_private", "domestic_public", "foreign"]))]
+    #[schemars(extend("enum" = ZONES))]
     pub zone: Text,
     /// What it is certified for: `csap_high`, `csap_mid`, `csap_low`, `nis_verified`, `isms_p`, `iso_27001`.
     #[schemars(extend("items" = words(ASSURANCES)))]
@@ -375,8 +376,9 @@ pub(crate) struct RawTenant {
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
     pub weight: Option<At<u32>>,
     /// No request of this tenant has a lower data class.
-    #[schemars(extend("enum" = ["open", "sensitive", "classified"], "default" = "open"))]
+    #[schemars(extend("enum" = CLASSES, "default" = "open"))]
     pub class_floor: Text,
     /// What all data of this tenant is: `pii`, `unique_id`, `health`, `credit`, `pseudonymised`, `minor`.
-    pub data_flags: Option<At<Vec<At<String>>>>,
+    #[schemars(extend("items" = words(FLAGS)))]
+    pub data_flags: Texts,
 }

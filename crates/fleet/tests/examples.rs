@@ -13,7 +13,8 @@ fn example(name: &str, warnings: &[&str]) -> Fleet {
         .join("../../examples")
         .join(name);
     let loaded = load(&path).unwrap_or_else(|e| panic!("{e}: {e:#?}"));
-    let found: Vec<&str> = loaded.warnings.iter().map(|w| w.code).collect();
+    let found = loaded.warnings.iter().flat_map(|file| &file.problems);
+    let found: Vec<&str> = found.map(|problem| problem.code).collect();
     assert_eq!(found, warnings, "{name}");
     loaded.fleet
 }

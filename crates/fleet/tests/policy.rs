@@ -1,7 +1,7 @@
 //! The policy: what the file says is what the fleet holds; a file of its own says the same as `[policy]`.
 #![cfg(test)]
 
-use madang_fleet::{LoadError, ParsedPolicy, load, parse, parse_policy};
+use madang_fleet::{FileProblems, LoadError, ParsedPolicy, load, parse, parse_policy};
 use madang_types::policy::OneOf;
 use madang_types::{
     Assurance, BasisKind, DataClass, DataFlag, Micros, Policy, PolicyEffect, ProgrammeId, Zone,
@@ -146,9 +146,9 @@ fn a_fleet_is_loaded_with_the_policy_that_it_names() {
     std::fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
     let loaded = load(&path).unwrap();
     check(&loaded.fleet.policy);
-    assert_eq!(loaded.policy.unwrap().source, POLICY);
+    assert_eq!(loaded.policy.source, POLICY);
     std::fs::write(dir.path().join("policy.toml"), "hom = \"KR\"").unwrap();
-    let Err(LoadError::Invalid { path, problems, .. }) = load(&path) else {
+    let Err(LoadError::Invalid(FileProblems { path, problems, .. })) = load(&path) else {
         panic!("it has a problem");
     };
     assert!(path.ends_with("policy.toml"));

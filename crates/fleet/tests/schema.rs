@@ -68,7 +68,10 @@ fn type_name(schema: &Value) -> String {
         Some("array") => format!("list of {}s", type_name(&schema["items"])),
         Some("integer") => "integer".into(),
         Some("number") => "number".into(),
-        _ => "text".into(),
+        Some("boolean") => "boolean".into(),
+        Some("string") => "text".into(),
+        None if schema["oneOf"][0]["type"] == "string" => "text".into(),
+        _ => panic!("a type that the page has no word for: {schema}"),
     }
 }
 

@@ -24,8 +24,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// What the engines serve.
 const MODEL: &str = "model";
-/// What each engine is.
-const PROFILE: &str = "h100x2-32b";
 /// Until the gateway serves, and for each of its commands.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,25 +47,12 @@ pub struct LiveOptions {
     pub seed: u64,
     /// Engines.
     pub replicas: usize,
+    /// What each engine is.
+    pub profile: Profile,
     /// How much faster than real the engines' time goes. The gateway's own times do not: 1 is the true picture.
     pub speed: f64,
     /// Real seconds that are looked at, alone and flooded.
     pub seconds: u64,
-}
-
-impl LiveOptions {
-    /// Four engines in real time, twenty seconds alone and twenty flooded.
-    pub fn new(program: PathBuf, floods: Vec<Flood>, share: ShareRule) -> Self {
-        Self {
-            program,
-            floods,
-            share,
-            seed: 1,
-            replicas: 4,
-            speed: 1.0,
-            seconds: 20,
-        }
-    }
 }
 
 /// Why there is no report.
@@ -145,7 +130,7 @@ impl Stand {
                 seed: options
                     .seed
                     .wrapping_add(u64::try_from(number).unwrap_or(0)),
-                ..Options::new(profile().clone(), ModelId::new(MODEL)?)
+                ..Options::new(options.profile.clone(), ModelId::new(MODEL)?)
             };
             engines.push(serve(engine).await?);
         }
@@ -275,10 +260,6 @@ fn command(program: &Path, folder: &Path) -> Command {
     command
 }
 
-fn profile() -> &'static Profile {
-    Profile::named(PROFILE).expect("it is one of the profiles")
-}
-
 fn tenant(number: u64) -> String {
     format!("tenant-{number}")
 }
@@ -325,7 +306,7 @@ fn fleet_file(options: &LiveOptions, engines: &[Rehearsal]) -> String {
 }
 
 fn push_replica(text: &mut String, options: &LiveOptions, (number, engine): (usize, &Rehearsal)) {
-    let profile = profile();
+    let profile = &options.profile;
     let costs = profile.at_speed((options.speed * 1000.0) as u64).costs;
     let (url, slots, kv_tokens) = (engine.url(), profile.slots, profile.kv_tokens);
     writeln!(
@@ -341,4 +322,33 @@ fn push_replica(text: &mut String, options: &LiveOptions, (number, engine): (usi
         costs.context_double_tokens
     )
     .unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_twin::engine::PROFILES;
+
+    #[tokio::test]
+    async fn engines_are_of_the_profile_that_was_asked_for() {
+        for profile in PROFILES {
+            let options = LiveOptions {
+                program: PathBuf::new(),
+                floods: Vec::new(),
+                share: ShareRule::Madang,
+                seed: 1,
+                replicas: 1,
+                profile: profile.clone(),
+                speed: 1.0,
+                seconds: 1,
+            };
+            let engine = Options::new(profile.clone(), ModelId::new(MODEL).unwrap());
+            let text = fleet_file(&options, &[serve(engine).await.unwrap()]);
+            let size = format!(
+                "slots = {}\nkv_tokens = {}\n",
+                profile.slots, profile.kv_tokens
+            );
+            assert!(text.contains(&size), "{}: {text}", profile.name);
+        }
+    }
 }

@@ -179,28 +179,23 @@ pub(crate) async fn fleet_reload(
         started,
         leaving,
         warnings,
-        source,
     } = applied.map_err(|error| reload_refusal(error, file.clone()))?;
     Ok(Json(ReloadView {
         file,
         generation,
         started,
         leaving,
-        warnings: problem_views(&source, &warnings),
+        warnings: warnings.iter().flat_map(problem_views).collect(),
     }))
 }
 
 fn reload_refusal(error: ApplyError, file: String) -> Refusal {
     let message = error.to_string();
     match error {
-        ApplyError::Load(LoadError::Invalid {
-            path,
-            source_text,
-            problems,
-        }) => Refusal::fleet(
+        ApplyError::Load(LoadError::Invalid(invalid)) => Refusal::fleet(
             message,
-            path.display().to_string(),
-            problem_views(&source_text, &problems),
+            invalid.path.display().to_string(),
+            problem_views(&invalid).collect(),
         ),
         ApplyError::Load(_) | ApplyError::Snapshot(_) | ApplyError::Provision(_) => {
             Refusal::fleet(message, file, Vec::new())

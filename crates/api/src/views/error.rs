@@ -1,6 +1,6 @@
 //! Errors in OpenAI's shape, and a fleet file's problems.
 
-use madang_fleet::Problem;
+use madang_fleet::{FileProblems, Problem};
 use madang_gateway::refused::{Refused, doc_page};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -68,9 +68,11 @@ impl ErrorBody {
     }
 }
 
-/// One problem of a fleet file.
+/// One problem of a fleet file, or of the policy file that it names.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProblemView {
+    /// The file that it is in.
+    file: String,
     /// Line, from 1.
     line: usize,
     /// Column in characters, from 1.
@@ -87,12 +89,12 @@ pub(crate) struct ProblemView {
     remedy: Option<String>,
 }
 
-/// The problems of a text, with lines and columns.
-pub(crate) fn problem_views(source: &str, problems: &[Problem]) -> Vec<ProblemView> {
-    problems.iter().map(|p| problem_view(source, p)).collect()
+/// The problems of a file, with lines and columns.
+pub(crate) fn problem_views(file: &FileProblems) -> impl Iterator<Item = ProblemView> {
+    file.problems.iter().map(|p| problem_view(file, p))
 }
 
-fn problem_view(source: &str, problem: &Problem) -> ProblemView {
+fn problem_view(file: &FileProblems, problem: &Problem) -> ProblemView {
     let Problem {
         code,
         severity,
@@ -101,8 +103,9 @@ fn problem_view(source: &str, problem: &Problem) -> ProblemView {
         remedy,
         related: _,
     } = problem;
-    let (line, column) = problem.line_column(source);
+    let (line, column) = problem.line_column(&file.source);
     ProblemView {
+        file: file.path.display().to_string(),
         line,
         column,
         severity: severity.as_str(),
@@ -119,7 +122,11 @@ mod tests {
 
     #[test]
     fn places_count_lines_and_characters_from_one() {
-        let source = "a = 1\n서울 = x\n";
+        let file = FileProblems {
+            path: "fleet.toml".into(),
+            source: "a = 1\n서울 = x\n".into(),
+            problems: Vec::new(),
+        };
         let check = |start: usize, place: (usize, usize)| {
             let problem = Problem {
                 code: "syntax",
@@ -129,13 +136,13 @@ mod tests {
                 remedy: None,
                 related: Vec::new(),
             };
-            let view = problem_view(source, &problem);
+            let view = problem_view(&file, &problem);
             assert_eq!((view.line, view.column), place, "{start}");
         };
         check(0, (1, 1));
         check(6, (2, 1));
         check(12, (2, 3));
-        check(source.len(), (3, 1));
+        check(file.source.len(), (3, 1));
         check(999, (3, 1));
     }
 }

@@ -123,10 +123,7 @@ impl Bench {
         control.reload().await.unwrap();
         let router = madang_gateway::doors::router(Arc::clone(&gateway))
             .merge(madang_api::router(Arc::clone(&control)))
-            .merge(madang_api::audit_router(
-                Arc::clone(&control),
-                dir.path().join("audit"),
-            ));
+            .merge(madang_api::audit_router(Arc::clone(&control)));
         let document = serde_json::to_value(madang_api::document()).unwrap();
         let mut bench = Self {
             router,

@@ -77,14 +77,9 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
 /// A fleet file's problems as they are shown, with what to do.
 pub fn load_failure(error: LoadError) -> anyhow::Error {
     match error {
-        LoadError::Invalid {
-            path,
-            source_text,
-            problems,
-        } => {
-            let rendered =
-                crate::diagnose::render(&path, &source_text, &problems, crate::out::color());
-            anyhow!("{} cannot be used\n{rendered}", path.display())
+        LoadError::Invalid(file) => {
+            let rendered = crate::diagnose::render(&file, crate::out::color());
+            anyhow!("{} cannot be used\n{rendered}", file.path.display())
         }
         other => match other.remedy() {
             Some(remedy) => anyhow!("{other}\n  help: {remedy}"),

@@ -5,15 +5,15 @@ use crate::policy_args::{PolicyCheckArgs, PolicyCommand, PolicyDiffArgs, PolicyE
 use crate::{diagnose, out};
 use anyhow::{anyhow, bail};
 use jiff::civil::Date;
+use madang_control::FleetSource;
 use madang_core::policy::{Breach, Change, Difference, PolicyError, Whom};
 use madang_core::{PolicyDecision, PolicyTable};
-use madang_fleet::{Fleet, Problem, Severity};
+use madang_fleet::{FileProblems, Fleet, Loaded, PolicyText, Problem, Severity};
 use madang_gateway::policy::compile;
 use madang_types::{DataFlags, PolicyEffect, SiteId, Zone};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Facts of a place that nobody has verified for so long are reported, in days.
@@ -31,83 +31,73 @@ pub fn run(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
 /// A fleet and the text that its policy stands in.
 struct Source {
     fleet: Fleet,
-    path: PathBuf,
-    text: String,
-    spans: BTreeMap<String, Range<usize>>,
+    policy: PolicyText,
 }
 
 impl Source {
     fn read(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else {
-            let read = crate::up::default_source().read().map_err(load_failure)?;
-            return Ok(Self {
-                fleet: read.fleet,
-                path: "the default fleet".into(),
-                text: read.source,
-                spans: BTreeMap::new(),
-            });
-        };
-        let loaded = madang_fleet::load(path).map_err(load_failure)?;
-        warn(path, &loaded.source, &loaded.warnings);
-        Ok(match loaded.policy {
-            None => Self {
-                fleet: loaded.fleet,
-                path: path.into(),
-                text: loaded.source,
-                spans: loaded.policy_spans,
-            },
-            Some(file) => {
-                warn(&file.path, &file.source, &file.warnings);
-                Self {
-                    fleet: loaded.fleet,
-                    path: file.path,
-                    text: file.source,
-                    spans: file.spans,
-                }
-            }
-        })
+        let source = path.map_or_else(crate::up::default_source, |path| {
+            FleetSource::File(path.into())
+        });
+        let Loaded {
+            fleet,
+            warnings,
+            policy,
+        } = source.read().map_err(load_failure)?;
+        for file in &warnings {
+            out::note(&diagnose::render(file, out::color()));
+        }
+        Ok(Self { fleet, policy })
     }
 
     fn compile(&self) -> anyhow::Result<PolicyTable> {
-        compile(&self.fleet).map_err(|error| match error {
-            PolicyError::Broken(breaches) => {
-                let problems: Vec<Problem> = breaches.iter().map(|b| self.problem(b)).collect();
-                let shown = diagnose::render(&self.path, &self.text, &problems, out::color());
-                anyhow!(
-                    "the policy of {} cannot be used\n{shown}",
-                    self.path.display()
-                )
-            }
-            PolicyError::TooLarge { .. } => anyhow!("{}: {error}", self.path.display()),
+        compile(&self.fleet).map_err(|error| {
+            let shown = diagnose::render(&refused(&self.policy, &error), out::color());
+            let path = self.policy.path.display();
+            anyhow!("the policy of {path} cannot be used\n{shown}")
         })
-    }
-
-    /// A broken statement, at the rule that breaks it.
-    fn problem(&self, breach: &Breach) -> Problem {
-        let mut spans = breach
-            .rules
-            .iter()
-            .filter_map(|rule| self.spans.get(rule.as_str()));
-        let never = self.spans.get(breach.never.as_str());
-        let place = spans.next().or(never).cloned();
-        Problem {
-            code: "policy_broken",
-            severity: Severity::Error,
-            related: never
-                .filter(|never| Some(*never) != place.as_ref())
-                .map(|span| (span.clone(), "this statement".into()))
-                .into_iter()
-                .collect(),
-            span: place.unwrap_or(0..0),
-            message: breach.to_string(),
-            remedy: Some("narrow the rule until the statement holds in every combination".into()),
-        }
     }
 }
 
-fn warn(path: &Path, text: &str, warnings: &[Problem]) {
-    if !warnings.is_empty() {
-        out::note(&diagnose::render(path, text, warnings, out::color()));
+/// Why a policy that was read cannot be used, in the text that it stands in.
+pub fn refused(policy: &PolicyText, error: &PolicyError) -> FileProblems {
+    let problems = match error {
+        PolicyError::Broken(breaches) => breaches.iter().map(|b| broken(policy, b)).collect(),
+        PolicyError::TooLarge { .. } => vec![Problem {
+            code: "policy_too_large",
+            severity: Severity::Error,
+            span: 0..0,
+            message: error.to_string(),
+            remedy: None,
+            related: Vec::new(),
+        }],
+    };
+    FileProblems {
+        path: policy.path.clone(),
+        source: policy.source.clone(),
+        problems,
+    }
+}
+
+/// A broken statement, at the rule that breaks it.
+fn broken(policy: &PolicyText, breach: &Breach) -> Problem {
+    let mut spans = breach
+        .rules
+        .iter()
+        .filter_map(|rule| policy.spans.get(rule.as_str()));
+    let never = policy.spans.get(breach.never.as_str());
+    let place = spans.next().or(never).cloned();
+    Problem {
+        code: "policy_broken",
+        severity: Severity::Error,
+        related: never
+            .filter(|never| Some(*never) != place.as_ref())
+            .map(|span| (span.clone(), "this statement".into()))
+            .into_iter()
+            .collect(),
+        span: place.unwrap_or(0..0),
+        message: breach.to_string(),
+        remedy: Some("narrow the rule until the statement holds in every combination".into()),
     }
 }
 

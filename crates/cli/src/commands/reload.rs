@@ -27,7 +27,7 @@ fn loaded(answer: &Answer, json: bool) -> anyhow::Result<ExitCode> {
         out::line(answer.text.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    for line in problem_lines(&cell(&value, "file"), &value["warnings"]) {
+    for line in problem_lines(&value["warnings"]) {
         out::note(&line);
     }
     let (generation, started, leaving) =
@@ -43,7 +43,7 @@ fn kept(refused: &ApiError, json: bool) -> ExitCode {
         out::line(&json!({ "error": refused.error }).to_string());
         return ExitCode::from(1);
     }
-    for line in problem_lines(&cell(&refused.error, "file"), &refused.error["problems"]) {
+    for line in problem_lines(&refused.error["problems"]) {
         out::note(&line);
     }
     out::note(&format!(
@@ -55,17 +55,14 @@ fn kept(refused: &ApiError, json: bool) -> ExitCode {
 }
 
 /// Each problem as `FILE:LINE:COLUMN: severity: what` and, under it, what mends it.
-fn problem_lines(file: &str, problems: &Value) -> Vec<String> {
+fn problem_lines(problems: &Value) -> Vec<String> {
     let problems = problems.as_array().map_or(&[][..], Vec::as_slice);
-    problems
-        .iter()
-        .map(|problem| problem_line(file, problem))
-        .collect()
+    problems.iter().map(problem_line).collect()
 }
 
-fn problem_line(file: &str, problem: &Value) -> String {
+fn problem_line(problem: &Value) -> String {
     let field = |name: &str| printable(&cell(problem, name));
-    let place = format!("{}:{}:{}", printable(file), field("line"), field("column"));
+    let place = format!("{}:{}:{}", field("file"), field("line"), field("column"));
     let said = format!(
         "{place}: {}: {} ({})",
         field("severity"),
@@ -85,14 +82,14 @@ mod tests {
     #[test]
     fn problems_name_their_place_and_remedy() {
         let problems = json!([
-            {"line": 3, "column": 1, "severity": "error", "code": "unknown_key", "message": "no key 'weigth'", "remedy": "did you mean 'weight'?"},
-            {"line": 9, "column": 4, "severity": "warning", "code": "kv_too_small", "message": "small", "remedy": null},
+            {"file": "fleet.toml", "line": 3, "column": 1, "severity": "error", "code": "unknown_key", "message": "no key 'weigth'", "remedy": "did you mean 'weight'?"},
+            {"file": "policy.toml", "line": 9, "column": 4, "severity": "warning", "code": "kv_too_small", "message": "small", "remedy": null},
         ]);
         assert_eq!(
-            problem_lines("fleet.toml", &problems),
+            problem_lines(&problems),
             [
                 "fleet.toml:3:1: error: no key 'weigth' (unknown_key)\n  help: did you mean 'weight'?",
-                "fleet.toml:9:4: warning: small (kv_too_small)",
+                "policy.toml:9:4: warning: small (kv_too_small)",
             ]
         );
     }

@@ -1,8 +1,9 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
 use crate::out;
-use crate::twin_args::{NoisyArgs, OverloadArgs, Route, RouteArgs, Share, SpeedArgs, TwinCommand};
+use crate::twin_args::{NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use madang_rehearsal::{LiveOptions, live_noisy};
 use madang_twin::engine::Profile;
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
@@ -42,12 +43,31 @@ fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn shares(asked: &[Share]) -> Vec<Share> {
-    if asked.is_empty() {
-        Share::ALL.to_vec()
+/// Those that were asked for, or all.
+fn asked_or_all<T: ValueEnum>(asked: &[T]) -> Vec<T> {
+    let all = if asked.is_empty() {
+        T::value_variants()
     } else {
-        asked.to_vec()
+        asked
+    };
+    all.to_vec()
+}
+
+/// JSON, or a table: its head, and a line for each report.
+fn show<T: Serialize>(
+    json: bool,
+    reports: &[T],
+    head: &str,
+    line: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    if json {
+        return print_json(reports);
     }
+    out::line(head);
+    for report in reports {
+        out::line(&line(report));
+    }
+    Ok(())
 }
 
 /// One object for one report, a list for several.
@@ -71,7 +91,7 @@ fn word<T: Serialize>(rule: T) -> String {
 fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for floods in flood_sets(&args.flood) {
-        for policy in shares(&args.policy) {
+        for policy in asked_or_all(&args.policy) {
             reports.push(noisy(&NoisyOptions {
                 floods: floods.clone(),
                 share: policy.rule(),
@@ -81,20 +101,9 @@ fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
             })?);
         }
     }
-    if args.fleet.json {
-        return print_json(&reports);
-    }
-    out::line(
-        "steady tenants' time to first token in ms, alone and beside the floods (requests a second, prompt, output tokens)",
-    );
-    out::line("");
-    out::line(
-        "floods                        policy         alone p50    p99   flooded p50       p99   p99 ratio   tokens/s   refused",
-    );
-    for report in &reports {
-        out::line(&noisy_line(report));
-    }
-    Ok(())
+    let head = "steady tenants' time to first token in ms, alone and beside the floods (requests a second, prompt, output tokens)\n\n\
+        floods                        policy         alone p50    p99   flooded p50       p99   p99 ratio   tokens/s   refused";
+    show(args.fleet.json, &reports, head, noisy_line)
 }
 
 /// The sets of floods that are run, one after another.
@@ -117,13 +126,16 @@ fn run_live(args: &NoisyArgs) -> anyhow::Result<()> {
         .build()?;
     let mut reports = Vec::new();
     for floods in flood_sets(&args.flood) {
-        for policy in shares(&args.policy) {
+        for policy in asked_or_all(&args.policy) {
             let options = LiveOptions {
+                program: program.clone(),
+                floods: floods.clone(),
+                share: policy.rule(),
                 seed: args.fleet.seed,
                 replicas: count(args.replicas),
+                profile: profile(&args.fleet.profile)?,
                 speed: args.speed,
                 seconds: args.seconds,
-                ..LiveOptions::new(program.clone(), floods.clone(), policy.rule())
             };
             let report = runtime.block_on(live_noisy(options))?;
             if !args.fleet.json {
@@ -186,13 +198,8 @@ fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
         .take(count(args.replicas))
         .cloned()
         .collect();
-    let rules = if args.policy.is_empty() {
-        Route::ALL.to_vec()
-    } else {
-        args.policy.clone()
-    };
     let mut reports = Vec::new();
-    for rule in rules {
+    for rule in asked_or_all(&args.policy) {
         let options = RouteOptions {
             speed: args.speed,
             profiles: profiles.clone(),
@@ -200,16 +207,9 @@ fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
         };
         reports.push(route(&options, &rows)?);
     }
-    if args.fleet.json {
-        return print_json(&reports);
-    }
-    out::line(
-        "policy                     within 5 s   prefix hit   TTFT p50 ms   TTFT p99 ms   refused",
-    );
-    for report in &reports {
-        out::line(&route_line(report));
-    }
-    Ok(())
+    let head =
+        "policy                     within 5 s   prefix hit   TTFT p50 ms   TTFT p99 ms   refused";
+    show(args.fleet.json, &reports, head, route_line)
 }
 
 fn route_line(report: &RouteReport) -> String {
@@ -235,7 +235,7 @@ fn run_overload(args: &OverloadArgs) -> anyhow::Result<()> {
     }
     let mut reports = Vec::new();
     for step in steps {
-        for policy in shares(&args.policy) {
+        for policy in asked_or_all(&args.policy) {
             reports.push(overload(&OverloadOptions {
                 step,
                 share: policy.rule(),
@@ -245,16 +245,8 @@ fn run_overload(args: &OverloadArgs) -> anyhow::Result<()> {
             })?);
         }
     }
-    if args.fleet.json {
-        return print_json(&reports);
-    }
-    out::line(
-        "step  policy        capacity/s   goodput   recovery s   attempts per answer   tries per request   TTFT p99 ms",
-    );
-    for report in &reports {
-        out::line(&overload_line(report));
-    }
-    Ok(())
+    let head = "step  policy        capacity/s   goodput   recovery s   attempts per answer   tries per request   TTFT p99 ms";
+    show(args.fleet.json, &reports, head, overload_line)
 }
 
 fn overload_line(report: &OverloadReport) -> String {
@@ -297,21 +289,19 @@ fn run_speed(args: &SpeedArgs) -> anyhow::Result<()> {
             goal,
         });
     }
-    if args.fleet.json {
-        return print_json(&reports);
-    }
-    out::line("replicas   requests   CPU s   requests per CPU second      goal");
-    for report in &reports {
-        out::line(&format!(
-            "{:>8} {:>10} {:>7.2} {:>25.0} {:>9.0}",
-            report.replicas,
-            report.requests,
-            report.cpu_seconds,
-            report.requests_per_cpu_second,
-            report.goal
-        ));
-    }
-    Ok(())
+    let head = "replicas   requests   CPU s   requests per CPU second      goal";
+    show(args.fleet.json, &reports, head, speed_line)
+}
+
+fn speed_line(report: &SpeedReport) -> String {
+    format!(
+        "{:>8} {:>10} {:>7.2} {:>25.0} {:>9.0}",
+        report.replicas,
+        report.requests,
+        report.cpu_seconds,
+        report.requests_per_cpu_second,
+        report.goal
+    )
 }
 
 /// Processor time of this process so far.

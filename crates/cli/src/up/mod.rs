@@ -17,7 +17,7 @@ use data_folder::DataFolder;
 use first_keys::FirstKeys;
 use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
-use madang_fleet::{AuditLog, Fleet, Limits};
+use madang_fleet::{AuditLog, FileProblems, Fleet, Limits};
 use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
@@ -196,10 +196,7 @@ async fn serve(
     let fallback = Arc::clone(&gateway);
     let router = madang_gateway::doors::router(Arc::clone(&gateway))
         .merge(madang_api::router(Arc::clone(control)))
-        .merge(madang_api::audit_router(
-            Arc::clone(control),
-            folder.path().join("audit"),
-        ))
+        .merge(madang_api::audit_router(Arc::clone(control)))
         .fallback(move |request| madang_gateway::doors::fallback(Arc::clone(&fallback), request));
     let (stop, mut stopped) = watch::channel(false);
     let until_stop = async move {
@@ -261,15 +258,7 @@ async fn drain(
 /// Loads the fleet, makes the first keys, waits for the engines, and welcomes whoever started it.
 async fn start(args: &UpArgs, control: &Arc<Control>, folder: &DataFolder) -> anyhow::Result<()> {
     let applied = control.reload().await.map_err(apply_failure)?;
-    if !applied.warnings.is_empty() {
-        let text = crate::diagnose::render(
-            control.fleet_name(),
-            &applied.source,
-            &applied.warnings,
-            crate::out::color(),
-        );
-        crate::out::note(&text);
-    }
+    warn(&applied.warnings);
     let keys = FirstKeys::ensure(control, folder.path()).await?;
     let failed = welcome::wait_for_engines(control).await;
     if !failed.is_empty() && failed.len() == launched_count(&control.gateway().snapshot().fleet) {
@@ -320,6 +309,12 @@ fn apply_failure(error: ApplyError) -> anyhow::Error {
     }
 }
 
+fn warn(warnings: &[FileProblems]) {
+    for file in warnings {
+        crate::out::note(&crate::diagnose::render(file, crate::out::color()));
+    }
+}
+
 /// Reloads at each SIGHUP; returns at SIGTERM or SIGINT.
 async fn until_stop_asked(control: &Arc<Control>, signals: &mut Signals) {
     while signals.next().await == Asked::Reload {
@@ -333,7 +328,10 @@ async fn until_stop_asked(control: &Arc<Control>, signals: &mut Signals) {
 
 async fn reload(control: &Arc<Control>) {
     match control.reload().await {
-        Ok(applied) => tracing::info!(generation = applied.generation, "reloaded"),
+        Ok(applied) => {
+            warn(&applied.warnings);
+            tracing::info!(generation = applied.generation, "reloaded");
+        }
         Err(error) => {
             let error = apply_failure(error);
             crate::out::note(&format!(

@@ -118,6 +118,12 @@ impl Place {
         Self::run_command(self.command(args)).await
     }
 
+    /// What a command that must succeed prints for programs.
+    pub async fn json(&self, args: &[&str]) -> Value {
+        let ended = self.run(&[args, &["--json"]].concat()).await;
+        ended.expect_code(0).json()
+    }
+
     /// Runs a command made by [`Place::command`] to its end.
     pub async fn run_command(mut command: Command) -> Ended {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -303,6 +309,18 @@ impl Madang {
     /// An address of this server.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// The sum of a gauge of the metrics page over its labels; `begin` is what its lines begin with, and there is one.
+    pub async fn gauge(&self, begin: &str) -> u64 {
+        let page = http_get(&self.at("/metrics"), Some(&self.operator_key())).await;
+        let page = page.unwrap().text();
+        let lines = page.lines().filter(|line| line.starts_with(begin));
+        let values: Vec<f64> = lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(!values.is_empty(), "{begin}: {page}");
+        values.iter().sum::<f64>() as u64
     }
 
     /// A chat answer, plain.

@@ -19,12 +19,12 @@ use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
 use crate::problem::{Report, nearest};
 use crate::raw::{RawFleet, RawModel, RawNodes, Rows, Text};
 use crate::shape::{Shaped, brief};
-use madang_types::{
-    DataClass, DataFlag, DataFlags, NameError, NodesId, Place, ProgrammeId, SiteId, TenantId,
-};
+use madang_types::{NameError, NodesId, Place, ProgrammeId, SiteId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use policy::{word, words};
 
 pub(crate) use policy::{Known, read as read_policy, spans as policy_spans};
 
@@ -123,6 +123,49 @@ fn keep<'r, R: 'r, K: Ord, V>(
     whole
 }
 
+/// What mends an id that is there twice.
+const RENAME: &str = "give it another id, or take one of the two out";
+
+/// Where each id is first written; one that is there again is a problem, which `mend` mends.
+fn once<'r>(
+    report: &mut Report<'_>,
+    (what, mend): (&str, &str),
+    ids: impl Iterator<Item = &'r Text>,
+) -> BTreeMap<String, Range<usize>> {
+    let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
+    for id in ids.flatten() {
+        if let Some(first) = seen.get(&id.value) {
+            let message = format!("the {what} \"{}\" is there twice", brief(&id.value));
+            report
+                .error("id_duplicate", &id.span, message)
+                .help(mend)
+                .related(first, "first here");
+        } else {
+            seen.insert(id.value.clone(), id.span.clone());
+        }
+    }
+    seen
+}
+
+/// A name, checked.
+fn name<T>(
+    report: &mut Report<'_>,
+    at: &At<String>,
+    make: fn(&str) -> Result<T, NameError>,
+) -> Option<T> {
+    match make(&at.value) {
+        Ok(name) => Some(name),
+        Err(reason) => {
+            let entry = report.error("name_invalid", &at.span, reason.to_string());
+            match sound_name(&at.value).filter(|better| make(better).is_ok()) {
+                Some(better) => entry.help(format!("for example \"{better}\"")),
+                None => entry.help("use Latin letters and digits, for example \"pohang-1\""),
+            };
+            None
+        }
+    }
+}
+
 /// Where each id is first written. Ids that are no names are here too: a reference to one is not dangling.
 #[derive(Default)]
 pub(crate) struct Index {
@@ -186,37 +229,12 @@ impl Check<'_, '_> {
         table: &str,
         ids: impl Iterator<Item = &'r Text>,
     ) -> BTreeMap<String, Range<usize>> {
-        let mut seen: BTreeMap<String, Range<usize>> = BTreeMap::new();
-        for id in ids.flatten() {
-            if let Some(first) = seen.get(&id.value) {
-                let message = format!("the {table} \"{}\" is there twice", brief(&id.value));
-                self.report
-                    .error("id_duplicate", &id.span, message)
-                    .help("give it another id, or take one of the two out")
-                    .related(first, "first here");
-            } else {
-                seen.insert(id.value.clone(), id.span.clone());
-            }
-        }
-        seen
+        once(self.report, (table, RENAME), ids)
     }
 
     /// A name, checked.
     fn name<T>(&mut self, text: &Text, make: fn(&str) -> Result<T, NameError>) -> Option<T> {
-        let at = text.as_ref()?;
-        match make(&at.value) {
-            Ok(name) => Some(name),
-            Err(reason) => {
-                let entry = self
-                    .report
-                    .error("name_invalid", &at.span, reason.to_string());
-                match sound_name(&at.value).filter(|better| make(better).is_ok()) {
-                    Some(better) => entry.help(format!("for example \"{better}\"")),
-                    None => entry.help("use Latin letters and digits, for example \"pohang-1\""),
-                };
-                None
-            }
-        }
+        name(self.report, text.as_ref()?, make)
     }
 
     /// A reference to a row of `table`, checked; `None` if there is no such row.
@@ -334,34 +352,13 @@ impl Check<'_, '_> {
         if raw.programme.is_some() && programme.is_none() {
             return None;
         }
-        let data_flags = self.data_flags(&raw.data_flags);
-        let class_floor = match &raw.class_floor {
-            // The words of the schema are those of `DataClass`; a test holds them together.
-            Some(at) => at.value.parse().ok()?,
-            None => DataClass::default(),
-        };
         let tenant = TenantEntry {
             programme,
             weight: raw.weight.as_ref().map_or(1, |at| at.value),
-            class_floor,
-            data_flags: data_flags?,
+            class_floor: word(&raw.class_floor).unwrap_or_default(),
+            data_flags: words(&raw.data_flags),
         };
         Some((id?, tenant))
-    }
-
-    fn data_flags(&mut self, words: &Option<At<Vec<At<String>>>>) -> Option<DataFlags> {
-        let mut flags = Some(DataFlags::NONE);
-        for at in words.iter().flat_map(|words| &words.value) {
-            match at.value.parse::<DataFlag>() {
-                Ok(flag) => flags = flags.map(|flags| flags.with(flag)),
-                Err(error) => {
-                    self.report
-                        .error("unknown_word", &at.span, error.to_string());
-                    flags = None;
-                }
-            }
-        }
-        flags
     }
 
     /// A path, resolved against the fleet file's folder.

@@ -1,7 +1,7 @@
 //! The policy: ids, references and days. What its rules come to together is checked where they are compiled.
 
 use super::country::{self, is_code};
-use super::{Check, Index, place, rows};
+use super::{Check, Index, RENAME, name, once, place, rows};
 use crate::at::At;
 use crate::problem::{Report, nearest};
 use crate::raw::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule, Rows, Text, Texts};
@@ -102,14 +102,13 @@ impl Check<'_, '_> {
             never,
             basis,
         } = raw;
-        let row = |first: Option<Range<usize>>| first;
         let others = [
             home.as_ref().map(|at| at.span.clone()),
             builtin.as_ref().map(|at| at.span.clone()),
             classified_programmes.as_ref().map(|at| at.span.clone()),
-            row(rows(rule).next().map(|at| at.span.clone())),
-            row(rows(never).next().map(|at| at.span.clone())),
-            row(rows(basis).next().map(|at| at.span.clone())),
+            rows(rule).next().map(|at| at.span.clone()),
+            rows(never).next().map(|at| at.span.clone()),
+            rows(basis).next().map(|at| at.span.clone()),
         ];
         if let Some(other) = others.into_iter().flatten().next() {
             self.report
@@ -192,18 +191,10 @@ impl Read<'_, '_, '_> {
         id: fn(&R) -> &Text,
         mut read: impl FnMut(&mut Self, &R) -> Option<T>,
     ) -> Vec<T> {
-        let mut seen: BTreeMap<&str, &Range<usize>> = BTreeMap::new();
+        let ids = rows(raw).map(|row| id(&row.value));
+        once(self.report, (table, RENAME), ids);
         let mut found = Vec::new();
         for row in rows(raw) {
-            if let Some(at) = id(&row.value)
-                && let Some(first) = seen.insert(&at.value, &at.span)
-            {
-                let message = format!("the {table} \"{}\" is there twice", brief(&at.value));
-                self.report
-                    .error("id_duplicate", &at.span, message)
-                    .help("give it another id, or take one of the two out")
-                    .related(first, "first here");
-            }
             match read(self, &row.value) {
                 Some(value) => found.push(value),
                 None => self.sound = false,
@@ -329,13 +320,10 @@ impl Read<'_, '_, '_> {
         let list = list.as_ref()?;
         let mut people = BTreeSet::new();
         for at in &list.value {
-            match at.value.parse() {
-                Ok(name) => people.insert(name),
-                Err(reason) => {
-                    self.misnamed(&at.span, &reason);
-                    continue;
-                }
+            let Some(name) = self.name(at, T::from_str) else {
+                continue;
             };
+            people.insert(name);
             if known.is_some_and(|known| !known.contains(&at.value)) {
                 let message = format!("the fleet file has no {what} \"{}\"", brief(&at.value));
                 self.report
@@ -346,17 +334,10 @@ impl Read<'_, '_, '_> {
         Some(people)
     }
 
-    fn misnamed(&mut self, span: &Range<usize>, reason: &NameError) {
-        self.report
-            .error("name_invalid", span, reason.to_string())
-            .help("use Latin letters and digits, for example \"hospitals-2026\"");
-        self.sound = false;
-    }
-
     fn name<T>(&mut self, at: &At<String>, make: fn(&str) -> Result<T, NameError>) -> Option<T> {
-        make(&at.value)
-            .map_err(|reason| self.misnamed(&at.span, &reason))
-            .ok()
+        let name = name(self.report, at, make);
+        self.sound &= name.is_some();
+        name
     }
 
     /// A rule's id. A `:` stands in those of stop switches only.

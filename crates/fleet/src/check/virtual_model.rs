@@ -1,8 +1,7 @@
 //! Virtual models: their names are nobody else's, and they lead to models that are there.
 
 use super::policy::{Read, word, words};
-use super::{Check, Known, rows};
-use crate::at::At;
+use super::{Check, Known, once, rows};
 use crate::model::{Candidate, Prefer, VirtualModel};
 use crate::raw::{RawCandidate, RawVirtualModel};
 use crate::shape::brief;
@@ -80,7 +79,12 @@ impl<'c> Check<'c, '_> {
                 .error("number_range", &row.span, message)
                 .help("take out those that are never reached");
         }
-        self.once(rows);
+        let models = rows.iter().map(|row| &row.value.model);
+        once(
+            self.report,
+            ("candidate", "take one of the two out"),
+            models,
+        );
         let mut read = Read {
             known,
             report: self.report,
@@ -96,20 +100,6 @@ impl<'c> Check<'c, '_> {
             candidates.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
         }
         Some(VirtualModel { candidates })
-    }
-
-    /// Each model is in a list once.
-    fn once(&mut self, rows: &[At<RawCandidate>]) {
-        let mut seen: BTreeMap<&str, &Range<usize>> = BTreeMap::new();
-        for at in rows.iter().filter_map(|row| row.value.model.as_ref()) {
-            if let Some(first) = seen.insert(&at.value, &at.span) {
-                let message = format!("the candidate \"{}\" is there twice", brief(&at.value));
-                self.report
-                    .error("id_duplicate", &at.span, message)
-                    .help("take one of the two out")
-                    .related(first, "first here");
-            }
-        }
     }
 }
 

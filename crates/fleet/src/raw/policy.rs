@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) const CLASSES: &[&str] = &["open", "sensitive", "classified"];
-const ZONES: &[&str] = &[
+pub(super) const ZONES: &[&str] = &[
     "gov_isolated",
     "domestic_private",
     "domestic_public",
