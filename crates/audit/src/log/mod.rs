@@ -92,7 +92,7 @@ struct State {
     waiting: Vec<Entry>,
     /// Bytes of the frames of all that waits.
     waiting_bytes: u64,
-    /// Confirmed, and not yet taken by the sequencer; in order.
+    /// Synced in the journal, and not yet taken by the sequencer; in order.
     backlog: Vec<Vec<u8>>,
     /// Leaves confirmed, and those of them under a durable checkpoint.
     size: u64,

@@ -198,6 +198,41 @@ fn confirmation_before_the_sync_loses_nothing_with_the_process() {
     assert_eq!(leaves(folder.path()), expected(40));
 }
 
+#[test]
+fn confirmation_before_the_sync_loses_no_more_than_that_with_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        sync_ms_max: Some(3_600_000),
+        checkpoint_ms_max: 1,
+        checkpoint_leaves: 1,
+        ..settings()
+    };
+    let log = AuditLog::open(folder.path(), &settings).unwrap();
+    // Three fill a half; the sync comes with its end.
+    let long = vec![b'x'; 40_000];
+    for index in 0..5 {
+        assert_eq!(log.append_blocking(long.clone()), Ok(Appended { index }));
+    }
+    let mut state = log.shared.lock();
+    while state.checkpoint_size < 3 {
+        state = wait(&log.shared.progress, state, None);
+    }
+    assert_eq!((state.checkpoint_size, state.size), (3, 5));
+    drop(state);
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder.path(), crashed.path());
+    // The second half was never synced.
+    let path = crashed.path().join("journal");
+    let mut journal = std::fs::read(&path).unwrap();
+    let half = journal.len() / 2;
+    journal[half..].fill(0);
+    std::fs::write(&path, journal).unwrap();
+    drop(open(crashed.path()));
+    assert_eq!(leaves(crashed.path()), vec![long.clone(); 3]);
+    drop(log);
+    assert_eq!(leaves(folder.path()), vec![long; 5]);
+}
+
 /// A log of 700 leaves that was closed, then changed by `change`; why it does not open.
 fn refusal(change: impl Fn(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
