@@ -9,7 +9,7 @@ pub use madang_audit::{AuditError, Settings};
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
-    Decision, Effect, Event, Hmac, KeyErased, Location, Note, RequestEnd, StopSwitch,
+    Decision, Event, Hmac, KeyErased, Location, Note, RequestEnd, StopSwitch,
 };
 use madang_audit::{AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
@@ -90,7 +90,7 @@ impl Audit {
         let mut decision = decision(whose, facts, grant.policy_hash);
         decision.attempt = attempt;
         decision.location = Some(location);
-        decision.effect = effect(grant.effect);
+        decision.effect = grant.effect;
         decision.rules = grant.rules.iter().map(ToString::to_string).collect();
         decision.basis = grant.bases.iter().map(ToString::to_string).collect();
         self.write(Event::Decision(Box::new(decision))).await
@@ -107,7 +107,7 @@ impl Audit {
         policy_hash: PolicyHash,
     ) -> Result<(), AuditError> {
         let mut decision = decision(whose, facts, policy_hash);
-        decision.effect = Effect::Deny;
+        decision.effect = PolicyEffect::Deny;
         decision.error = Some(code);
         let rules = denials.iter().flat_map(|denial| &denial.decision.rules);
         let mut rules: Vec<String> = rules.map(RuleId::to_string).collect();
@@ -223,7 +223,7 @@ fn decision(whose: Whose, facts: &Facts, policy_hash: PolicyHash) -> Decision {
         basis: Vec::new(),
         attempt: 0,
         location: None,
-        effect: Effect::Allow,
+        effect: PolicyEffect::Allow,
         error: None,
         rules: Vec::new(),
         unmet: Vec::new(),
@@ -231,14 +231,6 @@ fn decision(whose: Whose, facts: &Facts, policy_hash: PolicyHash) -> Decision {
         bytes: bytes_in,
         prompt_tokens: facts.prompt_tokens,
         prompt_hmac: facts.prompt_hmac,
-    }
-}
-
-fn effect(effect: PolicyEffect) -> Effect {
-    match effect {
-        PolicyEffect::Allow => Effect::Allow,
-        PolicyEffect::Mask => Effect::Mask,
-        PolicyEffect::Deny => Effect::Deny,
     }
 }
 

@@ -51,8 +51,7 @@ impl Sequencer {
                     state.tile_trouble = Some(trouble);
                 }
             }
-            self.shared.progress.notify_all();
-            self.shared.keeper.notify_one();
+            self.shared.progressed();
             if failed {
                 if state.journal_ended {
                     // What is left stands in the journal, and the next start brings it into the tree.
@@ -67,7 +66,6 @@ impl Sequencer {
                 );
             }
         }
-        self.shared.progress.notify_all();
     }
 
     /// Waits until a checkpoint is due and takes what it is to cover; `false` at the end.

@@ -32,7 +32,6 @@ mod stops;
 mod upstream;
 
 use flow::{Evidence, evidence};
-use madang_audit::leaf::Effect;
 use madang_core::policy::Whom;
 use madang_types::{DataFlag, PolicyEffect, SiteId};
 use serde_json::Value;
@@ -88,11 +87,11 @@ async fn i01_no_byte_reaches_a_place_that_is_not_allowed() {
             assert_ne!(decision.effect, PolicyEffect::Deny, "{what}");
             assert_eq!(
                 decision.effect == PolicyEffect::Mask,
-                leaf.effect == Effect::Mask,
+                leaf.effect == PolicyEffect::Mask,
                 "{what}"
             );
             for planted in &sent.case.planted {
-                let bare = leaf.effect == Effect::Mask && planted.is_in(seen.body());
+                let bare = leaf.effect == PolicyEffect::Mask && planted.is_in(seen.body());
                 assert!(!bare, "{planted:?} is not masked, {what}");
             }
         }
@@ -184,7 +183,7 @@ async fn i06_each_decision_is_in_the_log_once_and_before_its_first_byte() {
             let leaves = evidence.decisions_about(&sent.id);
             let denied = leaves
                 .iter()
-                .filter(|(at, leaf)| leaf.effect == Effect::Deny && *at < sent.log_size);
+                .filter(|(at, leaf)| leaf.effect == PolicyEffect::Deny && *at < sent.log_size);
             assert_eq!(denied.count(), 1, "seed {}: {leaves:?}", evidence.seed);
         }
     })
@@ -338,7 +337,7 @@ async fn i11_what_was_masked_comes_back_to_the_caller() {
             let leaves = evidence.decisions_about(&sent.id);
             masked += leaves
                 .iter()
-                .filter(|(_, leaf)| leaf.effect == Effect::Mask)
+                .filter(|(_, leaf)| leaf.effect == PolicyEffect::Mask)
                 .count();
         }
         assert!(masked > 0, "seed {}", evidence.seed);
