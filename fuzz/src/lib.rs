@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use madang_audit::{Checkpoint, ConsistencyProof, InclusionProof, Leaf, Reader, SigningKey};
+use madang_audit::{Checkpoint, ConsistencyProof, InclusionProof, Leaf, Reader, VerifierKey};
 use madang_core::PolicyTable;
 use madang_gateway::policy;
 use madang_gateway::trace_context::{RandomIds, TraceContext};
@@ -14,6 +14,7 @@ use madang_types::Micros;
 use madang_wire::{AnswerKind, RequestBody, SseSplitter, anthropic};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// Nesting of a request at most, as in a fleet file that says nothing of it.
 const DEPTH_MAX: u32 = 64;
@@ -109,20 +110,84 @@ pub fn policy(bytes: &[u8]) {
     }
 }
 
-/// A log's files: tiles, checkpoints, notes, proofs and leaves that nobody signed are refused.
+/// A log of three leaves: its verifier key, whose other half was thrown away, what it signed at one leaf and at three, and
+/// its files.
+const LOG_KEY: &str = "test+364db3c8+AXKjKwkFYrdKh0FUYGjnur7P4BFajccLc2ITqje5T8m+";
+const NOTES: [&str; 2] = [
+    include_str!("../corpus/log/earlier.txt"),
+    include_str!("../corpus/log/checkpoint.txt"),
+];
+const TILES: [(&str, &[u8]); 2] = [
+    (
+        "tile/entries/000.p/3",
+        include_bytes!("../corpus/log/entries.bin"),
+    ),
+    ("tile/0/000.p/3", include_bytes!("../corpus/log/hashes.bin")),
+];
+
+struct Log {
+    key: VerifierKey,
+    signed: [Checkpoint; 2],
+    leaves: Vec<Vec<u8>>,
+}
+
+static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let key: VerifierKey = LOG_KEY.parse().unwrap();
+    let mut leaves = Vec::new();
+    let reader = Reader::open(log_with("checkpoint", NOTES[1].as_bytes()), key.clone()).unwrap();
+    reader.verify(|_, leaf| leaves.push(leaf.to_vec())).unwrap();
+    Log {
+        signed: NOTES.map(|note| Checkpoint::open(note, &key).unwrap()),
+        key,
+        leaves,
+    }
+});
+
+/// The log's files, with `bytes` for that of one path.
+fn log_with(path: &str, bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::from(TILES.map(|(path, bytes)| (path.to_owned(), bytes.to_vec())));
+    files.insert("checkpoint".to_owned(), NOTES[1].as_bytes().to_vec());
+    files.insert(path.to_owned(), bytes.to_vec());
+    files
+}
+
+/// A log's files: tiles, checkpoints, notes, proofs and leaves are refused, but for those of the log itself.
 pub fn log(bytes: &[u8]) {
     drop(Leaf::decode(bytes));
-    let key = SigningKey::generate("fuzz").unwrap();
-    let key = key.verifier();
+    let Log {
+        key,
+        signed,
+        leaves,
+    } = &*LOG;
+    // Signatures of others may stand beside the log's own, so it is what a note says that must be known.
     if let Ok(text) = std::str::from_utf8(bytes) {
-        assert!(Checkpoint::open(text, key).is_err());
-        if let Ok(proof) = InclusionProof::parse(text) {
-            assert!(proof.check(key).is_err());
+        if let Ok(found) = Checkpoint::open(text, key) {
+            assert!(signed.contains(&found));
         }
-        drop(ConsistencyProof::parse(text));
+        if let Ok(proof) = InclusionProof::parse(text)
+            && proof.check(key).is_ok()
+        {
+            let index = usize::try_from(proof.index).unwrap();
+            assert_eq!(leaves.get(index), Some(&proof.leaf));
+        }
+        if let Ok(proof) = ConsistencyProof::parse(text)
+            && let Ok(found) = proof.check(&signed[0], key)
+        {
+            assert!(signed.contains(&found));
+        }
     }
-    let files = BTreeMap::from([("checkpoint".to_owned(), bytes.to_vec())]);
-    assert!(Reader::open(files, key.clone()).is_err());
+    let verified = |path| {
+        let reader = Reader::open(log_with(path, bytes), key.clone())?;
+        reader
+            .verify(|_, _| {})
+            .map(|()| reader.checkpoint().clone())
+    };
+    if let Ok(found) = verified("checkpoint") {
+        assert_eq!(found, signed[1]);
+    }
+    for (path, truth) in TILES {
+        assert_eq!(verified(path).is_ok(), bytes == truth, "{path}");
+    }
 }
 
 /// A text for the scanner: spans lie in it in order, wherever it is cut.

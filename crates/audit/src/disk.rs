@@ -5,15 +5,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Where files are written before they get their names.
-const NEW: &str = "new";
 /// Files that are open and unsynced at once.
 const OPEN_MAX: usize = 64;
 
 /// Puts files below a folder, many at a time: all are written, then all are synced, which costs little more than one sync.
-/// One writer at a time.
+/// One writer at a time. It makes folders below its own, which must be there: one that was moved away is not begun anew.
 pub(crate) struct Writer {
     root: PathBuf,
+    /// Where files are written before they get their names.
+    new: PathBuf,
     /// Written, not synced, and without their names.
     written: Vec<Written>,
     /// Folders with names that are not synced yet.
@@ -27,9 +27,11 @@ struct Written {
 }
 
 impl Writer {
-    pub(crate) fn new(root: &Path) -> Self {
+    /// Files below `root`; before they get their names they are in `new` below it.
+    pub(crate) fn new(root: &Path, new: &str) -> Self {
         Self {
             root: root.to_owned(),
+            new: root.join(new),
             written: Vec::new(),
             unsynced: BTreeSet::new(),
         }
@@ -44,9 +46,8 @@ impl Writer {
         if self.written.len() == OPEN_MAX {
             self.name()?;
         }
-        let new = self.root.join(NEW);
-        self.make(&new)?;
-        let from = new.join(self.written.len().to_string());
+        self.make(&self.new.clone())?;
+        let from = self.new.join(self.written.len().to_string());
         remove(&from)?;
         let mut file = options(mode).create_new(true).open(&from)?;
         file.write_all(bytes)?;
@@ -81,24 +82,17 @@ impl Writer {
         self.written.clear();
     }
 
-    /// Makes a folder and those above it.
+    /// Makes a folder below the root, and those between.
     fn make(&mut self, folder: &Path) -> io::Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        let missing: Vec<PathBuf> = folder
+        let missing: Vec<&Path> = folder
             .ancestors()
-            .take_while(|folder| folder.starts_with(&self.root) && !folder.is_dir())
-            .map(Path::to_owned)
+            .take_while(|folder| *folder != self.root && !folder.is_dir())
             .collect();
-        std::fs::create_dir_all(folder)?;
-        // A folder's name stands in the folder above it.
-        self.unsynced.extend(
-            missing
-                .iter()
-                .filter_map(|folder| folder.parent())
-                .map(Path::to_owned),
-        );
+        for folder in missing.into_iter().rev() {
+            std::fs::create_dir(folder)?;
+            // A folder's name stands in the folder above it.
+            self.unsynced.extend(folder.parent().map(Path::to_owned));
+        }
         Ok(())
     }
 
@@ -124,6 +118,16 @@ pub(crate) fn options(mode: u32) -> OpenOptions {
     options
 }
 
+/// Whether there is such a file. A longer one than `bytes_max` is an error.
+pub(crate) fn has(path: &Path, bytes_max: u64) -> io::Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() > bytes_max => Err(too_long(bytes_max)),
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The file's bytes; `None` where there is none. A longer one than `bytes_max` is an error.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
@@ -134,12 +138,14 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it has over {bytes_max} bytes"),
-        ));
+        return Err(too_long(bytes_max));
     }
     Ok(Some(bytes))
+}
+
+fn too_long(bytes_max: u64) -> io::Error {
+    let what = format!("it has over {bytes_max} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// Removes a file that may be there.

@@ -12,8 +12,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
+const KEYS: &str = "keys";
+/// Where keys are written before they get their names: apart from the log's files, which another thread writes.
+const NEW: &str = "keys/new";
 const KEY_BYTES: usize = 32;
 /// Keys that are held in memory; when there are more, they are read again.
 const HELD_MAX: usize = 4096;
@@ -69,18 +72,25 @@ impl FromStr for Month {
 
 /// The keys of a log. Secrets: they are neither printed nor sent.
 pub struct Keyring {
-    folder: PathBuf,
+    /// The log's folder.
+    log: PathBuf,
     offset_s: i32,
-    held: Mutex<HashMap<(TenantId, Month), hmac::Key>>,
+    held: RwLock<HashMap<Place, hmac::Key>>,
+    /// Held while a key is read, made or destroyed, so that two threads make one; who has a key at hand passes.
+    making: Mutex<()>,
 }
+
+/// Whose key, and for when.
+type Place = (TenantId, Month);
 
 impl Keyring {
     /// The keys in `keys` below the log's folder; months begin `offset_s` seconds east of UTC.
     pub fn new(log: &Path, offset_s: i32) -> Self {
         Self {
-            folder: log.join("keys"),
+            log: log.to_owned(),
             offset_s,
-            held: Mutex::default(),
+            held: RwLock::default(),
+            making: Mutex::default(),
         }
     }
 
@@ -91,23 +101,34 @@ impl Keyring {
     /// [`AuditError::Unavailable`]; [`AuditError::Damaged`] where the key's file is not whole.
     pub fn hmac(&self, tenant: &TenantId, at: Micros, content: &[u8]) -> Result<Hmac, AuditError> {
         let place = (tenant.clone(), Month::of(at, self.offset_s)?);
-        // Held while a key is made, so that two threads make one.
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = match held.get(&place) {
-            Some(key) => key.clone(),
-            None => {
-                let key = self.key(&place)?;
-                if held.len() >= HELD_MAX {
-                    held.clear();
-                }
-                held.insert(place, key.clone());
-                key
-            }
+        let key = match self.held(&place) {
+            Some(key) => key,
+            None => self.fetch(place)?,
         };
-        drop(held);
         let mut hash = [0; KEY_BYTES];
         hash.copy_from_slice(hmac::sign(&key, content).as_ref());
         Ok(Hmac(hash))
+    }
+
+    fn held(&self, place: &Place) -> Option<hmac::Key> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(place).cloned()
+    }
+
+    /// A key that is not at hand.
+    fn fetch(&self, place: Place) -> Result<hmac::Key, AuditError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been first.
+        if let Some(key) = self.held(&place) {
+            return Ok(key);
+        }
+        let key = self.key(&place)?;
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= HELD_MAX {
+            held.clear();
+        }
+        held.insert(place, key.clone());
+        Ok(key)
     }
 
     /// Destroys a key: its bytes are written over, its file is removed, and both are synced. What was hashed under it can
@@ -116,15 +137,18 @@ impl Keyring {
     /// # Errors
     /// [`AuditError::NotFound`] where there is none; [`AuditError::Unavailable`].
     pub fn erase(&self, tenant: &TenantId, month: Month) -> Result<(), AuditError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.remove(&(tenant.clone(), month));
+        drop(held);
         let path = self.path(tenant, month);
         let erased = (|| {
             let file = disk::options(0o600).open(&path)?;
             io::Write::write_all(&mut &file, &[0; KEY_BYTES])?;
             file.sync_all()?;
             std::fs::remove_file(&path)?;
-            std::fs::File::open(self.folder.join(tenant.as_str()))?.sync_all()
+            path.parent()
+                .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
         })();
         erased.map_err(|error: io::Error| match disk::is_absent(&error) {
             true => AuditError::NotFound(format!("there is no key of {tenant} for {month}")),
@@ -134,11 +158,11 @@ impl Keyring {
 
     /// A tenant's name is a safe name of a file: `TenantId` admits no other.
     fn path(&self, tenant: &TenantId, month: Month) -> PathBuf {
-        self.folder.join(tenant.as_str()).join(month.to_string())
+        self.log.join(name(tenant, month))
     }
 
     /// Reads a key, or makes it.
-    fn key(&self, (tenant, month): &(TenantId, Month)) -> Result<hmac::Key, AuditError> {
+    fn key(&self, (tenant, month): &Place) -> Result<hmac::Key, AuditError> {
         let path = self.path(tenant, *month);
         let read = disk::read(&path, KEY_BYTES as u64).map_err(|e| failed(&path, &e))?;
         let bytes = match read {
@@ -147,9 +171,9 @@ impl Keyring {
                 let mut bytes = [0; KEY_BYTES];
                 getrandom::fill(&mut bytes)
                     .map_err(|e| AuditError::Unavailable(format!("no randomness: {e}")))?;
-                let mut writer = Writer::new(&self.folder);
+                let mut writer = Writer::new(&self.log, NEW);
                 let written = writer
-                    .put(&format!("{tenant}/{month}"), &bytes, 0o600)
+                    .put(&name(tenant, *month), &bytes, 0o600)
                     .and_then(|()| writer.sync());
                 written.map_err(|e| failed(&path, &e))?;
                 bytes.to_vec()
@@ -163,6 +187,11 @@ impl Keyring {
         }
         Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
+}
+
+/// The path of a key below the log's folder.
+fn name(tenant: &TenantId, month: Month) -> String {
+    format!("{KEYS}/{tenant}/{month}")
 }
 
 fn failed(path: &Path, error: &io::Error) -> AuditError {

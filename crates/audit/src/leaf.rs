@@ -6,7 +6,7 @@
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
     DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
-    ProgrammeId, RequestId, TenantId, TokenUse,
+    PolicyEffect, ProgrammeId, RequestId, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub struct Decision {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
     /// The decision.
-    pub effect: Effect,
+    pub effect: PolicyEffect,
     /// Why it was refused, by the error's code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorCode>,
@@ -122,29 +122,6 @@ pub enum ClassSource {
     Header,
     /// What the scanner found.
     Scanner,
-}
-
-/// What policy said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// It may go as it is.
-    Allow,
-    /// It may go with personal data masked.
-    Mask,
-    /// It must not go.
-    Deny,
-}
-
-impl Effect {
-    /// The word in leaves and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Mask => "mask",
-            Self::Deny => "deny",
-        }
-    }
 }
 
 /// A place, with what the fleet file says of it at that time; what it does not say is absent, and counts as unknown.
@@ -415,7 +392,7 @@ mod tests {
                 retention: Some("30 days".into()),
                 refusal: None,
             }),
-            effect: Effect::Mask,
+            effect: PolicyEffect::Mask,
             error: None,
             rules: vec!["pii-abroad".into()],
             unmet: Vec::new(),

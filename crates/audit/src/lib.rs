@@ -31,7 +31,6 @@ pub use note::{SigningKey, VerifierKey};
 pub use proof::{ConsistencyProof, InclusionProof};
 pub use reader::{Files, Folder, Reader};
 pub use serve::{Served, serve};
-pub use tree::{check_consistency, check_inclusion};
 
 /// The most bytes of a leaf: its length stands in 16 bits before it.
 pub const LEAF_BYTES_MAX: usize = 65_535;

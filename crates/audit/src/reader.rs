@@ -21,6 +21,14 @@ pub trait Files {
     /// # Errors
     /// The medium's; a file of more than `bytes_max` bytes.
     fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, AuditError>;
+
+    /// Whether there is such a file.
+    ///
+    /// # Errors
+    /// As [`Files::read`].
+    fn has(&self, path: &str, bytes_max: u64) -> Result<bool, AuditError> {
+        Ok(self.read(path, bytes_max)?.is_some())
+    }
 }
 
 /// A log in a folder.
@@ -36,6 +44,11 @@ impl Folder {
 impl Files for Folder {
     fn read(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, AuditError> {
         disk::read(&self.0.join(path), bytes_max)
+            .map_err(|e| AuditError::damaged(path, e.to_string()))
+    }
+
+    fn has(&self, path: &str, bytes_max: u64) -> Result<bool, AuditError> {
+        disk::has(&self.0.join(path), bytes_max)
             .map_err(|e| AuditError::damaged(path, e.to_string()))
     }
 }
@@ -198,21 +211,33 @@ impl<F: Files> Reader<F> {
             } else {
                 0
             };
+            let mut above = Vec::new();
             for index in from..tiles {
                 let tile = Tile {
                     kind: Kind::Hashes(level),
                     index,
                     width: WIDTH,
                 };
-                let above = self.subtree(u32::from(level + 1) * HEIGHT, index)?;
-                if range_root(&Row(&self.hashes(tile)?), 0, 256)? != above {
+                if index == from || index.is_multiple_of(256) {
+                    above = self.hashes(self.at(Kind::Hashes(level + 1), index / 256))?;
+                }
+                let hash = Row(&above).subtree(0, index % 256)?;
+                if range_root(&Row(&self.hashes(tile)?), 0, 256)? != hash {
                     return Err(AuditError::damaged(
                         tile.to_string(),
                         "it does not lead to the tile above it",
                     ));
                 }
-                if level == 0 {
-                    self.bundle(index)?;
+                let bundle = Tile {
+                    kind: Kind::Entries,
+                    ..tile
+                };
+                if level == 0
+                    && !self
+                        .files
+                        .has(&bundle.to_string(), tile::bytes_max(bundle.kind))?
+                {
+                    return Err(missing(bundle));
                 }
             }
             if tiles == 0 {
@@ -233,14 +258,15 @@ impl<F: Files> Reader<F> {
         Err(AuditError::damaged(CHECKPOINT, what))
     }
 
-    /// The width that a tile has in a tree of the checkpoint's size.
-    fn width(&self, kind: Kind, index: u64) -> usize {
+    /// A tile with the width that it has in a tree of the checkpoint's size.
+    fn at(&self, kind: Kind, index: u64) -> Tile {
         let level = match kind {
             Kind::Entries => 0,
             Kind::Hashes(level) => u32::from(level),
         };
         let count = self.checkpoint.size >> (level * HEIGHT);
-        usize::try_from(count - index * 256).map_or(WIDTH, |left| left.min(WIDTH))
+        let width = usize::try_from(count - index * 256).map_or(WIDTH, |left| left.min(WIDTH));
+        Tile { kind, index, width }
     }
 
     /// A tile's bytes. Where a partial tile is gone, those of the full one begin with its own.
@@ -249,13 +275,12 @@ impl<F: Files> Reader<F> {
             self.files
                 .read(&tile.to_string(), tile::bytes_max(tile.kind))
         };
-        let missing = || AuditError::damaged(tile.to_string(), "it is missing");
         if let Some(bytes) = read(tile)? {
             return Ok(bytes);
         }
         let mut bytes = read(tile.full())?
             .filter(|_| tile.width < WIDTH)
-            .ok_or_else(missing)?;
+            .ok_or_else(|| missing(tile))?;
         let end = match tile.kind {
             Kind::Hashes(_) => Some(tile.width * crate::hash::HASH_BYTES),
             Kind::Entries => tile::leaves(&bytes, WIDTH).map(|leaves| {
@@ -285,28 +310,20 @@ impl<F: Files> Reader<F> {
     }
 
     fn bundle(&self, index: u64) -> Result<Vec<u8>, AuditError> {
-        let width = self.width(Kind::Entries, index);
-        self.tile(Tile {
-            kind: Kind::Entries,
-            index,
-            width,
-        })
+        self.tile(self.at(Kind::Entries, index))
     }
 
     fn leaves<'a>(&self, bundle: &'a [u8], index: u64) -> Result<Vec<&'a [u8]>, AuditError> {
-        let width = self.width(Kind::Entries, index);
-        tile::leaves(bundle, width).ok_or_else(|| {
-            let tile = Tile {
-                kind: Kind::Entries,
-                index,
-                width,
-            };
-            AuditError::damaged(
-                tile.to_string(),
-                format!("it is not made of {width} leaves"),
-            )
+        let tile = self.at(Kind::Entries, index);
+        tile::leaves(bundle, tile.width).ok_or_else(|| {
+            let what = format!("it is not made of {} leaves", tile.width);
+            AuditError::damaged(tile.to_string(), what)
         })
     }
+}
+
+fn missing(tile: Tile) -> AuditError {
+    AuditError::damaged(tile.to_string(), "it is missing")
 }
 
 /// Hashes from tiles, which prove nothing by themselves.
@@ -316,13 +333,7 @@ impl<F: Files> Subtrees for Reader<F> {
         let level = u8::try_from(height / HEIGHT).unwrap_or(u8::MAX);
         let below = height % HEIGHT;
         let first = index << below;
-        let kind = Kind::Hashes(level);
-        let tile = Tile {
-            kind,
-            index: first / 256,
-            width: self.width(kind, first / 256),
-        };
-        let hashes = self.hashes(tile)?;
+        let hashes = self.hashes(self.at(Kind::Hashes(level), first / 256))?;
         Row(&hashes).subtree(below, index % (256 >> below))
     }
 }

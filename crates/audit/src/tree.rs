@@ -77,7 +77,13 @@ pub(crate) fn consistency(
 }
 
 /// Whether `proof` leads from `leaf` at `index` to the root of a tree of `size` leaves.
-pub fn check_inclusion(leaf: Hash, index: u64, size: u64, root: Hash, proof: &[Hash]) -> bool {
+pub(crate) fn check_inclusion(
+    leaf: Hash,
+    index: u64,
+    size: u64,
+    root: Hash,
+    proof: &[Hash],
+) -> bool {
     if index >= size {
         return false;
     }
@@ -101,7 +107,7 @@ pub fn check_inclusion(leaf: Hash, index: u64, size: u64, root: Hash, proof: &[H
 
 /// Whether `proof` shows that the tree of `size` leaves with `root` begins with that of `old_size` leaves with
 /// `old_root`.
-pub fn check_consistency(
+pub(crate) fn check_consistency(
     old_size: u64,
     old_root: Hash,
     size: u64,

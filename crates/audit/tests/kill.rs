@@ -27,6 +27,14 @@ fn settings() -> Settings {
     }
 }
 
+/// Halves that a limit on files' sizes cuts.
+fn wide() -> Settings {
+    Settings {
+        journal_half_bytes: 1 << 20,
+        ..settings()
+    }
+}
+
 /// Runs the test `name` of this program in a child, with the file-size signal ignored so that writes past a limit fail.
 fn child(name: &str, folder: &Path, round: u64, before: &str) -> Child {
     Command::new("sh")
@@ -41,6 +49,12 @@ fn child(name: &str, folder: &Path, round: u64, before: &str) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// All that a child says until its end.
+fn output(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The folder, where this process is the child.
@@ -171,36 +185,41 @@ fn nothing_confirmed_is_lost_or_doubled_by_kill_9() {
 #[test]
 fn child_meets_the_limit() {
     let Some(folder) = child_folder() else { return };
-    let log = AuditLog::open(
-        &folder,
-        &Settings {
-            journal_half_bytes: 1 << 20,
-            ..settings()
-        },
-    );
+    let log = AuditLog::open(&folder, &wide());
     println!(
         "opened {}",
         log.err().map_or("well".into(), |error| error.to_string())
     );
 }
 
-#[test]
-fn a_disk_without_room_for_the_journal_refuses_to_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = child("child_meets_the_limit", folder.path(), 0, "ulimit -f 64;");
-    let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    child.wait().unwrap();
+/// A log that cannot be opened, for want of room, and then can.
+fn meet_the_limit(folder: &Path) {
+    let said = output(child("child_meets_the_limit", folder, 0, "ulimit -f 64;"));
     assert!(
         said.contains("opened the audit log cannot be written: ") && said.contains("free space"),
         "{said}"
     );
-    drop(AuditLog::open(folder.path(), &settings()).unwrap());
+    drop(AuditLog::open(folder, &settings()).unwrap());
+}
+
+#[test]
+fn a_disk_without_room_for_the_journal_refuses_to_open() {
+    meet_the_limit(tempfile::tempdir().unwrap().path());
+}
+
+#[test]
+fn an_end_while_the_journal_is_emptied_leaves_a_log_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(folder.path(), &wide()).unwrap();
+    for _ in 0..60 {
+        log.append_blocking(vec![b'x'; 40_000]).unwrap();
+    }
+    drop(log);
+    // The half that would be zeroed first is the newer.
+    let journal = std::fs::read(folder.path().join("journal")).unwrap();
+    let index = |at: usize| u64::from_le_bytes(journal[at + 8..at + 16].try_into().unwrap());
+    assert!(index(0) > index(journal.len() / 2));
+    meet_the_limit(folder.path());
 }
 
 /// A limit on files' sizes stands for a full disk that gets room again.
@@ -242,15 +261,7 @@ fn child_meets_a_disk_that_is_full_for_a_while() {
 fn a_disk_that_is_full_for_a_while_refuses_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let name = "child_meets_a_disk_that_is_full_for_a_while";
-    let mut child = child(name, folder.path(), 0, "");
-    let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    child.wait().unwrap();
+    let said = output(child(name, folder.path(), 0, ""));
     assert!(
         said.contains("refused the audit log cannot be written: its journal fails")
             && said.contains("recovered"),

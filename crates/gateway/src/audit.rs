@@ -8,7 +8,7 @@ pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
 use crate::walk::Facts;
-use madang_audit::leaf::{Decision, Effect, Event, Hmac, Location, Note, RequestEnd, StopSwitch};
+use madang_audit::leaf::{Decision, Event, Hmac, Location, Note, RequestEnd, StopSwitch};
 use madang_audit::{AuditLog, Keyring, Leaf, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
@@ -99,7 +99,7 @@ impl Audit {
         decision.attempt = going.attempt;
         decision.model = Some(going.model.clone());
         decision.location = Some(going.location);
-        decision.effect = effect(grant.effect);
+        decision.effect = grant.effect;
         decision.rules = grant.rules.iter().map(ToString::to_string).collect();
         decision.basis = grant.bases.iter().map(ToString::to_string).collect();
         self.write(Event::Decision(Box::new(decision))).await
@@ -116,7 +116,7 @@ impl Audit {
         policy_hash: PolicyHash,
     ) -> Result<(), AuditError> {
         let mut decision = decision(about, policy_hash);
-        decision.effect = Effect::Deny;
+        decision.effect = PolicyEffect::Deny;
         decision.error = Some(code);
         let rules = denials.iter().flat_map(|denial| &denial.decision.rules);
         let mut rules: Vec<String> = rules.map(RuleId::to_string).collect();
@@ -214,7 +214,7 @@ fn decision((whose, facts): (&Whose, &Facts), policy_hash: PolicyHash) -> Decisi
         basis: Vec::new(),
         attempt: 0,
         location: None,
-        effect: Effect::Allow,
+        effect: PolicyEffect::Allow,
         error: None,
         rules: Vec::new(),
         unmet: Vec::new(),
@@ -222,14 +222,6 @@ fn decision((whose, facts): (&Whose, &Facts), policy_hash: PolicyHash) -> Decisi
         bytes: whose.bytes_in,
         prompt_tokens: facts.prompt_tokens,
         prompt_hmac: facts.prompt_hmac,
-    }
-}
-
-fn effect(effect: PolicyEffect) -> Effect {
-    match effect {
-        PolicyEffect::Allow => Effect::Allow,
-        PolicyEffect::Mask => Effect::Mask,
-        PolicyEffect::Deny => Effect::Deny,
     }
 }
 

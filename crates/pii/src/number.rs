@@ -90,15 +90,11 @@ fn is_label(text: &Text<'_>, last: usize, byte: u8) -> bool {
         .rev()
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
-    let (letters, outside) = (
-        head.len() - length.min(head.len()),
-        head.len() - length.min(head.len()),
-    );
-    let before = outside.checked_sub(1).and_then(|at| head.get(at));
+    let (outside, word) = head.split_at(head.len() - length);
+    let before = outside.last();
     if before == Some(&b'\\') {
         return length == 1 && matches!(byte, b'n' | b't' | b'r');
     }
-    let word = head.get(letters..).unwrap_or_default();
     length < 8
         && !before.is_some_and(u8::is_ascii_digit)
         && LABELS

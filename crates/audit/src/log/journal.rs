@@ -75,7 +75,9 @@ impl Journal {
     /// Empties the file and sets its bytes aside: all that stood in it must be in the tree by now.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
         let whole = self.half_bytes * 2;
-        self.file.set_len(whole)?;
+        // Emptied at a stroke: of two halves that are zeroed one after the other, a kill in between leaves the older.
+        self.file.set_len(0)?;
+        self.file.sync_all()?;
         self.file.seek(SeekFrom::Start(0))?;
         io::copy(&mut io::repeat(0).take(whole), &mut self.file)?;
         self.file.sync_all()?;

@@ -15,6 +15,9 @@ pub(super) struct Keeper {
     sync_wait: Option<Duration>,
     /// When what was written must be synced.
     sync_at: Option<Instant>,
+    /// Confirmed before its sync. It waits for that: were it in the tree first, a crash of the machine could leave a
+    /// journal that ends before the tree does.
+    unsynced: Vec<Vec<u8>>,
     /// Reused from batch to batch.
     frames: Vec<u8>,
     /// Whether the last sync was for more than one leaf.
@@ -36,6 +39,7 @@ impl Keeper {
             journal,
             sync_wait,
             sync_at: None,
+            unsynced: Vec::new(),
             frames: Vec::new(),
             crowded: false,
         }
@@ -45,22 +49,14 @@ impl Keeper {
         loop {
             match self.next() {
                 Task::Write(batch) => self.serve(batch),
-                Task::Sync => {
-                    if let Err(error) = self.sync() {
-                        self.fail(&error);
-                    }
-                }
+                // `fail` has told of an error, and nobody waits for this sync.
+                Task::Sync => drop(self.sync()),
                 Task::Mend => self.mend(),
                 Task::End => break,
             }
         }
-        let synced = self.sync();
-        let mut state = self.shared.lock();
-        if let Err(error) = synced {
-            state.journal_trouble = Some(error.to_string());
-        }
-        state.journal_ended = true;
-        drop(state);
+        drop(self.sync());
+        self.shared.lock().journal_ended = true;
         self.shared.sequencer.notify_one();
     }
 
@@ -114,15 +110,17 @@ impl Keeper {
             return refuse(batch, &error);
         }
         let mut replies = Vec::with_capacity(batch.len());
-        let mut state = self.shared.lock();
         for (index, entry) in (first..).zip(batch) {
-            state.backlog.push(entry.leaf);
+            self.unsynced.push(entry.leaf);
             replies.push((entry.reply, index));
         }
+        let mut state = self.shared.lock();
         state.size += replies.len() as u64;
         state.half_ends[self.journal.half] = state.size;
         drop(state);
-        self.shared.sequencer.notify_one();
+        if self.sync_at.is_none() {
+            self.hand_on();
+        }
         for (reply, index) in replies {
             // Nobody waits where the caller has left; its leaf is logged.
             reply.send(Ok(Appended { index })).ok();
@@ -134,6 +132,8 @@ impl Keeper {
         if self.frames.len() as u64 <= self.journal.room() {
             return Ok(());
         }
+        // What the other half holds may still wait for it.
+        self.sync()?;
         let mut state = self.shared.lock();
         while state.half_ends[1 - self.journal.half] > state.checkpoint_size {
             if let Some(trouble) = &state.tile_trouble {
@@ -162,11 +162,19 @@ impl Keeper {
         written.map_err(|error| self.fail(&error))
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        match self.sync_at.take() {
-            Some(_) => self.journal.sync(),
-            None => Ok(()),
+    /// Syncs what was confirmed before, if anything was.
+    fn sync(&mut self) -> Result<(), AuditError> {
+        if self.sync_at.take().is_some() {
+            self.journal.sync().map_err(|error| self.fail(&error))?;
+            self.hand_on();
         }
+        Ok(())
+    }
+
+    /// What stands in the journal, synced, may go into the tree.
+    fn hand_on(&mut self) {
+        self.shared.lock().backlog.append(&mut self.unsynced);
+        self.shared.sequencer.notify_one();
     }
 
     /// After a failed write or sync nothing is known of the file: nothing more is put there before it is made anew.
@@ -174,6 +182,8 @@ impl Keeper {
         let trouble = format!("its journal fails: {error}");
         tracing::error!(%error, "the audit log's journal fails; nothing is confirmed until it is mended");
         self.sync_at = None;
+        // What was confirmed before its sync is safe in the tree alone.
+        self.hand_on();
         self.shared.lock().journal_trouble = Some(trouble.clone());
         AuditError::Unavailable(trouble)
     }

@@ -92,7 +92,7 @@ struct State {
     waiting: Vec<Entry>,
     /// Bytes of the frames of all that waits.
     waiting_bytes: u64,
-    /// Confirmed, and not yet taken by the sequencer; in order.
+    /// Synced in the journal, and not yet taken by the sequencer; in order.
     backlog: Vec<Vec<u8>>,
     /// Leaves confirmed, and those of them under a durable checkpoint.
     size: u64,
@@ -119,12 +119,20 @@ struct Shared {
     /// Something for the sequencer.
     sequencer: Condvar,
     /// A checkpoint was written, or could not be.
+    #[cfg(test)]
     progress: Condvar,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A checkpoint was written, or could not be.
+    fn progressed(&self) {
+        self.keeper.notify_one();
+        #[cfg(test)]
+        self.progress.notify_all();
     }
 }
 
@@ -235,24 +243,6 @@ impl AuditLog {
             self.shared.keeper.notify_one();
         }
         Ok(answer)
-    }
-
-    /// Writes a checkpoint over all that was confirmed before, and waits for it.
-    ///
-    /// # Errors
-    /// [`AuditError::Unavailable`].
-    pub fn checkpoint_blocking(&self) -> Result<(), AuditError> {
-        let mut state = self.shared.lock();
-        let size = state.size;
-        while state.checkpoint_size < size {
-            state.hurry = true;
-            self.shared.sequencer.notify_one();
-            state = wait(&self.shared.progress, state, None);
-            if let Some(trouble) = &state.tile_trouble {
-                return Err(AuditError::Unavailable(trouble.clone()));
-            }
-        }
-        Ok(())
     }
 
     /// The key that verifies the log's checkpoints.

@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// The file of the signing key.
 const KEY: &str = "log.key";
+/// Where files are written before they get their names.
+const NEW: &str = "new";
 /// Mode of what anyone's tools may read.
 const PUBLIC: u32 = 0o644;
 
@@ -26,7 +28,7 @@ impl Tree {
     /// outsider: what does not follow from the checkpoint refuses to be continued.
     pub(crate) fn open(folder: &Path, origin: &str) -> Result<Self, AuditError> {
         let key = signing_key(folder, origin)?;
-        let writer = Writer::new(folder);
+        let writer = Writer::new(folder, NEW);
         let note = disk::read(&folder.join(CHECKPOINT), NOTE_BYTES_MAX)
             .map_err(|e| failed(CHECKPOINT, &e))?;
         let mut tree = Self {
@@ -219,7 +221,7 @@ fn signing_key(folder: &Path, origin: &str) -> Result<SigningKey, AuditError> {
         ));
     }
     let key = SigningKey::generate(origin)?;
-    let mut writer = Writer::new(folder);
+    let mut writer = Writer::new(folder, NEW);
     let written = writer
         .put(KEY, key.to_secret_text().as_bytes(), 0o600)
         .and_then(|()| writer.sync());

@@ -1,7 +1,7 @@
 //! The tiles' thread: brings what was confirmed into the tree, a checkpoint at a time.
 
 use super::sequence::Tree;
-use super::{RETRY_WAIT, Settings, Shared, wait};
+use super::{RETRY_WAIT, Settings, Shared, State, wait};
 use crate::AuditError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,17 +51,21 @@ impl Sequencer {
                     state.tile_trouble = Some(trouble);
                 }
             }
-            self.shared.progress.notify_all();
-            self.shared.keeper.notify_one();
+            self.shared.progressed();
             if failed {
                 if state.journal_ended {
                     // What is left stands in the journal, and the next start brings it into the tree.
                     break;
                 }
-                drop(wait(&self.shared.sequencer, state, Some(RETRY_WAIT)));
+                // Each batch wakes this thread; the disk is left alone for the whole time.
+                let waits = |state: &mut State| !state.journal_ended;
+                drop(
+                    self.shared
+                        .sequencer
+                        .wait_timeout_while(state, RETRY_WAIT, waits),
+                );
             }
         }
-        self.shared.progress.notify_all();
     }
 
     /// Waits until a checkpoint is due and takes what it is to cover; `false` at the end.

@@ -9,6 +9,15 @@ fn settings() -> Settings {
     }
 }
 
+/// No checkpoint comes by itself.
+fn unhurried() -> Settings {
+    Settings {
+        checkpoint_ms_max: 3_600_000,
+        checkpoint_leaves: usize::MAX,
+        ..settings()
+    }
+}
+
 fn open(folder: &Path) -> AuditLog {
     AuditLog::open(folder, &settings()).unwrap()
 }
@@ -24,6 +33,16 @@ fn fill(log: &AuditLog, from: u64, to: u64) {
         .collect();
     for (index, answer) in (from..to).zip(answers) {
         assert_eq!(answer.blocking_recv().unwrap(), Ok(Appended { index }));
+    }
+}
+
+/// Waits for a checkpoint over all that was confirmed.
+fn checkpoint(log: &AuditLog) {
+    let mut state = log.shared.lock();
+    while state.checkpoint_size < state.size {
+        state.hurry = true;
+        log.shared.sequencer.notify_one();
+        state = wait(&log.shared.progress, state, None);
     }
 }
 
@@ -48,7 +67,13 @@ fn expected(count: u64) -> Vec<Vec<u8>> {
     (0..count).map(leaf).collect()
 }
 
-/// The folder as it was at some moment, the lock apart.
+/// What a crash at this moment leaves.
+fn crash(folder: &Path) -> tempfile::TempDir {
+    let crashed = tempfile::tempdir().unwrap();
+    copy(folder, crashed.path());
+    crashed
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -108,17 +133,11 @@ fn a_checkpoint_comes_by_itself() {
 #[test]
 fn what_was_confirmed_is_in_the_tree_after_a_crash_at_any_time() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        checkpoint_ms_max: 3_600_000,
-        checkpoint_leaves: usize::MAX,
-        ..settings()
-    };
-    let log = AuditLog::open(folder.path(), &settings).unwrap();
+    let log = AuditLog::open(folder.path(), &unhurried()).unwrap();
     fill(&log, 0, 300);
-    log.checkpoint_blocking().unwrap();
+    checkpoint(&log);
     fill(&log, 300, 700);
-    let crashed = tempfile::tempdir().unwrap();
-    copy(folder.path(), crashed.path());
+    let crashed = crash(folder.path());
     drop(log);
     assert_eq!(leaves(crashed.path()), expected(300));
     let again = open(crashed.path());
@@ -131,15 +150,9 @@ fn what_was_confirmed_is_in_the_tree_after_a_crash_at_any_time() {
 #[test]
 fn a_torn_tail_of_the_journal_was_never_confirmed() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        checkpoint_ms_max: 3_600_000,
-        checkpoint_leaves: usize::MAX,
-        ..settings()
-    };
-    let log = AuditLog::open(folder.path(), &settings).unwrap();
+    let log = AuditLog::open(folder.path(), &unhurried()).unwrap();
     fill(&log, 0, 5);
-    let crashed = tempfile::tempdir().unwrap();
-    copy(folder.path(), crashed.path());
+    let crashed = crash(folder.path());
     let path = crashed.path().join("journal");
     let mut journal = std::fs::read(&path).unwrap();
     let frame = leaf(0).len() + FRAME_HEAD_BYTES;
@@ -184,18 +197,49 @@ fn confirmation_before_the_sync_loses_nothing_with_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
         sync_ms_max: Some(5),
-        checkpoint_ms_max: 3_600_000,
-        checkpoint_leaves: usize::MAX,
-        ..settings()
+        ..unhurried()
     };
     let log = AuditLog::open(folder.path(), &settings).unwrap();
     fill(&log, 0, 40);
-    let crashed = tempfile::tempdir().unwrap();
-    copy(folder.path(), crashed.path());
+    let crashed = crash(folder.path());
     drop(open(crashed.path()));
     assert_eq!(leaves(crashed.path()), expected(40));
     drop(log);
     assert_eq!(leaves(folder.path()), expected(40));
+}
+
+#[test]
+fn confirmation_before_the_sync_loses_no_more_than_that_with_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        sync_ms_max: Some(3_600_000),
+        checkpoint_ms_max: 1,
+        checkpoint_leaves: 1,
+        ..settings()
+    };
+    let log = AuditLog::open(folder.path(), &settings).unwrap();
+    // Three fill a half; the sync comes with its end.
+    let long = vec![b'x'; 40_000];
+    for index in 0..5 {
+        assert_eq!(log.append_blocking(long.clone()), Ok(Appended { index }));
+    }
+    let mut state = log.shared.lock();
+    while state.checkpoint_size < 3 {
+        state = wait(&log.shared.progress, state, None);
+    }
+    assert_eq!((state.checkpoint_size, state.size), (3, 5));
+    drop(state);
+    let crashed = crash(folder.path());
+    // The second half was never synced.
+    let path = crashed.path().join("journal");
+    let mut journal = std::fs::read(&path).unwrap();
+    let half = journal.len() / 2;
+    journal[half..].fill(0);
+    std::fs::write(&path, journal).unwrap();
+    drop(open(crashed.path()));
+    assert_eq!(leaves(crashed.path()), vec![long.clone(); 3]);
+    drop(log);
+    assert_eq!(leaves(folder.path()), vec![long; 5]);
 }
 
 /// A log of 700 leaves that was closed, then changed by `change`; why it does not open.
@@ -276,12 +320,11 @@ fn a_checkpoint_set_back_is_made_good_from_the_journal_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     fill(&log, 0, 10);
-    log.checkpoint_blocking().unwrap();
+    checkpoint(&log);
     let old = std::fs::read(folder.path().join("checkpoint")).unwrap();
     fill(&log, 10, 20);
-    log.checkpoint_blocking().unwrap();
-    let crashed = tempfile::tempdir().unwrap();
-    copy(folder.path(), crashed.path());
+    checkpoint(&log);
+    let crashed = crash(folder.path());
     drop(log);
     std::fs::write(crashed.path().join("checkpoint"), &old).unwrap();
     drop(open(crashed.path()));
@@ -329,6 +372,29 @@ fn a_disk_that_takes_no_tiles_fills_the_journal_refuses_and_recovers() {
     log_recovers(&log, &long);
     drop(log);
     assert_eq!(leaves(folder.path()).len(), kept + 1);
+}
+
+#[test]
+fn a_folder_that_was_moved_away_refuses_and_is_not_begun_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, away) = (parent.path().join("audit"), parent.path().join("away"));
+    let log = open(&folder);
+    let keys = crate::Keyring::new(&folder, 0);
+    fill(&log, 0, 1);
+    checkpoint(&log);
+    std::fs::rename(&folder, &away).unwrap();
+    // Its journal is open still, until both halves are full.
+    let long = vec![b'x'; 40_000];
+    let refused = (0..100).find_map(|_| log.append_blocking(long.clone()).err());
+    assert!(matches!(refused, Some(AuditError::Unavailable(_))));
+    let tenant = madang_types::TenantId::new("kma").unwrap();
+    let refused = keys.hmac(&tenant, madang_types::Micros(0), b"");
+    assert!(matches!(refused, Err(AuditError::Unavailable(_))));
+    drop(log);
+    assert!(!folder.exists());
+    assert!(leaves(&away).starts_with(&expected(1)));
+    let again = open(&away);
+    assert!(again.status().size > 1);
 }
 
 /// Tries until one leaf is taken.

@@ -108,7 +108,6 @@ fn denials(page: &mut String, report: &Report) {
     let names = [
         "규칙 · Rules",
         "미충족 조건 · Unmet",
-        "장소 · Place",
         "등급 · Class",
         "횟수 · Count",
         "기록 · Leaves",
@@ -117,7 +116,6 @@ fn denials(page: &mut String, report: &Report) {
         vec![
             list(&row.rules),
             list(&row.unmet),
-            row.location.as_deref().map_or_else(|| text("–"), text),
             text(row.class.as_str()),
             number(row.attempts.count),
             cell(&range(Some(row.attempts))),

@@ -5,10 +5,12 @@ mod html;
 #[cfg(test)]
 mod tests;
 
-use crate::leaf::{Decision, Effect, Event, Leaf, Location};
+use crate::leaf::{Decision, Event, Leaf, Location};
 use crate::{AuditError, Checkpoint, Files, Month, Reader};
 use jiff::tz::Offset;
-use madang_types::{DataClass, DataFlag, Micros, ModelId, PiiKind, RequestId, TenantId};
+use madang_types::{
+    DataClass, DataFlag, Micros, ModelId, PiiKind, PolicyEffect, RequestId, TenantId,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,10 +108,8 @@ pub struct Sent {
 pub struct Denial {
     /// The rules.
     pub rules: Vec<String>,
-    /// The conditions that were not met.
+    /// The conditions that were not met, each with its place.
     pub unmet: Vec<String>,
-    /// Where it would have gone, by its id.
-    pub location: Option<String>,
     /// The class of the data.
     pub class: DataClass,
     /// The decisions.
@@ -227,7 +227,7 @@ impl Group {
 }
 
 type SentKey = (Location, Option<ModelId>, DataClass, bool);
-type DenialKey = (Vec<String>, Vec<String>, Option<String>, DataClass);
+type DenialKey = (Vec<String>, Vec<String>, DataClass);
 type TransferKey = (Location, Vec<String>, Vec<String>, bool);
 
 /// The report in the making. Rows are in the order of what they are about.
@@ -280,7 +280,6 @@ impl Tally {
         if Month::of(time_us, self.scope.offset_s).ok() != Some(self.scope.month) {
             return;
         }
-        let time = self.time(time_us);
         match event {
             Event::Decision(decision) if decision.tenant == self.scope.tenant => {
                 Figure::count(&mut self.leaves, index);
@@ -292,13 +291,13 @@ impl Tally {
             Event::KeyErased(erased) if erased.tenant == self.scope.tenant => {
                 Figure::count(&mut self.leaves, index);
                 self.erasures.push(ErasureRow {
-                    time,
+                    time: self.time(time_us),
                     month: erased.month,
                     index,
                 });
             }
             Event::Policy(load) => self.policies.push(PolicyRow {
-                time,
+                time: self.time(time_us),
                 before: load.before,
                 after: load.after,
                 gained: load.gained,
@@ -306,7 +305,7 @@ impl Tally {
                 index,
             }),
             Event::Stop(stop) => self.stops.push(StopRow {
-                time,
+                time: self.time(time_us),
                 scope: stop.scope,
                 set: stop.set,
                 index,
@@ -317,15 +316,10 @@ impl Tally {
 
     fn decision(&mut self, index: u64, time: Micros, decision: Decision) {
         self.requests.insert(decision.request);
-        if decision.effect == Effect::Deny {
-            let place = decision
-                .location
-                .as_ref()
-                .map(|location| location.id.clone());
+        if decision.effect == PolicyEffect::Deny {
             let key = (
                 decision.rules.clone(),
                 decision.unmet.clone(),
-                place,
                 decision.class,
             );
             return self
@@ -337,7 +331,7 @@ impl Tally {
         let Some(location) = decision.location.clone() else {
             return;
         };
-        let masked = decision.effect == Effect::Mask;
+        let masked = decision.effect == PolicyEffect::Mask;
         if is_abroad(&location, &self.scope.home) {
             let key = (
                 location.clone(),
@@ -375,11 +369,10 @@ impl Tally {
         let denials = self
             .denials
             .iter()
-            .filter_map(|((rules, unmet, location, class), group)| {
+            .filter_map(|((rules, unmet, class), group)| {
                 Some(Denial {
                     rules: rules.clone(),
                     unmet: unmet.clone(),
-                    location: location.clone(),
                     class: *class,
                     attempts: group.figure?,
                 })

@@ -24,7 +24,7 @@ fn place(id: &str, country: Option<&str>) -> Location {
     }
 }
 
-fn decision(request: u128, name: &str, location: Option<Location>, effect: Effect) -> Event {
+fn decision(request: u128, name: &str, location: Option<Location>, effect: PolicyEffect) -> Event {
     Event::Decision(Box::new(Decision {
         request: RequestId(request),
         tenant: tenant(name),
@@ -44,7 +44,7 @@ fn decision(request: u128, name: &str, location: Option<Location>, effect: Effec
         effect,
         error: None,
         rules: vec!["pii<abroad>".into()],
-        unmet: vec!["basis".into()],
+        unmet: vec!["openai: basis".into()],
         policy_hash: "ab".into(),
         bytes: 100,
         prompt_tokens: 25,
@@ -73,32 +73,34 @@ fn events() -> Vec<(i64, Event)> {
         (NOON, Event::Policy(load)),
         (
             NOON,
-            decision(1, "kma", Some(place("pohang", Some("KR"))), Effect::Allow),
+            decision(
+                1,
+                "kma",
+                Some(place("pohang", Some("KR"))),
+                PolicyEffect::Allow,
+            ),
         ),
         (
             NOON + 1_000_000,
-            decision(1, "kma", Some(openai.clone()), Effect::Mask),
+            decision(1, "kma", Some(openai.clone()), PolicyEffect::Mask),
         ),
         (
             NOON,
-            decision(2, "hanbit", Some(openai.clone()), Effect::Allow),
+            decision(2, "hanbit", Some(openai.clone()), PolicyEffect::Allow),
         ),
         (
             NOON + 5_000_000,
-            decision(3, "kma", Some(openai), Effect::Mask),
+            decision(3, "kma", Some(openai), PolicyEffect::Mask),
         ),
         (
             NOON,
-            decision(4, "kma", Some(place("ghost", None)), Effect::Allow),
+            decision(4, "kma", Some(place("ghost", None)), PolicyEffect::Allow),
         ),
-        (
-            NOON,
-            decision(5, "kma", Some(place("openai", Some("US"))), Effect::Deny),
-        ),
+        (NOON, decision(5, "kma", None, PolicyEffect::Deny)),
         // October in Korea.
         (
             NOON - 20 * 86_400_000_000,
-            decision(6, "kma", None, Effect::Deny),
+            decision(6, "kma", None, PolicyEffect::Deny),
         ),
         (NOON, Event::Stop(stop)),
         (
@@ -169,9 +171,9 @@ fn figures_are_of_one_tenant_and_month_and_name_their_leaves() {
     let denials: Vec<_> = report
         .denials
         .iter()
-        .map(|row| (row.rules[0].as_str(), row.attempts))
+        .map(|row| (row.rules[0].as_str(), row.unmet[0].as_str(), row.attempts))
         .collect();
-    assert_eq!(denials, [("pii<abroad>", figure(1, 6, 6))]);
+    assert_eq!(denials, [("pii<abroad>", "openai: basis", figure(1, 6, 6))]);
     assert_eq!(
         (
             report.policies.len(),

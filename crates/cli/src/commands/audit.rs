@@ -234,12 +234,11 @@ fn shown(report: &Report) -> String {
         ]);
     }
     text.push_str(&table.text());
-    let mut table = Table::new(&["denied by", "unmet", "place", "attempts", "leaves"], &[3]);
+    let mut table = Table::new(&["denied by", "unmet", "attempts", "leaves"], &[2]);
     for row in &report.denials {
         table.row(vec![
             row.rules.join(","),
             row.unmet.join(","),
-            row.location.clone().unwrap_or_else(|| "-".into()),
             row.attempts.count.to_string(),
             range(Some(row.attempts)),
         ]);

@@ -5,7 +5,7 @@
 //! | invariant | held by |
 //! |---|---|
 //! | 1, 3, 4, 6, 7, 10, 12, 16, 19 | the tests here |
-//! | 2, 5 | `core/tests/policy/invariants.rs` over every combination; `core/tests/replay.rs` |
+//! | 2, 5 | `core/tests/policy/invariants.rs` over every combination; `core/tests/replay` |
 //! | 8 | `audit/src/tests`, with verifiers that others wrote |
 //! | 9 | `audit/src/keyring.rs`, `cli/tests/audit.rs` |
 //! | 11 | `pii/tests/properties.rs` |
@@ -33,7 +33,6 @@ mod upstream;
 
 use flow::{Evidence, evidence};
 use harness::captured;
-use madang_audit::leaf::Effect;
 use madang_core::policy::Whom;
 use madang_types::{DataFlag, PolicyEffect, SiteId};
 use serde_json::Value;
@@ -87,11 +86,11 @@ async fn i01_no_byte_reaches_a_place_that_is_not_allowed() {
             assert_ne!(decision.effect, PolicyEffect::Deny, "{what}");
             assert_eq!(
                 decision.effect == PolicyEffect::Mask,
-                leaf.effect == Effect::Mask,
+                leaf.effect == PolicyEffect::Mask,
                 "{what}"
             );
             for planted in &sent.case.planted {
-                let bare = leaf.effect == Effect::Mask && planted.is_in(seen.body());
+                let bare = leaf.effect == PolicyEffect::Mask && planted.is_in(seen.body());
                 assert!(!bare, "{planted:?} is not masked, {what}");
             }
         }
@@ -183,7 +182,7 @@ async fn i06_each_decision_is_in_the_log_once_and_before_its_first_byte() {
             let leaves = evidence.decisions_about(&sent.id);
             let denied = leaves
                 .iter()
-                .filter(|(at, leaf)| leaf.effect == Effect::Deny && *at < sent.log_size);
+                .filter(|(at, leaf)| leaf.effect == PolicyEffect::Deny && *at < sent.log_size);
             assert_eq!(denied.count(), 1, "seed {}: {leaves:?}", evidence.seed);
         }
     })
@@ -309,7 +308,7 @@ async fn i11_what_was_masked_comes_back_to_the_caller() {
             let leaves = evidence.decisions_about(&sent.id);
             masked += leaves
                 .iter()
-                .filter(|(_, leaf)| leaf.effect == Effect::Mask)
+                .filter(|(_, leaf)| leaf.effect == PolicyEffect::Mask)
                 .count();
         }
         assert!(masked > 0, "seed {}", evidence.seed);

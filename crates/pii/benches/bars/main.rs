@@ -4,8 +4,10 @@
 //! `cargo bench -p madang-pii --bench bars -- [--set FILE] [--show] [--seconds N]`
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
+mod floods;
 mod prose;
 mod quality;
+#[path = "../../tests/random/mod.rs"]
 mod random;
 mod speed;
 mod worst;
@@ -110,7 +112,7 @@ fn fast(seconds: f64) -> bool {
             1_000.0,
         ),
     ];
-    for (name, seed) in worst::FLOODS {
+    for (name, seed) in floods::FLOODS {
         let speed = speed::megabytes_per_second(&worst::flood(seed));
         held.push(bar(&format!("flood of {name}"), speed, "MB/s", 50.0));
     }

@@ -1,36 +1,8 @@
 //! The worst input: floods that someone might think of, and a search that breeds worse ones.
 
+use crate::floods::FLOODS;
 use crate::random::Random;
 use crate::speed;
-
-/// What is repeated without end, and what it is called.
-pub const FLOODS: &[(&str, &str)] = &[
-    ("digits", "1"),
-    ("groups of one digit", "1-"),
-    ("groups of two digits", "12-"),
-    ("groups of four digits", "1234 "),
-    ("social security numbers", "739-49-9750 "),
-    ("telephone numbers", "010-1234-5678 "),
-    ("resident numbers", "140920-1226637,"),
-    ("mail addresses", "a@a.aa "),
-    ("at signs", "a@"),
-    ("tokens", "eyJ."),
-    ("longer tokens", "eyJhbGciOiJIUzI1NiJ9.eyJ-"),
-    ("prefixes of keys", "sk-"),
-    ("underscores", "ghp_"),
-    ("private keys", "-----BEGIN PRIVATE KEY-----"),
-    ("passwords", "password="),
-    ("Hangul digits", "일이삼"),
-    ("Hangul and plain digits", "일1"),
-    ("spaced Hangul digits", "공 일 "),
-    ("roads", "서울 강남구 가로 1 "),
-    ("roads without end", "가로 1 가로 2 "),
-    ("no width", "1\u{200b}\u{200b}\u{200b}\u{200b}"),
-    ("full-width digits", "１２３-"),
-    ("words", "계좌 1234567890 "),
-    ("plates", "12가1234 "),
-    ("streets", "1 A B C D Street "),
-];
 
 /// Bytes of one input.
 const LENGTH: usize = 256 << 10;

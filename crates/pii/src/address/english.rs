@@ -152,7 +152,6 @@ fn is_korean_road(name: &[u8]) -> bool {
 
 fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> {
     let (mut road, mut state) = (None, None);
-    let mut next = first.clone();
     let mut range = first;
     for place in 0..WORDS_MAX {
         let name = text.bytes().get(range.clone())?;
@@ -181,19 +180,16 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
         } else if !capital && !digits {
             break;
         }
-        next = range;
-        let Some(following) = word(text, next.end) else {
+        let Some(following) = word(text, range.end) else {
             break;
         };
         range = following;
     }
-    let end = state.or(road)?;
-    road.map(|_| Form {
-        span: start..end,
+    Some(Form {
+        span: start..state.or(road)?,
         korean: false,
         state: state.is_some(),
     })
-    .filter(|form| form.span.end <= next.end.max(end))
 }
 
 /// The next word, at most a comma, a dot and a space away.

@@ -21,8 +21,9 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     }
 }
 
-/// Ten digits after the province's name, as on older cards: 서울 23-123456-12.
-pub fn with_province(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+/// Ten digits, as on older cards, which have the province's name in place of its number: 23-123456-12. A word must say so
+/// here too; the name alone does not.
+pub fn without_province(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     match near.stance(Topic::License) {
         Stance::For(_) if number.shape == [2, 6, 2] => 80,
         _ => 0,

@@ -33,7 +33,7 @@ fn rules(digits: usize) -> &'static [(PiiKind, Rule)] {
             (PiiKind::Phone, phone::confidence),
             (PiiKind::Brn, business::confidence),
             (PiiKind::BankAccount, bank::confidence),
-            (PiiKind::DriverLicense, license::with_province),
+            (PiiKind::DriverLicense, license::without_province),
         ],
         11 => &[
             (PiiKind::Phone, phone::confidence),

@@ -15,7 +15,6 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
         number,
         near.stance(Topic::Rrn),
         check::resident(number.digits),
-        number.digit(6),
     )
 }
 
@@ -28,7 +27,6 @@ pub fn foreigner(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
         number,
         near.stance(Topic::Frn),
         check::foreigner(number.digits),
-        number.digit(6),
     )
 }
 
@@ -52,8 +50,8 @@ fn fits(number: &Number<'_>) -> bool {
     shape && check::is_day(number.value(2..4), number.value(4..6))
 }
 
-fn judge(number: &Number<'_>, stance: Stance, valid: bool, century: u8) -> u8 {
-    let solid = number.is_solid();
+fn judge(number: &Number<'_>, stance: Stance, valid: bool) -> u8 {
+    let (solid, century) = (number.is_solid(), number.digit(6));
     // The century digit of people born before 1900.
     let old = matches!(century, 9 | 0);
     match (stance, valid) {

@@ -2,15 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod negatives;
+#[path = "../random/mod.rs"]
+mod random;
 mod sentences;
 mod values;
 mod variants;
 
 use madang_pii::scan;
 use madang_types::PiiKind;
+use random::Random;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use values::Random;
 
 /// One sentence and what is in it.
 struct Case {
@@ -50,7 +52,7 @@ fn what_is_there_is_found() {
     let mut counts: BTreeMap<(PiiKind, &str), (u32, u32)> = BTreeMap::new();
     let mut misses = String::new();
     let mut false_positives = 0;
-    for case in cases(&mut Random::new(seed)) {
+    for case in cases(&mut Random(seed)) {
         let found = scan(case.text.as_bytes());
         let hit = found.iter().any(|finding| {
             let (start, end) = (
@@ -97,7 +99,7 @@ fn what_is_there_is_found() {
 #[test]
 fn what_is_not_there_is_not_found() {
     let seed = values::seed();
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let (mut all, mut flagged) = (0, 0);
     let mut report = String::new();
     for template in negatives::NEGATIVES {

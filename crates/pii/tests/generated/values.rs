@@ -1,10 +1,8 @@
 //! Values of each kind, all fictional: births long ago or in the last years, offices and exchanges that are given to
 //! nobody.
 
+use crate::random::Random;
 use madang_types::PiiKind;
-
-/// A small generator with a seed that a failure prints (SplitMix64).
-pub struct Random(u64);
 
 /// The seed: `PII_SEED`, or one that is always the same.
 pub fn seed() -> u64 {
@@ -15,28 +13,8 @@ pub fn seed() -> u64 {
 }
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
     pub fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high - low + 1)
-    }
-
-    pub fn pick<'t, T>(&mut self, list: &'t [T]) -> &'t T {
-        &list[self.below(list.len())]
     }
 
     pub fn of(&mut self, alphabet: &str, length: usize) -> String {

@@ -1,6 +1,6 @@
 //! The ways in which people, forms and evaders write a value.
 
-use crate::values::Random;
+use crate::random::Random;
 use madang_types::PiiKind;
 
 /// Separators of groups.

@@ -1,4 +1,4 @@
-//! A small generator with a fixed seed (SplitMix64).
+//! A small generator (SplitMix64), for tests and the benchmark: the same seed gives the same.
 
 pub struct Random(pub u64);
 
