@@ -1,7 +1,7 @@
 //! Decisions by the million: generated requests are looked at, decided and masked as the gateway does, without sockets.
 
 use crate::case::{Case, TENANTS, floors, policy};
-use crate::flow::fleet;
+use crate::flow::{PLACES, fleet};
 use crate::number;
 use crate::personal::flat;
 use crate::random::Random;
@@ -24,7 +24,7 @@ const DEPTH_MAX: u32 = 64;
 /// A policy that loads.
 fn table(random: &mut Random) -> PolicyTable {
     loop {
-        let urls = vec!["http://127.0.0.1:1".to_owned(); 8];
+        let urls = vec!["http://127.0.0.1:1".to_owned(); PLACES];
         let text = fleet(&urls, &policy(random));
         let parsed = madang_fleet::parse(&text, Path::new("/")).ok();
         if let Some(snapshot) =

@@ -1,25 +1,16 @@
 //! Services run by others: whose key goes where, and over what. A recording upstream stands behind each TLS socket.
 
-use crate::harness::{CHAT, Plan, World, chat, code};
+use crate::harness::{CHAT, Plan, World, chat, code, testdata, tls_acceptor};
 use madang_testkit::{FakeEngine, FakeEngineOptions, Recorded};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
 const FILE_KEY: &str = "canary-file-5d1e";
 /// A variable that whoever runs the tests has set: no test can set one.
 const VARIABLE: &str = "CARGO_MANIFEST_DIR";
-
-fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/client/testdata")
-        .join(name)
-}
 
 fn variable() -> String {
     std::env::var(VARIABLE).unwrap()
@@ -45,17 +36,7 @@ impl Upstream {
             ..FakeEngineOptions::default()
         })
         .await;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_file(testdata("engine.pem")).unwrap()],
-                PrivateKeyDer::from_pem_file(testdata("engine.key")).unwrap(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = tls_acceptor();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let inside = engine.url().trim_start_matches("http://").to_owned();
