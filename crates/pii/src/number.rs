@@ -27,6 +27,11 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
     let Beside::Free(left) = beside(&scan.text, at) else {
         return token_end(scan.text.bytes(), next);
     };
+    // Most numbers are of this sort.
+    if let Some(group) = lone(&scan.text, at) {
+        let end = group.end;
+        return other(scan, &[group]).unwrap_or(end);
+    }
     walk(scan, at, Beginning { left, free: true })
 }
 
@@ -172,25 +177,50 @@ enum Taken {
 }
 
 fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
-    let Some(front) = row.groups().first() else {
-        return Taken::None;
-    };
     if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
     if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
+    other(scan, row.groups()).map_or(Taken::None, Taken::Until)
+}
+
+/// What is more than a number and begins with the front group, reported; where it ends.
+fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+    let front = groups.first()?;
     if let Some(shape) = plate::shape(&scan.text, front) {
         let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
-            return Taken::Until(end);
+            return Some(end);
         }
     }
-    if let Some(end) = address::look(scan, front) {
-        return Taken::Until(end);
-    }
-    spoken::go_on(scan, row.groups()).map_or(Taken::None, Taken::Until)
+    address::look(scan, front).or_else(|| spoken::go_on(scan, groups))
+}
+
+/// The group that begins at `at`, where it is too short for a number of ours and the byte after it shows that none follows.
+fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
+    let rest = text.bytes().get(at..)?;
+    let length = rest
+        .iter()
+        .take(rules::DIGITS_MIN)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let ends = match rest.get(length..)? {
+        [0xEA..=0xED, _, _, ..] => true,
+        [byte @ ..0x80, ..] => !matches!(
+            byte,
+            b'0'..=b'9' | b' ' | b'\t' | b'-' | b'.' | b'(' | b')' | b'/' | b'_'
+        ),
+        _ => false,
+    };
+    text.count(length + 1);
+    (ends && (1..rules::DIGITS_MIN).contains(&length)).then_some(Group {
+        start: at,
+        end: at + length,
+        length,
+        after: None,
+    })
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.

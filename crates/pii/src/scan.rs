@@ -118,20 +118,21 @@ impl Scan<'_, '_> {
         while at < end && !self.text.is_starved() {
             let block = at;
             let mut left = sweep(self.text.bytes(), block);
-            at = (block + BLOCK).min(end);
+            let mut next = block;
             while left != 0 && !self.text.is_starved() {
                 let place = block + left.trailing_zeros() as usize;
                 if place >= end {
                     break;
                 }
                 self.settle(place, None);
-                let next = self.look(place).max(place + 1);
+                next = self.look(place).max(place + 1);
                 if next >= block + BLOCK {
-                    at = next;
                     break;
                 }
                 left &= u64::MAX << (next - block);
             }
+            // What a rule took may reach beyond the end.
+            at = next.max((block + BLOCK).min(end));
         }
         self.settle(at, None);
     }

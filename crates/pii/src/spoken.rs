@@ -10,8 +10,8 @@ const RUN_MAX: usize = 40;
 /// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
 const LONGEST: usize = 16;
 
-/// Bytes from one digit to the next that the sweep sees.
-const SPREAD_MAX: usize = 6;
+/// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
+const SPREADS: [usize; 2] = [6, 11];
 
 /// Words that are said between groups.
 const SAID: [&str; 3] = ["에", "다시", "의"];
@@ -54,10 +54,18 @@ pub fn may_begin(bytes: &[u8], at: usize) -> bool {
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
 pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
-    // A syllable alone is a word. The sweep names more of them at the ends of its blocks than elsewhere; this does not.
-    let second = after_separator(&scan.text, next);
-    let followed = matches!(scan.text.visible(second), (Symbol::Digit(_) | Symbol::Spoken(_), start, _) if start - at <= SPREAD_MAX);
-    followed.then(|| take(scan, at)).flatten().unwrap_or(next)
+    // One syllable alone is a word, and so are two. The sweep names more of them at the ends of its blocks than elsewhere;
+    // this does not.
+    let (mut last, mut end) = (at, next);
+    for spread in SPREADS {
+        let (symbol, start, after) = scan.text.visible(after_separator(&scan.text, end));
+        let digit = matches!(symbol, Symbol::Digit(_) | Symbol::Spoken(_));
+        if !digit || start - last > spread {
+            return next;
+        }
+        (last, end) = (start, after);
+    }
+    take(scan, at).unwrap_or(next)
 }
 
 /// Looks at plain groups that digits spelled in Hangul follow.
@@ -77,6 +85,8 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
     }
     let run = Run::read(&scan.text, at);
     if run.length < rules::DIGITS_MIN {
+        // Neither is what begins later in it.
+        scan.spoken_until = run.last();
         return None;
     }
     for first in 0..=run.length - rules::DIGITS_MIN {
@@ -139,6 +149,12 @@ fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Opt
 }
 
 impl Run {
+    /// Where its last digit begins, and a byte more.
+    fn last(&self) -> usize {
+        let last = self.places.get(self.length.saturating_sub(1));
+        self.at + last.map_or(0, |digit| usize::from(digit.start)) + 1
+    }
+
     fn read(text: &Text<'_>, at: usize) -> Self {
         let mut run = Self {
             at,

@@ -59,8 +59,9 @@ const CITIES: [&str; 20] = [
     "suwon",
     "seongnam",
 ];
-const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC \
-SD TN TX UT VT VA WA WV WI WY DC";
+/// Each with what separates it from the next.
+const STATES: &[u8] = b"AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC \
+ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC ";
 
 /// What the words after a number say.
 pub struct Form {
@@ -84,8 +85,9 @@ impl Form {
 
 /// The address that begins with `number`.
 pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
-    let end = match (number.after, cluster::separator(text, number.end)) {
-        (Some(after), Some((_, next))) if after.gap == Gap::Dash && !after.spaced => {
+    let end = match number.after {
+        Some(after) if after.gap == Gap::Dash && !after.spaced => {
+            let (_, next) = cluster::separator(text, number.end)?;
             cluster::group(text, next, |_| ())?.end
         }
         _ => number.end,
@@ -169,10 +171,7 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
             } else if place > 3 || !(capital || name.ends_with(b"th") || name.ends_with(b"nd")) {
                 break;
             }
-        } else if name.len() == 2
-            && std::str::from_utf8(name)
-                .is_ok_and(|name| STATES.split(' ').any(|state| state == name))
-        {
+        } else if name.len() == 2 && STATES.chunks(3).any(|state| state.starts_with(name)) {
             state = Some(range.end);
         } else if let (Some(_), true, 5) = (state, digits, name.len()) {
             state = Some(range.end);

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// Bytes before the number that may be of its address.
 const BEFORE_MAX: usize = 144;
+/// Bytes of a name that are looked at.
+const NAME_MAX: usize = 45;
 /// Names before the road's: province, city, district, town.
 const NAMES_MAX: usize = 5;
 /// What roads, neighbourhoods, villages and towns end with.
@@ -68,7 +70,7 @@ fn names(text: &Text<'_>, end: usize, low: usize) -> Option<(usize, usize)> {
     let mut at = end;
     let (mut start, mut known) = (None, 0);
     for place in 0..=NAMES_MAX {
-        let word = word_before(text, at, low);
+        let word = word_before(text, at, low)?;
         let name = std::str::from_utf8(bytes.get(word.clone())?).ok()?;
         if place > 0 {
             match districts::known(name) {
@@ -91,10 +93,10 @@ fn names(text: &Text<'_>, end: usize, low: usize) -> Option<(usize, usize)> {
     start.map(|start| (start, known))
 }
 
-/// The letters of Hangul, digits and dots that end at `at`.
-fn word_before(text: &Text<'_>, at: usize, low: usize) -> Range<usize> {
+/// The Hangul and digits that end at `at`; none where they are longer than a name.
+fn word_before(text: &Text<'_>, at: usize, low: usize) -> Option<Range<usize>> {
     let mut start = at;
-    while start > low {
+    while start > low && at - start < NAME_MAX {
         let (symbol, before) = text.before(start);
         let part = match symbol {
             Symbol::Digit(_) | Symbol::Spoken(_) => true,
@@ -102,11 +104,11 @@ fn word_before(text: &Text<'_>, at: usize, low: usize) -> Range<usize> {
             _ => false,
         };
         if !part || before < low {
-            break;
+            return Some(start..at);
         }
         start = before;
     }
-    start..at
+    (at - start < NAME_MAX).then_some(start..at)
 }
 
 /// Whether the character at `at` is a Hangul syllable (U+AC00–U+D7A3).

@@ -64,6 +64,11 @@ pub fn confidence(near: &mut Nearby<'_, '_>, korean: bool) -> u8 {
 
 /// Where one or two capitals before `digit` begin, that nothing is glued to.
 fn letters_before(text: &Text<'_>, digit: usize) -> Option<usize> {
+    // The cheap question first: before most digits stands neither a capital nor what may come after one.
+    let before = text.bytes().get(digit.checked_sub(1)?)?;
+    if !matches!(before, b'A'..=b'Z' | b' ' | b'\t' | b'-' | 0x80..) {
+        return None;
+    }
     let (mut symbol, mut start) = text.before(digit);
     if matches!(symbol, Symbol::Space | Symbol::Dash) {
         (symbol, start) = text.before(start);
