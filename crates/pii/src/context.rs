@@ -90,6 +90,11 @@ impl<'c, 'a> Nearby<'c, 'a> {
         }
     }
 
+    /// The text that the span is in.
+    pub fn text(&self) -> &'c Text<'a> {
+        self.text
+    }
+
     /// What the words say of the span's being of `topic`.
     pub fn stance(&mut self, topic: Topic) -> Stance {
         let Self {
