@@ -76,7 +76,13 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
 /// Looks at plain groups that digits spelled in Hangul follow.
 pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
-    if groups.len() > cluster::GROUPS_MAX || last.length > 8 || first.start < scan.spoken_until {
+    // The cheap question first: what may come between.
+    let after = scan.text.bytes().get(last.end);
+    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..))
+        || groups.len() > cluster::GROUPS_MAX
+        || last.length > 8
+        || first.start < scan.spoken_until
+    {
         return None;
     }
     let next = after_separator(&scan.text, last.end);
@@ -216,7 +222,7 @@ fn after_separator(text: &Text<'_>, at: usize) -> usize {
         let (symbol, start, end) = text.visible(next);
         next = match symbol {
             Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => end,
-            Symbol::Other => match SAID.iter().find(|word| text.starts_with(start, word)) {
+            Symbol::Other => match text.one_of(start, &SAID) {
                 Some(word) => start + word.len(),
                 None => break,
             },

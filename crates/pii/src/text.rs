@@ -107,6 +107,15 @@ impl<'a> Text<'a> {
         self.ahead(at, word.len()) == word.as_bytes()
     }
 
+    /// Which of some words in Hangul stands at `at`.
+    pub fn one_of(&self, at: usize, words: &[&'static str]) -> Option<&'static str> {
+        // The first syllable tells most of them apart, and most of what stands there from all.
+        let first: &[u8; 3] = self.ahead(at, 3).first_chunk()?;
+        let mut words = words.iter().copied();
+        words
+            .find(|word| word.as_bytes().first_chunk() == Some(first) && self.starts_with(at, word))
+    }
+
     /// The character at `at` and where the next one begins.
     #[inline]
     pub fn symbol(&self, at: usize) -> (Symbol, usize) {
@@ -238,10 +247,9 @@ fn latin(second: u8) -> Symbol {
 }
 
 fn wide(bytes: [u8; 3]) -> Symbol {
-    if let Some(digit) = spoken_digit(bytes) {
-        return Symbol::Spoken(digit);
-    }
     match bytes {
+        // Hangul is asked about most, and has nothing else of interest.
+        [0xEA..=0xED, ..] => spoken_digit(bytes).map_or(Symbol::Other, Symbol::Spoken),
         // U+FF01–U+FF5E, the full-width ASCII
         [0xEF, 0xBC, last @ 0x81..=0xBF] => ascii(last - 0x81 + b'!'),
         [0xEF, 0xBD, last @ 0x80..=0x9E] => ascii(last - 0x80 + b'`'),

@@ -96,5 +96,5 @@ pub fn is_counted(text: &Text<'_>, at: usize) -> bool {
         "원", "년", "명", "개", "월", "달러", "엔", "만", "억", "천", "킬로", "미터", "건", "회",
         "장", "권", "마리", "톤", "위", "번째", "시간",
     ];
-    UNITS.iter().any(|unit| text.starts_with(at, unit))
+    text.one_of(at, &UNITS).is_some()
 }
