@@ -195,7 +195,7 @@ fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
             return Some(end);
         }
     }
-    address::look(scan, front).or_else(|| spoken::go_on(scan, groups))
+    address::look(scan, groups).or_else(|| spoken::go_on(scan, groups))
 }
 
 /// The group that begins at `at`, where it is too short for a number of ours and the byte after it shows that none follows.
@@ -226,24 +226,30 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
 /// The best number that begins with the front group, reported; how many groups it took.
 fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
     let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
-    for count in (1..=row.groups().len().min(GROUPS_MAX)).rev() {
-        if !rules::may_match(row.length(count)) {
-            continue;
-        }
-        let Some(edges) = right(&scan.text, row.groups().get(count - 1)?, left) else {
-            continue;
+    let mut groups = row.groups();
+    groups = groups.get(..GROUPS_MAX).unwrap_or(groups);
+    let mut length = groups.iter().map(|group| group.length).sum();
+    while let [.., last] = groups
+        && length >= rules::DIGITS_MIN
+    {
+        let edges = if rules::may_match(length) {
+            right(&scan.text, last, left)
+        } else {
+            None
         };
-        let number = row.number(count, edges)?;
-        let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
-        let Some((kind, confidence)) = judged else {
-            continue;
-        };
-        if best
-            .as_ref()
-            .is_none_or(|(_, _, least, _)| confidence > *least)
-        {
-            best = Some((count, kind, confidence, number.span));
+        if let Some(edges) = edges {
+            let number = row.number(groups.len(), length, edges)?;
+            let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+            if let Some((kind, confidence)) = judged
+                && best
+                    .as_ref()
+                    .is_none_or(|(_, _, least, _)| confidence > *least)
+            {
+                best = Some((groups.len(), kind, confidence, number.span));
+            }
         }
+        length -= last.length;
+        groups = groups.get(..groups.len() - 1)?;
     }
     let (count, kind, confidence, mut span) = best?;
     span.start = open(&scan.text, span.start);
@@ -378,8 +384,8 @@ impl Row {
         self.digits.get(self.digits_done..end).unwrap_or_default()
     }
 
-    /// The first `count` groups as one number.
-    fn number(&self, count: usize, edges: Edges) -> Option<Number<'_>> {
+    /// The first `count` groups, of `length` digits, as one number.
+    fn number(&self, count: usize, length: usize, edges: Edges) -> Option<Number<'_>> {
         let groups = self.groups().get(..count)?;
         let (first, last) = (groups.first()?, groups.last()?);
         let mut gaps = groups
@@ -389,7 +395,9 @@ impl Row {
         let gap = gaps.next().map(|separator| separator.gap);
         let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
         Some(Number {
-            digits: self.digits(count),
+            digits: self
+                .digits
+                .get(self.digits_done..self.digits_done + length)?,
             shape: self.lengths.get(self.done..self.done + count)?,
             gap,
             mixed,

@@ -155,9 +155,17 @@ impl<'a> Text<'a> {
     }
 
     /// The next character that has width, where it begins and where it ends.
-    pub fn visible(&self, mut at: usize) -> (Symbol, usize, usize) {
+    #[inline]
+    pub fn visible(&self, at: usize) -> (Symbol, usize, usize) {
+        match self.symbol(at) {
+            (Symbol::Nothing, next) => self.visible_beyond(next),
+            (symbol, next) => (symbol, at, next),
+        }
+    }
+
+    fn visible_beyond(&self, mut at: usize) -> (Symbol, usize, usize) {
         // Floods of nothing are read once by each anchor before them, and no further than this.
-        for _ in 0..ZERO_WIDTH_MAX {
+        for _ in 1..ZERO_WIDTH_MAX {
             let (symbol, next) = self.symbol(at);
             if symbol != Symbol::Nothing {
                 return (symbol, at, next);

@@ -1,6 +1,6 @@
 //! 12-3 Gasang-ro, Gangnam-gu, Seoul and 742 Sample Street, Springfield, IL 62704.
 
-use crate::cluster::{self, Gap, Group};
+use crate::cluster::{Gap, Group, Separator};
 use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
@@ -83,14 +83,12 @@ impl Form {
     }
 }
 
-/// The address that begins with `number`.
-pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
-    let end = match number.after {
-        Some(after) if after.gap == Gap::Dash && !after.spaced => {
-            let (_, next) = cluster::separator(text, number.end)?;
-            cluster::group(text, next, |_| ())?.end
-        }
-        _ => number.end,
+/// The address whose number `groups` begin with.
+pub fn address(text: &Text<'_>, groups: &[Group]) -> Option<Form> {
+    let (number, end) = match groups {
+        [first, second, ..] if first.after.is_some_and(is_plain_dash) => (first, second.end),
+        [first, ..] => (first, first.end),
+        [] => return None,
     };
     let first = word(text, end)?;
     let name = text.bytes().get(first.clone())?;
@@ -102,6 +100,10 @@ pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
     } else {
         american(text, number.start, first)
     }
+}
+
+fn is_plain_dash(separator: Separator) -> bool {
+    separator.gap == Gap::Dash && !separator.spaced
 }
 
 fn glued(text: &Text<'_>, at: usize) -> bool {
