@@ -32,16 +32,23 @@ struct Words {
 }
 
 static WORDS_MACHINE: LazyLock<Option<Words>> = LazyLock::new(|| {
-    let mut patterns: Vec<&str> = Vec::new();
+    let mut patterns: Vec<String> = Vec::new();
     let mut meaning = Vec::new();
     for (topic, words) in WORDS {
         for word in words.split('|') {
-            patterns.push(word);
-            meaning.push((*topic, word.is_ascii()));
+            // As programs write them: card_number, card-number, cardNumber.
+            let joints: &[&str] = match word.is_ascii() && word.contains(' ') {
+                true => &[" ", "_", "-", ""],
+                false => &[" "],
+            };
+            for joint in joints {
+                patterns.push(word.replace(' ', joint));
+                meaning.push((*topic, word.is_ascii()));
+            }
         }
     }
     let numbering = patterns.len();
-    patterns.push("번호");
+    patterns.push("번호".to_owned());
     meaning.push((Topic::Thing, false));
     let machine = DFA::builder()
         .match_kind(MatchKind::Standard)
@@ -253,8 +260,7 @@ impl Context {
         let Some((topic, alone)) = words.meaning.get(pattern.as_usize()).copied() else {
             return;
         };
-        let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
-        if alone && (letter(end) || start.checked_sub(1).is_some_and(letter)) {
+        if alone && (is_joined(bytes, start) || is_joined(bytes, end)) {
             return;
         }
         if pattern.as_usize() == words.numbering {
@@ -275,6 +281,13 @@ impl Context {
     }
 }
 
+/// Whether letters on both sides of `at` are of one word; userPhone and phoneNumber are two.
+fn is_joined(bytes: &[u8], at: usize) -> bool {
+    let letter = |at: usize| bytes.get(at).filter(|byte| byte.is_ascii_alphabetic());
+    let (before, after) = (at.checked_sub(1).and_then(letter), letter(at));
+    matches!((before, after), (Some(before), Some(after)) if !(before.is_ascii_lowercase() && after.is_ascii_uppercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +303,8 @@ mod tests {
             ("여권 말고 전화 #", Topic::Passport, Stance::Perhaps),
             ("hotel #", Topic::Phone, Stance::Silent),
             ("TEL:#", Topic::Phone, Stance::For(1)),
+            ("passportNumber: #", Topic::Passport, Stance::For(2)),
+            ("user_driverLicenseNo #", Topic::License, Stance::For(1)),
             ("# 은 계좌", Topic::Bank, Stance::For(29)),
         ];
         for (given, topic, expected) in cases {

@@ -1,4 +1,5 @@
-//! Numbers whose digits are spelled in Hangul, all or some: 공일공 일이삼사 오육칠팔, 공1공-1234-5678.
+//! Numbers whose digits are spelled in Hangul, all or some: 공일공 일이삼사 오육칠팔, 공1공-1234-5678; and numbers with space
+//! between all digits, as a scanner's eyes give them: 0 1 0 - 1 2 3 4 - 5 6 7 8.
 
 use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
@@ -17,6 +18,8 @@ const LONGEST: usize = 16;
 /// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
 const SPREADS: [usize; 2] = [6, 11];
 
+/// Characters and words that may stand between two groups.
+const MARKS_MAX: usize = 3;
 /// Words that are said between groups.
 const SAID: [&str; 3] = ["에", "다시", "의"];
 
@@ -73,15 +76,21 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
     take(scan, at).unwrap_or(next)
 }
 
-/// Looks at plain groups that digits spelled in Hangul follow.
+/// Looks at plain groups that digits spelled in Hangul follow, or that are of one digit each.
 pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
+    if first.start < scan.spoken_until {
+        return None;
+    }
+    if groups.len() > cluster::GROUPS_MAX {
+        let alone =
+            |group: &Group| group.length == 1 && group.after.is_none_or(|after| after.is_loose());
+        return groups.iter().all(alone).then(|| take(scan, first.start))?;
+    }
     // The cheap question first: what may come between.
     let after = scan.text.bytes().get(last.end);
     if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..))
-        || groups.len() > cluster::GROUPS_MAX
         || last.length > 8
-        || first.start < scan.spoken_until
     {
         return None;
     }
@@ -116,7 +125,11 @@ fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, 
     let until = run.places.last()?.end;
     let mut near = scan.near(from..until);
     let text = near.text();
-    for first in 0..(run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN) {
+    let firsts = match run.is_spread() {
+        true => 1,
+        false => usize::MAX,
+    };
+    for first in (0..(run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN)).take(firsts) {
         let rest = run.digits.get(first..)?;
         let place = run.places.get(first)?;
         if place.start < floor || (first > 0 && !place.apart) {
@@ -155,18 +168,18 @@ impl Run {
     fn read(&mut self, text: &Text<'_>, at: usize) {
         self.digits.clear();
         self.places.clear();
-        let (mut next, mut apart) = (at, false);
+        let (mut next, mut marks) = (at, 0);
         while self.digits.len() < RUN_MAX {
             let (symbol, start, end) = text.visible(next);
             let (digit, spelled) = match symbol {
                 Symbol::Digit(digit) => (digit, false),
                 Symbol::Spoken(digit) => (digit, true),
+                _ if marks == MARKS_MAX => break,
                 _ => {
-                    let after = after_separator(text, next);
-                    if apart || after == next {
+                    let Some(after) = mark_end(text, symbol, start, end) else {
                         break;
-                    }
-                    (next, apart) = (after, true);
+                    };
+                    (next, marks) = (after, marks + 1);
                     continue;
                 }
             };
@@ -175,13 +188,18 @@ impl Run {
                 start,
                 end,
                 spelled,
-                apart,
+                apart: marks > 0,
             });
-            (next, apart) = (end, false);
+            (next, marks) = (end, 0);
         }
     }
 
-    /// The `count` digits from `first`, where they may be a number: some of them are spelled, and no more follow.
+    /// Whether something stands between all digits.
+    fn is_spread(&self) -> bool {
+        self.places.iter().skip(1).all(|digit| digit.apart)
+    }
+
+    /// The `count` digits from `first`, where they may be a number: some are spelled or all stand apart, and no more follow.
     fn window(&self, text: &Text<'_>, first: usize, count: usize) -> Option<Number<'_>> {
         let digits = self.digits.get(first..first + count)?;
         let [start, .., end] = self.places.get(first..first + count)? else {
@@ -189,16 +207,22 @@ impl Run {
         };
         // The syllable after a plain number is its particle: 5678이.
         let spelled = self.places.get(first..first + count - 1)?;
+        let spelled = spelled.iter().any(|digit| digit.spelled);
         let more = !end.spelled && text.visible(end.end).0.is_alphanumeric();
-        if more || !spelled.iter().any(|digit| digit.spelled) {
+        if more || !(spelled || self.is_spread()) {
             return None;
         }
+        // Digits in a row, each alone, are most often of a table.
+        let edges = Edges {
+            joined: !spelled,
+            ..Edges::default()
+        };
         Some(Number {
             digits,
             shape: SOLID.get(count..=count)?,
             gap: None,
             mixed: false,
-            edges: Edges::default(),
+            edges,
             span: start.start..end.end,
         })
     }
@@ -215,19 +239,25 @@ const SOLID: [u8; rules::DIGITS_MAX + 1] = {
     shapes
 };
 
-/// Where what separates two groups ends: a space, a dash, a dot, a comma, a word that is said, with space around.
+/// Where what separates two groups ends.
 fn after_separator(text: &Text<'_>, at: usize) -> usize {
     let mut next = at;
-    for _ in 0..3 {
+    for _ in 0..MARKS_MAX {
         let (symbol, start, end) = text.visible(next);
-        next = match symbol {
-            Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => end,
-            Symbol::Other => match text.one_of(start, &SAID) {
-                Some(word) => start + word.len(),
-                None => break,
-            },
-            _ => break,
-        };
+        match mark_end(text, symbol, start, end) {
+            Some(after) => next = after,
+            None => break,
+        }
     }
     next
+}
+
+/// Where the character or word ends that `symbol` begins, if it may separate two groups: a space, a dash, a dot, a comma, a
+/// word that is said.
+fn mark_end(text: &Text<'_>, symbol: Symbol, start: usize, end: usize) -> Option<usize> {
+    match symbol {
+        Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => Some(end),
+        Symbol::Other => text.one_of(start, &SAID).map(|word| start + word.len()),
+        _ => None,
+    }
 }

@@ -178,7 +178,7 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
         } else if let (Some(_), true, 5) = (state, digits, name.len()) {
             state = Some(range.end);
             break;
-        } else if !capital && !digits {
+        } else if !capital && !name.first().is_some_and(u8::is_ascii_digit) {
             break;
         }
         let Some(following) = word(text, range.end) else {

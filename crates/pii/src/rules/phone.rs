@@ -73,13 +73,18 @@ fn international(number: &Number<'_>, stance: Stance) -> u8 {
 fn korean(number: &Number<'_>, stance: Stance) -> u8 {
     let length = number.digits.len();
     let first = number.shape.first().copied().unwrap_or_default();
-    let grouped = !number.is_solid();
     match (number.digit(1), number.digit(2)) {
         (1, 0) if length == 11 => mobile(number, stance),
         (1, 1 | 6..=9) if length == 10 || length == 11 => mobile(number, stance),
         (7, 0) if length == 11 => mobile(number, stance),
         // 0502 … 0508 lead to another number; eleven or twelve digits
-        (5, 0) if length == 11 || length == 12 => weigh(stance, (grouped && first == 4, 75), 88),
+        (5, 0) if length == 11 || length == 12 => {
+            let (usual, silent) = match number.is_solid() {
+                true => (length == 12 && number.edges.hangul, 55),
+                false => (first == 4, 75),
+            };
+            weigh(stance, (usual, silent), 88)
+        }
         (2, _) if length == 9 || length == 10 => {
             land_line(number, stance, length == 10, &[2, 4, 4])
         }

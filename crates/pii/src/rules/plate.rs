@@ -83,7 +83,11 @@ fn glued_before(text: &Text<'_>, at: usize) -> bool {
 fn glued_after(text: &Text<'_>, at: usize) -> bool {
     let (symbol, _, next) = text.visible(at);
     match symbol {
-        Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => text.visible(next).0.is_alphanumeric(),
+        Symbol::Dash | Symbol::Dot => text.visible(next).0.is_alphanumeric(),
+        // Thousands; other digits after a comma are the next thing in a list.
+        Symbol::Ascii(b',') => {
+            crate::cluster::group(text, next, |_| ()).is_some_and(|group| group.length == 3)
+        }
         Symbol::Ascii(b'%') => true,
         Symbol::Other | Symbol::Spoken(_) => is_counted(text, at),
         other => other.is_alphanumeric(),
