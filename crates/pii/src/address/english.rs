@@ -59,9 +59,25 @@ const CITIES: [&str; 20] = [
     "suwon",
     "seongnam",
 ];
-/// Each with what separates it from the next.
-const STATES: &[u8] = b"AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC \
-ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC ";
+/// The second letters of the states' codes, a bit for each, by the first: AL AK AZ AR, none with B, CA CO CT …
+const STATES: [u32; 26] = {
+    let mut rest: &[u8] = b"ALAKAZARCACOCTDEFLGAHIIDILINIAKSKYLAMEMDMAMIMNMSMOMTNENVNHNJNMNYNCNDOHOKORPARISCSDTNTXUTVTVA\
+WAWVWIWYDC";
+    let mut seconds = [0; 26];
+    while let [first, second, others @ ..] = rest {
+        seconds[(*first - b'A') as usize] |= 1 << (*second - b'A');
+        rest = others;
+    }
+    seconds
+};
+
+fn is_state(name: &[u8]) -> bool {
+    let [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] = name else {
+        return false;
+    };
+    let seconds = STATES.get(usize::from(first - b'A'));
+    seconds.is_some_and(|seconds| seconds >> (second - b'A') & 1 == 1)
+}
 
 /// What the words after a number say.
 pub struct Form {
@@ -173,7 +189,7 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
             } else if place > 3 || !(capital || name.ends_with(b"th") || name.ends_with(b"nd")) {
                 break;
             }
-        } else if name.len() == 2 && STATES.chunks(3).any(|state| state.starts_with(name)) {
+        } else if is_state(name) {
             state = Some(range.end);
         } else if let (Some(_), true, 5) = (state, digits, name.len()) {
             state = Some(range.end);

@@ -8,8 +8,11 @@ use std::ops::Range;
 
 /// A passport of nine digits, as those of the United States were.
 pub fn digits_only(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    if !number.is_solid() || number.edges.plus {
+        return 0;
+    }
     match near.stance(Topic::Passport) {
-        Stance::For(distance) if number.is_solid() && !number.edges.plus && distance <= 24 => 70,
+        Stance::For(distance) if distance <= 24 => 70,
         _ => 0,
     }
 }
