@@ -77,6 +77,8 @@ pub struct Context {
     /// The machine's state after the byte before `read_to`.
     state: Option<aho_corasick::automaton::StateID>,
     read_to: usize,
+    /// The last answer, where it holds for each shorter span from the same place: no word is behind.
+    last: Option<(Range<usize>, Near)>,
 }
 
 /// The words around one span, read when a rule first asks.
@@ -181,6 +183,12 @@ impl Context {
         if text.is_starved() || !self.read(text, &span) {
             return near;
         }
+        if let Some((last, near)) = &self.last
+            && last.start == span.start
+            && last.end >= span.end
+        {
+            return *near;
+        }
         let first = span.start.saturating_sub(BEFORE);
         while self
             .hits
@@ -192,9 +200,10 @@ impl Context {
         if self.hits.is_empty() {
             return near;
         }
-        let mut before = 0;
+        let (mut before, mut behind) = (0, false);
         for hit in self.hits.iter().rev() {
             text.count(1);
+            behind |= hit.end > span.start;
             if hit.start >= span.end && hit.end <= span.end + AFTER {
                 near.add(hit.topic, hit.start - span.end + AFTER_HANDICAP);
             } else if hit.start < first || before == BEFORE_WORDS_MAX {
@@ -204,6 +213,7 @@ impl Context {
                 before += 1;
             }
         }
+        self.last = (!behind).then_some((span, near));
         near
     }
 
@@ -218,6 +228,7 @@ impl Context {
             self.state = None;
         }
         self.read_to = self.read_to.saturating_sub(dropped);
+        self.last = None;
     }
 
     /// Reads on until all words around `span` are known; false where that cannot be yet.

@@ -198,7 +198,7 @@ fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
     address::look(scan, groups).or_else(|| spoken::go_on(scan, groups))
 }
 
-/// The group that begins at `at`, where it is too short for a number of ours and the byte after it shows that none follows.
+/// The group that begins at `at`, where it is too short for a number of ours and the bytes after it show that none follows.
 fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
     let rest = text.bytes().get(at..)?;
     let length = rest
@@ -207,20 +207,29 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
         .take_while(|byte| byte.is_ascii_digit())
         .count();
     let ends = match rest.get(length..)? {
+        // Hangul
         [0xEA..=0xED, _, _, ..] => true,
-        [byte @ ..0x80, ..] => !matches!(
-            byte,
-            b'0'..=b'9' | b' ' | b'\t' | b'-' | b'.' | b'(' | b')' | b'/' | b'_'
-        ),
+        [first @ ..0x80, second @ ..0x80, ..] => {
+            !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
+        }
+        [first @ ..0x80, ..] => !is_in_number(*first),
         _ => false,
     };
-    text.count(length + 1);
+    text.count(length + 2);
     (ends && (1..rules::DIGITS_MIN).contains(&length)).then_some(Group {
         start: at,
         end: at + length,
         length,
         after: None,
     })
+}
+
+/// Whether an ASCII character may stand in a number.
+fn is_in_number(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'0'..=b'9' | b' ' | b'\t' | b'-' | b'.' | b'(' | b')' | b'/' | b'_'
+    )
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.
