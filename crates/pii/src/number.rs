@@ -236,7 +236,9 @@ fn is_in_number(byte: u8) -> bool {
 fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
     let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
     let mut groups = row.groups();
-    groups = groups.get(..GROUPS_MAX).unwrap_or(groups);
+    // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
+    let most = if left.plus { GROUPS_MAX } else { 5 };
+    groups = groups.get(..most).unwrap_or(groups);
     let mut length = groups.iter().map(|group| group.length).sum();
     while let [.., last] = groups
         && length >= rules::DIGITS_MIN
@@ -246,7 +248,7 @@ fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
         } else {
             None
         };
-        if let Some(edges) = edges {
+        if let Some(edges) = edges.filter(|edges| !is_of_table(row, groups, *edges)) {
             let number = row.number(groups.len(), length, edges)?;
             let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
             if let Some((kind, confidence)) = judged
@@ -263,6 +265,16 @@ fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
     let (count, kind, confidence, mut span) = best?;
     span.start = open(&scan.text, span.start);
     scan.report(kind, span, confidence).map(|_| count)
+}
+
+/// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
+fn is_of_table(row: &Row, groups: &[Group], edges: Edges) -> bool {
+    edges.buried
+        && groups.len() > 3
+        && !matches!(row.digits(1), [0 | 8, ..])
+        && groups.iter().all(|group| {
+            group.length < 4 && group.after.is_some_and(|after| after.gap == Gap::Space)
+        })
 }
 
 /// Takes in a plus or an opening bracket before the number.

@@ -106,11 +106,13 @@ pub fn address(text: &Text<'_>, groups: &[Group]) -> Option<Form> {
         [first, ..] => (first, first.end),
         [] => return None,
     };
-    let first = word(text, end)?;
-    let name = text.bytes().get(first.clone())?;
-    if !name.first().is_some_and(u8::is_ascii_uppercase) || glued(text, number.start) {
+    // The cheap question first: most numbers are not followed by a capital.
+    let capital = |at: usize| text.bytes().get(at).is_some_and(u8::is_ascii_uppercase);
+    if !word_start(text, end).is_some_and(capital) || glued(text, number.start) {
         return None;
     }
+    let first = word(text, end)?;
+    let name = text.bytes().get(first.clone())?;
     if is_korean_road(name) {
         korean(text, number.start, first)
     } else {
@@ -209,8 +211,8 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
     })
 }
 
-/// The next word, at most a comma, a dot and a space away.
-fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
+/// Where the next word begins, at most a comma, a dot and a space away.
+fn word_start(text: &Text<'_>, at: usize) -> Option<usize> {
     let mut start = at;
     for _ in 0..3 {
         match text.byte(start) {
@@ -218,9 +220,12 @@ fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
             _ => break,
         }
     }
-    if start == at {
-        return None;
-    }
+    (start > at).then_some(start)
+}
+
+/// The next word.
+fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
+    let start = word_start(text, at)?;
     let seen = text.ahead(start, WORD_MAX);
     let length = seen
         .iter()

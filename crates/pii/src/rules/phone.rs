@@ -7,7 +7,10 @@ use crate::words::Topic;
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let may_be = number.edges.plus
-        || matches!(number.digits, [0, ..] | [8, 2, ..])
+        || matches!(
+            number.digits,
+            [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..]
+        )
         || american_shape(number).is_some();
     if !may_be {
         return 0;

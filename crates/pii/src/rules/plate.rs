@@ -30,8 +30,11 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     if symbol == Symbol::Space {
         (_, at, next) = text.visible(next);
     }
+    if next - at != 3 {
+        return None;
+    }
     let syllable = std::str::from_utf8(text.bytes().get(at..next)?).ok()?;
-    if syllable.len() != 3 || !SYLLABLES.contains(syllable) {
+    if !SYLLABLES.contains(syllable) {
         return None;
     }
     let (symbol, _, after) = text.visible(next);
