@@ -11,7 +11,7 @@ use madang_types::PiiKind;
 use std::ops::Range;
 
 /// Digits that are looked at together.
-const RUN_MAX: usize = 40;
+const RUN_MAX: usize = 64;
 /// Digits of the longest number looked for; a run that may go on is read again from its last so many.
 const LONGEST: usize = 16;
 

@@ -117,7 +117,7 @@ impl<'a> Text<'a> {
     }
 
     /// The character at `at` and where the next one begins.
-    #[inline]
+    #[inline(always)]
     pub fn symbol(&self, at: usize) -> (Symbol, usize) {
         self.count(1);
         match self.bytes.get(at) {
@@ -155,7 +155,7 @@ impl<'a> Text<'a> {
     }
 
     /// The next character that has width, where it begins and where it ends.
-    #[inline]
+    #[inline(always)]
     pub fn visible(&self, at: usize) -> (Symbol, usize, usize) {
         match self.symbol(at) {
             (Symbol::Nothing, next) => self.visible_beyond(next),
@@ -176,13 +176,18 @@ impl<'a> Text<'a> {
     }
 
     /// The character with width that ends at `at` and where it begins; [`Symbol::End`] at the beginning.
-    pub fn before(&self, mut at: usize) -> (Symbol, usize) {
-        if let Some(last) = at.checked_sub(1)
-            && let Some(byte @ ..0x80) = self.bytes.get(last)
-        {
-            self.count(1);
-            return (ascii(*byte), last);
+    #[inline(always)]
+    pub fn before(&self, at: usize) -> (Symbol, usize) {
+        match self.bytes.get(..at) {
+            Some([.., byte @ ..0x80]) => {
+                self.count(1);
+                (ascii(*byte), at - 1)
+            }
+            _ => self.before_beyond_ascii(at),
         }
+    }
+
+    fn before_beyond_ascii(&self, mut at: usize) -> (Symbol, usize) {
         // Most that is not ASCII is Hangul, which is never without width.
         if let Some(
             [
