@@ -122,7 +122,11 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
 /// The first number in the run that may be reported.
 fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
     let (from, floor) = (run.places.first()?.start, scan.floor);
-    let until = run.places.last()?.end;
+    let Digit {
+        end: until,
+        spelled: particle,
+        ..
+    } = *run.places.last()?;
     let mut near = scan.near(from..until);
     let text = near.text();
     let firsts = match run.is_spread() {
@@ -138,7 +142,7 @@ fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, 
         // All of it, all but a particle, or a telephone or resident number in front of more.
         let counts = [
             rest.len(),
-            rest.len() - 1,
+            if particle { rest.len() - 1 } else { 0 },
             if rest.starts_with(&[0]) { 11 } else { 0 },
             if is_birth(rest) { 13 } else { 0 },
         ];
