@@ -279,13 +279,14 @@ fn erase(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         let client = ApiClient::new(server)?;
         client.post("/api/v1/audit/erasures", &body).await
     };
-    let answer = if server.url.is_some() {
-        super::in_runtime(ask())?
-    } else {
-        match erase_in(&folder(dir.as_deref(), &server.data), (tenant, month)) {
-            Err(error) if dir.is_none() && is_in_use(&error) => super::in_runtime(ask())?,
+    let here = |folder: &Path| erase_in(folder, (tenant, month));
+    let answer = match dir {
+        Some(dir) => here(dir)?,
+        None if server.url.is_some() => super::in_runtime(ask())?,
+        None => match here(&folder(None, &server.data)) {
+            Err(error) if is_in_use(&error) => super::in_runtime(ask())?,
             erased => erased?,
-        }
+        },
     };
     print(&answer, server.json, |row| {
         format!(
