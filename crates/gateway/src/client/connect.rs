@@ -3,13 +3,11 @@
 use super::ClientOptions;
 use super::address::EngineAddress;
 use super::error::{ClientBuildError, ConnectFailure};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use super::trust::{self, Trust};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -38,17 +36,10 @@ impl EngineConnector {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
         if let Some(path) = &options.roots_file {
-            roots_add(&mut roots, path)?;
+            trust::roots_add(&mut roots, path)?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ClientBuildError::Tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: TlsConnector::from(trust::config(roots)?),
             connect_max: Duration::from_millis(options.connect_ms_max),
         })
     }
@@ -66,7 +57,7 @@ impl EngineConnector {
 
     async fn open(&self, address: &EngineAddress) -> Result<EngineStream, ConnectFailure> {
         let (tls, authority) = match address {
-            EngineAddress::Tcp { tls, authority, .. } => (*tls, authority),
+            EngineAddress::Tcp { tls, authority, .. } => (tls, authority),
             EngineAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await?;
                 return Ok(EngineStream::Unix(stream));
@@ -76,41 +67,24 @@ impl EngineConnector {
             .host()
             .trim_start_matches('[')
             .trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = authority
+            .port_u16()
+            .unwrap_or(if tls.is_some() { 443 } else { 80 });
         let stream = TcpStream::connect((host, port)).await?;
         // Small pieces of a stream leave when they came.
         stream.set_nodelay(true)?;
-        if !tls {
-            return Ok(EngineStream::Tcp(stream));
-        }
+        let tls = match tls {
+            None => return Ok(EngineStream::Tcp(stream)),
+            Some(Trust::Public) => self.tls.clone(),
+            Some(Trust::Own(authorities)) => TlsConnector::from(authorities.config()),
+        };
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| ConnectFailure::Tls(error.to_string()))?;
-        match self.tls.connect(name, stream).await {
+        match tls.connect(name, stream).await {
             Ok(stream) => Ok(EngineStream::Tls(Box::new(stream))),
             Err(error) => Err(ConnectFailure::Tls(error.to_string())),
         }
     }
-}
-
-fn roots_add(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientBuildError> {
-    let fault = |reason: String| ClientBuildError::Roots {
-        path: path.to_owned(),
-        reason,
-    };
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
-    let mut count = 0;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| fault(error.to_string()))?;
-        count += 1;
-    }
-    if count == 0 {
-        return Err(fault("it holds no certificate".into()));
-    }
-    Ok(())
 }
 
 /// An open connection to an engine.

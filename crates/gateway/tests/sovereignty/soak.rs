@@ -7,7 +7,7 @@ use crate::personal::flat;
 use crate::random::Random;
 use bytes::Bytes;
 use madang_core::PolicyTable;
-use madang_core::policy::Whom;
+use madang_core::policy::{Content, Whom};
 use madang_gateway::snapshot::Snapshot;
 use madang_gateway::walk::{Facts, Inspection, inspect};
 use madang_types::{DataClass, DataFlag, DataMark, ModelId, PolicyEffect, TenantId, Zone};
@@ -60,10 +60,15 @@ fn decide(table: &PolicyTable, case: &Case) -> (u64, Vec<String>) {
         programme: None,
         model: Some(&model),
     });
+    let content = Content {
+        class: mark.class,
+        flags: mark.flags,
+        maskable: inspection.is_maskable(),
+    };
     let mut decisions = 0;
     let mut masked = false;
     for (place, id, zone, known) in table.places() {
-        let decision = table.decide(subject, (mark.class, mark.flags), place);
+        let decision = table.decide(subject, content, place);
         decisions += 1;
         if decision.effect == PolicyEffect::Deny {
             continue;
@@ -78,7 +83,7 @@ fn decide(table: &PolicyTable, case: &Case) -> (u64, Vec<String>) {
             wrong.push(format!("{mark:?} goes to {id}: {decision:?}"));
         }
     }
-    if masked && inspection.is_maskable() {
+    if masked {
         let masked = inspection.mask(&body, DEPTH_MAX).unwrap();
         let left = case
             .planted

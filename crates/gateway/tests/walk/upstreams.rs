@@ -156,6 +156,67 @@ async fn invariant_17_a_key_goes_to_its_own_host_alone_over_verified_tls() {
 }
 
 #[tokio::test]
+async fn a_private_authority_counts_for_its_upstream_alone() {
+    let [own, other, public] = [
+        Upstream::start("openai").await,
+        Upstream::start("openai").await,
+        Upstream::start("openai").await,
+    ];
+    let world = World::start(Plan::default()).await;
+    let file = |name: &str| format!("ca_file = \"{}\"", testdata(name).display());
+    let tables = [
+        own.table("own", "openai", &file("ca.pem")),
+        // A certificate, but not the one that vouches for the server's.
+        other.table("other", "openai", &file("engine.pem")),
+        public.table("public", "openai", ""),
+    ];
+    world.fleet_apply(&format!("{}\n{}", world.fleet(), tables.concat()));
+    for (model, expected) in [("own", 200), ("other", 502), ("public", 502), ("own", 200)] {
+        let (status, answer) = ask(&world, model).await;
+        assert_eq!(status, expected, "{model} {answer}");
+    }
+    assert_eq!(own.engine.requests().len(), 2);
+    assert!(other.engine.requests().is_empty() && public.engine.requests().is_empty());
+
+    // What cannot be used is said at the load, and the fleet stays as it was.
+    for (name, expected) in [
+        ("absent.pem", "absent.pem"),
+        ("engine.key", "no certificate"),
+    ] {
+        let fleet = format!(
+            "{}\n{}",
+            world.fleet(),
+            own.table("own", "openai", &file(name))
+        );
+        let parsed = madang_fleet::parse(&fleet, world.folder.path()).unwrap();
+        let error = madang_gateway::snapshot::Snapshot::build(Arc::new(parsed.fleet)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("ca_file of 'own'") && text.contains(expected),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_is_none_of_another_authoritys() {
+    let upstream = Upstream::start("openai").await;
+    let world = World::start(Plan::default()).await;
+    let trusting = |name: &str| {
+        let file = format!("ca_file = \"{}\"", testdata(name).display());
+        format!(
+            "{}\n{}",
+            world.fleet(),
+            upstream.table("own", "openai", &file)
+        )
+    };
+    world.fleet_apply(&trusting("ca.pem"));
+    assert_eq!(ask(&world, "own").await.0, 200);
+    world.fleet_apply(&trusting("engine.pem"));
+    assert_eq!(ask(&world, "own").await.0, 502);
+}
+
+#[tokio::test]
 async fn redirects_are_not_followed() {
     let spy = FakeEngine::start(FakeEngineOptions::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
