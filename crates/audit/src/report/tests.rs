@@ -41,6 +41,7 @@ fn decision(request: u128, name: &str, location: Option<Location>, effect: Polic
         basis: vec!["consent-2026".into()],
         attempt: 1,
         location,
+        origin: None,
         effect,
         error: None,
         rules: vec!["pii<abroad>".into()],
