@@ -78,7 +78,7 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         ask: &ask,
         route: &route,
     };
-    let filled = match urls::answered(errand, asked).await {
+    let filled = match urls::replaced(errand, asked).await {
         Ok(filled) => filled,
         Err(refused) => return Attempt::Refused(refused),
     };

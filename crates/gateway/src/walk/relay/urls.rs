@@ -44,7 +44,7 @@ pub(super) struct Errand<'a> {
 ///
 /// # Errors
 /// Policy does not permit one of the hosts, an image was not had, or the audit log cannot be written.
-pub(super) async fn answered(
+pub(super) async fn replaced(
     errand: Errand<'_>,
     asked: &RequestBody,
 ) -> Result<Option<RequestBody>, Refused> {
@@ -53,13 +53,19 @@ pub(super) async fn answered(
         return Ok(None);
     }
     // Boxed: few requests name a URL, and all attempts would carry the room for it.
-    Box::pin(errand.answer(&urls, asked)).await.map(Some)
+    Box::pin(errand.replace(&urls, asked)).await.map(Some)
 }
 
 impl Errand<'_> {
-    async fn answer(self, urls: &[NamedUrl], asked: &RequestBody) -> Result<RequestBody, Refused> {
+    async fn replace(self, urls: &[NamedUrl], asked: &RequestBody) -> Result<RequestBody, Refused> {
         let Self { ask, route, .. } = self;
-        refuse_many(urls, ask)?;
+        let max = ask.snapshot.fleet.limits.fetch_count_max;
+        if urls.len() > usize::try_from(max).unwrap_or(usize::MAX) {
+            let count = urls.len();
+            let message =
+                format!("the request names {count} URLs, limits.fetch_count_max is {max}");
+            return Err(self.refused(ErrorCode::FieldInvalid, &message));
+        }
         let is_masked = route.start.grant.effect == PolicyEffect::Mask;
         if is_masked && !same_urls(urls, &named_urls(&ask.body)) {
             // A placeholder would be asked for, or the value that it hides.
@@ -96,8 +102,7 @@ impl Errand<'_> {
         named: &'a NamedUrl,
     ) -> Result<Permitted<'a>, Refused> {
         if self.route.target.own && !named.is_image() {
-            let message =
-                "this model's engine fetches nothing but images: send the data itself, in base64";
+            let message = "only images are fetched for this model: send the data itself, in base64";
             return Err(self.refused(ErrorCode::FeatureUnsupported, message));
         }
         let link = Link::parse(&named.url);
@@ -210,7 +215,7 @@ impl Errand<'_> {
                 "the host '{}' is in no [[origin]] of the fleet",
                 shown(link)
             ),
-            None => "a URL is none of http or https that everybody reads alike".to_owned(),
+            None => "a URL does not begin with http:// or https:// and a host, as an [[origin]] is written".to_owned(),
         };
         let message = format!(
             "{what}: send the data itself, as a `data:` URL or in base64, or have the operator list the host"
@@ -230,22 +235,10 @@ impl Errand<'_> {
     }
 }
 
-fn refuse_many(urls: &[NamedUrl], ask: &Ask) -> Result<(), Refused> {
-    let max = ask.snapshot.fleet.limits.fetch_count_max;
-    if urls.len() <= usize::try_from(max).unwrap_or(usize::MAX) {
-        return Ok(());
-    }
-    let message = format!(
-        "the request names {} URLs, limits.fetch_count_max is {max}",
-        urls.len()
-    );
-    Err(Refused::new(ErrorCode::FieldInvalid, message))
-}
-
 fn same_urls(one: &[NamedUrl], other: &[NamedUrl]) -> bool {
-    let urls =
-        |list: &[NamedUrl]| -> Vec<String> { list.iter().map(|named| named.url.clone()).collect() };
-    urls(one) == urls(other)
+    let (one, other) = (one.iter(), other.iter());
+    one.map(|named| &named.url)
+        .eq(other.map(|named| &named.url))
 }
 
 fn personal() -> Refused {
