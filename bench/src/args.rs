@@ -20,11 +20,18 @@ pub struct Args {
     #[arg(long)]
     pub only: Vec<String>,
     /// What to measure beside the peers.
-    #[arg(long, value_delimiter = ',', default_value = "direct,nginx,madang")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "direct,nginx,madang,madang-relaxed"
+    )]
     pub gateways: Vec<String>,
     /// Other gateways, installed into .cache/bench when first asked for: their names, `all`, `none`, or `default`.
     #[arg(long, value_delimiter = ',', default_value = "default")]
     pub peers: Vec<String>,
+    /// Only what the audit log's sync costs: Madang beside itself without that wait, in the loads that show it.
+    #[arg(long, conflicts_with_all = ["gateways", "peers", "streams"])]
+    pub audit: bool,
     /// Write every figure to this file too.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -63,6 +70,11 @@ impl Args {
 
     /// Names of everything to measure, in the order of the tables.
     pub fn chosen(&self) -> Vec<String> {
+        if self.audit {
+            return ["direct", "madang", "madang-relaxed"]
+                .map(str::to_owned)
+                .into();
+        }
         let mut chosen = self.gateways.clone();
         if self.streams.is_some() {
             return chosen;

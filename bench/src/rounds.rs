@@ -1,7 +1,7 @@
 //! One run: every load on every gateway, round by round, and what is printed of it.
 
 use crate::args::Args;
-use crate::gateways::{self, Gateway, Kind, Place, Started};
+use crate::gateways::{self, Gateway, Kind, Part, Place, Started};
 use crate::load::{self, Sample};
 use crate::report::{self, About, Measured, Row, Run};
 use crate::scenario::{self, Load, Scenario};
@@ -23,7 +23,9 @@ const REASONS_MAX: usize = 10;
 pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let mut out = std::io::stdout();
-    let wanted = |s: &Scenario| args.only.iter().all(|only| s.name.contains(only.as_str()));
+    let part = if args.audit { Part::Log } else { Part::Whole };
+    let named = |s: &Scenario| args.only.iter().all(|only| s.name.contains(only.as_str()));
+    let wanted = |s: &Scenario| s.suits(part) && named(s);
     let scenarios: Vec<Scenario> = scenario::all().into_iter().filter(wanted).collect();
     ensure!(
         !scenarios.is_empty(),
@@ -62,7 +64,7 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     if let Some(path) = &args.json {
         report::write_json(path, &run, &lines)?;
     }
-    let bad = run.bad(&["direct", "nginx", "madang"]);
+    let bad = run.bad(&["direct", "nginx", "madang", "madang-relaxed"]);
     Ok(ExitCode::from(u8::from(bad > 0)))
 }
 
@@ -81,7 +83,7 @@ fn head(out: &mut impl Write, run: &Run, gateways: &[Gateway]) -> anyhow::Result
     }
     let slow: Vec<&str> = gateways
         .iter()
-        .filter(|g| g.slow)
+        .filter(|g| g.part == Part::Slow)
         .map(|g| g.name.as_str())
         .collect();
     if !slow.is_empty() {
@@ -135,7 +137,7 @@ async fn rounds(
 ) -> anyhow::Result<Measured> {
     let suited: Vec<&Gateway> = gateways
         .iter()
-        .filter(|gateway| !gateway.slow || scenario.suits_slow())
+        .filter(|gateway| scenario.suits(gateway.part))
         .collect();
     let new_row = |gateway: &&Gateway| Row {
         gateway: gateway.name.clone(),
@@ -167,7 +169,7 @@ async fn rounds(
 /// Where few requests are answered, a longer look; never more than twice the base.
 fn length(args: &Args, gateway: &Gateway, scenario: &Scenario) -> Duration {
     let factor = match scenario.load {
-        _ if gateway.slow => 2.0,
+        _ if gateway.part == Part::Slow => 2.0,
         Load::Open { .. } if scenario.suits_slow() => 2.0,
         Load::Open { .. } => 1.5,
         Load::Closed { .. } => 1.0,

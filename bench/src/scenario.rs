@@ -1,6 +1,6 @@
 //! What is sent, how much of it at once, and the bytes themselves.
 
-use crate::gateways::Gateway;
+use crate::gateways::{Gateway, Part};
 
 /// How load is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,24 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Whether gateways of that part run it.
+    pub fn suits(&self, part: Part) -> bool {
+        match part {
+            Part::Whole => true,
+            Part::Slow => self.suits_slow(),
+            Part::Log => self.shows_log(),
+        }
+    }
+
+    /// Whether the wait for the audit log shows: small bodies alone, among others and at a steady rate, no pauses.
+    fn shows_log(&self) -> bool {
+        let steady = match self.load {
+            Load::Closed { .. } => !self.stream,
+            Load::Open { .. } => !self.suits_slow(),
+        };
+        self.body_bytes == 1000 && steady
+    }
+
     /// Whether this load is within what peers can do that answer tens of requests a second, and says something of them.
     pub fn suits_slow(&self) -> bool {
         match self.load {

@@ -1,7 +1,7 @@
 //! Envoy as a plain proxy: what others build their gateways on.
 
 use super::launch::{Launch, Site};
-use super::{Adapter, Kind};
+use super::{Adapter, Kind, Part};
 use serde_json::json;
 use std::fs;
 use tokio::process::Command;
@@ -11,7 +11,7 @@ pub const ADAPTER: Adapter = Adapter {
     name: "envoy",
     kind: Kind::Proxy,
     by_default: false,
-    slow: false,
+    part: Part::Whole,
     launch,
 };
 

@@ -1,7 +1,7 @@
 //! Starting a program, waiting until it passes on an answer, and ending it.
 
 use super::place::{Place, free_port};
-use super::{Adapter, OWN};
+use super::{Adapter, OWN, Part};
 use crate::client::Client;
 use crate::process;
 use crate::scenario::{self, Load, Scenario};
@@ -86,8 +86,8 @@ pub struct Gateway {
     pub headers: String,
     /// As the program or its pins say it.
     pub version: String,
-    /// Left out of loads that it cannot take.
-    pub slow: bool,
+    /// What it is measured under.
+    pub part: Part,
     child: Option<Child>,
 }
 
@@ -128,7 +128,7 @@ impl Running {
                 pids: Vec::new(),
                 headers: String::new(),
                 version: String::new(),
-                slow: false,
+                part: Part::Whole,
                 child: None,
             },
             key_is_printed: false,
@@ -270,7 +270,7 @@ fn spawn(
         pids: child.id().into_iter().collect(),
         headers: launch.headers,
         version: launch.version,
-        slow: adapter.slow,
+        part: adapter.part,
         child: Some(child),
     };
     Ok(Running {
@@ -288,7 +288,7 @@ pub async fn upstream(place: &Place) -> anyhow::Result<Gateway> {
         name: "upstream",
         kind: super::Kind::Bare,
         by_default: false,
-        slow: false,
+        part: Part::Whole,
         launch: |site| {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["--serve-upstream", &site.port.to_string()]);

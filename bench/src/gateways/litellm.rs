@@ -2,7 +2,7 @@
 //! spend in memory only.
 
 use super::launch::{Key, Launch, Site};
-use super::{Adapter, Kind};
+use super::{Adapter, Kind, Part};
 use std::fs;
 use tokio::process::Command;
 
@@ -11,7 +11,7 @@ pub const ADAPTER: Adapter = Adapter {
     name: "litellm",
     kind: Kind::Gateway,
     by_default: true,
-    slow: true,
+    part: Part::Slow,
     launch,
 };
 

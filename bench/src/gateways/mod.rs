@@ -37,6 +37,17 @@ pub enum Kind {
     Gateway,
 }
 
+/// The loads that a gateway takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    Whole,
+    /// Those within what it can do: it answers tens to hundreds of requests a second.
+    Slow,
+    /// Those that show what the audit log's sync costs.
+    Log,
+}
+
 /// How one program is started.
 pub struct Adapter {
     /// Shown, and asked for by.
@@ -45,14 +56,15 @@ pub struct Adapter {
     pub kind: Kind,
     /// Measured beside Madang unless told otherwise.
     pub by_default: bool,
-    /// Answers tens to hundreds of requests a second: left out of loads that it cannot take.
-    pub slow: bool,
+    /// What it is measured under.
+    pub part: Part,
     launch: fn(&Site<'_>) -> anyhow::Result<Launch>,
 }
 
 const ADAPTERS: &[Adapter] = &[
     nginx::ADAPTER,
     madang::ADAPTER,
+    madang::RELAXED,
     sglang_router::ADAPTER,
     litellm::ADAPTER,
     vllm_router::ADAPTER,
@@ -61,7 +73,7 @@ const ADAPTERS: &[Adapter] = &[
     envoy::ADAPTER,
 ];
 /// These come from the machine or from this repository, all others from `bench/peers`.
-const OWN: [&str; 2] = ["nginx", "madang"];
+const OWN: [&str; 3] = ["nginx", "madang", "madang-relaxed"];
 
 /// Names of the peers that `wanted` holds for, in the order of the tables.
 pub fn peers(wanted: impl Fn(&Adapter) -> bool) -> impl Iterator<Item = String> {

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, Site};
 use super::place::said;
-use super::{Adapter, Kind};
+use super::{Adapter, Kind, Part};
 use std::fs;
 use tokio::process::Command;
 
@@ -11,7 +11,7 @@ pub const ADAPTER: Adapter = Adapter {
     name: "nginx",
     kind: Kind::Proxy,
     by_default: true,
-    slow: false,
+    part: Part::Whole,
     launch,
 };
 

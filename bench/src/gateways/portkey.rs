@@ -1,7 +1,7 @@
 //! Portkey's open gateway: Node, one thread. Requests say themselves where they go.
 
 use super::launch::{Launch, Site};
-use super::{Adapter, Kind};
+use super::{Adapter, Kind, Part};
 use tokio::process::Command;
 
 /// No keys, no records: the open edition has none.
@@ -9,7 +9,7 @@ pub const ADAPTER: Adapter = Adapter {
     name: "portkey",
     kind: Kind::Gateway,
     by_default: false,
-    slow: true,
+    part: Part::Slow,
     launch,
 };
 

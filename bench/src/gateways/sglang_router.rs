@@ -1,7 +1,7 @@
 //! SGLang's router: Rust, started from Python, routes by cached prefixes.
 
 use super::launch::{Launch, Site};
-use super::{Adapter, Kind};
+use super::{Adapter, Kind, Part};
 use tokio::process::Command;
 
 /// No keys, no records: what it is by default.
@@ -9,7 +9,7 @@ pub const ADAPTER: Adapter = Adapter {
     name: "sglang-router",
     kind: Kind::Router,
     by_default: true,
-    slow: false,
+    part: Part::Whole,
     launch,
 };
 

@@ -7,6 +7,7 @@ use crate::scenario::Load;
 use crate::stats::Spread;
 
 const MADANG: &str = "madang";
+const RELAXED: &str = "madang-relaxed";
 const NGINX: &str = "nginx";
 const LITELLM: &str = "litellm";
 const AT_ONCE: Load = Load::Closed { connections: 16 };
@@ -92,6 +93,7 @@ pub fn all(measured: &[Measured]) -> Vec<Ratio> {
     let mut lines = Vec::new();
     cpu_over_nginx(measured, &mut lines);
     added_over_nginx(measured, &mut lines);
+    added_by_sync(measured, &mut lines);
     throughput(measured, &mut lines);
     cpu_of_litellm(measured, &mut lines);
     lines
@@ -168,6 +170,24 @@ fn added_over_nginx(measured: &[Measured], lines: &mut Vec<Ratio>) {
                 field,
                 unit: Unit::Micros,
                 goal: Some(Goal::AtMost(most)),
+            };
+            lines.extend(question.answer(measured));
+        }
+    }
+}
+
+/// What the wait for the audit log's sync adds to a request.
+fn added_by_sync(measured: &[Measured], lines: &mut Vec<Ratio>) {
+    let fields: [(&str, Field); 2] = [("p50", |s| s.p50_us), ("p99", |s| s.p99_us)];
+    for measured in measured {
+        for (name, field) in fields {
+            let question = Question {
+                what: format!("{name}, the audit log's sync"),
+                ours: MADANG,
+                other: RELAXED.into(),
+                field,
+                unit: Unit::Micros,
+                goal: None,
             };
             lines.extend(question.answer(measured));
         }

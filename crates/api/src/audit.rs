@@ -49,11 +49,7 @@ async fn file(control: &Control, headers: &HeaderMap, path: String) -> Result<Re
     let gateway = control.gateway();
     Caller::identify(gateway, headers)?.operator_only()?;
     let folder = gateway.audit.folder().to_path_buf();
-    let served = tokio::task::spawn_blocking(move || serve(&folder, &path)).await;
-    let served = served.map_err(|error| {
-        tracing::error!(%error, "reading the audit log broke off");
-        Refusal::new(ErrorCode::Internal, "reading the audit log broke off")
-    })?;
+    let served = blocking(move || serve(&folder, &path)).await?;
     let served = served.map_err(|error| {
         let code = match error {
             AuditError::NotFound(_) => ErrorCode::UrlNotFound,
@@ -66,4 +62,15 @@ async fn file(control: &Control, headers: &HeaderMap, path: String) -> Result<Re
         (header::CACHE_CONTROL, served.cache_control),
     ];
     Ok((headers, served.bytes).into_response())
+}
+
+/// Work on the audit log that waits for the disk.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.map_err(|error| {
+        tracing::error!(%error, "work on the audit log broke off");
+        Refusal::new(ErrorCode::Internal, "work on the audit log broke off")
+    })
 }

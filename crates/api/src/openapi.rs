@@ -50,6 +50,7 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::key_get, handlers::key_revoke))
         .routes(routes!(handlers::stop_list, handlers::stop_set))
         .routes(routes!(handlers::stop_lift))
+        .routes(routes!(handlers::erasure_create))
         .routes(routes!(handlers::explain))
         .routes(routes!(handlers::usage_get))
         .routes(routes!(handlers::request_list))

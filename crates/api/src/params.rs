@@ -1,5 +1,6 @@
 //! What callers send: bodies and query strings. Reading one checks everything that needs no look at the books.
 
+use madang_audit::Month;
 use madang_types::{
     DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, ProgrammeId, RequestId, StopScope,
     TenantId,
@@ -249,6 +250,18 @@ pub(crate) struct StopCreate {
     #[serde(default)]
     #[schema(value_type = String, max_length = 100)]
     pub reason: Label,
+}
+
+/// A key of the audit log's hashes to destroy.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErasureCreate {
+    /// Whose hashes.
+    #[schema(value_type = String, max_length = 96)]
+    pub tenant: TenantId,
+    /// Of which month, as the keys count months (`[audit] offset_s`).
+    #[schema(value_type = String, example = "2026-11")]
+    pub month: Month,
 }
 
 /// A request to explain.

@@ -125,6 +125,16 @@ fn measure<T>(
     Ok(())
 }
 
+/// Callers at once, leaves of theirs all together, and within what time a confirmed leaf is synced, ms.
+const CASES: [(usize, usize, Option<u64>); 6] = [
+    (1, 2_000, None),
+    (16, 20_000, None),
+    (256, 100_000, None),
+    (1, 20_000, Some(10)),
+    (16, 100_000, Some(10)),
+    (256, 100_000, Some(10)),
+];
+
 fn main() -> Outcome<()> {
     let full = std::env::args().any(|argument| argument == "--bench");
     let leaves = |full_count: usize| if full { full_count } else { 256 };
@@ -136,39 +146,15 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()?;
-    runtime.block_on(callers(
-        folder,
-        "durable, 1 at once",
-        1,
-        leaves(2_000),
-        None,
-    ))?;
-    runtime.block_on(callers(
-        folder,
-        "durable, 16 at once",
-        16,
-        leaves(20_000),
-        None,
-    ))?;
-    let key = runtime.block_on(callers(
-        folder,
-        "durable, 256 at once",
-        256,
-        leaves(100_000),
-        None,
-    ))?;
-    runtime.block_on(callers(
-        folder,
-        "synced within 10 ms, 16 at once",
-        16,
-        leaves(100_000),
-        Some(10),
-    ))?;
+    let mut last = None;
+    for (count, full_count, sync_ms_max) in CASES {
+        let how = sync_ms_max.map_or("durable".into(), |ms| format!("synced within {ms} ms"));
+        let name = format!("{how}, {count} at once");
+        let appended = callers(folder, &name, count, leaves(full_count), sync_ms_max);
+        last = Some((runtime.block_on(appended)?, folder.join(name)));
+    }
     drop(runtime);
     bare_loop(folder, leaves(2_000))?;
-    auditor(
-        &folder.join("durable, 256 at once"),
-        &key,
-        if full { 2_000 } else { 10 },
-    )
+    let (key, log) = last.ok_or("no case")?;
+    auditor(&log, &key, if full { 2_000 } else { 10 })
 }

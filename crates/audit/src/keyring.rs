@@ -2,11 +2,13 @@
 //! without, it confirms nothing, so destroying the key erases what the log says of content.
 
 use crate::disk::{self, Writer};
-use crate::{AuditError, leaf::Hmac};
+use crate::leaf::{Event, Hmac, KeyErased};
+use crate::{Appended, AuditError, AuditLog, Leaf};
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use madang_types::{Micros, TenantId};
 use ring::hmac;
+use serde::{Deserialize, Deserializer, de};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -70,6 +72,12 @@ impl FromStr for Month {
     }
 }
 
+impl<'de> Deserialize<'de> for Month {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// The keys of a log. Secrets: they are neither printed nor sent.
 pub struct Keyring {
     /// The log's folder.
@@ -98,7 +106,8 @@ impl Keyring {
     /// durable before this returns. The first use in a month waits for the disk.
     ///
     /// # Errors
-    /// [`AuditError::Unavailable`]; [`AuditError::Damaged`] where the key's file is not whole.
+    /// [`AuditError::Unavailable`]; [`AuditError::Damaged`] where the key's file is not whole; [`AuditError::Invalid`] where an
+    /// erasure was not brought to its end.
     pub fn hmac(&self, tenant: &TenantId, at: Micros, content: &[u8]) -> Result<Hmac, AuditError> {
         let place = (tenant.clone(), Month::of(at, self.offset_s)?);
         let key = match self.held(&place) {
@@ -131,29 +140,39 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Destroys a key: its bytes are written over, its file is removed, and both are synced. What was hashed under it can
-    /// no longer be confirmed.
+    /// Destroys a key and has the log say so: the key's bytes are written over, the leaf is appended, the file is removed.
+    /// What was hashed before this returns can no longer be confirmed. While the leaf is not logged no other key takes its place,
+    /// so that an erasure is in the log before anything is hashed again; doing it again brings it to its end.
     ///
     /// # Errors
-    /// [`AuditError::NotFound`] where there is none; [`AuditError::Unavailable`].
-    pub fn erase(&self, tenant: &TenantId, month: Month) -> Result<(), AuditError> {
+    /// [`AuditError::NotFound`] where there is none; [`AuditError::Unavailable`]; [`AuditError::Invalid`] where the key is
+    /// destroyed and the log cannot say so.
+    pub fn erase(
+        &self,
+        log: &AuditLog,
+        (tenant, month): (TenantId, Month),
+        at: Micros,
+    ) -> Result<Appended, AuditError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (tenant, month);
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.remove(&(tenant.clone(), month));
+        held.remove(&place);
         drop(held);
-        let path = self.path(tenant, month);
-        let erased = (|| {
-            let file = disk::options(0o600).open(&path)?;
-            io::Write::write_all(&mut &file, &[0; KEY_BYTES])?;
-            file.sync_all()?;
-            std::fs::remove_file(&path)?;
-            path.parent()
-                .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
-        })();
-        erased.map_err(|error: io::Error| match disk::is_absent(&error) {
+        let (tenant, month) = place;
+        let path = self.path(&tenant, month);
+        overwrite(&path).map_err(|error| match disk::is_absent(&error) {
             true => AuditError::NotFound(format!("there is no key of {tenant} for {month}")),
             false => failed(&path, &error),
-        })
+        })?;
+        let erased = KeyErased {
+            tenant: tenant.clone(),
+            month: month.to_string(),
+        };
+        let leaf = Leaf::new(at, Event::KeyErased(erased)).encode()?;
+        let appended = log.append_blocking(leaf);
+        let appended = appended.map_err(|error| unlogged((&tenant, month), &error.to_string()))?;
+        remove(&path).map_err(|error| failed(&path, &error))?;
+        Ok(appended)
     }
 
     /// A tenant's name is a safe name of a file: `TenantId` admits no other.
@@ -179,11 +198,12 @@ impl Keyring {
                 bytes.to_vec()
             }
         };
-        if bytes.len() != KEY_BYTES || bytes.iter().all(|byte| *byte == 0) {
-            return Err(AuditError::damaged(
-                path.display().to_string(),
-                "it is no whole key, or was half erased",
-            ));
+        if bytes == [0; KEY_BYTES] {
+            return Err(unlogged((tenant, *month), "its erasure broke off"));
+        }
+        if bytes.len() != KEY_BYTES {
+            let path = path.display().to_string();
+            return Err(AuditError::damaged(path, "it is no whole key"));
         }
         Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
@@ -192,6 +212,26 @@ impl Keyring {
 /// The path of a key below the log's folder.
 fn name(tenant: &TenantId, month: Month) -> String {
     format!("{KEYS}/{tenant}/{month}")
+}
+
+/// Writes over a key where it stands.
+fn overwrite(path: &Path) -> io::Result<()> {
+    let mut file = disk::options(0o600).open(path)?;
+    io::Write::write_all(&mut file, &[0; KEY_BYTES])?;
+    file.sync_all()
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)?;
+    path.parent()
+        .map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+}
+
+/// What is left of an erasure until it is done again.
+fn unlogged((tenant, month): (&TenantId, Month), why: &str) -> AuditError {
+    AuditError::Invalid(format!(
+        "the key of {tenant} for {month} is destroyed and the log does not say so ({why}): `madang audit erase` it again"
+    ))
 }
 
 fn failed(path: &Path, error: &io::Error) -> AuditError {
@@ -234,9 +274,14 @@ mod tests {
         }
     }
 
+    fn log(folder: &Path) -> AuditLog {
+        AuditLog::open(folder, &crate::Settings::new("madang.example/test")).unwrap()
+    }
+
     #[test]
     fn a_hash_is_the_same_until_its_key_is_erased() {
         let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path());
         let keys = Keyring::new(folder.path(), 32_400);
         let hash = |keys: &Keyring, name, at, text: &str| {
             keys.hmac(&tenant(name), at, text.as_bytes()).unwrap()
@@ -250,15 +295,63 @@ mod tests {
         assert_ne!(hash(&keys, "kma", NOVEMBER, "b"), first);
         assert_ne!(hash(&keys, "kma", DECEMBER, "a"), first);
         assert_ne!(hash(&keys, "hanbit", NOVEMBER, "a"), first);
-        let november = "2026-11".parse().unwrap();
-        keys.erase(&tenant("kma"), november).unwrap();
+        let november = || (tenant("kma"), "2026-11".parse().unwrap());
+        keys.erase(&log, november(), NOVEMBER).unwrap();
         assert_eq!(
-            keys.erase(&tenant("kma"), november)
+            keys.erase(&log, november(), NOVEMBER)
                 .unwrap_err()
                 .to_string(),
             "there is no key of kma for 2026-11"
         );
-        assert_ne!(hash(&keys, "kma", NOVEMBER, "a"), first);
+        // The running month goes on with another key, which can be erased in its turn.
+        let second = hash(&keys, "kma", NOVEMBER, "a");
+        assert_ne!(second, first);
+        assert_eq!(keys.erase(&log, november(), NOVEMBER).unwrap().index, 1);
+        assert_ne!(hash(&keys, "kma", NOVEMBER, "a"), second);
+    }
+
+    #[test]
+    fn an_erasure_that_is_not_logged_is_brought_to_its_end_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path());
+        let keys = || Keyring::new(folder.path(), 32_400);
+        let hash = |keys: &Keyring| keys.hmac(&tenant("kma"), NOVEMBER, b"a");
+        let first = hash(&keys()).unwrap();
+        // What a crash leaves between the two.
+        overwrite(&folder.path().join("keys/kma/2026-11")).unwrap();
+        let keys = keys();
+        let refused = hash(&keys).unwrap_err().to_string();
+        assert!(
+            refused.contains("`madang audit erase` it again"),
+            "{refused}"
+        );
+        let november = (tenant("kma"), "2026-11".parse().unwrap());
+        assert_eq!(keys.erase(&log, november, NOVEMBER).unwrap().index, 0);
+        assert_ne!(hash(&keys).unwrap(), first);
+    }
+
+    #[test]
+    fn hashes_that_are_made_while_a_key_is_erased_have_one_of_two_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path());
+        let keys = Keyring::new(folder.path(), 32_400);
+        let hash = || keys.hmac(&tenant("kma"), NOVEMBER, b"a").unwrap();
+        let first = hash();
+        let seen = std::thread::scope(|scope| {
+            let hashing = || (0..2_000).map(|_| hash()).collect::<Vec<Hmac>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(hashing)).collect();
+            let november = (tenant("kma"), "2026-11".parse().unwrap());
+            keys.erase(&log, november, NOVEMBER).unwrap();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+            joined.collect::<Vec<_>>()
+        });
+        let last = hash();
+        assert_ne!(last, first);
+        for hashes in seen {
+            let old = hashes.iter().take_while(|hash| **hash == first).count();
+            let rest = &hashes[old..];
+            assert!(rest.iter().all(|hash| *hash == last), "{old} had the first");
+        }
     }
 
     #[cfg(unix)]

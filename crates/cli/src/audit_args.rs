@@ -1,5 +1,6 @@
 //! Flags of `madang audit`.
 
+use crate::args::ServerArgs;
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 
@@ -14,7 +15,8 @@ pub enum AuditCommand {
     CheckProof(CheckProofArgs),
     /// Say where a tenant's data went in a month.
     Report(ReportArgs),
-    /// Destroy the key of a tenant's hashes of a month, so that they confirm nothing any more. The server must be stopped.
+    /// Destroy the key of a tenant's hashes of a month, so that they confirm nothing any more. The server that has the log does
+    /// it; where none runs, it is done in the folder.
     Erase(EraseArgs),
     /// Print the key that verifies the log.
     Key(LogArgs),
@@ -111,12 +113,15 @@ pub struct ReportArgs {
 /// `madang audit erase`.
 #[derive(Debug, ClapArgs)]
 pub struct EraseArgs {
-    #[command(flatten)]
-    pub log: LogArgs,
+    /// The folder of a log that no server has; without it, the one in the data folder, by its server where one runs.
+    pub dir: Option<PathBuf>,
     /// Whose hashes.
     #[arg(long)]
     pub tenant: String,
     /// The month, such as 2026-11.
     #[arg(long)]
     pub month: String,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }

@@ -5,8 +5,10 @@
 mod harness;
 
 use harness::Place;
+use harness::fleet::{fleet, url_replica};
 use madang_audit::leaf::{Event, Note, RequestEnd, Tokens};
 use madang_audit::{AuditLog, Keyring, Leaf, Settings};
+use madang_testkit::{FakeEngine, FakeEngineOptions};
 use madang_types::{Micros, Outcome, RequestId, TenantId};
 use std::path::PathBuf;
 
@@ -169,4 +171,55 @@ async fn a_month_is_reported_and_a_log_in_use_is_not_erased_from() {
     drop(log);
     run(&["verify", "nowhere"]).await.expect_code(1);
     run(&["prove", "audit"]).await.expect_code(2);
+}
+
+#[tokio::test]
+async fn a_key_is_erased_by_the_server_that_runs_and_in_the_folder_where_none_does() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let mut madang = place.up(&fleet(&[url_replica("one", engine.url())])).await;
+    assert_eq!(madang.chat().await.unwrap().status, 200);
+    let keys = place.data().join("audit/keys");
+    let tenant = only_name(&keys, "new");
+    let month = only_name(&keys.join(&tenant), "");
+    let whose = ["--tenant", &tenant, "--month", &month];
+    let erase = [&["audit", "erase"][..], &whose].concat();
+
+    let first = place.json(&erase).await;
+    assert_eq!(
+        (first["tenant"].as_str(), first["month"].as_str()),
+        (Some(tenant.as_str()), Some(month.as_str()))
+    );
+    let refused = place.run(&erase).await.expect_code(1).err;
+    assert!(refused.contains("there is no key of"), "{refused}");
+    assert_eq!(madang.chat().await.unwrap().status, 200);
+    let url = [&erase[..], &["--url", &madang.url]].concat();
+    assert!(
+        place
+            .run(&url)
+            .await
+            .expect_code(0)
+            .out
+            .contains("is destroyed")
+    );
+    assert_eq!(madang.chat().await.unwrap().status, 200);
+    assert_eq!(madang.stop().await, 0);
+
+    let last = place.json(&erase).await;
+    assert!(last["leaf"].as_u64() > first["leaf"].as_u64(), "{last}");
+    let report = place
+        .json(&[&["audit", "report"][..], &whose].concat())
+        .await;
+    assert_eq!(report["erasures"].as_array().unwrap().len(), 3, "{report}");
+    place.run(&["audit", "verify"]).await.expect_code(0);
+}
+
+/// The only name in a folder beside `but`.
+fn only_name(folder: &std::path::Path, but: &str) -> String {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names = names.filter(|name| name != but);
+    let name = names.next().unwrap();
+    assert_eq!(names.next(), None);
+    name
 }

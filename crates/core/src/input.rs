@@ -1,6 +1,7 @@
 //! What a driver tells the core. Flat, serialisable, complete: a recording of inputs is the whole of what happened.
 
 use crate::fleet_view::{FleetView, Payer, ReplicaHealth, Shares};
+use crate::policy::Content;
 use madang_types::{
     DataClass, DataFlags, Endpoint, ModelId, Priority, ReplicaId, RequestId, StopScope,
 };
@@ -88,6 +89,8 @@ pub struct RequestSubmit {
     pub data_class: DataClass,
     /// What else its data is.
     pub flags: DataFlags,
+    /// Placeholders can stand for all personal data in it. Where policy has data masked, one that is not is denied.
+    pub maskable: bool,
     /// Urgency.
     pub priority: Priority,
     /// Its answer comes in pieces: its first byte will be told. Of an answer in one piece it is not.
@@ -102,6 +105,17 @@ pub struct RequestSubmit {
     pub prefix: Prefix,
     /// Requests of one session are best served where the last one was.
     pub session: Option<u64>,
+}
+
+impl RequestSubmit {
+    /// What its data is to the policy.
+    pub(crate) fn content(&self) -> Content {
+        Content {
+            class: self.data_class,
+            flags: self.flags,
+            maskable: self.maskable,
+        }
+    }
 }
 
 /// A prompt's blocks by their hashes, from the first. Each hash stands for its block and all before it.

@@ -115,6 +115,7 @@ fn submit(id: usize, wish: &Wish) -> Input {
             DataClass::Open
         },
         flags: DataFlags::NONE,
+        maskable: true,
         priority: [Priority::Critical, Priority::Standard, Priority::Batch]
             [usize::from(wish.urgency)],
         streamed: wish.streamed,

@@ -295,6 +295,8 @@ pub struct Upstream {
     pub facts: PlaceFacts,
     /// Where its key is.
     pub key: Option<KeySource>,
+    /// The file of the authorities that its certificate is held against, instead of the public ones.
+    pub ca_file: Option<PathBuf>,
     /// Served names.
     pub models: Vec<UpstreamModel>,
     /// Requests at once.

@@ -336,6 +336,8 @@ pub(crate) struct RawUpstream {
     /// Variable of Madang's environment that holds the key, instead of a file.
     #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub key_env: Text,
+    /// PEM file of the authorities that its certificate is held against, instead of the public ones; relative to the fleet file's folder. Read at each load.
+    pub ca_file: Text,
     /// Served names.
     #[schemars(required)]
     pub models: Option<At<Vec<At<RawUpstreamModel>>>>,

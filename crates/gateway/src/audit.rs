@@ -9,7 +9,7 @@ pub use madang_audit::{AuditError, Settings};
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{Decision, Event, Hmac, Location, Note, RequestEnd, StopSwitch};
-use madang_audit::{AuditLog, Keyring, Leaf, Status};
+use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
     Endpoint, ErrorCode, KeyId, Micros, ModelId, PolicyEffect, PolicyHash, RequestId, RuleId,
@@ -195,6 +195,15 @@ impl Audit {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         self.write(Event::Note(note)).await
+    }
+
+    /// Destroys the key of a tenant's hashes of a month, and logs it. Waits for the disk: not for a thread that runs an event
+    /// loop. Requests under way are logged with whichever key they had; the next that needs one of that month makes it anew.
+    ///
+    /// # Errors
+    /// As [`Keyring::erase`].
+    pub fn erase(&self, tenant: TenantId, month: Month) -> Result<Appended, AuditError> {
+        self.keys.erase(&self.log, (tenant, month), clock::now())
     }
 
     /// The keyed hash of a request's body: HMAC-SHA-256 of its BLAKE3 digest, which nobody keeps. Large bodies are hashed fast

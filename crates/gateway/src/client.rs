@@ -11,10 +11,12 @@ mod http1;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use address::{AddressError, EngineAddress};
 pub use connection::EngineBody;
 pub use error::{ClientBuildError, ClientError, ClientErrorKind};
+pub use trust::{Authorities, Trust};
 
 use bytes::Bytes;
 use connect::EngineConnector;

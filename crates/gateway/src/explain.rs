@@ -47,10 +47,13 @@ impl Gateway {
         let mut facts = self.facts_of(&ask)?;
         facts.claim(ask.class, ask.flags);
         let snapshot = self.snapshot();
+        let mut maskable = true;
         if let Some(bytes) = ask.body {
             let depth_max = snapshot.fleet.limits.json_depth_max;
             let body = RequestBody::parse(bytes, depth_max).map_err(body_refused)?;
-            facts.find(inspect(&body).counts());
+            let inspection = inspect(&body);
+            maskable = inspection.is_maskable();
+            facts.find(inspection.counts());
         }
         let explanation = self.driver.explain(RequestSubmit {
             request: RequestId(0),
@@ -63,6 +66,7 @@ impl Gateway {
             endpoint: ask.endpoint,
             data_class: facts.mark.class,
             flags: facts.mark.flags,
+            maskable,
             priority: Priority::default(),
             streamed: false,
             prompt_tokens: 1,

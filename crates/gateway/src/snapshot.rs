@@ -1,6 +1,6 @@
 //! The fleet as requests read it: built whole at each load, published at once, never changed after.
 
-use crate::client::EngineAddress;
+use crate::client::{Authorities, ClientBuildError, EngineAddress};
 use crate::headers;
 use crate::policy;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -44,6 +44,14 @@ pub enum SnapshotError {
         owner: String,
         /// Why.
         reason: String,
+    },
+    /// The certificates that an upstream's is held against cannot be read.
+    #[error("the ca_file of '{owner}' cannot be used: {reason}")]
+    Authorities {
+        /// Whose.
+        owner: String,
+        /// Why.
+        reason: ClientBuildError,
     },
     /// The policy cannot be compiled over the fleet's places.
     #[error("the policy cannot be used: {0}")]
@@ -353,7 +361,7 @@ fn upstream_target(
         model: served.id.clone(),
         adapters: Vec::new(),
         upstream_model: served.upstream_model.clone(),
-        address: Some(parse_address(&upstream.url, id)?),
+        address: Some(upstream_address(id, upstream)?),
         dialect: upstream.dialect,
         responses: ResponsesSupport::Native,
         credential: match &upstream.key {
@@ -373,6 +381,18 @@ fn marks((replica, site): (&ReplicaId, &SiteId), country: Option<Country>) -> He
     ];
     let value = |(name, text)| Some((name, HeaderValue::from_str(text).ok()?));
     pairs.into_iter().filter_map(value).collect()
+}
+
+fn upstream_address(id: &str, upstream: &Upstream) -> Result<EngineAddress, SnapshotError> {
+    let address = parse_address(&upstream.url, id)?;
+    let Some(path) = &upstream.ca_file else {
+        return Ok(address);
+    };
+    let read = Authorities::read(path).map_err(|reason| SnapshotError::Authorities {
+        owner: id.into(),
+        reason,
+    });
+    Ok(address.trusting(read?))
 }
 
 fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {

@@ -32,16 +32,23 @@ struct Words {
 }
 
 static WORDS_MACHINE: LazyLock<Option<Words>> = LazyLock::new(|| {
-    let mut patterns: Vec<&str> = Vec::new();
+    let mut patterns: Vec<String> = Vec::new();
     let mut meaning = Vec::new();
     for (topic, words) in WORDS {
         for word in words.split('|') {
-            patterns.push(word);
-            meaning.push((*topic, word.is_ascii()));
+            // As programs write them: card_number, card-number, cardNumber.
+            let joints: &[&str] = match word.is_ascii() && word.contains(' ') {
+                true => &[" ", "_", "-", ""],
+                false => &[" "],
+            };
+            for joint in joints {
+                patterns.push(word.replace(' ', joint));
+                meaning.push((*topic, word.is_ascii()));
+            }
         }
     }
     let numbering = patterns.len();
-    patterns.push("번호");
+    patterns.push("번호".to_owned());
     meaning.push((Topic::Thing, false));
     let machine = DFA::builder()
         .match_kind(MatchKind::Standard)
@@ -70,6 +77,8 @@ pub struct Context {
     /// The machine's state after the byte before `read_to`.
     state: Option<aho_corasick::automaton::StateID>,
     read_to: usize,
+    /// The last answer, where it holds for each shorter span from the same place: no word is behind.
+    last: Option<(Range<usize>, Near)>,
 }
 
 /// The words around one span, read when a rule first asks.
@@ -88,6 +97,11 @@ impl<'c, 'a> Nearby<'c, 'a> {
             span,
             near: None,
         }
+    }
+
+    /// The text that the span is in.
+    pub fn text(&self) -> &'c Text<'a> {
+        self.text
     }
 
     /// What the words say of the span's being of `topic`.
@@ -169,6 +183,12 @@ impl Context {
         if text.is_starved() || !self.read(text, &span) {
             return near;
         }
+        if let Some((last, near)) = &self.last
+            && last.start == span.start
+            && last.end >= span.end
+        {
+            return *near;
+        }
         let first = span.start.saturating_sub(BEFORE);
         while self
             .hits
@@ -180,9 +200,10 @@ impl Context {
         if self.hits.is_empty() {
             return near;
         }
-        let mut before = 0;
+        let (mut before, mut behind) = (0, false);
         for hit in self.hits.iter().rev() {
             text.count(1);
+            behind |= hit.end > span.start;
             if hit.start >= span.end && hit.end <= span.end + AFTER {
                 near.add(hit.topic, hit.start - span.end + AFTER_HANDICAP);
             } else if hit.start < first || before == BEFORE_WORDS_MAX {
@@ -192,6 +213,7 @@ impl Context {
                 before += 1;
             }
         }
+        self.last = (!behind).then_some((span, near));
         near
     }
 
@@ -206,6 +228,7 @@ impl Context {
             self.state = None;
         }
         self.read_to = self.read_to.saturating_sub(dropped);
+        self.last = None;
     }
 
     /// Reads on until all words around `span` are known; false where that cannot be yet.
@@ -248,8 +271,7 @@ impl Context {
         let Some((topic, alone)) = words.meaning.get(pattern.as_usize()).copied() else {
             return;
         };
-        let letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
-        if alone && (letter(end) || start.checked_sub(1).is_some_and(letter)) {
+        if alone && (is_joined(bytes, start) || is_joined(bytes, end)) {
             return;
         }
         if pattern.as_usize() == words.numbering {
@@ -270,6 +292,13 @@ impl Context {
     }
 }
 
+/// Whether letters on both sides of `at` are of one word; userPhone and phoneNumber are two.
+fn is_joined(bytes: &[u8], at: usize) -> bool {
+    let letter = |at: usize| bytes.get(at).filter(|byte| byte.is_ascii_alphabetic());
+    let (before, after) = (at.checked_sub(1).and_then(letter), letter(at));
+    matches!((before, after), (Some(before), Some(after)) if !(before.is_ascii_lowercase() && after.is_ascii_uppercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +314,8 @@ mod tests {
             ("여권 말고 전화 #", Topic::Passport, Stance::Perhaps),
             ("hotel #", Topic::Phone, Stance::Silent),
             ("TEL:#", Topic::Phone, Stance::For(1)),
+            ("passportNumber: #", Topic::Passport, Stance::For(2)),
+            ("user_driverLicenseNo #", Topic::License, Stance::For(1)),
             ("# 은 계좌", Topic::Bank, Stance::For(29)),
         ];
         for (given, topic, expected) in cases {

@@ -3,6 +3,7 @@
 use crate::scan::Scan;
 use crate::text::{Symbol, Text};
 use madang_types::PiiKind;
+use std::ops::Range;
 
 /// Characters of a local part (RFC 5321, 4.5.3.1.1).
 const LOCAL_MAX: usize = 64;
@@ -14,32 +15,54 @@ const FILES: [&str; 8] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js
 /// Looks at the `@` at `at`, after which `next` comes. Returns where to look on.
 pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
     let text = &scan.text;
-    let Some(start) = local(text, at, scan.floor) else {
+    let Some(local) = local(text, at, scan.floor) else {
         return next;
     };
+    if is_login(text, local.start) {
+        let password = local.start..at;
+        return scan.report(PiiKind::Secret, password, 85).unwrap_or(next);
+    }
     let Some(end) = domain(text, next) else {
         return next;
     };
     // git@host:path is an address of a program.
-    let local = text.bytes().get(start..at).unwrap_or_default();
-    if local == b"git" && text.byte(end) == Some(b':') {
+    if text.bytes().get(local.clone()) == Some(b"git") && text.byte(end) == Some(b':') {
         return next;
     }
-    scan.report(PiiKind::Email, start..end, 95).unwrap_or(next)
+    scan.report(PiiKind::Email, local.start..end, 95)
+        .unwrap_or(next)
+}
+
+/// Whether a user's name and a colon stand before `at`, as in `postgres://user:password@host`.
+fn is_login(text: &Text<'_>, at: usize) -> bool {
+    let from = at.saturating_sub(LOCAL_MAX);
+    let Some([before @ .., b':']) = text.bytes().get(from..at) else {
+        return false;
+    };
+    let user = before
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || b"-._%".contains(byte))
+        .count();
+    text.count(user);
+    before
+        .get(..before.len() - user)
+        .is_some_and(|scheme| scheme.ends_with(b"://"))
 }
 
 fn is_local(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~".contains(&byte)
 }
 
-/// Where the local part begins that ends at `at`, not before `floor`.
-fn local(text: &Text<'_>, at: usize, floor: usize) -> Option<usize> {
+/// The local part that ends at `at`, not before `floor`; none where it is masked.
+fn local(text: &Text<'_>, at: usize, floor: usize) -> Option<Range<usize>> {
     let mut start = at;
     let mut first = None;
     for _ in 0..LOCAL_MAX {
         let (symbol, before) = text.before(start);
         let fits = match symbol {
             Symbol::Digit(_) | Symbol::Dash | Symbol::Dot => true,
+            Symbol::Ascii(b'*') => return None,
             Symbol::Ascii(byte) => is_local(byte),
             _ => false,
         };
@@ -57,7 +80,7 @@ fn local(text: &Text<'_>, at: usize, floor: usize) -> Option<usize> {
         }
         start = before;
     }
-    first
+    first.map(|first| first..at)
 }
 
 /// Where the domain ends that begins at `at`: labels with dots between, the last of letters.

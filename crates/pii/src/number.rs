@@ -27,6 +27,11 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
     let Beside::Free(left) = beside(&scan.text, at) else {
         return token_end(scan.text.bytes(), next);
     };
+    // Most numbers are of this sort.
+    if let Some(group) = lone(&scan.text, at) {
+        let end = group.end;
+        return other(scan, &[group]).unwrap_or(end);
+    }
     walk(scan, at, Beginning { left, free: true })
 }
 
@@ -172,52 +177,104 @@ enum Taken {
 }
 
 fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
-    let Some(front) = row.groups().first() else {
-        return Taken::None;
-    };
     if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
     if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
+    other(scan, row.groups()).map_or(Taken::None, Taken::Until)
+}
+
+/// What is more than a number and begins with the front group, reported; where it ends.
+fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+    let front = groups.first()?;
     if let Some(shape) = plate::shape(&scan.text, front) {
         let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
-            return Taken::Until(end);
+            return Some(end);
         }
     }
-    if let Some(end) = address::look(scan, front) {
-        return Taken::Until(end);
-    }
-    spoken::go_on(scan, row.groups()).map_or(Taken::None, Taken::Until)
+    address::look(scan, groups).or_else(|| spoken::go_on(scan, groups))
+}
+
+/// The group that begins at `at`, where it is too short for a number of ours and the bytes after it show that none follows.
+fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
+    let rest = text.bytes().get(at..)?;
+    let length = rest
+        .iter()
+        .take(rules::DIGITS_MIN)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let ends = match rest.get(length..)? {
+        // Hangul
+        [0xEA..=0xED, _, _, ..] => true,
+        [first @ ..0x80, second @ ..0x80, ..] => {
+            !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
+        }
+        [first @ ..0x80, ..] => !is_in_number(*first),
+        _ => false,
+    };
+    text.count(length + 2);
+    (ends && (1..rules::DIGITS_MIN).contains(&length)).then_some(Group {
+        start: at,
+        end: at + length,
+        length,
+        after: None,
+    })
+}
+
+/// Whether an ASCII character may stand in a number.
+fn is_in_number(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'0'..=b'9' | b' ' | b'\t' | b'-' | b'.' | b'(' | b')' | b'/' | b'_'
+    )
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.
 fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
     let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
-    for count in (1..=row.groups().len().min(GROUPS_MAX)).rev() {
-        if !rules::may_match(row.length(count)) {
-            continue;
-        }
-        let Some(edges) = right(&scan.text, row.groups().get(count - 1)?, left) else {
-            continue;
+    let mut groups = row.groups();
+    // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
+    let most = if left.plus { GROUPS_MAX } else { 5 };
+    groups = groups.get(..most).unwrap_or(groups);
+    let mut length = groups.iter().map(|group| group.length).sum();
+    while let [.., last] = groups
+        && length >= rules::DIGITS_MIN
+    {
+        let edges = if rules::may_match(length) {
+            right(&scan.text, last, left)
+        } else {
+            None
         };
-        let number = row.number(count, edges)?;
-        let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
-        let Some((kind, confidence)) = judged else {
-            continue;
-        };
-        if best
-            .as_ref()
-            .is_none_or(|(_, _, least, _)| confidence > *least)
-        {
-            best = Some((count, kind, confidence, number.span));
+        if let Some(edges) = edges.filter(|edges| !is_of_table(row, groups, *edges)) {
+            let number = row.number(groups.len(), length, edges)?;
+            let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+            if let Some((kind, confidence)) = judged
+                && best
+                    .as_ref()
+                    .is_none_or(|(_, _, least, _)| confidence > *least)
+            {
+                best = Some((groups.len(), kind, confidence, number.span));
+            }
         }
+        length -= last.length;
+        groups = groups.get(..groups.len() - 1)?;
     }
     let (count, kind, confidence, mut span) = best?;
     span.start = open(&scan.text, span.start);
     scan.report(kind, span, confidence).map(|_| count)
+}
+
+/// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
+fn is_of_table(row: &Row, groups: &[Group], edges: Edges) -> bool {
+    edges.buried
+        && groups.len() > 3
+        && !matches!(row.digits(1), [0 | 8, ..])
+        && groups.iter().all(|group| {
+            group.length < 4 && group.after.is_some_and(|after| after.gap == Gap::Space)
+        })
 }
 
 /// Takes in a plus or an opening bracket before the number.
@@ -348,8 +405,8 @@ impl Row {
         self.digits.get(self.digits_done..end).unwrap_or_default()
     }
 
-    /// The first `count` groups as one number.
-    fn number(&self, count: usize, edges: Edges) -> Option<Number<'_>> {
+    /// The first `count` groups, of `length` digits, as one number.
+    fn number(&self, count: usize, length: usize, edges: Edges) -> Option<Number<'_>> {
         let groups = self.groups().get(..count)?;
         let (first, last) = (groups.first()?, groups.last()?);
         let mut gaps = groups
@@ -359,7 +416,9 @@ impl Row {
         let gap = gaps.next().map(|separator| separator.gap);
         let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
         Some(Number {
-            digits: self.digits(count),
+            digits: self
+                .digits
+                .get(self.digits_done..self.digits_done + length)?,
             shape: self.lengths.get(self.done..self.done + count)?,
             gap,
             mixed,

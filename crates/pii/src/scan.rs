@@ -3,6 +3,7 @@
 use crate::context::{Context, Nearby};
 use crate::finding::{CONFIDENCE_MIN, Finding};
 use crate::number::{Beginning, Row};
+use crate::spoken::Run;
 use crate::sweep::{BLOCK, LOOK_AHEAD, sweep};
 use crate::text::Text;
 use crate::{mail, number, secret, spoken};
@@ -59,6 +60,8 @@ pub struct Scan<'a, 's> {
     pub spoken_until: usize,
     /// Room for a row of numbers, used again for each.
     pub row: Row,
+    /// The same for digits of which some are spelled.
+    pub run: Run,
     settled: Settled,
     context: &'s mut Context,
     found: &'s mut Vec<Finding>,
@@ -118,20 +121,21 @@ impl Scan<'_, '_> {
         while at < end && !self.text.is_starved() {
             let block = at;
             let mut left = sweep(self.text.bytes(), block);
-            at = (block + BLOCK).min(end);
+            let mut next = block;
             while left != 0 && !self.text.is_starved() {
                 let place = block + left.trailing_zeros() as usize;
                 if place >= end {
                     break;
                 }
                 self.settle(place, None);
-                let next = self.look(place).max(place + 1);
+                next = self.look(place).max(place + 1);
                 if next >= block + BLOCK {
-                    at = next;
                     break;
                 }
                 left &= u64::MAX << (next - block);
             }
+            // What a rule took may reach beyond the end.
+            at = next.max((block + BLOCK).min(end));
         }
         self.settle(at, None);
     }
@@ -148,6 +152,7 @@ pub fn walk(bytes: &[u8], whole: bool, progress: &mut Progress, found: &mut Vec<
         floor: progress.settled.floor,
         spoken_until: progress.settled.spoken_until,
         row: Row::default(),
+        run: Run::default(),
         settled: Settled {
             findings: known,
             ..progress.settled

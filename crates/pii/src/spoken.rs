@@ -1,37 +1,42 @@
-//! Numbers whose digits are spelled in Hangul, all or some: 공일공 일이삼사 오육칠팔, 공1공-1234-5678.
+//! Numbers whose digits are spelled in Hangul, all or some: 공일공 일이삼사 오육칠팔, 공1공-1234-5678; and numbers with space
+//! between all digits, as a scanner's eyes give them: 0 1 0 - 1 2 3 4 - 5 6 7 8.
 
+use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
+use crate::finding::CONFIDENCE_MIN;
 use crate::rules;
 use crate::scan::Scan;
 use crate::text::{Symbol, Text, is_spoken_digit};
+use madang_types::PiiKind;
+use std::ops::Range;
 
 /// Digits that are looked at together.
-const RUN_MAX: usize = 40;
-/// Digits of the longest number looked for; a run that gave nothing need not be read again before its last so many.
+const RUN_MAX: usize = 64;
+/// Digits of the longest number looked for; a run that may go on is read again from its last so many.
 const LONGEST: usize = 16;
 
-/// Bytes from one digit to the next that the sweep sees.
-const SPREAD_MAX: usize = 6;
+/// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
+const SPREADS: [usize; 2] = [6, 11];
 
+/// Characters and words that may stand between two groups.
+const MARKS_MAX: usize = 3;
 /// Words that are said between groups.
 const SAID: [&str; 3] = ["에", "다시", "의"];
 
-#[derive(Clone, Copy, Default)]
+/// Digits in a row, spelled or plain, with what may separate them.
+#[derive(Default)]
+pub struct Run {
+    digits: Vec<u8>,
+    places: Vec<Digit>,
+}
+
+#[derive(Clone, Copy)]
 struct Digit {
-    /// From the beginning of the run.
-    start: u16,
-    end: u16,
+    start: usize,
+    end: usize,
     spelled: bool,
     /// Something stands between it and the digit before.
     apart: bool,
-}
-
-struct Run {
-    /// Where it begins.
-    at: usize,
-    digits: [u8; RUN_MAX],
-    places: [Digit; RUN_MAX],
-    length: usize,
 }
 
 /// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
@@ -54,16 +59,39 @@ pub fn may_begin(bytes: &[u8], at: usize) -> bool {
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
 pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
-    // A syllable alone is a word. The sweep names more of them at the ends of its blocks than elsewhere; this does not.
-    let second = after_separator(&scan.text, next);
-    let followed = matches!(scan.text.visible(second), (Symbol::Digit(_) | Symbol::Spoken(_), start, _) if start - at <= SPREAD_MAX);
-    followed.then(|| take(scan, at)).flatten().unwrap_or(next)
+    if at < scan.spoken_until {
+        return next;
+    }
+    // One syllable alone is a word, and so are two. The sweep names more of them at the ends of its blocks than elsewhere;
+    // this does not.
+    let (mut last, mut end) = (at, next);
+    for spread in SPREADS {
+        let (symbol, start, after) = scan.text.visible(after_separator(&scan.text, end));
+        let digit = matches!(symbol, Symbol::Digit(_) | Symbol::Spoken(_));
+        if !digit || start - last > spread {
+            return next;
+        }
+        (last, end) = (start, after);
+    }
+    take(scan, at).unwrap_or(next)
 }
 
-/// Looks at plain groups that digits spelled in Hangul follow.
+/// Looks at plain groups that digits spelled in Hangul follow, or that are of one digit each.
 pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
-    if groups.len() > cluster::GROUPS_MAX || last.length > 8 {
+    if first.start < scan.spoken_until {
+        return None;
+    }
+    if groups.len() > cluster::GROUPS_MAX {
+        let alone =
+            |group: &Group| group.length == 1 && group.after.is_none_or(|after| after.is_loose());
+        return groups.iter().all(alone).then(|| take(scan, first.start))?;
+    }
+    // The cheap question first: what may come between.
+    let after = scan.text.bytes().get(last.end);
+    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..))
+        || last.length > 8
+    {
         return None;
     }
     let next = after_separator(&scan.text, last.end);
@@ -71,132 +99,169 @@ pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
     take(scan, first.start)
 }
 
+/// Reports the first number in the run that begins at `at`. Returns where it ends.
 fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
-    if at < scan.spoken_until {
-        return None;
+    let mut run = std::mem::take(&mut scan.run);
+    run.read(&scan.text, at);
+    let found = number(scan, &run);
+    if found.is_none() {
+        // Nothing begins in it, but what goes on behind its last digits.
+        let left = if run.digits.len() < RUN_MAX {
+            1
+        } else {
+            LONGEST
+        };
+        let covered = run.places.iter().nth_back(left - 1);
+        scan.spoken_until = covered.map_or(at, |digit| digit.start + 1);
     }
-    let run = Run::read(&scan.text, at);
-    if run.length < rules::DIGITS_MIN {
-        return None;
-    }
-    for first in 0..=run.length - rules::DIGITS_MIN {
-        if first > 0 && !run.places.get(first).is_some_and(|digit| digit.apart) {
+    scan.run = run;
+    let (kind, span, confidence) = found?;
+    scan.report(kind, span, confidence)
+}
+
+/// The first number in the run that may be reported.
+fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
+    let (from, floor) = (run.places.first()?.start, scan.floor);
+    let Digit {
+        end: until,
+        spelled: particle,
+        ..
+    } = *run.places.last()?;
+    let mut near = scan.near(from..until);
+    let text = near.text();
+    let firsts = match run.is_spread() {
+        true => 1,
+        false => usize::MAX,
+    };
+    for first in (0..(run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN)).take(firsts) {
+        let rest = run.digits.get(first..)?;
+        let place = run.places.get(first)?;
+        if place.start < floor || (first > 0 && !place.apart) {
             continue;
         }
-        let rest = run.length - first;
         // All of it, all but a particle, or a telephone or resident number in front of more.
-        let digit = |at: usize| run.digits.get(first + at).copied().unwrap_or_default();
         let counts = [
-            rest,
-            rest - 1,
-            if digit(0) == 0 { 11 } else { 0 },
-            if digit(2) < 2 { 13 } else { 0 },
+            rest.len(),
+            if particle { rest.len() - 1 } else { 0 },
+            if rest.starts_with(&[0]) { 11 } else { 0 },
+            if is_birth(rest) { 13 } else { 0 },
         ];
-        for count in counts {
-            if let Some(end) = window(scan, &run, first, count) {
-                return Some(end);
+        for count in counts.into_iter().filter(|count| rules::may_match(*count)) {
+            let judged = run.window(text, first, count).and_then(|number| {
+                let (kind, confidence) = rules::judge(&number, &mut near)?;
+                (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
+            });
+            if judged.is_some() {
+                return judged;
             }
         }
     }
-    let covered = run.length.saturating_sub(LONGEST).max(1);
-    scan.spoken_until = run
-        .places
-        .get(covered)
-        .map_or(at, |digit| run.at + usize::from(digit.start));
     None
 }
 
-/// Reports the `count` digits from `first` if they are a number of one of the kinds.
-fn window(scan: &mut Scan<'_, '_>, run: &Run, first: usize, count: usize) -> Option<usize> {
-    if first + count > run.length || !rules::may_match(count) {
-        return None;
-    }
-    let digits = run.digits.get(first..first + count)?;
-    let places = run.places.get(first..first + count)?;
-    let (start, end) = (places.first()?, places.last()?);
-    // The syllable after a plain number is its particle: 5678이.
-    let spelled = places
-        .iter()
-        .take(count - 1)
-        .filter(|digit| digit.spelled)
-        .count();
-    let next = scan.text.visible(run.at + usize::from(end.end)).0;
-    if spelled == 0 || (!end.spelled && next.is_alphanumeric()) {
-        return None;
-    }
-    let shape = [u8::try_from(count).ok()?];
-    let number = Number {
-        digits,
-        shape: &shape,
-        gap: None,
-        mixed: false,
-        edges: Edges::default(),
-        span: run.at + usize::from(start.start)..run.at + usize::from(end.end),
+/// Whether the digits begin with a day.
+fn is_birth(digits: &[u8]) -> bool {
+    let pair = |at: usize| match digits.get(at..at + 2) {
+        Some(&[tens, ones]) => u64::from(tens * 10 + ones),
+        _ => 0,
     };
-    let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
-    let (kind, confidence) = judged?;
-    scan.report(kind, number.span, confidence)
+    check::is_day(pair(2), pair(4))
 }
 
 impl Run {
-    fn read(text: &Text<'_>, at: usize) -> Self {
-        let mut run = Self {
-            at,
-            digits: [0; RUN_MAX],
-            places: [Digit::default(); RUN_MAX],
-            length: 0,
-        };
-        // A run is some hundred bytes.
-        let offset = |place: usize| u16::try_from(place - at).unwrap_or(u16::MAX);
-        let mut next = at;
-        let mut apart = false;
-        while run.length < RUN_MAX {
+    fn read(&mut self, text: &Text<'_>, at: usize) {
+        self.digits.clear();
+        self.places.clear();
+        let (mut next, mut marks) = (at, 0);
+        while self.digits.len() < RUN_MAX {
             let (symbol, start, end) = text.visible(next);
             let (digit, spelled) = match symbol {
                 Symbol::Digit(digit) => (digit, false),
                 Symbol::Spoken(digit) => (digit, true),
+                _ if marks == MARKS_MAX => break,
                 _ => {
-                    let after = after_separator(text, next);
-                    if apart || after == next {
+                    let Some(after) = mark_end(text, symbol, start, end) else {
                         break;
-                    }
-                    apart = true;
-                    next = after;
+                    };
+                    (next, marks) = (after, marks + 1);
                     continue;
                 }
             };
-            if let (Some(value), Some(place)) = (
-                run.digits.get_mut(run.length),
-                run.places.get_mut(run.length),
-            ) {
-                *value = digit;
-                *place = Digit {
-                    start: offset(start),
-                    end: offset(end),
-                    spelled,
-                    apart,
-                };
-            }
-            run.length += 1;
-            (next, apart) = (end, false);
+            self.digits.push(digit);
+            self.places.push(Digit {
+                start,
+                end,
+                spelled,
+                apart: marks > 0,
+            });
+            (next, marks) = (end, 0);
         }
-        run
+    }
+
+    /// Whether something stands between all digits.
+    fn is_spread(&self) -> bool {
+        self.places.iter().skip(1).all(|digit| digit.apart)
+    }
+
+    /// The `count` digits from `first`, where they may be a number: some are spelled or all stand apart, and no more follow.
+    fn window(&self, text: &Text<'_>, first: usize, count: usize) -> Option<Number<'_>> {
+        let digits = self.digits.get(first..first + count)?;
+        let [start, .., end] = self.places.get(first..first + count)? else {
+            return None;
+        };
+        // The syllable after a plain number is its particle: 5678이.
+        let spelled = self.places.get(first..first + count - 1)?;
+        let spelled = spelled.iter().any(|digit| digit.spelled);
+        let more = !end.spelled && text.visible(end.end).0.is_alphanumeric();
+        if more || !(spelled || self.is_spread()) {
+            return None;
+        }
+        // Digits in a row, each alone, are most often of a table.
+        let edges = Edges {
+            joined: !spelled,
+            ..Edges::default()
+        };
+        Some(Number {
+            digits,
+            shape: SOLID.get(count..=count)?,
+            gap: None,
+            mixed: false,
+            edges,
+            span: start.start..end.end,
+        })
     }
 }
 
-/// Where what separates two groups ends: a space, a dash, a dot, a comma, a word that is said, with space around.
+/// Shapes of one group, by its length.
+const SOLID: [u8; rules::DIGITS_MAX + 1] = {
+    let mut shapes = [0; rules::DIGITS_MAX + 1];
+    let mut length = 0;
+    while length < shapes.len() {
+        shapes[length] = length as u8;
+        length += 1;
+    }
+    shapes
+};
+
+/// Where what separates two groups ends.
 fn after_separator(text: &Text<'_>, at: usize) -> usize {
     let mut next = at;
-    for _ in 0..3 {
+    for _ in 0..MARKS_MAX {
         let (symbol, start, end) = text.visible(next);
-        next = match symbol {
-            Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => end,
-            Symbol::Other => match SAID.iter().find(|word| text.starts_with(start, word)) {
-                Some(word) => start + word.len(),
-                None => break,
-            },
-            _ => break,
-        };
+        match mark_end(text, symbol, start, end) {
+            Some(after) => next = after,
+            None => break,
+        }
     }
     next
+}
+
+/// Where the character or word ends that `symbol` begins, if it may separate two groups: a space, a dash, a dot, a comma, a
+/// word that is said.
+fn mark_end(text: &Text<'_>, symbol: Symbol, start: usize, end: usize) -> Option<usize> {
+    match symbol {
+        Symbol::Space | Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => Some(end),
+        Symbol::Other => text.one_of(start, &SAID).map(|word| start + word.len()),
+        _ => None,
+    }
 }

@@ -9,29 +9,32 @@ pub const BLOCK: usize = 64;
 /// Bytes after a place that decide whether it is named; as many must have come.
 pub const LOOK_AHEAD: usize = 8;
 
-/// The places named in `bytes[at..at + 64]`, a bit for each: digits, leads of full-width forms, pairs of digits spelled
-/// in Hangul, `@`, and what stands in the beginnings of credentials (`-`, `_`, G–J) and in assignments (`=`, `:`). Beyond
-/// the end there are none.
+/// The places named in `bytes[at..at + 64]`, a bit for each: digits, leads of full-width forms, digits spelled in Hangul
+/// that others follow, `@`, and what stands in the beginnings of credentials (`-`, `_`, G–J) and in assignments (`=`,
+/// `:`). Beyond the end there are none.
 #[inline]
 pub fn sweep(bytes: &[u8], at: usize) -> u64 {
     if let Some(block) = bytes.get(at..at + BLOCK + 2) {
-        return places(block);
+        return places(block, 0);
     }
     let mut padded = [0u8; BLOCK + 2];
     let rest = bytes.get(at..).unwrap_or_default();
     for (to, from) in padded.iter_mut().zip(rest) {
         *to = *from;
     }
-    places(&padded)
+    places(
+        &padded,
+        u64::MAX.unbounded_shl(u32::try_from(rest.len()).unwrap_or(u32::MAX)),
+    )
 }
 
 #[inline]
-fn places(block: &[u8]) -> u64 {
+fn places(block: &[u8], unknown: u64) -> u64 {
     let quarters = [0, 16, 32, 48].map(|at| (at, lane(block, at)));
     let (mut named, mut beyond_ascii) = (0, 0);
     for (at, here) in quarters {
         named |= bits(singles(here)) << at;
-        beyond_ascii |= bits(here);
+        beyond_ascii |= bits(here) << at;
     }
     if beyond_ascii == 0 {
         return named;
@@ -40,11 +43,18 @@ fn places(block: &[u8]) -> u64 {
     for (at, _) in quarters {
         spoken |= bits(spelled(lane(block, at + 1), lane(block, at + 2))) << at;
     }
-    // One syllable alone is a word of its own (이, 사, 오 …); two of them, or one beside a digit, may be a number. What
-    // lies across the block's end is unknown here and is named.
-    let digit = named | spoken;
-    let followed = digit >> 3 | digit >> 4 | digit >> 5 | digit >> 6 | !(u64::MAX >> 6);
-    named | spoken & followed
+    spoken &= beyond_ascii;
+    // One syllable is a word of its own (이, 사, 오 …), and so are two; three of them, or some beside digits, may be a
+    // number. What lies across the end of the block or of what has come is unknown here and taken for digits.
+    let digit = named | spoken | unknown;
+    let across = |bytes: u32| !(u64::MAX >> bytes);
+    let mut within_11 = digit >> 1 | digit >> 2;
+    within_11 |= within_11 >> 2;
+    within_11 |= within_11 >> 4;
+    within_11 |= within_11 >> 3 | across(11);
+    let second = digit & within_11;
+    let from_3_to_6 = second >> 3 | second >> 4 | second >> 5 | second >> 6 | across(6);
+    named | spoken & from_3_to_6
 }
 
 #[inline]
@@ -59,23 +69,14 @@ fn singles(here: u8x16) -> u8x16 {
     within(b'0', b':') | within(b'G', b'J') | dash_or_equals | is(b'@') | is(b'_') | is(0xEF)
 }
 
-/// High where 공 영 일 이 삼 사 오 육 륙 칠 팔 구 begin, by their second and third bytes: together they tell nearly as much
-/// as with the first.
+/// High where 공 영 일 이 삼 사 오 육 륙 칠 팔 구 begin, and at one other syllable in ten: six comparisons of a mixture of the
+/// second and third bytes do for twelve syllables.
 #[inline]
 fn spelled(second: u8x16, third: u8x16) -> u8x16 {
-    let is = |lane: u8x16, byte: u8| lane.simd_eq(u8x16::splat(byte));
-    let pair = |one: u8, two: u8| is(second, one) & is(third, two);
-    // Where two syllables differ in one bit, one comparison does for both: 일 이, 삼 사.
-    let either = |one: u8, bit: u8, two: u8| is(second, one) & is(third | u8x16::splat(bit), two);
-    either(0x9D, 0x08, 0xBC)
-        | either(0x82, 0x10, 0xBC)
-        | (is(second, 0x98) & (is(third, 0x81) | is(third, 0xA4)))
-        | pair(0x9C, 0xA1)
-        | pair(0xA5, 0x99)
-        | pair(0xB9, 0xA0)
-        | pair(0x8C, 0x94)
-        | pair(0xB5, 0xAC)
-        | pair(0xB3, 0xB5)
+    let mixed = (second ^ third) + third;
+    let is = |but: u8, byte: u8| (mixed | u8x16::splat(but)).simd_eq(u8x16::splat(byte));
+    // 공 영 삼 사, 일 이 륙 구, 오, 육, 칠, 팔
+    is(0x61, 0xFB) | is(0x18, 0xDD) | is(0, 0xE0) | is(0, 0xDE) | is(0, 0xB9) | is(0, 0xAC)
 }
 
 #[inline]

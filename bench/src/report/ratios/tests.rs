@@ -90,6 +90,21 @@ fn latency_is_compared_in_the_open_loop() {
 }
 
 #[test]
+fn the_audit_logs_sync_has_lines_where_both_ran() {
+    let rows = |relaxed: &str| {
+        vec![
+            row("madang", &[(2_000.0, 30.0)]),
+            row(relaxed, &[(4_000.0, 30.0)]),
+        ]
+    };
+    let lines = all(&[measured("plain, 1 kB, 1 at once", rows("madang-relaxed"))]);
+    let p50 = line(&lines, "p50, the audit log's sync");
+    assert!((p50.measured.median - 250.0).abs() < 1e-6, "{p50:?}");
+    let lines = all(&[measured("plain, 1 kB, 1 at once", rows("smg"))]);
+    assert!(!lines.iter().any(|line| line.what.contains("sync")));
+}
+
+#[test]
 fn failed_requests_void_a_line() {
     let mut madang = row("madang", &[(1000.0, 10.0)]);
     if let Some(sample) = madang.samples.first_mut() {

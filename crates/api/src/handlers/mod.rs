@@ -1,5 +1,6 @@
 //! One function per route, named by what it does to what.
 
+mod erasure;
 mod explain;
 mod fleet;
 mod key;
@@ -8,6 +9,7 @@ mod stop;
 mod tenant;
 mod usage;
 
+pub(crate) use erasure::*;
 pub(crate) use explain::*;
 pub(crate) use fleet::*;
 pub(crate) use key::*;

@@ -1,6 +1,7 @@
 //! Stops, and what policy says of requests.
 
 use super::instant;
+use madang_audit::{Appended, Month};
 use madang_control::view::{CandidateView, Explanation, PolicyDecision, Taken};
 use madang_gateway::explain::Explained;
 use madang_gateway::refused::code_of;
@@ -38,6 +39,29 @@ impl From<Stop> for StopView {
             reason,
             set_by: set_by.to_string(),
             set_at: instant(set_at),
+        }
+    }
+}
+
+/// A key of the audit log's hashes that was destroyed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErasureView {
+    /// Whose hashes.
+    tenant: String,
+    /// Of which month.
+    month: String,
+    /// The leaf of the audit log that says so.
+    leaf: u64,
+}
+
+impl ErasureView {
+    /// The view of an erasure that is in the log.
+    pub fn new((tenant, month): (TenantId, Month), appended: Appended) -> Self {
+        let Appended { index } = appended;
+        Self {
+            tenant: tenant.to_string(),
+            month: month.to_string(),
+            leaf: index,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The audit log's files over HTTP.
 
 use crate::bench::Bench;
+use madang_gateway::clock;
 use madang_testkit::eventually;
+use madang_types::TenantId;
+use serde_json::json;
 
 #[tokio::test]
 async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
@@ -38,6 +41,60 @@ async fn the_logs_files_are_for_operators_and_nothing_else_is_there() {
             .contains("immutable")
     );
     check_refusals(&bench).await;
+}
+
+#[tokio::test]
+async fn a_key_is_erased_while_the_server_runs() {
+    let bench = Bench::start().await;
+    bench.tenant("kma").await;
+    let audit = &bench.control.gateway().audit;
+    let kma = TenantId::new("kma").unwrap();
+    let hash = || audit.hmac(&kma, clock::now(), b"a prompt").unwrap();
+    let first = hash();
+    let month = month_of(&audit.folder().join("keys/kma"));
+    let erase = async |body| {
+        bench
+            .post("/api/v1/audit/erasures", &bench.operator, body)
+            .await
+    };
+
+    let said = erase(json!({ "tenant": "kma", "month": month })).await;
+    assert_eq!(said.status, 201, "{}", said.text);
+    let leaf = audit.status().size - 1;
+    assert_eq!(
+        said.json,
+        json!({ "tenant": "kma", "month": month, "leaf": leaf })
+    );
+    let again = erase(json!({ "tenant": "kma", "month": month })).await;
+    assert_eq!((again.status, again.code()), (404, "not_found"));
+    assert_ne!(hash(), first, "the month goes on with another key");
+
+    for (body, code) in [
+        (json!({ "tenant": "nobody", "month": month }), "not_found"),
+        (
+            json!({ "tenant": "kma", "month": "2026-13" }),
+            "field_invalid",
+        ),
+        (
+            json!({ "tenant": "../kma", "month": month }),
+            "field_invalid",
+        ),
+        (json!({ "tenant": "kma" }), "field_missing"),
+    ] {
+        assert_eq!(erase(body.clone()).await.code(), code, "{body}");
+    }
+}
+
+/// The month of the only key there.
+fn month_of(folder: &std::path::Path) -> String {
+    let mut names = std::fs::read_dir(folder).unwrap();
+    names
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name()
+        .into_string()
+        .unwrap()
 }
 
 async fn check_refusals(bench: &Bench) {

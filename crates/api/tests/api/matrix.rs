@@ -1,6 +1,7 @@
 //! Every route of the document, called by everyone: a route without a row here fails.
 
 use crate::bench::Bench;
+use madang_types::Micros;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -70,6 +71,9 @@ async fn rows(bench: &Bench, (alpha_key, beta_key): (&str, &str)) -> Vec<Row> {
             json!({"id": "going"}),
         )
         .await;
+    let alpha = "alpha".parse().unwrap();
+    let audit = &bench.control.gateway().audit;
+    audit.hmac(&alpha, Micros(0), b"a prompt").unwrap();
     vec![
         row("GET /api/v1/status", 403, 200),
         row("GET /api/v1/pools", 403, 200),
@@ -96,6 +100,8 @@ async fn rows(bench: &Bench, (alpha_key, beta_key): (&str, &str)) -> Vec<Row> {
         row("GET /api/v1/stops", 403, 200),
         row("POST /api/v1/stops", 403, 201).body(json!({"scope": "country:US", "reason": "drill"})),
         row("DELETE /api/v1/stops/{scope}", 403, 200).object("country:US"),
+        row("POST /api/v1/audit/erasures", 403, 201)
+            .body(json!({"tenant": "alpha", "month": "1970-01"})),
         row("POST /api/v1/explain", 200, 200).body(json!({"tenant": "alpha", "model": "m"})),
         row("GET /api/v1/usage", 200, 200).filtered("beta"),
         row("GET /api/v1/requests", 200, 200).filtered("beta"),

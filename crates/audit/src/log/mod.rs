@@ -53,7 +53,7 @@ impl Settings {
             origin: origin.to_owned(),
             sync_ms_max: None,
             checkpoint_ms_max: 1000,
-            checkpoint_leaves: 256,
+            checkpoint_leaves: 4096,
             journal_half_bytes: 8 << 20,
         }
     }

@@ -1,16 +1,16 @@
 //! `madang audit`: the log of what policy decided, read as an outsider reads it.
 
-use super::server::Table;
+use super::server::{Table, cell, print};
 use crate::audit_args::{
     AuditCommand, CheckProofArgs, EraseArgs, LogArgs, ProofOf, ProveArgs, ReportArgs, VerifyArgs,
 };
+use crate::http_client::{Answer, ApiClient};
 use crate::out;
 use anyhow::{Context, bail};
-use madang_audit::leaf::{Event, KeyErased};
 use madang_audit::report::{self, Figure, Report, Scope};
 use madang_audit::{
-    AuditLog, Checkpoint, ConsistencyProof, Folder, InclusionProof, Keyring, Leaf, Month, Reader,
-    Settings, VerifierKey, verifier_key,
+    AuditError, AuditLog, Checkpoint, ConsistencyProof, Folder, InclusionProof, Keyring, Leaf,
+    Month, Reader, Settings, VerifierKey, verifier_key,
 };
 use madang_types::{Micros, RequestId, TenantId};
 use serde_json::json;
@@ -28,18 +28,20 @@ pub fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
         AuditCommand::Prove(args) => prove(&args)?,
         AuditCommand::CheckProof(args) => check_proof(&args)?,
         AuditCommand::Report(args) => report(&args)?,
-        AuditCommand::Erase(args) => erase(&args)?,
-        AuditCommand::Key(args) => out::line(&verifier_key(&folder(&args))?.to_string()),
+        AuditCommand::Erase(args) => return erase(&args),
+        AuditCommand::Key(LogArgs { dir, data, .. }) => {
+            out::line(&verifier_key(&folder(dir.as_deref(), &data))?.to_string());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn folder(args: &LogArgs) -> PathBuf {
-    args.dir.clone().unwrap_or_else(|| args.data.join("audit"))
+fn folder(dir: Option<&Path>, data: &Path) -> PathBuf {
+    dir.map_or_else(|| data.join("audit"), Path::to_owned)
 }
 
 fn open(args: &LogArgs) -> anyhow::Result<(Reader<Folder>, VerifierKey)> {
-    let folder = folder(args);
+    let folder = folder(args.dir.as_deref(), &args.data);
     let key = match &args.key {
         Some(key) => key.parse()?,
         None => verifier_key(&folder)?,
@@ -264,24 +266,52 @@ fn range(figure: Option<Figure>) -> String {
     )
 }
 
-fn erase(args: &EraseArgs) -> anyhow::Result<()> {
-    let (tenant, month): (TenantId, Month) = (TenantId::new(&args.tenant)?, args.month.parse()?);
-    let folder = folder(&args.log);
-    let origin = verifier_key(&folder)?.name().to_owned();
-    // It holds the log's lock, so no server has the key in memory.
-    let log = AuditLog::open(&folder, &Settings::new(&origin))?;
-    Keyring::new(&folder, SEOUL_S).erase(&tenant, month)?;
-    let now = Micros(jiff::Timestamp::now().as_microsecond());
-    let event = Event::KeyErased(KeyErased {
+/// By the server that has the log, else in its folder.
+fn erase(args: &EraseArgs) -> anyhow::Result<ExitCode> {
+    let EraseArgs {
+        dir,
         tenant,
-        month: month.to_string(),
-    });
-    let appended = log.append_blocking(Leaf::new(now, event).encode()?)?;
-    out::line(&format!(
-        "the key of {} for {month} is destroyed, leaf {}; remove it from copies of {} too",
-        args.tenant,
-        appended.index,
-        folder.join("keys").display()
-    ));
-    Ok(())
+        month,
+        server,
+    } = args;
+    let ask = async || {
+        let body = json!({ "tenant": tenant, "month": month });
+        let client = ApiClient::new(server)?;
+        client.post("/api/v1/audit/erasures", &body).await
+    };
+    let here = |folder: &Path| erase_in(folder, (tenant, month));
+    let answer = match dir {
+        Some(dir) => here(dir)?,
+        None if server.url.is_some() => super::in_runtime(ask())?,
+        None => match here(&folder(None, &server.data)) {
+            Err(error) if is_in_use(&error) => super::in_runtime(ask())?,
+            erased => erased?,
+        },
+    };
+    print(&answer, server.json, |row| {
+        format!(
+            "the key of {} for {} is destroyed, leaf {}; remove it from backups of the folder keys too\n",
+            cell(row, "tenant"),
+            cell(row, "month"),
+            cell(row, "leaf")
+        )
+    })
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AuditError::InUse(_)))
+}
+
+/// Answers as a server does. It holds the log's lock, so no server has the key in memory.
+fn erase_in(folder: &Path, (tenant, month): (&str, &str)) -> anyhow::Result<Answer> {
+    let (tenant, month): (TenantId, Month) = (TenantId::new(tenant)?, month.parse()?);
+    let origin = verifier_key(folder)?.name().to_owned();
+    let log = AuditLog::open(folder, &Settings::new(&origin))?;
+    let now = Micros(jiff::Timestamp::now().as_microsecond());
+    let keys = Keyring::new(folder, SEOUL_S);
+    let appended = keys.erase(&log, (tenant.clone(), month), now)?;
+    let erased = json!({ "tenant": tenant, "month": month.to_string(), "leaf": appended.index });
+    Ok(Answer {
+        text: erased.to_string(),
+    })
 }

@@ -37,13 +37,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Twin(command) => twin::run(command),
         Command::Pii(command) => pii::run(command),
         Command::Audit(command) => audit::run(command),
-        other => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(run_in_runtime(other))
-        }
+        other => in_runtime(run_in_runtime(other)),
     }
+}
+
+/// Does what waits for others.
+fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
 }
 
 async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {

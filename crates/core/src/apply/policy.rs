@@ -77,7 +77,7 @@ impl Core {
 
     /// What the policy says of sending a request to a member now.
     pub(crate) fn policy_decision(&self, request: &Request, member: &Member) -> &PolicyDecision {
-        let content = (request.submit.data_class, request.submit.flags);
+        let content = request.submit.content();
         self.policy.decide(request.subject, content, member.place)
     }
 
@@ -110,7 +110,7 @@ impl Core {
             if denials.len() >= DENIALS_MAX {
                 break;
             }
-            let content = (request.submit.data_class, request.submit.flags);
+            let content = request.submit.content();
             let denial = self.policy.denial(request.subject, content, member.place);
             let new = denial.filter(|denial| !denials.contains(denial));
             denials.extend(new);

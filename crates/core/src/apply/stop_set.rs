@@ -92,7 +92,7 @@ impl Core {
     fn denial_of(&self, index: RequestIndex, attempt: u32) -> Option<Denial> {
         let request = self.requests.get(index)?;
         let run = request.runs.iter().find(|run| run.attempt == attempt)?;
-        let content = (request.submit.data_class, request.submit.flags);
+        let content = request.submit.content();
         let place = self.member(run.member)?.place;
         self.policy.denial(request.subject, content, place)
     }

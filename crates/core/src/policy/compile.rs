@@ -73,6 +73,7 @@ struct Work {
     rows: Vec<u32>,
     entries: Vec<u32>,
     decisions: Vec<PolicyDecision>,
+    unmaskable: Vec<Option<PolicyDecision>>,
     /// Decisions and rows that exist already.
     known: BTreeMap<Verdict, u32>,
     seen: BTreeMap<(Vec<Failing>, Vec<u16>), u32>,
@@ -112,6 +113,7 @@ impl Work {
             rows: Vec::with_capacity(pairs),
             entries: Vec::new(),
             decisions: Vec::new(),
+            unmaskable: Vec::new(),
             known: BTreeMap::new(),
             seen: BTreeMap::new(),
             breaches: BTreeMap::new(),
@@ -150,6 +152,7 @@ impl Work {
             rows: self.rows,
             entries: self.entries,
             decisions: self.decisions,
+            unmaskable: self.unmaskable,
             since: self.since,
             expires_at: expiries.min().unwrap_or(Micros(i64::MAX)),
             ..PolicyTable::default()
@@ -204,6 +207,7 @@ impl Work {
             "The fleet does not say under which law the place and its operator are (`country`, `operator_country`).",
             "시설이나 운영자의 소재 국가가 등록되지 않은 곳입니다.",
         ));
+        self.unmaskable.push(None);
         self.entries.resize(CONTENTS, 0);
         0
     }
@@ -282,6 +286,7 @@ impl Work {
                 let spelt = verdict.spell(&self.rules, &self.bases);
                 let decision = u32::try_from(self.decisions.len()).unwrap_or(u32::MAX);
                 self.decisions.push(spelt);
+                self.unmaskable.push(verdict.spell_unmaskable(&self.rules));
                 self.known.insert(verdict, decision);
                 decision
             }

@@ -38,10 +38,13 @@ pub enum ConditionKind {
     Own,
     /// The legal basis held.
     Basis,
+    /// Whether placeholders can stand for all personal data. No rule asks for it by a key: every rule that masks does.
+    Maskable,
 }
 
 impl ConditionKind {
-    const ALL: [Self; 12] = [
+    /// Those that a rule's keys hold.
+    const OF_RULES: [Self; 12] = [
         Self::Class,
         Self::Flags,
         Self::Programme,
@@ -56,7 +59,7 @@ impl ConditionKind {
         Self::Basis,
     ];
 
-    /// The key of the policy file that holds such conditions (of flags, assurances and bases: its beginning).
+    /// Its name: the key of the policy file that holds such conditions (of flags, assurances and bases: its beginning).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Class => "class",
@@ -71,6 +74,7 @@ impl ConditionKind {
             Self::Assurance => "assurance",
             Self::Own => "own",
             Self::Basis => "basis",
+            Self::Maskable => "maskable",
         }
     }
 }
@@ -111,7 +115,7 @@ impl Failing {
 
     pub fn kinds(self) -> Vec<ConditionKind> {
         let fails = |kind: &ConditionKind| self.0 & (1 << (*kind as u8)) != 0;
-        ConditionKind::ALL.into_iter().filter(fails).collect()
+        ConditionKind::OF_RULES.into_iter().filter(fails).collect()
     }
 }
 
@@ -131,7 +135,7 @@ pub struct PolicyDecision {
     pub effect: PolicyEffect,
     /// The rules that decided, first of them the one to name.
     pub rules: Vec<RuleId>,
-    /// Where no rule permits: the rules that came nearest.
+    /// Where no rule permits: the rules that came nearest. Where data cannot be masked: those that want it masked.
     pub unmet: Vec<Unmet>,
     /// The legal bases that made a difference.
     pub bases: Vec<BasisId>,

@@ -132,4 +132,31 @@ impl Verdict {
             text_ko: first.map(|rule| rule.text_ko.clone()).unwrap_or_default(),
         }
     }
+
+    /// The decision for data that cannot be masked, where it has some masked: the rules that mask deny.
+    pub fn spell_unmaskable(&self, rules: &[Rule]) -> Option<PolicyDecision> {
+        if self.effect != PolicyEffect::Mask {
+            return None;
+        }
+        let applied = self.rules.iter();
+        let applied = applied.filter_map(|index| rules.get(usize::from(*index)));
+        let masking: SmallVec<[&Rule; 4]> = applied
+            .filter(|rule| rule.effect == PolicyEffect::Mask)
+            .collect();
+        let unmet = masking.iter().map(|rule| Unmet {
+            rule: rule.id.clone(),
+            conditions: vec![ConditionKind::Maskable],
+        });
+        Some(PolicyDecision {
+            rules: masking.iter().map(|rule| rule.id.clone()).collect(),
+            unmet: unmet.take(UNMET_SHOWN_MAX).collect(),
+            reroute: masking.iter().find_map(|rule| rule.reroute.clone()),
+            ..PolicyDecision::refusal(
+                "unmaskable",
+                "Personal data may go there masked only, and some of it stands in a number or in encoded text, where no \
+                 placeholder can.",
+                "개인정보를 가려야 보낼 수 있는 곳인데, 숫자나 부호화된 글 안에 있어 가릴 수 없는 것이 있습니다.",
+            )
+        })
+    }
 }

@@ -17,4 +17,4 @@ pub use builtin::rules as builtin_rules;
 pub use decision::{ConditionKind, DENIALS_MAX, Denial, PolicyDecision, Unmet};
 pub use difference::{Change, Difference};
 pub use error::{Breach, Lapse, PolicyError};
-pub use table::{PlaceIndex, PolicyTable, Subject, Whom};
+pub use table::{Content, PlaceIndex, PolicyTable, Subject, Whom};

@@ -133,6 +133,8 @@ pub struct PolicyTable {
     /// Rows of [`CONTENTS`] indices of decisions.
     pub(super) entries: Vec<u32>,
     pub(super) decisions: Vec<PolicyDecision>,
+    /// Of each decision: what it is for data that cannot be masked, where that differs.
+    pub(super) unmaskable: Vec<Option<PolicyDecision>>,
     /// What is in no table is denied.
     pub(super) nothing: PolicyDecision,
     /// The latest expiry of a basis that it counts as expired; before that instant it was another table.
@@ -152,6 +154,7 @@ impl Default for PolicyTable {
             rows: Vec::new(),
             entries: Vec::new(),
             decisions: Vec::new(),
+            unmaskable: Vec::new(),
             nothing: PolicyDecision::refusal(
                 "no-policy",
                 "No policy is in force.",
@@ -187,9 +190,32 @@ pub(super) fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Where a class and flags stand in a row.
-pub(super) fn content(class: DataClass, flags: DataFlags) -> usize {
-    class as usize * usize::from(DataFlags::SETS) + usize::from(flags.bits())
+/// What data is to the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Its class.
+    pub class: DataClass,
+    /// What else it is.
+    pub flags: DataFlags,
+    /// Placeholders can stand for all personal data in it. Where policy has data masked, one that is not is denied.
+    pub maskable: bool,
+}
+
+impl From<(DataClass, DataFlags)> for Content {
+    fn from((class, flags): (DataClass, DataFlags)) -> Self {
+        Self {
+            class,
+            flags,
+            maskable: true,
+        }
+    }
+}
+
+impl Content {
+    /// Where its class and flags stand in a row.
+    fn at(self) -> usize {
+        self.class as usize * usize::from(DataFlags::SETS) + usize::from(self.flags.bits())
+    }
 }
 
 /// The class and flags at a place of a row.
@@ -205,11 +231,11 @@ pub(super) fn content_at(at: usize) -> (DataClass, DataFlags) {
 }
 
 impl PolicyTable {
-    /// What the policy says of sending data of that class and those flags there for them. Called for every attempt.
+    /// What the policy says of sending such data there for them. Called for every attempt.
     pub fn decide(
         &self,
         subject: Subject,
-        (class, flags): (DataClass, DataFlags),
+        content: impl Into<Content>,
         place: PlaceIndex,
     ) -> &PolicyDecision {
         let Some(row) = self.places.get(index(place.0)) else {
@@ -219,8 +245,11 @@ impl PolicyTable {
             return stopped;
         }
         let decision = self.row(subject, place).and_then(|row| {
-            let entry = *self.entries.get(row * CONTENTS + content(class, flags))?;
-            self.decisions.get(index(entry))
+            let content = content.into();
+            let entry = index(*self.entries.get(row * CONTENTS + content.at())?);
+            let unmaskable = self.unmaskable.get(entry).filter(|_| !content.maskable);
+            let denied = unmaskable.and_then(Option::as_ref);
+            denied.or_else(|| self.decisions.get(entry))
         });
         decision.unwrap_or(&self.nothing)
     }
@@ -278,7 +307,7 @@ impl PolicyTable {
     pub fn denial(
         &self,
         subject: Subject,
-        content: (DataClass, DataFlags),
+        content: impl Into<Content>,
         place: PlaceIndex,
     ) -> Option<Denial> {
         let decision = self.decide(subject, content, place);

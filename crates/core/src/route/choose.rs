@@ -19,6 +19,10 @@ const SESSION_US: u64 = 50_000;
 
 /// A member that is not free yet must be better by this part.
 const SOON_DIVISOR: u64 = 10;
+/// A prompt of more work than this, wherever it goes, is a slow one: whoever sent it waits anyway.
+const SLOW_US: u64 = 5_000_000;
+/// One in so many members is left free by slow prompts, for as long again as their own work takes.
+const FREE_DIVISOR: usize = 4;
 
 /// What the pool can do for a request now.
 #[derive(Clone, Debug)]
@@ -166,7 +170,7 @@ impl Core {
                 );
             }
         }
-        let choice = self.decide((pool, request, standing), &field, scratch);
+        let choice = self.decide(now, (pool, request, standing), &field, scratch);
         scratch.open = field.open;
         scratch.least_work_us = field.least_work_us;
         choice
@@ -187,6 +191,7 @@ impl Core {
     /// The choice among those that are open, and those that soon are.
     fn decide(
         &self,
+        now: Micros,
         (pool, request, standing): (&Pool, &Request, Standing),
         field: &Field,
         scratch: &mut Scratch,
@@ -205,6 +210,9 @@ impl Core {
         let Some((candidate, reason)) = picked else {
             return self.miss(request, field);
         };
+        if !standing.over && self.is_held_back(now, request, field) {
+            return Choice::Wait;
+        }
         // The rule is named with what it decided; what no rule names is not permitted.
         let policy = self
             .member(candidate.member)
@@ -231,6 +239,17 @@ impl Core {
                 via: request.course.via.clone(),
             },
         })
+    }
+
+    /// Whether a prompt is slow wherever it goes, and would take a member that is left free for those that are not. Prompts of
+    /// tenants over their share have lanes instead.
+    fn is_held_back(&self, now: Micros, request: &Request, field: &Field) -> bool {
+        let work_us = field.least_work_us.unwrap_or(0);
+        let serving = usize::try_from(field.serving).unwrap_or(usize::MAX);
+        self.rules.share == ShareRule::Madang
+            && work_us > SLOW_US
+            && field.open.len() <= serving / FREE_DIVISOR
+            && now.since_us(request.arrived_at) < work_us
     }
 
     /// Whether a member serves such a request at all now, and may.

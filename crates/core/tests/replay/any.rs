@@ -107,11 +107,12 @@ prop_compose! {
         door in select(vec![Endpoint::Chat, Endpoint::Chat, Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings]), prompt_tokens in any_tokens(),
         output_tokens_max in any_tokens(), wait_ms_max in prop_oneof![0u64..50, 0u64..100_000, Just(u64::MAX)],
         blocks in vec(0u64..6, 0..4), block_tokens in 0u32..100, session in option::of(0u64..4),
+        maskable in proptest::bool::weighted(0.8),
     ) -> RequestSubmit {
         RequestSubmit {
             request: RequestId(id), payer, model: model(m), endpoint: door,
             data_class: [DataClass::Open, DataClass::Sensitive, DataClass::Classified][usize::from(class)],
-            flags: DataFlags::from_bits(flags),
+            flags: DataFlags::from_bits(flags), maskable,
             priority: [Priority::Critical, Priority::Standard, Priority::Batch][usize::from(urgency)],
             streamed, prompt_tokens, output_tokens_max, wait_ms_max, prefix: Prefix { blocks, block_tokens }, session,
         }

@@ -14,6 +14,7 @@ pub struct Ledger {
 
 pub struct Told {
     open: bool,
+    maskable: bool,
     asked: ModelId,
     /// Where its name leads, if it leads to several.
     leads_to: Option<Vec<VirtualCandidate>>,
@@ -49,6 +50,7 @@ impl Ledger {
                 let leads_to = self.virtuals.get(&submit.model).cloned();
                 self.requests.entry(submit.request).or_insert(Told {
                     open: submit.data_class == DataClass::Open,
+                    maskable: submit.maskable,
                     asked: submit.model.clone(),
                     leads_to,
                     waits: false,
@@ -87,6 +89,7 @@ impl Ledger {
                 attempt,
                 replica,
                 model,
+                masked,
                 decision,
                 ..
             } => {
@@ -100,6 +103,7 @@ impl Ledger {
                     told.open || self.own.contains(replica),
                     "{request} left our own ground"
                 );
+                assert!(told.maskable || !masked, "{request} cannot be masked");
                 told.attempts = *attempt;
                 told.waits = false;
                 told.running.insert(*attempt);

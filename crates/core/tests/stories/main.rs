@@ -99,6 +99,7 @@ fn submit(id: u128) -> RequestSubmit {
         endpoint: Endpoint::Chat,
         data_class: DataClass::Open,
         flags: DataFlags::NONE,
+        maskable: true,
         priority: Priority::Standard,
         streamed: true,
         prompt_tokens: 10,

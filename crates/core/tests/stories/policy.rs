@@ -1,6 +1,7 @@
 //! What may go where, attempt by attempt; stop switches.
 
 use super::*;
+use madang_core::policy::ConditionKind;
 use madang_types::{Basis, BasisId, BasisKind, DataFlag, PolicyEffect};
 use std::collections::BTreeSet;
 
@@ -48,6 +49,44 @@ fn personal_data_is_masked_where_a_rule_says_so() {
         flagged(3, &[DataFlag::Pii, DataFlag::UniqueId]),
         &["refuse 3 PolicyDenied"],
     );
+}
+
+#[test]
+fn what_cannot_be_masked_goes_where_it_need_not_be_or_nowhere() {
+    let fixed = |id| RequestSubmit {
+        maskable: false,
+        ..flagged(id, &[DataFlag::Pii])
+    };
+    let mut story = Story::new(vec![abroad("abroad", 9), member("own", 1)]);
+    story.submit(1, &["start 1 #1 at own"]);
+    story.ask(flagged(2, &[DataFlag::Pii]), &["start 2 #1 at abroad"]);
+    // Where nobody asks for masks nothing changes; else it waits for the place that wants none.
+    let open = RequestSubmit {
+        flags: DataFlags::NONE,
+        ..fixed(3)
+    };
+    story.ask(open, &["start 3 #1 at abroad"]);
+    story.ask(fixed(4), &["queued 4 behind 0"]);
+    story.done(1, &["start 4 #1 at own"]);
+    let told = story.core.explain(story.now, fixed(5));
+    let effects: Vec<String> = told
+        .candidates
+        .iter()
+        .map(|c| format!("{} {}", c.location, c.policy.effect))
+        .collect();
+    assert_eq!(effects, ["openai deny", "s allow"]);
+
+    let mut story = Story::new(vec![abroad("abroad", 9)]);
+    story.ask(fixed(1), &["refuse 1 PolicyDenied"]);
+    let [denial] = story.denials() else {
+        panic!("{:?}", story.denials());
+    };
+    let decision = &denial.decision;
+    assert_eq!(decision.rules, ["pii-abroad-masked".parse().unwrap()]);
+    let unmet = &decision.unmet[0];
+    assert_eq!(unmet.rule.as_str(), "pii-abroad-masked");
+    assert_eq!(unmet.conditions, [ConditionKind::Maskable]);
+    assert!(decision.text.contains("no placeholder"), "{decision:?}");
 }
 
 #[test]

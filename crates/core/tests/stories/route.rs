@@ -86,6 +86,27 @@ fn the_faster_member_is_taken_until_its_line_is_as_long() {
 }
 
 #[test]
+fn a_slow_prompt_leaves_the_last_free_member_to_others_for_a_while() {
+    let busy = || {
+        let members = [("a", 1), ("b", 1), ("c", 1), ("d", 8)];
+        let mut story = Story::new(members.map(|(id, slots)| member(id, slots)).into());
+        for (id, replica) in [(1, "a"), (2, "b"), (3, "c")] {
+            let started = format!("start {id} #1 at {replica}");
+            story.ask(submit(id), &[&started]);
+        }
+        // Sixteen seconds of work, wherever it goes.
+        story.ask(long(4, 100_000), &["queued 4 behind 0"]);
+        story
+    };
+    let mut story = busy();
+    story.submit(5, &["start 5 #1 at d"]);
+    story.done(1, &["start 4 #1 at a"]);
+    let mut story = busy();
+    story.tick(15_000, &[]);
+    story.tick(17_000, &["start 4 #1 at d"]);
+}
+
+#[test]
 fn what_was_learnt_of_a_member_counts() {
     let mut story = Story::new(vec![member("a", 4), member("b", 4)]);
     story.ask(long(1, 1_000), &["start 1 #1 at a"]);

@@ -128,6 +128,39 @@ fn a_name_leads_to_the_best_model_that_policy_permits() {
 }
 
 #[test]
+fn what_cannot_be_masked_is_given_a_model_that_needs_no_mask() {
+    let fixed = |id, name| RequestSubmit {
+        flags: DataFlags::NONE.with(DataFlag::Pii),
+        maskable: false,
+        ..asks(id, name, DataClass::Open)
+    };
+    let mut story = Story::of_three();
+    story.ask(fixed(1, "auto"), &["start 1 #1 at pohang"]);
+    assert_eq!(story.serves(), ("exaone".into(), "virtual:auto".into()));
+
+    let mut story = Story::new(vec![]);
+    story.policy.rules = vec![Rule {
+        id: "gpt-5-masked".parse().unwrap(),
+        when: Conditions {
+            model: Some(BTreeSet::from([model("gpt-5")])),
+            ..Conditions::default()
+        },
+        effect: PolicyEffect::Mask,
+        reroute: Some(model("kanana")),
+        text: String::new(),
+        text_ko: String::new(),
+    }];
+    story.fleet(fleet(), &[]);
+    let maskable = RequestSubmit {
+        maskable: true,
+        ..fixed(1, "gpt-5")
+    };
+    story.ask(maskable, &["start 1 #1 at openai"]);
+    story.ask(fixed(2, "gpt-5"), &["start 2 #1 at jeonnam"]);
+    assert_eq!(story.serves(), ("kanana".into(), "reroute:gpt-5".into()));
+}
+
+#[test]
 fn who_can_start_now_comes_before_the_better_one() {
     let mut story = Story::of_three();
     story.ask(open(1), &["start 1 #1 at openai"]);

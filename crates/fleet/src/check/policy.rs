@@ -211,12 +211,12 @@ impl Read<'_, '_, '_> {
         let when = raw.when.as_ref().map(|at| self.conditions(&at.value));
         let models = self.known.models.as_ref();
         let reroute = self.named("model", raw.reroute.as_slice(), models);
-        if let (Some(at), Some(false)) = (&raw.reroute, effect.map(|e| e == PolicyEffect::Deny)) {
+        if let (Some(at), Some(PolicyEffect::Allow)) = (&raw.reroute, effect) {
             self.report
                 .warning(
                     "key_without_effect",
                     &at.span,
-                    "only a rule that denies gives another model instead",
+                    "only a rule that denies or masks gives another model instead",
                 )
                 .help("take `reroute` out, or is the effect \"deny\"?");
         }

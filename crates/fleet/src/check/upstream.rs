@@ -10,6 +10,7 @@ use crate::shape::brief;
 use madang_types::{ModelId, Place, UpstreamId};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Requests at once, where the file names none; the schema shows the same.
 const SLOTS_DEFAULT: u32 = 64;
@@ -22,6 +23,7 @@ impl Check<'_, '_> {
         let country = self.country(&raw.country);
         let operator_country = self.country(&raw.operator_country);
         let key = self.upstream_key(raw);
+        let ca_file = self.ca_file(raw);
         let models = raw.models.as_ref().and_then(|at| self.upstream_models(at));
         self.upstream_advice(row);
         let place = Place {
@@ -42,6 +44,7 @@ impl Check<'_, '_> {
             place,
             facts,
             key: key?,
+            ca_file: ca_file?,
             models: models?,
             slots: raw.slots.as_ref().map_or(SLOTS_DEFAULT, |at| at.value),
         };
@@ -95,6 +98,25 @@ impl Check<'_, '_> {
             return None;
         }
         Some(Some(source))
+    }
+
+    /// Whose word on its certificate counts: `Some(None)` where that is the public authorities'.
+    fn ca_file(&mut self, raw: &RawUpstream) -> Option<Option<PathBuf>> {
+        let Some(at) = &raw.ca_file else {
+            return Some(None);
+        };
+        let in_clear = |url: &&At<String>| !url.value.starts_with("https://");
+        if let Some(url) = raw.url.as_ref().filter(in_clear) {
+            self.report
+                .warning(
+                    "key_without_effect",
+                    &at.span,
+                    "a service that speaks no TLS shows no certificate",
+                )
+                .help("take `ca_file` out, or is the url https://?")
+                .related(&url.span, "the url");
+        }
+        self.path(at).map(Some)
     }
 
     fn env_name(&mut self, at: &At<String>) -> Option<String> {

@@ -64,7 +64,7 @@ pub(crate) struct RawRule {
     pub effect: Text,
     /// Where it applies: everywhere, where not given.
     pub when: Option<At<RawConditions>>,
-    /// With `deny`: the model that callers are given instead.
+    /// With `deny`: the model that callers are given instead; with `mask`: the same, where something cannot be masked.
     pub reroute: Text,
     /// What a refused caller is told.
     #[schemars(required)]

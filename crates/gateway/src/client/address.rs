@@ -1,5 +1,6 @@
 //! Where an engine listens: `http://…`, `https://…` or `unix:/…`.
 
+use super::trust::{Authorities, Trust};
 use http::header::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Uri};
 use std::fmt;
@@ -36,8 +37,8 @@ pub enum AddressError {
 pub enum EngineAddress {
     /// A TCP port, with or without TLS.
     Tcp {
-        /// Whether TLS is spoken.
-        tls: bool,
+        /// Whose word counts where TLS is spoken.
+        tls: Option<Trust>,
         /// Host and port.
         authority: Authority,
         /// What stands before every path: empty, or `/…` without a slash at its end.
@@ -66,8 +67,8 @@ impl EngineAddress {
             return Self::unix(Path::new(path));
         }
         let (tls, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-            (Some(rest), _) => (false, rest),
-            (None, Some(rest)) => (true, rest),
+            (Some(rest), _) => (None, rest),
+            (None, Some(rest)) => (Some(Trust::Public), rest),
             (None, None) => return Err(AddressError::Scheme),
         };
         if rest.contains(['?', '#']) {
@@ -98,6 +99,14 @@ impl EngineAddress {
             base: base.to_owned(),
             host,
         })
+    }
+
+    /// The same, where the server's certificate is held against these alone. Without TLS there is none.
+    pub fn trusting(mut self, authorities: Authorities) -> Self {
+        if let Self::Tcp { tls: Some(tls), .. } = &mut self {
+            *tls = Trust::Own(authorities);
+        }
+        self
     }
 
     /// The address of a unix socket.
@@ -134,7 +143,7 @@ impl EngineAddress {
         let host = authority.host();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16();
-        (host, port.unwrap_or(if *tls { 443 } else { 80 }))
+        (host, port.unwrap_or(if tls.is_some() { 443 } else { 80 }))
     }
 
     /// What a request to `target` asks the engine for: the base path and then `target`'s path and query.
@@ -167,7 +176,7 @@ impl fmt::Display for EngineAddress {
                 base,
                 ..
             } => {
-                let scheme = if *tls { "https" } else { "http" };
+                let scheme = if tls.is_some() { "https" } else { "http" };
                 write!(f, "{scheme}://{authority}{base}")
             }
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),

@@ -3,14 +3,12 @@
 use super::ClientOptions;
 use super::address::EngineAddress;
 use super::error::{ClientBuildError, ConnectFailure};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use super::trust::{self, Trust};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -39,17 +37,10 @@ impl EngineConnector {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
         if let Some(path) = &options.roots_file {
-            roots_add(&mut roots, path)?;
+            trust::roots_add(&mut roots, path)?;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ClientBuildError::Tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: TlsConnector::from(trust::config(roots)?),
             connect_max: Duration::from_millis(options.connect_ms_max),
         })
     }
@@ -74,7 +65,7 @@ impl EngineConnector {
         let (tls, host, port) = match address {
             EngineAddress::Tcp { tls, .. } => {
                 let (host, port) = address.host_and_port();
-                (*tls, host, port)
+                (tls, host, port)
             }
             EngineAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await?;
@@ -87,37 +78,18 @@ impl EngineConnector {
         };
         // Small pieces of a stream leave when they came.
         stream.set_nodelay(true)?;
-        if !tls {
-            return Ok(EngineStream::Tcp(stream));
-        }
+        let tls = match tls {
+            None => return Ok(EngineStream::Tcp(stream)),
+            Some(Trust::Public) => self.tls.clone(),
+            Some(Trust::Own(authorities)) => TlsConnector::from(authorities.config()),
+        };
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| ConnectFailure::Tls(error.to_string()))?;
-        match self.tls.connect(name, stream).await {
+        match tls.connect(name, stream).await {
             Ok(stream) => Ok(EngineStream::Tls(Box::new(stream))),
             Err(error) => Err(ConnectFailure::Tls(error.to_string())),
         }
     }
-}
-
-fn roots_add(roots: &mut RootCertStore, path: &Path) -> Result<(), ClientBuildError> {
-    let fault = |reason: String| ClientBuildError::Roots {
-        path: path.to_owned(),
-        reason,
-    };
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
-    let mut count = 0;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| fault(error.to_string()))?;
-        count += 1;
-    }
-    if count == 0 {
-        return Err(fault("it holds no certificate".into()));
-    }
-    Ok(())
 }
 
 /// An open connection to an engine.

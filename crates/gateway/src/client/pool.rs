@@ -2,6 +2,7 @@
 
 use super::address::EngineAddress;
 use super::connection::EngineConnection;
+use super::trust::Trust;
 use http::uri::Authority;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ pub(super) struct PoolKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum EngineKey {
     Plain(Authority),
-    Tls(Authority),
+    Tls(Authority, Trust),
     Unix(Authority),
 }
 
@@ -38,15 +39,15 @@ impl EngineKey {
     fn of(address: &EngineAddress) -> Self {
         match address {
             EngineAddress::Tcp {
-                tls: false,
+                tls: None,
                 authority,
                 ..
             } => Self::Plain(authority.clone()),
             EngineAddress::Tcp {
-                tls: true,
+                tls: Some(trust),
                 authority,
                 ..
-            } => Self::Tls(authority.clone()),
+            } => Self::Tls(authority.clone(), trust.clone()),
             EngineAddress::Unix { authority, .. } => Self::Unix(authority.clone()),
         }
     }

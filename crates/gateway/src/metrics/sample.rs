@@ -288,19 +288,11 @@ fn tenant_labels(pool: &PoolStatus, tenant: Label<TenantId>) -> TenantLabels {
     }
 }
 
-fn member_labels(member: &MemberStatus) -> ReplicaLabels {
+fn replica_labels(replica: &ReplicaId, (model, site): (&ModelId, &SiteId)) -> ReplicaLabels {
     ReplicaLabels {
-        model: Label::Known(member.model.clone()),
-        replica: Label::Known(member.replica.clone()),
-        site: Label::Known(member.site.clone()),
-    }
-}
-
-fn replica_labels(replica: &ReplicaSample) -> ReplicaLabels {
-    ReplicaLabels {
-        model: Label::Known(replica.model.clone()),
-        replica: Label::Known(replica.replica.clone()),
-        site: Label::Known(replica.site.clone()),
+        model: Label::Known(model.clone()),
+        replica: Label::Known(replica.clone()),
+        site: Label::Known(site.clone()),
     }
 }
 
@@ -312,13 +304,15 @@ impl Collector for SampleCollector {
         let members = || pools().flat_map(|pool| &pool.members);
         let tenants = self.tenant_rows(&fleet.pools);
         let tenants = || tenants.iter().map(|(labels, row)| (labels.clone(), row));
-        let replicas = || fleet.replicas.iter().map(|r| (replica_labels(r), r));
+        let replica = |r: &ReplicaSample| replica_labels(&r.replica, (&r.model, &r.site));
+        let member = |m: &MemberStatus| replica_labels(&m.replica, (&m.model, &m.site));
+        let replicas = || fleet.replicas.iter().map(|r| (replica(r), r));
         gauges(&mut encoder, POOL_GAUGES, || {
             pools().map(|p| (by_model(p), p))
         })?;
         gauges(&mut encoder, TENANT_GAUGES, tenants)?;
         gauges(&mut encoder, MEMBER_GAUGES, || {
-            members().map(|m| (member_labels(m), m))
+            members().map(|m| (member(m), m))
         })?;
         gauges(&mut encoder, REPLICA_GAUGES, replicas)?;
         pool_counters(&mut encoder, &fleet.pools)?;

@@ -181,6 +181,11 @@ fn refuse_other_door(
 }
 
 impl Ask {
+    /// Whether placeholders can stand for all personal data that was found.
+    pub(super) fn is_maskable(&self) -> bool {
+        self.inspection.is_maskable()
+    }
+
     /// The body with placeholders for all personal data that was found.
     ///
     /// # Errors
@@ -188,8 +193,8 @@ impl Ask {
     pub(crate) fn masked(&self) -> Result<&Masked, Refused> {
         let depth_max = self.snapshot.fleet.limits.json_depth_max;
         let masked = self.masked.get_or_init(|| {
-            let maskable = self.inspection.is_maskable();
-            maskable.then(|| self.inspection.mask(&self.body, depth_max))?
+            self.is_maskable()
+                .then(|| self.inspection.mask(&self.body, depth_max))?
         });
         masked.as_ref().ok_or_else(route::unmasked)
     }

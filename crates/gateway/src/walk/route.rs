@@ -23,6 +23,7 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         endpoint: ask.endpoint,
         data_class: ask.facts.mark.class,
         flags: ask.facts.mark.flags,
+        maskable: ask.is_maskable(),
         priority: ask.priority,
         streamed: ask.features.stream,
         prompt_tokens: ask.prompt_tokens,
@@ -78,12 +79,12 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
     Refused::new(code_of(refusal), message).retry_after_ms(retry_after_ms)
 }
 
-/// A request that may go there masked only, with something in it that no placeholder can stand for. The core does not know
-/// that, so no other place is tried.
+/// A request that may go there masked only, and was not masked. The core sends none there that cannot be: nothing leaves should
+/// it be mistaken.
 pub(super) fn unmasked() -> Refused {
     Refused::new(
         ErrorCode::PolicyDenied,
-        "personal data may go there masked only, and some of it stands in a number or in encoded text, where no placeholder can",
+        "personal data may go there masked only, and it could not be masked",
     )
 }
 

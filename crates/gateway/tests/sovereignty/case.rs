@@ -1,5 +1,6 @@
 //! Generated requests and policies.
 
+use crate::flow::MAPPED;
 use crate::harness::CHAT;
 use crate::personal::Planted;
 use crate::random::Random;
@@ -92,11 +93,17 @@ impl Case {
             let (name, value) = *random.pick(&HOSTILE);
             headers.push((name.to_owned(), value.to_owned()));
         }
+        let path = *random.pick(&[CHAT, CHAT, CHAT, "/v1/completions", "/v1/messages"]);
+        let model = match random.below(10) {
+            0 => "v",
+            1..=3 if path != "/v1/completions" => "x",
+            _ => "m",
+        };
         let mut case = Self {
             tenant,
             key,
-            path: *random.pick(&[CHAT, CHAT, CHAT, "/v1/completions", "/v1/messages"]),
-            model: if random.one_in(10) { "v" } else { "m" },
+            path,
+            model,
             stream: random.one_in(2),
             claimed,
             least,
@@ -248,10 +255,10 @@ fn conditions(random: &mut Random) -> String {
         (
             "location",
             &[
-                "gov", "home", "public", "abroad", "far", "near", "vague", "half",
+                "gov", "home", "public", "abroad", "far", "near", "vague", "half", MAPPED,
             ],
         ),
-        ("model", &["m", "v"]),
+        ("model", &["m", "v", "x"]),
         ("basis_any", &["statute", "consent"]),
     ];
     let mut all = Vec::new();

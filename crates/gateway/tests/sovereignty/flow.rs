@@ -2,7 +2,7 @@
 //! is known of it afterwards.
 
 use crate::case::{Case, KEY_FLOORS, TENANTS, policy};
-use crate::harness::{Plan, World, key_put, tenant_row, text_below};
+use crate::harness::{Plan, World, key_put, tenant_row, testdata, text_below};
 use crate::random::Random;
 use crate::upstream::{Seen, Upstream, Watch};
 use futures_util::future::join_all;
@@ -30,7 +30,7 @@ const SITES: [(&str, &str); 4] = [
     ),
     ("abroad", "country = \"US\""),
 ];
-const UPSTREAMS: [(&str, &str); 4] = [
+const UPSTREAMS: [(&str, &str); 5] = [
     ("far", "country = \"US\"\noperator_country = \"US\""),
     (
         "near",
@@ -38,7 +38,22 @@ const UPSTREAMS: [(&str, &str); 4] = [
     ),
     ("vague", "operator_country = \"US\""),
     ("half", "country = \"KR\""),
+    (
+        MAPPED,
+        "country = \"KR\"\noperator_country = \"KR\"\nzone = \"domestic_public\"\ninferred_in = [\"KR\"]\ntls_ends_in = [\"KR\"]\nzero_retention = true",
+    ),
 ];
+/// The service that speaks Anthropic's dialect over TLS, with a key.
+pub const MAPPED: &str = "mapped";
+/// All places.
+pub const PLACES: usize = SITES.len() + UPSTREAMS.len();
+/// The variable that its key is in: one that whoever runs the tests has set, since no test can set one.
+const KEY_VARIABLE: &str = "CARGO_MANIFEST_DIR";
+
+/// The key of [`MAPPED`].
+pub fn provider_key() -> String {
+    std::env::var(KEY_VARIABLE).unwrap()
+}
 /// Requests at once.
 const AT_ONCE: usize = 6;
 /// Requests of one world.
@@ -73,6 +88,8 @@ pub struct Evidence {
     pub policies: Vec<PolicyTable>,
     pub stops: Vec<Stopped>,
     pub metrics: String,
+    /// Attempts that were made beside one whose first byte was late.
+    pub hedges: u64,
     /// Every byte of the books and of the audit log.
     pub files: String,
 }
@@ -101,6 +118,7 @@ impl Flow {
         let world = World::start(Plan {
             engines: 0,
             loading: true,
+            roots_file: Some(testdata("ca.pem")),
             ..Plan::default()
         })
         .await;
@@ -260,8 +278,9 @@ impl Flow {
 
 /// The fleet file with all places at these addresses, and that policy.
 pub fn fleet(urls: &[String], policy: &str) -> String {
-    let mut text =
-        String::from("[[model]]\nid = \"m\"\ncontext_tokens = 65536\n[limits]\nattempts_max = 4\n");
+    let mut text = String::from(
+        "[[model]]\nid = \"m\"\ncontext_tokens = 65536\n[limits]\nattempts_max = 4\nhedge_percent_max = 100\n",
+    );
     for (url, (place, facts)) in urls.iter().zip(SITES) {
         text += &format!(
             "[[site]]\nid = \"{place}\"\n{facts}\n[[replica]]\nid = \"at-{place}\"\nsite = \"{place}\"\nmodel = \"m\"\n\
@@ -269,10 +288,18 @@ pub fn fleet(urls: &[String], policy: &str) -> String {
         );
     }
     for (url, (place, facts)) in urls[SITES.len()..].iter().zip(UPSTREAMS) {
-        let unknown = matches!(place, "vague" | "half");
-        let more = if unknown { ", { id = \"v\" }" } else { "" };
+        let more = match place {
+            "vague" | "half" => ", { id = \"v\" }",
+            MAPPED => ", { id = \"x\", upstream_model = \"m\" }",
+            _ => "",
+        };
+        let speaks = if place == MAPPED {
+            format!("dialect = \"anthropic\"\nkey_env = \"{KEY_VARIABLE}\"")
+        } else {
+            "dialect = \"openai\"".to_owned()
+        };
         text += &format!(
-            "[[upstream]]\nid = \"{place}\"\ndialect = \"openai\"\nurl = \"{url}\"\n{facts}\nmodels = [{{ id = \"m\" }}{more}]\n"
+            "[[upstream]]\nid = \"{place}\"\n{speaks}\nurl = \"{url}\"\n{facts}\nmodels = [{{ id = \"m\" }}{more}]\n"
         );
     }
     text + policy
@@ -297,6 +324,7 @@ pub async fn evidence(seed: u64, cases: u64) -> Vec<Evidence> {
         }
         let leaves = flow.leaves().await;
         let files = text_below(flow.world.folder.path());
+        let pools = flow.world.gateway.status();
         all.push(Evidence {
             seed,
             sent,
@@ -305,6 +333,7 @@ pub async fn evidence(seed: u64, cases: u64) -> Vec<Evidence> {
             policies: flow.policies.into_inner().unwrap(),
             stops: flow.stops,
             metrics: flow.world.gateway.metrics_text(),
+            hedges: pools.iter().map(|pool| pool.attempts.hedges).sum(),
             files,
         });
     }

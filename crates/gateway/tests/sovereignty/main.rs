@@ -12,7 +12,7 @@
 //! | 13 | `gateway/tests/walk/refusals.rs`, `api/tests/api` |
 //! | 14 | `api/tests/api`, `gateway/src/keyring/tests.rs` |
 //! | 1, 15, 19 of URLs | `gateway/tests/walk/urls.rs`, `gateway/src/fetch`, `wire/src/urls/tests.rs` |
-//! | 17 | `gateway/tests/walk/upstreams.rs` |
+//! | 17 | `i17` here, and `gateway/tests/walk/upstreams.rs` |
 //! | 18 | `gateway/tests/walk/refusals.rs`, `gateway/src/edge/tests.rs` |
 #![cfg(test)]
 
@@ -28,10 +28,11 @@ mod harness;
 mod personal;
 mod random;
 mod soak;
+mod speech;
 mod stops;
 mod upstream;
 
-use flow::{Evidence, evidence};
+use flow::{Evidence, MAPPED, evidence, provider_key};
 use harness::captured;
 use madang_core::policy::Whom;
 use madang_types::{DataFlag, PolicyEffect, SiteId};
@@ -46,17 +47,33 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     text.map_or(otherwise, |text| text.parse().unwrap())
 }
 
+/// How much was seen.
+#[derive(Debug, Default)]
+struct Total {
+    requests: usize,
+    attempts: usize,
+    /// Attempts at the place that speaks another dialect, over TLS.
+    mapped: usize,
+    /// Attempts beside one whose first byte was late.
+    hedges: u64,
+}
+
 /// Sends requests and checks what is known afterwards; says how much that was.
-async fn check(seed: u64, holds: impl Fn(&Evidence)) {
+async fn check(seed: u64, holds: impl Fn(&Evidence)) -> Total {
     let seed = number("MADANG_PROOF_SEED", seed);
     println!("MADANG_PROOF_SEED={seed}");
-    let (mut sent, mut seen) = (0, 0);
+    let mut total = Total::default();
     for evidence in evidence(seed, number("MADANG_PROOF_CASES", CASES)).await {
         holds(&evidence);
-        (sent, seen) = (sent + evidence.sent.len(), seen + evidence.seen.len());
+        total.requests += evidence.sent.len();
+        total.attempts += evidence.seen.len();
+        let at_mapped = evidence.seen.iter().filter(|seen| seen.place == MAPPED);
+        total.mapped += at_mapped.count();
+        total.hedges += evidence.hedges;
     }
-    println!("{sent} requests, {seen} attempts");
-    assert!(seen > 0);
+    println!("{total:?}");
+    assert!(total.attempts > 0);
+    total
 }
 
 #[tokio::test]
@@ -353,6 +370,7 @@ async fn i16_no_header_of_the_callers_changes_the_call() {
         "traceparent",
         "tracestate",
     ];
+    const PROVIDER: [&str; 2] = ["x-api-key", "anthropic-version"];
     check(16_000, |evidence| {
         for seen in &evidence.seen {
             let head = seen.head();
@@ -360,10 +378,15 @@ async fn i16_no_header_of_the_callers_changes_the_call() {
                 !head.contains("evil.example") && !head.contains("hostile"),
                 "{head}"
             );
+            let provider = if seen.place == MAPPED {
+                &PROVIDER[..]
+            } else {
+                &[]
+            };
             for line in head.lines().skip(1).filter(|line| !line.is_empty()) {
                 let name = line.split(':').next().unwrap().to_ascii_lowercase();
                 assert!(
-                    SENT_ON.contains(&name.as_str()),
+                    SENT_ON.contains(&name.as_str()) || provider.contains(&name.as_str()),
                     "seed {}: {head}",
                     evidence.seed
                 );
@@ -371,4 +394,23 @@ async fn i16_no_header_of_the_callers_changes_the_call() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn i17_a_providers_key_goes_to_that_provider_alone() {
+    let total = check(17_000, |evidence| {
+        for seen in &evidence.seen {
+            let bytes = String::from_utf8_lossy(&seen.bytes);
+            let key = seen.header("x-api-key");
+            assert_eq!(
+                key.is_some_and(|key| key == provider_key()),
+                seen.place == MAPPED,
+                "seed {}: {bytes}",
+                evidence.seed
+            );
+            assert!(key.is_some() || !bytes.contains(&provider_key()));
+        }
+    })
+    .await;
+    assert!(total.mapped > 0, "nothing came to {MAPPED}");
 }

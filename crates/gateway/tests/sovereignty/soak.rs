@@ -1,13 +1,13 @@
 //! Decisions by the million: generated requests are looked at, decided and masked as the gateway does, without sockets.
 
 use crate::case::{Case, TENANTS, floors, policy};
-use crate::flow::fleet;
+use crate::flow::{PLACES, fleet};
 use crate::number;
 use crate::personal::flat;
 use crate::random::Random;
 use bytes::Bytes;
 use madang_core::PolicyTable;
-use madang_core::policy::Whom;
+use madang_core::policy::{Content, Whom};
 use madang_gateway::snapshot::Snapshot;
 use madang_gateway::walk::{Facts, Inspection, inspect};
 use madang_types::{DataClass, DataFlag, DataMark, ModelId, PolicyEffect, TenantId, Zone};
@@ -24,7 +24,7 @@ const DEPTH_MAX: u32 = 64;
 /// A policy that loads.
 fn table(random: &mut Random) -> PolicyTable {
     loop {
-        let urls = vec!["http://127.0.0.1:1".to_owned(); 8];
+        let urls = vec!["http://127.0.0.1:1".to_owned(); PLACES];
         let text = fleet(&urls, &policy(random));
         let parsed = madang_fleet::parse(&text, Path::new("/")).ok();
         if let Some(snapshot) =
@@ -60,10 +60,15 @@ fn decide(table: &PolicyTable, case: &Case) -> (u64, Vec<String>) {
         programme: None,
         model: Some(&model),
     });
+    let content = Content {
+        class: mark.class,
+        flags: mark.flags,
+        maskable: inspection.is_maskable(),
+    };
     let mut decisions = 0;
     let mut masked = false;
     for (place, id, zone, known) in table.places() {
-        let decision = table.decide(subject, (mark.class, mark.flags), place);
+        let decision = table.decide(subject, content, place);
         decisions += 1;
         if decision.effect == PolicyEffect::Deny {
             continue;
@@ -78,7 +83,7 @@ fn decide(table: &PolicyTable, case: &Case) -> (u64, Vec<String>) {
             wrong.push(format!("{mark:?} goes to {id}: {decision:?}"));
         }
     }
-    if masked && inspection.is_maskable() {
+    if masked {
         let masked = inspection.mask(&body, DEPTH_MAX).unwrap();
         let left = case
             .planted

@@ -1,7 +1,7 @@
 //! Stop switches.
 
 use crate::case::Case;
-use crate::flow::{Flow, evidence};
+use crate::flow::{Flow, MAPPED, evidence};
 use crate::random::Random;
 use madang_audit::leaf::Event;
 use madang_types::{DataFlags, StopScope};
@@ -36,7 +36,7 @@ async fn i19_a_stop_cuts_what_runs_and_lets_nothing_new_begin() {
         seen[from..].iter().map(|seen| seen.place.clone()).collect()
     };
     let country: StopScope = StopScope::Country("KR".parse().unwrap());
-    let at_home = ["gov", "home", "public", "near"];
+    let at_home = ["gov", "home", "public", "near", MAPPED];
     assert!(
         places(0)
             .iter()

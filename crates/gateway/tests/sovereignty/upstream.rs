@@ -1,14 +1,17 @@
 //! A place that computes: it writes down every byte that reaches it, and how far the audit log was by then; then it says
 //! back what it was asked, or fails as the seed says.
 
+use crate::flow::MAPPED;
+use crate::harness::tls_acceptor;
 use crate::random::Random;
+use crate::speech::Speech;
 use madang_gateway::gateway::Gateway;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// One request as it reached a place.
@@ -68,6 +71,8 @@ enum Fault {
     Status(u16),
     CutMidway,
     Slow,
+    /// The first byte of a stream is so late that another attempt is made beside it.
+    Late,
 }
 
 pub struct Upstream {
@@ -84,13 +89,24 @@ impl Drop for Upstream {
 impl Upstream {
     pub async fn start(place: &'static str, watch: &Arc<Watch>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let port = listener.local_addr().unwrap().port();
+        let (tls, url) = if place == MAPPED {
+            (Some(tls_acceptor()), format!("https://localhost:{port}"))
+        } else {
+            (None, format!("http://127.0.0.1:{port}"))
+        };
         let watch = Arc::clone(watch);
         let accepting = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let watch = Arc::clone(&watch);
+                let (watch, tls) = (Arc::clone(&watch), tls.clone());
                 // Whoever leaves in the middle is no fault of this place.
-                tokio::spawn(async move { serve(socket, place, &watch).await.ok() });
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => serve(tls.accept(socket).await.ok()?, place, &watch).await,
+                        None => serve(socket, place, &watch).await,
+                    }
+                    .ok()
+                });
             }
         });
         Self { url, accepting }
@@ -113,7 +129,10 @@ fn is_whole(bytes: &[u8]) -> bool {
     bytes.len() >= end + length.unwrap_or(0)
 }
 
-async fn serve(mut socket: TcpStream, place: &str, watch: &Watch) -> std::io::Result<()> {
+async fn serve<S>(mut socket: S, place: &str, watch: &Watch) -> std::io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut bytes = vec![0; 4096];
     let count = socket.read(&mut bytes).await?;
     bytes.truncate(count);
@@ -137,13 +156,17 @@ async fn serve(mut socket: TcpStream, place: &str, watch: &Watch) -> std::io::Re
         seen.bytes.extend_from_slice(&more[..count]);
     }
     watch.seen.lock().unwrap().push(seen.clone());
-    respond(&mut socket, &seen, watch).await
+    respond(&mut socket, &seen, watch).await?;
+    socket.shutdown().await
 }
 
-async fn respond(socket: &mut TcpStream, seen: &Seen, watch: &Watch) -> std::io::Result<()> {
+async fn respond<S>(socket: &mut S, seen: &Seen, watch: &Watch) -> std::io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
     let body: Value = serde_json::from_slice(seen.body()).unwrap();
     let text = asked(&body);
-    let stream = body["stream"] == true;
+    let (speech, stream) = (Speech::of(&seen.place, &body), body["stream"] == true);
     let mut random = Random::of(&[watch.seed, number(seen.body()), seen.place.len() as u64]);
     let fault = if watch.endless {
         Fault::None
@@ -152,16 +175,13 @@ async fn respond(socket: &mut TcpStream, seen: &Seen, watch: &Watch) -> std::io:
     };
     match fault {
         Fault::CloseUnanswered => return Ok(()),
-        Fault::Status(status) => {
-            let error = json!({"error": {"message": "it is not to be", "type": "t", "code": "c"}});
-            return whole(socket, status, &error.to_string()).await;
-        }
+        Fault::Status(status) => return whole(socket, status, &speech.error().to_string()).await,
         Fault::Slow => tokio::time::sleep(Duration::from_millis(30)).await,
-        Fault::None | Fault::CutMidway => {}
+        Fault::Late if stream => tokio::time::sleep(Duration::from_millis(800)).await,
+        Fault::Late | Fault::None | Fault::CutMidway => {}
     }
-    let chat = body["messages"].is_array();
     if !stream {
-        let answer = answer(chat, &text).to_string();
+        let answer = speech.answer(&text).to_string();
         if matches!(fault, Fault::CutMidway) {
             let head = head(
                 200,
@@ -177,9 +197,10 @@ async fn respond(socket: &mut TcpStream, seen: &Seen, watch: &Watch) -> std::io:
     }
     let head = head(200, "text/event-stream", "transfer-encoding: chunked");
     socket.write_all(head.as_bytes()).await?;
+    events(socket, &speech.begin()).await?;
     if watch.endless {
         loop {
-            event(socket, &delta(chat, "again ", None).to_string()).await?;
+            events(socket, &[speech.delta("again ")]).await?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -188,14 +209,13 @@ async fn respond(socket: &mut TcpStream, seen: &Seen, watch: &Watch) -> std::io:
     while !rest.is_empty() {
         let (piece, after) = rest.split_at((1 + random.below(7)).min(rest.len()));
         let piece: String = piece.iter().collect();
-        event(socket, &delta(chat, &piece, None).to_string()).await?;
+        events(socket, &[speech.delta(&piece)]).await?;
         if matches!(fault, Fault::CutMidway) && after.len() < letters.len() / 2 {
             return Ok(());
         }
         rest = after;
     }
-    event(socket, &delta(chat, "", Some("stop")).to_string()).await?;
-    event(socket, "[DONE]").await?;
+    events(socket, &speech.end()).await?;
     socket.write_all(b"0\r\n\r\n").await
 }
 
@@ -208,6 +228,7 @@ fn fault(random: &mut Random) -> Fault {
         3 => Fault::Status(*random.pick(&[400, 401, 500])),
         4 => Fault::CutMidway,
         5 => Fault::Slow,
+        6 => Fault::Late,
         _ => Fault::None,
     }
 }
@@ -236,35 +257,16 @@ fn asked(body: &Value) -> String {
     }
 }
 
-fn usage() -> Value {
-    json!({"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18})
-}
-
-fn answer(chat: bool, text: &str) -> Value {
-    let choice = if chat {
-        json!({"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"})
-    } else {
-        json!({"index": 0, "text": text, "finish_reason": "stop"})
-    };
-    json!({"id": "a", "object": "o", "created": 1, "model": "m", "choices": [choice], "usage": usage()})
-}
-
-fn delta(chat: bool, text: &str, finish: Option<&str>) -> Value {
-    let choice = if chat {
-        json!({"index": 0, "delta": {"content": text}, "finish_reason": finish})
-    } else {
-        json!({"index": 0, "text": text, "finish_reason": finish})
-    };
-    json!({"id": "a", "object": "o", "created": 1, "model": "m", "choices": [choice]})
-}
-
 fn head(status: u16, content_type: &str, framing: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\nconnection: close\r\n{framing}\r\n\r\n"
     )
 }
 
-async fn whole(socket: &mut TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+async fn whole<S>(socket: &mut S, status: u16, body: &str) -> std::io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
     let head = head(
         status,
         "application/json",
@@ -273,8 +275,14 @@ async fn whole(socket: &mut TcpStream, status: u16, body: &str) -> std::io::Resu
     socket.write_all((head + body).as_bytes()).await
 }
 
-async fn event(socket: &mut TcpStream, data: &str) -> std::io::Result<()> {
-    let event = format!("data: {data}\n\n");
-    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-    socket.write_all(chunk.as_bytes()).await
+/// Each as a chunk of its own.
+async fn events<S>(socket: &mut S, events: &[String]) -> std::io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    for event in events {
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        socket.write_all(chunk.as_bytes()).await?;
+    }
+    Ok(())
 }

@@ -1,25 +1,16 @@
 //! Services run by others: whose key goes where, and over what. A recording upstream stands behind each TLS socket.
 
-use crate::harness::{CHAT, Plan, World, chat, code};
+use crate::harness::{CHAT, Plan, World, chat, code, testdata, tls_acceptor};
 use madang_testkit::{FakeEngine, FakeEngineOptions, Recorded};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
 const FILE_KEY: &str = "canary-file-5d1e";
 /// A variable that whoever runs the tests has set: no test can set one.
 const VARIABLE: &str = "CARGO_MANIFEST_DIR";
-
-fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/client/testdata")
-        .join(name)
-}
 
 fn variable() -> String {
     std::env::var(VARIABLE).unwrap()
@@ -45,17 +36,7 @@ impl Upstream {
             ..FakeEngineOptions::default()
         })
         .await;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_file(testdata("engine.pem")).unwrap()],
-                PrivateKeyDer::from_pem_file(testdata("engine.key")).unwrap(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = tls_acceptor();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let inside = engine.url().trim_start_matches("http://").to_owned();
@@ -172,6 +153,67 @@ async fn invariant_17_a_key_goes_to_its_own_host_alone_over_verified_tls() {
         "{answer}"
     );
     assert_eq!(far.engine.requests().len(), before);
+}
+
+#[tokio::test]
+async fn a_private_authority_counts_for_its_upstream_alone() {
+    let [own, other, public] = [
+        Upstream::start("openai").await,
+        Upstream::start("openai").await,
+        Upstream::start("openai").await,
+    ];
+    let world = World::start(Plan::default()).await;
+    let file = |name: &str| format!("ca_file = \"{}\"", testdata(name).display());
+    let tables = [
+        own.table("own", "openai", &file("ca.pem")),
+        // A certificate, but not the one that vouches for the server's.
+        other.table("other", "openai", &file("engine.pem")),
+        public.table("public", "openai", ""),
+    ];
+    world.fleet_apply(&format!("{}\n{}", world.fleet(), tables.concat()));
+    for (model, expected) in [("own", 200), ("other", 502), ("public", 502), ("own", 200)] {
+        let (status, answer) = ask(&world, model).await;
+        assert_eq!(status, expected, "{model} {answer}");
+    }
+    assert_eq!(own.engine.requests().len(), 2);
+    assert!(other.engine.requests().is_empty() && public.engine.requests().is_empty());
+
+    // What cannot be used is said at the load, and the fleet stays as it was.
+    for (name, expected) in [
+        ("absent.pem", "absent.pem"),
+        ("engine.key", "no certificate"),
+    ] {
+        let fleet = format!(
+            "{}\n{}",
+            world.fleet(),
+            own.table("own", "openai", &file(name))
+        );
+        let parsed = madang_fleet::parse(&fleet, world.folder.path()).unwrap();
+        let error = madang_gateway::snapshot::Snapshot::build(Arc::new(parsed.fleet)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("ca_file of 'own'") && text.contains(expected),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_is_none_of_another_authoritys() {
+    let upstream = Upstream::start("openai").await;
+    let world = World::start(Plan::default()).await;
+    let trusting = |name: &str| {
+        let file = format!("ca_file = \"{}\"", testdata(name).display());
+        format!(
+            "{}\n{}",
+            world.fleet(),
+            upstream.table("own", "openai", &file)
+        )
+    };
+    world.fleet_apply(&trusting("ca.pem"));
+    assert_eq!(ask(&world, "own").await.0, 200);
+    world.fleet_apply(&trusting("engine.pem"));
+    assert_eq!(ask(&world, "own").await.0, 502);
 }
 
 #[tokio::test]

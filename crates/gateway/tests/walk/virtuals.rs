@@ -110,6 +110,37 @@ async fn personal_data_is_masked_or_stays_at_home_as_the_operator_says() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_masked_is_served_where_it_need_not_be() {
+    // A telephone number, where no placeholder can stand.
+    let say = "data:text/plain;base64,Y2FsbCAwMTAtMjM0NS02Nzg5";
+    let substitute = "[[policy.rule]]\nid = \"gpt-masked\"\neffect = \"mask\"\nreroute = \"m\"\ntext = \"-\"\n\
+                      when = { model = [\"gpt\"] }\n";
+    for (more, model, via) in [
+        (AUTO, "auto", " virtual:auto"),
+        (substitute, "gpt", " reroute:gpt"),
+    ] {
+        let tracks = Tracks::start(more).await;
+        let answer = tracks.ask(model, &[], say).await;
+        assert_eq!(served(&answer.headers), ["m", "home", "KR"], "{via}");
+        let decision = header(&answer.headers, "x-madang-decision");
+        assert!(decision.ends_with(via), "{decision}");
+        assert!(tracks.far.requests().is_empty());
+    }
+    let tracks = Tracks::start("").await;
+    let answer = tracks.ask("gpt", &[], say).await;
+    let refused = answer.json().unwrap();
+    assert_eq!((answer.status, code(&refused)), (403, "policy_denied"));
+    let reason = &refused["error"]["reasons"][0];
+    assert_eq!(reason["location"], "far", "{refused}");
+    assert_eq!(reason["rules"], json!(["pii-abroad-masked"]));
+    assert_eq!(reason["unmet"], json!(["pii-abroad-masked(maskable)"]));
+    assert!(tracks.far.requests().is_empty());
+    let log = text_below(tracks.world.gateway.audit.folder());
+    let unmet = "\"unmet\":[\"far: pii-abroad-masked(maskable)\"]";
+    assert!(log.contains(unmet), "{log}");
+}
+
+#[tokio::test]
 async fn the_next_model_answers_where_the_first_one_is_down() {
     let tracks = Tracks::start(AUTO).await;
     tracks.far.set_behaviour("status:503".parse().unwrap());

@@ -1,5 +1,6 @@
 //! The provinces, cities, counties and districts of Korea.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// Provinces and the cities of their rank, in full and as they are called.
@@ -23,18 +24,13 @@ const DISTRICTS: &str = "종로구 중구 용산구 성동구 광진구 동대�
 창원시 의창구 성산구 마산합포구 마산회원구 진해구 진주시 통영시 사천시 김해시 밀양시 거제시 양산시 의령군 함안군 창녕군 남해군 하동군 \
 산청군 함양군 거창군 합천군 제주시 서귀포시";
 
-static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    let mut names: Vec<&str> = PROVINCES
-        .split_whitespace()
-        .chain(DISTRICTS.split_whitespace())
-        .collect();
-    names.sort_unstable();
-    names
+static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let provinces = PROVINCES.split_whitespace();
+    provinces.chain(DISTRICTS.split_whitespace()).collect()
 });
 
-fn is_name(name: &str) -> bool {
-    NAMES.binary_search(&name).is_ok()
-}
+/// Characters of a province's name.
+const PROVINCE_MAX: usize = 7;
 
 /// What the names end with; most words end otherwise.
 const ENDINGS: &str = "시군구도울산천주전종기원북남";
@@ -48,12 +44,13 @@ pub fn known(word: &str) -> usize {
     {
         return 0;
     }
-    if is_name(word) {
+    if NAMES.contains(word) {
         return 1;
     }
-    let both = word.char_indices().skip(2).any(|(at, _)| {
+    let mut splits = word.char_indices().take(PROVINCE_MAX + 1).skip(2);
+    let both = splits.any(|(at, _)| {
         let (province, district) = word.split_at(at);
-        is_name(province) && is_name(district)
+        NAMES.contains(province) && NAMES.contains(district)
     });
     if both { 2 } else { 0 }
 }

@@ -1,6 +1,6 @@
 //! 12-3 Gasang-ro, Gangnam-gu, Seoul and 742 Sample Street, Springfield, IL 62704.
 
-use crate::cluster::{self, Gap, Group};
+use crate::cluster::{Gap, Group, Separator};
 use crate::context::{Nearby, Stance};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
@@ -59,8 +59,25 @@ const CITIES: [&str; 20] = [
     "suwon",
     "seongnam",
 ];
-const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC \
-SD TN TX UT VT VA WA WV WI WY DC";
+/// The second letters of the states' codes, a bit for each, by the first: AL AK AZ AR, none with B, CA CO CT …
+const STATES: [u32; 26] = {
+    let mut rest: &[u8] = b"ALAKAZARCACOCTDEFLGAHIIDILINIAKSKYLAMEMDMAMIMNMSMOMTNENVNHNJNMNYNCNDOHOKORPARISCSDTNTXUTVTVA\
+WAWVWIWYDC";
+    let mut seconds = [0; 26];
+    while let [first, second, others @ ..] = rest {
+        seconds[(*first - b'A') as usize] |= 1 << (*second - b'A');
+        rest = others;
+    }
+    seconds
+};
+
+fn is_state(name: &[u8]) -> bool {
+    let [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] = name else {
+        return false;
+    };
+    let seconds = STATES.get(usize::from(first - b'A'));
+    seconds.is_some_and(|seconds| seconds >> (second - b'A') & 1 == 1)
+}
 
 /// What the words after a number say.
 pub struct Form {
@@ -82,24 +99,29 @@ impl Form {
     }
 }
 
-/// The address that begins with `number`.
-pub fn address(text: &Text<'_>, number: &Group) -> Option<Form> {
-    let end = match (number.after, cluster::separator(text, number.end)) {
-        (Some(after), Some((_, next))) if after.gap == Gap::Dash && !after.spaced => {
-            cluster::group(text, next, |_| ())?.end
-        }
-        _ => number.end,
+/// The address whose number `groups` begin with.
+pub fn address(text: &Text<'_>, groups: &[Group]) -> Option<Form> {
+    let (number, end) = match groups {
+        [first, second, ..] if first.after.is_some_and(is_plain_dash) => (first, second.end),
+        [first, ..] => (first, first.end),
+        [] => return None,
     };
-    let first = word(text, end)?;
-    let name = text.bytes().get(first.clone())?;
-    if !name.first().is_some_and(u8::is_ascii_uppercase) || glued(text, number.start) {
+    // The cheap question first: most numbers are not followed by a capital.
+    let capital = |at: usize| text.bytes().get(at).is_some_and(u8::is_ascii_uppercase);
+    if !word_start(text, end).is_some_and(capital) || glued(text, number.start) {
         return None;
     }
+    let first = word(text, end)?;
+    let name = text.bytes().get(first.clone())?;
     if is_korean_road(name) {
         korean(text, number.start, first)
     } else {
         american(text, number.start, first)
     }
+}
+
+fn is_plain_dash(separator: Separator) -> bool {
+    separator.gap == Gap::Dash && !separator.spaced
 }
 
 fn glued(text: &Text<'_>, at: usize) -> bool {
@@ -169,15 +191,12 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
             } else if place > 3 || !(capital || name.ends_with(b"th") || name.ends_with(b"nd")) {
                 break;
             }
-        } else if name.len() == 2
-            && std::str::from_utf8(name)
-                .is_ok_and(|name| STATES.split(' ').any(|state| state == name))
-        {
+        } else if is_state(name) {
             state = Some(range.end);
         } else if let (Some(_), true, 5) = (state, digits, name.len()) {
             state = Some(range.end);
             break;
-        } else if !capital && !digits {
+        } else if !capital && !name.first().is_some_and(u8::is_ascii_digit) {
             break;
         }
         let Some(following) = word(text, range.end) else {
@@ -192,8 +211,8 @@ fn american(text: &Text<'_>, start: usize, first: Range<usize>) -> Option<Form> 
     })
 }
 
-/// The next word, at most a comma, a dot and a space away.
-fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
+/// Where the next word begins, at most a comma, a dot and a space away.
+fn word_start(text: &Text<'_>, at: usize) -> Option<usize> {
     let mut start = at;
     for _ in 0..3 {
         match text.byte(start) {
@@ -201,9 +220,12 @@ fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
             _ => break,
         }
     }
-    if start == at {
-        return None;
-    }
+    (start > at).then_some(start)
+}
+
+/// The next word.
+fn word(text: &Text<'_>, at: usize) -> Option<Range<usize>> {
+    let start = word_start(text, at)?;
     let seen = text.ahead(start, WORD_MAX);
     let length = seen
         .iter()

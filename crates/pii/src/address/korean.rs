@@ -9,10 +9,12 @@ use std::ops::Range;
 
 /// Bytes before the number that may be of its address.
 const BEFORE_MAX: usize = 144;
+/// Bytes of a name that are looked at.
+const NAME_MAX: usize = 45;
 /// Names before the road's: province, city, district, town.
 const NAMES_MAX: usize = 5;
 /// What roads, neighbourhoods, villages and towns end with.
-const PLACES: [&str; 7] = ["로", "길", "동", "리", "가", "읍", "면"];
+const PLACES: &str = "로길동리가읍면";
 /// What follows digits that belong to a road's name: 7길, 12번길, 3로, 2가, and towns: 3동.
 const IN_NAMES: [&str; 5] = ["번길", "길", "로", "가", "대로"];
 
@@ -23,13 +25,10 @@ pub fn address(text: &Text<'_>, number: &Group, floor: usize) -> Option<(Range<u
         at = text.before(at).1;
     }
     // The cheap question first: most digits stand behind no place.
-    if !ends_place(text.bytes(), at) {
+    if !text.bytes().get(..at).is_some_and(ends_place) {
         return None;
     }
-    if IN_NAMES
-        .iter()
-        .any(|name| is_part_of_name(text, number.end, name))
-    {
+    if is_part_of_name(text, number.end) {
         return None;
     }
     let low = floor.max(number.start.saturating_sub(BEFORE_MAX));
@@ -46,20 +45,19 @@ pub fn address(text: &Text<'_>, number: &Group, floor: usize) -> Option<(Range<u
     Some((start..end, confidence))
 }
 
-/// Whether `name` follows and a building's number after it; 로 and 가 are also particles: "… 7로 보내 주세요".
-fn is_part_of_name(text: &Text<'_>, at: usize, name: &str) -> bool {
-    if !text.starts_with(at, name) {
+/// Whether a road's name goes on and a building's number follows; 로 and 가 are also particles: "… 7로 보내 주세요".
+fn is_part_of_name(text: &Text<'_>, at: usize) -> bool {
+    let Some(name) = text.one_of(at, &IN_NAMES) else {
         return false;
-    }
+    };
     let (symbol, _, next) = text.visible(at + name.len());
     let digit = |symbol| matches!(symbol, Symbol::Digit(_));
     digit(symbol) || (symbol == Symbol::Space && digit(text.visible(next).0))
 }
 
-fn ends_place(bytes: &[u8], at: usize) -> bool {
-    at.checked_sub(3)
-        .and_then(|from| bytes.get(from..at))
-        .is_some_and(|end| PLACES.iter().any(|place| place.as_bytes() == end))
+fn ends_place(name: &[u8]) -> bool {
+    let (places, _) = PLACES.as_bytes().as_chunks::<3>();
+    name.last_chunk().is_some_and(|end| places.contains(end))
 }
 
 /// Walks back over the names before the number. Where they begin, and how many of them there are in the country.
@@ -68,11 +66,11 @@ fn names(text: &Text<'_>, end: usize, low: usize) -> Option<(usize, usize)> {
     let mut at = end;
     let (mut start, mut known) = (None, 0);
     for place in 0..=NAMES_MAX {
-        let word = word_before(text, at, low);
+        let word = word_before(text, at, low)?;
         let name = std::str::from_utf8(bytes.get(word.clone())?).ok()?;
         if place > 0 {
             match districts::known(name) {
-                0 if PLACES.iter().any(|end| name.ends_with(end)) && name.chars().count() > 1 => {}
+                0 if ends_place(name.as_bytes()) && name.chars().count() > 1 => {}
                 0 => break,
                 count => {
                     known += count;
@@ -91,10 +89,10 @@ fn names(text: &Text<'_>, end: usize, low: usize) -> Option<(usize, usize)> {
     start.map(|start| (start, known))
 }
 
-/// The letters of Hangul, digits and dots that end at `at`.
-fn word_before(text: &Text<'_>, at: usize, low: usize) -> Range<usize> {
+/// The Hangul and digits that end at `at`; none where they are longer than a name.
+fn word_before(text: &Text<'_>, at: usize, low: usize) -> Option<Range<usize>> {
     let mut start = at;
-    while start > low {
+    while start > low && at - start < NAME_MAX {
         let (symbol, before) = text.before(start);
         let part = match symbol {
             Symbol::Digit(_) | Symbol::Spoken(_) => true,
@@ -102,11 +100,11 @@ fn word_before(text: &Text<'_>, at: usize, low: usize) -> Range<usize> {
             _ => false,
         };
         if !part || before < low {
-            break;
+            return Some(start..at);
         }
         start = before;
     }
-    start..at
+    (at - start < NAME_MAX).then_some(start..at)
 }
 
 /// Whether the character at `at` is a Hangul syllable (U+AC00–U+D7A3).
@@ -130,11 +128,9 @@ fn building(text: &Text<'_>, number: &Group) -> (usize, bool) {
         end = second.end;
     }
     let mut detailed = false;
-    for word in ["번지", "호"] {
-        if text.starts_with(end, word) {
-            end += word.len();
-            detailed = true;
-        }
+    if let Some(word) = text.one_of(end, &["번지", "호"]) {
+        end += word.len();
+        detailed = true;
     }
     // 101동 202호, 3층, (가상동), 지하 1층
     for _ in 0..4 {
@@ -175,9 +171,7 @@ fn detail(text: &Text<'_>, at: usize) -> Option<usize> {
     if group.length > super::NUMBER_MAX {
         return None;
     }
-    let unit = UNITS
-        .iter()
-        .find(|unit| text.starts_with(group.end, unit))?;
+    let unit = text.one_of(group.end, &UNITS)?;
     Some(group.end + unit.len())
 }
 
@@ -201,5 +195,5 @@ fn is_other_count(text: &Text<'_>, at: usize) -> bool {
         "층짜리",
         "주",
     ];
-    text.byte(at) == Some(b'%') || COUNTS.iter().any(|count| text.starts_with(at, count))
+    text.byte(at) == Some(b'%') || text.one_of(at, &COUNTS).is_some()
 }

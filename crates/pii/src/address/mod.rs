@@ -11,15 +11,16 @@ use madang_types::PiiKind;
 /// Digits of a building's number.
 const NUMBER_MAX: usize = 5;
 
-/// Reports the address whose building's number `group` is. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, group: &Group) -> Option<usize> {
+/// Reports the address whose building's number `groups` begin with. Returns where it ends.
+pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+    let group = groups.first()?;
     if group.length > NUMBER_MAX {
         return None;
     }
     if let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor) {
         return scan.report(PiiKind::Address, span, confidence);
     }
-    let form = english::address(&scan.text, group)?;
+    let form = english::address(&scan.text, groups)?;
     let confidence = form.confidence(&mut scan.near(form.span.clone()));
     scan.report(PiiKind::Address, form.span, confidence)
 }

@@ -8,7 +8,12 @@ use crate::words::Topic;
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let plausible = match number.shape {
         [length] => *length <= 14,
-        [first, .., last] => number.shape.len() <= 5 && *first >= 2 && *last >= 1,
+        [first, middle @ .., _] => {
+            number.shape.len() <= 5
+                && *first >= 2
+                && middle.iter().all(|length| *length >= 2)
+                && number.gap != Some(Gap::Stroke)
+        }
         [] => false,
     };
     let one_of_many = number.edges.buried && number.gap == Some(Gap::Space);

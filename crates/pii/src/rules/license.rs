@@ -24,8 +24,11 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 /// Ten digits, as on older cards, which have the province's name in place of its number: 23-123456-12. A word must say so
 /// here too; the name alone does not.
 pub fn without_province(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    if number.shape != [2, 6, 2] {
+        return 0;
+    }
     match near.stance(Topic::License) {
-        Stance::For(_) if number.shape == [2, 6, 2] => 80,
+        Stance::For(_) => 80,
         _ => 0,
     }
 }

@@ -8,8 +8,11 @@ use std::ops::Range;
 
 /// A passport of nine digits, as those of the United States were.
 pub fn digits_only(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    if !number.is_solid() || number.edges.plus {
+        return 0;
+    }
     match near.stance(Topic::Passport) {
-        Stance::For(distance) if number.is_solid() && !number.edges.plus && distance <= 24 => 70,
+        Stance::For(distance) if distance <= 24 => 70,
         _ => 0,
     }
 }
@@ -27,6 +30,8 @@ pub fn shape(text: &Text<'_>, digit: usize) -> Option<(Range<usize>, bool)> {
         let mark = match symbol {
             Symbol::Digit(_) => b'9',
             Symbol::Ascii(byte) if byte.is_ascii_uppercase() => b'A',
+            // m12345678, as people type it.
+            Symbol::Ascii(byte) if byte.is_ascii_lowercase() => b'a',
             // A dash or a space after the letter: M 12345678.
             Symbol::Space | Symbol::Dash if letters == 1 && digits == 0 => {
                 next = after;
@@ -38,7 +43,7 @@ pub fn shape(text: &Text<'_>, digit: usize) -> Option<(Range<usize>, bool)> {
             _ => break,
         };
         *pattern.get_mut(letters + digits)? = mark;
-        letters += usize::from(mark == b'A');
+        letters += usize::from(mark != b'9');
         digits += usize::from(mark == b'9');
         (end, next) = (after, after);
     }
@@ -47,7 +52,10 @@ pub fn shape(text: &Text<'_>, digit: usize) -> Option<(Range<usize>, bool)> {
         return None;
     }
     let pattern = pattern.get(..letters + digits)?;
-    let korean = matches!(pattern, b"A99999999" | b"A999A9999");
+    let korean = matches!(
+        pattern,
+        b"A99999999" | b"A999A9999" | b"a99999999" | b"a999a9999"
+    );
     let foreign = letters <= 2 && digits >= 6 && pattern.starts_with(b"A");
     (korean || foreign).then_some((start..end, korean))
 }
@@ -62,13 +70,18 @@ pub fn confidence(near: &mut Nearby<'_, '_>, korean: bool) -> u8 {
     }
 }
 
-/// Where one or two capitals before `digit` begin, that nothing is glued to.
+/// Where a letter or two capitals before `digit` begin, that nothing is glued to.
 fn letters_before(text: &Text<'_>, digit: usize) -> Option<usize> {
+    // The cheap question first: before most digits stands neither a capital nor what may come after one.
+    let before = text.bytes().get(digit.checked_sub(1)?)?;
+    if !matches!(before, b'A'..=b'Z' | b'a'..=b'z' | b' ' | b'\t' | b'-' | 0x80..) {
+        return None;
+    }
     let (mut symbol, mut start) = text.before(digit);
     if matches!(symbol, Symbol::Space | Symbol::Dash) {
         (symbol, start) = text.before(start);
     }
-    if !matches!(symbol, Symbol::Ascii(byte) if byte.is_ascii_uppercase()) {
+    if !symbol.is_letter() {
         return None;
     }
     let (second, second_start) = text.before(start);

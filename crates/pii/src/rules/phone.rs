@@ -6,11 +6,12 @@ use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
-    let length = number.digits.len();
     let may_be = number.edges.plus
-        || matches!(number.digits, [0, ..] | [8, 2, ..])
-        || length == 10
-        || (length == 11 && number.digit(0) == 1);
+        || matches!(
+            number.digits,
+            [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..]
+        )
+        || american_shape(number).is_some();
     if !may_be {
         return 0;
     }
@@ -73,13 +74,18 @@ fn international(number: &Number<'_>, stance: Stance) -> u8 {
 fn korean(number: &Number<'_>, stance: Stance) -> u8 {
     let length = number.digits.len();
     let first = number.shape.first().copied().unwrap_or_default();
-    let grouped = !number.is_solid();
     match (number.digit(1), number.digit(2)) {
         (1, 0) if length == 11 => mobile(number, stance),
         (1, 1 | 6..=9) if length == 10 || length == 11 => mobile(number, stance),
         (7, 0) if length == 11 => mobile(number, stance),
         // 0502 … 0508 lead to another number; eleven or twelve digits
-        (5, 0) if length == 11 || length == 12 => weigh(stance, (grouped && first == 4, 75), 88),
+        (5, 0) if length == 11 || length == 12 => {
+            let (usual, silent) = match number.is_solid() {
+                true => (length == 12 && number.edges.hangul, 55),
+                false => (first == 4, 75),
+            };
+            weigh(stance, (usual, silent), 88)
+        }
         (2, _) if length == 9 || length == 10 => {
             land_line(number, stance, length == 10, &[2, 4, 4])
         }
@@ -128,20 +134,23 @@ fn weigh(stance: Stance, (usual, silent): (bool, u8), with_word: u8) -> u8 {
     }
 }
 
-/// (202) 555-0164, 202-555-0164, 1-202-555-0164, +1 202 555 0164.
-fn american(number: &Number<'_>, stance: Stance) -> u8 {
+/// The groups of a number of North America without the country's code: ten digits, area and exchange from 200 on.
+fn american_shape<'a>(number: &Number<'a>) -> Option<&'a [u8]> {
     let (national, shape) = match (number.digits, number.shape) {
         ([1, national @ ..], [1, shape @ ..]) if national.len() == 10 => (national, shape),
         (national, shape) if national.len() == 10 => (national, shape),
-        _ => return 0,
+        _ => return None,
     };
-    if !matches!(national.first(), Some(2..=9)) || !matches!(national.get(3), Some(2..=9)) {
-        return 0;
-    }
-    match (stance, shape) {
-        (Stance::For(_), [3, 3, 4] | [3, 7]) => 90,
-        (Stance::For(_), [10]) => 70,
-        (Stance::Silent | Stance::Perhaps, [3, 3, 4]) => match number.gap {
+    let issued = matches!(national, [2..=9, _, _, 2..=9, ..]);
+    (issued && matches!(shape, [3, 3, 4] | [3, 7] | [10])).then_some(shape)
+}
+
+/// (202) 555-0164, 202-555-0164, 1-202-555-0164, +1 202 555 0164.
+fn american(number: &Number<'_>, stance: Stance) -> u8 {
+    match (stance, american_shape(number)) {
+        (Stance::For(_), Some([3, 3, 4] | [3, 7])) => 90,
+        (Stance::For(_), Some([10])) => 70,
+        (Stance::Silent | Stance::Perhaps, Some([3, 3, 4])) => match number.gap {
             Some(Gap::Dash) => 66,
             Some(Gap::Dot) => 60,
             _ if number.mixed => 75,

@@ -30,8 +30,11 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     if symbol == Symbol::Space {
         (_, at, next) = text.visible(next);
     }
+    if next - at != 3 {
+        return None;
+    }
     let syllable = std::str::from_utf8(text.bytes().get(at..next)?).ok()?;
-    if syllable.len() != 3 || !SYLLABLES.contains(syllable) {
+    if !SYLLABLES.contains(syllable) {
         return None;
     }
     let (symbol, _, after) = text.visible(next);
@@ -83,7 +86,11 @@ fn glued_before(text: &Text<'_>, at: usize) -> bool {
 fn glued_after(text: &Text<'_>, at: usize) -> bool {
     let (symbol, _, next) = text.visible(at);
     match symbol {
-        Symbol::Dash | Symbol::Dot | Symbol::Ascii(b',') => text.visible(next).0.is_alphanumeric(),
+        Symbol::Dash | Symbol::Dot => text.visible(next).0.is_alphanumeric(),
+        // Thousands; other digits after a comma are the next thing in a list.
+        Symbol::Ascii(b',') => {
+            crate::cluster::group(text, next, |_| ()).is_some_and(|group| group.length == 3)
+        }
         Symbol::Ascii(b'%') => true,
         Symbol::Other | Symbol::Spoken(_) => is_counted(text, at),
         other => other.is_alphanumeric(),
@@ -96,5 +103,5 @@ pub fn is_counted(text: &Text<'_>, at: usize) -> bool {
         "원", "년", "명", "개", "월", "달러", "엔", "만", "억", "천", "킬로", "미터", "건", "회",
         "장", "권", "마리", "톤", "위", "번째", "시간",
     ];
-    UNITS.iter().any(|unit| text.starts_with(at, unit))
+    text.one_of(at, &UNITS).is_some()
 }

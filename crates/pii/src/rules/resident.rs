@@ -34,9 +34,13 @@ pub fn foreigner(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 pub fn with_century(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let birth = matches!(number.shape, [8, 7] | [4, 2, 2, 7])
         && matches!(number.value(0..4), 1900..=2099)
-        && check::is_day(number.value(4..6), number.value(6..8));
+        && check::is_day(number.value(4..6), number.value(6..8))
+        && matches!(number.digit(8), 1..=8);
+    if !birth {
+        return 0;
+    }
     match near.stance(Topic::Rrn) {
-        Stance::For(_) if birth && matches!(number.digit(8), 1..=8) => 80,
+        Stance::For(_) => 80,
         _ => 0,
     }
 }

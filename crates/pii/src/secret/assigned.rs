@@ -9,11 +9,12 @@ const NAME_MAX: usize = 24;
 const VALUE_MAX: usize = 256;
 
 /// What names end with that are credentials, and the least length of such a value.
-const NAMES: [(&str, usize); 21] = [
+const NAMES: [(&str, usize); 24] = [
     ("password", 6),
     ("passwd", 6),
     ("passphrase", 6),
     ("pwd", 6),
+    ("pw", 6),
     ("secret", 8),
     ("token", 16),
     ("api_key", 12),
@@ -21,6 +22,8 @@ const NAMES: [(&str, usize); 21] = [
     ("apikey", 12),
     ("access_key", 12),
     ("accesskey", 12),
+    ("account_key", 12),
+    ("accountkey", 12),
     ("secret_key", 8),
     ("secretkey", 8),
     ("private_key", 12),
@@ -84,7 +87,20 @@ fn named(text: &Text<'_>, at: usize) -> Option<usize> {
     // The last bytes of the names above.
     if !matches!(
         name.last(),
-        Some(b'd' | b'D' | b't' | b'T' | b'n' | b'N' | b'y' | b'Y' | b'e' | b'E' | 0x80..)
+        Some(
+            b'd' | b'D'
+                | b'w'
+                | b'W'
+                | b't'
+                | b'T'
+                | b'n'
+                | b'N'
+                | b'y'
+                | b'Y'
+                | b'e'
+                | b'E'
+                | 0x80..
+        )
     ) {
         return None;
     }

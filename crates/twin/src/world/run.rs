@@ -164,6 +164,7 @@ impl<C: Clients> World<C> {
             endpoint: Endpoint::Chat,
             data_class: DataClass::Open,
             flags: DataFlags::NONE,
+            maskable: true,
             priority: ask.priority,
             streamed: true,
             prompt_tokens: ask.prompt_tokens,

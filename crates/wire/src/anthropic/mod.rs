@@ -19,6 +19,8 @@ pub mod upstream;
 pub use betas::{BETAS_SENT, betas_sent};
 pub use error::error_body;
 
+use crate::json::Value;
+
 /// The versions of the API that are spoken, as header `anthropic-version` says them; the first is ours. The second takes
 /// less (no `temperature`, `top_p`, `top_k`; see platform.claude.com/docs/en/api/migration-2026-10-21) and answers alike.
 pub const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
@@ -42,3 +44,8 @@ const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The most content blocks or tool calls in one stream.
 const BLOCKS_MAX: usize = 1024;
+
+/// The text of a field, where it has one.
+fn string(of: Value<'_>, name: &str) -> Option<String> {
+    of.get_some(name).and_then(Value::text).map(Into::into)
+}

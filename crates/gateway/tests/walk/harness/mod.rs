@@ -2,9 +2,11 @@
 
 mod gate;
 mod log;
+mod tls;
 
 pub use gate::{Gate, GateStore};
 pub use log::captured;
+pub use tls::{testdata, tls_acceptor};
 
 use http::{HeaderMap, Method};
 use madang_core::ReplicaHealth;

@@ -1,8 +1,8 @@
 //! One whole chat completion as a message.
 
 use super::stop_of;
-use crate::anthropic::AnswerError;
 use crate::anthropic::counts::Counts;
+use crate::anthropic::{AnswerError, string};
 use crate::json::Value;
 use crate::mapping::{ObjectWriter, array, compact, whole_object};
 
@@ -108,8 +108,4 @@ fn tool_use(call: Value<'_>, id: &str, cut: bool) -> Result<Vec<u8>, AnswerError
         .string("name", &string(function, "name").unwrap_or_default())
         .raw("input", input)
         .done())
-}
-
-pub(super) fn string(of: Value<'_>, name: &str) -> Option<String> {
-    of.get_some(name).and_then(Value::text).map(Into::into)
 }

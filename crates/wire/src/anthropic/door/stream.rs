@@ -3,10 +3,10 @@
 //! Blocks follow each other, so one is open at a time. The first call streams as it comes; further calls leave at the
 //! end, because engines may interleave the arguments of parallel calls.
 
-use super::answer::{call_id, message_head, reasoning_of, string, text_block, thinking_block};
+use super::answer::{call_id, message_head, reasoning_of, text_block, thinking_block};
 use super::stop_of;
 use crate::anthropic::counts::Counts;
-use crate::anthropic::{BLOCKS_MAX, KEPT_BYTES_MAX};
+use crate::anthropic::{BLOCKS_MAX, KEPT_BYTES_MAX, string};
 use crate::json::Value;
 use crate::mapping::{ObjectWriter, whole_object};
 

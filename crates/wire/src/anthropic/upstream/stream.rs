@@ -2,7 +2,7 @@
 
 use super::{finish_reason, stop_sequence};
 use crate::anthropic::counts::Counts;
-use crate::anthropic::{BLOCKS_MAX, KEPT_BYTES_MAX};
+use crate::anthropic::{BLOCKS_MAX, KEPT_BYTES_MAX, string};
 use crate::json::Value;
 use crate::mapping::{ObjectWriter, array, quoted, whole_object};
 
@@ -310,10 +310,6 @@ impl ChatStream {
             self.fail("its thinking is longer than is kept");
         }
     }
-}
-
-fn string(of: Value<'_>, name: &str) -> Option<String> {
-    of.get_some(name).and_then(Value::text).map(Into::into)
 }
 
 fn index_of(event: Value<'_>) -> u64 {
