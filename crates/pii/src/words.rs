@@ -49,7 +49,7 @@ pub const WORDS: &[(Topic, &str)] = &[
         Topic::License,
         "운전면허|운전면허번호|운전면허 번호|운전면허증|면허번호|면허 번호|면허증|면허|운전자격|driver's license|driver’s license|\
          drivers license|driver license|driver's licence|driver licence|driving licence|driving license|\
-         licence number|license number|licence no|license no|driver license no|dl|dl no|dl number",
+         licence|license|driving permit|licence number|license number|licence no|license no|driver license no|dl|dl no|dl number",
     ),
     (
         Topic::Brn,
@@ -61,7 +61,7 @@ pub const WORDS: &[(Topic, &str)] = &[
         Topic::Crn,
         "법인|법인번호|법인등록번호|법인 등록번호|법인등록|법인 번호|등기부|법인등기|corporate registration|corporate registration number|\
          corporation number|corporate number|corporation registration|incorporation number|crn|\
-         corporate reg|corp reg|corp no|corp reg no|corp number",
+         corporate reg|corporation reg|corp reg|corp no|corp reg no|corp number",
     ),
     (
         Topic::Phone,

@@ -43,7 +43,7 @@ fn head(page: &mut String, report: &Report, title: &str) {
         ),
     );
     let lines = [
-        ("요청 수 · Requests", report.requests.to_string()),
+        ("요청 · Requests", range(report.requests)),
         ("기록 범위 · Leaves of this report", range(report.leaves)),
         (
             "읽을 수 없는 기록 · Leaves of a newer format, not counted",

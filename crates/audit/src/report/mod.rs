@@ -53,8 +53,8 @@ pub struct Report {
     pub home: String,
     /// The log on which it rests.
     pub log: LogState,
-    /// Requests that policy decided about.
-    pub requests: u64,
+    /// Requests that policy decided about, with the decisions' leaves; none where there were none.
+    pub requests: Option<Figure>,
     /// All leaves of this tenant and month; none where nothing happened.
     pub leaves: Option<Figure>,
     /// Where data went.
@@ -247,6 +247,7 @@ struct Tally {
     scope: Scope,
     offset: Offset,
     requests: BTreeSet<RequestId>,
+    decisions: Option<Figure>,
     leaves: Option<Figure>,
     unread: Option<Figure>,
     sent: BTreeMap<SentKey, Group>,
@@ -265,6 +266,7 @@ impl Tally {
             scope,
             offset,
             requests: BTreeSet::new(),
+            decisions: None,
             leaves: None,
             unread: None,
             sent: BTreeMap::new(),
@@ -328,6 +330,7 @@ impl Tally {
 
     fn decision(&mut self, index: u64, time: Micros, decision: Decision) {
         self.requests.insert(decision.request);
+        Figure::count(&mut self.decisions, index);
         if decision.effect == PolicyEffect::Deny {
             let key = (
                 decision.rules.clone(),
@@ -422,7 +425,10 @@ impl Tally {
                 size: checkpoint.size,
                 root: checkpoint.root.to_string(),
             },
-            requests: self.requests.len() as u64,
+            requests: self.decisions.map(|decisions| Figure {
+                count: self.requests.len() as u64,
+                ..decisions
+            }),
             leaves: self.leaves,
             policies: self.policies,
             stops: self.stops,

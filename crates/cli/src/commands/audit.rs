@@ -211,7 +211,7 @@ fn shown(report: &Report) -> String {
         "{} in {}: {} requests, leaves {} of {}\n",
         report.tenant,
         report.month,
-        report.requests,
+        report.requests.map_or(0, |requests| requests.count),
         range(report.leaves),
         report.log.size
     );

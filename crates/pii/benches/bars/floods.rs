@@ -32,4 +32,12 @@ pub const FLOODS: &[(&str, &str)] = &[
     ("dashes", "-"),
     ("groups after a word", "tel 1-2-3-4-5-6-7-8-9 "),
     ("passports", "M12345678 "),
+    // What searches have come upon.
+    ("rows and a spelled digit", "34 34 33 334 33 공34 34 "),
+    (
+        "joined numbers and a spelled digit",
+        "112_34일 34 11234 234 ",
+    ),
+    ("names of roads without end", "1로2@3(4 81로2@3("),
+    ("states", "21 A St AL AK 21 Aa St 34 "),
 ];

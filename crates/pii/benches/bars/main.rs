@@ -113,7 +113,7 @@ fn fast(seconds: f64) -> bool {
         ),
     ];
     for (name, seed) in floods::FLOODS {
-        let speed = speed::megabytes_per_second(&worst::flood(seed));
+        let speed = speed::megabytes_per_second(&worst::flood(seed.as_bytes()));
         held.push(bar(&format!("flood of {name}"), speed, "MB/s", 50.0));
     }
     let worst = worst::search(seconds);

@@ -47,7 +47,8 @@ pub fn corporation(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
         (Stance::For(_), false) if registry => 86,
         (Stance::For(_), false) => 60,
         (Stance::Perhaps, true) if registry => 70,
-        (Stance::Silent, true) if registry && !number.is_solid() => 60,
+        // More sure than a foreigner's number without its check digit.
+        (Stance::Silent, true) if registry && !number.is_solid() => 62,
         _ => 0,
     }
 }
