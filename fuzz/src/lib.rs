@@ -11,6 +11,7 @@ use madang_gateway::trace_context::{RandomIds, TraceContext};
 use madang_gateway::walk::{Masked, inspect};
 use madang_pii::{StreamScanner, scan};
 use madang_types::Micros;
+use madang_wire::urls::{ImageData, named_urls, with_images};
 use madang_wire::{AnswerKind, RequestBody, SseSplitter, anthropic};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,7 @@ pub fn request(bytes: &[u8]) {
         return;
     };
     let inspection = inspect(&body);
+    images(&body);
     let pieces = body.edit().set("model", "\"m\"").pieces();
     let edited = RequestBody::parse(pieces.concat().into(), DEPTH_MAX).unwrap();
     assert_eq!(edited.string("model").unwrap().unwrap(), "m");
@@ -46,6 +48,27 @@ pub fn request(bytes: &[u8]) {
         );
         assert!(value(&restore.answer(masked.bytes())).is_some());
     }
+}
+
+/// URLs of images give way to the images, and nothing else does.
+fn images(body: &RequestBody) {
+    let image = ImageData {
+        media_type: "image/png",
+        base64: "AA==".to_owned(),
+    };
+    let urls = named_urls(body);
+    let images = urls.iter().filter(|named| named.is_image());
+    let filled = with_images(body, images.map(|named| (named, &image)));
+    let filled = RequestBody::parse(filled.into(), DEPTH_MAX).unwrap();
+    let (left, others) = (
+        named_urls(&filled),
+        urls.iter().filter(|named| !named.is_image()),
+    );
+    assert!(
+        left.iter()
+            .map(|named| &named.url)
+            .eq(others.map(|named| &named.url))
+    );
 }
 
 /// An event stream: where it is cut makes no difference, and what is put back into it is JSON.

@@ -86,6 +86,9 @@ pub struct Decision {
     /// Where the attempt goes, or would have gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
+    /// The origin that a URL of the request leads to, where not the request goes there but the URL is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The decision.
     pub effect: PolicyEffect,
     /// Why it was refused, by the error's code.
@@ -99,7 +102,7 @@ pub struct Decision {
     pub unmet: Vec<String>,
     /// The policy in force, by its hash.
     pub policy_hash: String,
-    /// Bytes of the request's body.
+    /// Bytes of the request's body, or of the URL.
     pub bytes: u64,
     /// Tokens of the prompt, estimated.
     pub prompt_tokens: u64,
@@ -392,6 +395,7 @@ mod tests {
                 retention: Some("30 days".into()),
                 refusal: None,
             }),
+            origin: None,
             effect: PolicyEffect::Mask,
             error: None,
             rules: vec!["pii-abroad".into()],

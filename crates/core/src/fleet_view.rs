@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 pub struct FleetView {
     /// Everything that can serve something, by pool.
     pub members: Vec<PoolMember>,
+    /// Places that serve nothing, and that URLs in requests lead to.
+    pub origins: BTreeSet<(SiteId, Place)>,
     /// Bounds.
     pub limits: CoreLimits,
     /// The rules in force.

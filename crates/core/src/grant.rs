@@ -1,8 +1,9 @@
 //! Under which rules an attempt goes where it goes: what an audit log says of it.
 
+use crate::policy::{Denial, PlaceIndex, PolicyDecision};
 use crate::state::Core;
 use madang_types::{
-    BasisId, ModelId, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, Zone,
+    BasisId, ModelId, Place, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, SiteId, Zone,
 };
 
 /// What the policy said of a request at one place.
@@ -26,13 +27,40 @@ impl Core {
         let request = self.requests.get(self.requests.index(request)?)?;
         let member = self.member(*self.member_ids.get(replica)?)?;
         let decision = self.policy_decision(request, member);
-        Some(Grant {
+        Some(self.granted(decision, member.place))
+    }
+
+    /// The same at a place that a URL in it leads to; `None` where the core does not know the request.
+    ///
+    /// # Errors
+    /// It may not go there, or the place is none of the fleet in force.
+    pub fn grant_at(
+        &self,
+        request: RequestId,
+        (location, place): (&SiteId, &Place),
+    ) -> Option<Result<Grant, Denial>> {
+        let request = self.requests.get(self.requests.index(request)?)?;
+        let index = self.policy.place(location, place);
+        let index = index.unwrap_or(PlaceIndex::NOWHERE);
+        let content = (request.submit.data_class, request.submit.flags);
+        let decision = self.policy.decide(request.subject, content, index);
+        Some(match decision.effect {
+            PolicyEffect::Allow | PolicyEffect::Mask => Ok(self.granted(decision, index)),
+            PolicyEffect::Deny => Err(Denial {
+                location: location.clone(),
+                decision: decision.clone(),
+            }),
+        })
+    }
+
+    fn granted(&self, decision: &PolicyDecision, place: PlaceIndex) -> Grant {
+        Grant {
             effect: decision.effect,
             rules: decision.rules.clone(),
             bases: decision.bases.clone(),
-            zone: self.policy.zone(member.place),
+            zone: self.policy.zone(place),
             policy_hash: self.policy.hash(),
-        })
+        }
     }
 
     /// The model that a request is at: another one than it asked for where that leads to it.

@@ -10,7 +10,7 @@ use crate::route::{PrefixIndex, Scratch};
 use crate::share::{Guard, Holds, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
-use madang_types::{Micros, ModelId, Policy, ReplicaId, StopScope};
+use madang_types::{Micros, ModelId, Place, Policy, ReplicaId, SiteId, StopScope};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The decision core: one value, one owner.
@@ -19,7 +19,9 @@ pub struct Core {
     pub(crate) limits: CoreLimits,
     pub(crate) rules: Rules,
     pub(crate) draining: bool,
-    /// The policy as written, and as compiled over the members' places.
+    /// Places that URLs in requests lead to.
+    pub(crate) origins: BTreeSet<(SiteId, Place)>,
+    /// The policy as written, and as compiled over the members' places and the origins.
     pub(crate) policy_source: Policy,
     pub(crate) policy: PolicyTable,
     pub(crate) stops: BTreeSet<StopScope>,

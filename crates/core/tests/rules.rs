@@ -59,6 +59,7 @@ fn fleet(rules: Rules) -> Input {
     };
     Input::FleetApply(FleetView {
         members: (0..4).map(member).collect(),
+        origins: BTreeSet::new(),
         limits: CoreLimits {
             queue_length_max: 1_000,
             attempts_max: 3,

@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 mod limits;
+mod origin;
 mod tuning;
 mod virtual_model;
 
 pub use limits::{AuditLog, Limits, Probe};
+pub use origin::{Origin, OriginAddress};
 pub use tuning::{Costs, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
 
@@ -31,6 +33,8 @@ pub struct Fleet {
     pub replicas: BTreeMap<ReplicaId, Replica>,
     /// Model services run by others.
     pub upstreams: BTreeMap<UpstreamId, Upstream>,
+    /// Hosts that URLs in requests may name; no two have the same address.
+    pub origins: BTreeMap<SiteId, Origin>,
     /// Names that lead to one of several models; none of them is a model's.
     pub virtual_models: BTreeMap<ModelId, VirtualModel>,
     /// Programmes.

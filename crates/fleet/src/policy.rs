@@ -71,7 +71,10 @@ fn known(fleet: &Fleet) -> Known {
         .flat_map(|replica| &replica.adapters);
     let models = fleet.models.keys().chain(adapters);
     Known {
-        locations: Some(&names(fleet.sites.keys()) | &names(fleet.upstreams.keys())),
+        locations: Some(
+            &(&names(fleet.sites.keys()) | &names(fleet.upstreams.keys()))
+                | &names(fleet.origins.keys()),
+        ),
         models: Some(names(models.chain(upstream_models.map(|model| &model.id)))),
         programmes: Some(names(fleet.programmes.keys())),
         tenants: Some(names(fleet.tenants.keys())),

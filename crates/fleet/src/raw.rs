@@ -13,9 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+mod origin;
 mod policy;
 mod virtual_model;
 
+pub(crate) use origin::RawOrigin;
 use policy::{CLASSES, FLAGS, ZONES};
 pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
 pub(crate) use virtual_model::{RawCandidate, RawVirtualModel};
@@ -55,6 +57,8 @@ pub(crate) struct RawFleet {
     pub replica: Rows<RawReplica>,
     /// Model services run by others, such as a frontier API.
     pub upstream: Rows<RawUpstream>,
+    /// Hosts that URLs in requests may name; policy decides about each as about any other place.
+    pub origin: Rows<RawOrigin>,
     /// Names that lead to one of several models.
     pub virtual_model: Rows<RawVirtualModel>,
     /// Programmes that grant shares.

@@ -157,6 +157,7 @@ fn tables() -> String {
         "model",
         "replica",
         "upstream",
+        "origin",
         "virtual_model",
         "programme",
         "tenant",

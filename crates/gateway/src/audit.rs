@@ -13,7 +13,7 @@ use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
     Endpoint, ErrorCode, KeyId, Micros, ModelId, PolicyEffect, PolicyHash, RequestId, RuleId,
-    TenantId, UsageRecord,
+    SiteId, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,17 @@ pub struct Going<'a> {
     pub model: &'a ModelId,
     /// Where.
     pub location: Location,
+    /// The URL that is asked for there; without one, the request itself goes.
+    pub visit: Option<Visit<'a>>,
+}
+
+/// A URL of a request, about to be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The origin of the fleet that it leads to.
+    pub origin: &'a SiteId,
+    /// Bytes of the URL: all that goes there.
+    pub bytes: u64,
 }
 
 impl Whose {
@@ -99,6 +110,10 @@ impl Audit {
         decision.attempt = going.attempt;
         decision.model = Some(going.model.clone());
         decision.location = Some(going.location);
+        if let Some(Visit { origin, bytes }) = going.visit {
+            decision.origin = Some(origin.to_string());
+            (decision.bytes, decision.prompt_tokens) = (bytes, 0);
+        }
         decision.effect = grant.effect;
         decision.rules = grant.rules.iter().map(ToString::to_string).collect();
         decision.basis = grant.bases.iter().map(ToString::to_string).collect();
@@ -223,6 +238,7 @@ fn decision((whose, facts): (&Whose, &Facts), policy_hash: PolicyHash) -> Decisi
         basis: Vec::new(),
         attempt: 0,
         location: None,
+        origin: None,
         effect: PolicyEffect::Allow,
         error: None,
         rules: Vec::new(),

@@ -24,6 +24,7 @@ use connection::{Answered, EngineConnection, SendFailure};
 use http::header::HOST;
 use http::{Request, Response};
 use pool::{Pool, PoolKey};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,15 +109,39 @@ impl EngineClient {
                 },
             }
         }
-        let stream = self.connector.connect(address).await;
+        let (connection, answered) = self.send_anew((address, None), request).await?;
+        Ok(self.answer(connection, answered, key))
+    }
+
+    /// Sends a request over a connection of its own, to one of these sockets and none else: whoever asks has resolved the
+    /// address's host and looked at what came of it.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn request_at(
+        &self,
+        (address, sockets): (&EngineAddress, &[SocketAddr]),
+        mut request: Request<Vec<Bytes>>,
+    ) -> Result<Response<EngineBody>, ClientError> {
+        *request.uri_mut() = address.target(request.uri()).map_err(ClientError::uri)?;
+        request.headers_mut().insert(HOST, address.host().clone());
+        let (connection, mut answered) = self.send_anew((address, Some(sockets)), request).await?;
+        answered.head.keep = false;
+        Ok(self.answer(connection, answered, PoolKey::of(address)))
+    }
+
+    async fn send_anew(
+        &self,
+        (address, sockets): (&EngineAddress, Option<&[SocketAddr]>),
+        request: Request<Vec<Bytes>>,
+    ) -> Result<(Box<EngineConnection>, Answered), ClientError> {
+        let stream = self.connector.connect(address, sockets).await;
         let stream = stream.map_err(|failure| ClientError::connect(&failure))?;
-        match EngineConnection::new(stream).send(request).await {
-            Ok((connection, answered)) => Ok(self.answer(connection, answered, key)),
-            Err(failure) => {
-                let sent = failure.unsent.is_none();
-                Err(ClientError::http(&failure.error, sent, failure.reused))
-            }
-        }
+        let sent = EngineConnection::new(stream).send(request).await;
+        sent.map_err(|failure| {
+            let sent = failure.unsent.is_none();
+            ClientError::http(&failure.error, sent, failure.reused)
+        })
     }
 
     fn answer(

@@ -8,7 +8,7 @@ use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PoolStatus, Refusal,
     RequestSubmit, Spent,
 };
-use madang_types::{ModelId, ReplicaId, RequestId, SiteId};
+use madang_types::{ModelId, Place, ReplicaId, RequestId, SiteId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -269,6 +269,18 @@ impl Driver {
     pub fn place(&self, request: RequestId) -> Option<QueuePlace> {
         let (place, wait_ms) = self.lock().core.queue_place(request, clock::now())?;
         Some(QueuePlace { place, wait_ms })
+    }
+
+    /// What the policy says of a request at a place that a URL in it leads to; `None` where it is called off.
+    ///
+    /// # Errors
+    /// It may not go there.
+    pub fn grant_at(
+        &self,
+        request: RequestId,
+        at: (&SiteId, &Place),
+    ) -> Option<Result<Grant, Denial>> {
+        self.lock().core.grant_at(request, at)
     }
 
     /// The model that a request is at.

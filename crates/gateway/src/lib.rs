@@ -11,6 +11,7 @@ pub mod doors;
 pub mod driver;
 pub mod edge;
 pub mod explain;
+pub mod fetch;
 pub mod gateway;
 pub mod headers;
 mod key_slots;

@@ -6,7 +6,7 @@ use madang_core::policy::PolicyError;
 use madang_fleet::Fleet;
 use madang_types::{Place, Policy, PolicyHash, SiteId};
 
-/// The places of a fleet: its sites, and its upstreams, whose ids stand as sites.
+/// The places of a fleet: its sites, its upstreams, whose ids stand as sites, and the origins that stand at no site.
 pub fn places(fleet: &Fleet) -> impl Iterator<Item = (SiteId, Place)> {
     let sites = fleet
         .sites
@@ -17,7 +17,10 @@ pub fn places(fleet: &Fleet) -> impl Iterator<Item = (SiteId, Place)> {
     let upstreams = upstreams.filter_map(|(id, upstream)| {
         Some((SiteId::new(id.as_str()).ok()?, upstream.place.clone()))
     });
-    sites.chain(upstreams)
+    let origins = fleet.origins.iter();
+    let origins = origins.filter(|(_, origin)| origin.site.is_none());
+    let origins = origins.map(|(id, origin)| (id.clone(), origin.place.clone()));
+    sites.chain(upstreams).chain(origins)
 }
 
 /// The fleet's policy with its hash: BLAKE3 over the policy and the places, as compact JSON in the order of their fields and

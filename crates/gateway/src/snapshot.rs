@@ -9,8 +9,8 @@ use madang_audit::leaf::Location;
 use madang_core::policy::PolicyError;
 use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
-    Dialect, Fleet, KeySource, Model, ModelKind, Replica, ReplicaAt, ResponsesSupport, ToolSupport,
-    Upstream,
+    Dialect, Fleet, KeySource, Model, ModelKind, OriginAddress, Replica, ReplicaAt,
+    ResponsesSupport, ToolSupport, Upstream,
 };
 use madang_types::{Country, Endpoint, ModelId, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +18,11 @@ use std::env::VarError;
 use std::sync::Arc;
 
 mod location;
+mod origin;
 mod tuning;
 mod virtual_model;
+
+pub use origin::Origin;
 
 /// Why a checked fleet cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +132,8 @@ pub struct Snapshot {
     pub targets: BTreeMap<ReplicaId, Arc<Target>>,
     /// Served models, and names that lead to them: those with at least one target.
     pub models: BTreeMap<ModelId, Arc<ModelEntry>>,
+    /// The hosts that URLs in requests may name.
+    pub origins: BTreeMap<OriginAddress, Origin>,
     /// What may go where, as the core is told.
     pub policy: Policy,
     /// The same, compiled over all places of the fleet.
@@ -157,6 +162,7 @@ impl Snapshot {
         let (policy, policy_table) = policy::worked_out(&fleet)?;
         let mut snapshot = Self {
             fleet: Arc::clone(&fleet),
+            origins: origin::origins(&fleet)?,
             policy,
             policy_table,
             ..Self::default()
@@ -225,6 +231,7 @@ impl Snapshot {
             |target: &Arc<Target>| self.member(target, held_back.contains(&target.replica));
         FleetView {
             members: self.targets.values().map(member).collect(),
+            origins: self.origins.values().map(Origin::at).collect(),
             limits: CoreLimits {
                 queue_length_max: limits.queue_length_max,
                 attempts_max: limits.attempts_max,

@@ -78,7 +78,7 @@ fn all<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
         };
         let features = sniff::features(&body).is_ok();
         let edited = body.edit().set("model", "\"org/engine-name\"").pieces();
-        let urls = urls::fetch_urls(&body).len() as u64;
+        let urls = urls::named_urls(&body).len() as u64;
         u64::from(features)
             + text::prompt_bytes(&body, AnswerKind::Chat)
             + edited.len() as u64

@@ -69,7 +69,12 @@ fn must_name_a_place(api: &Api, scope: &StopScope) -> Result<()> {
     let fleet = &api.gateway().snapshot().fleet;
     let names: Vec<String> = match scope {
         StopScope::Country(_) => return Ok(()),
-        StopScope::Upstream(_) => fleet.upstreams.keys().map(ToString::to_string).collect(),
+        // An origin is run by others as an upstream is.
+        StopScope::Upstream(_) => {
+            let upstreams = fleet.upstreams.keys().map(ToString::to_string);
+            let origins = fleet.origins.keys().map(ToString::to_string);
+            upstreams.chain(origins).collect()
+        }
         StopScope::Site(_) => fleet.sites.keys().map(ToString::to_string).collect(),
     };
     if names.iter().any(|name| name == scope.name()) {

@@ -91,7 +91,10 @@ fn sent(page: &mut String, report: &Report) {
             known(place.country.as_deref()),
             known(place.operator_country.as_deref()),
             known(place.zone.as_deref()),
-            known(row.model.as_ref().map(|model| model.as_str())),
+            match &row.origin {
+                Some(origin) => text(&format!("URL: {origin}")),
+                None => known(row.model.as_ref().map(|model| model.as_str())),
+            },
             text(row.class.as_str()),
             yes(row.masked),
             number(row.attempts.count),

@@ -91,13 +91,16 @@ pub struct Sent {
     pub location: Location,
     /// The model.
     pub model: Option<ModelId>,
+    /// The origin, where not requests went there and URLs in them were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The class of the data.
     pub class: DataClass,
     /// Whether personal data was masked.
     pub masked: bool,
     /// The decisions.
     pub attempts: Figure,
-    /// Bytes of bodies.
+    /// Bytes of bodies, or of URLs.
     pub bytes: u64,
     /// Tokens of prompts, estimated.
     pub prompt_tokens: u64,
@@ -226,7 +229,16 @@ impl Group {
     }
 }
 
-type SentKey = (Location, Option<ModelId>, DataClass, bool);
+/// What a row of [`Sent`] is about.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SentKey {
+    location: Location,
+    model: Option<ModelId>,
+    origin: Option<String>,
+    class: DataClass,
+    masked: bool,
+}
+
 type DenialKey = (Vec<String>, Vec<String>, DataClass);
 type TransferKey = (Location, Vec<String>, Vec<String>, bool);
 
@@ -347,7 +359,13 @@ impl Tally {
                 .or_default()
                 .take(index, time, &decision);
         }
-        let key = (location, decision.model.clone(), decision.class, masked);
+        let key = SentKey {
+            location,
+            model: decision.model.clone(),
+            origin: decision.origin.clone(),
+            class: decision.class,
+            masked,
+        };
         self.sent
             .entry(key)
             .or_default()
@@ -355,20 +373,18 @@ impl Tally {
     }
 
     fn into_report(self, checkpoint: &Checkpoint) -> Report {
-        let sent = self
-            .sent
-            .iter()
-            .filter_map(|((location, model, class, masked), group)| {
-                Some(Sent {
-                    location: location.clone(),
-                    model: model.clone(),
-                    class: *class,
-                    masked: *masked,
-                    attempts: group.figure?,
-                    bytes: group.bytes,
-                    prompt_tokens: group.prompt_tokens,
-                })
-            });
+        let sent = self.sent.iter().filter_map(|(key, group)| {
+            Some(Sent {
+                location: key.location.clone(),
+                model: key.model.clone(),
+                origin: key.origin.clone(),
+                class: key.class,
+                masked: key.masked,
+                attempts: group.figure?,
+                bytes: group.bytes,
+                prompt_tokens: group.prompt_tokens,
+            })
+        });
         let denials = self
             .denials
             .iter()

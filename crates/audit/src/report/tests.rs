@@ -41,6 +41,7 @@ fn decision(request: u128, name: &str, location: Option<Location>, effect: Polic
         basis: vec!["consent-2026".into()],
         attempt: 1,
         location,
+        origin: None,
         effect,
         error: None,
         rules: vec!["pii<abroad>".into()],
@@ -114,10 +115,14 @@ fn events() -> Vec<(i64, Event)> {
 }
 
 fn made() -> Report {
+    made_of(events())
+}
+
+fn made_of(events: Vec<(i64, Event)>) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let log = AuditLog::open(folder.path(), &Settings::new("madang.example/test")).unwrap();
     let key = log.verifier().clone();
-    for (time, event) in events() {
+    for (time, event) in events {
         log.append_blocking(Leaf::new(Micros(time), event).encode().unwrap())
             .unwrap();
     }
@@ -138,6 +143,24 @@ fn made() -> Report {
 
 fn figure(count: u64, first: u64, last: u64) -> Figure {
     Figure { count, first, last }
+}
+
+#[test]
+fn urls_that_were_asked_for_stand_apart_from_requests() {
+    let at = || Some(place("pohang", Some("KR")));
+    let request = || decision(1, "kma", at(), PolicyEffect::Allow);
+    let mut visit = request();
+    if let Event::Decision(leaf) = &mut visit {
+        (leaf.origin, leaf.bytes, leaf.prompt_tokens) = (Some("archive".into()), 30, 0);
+    }
+    let report = made_of(vec![(NOON, visit), (NOON, request())]);
+    let rows: Vec<_> = report
+        .sent
+        .iter()
+        .map(|row| (row.origin.as_deref(), row.bytes))
+        .collect();
+    assert_eq!(rows, [(None, 100), (Some("archive"), 30)]);
+    assert!(html(&report).contains("URL: archive"));
 }
 
 #[test]

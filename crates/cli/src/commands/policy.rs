@@ -154,7 +154,9 @@ fn verified_on(fleet: &Fleet, id: &SiteId) -> Option<Date> {
     let site = fleet.sites.get(id).map(|site| &site.facts);
     let mut upstreams = fleet.upstreams.iter();
     let upstream = upstreams.find(|(upstream, _)| upstream.as_str() == id.as_str());
-    site.or(upstream.map(|(_, upstream)| &upstream.facts))?
+    let origin = fleet.origins.get(id).map(|origin| &origin.facts);
+    site.or(upstream.map(|(_, upstream)| &upstream.facts))
+        .or(origin)?
         .verified_on
 }
 

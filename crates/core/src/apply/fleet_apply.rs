@@ -17,6 +17,7 @@ impl Core {
     ) {
         let FleetView {
             members,
+            origins,
             limits,
             rules,
             policy,
@@ -24,6 +25,7 @@ impl Core {
         } = view;
         self.limits = limits;
         self.rules = rules;
+        self.origins = origins;
         let models: BTreeSet<ModelId> = members.iter().map(|m| m.model.clone()).collect();
         let (held_back, members): (Vec<PoolMember>, Vec<PoolMember>) =
             members.into_iter().partition(|m| m.held_back);

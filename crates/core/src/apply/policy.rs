@@ -10,7 +10,7 @@ use madang_types::{Micros, Place, Policy, SiteId};
 use std::collections::BTreeSet;
 
 impl Core {
-    /// Takes a policy over, and the members' places; compiles nothing where neither changed.
+    /// Takes a policy over, and the places that there are; compiles nothing where neither changed.
     pub(super) fn policy_apply(&mut self, now: Micros, policy: Policy) {
         let same = self.policy_source == policy && self.policy.stands_at(now);
         if !same || !self.policy.covers(&self.places()) {
@@ -23,10 +23,10 @@ impl Core {
     fn places(&self) -> BTreeSet<(SiteId, Place)> {
         let places = self.members.iter().flatten();
         let places = places.map(|member| (member.view.site.clone(), member.view.place.clone()));
-        places.collect()
+        places.chain(self.origins.iter().cloned()).collect()
     }
 
-    /// Compiles the policy over the members' places. One that cannot be used denies everything:
+    /// Compiles the policy over the places that there are. One that cannot be used denies everything:
     /// [`PolicyTable::load`] has refused it, also for what it becomes when its bases expire.
     fn policy_compile(&mut self, now: Micros) {
         let table = PolicyTable::compile(&self.policy_source, self.places(), now);

@@ -148,6 +148,15 @@ pub struct PolicyDecision {
 }
 
 impl PolicyDecision {
+    /// What is said of a place that the fleet does not have.
+    pub fn unlisted() -> Self {
+        Self::refusal(
+            "unlisted-origin",
+            "The fleet lists no such host ([[origin]]), so nobody says under which law it is.",
+            "등록되지 않은 호스트여서 소재 국가를 알 수 없습니다.",
+        )
+    }
+
     /// A refusal by a rule that stands in no policy.
     pub(super) fn refusal(rule: &str, text: &str, text_ko: &str) -> Self {
         Self {

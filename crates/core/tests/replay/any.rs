@@ -76,6 +76,12 @@ prop_compose! {
     }
 }
 
+/// Some with the id of a member's site.
+fn any_origins() -> impl Strategy<Value = BTreeSet<(SiteId, Place)>> {
+    let id = select(vec!["o", "s"]).prop_map(|id| SiteId::new(id).unwrap());
+    proptest::collection::btree_set((id, any_place()), 0..3)
+}
+
 prop_compose! {
     fn any_member()(
         n in 0u8..5, m in 0u8..3, adapter in option::of(3u8..5), slots in 1u32..4, kv_tokens in option::of(100u64..100_000),
@@ -168,8 +174,8 @@ pub fn any_input() -> impl Strategy<Value = Input> {
     ]);
     let id = || (0..IDS).prop_map(RequestId);
     prop_oneof![
-        10 => (vec(any_member(), 0..6), any_limits(), any_rules(), any_policy(), any_virtuals())
-            .prop_map(|(members, limits, rules, policy, virtuals)| Input::FleetApply(FleetView { members, limits, rules, policy, virtuals })),
+        10 => (vec(any_member(), 0..6), any_origins(), any_limits(), any_rules(), any_policy(), any_virtuals())
+            .prop_map(|(members, origins, limits, rules, policy, virtuals)| Input::FleetApply(FleetView { members, origins, limits, rules, policy, virtuals })),
         4 => (any_scope(), any::<bool>()).prop_map(|(scope, on)| Input::StopSet { scope, on }),
         5 => any_shares().prop_map(Input::SharesApply),
         10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
@@ -286,6 +292,7 @@ pub fn first_fleet() -> Input {
     };
     Input::FleetApply(FleetView {
         members: (0..3).map(member).collect(),
+        origins: BTreeSet::new(),
         limits,
         rules: Rules::default(),
         policy: Policy::of_home(korea()),

@@ -20,6 +20,7 @@ use madang_types::{
     Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
     ReplicaId, RequestId, SiteId, StopScope, TenantId, UpstreamId,
 };
+use std::collections::BTreeSet;
 
 const LIMITS: CoreLimits = CoreLimits {
     queue_length_max: 2,
@@ -35,6 +36,7 @@ struct Story {
     now: Micros,
     limits: CoreLimits,
     rules: Rules,
+    origins: BTreeSet<(SiteId, Place)>,
     policy: Policy,
     virtuals: Vec<VirtualModel>,
     /// What the last input gave.
@@ -217,6 +219,7 @@ impl Story {
             now: Micros(0),
             limits,
             rules,
+            origins: BTreeSet::new(),
             policy: Policy::of_home(korea()),
             virtuals: Vec::new(),
             effects: Vec::new(),
@@ -244,6 +247,7 @@ impl Story {
         let (limits, rules) = (self.limits.clone(), self.rules);
         let view = FleetView {
             members,
+            origins: self.origins.clone(),
             limits,
             rules,
             policy: self.policy.clone(),

@@ -231,3 +231,57 @@ fn explaining_changes_nothing_and_says_what_a_submit_would_do() {
     let (_, _, decision) = story.started();
     assert_eq!((&taken.decision, told.refusal), (decision, None));
 }
+
+/// The host of a URL is a place like any other: policy, stops and missing facts hold for it.
+#[test]
+fn a_place_that_a_url_leads_to_is_decided_about() {
+    let pics = SiteId::new("pics").unwrap();
+    let america = Place {
+        own: false,
+        ..Place::own("US".parse().unwrap())
+    };
+    let unknown = Place {
+        operator_country: None,
+        ..america.clone()
+    };
+    let mut story = Story::new(vec![member("own", 9)]);
+    story.origins = BTreeSet::from([(pics.clone(), america.clone())]);
+    story.fleet(vec![member("own", 9)], &[]);
+    story.submit(1, &["start 1 #1 at own"]);
+    story.ask(flagged(2, &[DataFlag::Pii]), &["start 2 #1 at own"]);
+    story.ask(of_class(3, DataClass::Sensitive), &["start 3 #1 at own"]);
+    let check = |story: &Story, id: u128, place: &Place, expected: (PolicyEffect, &str)| {
+        let at = (&pics, place);
+        let found = match story.core.grant_at(RequestId(id), at).unwrap() {
+            Ok(grant) => (grant.effect, grant.rules[0].to_string()),
+            Err(denial) => (PolicyEffect::Deny, denial.decision.rules[0].to_string()),
+        };
+        assert_eq!((found.0, found.1.as_str()), expected, "{id} {place:?}");
+    };
+    check(&story, 1, &america, (PolicyEffect::Allow, "open-anywhere"));
+    check(
+        &story,
+        2,
+        &america,
+        (PolicyEffect::Mask, "pii-abroad-masked"),
+    );
+    check(&story, 3, &america, (PolicyEffect::Deny, "default-deny"));
+    // It is known as something else, or not at all.
+    check(&story, 1, &unknown, (PolicyEffect::Deny, "no-policy"));
+    assert_eq!(story.core.grant_at(RequestId(9), (&pics, &america)), None);
+    for scope in [upstream("pics"), StopScope::Country("US".parse().unwrap())] {
+        let rule = format!("stop:{scope}");
+        story.expect(stop(scope.clone(), true), &[]);
+        check(&story, 1, &america, (PolicyEffect::Deny, rule.as_str()));
+        story.expect(stop(scope, false), &[]);
+    }
+    story.origins = BTreeSet::from([(pics.clone(), unknown.clone())]);
+    story.fleet(vec![member("own", 9)], &[]);
+    check(
+        &story,
+        1,
+        &unknown,
+        (PolicyEffect::Deny, "unknown-location"),
+    );
+    check(&story, 1, &america, (PolicyEffect::Deny, "no-policy"));
+}

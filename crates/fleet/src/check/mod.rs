@@ -6,6 +6,7 @@ mod conflict;
 mod country;
 mod launch;
 mod model;
+mod origin;
 mod place;
 mod policy;
 mod replica;
@@ -70,6 +71,10 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     whole &= keep(&mut fleet.upstreams, rows(&raw.upstream), |row| {
         check.upstream(row)
     });
+    let sites = &fleet.sites;
+    whole &= keep(&mut fleet.origins, rows(&raw.origin), |row| {
+        check.origin(row, sites)
+    });
     whole &= keep(&mut fleet.programmes, rows(&raw.programme), |row| {
         check.programme(row)
     });
@@ -85,6 +90,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
         None => whole = false,
     }
     check.addresses();
+    check.origins_apart();
     check.adapters_apart();
     check.served();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
@@ -174,6 +180,7 @@ pub(crate) struct Index {
     models: BTreeMap<String, Range<usize>>,
     replicas: BTreeMap<String, Range<usize>>,
     upstreams: BTreeMap<String, Range<usize>>,
+    origins: BTreeMap<String, Range<usize>>,
     programmes: BTreeMap<String, Range<usize>>,
     tenants: BTreeMap<String, Range<usize>>,
 }
@@ -199,27 +206,33 @@ impl Check<'_, '_> {
             models: self.ids("model", rows(&raw.model).map(|r| &r.value.id)),
             replicas: self.ids("replica", rows(&raw.replica).map(|r| &r.value.id)),
             upstreams: self.ids("upstream", rows(&raw.upstream).map(|r| &r.value.id)),
+            origins: self.ids("origin", rows(&raw.origin).map(|r| &r.value.id)),
             programmes: self.ids("programme", rows(&raw.programme).map(|r| &r.value.id)),
             tenants: self.ids("tenant", rows(&raw.tenant).map(|r| &r.value.id)),
         };
-        // An upstream stands in answers' headers as its own site and replica.
-        for (what, table) in [
-            ("site", &self.index.sites),
-            ("replica", &self.index.replicas),
-        ] {
-            for (id, span) in table {
-                if let Some(upstream) = self.index.upstreams.get(id) {
-                    self.report
-                        .error(
-                            "id_shared",
-                            upstream,
-                            format!("the upstream \"{}\" has the id of a {what}", brief(id)),
-                        )
-                        .help(
-                            "give one of the two another id: both are named in answers and records",
-                        )
-                        .related(span, format!("the {what}"));
-                }
+        // An upstream stands in answers' headers as its own site and replica, an origin in the policy beside all of them.
+        let Index {
+            sites,
+            replicas,
+            upstreams,
+            origins,
+            ..
+        } = &self.index;
+        let pairs = [
+            (("upstream", upstreams), ("site", sites)),
+            (("upstream", upstreams), ("replica", replicas)),
+            (("origin", origins), ("site", sites)),
+            (("origin", origins), ("replica", replicas)),
+            (("origin", origins), ("upstream", upstreams)),
+        ];
+        for ((what, table), (other, others)) in pairs {
+            for (id, first) in others {
+                let Some(span) = table.get(id) else { continue };
+                let message = format!("the {what} \"{}\" has the id of a {other}", brief(id));
+                self.report
+                    .error("id_shared", span, message)
+                    .help("give one of the two another id: both are named in answers and records")
+                    .related(first, format!("the {other}"));
             }
         }
     }

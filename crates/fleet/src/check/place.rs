@@ -1,16 +1,16 @@
-//! What a site or an upstream says of where data comes to.
+//! What a site, an upstream or an origin says of where data comes to.
 
 use super::Check;
 use crate::at::At;
 use crate::model::PlaceFacts;
-use crate::raw::{RawSite, RawUpstream, Text, Texts};
+use crate::raw::{RawOrigin, RawSite, RawUpstream, Text, Texts};
 use crate::shape::brief;
 use jiff::civil::Date;
 use madang_types::{Assurance, Country, Place};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// The keys that sites and upstreams have in common.
+/// The keys that sites, upstreams and origins have in common.
 pub(super) struct RawFacts<'r> {
     zone: &'r Text,
     assurance: &'r Texts,
@@ -22,13 +22,13 @@ pub(super) struct RawFacts<'r> {
 }
 
 macro_rules! facts {
-    ($row:expr) => {
+    ($row:expr, $inferred_in:expr) => {
         RawFacts {
             zone: &$row.zone,
             assurance: &$row.assurance,
             lists: [
                 &$row.stored_in,
-                &$row.inferred_in,
+                $inferred_in,
                 &$row.tls_ends_in,
                 &$row.abuse_logs_in,
             ],
@@ -42,13 +42,42 @@ macro_rules! facts {
 
 impl RawSite {
     pub(super) fn facts(&self) -> RawFacts<'_> {
-        facts!(self)
+        facts!(self, &self.inferred_in)
     }
 }
 
 impl RawUpstream {
     pub(super) fn facts(&self) -> RawFacts<'_> {
-        facts!(self)
+        facts!(self, &self.inferred_in)
+    }
+}
+
+impl RawOrigin {
+    pub(super) fn facts(&self) -> RawFacts<'_> {
+        facts!(self, &None)
+    }
+
+    /// A key that says what the site says already, where there is one.
+    pub(super) fn own_fact(&self) -> Option<&Range<usize>> {
+        let country = [&self.country, &self.operator_country];
+        let flag = self.zero_retention.as_ref().map(|at| &at.span);
+        let days = self.abuse_log_days.as_ref().map(|at| &at.span);
+        let RawFacts {
+            zone,
+            assurance,
+            lists,
+            verified_on,
+            texts,
+            ..
+        } = self.facts();
+        let singles = country.into_iter().chain([zone, verified_on]).chain(texts);
+        let lists = lists.into_iter().chain([assurance]).flatten();
+        let spans = singles.flatten().map(|at| &at.span);
+        spans
+            .chain(lists.map(|at| &at.span))
+            .chain(flag)
+            .chain(days)
+            .next()
     }
 }
 

@@ -127,10 +127,12 @@ impl Check<'_, '_> {
         let ids = |index: fn(&Index) -> &BTreeMap<String, Range<usize>>| {
             index(&self.index).keys().cloned()
         };
-        let locations = ids(|index| &index.sites).chain(ids(|index| &index.upstreams));
+        let others = ids(|index| &index.upstreams).chain(ids(|index| &index.origins));
+        let locations = ids(|index| &index.sites).chain(others);
         let models = self.model_spans().into_keys().map(str::to_owned);
         Known {
-            locations: (sure("site") && sure("upstream")).then(|| locations.collect()),
+            locations: (sure("site") && sure("upstream") && sure("origin"))
+                .then(|| locations.collect()),
             models: (sure("model") && sure("upstream") && sure("replica"))
                 .then(|| models.collect()),
             programmes: sure("programme").then(|| ids(|index| &index.programmes).collect()),
@@ -285,7 +287,7 @@ impl Read<'_, '_, '_> {
     fn places<T: FromStr + Ord>(&mut self, list: &Texts) -> OneOf<T> {
         let known = self.known.locations.as_ref();
         list.as_ref()
-            .map(|at| self.named("site or upstream", &at.value, known))
+            .map(|at| self.named("site, upstream or origin", &at.value, known))
     }
 
     /// Names of rows of the fleet: one that is not there is an error, since a rule about it would say nothing.

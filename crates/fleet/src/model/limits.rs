@@ -31,6 +31,15 @@ pub struct Limits {
     /// Messages of one request (for responses: input items).
     #[schemars(range(min = 1, max = 1000000))]
     pub messages_max: u32,
+    /// URLs of one request.
+    #[schemars(range(min = 1, max = 1000))]
+    pub fetch_count_max: u32,
+    /// Bytes of all images that are fetched for one request.
+    #[schemars(range(min = 1024, max = 1073741824))]
+    pub fetch_bytes_max: u64,
+    /// Time for fetching all images of one request.
+    #[schemars(range(min = 1, max = 600000))]
+    pub fetch_ms_max: u64,
     /// Requests waiting for a replica, per model.
     #[schemars(range(min = 1, max = 1000000))]
     pub queue_length_max: u32,
@@ -102,6 +111,9 @@ impl Default for Limits {
             body_read_ms_max: 60_000,
             json_depth_max: 64,
             messages_max: 16_384,
+            fetch_count_max: 16,
+            fetch_bytes_max: 20 * 1024 * 1024,
+            fetch_ms_max: 10_000,
             queue_length_max: 1024,
             queue_wait_ms_max: 60_000,
             queue_notice_ms: 1_000,

@@ -84,7 +84,7 @@ impl EngineAddress {
         let host_error = || AddressError::Host(host.to_owned());
         let authority: Authority = host.parse().map_err(|_| host_error())?;
         // `host:` without digits and a port beyond 65535 parse as an authority without a port.
-        let port_sound = authority.port_u16().is_some() || !host_and_port(host).1;
+        let port_sound = authority.port_u16().is_some() || !has_port(host);
         if authority.host().is_empty() || !port_sound {
             return Err(host_error());
         }
@@ -135,6 +135,17 @@ impl EngineAddress {
         }
     }
 
+    /// What is resolved and connected to; of a unix socket nothing is.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let Self::Tcp { tls, authority, .. } = self else {
+            return ("", 0);
+        };
+        let host = authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = authority.port_u16();
+        (host, port.unwrap_or(if tls.is_some() { 443 } else { 80 }))
+    }
+
     /// What a request to `target` asks the engine for: the base path and then `target`'s path and query.
     pub(super) fn target(&self, target: &Uri) -> Result<Uri, http::Error> {
         let path = target.path_and_query();
@@ -150,13 +161,10 @@ impl EngineAddress {
     }
 }
 
-/// The host, and whether a colon for a port follows (the colons of `[::1]` are none).
-fn host_and_port(text: &str) -> (&str, bool) {
+/// Whether a colon for a port follows the host (the colons of `[::1]` are none).
+fn has_port(text: &str) -> bool {
     let behind_bracket = text.rfind(']').map_or(0, |at| at + 1);
-    match text[behind_bracket..].rfind(':') {
-        Some(at) => (&text[..behind_bracket + at], true),
-        None => (text, false),
-    }
+    text[behind_bracket..].contains(':')
 }
 
 impl fmt::Display for EngineAddress {

@@ -7,6 +7,7 @@ use super::trust::{self, Trust};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -44,33 +45,37 @@ impl EngineConnector {
         })
     }
 
-    /// Opens a connection within the time for it.
+    /// Opens a connection within the time for it: to the first of `sockets` that takes it, or to what the host's name stands for.
     pub(super) async fn connect(
         &self,
         address: &EngineAddress,
+        sockets: Option<&[SocketAddr]>,
     ) -> Result<EngineStream, ConnectFailure> {
-        match tokio::time::timeout(self.connect_max, self.open(address)).await {
+        match tokio::time::timeout(self.connect_max, self.open(address, sockets)).await {
             Ok(opened) => opened,
             Err(_) => Err(ConnectFailure::Timeout(self.connect_max.as_millis())),
         }
     }
 
-    async fn open(&self, address: &EngineAddress) -> Result<EngineStream, ConnectFailure> {
-        let (tls, authority) = match address {
-            EngineAddress::Tcp { tls, authority, .. } => (tls, authority),
+    async fn open(
+        &self,
+        address: &EngineAddress,
+        sockets: Option<&[SocketAddr]>,
+    ) -> Result<EngineStream, ConnectFailure> {
+        let (tls, host, port) = match address {
+            EngineAddress::Tcp { tls, .. } => {
+                let (host, port) = address.host_and_port();
+                (tls, host, port)
+            }
             EngineAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await?;
                 return Ok(EngineStream::Unix(stream));
             }
         };
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let port = authority
-            .port_u16()
-            .unwrap_or(if tls.is_some() { 443 } else { 80 });
-        let stream = TcpStream::connect((host, port)).await?;
+        let stream = match sockets {
+            Some(sockets) => TcpStream::connect(sockets).await?,
+            None => TcpStream::connect((host, port)).await?,
+        };
         // Small pieces of a stream leave when they came.
         stream.set_nodelay(true)?;
         let tls = match tls {

@@ -15,9 +15,11 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
 use madang_types::{Endpoint, ErrorCode, ModelId, Priority};
+use madang_wire::urls::ImageData;
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// Names suggested where a model is unknown.
 const NEAREST_MODELS_MAX: usize = 3;
@@ -46,6 +48,8 @@ pub struct Ask {
     inspection: Inspection,
     /// Its body with placeholders, once an attempt wants it.
     masked: OnceLock<Option<Masked>>,
+    /// The images that it names by URLs, in their order, once an attempt has fetched them.
+    pub images: OnceCell<Vec<ImageData>>,
     /// Whose it is.
     pub whose: Whose,
     /// Urgency.
@@ -114,6 +118,7 @@ pub(super) async fn classify(
         facts: Arc::new(flight.facts.clone()),
         inspection,
         masked: OnceLock::new(),
+        images: OnceCell::new(),
         whose: Whose::of(&flight.record),
         priority,
         prompt_tokens: size.tokens_estimated(),

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use madang_pii::{Finding, Masker, PartsFinding, scan, scan_parts};
 use madang_types::PiiKind;
+use madang_wire::urls::named_urls;
 use madang_wire::{JsonText, JsonTextKind, RequestBody, json_replaced, json_texts};
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,9 +44,26 @@ struct Group<'a> {
     texts: Vec<JsonText<'a>>,
 }
 
+/// What a URL holds as its host reads it, where the scanner sees nothing of it as it is written.
+fn hidden_in(url: &str) -> Vec<Finding> {
+    let decoded: Cow<'_, [u8]> = percent_decode_str(url).into();
+    if matches!(decoded, Cow::Borrowed(_)) || !scan(url.as_bytes()).is_empty() {
+        return Vec::new();
+    }
+    scan(&decoded)
+}
+
+/// Whether a URL holds personal data, percent-encoded or not.
+pub fn holds_personal_data(url: &str) -> bool {
+    !scan(url.as_bytes()).is_empty() || !hidden_in(url).is_empty()
+}
+
 /// Looks at all of a body.
 pub fn inspect(body: &RequestBody) -> Inspection {
     let mut inspection = Inspection::default();
+    for named in named_urls(body) {
+        inspection.inspect_url(&named.url);
+    }
     for (number, group) in groups(body.bytes()).enumerate() {
         inspection.inspect_encoded(&group);
         let found = group.scan();
@@ -93,6 +112,14 @@ impl Inspection {
             body: RequestBody::parse(bytes, depth_max).ok()?,
             restore: Arc::new(Restore::new(masker.unmasker())),
         })
+    }
+
+    /// What is percent-encoded in a URL is read; no placeholder can stand there.
+    fn inspect_url(&mut self, url: &str) {
+        for finding in hidden_in(url) {
+            *self.counts.entry(finding.kind).or_default() += 1;
+            self.fixed = true;
+        }
     }
 
     /// Text that stands in a data URL is read; no placeholder can stand there.
@@ -276,6 +303,12 @@ mod tests {
         );
         let both = json!([text("010-2345-6789"), text(&encoded)]);
         check(both, &[Rrn, Phone], false, &[]);
+        // A URL is read as its host reads it, and as it is written.
+        let image = |url: &str| json!([{ "type": "image_url", "image_url": { "url": url } }]);
+        let encoded = "https://a.kr/010%2D2345%2D6789.png?%20";
+        check(image(encoded), &[Phone], false, &[]);
+        let written = json!([{ "text": "https://a.kr/010-2345-6789.png?%20" }]);
+        check(written, &[Phone], true, &["2345"]);
     }
 
     #[test]

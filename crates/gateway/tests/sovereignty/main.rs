@@ -11,7 +11,7 @@
 //! | 11 | `pii/tests/properties.rs` |
 //! | 13 | `gateway/tests/walk/refusals.rs`, `api/tests/api` |
 //! | 14 | `api/tests/api`, `gateway/src/keyring/tests.rs` |
-//! | 15 | `gateway/tests/walk/messages.rs`, `wire/src/urls/tests.rs` |
+//! | 1, 15, 19 of URLs | `gateway/tests/walk/urls.rs`, `gateway/src/fetch`, `wire/src/urls/tests.rs` |
 //! | 17 | `i17` here, and `gateway/tests/walk/upstreams.rs` |
 //! | 18 | `gateway/tests/walk/refusals.rs`, `gateway/src/edge/tests.rs` |
 #![cfg(test)]

@@ -16,4 +16,5 @@ mod slots;
 mod submit;
 mod tools;
 mod upstreams;
+mod urls;
 mod virtuals;

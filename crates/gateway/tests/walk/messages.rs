@@ -249,11 +249,11 @@ async fn our_own_engines_fetch_nothing() {
     let part = |url: &str| json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]});
     for url in ["http://169.254.169.254/latest", "file:///etc/passwd"] {
         let answer = far.world.chat(part(url)).await;
-        assert_eq!(code(&answer.json().unwrap()), "feature_unsupported");
+        assert_eq!(code(&answer.json().unwrap()), "policy_denied");
         let source = json!({"messages": [{"role": "user", "content": [
             {"type": "image", "source": {"type": "url", "url": url}}]}]});
         let answer = far.world.post(DOOR, &ask("m", source)).await;
-        assert_eq!(told(&answer).2, "feature_unsupported");
+        assert_eq!(told(&answer).2, "policy_denied");
     }
     assert!(far.world.engines[0].requests().is_empty());
     assert_eq!(
@@ -267,5 +267,7 @@ async fn our_own_engines_fetch_nothing() {
         .world
         .post(CHAT, &far_chat(part("https://example.org/a.png")))
         .await;
-    assert_eq!(answer.status, 200);
+    // Nor is a place that nobody knows named to others.
+    assert_eq!(code(&answer.json().unwrap()), "policy_denied");
+    assert!(far.upstream.requests().is_empty());
 }

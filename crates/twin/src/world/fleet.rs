@@ -3,6 +3,7 @@
 use crate::engine::Profile;
 use madang_core::{CoreLimits, FleetView, PoolMember, ReplicaHealth, Rules};
 use madang_types::{Country, Endpoint, ModelId, NameError, Place, Policy, ReplicaId, SiteId};
+use std::collections::BTreeSet;
 
 /// Engines that serve one model at one site.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ impl Fleet {
         }
         Ok(FleetView {
             members,
+            origins: BTreeSet::new(),
             limits: self.limits.clone(),
             rules: self.rules,
             policy: home().map(Policy::of_home).unwrap_or_default(),

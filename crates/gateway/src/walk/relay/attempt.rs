@@ -4,6 +4,7 @@ use super::meter::Meter;
 use super::race::Start;
 use super::stream::StreamAnswer;
 use super::translate::{self, Call, Plan};
+use super::urls::{self, Errand};
 use super::whole::{self, WholeAnswer};
 use super::{Route, mark};
 use crate::audit::Going;
@@ -71,7 +72,19 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         },
         PolicyEffect::Deny => return Attempt::Failed(not_permitted(&route)),
     };
-    let call = match translate::translate((&ask, masked), &route) {
+    let asked = masked.map_or(&ask.body, |masked| &masked.body);
+    let errand = Errand {
+        gateway: &gateway,
+        ask: &ask,
+        route: &route,
+    };
+    let filled = match urls::replaced(errand, asked).await {
+        Ok(filled) => filled,
+        Err(refused) => return Attempt::Refused(refused),
+    };
+    let asked = filled.as_ref().unwrap_or(asked);
+    let restore = masked.map(|masked| Arc::clone(&masked.restore));
+    let call = match translate::translate(&ask, (asked, restore), &route) {
         Ok(call) => call,
         Err(refused) => return Attempt::Refused(refused),
     };
@@ -105,6 +118,7 @@ async fn log(gateway: &Gateway, ask: &Ask, route: &Route) -> Result<(), AuditErr
         attempt: *attempt,
         model,
         location: route.target.location(grant.zone),
+        visit: None,
     };
     let about = (&ask.whose, &*ask.facts);
     gateway.audit.allow(about, going, grant).await

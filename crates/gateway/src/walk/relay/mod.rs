@@ -10,6 +10,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod urls;
 mod whole;
 
 use crate::driver::QueuePlace;

@@ -6,7 +6,6 @@ use crate::headers;
 use crate::refused::Refused;
 use crate::snapshot::Target;
 use crate::walk::classify::{Ask, answer_kind};
-use crate::walk::inspect::Masked;
 use crate::walk::restore::Restore;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -15,7 +14,7 @@ use madang_types::{Endpoint, ErrorCode};
 use madang_wire::anthropic::{door, upstream};
 use madang_wire::responses::{self, Echo};
 use madang_wire::tools::{self, Repair};
-use madang_wire::{AnswerKind, MapCode, MapError, RequestBody, urls};
+use madang_wire::{AnswerKind, MapCode, MapError, RequestBody};
 use std::sync::Arc;
 
 /// A request as the engine sees it, and how its answer is read.
@@ -60,12 +59,13 @@ pub(super) enum CallerForm {
     },
 }
 
-/// Writes the engine's request.
+/// Writes the engine's request. `asked` is the caller's body as this engine may have it.
 ///
 /// # Errors
 /// Something that the mapping cannot carry, named.
 pub(super) fn translate(
-    (ask, masked): (&Ask, Option<&Masked>),
+    ask: &Ask,
+    (asked, restore): (&RequestBody, Option<Arc<Restore>>),
     route: &Route,
 ) -> Result<Call, Refused> {
     let target: &Target = &route.target;
@@ -73,10 +73,6 @@ pub(super) fn translate(
         let message = format!("the model '{}' makes no tool calls", route.start.model);
         return Err(Refused::new(ErrorCode::FeatureUnsupported, message).at("tools"));
     }
-    if target.own {
-        refuse_fetches(&ask.body)?;
-    }
-    let asked = masked.map_or(&ask.body, |masked| &masked.body);
     let speaks_messages = target.dialect == Dialect::Anthropic;
     let needs_repair =
         !speaks_messages && ask.features.tools && route.entry.tools == ToolSupport::Repair;
@@ -86,7 +82,7 @@ pub(super) fn translate(
         strip_usage: false,
         repair: None,
         caller: CallerForm::AsAnswered,
-        restore: masked.map(|masked| Arc::clone(&masked.restore)),
+        restore,
     };
     let mut rewritten: Option<RequestBody> = None;
     if ask.endpoint == Endpoint::Responses
@@ -131,19 +127,6 @@ pub(super) fn translate(
         body,
         plan,
     })
-}
-
-/// Our own engines reach into our own networks: what they are given to read comes with the request.
-fn refuse_fetches(body: &RequestBody) -> Result<(), Refused> {
-    if urls::fetch_urls(body).is_empty() {
-        return Ok(());
-    }
-    let message =
-        "this model's engine fetches nothing: send the data itself, as a `data:` URL or in base64";
-    let field = ["messages", "input"]
-        .into_iter()
-        .find(|name| body.has(name));
-    Err(Refused::new(ErrorCode::FeatureUnsupported, message).at(field.unwrap_or("body")))
 }
 
 fn path(kind: AnswerKind) -> &'static str {
@@ -204,7 +187,7 @@ fn edited(
     (edit.pieces(), strip_usage)
 }
 
-fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {
+pub(super) fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {
     // Some levels deeper than the caller's, since a mapping may wrap what it was given.
     let depth_max = ask.snapshot.fleet.limits.json_depth_max.saturating_add(8);
     RequestBody::parse(Bytes::from(body), depth_max).map_err(|error| {
