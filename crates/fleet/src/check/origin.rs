@@ -63,22 +63,10 @@ impl<'c> Check<'c, '_> {
     }
 
     fn of_others(&mut self, raw: &RawOrigin) -> Option<(Place, PlaceFacts)> {
-        let country = self.country(&raw.country);
-        let operator_country = self.country(&raw.operator_country);
-        let place = Place {
-            country,
-            operator_country,
-            ..Place::default()
-        };
-        let read = self.place_of(place, &raw.facts());
-        let wrong_country = raw.country.is_some() && country.is_none();
-        let wrong_operator = raw.operator_country.is_some() && operator_country.is_none();
-        if wrong_country || wrong_operator {
-            return None;
-        }
-        let (place, facts) = read?;
+        let countries = (&raw.country, &raw.operator_country);
+        let (place, facts) = self.others_place(countries, &raw.facts())?;
         // It uses what it is asked for where it stands.
-        let inferred_in = country.into_iter().collect();
+        let inferred_in = place.country.into_iter().collect();
         Some((
             Place {
                 inferred_in,

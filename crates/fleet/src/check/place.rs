@@ -82,6 +82,24 @@ impl RawOrigin {
 }
 
 impl Check<'_, '_> {
+    /// What is known of a place that others run, in these countries (its own, its operator's); `None` where something in it is
+    /// wrong.
+    pub(super) fn others_place(
+        &mut self,
+        (country, operator_country): (&Text, &Text),
+        raw: &RawFacts<'_>,
+    ) -> Option<(Place, PlaceFacts)> {
+        let place = Place {
+            country: self.country(country),
+            operator_country: self.country(operator_country),
+            ..Place::default()
+        };
+        let is_wrong = country.is_some() && place.country.is_none()
+            || operator_country.is_some() && place.operator_country.is_none();
+        let read = self.place_of(place, raw);
+        read.filter(|_| !is_wrong)
+    }
+
     /// Adds what a row says to what is known of its place; `None` where something in it is wrong.
     pub(super) fn place_of(
         &mut self,

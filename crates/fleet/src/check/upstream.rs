@@ -7,7 +7,7 @@ use crate::at::At;
 use crate::model::{KeySource, Upstream, UpstreamModel};
 use crate::raw::{RawUpstream, RawUpstreamModel};
 use crate::shape::brief;
-use madang_types::{ModelId, Place, UpstreamId};
+use madang_types::{ModelId, UpstreamId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -20,24 +20,13 @@ impl Check<'_, '_> {
         let raw = &row.value;
         let id = self.name(&raw.id, UpstreamId::new);
         let url = raw.url.as_ref().and_then(|at| self.base_url(at));
-        let country = self.country(&raw.country);
-        let operator_country = self.country(&raw.operator_country);
+        let countries = (&raw.country, &raw.operator_country);
+        let place = self.others_place(countries, &raw.facts());
         let key = self.upstream_key(raw);
         let ca_file = self.ca_file(raw);
         let models = raw.models.as_ref().and_then(|at| self.upstream_models(at));
         self.upstream_advice(row);
-        let place = Place {
-            country,
-            operator_country,
-            ..Place::default()
-        };
-        let facts = self.place_of(place, &raw.facts());
-        let wrong_country = raw.country.is_some() && country.is_none();
-        let wrong_operator = raw.operator_country.is_some() && operator_country.is_none();
-        if wrong_country || wrong_operator {
-            return None;
-        }
-        let (place, facts) = facts?;
+        let (place, facts) = place?;
         let upstream = Upstream {
             dialect: raw.dialect.as_ref()?.value,
             url: url?.0,

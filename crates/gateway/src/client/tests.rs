@@ -1,7 +1,8 @@
+#[path = "../../tests/walk/harness/tls.rs"]
+mod tls;
+
 use super::*;
 use http_body_util::BodyExt;
-use std::path::Path;
-use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -177,20 +178,7 @@ async fn a_unix_socket_is_asked_like_any_engine() {
 
 /// An engine that speaks TLS with the test's certificate.
 async fn tls_engine() -> (tokio::task::JoinHandle<()>, EngineAddress) {
-    let certificate = include_bytes!("testdata/engine.pem");
-    let key = include_bytes!("testdata/engine.key");
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate).unwrap()],
-            PrivateKeyDer::from_pem_slice(key).unwrap(),
-        )
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = tls::tls_acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!(
         "https://localhost:{}",
@@ -209,7 +197,7 @@ async fn tls_engine() -> (tokio::task::JoinHandle<()>, EngineAddress) {
 #[tokio::test]
 async fn tls_is_spoken_with_engines_whose_root_is_trusted() {
     let (engine, address) = tls_engine().await;
-    let roots = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client/testdata/ca.pem");
+    let roots = tls::testdata("ca.pem");
     let trusting = EngineClient::new(ClientOptions {
         roots_file: Some(roots),
         ..ClientOptions::default()

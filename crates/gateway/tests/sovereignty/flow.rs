@@ -7,8 +7,8 @@ use crate::random::Random;
 use crate::upstream::{Seen, Upstream, Watch};
 use futures_util::future::join_all;
 use http::Method;
+use madang_audit::Leaf;
 use madang_audit::leaf::{Decision, Event};
-use madang_audit::{Folder, Leaf, Reader, verifier_key};
 use madang_core::{PolicyTable, ReplicaHealth};
 use madang_gateway::clock;
 use madang_gateway::snapshot::Snapshot;
@@ -260,19 +260,7 @@ impl Flow {
             "requests are held still: {:?}",
             self.world.gateway.status()
         );
-        let audit = &self.world.gateway.audit;
-        let covered = || {
-            let status = audit.status();
-            status.waiting == 0 && status.checkpoint_size == status.size
-        };
-        assert!(eventually(covered).await, "{:?}", audit.status());
-        let folder = audit.folder();
-        let reader = Reader::open(Folder::new(folder), verifier_key(folder).unwrap()).unwrap();
-        let mut leaves = Vec::new();
-        reader
-            .verify(|_, leaf| leaves.push(Leaf::decode(leaf).unwrap()))
-            .unwrap();
-        leaves
+        self.world.leaves().await
     }
 }
 

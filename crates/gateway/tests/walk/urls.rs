@@ -5,7 +5,6 @@ mod host;
 use crate::harness::{CHAT, Plan, World, chat, code};
 use host::{Asked, Host};
 use madang_audit::leaf::{Decision, Event};
-use madang_audit::{Folder, Leaf, Reader, verifier_key};
 use madang_gateway::clock;
 use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer, eventually};
 use madang_types::{PolicyEffect, Stop};
@@ -118,23 +117,12 @@ impl Scene {
 
     /// The decisions in the log, each with its number.
     async fn decisions(&self) -> Vec<(u64, Decision)> {
-        let audit = &self.world.gateway.audit;
-        let covered = || {
-            let status = audit.status();
-            status.waiting == 0 && status.checkpoint_size == status.size
-        };
-        assert!(eventually(covered).await, "{:?}", audit.status());
-        let folder = audit.folder();
-        let reader = Reader::open(Folder::new(folder), verifier_key(folder).unwrap()).unwrap();
-        let mut decisions = Vec::new();
-        reader
-            .verify(|at, leaf| {
-                if let Event::Decision(decision) = Leaf::decode(leaf).unwrap().event {
-                    decisions.push((at, *decision));
-                }
-            })
-            .unwrap();
-        decisions
+        let leaves = (0..).zip(self.world.leaves().await);
+        let decisions = leaves.filter_map(|(at, leaf)| match leaf.event {
+            Event::Decision(decision) => Some((at, *decision)),
+            _ => None,
+        });
+        decisions.collect()
     }
 }
 

@@ -9,6 +9,7 @@ pub use log::captured;
 pub use tls::{testdata, tls_acceptor};
 
 use http::{HeaderMap, Method};
+use madang_audit::{Folder, Leaf, Reader, verifier_key};
 use madang_core::ReplicaHealth;
 use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
@@ -268,6 +269,27 @@ impl World {
     /// The one record.
     pub async fn record(&self) -> UsageRecord {
         self.records(1).await.remove(0)
+    }
+
+    /// All leaves of the audit log, once a checkpoint covers them.
+    pub async fn leaves(&self) -> Vec<Leaf> {
+        let audit = &self.gateway.audit;
+        let covered = || {
+            let status = audit.status();
+            status.waiting == 0 && status.checkpoint_size == status.size
+        };
+        assert!(
+            madang_testkit::eventually(covered).await,
+            "{:?}",
+            audit.status()
+        );
+        let folder = audit.folder();
+        let reader = Reader::open(Folder::new(folder), verifier_key(folder).unwrap()).unwrap();
+        let mut leaves = Vec::new();
+        reader
+            .verify(|_, leaf| leaves.push(Leaf::decode(leaf).unwrap()))
+            .unwrap();
+        leaves
     }
 
     /// Nothing is held any more: not in the core, not at any engine.
