@@ -1,130 +1,17 @@
 //! URLs in requests: whose hosts policy permits, what is fetched from them and how, and what never is.
 
 mod host;
+mod scene;
 
-use crate::harness::{CHAT, Plan, World, chat, code};
-use host::{Asked, Host};
-use madang_audit::leaf::{Decision, Event};
-use madang_gateway::clock;
-use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer, eventually};
-use madang_types::{PolicyEffect, Stop};
+use crate::harness::{CHAT, code};
+use host::Asked;
+use madang_testkit::{HttpAnswer, eventually};
+use madang_types::PolicyEffect;
+use scene::scene;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 const IMAGE: &str = "data:image/png;base64,UE5H";
-
-/// Our own engine `m`, upstreams `near` and `far` in the US, and one host that is listed twice: at home and abroad.
-struct Scene {
-    world: World,
-    /// Of `near`, which speaks OpenAI's format, and `far`, which speaks Anthropic's.
-    upstreams: [FakeEngine; 2],
-    home: Host,
-    abroad: Host,
-    /// Is listed as a public one, and is not.
-    sneaky: Host,
-}
-
-async fn scene() -> Scene {
-    let speaking = |engine: &str| {
-        FakeEngine::start(FakeEngineOptions {
-            engine: engine.into(),
-            ..FakeEngineOptions::default()
-        })
-    };
-    let upstreams = [speaking("openai").await, speaking("anthropic").await];
-    let (home, abroad, sneaky) = (
-        Host::start().await,
-        Host::start().await,
-        Host::start().await,
-    );
-    let world = World::start(Plan {
-        engines: 2,
-        limits: "fetch_count_max = 4\nfetch_bytes_max = 65536\nfetch_ms_max = 5000".into(),
-        ..Plan::default()
-    })
-    .await;
-    home.watch(&world.gateway);
-    let mut more =
-        String::from("[policy]\nhome = \"KR\"\n[[site]]\nid = \"there\"\ncountry = \"US\"\n");
-    for (id, site, host) in [("pics", "home", &home), ("pics-us", "there", &abroad)] {
-        let url = host.url("");
-        more += &format!("[[origin]]\nid = \"{id}\"\nsite = \"{site}\"\nurl = \"{url}\"\n");
-    }
-    more += &format!(
-        "[[origin]]\nid = \"sneaky\"\nurl = \"http://localhost:{}\"\ncountry = \"KR\"\noperator_country = \"KR\"\n\
-         [[origin]]\nid = \"tools\"\nurl = \"https://tools.example.kr\"\ncountry = \"KR\"\noperator_country = \"KR\"\n",
-        sneaky.port
-    );
-    for (upstream, (id, dialect)) in upstreams
-        .iter()
-        .zip([("near", "openai"), ("far", "anthropic")])
-    {
-        more += &format!(
-            "[[upstream]]\nid = \"{id}\"\ndialect = \"{dialect}\"\nurl = \"{}\"\ncountry = \"US\"\n\
-             operator_country = \"US\"\nmodels = [{{ id = \"{id}\", upstream_model = \"m\" }}]\n",
-            upstream.url()
-        );
-    }
-    world.fleet_apply(&format!("{}\n{more}", world.fleet()));
-    Scene {
-        world,
-        upstreams,
-        home,
-        abroad,
-        sneaky,
-    }
-}
-
-impl Scene {
-    async fn ask(&self, model: &str, content: Value) -> HttpAnswer {
-        self.ask_as(&[], model, content).await
-    }
-
-    async fn ask_as(&self, headers: &[(&str, &str)], model: &str, content: Value) -> HttpAnswer {
-        let body =
-            chat(json!({"model": model, "messages": [{"role": "user", "content": content}]}));
-        self.world
-            .send(CHAT, headers, &body)
-            .await
-            .collect()
-            .await
-            .unwrap()
-    }
-
-    /// All bodies that engines and upstreams were sent.
-    fn sent(&self) -> Vec<Value> {
-        let engines = self.world.engines.iter().chain(&self.upstreams);
-        let requests = engines.flat_map(FakeEngine::requests);
-        requests
-            .map(|request| serde_json::from_slice(&request.body).unwrap())
-            .collect()
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        let hosts = [&self.home, &self.abroad, &self.sneaky];
-        hosts.into_iter().flat_map(Host::asked).collect()
-    }
-
-    async fn stop(&self, scope: &str) {
-        let stop = Stop {
-            scope: scope.parse().unwrap(),
-            reason: String::new(),
-            set_by: "k1".parse().unwrap(),
-            set_at: clock::now(),
-        };
-        self.world.gateway.stop_set(stop).await.unwrap();
-    }
-
-    /// The decisions in the log, each with its number.
-    async fn decisions(&self) -> Vec<(u64, Decision)> {
-        let leaves = (0..).zip(self.world.leaves().await);
-        let decisions = leaves.filter_map(|(at, leaf)| match leaf.event {
-            Event::Decision(decision) => Some((at, *decision)),
-            _ => None,
-        });
-        decisions.collect()
-    }
-}
 
 fn image(url: &str) -> Value {
     json!([{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}])
