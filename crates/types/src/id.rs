@@ -149,6 +149,26 @@ name!(
     /// A legal basis in the operator's register.
     BasisId, slash: false
 );
+name!(
+    /// A grant from a programme to a tenant for a period.
+    AllocationId, slash: false
+);
+name!(
+    /// What a key or a project may spend at most in a period.
+    CeilingId, slash: false
+);
+name!(
+    /// A tenant's working unit; unique in its tenant.
+    ProjectId, slash: false
+);
+name!(
+    /// One of the gateways that share a store.
+    GatewayId, slash: false
+);
+name!(
+    /// A job in the queue for accelerators.
+    JobId, slash: false
+);
 
 /// A request's id: a UUIDv7 made at the edge, so that ids sort by arrival. Written `req_` + 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,8 +19,8 @@ pub use code::ErrorCode;
 pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
 pub use id::{
-    BasisId, KeyId, ModelId, NameError, NodesId, ProgrammeId, ReplicaId, RequestId, RuleId, SiteId,
-    TenantId, UpstreamId,
+    AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelId, NameError, NodesId,
+    ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use people::{KeyRecord, Origin, Programme, Role, Tenant};
 pub use pii::PiiKind;
@@ -29,5 +29,5 @@ pub use policy::{
     Zone,
 };
 pub use stop::{Stop, StopScope};
-pub use unit::{MicroWon, Micros, MilliJoules, Tokens};
+pub use unit::{MicroWon, Micros, MilliJoules, Tokens, Unit};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};

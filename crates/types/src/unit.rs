@@ -1,6 +1,9 @@
 //! Integer units. Money and energy are exact; time is microseconds since the Unix epoch (UTC).
 
+use crate::class::words;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -46,6 +49,32 @@ unit!(
     /// Energy in thousandths of a joule.
     MilliJoules(i64)
 );
+
+/// What an amount in the ledger counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Millionths of a won.
+    MicroWon,
+    /// Tokens of any kind, as rights to spend.
+    Tokens,
+    /// Prompt tokens that an engine computed.
+    UncachedTokens,
+    /// Prompt tokens from a cache.
+    CachedTokens,
+    /// Tokens that a model made.
+    OutputTokens,
+    /// Milliseconds of one accelerator.
+    AcceleratorMs,
+    /// Thousandths of a joule.
+    MilliJoules,
+}
+
+words!(Unit, UnitError,
+    "a unit is one of micro_won, tokens, uncached_tokens, cached_tokens, output_tokens, accelerator_ms, milli_joules",
+    "micro_won" => Unit::MicroWon, "tokens" => Unit::Tokens, "uncached_tokens" => Unit::UncachedTokens,
+    "cached_tokens" => Unit::CachedTokens, "output_tokens" => Unit::OutputTokens,
+    "accelerator_ms" => Unit::AcceleratorMs, "milli_joules" => Unit::MilliJoules);
 
 impl Micros {
     /// The instant `ms` milliseconds later (held at the end of time).

@@ -6,9 +6,10 @@ use super::repo::{Repo, numbered};
 /// Our own rooms that a room may name in `[dependencies]`. A new room gets a line.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("types", &[]),
-    ("core", &["types"]),
+    ("ledger", &["types"]),
+    ("core", &["types", "ledger"]),
     ("fleet", &["types"]),
-    ("store", &["types"]),
+    ("store", &["types", "ledger"]),
     ("executor", &["types"]),
     ("wire", &["types"]),
     ("audit", &["types"]),
@@ -16,12 +17,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("provision", &["types", "fleet"]),
     (
         "gateway",
-        &["types", "core", "fleet", "store", "wire", "audit", "pii"],
+        &[
+            "types", "ledger", "core", "fleet", "store", "wire", "audit", "pii",
+        ],
     ),
     (
         "control",
         &[
             "types",
+            "ledger",
             "core",
             "fleet",
             "store",
@@ -32,7 +36,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["types", "fleet", "store", "audit", "gateway", "control"],
+        &[
+            "types", "ledger", "fleet", "store", "audit", "gateway", "control",
+        ],
     ),
     // It measures the binary from outside, as any client would.
     ("bench", &[]),
@@ -40,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "types",
+            "ledger",
             "core",
             "fleet",
             "store",
@@ -55,7 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rehearsal",
         ],
     ),
-    ("twin", &["types", "core"]),
+    ("twin", &["types", "ledger", "core"]),
     ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),

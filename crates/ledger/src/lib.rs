@@ -1,0 +1,13 @@
+//! The rules of the books of account: double entry, integers only, nothing is ever changed.
+//!
+//! An [`Entry`] moves amounts between [`Account`]s; each of its legs takes from one account what it gives to another, so that
+//! every unit sums to zero over all accounts at any time. What was granted and may not be overspent is an account that may not
+//! fall below zero: a budget, a part of it that a gateway holds, a key's ceiling are all the same thing.
+//!
+//! Pure: whoever keeps entries asks these rules inside its own transaction.
+
+mod account;
+mod entry;
+
+pub use account::{Account, AccountError, Purse};
+pub use entry::{Entry, EntryError, EntryId, LEGS_COUNT_MAX, Leg, Phase, Subject};
