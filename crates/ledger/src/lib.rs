@@ -7,7 +7,13 @@
 //! Pure: whoever keeps entries asks these rules inside its own transaction.
 
 mod account;
+mod bank;
 mod entry;
+mod price;
 
 pub use account::{Account, AccountError, Purse};
+pub use bank::{Holder, grant_size};
 pub use entry::{Entry, EntryError, EntryId, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use price::{
+    Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
+};
