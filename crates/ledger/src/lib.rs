@@ -7,7 +7,13 @@
 //! Pure: whoever keeps entries asks these rules inside its own transaction.
 
 mod account;
+mod balance;
+mod book;
 mod entry;
+mod rules;
 
 pub use account::{Account, AccountError, Purse};
-pub use entry::{Entry, EntryError, EntryId, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use balance::Balance;
+pub use book::Book;
+pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use rules::{Applied, Change, Fault, apply};
