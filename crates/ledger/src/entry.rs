@@ -3,13 +3,62 @@
 use crate::account::Account;
 use madang_types::{AllocationId, JobId, Micros, ProgrammeId, RequestId, Unit};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// The most legs of one entry.
 pub const LEGS_COUNT_MAX: usize = 16;
 
-/// An entry's id, chosen by whoever writes it, once: a second write of the same id and phase changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// An entry's id, chosen by whoever writes it, once: a second write of the same id and phase changes nothing. In text 32 hex
+/// digits, as JSON has no numbers of that size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct EntryId(pub u128);
+
+/// The text is not 32 hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an entry's id is 32 hexadecimal digits (0-9, a-f)")]
+pub struct EntryIdError;
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = EntryIdError;
+
+    fn from_str(text: &str) -> Result<Self, EntryIdError> {
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return Err(EntryIdError);
+        }
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| EntryIdError)
+    }
+}
+
+impl TryFrom<String> for EntryId {
+    type Error = EntryIdError;
+
+    fn try_from(text: String) -> Result<Self, EntryIdError> {
+        text.parse()
+    }
+}
+
+impl From<EntryId> for String {
+    fn from(id: EntryId) -> Self {
+        id.to_string()
+    }
+}
 
 impl From<RequestId> for EntryId {
     fn from(request: RequestId) -> Self {
@@ -42,6 +91,17 @@ pub enum Phase {
     Post,
     /// Frees what was set aside; it has no legs.
     Void,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Reserve => "reserve",
+            Self::Post => "post",
+            Self::Void => "void",
+        })
+    }
 }
 
 /// What an entry is about.

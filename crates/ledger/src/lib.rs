@@ -7,13 +7,19 @@
 //! Pure: whoever keeps entries asks these rules inside its own transaction.
 
 mod account;
+mod balance;
 mod bank;
+mod book;
 mod entry;
 mod price;
+mod rules;
 
 pub use account::{Account, AccountError, Purse};
+pub use balance::Balance;
 pub use bank::{Holder, grant_size};
-pub use entry::{Entry, EntryError, EntryId, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use book::Book;
+pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };
+pub use rules::{Applied, Change, Fault, apply};

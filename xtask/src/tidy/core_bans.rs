@@ -1,9 +1,9 @@
-//! The core's own clippy.toml replaces the root's, so it must hold the bans that keep it pure.
+//! The pure rooms' own clippy.toml replaces the root's, so each must hold the bans that keep it pure.
 
 use super::Finding;
 use super::repo::Repo;
 
-const PATH: &str = "crates/core/clippy.toml";
+const PATHS: &[&str] = &["crates/core/clippy.toml", "crates/ledger/clippy.toml"];
 const METHODS: &[&str] = &[
     "std::time::Instant::now",
     "std::time::SystemTime::now",
@@ -25,11 +25,18 @@ const TYPES: &[&str] = &[
 const REPEATED: &[&str] = &["too-many-lines-threshold", "too-many-arguments-threshold"];
 
 pub fn check(repo: &Repo) -> Vec<Finding> {
-    let Some(text) = repo.text(PATH) else {
+    PATHS
+        .iter()
+        .flat_map(|path| check_file(repo, path))
+        .collect()
+}
+
+fn check_file(repo: &Repo, path: &str) -> Vec<Finding> {
+    let Some(text) = repo.text(path) else {
         return vec![Finding::new(
-            PATH,
+            path,
             0,
-            "missing: without it the core may read clocks and hash order",
+            "missing: without it the room may read clocks and hash order",
         )];
     };
     let parse = |text: &str| text.parse::<toml::Table>();
@@ -39,14 +46,14 @@ pub fn check(repo: &Repo) -> Vec<Finding> {
     ) {
         (Ok(own), Ok(root)) => (own, root),
         (Err(error), _) | (_, Err(error)) => {
-            return vec![Finding::new(PATH, 0, format!("not TOML: {error}"))];
+            return vec![Finding::new(path, 0, format!("not TOML: {error}"))];
         }
     };
     let mut findings = Vec::new();
     for (key, wanted) in [("disallowed-methods", METHODS), ("disallowed-types", TYPES)] {
         for item in wanted.iter().filter(|item| !bans(&own, key, item)) {
             findings.push(Finding::new(
-                PATH,
+                path,
                 0,
                 format!("`{key}` lacks {item}: put it back"),
             ));
@@ -57,7 +64,7 @@ pub fn check(repo: &Repo) -> Vec<Finding> {
         .filter(|key| own.get(**key) != root.get(**key))
     {
         findings.push(Finding::new(
-            PATH,
+            path,
             0,
             format!("`{key}` differs from the root's clippy.toml: repeat it"),
         ));
@@ -92,9 +99,13 @@ mod tests {
             list(TYPES)
         );
         for (own, expected) in [(Some(whole), 0), (Some(part), 3), (None, 1)] {
-            let mut files = vec![("clippy.toml", head)];
-            files.extend(own.as_deref().map(|text| (PATH, text)));
-            assert_eq!(check(&Repo::of(&files)).len(), expected);
+            for path in PATHS {
+                let mut files = vec![("clippy.toml", head)];
+                files.extend(own.as_deref().map(|text| (*path, text)));
+                let found = check(&Repo::of(&files));
+                let here = found.iter().filter(|finding| finding.path == *path);
+                assert_eq!(here.count(), expected, "{path}");
+            }
         }
     }
 }

@@ -68,8 +68,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &["types"]),
 ];
 
-/// The core decides and never acts: no runtime, no network, no clock, no randomness, no wire format.
-const NOT_IN_CORE: &[&str] = &[
+/// Rooms that decide and never act.
+const PURE: &[&str] = &["core", "ledger"];
+
+/// What no pure room may name: no runtime, no network, no clock, no randomness, no wire format.
+const NOT_IN_PURE: &[&str] = &[
     "tokio",
     "hyper",
     "hyper-util",
@@ -131,9 +134,9 @@ fn names<'a>(manifest: &'a toml::Table, section: &str) -> impl Iterator<Item = &
 }
 
 fn refusal(room: &str, allowed: &[&str], dependency: &str) -> Option<String> {
-    if room == "core" && NOT_IN_CORE.contains(&dependency) {
+    if PURE.contains(&room) && NOT_IN_PURE.contains(&dependency) {
         return Some(format!(
-            "core may not depend on {dependency}: it decides and never acts; let a driver do it"
+            "{room} may not depend on {dependency}: it decides and never acts; let a driver do it"
         ));
     }
     let ours = dependency.strip_prefix("madang-")?;
@@ -183,6 +186,10 @@ mod tests {
                 "[dependencies]\nmadang-testkit.workspace = true\nmadang-store.workspace = true\n",
             ),
             ("crates/cellar/Cargo.toml", "[dependencies]\n"),
+            (
+                "crates/ledger/Cargo.toml",
+                "[dependencies]\nrusqlite.workspace = true\n",
+            ),
             ("Cargo.toml", "[workspace]\n"),
         ]);
         let found: Vec<String> = check(&repo).iter().map(ToString::to_string).collect();
@@ -190,6 +197,7 @@ mod tests {
             "crates/api/Cargo.toml:2: madang-testkit must not ship",
             "crates/cellar/Cargo.toml: this room is unknown",
             "crates/core/Cargo.toml:3: core may not depend on tokio",
+            "crates/ledger/Cargo.toml:2: ledger may not depend on rusqlite",
             "crates/store/Cargo.toml:2: store may not know fleet",
         ];
         assert_eq!(found.len(), starts.len(), "{found:?}");

@@ -96,7 +96,7 @@ impl Desk {
                 other => return other.map(|reserved| (request, reserved)),
             }
         }
-        panic!("the bank was asked again and again");
+        unreachable!("the bank was asked again and again")
     }
 
     pub fn settle(&mut self, request: RequestId, output: u64) -> Settled {
