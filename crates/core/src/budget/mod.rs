@@ -18,8 +18,8 @@ mod view;
 
 pub use lease::{Order, OrderKind};
 pub use purse::PurseStatus;
-pub use reserve::{Bound, Reserved, Short, Spender};
-pub use settle::{Draw, Settled};
+pub use reserve::{Bound, Part, Reserved, Short, Spender};
+pub use settle::{Draw, Settled, settle_orphan};
 pub use view::{BudgetView, PurseView};
 
 use madang_ledger::Purse;

@@ -23,10 +23,8 @@ pub(super) struct Held {
     pub spent: i64,
     /// Set aside for those under way: the most that each can cost …
     pub exposure: i64,
-    /// … and what was counted for it when it was let in; less than that where the purse is not hard.
-    pub counted: i64,
-    /// The part of `exposure` that was set aside while the purse was hard: nobody else may take it.
-    pub hard_exposure: i64,
+    /// … and what was promised to it when it was let in; less than that where the purse is not hard. Nobody else may take it.
+    pub promised: i64,
     /// What the bank was asked for and has not answered.
     pub order: Option<Order>,
     /// The bank had nothing more when it was asked last: it is not asked again before then.
@@ -50,8 +48,7 @@ impl Held {
             rights: 0,
             spent: 0,
             exposure: 0,
-            counted: 0,
-            hard_exposure: 0,
+            promised: 0,
             order: None,
             dry_until: Micros(i64::MIN),
             left: 0,
@@ -69,11 +66,11 @@ impl Held {
             .saturating_sub(self.exposure)
     }
 
-    /// What may be let in yet, where requests are counted at their likely cost.
-    pub fn free_likely(&self) -> i64 {
+    /// What nobody was promised: it may be, where requests are let in at their likely cost.
+    pub fn unpromised(&self) -> i64 {
         self.rights
             .saturating_sub(self.spent)
-            .saturating_sub(self.counted)
+            .saturating_sub(self.promised)
     }
 
     /// Whether it must be remembered though it may not be spent from any more.
@@ -91,7 +88,7 @@ pub struct PurseStatus {
     pub unit: Unit,
     /// Rights that this gateway holds and has not spent, what is set aside included.
     pub held: i64,
-    /// Set aside for requests under way.
+    /// The most that requests under way can cost.
     pub reserved: i64,
     /// Spent since the start.
     pub spent: i64,
@@ -121,18 +118,17 @@ impl Budgets {
     /// What does not.
     pub fn check_invariants(&self) -> Result<(), String> {
         for (purse, held) in &self.purses {
-            let mut sums = (0_i64, 0_i64, 0_i64);
+            let mut sums = (0_i64, 0_i64);
             let parts = self.requests.values().flat_map(|request| &request.parts);
             for part in parts.filter(|part| part.purse == *purse) {
-                let hard = if part.hard { part.max } else { 0 };
-                sums = (sums.0 + part.max, sums.1 + part.counted, sums.2 + hard);
+                sums = (sums.0 + part.max, sums.1 + part.promised);
             }
-            if sums != (held.exposure, held.counted, held.hard_exposure) {
+            if sums != (held.exposure, held.promised) {
                 return Err(format!(
                     "{purse}: {sums:?} is set aside, {held:?} says otherwise"
                 ));
             }
-            if held.rights - held.spent < held.hard_exposure {
+            if held.rights - held.spent < held.promised {
                 return Err(format!("{purse}: less is here than was promised: {held:?}"));
             }
         }

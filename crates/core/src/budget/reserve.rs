@@ -6,6 +6,7 @@ use super::purse::Held;
 use crate::learn::{rounded, whole};
 use madang_ledger::{Purse, TokenRates};
 use madang_types::{KeyId, Micros, ProjectId, RequestId, TenantId, Unit};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// A purse is far from its end while it has this many times what all requests under way can cost.
@@ -60,12 +61,18 @@ pub(super) struct Reservation {
     pub output_tokens_max: u64,
 }
 
-/// … of one purse.
-#[derive(Clone, Debug)]
-pub(super) struct Part {
+/// What is set aside of one purse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which.
     pub purse: Purse,
+    /// In what it is counted.
+    pub unit: Unit,
+    /// The most that the request can cost.
     pub max: i64,
-    pub counted: i64,
+    /// What it may take, whatever others take; all that it may take where the purse is hard.
+    pub promised: i64,
+    /// Whether it was hard then.
     pub hard: bool,
 }
 
@@ -74,8 +81,8 @@ pub(super) struct Part {
 pub struct Reserved {
     /// So many tokens may be made; fewer than were asked for where the purse is nearly empty.
     pub output_tokens_max: u64,
-    /// What is set aside of each purse.
-    pub parts: Vec<(Purse, i64)>,
+    /// What is set aside, of each purse.
+    pub parts: SmallVec<[Part; 2]>,
 }
 
 /// Why nothing was.
@@ -206,31 +213,25 @@ impl Budgets {
         bound: &Bound,
         output_tokens: u64,
     ) -> Reserved {
-        let mut parts = SmallVec::new();
+        let mut parts: SmallVec<[Part; 2]> = SmallVec::new();
         for purse in purses {
             let Some(held) = self.purses.get_mut(purse) else {
                 continue;
             };
-            let (max, counted) = held.amounts(bound, output_tokens);
+            let (max, promised) = held.amounts(bound, output_tokens);
             held.exposure = held.exposure.saturating_add(max);
-            held.counted = held.counted.saturating_add(counted);
-            let hard = held.is_hard();
-            if hard {
-                held.hard_exposure = held.hard_exposure.saturating_add(max);
-            }
+            held.promised = held.promised.saturating_add(promised);
             parts.push(Part {
                 purse: purse.clone(),
+                unit: held.unit,
                 max,
-                counted,
-                hard,
+                promised,
+                hard: held.is_hard(),
             });
         }
         let reserved = Reserved {
             output_tokens_max: output_tokens,
-            parts: parts
-                .iter()
-                .map(|part: &Part| (part.purse.clone(), part.max))
-                .collect(),
+            parts: parts.clone(),
         };
         let reservation = Reservation {
             parts,
@@ -246,7 +247,7 @@ impl Held {
         self.view.as_ref().is_none_or(|view| view.hard)
     }
 
-    /// The most that a request can cost, and what it counts for when it is let in.
+    /// The most that a request can cost, and what it is promised when it is let in.
     fn amounts(&self, bound: &Bound, output_tokens: u64) -> (i64, i64) {
         let max = bound.cost_max(self.unit, output_tokens);
         if self.is_hard() || !self.is_far(max) {
@@ -265,13 +266,13 @@ impl Held {
 
     /// How many output tokens of a request could be paid for; none where not even its prompt can.
     fn fit(&self, bound: &Bound) -> u64 {
-        let (_, counted) = self.amounts(bound, bound.output_tokens_max);
+        let (_, promised) = self.amounts(bound, bound.output_tokens_max);
         let free = if self.is_hard() {
             self.free()
         } else {
-            self.free_likely()
+            self.unpromised()
         };
-        if counted <= free {
+        if promised <= free {
             return bound.output_tokens_max;
         }
         // The greatest count whose cost fits: cost grows with the count, so halving finds it.

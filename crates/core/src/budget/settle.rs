@@ -32,6 +32,59 @@ pub struct Settled {
     pub forgiven: MicroWon,
 }
 
+/// What a request cost whose gateway died: it takes what it was promised, whatever else that gateway held.
+pub fn settle_orphan(parts: &[Part], used: (&TokenUse, &TokenRates)) -> Settled {
+    settled(parts, used, |part, amount| amount.min(part.promised))
+}
+
+/// What each purse gives of a request's cost, and who bears the rest.
+fn settled(
+    parts: &[Part],
+    (tokens, rates): (&TokenUse, &TokenRates),
+    mut draw: impl FnMut(&Part, i64) -> i64,
+) -> Settled {
+    let cost = rates.cost(tokens).0;
+    let all = [tokens.uncached, tokens.cached, tokens.output];
+    let all = all
+        .iter()
+        .fold(0_u64, |sum, tokens| sum.saturating_add(tokens.0));
+    let all = i64::try_from(all).unwrap_or(i64::MAX);
+    // What a hard purse has not set aside is not charged: to nobody.
+    let in_won = |part: &&Part| part.unit == Unit::MicroWon;
+    let hard = parts.iter().filter(in_won).filter(|part| part.hard);
+    let charged = hard.map(|part| part.promised).fold(cost, i64::min);
+    let mut settled = Settled {
+        cost: MicroWon(charged),
+        forgiven: MicroWon(cost - charged),
+        owed: MicroWon(charged),
+        ..Settled::default()
+    };
+    for part in parts {
+        let used = if part.unit == Unit::MicroWon {
+            charged
+        } else {
+            all
+        };
+        let given = draw(part, used);
+        if matches!(part.purse, Purse::Allocation(_)) {
+            // Who was granted tokens owes no won.
+            settled.owed.0 -= if part.unit == Unit::MicroWon {
+                given
+            } else {
+                charged
+            };
+        }
+        if given > 0 {
+            settled.draws.push(Draw {
+                purse: part.purse.clone(),
+                unit: part.unit,
+                amount: given,
+            });
+        }
+    }
+    settled
+}
+
 impl Budgets {
     /// Whether a request has used more output tokens than were set aside for it: its answer must end.
     pub fn is_over(&self, request: RequestId, output_tokens: u64) -> bool {
@@ -45,48 +98,16 @@ impl Budgets {
         &mut self,
         now: Micros,
         request: RequestId,
-        (tokens, rates): (&TokenUse, &TokenRates),
+        used: (&TokenUse, &TokenRates),
     ) -> Settled {
         let now = self.present(now);
-        let cost = rates.cost(tokens);
-        let Some(reservation) = self.requests.remove(&request) else {
-            return Settled {
-                cost,
-                owed: cost,
-                ..Settled::default()
-            };
-        };
-        let all = tokens.uncached.0.saturating_add(tokens.cached.0);
-        let all = all.saturating_add(tokens.output.0);
-        let all = i64::try_from(all).unwrap_or(i64::MAX);
-        // What a hard purse has not set aside is not charged: to nobody.
-        let charged = reservation.parts.iter().filter(|part| part.hard);
-        let charged = charged.filter(|part| self.unit(&part.purse) == Unit::MicroWon);
-        let charged = charged.map(|part| part.max).fold(cost.0, i64::min);
-        let mut settled = Settled {
-            cost: MicroWon(charged),
-            forgiven: MicroWon(cost.0 - charged),
-            ..Settled::default()
-        };
-        let mut paid = 0;
-        for part in &reservation.parts {
-            let used = match self.unit(&part.purse) {
-                Unit::MicroWon => charged,
-                _ => all,
-            };
-            let given = self.draw(now, part, used, &mut settled.draws);
-            if let (Purse::Allocation(_), Unit::MicroWon) = (&part.purse, self.unit(&part.purse)) {
-                paid = given;
-            }
-        }
-        let by_tokens = |part: &Part| {
-            matches!(part.purse, Purse::Allocation(_)) && self.unit(&part.purse) != Unit::MicroWon
-        };
-        // Where the grant is one of tokens, nobody owes won.
-        if !reservation.parts.iter().any(by_tokens) {
-            settled.owed = MicroWon(charged - paid);
-        }
-        settled
+        let parts = self
+            .requests
+            .remove(&request)
+            .map(|reservation| reservation.parts);
+        settled(&parts.unwrap_or_default(), used, |part, amount| {
+            self.draw(now, part, amount)
+        })
     }
 
     /// A request ended before it cost anything.
@@ -99,40 +120,25 @@ impl Budgets {
         }
     }
 
-    fn unit(&self, purse: &Purse) -> Unit {
-        self.purses
-            .get(purse)
-            .map_or(Unit::MicroWon, |held| held.unit)
-    }
-
     /// Takes what was used, and no more than may be taken; says how much that is.
-    fn draw(&mut self, now: Micros, part: &Part, used: i64, draws: &mut Vec<Draw>) -> i64 {
+    fn draw(&mut self, now: Micros, part: &Part, used: i64) -> i64 {
         self.release(part);
         let Some(held) = self.purses.get_mut(&part.purse) else {
             return 0;
         };
         held.each.add(measured(used), EACH_PART);
-        // Of a purse that is not hard a request may take more than was set aside for it, but not what others were promised.
-        let may = if part.hard { part.max } else { i64::MAX };
-        let here = held.rights - held.spent - held.hard_exposure;
-        let given = used.min(may).min(here).max(0);
+        // Of a purse that is not hard a request may take more than it was promised, but not what others were.
+        let may = if part.hard { part.promised } else { i64::MAX };
+        let given = used.min(may).min(held.unpromised()).max(0);
         held.spent += given;
         held.pace.add(now.0, measured(given));
-        if given > 0 {
-            draws.push(Draw {
-                purse: part.purse.clone(),
-                unit: held.unit,
-                amount: given,
-            });
-        }
         given
     }
 
     fn release(&mut self, part: &Part) {
         if let Some(held) = self.purses.get_mut(&part.purse) {
             held.exposure -= part.max;
-            held.counted -= part.counted;
-            held.hard_exposure -= if part.hard { part.max } else { 0 };
+            held.promised -= part.promised;
         }
     }
 

@@ -136,7 +136,7 @@ fn the_grant_that_ends_first_is_spent_first() {
     assert_eq!(paid(40), "allocation:soon");
     desk.now = Micros(60_000_000);
     let (_, reserved) = desk.reserve(&bound(10, 1)).unwrap();
-    assert_eq!(reserved.parts[0].0.to_string(), "allocation:late");
+    assert_eq!(reserved.parts[0].purse.to_string(), "allocation:late");
     desk.now = Micros(90_000_000);
     assert_eq!(desk.reserve(&bound(10, 1)), Err(Short::NoAllocation));
 }
@@ -190,7 +190,7 @@ fn who_is_not_named_spends_freely_and_owes_it() {
     let mut orders = Vec::new();
     let about = (&spender(), &bound(100, 100));
     let reserved = budgets.reserve(Micros(0), RequestId(1), about, &mut orders);
-    assert_eq!(reserved.unwrap().parts, []);
+    assert_eq!(reserved.unwrap().parts.to_vec(), []);
     let settled = budgets.settle(Micros(1), RequestId(1), (&made(80), &RATES));
     assert_eq!((settled.owed, settled.draws), (MicroWon(80), vec![]));
     assert!(orders.is_empty());
