@@ -18,9 +18,59 @@ pub struct Holder {
     pub epoch: u32,
 }
 
+/// What a gateway asks of the bank about one purse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its number, from 1; one whose answer did not come is asked again under the same one, and a later one only after that is
+    /// answered.
+    pub number: u64,
+    /// Of which purse.
+    pub purse: Purse,
+    /// What.
+    pub kind: OrderKind,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderKind {
+    /// Move rights to the gateway.
+    Take {
+        /// So much would be good.
+        want: i64,
+        /// So much a request lacks that waits.
+        need: i64,
+    },
+    /// Take them back: the gateway counts them no longer.
+    Return {
+        /// So much.
+        amount: i64,
+    },
+}
+
+/// The last order of a run about a purse, and what it moved to the gateway. An order that moved nothing leaves no entry, and yet must
+/// not be carried out when it comes a second time: nobody waits for it any more, and what it moved then would be lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastOrder {
+    /// Its number.
+    pub number: u64,
+    /// Above zero: to the gateway; below: back.
+    pub moved: i64,
+}
+
+impl OrderKind {
+    /// What an order moves to the gateway, of a purse that has so much available, where so many gateways share it.
+    pub fn moves(self, available: i64, gateways: u32) -> i64 {
+        match self {
+            Self::Take { want, need } => grant_size(available, (want, need), gateways),
+            Self::Return { amount } => -amount,
+        }
+    }
+}
+
 /// What of a purse goes to a gateway that asks: what it wants, where that leaves every other one as much; all that a request of its
 /// lacks, where that is there; and an even part else.
-pub fn grant_size(available: i64, (want, need): (i64, i64), gateways: u32) -> i64 {
+fn grant_size(available: i64, (want, need): (i64, i64), gateways: u32) -> i64 {
     let even = available / i64::from(gateways.max(1));
     want.min(even).max(need).min(available).max(0)
 }

@@ -16,7 +16,7 @@ mod rules;
 
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
-pub use bank::{Holder, grant_size};
+pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use price::{

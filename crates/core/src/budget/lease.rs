@@ -4,7 +4,7 @@ use super::Budgets;
 use super::purse::Held;
 use super::reserve::amount;
 use crate::learn::Rate;
-use madang_ledger::Purse;
+use madang_ledger::{Order, OrderKind, Purse};
 use madang_types::Micros;
 
 /// For how many seconds of spending at the present pace rights are held.
@@ -13,34 +13,6 @@ const AHEAD_S: i64 = 10;
 const IDLE_MS: u64 = 15_000;
 /// How long the bank is not asked again for what it did not have, in milliseconds.
 const DRY_MS: u64 = 1_000;
-
-/// What is asked of the bank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Its number; one whose answer did not come is asked again under the same one.
-    pub number: u64,
-    /// Of which purse.
-    pub purse: Purse,
-    /// What.
-    pub kind: OrderKind,
-}
-
-/// What is asked of the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderKind {
-    /// Move rights here.
-    Take {
-        /// So much would be good.
-        want: i64,
-        /// So much a request lacks that waits.
-        need: i64,
-    },
-    /// Take them back: they are counted here no longer.
-    Return {
-        /// So much.
-        amount: i64,
-    },
-}
 
 impl Budgets {
     /// The bank has been heard of: the rights here count until then.

@@ -7,7 +7,7 @@
 //! (escrow, or bounded counters: Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants",
 //! 2015).
 //!
-//! Whoever keeps the purses is the *bank*: the store. [`Budgets`] says what to ask of it ([`Order`]), the driver asks and says what
+//! Whoever keeps the purses is the *bank*: the store. [`Budgets`] says what to ask of it ([`madang_ledger::Order`]), the driver asks and says what
 //! came of it. Orders are numbered, so that one whose answer was lost is asked again without being carried out twice.
 
 mod lease;
@@ -16,7 +16,6 @@ mod reserve;
 mod settle;
 mod view;
 
-pub use lease::{Order, OrderKind};
 pub use purse::PurseStatus;
 pub use reserve::{Bound, Part, Reserved, Short, Spender};
 pub use settle::{Draw, Settled, settle_orphan};

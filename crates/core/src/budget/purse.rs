@@ -1,10 +1,9 @@
 //! One purse as this gateway holds it.
 
 use super::Budgets;
-use super::lease::Order;
 use super::view::PurseView;
 use crate::learn::{Mean, Rate};
-use madang_ledger::Purse;
+use madang_ledger::{Order, Purse};
 use madang_types::{Micros, Unit};
 
 /// Milliseconds over which the pace of spending is measured.

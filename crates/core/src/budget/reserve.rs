@@ -1,10 +1,9 @@
 //! Setting aside what a request may cost, before it starts.
 
 use super::Budgets;
-use super::lease::Order;
 use super::purse::Held;
 use crate::learn::{rounded, whole};
-use madang_ledger::{Purse, TokenRates};
+use madang_ledger::{Order, Purse, TokenRates};
 use madang_types::{KeyId, Micros, ProjectId, RequestId, TenantId, Unit};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

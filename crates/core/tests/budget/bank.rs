@@ -1,8 +1,8 @@
 //! The bank of the simulation: a book, the orders of gateways, and gateways that were given up.
 
-use madang_core::budget::{Order, OrderKind};
 use madang_ledger::{
-    Account, Applied, Book, Entry, EntryId, Fault, Holder, Leg, Phase, Purse, Subject, grant_size,
+    Account, Applied, Book, Entry, EntryId, Fault, Holder, LastOrder, Leg, Order, Phase, Purse,
+    Subject,
 };
 use madang_types::{GatewayId, Micros, Unit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +16,9 @@ pub struct Bank {
     /// Gateways of which it has heard, and their latest run.
     epochs: BTreeMap<GatewayId, u32>,
     given_up: BTreeSet<Holder>,
-    /// The last order of each run about each purse, and what it moved. One that moved nothing left no entry, and yet must not be
-    /// carried out when it comes a second time: nobody waits for it any more.
-    orders: BTreeMap<(Holder, Purse), (u64, i64)>,
+    /// Runs that have reported everything. What of their orders is still on its way has been carried out with that.
+    closed: BTreeSet<Holder>,
+    orders: BTreeMap<(Holder, Purse), LastOrder>,
     /// Times that an entry came again.
     pub repeated: u64,
 }
@@ -61,25 +61,19 @@ impl Bank {
     pub fn order(&mut self, holder: &Holder, order: &Order, now: Micros) -> (i64, i64) {
         let id = holder.order_id(order.number);
         let purse = &order.purse;
-        let last = self
-            .orders
-            .entry((holder.clone(), purse.clone()))
-            .or_default();
-        let (number, mut moved) = *last;
-        if order.number > number {
-            moved = match order.kind {
-                OrderKind::Take { want, need } => {
-                    let gateways = u32::try_from(self.epochs.len()).unwrap();
-                    let available = self.available(&Account::Purse(purse.clone()));
-                    grant_size(available, (want, need), gateways)
-                }
-                OrderKind::Return { amount } => -amount,
+        let place = (holder.clone(), purse.clone());
+        let mut last = self.orders.get(&place).copied().unwrap_or_default();
+        if order.number > last.number && !self.closed.contains(holder) {
+            let gateways = u32::try_from(self.epochs.len()).unwrap();
+            let available = self.available(&Account::Purse(purse.clone()));
+            last = LastOrder {
+                number: order.number,
+                moved: order.kind.moves(available, gateways),
             };
-            if moved != 0 {
-                self.deliver(holder, holder.moves((id, now), purse, (UNIT, moved)));
+            if last.moved != 0 {
+                self.deliver(holder, holder.moves((id, now), purse, (UNIT, last.moved)));
             }
-            self.orders
-                .insert((holder.clone(), purse.clone()), (order.number, moved));
+            self.orders.insert(place, last);
         }
         let mine = holder.lease(purse);
         let elsewhere = self.book.balances().filter(|(account, ..)| match account {
@@ -89,7 +83,7 @@ impl Bank {
             _ => false,
         });
         (
-            moved.max(0),
+            last.moved.max(0),
             elsewhere.map(|(_, _, balance)| balance.available()).sum(),
         )
     }
@@ -117,6 +111,7 @@ impl Bank {
             let entry = holder.moves((EntryId(what), now), &purse, (UNIT, -left));
             self.enter(entry).unwrap();
         }
+        self.closed.insert(holder.clone());
     }
 
     /// An operator gives a gateway up: nobody knows what of its rights is spent.

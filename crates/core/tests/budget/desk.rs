@@ -1,9 +1,9 @@
 //! One gateway's budgets, and a bank that answers at once.
 
 use madang_core::budget::{
-    Bound, BudgetView, Budgets, Order, OrderKind, PurseView, Reserved, Settled, Short, Spender,
+    Bound, BudgetView, Budgets, PurseView, Reserved, Settled, Short, Spender,
 };
-use madang_ledger::{Purse, TokenRates, grant_size};
+use madang_ledger::{Order, Purse, TokenRates};
 use madang_types::{MicroWon, Micros, RequestId, TokenUse, Tokens, Unit};
 use std::collections::BTreeMap;
 
@@ -117,10 +117,7 @@ impl Desk {
     pub fn ask(&mut self, orders: Vec<Order>) {
         for order in orders {
             let left = self.bank.get_mut(&order.purse).unwrap();
-            let moved = match order.kind {
-                OrderKind::Take { want, need } => grant_size(*left, (want, need), 1),
-                OrderKind::Return { amount } => -amount,
-            };
+            let moved = order.kind.moves(*left, 1);
             *left -= moved;
             let left = *left;
             self.budgets.answer(self.now, &order, (moved.max(0), left));

@@ -1,10 +1,8 @@
 //! A gateway of the simulation: what it holds in memory dies with it, what it wrote down does not.
 
 use super::desk::{RATES, bound, made};
-use madang_core::budget::{
-    BudgetView, Budgets, Order, Part, Settled, Short, Spender, settle_orphan,
-};
-use madang_ledger::{Account, Entry, EntryId, Holder, Leg, Phase, Subject};
+use madang_core::budget::{BudgetView, Budgets, Part, Settled, Short, Spender, settle_orphan};
+use madang_ledger::{Account, Entry, EntryId, Holder, Leg, Order, Phase, Subject};
 use madang_types::{Micros, RequestId, Unit};
 use std::collections::BTreeMap;
 

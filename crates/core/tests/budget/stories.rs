@@ -1,8 +1,8 @@
 //! One gateway: what is let in, what it costs, what comes of a purse that runs out.
 
 use super::desk::{Desk, RATES, bound, made, purse, spender};
-use madang_core::budget::{BudgetView, Budgets, Draw, Order, OrderKind, Short};
-use madang_ledger::TokenRates;
+use madang_core::budget::{BudgetView, Budgets, Draw, Short};
+use madang_ledger::{Order, OrderKind, TokenRates};
 use madang_types::{MicroWon, Micros, RequestId, TokenUse, Tokens, Unit};
 
 const GRANT: &str = "allocation:hanbit-2026";

@@ -4,8 +4,8 @@
 use super::bank::{Bank, UNIT};
 use super::desk::{RATES, made, purse, spender};
 use super::node::Node;
-use madang_core::budget::{BudgetView, Order, PurseView, Short};
-use madang_ledger::{Account, Entry, EntryId, Holder, Purse};
+use madang_core::budget::{BudgetView, PurseView, Short};
+use madang_ledger::{Account, Entry, EntryId, Holder, Order, OrderKind, Purse};
 use madang_types::{Micros, RequestId};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -257,7 +257,7 @@ impl World {
             // A run that was given up, or is not the latest, gets nothing more; it may report.
             Said::Hello => return self.fence(place, holder),
             Said::Order(order) => {
-                if !known && matches!(order.kind, madang_core::budget::OrderKind::Take { .. }) {
+                if !known && matches!(order.kind, OrderKind::Take { .. }) {
                     return self.fence(place, holder);
                 }
                 let answer = self.bank.order(holder, &order, self.now);
