@@ -11,9 +11,11 @@ mod balance;
 mod book;
 mod entry;
 mod rules;
+mod verify;
 
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
 pub use book::Book;
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use rules::{Applied, Change, Fault, apply};
+pub use verify::{FINDINGS_SHOWN_MAX, Finding, Report, Verifier};
