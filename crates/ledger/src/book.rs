@@ -61,6 +61,11 @@ impl Book {
         })
     }
 
+    /// The accounts that have a balance, or had one.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.balances.keys()
+    }
+
     /// The ids whose entries are remembered.
     pub fn ids(&self) -> impl Iterator<Item = EntryId> {
         self.entries.keys().copied()

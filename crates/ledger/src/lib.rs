@@ -13,6 +13,7 @@ mod book;
 mod entry;
 mod price;
 mod rules;
+mod verify;
 
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
@@ -23,3 +24,4 @@ pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };
 pub use rules::{Applied, Change, Fault, apply};
+pub use verify::{FINDINGS_SHOWN_MAX, Finding, Report, Verifier};

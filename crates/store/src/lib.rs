@@ -5,9 +5,13 @@
 pub mod conformance;
 pub mod day;
 mod journal;
+mod ledger;
 pub mod sqlite;
 
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use ledger::{
+    BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
+};
+pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
 use madang_types::{

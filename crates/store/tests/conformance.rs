@@ -2,8 +2,8 @@
 //! records that are synced a moment later.
 
 use async_trait::async_trait;
-use madang_store::conformance::Fixture;
-use madang_store::{SqliteStore, Store};
+use madang_store::conformance::{Fixture, ledger};
+use madang_store::{Ledger, SqliteStore, Store};
 use std::sync::Arc;
 
 struct Folder {
@@ -42,4 +42,20 @@ mod synced_later {
     }
 
     madang_store::conformance::suite!(folder);
+}
+
+#[async_trait]
+impl ledger::Fixture for Folder {
+    async fn open(&self) -> Arc<dyn Ledger> {
+        let path = self.folder.path().join("books.sqlite");
+        Arc::new(SqliteStore::open(&path).expect("a scratch folder can be written"))
+    }
+}
+
+mod entries {
+    fn folder() -> super::Folder {
+        super::folder(0)
+    }
+
+    madang_store::conformance::ledger::suite!(folder);
 }

@@ -1,9 +1,12 @@
 //! `kill -9` and a disk that fails in earnest, in a child process: this same program, told so by the environment.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the child says what was confirmed")]
 
-use madang_store::conformance::sample::full;
-use madang_store::{SqliteOptions, SqliteStore, Store, UsageFilter, UsageGroup};
+use madang_ledger::{Applied, Entry, EntryId, Phase};
+use madang_store::conformance::sample::{LEASE, SITE, entry, full, grant, won};
+use madang_store::{Ledger, SqliteOptions, SqliteStore, Store, UsageFilter, UsageGroup};
 use madang_types::{Micros, RequestId};
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -55,10 +58,10 @@ async fn child_appends() {
     let store = SqliteStore::open(&folder.join("books.sqlite")).unwrap();
     // In every second round records are confirmed before they are synced.
     store.usage_sync_ms_max_set(if round.is_multiple_of(2) { 10 } else { 0 });
-    let store = Arc::new(store);
+    let shared = Arc::new(store);
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..u128::from(WRITERS) {
-        let store = store.clone();
+        let store = shared.clone();
         writers.spawn(async move {
             for number in 0..20_000 {
                 let id = (round << 64) + (writer << 32) + number;
@@ -69,27 +72,67 @@ async fn child_appends() {
                 println!("wrote {id:032x}");
             }
         });
+        let store = shared.clone();
+        writers.spawn(async move { append_entries(&store, (round << 64) + (writer << 32)).await });
     }
     writers.join_all().await;
 }
 
-fn confirmed(line: &str) -> Option<u128> {
-    let hex = line.strip_prefix("wrote ")?.strip_suffix('\n')?;
+/// Grants, reserves and posts, and prints each id once its last phase is confirmed. One reservation in four stays open, and one
+/// in four ends in the same call.
+async fn append_entries(store: &SqliteStore, first: u128) {
+    let reserve = |id| entry(id, Phase::Reserve, vec![won(LEASE, SITE, 5).unwrap()]);
+    let post = |id| entry(id, Phase::Post, vec![won(LEASE, SITE, 4).unwrap()]);
+    for number in 0..20_000 {
+        let id = first + number;
+        let calls: Vec<Vec<Entry>> = match number % 4 {
+            0 => vec![vec![grant(id, 15).unwrap()]],
+            1 => vec![vec![reserve(id)]],
+            2 => vec![vec![reserve(id), post(id)]],
+            _ => vec![vec![reserve(id)], vec![post(id)]],
+        };
+        for call in calls {
+            for told in store.entries_append(call).await.unwrap() {
+                assert!(matches!(told, Ok(Applied::New(_))), "{told:?}");
+            }
+        }
+        println!("entered {id:032x}");
+    }
+}
+
+fn confirmed(line: &str, word: &str) -> Option<u128> {
+    let hex = line.strip_prefix(word)?.strip_suffix('\n')?;
     u128::from_str_radix(hex, 16).ok()
 }
 
+/// Ids that were confirmed.
+#[derive(Default)]
+struct Confirmed {
+    records: BTreeSet<u128>,
+    entries: BTreeSet<u128>,
+}
+
+impl Confirmed {
+    fn line(&mut self, line: &str) {
+        self.records.extend(confirmed(line, "wrote "));
+        self.entries.extend(confirmed(line, "entered "));
+    }
+}
+
 /// Lets a child write until the `after`th id is seen (or a moment of its start), kills it, and gives all that it said.
-async fn run_and_kill(folder: &Path, round: u64, random: u64) -> Vec<u128> {
+async fn run_and_kill(folder: &Path, round: u64, random: u64) -> Confirmed {
     let mut child = child("child_appends", folder, round);
     let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
-    let mut seen = Vec::new();
+    let mut seen = Confirmed::default();
     if random.is_multiple_of(4) {
         tokio::time::sleep(Duration::from_micros(random / 4 % 40_000)).await;
     } else {
         let after = usize::try_from(random / 4 % 400).expect("a small number");
         let mut line = String::new();
-        while seen.len() < after && output.read_line(&mut line).expect("the pipe can be read") > 0 {
-            seen.extend(confirmed(&line));
+        while seen.records.len() + seen.entries.len() < after
+            && output.read_line(&mut line).expect("the pipe can be read") > 0
+        {
+            seen.line(&line);
             line.clear();
         }
     }
@@ -99,8 +142,24 @@ async fn run_and_kill(folder: &Path, round: u64, random: u64) -> Vec<u128> {
     output
         .read_to_string(&mut rest)
         .expect("the pipe can be read");
-    seen.extend(rest.split_inclusive('\n').filter_map(confirmed));
+    rest.split_inclusive('\n').for_each(|line| seen.line(line));
     seen
+}
+
+/// What was confirmed of the ledger is there, and all that is there follows the rules: each once, sums zero.
+async fn check_ledger(store: &SqliteStore, confirmed: &BTreeSet<u128>, told: &str) {
+    for id in confirmed {
+        let phases = store.entry(EntryId(*id)).await.expect("the disk is sound");
+        let phases: Vec<Phase> = phases.iter().map(|row| row.entry.phase).collect();
+        let expected: &[Phase] = match id % 4 {
+            0 => &[Phase::Direct],
+            1 => &[Phase::Reserve],
+            _ => &[Phase::Reserve, Phase::Post],
+        };
+        assert_eq!(phases, expected, "{id:x} ({told})");
+    }
+    let report = store.ledger_verify().await.expect("the disk is sound");
+    assert_eq!(report.findings, [], "{told}");
 }
 
 async fn all_ids(store: &SqliteStore) -> Vec<u128> {
@@ -125,9 +184,12 @@ async fn nothing_confirmed_is_lost_by_kill_9() {
     eprintln!("seed {seed}: MADANG_TEST_SEED={seed} cargo test -p madang-store --test kill");
     let mut random = seed;
     let folder = tempfile::tempdir().unwrap();
-    let mut promised: BTreeSet<u128> = BTreeSet::new();
+    let mut promised = Confirmed::default();
     for round in 1..=ROUNDS {
-        promised.extend(run_and_kill(folder.path(), round, splitmix(&mut random)).await);
+        let Confirmed { records, entries } =
+            run_and_kill(folder.path(), round, splitmix(&mut random)).await;
+        promised.records.extend(records);
+        promised.entries.extend(entries);
         let path = folder.path().join("books.sqlite");
         let store = SqliteStore::open(&path).unwrap();
         let kept = all_ids(&store).await;
@@ -137,7 +199,10 @@ async fn nothing_confirmed_is_lost_by_kill_9() {
             distinct.len(),
             "none is there twice (round {round}, seed {seed})"
         );
+        let told = format!("round {round}, seed {seed}");
+        check_ledger(&store, &promised.entries, &told).await;
         let lost: Vec<_> = promised
+            .records
             .iter()
             .filter(|id| !distinct.contains(id))
             .collect();
@@ -158,7 +223,7 @@ async fn nothing_confirmed_is_lost_by_kill_9() {
         assert_eq!(sound, "ok");
     }
     assert!(
-        !promised.is_empty(),
+        !promised.records.is_empty() && !promised.entries.is_empty(),
         "the children wrote something (seed {seed})"
     );
 }

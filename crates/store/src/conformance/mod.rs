@@ -2,8 +2,10 @@
 //!
 //! ```ignore
 //! madang_store::conformance::suite!(make_fixture); // one #[tokio::test] for each property
+//! madang_store::conformance::ledger::suite!(make_ledger_fixture);
 //! ```
 
+pub mod ledger;
 pub mod people;
 pub mod sample;
 pub mod stops;

@@ -1,9 +1,11 @@
 //! Rows to write in tests.
 
 use super::Failure;
+use madang_ledger::{Entry, EntryId, Leg, Phase, Subject};
 use madang_types::{
     DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, KeyRecord, MicroWon, Micros, MilliJoules,
-    Origin, Outcome, Priority, Programme, RequestId, Role, Tenant, TokenUse, Tokens, UsageRecord,
+    Origin, Outcome, Priority, Programme, RequestId, Role, Tenant, TokenUse, Tokens, Unit,
+    UsageRecord,
 };
 
 /// 2026-03-01 00:00 at Asia/Seoul.
@@ -137,4 +139,46 @@ pub fn key(id: &str) -> Result<KeyRecord, Failure> {
         expires_at: None,
         revoked_at: None,
     })
+}
+
+/// A gateway's part of an allocation.
+pub const LEASE: &str = "lease:gw-1:7:allocation:hanbit";
+/// A site.
+pub const SITE: &str = "site:pohang";
+
+/// A leg of so many µ₩.
+///
+/// # Errors
+/// Where a name is no account.
+pub fn won(from: &str, to: &str, amount: i64) -> Result<Leg, Failure> {
+    Ok(Leg {
+        unit: Unit::MicroWon,
+        amount,
+        from: from.parse()?,
+        to: to.parse()?,
+    })
+}
+
+/// An entry about a lease.
+pub fn entry(id: u128, phase: Phase, legs: Vec<Leg>) -> Entry {
+    Entry {
+        id: EntryId(id),
+        phase,
+        at: Micros(1),
+        subject: Subject::Lease,
+        legs,
+    }
+}
+
+/// An entry that brings so many µ₩ from the world into [`LEASE`].
+///
+/// # Errors
+/// Never, as its names are sound.
+pub fn grant(id: u128, amount: i64) -> Result<Entry, Failure> {
+    let legs = vec![
+        won("world", "programme:startups", amount)?,
+        won("programme:startups", "allocation:hanbit", amount)?,
+        won("allocation:hanbit", LEASE, amount)?,
+    ];
+    Ok(entry(id, Phase::Direct, legs))
 }

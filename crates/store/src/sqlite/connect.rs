@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// "MDNG" in ASCII: tells our files from other programs' SQLite files.
-const APPLICATION_ID: i32 = 0x4d44_4e47;
+const APPLICATION_ID: u32 = 0x4d44_4e47;
 /// Statements kept prepared: all of the writer's, and the filters that are in use.
 const STATEMENTS_MAX: usize = 64;
 /// Tries at the one switch to WAL of a new file, which SQLite refuses without waiting where another opener holds it.
@@ -51,6 +51,31 @@ pub(super) fn reopen(path: &Path, settings: Settings) -> Result<Connection, Stor
 /// Opens a connection that cannot write.
 pub(super) fn open_reader(path: &Path, settings: Settings) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, settings)
+}
+
+/// Opens the books of others for reading. They must be of this program's schema.
+pub(super) fn open_finished(path: &Path, settings: Settings) -> Result<Connection, StoreError> {
+    let conn = open_reader(path, settings)?;
+    let failed = |e: rusqlite::Error| medium(&format!("read {}", path.display()), &e);
+    let number = |sql| {
+        conn.query_row(sql, [], |row| row.get::<_, u32>(0))
+            .map_err(failed)
+    };
+    if number("SELECT application_id FROM pragma_application_id")? != APPLICATION_ID {
+        return Err(StoreError::Unavailable(format!(
+            "{} holds no books of Madang",
+            path.display()
+        )));
+    }
+    let found = number("SELECT max(version) FROM schema_migrations")?;
+    let known = MIGRATIONS.last().map_or(0, |step| step.version);
+    if found != known {
+        return Err(StoreError::Unavailable(format!(
+            "{} has schema version {found} and this program reads {known}; `madang up` of this version brings older books to it",
+            path.display()
+        )));
+    }
+    Ok(conn)
 }
 
 fn connect(path: &Path, access: OpenFlags, settings: Settings) -> Result<Connection, StoreError> {
@@ -128,7 +153,7 @@ fn use_wal(conn: &Connection) -> Result<(), StoreError> {
 /// Refuses another program's database; marks an empty one as ours.
 fn claim(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |e: rusqlite::Error| medium(&format!("read {}", path.display()), &e);
-    let id: i32 = conn
+    let id: u32 = conn
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(failed)?;
     if id == APPLICATION_ID {

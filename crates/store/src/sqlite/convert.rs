@@ -79,6 +79,12 @@ impl<'a> Columns<'a> {
             .transpose()
     }
 
+    /// The next column as what its number stands for.
+    pub(super) fn code<T>(&mut self, meaning: impl Fn(i64) -> Option<T>) -> Result<T, StoreError> {
+        let code: i64 = self.get()?;
+        meaning(code).ok_or_else(|| self.damaged(code))
+    }
+
     fn damaged(&self, value: impl Display) -> StoreError {
         let column = self.row.as_ref().column_name(self.next - 1);
         let column = column.unwrap_or("?");

@@ -8,6 +8,7 @@
 
 mod connect;
 mod convert;
+mod ledger;
 mod migrate;
 mod people;
 mod reader;
@@ -19,6 +20,8 @@ mod writer;
 
 use crate::journal::{self, Appended, Backlog, Journal};
 use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
+pub use ledger::SqliteLedger;
+
 use async_trait::async_trait;
 use connect::Settings;
 use madang_types::{
@@ -27,7 +30,7 @@ use madang_types::{
 };
 use reader::Reader;
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -94,6 +97,7 @@ pub struct SqliteStore {
     /// `None` where another store has it, or none is wanted.
     journal: Option<Journal>,
     writer: WriterHandle,
+    path: PathBuf,
     queue_wait_max: Duration,
     confirm_wait_max: Duration,
 }
@@ -167,6 +171,7 @@ impl SqliteStore {
             reports,
             journal,
             writer: WriterHandle::start(writer, (queue, jobs))?,
+            path,
             queue_wait_max: Duration::from_millis(options.queue_wait_ms_max),
             confirm_wait_max: Duration::from_millis(options.confirm_wait_ms_max),
         })
@@ -200,7 +205,7 @@ impl SqliteStore {
     async fn stop_write(&self, write: Write) -> Result<Stop, StoreError> {
         match self.write(write).await? {
             Written::Stop(stop) => Ok(*stop),
-            Written::Done | Written::Key(_) => {
+            Written::Done | Written::Key(_) | Written::Entries(_) => {
                 Err(StoreError::Damaged("the write gave no stop back".into()))
             }
         }
@@ -385,7 +390,7 @@ impl Store for SqliteStore {
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError> {
         match self.write(Write::KeyRevoke(id, at)).await? {
             Written::Key(key) => Ok(*key),
-            Written::Done | Written::Stop(_) => Err(StoreError::Damaged(
+            Written::Done | Written::Stop(_) | Written::Entries(_) => Err(StoreError::Damaged(
                 "the revocation gave no key back".into(),
             )),
         }

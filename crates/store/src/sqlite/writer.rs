@@ -3,9 +3,11 @@
 
 use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
+use super::ledger::page::Page;
 use super::{people, stops, usage};
 use crate::StoreError;
 use crate::journal::Backlog;
+use madang_ledger::{Applied, Entry, Fault};
 use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant, UsageRecord};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
@@ -22,7 +24,26 @@ pub(super) enum Write {
     KeyRevoke(KeyId, Micros),
     StopPut(Box<Stop>),
     StopDelete(StopScope),
+    Entries(Vec<Entry>),
     FilePagesMax(Option<u32>),
+}
+
+impl Write {
+    /// How much of a batch it is.
+    fn count(&self) -> usize {
+        match self {
+            Self::Entries(entries) => entries.len().max(1),
+            Self::Usage(_)
+            | Self::Backlog
+            | Self::Programme(_)
+            | Self::Tenant(_)
+            | Self::KeyInsert(_)
+            | Self::KeyRevoke(..)
+            | Self::StopPut(_)
+            | Self::StopDelete(_)
+            | Self::FilePagesMax(_) => 1,
+        }
+    }
 }
 
 /// What a write gives back.
@@ -30,6 +51,7 @@ pub(super) enum Written {
     Done,
     Key(Box<KeyRecord>),
     Stop(Box<Stop>),
+    Entries(Vec<Result<Applied, Fault>>),
 }
 
 /// A write and who waits for it.
@@ -52,10 +74,12 @@ impl Writer {
     /// Runs until the queue is closed and empty, and takes the last of the backlog.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
+            let mut count = first.write.count();
             let mut batch = vec![first];
-            while batch.len() < self.batch_max
+            while count < self.batch_max
                 && let Ok(next) = queue.try_recv()
             {
+                count += next.write.count();
                 batch.push(next);
             }
             self.serve(batch);
@@ -148,23 +172,27 @@ fn transact(
     for record in backlog {
         usage::append(&tx, record)?;
     }
+    let mut page = Page::default();
     let mut results = Vec::with_capacity(batch.len());
     for job in batch {
-        let result = perform(&tx, &job.write);
-        // The medium failed, or SQLite has undone the whole transaction by itself: no write of the batch may stand.
-        // Any other error undid its own statement only.
+        let result = perform(&tx, &mut page, &job.write);
+        // The medium failed, SQLite has undone the whole transaction by itself, or an entry may stand in halves: no write of
+        // the batch may stand. Any other error undid its own statement only.
         if let Err(error) = &result
-            && (tx.is_autocommit() || matches!(error, StoreError::Unavailable(_)))
+            && (tx.is_autocommit()
+                || matches!(error, StoreError::Unavailable(_))
+                || matches!(job.write, Write::Entries(_)))
         {
             return Err(error.clone());
         }
         results.push(result);
     }
+    page.finish(&tx)?;
     tx.commit().map_err(|e| medium("commit", &e))?;
     Ok(results)
 }
 
-fn perform(conn: &Connection, write: &Write) -> Result<Written, StoreError> {
+fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written, StoreError> {
     match write {
         Write::Usage(record) => usage::append(conn, record)?,
         Write::Backlog | Write::FilePagesMax(_) => {}
@@ -177,6 +205,7 @@ fn perform(conn: &Connection, write: &Write) -> Result<Written, StoreError> {
         Write::StopPut(stop) => {
             return stops::stop_put(conn, stop).map(|stop| Written::Stop(Box::new(stop)));
         }
+        Write::Entries(entries) => return page.append(conn, entries).map(Written::Entries),
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

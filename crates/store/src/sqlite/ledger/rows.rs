@@ -1,0 +1,230 @@
+//! Entries and balances as rows.
+
+use crate::ledger::codes;
+use crate::sqlite::convert::{Columns, rows};
+use crate::{BalanceRow, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, StoreError};
+use madang_ledger::{Account, Balance, Entry, EntryId, Leg, Subject};
+use madang_types::{Micros, RequestId, Unit};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+const ENTRY: &str = "e.seq, e.id, e.phase, e.at, e.about, e.subject";
+
+/// The column `subject`.
+pub(super) fn subject_value(entry: &Entry) -> Value {
+    match &entry.subject {
+        Subject::Lease => Value::Null,
+        Subject::Request(RequestId(id)) if *id == entry.id.0 => Value::Null,
+        subject => whole_subject(subject),
+    }
+}
+
+/// The same, with nothing left out that the entry's id says already.
+fn whole_subject(subject: &Subject) -> Value {
+    match subject {
+        Subject::Budget(id) => id.as_str().to_owned().into(),
+        Subject::Allocation(id) => id.as_str().to_owned().into(),
+        Subject::Job(id) => id.as_str().to_owned().into(),
+        Subject::Request(RequestId(id)) => id.to_be_bytes().to_vec().into(),
+        Subject::Lease => Value::Null,
+    }
+}
+
+/// An entry without its legs, from all columns but its place.
+pub(super) fn read_entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError> {
+    let id = EntryId(u128::from_be_bytes(columns.get()?));
+    let phase = columns.code(codes::phase)?;
+    let at = Micros(columns.get()?);
+    let about: i64 = columns.get()?;
+    let subject = match about {
+        codes::ABOUT_BUDGET => Subject::Budget(columns.word()?),
+        codes::ABOUT_ALLOCATION => Subject::Allocation(columns.word()?),
+        codes::ABOUT_JOB => Subject::Job(columns.word()?),
+        codes::ABOUT_LEASE => Subject::Lease,
+        codes::ABOUT_REQUEST => {
+            let other: Option<[u8; 16]> = columns.get()?;
+            Subject::Request(RequestId(other.map_or(id.0, u128::from_be_bytes)))
+        }
+        _ => {
+            return Err(StoreError::Damaged(format!(
+                "column about holds '{about}', which is not allowed there"
+            )));
+        }
+    };
+    Ok(Entry {
+        id,
+        phase,
+        at,
+        subject,
+        legs: Vec::new(),
+    })
+}
+
+fn read_row(columns: &mut Columns<'_>) -> Result<EntryRow, StoreError> {
+    Ok(EntryRow {
+        seq: columns.number()?,
+        entry: read_entry(columns)?,
+    })
+}
+
+fn with_legs(conn: &Connection, mut found: Vec<EntryRow>) -> Result<Vec<EntryRow>, StoreError> {
+    for row in &mut found {
+        let seq = i64::try_from(row.seq).unwrap_or(i64::MAX);
+        row.entry.legs = rows(
+            conn,
+            "SELECT l.unit, l.amount, f.name, t.name FROM ledger_legs l
+             LEFT JOIN ledger_accounts f ON f.id = l.from_account LEFT JOIN ledger_accounts t ON t.id = l.to_account
+             WHERE l.seq = :seq ORDER BY l.leg",
+            &[(":seq", seq.into())],
+            |columns| {
+                Ok(Leg {
+                    unit: columns.code(codes::unit)?,
+                    amount: columns.get()?,
+                    from: columns.word()?,
+                    to: columns.word()?,
+                })
+            },
+        )?;
+    }
+    Ok(found)
+}
+
+/// All entries of an id, in the order of writing.
+pub(super) fn of_id(conn: &Connection, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
+    let sql = format!("SELECT {ENTRY} FROM ledger_entries e WHERE e.id = :id ORDER BY e.seq");
+    let id = id.0.to_be_bytes().to_vec();
+    with_legs(conn, rows(conn, &sql, &[(":id", id.into())], read_row)?)
+}
+
+/// Entries, the last written first.
+pub(super) fn list(
+    conn: &Connection,
+    filter: &EntryFilter,
+    before: Option<u64>,
+    count_max: u32,
+) -> Result<Vec<EntryRow>, StoreError> {
+    let count_max = count_max.min(LEDGER_LIST_COUNT_MAX);
+    let mut params: Vec<(&str, Value)> = vec![(":count_max", i64::from(count_max).into())];
+    let sql = list_sql(filter, before, &mut params);
+    with_legs(conn, rows(conn, &sql, &params, read_row)?)
+}
+
+/// The query of a list: only the conditions that are asked for, so that the planner can take their index.
+pub(super) fn list_sql(
+    filter: &EntryFilter,
+    before: Option<u64>,
+    params: &mut Vec<(&'static str, Value)>,
+) -> String {
+    let EntryFilter {
+        account,
+        subject,
+        from,
+        until,
+    } = filter;
+    let mut conditions = Vec::new();
+    let (source, seq) = match account {
+        Some(account) => {
+            conditions.push("n.account = (SELECT id FROM ledger_accounts WHERE name = :account)");
+            params.push((":account", account.to_string().into()));
+            // CROSS JOIN keeps the order: an account's entries, then each of them by its place.
+            let source = "ledger_account_entries n CROSS JOIN ledger_entries e ON e.seq = n.seq";
+            (source, "n.seq")
+        }
+        None => ("ledger_entries e", "e.seq"),
+    };
+    if let Some(subject) = subject {
+        params.push((":about", codes::about_code(subject).into()));
+        conditions.push(match subject {
+            Subject::Lease => "e.about = :about",
+            // A request's own entries carry its id and not its subject.
+            Subject::Request(_) => {
+                "(e.about = :about AND e.subject = :subject OR e.id = :subject AND e.about = :about AND e.subject IS NULL)"
+            }
+            Subject::Budget(_) | Subject::Allocation(_) | Subject::Job(_) => {
+                "e.about = :about AND e.subject = :subject"
+            }
+        });
+        if *subject != Subject::Lease {
+            params.push((":subject", whole_subject(subject)));
+        }
+    }
+    if let Some(Micros(from)) = from {
+        conditions.push("e.at >= :from");
+        params.push((":from", (*from).into()));
+    }
+    if let Some(Micros(until)) = until {
+        conditions.push("e.at < :until");
+        params.push((":until", (*until).into()));
+    }
+    let page = before.map(|before| {
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        params.push((":before", before.into()));
+        format!("{seq} < :before")
+    });
+    conditions.extend(page.as_deref());
+    let filter = match &conditions[..] {
+        [] => String::new(),
+        all => format!("WHERE {}", all.join(" AND ")),
+    };
+    format!("SELECT {ENTRY} FROM {source} {filter} ORDER BY {seq} DESC LIMIT :count_max")
+}
+
+/// The balances of one account.
+pub(super) fn balances_of(
+    conn: &Connection,
+    account: &Account,
+) -> Result<Vec<(Unit, Balance)>, StoreError> {
+    rows(
+        conn,
+        "SELECT unit, total_in, total_out, reserved_out FROM ledger_balances WHERE account = :account ORDER BY unit",
+        &[(":account", account.to_string().into())],
+        |columns| Ok((columns.code(codes::unit)?, read_balance(columns)?)),
+    )
+}
+
+/// Balances of the accounts whose name begins so, by name and unit.
+pub(super) fn balances(
+    conn: &Connection,
+    prefix: &str,
+    after: Option<(Account, Unit)>,
+    count_max: u32,
+) -> Result<Vec<BalanceRow>, StoreError> {
+    let (account, unit) = after.map_or((String::new(), 0), |(account, unit)| {
+        (account.to_string(), codes::unit_code(unit))
+    });
+    rows(
+        conn,
+        "SELECT account, unit, total_in, total_out, reserved_out FROM ledger_balances
+         WHERE account >= :prefix AND account < :end AND (account, unit) > (:account, :unit)
+         ORDER BY account, unit LIMIT :count_max",
+        &[
+            (":prefix", prefix.to_owned().into()),
+            // Names are ASCII: this comes after all that begin with the prefix.
+            (":end", format!("{prefix}\u{7f}").into()),
+            (":account", account.into()),
+            (":unit", unit.into()),
+            (
+                ":count_max",
+                i64::from(count_max.min(LEDGER_LIST_COUNT_MAX)).into(),
+            ),
+        ],
+        read_balance_row,
+    )
+}
+
+/// A row of balances, from all columns.
+pub(super) fn read_balance_row(columns: &mut Columns<'_>) -> Result<BalanceRow, StoreError> {
+    Ok(BalanceRow {
+        account: columns.word()?,
+        unit: columns.code(codes::unit)?,
+        balance: read_balance(columns)?,
+    })
+}
+
+fn read_balance(columns: &mut Columns<'_>) -> Result<Balance, StoreError> {
+    Ok(Balance {
+        total_in: columns.get()?,
+        total_out: columns.get()?,
+        reserved_out: columns.get()?,
+    })
+}
