@@ -26,6 +26,8 @@ pub struct Order {
     pub number: u64,
     /// Of which purse.
     pub purse: Purse,
+    /// In what that is counted.
+    pub unit: Unit,
     /// What.
     pub kind: OrderKind,
 }
@@ -75,6 +77,13 @@ fn grant_size(available: i64, (want, need): (i64, i64), gateways: u32) -> i64 {
     want.min(even).max(need).min(available).max(0)
 }
 
+impl EntryId {
+    /// The id of what has a name: the same whenever it is worked out.
+    pub fn named(name: &str) -> Self {
+        Self(fnv_1a(name.as_bytes()))
+    }
+}
+
 impl Holder {
     /// Its account of a purse.
     pub fn lease(&self, of: &Purse) -> Account {
@@ -87,8 +96,7 @@ impl Holder {
 
     /// The id of what its order of that number moves: the same whenever it is asked again.
     pub fn order_id(&self, number: u64) -> EntryId {
-        let order = format!("order:{}:{}:{number}", self.gateway, self.epoch);
-        EntryId(fnv_1a(order.as_bytes()))
+        EntryId::named(&format!("order:{}:{}:{number}", self.gateway, self.epoch))
     }
 
     /// Moves rights to it (`amount` above zero) or back from it.
@@ -103,12 +111,18 @@ impl Holder {
         entry((id, at), (unit, amount.saturating_abs()), (from, to))
     }
 
+    /// Takes back what a run had left of a purse that is over and has reported everything.
+    pub fn close(&self, at: Micros, purse: &Purse, left: (Unit, i64)) -> Entry {
+        let what = format!("close:{}:{}:{purse}", self.gateway, self.epoch);
+        let to = Account::Purse(purse.clone());
+        entry((EntryId::named(&what), at), left, (self.lease(purse), to))
+    }
+
     /// Puts what it held of a purse in suspense.
-    pub fn give_up(&self, at: Micros, purse: &Purse, (unit, held): (Unit, i64)) -> Entry {
+    pub fn give_up(&self, at: Micros, purse: &Purse, held: (Unit, i64)) -> Entry {
         let what = format!("suspense:{}:{}:{purse}", self.gateway, self.epoch);
-        let id = EntryId(fnv_1a(what.as_bytes()));
         let to = Account::Suspense(purse.clone());
-        entry((id, at), (unit, held), (self.lease(purse), to))
+        entry((EntryId::named(&what), at), held, (self.lease(purse), to))
     }
 
     /// What it spent, as a bank that has given it up takes it: from what is in suspense.

@@ -11,6 +11,7 @@ mod balance;
 mod bank;
 mod book;
 mod entry;
+mod grants;
 mod price;
 mod rules;
 mod verify;
@@ -20,6 +21,7 @@ pub use balance::Balance;
 pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };

@@ -61,6 +61,7 @@ impl Budgets {
                     Order {
                         number,
                         purse: purse.clone(),
+                        unit: held.unit,
                         kind,
                     }
                 });
@@ -101,6 +102,7 @@ impl Budgets {
             held.order = Some(Order {
                 number: self.orders,
                 purse: purse.clone(),
+                unit: held.unit,
                 kind: OrderKind::Take { want, need },
             });
             orders.extend(held.order.clone());

@@ -107,8 +107,7 @@ impl Bank {
     /// A run that has reported everything: what it has left goes back.
     pub fn close(&mut self, holder: &Holder, now: Micros) {
         for (purse, left) in self.held(holder) {
-            let what = holder.order_id(u64::MAX).0 ^ holder.lease(&purse).to_string().len() as u128;
-            let entry = holder.moves((EntryId(what), now), &purse, (UNIT, -left));
+            let entry = holder.close(now, &purse, (UNIT, left));
             self.enter(entry).unwrap();
         }
         self.closed.insert(holder.clone());
