@@ -204,6 +204,10 @@ impl Verifier {
         if seq > first {
             let last = seq - 1;
             self.find(Finding::Gap { first, last });
+        } else if seq < first {
+            let place = format!("entry {seq}");
+            let text = format!("it stands where {first} should be: entries are counted from 1");
+            self.find(Finding::Unreadable { place, text });
         }
         self.last_seq = seq;
         self.report.entries += 1;

@@ -166,6 +166,10 @@ fn what_is_missing_or_too_much_is_found() {
             "DELETE FROM ledger_entries WHERE seq = 3",
             "leg 0 of entry 3: the leg belongs to no entry",
         ),
+        (
+            "INSERT INTO ledger_entries SELECT -1, zeroblob(16), 4, at, 3, NULL FROM ledger_entries WHERE seq = 7",
+            "entry 0: it stands where 1 should be",
+        ),
         (&gone("= 3"), "entry 3: missing in the order of writing"),
         (
             &gone("< 3"),

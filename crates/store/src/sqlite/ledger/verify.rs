@@ -39,6 +39,11 @@ fn failed(error: rusqlite::Error) -> StoreError {
     medium("read the ledger", &error)
 }
 
+/// An entry's place; 0, where none stands, for what is below.
+fn place(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or(0)
+}
+
 /// What is wrong, without the words that say whose fault it is.
 fn words(error: StoreError) -> String {
     match error {
@@ -127,8 +132,7 @@ impl Walk<'_> {
                     })
                 });
                 let whole = whole.map_err(words);
-                let seq = u64::try_from(seq).unwrap_or(0);
-                walk.verifier.entry(seq, whole);
+                walk.verifier.entry(place(seq), whole);
                 Ok(())
             },
         )?;
@@ -141,7 +145,7 @@ impl Walk<'_> {
             "SELECT seq, id, phase FROM ledger_entries INDEXED BY ledger_entries_by_id ORDER BY id, phase",
             |walk, row| {
                 let mut columns = Columns::new(row);
-                let seq = columns.number()?;
+                let seq = place(columns.get()?);
                 // What cannot be read was found in the order of writing.
                 if let (Ok(id), Ok(phase)) = (columns.get(), columns.code(codes::phase)) {
                     let id = EntryId(u128::from_be_bytes(id));
