@@ -68,6 +68,9 @@ pub enum Command {
     /// The log of what policy decided: verify it, prove from it, report from it.
     #[command(subcommand)]
     Audit(crate::audit_args::AuditCommand),
+    /// The books of account: verify them, show balances and entries.
+    #[command(subcommand)]
+    Ledger(crate::ledger_args::LedgerCommand),
     /// Experiments with the same decisions on a virtual clock.
     #[command(subcommand)]
     Twin(crate::twin_args::TwinCommand),

@@ -8,6 +8,7 @@ mod commands;
 mod diagnose;
 mod ground_args;
 mod http_client;
+mod ledger_args;
 mod out;
 mod pii_args;
 mod policy_args;

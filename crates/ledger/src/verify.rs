@@ -185,6 +185,8 @@ pub struct Verifier {
     last_seq: u64,
     /// What was seen in the order of writing less what was seen in the order of ids; order does not change it.
     unseen: u64,
+    /// An entry could not be read: what its index says of it is not looked at.
+    unread: bool,
     id: Option<(EntryId, Vec<(u64, Phase)>)>,
     balances_seen: BTreeSet<(Account, Unit)>,
     sums: BTreeMap<Unit, i128>,
@@ -202,12 +204,17 @@ impl Verifier {
         if seq > first {
             let last = seq - 1;
             self.find(Finding::Gap { first, last });
+        } else if seq < first {
+            let place = format!("entry {seq}");
+            let text = format!("it stands where {first} should be: entries are counted from 1");
+            self.find(Finding::Unreadable { place, text });
         }
         self.last_seq = seq;
         self.report.entries += 1;
         let entry = match entry {
             Ok(entry) => entry,
             Err(text) => {
+                self.unread = true;
                 let place = format!("entry {seq}");
                 return self.find(Finding::Unreadable { place, text });
             }
@@ -276,7 +283,7 @@ impl Verifier {
     /// What came of it.
     pub fn finish(mut self) -> Report {
         self.id_ends();
-        if self.unseen != 0 {
+        if self.unseen != 0 && !self.unread {
             self.find(Finding::Ids);
         }
         for (unit, sum) in std::mem::take(&mut self.sums) {

@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use madang_store::conformance::sample::{full, key, plain};
-use madang_store::{SqliteOptions, SqliteStore, Store, StoreError, UsageFilter, UsageGroup};
+use madang_ledger::{Applied, Entry, Phase};
+use madang_store::conformance::sample::{LEASE, SITE, entry, full, grant, key, plain, won};
+use madang_store::{
+    Ledger, SqliteOptions, SqliteStore, Store, StoreError, UsageFilter, UsageGroup,
+};
 use madang_types::{Micros, RequestId};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -283,6 +286,51 @@ async fn one_file_opened_by_many_at_once_stays_whole() {
             .unwrap();
         assert_eq!(sums[0].requests, 80);
     }
+}
+
+/// A hundred entries, each of which brings an account of its own.
+fn hundred(first: u128) -> Vec<Entry> {
+    let entry = |id| {
+        let site = format!("site:s{id}");
+        let legs = vec![
+            won(LEASE, SITE, 1).expect("an account"),
+            won(SITE, &site, 1).expect("an account"),
+        ];
+        entry(id, Phase::Direct, legs)
+    };
+    (first..first + 100).map(entry).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_no_half_of_an_entry() {
+    let (_folder, path) = scratch();
+    let store = SqliteStore::open(&path).unwrap();
+    let granted = store.entries_append(vec![grant(0, 1_000_000).unwrap()]);
+    assert!(granted.await.unwrap()[0].is_ok());
+    store.file_pages_limit(Some(100)).await.unwrap();
+    let mut first = 1;
+    let refused = loop {
+        match store.entries_append(hundred(first)).await {
+            Ok(_) => first += 100,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
+    assert!(refused.to_string().contains("disk is full"), "{refused}");
+    let report = store.ledger_verify().await.unwrap();
+    assert_eq!(
+        (report.findings, u128::from(report.entries)),
+        (Vec::new(), first)
+    );
+
+    store.file_pages_limit(None).await.unwrap();
+    let told = store.entries_append(hundred(first)).await.unwrap();
+    assert!(told.iter().all(|told| matches!(told, Ok(Applied::New(_)))));
+    let report = store.ledger_verify().await.unwrap();
+    assert_eq!(
+        (report.findings, u128::from(report.entries)),
+        (Vec::new(), first + 100)
+    );
 }
 
 fn check_refused(path: &Path, told: &str) {

@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod explain;
 mod key;
+mod ledger;
 mod logs;
 mod pii;
 mod policy;
@@ -37,6 +38,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Twin(command) => twin::run(command),
         Command::Pii(command) => pii::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Ledger(command) => ledger::run(command),
         other => in_runtime(run_in_runtime(other)),
     }
 }
@@ -71,6 +73,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         | Command::Replay(_)
         | Command::Twin(_)
         | Command::Audit(_)
+        | Command::Ledger(_)
         | Command::Pii(_) => Err(anyhow!(
             "this command needs no runtime and was handled before"
         )),

@@ -38,6 +38,8 @@ use tokio::task::JoinHandle;
 
 /// The hidden subcommand that stands beside each launched engine.
 pub const GUARD_SUBCOMMAND: &str = "engine-guard";
+/// The books, in the data folder.
+pub const BOOKS_FILE: &str = "madang.sqlite";
 /// Time that streams over `limits.drain_ms_max` have to send their error event and be booked.
 const CUT_MS: u64 = 1_000;
 
@@ -142,7 +144,7 @@ async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
 const GATEWAY_ID: &str = "local";
 
 async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<SqliteStore>> {
-    let path = folder.path().join("madang.sqlite");
+    let path = folder.path().join(BOOKS_FILE);
     let opened =
         tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path)))
             .await?;

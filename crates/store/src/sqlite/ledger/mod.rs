@@ -2,6 +2,8 @@
 
 pub(super) mod page;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use super::connect::{self, Settings};

@@ -1,4 +1,7 @@
 //! Entries and balances as rows.
+//!
+//! What an append asks for is sorted here and not by SQLite: rusqlite clears the bindings of a statement that it keeps, and for
+//! that SQLite compiles one that has both a parameter and an ORDER BY anew each time, which costs more than its answer.
 
 use crate::ledger::codes;
 use crate::sqlite::convert::{Columns, rows};
@@ -70,30 +73,36 @@ fn read_row(columns: &mut Columns<'_>) -> Result<EntryRow, StoreError> {
 fn with_legs(conn: &Connection, mut found: Vec<EntryRow>) -> Result<Vec<EntryRow>, StoreError> {
     for row in &mut found {
         let seq = i64::try_from(row.seq).unwrap_or(i64::MAX);
-        row.entry.legs = rows(
+        let mut legs = rows(
             conn,
-            "SELECT l.unit, l.amount, f.name, t.name FROM ledger_legs l
+            "SELECT l.leg, l.unit, l.amount, f.name, t.name FROM ledger_legs l
              LEFT JOIN ledger_accounts f ON f.id = l.from_account LEFT JOIN ledger_accounts t ON t.id = l.to_account
-             WHERE l.seq = :seq ORDER BY l.leg",
+             WHERE l.seq = :seq",
             &[(":seq", seq.into())],
             |columns| {
-                Ok(Leg {
+                let place: i64 = columns.get()?;
+                let leg = Leg {
                     unit: columns.code(codes::unit)?,
                     amount: columns.get()?,
                     from: columns.word()?,
                     to: columns.word()?,
-                })
+                };
+                Ok((place, leg))
             },
         )?;
+        legs.sort_by_key(|(place, _)| *place);
+        row.entry.legs = legs.into_iter().map(|(_, leg)| leg).collect();
     }
     Ok(found)
 }
 
 /// All entries of an id, in the order of writing.
 pub(super) fn of_id(conn: &Connection, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
-    let sql = format!("SELECT {ENTRY} FROM ledger_entries e WHERE e.id = :id ORDER BY e.seq");
+    let sql = format!("SELECT {ENTRY} FROM ledger_entries e WHERE e.id = :id");
     let id = id.0.to_be_bytes().to_vec();
-    with_legs(conn, rows(conn, &sql, &[(":id", id.into())], read_row)?)
+    let mut found = rows(conn, &sql, &[(":id", id.into())], read_row)?;
+    found.sort_by_key(|row| row.seq);
+    with_legs(conn, found)
 }
 
 /// Entries, the last written first.
@@ -174,12 +183,14 @@ pub(super) fn balances_of(
     conn: &Connection,
     account: &Account,
 ) -> Result<Vec<(Unit, Balance)>, StoreError> {
-    rows(
+    let mut found = rows(
         conn,
-        "SELECT unit, total_in, total_out, reserved_out FROM ledger_balances WHERE account = :account ORDER BY unit",
+        "SELECT unit, total_in, total_out, reserved_out FROM ledger_balances WHERE account = :account",
         &[(":account", account.to_string().into())],
         |columns| Ok((columns.code(codes::unit)?, read_balance(columns)?)),
-    )
+    )?;
+    found.sort_by_key(|(unit, _)| *unit);
+    Ok(found)
 }
 
 /// Balances of the accounts whose name begins so, by name and unit.

@@ -39,6 +39,19 @@ fn failed(error: rusqlite::Error) -> StoreError {
     medium("read the ledger", &error)
 }
 
+/// An entry's place; 0, where none stands, for what is below.
+fn place(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or(0)
+}
+
+/// What is wrong, without the words that say whose fault it is.
+fn words(error: StoreError) -> String {
+    match error {
+        StoreError::Damaged(text) => text,
+        other => other.to_string(),
+    }
+}
+
 /// The tables, indexes and triggers of the ledger that are not as the migrations make them.
 fn changed_objects(conn: &Connection) -> Result<BTreeSet<String>, StoreError> {
     let mut fresh = Connection::open_in_memory().map_err(failed)?;
@@ -74,8 +87,8 @@ struct Named {
 }
 
 impl Walk<'_> {
-    fn unreadable(&mut self, place: String, error: &StoreError) {
-        let text = error.to_string();
+    fn unreadable(&mut self, place: String, error: StoreError) {
+        let text = words(error);
         self.verifier.find(Finding::Unreadable { place, text });
     }
 
@@ -88,7 +101,7 @@ impl Walk<'_> {
                     let entries = (0, 0);
                     walk.accounts.insert(number, Named { account, entries });
                 }
-                Err(error) => walk.unreadable(format!("account number {number}"), &error),
+                Err(error) => walk.unreadable(format!("account number {number}"), error),
             }
             Ok(())
         })
@@ -118,9 +131,8 @@ impl Walk<'_> {
                         ..entry
                     })
                 });
-                let whole = whole.map_err(|error| error.to_string());
-                let seq = u64::try_from(seq).unwrap_or(0);
-                walk.verifier.entry(seq, whole);
+                let whole = whole.map_err(words);
+                walk.verifier.entry(place(seq), whole);
                 Ok(())
             },
         )?;
@@ -133,7 +145,7 @@ impl Walk<'_> {
             "SELECT seq, id, phase FROM ledger_entries INDEXED BY ledger_entries_by_id ORDER BY id, phase",
             |walk, row| {
                 let mut columns = Columns::new(row);
-                let seq = columns.number()?;
+                let seq = place(columns.get()?);
                 // What cannot be read was found in the order of writing.
                 if let (Ok(id), Ok(phase)) = (columns.get(), columns.code(codes::phase)) {
                     let id = EntryId(u128::from_be_bytes(id));
@@ -152,7 +164,7 @@ impl Walk<'_> {
                     Ok(row) => walk.verifier.balance(row.account, row.unit, row.balance),
                     Err(error) => {
                         let name: String = row.get(0).map_err(failed)?;
-                        walk.unreadable(format!("balance of '{name}'"), &error);
+                        walk.unreadable(format!("balance of '{name}'"), error);
                     }
                 }
                 Ok(())
@@ -172,7 +184,7 @@ impl Walk<'_> {
                     Some(Named { account, .. }) => walk.verifier.find(Finding::Listing { account }),
                     None => {
                         let error = StoreError::Damaged("there is no such account".into());
-                        walk.unreadable(format!("list of account number {number}"), &error);
+                        walk.unreadable(format!("list of account number {number}"), error);
                     }
                 }
                 Ok(())
@@ -249,7 +261,7 @@ impl Legs<'_> {
             };
             if of < seq {
                 let error = StoreError::Damaged("the leg belongs to no entry".into());
-                walk.unreadable(format!("leg {place} of entry {of}"), &error);
+                walk.unreadable(format!("leg {place} of entry {of}"), error);
                 continue;
             }
             legs = legs.and_then(|mut legs: Vec<Leg>| {

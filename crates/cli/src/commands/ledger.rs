@@ -1,0 +1,219 @@
+//! `madang ledger`: the books of account, read in the data folder and not by way of its server.
+
+use super::server::Table;
+use crate::ledger_args::{BalancesArgs, BooksArgs, EntriesArgs, LedgerCommand};
+use crate::out;
+use crate::up::BOOKS_FILE;
+use anyhow::Context;
+use madang_ledger::{Report, Subject};
+use madang_store::{BalanceRow, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, SqliteLedger};
+use madang_types::RequestId;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Exit code 0 where what was asked holds.
+pub fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        LedgerCommand::Verify(books) => verify(&books),
+        LedgerCommand::Balances(args) => balances(&args),
+        LedgerCommand::Entries(args) => entries(&args),
+    }
+}
+
+fn open(books: &BooksArgs) -> anyhow::Result<SqliteLedger> {
+    Ok(SqliteLedger::open(&books.data.join(BOOKS_FILE))?)
+}
+
+fn verify(books: &BooksArgs) -> anyhow::Result<ExitCode> {
+    let report = open(books)?.verify()?;
+    if books.json {
+        out::line(&report_json(&report).to_string());
+    } else {
+        out::result(&report_text(&report));
+    }
+    Ok(ExitCode::from(u8::from(report.findings_count > 0)))
+}
+
+fn report_json(report: &Report) -> Value {
+    let Report {
+        entries,
+        legs,
+        accounts,
+        open_reservations,
+        findings,
+        findings_count,
+    } = report;
+    let findings: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            json!({ "place": finding.place(), "what": finding.to_string(), "remedy": finding.remedy() })
+        })
+        .collect();
+    json!({
+        "entries": entries, "legs": legs, "accounts": accounts, "open_reservations": open_reservations,
+        "findings": findings, "findings_count": findings_count,
+    })
+}
+
+fn report_text(report: &Report) -> String {
+    let Report {
+        entries,
+        legs,
+        accounts,
+        open_reservations,
+        findings,
+        findings_count,
+    } = report;
+    let read = format!(
+        "{entries} entries with {legs} legs, {accounts} accounts, {open_reservations} open reservations"
+    );
+    if *findings_count == 0 {
+        return format!("all of it follows the rules: {read}\n");
+    }
+    let mut text = format!("{findings_count} findings in {read}\n");
+    for finding in findings {
+        let (place, remedy) = (finding.place(), finding.remedy());
+        text.push_str(&format!("{place}: {finding}\n  help: {remedy}\n"));
+    }
+    let more = findings_count.saturating_sub(u64::try_from(findings.len()).unwrap_or(0));
+    if more > 0 {
+        text.push_str(&format!("and {more} more, which may follow from these\n"));
+    }
+    text
+}
+
+fn balances(args: &BalancesArgs) -> anyhow::Result<ExitCode> {
+    let ledger = open(&args.books)?;
+    let mut found: Vec<BalanceRow> = Vec::new();
+    loop {
+        let after = found.last().map(|row| (row.account.clone(), row.unit));
+        let page = ledger.balances(&args.prefix, after, LEDGER_LIST_COUNT_MAX)?;
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    if args.books.json {
+        let rows: Vec<Value> = found.iter().map(balance_json).collect();
+        out::line(&json!({ "data": rows }).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = ["account", "unit", "in", "out", "reserved", "available"];
+    let mut table = Table::new(&names, &[2, 3, 4, 5]);
+    for BalanceRow {
+        account,
+        unit,
+        balance,
+    } in &found
+    {
+        let amounts = [
+            balance.total_in,
+            balance.total_out,
+            balance.reserved_out,
+            balance.available(),
+        ];
+        let words = [account.to_string(), unit.to_string()];
+        let amounts = amounts.map(|amount| amount.to_string());
+        table.row(words.into_iter().chain(amounts).collect());
+    }
+    out::result(&table.text());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn balance_json(row: &BalanceRow) -> Value {
+    let BalanceRow {
+        account,
+        unit,
+        balance,
+    } = row;
+    json!({
+        "account": account, "unit": unit, "total_in": balance.total_in, "total_out": balance.total_out,
+        "reserved_out": balance.reserved_out, "available": balance.available(),
+    })
+}
+
+fn entries(args: &EntriesArgs) -> anyhow::Result<ExitCode> {
+    let EntriesArgs {
+        account,
+        request,
+        before,
+        count,
+        books,
+    } = args;
+    let account = account.as_deref().map(str::parse).transpose()?;
+    let request: Option<RequestId> = request.as_deref().map(str::parse).transpose()?;
+    let filter = EntryFilter {
+        account,
+        subject: request.map(Subject::Request),
+        ..EntryFilter::default()
+    };
+    let found = open(books)?.entries(&filter, *before, *count)?;
+    if books.json {
+        let rows: Vec<Value> = found.iter().map(entry_json).collect::<Result<_, _>>()?;
+        out::line(&json!({ "data": rows }).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names = [
+        "seq", "at", "id", "phase", "about", "amount", "unit", "from", "to",
+    ];
+    let mut table = Table::new(&names, &[0, 5]);
+    for row in &found {
+        entry_rows(row, &mut table)?;
+    }
+    out::result(&table.text());
+    if let Some(last) = found.last().filter(|_| found.len() == *count as usize) {
+        out::note(&format!("older ones: --before {}", last.seq));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line for each leg; what the entry says stands in the first.
+fn entry_rows(row: &EntryRow, table: &mut Table) -> anyhow::Result<()> {
+    let EntryRow { seq, entry } = row;
+    let head = [
+        seq.to_string(),
+        instant(row)?,
+        entry.id.to_string(),
+        entry.phase.to_string(),
+        about(&entry.subject),
+    ];
+    let mut legs = entry.legs.iter().map(|leg| {
+        [
+            leg.amount.to_string(),
+            leg.unit.to_string(),
+            leg.from.to_string(),
+            leg.to.to_string(),
+        ]
+    });
+    let none = || ["-"; 4].map(str::to_owned);
+    let first = legs.next().unwrap_or_else(none);
+    table.row(head.into_iter().chain(first).collect());
+    for leg in legs {
+        let head = std::iter::repeat_n(String::new(), 5);
+        table.row(head.chain(leg).collect());
+    }
+    Ok(())
+}
+
+fn about(subject: &Subject) -> String {
+    match subject {
+        Subject::Budget(id) => format!("budget {id}"),
+        Subject::Allocation(id) => format!("allocation {id}"),
+        Subject::Lease => "lease".to_owned(),
+        Subject::Request(id) => id.to_string(),
+        Subject::Job(id) => format!("job {id}"),
+    }
+}
+
+fn instant(row: &EntryRow) -> anyhow::Result<String> {
+    let at = jiff::Timestamp::from_microsecond(row.entry.at.0)
+        .with_context(|| format!("the instant of entry {}", row.seq))?;
+    Ok(at.to_string())
+}
+
+fn entry_json(row: &EntryRow) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(&row.entry)?;
+    value["seq"] = row.seq.into();
+    value["at"] = instant(row)?.into();
+    Ok(value)
+}
