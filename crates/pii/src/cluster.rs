@@ -81,6 +81,16 @@ pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     if text.bytes().get(at).is_some_and(u8::is_ascii_alphabetic) {
         return None;
     }
+    // Most separators are one character.
+    if let Some([mark @ (b' ' | b'-' | b'.'), b'0'..=b'9', ..]) = text.bytes().get(at..) {
+        text.count(2);
+        let gap = match mark {
+            b' ' => Gap::Space,
+            b'-' => Gap::Dash,
+            _ => Gap::Dot,
+        };
+        return Some((Separator { gap, spaced: false }, at + 1));
+    }
     let (mut gap, mut spaces, mut marks) = (None, 0, 0);
     let mut next = at;
     for _ in 0..4 {

@@ -15,13 +15,16 @@ pub fn look(scan: &mut Scan<'_, '_>, row: &Row) -> Option<usize> {
             .after
             .is_some_and(|after| after.gap == Gap::Dot && !after.spaced)
     };
+    let (first, last) = (four.first()?, four.last()?);
+    if !four.iter().take(3).all(dotted) || dotted(last) {
+        return None;
+    }
     let mut digits = row.digits(4).iter();
     let mut octet = |group: &Group| {
         let value = digits.by_ref().take(group.length);
         group.length <= 3 && value.fold(0, |value, digit| value * 10 + u32::from(*digit)) <= 255
     };
-    let (first, last) = (four.first()?, four.last()?);
-    if !four.iter().take(3).all(dotted) || dotted(last) || !four.iter().all(&mut octet) {
+    if !four.iter().all(&mut octet) {
         return None;
     }
     let span = first.start..last.end;

@@ -8,6 +8,7 @@ use crate::scan::Scan;
 use crate::spoken;
 use crate::text::{Symbol, Text};
 use madang_types::PiiKind;
+use std::cell::OnceCell;
 
 /// Looks at what begins at `at`, where a digit may be. Returns where to look on.
 pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
@@ -30,7 +31,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
     // Most numbers are of this sort.
     if let Some(group) = lone(&scan.text, at) {
         let end = group.end;
-        return other(scan, &[group]).unwrap_or(end);
+        return other(scan, &[group], left).unwrap_or(end);
     }
     walk(scan, at, Beginning { left, free: true })
 }
@@ -183,19 +184,22 @@ fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
     if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
-    other(scan, row.groups()).map_or(Taken::None, Taken::Until)
+    other(scan, row.groups(), left).map_or(Taken::None, Taken::Until)
 }
 
 /// What is more than a number and begins with the front group, reported; where it ends.
-fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+fn other(scan: &mut Scan<'_, '_>, groups: &[Group], left: Edges) -> Option<usize> {
     let front = groups.first()?;
-    if let Some(shape) = plate::shape(&scan.text, front) {
+    // Before another group stands no syllable.
+    if front.after.is_none()
+        && let Some(shape) = plate::shape(&scan.text, front)
+    {
         let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
             return Some(end);
         }
     }
-    address::look(scan, groups).or_else(|| spoken::go_on(scan, groups))
+    address::look(scan, groups, left).or_else(|| spoken::go_on(scan, groups))
 }
 
 /// The group that begins at `at`, where it is too short for a number of ours and the bytes after it show that none follows.
@@ -234,37 +238,62 @@ fn is_in_number(byte: u8) -> bool {
 
 /// The best number that begins with the front group, reported; how many groups it took.
 fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
-    let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
+    let mut best: Option<(usize, PiiKind, u8)> = None;
     let mut groups = row.groups();
     // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
     let most = if left.plus { GROUPS_MAX } else { 5 };
     groups = groups.get(..most).unwrap_or(groups);
-    let mut length = groups.iter().map(|group| group.length).sum();
-    while let [.., last] = groups
-        && length >= rules::DIGITS_MIN
-    {
-        let edges = if rules::may_match(length) {
-            right(&scan.text, last, left)
-        } else {
-            None
-        };
-        if let Some(edges) = edges.filter(|edges| !is_of_table(row, groups, *edges)) {
-            let number = row.number(groups.len(), length, edges)?;
-            let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+    let (start, gap, alike) = (groups.first()?.start, gap(groups.first()?), alike(groups));
+    while let [others @ .., last] = groups {
+        let count = groups.len();
+        let length = row.length(count);
+        if length < rules::DIGITS_MIN {
+            break;
+        }
+        if rules::may_match(length)
+            && let Some(edges) = right(&scan.text, row, last, left)
+            && !is_of_table(row, groups, edges)
+        {
+            let number = Number {
+                digits: row.digits(count),
+                shape: row.shape(count),
+                gap: if count > 1 { gap } else { None },
+                mixed: count > alike,
+                edges,
+                span: start..last.end,
+            };
+            let judged = rules::judge(&number, &mut scan.near(start..last.end));
             if let Some((kind, confidence)) = judged
-                && best
-                    .as_ref()
-                    .is_none_or(|(_, _, least, _)| confidence > *least)
+                && best.is_none_or(|(_, _, least)| confidence > least)
             {
-                best = Some((groups.len(), kind, confidence, number.span));
+                best = Some((count, kind, confidence));
             }
         }
-        length -= last.length;
-        groups = groups.get(..groups.len() - 1)?;
+        groups = others;
     }
-    let (count, kind, confidence, mut span) = best?;
-    span.start = open(&scan.text, span.start);
+    let (count, kind, confidence) = best?;
+    let span = open(&scan.text, start)..row.groups().get(count - 1)?.end;
     scan.report(kind, span, confidence).map(|_| count)
+}
+
+fn gap(group: &Group) -> Option<Gap> {
+    group.after.map(|separator| separator.gap)
+}
+
+/// How many of the groups are separated by gaps of one kind; a bracket is no kind.
+fn alike(groups: &[Group]) -> usize {
+    let Some((first, others)) = groups.split_first() else {
+        return 0;
+    };
+    match gap(first) {
+        Some(Gap::Bracket) => 1,
+        first => {
+            2 + others
+                .iter()
+                .take_while(|group| gap(group) == first)
+                .count()
+        }
+    }
 }
 
 /// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
@@ -294,7 +323,7 @@ fn open(text: &Text<'_>, start: usize) -> usize {
 }
 
 /// What stands beside the window that ends with `last`; none where it cannot be a number for it.
-fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
+fn right(text: &Text<'_>, row: &Row, last: &Group, mut edges: Edges) -> Option<Edges> {
     if last.length > cluster::DIGITS_MAX {
         return None;
     }
@@ -303,25 +332,47 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
         edges.crowded = true;
         return separator.is_loose().then_some(edges);
     }
-    let (symbol, at, next) = text.visible(last.end);
-    match symbol {
-        Symbol::Ascii(b'@' | b'*' | b'#') => return None,
-        Symbol::Ascii(b'%') => edges.amount = true,
-        Symbol::Ascii(b',') => {
-            // 12,345,678: the comma belongs to the number.
-            edges.amount = last.length <= 3
-                && matches!(text.visible(next).0, Symbol::Digit(_))
-                && is_thousands(text, next);
-        }
-        Symbol::Dash | Symbol::Ascii(b'_') => match text.visible(next).0 {
-            Symbol::Ascii(b'*') => return None,
-            after => edges.joined |= after.is_alphanumeric(),
-        },
-        Symbol::Other | Symbol::Spoken(_) => edges.amount |= plate::is_counted(text, at),
-        other if other.is_alphanumeric() => return None,
-        _ => {}
-    }
+    let behind = row.behind.get_or_init(|| Behind::of(text, last)).as_ref()?;
+    edges.amount = behind.amount.unwrap_or(edges.amount);
+    edges.joined |= behind.joined;
     Some(edges)
+}
+
+/// What stands behind the last group of a row.
+struct Behind {
+    /// Whether it says that the number is an amount, where it says anything.
+    amount: Option<bool>,
+    joined: bool,
+}
+
+impl Behind {
+    /// None where the row cannot end with a number.
+    fn of(text: &Text<'_>, last: &Group) -> Option<Self> {
+        let (mut amount, mut joined) = (None, false);
+        let (symbol, at, next) = text.visible(last.end);
+        match symbol {
+            Symbol::Ascii(b'@' | b'*' | b'#') => return None,
+            Symbol::Ascii(b'%') => amount = Some(true),
+            // 12,345,678: the comma belongs to the number.
+            Symbol::Ascii(b',') => {
+                amount = Some(
+                    last.length <= 3
+                        && matches!(text.visible(next).0, Symbol::Digit(_))
+                        && is_thousands(text, next),
+                );
+            }
+            Symbol::Dash | Symbol::Ascii(b'_') => match text.visible(next).0 {
+                Symbol::Ascii(b'*') => return None,
+                after => joined = after.is_alphanumeric(),
+            },
+            Symbol::Other | Symbol::Spoken(_) => {
+                amount = plate::is_counted(text, at).then_some(true);
+            }
+            other if other.is_alphanumeric() => return None,
+            _ => {}
+        }
+        Some(Self { amount, joined })
+    }
 }
 
 /// Groups in a row, and their digits one after the other.
@@ -329,7 +380,13 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
 pub struct Row {
     groups: Vec<Group>,
     digits: Vec<u8>,
+    /// Of each group: its digits, and those until its end.
     lengths: Vec<u8>,
+    ends: Vec<usize>,
+    /// Nothing goes on behind the last group.
+    ended: bool,
+    /// What stands there, when it was asked about.
+    behind: OnceCell<Option<Behind>>,
     /// Groups, and digits, that are done with.
     done: usize,
     digits_done: usize,
@@ -343,6 +400,9 @@ impl Row {
         self.groups.clear();
         self.digits.clear();
         self.lengths.clear();
+        self.ends.clear();
+        self.ended = false;
+        self.behind.take();
         (self.done, self.digits_done) = (0, 0);
         self.read(text, at);
     }
@@ -352,6 +412,7 @@ impl Row {
             return false;
         };
         self.groups.push(group);
+        self.ends.push(self.digits.len());
         // It is less than thirty.
         self.lengths
             .push(u8::try_from(group.length).unwrap_or(u8::MAX));
@@ -365,21 +426,24 @@ impl Row {
 
     /// Reads on until there is one more than one number may have.
     fn fill(&mut self, text: &Text<'_>) {
-        while self.groups.len() - self.done <= GROUPS_MAX {
-            let next = match self.groups.last_mut() {
-                Some(last) if last.length <= cluster::DIGITS_MAX => {
-                    let Some((separator, next)) = cluster::separator(text, last.end) else {
-                        return;
-                    };
-                    last.after = Some(separator);
-                    next
-                }
-                _ => return,
-            };
-            if !self.read(text, next) {
-                return;
-            }
+        while !self.ended && self.groups.len() - self.done <= GROUPS_MAX {
+            self.ended = !self.read_on(text);
         }
+    }
+
+    /// Reads what follows the last group; false where nothing does.
+    fn read_on(&mut self, text: &Text<'_>) -> bool {
+        let Some(last) = self.groups.last_mut() else {
+            return false;
+        };
+        if last.length > cluster::DIGITS_MAX {
+            return false;
+        }
+        let Some((separator, next)) = cluster::separator(text, last.end) else {
+            return false;
+        };
+        last.after = Some(separator);
+        self.read(text, next)
     }
 
     fn drop_front(&mut self, count: usize) {
@@ -388,15 +452,19 @@ impl Row {
         if self.done > DONE_MAX {
             self.groups.drain(..self.done.min(self.groups.len()));
             self.lengths.drain(..self.done.min(self.lengths.len()));
+            self.ends.drain(..self.done.min(self.ends.len()));
             self.digits.drain(..self.digits_done.min(self.digits.len()));
+            for end in &mut self.ends {
+                *end -= self.digits_done;
+            }
             (self.done, self.digits_done) = (0, 0);
         }
     }
 
-    /// Digits of the first `count` groups.
+    /// Digits of the first `count` groups, one at least.
     fn length(&self, count: usize) -> usize {
-        let groups = self.groups().iter().take(count);
-        groups.map(|group| group.length).sum()
+        let end = self.ends.get(self.done + count - 1);
+        end.map_or(0, |end| end - self.digits_done)
     }
 
     /// The digits of the first `count` groups.
@@ -405,25 +473,9 @@ impl Row {
         self.digits.get(self.digits_done..end).unwrap_or_default()
     }
 
-    /// The first `count` groups, of `length` digits, as one number.
-    fn number(&self, count: usize, length: usize, edges: Edges) -> Option<Number<'_>> {
-        let groups = self.groups().get(..count)?;
-        let (first, last) = (groups.first()?, groups.last()?);
-        let mut gaps = groups
-            .iter()
-            .take(count - 1)
-            .filter_map(|group| group.after);
-        let gap = gaps.next().map(|separator| separator.gap);
-        let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
-        Some(Number {
-            digits: self
-                .digits
-                .get(self.digits_done..self.digits_done + length)?,
-            shape: self.lengths.get(self.done..self.done + count)?,
-            gap,
-            mixed,
-            edges,
-            span: first.start..last.end,
-        })
+    /// The lengths of the first `count` groups.
+    fn shape(&self, count: usize) -> &[u8] {
+        let lengths = self.lengths.get(self.done..self.done + count);
+        lengths.unwrap_or_default()
     }
 }

@@ -87,16 +87,23 @@ pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
             |group: &Group| group.length == 1 && group.after.is_none_or(|after| after.is_loose());
         return groups.iter().all(alone).then(|| take(scan, first.start))?;
     }
-    // The cheap question first: what may come between.
-    let after = scan.text.bytes().get(last.end);
-    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..))
-        || last.length > 8
-    {
+    if last.length > 8 || !is_followed(&scan.text, last.end) {
+        // Nor is it for the groups behind the first, which are of the same row.
+        scan.spoken_until = last.end;
         return None;
     }
-    let next = after_separator(&scan.text, last.end);
-    matches!(scan.text.visible(next).0, Symbol::Spoken(_)).then_some(())?;
     take(scan, first.start)
+}
+
+/// Whether a digit spelled in Hangul follows the group that ended at `at`.
+fn is_followed(text: &Text<'_>, at: usize) -> bool {
+    // The cheap question first: what may come between.
+    let after = text.bytes().get(at);
+    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..)) {
+        return false;
+    }
+    let next = after_separator(text, at);
+    matches!(text.visible(next).0, Symbol::Spoken(_))
 }
 
 /// Reports the first number in the run that begins at `at`. Returns where it ends.
@@ -131,10 +138,15 @@ fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, 
     let text = near.text();
     let firsts = match run.is_spread() {
         true => 1,
-        false => usize::MAX,
+        false => (run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN),
     };
-    for first in (0..(run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN)).take(firsts) {
+    for first in 0..firsts {
         let rest = run.digits.get(first..)?;
+        // The cheap question first: most digits neither begin a telephone number or a birth nor are the last ones.
+        let begins = matches!(rest, [0, ..] | [_, _, 0 | 1, _, 0..=3, ..]);
+        if !begins && rest.len() > rules::DIGITS_MAX + 1 {
+            continue;
+        }
         let place = run.places.get(first)?;
         if place.start < floor || (first > 0 && !place.apart) {
             continue;
@@ -174,6 +186,21 @@ impl Run {
         self.places.clear();
         let (mut next, mut marks) = (at, 0);
         while self.digits.len() < RUN_MAX {
+            // Most of a run is this.
+            match text.bytes().get(next) {
+                Some(byte @ b'0'..=b'9') => {
+                    text.count(1);
+                    self.push(byte - b'0', next..next + 1, false, marks > 0);
+                    (next, marks) = (next + 1, 0);
+                    continue;
+                }
+                Some(b' ' | b'-') if marks < MARKS_MAX => {
+                    text.count(1);
+                    (next, marks) = (next + 1, marks + 1);
+                    continue;
+                }
+                _ => {}
+            }
             let (symbol, start, end) = text.visible(next);
             let (digit, spelled) = match symbol {
                 Symbol::Digit(digit) => (digit, false),
@@ -187,15 +214,19 @@ impl Run {
                     continue;
                 }
             };
-            self.digits.push(digit);
-            self.places.push(Digit {
-                start,
-                end,
-                spelled,
-                apart: marks > 0,
-            });
+            self.push(digit, start..end, spelled, marks > 0);
             (next, marks) = (end, 0);
         }
+    }
+
+    fn push(&mut self, digit: u8, span: Range<usize>, spelled: bool, apart: bool) {
+        self.digits.push(digit);
+        self.places.push(Digit {
+            start: span.start,
+            end: span.end,
+            spelled,
+            apart,
+        });
     }
 
     /// Whether something stands between all digits.

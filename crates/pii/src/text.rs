@@ -312,13 +312,13 @@ const SPOKEN: [(&str, u8); 12] = [
     ("구", 9),
 ];
 
-/// Them by [`slot`]; no two have the same.
-const SPOKEN_SLOTS: [([u8; 3], u8); 32] = {
-    let mut slots = [([0; 3], 0); 32];
+/// Them by [`slot`], each as one number with its digit last; no two have the same slot.
+const SPOKEN_SLOTS: [u32; 32] = {
+    let mut slots = [0; 32];
     let mut rest: &[(&str, u8)] = &SPOKEN;
     while let [(syllable, digit), others @ ..] = rest {
         if let [first, second, third] = *syllable.as_bytes() {
-            slots[slot(second, third)] = ([first, second, third], *digit);
+            slots[slot(second, third)] = u32::from_be_bytes([first, second, third, *digit]);
         }
         rest = others;
     }
@@ -333,9 +333,11 @@ const fn slot(second: u8, third: u8) -> usize {
 /// The digit that a Hangul syllable is read as.
 #[inline]
 fn spoken_digit(bytes: [u8; 3]) -> Option<u8> {
-    let [_, second, third] = bytes;
-    let (syllable, digit) = SPOKEN_SLOTS.get(slot(second, third))?;
-    (bytes == *syllable).then_some(*digit)
+    let [first, second, third] = bytes;
+    let found = SPOKEN_SLOTS.get(slot(second, third))?;
+    // What differs in the digit's place alone is the syllable.
+    let digit = found ^ u32::from_be_bytes([first, second, third, 0]);
+    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

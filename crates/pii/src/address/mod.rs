@@ -4,7 +4,7 @@ mod districts;
 mod english;
 mod korean;
 
-use crate::cluster::Group;
+use crate::cluster::{Edges, Group};
 use crate::scan::Scan;
 use madang_types::PiiKind;
 
@@ -12,12 +12,15 @@ use madang_types::PiiKind;
 const NUMBER_MAX: usize = 5;
 
 /// Reports the address whose building's number `groups` begin with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group], left: Edges) -> Option<usize> {
     let group = groups.first()?;
     if group.length > NUMBER_MAX {
         return None;
     }
-    if let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor) {
+    // Behind another group stands no name of a place.
+    if !left.crowded
+        && let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor)
+    {
         return scan.report(PiiKind::Address, span, confidence);
     }
     let form = english::address(&scan.text, groups)?;

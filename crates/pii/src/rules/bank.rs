@@ -34,11 +34,7 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 
 /// A day and what follows it.
 fn is_moment(number: &Number<'_>) -> bool {
-    let year = matches!(number.value(0..4), 1900..=2099);
-    year && match number.shape {
-        [4, 2, 2, ..] | [8, 2 | 4 | 6] | [14] => {
-            check::is_day(number.value(4..6), number.value(6..8))
-        }
-        _ => false,
-    }
+    matches!(number.shape, [4, 2, 2, ..] | [8, 2 | 4 | 6] | [14])
+        && matches!(number.value(0..4), 1900..=2099)
+        && check::is_day(number.value(4..6), number.value(6..8))
 }

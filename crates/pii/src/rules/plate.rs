@@ -33,22 +33,24 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     if next - at != 3 {
         return None;
     }
-    let syllable = std::str::from_utf8(text.bytes().get(at..next)?).ok()?;
-    if !SYLLABLES.contains(syllable) {
-        return None;
-    }
+    let syllable = text.bytes().get(at..next)?;
     let (symbol, _, after) = text.visible(next);
     let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
     let (_, digits_at, _) = text.visible(if apart { after } else { next });
     let last = crate::cluster::group(text, digits_at, |_| ())?;
-    if last.length != 4 || glued_after(text, last.end) {
+    if last.length != 4 || !is_one_of(SYLLABLES, syllable) || glued_after(text, last.end) {
         return None;
     }
     Some(Shape {
         span: group.start..last.end,
-        sure: !COUNTERS.contains(syllable),
+        sure: !is_one_of(COUNTERS, syllable),
         apart,
     })
+}
+
+fn is_one_of(syllables: &str, syllable: &[u8]) -> bool {
+    let (syllables, _) = syllables.as_bytes().as_chunks::<3>();
+    syllables.iter().any(|other| other == syllable)
 }
 
 /// How sure it is.
