@@ -8,7 +8,7 @@ use crate::words::Topic;
 use madang_types::PiiKind;
 
 /// Reports the address that `row` begins with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, row: &Row) -> Option<usize> {
+pub fn look(scan: &mut Scan<'_>, row: &Row) -> Option<usize> {
     let four = row.groups().get(..4)?;
     let dotted = |group: &Group| {
         group

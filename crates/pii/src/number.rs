@@ -11,7 +11,7 @@ use madang_types::PiiKind;
 use std::cell::OnceCell;
 
 /// Looks at what begins at `at`, where a digit may be. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
     let (symbol, next) = scan.text.symbol(at);
     match symbol {
         Symbol::Digit(_) => {}
@@ -33,16 +33,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
         let end = group.end;
         return other(scan, &[group], left).unwrap_or(end);
     }
-    walk(scan, at, Beginning { left, free: true })
-}
-
-/// Where the walk over groups is.
-#[derive(Clone, Copy, Debug)]
-pub struct Beginning {
-    /// What stands before the next group.
-    left: Edges,
-    /// Whether a number may begin with it.
-    free: bool,
+    walk(scan, at, left)
 }
 
 /// What stands right before a number.
@@ -121,20 +112,22 @@ fn is_thousands(text: &Text<'_>, at: usize) -> bool {
         .is_some_and(|group| group.length == 3 && cluster::separator(text, group.end).is_none())
 }
 
-/// Walks over the groups from `at`, each looked at as the beginning of a number. Returns where to look on.
-pub fn walk(scan: &mut Scan<'_, '_>, at: usize, beginning: Beginning) -> usize {
+/// Walks over the groups from `at`, before which `left` stands, each looked at as the beginning of a number. Returns where
+/// to look on.
+fn walk(scan: &mut Scan<'_>, at: usize, left: Edges) -> usize {
     let mut row = std::mem::take(&mut scan.row);
-    let end = walk_row(scan, &mut row, at, beginning);
+    let end = walk_row(scan, &mut row, at, left);
     scan.row = row;
     end
 }
 
-fn walk_row(scan: &mut Scan<'_, '_>, row: &mut Row, at: usize, mut beginning: Beginning) -> usize {
+fn walk_row(scan: &mut Scan<'_>, row: &mut Row, at: usize, mut left: Edges) -> usize {
     row.begin(&scan.text, at);
+    let mut free = true;
     loop {
         row.fill(&scan.text);
-        let taken = if beginning.free {
-            take_front(scan, row, beginning.left)
+        let taken = if free {
+            take_front(scan, row, left)
         } else {
             Taken::None
         };
@@ -150,21 +143,11 @@ fn walk_row(scan: &mut Scan<'_, '_>, row: &mut Row, at: usize, mut beginning: Be
             return last.end;
         };
         row.drop_front(count);
-        let Some(front) = row.groups().first() else {
-            return at + 1;
+        free = separator.is_loose();
+        left = Edges {
+            crowded: true,
+            ..Edges::default()
         };
-        beginning = Beginning {
-            left: Edges {
-                crowded: true,
-                ..Edges::default()
-            },
-            free: separator.is_loose(),
-        };
-        // A row of numbers may have no end.
-        scan.settle(front.start, Some(beginning));
-        if scan.text.is_starved() {
-            return front.start;
-        }
     }
 }
 
@@ -177,7 +160,7 @@ enum Taken {
     Until(usize),
 }
 
-fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
+fn take_front(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Taken {
     if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
@@ -188,7 +171,7 @@ fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
 }
 
 /// What is more than a number and begins with the front group, reported; where it ends.
-fn other(scan: &mut Scan<'_, '_>, groups: &[Group], left: Edges) -> Option<usize> {
+fn other(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
     let front = groups.first()?;
     // Before another group stands no syllable.
     if front.after.is_none()
@@ -237,7 +220,7 @@ fn is_in_number(byte: u8) -> bool {
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.
-fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
+fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
     let mut best: Option<(usize, PiiKind, u8)> = None;
     let mut groups = row.groups();
     // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.

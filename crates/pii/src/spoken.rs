@@ -58,7 +58,7 @@ pub fn may_begin(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
     if at < scan.spoken_until {
         return next;
     }
@@ -77,7 +77,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
 }
 
 /// Looks at plain groups that digits spelled in Hangul follow, or that are of one digit each.
-pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+pub fn go_on(scan: &mut Scan<'_>, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
     if first.start < scan.spoken_until {
         return None;
@@ -107,7 +107,7 @@ fn is_followed(text: &Text<'_>, at: usize) -> bool {
 }
 
 /// Reports the first number in the run that begins at `at`. Returns where it ends.
-fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
+fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
     let mut run = std::mem::take(&mut scan.run);
     run.read(&scan.text, at);
     let found = number(scan, &run);
@@ -127,7 +127,7 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
 }
 
 /// The first number in the run that may be reported.
-fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
+fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
     let (from, floor) = (run.places.first()?.start, scan.floor);
     let Digit {
         end: until,

@@ -33,40 +33,22 @@ impl Symbol {
     }
 }
 
-/// A text, or the part of it that has come so far.
+/// A text.
 pub struct Text<'a> {
     bytes: &'a [u8],
-    whole: bool,
-    starved: Cell<bool>,
     steps: Cell<u64>,
 }
 
 impl<'a> Text<'a> {
-    /// `whole`: nothing comes after `bytes`.
-    pub fn new(bytes: &'a [u8], whole: bool) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            whole,
-            starved: Cell::new(false),
             steps: Cell::new(0),
         }
     }
 
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.whole
-    }
-
-    /// Whether something was asked about bytes that have not come yet; what was decided since is void.
-    pub fn is_starved(&self) -> bool {
-        self.starved.get()
-    }
-
-    pub fn starve(&self) {
-        self.starved.set(true);
     }
 
     /// Bytes looked at beside the sweep.
@@ -85,20 +67,12 @@ impl<'a> Text<'a> {
     /// The byte at `at`; none after the end.
     pub fn byte(&self, at: usize) -> Option<u8> {
         self.count(1);
-        let byte = self.bytes.get(at).copied();
-        if byte.is_none() {
-            self.end_reached();
-        }
-        byte
+        self.bytes.get(at).copied()
     }
 
     /// The bytes from `at`, `length` of them or fewer at the end.
     pub fn ahead(&self, at: usize, length: usize) -> &'a [u8] {
-        let end = at.saturating_add(length);
-        if end > self.bytes.len() {
-            self.end_reached();
-        }
-        let end = end.min(self.bytes.len());
+        let end = at.saturating_add(length).min(self.bytes.len());
         self.count(end.saturating_sub(at));
         self.bytes.get(at..end).unwrap_or_default()
     }
@@ -136,21 +110,9 @@ impl<'a> Text<'a> {
             }
             [0xF0..=0xF4, _, _, _, ..] => (Symbol::Other, at + 4),
             [..0xC2 | 0xF5.., ..] => (Symbol::Other, at + 1),
-            [] => {
-                self.end_reached();
-                (Symbol::End, at)
-            }
-            // A character of which the rest has not come.
-            _ => {
-                self.end_reached();
-                (Symbol::Other, self.bytes.len())
-            }
-        }
-    }
-
-    fn end_reached(&self) {
-        if !self.whole {
-            self.starve();
+            [] => (Symbol::End, at),
+            // A character without its rest.
+            _ => (Symbol::Other, self.bytes.len()),
         }
     }
 
@@ -362,7 +324,7 @@ mod tests {
             ("한", Symbol::Other),
         ];
         for (given, expected) in cases {
-            let text = Text::new(given.as_bytes(), true);
+            let text = Text::new(given.as_bytes());
             assert_eq!(text.symbol(0), (expected, given.len()), "{given:?}");
             if expected != Symbol::Nothing {
                 assert_eq!(text.before(given.len()), (expected, 0), "{given:?}");

@@ -12,7 +12,7 @@ use madang_types::PiiKind;
 const NUMBER_MAX: usize = 5;
 
 /// Reports the address whose building's number `groups` begin with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group], left: Edges) -> Option<usize> {
+pub fn look(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
     let group = groups.first()?;
     if group.length > NUMBER_MAX {
         return None;
