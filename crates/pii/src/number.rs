@@ -226,22 +226,22 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
     // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
     let most = if left.plus { GROUPS_MAX } else { 5 };
     groups = groups.get(..most).unwrap_or(groups);
-    let (start, gap, alike) = (groups.first()?.start, gap(groups.first()?), alike(groups));
-    while let [others @ .., last] = groups {
+    let start = groups.first()?.start;
+    let mut length = row.length(groups.len());
+    while let [others @ .., last] = groups
+        && length >= rules::DIGITS_MIN
+    {
         let count = groups.len();
-        let length = row.length(count);
-        if length < rules::DIGITS_MIN {
-            break;
-        }
         if rules::may_match(length)
             && let Some(edges) = right(&scan.text, row, last, left)
             && !is_of_table(row, groups, edges)
         {
+            let (gap, mixed) = gaps(others);
             let number = Number {
-                digits: row.digits(count),
+                digits: row.digits(length),
                 shape: row.shape(count),
-                gap: if count > 1 { gap } else { None },
-                mixed: count > alike,
+                gap,
+                mixed,
                 edges,
                 span: start..last.end,
             };
@@ -252,6 +252,7 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
                 best = Some((count, kind, confidence));
             }
         }
+        length -= last.length;
         groups = others;
     }
     let (count, kind, confidence) = best?;
@@ -259,24 +260,15 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
     scan.report(kind, span, confidence).map(|_| count)
 }
 
-fn gap(group: &Group) -> Option<Gap> {
-    group.after.map(|separator| separator.gap)
-}
-
-/// How many of the groups are separated by gaps of one kind; a bracket is no kind.
-fn alike(groups: &[Group]) -> usize {
+/// The gap behind the first of the groups, and whether those behind the others are of another kind; a bracket is no kind.
+fn gaps(groups: &[Group]) -> (Option<Gap>, bool) {
+    let gap = |group: &Group| group.after.map(|separator| separator.gap);
     let Some((first, others)) = groups.split_first() else {
-        return 0;
+        return (None, false);
     };
-    match gap(first) {
-        Some(Gap::Bracket) => 1,
-        first => {
-            2 + others
-                .iter()
-                .take_while(|group| gap(group) == first)
-                .count()
-        }
-    }
+    let first = gap(first);
+    let mixed = first == Some(Gap::Bracket) || others.iter().any(|group| gap(group) != first);
+    (first, mixed)
 }
 
 /// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
@@ -363,9 +355,8 @@ impl Behind {
 pub struct Row {
     groups: Vec<Group>,
     digits: Vec<u8>,
-    /// Of each group: its digits, and those until its end.
+    /// Of each group, how many digits it has.
     lengths: Vec<u8>,
-    ends: Vec<usize>,
     /// Nothing goes on behind the last group.
     ended: bool,
     /// What stands there, when it was asked about.
@@ -383,7 +374,6 @@ impl Row {
         self.groups.clear();
         self.digits.clear();
         self.lengths.clear();
-        self.ends.clear();
         self.ended = false;
         self.behind.take();
         (self.done, self.digits_done) = (0, 0);
@@ -395,7 +385,6 @@ impl Row {
             return false;
         };
         self.groups.push(group);
-        self.ends.push(self.digits.len());
         // It is less than thirty.
         self.lengths
             .push(u8::try_from(group.length).unwrap_or(u8::MAX));
@@ -435,25 +424,21 @@ impl Row {
         if self.done > DONE_MAX {
             self.groups.drain(..self.done.min(self.groups.len()));
             self.lengths.drain(..self.done.min(self.lengths.len()));
-            self.ends.drain(..self.done.min(self.ends.len()));
             self.digits.drain(..self.digits_done.min(self.digits.len()));
-            for end in &mut self.ends {
-                *end -= self.digits_done;
-            }
             (self.done, self.digits_done) = (0, 0);
         }
     }
 
-    /// Digits of the first `count` groups, one at least.
+    /// Digits of the first `count` groups.
     fn length(&self, count: usize) -> usize {
-        let end = self.ends.get(self.done + count - 1);
-        end.map_or(0, |end| end - self.digits_done)
+        let lengths = self.shape(count).iter();
+        lengths.map(|length| usize::from(*length)).sum()
     }
 
-    /// The digits of the first `count` groups.
-    pub fn digits(&self, count: usize) -> &[u8] {
-        let end = self.digits_done + self.length(count);
-        self.digits.get(self.digits_done..end).unwrap_or_default()
+    /// The first `length` digits.
+    pub fn digits(&self, length: usize) -> &[u8] {
+        let digits = self.digits.get(self.digits_done..self.digits_done + length);
+        digits.unwrap_or_default()
     }
 
     /// The lengths of the first `count` groups.

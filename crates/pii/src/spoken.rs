@@ -3,6 +3,7 @@
 
 use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
+use crate::context::Nearby;
 use crate::finding::CONFIDENCE_MIN;
 use crate::rules;
 use crate::scan::Scan;
@@ -10,10 +11,10 @@ use crate::text::{Symbol, Text, is_spoken_digit};
 use madang_types::PiiKind;
 use std::ops::Range;
 
-/// Digits that are looked at together.
-const RUN_MAX: usize = 64;
-/// Digits of the longest number looked for; a run that may go on is read again from its last so many.
-const LONGEST: usize = 16;
+/// Digits that are looked at together: a bit for each.
+const RUN_MAX: usize = u64::BITS as usize;
+/// Digits of the longest number looked for and of a particle; a run that may go on is looked at again from its last so many.
+const LONGEST: usize = rules::DIGITS_MAX + 1;
 
 /// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
 const SPREADS: [usize; 2] = [6, 11];
@@ -27,16 +28,15 @@ const SAID: [&str; 3] = ["에", "다시", "의"];
 #[derive(Default)]
 pub struct Run {
     digits: Vec<u8>,
-    places: Vec<Digit>,
-}
-
-#[derive(Clone, Copy)]
-struct Digit {
-    start: usize,
+    /// Where each begins.
+    starts: Vec<usize>,
+    /// Which are spelled, the first one's bit lowest.
+    spelled: u64,
+    /// Before which something stands.
+    apart: u64,
+    /// What was read ends there, with so many marks behind the last digit.
     end: usize,
-    spelled: bool,
-    /// Something stands between it and the digit before.
-    apart: bool,
+    marks: usize,
 }
 
 /// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
@@ -113,13 +113,8 @@ fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
     let found = number(scan, &run);
     if found.is_none() {
         // Nothing begins in it, but what goes on behind its last digits.
-        let left = if run.digits.len() < RUN_MAX {
-            1
-        } else {
-            LONGEST
-        };
-        let covered = run.places.iter().nth_back(left - 1);
-        scan.spoken_until = covered.map_or(at, |digit| digit.start + 1);
+        let covered = run.starts.get(run.settled().saturating_sub(1));
+        scan.spoken_until = covered.map_or(at, |start| start + 1);
     }
     scan.run = run;
     let (kind, span, confidence) = found?;
@@ -128,41 +123,36 @@ fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
 
 /// The first number in the run that may be reported.
 fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
-    let (from, floor) = (run.places.first()?.start, scan.floor);
-    let Digit {
-        end: until,
-        spelled: particle,
-        ..
-    } = *run.places.last()?;
-    let mut near = scan.near(from..until);
-    let text = near.text();
+    let floor = scan.floor;
+    let last = run.digits.len().checked_sub(1)?;
+    let end = scan.text.symbol(*run.starts.get(last)?).1;
+    let mut near = scan.near(*run.starts.first()?..end);
+    let particle = run.spelled >> last & 1 == 1;
     let firsts = match run.is_spread() {
         true => 1,
-        false => (run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN),
+        false => run
+            .settled()
+            .min((last + 2).saturating_sub(rules::DIGITS_MIN)),
     };
-    for first in 0..firsts {
+    let mut groups = (run.apart | 1) & lowest(firsts);
+    while groups != 0 {
+        let first = groups.trailing_zeros() as usize;
+        groups &= groups - 1;
         let rest = run.digits.get(first..)?;
-        // The cheap question first: most digits neither begin a telephone number or a birth nor are the last ones.
-        let begins = matches!(rest, [0, ..] | [_, _, 0 | 1, _, 0..=3, ..]);
-        if !begins && rest.len() > rules::DIGITS_MAX + 1 {
-            continue;
-        }
-        let place = run.places.get(first)?;
-        if place.start < floor || (first > 0 && !place.apart) {
+        // The cheap questions first: most groups neither are among the last ones nor begin what may stand in front of more.
+        let (zero, birth) = (rest.starts_with(&[0]), is_birth(rest));
+        if !zero && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
             continue;
         }
         // All of it, all but a particle, or a telephone or resident number in front of more.
         let counts = [
             rest.len(),
             if particle { rest.len() - 1 } else { 0 },
-            if rest.starts_with(&[0]) { 11 } else { 0 },
-            if is_birth(rest) { 13 } else { 0 },
+            if zero { 11 } else { 0 },
+            if birth { 13 } else { 0 },
         ];
         for count in counts.into_iter().filter(|count| rules::may_match(*count)) {
-            let judged = run.window(text, first, count).and_then(|number| {
-                let (kind, confidence) = rules::judge(&number, &mut near)?;
-                (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
-            });
+            let judged = run.judge(first, count, &mut near);
             if judged.is_some() {
                 return judged;
             }
@@ -171,37 +161,97 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
     None
 }
 
+/// So many of the lowest bits.
+fn lowest(count: usize) -> u64 {
+    !u64::MAX.unbounded_shl(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// Whether the digits begin with a day.
 fn is_birth(digits: &[u8]) -> bool {
-    let pair = |at: usize| match digits.get(at..at + 2) {
-        Some(&[tens, ones]) => u64::from(tens * 10 + ones),
-        _ => 0,
+    let Some([_, _, months @ 0..=1, month, days @ 0..=3, day]) = digits.first_chunk() else {
+        return false;
     };
-    check::is_day(pair(2), pair(4))
+    let number = |tens: &u8, ones: &u8| u64::from(tens * 10 + ones);
+    check::is_day(number(months, month), number(days, day))
 }
 
 impl Run {
+    /// So many of the digits have behind them all that may belong to a number.
+    fn settled(&self) -> usize {
+        match self.digits.len() {
+            RUN_MAX => RUN_MAX - LONGEST,
+            length => length,
+        }
+    }
+
+    /// Whether something stands between all digits.
+    fn is_spread(&self) -> bool {
+        let all = lowest(self.digits.len());
+        (self.apart | 1) & all == all
+    }
+
+    /// The `count` digits from `first` as one number, where they may be one: some are spelled or all stand apart, and no
+    /// more follow.
+    fn judge(
+        &self,
+        first: usize,
+        count: usize,
+        near: &mut Nearby<'_, '_>,
+    ) -> Option<(PiiKind, Range<usize>, u8)> {
+        let last = first + count - 1;
+        // The syllable after a plain number is its particle: 5678이.
+        let spelled = self.spelled & lowest(last) & !lowest(first) != 0;
+        if !(spelled || self.is_spread()) {
+            return None;
+        }
+        let digits = self.digits.get(first..=last)?;
+        let end = near.text().symbol(*self.starts.get(last)?).1;
+        let more = self.spelled >> last & 1 == 0 && near.text().visible(end).0.is_alphanumeric();
+        if more {
+            return None;
+        }
+        let number = Number {
+            digits,
+            shape: &[u8::try_from(count).ok()?],
+            gap: None,
+            mixed: false,
+            // Digits in a row, each alone, are most often of a table.
+            edges: Edges {
+                joined: !spelled,
+                ..Edges::default()
+            },
+            span: *self.starts.get(first)?..end,
+        };
+        let (kind, confidence) = rules::judge(&number, near)?;
+        (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
+    }
+
+    /// Goes back to the digit at `at`, where it is one of those known.
+    fn begin(&mut self, at: usize) {
+        let done = self.starts.partition_point(|start| *start < at);
+        if self.starts.get(done) == Some(&at) {
+            self.digits.drain(..done);
+            self.starts.drain(..done);
+            self.spelled >>= done;
+            self.apart >>= done;
+        } else {
+            self.digits.clear();
+            self.starts.clear();
+            (self.spelled, self.apart, self.end, self.marks) = (0, 0, at, 0);
+        }
+    }
+
+    /// Reads the run that begins at `at`; what is known of it is not read again.
     fn read(&mut self, text: &Text<'_>, at: usize) {
-        self.digits.clear();
-        self.places.clear();
-        let (mut next, mut marks) = (at, 0);
+        self.begin(at);
+        let (mut next, mut marks) = (self.end, self.marks);
         while self.digits.len() < RUN_MAX {
-            // Most of a run is this.
-            match text.bytes().get(next) {
-                Some(byte @ b'0'..=b'9') => {
-                    text.count(1);
-                    self.push(byte - b'0', next..next + 1, false, marks > 0);
-                    (next, marks) = (next + 1, 0);
-                    continue;
-                }
-                Some(b' ' | b'-') if marks < MARKS_MAX => {
-                    text.count(1);
-                    (next, marks) = (next + 1, marks + 1);
-                    continue;
-                }
-                _ => {}
-            }
-            let (symbol, start, end) = text.visible(next);
+            // Most of a run is digits and spaces.
+            let (symbol, start, end) = match text.bytes().get(next) {
+                Some(byte @ b'0'..=b'9') => (Symbol::Digit(byte - b'0'), next, next + 1),
+                Some(b' ') => (Symbol::Space, next, next + 1),
+                _ => text.visible(next),
+            };
             let (digit, spelled) = match symbol {
                 Symbol::Digit(digit) => (digit, false),
                 Symbol::Spoken(digit) => (digit, true),
@@ -214,65 +264,16 @@ impl Run {
                     continue;
                 }
             };
-            self.push(digit, start..end, spelled, marks > 0);
+            text.count(1);
+            self.spelled |= u64::from(spelled) << self.digits.len();
+            self.apart |= u64::from(marks > 0) << self.digits.len();
+            self.digits.push(digit);
+            self.starts.push(start);
             (next, marks) = (end, 0);
         }
-    }
-
-    fn push(&mut self, digit: u8, span: Range<usize>, spelled: bool, apart: bool) {
-        self.digits.push(digit);
-        self.places.push(Digit {
-            start: span.start,
-            end: span.end,
-            spelled,
-            apart,
-        });
-    }
-
-    /// Whether something stands between all digits.
-    fn is_spread(&self) -> bool {
-        self.places.iter().skip(1).all(|digit| digit.apart)
-    }
-
-    /// The `count` digits from `first`, where they may be a number: some are spelled or all stand apart, and no more follow.
-    fn window(&self, text: &Text<'_>, first: usize, count: usize) -> Option<Number<'_>> {
-        let digits = self.digits.get(first..first + count)?;
-        let [start, .., end] = self.places.get(first..first + count)? else {
-            return None;
-        };
-        // The syllable after a plain number is its particle: 5678이.
-        let spelled = self.places.get(first..first + count - 1)?;
-        let spelled = spelled.iter().any(|digit| digit.spelled);
-        let more = !end.spelled && text.visible(end.end).0.is_alphanumeric();
-        if more || !(spelled || self.is_spread()) {
-            return None;
-        }
-        // Digits in a row, each alone, are most often of a table.
-        let edges = Edges {
-            joined: !spelled,
-            ..Edges::default()
-        };
-        Some(Number {
-            digits,
-            shape: SOLID.get(count..=count)?,
-            gap: None,
-            mixed: false,
-            edges,
-            span: start.start..end.end,
-        })
+        (self.end, self.marks) = (next, marks);
     }
 }
-
-/// Shapes of one group, by its length.
-const SOLID: [u8; rules::DIGITS_MAX + 1] = {
-    let mut shapes = [0; rules::DIGITS_MAX + 1];
-    let mut length = 0;
-    while length < shapes.len() {
-        shapes[length] = length as u8;
-        length += 1;
-    }
-    shapes
-};
 
 /// Where what separates two groups ends.
 fn after_separator(text: &Text<'_>, at: usize) -> usize {

@@ -4,7 +4,7 @@ mod districts;
 mod english;
 mod korean;
 
-use crate::cluster::{Edges, Group};
+use crate::cluster::{Edges, Gap, Group, Separator};
 use crate::scan::Scan;
 use madang_types::PiiKind;
 
@@ -14,7 +14,9 @@ const NUMBER_MAX: usize = 5;
 /// Reports the address whose building's number `groups` begin with. Returns where it ends.
 pub fn look(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
     let group = groups.first()?;
-    if group.length > NUMBER_MAX {
+    // Between two groups stands none, unless it is a number of two with a dash: 12-3.
+    let dash = |separator: Separator| separator.gap == Gap::Dash;
+    if group.length > NUMBER_MAX || left.crowded && !group.after.is_none_or(dash) {
         return None;
     }
     // Behind another group stands no name of a place.
