@@ -224,6 +224,9 @@ impl Context {
         };
         let bytes = text.bytes();
         let until = (span.end + AFTER + 1).min(bytes.len());
+        if until <= self.read_to {
+            return true;
+        }
         let from = span.start.saturating_sub(BEFORE + WORD_MAX);
         if self.state.is_none() || self.read_to < from {
             self.state = words.machine.start_state(Anchored::No).ok();

@@ -3,7 +3,7 @@
 use crate::address;
 use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number};
 use crate::ip;
-use crate::rules::{self, passport, plate};
+use crate::rules::{self, bank, passport, phone, plate};
 use crate::scan::Scan;
 use crate::spoken;
 use crate::text::{Symbol, Text};
@@ -200,7 +200,7 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
             !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
         }
         [first @ ..0x80, ..] => !is_in_number(*first),
-        _ => false,
+        _ => text.visible(at + length).0 == Symbol::Other,
     };
     text.count(length + 2);
     (ends && (1..rules::DIGITS_MIN).contains(&length)).then_some(Group {
@@ -228,24 +228,32 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
     groups = groups.get(..most).unwrap_or(groups);
     let start = groups.first()?.start;
     let mut length = row.length(groups.len());
+    let phone = left.plus || phone::may_begin(row.digits(length));
     while let [others @ .., last] = groups
         && length >= rules::DIGITS_MIN
     {
         let count = groups.len();
+        let shape = row.shape(count);
         if rules::may_match(length)
             && let Some(edges) = right(&scan.text, row, last, left)
-            && !is_of_table(row, groups, edges)
+            // The cheap question first: most rows of numbers are tables.
+            && let fits = (phone || rules::has_shape(shape))
+            && (fits || bank::may_be(groups, edges))
         {
             let (gap, mixed) = gaps(others);
             let number = Number {
                 digits: row.digits(length),
-                shape: row.shape(count),
+                shape,
                 gap,
                 mixed,
                 edges,
                 span: start..last.end,
             };
-            let judged = rules::judge(&number, &mut scan.near(start..last.end));
+            let near = &mut scan.near(start..last.end);
+            let judged = match fits {
+                true => rules::judge(&number, near),
+                false => rules::account(&number, near),
+            };
             if let Some((kind, confidence)) = judged
                 && best.is_none_or(|(_, _, least)| confidence > least)
             {
@@ -269,16 +277,6 @@ fn gaps(groups: &[Group]) -> (Option<Gap>, bool) {
     let first = gap(first);
     let mixed = first == Some(Gap::Bracket) || others.iter().any(|group| gap(group) != first);
     (first, mixed)
-}
-
-/// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
-fn is_of_table(row: &Row, groups: &[Group], edges: Edges) -> bool {
-    edges.buried
-        && groups.len() > 3
-        && !matches!(row.digits(1), [0 | 8, ..])
-        && groups.iter().all(|group| {
-            group.length < 4 && group.after.is_some_and(|after| after.gap == Gap::Space)
-        })
 }
 
 /// Takes in a plus or an opening bracket before the number.
@@ -340,7 +338,8 @@ impl Behind {
                 Symbol::Ascii(b'*') => return None,
                 after => joined = after.is_alphanumeric(),
             },
-            Symbol::Other | Symbol::Spoken(_) => {
+            // No unit begins with a syllable that is a digit.
+            Symbol::Other => {
                 amount = plate::is_counted(text, at).then_some(true);
             }
             other if other.is_alphanumeric() => return None,
@@ -381,7 +380,7 @@ impl Row {
     }
 
     fn read(&mut self, text: &Text<'_>, at: usize) -> bool {
-        let Some(group) = cluster::group(text, at, |digit| self.digits.push(digit)) else {
+        let Some(group) = self.group(text, at) else {
             return false;
         };
         self.groups.push(group);
@@ -389,6 +388,25 @@ impl Row {
         self.lengths
             .push(u8::try_from(group.length).unwrap_or(u8::MAX));
         true
+    }
+
+    fn group(&mut self, text: &Text<'_>, at: usize) -> Option<Group> {
+        // Most groups are of plain digits, and few.
+        let rest = text.bytes().get(at..)?;
+        let most = rest.iter().take(cluster::DIGITS_MAX);
+        let length = most.take_while(|byte| byte.is_ascii_digit()).count();
+        if length > 0 && matches!(rest.get(length), Some(b' '..b'0' | b':'..0x80)) {
+            text.count(length);
+            let digits = rest.iter().take(length);
+            self.digits.extend(digits.map(|byte| byte - b'0'));
+            return Some(Group {
+                start: at,
+                end: at + length,
+                length,
+                after: None,
+            });
+        }
+        cluster::group(text, at, |digit| self.digits.push(digit))
     }
 
     /// The groups that are looked at.

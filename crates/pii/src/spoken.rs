@@ -7,7 +7,7 @@ use crate::context::Nearby;
 use crate::finding::CONFIDENCE_MIN;
 use crate::rules;
 use crate::scan::Scan;
-use crate::text::{Symbol, Text, is_spoken_digit};
+use crate::text::{Symbol, Text, Words, is_spoken_digit};
 use madang_types::PiiKind;
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ const SPREADS: [usize; 2] = [6, 11];
 /// Characters and words that may stand between two groups.
 const MARKS_MAX: usize = 3;
 /// Words that are said between groups.
-const SAID: [&str; 3] = ["에", "다시", "의"];
+const SAID: Words<3> = Words::new(["에", "다시", "의"]);
 
 /// Digits in a row, spelled or plain, with what may separate them.
 #[derive(Default)]
@@ -41,16 +41,12 @@ pub struct Run {
 
 /// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
 #[inline]
-pub fn may_begin(bytes: &[u8], at: usize) -> bool {
+pub fn may_begin(text: &Text<'_>, at: usize) -> bool {
+    let bytes = text.bytes();
     is_spoken_digit(bytes, at)
         && match *bytes.get(at + 3..).unwrap_or_default() {
             [0xEA..=0xED, ..] => {
-                is_spoken_digit(bytes, at + 3)
-                    || SAID.iter().any(|word| {
-                        bytes
-                            .get(at + 3..)
-                            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
-                    })
+                is_spoken_digit(bytes, at + 3) || text.one_of(at + 3, &SAID).is_some()
             }
             [b'a'..=b'z' | b'A'..=b'Z', ..] => false,
             _ => true,

@@ -82,12 +82,13 @@ impl<'a> Text<'a> {
     }
 
     /// Which of some words in Hangul stands at `at`.
-    pub fn one_of(&self, at: usize, words: &[&'static str]) -> Option<&'static str> {
-        // The first syllable tells most of them apart, and most of what stands there from all.
-        let first: &[u8; 3] = self.ahead(at, 3).first_chunk()?;
-        let mut words = words.iter().copied();
-        words
-            .find(|word| word.as_bytes().first_chunk() == Some(first) && self.starts_with(at, word))
+    pub fn one_of<const N: usize>(&self, at: usize, words: &Words<N>) -> Option<&'static str> {
+        let first = first_syllable(self.ahead(at, 3));
+        if !words.firsts.contains(&first) {
+            return None;
+        }
+        let mut words = words.words.iter().copied();
+        words.find(|word| self.starts_with(at, word))
     }
 
     /// The character at `at` and where the next one begins.
@@ -182,6 +183,32 @@ impl<'a> Text<'a> {
             at = start;
         }
         (Symbol::Other, at)
+    }
+}
+
+/// Words in Hangul, with their first syllables: these tell most of what stands in a text from all of them.
+pub struct Words<const N: usize> {
+    words: [&'static str; N],
+    firsts: [u32; N],
+}
+
+impl<const N: usize> Words<N> {
+    pub const fn new(words: [&'static str; N]) -> Self {
+        let mut firsts = [0; N];
+        let mut at = 0;
+        while at < N {
+            firsts[at] = first_syllable(words[at].as_bytes());
+            at += 1;
+        }
+        Self { words, firsts }
+    }
+}
+
+/// The first three bytes as a number; 0 where there are fewer.
+const fn first_syllable(bytes: &[u8]) -> u32 {
+    match *bytes {
+        [first, second, third, ..] => u32::from_be_bytes([0, first, second, third]),
+        _ => 0,
     }
 }
 

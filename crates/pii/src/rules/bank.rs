@@ -1,9 +1,17 @@
 //! Bank accounts: every bank has shapes of its own and none has a check digit, so a word must say so.
 
 use crate::check;
-use crate::cluster::{Gap, Number};
+use crate::cluster::{Edges, Gap, Group, Number};
 use crate::context::{Nearby, Stance};
 use crate::words::Topic;
+
+/// Whether a number of these groups may be an account's, as far as the first of them says.
+pub fn may_be(groups: &[Group], edges: Edges) -> bool {
+    groups.first().is_some_and(|first| {
+        let space = first.after.is_some_and(|after| after.gap == Gap::Space);
+        first.length >= 2 && !(edges.plus || edges.buried && space)
+    })
+}
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let plausible = match number.shape {

@@ -1,11 +1,11 @@
 //! The rules for numbers: one function for each kind, from a number and the words near it to how sure it is.
 
-mod bank;
+pub mod bank;
 mod business;
 mod card;
 mod license;
 pub mod passport;
-mod phone;
+pub mod phone;
 pub mod plate;
 mod resident;
 mod social;
@@ -22,6 +22,33 @@ pub const DIGITS_MAX: usize = 19;
 /// Whether any rule takes a number of so many digits.
 pub fn may_match(digits: usize) -> bool {
     (DIGITS_MIN..=DIGITS_MAX).contains(&digits)
+}
+
+/// Whether any kind's numbers have this shape, but for telephone numbers that begin as such and accounts, which have any.
+pub fn has_shape(shape: &[u8]) -> bool {
+    match *shape {
+        [_] => true,
+        [first, second] => {
+            matches!(
+                (first, second),
+                (6, 7) | (2, 10) | (8, 7) | (4, 12) | (8, 8) | (3, 7) | (1, 10)
+            )
+        }
+        [first, second, third] => matches!(
+            (first, second, third),
+            (3, 2, 4 | 5)
+                | (2, 2, 8)
+                | (4, 6, 2 | 4 | 5)
+                | (2, 6, 2)
+                | (6, 1, 6)
+                | (3, 3, 4)
+                | (1, 3, 7)
+        ),
+        [2, 2, 6, 2] | [2 | 4, 2, 2, 7] | [1, 3, 3, 4] | [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3] => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The kind that fits best and how sure that is.
@@ -79,6 +106,19 @@ pub fn judge(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind,
         }
         17..=DIGITS_MAX => best.of(PiiKind::Card, card::confidence),
         _ => {}
+    }
+    best.found
+}
+
+/// How sure it is that the number is an account's.
+pub fn account(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)> {
+    let mut best = Best {
+        number,
+        near,
+        found: None,
+    };
+    if !number.edges.amount && matches!(number.digits.len(), 10..=14 | 16) {
+        best.of(PiiKind::BankAccount, bank::confidence);
     }
     best.found
 }

@@ -2,7 +2,7 @@
 
 use crate::cluster::Group;
 use crate::context::{Nearby, Stance};
-use crate::text::{Symbol, Text};
+use crate::text::{Symbol, Text, Words};
 use crate::words::Topic;
 use std::ops::Range;
 
@@ -101,9 +101,9 @@ fn glued_after(text: &Text<'_>, at: usize) -> bool {
 
 /// Whether a counting word follows at once.
 pub fn is_counted(text: &Text<'_>, at: usize) -> bool {
-    const UNITS: [&str; 21] = [
+    const UNITS: Words<21> = Words::new([
         "원", "년", "명", "개", "월", "달러", "엔", "만", "억", "천", "킬로", "미터", "건", "회",
         "장", "권", "마리", "톤", "위", "번째", "시간",
-    ];
+    ]);
     text.one_of(at, &UNITS).is_some()
 }
