@@ -19,13 +19,14 @@ pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
         Symbol::Ascii(b'@') => return crate::mail::look(scan, at, next),
         _ => return next,
     }
-    if let Some((span, korean)) = passport::shape(&scan.text, at) {
+    let before = scan.text.before(at);
+    if let Some((span, korean)) = passport::shape(&scan.text, before) {
         let confidence = passport::confidence(&mut scan.near(span.clone()), korean);
         if let Some(end) = scan.report(PiiKind::Passport, span, confidence) {
             return end;
         }
     }
-    let Beside::Free(left) = beside(&scan.text, at) else {
+    let Beside::Free(left) = beside(&scan.text, at, before) else {
         return token_end(scan.text.bytes(), next);
     };
     // Most numbers are of this sort.
@@ -43,9 +44,8 @@ enum Beside {
     Letter,
 }
 
-fn beside(text: &Text<'_>, at: usize) -> Beside {
+fn beside(text: &Text<'_>, at: usize, (symbol, start): (Symbol, usize)) -> Beside {
     let mut edges = Edges::default();
-    let (symbol, start) = text.before(at);
     match symbol {
         Symbol::Digit(_) => return Beside::Letter,
         Symbol::Ascii(b'_') => edges.joined = true,

@@ -62,7 +62,7 @@ pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
     // this does not.
     let (mut last, mut end) = (at, next);
     for spread in SPREADS {
-        let (symbol, start, after) = scan.text.visible(after_separator(&scan.text, end));
+        let (symbol, start, after) = after_separator(&scan.text, end);
         let digit = matches!(symbol, Symbol::Digit(_) | Symbol::Spoken(_));
         if !digit || start - last > spread {
             return next;
@@ -98,8 +98,7 @@ fn is_followed(text: &Text<'_>, at: usize) -> bool {
     if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..)) {
         return false;
     }
-    let next = after_separator(text, at);
-    matches!(text.visible(next).0, Symbol::Spoken(_))
+    matches!(after_separator(text, at).0, Symbol::Spoken(_))
 }
 
 /// Reports the first number in the run that begins at `at`. Returns where it ends.
@@ -271,17 +270,17 @@ impl Run {
     }
 }
 
-/// Where what separates two groups ends.
-fn after_separator(text: &Text<'_>, at: usize) -> usize {
-    let mut next = at;
+/// What stands behind what separates two groups, where it begins and where it ends.
+fn after_separator(text: &Text<'_>, at: usize) -> (Symbol, usize, usize) {
+    let mut found = text.visible(at);
     for _ in 0..MARKS_MAX {
-        let (symbol, start, end) = text.visible(next);
+        let (symbol, start, end) = found;
         match mark_end(text, symbol, start, end) {
-            Some(after) => next = after,
+            Some(after) => found = text.visible(after),
             None => break,
         }
     }
-    next
+    found
 }
 
 /// Where the character or word ends that `symbol` begins, if it may separate two groups: a space, a dash, a dot, a comma, a

@@ -19,8 +19,8 @@ pub fn look(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize>
     if group.length > NUMBER_MAX || left.crowded && !group.after.is_none_or(dash) {
         return None;
     }
-    // Behind another group stands no name of a place.
-    if !left.crowded
+    // Behind a name of a place stands Hangul, and behind another group none.
+    if left.hangul
         && let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor)
     {
         return scan.report(PiiKind::Address, span, confidence);

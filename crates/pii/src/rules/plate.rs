@@ -23,7 +23,7 @@ pub struct Shape {
 
 /// The plate that begins with `group`.
 pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
-    if !matches!(group.length, 2 | 3) || glued_before(text, group.start) {
+    if !matches!(group.length, 2 | 3) {
         return None;
     }
     let (symbol, mut at, mut next) = text.visible(group.end);
@@ -38,7 +38,11 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
     let (_, digits_at, _) = text.visible(if apart { after } else { next });
     let last = crate::cluster::group(text, digits_at, |_| ())?;
-    if last.length != 4 || !is_one_of(SYLLABLES, syllable) || glued_after(text, last.end) {
+    if last.length != 4
+        || !is_one_of(SYLLABLES, syllable)
+        || glued_before(text, group.start)
+        || glued_after(text, last.end)
+    {
         return None;
     }
     Some(Shape {
