@@ -103,6 +103,8 @@ impl<'a> Text<'a> {
 
     fn symbol_beyond_ascii(&self, at: usize) -> (Symbol, usize) {
         match *self.bytes.get(at..).unwrap_or_default() {
+            // Hangul is asked about most, and has nothing else of interest.
+            [first @ 0xEA..=0xED, second, third, ..] => (hangul([first, second, third]), at + 3),
             [first @ 0xE0..=0xEF, second, third, ..] => (wide([first, second, third]), at + 3),
             [0xC2, second, ..] => (latin(second), at + 2),
             [0xC3..=0xDF, _, ..] => (Symbol::Other, at + 2),
@@ -162,7 +164,7 @@ impl<'a> Text<'a> {
         ) = self.bytes.get(..at)
         {
             self.count(1);
-            return (wide([*first, *second, *third]), at - 3);
+            return (hangul([*first, *second, *third]), at - 3);
         }
         for _ in 0..ZERO_WIDTH_MAX {
             let mut start = at;
@@ -248,10 +250,13 @@ fn latin(second: u8) -> Symbol {
     }
 }
 
+#[inline]
+fn hangul(bytes: [u8; 3]) -> Symbol {
+    spoken_digit(bytes).map_or(Symbol::Other, Symbol::Spoken)
+}
+
 fn wide(bytes: [u8; 3]) -> Symbol {
     match bytes {
-        // Hangul is asked about most, and has nothing else of interest.
-        [0xEA..=0xED, ..] => spoken_digit(bytes).map_or(Symbol::Other, Symbol::Spoken),
         // U+FF01–U+FF5E, the full-width ASCII
         [0xEF, 0xBC, last @ 0x81..=0xBF] => ascii(last - 0x81 + b'!'),
         [0xEF, 0xBD, last @ 0x80..=0x9E] => ascii(last - 0x80 + b'`'),
