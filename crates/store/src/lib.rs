@@ -1,12 +1,16 @@
 //! The books: usage records, people and keys, behind one trait. It keeps what it is given and decides nothing.
 //!
-//! Every implementation passes [`conformance`]. SQLite is the one today.
+//! Every implementation passes [`conformance`]: SQLite for one gateway, PostgreSQL for many.
 
 pub mod conformance;
+mod count;
 pub mod day;
 mod journal;
+mod migration;
+pub mod postgres;
 pub mod sqlite;
 
+pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;

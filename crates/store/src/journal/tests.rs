@@ -8,6 +8,13 @@ use std::sync::mpsc::{Receiver, channel};
 /// Room for a few records in each half.
 const HALF_BYTES: u64 = 4096;
 
+fn halves(half_bytes: u64) -> JournalSize {
+    JournalSize {
+        half_bytes,
+        turn_bytes: half_bytes,
+    }
+}
+
 fn record(id: u128) -> UsageRecord {
     full(id, Micros(1)).unwrap()
 }
@@ -16,7 +23,9 @@ fn record(id: u128) -> UsageRecord {
 const LATER_MS: u64 = 5;
 
 fn start(path: &Path, sync_ms_max: u64) -> (Journal, Backlog, Vec<u128>, Receiver<()>) {
-    let (opened, left) = open(path, HALF_BYTES).unwrap().expect("nobody has it");
+    let (opened, left) = open(path, halves(HALF_BYTES))
+        .unwrap()
+        .expect("nobody has it");
     let (asked, asks) = channel();
     let ask = move || {
         // Nobody listens where a test does not look at it.
@@ -120,7 +129,7 @@ fn one_store_has_the_journal() {
     for sync_ms_max in [0, LATER_MS] {
         let (_folder, path) = scratch();
         let (journal, ..) = start(&path, sync_ms_max);
-        assert!(open(&path, HALF_BYTES).unwrap().is_none());
+        assert!(open(&path, halves(HALF_BYTES)).unwrap().is_none());
         assert!(append(&journal, 1));
     }
 }
@@ -133,7 +142,7 @@ fn halves_of_another_length_are_read_and_then_replaced() {
         let kept: Vec<u128> = (1..100).take_while(|id| append(&journal, *id)).collect();
         drop(journal);
         backlog.close();
-        let (opened, left) = open(&path, HALF_BYTES * 3).unwrap().unwrap();
+        let (opened, left) = open(&path, halves(HALF_BYTES * 3)).unwrap().unwrap();
         assert_eq!(ids(&left), kept);
         let (journal, ..) = Journal::start(opened, || {}).unwrap();
         assert!(append(&journal, 500));
@@ -151,7 +160,7 @@ fn unsynced() -> Arc<File> {
 fn after_a_failed_sync_the_database_is_given_everything() {
     for sync_ms_max in [0, LATER_MS] {
         let (_folder, path) = scratch();
-        let (Opened(mut file), _) = open(&path, HALF_BYTES).unwrap().unwrap();
+        let (Opened(mut file), _) = open(&path, halves(HALF_BYTES)).unwrap().unwrap();
         file.begin().unwrap();
         let (asked, asks) = channel();
         let ask = Arc::new(move || asked.send(()).unwrap());

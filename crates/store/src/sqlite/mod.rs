@@ -17,7 +17,8 @@ mod tests;
 mod usage;
 mod writer;
 
-use crate::journal::{self, Appended, Backlog, Journal};
+use crate::count;
+use crate::journal::{self, Appended, Backlog, Journal, JournalSize};
 use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use async_trait::async_trait;
 use connect::Settings;
@@ -234,7 +235,12 @@ fn open_journal(
     if options.journal_half_bytes == 0 {
         return Ok(None);
     }
-    let opened = journal::open(&journal::path_of(path), options.journal_half_bytes)?;
+    // No spool: the database is on the same disk, and a writer is better told what ails it than kept waiting.
+    let size = JournalSize {
+        half_bytes: options.journal_half_bytes,
+        turn_bytes: options.journal_half_bytes,
+    };
+    let opened = journal::open(&journal::path_of(path), size)?;
     let Some((opened, records)) = opened else {
         tracing::warn!(
             "another program has the journal of these books: records go straight into the database"
@@ -279,7 +285,7 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for SqliteStore {
     async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
-        usage::check(&record)?;
+        count::check(&record)?;
         let record = Box::new(record);
         let appended = match &self.journal {
             Some(journal) => journal.append(record)?,
