@@ -125,6 +125,37 @@ fn a_database_that_takes_nothing_stops_the_journal_and_keeps_the_order() {
 }
 
 #[test]
+fn a_spool_takes_on_what_the_database_does_not_until_it_is_full() {
+    for sync_ms_max in [0, LATER_MS] {
+        let (_folder, path) = scratch();
+        let size = JournalSize {
+            half_bytes: HALF_BYTES * 8,
+            turn_bytes: HALF_BYTES,
+        };
+        let (opened, _) = open(&path, size).unwrap().unwrap();
+        let (journal, backlog) = Journal::start(opened, || {}).unwrap();
+        journal.sync_ms_max_set(sync_ms_max);
+        let mut kept = Vec::new();
+        for id in (1..1000).take_while(|id| append(&journal, *id)) {
+            kept.push(id);
+            backlog.put_back(backlog.take());
+        }
+        // The beginning of one half, and all of the other.
+        assert!((40..100).contains(&kept.len()), "{}", kept.len());
+        assert_eq!(ids(&backlog.take()), kept);
+        assert!(!append(&journal, 1000), "taken is not kept");
+        drop(journal);
+        backlog.close();
+        let (opened, left) = open(&path, size).unwrap().unwrap();
+        assert_eq!(ids(&left), kept, "the next start finds all");
+        let (journal, backlog) = Journal::start(opened, || {}).unwrap();
+        assert!(append(&journal, 2000));
+        backlog.moved(backlog.take().len());
+        assert!(!journal.has_backlog());
+    }
+}
+
+#[test]
 fn one_store_has_the_journal() {
     for sync_ms_max in [0, LATER_MS] {
         let (_folder, path) = scratch();

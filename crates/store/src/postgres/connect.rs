@@ -183,7 +183,12 @@ pub(super) fn medium(what: &str, error: &tokio_postgres::Error) -> StoreError {
         Some(error) => format!("cannot {what}: {}", error.message()),
         None => format!("cannot {what}: {}", told(error)),
     };
-    let Some(code) = error.code() else {
+    // The server asks for a password and there is none: a fault that only its text tells apart.
+    let asked = text.ends_with("password missing");
+    let Some(code) = error
+        .code()
+        .or(asked.then_some(&SqlState::INVALID_PASSWORD))
+    else {
         return StoreError::Unavailable(text);
     };
     match code {

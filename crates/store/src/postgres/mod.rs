@@ -56,7 +56,7 @@ const REPORTS_MAX: usize = 4;
 pub struct PostgresOptions {
     /// The journal's file; `None` for no journal: each record then waits for its transaction.
     pub journal: Option<PathBuf>,
-    /// See [`SPOOL_BYTES_MAX`]; a file twice as long is set out, and filled where it is needed.
+    /// See [`SPOOL_BYTES_MAX`]. The file is set out for twice as many, and takes them from the disk where it needs them.
     pub spool_bytes_max: u64,
     /// A file in the form of `.pgpass`, for a URL that has neither a password nor a file of its own.
     pub password_file: Option<PathBuf>,
@@ -270,7 +270,7 @@ fn open_journal(
         return Ok(None);
     };
     let size = JournalSize {
-        half_bytes: options.spool_bytes_max.max(TURN_BYTES),
+        half_bytes: TURN_BYTES + options.spool_bytes_max,
         turn_bytes: TURN_BYTES,
     };
     let opened = journal::open(path, size)?;

@@ -64,7 +64,11 @@ impl std::str::FromStr for PostgresUrl {
         if config.get_user().is_none_or(str::is_empty) {
             return Err(refused("the URL names no user"));
         }
-        let near = config.get_hosts().iter().all(is_near);
+        // Addresses, where they are given, are what the names would only stand for.
+        let near = match config.get_hostaddrs() {
+            [] => config.get_hosts().iter().all(is_near),
+            addresses => addresses.iter().all(std::net::IpAddr::is_loopback),
+        };
         // What leaves this machine is under TLS unless the URL says otherwise.
         config.ssl_mode(mode.unwrap_or(if near {
             SslMode::Disable
@@ -279,6 +283,11 @@ mod tests {
         );
         check(
             "postgres://a@localhost/m?connect_timeout=3&sslmode=verify-full",
+            "postgres://a@localhost:5432/m",
+            tls,
+        );
+        check(
+            "postgres://a@localhost/m?hostaddr=10.0.0.1",
             "postgres://a@localhost:5432/m",
             tls,
         );
