@@ -40,13 +40,20 @@ impl Writer {
     /// Runs until the queue is closed and empty, and takes the last of the backlog.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_RECORDS_MAX);
+        // Told when it begins and when it is over, not at each try between.
+        let mut away = false;
         while queue.recv_many(&mut jobs, BATCH_RECORDS_MAX).await > 0 {
             let result = self.serve(std::mem::take(&mut jobs)).await;
-            if let Err(error) = result {
-                tracing::error!(%error, "the store wrote nothing of a batch");
-                if !queue.is_closed() {
-                    sleep(REST).await;
+            match &result {
+                Ok(()) if away => tracing::info!("the database takes records again"),
+                Err(error) if !away => {
+                    tracing::error!(%error, "the database takes no records: they wait in the journal");
                 }
+                Ok(()) | Err(_) => {}
+            }
+            away = result.is_err();
+            if away && !queue.is_closed() {
+                sleep(REST).await;
             }
         }
         if let Err(error) = self.move_backlog().await {
