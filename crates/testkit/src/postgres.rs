@@ -41,7 +41,7 @@ impl Postgres {
         starting.lock()?;
         if !is_up(&folder) {
             let settings = ["fsync=off", "max_connections=200"];
-            Script::start(&folder, IDLE_S, &settings)?.wait("up", &folder)?;
+            Script::start(&folder, (IDLE_S, &memory()), &settings)?.wait("up", &folder)?;
         }
         Ok(Self {
             folder,
@@ -55,9 +55,18 @@ impl Postgres {
     /// # Errors
     /// Where it does not start.
     pub fn own(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::own_at(&memory(), settings)
+    }
+
+    /// Like [`Postgres::own`], with its data in that folder, as where syncs are to cost what they cost. Anybody must be
+    /// able to write there, and its path be short.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn own_at(place: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let lock = hold(folder.path())?;
-        let mut script = Script::start(folder.path(), 0, settings)?;
+        let mut script = Script::start(folder.path(), (0, place), settings)?;
         script.wait("up", folder.path())?;
         Ok(Self {
             folder: folder.path().to_owned(),
@@ -194,6 +203,16 @@ fn missing() -> &'static str {
     "the PostgreSQL of the tests is missing; run: scripts/tools test"
 }
 
+/// Where data is in memory, if there is such a place.
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.exists() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
+}
+
 /// Holds the folder's server: it ends when nobody does.
 fn hold(folder: &Path) -> anyhow::Result<File> {
     let lock = File::create(folder.join("lock"))?;
@@ -214,11 +233,16 @@ struct Script {
 
 impl Script {
     /// Starts it apart from this process, whose end must not be its own before it has cleaned up.
-    fn start(folder: &Path, idle_s: u32, settings: &[&str]) -> anyhow::Result<Self> {
+    fn start(
+        folder: &Path,
+        (idle_s, place): (u32, &Path),
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
         binary("postgres")?;
         let said = File::create(folder.join("said"))?;
         let mut command = Command::new(Path::new(ROOT).join("scripts/test-postgres"));
-        command.arg(folder).arg(idle_s.to_string()).args(settings);
+        command.arg(folder).arg(idle_s.to_string());
+        command.arg(place).args(settings);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.stderr(said).process_group(0).spawn();
         let mut child = child.context("scripts/test-postgres cannot be started")?;
