@@ -8,7 +8,7 @@ mod harness;
 
 use harness::fleet::{fleet, url_replica};
 use harness::{Madang, Place};
-use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres};
+use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_get, http_post_json};
 use serde_json::Value;
 
 /// Requests in the books, as `madang usage` shows them.
@@ -69,6 +69,53 @@ async fn requests_are_served_while_the_database_is_away() {
         usage["data"][0]["requests"].as_u64()
     };
     assert_eq!(harness::wait_for("the books are back", back).await, 20);
+    assert_eq!(madang.stop().await, 0);
+}
+
+/// What is changed at one gateway is in force at another on the same books, each with a data folder of its own.
+#[tokio::test]
+async fn keys_tenants_and_stops_hold_at_every_gateway_of_the_books() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let (place, other_place) = (place_with(&engine).await, place_with(&engine).await);
+    let mut madang = up(&place, &database).await;
+    let mut other = other_place.start(&["--store", &database.url()]);
+    other.listening().await;
+    let models = other.at("/v1/models");
+    let status = async |key: &str| http_get(&models, Some(key)).await.unwrap().status;
+    let until = async |what: &str, key: &str, wanted: u16| {
+        harness::wait_for(what, async || (status(key).await == wanted).then_some(())).await;
+    };
+    until("the first gateway's keys hold", &madang.key, 200).await;
+
+    place.json(&["tenant", "create", "acme"]).await;
+    let made = place.json(&["key", "create", "--tenant", "acme"]).await;
+    let text = |field: &str| made[field].as_str().unwrap().to_owned();
+    until("a new key holds", &text("key"), 200).await;
+    place.json(&["key", "revoke", &text("id")]).await;
+    until("a revoked one does not", &text("key"), 401).await;
+
+    let chat = async || {
+        let url = other.at("/v1/chat/completions");
+        let body = harness::chat_body("hello", 3, false);
+        http_post_json(&url, Some(&madang.key), body)
+            .await
+            .unwrap()
+            .status
+    };
+    let until = async |what: &str, wanted: u16| {
+        harness::wait_for(what, async || (chat().await == wanted).then_some(())).await;
+    };
+    until("the other serves", 200).await;
+    place.run(&["stop", "site", "here"]).await.expect_code(0);
+    until("a stop holds", 403).await;
+    place
+        .run(&["stop", "lift", "site:here"])
+        .await
+        .expect_code(0);
+    until("a lifted stop does not", 200).await;
+    assert_eq!(other.stop().await, 0);
     assert_eq!(madang.stop().await, 0);
 }
 

@@ -152,6 +152,12 @@ pub trait Store: Send + Sync + 'static {
     /// Marks a key revoked and gives it as it now stands; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError>;
 
+    /// A number that is another one once anybody has changed programmes, tenants, keys or stops; `None` where nobody but
+    /// this process writes to these books.
+    async fn people_revision(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// Sets a stop and gives it as it now stands: one that is in force already stays as it was set.
     async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError>;
     /// All stops in force, by scope.

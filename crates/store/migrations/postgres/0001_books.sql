@@ -70,3 +70,21 @@ CREATE TABLE keys (
 );
 
 CREATE INDEX keys_by_tenant ON keys (tenant);
+
+-- Another number after each change of who may do what, by which gateways that share these books see that there was one.
+CREATE TABLE people_revision (revision BIGINT NOT NULL);
+INSERT INTO people_revision (revision) VALUES (0);
+
+CREATE FUNCTION people_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE madang.people_revision SET revision = revision + 1;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON programmes
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON keys
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();

@@ -10,3 +10,6 @@ CREATE TABLE stops (
     set_by TEXT COLLATE "C" NOT NULL,
     set_at BIGINT NOT NULL
 );
+
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON stops
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();

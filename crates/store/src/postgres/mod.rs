@@ -419,6 +419,12 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn people_revision(&self) -> Result<Option<u64>, StoreError> {
+        self.ask(|client| Box::pin(people::revision(client)))
+            .await
+            .map(Some)
+    }
+
     async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError> {
         check_text("reason", &stop.reason)?;
         self.ask(move |client| Box::pin(async move { stops::stop_put(client, &stop).await }))

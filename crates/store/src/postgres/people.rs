@@ -182,6 +182,17 @@ pub(super) async fn keys(
     select_keys(client, tenant.map(|id| ("tenant", id.as_str()))).await
 }
 
+/// See [`crate::Store::people_revision`].
+pub(super) async fn revision(client: &Object) -> Result<u64, StoreError> {
+    let sql = "SELECT revision FROM people_revision";
+    let found = rows(client, ("read the revision", sql), &[], |columns| {
+        columns.number()
+    })
+    .await?;
+    let lost = || StoreError::Damaged("people_revision has no row".into());
+    found.into_iter().next().ok_or_else(lost)
+}
+
 async fn select_keys(
     client: &Object,
     only: Option<(&str, &str)>,

@@ -1,10 +1,10 @@
 //! Starts: many at once, and those that cannot be.
 
 use super::{all_ids, options, refusal, url};
-use madang_store::conformance::sample::{full, key, plain};
+use madang_store::conformance::sample::{full, key, plain, programme, tenant};
 use madang_store::{PostgresOptions, PostgresStore, Store, StoreError};
 use madang_testkit::Postgres;
-use madang_types::Micros;
+use madang_types::{Micros, Stop};
 use std::os::unix::fs::PermissionsExt;
 use tokio::task::JoinSet;
 
@@ -52,6 +52,48 @@ async fn many_gateways_start_at_once_and_share_the_books() {
     let revoked = second.key_revoke("k1".parse().unwrap(), Micros(7)).await;
     let again = first.key_revoke("k1".parse().unwrap(), Micros(8)).await;
     assert_eq!(revoked, again);
+}
+
+/// Each change of who may do what gives another number, and nothing else does.
+#[tokio::test]
+async fn every_change_of_people_is_seen_by_the_others() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let open = || PostgresStore::open(&url(&database.url()), &PostgresOptions::default()).unwrap();
+    let (one, other) = (open(), open());
+    let mut last = other.people_revision().await.unwrap();
+    let mut check = async |what: &str, changes: bool| {
+        let now = other.people_revision().await.unwrap();
+        assert_eq!(now != last, changes, "{what}");
+        last = now;
+    };
+    one.usage_append(plain(1, Micros(1)).unwrap())
+        .await
+        .unwrap();
+    one.key_list(None).await.unwrap();
+    check("records and reads", false).await;
+    one.programme_put(programme("open", 1).unwrap())
+        .await
+        .unwrap();
+    check("a programme", true).await;
+    one.tenant_put(tenant("demo", 1).unwrap()).await.unwrap();
+    check("a tenant", true).await;
+    one.key_insert(key("k1").unwrap()).await.unwrap();
+    check("a key", true).await;
+    one.key_revoke("k1".parse().unwrap(), Micros(1))
+        .await
+        .unwrap();
+    check("a revocation", true).await;
+    let stop = Stop {
+        scope: "country:US".parse().unwrap(),
+        reason: String::new(),
+        set_by: "op".parse().unwrap(),
+        set_at: Micros(1),
+    };
+    one.stop_put(stop.clone()).await.unwrap();
+    check("a stop", true).await;
+    one.stop_delete(stop.scope).await.unwrap();
+    check("a lifted stop", true).await;
 }
 
 fn check_refused(text: &str, options: &PostgresOptions, told: &[&str]) {
