@@ -38,7 +38,8 @@ impl Caller {
                 tenant: Some(tenant),
             }),
             // `None` means all here: a member's key without a tenant must not come to mean that.
-            (Role::Member, None) => Err(forbidden()),
+            (Role::Member, None)
+            | (Role::ProgrammeManager | Role::TenantAdmin | Role::Auditor, _) => Err(forbidden()),
         }
     }
 

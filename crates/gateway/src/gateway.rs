@@ -10,6 +10,7 @@ use crate::metrics::{FleetSample, Metrics};
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
+use madang_core::rate::Rates;
 use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, Shares};
 use madang_store::{Store, StoreError};
 use madang_types::ReplicaId;
@@ -60,6 +61,8 @@ pub struct Gateway {
     pub keyring: Keyring,
     /// Requests under way, by key.
     pub(crate) key_slots: Arc<KeySlots>,
+    /// How fast each key goes.
+    pub(crate) rates: Mutex<Rates>,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
@@ -105,6 +108,7 @@ impl Gateway {
         let gateway = Self {
             keyring: Keyring::load(&*store).await?,
             key_slots: Arc::default(),
+            rates: Mutex::default(),
             books: Books::new(store, Arc::clone(&metrics)),
             metrics,
             client: EngineClient::new(client)?,

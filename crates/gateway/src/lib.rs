@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod policy;
 pub mod recorder;
 pub mod refused;
+mod rights;
 mod shares;
 pub mod snapshot;
 pub mod stops;

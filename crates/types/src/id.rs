@@ -138,6 +138,10 @@ name!(
     TenantId, slash: false
 );
 name!(
+    /// A tenant's working unit; unique in its tenant.
+    ProjectId, slash: false
+);
+name!(
     /// The public part of an API key `mdg_<id>_<secret>`.
     KeyId, slash: false
 );

@@ -72,7 +72,10 @@ pub(crate) async fn key_create(
     let record = KeyRecord {
         id,
         tenant,
+        programme: None,
+        project: None,
         role,
+        terms: Arc::default(),
         class_floor,
         data_flags,
         label,

@@ -128,7 +128,9 @@ async fn filter(
         return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("until"));
     }
     Ok(UsageFilter {
+        programme: None,
         tenant,
+        project: None,
         model,
         from,
         until,

@@ -129,7 +129,10 @@ impl KeyView {
         let KeyRecord {
             id,
             tenant,
+            programme: _,
+            project: _,
             role,
+            terms: _,
             class_floor,
             data_flags,
             label,
@@ -191,7 +194,10 @@ impl KeyCreatedView {
         let KeyRecord {
             id,
             tenant,
+            programme: _,
+            project: _,
             role,
+            terms: _,
             class_floor,
             data_flags,
             label,

@@ -144,6 +144,9 @@ impl Bench {
         let record = KeyRecord {
             id,
             tenant: None,
+            programme: None,
+            project: None,
+            terms: Arc::default(),
             role: Role::Operator,
             class_floor: DataClass::default(),
             data_flags: DataFlags::NONE,
@@ -248,6 +251,7 @@ impl Bench {
             // 2026-11-21 00:00 in Seoul and an hour for each number: the UTC day before, at first.
             arrived_at: Micros(1_795_186_800_000_000 + i64::from(number) * 3_600_000_000),
             tenant: TenantId::new(tenant).unwrap(),
+            project: None,
             key: KeyId::new("k").unwrap(),
             endpoint: Endpoint::Chat,
             model: model.map(|m| ModelId::new(m).unwrap()),

@@ -100,6 +100,8 @@ mod tests {
             tenant: Some("kma".parse().unwrap()),
             role: Role::Member,
             programme: None,
+            project: None,
+            terms: Default::default(),
             tenant_floor: floor(tenant),
             key_floor: floor(key),
         }

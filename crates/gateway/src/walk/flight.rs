@@ -5,11 +5,12 @@ use crate::driver::{QueuePlace, Ticket};
 use crate::gateway::Gateway;
 use crate::key_slots::KeySlot;
 use crate::walk::Facts;
+use crate::walk::rate::{self, RateHold};
 use madang_core::{AttemptEnd, Spent};
 use madang_store::StoreError;
 use madang_types::{
-    DataClass, Endpoint, ErrorCode, KeyId, Micros, Outcome, Priority, RequestId, TenantId,
-    TokenUse, UsageRecord,
+    DataClass, Endpoint, ErrorCode, KeyId, KeyTerms, Micros, Outcome, Priority, ProjectId,
+    RequestId, TenantId, TokenUse, UsageRecord,
 };
 use std::sync::Arc;
 
@@ -23,8 +24,12 @@ pub struct Opening {
     pub endpoint: Endpoint,
     /// Who is billed.
     pub tenant: TenantId,
+    /// The key's project.
+    pub project: Option<ProjectId>,
     /// The key that was shown.
     pub key: KeyId,
+    /// What the key may be used for, and how fast.
+    pub terms: Arc<KeyTerms>,
 }
 
 /// A request under way. Dropping it unsettled means that the client left.
@@ -41,6 +46,10 @@ pub struct Flight {
     sent: Box<blake3::Hasher>,
     /// Its place among its key's requests.
     pub key_slot: Option<KeySlot>,
+    /// What its key may be used for, and how fast.
+    pub terms: Arc<KeyTerms>,
+    /// What was taken from its key's rate, where that has one.
+    pub rate: Option<RateHold>,
     /// Where it stood when it was queued, if it was.
     pub queued: Option<QueuePlace>,
     /// The attempt that answers, or that ended the request.
@@ -61,12 +70,15 @@ impl Flight {
             arrived_at,
             endpoint,
             tenant,
+            project,
             key,
+            terms,
         } = opening;
         let record = UsageRecord {
             id,
             arrived_at,
             tenant,
+            project,
             key,
             endpoint,
             model: None,
@@ -99,6 +111,8 @@ impl Flight {
             // Two kilobytes: apart from the flight, which moves.
             sent: Box::new(blake3::Hasher::new()),
             key_slot: None,
+            terms,
+            rate: None,
             queued: None,
             serving: None,
             spent: None,
@@ -146,6 +160,9 @@ impl Flight {
         self.record.error = error;
         self.record.total_us = self.elapsed_us();
         self.key_slot = None;
+        if let Some(hold) = self.rate.take() {
+            rate::settle(&self.gateway, &hold, &self.record);
+        }
         // Dropping a ticket cancels the request wherever it stands: waiting, or at several attempts.
         if let Some(mut ticket) = self.ticket.take()
             && let Some(attempt) = self.serving

@@ -23,6 +23,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "floors",
         sql: include_str!("../../migrations/sqlite/0002_floors.sql"),
     },
+    Migration {
+        version: 3,
+        name: "projects",
+        sql: include_str!("../../migrations/sqlite/0003_projects.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -100,7 +105,7 @@ fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::{DataClass, DataFlags};
+    use madang_types::{DataClass, DataFlags, KeyTerms};
 
     const TWO: &[Migration] = &[
         Migration {
@@ -156,6 +161,8 @@ mod tests {
         let keys = super::super::people::keys(&conn, None).unwrap();
         assert_eq!(keys[0].class_floor, DataClass::Open);
         assert_eq!(keys[0].data_flags, DataFlags::NONE);
+        assert_eq!((&keys[0].programme, &keys[0].project), (&None, &None));
+        assert_eq!(*keys[0].terms, KeyTerms::default());
     }
 
     #[test]

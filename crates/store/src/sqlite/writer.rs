@@ -6,7 +6,9 @@ use super::convert::medium;
 use super::{people, stops, usage};
 use crate::StoreError;
 use crate::journal::Backlog;
-use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant, UsageRecord};
+use madang_types::{
+    KeyId, KeyRecord, Micros, Programme, Project, Stop, StopScope, Tenant, UsageRecord,
+};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +20,7 @@ pub(super) enum Write {
     Backlog,
     Programme(Box<Programme>),
     Tenant(Box<Tenant>),
+    Project(Box<Project>),
     KeyInsert(Box<KeyRecord>),
     KeyRevoke(KeyId, Micros),
     StopPut(Box<Stop>),
@@ -170,6 +173,7 @@ fn perform(conn: &Connection, write: &Write) -> Result<Written, StoreError> {
         Write::Backlog | Write::FilePagesMax(_) => {}
         Write::Programme(programme) => people::programme_put(conn, programme)?,
         Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
+        Write::Project(project) => people::project_put(conn, project)?,
         Write::KeyInsert(key) => people::key_insert(conn, key)?,
         Write::KeyRevoke(id, at) => {
             return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));

@@ -56,6 +56,9 @@ impl World {
         let row = KeyRecord {
             id,
             tenant: Some(tenant.id),
+            programme: None,
+            project: None,
+            terms: Arc::default(),
             role: Role::Member,
             class_floor: DataClass::default(),
             data_flags: DataFlags::NONE,
