@@ -117,6 +117,8 @@ pub struct Identity {
     pub tenant_floor: DataMark,
     /// What all data sent with this key is at least.
     pub key_floor: DataMark,
+    /// When the key ends.
+    pub expires_at: Option<Micros>,
 }
 
 /// Whose a request that is not sent would be.
@@ -364,6 +366,7 @@ impl Book {
             terms: Arc::clone(&key.terms),
             tenant_floor: tenant.map(tenant_floor).unwrap_or_default(),
             key_floor: key_floor(key),
+            expires_at: key.expires_at,
         })
     }
 

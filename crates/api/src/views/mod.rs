@@ -12,7 +12,7 @@ pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
-pub(crate) use people::{KeyCreatedView, KeyView, ProgrammeView, TenantView};
+pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// Sums over the records of one group.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsageView {
-    /// A model, a tenant, a day as `YYYY-MM-DD`, or empty for all; `-` where the request named no known model.
+    /// A model, a tenant, a project as `tenant/project`, a day as `YYYY-MM-DD`, or empty for all; `-` where the request named no known model.
     group: String,
     /// Requests.
     requests: u64,

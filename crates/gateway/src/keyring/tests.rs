@@ -102,6 +102,7 @@ fn a_good_key_names_its_tenant() {
                 class: DataClass::Sensitive,
                 flags: DataFlag::Minor.into(),
             },
+            expires_at: None,
         }
     );
 }

@@ -104,6 +104,7 @@ mod tests {
             terms: Default::default(),
             tenant_floor: floor(tenant),
             key_floor: floor(key),
+            expires_at: None,
         }
     }
 
