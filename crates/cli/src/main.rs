@@ -9,6 +9,7 @@ mod diagnose;
 mod ground_args;
 mod http_client;
 mod out;
+mod people_args;
 mod pii_args;
 mod policy_args;
 mod twin_args;

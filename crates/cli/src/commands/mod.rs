@@ -10,6 +10,7 @@ mod logs;
 mod pii;
 mod policy;
 mod programme;
+mod project;
 mod reload;
 mod replay;
 mod request;
@@ -59,6 +60,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => logs::run(args).await,
         Command::Tenant(command) => tenant::run(command).await,
         Command::Programme(command) => programme::run(command).await,
+        Command::Project(command) => project::run(command).await,
         Command::Key(command) => key::run(command).await,
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,

@@ -14,6 +14,7 @@ mod replay;
 mod responses;
 mod slots;
 mod submit;
+mod terms;
 mod tools;
 mod upstreams;
 mod urls;
