@@ -21,7 +21,7 @@ use madang_types::{
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
-/// The most keys of one tenant that others than an operator make, revoked ones included.
+/// The most keys of one tenant, or of one programme's managers, that others than an operator make; revoked ones included.
 const KEYS_MAX: usize = 10_000;
 
 /// Keys that the caller may see, without their secrets
@@ -179,12 +179,11 @@ async fn must_be_known(api: &Api, ground: &Ground, key: &KeyRecord) -> Result<()
     if let Some(programme) = &key.programme {
         programme::must_exist(api, ground, programme).await?;
     }
-    let Some(tenant) = &key.tenant else {
-        return Ok(());
-    };
-    tenant::must_exist(api, ground, tenant).await?;
-    if let Some(project) = &key.project {
-        project::must_exist(api, tenant, project).await?;
+    if let Some(tenant) = &key.tenant {
+        tenant::must_exist(api, ground, tenant).await?;
+        if let Some(project) = &key.project {
+            project::must_exist(api, tenant, project).await?;
+        }
     }
     let served = &api.gateway().snapshot().models;
     if let Some(unknown) = key.terms.models.iter().find(|id| !served.contains_key(*id)) {
@@ -192,12 +191,16 @@ async fn must_be_known(api: &Api, ground: &Ground, key: &KeyRecord) -> Result<()
         let message = format!("no model '{unknown}' is served here{hint}");
         return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("models"));
     }
-    if *ground != Ground::All && api.store().key_list(Some(tenant.clone())).await?.len() >= KEYS_MAX
-    {
-        let message = format!("'{tenant}' has had {KEYS_MAX} keys: an operator makes more");
-        return Err(Refusal::conflict(message));
+    if *ground == Ground::All {
+        return Ok(());
     }
-    Ok(())
+    let mut others = api.store().key_list(key.tenant.clone()).await?;
+    others.retain(|other| (&other.tenant, &other.programme) == (&key.tenant, &key.programme));
+    if others.len() < KEYS_MAX {
+        return Ok(());
+    }
+    let message = format!("its owner has had {KEYS_MAX} keys: an operator makes more");
+    Err(Refusal::conflict(message))
 }
 
 fn expiry(at: Option<Instant>, days: Option<u32>, now: Micros) -> Result<Option<Micros>> {

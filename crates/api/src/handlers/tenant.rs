@@ -13,8 +13,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_types::{Action, DataMark, ErrorCode, Origin, Tenant, TenantId};
+use madang_types::{Action, DataMark, ErrorCode, Origin, ProgrammeId, Tenant, TenantId};
 use std::sync::Arc;
+
+/// The most tenants of one programme that others than an operator make, removed ones included.
+const TENANTS_MAX: usize = 10_000;
 
 /// Every tenant that the caller may see, removed ones included
 #[utoipa::path(get, path = "/api/v1/tenants", tag = "people", responses((status = 200, body = List<TenantView>)))]
@@ -73,6 +76,7 @@ pub(crate) async fn tenant_create(
         flags: data_flags,
     };
     if *ground != Ground::All {
+        must_leave_room(&api, programme.as_ref()).await?;
         bounds::floors(before.as_ref().map(mark_of).unwrap_or_default(), mark)?;
     }
     if before.is_some() {
@@ -163,6 +167,19 @@ fn must_be_ours(row: &Tenant, verb: &str) -> Result<()> {
             row.id
         ))),
     }
+}
+
+/// Refuses one more tenant of a programme that has many, to others than an operator.
+async fn must_leave_room(api: &Api, programme: Option<&ProgrammeId>) -> Result<()> {
+    let rows = api.store().tenant_list().await?;
+    let of_it = rows
+        .iter()
+        .filter(|row| row.programme.as_ref() == programme);
+    if of_it.count() < TENANTS_MAX {
+        return Ok(());
+    }
+    let message = format!("the programme has had {TENANTS_MAX} tenants: an operator makes more");
+    Err(Refusal::conflict(message))
 }
 
 fn mark_of(row: &Tenant) -> DataMark {

@@ -1,9 +1,11 @@
 //! What a role may hand on, and the page that tells it.
 
 use crate::bench::{Answer, Bench};
+use madang_store::conformance::sample;
 use madang_types::{Action, Reach, Role};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 const KEYS: &str = "/api/v1/keys";
 const FORBIDDEN: &str = "role_forbidden";
@@ -318,4 +320,58 @@ async fn a_manager_ends_with_its_programme() {
     );
     let shown = bench.get(&format!("{KEYS}/{id}"), &bench.operator).await;
     assert_eq!(shown.json["programme"], "ours");
+}
+
+/// Writes rows into the books, many at a time.
+async fn fill<F: Future<Output = ()> + Send + 'static>(rows: impl Iterator<Item = F>) {
+    let mut writes: tokio::task::JoinSet<()> = rows.collect();
+    while let Some(written) = writes.join_next().await {
+        written.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_an_operator_fills_the_books() {
+    let bench = bench().await;
+    let (_, manager) = bench.key_of("ours", "", Role::ProgrammeManager).await;
+    let (_, admin) = bench.key_of("", "alpha", Role::TenantAdmin).await;
+    let store = bench.control.gateway().books.store_arc();
+    let ids = || 0..10_000;
+    let key = |n| {
+        let mut key = sample::key(&format!("k{n}")).unwrap();
+        key.tenant = Some("alpha".parse().unwrap());
+        let store = Arc::clone(&store);
+        async move { store.key_insert(key).await.unwrap() }
+    };
+    let tenant = |n| {
+        let mut tenant = sample::tenant(&format!("t{n}"), 1).unwrap();
+        tenant.programme = Some("ours".parse().unwrap());
+        let store = Arc::clone(&store);
+        async move { store.tenant_put(tenant).await.unwrap() }
+    };
+    let project = |n| {
+        let project = sample::project("alpha", &format!("p{n}")).unwrap();
+        let store = Arc::clone(&store);
+        async move { store.project_put(project).await.unwrap() }
+    };
+    fill(ids().map(key)).await;
+    fill(ids().map(tenant)).await;
+    fill((0..1_000).map(project)).await;
+    let op = bench.operator.clone();
+    for (maker, path, body, status) in [
+        (&admin, KEYS, json!({}), 409),
+        (&op, KEYS, json!({"tenant": "alpha"}), 201),
+        (&manager, KEYS, json!({"role": "programme_manager"}), 201),
+        (&manager, "/api/v1/tenants", json!({"id": "more"}), 409),
+        (
+            &op,
+            "/api/v1/tenants",
+            json!({"id": "more", "programme": "ours"}),
+            201,
+        ),
+        (&admin, "/api/v1/projects", json!({"id": "more"}), 409),
+    ] {
+        let answer = bench.post(path, maker, body.clone()).await;
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.text);
+    }
 }
