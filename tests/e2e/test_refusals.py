@@ -113,3 +113,26 @@ def test_refusals_carry_an_id_too(client):
     with pytest.raises(openai.NotFoundError) as raised:
         chat(client, model="gpt-5")
     assert raised.value.response.headers["x-madang-request-id"].startswith("req_")
+
+
+def test_a_key_is_for_what_it_was_made_for(client, server):
+    made = server.cli_json("key", "create", "--tenant", "demo", "--models", CHAT, "--endpoints", "chat", "--requests-per-min", "2")
+    bounded = client.with_options(api_key=made["key"])
+    assert [model.id for model in bounded.models.list()] == [CHAT]
+    with pytest.raises(openai.PermissionDeniedError) as raised:
+        bounded.embeddings.create(model=EMBED, input="마당")
+    assert raised.value.code == "endpoint_not_permitted"
+    with pytest.raises(openai.PermissionDeniedError) as raised:
+        chat(bounded, model=EMBED)
+    assert (raised.value.code, raised.value.param) == ("model_not_permitted", "model")
+    fields = {"model": CHAT, "messages": ONE_WORD, "max_tokens": 1}
+    for left in ["1", "0"]:
+        answer = bounded.chat.completions.with_raw_response.create(**fields)
+        assert answer.headers["x-ratelimit-remaining-requests"] == left
+    with pytest.raises(openai.RateLimitError) as raised:
+        chat(bounded)
+    assert raised.value.code == "rate_limited"
+    headers = raised.value.response.headers
+    assert 0 < int(headers["retry-after"]) <= 30
+    assert headers["x-ratelimit-limit-requests"] == "2"
+    assert chat(client).choices, "another key goes on"

@@ -10,7 +10,7 @@ use axum::routing::{any, get};
 use http::{HeaderMap, Uri, header};
 use madang_audit::{AuditError, serve};
 use madang_control::Control;
-use madang_types::ErrorCode;
+use madang_types::{Action, ErrorCode};
 use std::sync::Arc;
 
 /// The routes of the gateway's log.
@@ -47,7 +47,7 @@ async fn absent(State(control): State<Arc<Control>>, headers: HeaderMap, uri: Ur
 
 async fn file(control: &Control, headers: &HeaderMap, path: String) -> Result<Response, Refusal> {
     let gateway = control.gateway();
-    Caller::identify(gateway, headers)?.operator_only()?;
+    Caller::identify(gateway, headers)?.ground(Action::AuditRead)?;
     let folder = gateway.audit.folder().to_path_buf();
     let served = blocking(move || serve(&folder, &path)).await?;
     let served = served.map_err(|error| {

@@ -1,4 +1,4 @@
-//! Who calls: every route takes one of these before it reads anything else of the request.
+//! Who calls, and what its right reaches: every route takes one of these before it reads anything else of the request.
 
 use crate::refusal::Refusal;
 use crate::state::Api;
@@ -7,74 +7,148 @@ use http::HeaderMap;
 use http::request::Parts;
 use madang_gateway::doors::identify_request;
 use madang_gateway::gateway::Gateway;
-use madang_types::{ErrorCode, KeyId, Role, TenantId};
+use madang_gateway::keyring::Identity;
+use madang_types::{Action, ErrorCode, KeyRecord, ProgrammeId, Reach, TenantId};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Anyone with a valid key.
 #[derive(Debug)]
-pub(crate) struct Caller {
-    /// The key that was shown.
-    pub key: KeyId,
-    /// The caller's tenant; `None` for an operator, who sees all.
-    pub tenant: Option<TenantId>,
+pub(crate) struct Caller(pub Identity);
+
+/// A caller whose role may do `R` to something; to what, its ground says.
+#[derive(Debug)]
+pub(crate) struct May<R> {
+    pub caller: Caller,
+    pub ground: Ground,
+    right: PhantomData<R>,
 }
 
-/// An operator.
-#[derive(Debug)]
-pub(crate) struct Operator {
-    /// The key that was shown.
-    pub key: KeyId,
+/// An action as a type, for a route to name.
+pub(crate) trait Right {
+    const ACTION: Action;
+}
+
+macro_rules! rights {
+    ($($action:ident),+) => {
+        /// The actions that routes name.
+        pub(crate) mod right {
+            $(#[derive(Debug)] pub(crate) struct $action;
+            impl super::Right for $action {
+                const ACTION: super::Action = super::Action::$action;
+            })+
+        }
+    };
+}
+
+rights!(
+    ServedRead,
+    FleetRead,
+    FleetWrite,
+    ProgrammeRead,
+    ProgrammeWrite,
+    TenantRead,
+    TenantWrite,
+    ProjectRead,
+    ProjectWrite,
+    KeyRead,
+    KeyWrite,
+    UsageRead,
+    BudgetRead,
+    BudgetWrite,
+    AllocationRead,
+    AllocationWrite,
+    PriceRead,
+    PriceWrite,
+    Explain,
+    AuditErase
+);
+
+/// What a right reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Everything.
+    All,
+    /// A programme, its tenants and their rows.
+    Programme(ProgrammeId),
+    /// A tenant and its rows.
+    Tenant(TenantId),
 }
 
 impl Caller {
     /// Who sends these headers.
     pub fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Self, Refusal> {
-        let identity = identify_request(gateway, headers)?;
-        let key = identity.key;
-        match (identity.role, identity.tenant) {
-            (Role::Operator, _) => Ok(Self { key, tenant: None }),
-            (Role::Member, Some(tenant)) => Ok(Self {
-                key,
-                tenant: Some(tenant),
-            }),
-            // `None` means all here: a member's key without a tenant must not come to mean that.
-            (Role::Member, None) => Err(forbidden()),
-        }
+        Ok(Self(identify_request(gateway, headers)?))
     }
 
-    /// Whether rows of this tenant may be seen.
-    pub fn sees(&self, tenant: Option<&TenantId>) -> bool {
-        match &self.tenant {
-            None => true,
-            Some(own) => Some(own) == tenant,
-        }
-    }
-
-    /// Lets only operators pass: called once it is settled that the object may be seen.
-    pub fn operator_only(&self) -> Result<(), Refusal> {
-        match self.tenant {
-            None => Ok(()),
-            Some(_) => Err(forbidden()),
-        }
-    }
-
-    /// The tenant that a list is about: the one asked for, where it may be seen, else the caller's own.
-    pub fn tenant_asked(&self, asked: Option<TenantId>) -> Result<Option<TenantId>, Refusal> {
-        match asked {
-            Some(asked) if !self.sees(Some(&asked)) => {
-                Err(Refusal::absent("tenant", asked.as_str()).at("tenant"))
-            }
-            Some(asked) => Ok(Some(asked)),
-            None => Ok(self.tenant.clone()),
+    /// What this caller may do that to.
+    pub fn ground(&self, action: Action) -> Result<Ground, Refusal> {
+        let Self(identity) = self;
+        let reach = identity.may(action)?;
+        match (reach, &identity.tenant, &identity.programme) {
+            (Reach::All, ..) => Ok(Ground::All),
+            (_, Some(tenant), _) => Ok(Ground::Tenant(tenant.clone())),
+            (_, None, Some(programme)) => Ok(Ground::Programme(programme.clone())),
+            // What is one's own must not come to mean all where nothing is.
+            (_, None, None) => Err(Refusal::new(
+                ErrorCode::RoleForbidden,
+                format!(
+                    "the key belongs to nobody whose {} it could be",
+                    identity.role
+                ),
+            )),
         }
     }
 }
 
-fn forbidden() -> Refusal {
-    Refusal::new(
-        ErrorCode::RoleForbidden,
-        "this is done with an operator key; the key sent is a tenant's",
-    )
+impl Ground {
+    /// Whether a tenant stands on it.
+    pub fn has_tenant(&self, gateway: &Gateway, tenant: &TenantId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Programme(own) => gateway.keyring.programme_of(tenant).as_ref() == Some(own),
+            Self::Tenant(own) => own == tenant,
+        }
+    }
+
+    /// Whether a programme stands on it; `None` is what belongs to no programme.
+    pub fn has_programme(&self, programme: Option<&ProgrammeId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Programme(own) => programme == Some(own),
+            Self::Tenant(_) => false,
+        }
+    }
+
+    /// Whether a key's owner stands on it.
+    pub fn has_key(&self, gateway: &Gateway, key: &KeyRecord) -> bool {
+        match &key.tenant {
+            Some(tenant) => self.has_tenant(gateway, tenant),
+            None => self.has_programme(key.programme.as_ref()),
+        }
+    }
+
+    /// The programme that it is, where it is one.
+    pub fn programme(&self) -> Option<&ProgrammeId> {
+        match self {
+            Self::Programme(own) => Some(own),
+            Self::All | Self::Tenant(_) => None,
+        }
+    }
+
+    /// The tenant that a question is about: the one asked for, where it stands here, else the caller's own.
+    pub fn tenant_asked(
+        &self,
+        gateway: &Gateway,
+        asked: Option<TenantId>,
+    ) -> Result<Option<TenantId>, Refusal> {
+        match (asked, self) {
+            (Some(asked), _) if self.has_tenant(gateway, &asked) => Ok(Some(asked)),
+            (Some(asked), _) => Err(Refusal::absent("tenant", asked.as_str()).at("tenant")),
+            (None, Self::Tenant(own)) => Ok(Some(own.clone())),
+            (None, Self::All | Self::Programme(_)) => Ok(None),
+        }
+    }
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {
@@ -85,12 +159,16 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
-impl FromRequestParts<Arc<Api>> for Operator {
+impl<R: Right> FromRequestParts<Arc<Api>> for May<R> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        caller.operator_only()?;
-        Ok(Self { key: caller.key })
+        let ground = caller.ground(R::ACTION)?;
+        Ok(Self {
+            caller,
+            ground,
+            right: PhantomData,
+        })
     }
 }

@@ -115,13 +115,30 @@ fn query_read<T: DeserializeOwned>(query: &str) -> Result<T, Refusal> {
         .map_err(|error| field_refusal(&error.path().to_string(), &error.inner().to_string()))
 }
 
+/// The last two segments of a path, as they came.
+#[derive(Debug)]
+pub(crate) struct PathPair(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPair {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|Path((first, second))| Self(first, second))
+            .map_err(|_| not_utf8())
+    }
+}
+
+fn not_utf8() -> Refusal {
+    Refusal::new(ErrorCode::NotFound, "the id in the path is not UTF-8")
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(id)| Self(id))
-            .map_err(|_| Refusal::new(ErrorCode::NotFound, "the id in the path is not UTF-8"))
+        path.map(|Path(id)| Self(id)).map_err(|_| not_utf8())
     }
 }
 

@@ -5,6 +5,7 @@
 //! Every route wants a key. Nothing here reaches into tables or decides where requests go.
 
 mod audit;
+mod bounds;
 mod caller;
 mod extract;
 mod handlers;

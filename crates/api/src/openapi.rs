@@ -17,7 +17,7 @@ const SCHEME: &str = "key";
 #[openapi(
     info(
         title = "Madang control API",
-        description = "Programmes, tenants, keys, usage, and how the fleet stands. Every route wants a key: an operator's may do everything, a tenant's reads the tenant's own rows, and what belongs to another tenant reads as absent.",
+        description = "Programmes, tenants, projects, keys, budgets, prices, usage, and how the fleet stands. Every route wants a key, and its role says what it may do (docs/roles.md): an operator's everything, a programme manager's its programme, a tenant's the tenant, an auditor's reads all. What belongs to somebody else reads as absent.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(ErrorBody))
@@ -46,8 +46,21 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::tenant_change,
             handlers::tenant_remove
         ))
+        .routes(routes!(handlers::project_list, handlers::project_create))
+        .routes(routes!(handlers::project_get, handlers::project_disable))
         .routes(routes!(handlers::key_list, handlers::key_create))
         .routes(routes!(handlers::key_get, handlers::key_revoke))
+        .routes(routes!(handlers::budget_list, handlers::budget_put))
+        .routes(routes!(
+            handlers::allocation_list,
+            handlers::allocation_create
+        ))
+        .routes(routes!(
+            handlers::allocation_get,
+            handlers::allocation_recall
+        ))
+        .routes(routes!(handlers::price_list, handlers::price_create))
+        .routes(routes!(handlers::exchange_list, handlers::exchange_create))
         .routes(routes!(handlers::stop_list, handlers::stop_set))
         .routes(routes!(handlers::stop_lift))
         .routes(routes!(handlers::erasure_create))

@@ -1,8 +1,14 @@
 //! What callers send: bodies and query strings. Reading one checks everything that needs no look at the books.
 
+mod money;
+mod people;
+
+pub(crate) use money::*;
+pub(crate) use people::*;
+
 use madang_audit::Month;
 use madang_types::{
-    DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, ProgrammeId, RequestId, StopScope,
+    DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, ProjectId, RequestId, StopScope,
     TenantId,
 };
 use serde::{Deserialize, Deserializer, de};
@@ -13,8 +19,6 @@ use utoipa::{IntoParams, ToSchema};
 pub(crate) const WEIGHT_MAX: u32 = 1_000_000;
 /// The greatest length of a key's label, in characters.
 pub(crate) const LABEL_CHARS_MAX: usize = 100;
-/// The longest that a key made with `expires_days` lives.
-pub(crate) const EXPIRES_DAYS_MAX: u32 = 3650;
 /// Offsets from UTC that some place on earth has, in seconds.
 pub(crate) const OFFSET_S_RANGE: std::ops::RangeInclusive<i32> = -43_200..=50_400;
 /// Asia/Seoul.
@@ -91,152 +95,6 @@ impl<'de> Deserialize<'de> for Label {
 /// Tells a field that is `null` from one that is not there.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
     T::deserialize(d).map(Some)
-}
-
-/// A programme to make.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProgrammeCreate {
-    /// Its name.
-    #[schema(value_type = String, max_length = 96)]
-    pub id: ProgrammeId,
-    /// Its share beside the other programmes.
-    #[serde(default)]
-    #[schema(value_type = u32, minimum = 1, maximum = 1_000_000, default = 1)]
-    pub weight: Weight,
-}
-
-/// A tenant to make.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TenantCreate {
-    /// Its name.
-    #[schema(value_type = String, max_length = 96)]
-    pub id: TenantId,
-    /// The programme that it belongs to.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub programme: Option<ProgrammeId>,
-    /// Its share beside the programme's other tenants.
-    #[serde(default)]
-    #[schema(value_type = u32, minimum = 1, maximum = 1_000_000, default = 1)]
-    pub weight: Weight,
-    /// No request of the tenant has a lower class.
-    #[serde(default)]
-    #[schema(value_type = ClassWord, default = "open")]
-    pub class_floor: DataClass,
-    /// What all data of the tenant is.
-    #[serde(default)]
-    #[schema(value_type = Vec<FlagWord>, required = false)]
-    pub data_flags: DataFlags,
-}
-
-/// What to change of a tenant; what is left out stays.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TenantPatch {
-    /// The programme that it belongs to; null for none.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    pub programme: Option<Option<ProgrammeId>>,
-    /// Its share beside the programme's other tenants.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = u32, minimum = 1, maximum = 1_000_000, required = false)]
-    pub weight: Option<Weight>,
-    /// No request of the tenant has a lower class.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = ClassWord, required = false)]
-    pub class_floor: Option<DataClass>,
-    /// What all data of the tenant is; the list replaces the one before.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Vec<FlagWord>, required = false)]
-    pub data_flags: Option<DataFlags>,
-}
-
-/// A key to make: for a tenant, or with the role of an operator.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyCreate {
-    /// Whose key; not with the role `operator`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    pub tenant: Option<TenantId>,
-    /// `operator` for a key that belongs to no tenant; `member` (the default) needs a tenant.
-    #[serde(default)]
-    #[schema(value_type = Option<RoleWord>)]
-    pub role: Option<madang_types::Role>,
-    /// No request with this key has a lower class.
-    #[serde(default)]
-    #[schema(value_type = ClassWord, default = "open")]
-    pub class_floor: DataClass,
-    /// What all data sent with this key is.
-    #[serde(default)]
-    #[schema(value_type = Vec<FlagWord>, required = false)]
-    pub data_flags: DataFlags,
-    /// Words for people.
-    #[serde(default)]
-    #[schema(value_type = String, max_length = 100)]
-    pub label: Label,
-    /// Refused from this instant on; not with `expires_days`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub expires_at: Option<Instant>,
-    /// Days until it expires, 1 to 3650.
-    #[serde(default, deserialize_with = "expires_days")]
-    #[schema(minimum = 1, maximum = 3650)]
-    pub expires_days: Option<u32>,
-}
-
-fn expires_days<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
-    match Option::<u32>::deserialize(d)? {
-        Some(days) if !(1..=EXPIRES_DAYS_MAX).contains(&days) => Err(de::Error::custom(
-            format_args!("{days} is not between 1 and {EXPIRES_DAYS_MAX}"),
-        )),
-        days => Ok(days),
-    }
-}
-
-/// A data class.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "names the words in the document")]
-pub(crate) enum ClassWord {
-    /// 공개
-    Open,
-    /// 민감
-    Sensitive,
-    /// 기밀
-    Classified,
-}
-
-/// A fact about data that policy may look at.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "names the words in the document")]
-pub(crate) enum FlagWord {
-    /// Personal data.
-    Pii,
-    /// Unique identifiers, such as resident registration numbers.
-    UniqueId,
-    /// Health and medical records.
-    Health,
-    /// Personal credit information.
-    Credit,
-    /// Pseudonymised for statistics, research or archives.
-    Pseudonymised,
-    /// Of children under 14.
-    Minor,
-}
-
-/// What a key may do.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "names the words in the document")]
-pub(crate) enum RoleWord {
-    /// Runs the sites.
-    Operator,
-    /// A tenant's developer.
-    Member,
 }
 
 /// A place to stop.
@@ -316,16 +174,6 @@ fn lines<'de, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
     ranged(d, 1..=LOG_LINES_MAX)
 }
 
-/// Which keys.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct KeyQuery {
-    /// Only this tenant's.
-    #[param(value_type = Option<String>)]
-    pub tenant: Option<TenantId>,
-}
-
 /// What usage is grouped by.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -334,6 +182,8 @@ pub(crate) enum UsageBy {
     Model,
     /// Per tenant.
     Tenant,
+    /// Per project, as `tenant/project`.
+    Project,
     /// Per civil day.
     Day,
 }
@@ -354,12 +204,15 @@ pub(crate) enum UsageFormat {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageQuery {
-    /// One row per model, tenant or day; one row in all without it.
+    /// One row per model, tenant, project or day; one row in all without it.
     #[param(inline)]
     pub by: Option<UsageBy>,
     /// Only this tenant's.
     #[param(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
+    /// Only this project's; with `tenant`, where the key belongs to none.
+    #[param(value_type = Option<String>)]
+    pub project: Option<ProjectId>,
     /// Only this model's.
     #[param(value_type = Option<String>)]
     pub model: Option<ModelId>,
@@ -402,6 +255,9 @@ pub(crate) struct RequestQuery {
     /// Only this tenant's.
     #[param(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
+    /// Only this project's; with `tenant`, where the key belongs to none.
+    #[param(value_type = Option<String>)]
+    pub project: Option<ProjectId>,
     /// Only this model's.
     #[param(value_type = Option<String>)]
     pub model: Option<ModelId>,

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use madang_gateway::refused::Refused;
-use madang_store::StoreError;
+use madang_store::{GrantError, StoreError};
 use madang_types::ErrorCode;
 
 /// Why a call is not carried out.
@@ -68,6 +68,15 @@ impl From<StoreError> for Refusal {
             tracing::error!(%error, "the books gave what was never written");
         }
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<GrantError> for Refusal {
+    fn from(error: GrantError) -> Self {
+        match error {
+            GrantError::Store(error) => error.into(),
+            GrantError::Refused(why) => Self::conflict(why),
+        }
     }
 }
 

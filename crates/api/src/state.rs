@@ -3,7 +3,7 @@
 use madang_control::Control;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
-use madang_store::Store;
+use madang_store::{Bank, Store};
 use madang_types::Micros;
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
@@ -30,6 +30,10 @@ impl Api {
 
     pub fn gateway(&self) -> &Gateway {
         self.control.gateway()
+    }
+
+    pub fn bank(&self) -> &dyn Bank {
+        self.control.gateway().purses.bank()
     }
 
     pub fn store(&self) -> &dyn Store {

@@ -45,13 +45,28 @@ pub enum Command {
     Logs(LogsArgs),
     /// List, make or remove tenants.
     #[command(subcommand)]
-    Tenant(TenantCommand),
+    Tenant(crate::people_args::TenantCommand),
     /// List, make or remove programmes.
     #[command(subcommand)]
-    Programme(ProgrammeCommand),
+    Programme(crate::people_args::ProgrammeCommand),
+    /// List, make or disable a tenant's projects.
+    #[command(subcommand)]
+    Project(crate::people_args::ProjectCommand),
     /// List, make or revoke keys.
     #[command(subcommand)]
-    Key(KeyCommand),
+    Key(crate::people_args::KeyCommand),
+    /// What programmes have to allocate.
+    #[command(subcommand)]
+    Budget(crate::money_args::BudgetCommand),
+    /// Grants to tenants: list, make or recall them.
+    #[command(subcommand)]
+    Allocation(crate::money_args::AllocationCommand),
+    /// What models cost.
+    #[command(subcommand)]
+    Price(crate::money_args::PriceCommand),
+    /// What foreign currencies are worth.
+    #[command(subcommand)]
+    Exchange(crate::money_args::ExchangeCommand),
     /// Show what was used.
     Usage(UsageArgs),
     /// Show the record of one request.
@@ -210,134 +225,18 @@ pub struct LogsArgs {
     pub server: ServerArgs,
 }
 
-/// `madang tenant`.
-#[derive(Debug, Subcommand)]
-pub enum TenantCommand {
-    /// All tenants.
-    List(ServerArgs),
-    /// One tenant.
-    Show {
-        /// The tenant.
-        id: String,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Make a tenant.
-    Create {
-        /// The tenant.
-        id: String,
-        /// Its programme.
-        #[arg(long)]
-        programme: Option<String>,
-        /// Its share beside the programme's other tenants.
-        #[arg(long, default_value_t = 1)]
-        weight: u32,
-        /// No request of the tenant has a lower class: open, sensitive or classified.
-        #[arg(long, default_value = "open")]
-        class_floor: String,
-        /// What all its data is, as in `health,minor`: pii, unique_id, health, credit, pseudonymised, minor.
-        #[arg(long, value_delimiter = ',')]
-        data_flags: Vec<String>,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Remove a tenant: its keys are refused from then on; its records stay.
-    Remove {
-        /// The tenant.
-        id: String,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-}
-
-/// `madang programme`.
-#[derive(Debug, Subcommand)]
-pub enum ProgrammeCommand {
-    /// All programmes.
-    List(ServerArgs),
-    /// Make a programme.
-    Create {
-        /// The programme.
-        id: String,
-        /// Its share beside the others.
-        #[arg(long, default_value_t = 1)]
-        weight: u32,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Remove a programme: the keys of its tenants are refused from then on.
-    Remove {
-        /// The programme.
-        id: String,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-}
-
-/// `madang key`.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Keys, without their secrets.
-    List {
-        /// Only this tenant's.
-        #[arg(long)]
-        tenant: Option<String>,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Make a key. The secret is shown once.
-    Create {
-        /// Whose key; not with `--operator`.
-        #[arg(
-            long,
-            required_unless_present = "operator",
-            conflicts_with = "operator"
-        )]
-        tenant: Option<String>,
-        /// An operator's key, for the control API.
-        #[arg(long)]
-        operator: bool,
-        /// No request with the key has a lower class: open, sensitive or classified.
-        #[arg(long, default_value = "open")]
-        class_floor: String,
-        /// What all data sent with it is, as in `health,minor`.
-        #[arg(long, value_delimiter = ',')]
-        data_flags: Vec<String>,
-        /// A label for people.
-        #[arg(long, default_value = "")]
-        label: String,
-        /// Days until it expires; never without it.
-        #[arg(long)]
-        expires_days: Option<u32>,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Refuse a key from now on.
-    Revoke {
-        /// The key's id: what stands between `mdg_` and the next `_`.
-        id: String,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-}
-
 /// `madang usage`.
 #[derive(Debug, ClapArgs)]
 pub struct UsageArgs {
-    /// One row per model, tenant or day; one row in all without it.
+    /// One row per model, tenant, project or day; one row in all without it.
     #[arg(long, value_enum)]
     pub by: Option<UsageBy>,
     /// Only this tenant's.
     #[arg(long)]
     pub tenant: Option<String>,
+    /// Only this project's; with `--tenant`, unless the key is a tenant's.
+    #[arg(long)]
+    pub project: Option<String>,
     /// Only this model's.
     #[arg(long)]
     pub model: Option<String>,
@@ -362,6 +261,8 @@ pub enum UsageBy {
     Model,
     /// Per tenant.
     Tenant,
+    /// Per project, as `tenant/project`.
+    Project,
     /// Per day in Asia/Seoul.
     Day,
 }

@@ -1,8 +1,8 @@
 //! The fleet and its shares as the core needs them: flat, serialisable, whole at each load.
 
 use madang_types::{
-    DataClass, DataFlags, Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId,
-    TenantId,
+    DataClass, DataFlags, Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ProjectId,
+    ReplicaId, SiteId, TenantId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -206,8 +206,8 @@ pub struct TenantShare {
 pub struct Payer {
     /// Who is billed.
     pub tenant: TenantId,
-    /// Its working unit, once there are some.
-    pub project: Option<String>,
+    /// Its working unit, where the key belongs to one.
+    pub project: Option<ProjectId>,
     /// The key that was shown.
     pub key: KeyId,
 }

@@ -17,6 +17,7 @@ mod lookup;
 mod member;
 mod overload;
 pub mod policy;
+pub mod rate;
 pub mod recording;
 mod request;
 mod route;

@@ -3,11 +3,12 @@
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::refused::Refused;
+use crate::rights::permit_endpoint;
 use crate::walk::{count_prompt, identify, take_key_slot};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use madang_types::Endpoint;
+use madang_types::{Action, Endpoint};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub(crate) async fn count_tokens(
 async fn count(gateway: &Gateway, request: Request) -> Result<u64, Refused> {
     let (parts, body) = request.into_parts();
     let identity = identify(gateway, &parts.headers, clock::now())?;
+    identity.may(Action::InferLook)?;
+    permit_endpoint(&identity.terms, Endpoint::Messages)?;
     let _slot = take_key_slot(gateway, &identity.key)?;
-    count_prompt(&gateway.snapshot(), &parts, body).await
+    count_prompt((&gateway.snapshot(), &identity.terms), &parts, body).await
 }

@@ -7,6 +7,7 @@ use crate::gateway::Gateway;
 use crate::keyring::Identity;
 use crate::metrics;
 use crate::refused::Refused;
+use crate::rights::permit_model;
 use crate::snapshot::Snapshot;
 use crate::walk::{identify, walk};
 use axum::body::Body;
@@ -16,7 +17,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, header};
 use hyper::body::Incoming;
-use madang_types::{Endpoint, ErrorCode, ModelId, Role};
+use madang_types::{Action, Endpoint, ErrorCode, KeyTerms, ModelId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -116,13 +117,21 @@ async fn method_not_allowed(State(gateway): State<Arc<Gateway>>, request: Reques
     Refused::new(ErrorCode::MethodNotAllowed, message).into_response(None)
 }
 
-fn model_view(snapshot: &Snapshot, id: &ModelId) -> Option<Value> {
+/// A model as the key may use it; `None` where it may not.
+fn model_view(snapshot: &Snapshot, terms: &KeyTerms, id: &ModelId) -> Option<Value> {
     let entry = snapshot.models.get(id)?;
+    let doors = entry
+        .endpoints
+        .iter()
+        .filter(|e| terms.permit_endpoint(**e));
+    let doors: Vec<&str> = doors.map(|e| e.as_str()).collect();
+    if doors.is_empty() || !terms.permit_model(id) {
+        return None;
+    }
     let sites: std::collections::BTreeSet<&str> = snapshot
         .serving(id)
         .map(|target| target.site.as_str())
         .collect();
-    let doors: Vec<&str> = entry.endpoints.iter().map(|e| e.as_str()).collect();
     let mut view = json!({
         "id": id, "object": "model", "created": 0, "owned_by": "madang",
         "context_tokens": entry.context_tokens, "endpoints": doors, "sites": sites,
@@ -134,15 +143,23 @@ fn model_view(snapshot: &Snapshot, id: &ModelId) -> Option<Value> {
     Some(view)
 }
 
+/// Who sent a request with these headers, where it may do that.
+fn permitted(gateway: &Gateway, headers: &HeaderMap, action: Action) -> Result<Identity, Refused> {
+    let identity = identify(gateway, headers, clock::now())?;
+    identity.may(action)?;
+    Ok(identity)
+}
+
 async fn model_list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
-        return refused.into_response(None);
-    }
+    let identity = match permitted(&gateway, request.headers(), Action::InferLook) {
+        Ok(identity) => identity,
+        Err(refused) => return refused.into_response(None),
+    };
     let snapshot = gateway.snapshot();
     let data: Vec<Value> = snapshot
         .models
         .keys()
-        .filter_map(|id| model_view(&snapshot, id))
+        .filter_map(|id| model_view(&snapshot, &identity.terms, id))
         .collect();
     Json(json!({ "object": "list", "data": data })).into_response()
 }
@@ -152,24 +169,27 @@ async fn model_get(
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
-    if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
-        return refused.into_response(None);
+    let found = permitted(&gateway, request.headers(), Action::InferLook)
+        .and_then(|identity| model_found(&gateway.snapshot(), &identity.terms, &name));
+    match found {
+        Ok(view) => Json(view).into_response(),
+        Err(refused) => refused.into_response(None),
     }
-    let snapshot = gateway.snapshot();
-    let view = ModelId::new(&name)
-        .ok()
-        .and_then(|id| model_view(&snapshot, &id));
-    match view {
-        Some(view) => Json(view).into_response(),
-        None => {
-            let near = crate::walk::nearest(&snapshot, &name).join(", ");
-            let shown: String = name.chars().take(80).collect();
-            let message = format!("no model '{shown}' is served here; nearest: {near}");
-            Refused::new(ErrorCode::ModelNotFound, message)
-                .at("model")
-                .into_response(None)
-        }
+}
+
+fn model_found(snapshot: &Snapshot, terms: &KeyTerms, name: &str) -> Result<Value, Refused> {
+    let id = ModelId::new(name).ok();
+    let served = id.filter(|id| snapshot.models.contains_key(id));
+    if let Some(id) = &served {
+        permit_model(terms, id)?;
     }
+    let view = served.and_then(|id| model_view(snapshot, terms, &id));
+    view.ok_or_else(|| {
+        let near = crate::walk::nearest((snapshot, terms), name).join(", ");
+        let shown: String = name.chars().take(80).collect();
+        let message = format!("no model '{shown}' is served here; nearest: {near}");
+        Refused::new(ErrorCode::ModelNotFound, message).at("model")
+    })
 }
 
 /// Alive: the process answers.
@@ -196,13 +216,9 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 }
 
 async fn metrics_get(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let identity = match identify(&gateway, request.headers(), clock::now()) {
-        Ok(identity) => identity,
-        Err(refused) => return refused.into_response(None),
-    };
-    if identity.role != Role::Operator {
-        let message = "metrics name every tenant: they are read with an operator key";
-        return Refused::new(ErrorCode::RoleForbidden, message).into_response(None);
+    // They name every tenant.
+    if let Err(refused) = permitted(&gateway, request.headers(), Action::FleetRead) {
+        return refused.into_response(None);
     }
     let text = gateway.metrics_text();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()

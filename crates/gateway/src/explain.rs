@@ -1,12 +1,14 @@
 //! What would become of a request, without sending it.
 
 use crate::gateway::Gateway;
+use crate::keyring::Account;
 use crate::refused::Refused;
 use crate::walk::{Facts, body_refused, inspect};
 use bytes::Bytes;
 use madang_core::{Explanation, Payer, Prefix, RequestSubmit};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, ModelId, Priority, RequestId, TenantId,
+    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, ModelId, Priority, ProjectId, RequestId,
+    TenantId,
 };
 use madang_wire::RequestBody;
 
@@ -44,7 +46,7 @@ impl Gateway {
     /// # Errors
     /// The tenant or its key is not in force, or the body is none.
     pub fn explain(&self, ask: ExplainAsk) -> Result<Explained, Refused> {
-        let mut facts = self.facts_of(&ask)?;
+        let (mut facts, project) = self.facts_of(&ask)?;
         facts.claim(ask.class, ask.flags);
         let snapshot = self.snapshot();
         let mut maskable = true;
@@ -59,7 +61,7 @@ impl Gateway {
             request: RequestId(0),
             payer: Payer {
                 tenant: ask.tenant,
-                project: None,
+                project,
                 key: ask.key.unwrap_or_else(nobody),
             },
             model: ask.model,
@@ -78,15 +80,20 @@ impl Gateway {
         Ok(Explained { facts, explanation })
     }
 
-    fn facts_of(&self, ask: &ExplainAsk) -> Result<Facts, Refused> {
+    fn facts_of(&self, ask: &ExplainAsk) -> Result<(Facts, Option<ProjectId>), Refused> {
         let absent = |param: &str| {
             let message = "the tenant or its key is not in force";
             Refused::new(ErrorCode::NotFound, message).at(param)
         };
-        let floors = self.keyring.floors(&ask.tenant, ask.key.as_ref());
-        let (programme, tenant, key) =
-            floors.ok_or_else(|| absent(if ask.key.is_some() { "key" } else { "tenant" }))?;
-        Ok(Facts::new(programme, tenant, key))
+        let account = self.keyring.account(&ask.tenant, ask.key.as_ref());
+        let Account {
+            programme,
+            project,
+            tenant_floor,
+            key_floor,
+        } = account.ok_or_else(|| absent(if ask.key.is_some() { "key" } else { "tenant" }))?;
+        let facts = Facts::new(programme, tenant_floor, key_floor);
+        Ok((facts, project))
     }
 }
 

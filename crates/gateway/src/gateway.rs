@@ -13,6 +13,7 @@ use crate::purses::Purses;
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
+use madang_core::rate::Rates;
 use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, Shares};
 use madang_store::{Bank, Store, StoreError};
 use madang_types::{GatewayId, ReplicaId};
@@ -74,6 +75,8 @@ pub struct Gateway {
     pub keyring: Keyring,
     /// Requests under way, by key.
     pub(crate) key_slots: Arc<KeySlots>,
+    /// How fast each key goes.
+    pub(crate) rates: Mutex<Rates>,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
@@ -131,6 +134,7 @@ impl Gateway {
         let gateway = Self {
             keyring,
             key_slots: Arc::default(),
+            rates: Mutex::default(),
             books,
             purses,
             drafts,

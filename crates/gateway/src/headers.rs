@@ -22,6 +22,18 @@ pub const QUEUE_PLACE: HeaderName = HeaderName::from_static("x-madang-queue-plac
 pub const QUEUE_WAIT_MS: HeaderName = HeaderName::from_static("x-madang-queue-wait-ms");
 /// `retry-after` in milliseconds, which OpenAI's SDKs prefer to the whole seconds.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Requests of the key: what a minute allows, what is left, and when all of it is back. OpenAI's names.
+pub const RATE_REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+/// The same of its tokens.
+pub const RATE_TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 /// The id made at the edge, on every answer and to every engine.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-madang-request-id");
 /// Where it was served.

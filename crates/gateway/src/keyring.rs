@@ -11,7 +11,8 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
-    DataMark, ErrorCode, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Role, Tenant, TenantId,
+    DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, Micros, Programme, ProgrammeId, Project,
+    ProjectId, Role, Tenant, TenantId,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub enum IdentifyError {
     /// The key was ours and its time is over.
     #[error("the key has expired")]
     Expired,
-    /// The key, its tenant or its tenant's programme was withdrawn.
+    /// The key, its project, its tenant or its programme was withdrawn.
     #[error("the key was revoked")]
     Revoked,
 }
@@ -102,23 +103,43 @@ impl IdentifyError {
 pub struct Identity {
     /// The key that was shown.
     pub key: KeyId,
-    /// Who is billed; `None` for an operator's key.
+    /// Who is billed; `None` for the roles that belong to no tenant.
     pub tenant: Option<TenantId>,
     /// What the key may do.
     pub role: Role,
-    /// The tenant's programme.
+    /// The tenant's programme, or the one that the key manages.
     pub programme: Option<ProgrammeId>,
+    /// The tenant's project that its usage counts for.
+    pub project: Option<ProjectId>,
+    /// What the key may be used for, how fast and for how much.
+    pub terms: Arc<KeyTerms>,
     /// What all data of the tenant is at least.
     pub tenant_floor: DataMark,
     /// What all data sent with this key is at least.
+    pub key_floor: DataMark,
+    /// When the key ends.
+    pub expires_at: Option<Micros>,
+}
+
+/// Whose a request that is not sent would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The tenant's programme.
+    pub programme: Option<ProgrammeId>,
+    /// The key's project.
+    pub project: Option<ProjectId>,
+    /// What all data of the tenant is at least.
+    pub tenant_floor: DataMark,
+    /// What all data sent with the key is at least.
     pub key_floor: DataMark,
 }
 
 /// All rows that decide whether a key is good, as of one moment.
 #[derive(Clone, Default)]
 struct Book {
-    keys: HashMap<KeyId, KeyRecord>,
+    keys: HashMap<KeyId, Arc<KeyRecord>>,
     tenants: HashMap<TenantId, Tenant>,
+    projects: HashMap<(TenantId, ProjectId), Project>,
     programmes: HashMap<ProgrammeId, Programme>,
 }
 
@@ -170,8 +191,9 @@ impl Keyring {
 
     /// Puts one key, as just written to the store, in force.
     pub fn apply_key(&self, key: KeyRecord) {
+        let key = Arc::new(key);
         self.change(|book| {
-            book.keys.insert(key.id.clone(), key.clone());
+            book.keys.insert(key.id.clone(), Arc::clone(&key));
         });
     }
 
@@ -187,6 +209,14 @@ impl Keyring {
         self.change(|book| {
             book.programmes
                 .insert(programme.id.clone(), programme.clone());
+        });
+    }
+
+    /// Puts one project, as just written to the store, in force.
+    pub fn apply_project(&self, project: Project) {
+        self.change(|book| {
+            let name = (project.tenant.clone(), project.id.clone());
+            book.projects.insert(name, project.clone());
         });
     }
 
@@ -224,23 +254,29 @@ impl Keyring {
         }
     }
 
-    /// The programme of a tenant that is in force, its floor, and that of a key of its own.
-    pub fn floors(
-        &self,
-        tenant: &TenantId,
-        key: Option<&KeyId>,
-    ) -> Option<(Option<ProgrammeId>, DataMark, DataMark)> {
+    /// Who a request of a tenant that is in force would be of, with a key of its own or with none.
+    pub fn account(&self, tenant: &TenantId, key: Option<&KeyId>) -> Option<Account> {
         let book = self.book.load();
         let tenant = book.tenant(tenant).ok()?;
-        let key_floor = match key {
-            None => DataMark::default(),
+        let key = match key {
+            None => None,
             Some(key) => {
                 let key = book.keys.get(key)?;
                 let own = key.tenant.as_ref() == Some(&tenant.id) && key.revoked_at.is_none();
-                own.then(|| key_floor(key))?
+                Some(own.then_some(key)?)
             }
         };
-        Some((tenant.programme.clone(), tenant_floor(tenant), key_floor))
+        Some(Account {
+            programme: tenant.programme.clone(),
+            project: key.and_then(|key| key.project.clone()),
+            tenant_floor: tenant_floor(tenant),
+            key_floor: key.map(|key| key_floor(key)).unwrap_or_default(),
+        })
+    }
+
+    /// The programme that a tenant belongs to, be it in force or not.
+    pub fn programme_of(&self, tenant: &TenantId) -> Option<ProgrammeId> {
+        self.book.load().tenants.get(tenant)?.programme.clone()
     }
 
     /// The weights of all who are in force, in the order of their names.
@@ -290,9 +326,12 @@ impl Book {
     async fn read(store: &dyn Store) -> Result<Self, StoreError> {
         let programmes = store.programme_list().await?;
         let tenants = store.tenant_list().await?;
-        let keys = store.key_list(None).await?;
+        let projects = store.project_list(None).await?;
+        let keys = store.key_list(None).await?.into_iter().map(Arc::new);
+        let name = |project: &Project| (project.tenant.clone(), project.id.clone());
         Ok(Self {
-            keys: keys.into_iter().map(|k| (k.id.clone(), k)).collect(),
+            keys: keys.map(|k| (k.id.clone(), k)).collect(),
+            projects: projects.into_iter().map(|p| (name(&p), p)).collect(),
             tenants: tenants.into_iter().map(|t| (t.id.clone(), t)).collect(),
             programmes: programmes.into_iter().map(|p| (p.id.clone(), p)).collect(),
         })
@@ -310,31 +349,42 @@ impl Book {
             None => None,
             Some(id) => Some(self.tenant(id)?),
         };
+        let programme = tenant.map_or(&key.programme, |tenant| &tenant.programme);
+        let projects_open = tenant.zip(key.project.as_ref()).is_none_or(|(tenant, id)| {
+            let project = self.projects.get(&(tenant.id.clone(), id.clone()));
+            project.is_some_and(|project| project.disabled_at.is_none())
+        });
+        if !projects_open || !self.programme_open(programme.as_ref()) {
+            return Err(IdentifyError::Revoked);
+        }
         Ok(Identity {
             key: key.id.clone(),
             tenant: key.tenant.clone(),
             role: key.role,
-            programme: tenant.and_then(|tenant| tenant.programme.clone()),
+            programme: programme.clone(),
+            project: key.project.clone(),
+            terms: Arc::clone(&key.terms),
             tenant_floor: tenant.map(tenant_floor).unwrap_or_default(),
             key_floor: key_floor(key),
+            expires_at: key.expires_at,
         })
     }
 
     /// A tenant that is in force itself and through its programme.
     fn tenant(&self, id: &TenantId) -> Result<&Tenant, IdentifyError> {
         let tenant = self.tenants.get(id).ok_or(IdentifyError::Revoked)?;
-        let programme_open = match &tenant.programme {
-            None => true,
-            Some(id) => self
-                .programmes
-                .get(id)
-                .is_some_and(|p| p.disabled_at.is_none()),
-        };
-        if tenant.disabled_at.is_none() && programme_open {
+        if tenant.disabled_at.is_none() && self.programme_open(tenant.programme.as_ref()) {
             Ok(tenant)
         } else {
             Err(IdentifyError::Revoked)
         }
+    }
+
+    fn programme_open(&self, id: Option<&ProgrammeId>) -> bool {
+        id.is_none_or(|id| {
+            let programme = self.programmes.get(id);
+            programme.is_some_and(|programme| programme.disabled_at.is_none())
+        })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod purses;
 pub mod recorder;
 pub mod refused;
+mod rights;
 mod shares;
 pub mod snapshot;
 pub mod stops;

@@ -10,6 +10,7 @@ mod account;
 mod balance;
 mod bank;
 mod book;
+mod decimal;
 mod entry;
 mod grants;
 mod price;
@@ -20,6 +21,7 @@ pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
 pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
+pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
 pub use price::{

@@ -2,9 +2,9 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Holder, Order, Price};
+use madang_ledger::{Exchange, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId,
+    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
 };
 
 /// What came of an order.
@@ -37,6 +37,8 @@ pub trait Bank: Send + Sync + 'static {
     /// Carries an order out: once, however often it comes.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
 
+    /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.
+    async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError>;
     /// Gives a gateway up that does not come back: what it held waits in suspense for what it may still report. Says of how many
     /// purses.
     async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError>;

@@ -23,8 +23,8 @@ pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
 use madang_types::{
-    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, RequestId, Stop, StopScope,
-    Tenant, TenantId, UsageRecord,
+    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, Project, ProjectId,
+    RequestId, Stop, StopScope, Tenant, TenantId, UsageRecord,
 };
 
 /// Why the store could not do it.
@@ -54,8 +54,12 @@ pub const USAGE_LIST_COUNT_MAX: u32 = 1000;
 /// Which usage records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageFilter {
+    /// Only of tenants that are in this programme now.
+    pub programme: Option<ProgrammeId>,
     /// Only this tenant's.
     pub tenant: Option<TenantId>,
+    /// Only of projects of this name.
+    pub project: Option<ProjectId>,
     /// Only this model's.
     pub model: Option<ModelId>,
     /// Arrived at or after.
@@ -73,6 +77,8 @@ pub enum UsageGroup {
     Model,
     /// Per tenant.
     Tenant,
+    /// Per project, as `tenant/project`, or `tenant/-` for what has none.
+    Project,
     /// Per civil day of the arrival at this fixed offset from UTC (seconds east; Asia/Seoul is 32400).
     Day {
         /// Seconds east of UTC.
@@ -83,7 +89,7 @@ pub enum UsageGroup {
 /// One row of sums over usage records. A sum over [`u64::MAX`] reads as [`u64::MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageSum {
-    /// The group: a model, a tenant, a day as `YYYY-MM-DD`, or empty for all. Absent models read as `-`.
+    /// The group: a model, a tenant, a project, a day as `YYYY-MM-DD`, or empty for all. Absent models read as `-`.
     pub group: String,
     /// Records.
     pub requests: u64,
@@ -164,6 +170,17 @@ pub trait Store: Send + Sync + 'static {
     async fn tenant_list(&self) -> Result<Vec<Tenant>, StoreError>;
     /// One tenant.
     async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+
+    /// Inserts or replaces a project, every field as given.
+    async fn project_put(&self, project: Project) -> Result<(), StoreError>;
+    /// All projects, by tenant and id; only those of one tenant where given.
+    async fn project_list(&self, tenant: Option<TenantId>) -> Result<Vec<Project>, StoreError>;
+    /// One project of a tenant.
+    async fn project_get(
+        &self,
+        tenant: TenantId,
+        id: ProjectId,
+    ) -> Result<Option<Project>, StoreError>;
 
     /// Adds a key. [`StoreError::Exists`] where the id is taken.
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError>;

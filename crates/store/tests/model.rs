@@ -1,14 +1,14 @@
 //! Random sequences of operations: every store answers as a few maps in memory would.
 
-use madang_store::conformance::sample::{full, key, plain, programme, tenant};
+use madang_store::conformance::sample::{full, key, plain, programme, project, tenant, terms};
 use madang_store::{
     PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, UsageFilter, UsageGroup,
     UsageSum, is_finished,
 };
 use madang_testkit::Postgres;
 use madang_types::{
-    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, RequestId, Tenant,
-    TenantId, Tokens, UsageRecord,
+    KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, Project, ProjectId,
+    RequestId, Tenant, TenantId, Tokens, UsageRecord,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ enum Operation {
     Sum(UsageFilter, UsageGroup),
     ProgrammePut(Programme),
     TenantPut(Tenant),
+    ProjectPut(Project),
     KeyInsert(KeyRecord),
     KeyRevoke(KeyId, Micros),
     People(TenantId),
@@ -33,6 +34,7 @@ struct Model {
     usage: BTreeMap<RequestId, UsageRecord>,
     programmes: BTreeMap<ProgrammeId, Programme>,
     tenants: BTreeMap<TenantId, Tenant>,
+    projects: BTreeMap<(TenantId, ProjectId), Project>,
     keys: BTreeMap<KeyId, KeyRecord>,
 }
 
@@ -51,7 +53,9 @@ impl Model {
         let mut list: Vec<_> = self
             .usage
             .values()
-            .filter(|record| matches(filter, record) && end.is_none_or(|end| place(record) < end))
+            .filter(|record| {
+                self.matches(filter, record) && end.is_none_or(|end| place(record) < end)
+            })
             .cloned()
             .collect();
         list.sort_by_key(|record| std::cmp::Reverse(place(record)));
@@ -64,7 +68,11 @@ impl Model {
         if group == UsageGroup::All {
             sums.insert(String::new(), UsageSum::default());
         }
-        for record in self.usage.values().filter(|record| matches(filter, record)) {
+        for record in self
+            .usage
+            .values()
+            .filter(|record| self.matches(filter, record))
+        {
             let name = match group {
                 UsageGroup::All => String::new(),
                 UsageGroup::Model => record
@@ -72,6 +80,10 @@ impl Model {
                     .as_ref()
                     .map_or("-".into(), |model| model.to_string()),
                 UsageGroup::Tenant => record.tenant.to_string(),
+                UsageGroup::Project => {
+                    let project = record.project.as_ref().map_or("-", |id| id.as_str());
+                    format!("{}/{project}", record.tenant)
+                }
                 UsageGroup::Day { offset_s } => day(record.arrived_at, offset_s),
             };
             let sum = sums.entry(name.clone()).or_default();
@@ -87,19 +99,28 @@ impl Model {
         }
         sums.into_values().collect()
     }
-}
 
-fn matches(filter: &UsageFilter, record: &UsageRecord) -> bool {
-    filter
-        .tenant
-        .as_ref()
-        .is_none_or(|tenant| *tenant == record.tenant)
-        && filter
-            .model
-            .as_ref()
-            .is_none_or(|model| Some(model) == record.model.as_ref())
-        && filter.from.is_none_or(|from| record.arrived_at >= from)
-        && filter.until.is_none_or(|until| record.arrived_at < until)
+    fn matches(&self, filter: &UsageFilter, record: &UsageRecord) -> bool {
+        let UsageFilter {
+            programme,
+            tenant,
+            project,
+            model,
+            from,
+            until,
+        } = filter;
+        let of = || self.tenants.get(&record.tenant)?.programme.as_ref();
+        programme.as_ref().is_none_or(|it| Some(it) == of())
+            && tenant.as_ref().is_none_or(|it| *it == record.tenant)
+            && project
+                .as_ref()
+                .is_none_or(|it| Some(it) == record.project.as_ref())
+            && model
+                .as_ref()
+                .is_none_or(|it| Some(it) == record.model.as_ref())
+            && from.is_none_or(|from| record.arrived_at >= from)
+            && until.is_none_or(|until| record.arrived_at < until)
+    }
 }
 
 /// By another calendar than the store's own.
@@ -132,6 +153,13 @@ fn model_id() -> impl Strategy<Value = Option<ModelId>> {
     )
 }
 
+fn project_id() -> impl Strategy<Value = Option<ProjectId>> {
+    prop::option::weighted(
+        0.3,
+        prop::sample::select(vec!["web", "app"]).prop_map(|name| name.parse().expect("a name")),
+    )
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop::sample::select(vec![
         Outcome::Finished,
@@ -142,11 +170,12 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 prop_compose! {
     fn record()(
-        id in id(), at in instant(), tenant in tenant_id(), model in model_id(), outcome in outcome(),
+        id in id(), at in instant(), (tenant, project) in (tenant_id(), project_id()), model in model_id(), outcome in outcome(),
         tokens in prop_oneof![0_u64..9, Just(i64::MAX.unsigned_abs())], estimated: bool, long: bool, decision: Option<String>,
     ) -> UsageRecord {
         let base = if long { full(id.0, at) } else { plain(id.0, at) };
         let mut record = base.expect("the sample is sound");
+        record.project = project;
         (record.tenant, record.model, record.outcome, record.decision) = (tenant, model, outcome, decision);
         (record.tokens.output, record.tokens.estimated, record.bytes_in) = (Tokens(tokens), estimated, tokens);
         record
@@ -155,10 +184,11 @@ prop_compose! {
 
 prop_compose! {
     fn filter()(
-        tenant in prop::option::of(tenant_id()), model in model_id(),
+        programme in prop::option::weighted(0.2, Just("open".parse().expect("a name"))),
+        tenant in prop::option::of(tenant_id()), project in project_id(), model in model_id(),
         from in prop::option::of(instant()), until in prop::option::of(instant()),
     ) -> UsageFilter {
-        UsageFilter { tenant, model, from, until }
+        UsageFilter { programme, tenant, project, model, from, until }
     }
 }
 
@@ -167,14 +197,16 @@ fn group() -> impl Strategy<Value = UsageGroup> {
         Just(UsageGroup::All),
         Just(UsageGroup::Model),
         Just(UsageGroup::Tenant),
+        Just(UsageGroup::Project),
         prop::sample::select(vec![0, 32_400, -18_000, 20_700, 1])
             .prop_map(|offset_s| UsageGroup::Day { offset_s }),
     ]
 }
 
 prop_compose! {
-    fn key_record()(id in "[a-c]", tenant in prop::option::of(tenant_id()), label: String, hash: [u8; 32]) -> KeyRecord {
-        KeyRecord { tenant, label, secret_hash: hash, ..key(&id).expect("a name") }
+    fn key_record()(id in "[a-c]", tenant in prop::option::of(tenant_id()), bounded: bool, label: String, hash: [u8; 32]) -> KeyRecord {
+        let terms = if bounded { terms().expect("the sample is sound").into() } else { Default::default() };
+        KeyRecord { tenant, terms, label, secret_hash: hash, ..key(&id).expect("a name") }
     }
 }
 
@@ -186,6 +218,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (filter(), group()).prop_map(|(filter, group)| Operation::Sum(filter, group)),
         1 => ("[a-c]", 0_u32..9).prop_map(|(id, weight)| Operation::ProgrammePut(programme(&id, weight).expect("a name"))),
         1 => ("[a-c]", 0_u32..9).prop_map(|(id, weight)| Operation::TenantPut(tenant(&id, weight).expect("a name"))),
+        2 => (tenant_id(), "[a-c]", any::<String>()).prop_map(|(tenant, id, label)| {
+            let row = project(tenant.as_str(), &id).expect("a name");
+            Operation::ProjectPut(Project { label, ..row })
+        }),
         2 => key_record().prop_map(Operation::KeyInsert),
         1 => ("[a-d]", instant()).prop_map(|(id, at)| Operation::KeyRevoke(id.parse().expect("a name"), at)),
         2 => tenant_id().prop_map(Operation::People),
@@ -223,6 +259,11 @@ async fn check(store: &dyn Store, model: &mut Model, operation: Operation) {
             assert_eq!(store.tenant_put(tenant.clone()).await, Ok(()));
             model.tenants.insert(tenant.id.clone(), tenant);
         }
+        Operation::ProjectPut(project) => {
+            assert_eq!(store.project_put(project.clone()).await, Ok(()));
+            let place = (project.tenant.clone(), project.id.clone());
+            model.projects.insert(place, project);
+        }
         Operation::KeyInsert(key) => {
             let free = !model.keys.contains_key(&key.id);
             assert_eq!(store.key_insert(key.clone()).await.is_ok(), free);
@@ -248,6 +289,10 @@ async fn check_people(store: &dyn Store, model: &Model, tenant: TenantId) {
     assert_eq!(
         store.tenant_list().await,
         Ok(model.tenants.values().cloned().collect())
+    );
+    assert_eq!(
+        store.project_list(None).await,
+        Ok(model.projects.values().cloned().collect())
     );
     assert_eq!(
         store.key_list(None).await,

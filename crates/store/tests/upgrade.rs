@@ -15,8 +15,8 @@ use std::path::Path;
 /// The migrations of each database, in their order: a schema was released with each. The ledger and the bank are in SQLite alone.
 fn migrations(database: &str) -> &'static [&'static str] {
     match database {
-        "sqlite" => &["books", "floors", "ledger", "bank"],
-        _ => &["books", "floors"],
+        "sqlite" => &["books", "floors", "projects", "ledger", "bank"],
+        _ => &["books", "floors", "projects"],
     }
 }
 

@@ -57,7 +57,9 @@ codes! {
     KeyInvalid = "key_invalid", 401, "authentication_error", "Check the key; `madang key list` shows which exist, `madang key create` makes a new one.";
     KeyExpired = "key_expired", 401, "authentication_error", "Ask for a new key: `madang key create --tenant …`.";
     KeyRevoked = "key_revoked", 401, "authentication_error", "Ask for a new key: `madang key create --tenant …`.";
-    RoleForbidden = "role_forbidden", 403, "permission_error", "Use a key whose role may do this (an operator key for the control API).";
+    RoleForbidden = "role_forbidden", 403, "permission_error", "Use a key whose role may do this: docs/roles.md.";
+    EndpointNotPermitted = "endpoint_not_permitted", 403, "permission_error", "Use an endpoint or a key that the message names; GET /v1/models shows what this key is for.";
+    ModelNotPermitted = "model_not_permitted", 403, "permission_error", "Use a model that GET /v1/models lists for this key, or a key that is for the model.";
     // classify: what the request says
     BodyNotJson = "body_not_json", 400, "invalid_request_error", "Send one JSON object, UTF-8, with `content-type: application/json`.";
     BodyTooLarge = "body_too_large", 413, "invalid_request_error", "Send less, or raise `limits.body_bytes_max` in the fleet file.";
@@ -83,6 +85,7 @@ codes! {
     QueueFull = "queue_full", 429, "rate_limit_error", "Try again after `retry-after` seconds, or add replicas.";
     Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, or raise the limit that the message names.";
     Shed = "shed", 429, "rate_limit_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`.";
+    RateLimited = "rate_limited", 429, "rate_limit_error", "Try again after `retry-after` seconds, or use a key with a higher rate.";
     KeyBusy = "key_busy", 429, "rate_limit_error", "Wait until one of this key's requests has ended, or raise `limits.connections_key_max`.";
     QueueTimeout = "queue_timeout", 503, "server_error", "Try again, add replicas, or raise `limits.queue_wait_ms_max`.";
     NoReplica = "no_replica", 503, "server_error", "See `madang status` and `madang logs REPLICA`; the model has no healthy replica.";

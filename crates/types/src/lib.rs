@@ -1,6 +1,6 @@
 //! The words of Madang: ids, units, and the plain structs that cross crate borders.
 //!
-//! No I/O and no decisions live here; only what a value *is* and whether it is well formed.
+//! No I/O and no decisions live here; only what a value *is*, whether it is well formed, and the table of who may do what.
 
 pub mod class;
 pub mod code;
@@ -11,6 +11,7 @@ pub mod id;
 pub mod people;
 pub mod pii;
 pub mod policy;
+pub mod rights;
 pub mod stop;
 pub mod unit;
 pub mod usage;
@@ -24,12 +25,13 @@ pub use id::{
     AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelId, NameError, NodesId,
     ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
-pub use people::{KeyRecord, Origin, Programme, Role, Tenant};
+pub use people::{KeyRecord, KeyTerms, Origin, Programme, Project, Role, Tenant};
 pub use pii::PiiKind;
 pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
     Zone,
 };
+pub use rights::{Action, Reach};
 pub use stop::{Stop, StopScope};
 pub use unit::{MicroWon, Micros, MilliJoules, Tokens, Unit};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};

@@ -1,10 +1,15 @@
-//! Programmes, tenants and their keys, as the store keeps them.
+//! Programmes, tenants, their projects and their keys, as the store keeps them.
 
 use crate::class::words;
-use crate::{DataClass, DataFlags, KeyId, Micros, ProgrammeId, TenantId};
+use crate::{
+    DataClass, DataFlags, Endpoint, KeyId, MicroWon, Micros, ModelId, ProgrammeId, ProjectId,
+    TenantId,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Who owns a row: the fleet file (changed only there) or the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,17 +23,25 @@ pub enum Origin {
 
 words!(Origin, OriginError, "an origin is fleet or api", "fleet" => Origin::Fleet, "api" => Origin::Api);
 
-/// What a key may do.
+/// Whose key it is. What each may do stands in [`crate::rights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Runs the sites: everything.
+    /// Runs the sites: everything but asking models.
     Operator,
-    /// A tenant's developer: `/v1/*` and the tenant's own rows.
+    /// Runs one programme: its tenants and their keys.
+    ProgrammeManager,
+    /// Runs one tenant: its projects and keys, and `/v1/*`.
+    TenantAdmin,
+    /// A tenant's developer: `/v1/*`, and reads the tenant's own rows.
     Member,
+    /// Reads everything and changes nothing.
+    Auditor,
 }
 
-words!(Role, RoleError, "a role is operator or member", "operator" => Role::Operator, "member" => Role::Member);
+words!(Role, RoleError, "a role is operator, programme_manager, tenant_admin, member or auditor",
+    "operator" => Role::Operator, "programme_manager" => Role::ProgrammeManager,
+    "tenant_admin" => Role::TenantAdmin, "member" => Role::Member, "auditor" => Role::Auditor);
 
 /// A programme that grants allocations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,15 +79,63 @@ pub struct Tenant {
     pub disabled_at: Option<Micros>,
 }
 
+/// A tenant's working unit: what its usage is told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// Its name, unique in its tenant.
+    pub id: ProjectId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Words for people.
+    pub label: String,
+    /// When it was first written.
+    pub created_at: Micros,
+    /// Set once disabled; its keys are refused.
+    pub disabled_at: Option<Micros>,
+}
+
+/// What a key may be used for, how fast and for how much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyTerms {
+    /// Models that it may ask for; empty for all.
+    pub models: BTreeSet<ModelId>,
+    /// Doors that it may come through; empty for all.
+    pub endpoints: BTreeSet<Endpoint>,
+    /// Requests in a minute; `None` for no bound.
+    pub rate_requests_per_min: Option<u32>,
+    /// Tokens in a minute, of prompts and answers; `None` for no bound.
+    pub rate_tokens_per_min: Option<u32>,
+    /// Won that it may spend; `None` for no bound.
+    pub won_limit: Option<MicroWon>,
+}
+
+impl KeyTerms {
+    /// Whether it may ask for this model.
+    pub fn permit_model(&self, model: &ModelId) -> bool {
+        self.models.is_empty() || self.models.contains(model)
+    }
+
+    /// Whether it may come through this door.
+    pub fn permit_endpoint(&self, endpoint: Endpoint) -> bool {
+        self.endpoints.is_empty() || self.endpoints.contains(&endpoint)
+    }
+}
+
 /// A key as stored: the secret's hash, never the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     /// The public part.
     pub id: KeyId,
-    /// Whose key; an operator key belongs to no tenant.
+    /// Whose key, for the roles of a tenant.
     pub tenant: Option<TenantId>,
+    /// Whose key, for a programme's manager.
+    pub programme: Option<ProgrammeId>,
+    /// The tenant's project that its usage counts for.
+    pub project: Option<ProjectId>,
     /// What it may do.
     pub role: Role,
+    /// What it may be used for, how fast and for how much.
+    pub terms: Arc<KeyTerms>,
     /// No request with this key has a lower class.
     pub class_floor: DataClass,
     /// What all data sent with this key is.

@@ -2,8 +2,8 @@
 
 use crate::class::{DataClass, Priority, words};
 use crate::{
-    ErrorCode, KeyId, MicroWon, Micros, MilliJoules, ModelId, ReplicaId, RequestId, SiteId,
-    TenantId, Tokens,
+    ErrorCode, KeyId, MicroWon, Micros, MilliJoules, ModelId, ProjectId, ReplicaId, RequestId,
+    SiteId, TenantId, Tokens,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,6 +80,8 @@ pub struct UsageRecord {
     pub arrived_at: Micros,
     /// Who is billed.
     pub tenant: TenantId,
+    /// The key's project.
+    pub project: Option<ProjectId>,
     /// The key that was shown.
     pub key: KeyId,
     /// The door.

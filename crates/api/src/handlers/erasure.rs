@@ -2,7 +2,7 @@
 
 use super::Result;
 use crate::audit::blocking;
-use crate::caller::Operator;
+use crate::caller::{May, right};
 use crate::extract::JsonBody;
 use crate::params::ErasureCreate;
 use crate::refusal::Refusal;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[utoipa::path(post, path = "/api/v1/audit/erasures", tag = "policy", request_body = ErasureCreate,
     responses((status = 201, body = ErasureView)))]
 pub(crate) async fn erasure_create(
-    _: Operator,
+    _: May<right::AuditErase>,
     State(api): State<Arc<Api>>,
     JsonBody(ErasureCreate { tenant, month }): JsonBody<ErasureCreate>,
 ) -> Result<(StatusCode, Json<ErasureView>)> {

@@ -1,7 +1,7 @@
 //! What would become of a request, without sending it.
 
 use super::Result;
-use crate::caller::Caller;
+use crate::caller::{May, right};
 use crate::extract::LargeBody;
 use crate::params::ExplainQuestion;
 use crate::refusal::Refusal;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[utoipa::path(post, path = "/api/v1/explain", tag = "policy", request_body = ExplainQuestion,
     responses((status = 200, body = ExplainView)))]
 pub(crate) async fn explain(
-    caller: Caller,
+    may: May<right::Explain>,
     State(api): State<Arc<Api>>,
     LargeBody(question): LargeBody<ExplainQuestion>,
 ) -> Result<Json<ExplainView>> {
@@ -33,8 +33,9 @@ pub(crate) async fn explain(
         flags,
         body,
     } = question;
-    let tenant = caller.tenant_asked(tenant)?.ok_or_else(|| {
-        let message = "an operator says for which tenant";
+    let asked = may.ground.tenant_asked(api.gateway(), tenant)?;
+    let tenant = asked.ok_or_else(|| {
+        let message = "a key that belongs to no tenant says for which one";
         Refusal::new(ErrorCode::FieldMissing, message).at("tenant")
     })?;
     let body = body.map(|raw| Bytes::from(Box::<str>::from(raw).into_string()));

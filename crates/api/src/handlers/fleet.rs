@@ -1,7 +1,7 @@
 //! The fleet: how it stands, and loading it again.
 
 use super::Result;
-use crate::caller::{Caller, Operator};
+use crate::caller::{May, right};
 use crate::extract::{PathId, Query};
 use crate::params::LogQuery;
 use crate::refusal::Refusal;
@@ -21,7 +21,10 @@ use std::sync::Arc;
 
 /// How the server stands: pools, members, requests
 #[utoipa::path(get, path = "/api/v1/status", tag = "fleet", responses((status = 200, body = StatusView)))]
-pub(crate) async fn status_get(_: Operator, State(api): State<Arc<Api>>) -> Json<StatusView> {
+pub(crate) async fn status_get(
+    _: May<right::FleetRead>,
+    State(api): State<Arc<Api>>,
+) -> Json<StatusView> {
     let gateway = api.gateway();
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
@@ -40,14 +43,17 @@ fn pool_views(api: &Api) -> Vec<PoolView> {
 
 /// Every pool: who waits, who has how much beside its share, how its replicas are loaded
 #[utoipa::path(get, path = "/api/v1/pools", tag = "fleet", responses((status = 200, body = List<PoolView>)))]
-pub(crate) async fn pool_list(_: Operator, State(api): State<Arc<Api>>) -> Json<List<PoolView>> {
+pub(crate) async fn pool_list(
+    _: May<right::FleetRead>,
+    State(api): State<Arc<Api>>,
+) -> Json<List<PoolView>> {
     Json(List::new(pool_views(&api)))
 }
 
 /// Every replica
 #[utoipa::path(get, path = "/api/v1/replicas", tag = "fleet", responses((status = 200, body = List<ReplicaView>)))]
 pub(crate) async fn replica_list(
-    _: Operator,
+    _: May<right::FleetRead>,
     State(api): State<Arc<Api>>,
 ) -> Json<List<ReplicaView>> {
     let replicas = api.control.replicas();
@@ -58,7 +64,7 @@ pub(crate) async fn replica_list(
 #[utoipa::path(get, path = "/api/v1/replicas/{id}", tag = "fleet",
     params(("id" = String, Path, description = "The replica")), responses((status = 200, body = ReplicaView)))]
 pub(crate) async fn replica_get(
-    _: Operator,
+    _: May<right::FleetRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<ReplicaView>> {
@@ -72,7 +78,7 @@ pub(crate) async fn replica_get(
 #[utoipa::path(get, path = "/api/v1/replicas/{id}/logs", tag = "fleet",
     params(("id" = String, Path, description = "The replica"), LogQuery), responses((status = 200, body = LogView)))]
 pub(crate) async fn replica_logs(
-    _: Operator,
+    _: May<right::FleetRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
     Query(LogQuery { lines }): Query<LogQuery>,
@@ -97,7 +103,10 @@ fn unreadable(replica: &ReplicaId, reason: &str) -> Refusal {
 
 /// Every site of the fleet with its machines
 #[utoipa::path(get, path = "/api/v1/sites", tag = "fleet", responses((status = 200, body = List<SiteView>)))]
-pub(crate) async fn site_list(_: Operator, State(api): State<Arc<Api>>) -> Json<List<SiteView>> {
+pub(crate) async fn site_list(
+    _: May<right::FleetRead>,
+    State(api): State<Arc<Api>>,
+) -> Json<List<SiteView>> {
     let fleet = Arc::clone(&api.gateway().snapshot().fleet);
     let sites = fleet.sites.iter().map(|(id, site)| {
         let Site {
@@ -141,7 +150,10 @@ fn nodes_view(id: &str, nodes: &Nodes) -> NodesView {
 
 /// Every served model
 #[utoipa::path(get, path = "/api/v1/models", tag = "fleet", responses((status = 200, body = List<ModelView>)))]
-pub(crate) async fn model_list(_: Caller, State(api): State<Arc<Api>>) -> Json<List<ModelView>> {
+pub(crate) async fn model_list(
+    _: May<right::ServedRead>,
+    State(api): State<Arc<Api>>,
+) -> Json<List<ModelView>> {
     let gateway = api.gateway();
     let snapshot = gateway.snapshot();
     let pools = gateway.status();
@@ -169,7 +181,7 @@ pub(crate) async fn model_list(_: Caller, State(api): State<Arc<Api>>) -> Json<L
 /// Where the file has problems, the error lists every one, and the last good fleet goes on serving.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "fleet", responses((status = 200, body = ReloadView)))]
 pub(crate) async fn fleet_reload(
-    _: Operator,
+    _: May<right::FleetWrite>,
     State(api): State<Arc<Api>>,
 ) -> Result<Json<ReloadView>> {
     let file = api.control.fleet_name().display().to_string();

@@ -1,106 +1,206 @@
 //! Keys. A secret leaves once, in the answer that makes it; a hash never.
 
-use super::{Result, tenant};
-use crate::caller::{Caller, Operator};
+use super::{Result, programme, project, tenant};
+use crate::bounds;
+use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId, Query};
+use crate::near;
 use crate::params::{Instant, KeyCreate, KeyQuery, Label};
 use crate::refusal::Refusal;
 use crate::state::Api;
-use crate::views::{KeyCreatedView, KeyView, List};
+use crate::views::{KeyView, List};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
-use madang_types::{ErrorCode, KeyId, KeyRecord, Micros, Role, TenantId};
+use madang_types::{
+    Action, DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, Micros, ModelId, ProgrammeId, Role,
+    TenantId,
+};
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
+/// The most keys of one tenant, or of one programme's managers, that others than an operator make; revoked ones included.
+const KEYS_MAX: usize = 10_000;
 
 /// Keys that the caller may see, without their secrets
 #[utoipa::path(get, path = "/api/v1/keys", tag = "people", params(KeyQuery),
     responses((status = 200, body = List<KeyView>)))]
 pub(crate) async fn key_list(
-    caller: Caller,
+    may: May<right::KeyRead>,
     State(api): State<Arc<Api>>,
     Query(KeyQuery { tenant }): Query<KeyQuery>,
 ) -> Result<Json<List<KeyView>>> {
-    let tenant = caller.tenant_asked(tenant)?;
+    let tenant = may.ground.tenant_asked(api.gateway(), tenant)?;
     let rows = api.store().key_list(tenant).await?;
     let now = clock::now();
-    let views = rows.into_iter().map(|row| KeyView::new(row, now)).collect();
-    Ok(Json(List::new(views)))
+    let seen = rows
+        .iter()
+        .filter(|row| may.ground.has_key(api.gateway(), row));
+    Ok(Json(List::new(
+        seen.map(|row| KeyView::new(row, now)).collect(),
+    )))
 }
 
 /// One key, without its secret
 #[utoipa::path(get, path = "/api/v1/keys/{id}", tag = "people",
     params(("id" = String, Path, description = "The key's public part")), responses((status = 200, body = KeyView)))]
 pub(crate) async fn key_get(
-    caller: Caller,
+    may: May<right::KeyRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<KeyView>> {
-    let key = find(&api, &caller, &id).await?;
-    Ok(Json(KeyView::new(key, clock::now())))
+    let key = find(&api, &may.ground, &id).await?;
+    Ok(Json(KeyView::new(&key, clock::now())))
 }
 
 /// Make a key; the answer is the only place where it is ever shown
+///
+/// It may do no more than the key that makes it.
 #[utoipa::path(post, path = "/api/v1/keys", tag = "people", request_body = KeyCreate,
-    responses((status = 201, body = KeyCreatedView)))]
+    responses((status = 201, body = KeyView)))]
 pub(crate) async fn key_create(
-    _: Operator,
+    may: May<right::KeyWrite>,
     State(api): State<Arc<Api>>,
     JsonBody(asked): JsonBody<KeyCreate>,
-) -> Result<(StatusCode, Json<KeyCreatedView>)> {
+) -> Result<(StatusCode, Json<KeyView>)> {
+    let now = clock::now();
+    let (id, secret) = KeySecret::generate();
+    let record = record(&may, asked, (id, hash_secret(&secret), now))?;
+    let _changing = api.changing.lock().await;
+    must_be_known(&api, &may.ground, &record).await?;
+    api.store().key_insert(record.clone()).await?;
+    api.gateway().keyring.apply_key(record.clone());
+    let key = key_text(&record.id, &secret);
+    Ok((StatusCode::CREATED, Json(KeyView::made(&record, key))))
+}
+
+/// The key as asked for, where its maker may make it: what it names is not looked up yet.
+fn record(
+    may: &May<right::KeyWrite>,
+    asked: KeyCreate,
+    (id, secret_hash, now): (KeyId, [u8; 32], Micros),
+) -> Result<KeyRecord> {
     let KeyCreate {
         tenant,
+        programme,
+        project,
         role,
+        models,
+        endpoints,
+        rate_requests_per_min,
+        rate_tokens_per_min,
+        limit_micro_won,
         class_floor,
         data_flags,
         label: Label(label),
         expires_at,
         expires_days,
     } = asked;
-    let now = clock::now();
-    let role = role_asked(role, tenant.as_ref())?;
-    let expires_at = expiry(expires_at, expires_days, now)?;
-    let _changing = api.changing.lock().await;
-    if let Some(id) = &tenant {
-        tenant::must_exist(&api, id).await?;
+    let maker = &may.caller.0;
+    let role = role.unwrap_or(Role::Member);
+    if !maker.role.grants().contains(&role) {
+        let message = format!(
+            "a key of the role {} makes none of the role {role}",
+            maker.role
+        );
+        return Err(Refusal::new(ErrorCode::RoleForbidden, message).at("role"));
     }
-    let (id, secret) = KeySecret::generate();
-    let record = KeyRecord {
+    let terms = KeyTerms {
+        models,
+        endpoints,
+        rate_requests_per_min,
+        rate_tokens_per_min,
+        won_limit: limit_micro_won,
+    };
+    let (tenant, programme) = owner(&may.ground, role, (tenant, programme))?;
+    if !role.is_of_tenant() && (project.is_some() || terms != KeyTerms::default()) {
+        let message =
+            format!("a key of the role {role} asks no models: it has no project, scopes and rates");
+        return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("role"));
+    }
+    let expires_at = expiry(expires_at, expires_days, now)?;
+    bounds::key(maker, &terms, expires_at)?;
+    if may.ground != Ground::All {
+        let mark = DataMark {
+            class: class_floor,
+            flags: data_flags,
+        };
+        bounds::floors(maker.key_floor, mark)?;
+    }
+    Ok(KeyRecord {
         id,
         tenant,
+        programme,
+        project,
         role,
+        terms: Arc::new(terms),
         class_floor,
         data_flags,
         label,
-        secret_hash: hash_secret(&secret),
+        secret_hash,
         created_at: now,
         expires_at,
         revoked_at: None,
-    };
-    api.store().key_insert(record.clone()).await?;
-    api.gateway().keyring.apply_key(record.clone());
-    let key = key_text(&record.id, &secret);
-    Ok((StatusCode::CREATED, Json(KeyCreatedView::new(record, key))))
+    })
 }
 
-fn role_asked(role: Option<Role>, tenant: Option<&TenantId>) -> Result<Role> {
-    match (role.unwrap_or(Role::Member), tenant) {
-        (Role::Operator, Some(_)) => Err(Refusal::new(
-            ErrorCode::FieldInvalid,
-            "an operator key belongs to no tenant: leave out tenant or role",
-        )
-        .at("tenant")),
-        (Role::Member, None) => Err(Refusal::new(
-            ErrorCode::FieldMissing,
-            "a key belongs to a tenant, or has \"role\": \"operator\"",
-        )
-        .at("tenant")),
-        (role, _) => Ok(role),
+/// Whose key it is, by its role.
+fn owner(
+    ground: &Ground,
+    role: Role,
+    (tenant, programme): (Option<TenantId>, Option<ProgrammeId>),
+) -> Result<(Option<TenantId>, Option<ProgrammeId>)> {
+    let surplus = |what: &str| {
+        let message =
+            format!("a key of the role {role} belongs to no {what}: leave out {what} or role");
+        Err(Refusal::new(ErrorCode::FieldInvalid, message).at(what))
+    };
+    match role {
+        Role::TenantAdmin | Role::Member if programme.is_some() => surplus("programme"),
+        Role::TenantAdmin | Role::Member => Ok((Some(tenant::named(ground, tenant)?), None)),
+        Role::ProgrammeManager | Role::Operator | Role::Auditor if tenant.is_some() => {
+            surplus("tenant")
+        }
+        Role::Operator | Role::Auditor if programme.is_some() => surplus("programme"),
+        Role::Operator | Role::Auditor => Ok((None, None)),
+        Role::ProgrammeManager => {
+            let named = programme.or_else(|| ground.programme().cloned());
+            let missing = || Refusal::new(ErrorCode::FieldMissing, "say for which programme");
+            let named = named.ok_or_else(|| missing().at("programme"))?;
+            Ok((None, Some(named)))
+        }
     }
+}
+
+/// Refuses a key for what does not exist for its maker.
+async fn must_be_known(api: &Api, ground: &Ground, key: &KeyRecord) -> Result<()> {
+    if let Some(programme) = &key.programme {
+        programme::must_exist(api, ground, programme).await?;
+    }
+    if let Some(tenant) = &key.tenant {
+        tenant::must_exist(api, ground, tenant).await?;
+        if let Some(project) = &key.project {
+            project::must_exist(api, tenant, project).await?;
+        }
+    }
+    let served = &api.gateway().snapshot().models;
+    if let Some(unknown) = key.terms.models.iter().find(|id| !served.contains_key(*id)) {
+        let hint = near::hint(unknown.as_str(), served.keys().map(ModelId::as_str));
+        let message = format!("no model '{unknown}' is served here{hint}");
+        return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("models"));
+    }
+    if *ground == Ground::All {
+        return Ok(());
+    }
+    let mut others = api.store().key_list(key.tenant.clone()).await?;
+    others.retain(|other| (&other.tenant, &other.programme) == (&key.tenant, &key.programme));
+    if others.len() < KEYS_MAX {
+        return Ok(());
+    }
+    let message = format!("its owner has had {KEYS_MAX} keys: an operator makes more");
+    Err(Refusal::conflict(message))
 }
 
 fn expiry(at: Option<Instant>, days: Option<u32>, now: Micros) -> Result<Option<Micros>> {
@@ -118,13 +218,13 @@ fn expiry(at: Option<Instant>, days: Option<u32>, now: Micros) -> Result<Option<
 #[utoipa::path(delete, path = "/api/v1/keys/{id}", tag = "people",
     params(("id" = String, Path, description = "The key's public part")), responses((status = 200, body = KeyView)))]
 pub(crate) async fn key_revoke(
-    caller: Caller,
+    may: May<right::KeyRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<KeyView>> {
     let _changing = api.changing.lock().await;
-    let key = find(&api, &caller, &id).await?;
-    caller.operator_only()?;
+    let key = find(&api, &may.ground, &id).await?;
+    may.caller.ground(Action::KeyWrite)?;
     let now = clock::now();
     if key.role == Role::Operator && in_force(&key, now) {
         let keys = api.store().key_list(None).await?;
@@ -137,18 +237,18 @@ pub(crate) async fn key_revoke(
     }
     let revoked = api.store().key_revoke(key.id, now).await?;
     api.gateway().keyring.apply_key(revoked.clone());
-    Ok(Json(KeyView::new(revoked, now)))
+    Ok(Json(KeyView::new(&revoked, now)))
 }
 
 fn in_force(key: &KeyRecord, now: Micros) -> bool {
     key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at)
 }
 
-async fn find(api: &Api, caller: &Caller, id: &str) -> Result<KeyRecord> {
+async fn find(api: &Api, ground: &Ground, id: &str) -> Result<KeyRecord> {
     let absent = || Refusal::absent("key", id);
     let name = KeyId::new(id).map_err(|_| absent())?;
     let key = api.store().key_get(name).await?.ok_or_else(absent)?;
-    if caller.sees(key.tenant.as_ref()) {
+    if ground.has_key(api.gateway(), &key) {
         Ok(key)
     } else {
         Err(absent())

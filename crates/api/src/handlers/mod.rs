@@ -4,7 +4,9 @@ mod erasure;
 mod explain;
 mod fleet;
 mod key;
+mod money;
 mod programme;
+mod project;
 mod stop;
 mod tenant;
 mod usage;
@@ -13,12 +15,14 @@ pub(crate) use erasure::*;
 pub(crate) use explain::*;
 pub(crate) use fleet::*;
 pub(crate) use key::*;
+pub(crate) use money::*;
 pub(crate) use programme::*;
+pub(crate) use project::*;
 pub(crate) use stop::*;
 pub(crate) use tenant::*;
 pub(crate) use usage::*;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, May, right};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use axum::extract::State;
@@ -30,7 +34,10 @@ use std::sync::Arc;
 type Result<T> = std::result::Result<T, Refusal>;
 
 /// The OpenAPI document.
-pub(crate) async fn openapi_get(_: Caller, State(api): State<Arc<Api>>) -> Response {
+pub(crate) async fn openapi_get(
+    _: May<right::ServedRead>,
+    State(api): State<Arc<Api>>,
+) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
     (json, api.document.clone()).into_response()
 }

@@ -1,7 +1,7 @@
 //! Programmes.
 
 use super::Result;
-use crate::caller::Operator;
+use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId};
 use crate::near;
 use crate::params::{ProgrammeCreate, Weight};
@@ -12,16 +12,17 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_types::{ErrorCode, Origin, Programme, ProgrammeId};
+use madang_types::{Action, ErrorCode, Origin, Programme, ProgrammeId};
 use std::sync::Arc;
 
-/// Every programme, removed ones included
+/// Every programme that the caller may see, removed ones included
 #[utoipa::path(get, path = "/api/v1/programmes", tag = "people", responses((status = 200, body = List<ProgrammeView>)))]
 pub(crate) async fn programme_list(
-    _: Operator,
+    may: May<right::ProgrammeRead>,
     State(api): State<Arc<Api>>,
 ) -> Result<Json<List<ProgrammeView>>> {
-    let rows = api.store().programme_list().await?;
+    let mut rows = api.store().programme_list().await?;
+    rows.retain(|row| may.ground.has_programme(Some(&row.id)));
     Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
 }
 
@@ -29,11 +30,11 @@ pub(crate) async fn programme_list(
 #[utoipa::path(get, path = "/api/v1/programmes/{id}", tag = "people",
     params(("id" = String, Path, description = "The programme")), responses((status = 200, body = ProgrammeView)))]
 pub(crate) async fn programme_get(
-    _: Operator,
+    may: May<right::ProgrammeRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<ProgrammeView>> {
-    Ok(Json(find(&api, &id).await?.into()))
+    Ok(Json(find(&api, &may.ground, &id).await?.into()))
 }
 
 /// Make a programme
@@ -42,7 +43,7 @@ pub(crate) async fn programme_get(
 #[utoipa::path(post, path = "/api/v1/programmes", tag = "people", request_body = ProgrammeCreate,
     responses((status = 201, body = ProgrammeView)))]
 pub(crate) async fn programme_create(
-    _: Operator,
+    _: May<right::ProgrammeWrite>,
     State(api): State<Arc<Api>>,
     JsonBody(asked): JsonBody<ProgrammeCreate>,
 ) -> Result<(StatusCode, Json<ProgrammeView>)> {
@@ -71,12 +72,13 @@ pub(crate) async fn programme_create(
 #[utoipa::path(delete, path = "/api/v1/programmes/{id}", tag = "people",
     params(("id" = String, Path, description = "The programme")), responses((status = 200, body = ProgrammeView)))]
 pub(crate) async fn programme_remove(
-    _: Operator,
+    may: May<right::ProgrammeRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<ProgrammeView>> {
     let _changing = api.changing.lock().await;
-    let mut row = find(&api, &id).await?;
+    let mut row = find(&api, &may.ground, &id).await?;
+    may.caller.ground(Action::ProgrammeWrite)?;
     if row.disabled_at.is_none() {
         if row.origin == Origin::Fleet {
             return Err(Refusal::conflict(format!(
@@ -89,9 +91,12 @@ pub(crate) async fn programme_remove(
     Ok(Json(row.into()))
 }
 
-async fn find(api: &Api, id: &str) -> Result<Programme> {
+async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Programme> {
     let absent = || Refusal::absent("programme", id);
     let name = ProgrammeId::new(id).map_err(|_| absent())?;
+    if !ground.has_programme(Some(&name)) {
+        return Err(absent());
+    }
     api.store().programme_get(name).await?.ok_or_else(absent)
 }
 
@@ -102,14 +107,14 @@ async fn write(api: &Api, row: &Programme) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a programme that does not exist, naming the nearest that does.
-pub(super) async fn must_exist(api: &Api, id: &ProgrammeId) -> Result<()> {
-    let rows = api.store().programme_list().await?;
-    let open = || rows.iter().filter(|row| row.disabled_at.is_none());
-    if open().any(|row| row.id == *id) {
+/// Refuses a programme that does not exist for the caller, naming the nearest that does.
+pub(super) async fn must_exist(api: &Api, ground: &Ground, id: &ProgrammeId) -> Result<()> {
+    let mut rows = api.store().programme_list().await?;
+    rows.retain(|row| row.disabled_at.is_none() && ground.has_programme(Some(&row.id)));
+    if rows.iter().any(|row| row.id == *id) {
         return Ok(());
     }
-    let hint = near::hint(id.as_str(), open().map(|row| row.id.as_str()));
+    let hint = near::hint(id.as_str(), rows.iter().map(|row| row.id.as_str()));
     let message = format!("there is no programme '{id}'{hint}");
     Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
 }

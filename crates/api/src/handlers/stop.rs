@@ -1,7 +1,7 @@
 //! Stop switches: nothing goes to a place until its stop is lifted.
 
 use super::Result;
-use crate::caller::Operator;
+use crate::caller::{May, right};
 use crate::extract::{JsonBody, PathId};
 use crate::near;
 use crate::params::{Label, StopCreate};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Stops in force
 #[utoipa::path(get, path = "/api/v1/stops", tag = "policy", responses((status = 200, body = List<StopView>)))]
 pub(crate) async fn stop_list(
-    _: Operator,
+    _: May<right::FleetRead>,
     State(api): State<Arc<Api>>,
 ) -> Result<Json<List<StopView>>> {
     let stops = api.store().stop_list().await?;
@@ -32,7 +32,7 @@ pub(crate) async fn stop_list(
 #[utoipa::path(post, path = "/api/v1/stops", tag = "policy", request_body = StopCreate,
     responses((status = 201, body = StopView)))]
 pub(crate) async fn stop_set(
-    operator: Operator,
+    may: May<right::FleetWrite>,
     State(api): State<Arc<Api>>,
     JsonBody(StopCreate {
         scope,
@@ -43,7 +43,7 @@ pub(crate) async fn stop_set(
     let stop = Stop {
         scope,
         reason,
-        set_by: operator.key,
+        set_by: may.caller.0.key,
         set_at: clock::now(),
     };
     let stop = api.gateway().stop_set(stop).await.map_err(refusal)?;
@@ -55,12 +55,12 @@ pub(crate) async fn stop_set(
     params(("scope" = String, Path, description = "What is stopped, as `upstream:openai`")),
     responses((status = 200, body = StopView)))]
 pub(crate) async fn stop_lift(
-    operator: Operator,
+    may: May<right::FleetWrite>,
     State(api): State<Arc<Api>>,
     PathId(scope): PathId,
 ) -> Result<Json<StopView>> {
     let named: StopScope = scope.parse().map_err(|_| Refusal::absent("stop", &scope))?;
-    let lifted = api.gateway().stop_lift(named, &operator.key).await;
+    let lifted = api.gateway().stop_lift(named, &may.caller.0.key).await;
     Ok(Json(lifted.map_err(refusal)?.into()))
 }
 

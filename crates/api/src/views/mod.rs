@@ -3,6 +3,7 @@
 
 mod error;
 mod fleet;
+mod money;
 mod people;
 mod policy;
 mod pool;
@@ -12,7 +13,8 @@ pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
-pub(crate) use people::{KeyCreatedView, KeyView, ProgrammeView, TenantView};
+pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
+pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};

@@ -1,7 +1,7 @@
-//! Programmes, tenants and keys. A key's hash is in no view, and its secret only in the answer that makes it.
+//! Programmes, tenants, projects and keys. A key's hash is in no view, and its secret only in the answer that makes it.
 
 use super::instant;
-use madang_types::{DataFlag, KeyRecord, Micros, Programme, Tenant};
+use madang_types::{DataFlag, KeyRecord, KeyTerms, MicroWon, Micros, Programme, Project, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -92,16 +92,70 @@ impl From<Tenant> for TenantView {
     }
 }
 
-/// A key, without its secret.
+/// A tenant's working unit.
 #[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProjectView {
+    /// Its name, unique in its tenant.
+    id: String,
+    /// Whose it is.
+    tenant: String,
+    /// Words for people.
+    label: String,
+    /// When it was first written.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was disabled; its keys are refused.
+    #[schema(format = DateTime)]
+    disabled_at: Option<String>,
+}
+
+impl From<Project> for ProjectView {
+    fn from(project: Project) -> Self {
+        let Project {
+            id,
+            tenant,
+            label,
+            created_at,
+            disabled_at,
+        } = project;
+        Self {
+            id: id.to_string(),
+            tenant: tenant.to_string(),
+            label,
+            created_at: instant(created_at),
+            disabled_at: disabled_at.map(instant),
+        }
+    }
+}
+
+/// A key, without its secret but in the answer that makes it.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct KeyView {
     /// The public part: what stands between `mdg_` and the last `_`.
     id: String,
-    /// Whose key; null for an operator's.
+    /// The whole key, in the answer that makes it. It is not kept and cannot be shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    key: Option<String>,
+    /// Whose key; null for the roles that belong to no tenant.
     tenant: Option<String>,
-    /// `operator` or `member`.
+    /// Whose key, for a programme's manager.
+    programme: Option<String>,
+    /// The tenant's project that its usage counts for.
+    project: Option<String>,
+    /// `operator`, `programme_manager`, `tenant_admin`, `member` or `auditor`.
     #[schema(value_type = String)]
     role: &'static str,
+    /// Models that it may ask for; empty for all.
+    models: Vec<String>,
+    /// Doors that it may come through; empty for all.
+    endpoints: Vec<&'static str>,
+    /// Requests in a minute; null for no bound.
+    rate_requests_per_min: Option<u32>,
+    /// Tokens in a minute, of prompts and answers; null for no bound.
+    rate_tokens_per_min: Option<u32>,
+    /// What it may spend, in millionths of a won; null for no bound.
+    limit_micro_won: Option<i64>,
     /// No request with this key has a lower class.
     #[schema(value_type = String)]
     class_floor: &'static str,
@@ -125,11 +179,14 @@ pub(crate) struct KeyView {
 
 impl KeyView {
     /// The view of a key as it stands at `now`.
-    pub fn new(key: KeyRecord, now: Micros) -> Self {
+    pub fn new(row: &KeyRecord, now: Micros) -> Self {
         let KeyRecord {
             id,
             tenant,
+            programme,
+            project,
             role,
+            terms,
             class_floor,
             data_flags,
             label,
@@ -137,79 +194,47 @@ impl KeyView {
             created_at,
             expires_at,
             revoked_at,
-        } = key;
+        } = row;
+        let KeyTerms {
+            models,
+            endpoints,
+            rate_requests_per_min,
+            rate_tokens_per_min,
+            won_limit,
+        } = &**terms;
         let state = match (revoked_at, expires_at) {
             (Some(_), _) => "revoked",
-            (None, Some(at)) if now >= at => "expired",
+            (None, Some(at)) if now >= *at => "expired",
             (None, _) => "active",
         };
         Self {
             id: id.to_string(),
-            tenant: tenant.map(|id| id.to_string()),
+            key: None,
+            tenant: tenant.as_ref().map(ToString::to_string),
+            programme: programme.as_ref().map(ToString::to_string),
+            project: project.as_ref().map(ToString::to_string),
             role: role.as_str(),
+            models: models.iter().map(ToString::to_string).collect(),
+            endpoints: endpoints.iter().map(|door| door.as_str()).collect(),
+            rate_requests_per_min: *rate_requests_per_min,
+            rate_tokens_per_min: *rate_tokens_per_min,
+            limit_micro_won: won_limit.map(|MicroWon(limit)| limit),
             class_floor: class_floor.as_str(),
             data_flags: data_flags.iter().map(DataFlag::as_str).collect(),
-            label,
+            label: label.clone(),
             state,
-            created_at: instant(created_at),
+            created_at: instant(*created_at),
             expires_at: expires_at.map(instant),
             revoked_at: revoked_at.map(instant),
         }
     }
-}
 
-/// A key just made, with its secret: shown here and never again.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct KeyCreatedView {
-    /// The public part.
-    id: String,
-    /// The whole key. It is not kept and cannot be shown again.
-    key: String,
-    /// Whose key; null for an operator's.
-    tenant: Option<String>,
-    /// `operator` or `member`.
-    #[schema(value_type = String)]
-    role: &'static str,
-    /// No request with this key has a lower class.
-    #[schema(value_type = String)]
-    class_floor: &'static str,
-    /// What all data sent with this key is.
-    data_flags: Vec<&'static str>,
-    /// Words for people.
-    label: String,
-    /// When it was made.
-    #[schema(format = DateTime)]
-    created_at: String,
-    /// Refused from then on.
-    #[schema(format = DateTime)]
-    expires_at: Option<String>,
-}
-
-impl KeyCreatedView {
-    /// The view of a new key and its whole text.
-    pub fn new(record: KeyRecord, key: String) -> Self {
-        let KeyRecord {
-            id,
-            tenant,
-            role,
-            class_floor,
-            data_flags,
-            label,
-            secret_hash: _,
-            created_at,
-            expires_at,
-            revoked_at: _,
-        } = record;
+    /// The view of a key just made, with its whole text: shown here and never again.
+    pub fn made(row: &KeyRecord, key: String) -> Self {
+        let view = Self::new(row, row.created_at);
         Self {
-            id: id.to_string(),
-            key,
-            tenant: tenant.map(|id| id.to_string()),
-            role: role.as_str(),
-            class_floor: class_floor.as_str(),
-            data_flags: data_flags.iter().map(DataFlag::as_str).collect(),
-            label,
-            created_at: instant(created_at),
-            expires_at: expires_at.map(instant),
+            key: Some(key),
+            ..view
         }
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// Sums over the records of one group.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UsageView {
-    /// A model, a tenant, a day as `YYYY-MM-DD`, or empty for all; `-` where the request named no known model.
+    /// A model, a tenant, a project as `tenant/project`, a day as `YYYY-MM-DD`, or empty for all; `-` where the request named no known model.
     group: String,
     /// Requests.
     requests: u64,
@@ -125,6 +125,8 @@ pub(crate) struct RequestView {
     arrived_at: String,
     /// Who is billed.
     tenant: String,
+    /// The key's project.
+    project: Option<String>,
     /// The key's id.
     key: String,
     /// `chat`, `completions`, `embeddings` or `responses`.
@@ -212,6 +214,7 @@ impl From<UsageRecord> for RequestView {
             id,
             arrived_at,
             tenant,
+            project,
             key,
             endpoint,
             model,
@@ -239,6 +242,7 @@ impl From<UsageRecord> for RequestView {
             id: id.to_string(),
             arrived_at: instant(arrived_at),
             tenant: tenant.to_string(),
+            project: project.map(|id| id.to_string()),
             key: key.to_string(),
             endpoint: endpoint.as_str(),
             model: model.map(|id| id.to_string()),

@@ -145,6 +145,9 @@ impl Bench {
         let record = KeyRecord {
             id,
             tenant: None,
+            programme: None,
+            project: None,
+            terms: Arc::default(),
             role: Role::Operator,
             class_floor: DataClass::default(),
             data_flags: DataFlags::NONE,
@@ -235,20 +238,46 @@ impl Bench {
 
     /// Makes a key of a tenant: id and whole key.
     pub async fn key(&self, tenant: &str) -> (String, String) {
-        let body = serde_json::json!({ "tenant": tenant, "label": "test" });
-        let made = self.post("/api/v1/keys", &self.operator, body).await;
+        self.key_of("", tenant, Role::Member).await
+    }
+
+    /// Makes a key of a role, for the programme or the tenant that it takes: id and whole key.
+    pub async fn key_of(&self, programme: &str, tenant: &str, role: Role) -> (String, String) {
+        let mut body = serde_json::json!({ "role": role, "label": "test" });
+        match role {
+            Role::ProgrammeManager => body["programme"] = programme.into(),
+            Role::TenantAdmin | Role::Member => body["tenant"] = tenant.into(),
+            Role::Operator | Role::Auditor => {}
+        }
+        self.key_made(&self.operator, body).await
+    }
+
+    /// Makes a key as asked, with a key: id and whole key.
+    pub async fn key_made(&self, maker: &str, body: Value) -> (String, String) {
+        let made = self.post("/api/v1/keys", maker, body).await;
         assert_eq!(made.status, StatusCode::CREATED.as_u16(), "{}", made.text);
         (made.text_of("id"), made.text_of("key"))
     }
 
     /// Writes a record into the books and gives its id.
     pub async fn record(&self, number: u32, tenant: &str, model: Option<&str>) -> String {
+        self.record_of(number, (tenant, None), model).await
+    }
+
+    /// The same, of a project.
+    pub async fn record_of(
+        &self,
+        number: u32,
+        (tenant, project): (&str, Option<ProjectId>),
+        model: Option<&str>,
+    ) -> String {
         let id = RequestId(u128::from(number) + 1);
         let record = UsageRecord {
             id,
             // 2026-11-21 00:00 in Seoul and an hour for each number: the UTC day before, at first.
             arrived_at: Micros(1_795_186_800_000_000 + i64::from(number) * 3_600_000_000),
             tenant: TenantId::new(tenant).unwrap(),
+            project,
             key: KeyId::new("k").unwrap(),
             endpoint: Endpoint::Chat,
             model: model.map(|m| ModelId::new(m).unwrap()),

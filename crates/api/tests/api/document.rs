@@ -49,3 +49,43 @@ fn every_operation_has_a_summary_a_name_and_an_error() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_not_there_says_so_only_to_callers_with_a_key() {
+    let bench = Bench::start().await;
+    let (_, member) = bench.tenant("alpha").await;
+    for path in [
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/nothing",
+        "/api/v1/tenants/a/b",
+    ] {
+        assert_eq!(
+            bench.send("GET", path, None, None).await.status,
+            401,
+            "{path}"
+        );
+        let answer = bench.get(path, &member).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (404, "url_not_found"),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        bench
+            .send("PUT", "/api/v1/tenants", None, None)
+            .await
+            .status,
+        401
+    );
+    let answer = bench
+        .send("PUT", "/api/v1/tenants", Some(&member), None)
+        .await;
+    assert_eq!((answer.status, answer.code()), (405, "method_not_allowed"));
+    let allowed = answer.headers["allow"].to_str().unwrap();
+    assert!(
+        allowed.contains("GET") && allowed.contains("POST"),
+        "{allowed}"
+    );
+}

@@ -8,5 +8,7 @@ mod fleet;
 mod matrix;
 mod people;
 mod pools;
+mod projects;
+mod roles;
 mod schema;
 mod usage;

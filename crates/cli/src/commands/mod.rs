@@ -8,9 +8,11 @@ mod explain;
 mod key;
 mod ledger;
 mod logs;
+mod money;
 mod pii;
 mod policy;
 mod programme;
+mod project;
 mod reload;
 mod replay;
 mod request;
@@ -61,7 +63,12 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => logs::run(args).await,
         Command::Tenant(command) => tenant::run(command).await,
         Command::Programme(command) => programme::run(command).await,
+        Command::Project(command) => project::run(command).await,
         Command::Key(command) => key::run(command).await,
+        Command::Budget(command) => money::budget(command).await,
+        Command::Allocation(command) => money::allocation(command).await,
+        Command::Price(command) => money::price(command).await,
+        Command::Exchange(command) => money::exchange(command).await,
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,

@@ -1,8 +1,8 @@
 //! `madang programme`: list, make and remove programmes.
 
 use super::server::{Table, cell, instant_cell, print, rows};
-use crate::args::ProgrammeCommand;
 use crate::http_client::{ApiClient, escape};
+use crate::people_args::ProgrammeCommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 

@@ -1,8 +1,9 @@
 //! `madang tenant`: list, show, make and remove tenants.
 
 use super::server::{Table, cell, instant_cell, print, rows};
-use crate::args::{ServerArgs, TenantCommand};
+use crate::args::ServerArgs;
 use crate::http_client::{ApiClient, escape};
+use crate::people_args::TenantCommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 

@@ -18,6 +18,7 @@ pub async fn run(args: UsageArgs) -> anyhow::Result<ExitCode> {
     let UsageArgs {
         by,
         tenant,
+        project,
         model,
         from,
         until,
@@ -29,6 +30,7 @@ pub async fn run(args: UsageArgs) -> anyhow::Result<ExitCode> {
     let parameters = [
         ("by", by.map(word)),
         ("tenant", tenant.as_deref()),
+        ("project", project.as_deref()),
         ("model", model.as_deref()),
         ("from", from.as_deref()),
         ("until", until.as_deref()),
@@ -48,6 +50,7 @@ fn word(by: UsageBy) -> &'static str {
     match by {
         UsageBy::Model => "model",
         UsageBy::Tenant => "tenant",
+        UsageBy::Project => "project",
         UsageBy::Day => "day",
     }
 }

@@ -7,6 +7,7 @@ use madang_gateway::clock;
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
 use madang_types::{DataClass, DataFlags, KeyRecord, Origin, Role, Tenant, TenantId};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The tenant whose key is made.
 const DEMO_TENANT: &str = "demo";
@@ -82,7 +83,10 @@ async fn make(
     let key = KeyRecord {
         id,
         tenant,
+        programme: None,
+        project: None,
         role,
+        terms: Arc::default(),
         class_floor: DataClass::default(),
         data_flags: DataFlags::NONE,
         label: "made at the first start".into(),

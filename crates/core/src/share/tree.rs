@@ -9,7 +9,7 @@ use super::level::TenantUse;
 use super::weights::Weights;
 use crate::fleet_view::Payer;
 use crate::request::{FlowIndex, RequestIndex};
-use madang_types::{KeyId, ProgrammeId, TenantId};
+use madang_types::{KeyId, ProgrammeId, ProjectId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Queues of a pool, the first goes first: what is urgent and under its share, the ordinary, what takes what is left.
@@ -26,7 +26,7 @@ pub(crate) enum Name {
     Root,
     Programme(ProgrammeId),
     Tenant(TenantId),
-    Project(String),
+    Project(ProjectId),
     Key(KeyId),
 }
 

@@ -7,8 +7,8 @@ use madang_core::{
 };
 use madang_types::{
     Basis, BasisId, BasisKind, Conditions, Country, DataClass, DataFlags, Endpoint, KeyId, Micros,
-    ModelId, Place, Policy, PolicyEffect, Priority, ProgrammeId, ReplicaId, RequestId, Rule,
-    RuleId, SiteId, StopScope, TenantId, Zone,
+    ModelId, Place, Policy, PolicyEffect, Priority, ProgrammeId, ProjectId, ReplicaId, RequestId,
+    Rule, RuleId, SiteId, StopScope, TenantId, Zone,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -97,7 +97,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_payer()(t in 0u8..4, k in 0u8..2, project in any::<bool>()) -> Payer {
-        Payer { tenant: tenant(t), project: project.then(|| "p".into()), key: KeyId::new(&format!("k{k}")).unwrap() }
+        Payer { tenant: tenant(t), project: project.then(|| ProjectId::new("p").unwrap()), key: KeyId::new(&format!("k{k}")).unwrap() }
     }
 }
 

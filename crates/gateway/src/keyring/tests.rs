@@ -11,6 +11,9 @@ fn key(id: &KeyId, secret: &str, tenant: Option<&str>) -> KeyRecord {
     KeyRecord {
         id: id.clone(),
         tenant: tenant.map(|t| TenantId::new(t).unwrap()),
+        programme: None,
+        project: None,
+        terms: Arc::default(),
         role: if tenant.is_some() {
             Role::Member
         } else {
@@ -89,6 +92,8 @@ fn a_good_key_names_its_tenant() {
             tenant: record.tenant,
             role: Role::Member,
             programme: Some(ProgrammeId::new("startups").unwrap()),
+            project: None,
+            terms: Arc::default(),
             tenant_floor: DataMark {
                 class: DataClass::Open,
                 flags: DataFlag::Health.into(),
@@ -97,6 +102,7 @@ fn a_good_key_names_its_tenant() {
                 class: DataClass::Sensitive,
                 flags: DataFlag::Minor.into(),
             },
+            expires_at: None,
         }
     );
 }
@@ -312,6 +318,15 @@ impl Store for Rows {
     }
     async fn tenant_get(&self, _: TenantId) -> Result<Option<Tenant>, StoreError> {
         unreachable!("a keyring reads lists")
+    }
+    async fn project_put(&self, _: Project) -> Result<(), StoreError> {
+        unreachable!("a keyring writes nothing")
+    }
+    async fn project_list(&self, _: Option<TenantId>) -> Result<Vec<Project>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn project_get(&self, _: TenantId, _: ProjectId) -> Result<Option<Project>, StoreError> {
+        unreachable!("a keyring writes nothing")
     }
     async fn key_insert(&self, _: KeyRecord) -> Result<(), StoreError> {
         unreachable!("a keyring writes nothing")

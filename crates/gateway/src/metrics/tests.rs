@@ -13,6 +13,7 @@ fn record() -> UsageRecord {
         id: RequestId(1),
         arrived_at: Micros(1),
         tenant: TenantId::new("hanbit").unwrap(),
+        project: None,
         key: KeyId::new("k").unwrap(),
         endpoint: Endpoint::Chat,
         model: Some(ModelId::new("LGAI/EXAONE:32b").unwrap()),

@@ -13,6 +13,10 @@ pub fn entry_of(
 ) -> Option<Entry> {
     let place = place(record.site.as_ref()?, own)?;
     let tenant = Account::Tenant(record.tenant.clone());
+    let caller = record.project.as_ref().map_or_else(
+        || tenant.clone(),
+        |project| Account::Project(record.tenant.clone(), project.clone()),
+    );
     let mut legs = Vec::new();
     let mut add = |unit: Unit, amount: i64, from: &Account, to: &Account| {
         if amount > 0 {
@@ -42,7 +46,7 @@ pub fn entry_of(
         (Unit::OutputTokens, tokens.output),
     ] {
         let amount = i64::try_from(tokens.0).unwrap_or(i64::MAX);
-        add(unit, amount, &place, &tenant);
+        add(unit, amount, &place, &caller);
     }
     if legs.is_empty() {
         return None;

@@ -2,6 +2,7 @@
 
 use crate::audit::Whose;
 use crate::refused::Refused;
+use crate::rights::permit_model;
 use crate::snapshot::{ModelEntry, Snapshot};
 pub(super) use crate::walk::claims::MessagesHeaders;
 use crate::walk::claims::{claims, messages_headers, session_named};
@@ -14,7 +15,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use madang_fleet::ToolSupport;
-use madang_types::{Endpoint, ErrorCode, ModelId, Priority};
+use madang_types::{Endpoint, ErrorCode, KeyTerms, ModelId, Priority};
 use madang_wire::urls::ImageData;
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::sync::{Arc, OnceLock};
@@ -88,9 +89,10 @@ pub(super) async fn classify(
     flight.record.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let body = parse_body(bytes, &snapshot)?;
     let endpoint = flight.record.endpoint;
-    let (model, entry) = find_model(&snapshot, &body)?;
+    let (model, entry) = find_model((&snapshot, &flight.terms), &body)?;
     flight.record.model = Some(model.clone());
     flight.facts.model_asked = Some(model.clone());
+    permit_model(&flight.terms, &model)?;
     refuse_other_door(&model, &entry, endpoint)?;
     let kind = answer_kind(endpoint);
     sniff::require(&body, kind).map_err(field_refused)?;
@@ -140,13 +142,14 @@ pub(super) async fn classify(
 /// # Errors
 /// The refusal to send.
 pub(crate) async fn count_prompt(
-    snapshot: &Snapshot,
+    (snapshot, terms): (&Snapshot, &KeyTerms),
     parts: &http::request::Parts,
     body: Body,
 ) -> Result<u64, Refused> {
     messages_headers(&parts.headers, Endpoint::Messages)?;
     let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
-    let (model, entry) = find_model(snapshot, &body)?;
+    let (model, entry) = find_model((snapshot, terms), &body)?;
+    permit_model(terms, &model)?;
     refuse_other_door(&model, &entry, Endpoint::Messages)?;
     // Messages are all that it needs, as in chat: it bounds no answer.
     sniff::require(&body, AnswerKind::Chat).map_err(field_refused)?;
@@ -305,14 +308,14 @@ async fn collect(
 }
 
 fn find_model(
-    snapshot: &Snapshot,
+    (snapshot, terms): (&Snapshot, &KeyTerms),
     body: &RequestBody,
 ) -> Result<(ModelId, Arc<ModelEntry>), Refused> {
     let name = body.string("model").map_err(field_refused)?;
     let Some(name) = name else {
         let message = format!(
             "the field 'model' is missing; served here: {}",
-            some_models(snapshot)
+            some_models(snapshot, terms)
         );
         return Err(Refused::new(ErrorCode::FieldMissing, message).at("model"));
     };
@@ -321,9 +324,9 @@ fn find_model(
         Some((id, entry))
     });
     found.ok_or_else(|| {
-        let near = nearest(snapshot, &name);
+        let near = nearest((snapshot, terms), &name);
         let hint = if near.is_empty() {
-            some_models(snapshot)
+            some_models(snapshot, terms)
         } else {
             near.join(", ")
         };
@@ -334,10 +337,8 @@ fn find_model(
     })
 }
 
-fn some_models(snapshot: &Snapshot) -> String {
-    let names: Vec<&str> = snapshot
-        .models
-        .keys()
+fn some_models(snapshot: &Snapshot, terms: &KeyTerms) -> String {
+    let names: Vec<&str> = permitted(snapshot, terms)
         .take(NEAREST_MODELS_MAX)
         .map(ModelId::as_str)
         .collect();
@@ -348,17 +349,21 @@ fn some_models(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Served names that look like `name`, best first.
-pub(crate) fn nearest(snapshot: &Snapshot, name: &str) -> Vec<String> {
+/// Served models that the key is for.
+fn permitted<'s>(snapshot: &'s Snapshot, terms: &KeyTerms) -> impl Iterator<Item = &'s ModelId> {
+    let models = snapshot.models.keys();
+    models.filter(|id| terms.permit_model(id))
+}
+
+/// Served names that the key is for and that look like `name`, best first.
+pub(crate) fn nearest((snapshot, terms): (&Snapshot, &KeyTerms), name: &str) -> Vec<String> {
     let short: String = name
         .chars()
         .take(madang_types::id::NAME_BYTES_MAX)
         .collect();
     let likeness =
         |id: &ModelId| strsim::jaro_winkler(&short.to_lowercase(), &id.as_str().to_lowercase());
-    let mut near: Vec<(f64, &ModelId)> = snapshot
-        .models
-        .keys()
+    let mut near: Vec<(f64, &ModelId)> = permitted(snapshot, terms)
         .map(|id| (likeness(id), id))
         .collect();
     near.retain(|(score, _)| *score > 0.6);

@@ -100,8 +100,11 @@ mod tests {
             tenant: Some("kma".parse().unwrap()),
             role: Role::Member,
             programme: None,
+            project: None,
+            terms: Default::default(),
             tenant_floor: floor(tenant),
             key_floor: floor(key),
+            expires_at: None,
         }
     }
 

@@ -9,15 +9,15 @@ use crate::key_slots::KeySlot;
 use crate::purses::{Hold, entry_of};
 use crate::snapshot::Target;
 use crate::walk::Facts;
+use crate::walk::rate::{self, RateHold};
 use crate::walk::relay::Start;
-use crate::walk::reserve::won_text;
 use madang_core::budget::Settled;
 use madang_core::{AttemptEnd, Spent};
-use madang_ledger::{Entry, Holder, TokenRates};
+use madang_ledger::{Entry, Holder, TokenRates, decimal_text};
 use madang_store::{Settlement, StoreError};
 use madang_types::{
-    DataClass, Endpoint, ErrorCode, KeyId, Micros, Outcome, Priority, RequestId, TenantId,
-    TokenUse, UsageRecord,
+    DataClass, Endpoint, ErrorCode, KeyId, KeyTerms, Micros, Outcome, Priority, ProjectId,
+    RequestId, TenantId, TokenUse, UsageRecord,
 };
 use std::sync::Arc;
 
@@ -31,8 +31,12 @@ pub struct Opening {
     pub endpoint: Endpoint,
     /// Who is billed.
     pub tenant: TenantId,
+    /// The key's project.
+    pub project: Option<ProjectId>,
     /// The key that was shown.
     pub key: KeyId,
+    /// What the key may be used for, and how fast.
+    pub terms: Arc<KeyTerms>,
 }
 
 /// A request under way. Dropping it unsettled means that the client left.
@@ -49,6 +53,10 @@ pub struct Flight {
     sent: Box<blake3::Hasher>,
     /// Its place among its key's requests.
     pub key_slot: Option<KeySlot>,
+    /// What its key may be used for, and how fast.
+    pub terms: Arc<KeyTerms>,
+    /// What was taken from its key's rate, where that has one.
+    pub rate: Option<RateHold>,
     /// Where it stood when it was queued, if it was.
     pub queued: Option<QueuePlace>,
     /// What is set aside for what it can cost.
@@ -81,12 +89,15 @@ impl Flight {
             arrived_at,
             endpoint,
             tenant,
+            project,
             key,
+            terms,
         } = opening;
         let record = UsageRecord {
             id,
             arrived_at,
             tenant,
+            project,
             key,
             endpoint,
             model: None,
@@ -119,6 +130,8 @@ impl Flight {
             // Two kilobytes: apart from the flight, which moves.
             sent: Box::new(blake3::Hasher::new()),
             key_slot: None,
+            terms,
+            rate: None,
             queued: None,
             hold: None,
             rates: TokenRates::default(),
@@ -167,7 +180,7 @@ impl Flight {
     /// What a stream says of its cost, once that is known.
     pub fn cost_comment(&self) -> Option<String> {
         let cost = self.record.cost.filter(|_| self.tells_cost)?;
-        Some(format!(": {}: {}\n\n", headers::COST, won_text(cost)))
+        Some(format!(": {}: {}\n\n", headers::COST, decimal_text(cost.0)))
     }
 
     fn settlement(&self) -> Settlement {
@@ -216,6 +229,9 @@ impl Flight {
         self.record.error = error;
         self.record.total_us = self.elapsed_us();
         self.key_slot = None;
+        if let Some(hold) = self.rate.take() {
+            rate::settle(&self.gateway, &hold, &self.record);
+        }
         self.drafted = None;
         let paid = self.hold.take().and_then(|hold| self.pay(hold));
         self.record.cost = paid.as_ref().map(|(_, settled)| settled.cost);

@@ -9,6 +9,7 @@ mod facts;
 mod flight;
 mod identify;
 mod inspect;
+mod rate;
 mod relay;
 mod reserve;
 mod restore;
@@ -26,10 +27,12 @@ pub use restore::{Restore, RestoreStream};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::key_slots::KeySlot;
+use crate::keyring::Identity;
 use crate::refused::Refused;
+use crate::rights::permit_endpoint;
 use axum::body::Body;
 use axum::response::Response;
-use madang_types::{Endpoint, ErrorCode, KeyId};
+use madang_types::{Action, Endpoint, ErrorCode, KeyId, TenantId};
 use std::sync::Arc;
 
 /// Walks one request of the data plane. Dropping the future (the client left) frees all it holds and records it.
@@ -46,22 +49,25 @@ pub async fn walk(
         Ok(identity) => identity,
         Err(refused) => return refused.into_response_of(endpoint, Some(id)),
     };
-    let Some(tenant) = identity.tenant.clone() else {
-        let message =
-            "an operator key belongs to no tenant, and somebody must be billed: use a tenant's key";
-        return Refused::new(ErrorCode::RoleForbidden, message)
-            .into_response_of(endpoint, Some(id));
+    let tenant = match billed(&identity) {
+        Ok(tenant) => tenant,
+        Err(refused) => return refused.into_response_of(endpoint, Some(id)),
     };
     let opening = flight::Opening {
         id,
         arrived_at,
         endpoint,
         tenant,
+        project: identity.project.clone(),
         key: identity.key.clone(),
+        terms: Arc::clone(&identity.terms),
     };
     let facts = Facts::of(&identity);
     let mut flight = Flight::new(Arc::clone(&gateway), opening, facts);
 
+    if let Err(refused) = permit_endpoint(&flight.terms, endpoint) {
+        return settle::refuse(flight, refused).await;
+    }
     match take_key_slot(&gateway, &identity.key) {
         Ok(slot) => flight.key_slot = Some(slot),
         Err(refused) => return settle::refuse(flight, refused).await,
@@ -77,10 +83,27 @@ pub async fn walk(
         );
         return settle::refuse(flight, refused.retry_after_ms(Some(1_000))).await;
     }
-    if let Err(refused) = reserve::reserve(&mut flight, &mut ask, &parts.headers).await {
-        return settle::refuse(flight, refused).await;
+    let tokens = ask.prompt_tokens.saturating_add(ask.output_tokens_max);
+    let (standing, taken) = rate::take(&mut flight, tokens);
+    let mut response = match taken {
+        Ok(()) => match reserve::reserve(&mut flight, &mut ask, &parts.headers).await {
+            Ok(()) => relay::relay(flight, ask, &parts.headers).await,
+            Err(refused) => settle::refuse(flight, refused).await,
+        },
+        Err(refused) => settle::refuse(flight, refused).await,
+    };
+    if let Some(standing) = standing {
+        rate::mark(&standing, response.headers_mut());
     }
-    relay::relay(flight, ask, &parts.headers).await
+    response
+}
+
+/// Whom a request of this caller is billed to.
+fn billed(identity: &Identity) -> Result<TenantId, Refused> {
+    identity.may(Action::Infer)?;
+    // Whoever may ask belongs to a tenant.
+    let none = || Refused::new(ErrorCode::RoleForbidden, "this key belongs to no tenant");
+    identity.tenant.clone().ok_or_else(none)
 }
 
 /// One caller's requests leave room for the others'.

@@ -7,8 +7,8 @@ use crate::headers;
 use crate::refused::Refused;
 use http::HeaderMap;
 use madang_core::budget::{Bound, Short, Spender};
-use madang_ledger::{RateCard, TokenRates};
-use madang_types::{ErrorCode, MicroWon, Micros, ModelId, Unit};
+use madang_ledger::{RateCard, TokenRates, decimal_text};
+use madang_types::{ErrorCode, Micros, ModelId, Unit};
 
 /// The fewest tokens that an answer is cut down to.
 const OUTPUT_TOKENS_MIN: u64 = 16;
@@ -33,7 +33,7 @@ pub(super) async fn reserve(
     let rates = dearest(ask, &purses.card(), flight.record.arrived_at)?;
     let spender = Spender {
         tenant: flight.record.tenant.clone(),
-        project: None,
+        project: flight.record.project.clone(),
         key: flight.record.key.clone(),
     };
     let bound = Bound {
@@ -142,36 +142,12 @@ fn refused(short: Short, spender: &Spender) -> Refused {
 
 fn shown(amount: i64, unit: Unit) -> String {
     match unit {
-        Unit::MicroWon => format!("{} won", won_text(MicroWon(amount))),
+        Unit::MicroWon => format!("{} won", decimal_text(amount)),
         unit => format!("{amount} {unit}"),
     }
-}
-
-/// Won with six decimals, those that are zero at the end left out.
-pub(crate) fn won_text(MicroWon(amount): MicroWon) -> String {
-    let (whole, part) = (amount / 1_000_000, (amount % 1_000_000).unsigned_abs());
-    let sign = if amount < 0 && whole == 0 { "-" } else { "" };
-    let text = format!("{sign}{whole}.{part:06}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// An instant as people write it, in UTC.
 fn clock_text(at: Micros) -> String {
     jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn won_have_as_many_decimals_as_they_need() {
-        let check = |amount: i64, expected: &str| assert_eq!(won_text(MicroWon(amount)), expected);
-        check(0, "0");
-        check(1, "0.000001");
-        check(1_500_000, "1.5");
-        check(12_000_000, "12");
-        check(-250_000, "-0.25");
-        check(i64::MAX, "9223372036854.775807");
-    }
 }

@@ -16,7 +16,7 @@ pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
         request: flight.record.id,
         payer: Payer {
             tenant: flight.record.tenant.clone(),
-            project: None,
+            project: flight.record.project.clone(),
             key: flight.record.key.clone(),
         },
         model: ask.model.clone(),

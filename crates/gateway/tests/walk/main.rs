@@ -15,6 +15,7 @@ mod replay;
 mod responses;
 mod slots;
 mod submit;
+mod terms;
 mod tools;
 mod upstreams;
 mod urls;

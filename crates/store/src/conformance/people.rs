@@ -1,9 +1,9 @@
-//! Properties of programmes, tenants and keys.
+//! Properties of programmes, tenants, projects and keys.
 
-use super::sample::{key, programme, tenant};
+use super::sample::{key, programme, project, tenant, terms};
 use super::{Failure, Fixture};
 use crate::StoreError;
-use madang_types::{DataClass, DataFlag, KeyId, KeyRecord, Micros, Origin, Role};
+use madang_types::{DataClass, DataFlag, KeyId, KeyRecord, Micros, Origin, Role, TenantId};
 
 /// Putting a row again replaces every field of it.
 pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
@@ -70,6 +70,8 @@ pub async fn a_key_is_inserted_once(fixture: &impl Fixture) -> Result<(), Failur
     let mut one = key("k1")?;
     (one.expires_at, one.role, one.tenant) = (Some(Micros(77)), Role::Operator, None);
     (one.class_floor, one.data_flags) = (DataClass::Sensitive, DataFlag::Minor.into());
+    one.programme = Some("open".parse()?);
+    (one.project, one.terms) = (Some("web".parse()?), terms()?.into());
     one.secret_hash = std::array::from_fn(|i| u8::try_from(i * 8).unwrap_or(u8::MAX));
     store.key_insert(one.clone()).await?;
     let refused = store.key_insert(key("k1")?).await;
@@ -153,15 +155,44 @@ pub async fn keys_of_one_tenant(fixture: &impl Fixture) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A project is its tenant's: the same name of two tenants is two rows; putting one again replaces every field of it.
+pub async fn projects_are_their_tenants(fixture: &impl Fixture) -> Result<(), Failure> {
+    let store = fixture.open().await;
+    let (a, b) = (project("demo", "web")?, project("kma", "web")?);
+    let other = project("demo", "app")?;
+    for one in [&b, &a, &other] {
+        store.project_put(one.clone()).await?;
+    }
+    let all = [other.clone(), a.clone(), b.clone()];
+    assert_eq!(store.project_list(None).await?, all);
+    let own = store.project_list(Some("demo".parse()?)).await?;
+    assert_eq!(own, [other, a.clone()]);
+    assert_eq!(store.project_list(Some("none".parse()?)).await?, []);
+
+    let mut changed = a.clone();
+    (changed.label, changed.created_at) = (String::new(), Micros(-1));
+    changed.disabled_at = Some(Micros(9));
+    store.project_put(changed.clone()).await?;
+    let get = |tenant: &TenantId| store.project_get(tenant.clone(), a.id.clone());
+    assert_eq!(get(&a.tenant).await?, Some(changed));
+    assert_eq!(get(&b.tenant).await?, Some(b));
+    assert_eq!(get(&"none".parse()?).await?, None);
+    Ok(())
+}
+
 /// Everything stands after the store was opened again.
 pub async fn people_survive(fixture: &impl Fixture) -> Result<(), Failure> {
     let store = fixture.open().await;
     store.programme_put(programme("open", 4)?).await?;
     store.tenant_put(tenant("demo", 5)?).await?;
-    store.key_insert(key("k1")?).await?;
+    store.project_put(project("demo", "web")?).await?;
+    let mut bounded = key("k1")?;
+    bounded.terms = terms()?.into();
+    store.key_insert(bounded).await?;
     let revoked = store.key_revoke("k1".parse()?, Micros(8)).await?;
     drop(store);
     let store = fixture.open().await;
+    assert_eq!(store.project_list(None).await?, [project("demo", "web")?]);
     assert_eq!(store.programme_list().await?, [programme("open", 4)?]);
     assert_eq!(store.tenant_list().await?, [tenant("demo", 5)?]);
     assert_eq!(store.key_list(None).await?, [revoked]);

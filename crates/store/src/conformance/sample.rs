@@ -3,10 +3,11 @@
 use super::Failure;
 use madang_ledger::{Entry, EntryId, Leg, Phase, Subject};
 use madang_types::{
-    DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, KeyRecord, MicroWon, Micros, MilliJoules,
-    Origin, Outcome, Priority, Programme, RequestId, Role, Tenant, TokenUse, Tokens, Unit,
-    UsageRecord,
+    DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, KeyRecord, KeyTerms, MicroWon, Micros,
+    MilliJoules, Origin, Outcome, Priority, Programme, Project, RequestId, Role, Tenant, TokenUse,
+    Tokens, Unit, UsageRecord,
 };
+use std::sync::Arc;
 
 /// 2026-03-01 00:00 at Asia/Seoul.
 pub const SEOUL_MIDNIGHT: Micros = Micros(1_772_290_800_000_000);
@@ -22,6 +23,7 @@ pub fn plain(id: u128, at: Micros) -> Result<UsageRecord, Failure> {
         id: RequestId(id),
         arrived_at: at,
         tenant: "demo".parse()?,
+        project: None,
         key: "k1".parse()?,
         endpoint: Endpoint::Chat,
         model: Some("qwen".parse()?),
@@ -61,6 +63,7 @@ pub fn full(id: u128, at: Micros) -> Result<UsageRecord, Failure> {
         id: RequestId(id),
         arrived_at: at,
         tenant: "kma".parse()?,
+        project: Some("forecast".parse()?),
         key: "k2".parse()?,
         endpoint: Endpoint::Responses,
         model: Some("LGAI/EXAONE-4.0:32b".parse()?),
@@ -122,6 +125,34 @@ pub fn tenant(id: &str, weight: u32) -> Result<Tenant, Failure> {
     })
 }
 
+/// A project of a tenant.
+///
+/// # Errors
+/// Where `tenant` or `id` is no name.
+pub fn project(tenant: &str, id: &str) -> Result<Project, Failure> {
+    Ok(Project {
+        id: id.parse()?,
+        tenant: tenant.parse()?,
+        label: "날씨 예보".into(),
+        created_at: Micros(4),
+        disabled_at: None,
+    })
+}
+
+/// Terms in which everything is bounded.
+///
+/// # Errors
+/// Never, as its names are sound.
+pub fn terms() -> Result<KeyTerms, Failure> {
+    Ok(KeyTerms {
+        models: ["LGAI/EXAONE-4.0:32b".parse()?, "qwen".parse()?].into(),
+        endpoints: [Endpoint::Chat, Endpoint::Messages].into(),
+        rate_requests_per_min: Some(1),
+        rate_tokens_per_min: Some(u32::MAX),
+        won_limit: Some(MicroWon(i64::MAX)),
+    })
+}
+
 /// A member's key of the tenant `demo`.
 ///
 /// # Errors
@@ -130,7 +161,10 @@ pub fn key(id: &str) -> Result<KeyRecord, Failure> {
     Ok(KeyRecord {
         id: id.parse()?,
         tenant: Some("demo".parse()?),
+        programme: None,
+        project: None,
         role: Role::Member,
+        terms: Arc::default(),
         class_floor: DataClass::Open,
         data_flags: DataFlags::NONE,
         label: "laptop".into(),

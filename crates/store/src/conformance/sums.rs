@@ -1,6 +1,6 @@
 //! Properties of sums over usage records.
 
-use super::sample::{SEOUL_MIDNIGHT, SEOUL_OFFSET_S, full, plain};
+use super::sample::{SEOUL_MIDNIGHT, SEOUL_OFFSET_S, full, plain, tenant};
 use super::{Failure, Fixture};
 use crate::{UsageFilter, UsageGroup, UsageSum};
 use madang_types::{Micros, Outcome, Tokens};
@@ -103,6 +103,57 @@ pub async fn by_tenant_within_a_filter(fixture: &impl Fixture) -> Result<(), Fai
     };
     let sums = store.usage_sum(qwen, UsageGroup::All).await?;
     assert_eq!(sums, [plain_sum("", 5)]);
+    Ok(())
+}
+
+/// Projects of one name are told apart by their tenants; records without one have the group `tenant/-`.
+pub async fn by_project_within_its_tenant(fixture: &impl Fixture) -> Result<(), Failure> {
+    let store = fixture.open().await;
+    store.usage_append(full(1, Micros(1))?).await?;
+    store.usage_append(plain(2, Micros(1))?).await?;
+    let mut same_name = plain(3, Micros(1))?;
+    same_name.project = Some("forecast".parse()?);
+    store.usage_append(same_name).await?;
+    let all = store.usage_sum(UsageFilter::default(), UsageGroup::Project);
+    let expected = [
+        plain_sum("demo/-", 1),
+        plain_sum("demo/forecast", 1),
+        full_sum("kma/forecast"),
+    ];
+    assert_eq!(all.await?, expected);
+    let of_one = UsageFilter {
+        tenant: Some("demo".parse()?),
+        project: Some("forecast".parse()?),
+        ..UsageFilter::default()
+    };
+    let sums = store.usage_sum(of_one.clone(), UsageGroup::All).await?;
+    assert_eq!(sums, [plain_sum("", 1)]);
+    let list = store.usage_list(of_one, None, 10).await?;
+    assert!(list.iter().map(|record| record.id.0).eq([3]), "{list:?}");
+    Ok(())
+}
+
+/// A programme's records are those of the tenants that it has now.
+pub async fn of_a_programmes_tenants(fixture: &impl Fixture) -> Result<(), Failure> {
+    let store = fixture.open().await;
+    store.tenant_put(tenant("demo", 1)?).await?;
+    store.usage_append(plain(1, Micros(1))?).await?;
+    store.usage_append(full(2, Micros(1))?).await?;
+    let of = |programme: &str| -> Result<UsageFilter, Failure> {
+        Ok(UsageFilter {
+            programme: Some(programme.parse()?),
+            ..UsageFilter::default()
+        })
+    };
+    let by_tenant = |filter| store.usage_sum(filter, UsageGroup::Tenant);
+    assert_eq!(by_tenant(of("open")?).await?, [plain_sum("demo", 1)]);
+    assert_eq!(by_tenant(of("other")?).await?, []);
+    let mut moved = tenant("demo", 1)?;
+    moved.programme = Some("other".parse()?);
+    store.tenant_put(moved).await?;
+    assert_eq!(by_tenant(of("open")?).await?, []);
+    let list = store.usage_list(of("other")?, None, 10).await?;
+    assert!(list.iter().map(|record| record.id.0).eq([1]), "{list:?}");
     Ok(())
 }
 

@@ -118,6 +118,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_an_older_program_reads_back() {
+        let record = plain(5, Micros(-1)).unwrap();
+        let mut json = serde_json::to_value(&record).unwrap();
+        json.as_object_mut().unwrap().remove("project").unwrap();
+        assert_eq!(serde_json::from_value::<UsageRecord>(json).unwrap(), record);
+    }
+
+    #[test]
     fn a_record_without_anything_optional_reads_back() {
         let record = line(plain(5, Micros(-1)).unwrap());
         let mut frame = encode(&record).unwrap();

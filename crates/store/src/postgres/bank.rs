@@ -5,9 +5,9 @@ use super::PostgresStore;
 use crate::StoreError;
 use crate::bank::{Bank, GrantError, Moved};
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Holder, Order, Price};
+use madang_ledger::{Exchange, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId,
+    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
 };
 
 const NOT_KEPT: &str = "budgets, prices and the ledger are not kept in PostgreSQL yet: start without --store, with the books in the data folder";
@@ -28,6 +28,10 @@ impl Bank for PostgresStore {
 
     async fn order(&self, _: Holder, _: Order, _at: Micros) -> Result<Moved, StoreError> {
         Err(StoreError::Unavailable(NOT_KEPT.into()))
+    }
+
+    async fn purse_left(&self, _purse: Purse, _unit: Unit) -> Result<i64, StoreError> {
+        Ok(0)
     }
 
     async fn give_up(&self, _gateway: GatewayId, _at: Micros) -> Result<u64, StoreError> {

@@ -17,6 +17,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "floors",
         sql: include_str!("../../migrations/postgres/0002_floors.sql"),
     },
+    Migration {
+        version: 3,
+        name: "projects",
+        sql: include_str!("../../migrations/postgres/0003_projects.sql"),
+    },
 ];
 
 /// "MDNG" in ASCII: who holds this lock migrates.

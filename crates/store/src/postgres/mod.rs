@@ -26,8 +26,8 @@ use async_trait::async_trait;
 use connect::{Asked, Pool};
 use deadpool_postgres::Object;
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
-    UsageRecord,
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
+    StopScope, Tenant, TenantId, UsageRecord,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -407,6 +407,30 @@ impl Store for PostgresStore {
             .ask(move |client| Box::pin(async move { people::tenants(client, Some(&id)).await }))
             .await?;
         Ok(found.into_iter().next())
+    }
+
+    async fn project_put(&self, project: Project) -> Result<(), StoreError> {
+        check_text("label", &project.label)?;
+        self.ask(move |client| Box::pin(async move { people::project_put(client, &project).await }))
+            .await
+    }
+
+    async fn project_list(&self, tenant: Option<TenantId>) -> Result<Vec<Project>, StoreError> {
+        self.ask(move |client| {
+            Box::pin(async move { people::projects(client, tenant.as_ref()).await })
+        })
+        .await
+    }
+
+    async fn project_get(
+        &self,
+        tenant: TenantId,
+        id: ProjectId,
+    ) -> Result<Option<Project>, StoreError> {
+        self.ask(move |client| {
+            Box::pin(async move { people::project_get(client, (&tenant, &id)).await })
+        })
+        .await
     }
 
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError> {

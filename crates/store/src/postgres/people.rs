@@ -3,11 +3,18 @@
 use super::row::{Columns, execute, rows};
 use crate::StoreError;
 use deadpool_postgres::Object;
-use madang_types::{KeyId, KeyRecord, Micros, Programme, ProgrammeId, Tenant, TenantId};
+use madang_types::{
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
+    Tenant, TenantId,
+};
+use std::fmt::Display;
+use std::sync::Arc;
 
 const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
-const KEY_COLUMNS: &str = "id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at";
+const PROJECTS: &str = "SELECT id, tenant, label, created_at, disabled_at FROM projects";
+const KEY_COLUMNS: &str = "id, tenant, programme, project, role, models, endpoints, rate_requests_per_min, \
+    rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at";
 
 /// Inserts or replaces a programme.
 pub(super) async fn programme_put(
@@ -113,12 +120,98 @@ pub(super) async fn tenants(
     .await
 }
 
+/// Inserts or replaces a project.
+pub(super) async fn project_put(client: &Object, project: &Project) -> Result<(), StoreError> {
+    let Project {
+        id,
+        tenant,
+        label,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = project;
+    let sql = "INSERT INTO projects (tenant, id, label, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant, id) DO UPDATE SET (label, created_at, disabled_at)
+         = (excluded.label, excluded.created_at, excluded.disabled_at)";
+    let disabled_at = disabled_at.map(|at| at.0);
+    execute(
+        client,
+        ("write a project", sql),
+        &[
+            &tenant.as_str(),
+            &id.as_str(),
+            label,
+            created_at,
+            &disabled_at,
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// All projects by tenant and id, or a tenant's.
+pub(super) async fn projects(
+    client: &Object,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Project>, StoreError> {
+    match tenant {
+        Some(id) => {
+            select(
+                client,
+                PROJECTS,
+                Some(("tenant", id.as_str())),
+                read_project,
+            )
+            .await
+        }
+        None => {
+            let sql = format!("{PROJECTS} ORDER BY tenant, id");
+            rows(client, ("read the people", &sql), &[], read_project).await
+        }
+    }
+}
+
+/// One project of a tenant.
+pub(super) async fn project_get(
+    client: &Object,
+    (tenant, id): (&TenantId, &ProjectId),
+) -> Result<Option<Project>, StoreError> {
+    let sql = format!("{PROJECTS} WHERE tenant = $1 AND id = $2");
+    let about = ("read the people", sql.as_str());
+    let found = rows(
+        client,
+        about,
+        &[&tenant.as_str(), &id.as_str()],
+        read_project,
+    )
+    .await?;
+    Ok(found.into_iter().next())
+}
+
+fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: columns.word()?,
+        tenant: columns.word()?,
+        label: columns.get()?,
+        created_at: Micros(columns.get()?),
+        disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+    })
+}
+
+/// Words with commas between them.
+fn list<T: Display>(words: impl IntoIterator<Item = T>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
+    words.join(",")
+}
+
 /// Adds a key.
 pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), StoreError> {
     let KeyRecord {
         id,
         tenant,
+        programme,
+        project,
         role,
+        terms,
         class_floor,
         data_flags,
         label,
@@ -127,8 +220,16 @@ pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), S
         expires_at,
         revoked_at,
     } = key;
+    let KeyTerms {
+        models,
+        endpoints,
+        rate_requests_per_min,
+        rate_tokens_per_min,
+        won_limit,
+    } = &**terms;
     let sql = format!(
-        "INSERT INTO keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING"
+        "INSERT INTO keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         ON CONFLICT (id) DO NOTHING"
     );
     let written = execute(
         client,
@@ -136,7 +237,14 @@ pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), S
         &[
             &id.as_str(),
             &tenant.as_ref().map(|id| id.as_str()),
+            &programme.as_ref().map(|id| id.as_str()),
+            &project.as_ref().map(|id| id.as_str()),
             &role.as_str(),
+            &list(models),
+            &list(endpoints),
+            &rate_requests_per_min.map(i64::from),
+            &rate_tokens_per_min.map(i64::from),
+            &won_limit.map(|MicroWon(limit)| limit),
             &class_floor.as_str(),
             &data_flags.to_string(),
             label,
@@ -205,7 +313,16 @@ fn read_key(columns: &mut Columns<'_>) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         id: columns.word()?,
         tenant: columns.word_opt()?,
+        programme: columns.word_opt()?,
+        project: columns.word_opt()?,
         role: columns.word()?,
+        terms: Arc::new(KeyTerms {
+            models: columns.list()?,
+            endpoints: columns.list()?,
+            rate_requests_per_min: columns.number_opt()?,
+            rate_tokens_per_min: columns.number_opt()?,
+            won_limit: columns.get::<Option<i64>>()?.map(MicroWon),
+        }),
         class_floor: columns.word()?,
         data_flags: columns.word()?,
         label: columns.get()?,

@@ -53,6 +53,17 @@ impl Columns<'_> {
             .transpose()
     }
 
+    /// The next column as a list: words with commas between them.
+    pub(super) fn list<T: FromStr<Err: Display>, C: FromIterator<T>>(
+        &mut self,
+    ) -> Result<C, StoreError> {
+        let text: String = self.get()?;
+        let words = text.split_terminator(',');
+        words
+            .map(|word| word.parse().map_err(|_| self.damaged(word)))
+            .collect()
+    }
+
     /// The next column as so many bytes.
     pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         let bytes: Vec<u8> = self.get()?;

@@ -11,16 +11,16 @@ use madang_types::{
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-const COLUMNS: &str = "id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, error, streamed, \
+const COLUMNS: &str = "id, arrived_at, tenant, project, key, endpoint, model, site, replica, outcome, status, error, streamed, \
     attempts, data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, bytes_in, \
     bytes_out, queued_us, first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision";
 
 /// In the order of [`COLUMNS`]: one array for each column, so that one statement serves any number of records. Measured
 /// with 1,024 at once, this takes a quarter less time than a COPY into a temporary table, and a third less than VALUES.
-const ARRAYS: &str = "$1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
-    $9::text[], $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], $14::text[], $15::text[], $16::bigint[], \
-    $17::bigint[], $18::bigint[], $19::boolean[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], \
-    $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::text[]";
+const ARRAYS: &str = "$1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
+    $10::text[], $11::bigint[], $12::text[], $13::boolean[], $14::bigint[], $15::text[], $16::text[], $17::bigint[], \
+    $18::bigint[], $19::bigint[], $20::boolean[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], \
+    $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::text[]";
 
 /// One column of all records.
 fn column<'a, T>(records: &'a [UsageRecord], get: impl Fn(&'a UsageRecord) -> T) -> Vec<T> {
@@ -60,6 +60,7 @@ pub(super) async fn append(client: &Object, records: &[UsageRecord]) -> Result<(
         &column(records, |r| Uuid::from_u128(r.id.0)),
         &column(records, |r| r.arrived_at.0),
         &column(records, |r| r.tenant.as_str()),
+        &column(records, |r| r.project.as_ref().map(|id| id.as_str())),
         &column(records, |r| r.key.as_str()),
         &column(records, |r| r.endpoint.as_str()),
         &column(records, |r| r.model.as_ref().map(|id| id.as_str())),
@@ -145,6 +146,10 @@ pub(super) async fn sum(
         UsageGroup::All => ("''".into(), ""),
         UsageGroup::Model => ("coalesce(model, '-')".into(), "GROUP BY 1"),
         UsageGroup::Tenant => ("tenant".into(), "GROUP BY 1"),
+        UsageGroup::Project => (
+            "tenant || '/' || coalesce(project, '-')".into(),
+            "GROUP BY 1",
+        ),
         UsageGroup::Day { offset_s } => {
             // PostgreSQL's division cuts toward zero and a day begins at its floor, before 1970 too.
             let offset_s = clause.bind(i64::from(offset_s));
@@ -176,7 +181,9 @@ pub(super) async fn sum(
     let read = |columns: &mut Columns<'_>| {
         let group = match group {
             UsageGroup::Day { .. } => day_text(columns.get()?),
-            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant => columns.get()?,
+            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => {
+                columns.get()?
+            }
         };
         read_sum(group, columns)
     };
@@ -218,7 +225,9 @@ struct Clause {
 impl Clause {
     fn new(filter: &UsageFilter) -> Self {
         let UsageFilter {
+            programme,
             tenant,
+            project,
             model,
             from,
             until,
@@ -229,6 +238,14 @@ impl Clause {
         };
         if let Some(tenant) = tenant {
             clause.add("tenant =", tenant.as_str().to_owned());
+        }
+        if let Some(programme) = programme {
+            let id = clause.bind(programme.as_str().to_owned());
+            let of = format!("tenant IN (SELECT id FROM tenants WHERE programme = {id})");
+            clause.conditions.push(of);
+        }
+        if let Some(project) = project {
+            clause.add("project =", project.as_str().to_owned());
         }
         if let Some(model) = model {
             clause.add("model =", model.as_str().to_owned());
@@ -271,6 +288,7 @@ fn read(columns: &mut Columns<'_>) -> Result<UsageRecord, StoreError> {
         id: RequestId(columns.get::<Uuid>()?.as_u128()),
         arrived_at: Micros(columns.get()?),
         tenant: columns.word()?,
+        project: columns.word_opt()?,
         key: columns.word()?,
         endpoint: columns.word()?,
         model: columns.word_opt()?,

@@ -76,6 +76,17 @@ impl<'a> Columns<'a> {
         meaning(code).ok_or_else(|| self.damaged(code))
     }
 
+    /// The next column as a list: words with commas between them.
+    pub(super) fn list<T: FromStr<Err: Display>, C: FromIterator<T>>(
+        &mut self,
+    ) -> Result<C, StoreError> {
+        let text: String = self.get()?;
+        let words = text.split_terminator(',');
+        words
+            .map(|word| word.parse().map_err(|_| self.damaged(word)))
+            .collect()
+    }
+
     fn damaged(&self, value: impl Display) -> StoreError {
         let column = self.row.as_ref().column_name(self.next - 1);
         let column = column.unwrap_or("?");
@@ -83,6 +94,12 @@ impl<'a> Columns<'a> {
             "column {column} holds '{value}', which is not allowed there"
         ))
     }
+}
+
+/// A list as a column holds it.
+pub(super) fn list<T: Display>(words: impl IntoIterator<Item = T>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
+    words.join(",")
 }
 
 /// The rows of a query.

@@ -19,13 +19,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 3,
-        name: "ledger",
-        sql: include_str!("../../migrations/sqlite/0003_ledger.sql"),
+        name: "projects",
+        sql: include_str!("../../migrations/sqlite/0003_projects.sql"),
     },
     Migration {
         version: 4,
+        name: "ledger",
+        sql: include_str!("../../migrations/sqlite/0004_ledger.sql"),
+    },
+    Migration {
+        version: 5,
         name: "bank",
-        sql: include_str!("../../migrations/sqlite/0004_bank.sql"),
+        sql: include_str!("../../migrations/sqlite/0005_bank.sql"),
     },
 ];
 
@@ -87,7 +92,7 @@ fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::{DataClass, DataFlags};
+    use madang_types::{DataClass, DataFlags, KeyTerms};
 
     const TWO: &[Migration] = &[
         Migration {
@@ -143,6 +148,8 @@ mod tests {
         let keys = super::super::people::keys(&conn, None).unwrap();
         assert_eq!(keys[0].class_floor, DataClass::Open);
         assert_eq!(keys[0].data_flags, DataFlags::NONE);
+        assert_eq!((&keys[0].programme, &keys[0].project), (&None, &None));
+        assert_eq!(*keys[0].terms, KeyTerms::default());
     }
 
     #[test]

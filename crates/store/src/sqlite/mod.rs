@@ -29,8 +29,8 @@ pub use ledger::SqliteLedger;
 use async_trait::async_trait;
 use connect::Settings;
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
-    UsageRecord,
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
+    StopScope, Tenant, TenantId, UsageRecord,
 };
 use reader::Reader;
 use rusqlite::Connection;
@@ -392,6 +392,27 @@ impl Store for SqliteStore {
             .read(move |conn| people::tenants(conn, Some(&id)))
             .await?;
         Ok(found.into_iter().next())
+    }
+
+    async fn project_put(&self, project: Project) -> Result<(), StoreError> {
+        let write = Write::Project(Box::new(project));
+        self.write(write).await.map(drop)
+    }
+
+    async fn project_list(&self, tenant: Option<TenantId>) -> Result<Vec<Project>, StoreError> {
+        self.lookups
+            .read(move |conn| people::projects(conn, tenant.as_ref()))
+            .await
+    }
+
+    async fn project_get(
+        &self,
+        tenant: TenantId,
+        id: ProjectId,
+    ) -> Result<Option<Project>, StoreError> {
+        self.lookups
+            .read(move |conn| people::project_get(conn, (&tenant, &id)))
+            .await
     }
 
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError> {

@@ -1,13 +1,20 @@
-//! Programmes, tenants and keys as rows.
+//! Programmes, tenants, projects and keys as rows.
 
-use super::convert::{Columns, medium, rows};
+use super::convert::{Columns, list, medium, rows};
 use crate::StoreError;
-use madang_types::{KeyId, KeyRecord, Micros, Programme, ProgrammeId, Tenant, TenantId};
+use madang_types::{
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
+    Tenant, TenantId,
+};
 use rusqlite::{Connection, named_params};
+use std::sync::Arc;
 
 const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
-const KEYS: &str = "SELECT id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at FROM keys";
+const PROJECTS: &str = "SELECT id, tenant, label, created_at, disabled_at FROM projects";
+const KEYS: &str = "SELECT id, tenant, programme, project, role, models, endpoints, rate_requests_per_min, \
+    rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at \
+    FROM keys";
 
 /// Inserts or replaces a programme.
 pub(super) fn programme_put(conn: &Connection, programme: &Programme) -> Result<(), StoreError> {
@@ -96,12 +103,81 @@ pub(super) fn tenants(conn: &Connection, id: Option<&TenantId>) -> Result<Vec<Te
     })
 }
 
+/// Inserts or replaces a project.
+pub(super) fn project_put(conn: &Connection, project: &Project) -> Result<(), StoreError> {
+    let Project {
+        id,
+        tenant,
+        label,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = project;
+    let failed = |e: rusqlite::Error| medium("write a project", &e);
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO projects (tenant, id, label, created_at, disabled_at)
+         VALUES (:tenant, :id, :label, :created_at, :disabled_at)",
+    )
+    .map_err(failed)?
+    .execute(named_params! {
+        ":tenant": tenant.as_str(), ":id": id.as_str(), ":label": label, ":created_at": created_at,
+        ":disabled_at": disabled_at.map(|at| at.0),
+    })
+    .map(drop)
+    .map_err(failed)
+}
+
+/// All projects by tenant and id, or a tenant's.
+pub(super) fn projects(
+    conn: &Connection,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Project>, StoreError> {
+    match tenant {
+        Some(id) => select(conn, PROJECTS, Some(("tenant", id.as_str())), read_project),
+        None => rows(
+            conn,
+            &format!("{PROJECTS} ORDER BY tenant, id"),
+            &[],
+            read_project,
+        ),
+    }
+}
+
+/// One project of a tenant.
+pub(super) fn project_get(
+    conn: &Connection,
+    (tenant, id): (&TenantId, &ProjectId),
+) -> Result<Option<Project>, StoreError> {
+    let found = rows(
+        conn,
+        &format!("{PROJECTS} WHERE tenant = :tenant AND id = :id"),
+        &[
+            (":tenant", tenant.as_str().to_owned().into()),
+            (":id", id.as_str().to_owned().into()),
+        ],
+        read_project,
+    )?;
+    Ok(found.into_iter().next())
+}
+
+fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: columns.word()?,
+        tenant: columns.word()?,
+        label: columns.get()?,
+        created_at: Micros(columns.get()?),
+        disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+    })
+}
+
 /// Adds a key.
 pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), StoreError> {
     let KeyRecord {
         id,
         tenant,
+        programme,
+        project,
         role,
+        terms,
         class_floor,
         data_flags,
         label,
@@ -110,16 +186,29 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
         expires_at,
         revoked_at,
     } = key;
+    let KeyTerms {
+        models,
+        endpoints,
+        rate_requests_per_min,
+        rate_tokens_per_min,
+        won_limit,
+    } = &**terms;
     let failed = |e: rusqlite::Error| medium("write a key", &e);
     let written = conn
         .prepare_cached(
-            "INSERT INTO keys (id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at)
-             VALUES (:id, :tenant, :role, :class_floor, :data_flags, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
+            "INSERT INTO keys (id, tenant, programme, project, role, models, endpoints, rate_requests_per_min,
+                 rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at)
+             VALUES (:id, :tenant, :programme, :project, :role, :models, :endpoints, :rate_requests_per_min,
+                 :rate_tokens_per_min, :limit_micro_won, :class_floor, :data_flags, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
              ON CONFLICT (id) DO NOTHING",
         )
         .map_err(failed)?
         .execute(named_params! {
-            ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()), ":role": role.as_str(),
+            ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()),
+            ":programme": programme.as_ref().map(|id| id.as_str()), ":project": project.as_ref().map(|id| id.as_str()),
+            ":role": role.as_str(), ":models": list(models), ":endpoints": list(endpoints),
+            ":rate_requests_per_min": rate_requests_per_min, ":rate_tokens_per_min": rate_tokens_per_min,
+            ":limit_micro_won": won_limit.map(|MicroWon(limit)| limit),
             ":class_floor": class_floor.as_str(), ":data_flags": data_flags.to_string(), ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,
             ":expires_at": expires_at.map(|at| at.0), ":revoked_at": revoked_at.map(|at| at.0),
         })
@@ -167,7 +256,16 @@ fn read_key(columns: &mut Columns<'_>) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         id: columns.word()?,
         tenant: columns.word_opt()?,
+        programme: columns.word_opt()?,
+        project: columns.word_opt()?,
         role: columns.word()?,
+        terms: Arc::new(KeyTerms {
+            models: columns.list()?,
+            endpoints: columns.list()?,
+            rate_requests_per_min: columns.number_opt()?,
+            rate_tokens_per_min: columns.number_opt()?,
+            won_limit: columns.get::<Option<i64>>()?.map(MicroWon),
+        }),
         class_floor: columns.word()?,
         data_flags: columns.word()?,
         label: columns.get()?,

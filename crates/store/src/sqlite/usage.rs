@@ -9,16 +9,16 @@ use madang_types::{
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
-const COLUMNS: &str = "id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, error, streamed, \
+const COLUMNS: &str = "id, arrived_at, tenant, project, key, endpoint, model, site, replica, outcome, status, error, streamed, \
     attempts, data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, bytes_in, \
     bytes_out, queued_us, first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision";
 
 /// In the order of [`COLUMNS`]: by number, since names would be looked up for each row.
-const INSERT: &str = "INSERT INTO usage (id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, \
+const INSERT: &str = "INSERT INTO usage (id, arrived_at, tenant, project, key, endpoint, model, site, replica, outcome, status, \
     error, streamed, attempts, data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, \
     bytes_in, bytes_out, queued_us, first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, \
-    ?24, ?25, ?26, ?27, ?28) ON CONFLICT (id) DO NOTHING";
+    ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (id) DO NOTHING";
 
 /// Writes one record and says whether it is new; the first of an id stays.
 pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<bool, StoreError> {
@@ -27,6 +27,7 @@ pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<bool, St
         id,
         arrived_at: Micros(arrived_at),
         tenant,
+        project,
         key,
         endpoint,
         model,
@@ -63,6 +64,7 @@ pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<bool, St
             id.0.to_be_bytes(),
             arrived_at,
             tenant.as_str(),
+            project.as_ref().map(|id| id.as_str()),
             key.as_str(),
             endpoint.as_str(),
             model.as_ref().map(|id| id.as_str()),
@@ -151,6 +153,7 @@ pub(super) fn sum(
         UsageGroup::All => ("''", ""),
         UsageGroup::Model => ("ifnull(model, '-')", "GROUP BY 1"),
         UsageGroup::Tenant => ("tenant", "GROUP BY 1"),
+        UsageGroup::Project => ("tenant || '/' || ifnull(project, '-')", "GROUP BY 1"),
         UsageGroup::Day { offset_s } => {
             clause.bind(":offset_s", i64::from(offset_s));
             ("day", "GROUP BY 1")
@@ -162,7 +165,7 @@ pub(super) fn sum(
             "(SELECT *, s / 86400 - (s % 86400 < 0) AS day FROM \
              (SELECT *, arrived_at / 1000000 - (arrived_at % 1000000 < 0) + :offset_s AS s FROM usage))"
         }
-        UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant => "usage",
+        UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => "usage",
     };
     let halves = [
         "uncached_tokens",
@@ -181,7 +184,9 @@ pub(super) fn sum(
     let mut sums = rows(conn, &sql, &clause.params, |columns| {
         let group = match group {
             UsageGroup::Day { .. } => day_text(columns.get()?),
-            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant => columns.get()?,
+            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => {
+                columns.get()?
+            }
         };
         read_sum(group, columns)
     })?;
@@ -221,7 +226,9 @@ struct Clause {
 impl Clause {
     fn new(filter: &UsageFilter) -> Self {
         let UsageFilter {
+            programme,
             tenant,
+            project,
             model,
             from,
             until,
@@ -236,6 +243,16 @@ impl Clause {
                 clause.params.push((name, value));
             }
         };
+        add(
+            "tenant IN (SELECT id FROM tenants WHERE programme = :programme)",
+            ":programme",
+            programme.as_ref().map(|id| id.as_str().to_owned().into()),
+        );
+        add(
+            "project = :project",
+            ":project",
+            project.as_ref().map(|id| id.as_str().to_owned().into()),
+        );
         add(
             "tenant = :tenant",
             ":tenant",
@@ -268,6 +285,7 @@ fn read(columns: &mut Columns<'_>) -> Result<UsageRecord, StoreError> {
         id: RequestId(u128::from_be_bytes(columns.get()?)),
         arrived_at: Micros(columns.get()?),
         tenant: columns.word()?,
+        project: columns.word_opt()?,
         key: columns.word()?,
         endpoint: columns.word()?,
         model: columns.word_opt()?,

@@ -9,7 +9,7 @@ use crate::StoreError;
 use crate::journal::Backlog;
 use crate::settlement::Line;
 use madang_ledger::{Applied, Entry, Fault};
-use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant};
+use madang_types::{KeyId, KeyRecord, Micros, Programme, Project, Stop, StopScope, Tenant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ pub(super) enum Write {
     Backlog,
     Programme(Box<Programme>),
     Tenant(Box<Tenant>),
+    Project(Box<Project>),
     KeyInsert(Box<KeyRecord>),
     KeyRevoke(KeyId, Micros),
     StopPut(Box<Stop>),
@@ -37,6 +38,7 @@ impl Write {
             Self::Entries(entries) => entries.len().max(1),
             Self::Line(_)
             | Self::Bank(_)
+            | Self::Project(_)
             | Self::Backlog
             | Self::Programme(_)
             | Self::Tenant(_)
@@ -197,6 +199,7 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
         Write::Backlog | Write::FilePagesMax(_) => {}
         Write::Programme(programme) => people::programme_put(conn, programme)?,
         Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
+        Write::Project(project) => people::project_put(conn, project)?,
         Write::KeyInsert(key) => people::key_insert(conn, key)?,
         Write::KeyRevoke(id, at) => {
             return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));

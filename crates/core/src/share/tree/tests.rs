@@ -226,7 +226,7 @@ prop_compose! {
     fn any_payer()(t in 0u8..4, k in 0u8..2, project in any::<bool>()) -> Payer {
         Payer {
             tenant: name(TenantId::new(&format!("t{t}"))),
-            project: project.then(|| "unit".into()),
+            project: project.then(|| name(ProjectId::new("unit"))),
             key: name(KeyId::new(&format!("k{k}"))),
         }
     }

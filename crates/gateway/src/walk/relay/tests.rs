@@ -45,10 +45,9 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("books.db")).expect("books");
         let store = Arc::new(store);
-        let tenant = sample::tenant("demo", 1).expect("a tenant");
         let tenant = madang_types::Tenant {
             programme: None,
-            ..tenant
+            ..sample::tenant("demo", 1).expect("a tenant")
         };
         store.tenant_put(tenant.clone()).await.expect("it is kept");
         let (id, secret) = KeySecret::generate();
@@ -56,6 +55,9 @@ impl World {
         let row = KeyRecord {
             id,
             tenant: Some(tenant.id),
+            programme: None,
+            project: None,
+            terms: Arc::default(),
             role: Role::Member,
             class_floor: DataClass::default(),
             data_flags: DataFlags::NONE,

@@ -11,12 +11,12 @@ use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
-use crate::walk::reserve::won_text;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
+use madang_ledger::decimal_text;
 use madang_types::{ErrorCode, Outcome};
 use madang_wire::usage;
 use serde::de::IgnoredAny;
@@ -187,7 +187,7 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> 
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     if let Some(cost) = flight.record.cost {
-        put(response.headers_mut(), headers::COST, &won_text(cost));
+        put(response.headers_mut(), headers::COST, &decimal_text(cost.0));
     }
     response
 }

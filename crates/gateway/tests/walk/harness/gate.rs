@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use madang_store::{Settlement, SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
-    UsageRecord,
+    KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
+    StopScope, Tenant, TenantId, UsageRecord,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +107,19 @@ impl Store for GateStore {
     }
     async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
         self.inner.tenant_get(id).await
+    }
+    async fn project_put(&self, project: Project) -> Result<(), StoreError> {
+        self.inner.project_put(project).await
+    }
+    async fn project_list(&self, tenant: Option<TenantId>) -> Result<Vec<Project>, StoreError> {
+        self.inner.project_list(tenant).await
+    }
+    async fn project_get(
+        &self,
+        tenant: TenantId,
+        id: ProjectId,
+    ) -> Result<Option<Project>, StoreError> {
+        self.inner.project_get(tenant, id).await
     }
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError> {
         self.inner.key_insert(key).await

@@ -335,7 +335,10 @@ pub async fn key_put(
     let mut row = KeyRecord {
         id: id.clone(),
         tenant: tenant.map(|tenant| tenant.parse().unwrap()),
+        programme: None,
+        project: None,
         role,
+        terms: Arc::default(),
         class_floor: DataClass::default(),
         data_flags: DataFlags::NONE,
         label: String::new(),

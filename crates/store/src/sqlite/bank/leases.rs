@@ -230,11 +230,19 @@ fn elsewhere(
     page: &mut Page,
     (holder, purse, unit): (&Holder, &Purse, Unit),
 ) -> Result<i64, StoreError> {
+    let mine = page.available(conn, (&holder.lease(purse), unit))?;
+    Ok(left_of(conn, page, (purse, unit))?.saturating_sub(mine))
+}
+
+/// What of a purse nobody has spent.
+pub(super) fn left_of(
+    conn: &Connection,
+    page: &mut Page,
+    (purse, unit): (&Purse, Unit),
+) -> Result<i64, StoreError> {
     let mut sum = page.available(conn, (&Account::Purse(purse.clone()), unit))?;
     for lease in leases(conn, "purse = :name", &purse.to_string())? {
-        if lease.holder != *holder {
-            sum = sum.saturating_add(left(conn, page, &lease)?);
-        }
+        sum = sum.saturating_add(left(conn, page, &lease)?);
     }
     Ok(sum)
 }

@@ -9,9 +9,9 @@ use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::bank::{Bank, GrantError, Moved};
 use async_trait::async_trait;
-use madang_ledger::{Entry, Exchange, Fault, Holder, Order, Price};
+use madang_ledger::{Entry, Exchange, Fault, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId,
+    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
 };
 use rusqlite::Connection;
 
@@ -25,6 +25,7 @@ enum About {
     RunBegin(GatewayId),
     RunSeen(Holder),
     Order(Holder, Order),
+    Left(Purse, Unit),
     GiveUp(GatewayId),
     Budget(ProgrammeBudget),
     Allocation(Allocation),
@@ -44,6 +45,7 @@ pub(super) enum Answer {
     Done,
     Allocation(Box<Allocation>),
     Count(u64),
+    Left(i64),
 }
 
 pub(super) fn perform(conn: &Connection, page: &mut Page, ask: &Ask) -> Result<Answer, StoreError> {
@@ -54,6 +56,7 @@ pub(super) fn perform(conn: &Connection, page: &mut Page, ask: &Ask) -> Result<A
         About::Order(holder, order) => {
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
+        About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)).map(Answer::Count),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
         About::Allocation(allocation) => grants::allocation_insert(conn, page, allocation),
@@ -115,6 +118,13 @@ impl Bank for SqliteStore {
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError> {
         match self.ask(About::Order(holder, order), at).await? {
             Answer::Moved(moved) => Ok(moved),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {
+        match self.ask(About::Left(purse, unit), Micros(0)).await? {
+            Answer::Left(left) => Ok(left),
             _ => Err(unexpected()),
         }
     }

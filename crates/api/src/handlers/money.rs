@@ -1,0 +1,250 @@
+//! Budgets, allocations, prices and rates of exchange.
+
+use super::{Result, tenant};
+use crate::caller::{Ground, May, right};
+use crate::extract::{JsonBody, PathId, Query};
+use crate::params::{
+    AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant, PriceCreate,
+};
+use crate::refusal::Refusal;
+use crate::state::Api;
+use crate::views::{AllocationView, BudgetView, ExchangeView, List, PriceView};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use madang_gateway::clock;
+use madang_ledger::{Exchange, Price, Purse};
+use madang_types::{
+    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+};
+use std::sync::Arc;
+
+/// What programmes have to allocate
+#[utoipa::path(get, path = "/api/v1/budgets", tag = "money", responses((status = 200, body = List<BudgetView>)))]
+pub(crate) async fn budget_list(
+    may: May<right::BudgetRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<BudgetView>>> {
+    let mut rows = api.bank().budget_list().await?;
+    rows.retain(|row| may.ground.has_programme(Some(&row.programme)));
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Set a programme's budget in a unit
+///
+/// From then on tenants of the programme spend what they are granted, and nothing else. A budget can be lowered to what is allocated.
+#[utoipa::path(post, path = "/api/v1/budgets", tag = "money", request_body = BudgetPut,
+    responses((status = 201, body = BudgetView)))]
+pub(crate) async fn budget_put(
+    _: May<right::BudgetWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<BudgetPut>,
+) -> Result<(StatusCode, Json<BudgetView>)> {
+    let BudgetPut {
+        programme,
+        unit,
+        amount,
+        concentration_permille_max,
+    } = asked;
+    must_exist(&api, &programme).await?;
+    let budget = ProgrammeBudget {
+        programme,
+        unit,
+        amount,
+        concentration_permille_max,
+    };
+    api.bank().budget_put(budget.clone(), clock::now()).await?;
+    api.gateway().purses.refresh().await?;
+    Ok((StatusCode::CREATED, Json(budget.into())))
+}
+
+async fn must_exist(api: &Api, programme: &ProgrammeId) -> Result<()> {
+    let found = api.store().programme_get(programme.clone()).await?;
+    if found.is_some_and(|row| row.disabled_at.is_none()) {
+        return Ok(());
+    }
+    let message = format!("there is no programme '{programme}'");
+    Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
+}
+
+/// Allocations that the caller may see, past ones included
+#[utoipa::path(get, path = "/api/v1/allocations", tag = "money", params(AllocationQuery),
+    responses((status = 200, body = List<AllocationView>)))]
+pub(crate) async fn allocation_list(
+    may: May<right::AllocationRead>,
+    State(api): State<Arc<Api>>,
+    Query(AllocationQuery { tenant }): Query<AllocationQuery>,
+) -> Result<Json<List<AllocationView>>> {
+    let tenant = may.ground.tenant_asked(api.gateway(), tenant)?;
+    let mut rows = api.bank().allocation_list((None, tenant)).await?;
+    rows.retain(|row| stands_on(&may.ground, row));
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        views.push(view(&api, row).await?);
+    }
+    Ok(Json(List::new(views)))
+}
+
+/// One allocation
+#[utoipa::path(get, path = "/api/v1/allocations/{id}", tag = "money",
+    params(("id" = String, Path, description = "The allocation")), responses((status = 200, body = AllocationView)))]
+pub(crate) async fn allocation_get(
+    may: May<right::AllocationRead>,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<AllocationView>> {
+    let found = find(&api, &may.ground, &id).await?;
+    view(&api, found).await.map(Json)
+}
+
+/// Grant a tenant a part of its programme's budget
+#[utoipa::path(post, path = "/api/v1/allocations", tag = "money", request_body = AllocationCreate,
+    responses((status = 201, body = AllocationView)))]
+pub(crate) async fn allocation_create(
+    may: May<right::AllocationWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<AllocationCreate>,
+) -> Result<(StatusCode, Json<AllocationView>)> {
+    let AllocationCreate {
+        id,
+        tenant,
+        unit,
+        amount,
+        hard,
+        from,
+        until: Instant(until),
+    } = asked;
+    let _changing = api.changing.lock().await;
+    tenant::must_exist(&api, &may.ground, &tenant).await?;
+    let Some(programme) = api.gateway().keyring.programme_of(&tenant) else {
+        let message = format!("'{tenant}' is of no programme, and a programme grants");
+        return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("tenant"));
+    };
+    let now = clock::now();
+    let allocation = Allocation {
+        id,
+        programme,
+        tenant,
+        unit,
+        amount,
+        hard,
+        from: instant_or(from, now),
+        until,
+        created_at: now,
+        recalled_at: None,
+    };
+    api.bank().allocation_insert(allocation.clone()).await?;
+    api.gateway().purses.refresh().await?;
+    let view = AllocationView::of(allocation, amount);
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// Recall an allocation: what is not spent goes back to the programme
+///
+/// What gateways hold of it follows within seconds.
+#[utoipa::path(delete, path = "/api/v1/allocations/{id}", tag = "money",
+    params(("id" = String, Path, description = "The allocation")), responses((status = 200, body = AllocationView)))]
+pub(crate) async fn allocation_recall(
+    may: May<right::AllocationRead>,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<AllocationView>> {
+    let found = find(&api, &may.ground, &id).await?;
+    may.caller.ground(Action::AllocationWrite)?;
+    let recalled = api.bank().allocation_recall(found.id, clock::now()).await?;
+    api.gateway().purses.refresh().await?;
+    view(&api, recalled).await.map(Json)
+}
+
+/// A programme's allocations are its own, also those of tenants that have left it.
+fn stands_on(ground: &Ground, allocation: &Allocation) -> bool {
+    match ground {
+        Ground::All => true,
+        Ground::Programme(own) => *own == allocation.programme,
+        Ground::Tenant(own) => *own == allocation.tenant,
+    }
+}
+
+async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Allocation> {
+    let absent = || Refusal::absent("allocation", id);
+    let name = AllocationId::new(id).map_err(|_| absent())?;
+    let rows = api.bank().allocation_list((None, None)).await?;
+    let found = rows.into_iter().find(|row| row.id == name);
+    found
+        .filter(|row| stands_on(ground, row))
+        .ok_or_else(absent)
+}
+
+async fn view(api: &Api, row: Allocation) -> Result<AllocationView> {
+    let purse = Purse::Allocation(row.id.clone());
+    let left = api.bank().purse_left(purse, row.unit).await?;
+    Ok(AllocationView::of(row, left))
+}
+
+fn instant_or(at: Option<Instant>, now: Micros) -> Micros {
+    at.map_or(now, |Instant(at)| at)
+}
+
+/// All prices, past and coming ones included
+#[utoipa::path(get, path = "/api/v1/prices", tag = "money", responses((status = 200, body = List<PriceView>)))]
+pub(crate) async fn price_list(
+    _: May<right::PriceRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<PriceView>>> {
+    let rows = api.bank().price_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Set a price from an instant on
+///
+/// It begins now or later: what was charged is not charged anew. Once anything has a price, what has none is not served.
+#[utoipa::path(post, path = "/api/v1/prices", tag = "money", request_body = PriceCreate,
+    responses((status = 201, body = PriceView)))]
+pub(crate) async fn price_create(
+    _: May<right::PriceWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<PriceCreate>,
+) -> Result<(StatusCode, Json<PriceView>)> {
+    let now = clock::now();
+    let price = Price {
+        model: asked.model,
+        place: asked.place,
+        from: instant_or(asked.from, now),
+        currency: asked.currency,
+        uncached: asked.uncached.0,
+        cached: asked.cached.0,
+        output: asked.output.0,
+    };
+    api.bank().price_insert(price.clone(), now).await?;
+    api.gateway().purses.refresh().await?;
+    Ok((StatusCode::CREATED, Json(price.into())))
+}
+
+/// All rates of exchange, past and coming ones included
+#[utoipa::path(get, path = "/api/v1/exchanges", tag = "money", responses((status = 200, body = List<ExchangeView>)))]
+pub(crate) async fn exchange_list(
+    _: May<right::PriceRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<ExchangeView>>> {
+    let rows = api.bank().exchange_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Set a rate of exchange from an instant on
+#[utoipa::path(post, path = "/api/v1/exchanges", tag = "money", request_body = ExchangeCreate,
+    responses((status = 201, body = ExchangeView)))]
+pub(crate) async fn exchange_create(
+    _: May<right::PriceWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<ExchangeCreate>,
+) -> Result<(StatusCode, Json<ExchangeView>)> {
+    let now = clock::now();
+    let exchange = Exchange {
+        currency: asked.currency,
+        from: instant_or(asked.from, now),
+        won: MicroWon(asked.won.0),
+    };
+    api.bank().exchange_insert(exchange, now).await?;
+    api.gateway().purses.refresh().await?;
+    Ok((StatusCode::CREATED, Json(exchange.into())))
+}

@@ -1,0 +1,143 @@
+//! Bodies and query strings about budgets, allocations and prices.
+
+use super::Instant;
+use madang_ledger::{Currency, decimal};
+use madang_types::{AllocationId, ModelId, ProgrammeId, SiteId, TenantId, Unit};
+use serde::{Deserialize, Deserializer, de};
+use utoipa::{IntoParams, ToSchema};
+
+/// A budget to set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BudgetPut {
+    /// Whose.
+    #[schema(value_type = String, max_length = 96)]
+    pub programme: ProgrammeId,
+    /// In what it is counted: `micro_won`, `tokens` or `accelerator_ms`.
+    #[serde(default = "won")]
+    #[schema(value_type = String, default = "micro_won")]
+    pub unit: Unit,
+    /// How much in all, allocated or not, in that unit.
+    #[schema(minimum = 0)]
+    pub amount: i64,
+    /// The most of it that one tenant may be granted, in thousandths.
+    #[serde(default = "no_cap")]
+    #[schema(minimum = 1, maximum = 1000, default = 1000)]
+    pub concentration_permille_max: u32,
+}
+
+fn won() -> Unit {
+    Unit::MicroWon
+}
+
+fn no_cap() -> u32 {
+    1_000
+}
+
+/// A grant to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllocationCreate {
+    /// Its name.
+    #[schema(value_type = String, max_length = 96)]
+    pub id: AllocationId,
+    /// To whom. The tenant's programme grants it.
+    #[schema(value_type = String, max_length = 96)]
+    pub tenant: TenantId,
+    /// In what it is counted: `micro_won`, `tokens` or `accelerator_ms`.
+    #[serde(default = "won")]
+    #[schema(value_type = String, default = "micro_won")]
+    pub unit: Unit,
+    /// How much, in that unit.
+    #[schema(minimum = 1)]
+    pub amount: i64,
+    /// It is never passed, not by one token.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub hard: bool,
+    /// From when on it may be spent; now where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// Until when.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Instant,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which allocations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AllocationQuery {
+    /// Only this tenant's.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub tenant: Option<TenantId>,
+}
+
+/// An amount of money for a million tokens, or for one unit of a currency, as a decimal number with at most six places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decimal(pub i64);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        decimal(&text).map(Self).ok_or_else(|| {
+            de::Error::custom("not a decimal number such as \"1391.5\", of six places at most")
+        })
+    }
+}
+
+/// A price to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PriceCreate {
+    /// Of which model.
+    #[schema(value_type = String, max_length = 96)]
+    pub model: ModelId,
+    /// At this site or upstream alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub place: Option<SiteId>,
+    /// From when on; now where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// What the prices are in: three capital letters.
+    #[serde(default = "krw")]
+    #[schema(value_type = String, default = "KRW")]
+    pub currency: Currency,
+    /// A million prompt tokens that are computed.
+    #[schema(value_type = String)]
+    pub uncached: Decimal,
+    /// A million prompt tokens from a cache.
+    #[schema(value_type = String)]
+    pub cached: Decimal,
+    /// A million tokens that are made.
+    #[schema(value_type = String)]
+    pub output: Decimal,
+}
+
+fn krw() -> Currency {
+    Currency::KRW
+}
+
+/// A rate of exchange to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExchangeCreate {
+    /// Three capital letters.
+    #[schema(value_type = String)]
+    pub currency: Currency,
+    /// Won for one unit of it.
+    #[schema(value_type = String)]
+    pub won: Decimal,
+    /// From when on; now where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+}

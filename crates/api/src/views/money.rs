@@ -1,0 +1,170 @@
+//! Budgets, allocations and prices.
+
+use super::instant;
+use madang_ledger::{Exchange, Price, decimal_text};
+use madang_types::{Allocation, ProgrammeBudget};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a programme has to allocate, in one unit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BudgetView {
+    /// Whose.
+    programme: String,
+    /// In what it is counted.
+    #[schema(value_type = String)]
+    unit: &'static str,
+    /// How much in all, in that unit.
+    amount: i64,
+    /// The most of it that one tenant may be granted, in thousandths.
+    concentration_permille_max: u32,
+}
+
+impl From<ProgrammeBudget> for BudgetView {
+    fn from(budget: ProgrammeBudget) -> Self {
+        let ProgrammeBudget {
+            programme,
+            unit,
+            amount,
+            concentration_permille_max,
+        } = budget;
+        Self {
+            programme: programme.to_string(),
+            unit: unit.as_str(),
+            amount,
+            concentration_permille_max,
+        }
+    }
+}
+
+/// A grant from a programme to a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AllocationView {
+    /// Its name.
+    id: String,
+    /// Who grants.
+    programme: String,
+    /// To whom.
+    tenant: String,
+    /// In what it is counted.
+    #[schema(value_type = String)]
+    unit: &'static str,
+    /// How much, in that unit.
+    amount: i64,
+    /// What of it nobody has spent; less what was taken back.
+    left: i64,
+    /// It is never passed, not by one token.
+    hard: bool,
+    /// From when on it may be spent.
+    #[schema(format = DateTime)]
+    from: String,
+    /// Until when.
+    #[schema(format = DateTime)]
+    until: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When the programme took back what was not spent.
+    #[schema(format = DateTime)]
+    recalled_at: Option<String>,
+}
+
+impl AllocationView {
+    pub fn of(allocation: Allocation, left: i64) -> Self {
+        let Allocation {
+            id,
+            programme,
+            tenant,
+            unit,
+            amount,
+            hard,
+            from,
+            until,
+            created_at,
+            recalled_at,
+        } = allocation;
+        Self {
+            id: id.to_string(),
+            programme: programme.to_string(),
+            tenant: tenant.to_string(),
+            unit: unit.as_str(),
+            amount,
+            left,
+            hard,
+            from: instant(from),
+            until: instant(until),
+            created_at: instant(created_at),
+            recalled_at: recalled_at.map(instant),
+        }
+    }
+}
+
+/// What a model costs from an instant on: decimal numbers, for a million tokens each.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PriceView {
+    /// Of which model.
+    model: String,
+    /// At this site or upstream alone; null: wherever no price of its own says otherwise.
+    place: Option<String>,
+    /// From when on.
+    #[schema(format = DateTime)]
+    from: String,
+    /// What the prices are in.
+    currency: String,
+    /// Prompt tokens that are computed.
+    uncached: String,
+    /// Prompt tokens from a cache.
+    cached: String,
+    /// Tokens that are made.
+    output: String,
+}
+
+impl From<Price> for PriceView {
+    fn from(price: Price) -> Self {
+        let Price {
+            model,
+            place,
+            from,
+            currency,
+            uncached,
+            cached,
+            output,
+        } = price;
+        Self {
+            model: model.to_string(),
+            place: place.map(|place| place.to_string()),
+            from: instant(from),
+            currency: currency.to_string(),
+            uncached: decimal_text(uncached),
+            cached: decimal_text(cached),
+            output: decimal_text(output),
+        }
+    }
+}
+
+/// What one unit of a currency is worth from an instant on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExchangeView {
+    /// Which.
+    currency: String,
+    /// From when on.
+    #[schema(format = DateTime)]
+    from: String,
+    /// In won, a decimal number.
+    won: String,
+}
+
+impl From<Exchange> for ExchangeView {
+    fn from(exchange: Exchange) -> Self {
+        let Exchange {
+            currency,
+            from,
+            won,
+        } = exchange;
+        Self {
+            currency: currency.to_string(),
+            from: instant(from),
+            won: decimal_text(won.0),
+        }
+    }
+}

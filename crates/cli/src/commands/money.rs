@@ -1,0 +1,236 @@
+//! `madang budget`, `allocation`, `price` and `exchange`.
+
+use super::server::{Table, cell, instant_cell, print, rows};
+use crate::http_client::{ApiClient, escape, path_with};
+use crate::money_args::{
+    AllocationCommand, AmountArgs, BudgetCommand, ExchangeCommand, PriceCommand,
+};
+use anyhow::{Context, anyhow};
+use madang_ledger::{decimal, decimal_text};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Milliseconds of an hour.
+const HOUR_MS: i64 = 3_600_000;
+
+/// `madang budget`: exit code 0 where the server did it.
+pub async fn budget(command: BudgetCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        BudgetCommand::List(server) => {
+            let answer = ApiClient::new(&server)?.get("/api/v1/budgets").await?;
+            print(&answer, server.json, |list| budgets(rows(list)))
+        }
+        BudgetCommand::Set {
+            programme,
+            amount,
+            concentration_permille_max,
+            server,
+        } => {
+            let (unit, amount) = in_unit(&amount)?;
+            let body = json!({
+                "programme": programme, "unit": unit, "amount": amount,
+                "concentration_permille_max": concentration_permille_max,
+            });
+            let client = ApiClient::new(&server)?;
+            let answer = client.post("/api/v1/budgets", &body).await?;
+            print(&answer, server.json, |row| {
+                let (programme, amount) = (cell(row, "programme"), shown(row, "amount"));
+                format!("'{programme}' has {amount} to allocate\n")
+            })
+        }
+    }
+}
+
+/// `madang allocation`: exit code 0 where the server did it.
+pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AllocationCommand::List { tenant, server } => {
+            let path = path_with("/api/v1/allocations", &[("tenant", tenant.as_deref())]);
+            let answer = ApiClient::new(&server)?.get(&path).await?;
+            print(&answer, server.json, |list| allocations(rows(list)))
+        }
+        AllocationCommand::Create {
+            id,
+            tenant,
+            amount,
+            soft,
+            from,
+            until,
+            server,
+        } => {
+            let (unit, amount) = in_unit(&amount)?;
+            let body = json!({
+                "id": id, "tenant": tenant, "unit": unit, "amount": amount, "hard": !soft,
+                "from": from, "until": until,
+            });
+            let client = ApiClient::new(&server)?;
+            let answer = client.post("/api/v1/allocations", &body).await?;
+            print(&answer, server.json, |row| {
+                let (tenant, amount) = (cell(row, "tenant"), shown(row, "amount"));
+                format!("granted {amount} to '{tenant}'\n")
+            })
+        }
+        AllocationCommand::Recall { id, server } => {
+            let path = format!("/api/v1/allocations/{}", escape(&id));
+            let answer = ApiClient::new(&server)?.delete(&path).await?;
+            print(&answer, server.json, |row| {
+                format!(
+                    "recalled {}: nothing more is spent of it\n",
+                    cell(row, "id")
+                )
+            })
+        }
+    }
+}
+
+/// `madang price`: exit code 0 where the server did it.
+pub async fn price(command: PriceCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        PriceCommand::List(server) => {
+            let answer = ApiClient::new(&server)?.get("/api/v1/prices").await?;
+            print(&answer, server.json, |list| prices(rows(list)))
+        }
+        PriceCommand::Set {
+            model,
+            uncached,
+            cached,
+            output,
+            place,
+            currency,
+            from,
+            server,
+        } => {
+            let cached = cached.unwrap_or_else(|| uncached.clone());
+            let body = json!({
+                "model": model, "place": place, "from": from, "currency": currency,
+                "uncached": uncached, "cached": cached, "output": output,
+            });
+            let client = ApiClient::new(&server)?;
+            let answer = client.post("/api/v1/prices", &body).await?;
+            print(&answer, server.json, |row| {
+                let (model, from) = (cell(row, "model"), instant_cell(row, "from"));
+                format!("the price of '{model}' is set from {from} on\n")
+            })
+        }
+    }
+}
+
+/// `madang exchange`: exit code 0 where the server did it.
+pub async fn exchange(command: ExchangeCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ExchangeCommand::List(server) => {
+            let answer = ApiClient::new(&server)?.get("/api/v1/exchanges").await?;
+            print(&answer, server.json, |list| exchanges(rows(list)))
+        }
+        ExchangeCommand::Set {
+            currency,
+            won,
+            from,
+            server,
+        } => {
+            let body = json!({ "currency": currency, "won": won, "from": from });
+            let client = ApiClient::new(&server)?;
+            let answer = client.post("/api/v1/exchanges", &body).await?;
+            print(&answer, server.json, |row| {
+                let (currency, won) = (cell(row, "currency"), cell(row, "won"));
+                format!(
+                    "1 {currency} is {won} won from {} on\n",
+                    instant_cell(row, "from")
+                )
+            })
+        }
+    }
+}
+
+/// An amount in the unit in which the server counts it.
+fn in_unit(amount: &AmountArgs) -> anyhow::Result<(&'static str, i64)> {
+    match (&amount.won, amount.tokens, amount.accelerator_hours) {
+        (Some(won), ..) => decimal(won)
+            .map(|amount| ("micro_won", amount))
+            .with_context(|| format!("--won {won} is no decimal number of six places at most")),
+        (None, Some(tokens), _) => Ok(("tokens", tokens)),
+        (None, None, Some(hours)) => hours
+            .checked_mul(HOUR_MS)
+            .map(|amount| ("accelerator_ms", amount))
+            .ok_or_else(|| anyhow!("--accelerator-hours {hours} is too large")),
+        (None, None, None) => Err(anyhow!(
+            "say how much: --won, --tokens or --accelerator-hours"
+        )),
+    }
+}
+
+/// An amount as people read it.
+fn shown(row: &Value, field: &str) -> String {
+    let amount = row[field].as_i64().unwrap_or_default();
+    match row["unit"].as_str() {
+        Some("micro_won") => format!("{} won", decimal_text(amount)),
+        Some("accelerator_ms") => format!("{} accelerator-hours", amount / HOUR_MS),
+        unit => format!("{amount} {}", unit.unwrap_or_default()),
+    }
+}
+
+fn budgets(rows: &[Value]) -> String {
+    let mut table = Table::new(&["programme", "amount", "most for one tenant"], &[1, 2]);
+    for row in rows {
+        let cap = row["concentration_permille_max"]
+            .as_i64()
+            .unwrap_or_default();
+        table.row(vec![
+            cell(row, "programme"),
+            shown(row, "amount"),
+            format!("{}.{} %", cap / 10, cap % 10),
+        ]);
+    }
+    table.text()
+}
+
+fn allocations(rows: &[Value]) -> String {
+    let columns = [
+        "id", "tenant", "granted", "left", "hard", "from", "until", "recalled",
+    ];
+    let mut table = Table::new(&columns, &[2, 3]);
+    for row in rows {
+        table.row(vec![
+            cell(row, "id"),
+            cell(row, "tenant"),
+            shown(row, "amount"),
+            shown(row, "left"),
+            cell(row, "hard"),
+            instant_cell(row, "from"),
+            instant_cell(row, "until"),
+            instant_cell(row, "recalled_at"),
+        ]);
+    }
+    table.text()
+}
+
+fn prices(rows: &[Value]) -> String {
+    let columns = [
+        "model", "place", "from", "currency", "uncached", "cached", "output",
+    ];
+    let mut table = Table::new(&columns, &[4, 5, 6]);
+    for row in rows {
+        table.row(vec![
+            cell(row, "model"),
+            cell(row, "place"),
+            instant_cell(row, "from"),
+            cell(row, "currency"),
+            cell(row, "uncached"),
+            cell(row, "cached"),
+            cell(row, "output"),
+        ]);
+    }
+    table.text()
+}
+
+fn exchanges(rows: &[Value]) -> String {
+    let mut table = Table::new(&["currency", "from", "won"], &[2]);
+    for row in rows {
+        table.row(vec![
+            cell(row, "currency"),
+            instant_cell(row, "from"),
+            cell(row, "won"),
+        ]);
+    }
+    table.text()
+}

@@ -1,0 +1,138 @@
+//! Flags of `madang budget`, `allocation`, `price` and `exchange`.
+
+use crate::args::ServerArgs;
+use clap::{Args as ClapArgs, Subcommand};
+
+/// An amount: of won, tokens or accelerator time.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub struct AmountArgs {
+    /// Won, as in 1500000 or 0.25.
+    #[arg(long)]
+    pub won: Option<String>,
+    /// Tokens of any kind.
+    #[arg(long)]
+    pub tokens: Option<i64>,
+    /// Hours of one accelerator.
+    #[arg(long)]
+    pub accelerator_hours: Option<i64>,
+}
+
+/// `madang budget`.
+#[derive(Debug, Subcommand)]
+pub enum BudgetCommand {
+    /// What programmes have to allocate.
+    List(ServerArgs),
+    /// Set what a programme has to allocate: the first time, or to another amount.
+    Set {
+        /// The programme.
+        programme: String,
+        /// How much in all, allocated or not.
+        #[command(flatten)]
+        amount: AmountArgs,
+        /// The most of it that one tenant may be granted, in thousandths.
+        #[arg(long, default_value_t = 1000)]
+        concentration_permille_max: u32,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang allocation`.
+#[derive(Debug, Subcommand)]
+pub enum AllocationCommand {
+    /// Allocations, past ones included.
+    List {
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Grant a tenant a part of its programme's budget.
+    Create {
+        /// The allocation's name.
+        id: String,
+        /// To whom.
+        #[arg(long)]
+        tenant: String,
+        /// How much.
+        #[command(flatten)]
+        amount: AmountArgs,
+        /// It may be passed by a little: requests are let in at their likely cost, and the tenant owes what is beyond.
+        #[arg(long)]
+        soft: bool,
+        /// From when on, as in 2027-01-01T00:00:00+09:00; now where it is left out.
+        #[arg(long)]
+        from: Option<String>,
+        /// Until when.
+        #[arg(long)]
+        until: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take back what is not spent.
+    Recall {
+        /// The allocation.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang price`.
+#[derive(Debug, Subcommand)]
+pub enum PriceCommand {
+    /// All prices, past and coming ones included.
+    List(ServerArgs),
+    /// Set a model's price for a million tokens, from now or a later instant on.
+    Set {
+        /// The model.
+        model: String,
+        /// Prompt tokens that are computed.
+        #[arg(long)]
+        uncached: String,
+        /// Prompt tokens from a cache; as much as `--uncached` where it is left out.
+        #[arg(long)]
+        cached: Option<String>,
+        /// Tokens that are made.
+        #[arg(long)]
+        output: String,
+        /// At this site or upstream alone.
+        #[arg(long)]
+        place: Option<String>,
+        /// What the prices are in.
+        #[arg(long, default_value = "KRW")]
+        currency: String,
+        /// From when on, as in 2027-01-01T00:00:00+09:00.
+        #[arg(long)]
+        from: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang exchange`.
+#[derive(Debug, Subcommand)]
+pub enum ExchangeCommand {
+    /// All rates of exchange, past and coming ones included.
+    List(ServerArgs),
+    /// Set what one unit of a currency is worth, from now or a later instant on.
+    Set {
+        /// Three capital letters.
+        currency: String,
+        /// Won for one of it, as in 1391.5.
+        won: String,
+        /// From when on, as in 2027-01-01T00:00:00+09:00.
+        #[arg(long)]
+        from: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}

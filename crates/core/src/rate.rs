@@ -1,0 +1,231 @@
+//! How fast a key may go: requests and tokens in a minute, a bucket for each. Pure: the caller passes `now`.
+//!
+//! A full bucket holds what a minute allows, and fills evenly. What is kept of it is its debt: what was taken and has not
+//! come back. Who is idle owes nothing, and is forgotten.
+//!
+//! Tokens are taken by an estimate and trued up at the end. A request that is estimated at more than a whole minute's
+//! tokens is let through once the bucket is full, and its debt is worked off after it: the rate holds over time.
+
+#[cfg(test)]
+mod tests;
+
+use crate::input::TOKENS_MAX;
+use madang_types::{KeyId, Micros};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// Parts of one request or token: a bucket of `n` in a minute gets `n` parts back each microsecond.
+const PARTS: u64 = 60_000_000;
+/// Keys that are looked at with each request, whether they can be forgotten: two, so that idle keys go faster than new ones come.
+const FORGET_LOOKS: usize = 2;
+
+/// What a key may do in a minute; `None` for no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateBounds {
+    /// Requests.
+    pub requests_per_min: Option<u32>,
+    /// Tokens of prompts and answers.
+    pub tokens_per_min: Option<u32>,
+}
+
+/// How one bucket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// What a minute allows.
+    pub limit: u32,
+    /// What is left now.
+    pub remaining: u32,
+    /// Microseconds until all of it is back.
+    pub reset_us: u64,
+}
+
+/// How a key's buckets stand; `None` for what is not bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateStanding {
+    /// Of requests.
+    pub requests: Option<Bucket>,
+    /// Of tokens.
+    pub tokens: Option<Bucket>,
+}
+
+/// Which bound is in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateUnit {
+    /// Requests in a minute.
+    Requests,
+    /// Tokens in a minute.
+    Tokens,
+}
+
+/// A request that comes too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateRefusal {
+    /// What it has to wait for the longest.
+    pub unit: RateUnit,
+    /// Microseconds after which it would be let through, if nothing else comes.
+    pub wait_us: u64,
+    /// How the buckets stand.
+    pub standing: RateStanding,
+}
+
+/// The rates of all keys that are not idle.
+#[derive(Debug, Default)]
+pub struct Rates {
+    debts: BTreeMap<KeyId, Debts>,
+    /// The key that was looked at last, for forgetting.
+    looked_at: Option<KeyId>,
+}
+
+/// What a key has taken and not got back, in parts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Debts {
+    bounds: RateBounds,
+    at: Micros,
+    requests: u64,
+    tokens: u64,
+}
+
+impl Rates {
+    /// Takes one request and `tokens` from a key's buckets, or nothing.
+    ///
+    /// # Errors
+    /// One of them holds too little: which, and how long it takes.
+    pub fn admit(
+        &mut self,
+        now: Micros,
+        (key, bounds): (&KeyId, RateBounds),
+        tokens: u64,
+    ) -> Result<RateStanding, RateRefusal> {
+        self.forget(now);
+        let mut debts = self.debts_at(now, key, bounds);
+        let tokens = tokens.min(TOKENS_MAX);
+        let requests_wait = wait_us(debts.requests, bounds.requests_per_min, 1);
+        let tokens_wait = wait_us(debts.tokens, bounds.tokens_per_min, tokens);
+        let (unit, wait_us) = if tokens_wait > requests_wait {
+            (RateUnit::Tokens, tokens_wait)
+        } else {
+            (RateUnit::Requests, requests_wait)
+        };
+        if wait_us > 0 {
+            return Err(RateRefusal {
+                unit,
+                wait_us,
+                standing: debts.standing(),
+            });
+        }
+        debts.take(1, tokens);
+        self.debts.insert(key.clone(), debts);
+        Ok(debts.standing())
+    }
+
+    /// A request is over: tokens that were `taken` for it and not `used` go back, and the other way round.
+    pub fn settle(
+        &mut self,
+        now: Micros,
+        (key, bounds): (&KeyId, RateBounds),
+        (taken, used): (u64, u64),
+    ) {
+        let (taken, used) = (taken.min(TOKENS_MAX), used.min(TOKENS_MAX));
+        let mut debts = self.debts_at(now, key, bounds);
+        debts.take(0, used.saturating_sub(taken));
+        let back = taken.saturating_sub(used) * PARTS;
+        debts.tokens = debts.tokens.saturating_sub(back);
+        if debts.is_empty() {
+            self.debts.remove(key);
+        } else {
+            self.debts.insert(key.clone(), debts);
+        }
+    }
+
+    /// How many keys are known: those that were not idle lately.
+    pub fn len(&self) -> usize {
+        self.debts.len()
+    }
+
+    /// Whether no key is known.
+    pub fn is_empty(&self) -> bool {
+        self.debts.is_empty()
+    }
+
+    /// A key's debts, with what has come back since they were written down.
+    fn debts_at(&self, now: Micros, key: &KeyId, bounds: RateBounds) -> Debts {
+        let mut debts = self.debts.get(key).copied().unwrap_or_default();
+        debts.pass(now);
+        debts.bounds = bounds;
+        debts
+    }
+
+    /// Forgets idle keys among the next few.
+    fn forget(&mut self, now: Micros) {
+        for _ in 0..FORGET_LOOKS {
+            let after = self
+                .looked_at
+                .take()
+                .map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.debts.range_mut((after, Bound::Unbounded)).next();
+            // At the end the next look begins anew.
+            let Some((key, debts)) = next else { return };
+            debts.pass(now);
+            let (key, idle) = (key.clone(), debts.is_empty());
+            if idle {
+                self.debts.remove(&key);
+            }
+            self.looked_at = Some(key);
+        }
+    }
+}
+
+impl Debts {
+    /// Time went by. Where the clock went backwards nothing comes back, and from there it goes on.
+    fn pass(&mut self, now: Micros) {
+        let elapsed_us = now.since_us(self.at);
+        let back = |rate: Option<u32>| {
+            rate.map_or(u64::MAX, |rate| elapsed_us.saturating_mul(rate.into()))
+        };
+        self.requests = self
+            .requests
+            .saturating_sub(back(self.bounds.requests_per_min));
+        self.tokens = self.tokens.saturating_sub(back(self.bounds.tokens_per_min));
+        self.at = now;
+    }
+
+    fn take(&mut self, requests: u64, tokens: u64) {
+        if self.bounds.requests_per_min.is_some() {
+            self.requests = self.requests.saturating_add(requests * PARTS);
+        }
+        if self.bounds.tokens_per_min.is_some() {
+            self.tokens = self.tokens.saturating_add(tokens * PARTS);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.tokens == 0
+    }
+
+    fn standing(&self) -> RateStanding {
+        RateStanding {
+            requests: bucket(self.requests, self.bounds.requests_per_min),
+            tokens: bucket(self.tokens, self.bounds.tokens_per_min),
+        }
+    }
+}
+
+/// Microseconds until a bucket has room for `count`, or is full.
+fn wait_us(debt: u64, limit: Option<u32>, count: u64) -> u64 {
+    let Some(limit) = limit.map(u64::from) else {
+        return 0;
+    };
+    let room = (limit - count.min(limit)) * PARTS;
+    debt.saturating_sub(room).div_ceil(limit.max(1))
+}
+
+fn bucket(debt: u64, limit: Option<u32>) -> Option<Bucket> {
+    let limit = limit?;
+    let whole = u64::from(limit) * PARTS;
+    let remaining = whole.saturating_sub(debt) / PARTS;
+    Some(Bucket {
+        limit,
+        remaining: u32::try_from(remaining).unwrap_or(limit),
+        reset_us: debt.div_ceil(u64::from(limit.max(1))),
+    })
+}
