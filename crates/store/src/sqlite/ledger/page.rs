@@ -6,7 +6,7 @@ use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::sqlite::convert::medium;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, apply};
 use madang_types::Unit;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +99,7 @@ impl Page {
         let failed = |e: rusqlite::Error| medium("write an entry", &e);
         let seq = match self.last_seq {
             Some(last) => last + 1,
-            None => last_seq(conn)? + 1,
+            None => rows::last_seq(conn)? + 1,
         };
         conn.prepare_cached(
             "INSERT INTO ledger_entries (seq, id, phase, at, about, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -130,9 +130,9 @@ impl Page {
         }
         for account in named {
             conn.prepare_cached(
-                "INSERT INTO ledger_account_entries (account, seq) VALUES (?1, ?2)",
+                "INSERT INTO ledger_account_entries (block, account, seq) VALUES (?1, ?2, ?3)",
             )
-            .and_then(|mut insert| insert.execute([account, seq]))
+            .and_then(|mut insert| insert.execute([seq / rows::BLOCK_ENTRIES, account, seq]))
             .map_err(failed)?;
         }
         self.last_seq = Some(seq);
@@ -169,25 +169,11 @@ impl Page {
 }
 
 fn held(conn: &Connection, account: &Account) -> Result<Held, StoreError> {
-    let name = account.to_string();
-    let number = conn
-        .prepare_cached("SELECT id FROM ledger_accounts WHERE name = ?1")
-        .and_then(|mut select| select.query_row([&name], |row| row.get(0)).optional())
-        .map_err(|e| medium("find an account", &e))?;
     Ok(Held {
-        number,
+        number: rows::account_number(conn, account)?,
         balances: rows::balances_of(conn, account)?.into_iter().collect(),
         changed: BTreeSet::new(),
     })
-}
-
-fn last_seq(conn: &Connection) -> Result<i64, StoreError> {
-    conn.query_row(
-        "SELECT ifnull(max(seq), 0) FROM ledger_entries",
-        [],
-        |row| row.get(0),
-    )
-    .map_err(|e| medium("find the last entry", &e))
 }
 
 fn balance_put(
