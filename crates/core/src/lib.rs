@@ -5,6 +5,7 @@
 //! the same code; a recording of its inputs replays to byte-identical effects.
 
 mod apply;
+pub mod budget;
 pub mod effect;
 mod explain;
 pub mod fleet_view;

@@ -1,8 +1,7 @@
 //! The gateway's hold on the books: writes before the last byte, and writes for requests whose client left.
 
 use crate::metrics::Metrics;
-use madang_store::{Store, StoreError};
-use madang_types::UsageRecord;
+use madang_store::{Settlement, Store, StoreError};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -31,14 +30,14 @@ impl Failures {
 pub struct Books {
     store: Arc<dyn Store>,
     failures: Failures,
-    abandoned: Mutex<Option<mpsc::Sender<UsageRecord>>>,
+    abandoned: Mutex<Option<mpsc::Sender<Settlement>>>,
     writer: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Books {
     /// Takes the store and starts the writer for abandoned requests. Must be called inside a runtime.
     pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
-        let (abandoned, mut waiting) = mpsc::channel::<UsageRecord>(ABANDONED_MAX);
+        let (abandoned, mut waiting) = mpsc::channel::<Settlement>(ABANDONED_MAX);
         let failures = Failures {
             last_us: Arc::new(AtomicI64::new(i64::MIN / 2)),
             metrics,
@@ -46,9 +45,9 @@ impl Books {
         let writing = (Arc::clone(&store), failures.clone());
         let writer = tokio::spawn(async move {
             let (store, failures) = writing;
-            while let Some(record) = waiting.recv().await {
-                let id = record.id;
-                if let Err(error) = store.usage_append(record).await {
+            while let Some(settlement) = waiting.recv().await {
+                let id = settlement.record.id;
+                if let Err(error) = store.usage_settle(settlement).await {
                     failures.note();
                     tracing::error!(request = %id, %error, "an abandoned request's record was not written");
                 }
@@ -72,27 +71,35 @@ impl Books {
         Arc::clone(&self.store)
     }
 
-    /// Writes a record; it outlives the process when this returns `Ok`.
+    /// Writes down what requests under way come to, should this process die.
+    pub async fn draft(&self, drafts: Vec<Settlement>) {
+        if let Err(error) = self.store.usage_draft(drafts).await {
+            self.failures.note();
+            tracing::error!(%error, "what requests under way have used was not written");
+        }
+    }
+
+    /// Writes a record and its entry; they outlive the process when this returns `Ok`.
     ///
     /// # Errors
     /// The store cannot write; new requests are refused for a moment.
-    pub async fn append(&self, record: UsageRecord) -> Result<(), StoreError> {
-        let result = self.store.usage_append(record).await;
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let result = self.store.usage_settle(settlement).await;
         if result.is_err() {
             self.failures.note();
         }
         result
     }
 
-    /// Hands over the record of a request whose client left: its future is gone and cannot wait.
-    pub fn append_later(&self, record: UsageRecord) {
+    /// Hands over what a request came to whose client left: its future is gone and cannot wait.
+    pub fn settle_later(&self, settlement: Settlement) {
         let abandoned = self
             .abandoned
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let sent = abandoned
             .as_ref()
-            .is_some_and(|sender| sender.try_send(record).is_ok());
+            .is_some_and(|sender| sender.try_send(settlement).is_ok());
         if !sent {
             self.failures.note();
             tracing::error!(

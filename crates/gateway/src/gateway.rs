@@ -3,25 +3,32 @@
 use crate::audit::Audit;
 use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
+use crate::drafts::{self, Drafts};
 use crate::driver::Driver;
 use crate::key_slots::KeySlots;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
+use crate::purses::Purses;
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, Shares};
-use madang_store::{Store, StoreError};
-use madang_types::ReplicaId;
+use madang_store::{Bank, Store, StoreError};
+use madang_types::{GatewayId, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// What a gateway is made of.
 pub struct GatewayOptions {
+    /// Its name among the gateways that share the books.
+    pub id: GatewayId,
     /// The books.
     pub store: Arc<dyn Store>,
+    /// The same books, as the bank of those that share them.
+    pub bank: Arc<dyn Bank>,
     /// The audit log.
     pub audit: Audit,
     /// The upstream client's bounds.
@@ -55,7 +62,13 @@ pub type Sampler = Box<dyn Fn() -> FleetSample + Send + Sync>;
 /// The data plane.
 pub struct Gateway {
     /// The books, and whether they can be written.
-    pub books: Books,
+    pub books: Arc<Books>,
+    /// What requests may spend, and what they cost.
+    pub purses: Arc<Purses>,
+    /// Requests under way, as they would be booked now.
+    pub(crate) drafts: Arc<Drafts>,
+    /// What goes on beside the requests; it ends with this.
+    tasks: Mutex<JoinSet<()>>,
     /// Keys, tenants, programmes.
     pub keyring: Keyring,
     /// Requests under way, by key.
@@ -89,7 +102,9 @@ impl Gateway {
         options: GatewayOptions,
     ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<ReplicaId>), GatewayError> {
         let GatewayOptions {
+            id,
             store,
+            bank,
             audit,
             client,
             record,
@@ -102,10 +117,21 @@ impl Gateway {
         });
         let (driver, drained) = Driver::new(recorder.transpose()?);
         let metrics = Arc::new(Metrics::new());
+        let keyring = Keyring::load(&*store).await?;
+        let purses = Purses::open(bank, id).await?;
+        purses.refresh().await?;
+        let books = Arc::new(Books::new(store, Arc::clone(&metrics)));
+        let drafts = Arc::<Drafts>::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&purses).attend());
+        tasks.spawn(drafts::attend(Arc::clone(&drafts), Arc::clone(&books)));
         let gateway = Self {
-            keyring: Keyring::load(&*store).await?,
+            keyring,
             key_slots: Arc::default(),
-            books: Books::new(store, Arc::clone(&metrics)),
+            books,
+            purses,
+            drafts,
+            tasks: Mutex::new(tasks),
             metrics,
             client: EngineClient::new(client)?,
             audit,
@@ -238,5 +264,11 @@ impl Gateway {
     pub async fn close(&self) {
         self.driver.recording_close();
         self.books.close().await;
+        // After the last request, and before the last word to the bank.
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
+        self.purses.close().await;
     }
 }

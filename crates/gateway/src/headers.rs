@@ -10,6 +10,12 @@ pub const DATA_FLAGS: HeaderName = HeaderName::from_static("x-madang-data-flags"
 pub const PRIORITY: HeaderName = HeaderName::from_static("x-madang-priority");
 /// A name for the conversation that a request belongs to: where the last one was served, the next one is best served.
 pub const SESSION: HeaderName = HeaderName::from_static("x-madang-session");
+/// Whether a shorter answer will do where the budget ends: `allow` or `refuse`.
+pub const CLAMP: HeaderName = HeaderName::from_static("x-madang-clamp");
+/// Tokens that may be made, where they are fewer than were asked for.
+pub const OUTPUT_TOKENS_MAX: HeaderName = HeaderName::from_static("x-madang-output-tokens-max");
+/// What the request cost, in won.
+pub const COST: HeaderName = HeaderName::from_static("x-madang-cost-krw");
 /// Requests before it when it was queued.
 pub const QUEUE_PLACE: HeaderName = HeaderName::from_static("x-madang-queue-place");
 /// Its wait as predicted then, in milliseconds.

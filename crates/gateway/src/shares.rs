@@ -36,6 +36,7 @@ impl Gateway {
         let shares = self.keyring.shares();
         if *told != shares {
             told.clone_from(&shares);
+            self.purses.shares_apply(&shares);
             self.driver.apply(Input::SharesApply(shares));
         }
     }

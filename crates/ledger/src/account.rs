@@ -8,7 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Rights to spend that were given out, and of which gateways hold parts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Purse {
     /// What a programme granted to a tenant.
     Allocation(AllocationId),
@@ -157,6 +158,20 @@ impl TryFrom<String> for Account {
 
     fn try_from(text: String) -> Result<Self, AccountError> {
         text.parse()
+    }
+}
+
+impl TryFrom<String> for Purse {
+    type Error = AccountError;
+
+    fn try_from(text: String) -> Result<Self, AccountError> {
+        text.parse()
+    }
+}
+
+impl From<Purse> for String {
+    fn from(purse: Purse) -> Self {
+        purse.to_string()
     }
 }
 

@@ -8,14 +8,22 @@
 
 mod account;
 mod balance;
+mod bank;
 mod book;
 mod entry;
+mod grants;
+mod price;
 mod rules;
 mod verify;
 
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
+pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
+pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
+pub use price::{
+    Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
+};
 pub use rules::{Applied, Change, Fault, apply};
 pub use verify::{FINDINGS_SHOWN_MAX, Finding, Report, Verifier};

@@ -46,6 +46,7 @@ pub struct Group {
 }
 
 /// Reads the group that begins at `at`, and tells `each` its digits; none where there is no digit.
+#[inline]
 pub fn group(text: &Text<'_>, at: usize, mut each: impl FnMut(u8)) -> Option<Group> {
     let (mut end, mut length) = (at, 0);
     while length <= DIGITS_MAX {
@@ -76,7 +77,22 @@ pub fn group(text: &Text<'_>, at: usize, mut each: impl FnMut(u8)) -> Option<Gro
 }
 
 /// What separates the group that ended at `at` from a next one, and where that begins.
+#[inline]
 pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
+    // Most separators are one character.
+    if let Some([mark @ (b' ' | b'-' | b'.'), b'0'..=b'9', ..]) = text.bytes().get(at..) {
+        text.count(2);
+        let gap = match mark {
+            b' ' => Gap::Space,
+            b'-' => Gap::Dash,
+            _ => Gap::Dot,
+        };
+        return Some((Separator { gap, spaced: false }, at + 1));
+    }
+    any_separator(text, at)
+}
+
+fn any_separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     // Most of what is asked about is the end of a number.
     if text.bytes().get(at).is_some_and(u8::is_ascii_alphabetic) {
         return None;

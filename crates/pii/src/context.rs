@@ -180,7 +180,7 @@ impl Near {
 impl Context {
     fn near(&mut self, text: &Text<'_>, span: Range<usize>) -> Near {
         let mut near = Near::NOTHING;
-        if text.is_starved() || !self.read(text, &span) {
+        if !self.read(text, &span) {
             return near;
         }
         if let Some((last, near)) = &self.last
@@ -217,33 +217,16 @@ impl Context {
         near
     }
 
-    /// Positions are counted from a place `dropped` bytes later from now on.
-    pub fn forget(&mut self, dropped: usize) {
-        self.hits.retain(|hit| hit.start >= dropped);
-        for hit in &mut self.hits {
-            hit.start -= dropped;
-            hit.end -= dropped;
-        }
-        if self.read_to < dropped {
-            self.state = None;
-        }
-        self.read_to = self.read_to.saturating_sub(dropped);
-        self.last = None;
-    }
-
-    /// Reads on until all words around `span` are known; false where that cannot be yet.
+    /// Reads on until all words around `span` are known; false where there is no machine to read them.
     fn read(&mut self, text: &Text<'_>, span: &Range<usize>) -> bool {
         let Some(words) = WORDS_MACHINE.as_ref() else {
             return false;
         };
         let bytes = text.bytes();
-        let until = span.end + AFTER + 1;
-        // The byte after the last one read tells whether a word that ends there goes on.
-        if until >= bytes.len() && !text.is_whole() {
-            text.starve();
-            return false;
+        let until = (span.end + AFTER + 1).min(bytes.len());
+        if until <= self.read_to {
+            return true;
         }
-        let until = until.min(bytes.len());
         let from = span.start.saturating_sub(BEFORE + WORD_MAX);
         if self.state.is_none() || self.read_to < from {
             self.state = words.machine.start_state(Anchored::No).ok();
@@ -320,7 +303,7 @@ mod tests {
         ];
         for (given, topic, expected) in cases {
             let at = given.find('#').unwrap_or_default();
-            let text = Text::new(given.as_bytes(), true);
+            let text = Text::new(given.as_bytes());
             let mut context = Context::default();
             let mut near = Nearby::new(&text, &mut context, at..at + 1);
             assert_eq!(near.stance(topic), expected, "{given}");

@@ -8,20 +8,27 @@ use crate::words::Topic;
 use madang_types::PiiKind;
 
 /// Reports the address that `row` begins with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, row: &Row) -> Option<usize> {
-    let four = row.groups().get(..4)?;
+pub fn look(scan: &mut Scan<'_>, row: &Row) -> Option<usize> {
     let dotted = |group: &Group| {
         group
             .after
             .is_some_and(|after| after.gap == Gap::Dot && !after.spaced)
     };
-    let mut digits = row.digits(4).iter();
+    let &[first, second, third, last, ..] = row.groups() else {
+        return None;
+    };
+    let four = [first, second, third, last];
+    if ![first, second, third].iter().all(dotted) || dotted(&last) {
+        return None;
+    }
+    let mut digits = row
+        .digits(four.iter().map(|group| group.length).sum())
+        .iter();
     let mut octet = |group: &Group| {
         let value = digits.by_ref().take(group.length);
         group.length <= 3 && value.fold(0, |value, digit| value * 10 + u32::from(*digit)) <= 255
     };
-    let (first, last) = (four.first()?, four.last()?);
-    if !four.iter().take(3).all(dotted) || dotted(last) || !four.iter().all(&mut octet) {
+    if !four.iter().all(&mut octet) {
         return None;
     }
     let span = first.start..last.end;

@@ -17,7 +17,6 @@ mod rules;
 mod scan;
 mod secret;
 mod spoken;
-mod stream;
 mod sweep;
 mod text;
 mod words;
@@ -25,12 +24,9 @@ mod words;
 pub use finding::{CONFIDENCE_MIN, Finding};
 pub use mask::{Masker, Unmasker};
 pub use parts::{PartsFinding, scan_parts};
-pub use stream::StreamScanner;
 
 /// Finds all personal data in `text`, in order, without overlaps. Any bytes will do; spans begin and end between
 /// characters where `text` is UTF-8.
 pub fn scan(text: &[u8]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    scan::walk(text, true, &mut scan::Progress::default(), &mut found);
-    found
+    scan::walk(text).0
 }

@@ -13,7 +13,7 @@ const DOMAIN_MAX: usize = 128;
 const FILES: [&str; 8] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js"];
 
 /// Looks at the `@` at `at`, after which `next` comes. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
     let text = &scan.text;
     let Some(local) = local(text, at, scan.floor) else {
         return next;

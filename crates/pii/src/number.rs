@@ -3,14 +3,15 @@
 use crate::address;
 use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number};
 use crate::ip;
-use crate::rules::{self, passport, plate};
+use crate::rules::{self, bank, passport, phone, plate};
 use crate::scan::Scan;
 use crate::spoken;
 use crate::text::{Symbol, Text};
 use madang_types::PiiKind;
+use std::cell::OnceCell;
 
 /// Looks at what begins at `at`, where a digit may be. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
     let (symbol, next) = scan.text.symbol(at);
     match symbol {
         Symbol::Digit(_) => {}
@@ -18,30 +19,22 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
         Symbol::Ascii(b'@') => return crate::mail::look(scan, at, next),
         _ => return next,
     }
-    if let Some((span, korean)) = passport::shape(&scan.text, at) {
+    let before = scan.text.before(at);
+    if let Some((span, korean)) = passport::shape(&scan.text, before) {
         let confidence = passport::confidence(&mut scan.near(span.clone()), korean);
         if let Some(end) = scan.report(PiiKind::Passport, span, confidence) {
             return end;
         }
     }
-    let Beside::Free(left) = beside(&scan.text, at) else {
+    let Beside::Free(left) = beside(&scan.text, at, before) else {
         return token_end(scan.text.bytes(), next);
     };
     // Most numbers are of this sort.
     if let Some(group) = lone(&scan.text, at) {
         let end = group.end;
-        return other(scan, &[group]).unwrap_or(end);
+        return other(scan, &[group], left).unwrap_or(end);
     }
-    walk(scan, at, Beginning { left, free: true })
-}
-
-/// Where the walk over groups is.
-#[derive(Clone, Copy, Debug)]
-pub struct Beginning {
-    /// What stands before the next group.
-    left: Edges,
-    /// Whether a number may begin with it.
-    free: bool,
+    walk(scan, at, left)
 }
 
 /// What stands right before a number.
@@ -51,9 +44,8 @@ enum Beside {
     Letter,
 }
 
-fn beside(text: &Text<'_>, at: usize) -> Beside {
+fn beside(text: &Text<'_>, at: usize, (symbol, start): (Symbol, usize)) -> Beside {
     let mut edges = Edges::default();
-    let (symbol, start) = text.before(at);
     match symbol {
         Symbol::Digit(_) => return Beside::Letter,
         Symbol::Ascii(b'_') => edges.joined = true,
@@ -120,20 +112,22 @@ fn is_thousands(text: &Text<'_>, at: usize) -> bool {
         .is_some_and(|group| group.length == 3 && cluster::separator(text, group.end).is_none())
 }
 
-/// Walks over the groups from `at`, each looked at as the beginning of a number. Returns where to look on.
-pub fn walk(scan: &mut Scan<'_, '_>, at: usize, beginning: Beginning) -> usize {
+/// Walks over the groups from `at`, before which `left` stands, each looked at as the beginning of a number. Returns where
+/// to look on.
+fn walk(scan: &mut Scan<'_>, at: usize, left: Edges) -> usize {
     let mut row = std::mem::take(&mut scan.row);
-    let end = walk_row(scan, &mut row, at, beginning);
+    let end = walk_row(scan, &mut row, at, left);
     scan.row = row;
     end
 }
 
-fn walk_row(scan: &mut Scan<'_, '_>, row: &mut Row, at: usize, mut beginning: Beginning) -> usize {
+fn walk_row(scan: &mut Scan<'_>, row: &mut Row, at: usize, mut left: Edges) -> usize {
     row.begin(&scan.text, at);
+    let mut free = true;
     loop {
         row.fill(&scan.text);
-        let taken = if beginning.free {
-            take_front(scan, row, beginning.left)
+        let taken = if free {
+            take_front(scan, row, left)
         } else {
             Taken::None
         };
@@ -149,21 +143,11 @@ fn walk_row(scan: &mut Scan<'_, '_>, row: &mut Row, at: usize, mut beginning: Be
             return last.end;
         };
         row.drop_front(count);
-        let Some(front) = row.groups().first() else {
-            return at + 1;
+        free = separator.is_loose();
+        left = Edges {
+            crowded: true,
+            ..Edges::default()
         };
-        beginning = Beginning {
-            left: Edges {
-                crowded: true,
-                ..Edges::default()
-            },
-            free: separator.is_loose(),
-        };
-        // A row of numbers may have no end.
-        scan.settle(front.start, Some(beginning));
-        if scan.text.is_starved() {
-            return front.start;
-        }
     }
 }
 
@@ -176,26 +160,29 @@ enum Taken {
     Until(usize),
 }
 
-fn take_front(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Taken {
+fn take_front(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Taken {
     if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
     if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
-    other(scan, row.groups()).map_or(Taken::None, Taken::Until)
+    other(scan, row.groups(), left).map_or(Taken::None, Taken::Until)
 }
 
 /// What is more than a number and begins with the front group, reported; where it ends.
-fn other(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+fn other(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
     let front = groups.first()?;
-    if let Some(shape) = plate::shape(&scan.text, front) {
+    // Before another group stands no syllable.
+    if front.after.is_none()
+        && let Some(shape) = plate::shape(&scan.text, front)
+    {
         let confidence = plate::confidence(&shape, &mut scan.near(shape.span.clone()));
         if let Some(end) = scan.report(PiiKind::VehiclePlate, shape.span, confidence) {
             return Some(end);
         }
     }
-    address::look(scan, groups).or_else(|| spoken::go_on(scan, groups))
+    address::look(scan, groups, left).or_else(|| spoken::go_on(scan, groups))
 }
 
 /// The group that begins at `at`, where it is too short for a number of ours and the bytes after it show that none follows.
@@ -213,7 +200,7 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
             !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
         }
         [first @ ..0x80, ..] => !is_in_number(*first),
-        _ => false,
+        _ => text.visible(at + length).0 == Symbol::Other,
     };
     text.count(length + 2);
     (ends && (1..rules::DIGITS_MIN).contains(&length)).then_some(Group {
@@ -233,48 +220,63 @@ fn is_in_number(byte: u8) -> bool {
 }
 
 /// The best number that begins with the front group, reported; how many groups it took.
-fn number(scan: &mut Scan<'_, '_>, row: &Row, left: Edges) -> Option<usize> {
-    let mut best: Option<(usize, PiiKind, u8, std::ops::Range<usize>)> = None;
+fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
+    let mut best: Option<(usize, PiiKind, u8)> = None;
     let mut groups = row.groups();
     // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
     let most = if left.plus { GROUPS_MAX } else { 5 };
     groups = groups.get(..most).unwrap_or(groups);
-    let mut length = groups.iter().map(|group| group.length).sum();
-    while let [.., last] = groups
+    let start = groups.first()?.start;
+    let mut length = row.length(groups.len());
+    let phone = left.plus || phone::may_begin(row.digits(length));
+    while let [others @ .., last] = groups
         && length >= rules::DIGITS_MIN
     {
-        let edges = if rules::may_match(length) {
-            right(&scan.text, last, left)
-        } else {
-            None
-        };
-        if let Some(edges) = edges.filter(|edges| !is_of_table(row, groups, *edges)) {
-            let number = row.number(groups.len(), length, edges)?;
-            let judged = rules::judge(&number, &mut scan.near(number.span.clone()));
+        let count = groups.len();
+        let shape = row.shape(count);
+        if rules::may_match(length)
+            && let Some(edges) = right(&scan.text, row, last, left)
+            // The cheap question first: most rows of numbers are tables.
+            && let fits = (phone || rules::has_shape(shape))
+            && (fits || bank::may_be(groups, edges))
+        {
+            let (gap, mixed) = gaps(others);
+            let number = Number {
+                digits: row.digits(length),
+                shape,
+                gap,
+                mixed,
+                edges,
+                span: start..last.end,
+            };
+            let near = &mut scan.near(start..last.end);
+            let judged = match fits {
+                true => rules::judge(&number, near),
+                false => rules::account(&number, near),
+            };
             if let Some((kind, confidence)) = judged
-                && best
-                    .as_ref()
-                    .is_none_or(|(_, _, least, _)| confidence > *least)
+                && best.is_none_or(|(_, _, least)| confidence > least)
             {
-                best = Some((groups.len(), kind, confidence, number.span));
+                best = Some((count, kind, confidence));
             }
         }
         length -= last.length;
-        groups = groups.get(..groups.len() - 1)?;
+        groups = others;
     }
-    let (count, kind, confidence, mut span) = best?;
-    span.start = open(&scan.text, span.start);
+    let (count, kind, confidence) = best?;
+    let span = open(&scan.text, start)..row.groups().get(count - 1)?.end;
     scan.report(kind, span, confidence).map(|_| count)
 }
 
-/// Whether these are short groups in the middle of others, and do not begin as telephone numbers do.
-fn is_of_table(row: &Row, groups: &[Group], edges: Edges) -> bool {
-    edges.buried
-        && groups.len() > 3
-        && !matches!(row.digits(1), [0 | 8, ..])
-        && groups.iter().all(|group| {
-            group.length < 4 && group.after.is_some_and(|after| after.gap == Gap::Space)
-        })
+/// The gap behind the first of the groups, and whether those behind the others are of another kind; a bracket is no kind.
+fn gaps(groups: &[Group]) -> (Option<Gap>, bool) {
+    let gap = |group: &Group| group.after.map(|separator| separator.gap);
+    let Some((first, others)) = groups.split_first() else {
+        return (None, false);
+    };
+    let first = gap(first);
+    let mixed = first == Some(Gap::Bracket) || others.iter().any(|group| gap(group) != first);
+    (first, mixed)
 }
 
 /// Takes in a plus or an opening bracket before the number.
@@ -294,7 +296,7 @@ fn open(text: &Text<'_>, start: usize) -> usize {
 }
 
 /// What stands beside the window that ends with `last`; none where it cannot be a number for it.
-fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
+fn right(text: &Text<'_>, row: &Row, last: &Group, mut edges: Edges) -> Option<Edges> {
     if last.length > cluster::DIGITS_MAX {
         return None;
     }
@@ -303,25 +305,48 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
         edges.crowded = true;
         return separator.is_loose().then_some(edges);
     }
-    let (symbol, at, next) = text.visible(last.end);
-    match symbol {
-        Symbol::Ascii(b'@' | b'*' | b'#') => return None,
-        Symbol::Ascii(b'%') => edges.amount = true,
-        Symbol::Ascii(b',') => {
-            // 12,345,678: the comma belongs to the number.
-            edges.amount = last.length <= 3
-                && matches!(text.visible(next).0, Symbol::Digit(_))
-                && is_thousands(text, next);
-        }
-        Symbol::Dash | Symbol::Ascii(b'_') => match text.visible(next).0 {
-            Symbol::Ascii(b'*') => return None,
-            after => edges.joined |= after.is_alphanumeric(),
-        },
-        Symbol::Other | Symbol::Spoken(_) => edges.amount |= plate::is_counted(text, at),
-        other if other.is_alphanumeric() => return None,
-        _ => {}
-    }
+    let behind = row.behind.get_or_init(|| Behind::of(text, last)).as_ref()?;
+    edges.amount = behind.amount.unwrap_or(edges.amount);
+    edges.joined |= behind.joined;
     Some(edges)
+}
+
+/// What stands behind the last group of a row.
+struct Behind {
+    /// Whether it says that the number is an amount, where it says anything.
+    amount: Option<bool>,
+    joined: bool,
+}
+
+impl Behind {
+    /// None where the row cannot end with a number.
+    fn of(text: &Text<'_>, last: &Group) -> Option<Self> {
+        let (mut amount, mut joined) = (None, false);
+        let (symbol, at, next) = text.visible(last.end);
+        match symbol {
+            Symbol::Ascii(b'@' | b'*' | b'#') => return None,
+            Symbol::Ascii(b'%') => amount = Some(true),
+            // 12,345,678: the comma belongs to the number.
+            Symbol::Ascii(b',') => {
+                amount = Some(
+                    last.length <= 3
+                        && matches!(text.visible(next).0, Symbol::Digit(_))
+                        && is_thousands(text, next),
+                );
+            }
+            Symbol::Dash | Symbol::Ascii(b'_') => match text.visible(next).0 {
+                Symbol::Ascii(b'*') => return None,
+                after => joined = after.is_alphanumeric(),
+            },
+            // No unit begins with a syllable that is a digit.
+            Symbol::Other => {
+                amount = plate::is_counted(text, at).then_some(true);
+            }
+            other if other.is_alphanumeric() => return None,
+            _ => {}
+        }
+        Some(Self { amount, joined })
+    }
 }
 
 /// Groups in a row, and their digits one after the other.
@@ -329,7 +354,12 @@ fn right(text: &Text<'_>, last: &Group, mut edges: Edges) -> Option<Edges> {
 pub struct Row {
     groups: Vec<Group>,
     digits: Vec<u8>,
+    /// Of each group, how many digits it has.
     lengths: Vec<u8>,
+    /// Nothing goes on behind the last group.
+    ended: bool,
+    /// What stands there, when it was asked about.
+    behind: OnceCell<Option<Behind>>,
     /// Groups, and digits, that are done with.
     done: usize,
     digits_done: usize,
@@ -343,12 +373,14 @@ impl Row {
         self.groups.clear();
         self.digits.clear();
         self.lengths.clear();
+        self.ended = false;
+        self.behind.take();
         (self.done, self.digits_done) = (0, 0);
         self.read(text, at);
     }
 
     fn read(&mut self, text: &Text<'_>, at: usize) -> bool {
-        let Some(group) = cluster::group(text, at, |digit| self.digits.push(digit)) else {
+        let Some(group) = self.group(text, at) else {
             return false;
         };
         self.groups.push(group);
@@ -358,6 +390,25 @@ impl Row {
         true
     }
 
+    fn group(&mut self, text: &Text<'_>, at: usize) -> Option<Group> {
+        // Most groups are of plain digits, and few.
+        let rest = text.bytes().get(at..)?;
+        let most = rest.iter().take(cluster::DIGITS_MAX);
+        let length = most.take_while(|byte| byte.is_ascii_digit()).count();
+        if length > 0 && matches!(rest.get(length), Some(b' '..b'0' | b':'..0x80)) {
+            text.count(length);
+            let digits = rest.iter().take(length);
+            self.digits.extend(digits.map(|byte| byte - b'0'));
+            return Some(Group {
+                start: at,
+                end: at + length,
+                length,
+                after: None,
+            });
+        }
+        cluster::group(text, at, |digit| self.digits.push(digit))
+    }
+
     /// The groups that are looked at.
     pub fn groups(&self) -> &[Group] {
         self.groups.get(self.done..).unwrap_or_default()
@@ -365,21 +416,24 @@ impl Row {
 
     /// Reads on until there is one more than one number may have.
     fn fill(&mut self, text: &Text<'_>) {
-        while self.groups.len() - self.done <= GROUPS_MAX {
-            let next = match self.groups.last_mut() {
-                Some(last) if last.length <= cluster::DIGITS_MAX => {
-                    let Some((separator, next)) = cluster::separator(text, last.end) else {
-                        return;
-                    };
-                    last.after = Some(separator);
-                    next
-                }
-                _ => return,
-            };
-            if !self.read(text, next) {
-                return;
-            }
+        while !self.ended && self.groups.len() - self.done <= GROUPS_MAX {
+            self.ended = !self.read_on(text);
         }
+    }
+
+    /// Reads what follows the last group; false where nothing does.
+    fn read_on(&mut self, text: &Text<'_>) -> bool {
+        let Some(last) = self.groups.last_mut() else {
+            return false;
+        };
+        if last.length > cluster::DIGITS_MAX {
+            return false;
+        }
+        let Some((separator, next)) = cluster::separator(text, last.end) else {
+            return false;
+        };
+        last.after = Some(separator);
+        self.read(text, next)
     }
 
     fn drop_front(&mut self, count: usize) {
@@ -395,35 +449,19 @@ impl Row {
 
     /// Digits of the first `count` groups.
     fn length(&self, count: usize) -> usize {
-        let groups = self.groups().iter().take(count);
-        groups.map(|group| group.length).sum()
+        let lengths = self.shape(count).iter();
+        lengths.map(|length| usize::from(*length)).sum()
     }
 
-    /// The digits of the first `count` groups.
-    pub fn digits(&self, count: usize) -> &[u8] {
-        let end = self.digits_done + self.length(count);
-        self.digits.get(self.digits_done..end).unwrap_or_default()
+    /// The first `length` digits.
+    pub fn digits(&self, length: usize) -> &[u8] {
+        let digits = self.digits.get(self.digits_done..self.digits_done + length);
+        digits.unwrap_or_default()
     }
 
-    /// The first `count` groups, of `length` digits, as one number.
-    fn number(&self, count: usize, length: usize, edges: Edges) -> Option<Number<'_>> {
-        let groups = self.groups().get(..count)?;
-        let (first, last) = (groups.first()?, groups.last()?);
-        let mut gaps = groups
-            .iter()
-            .take(count - 1)
-            .filter_map(|group| group.after);
-        let gap = gaps.next().map(|separator| separator.gap);
-        let mixed = gaps.any(|separator| Some(separator.gap) != gap) || gap == Some(Gap::Bracket);
-        Some(Number {
-            digits: self
-                .digits
-                .get(self.digits_done..self.digits_done + length)?,
-            shape: self.lengths.get(self.done..self.done + count)?,
-            gap,
-            mixed,
-            edges,
-            span: first.start..last.end,
-        })
+    /// The lengths of the first `count` groups.
+    fn shape(&self, count: usize) -> &[u8] {
+        let lengths = self.lengths.get(self.done..self.done + count);
+        lengths.unwrap_or_default()
     }
 }

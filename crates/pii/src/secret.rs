@@ -67,7 +67,7 @@ const CAPITAL: [(Issued, usize); 3] = [
 ];
 
 /// Looks at the byte at `at`, which may stand in what begins a credential. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
     let text = &scan.text;
     let found = match text.byte(at) {
         Some(b'=' | b':') => assigned::value(text, at),

@@ -3,17 +3,18 @@
 
 use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
+use crate::context::Nearby;
 use crate::finding::CONFIDENCE_MIN;
 use crate::rules;
 use crate::scan::Scan;
-use crate::text::{Symbol, Text, is_spoken_digit};
+use crate::text::{Symbol, Text, Words, is_spoken_digit};
 use madang_types::PiiKind;
 use std::ops::Range;
 
-/// Digits that are looked at together.
-const RUN_MAX: usize = 64;
-/// Digits of the longest number looked for; a run that may go on is read again from its last so many.
-const LONGEST: usize = 16;
+/// Digits that are looked at together: a bit for each.
+const RUN_MAX: usize = u64::BITS as usize;
+/// Digits of the longest number looked for and of a particle; a run that may go on is looked at again from its last so many.
+const LONGEST: usize = rules::DIGITS_MAX + 1;
 
 /// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
 const SPREADS: [usize; 2] = [6, 11];
@@ -21,36 +22,31 @@ const SPREADS: [usize; 2] = [6, 11];
 /// Characters and words that may stand between two groups.
 const MARKS_MAX: usize = 3;
 /// Words that are said between groups.
-const SAID: [&str; 3] = ["에", "다시", "의"];
+const SAID: Words<3> = Words::new(["에", "다시", "의"]);
 
 /// Digits in a row, spelled or plain, with what may separate them.
 #[derive(Default)]
 pub struct Run {
     digits: Vec<u8>,
-    places: Vec<Digit>,
-}
-
-#[derive(Clone, Copy)]
-struct Digit {
-    start: usize,
+    /// Where each begins.
+    starts: Vec<usize>,
+    /// Which are spelled, the first one's bit lowest.
+    spelled: u64,
+    /// Before which something stands.
+    apart: u64,
+    /// What was read ends there, with so many marks behind the last digit.
     end: usize,
-    spelled: bool,
-    /// Something stands between it and the digit before.
-    apart: bool,
+    marks: usize,
 }
 
 /// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
 #[inline]
-pub fn may_begin(bytes: &[u8], at: usize) -> bool {
+pub fn may_begin(text: &Text<'_>, at: usize) -> bool {
+    let bytes = text.bytes();
     is_spoken_digit(bytes, at)
         && match *bytes.get(at + 3..).unwrap_or_default() {
             [0xEA..=0xED, ..] => {
-                is_spoken_digit(bytes, at + 3)
-                    || SAID.iter().any(|word| {
-                        bytes
-                            .get(at + 3..)
-                            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
-                    })
+                is_spoken_digit(bytes, at + 3) || text.one_of(at + 3, &SAID).is_some()
             }
             [b'a'..=b'z' | b'A'..=b'Z', ..] => false,
             _ => true,
@@ -58,7 +54,7 @@ pub fn may_begin(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
-pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
     if at < scan.spoken_until {
         return next;
     }
@@ -66,7 +62,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
     // this does not.
     let (mut last, mut end) = (at, next);
     for spread in SPREADS {
-        let (symbol, start, after) = scan.text.visible(after_separator(&scan.text, end));
+        let (symbol, start, after) = after_separator(&scan.text, end);
         let digit = matches!(symbol, Symbol::Digit(_) | Symbol::Spoken(_));
         if !digit || start - last > spread {
             return next;
@@ -77,7 +73,7 @@ pub fn look(scan: &mut Scan<'_, '_>, at: usize, next: usize) -> usize {
 }
 
 /// Looks at plain groups that digits spelled in Hangul follow, or that are of one digit each.
-pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+pub fn go_on(scan: &mut Scan<'_>, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
     if first.start < scan.spoken_until {
         return None;
@@ -87,32 +83,33 @@ pub fn go_on(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
             |group: &Group| group.length == 1 && group.after.is_none_or(|after| after.is_loose());
         return groups.iter().all(alone).then(|| take(scan, first.start))?;
     }
-    // The cheap question first: what may come between.
-    let after = scan.text.bytes().get(last.end);
-    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..))
-        || last.length > 8
-    {
+    if last.length > 8 || !is_followed(&scan.text, last.end) {
+        // Nor is it for the groups behind the first, which are of the same row.
+        scan.spoken_until = last.end;
         return None;
     }
-    let next = after_separator(&scan.text, last.end);
-    matches!(scan.text.visible(next).0, Symbol::Spoken(_)).then_some(())?;
     take(scan, first.start)
 }
 
+/// Whether a digit spelled in Hangul follows the group that ended at `at`.
+fn is_followed(text: &Text<'_>, at: usize) -> bool {
+    // The cheap question first: what may come between.
+    let after = text.bytes().get(at);
+    if after.is_some_and(|byte| !matches!(byte, b' ' | b'\t' | b'-' | b'.' | b',' | 0x80..)) {
+        return false;
+    }
+    matches!(after_separator(text, at).0, Symbol::Spoken(_))
+}
+
 /// Reports the first number in the run that begins at `at`. Returns where it ends.
-fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
+fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
     let mut run = std::mem::take(&mut scan.run);
     run.read(&scan.text, at);
     let found = number(scan, &run);
     if found.is_none() {
         // Nothing begins in it, but what goes on behind its last digits.
-        let left = if run.digits.len() < RUN_MAX {
-            1
-        } else {
-            LONGEST
-        };
-        let covered = run.places.iter().nth_back(left - 1);
-        scan.spoken_until = covered.map_or(at, |digit| digit.start + 1);
+        let covered = run.starts.get(run.settled().saturating_sub(1));
+        scan.spoken_until = covered.map_or(at, |start| start + 1);
     }
     scan.run = run;
     let (kind, span, confidence) = found?;
@@ -120,37 +117,37 @@ fn take(scan: &mut Scan<'_, '_>, at: usize) -> Option<usize> {
 }
 
 /// The first number in the run that may be reported.
-fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
-    let (from, floor) = (run.places.first()?.start, scan.floor);
-    let Digit {
-        end: until,
-        spelled: particle,
-        ..
-    } = *run.places.last()?;
-    let mut near = scan.near(from..until);
-    let text = near.text();
+fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
+    let floor = scan.floor;
+    let last = run.digits.len().checked_sub(1)?;
+    let end = scan.text.symbol(*run.starts.get(last)?).1;
+    let mut near = scan.near(*run.starts.first()?..end);
+    let particle = run.spelled >> last & 1 == 1;
     let firsts = match run.is_spread() {
         true => 1,
-        false => usize::MAX,
+        false => run
+            .settled()
+            .min((last + 2).saturating_sub(rules::DIGITS_MIN)),
     };
-    for first in (0..(run.digits.len() + 1).saturating_sub(rules::DIGITS_MIN)).take(firsts) {
+    let mut groups = (run.apart | 1) & lowest(firsts);
+    while groups != 0 {
+        let first = groups.trailing_zeros() as usize;
+        groups &= groups - 1;
         let rest = run.digits.get(first..)?;
-        let place = run.places.get(first)?;
-        if place.start < floor || (first > 0 && !place.apart) {
+        // The cheap questions first: most groups neither are among the last ones nor begin what may stand in front of more.
+        let (zero, birth) = (rest.starts_with(&[0]), is_birth(rest));
+        if !zero && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
             continue;
         }
         // All of it, all but a particle, or a telephone or resident number in front of more.
         let counts = [
             rest.len(),
             if particle { rest.len() - 1 } else { 0 },
-            if rest.starts_with(&[0]) { 11 } else { 0 },
-            if is_birth(rest) { 13 } else { 0 },
+            if zero { 11 } else { 0 },
+            if birth { 13 } else { 0 },
         ];
         for count in counts.into_iter().filter(|count| rules::may_match(*count)) {
-            let judged = run.window(text, first, count).and_then(|number| {
-                let (kind, confidence) = rules::judge(&number, &mut near)?;
-                (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
-            });
+            let judged = run.judge(first, count, &mut near);
             if judged.is_some() {
                 return judged;
             }
@@ -159,22 +156,97 @@ fn number(scan: &mut Scan<'_, '_>, run: &Run) -> Option<(PiiKind, Range<usize>, 
     None
 }
 
+/// So many of the lowest bits.
+fn lowest(count: usize) -> u64 {
+    !u64::MAX.unbounded_shl(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// Whether the digits begin with a day.
 fn is_birth(digits: &[u8]) -> bool {
-    let pair = |at: usize| match digits.get(at..at + 2) {
-        Some(&[tens, ones]) => u64::from(tens * 10 + ones),
-        _ => 0,
+    let Some([_, _, months @ 0..=1, month, days @ 0..=3, day]) = digits.first_chunk() else {
+        return false;
     };
-    check::is_day(pair(2), pair(4))
+    let number = |tens: &u8, ones: &u8| u64::from(tens * 10 + ones);
+    check::is_day(number(months, month), number(days, day))
 }
 
 impl Run {
+    /// So many of the digits have behind them all that may belong to a number.
+    fn settled(&self) -> usize {
+        match self.digits.len() {
+            RUN_MAX => RUN_MAX - LONGEST,
+            length => length,
+        }
+    }
+
+    /// Whether something stands between all digits.
+    fn is_spread(&self) -> bool {
+        let all = lowest(self.digits.len());
+        (self.apart | 1) & all == all
+    }
+
+    /// The `count` digits from `first` as one number, where they may be one: some are spelled or all stand apart, and no
+    /// more follow.
+    fn judge(
+        &self,
+        first: usize,
+        count: usize,
+        near: &mut Nearby<'_, '_>,
+    ) -> Option<(PiiKind, Range<usize>, u8)> {
+        let last = first + count - 1;
+        // The syllable after a plain number is its particle: 5678이.
+        let spelled = self.spelled & lowest(last) & !lowest(first) != 0;
+        if !(spelled || self.is_spread()) {
+            return None;
+        }
+        let digits = self.digits.get(first..=last)?;
+        let end = near.text().symbol(*self.starts.get(last)?).1;
+        let more = self.spelled >> last & 1 == 0 && near.text().visible(end).0.is_alphanumeric();
+        if more {
+            return None;
+        }
+        let number = Number {
+            digits,
+            shape: &[u8::try_from(count).ok()?],
+            gap: None,
+            mixed: false,
+            // Digits in a row, each alone, are most often of a table.
+            edges: Edges {
+                joined: !spelled,
+                ..Edges::default()
+            },
+            span: *self.starts.get(first)?..end,
+        };
+        let (kind, confidence) = rules::judge(&number, near)?;
+        (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
+    }
+
+    /// Goes back to the digit at `at`, where it is one of those known.
+    fn begin(&mut self, at: usize) {
+        let done = self.starts.partition_point(|start| *start < at);
+        if self.starts.get(done) == Some(&at) {
+            self.digits.drain(..done);
+            self.starts.drain(..done);
+            self.spelled >>= done;
+            self.apart >>= done;
+        } else {
+            self.digits.clear();
+            self.starts.clear();
+            (self.spelled, self.apart, self.end, self.marks) = (0, 0, at, 0);
+        }
+    }
+
+    /// Reads the run that begins at `at`; what is known of it is not read again.
     fn read(&mut self, text: &Text<'_>, at: usize) {
-        self.digits.clear();
-        self.places.clear();
-        let (mut next, mut marks) = (at, 0);
+        self.begin(at);
+        let (mut next, mut marks) = (self.end, self.marks);
         while self.digits.len() < RUN_MAX {
-            let (symbol, start, end) = text.visible(next);
+            // Most of a run is digits and spaces.
+            let (symbol, start, end) = match text.bytes().get(next) {
+                Some(byte @ b'0'..=b'9') => (Symbol::Digit(byte - b'0'), next, next + 1),
+                Some(b' ') => (Symbol::Space, next, next + 1),
+                _ => text.visible(next),
+            };
             let (digit, spelled) = match symbol {
                 Symbol::Digit(digit) => (digit, false),
                 Symbol::Spoken(digit) => (digit, true),
@@ -187,73 +259,28 @@ impl Run {
                     continue;
                 }
             };
+            text.count(1);
+            self.spelled |= u64::from(spelled) << self.digits.len();
+            self.apart |= u64::from(marks > 0) << self.digits.len();
             self.digits.push(digit);
-            self.places.push(Digit {
-                start,
-                end,
-                spelled,
-                apart: marks > 0,
-            });
+            self.starts.push(start);
             (next, marks) = (end, 0);
         }
-    }
-
-    /// Whether something stands between all digits.
-    fn is_spread(&self) -> bool {
-        self.places.iter().skip(1).all(|digit| digit.apart)
-    }
-
-    /// The `count` digits from `first`, where they may be a number: some are spelled or all stand apart, and no more follow.
-    fn window(&self, text: &Text<'_>, first: usize, count: usize) -> Option<Number<'_>> {
-        let digits = self.digits.get(first..first + count)?;
-        let [start, .., end] = self.places.get(first..first + count)? else {
-            return None;
-        };
-        // The syllable after a plain number is its particle: 5678이.
-        let spelled = self.places.get(first..first + count - 1)?;
-        let spelled = spelled.iter().any(|digit| digit.spelled);
-        let more = !end.spelled && text.visible(end.end).0.is_alphanumeric();
-        if more || !(spelled || self.is_spread()) {
-            return None;
-        }
-        // Digits in a row, each alone, are most often of a table.
-        let edges = Edges {
-            joined: !spelled,
-            ..Edges::default()
-        };
-        Some(Number {
-            digits,
-            shape: SOLID.get(count..=count)?,
-            gap: None,
-            mixed: false,
-            edges,
-            span: start.start..end.end,
-        })
+        (self.end, self.marks) = (next, marks);
     }
 }
 
-/// Shapes of one group, by its length.
-const SOLID: [u8; rules::DIGITS_MAX + 1] = {
-    let mut shapes = [0; rules::DIGITS_MAX + 1];
-    let mut length = 0;
-    while length < shapes.len() {
-        shapes[length] = length as u8;
-        length += 1;
-    }
-    shapes
-};
-
-/// Where what separates two groups ends.
-fn after_separator(text: &Text<'_>, at: usize) -> usize {
-    let mut next = at;
+/// What stands behind what separates two groups, where it begins and where it ends.
+fn after_separator(text: &Text<'_>, at: usize) -> (Symbol, usize, usize) {
+    let mut found = text.visible(at);
     for _ in 0..MARKS_MAX {
-        let (symbol, start, end) = text.visible(next);
+        let (symbol, start, end) = found;
         match mark_end(text, symbol, start, end) {
-            Some(after) => next = after,
+            Some(after) => found = text.visible(after),
             None => break,
         }
     }
-    next
+    found
 }
 
 /// Where the character or word ends that `symbol` begins, if it may separate two groups: a space, a dash, a dot, a comma, a

@@ -6,9 +6,6 @@ use wide::u8x16;
 /// Bytes of a block.
 pub const BLOCK: usize = 64;
 
-/// Bytes after a place that decide whether it is named; as many must have come.
-pub const LOOK_AHEAD: usize = 8;
-
 /// The places named in `bytes[at..at + 64]`, a bit for each: digits, leads of full-width forms, digits spelled in Hangul
 /// that others follow, `@`, and what stands in the beginnings of credentials (`-`, `_`, G–J) and in assignments (`=`,
 /// `:`). Beyond the end there are none.
@@ -45,7 +42,7 @@ fn places(block: &[u8], unknown: u64) -> u64 {
     }
     spoken &= beyond_ascii;
     // One syllable is a word of its own (이, 사, 오 …), and so are two; three of them, or some beside digits, may be a
-    // number. What lies across the end of the block or of what has come is unknown here and taken for digits.
+    // number. What lies across the end of the block is unknown here and taken for digits.
     let digit = named | spoken | unknown;
     let across = |bytes: u32| !(u64::MAX >> bytes);
     let mut within_11 = digit >> 1 | digit >> 2;

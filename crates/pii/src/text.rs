@@ -33,40 +33,22 @@ impl Symbol {
     }
 }
 
-/// A text, or the part of it that has come so far.
+/// A text.
 pub struct Text<'a> {
     bytes: &'a [u8],
-    whole: bool,
-    starved: Cell<bool>,
     steps: Cell<u64>,
 }
 
 impl<'a> Text<'a> {
-    /// `whole`: nothing comes after `bytes`.
-    pub fn new(bytes: &'a [u8], whole: bool) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            whole,
-            starved: Cell::new(false),
             steps: Cell::new(0),
         }
     }
 
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.whole
-    }
-
-    /// Whether something was asked about bytes that have not come yet; what was decided since is void.
-    pub fn is_starved(&self) -> bool {
-        self.starved.get()
-    }
-
-    pub fn starve(&self) {
-        self.starved.set(true);
     }
 
     /// Bytes looked at beside the sweep.
@@ -85,20 +67,12 @@ impl<'a> Text<'a> {
     /// The byte at `at`; none after the end.
     pub fn byte(&self, at: usize) -> Option<u8> {
         self.count(1);
-        let byte = self.bytes.get(at).copied();
-        if byte.is_none() {
-            self.end_reached();
-        }
-        byte
+        self.bytes.get(at).copied()
     }
 
     /// The bytes from `at`, `length` of them or fewer at the end.
     pub fn ahead(&self, at: usize, length: usize) -> &'a [u8] {
-        let end = at.saturating_add(length);
-        if end > self.bytes.len() {
-            self.end_reached();
-        }
-        let end = end.min(self.bytes.len());
+        let end = at.saturating_add(length).min(self.bytes.len());
         self.count(end.saturating_sub(at));
         self.bytes.get(at..end).unwrap_or_default()
     }
@@ -108,12 +82,13 @@ impl<'a> Text<'a> {
     }
 
     /// Which of some words in Hangul stands at `at`.
-    pub fn one_of(&self, at: usize, words: &[&'static str]) -> Option<&'static str> {
-        // The first syllable tells most of them apart, and most of what stands there from all.
-        let first: &[u8; 3] = self.ahead(at, 3).first_chunk()?;
-        let mut words = words.iter().copied();
-        words
-            .find(|word| word.as_bytes().first_chunk() == Some(first) && self.starts_with(at, word))
+    pub fn one_of<const N: usize>(&self, at: usize, words: &Words<N>) -> Option<&'static str> {
+        let first = first_syllable(self.ahead(at, 3));
+        if !words.firsts.contains(&first) {
+            return None;
+        }
+        let mut words = words.words.iter().copied();
+        words.find(|word| self.starts_with(at, word))
     }
 
     /// The character at `at` and where the next one begins.
@@ -128,6 +103,8 @@ impl<'a> Text<'a> {
 
     fn symbol_beyond_ascii(&self, at: usize) -> (Symbol, usize) {
         match *self.bytes.get(at..).unwrap_or_default() {
+            // Hangul is asked about most, and has nothing else of interest.
+            [first @ 0xEA..=0xED, second, third, ..] => (hangul([first, second, third]), at + 3),
             [first @ 0xE0..=0xEF, second, third, ..] => (wide([first, second, third]), at + 3),
             [0xC2, second, ..] => (latin(second), at + 2),
             [0xC3..=0xDF, _, ..] => (Symbol::Other, at + 2),
@@ -136,21 +113,9 @@ impl<'a> Text<'a> {
             }
             [0xF0..=0xF4, _, _, _, ..] => (Symbol::Other, at + 4),
             [..0xC2 | 0xF5.., ..] => (Symbol::Other, at + 1),
-            [] => {
-                self.end_reached();
-                (Symbol::End, at)
-            }
-            // A character of which the rest has not come.
-            _ => {
-                self.end_reached();
-                (Symbol::Other, self.bytes.len())
-            }
-        }
-    }
-
-    fn end_reached(&self) {
-        if !self.whole {
-            self.starve();
+            [] => (Symbol::End, at),
+            // A character without its rest.
+            _ => (Symbol::Other, self.bytes.len()),
         }
     }
 
@@ -199,7 +164,7 @@ impl<'a> Text<'a> {
         ) = self.bytes.get(..at)
         {
             self.count(1);
-            return (wide([*first, *second, *third]), at - 3);
+            return (hangul([*first, *second, *third]), at - 3);
         }
         for _ in 0..ZERO_WIDTH_MAX {
             let mut start = at;
@@ -220,6 +185,32 @@ impl<'a> Text<'a> {
             at = start;
         }
         (Symbol::Other, at)
+    }
+}
+
+/// Words in Hangul, with their first syllables: these tell most of what stands in a text from all of them.
+pub struct Words<const N: usize> {
+    words: [&'static str; N],
+    firsts: [u32; N],
+}
+
+impl<const N: usize> Words<N> {
+    pub const fn new(words: [&'static str; N]) -> Self {
+        let mut firsts = [0; N];
+        let mut at = 0;
+        while at < N {
+            firsts[at] = first_syllable(words[at].as_bytes());
+            at += 1;
+        }
+        Self { words, firsts }
+    }
+}
+
+/// The first three bytes as a number; 0 where there are fewer.
+const fn first_syllable(bytes: &[u8]) -> u32 {
+    match *bytes {
+        [first, second, third, ..] => u32::from_be_bytes([0, first, second, third]),
+        _ => 0,
     }
 }
 
@@ -259,10 +250,13 @@ fn latin(second: u8) -> Symbol {
     }
 }
 
+#[inline]
+fn hangul(bytes: [u8; 3]) -> Symbol {
+    spoken_digit(bytes).map_or(Symbol::Other, Symbol::Spoken)
+}
+
 fn wide(bytes: [u8; 3]) -> Symbol {
     match bytes {
-        // Hangul is asked about most, and has nothing else of interest.
-        [0xEA..=0xED, ..] => spoken_digit(bytes).map_or(Symbol::Other, Symbol::Spoken),
         // U+FF01–U+FF5E, the full-width ASCII
         [0xEF, 0xBC, last @ 0x81..=0xBF] => ascii(last - 0x81 + b'!'),
         [0xEF, 0xBD, last @ 0x80..=0x9E] => ascii(last - 0x80 + b'`'),
@@ -312,13 +306,13 @@ const SPOKEN: [(&str, u8); 12] = [
     ("구", 9),
 ];
 
-/// Them by [`slot`]; no two have the same.
-const SPOKEN_SLOTS: [([u8; 3], u8); 32] = {
-    let mut slots = [([0; 3], 0); 32];
+/// Them by [`slot`], each as one number with its digit last; no two have the same slot.
+const SPOKEN_SLOTS: [u32; 32] = {
+    let mut slots = [0; 32];
     let mut rest: &[(&str, u8)] = &SPOKEN;
     while let [(syllable, digit), others @ ..] = rest {
         if let [first, second, third] = *syllable.as_bytes() {
-            slots[slot(second, third)] = ([first, second, third], *digit);
+            slots[slot(second, third)] = u32::from_be_bytes([first, second, third, *digit]);
         }
         rest = others;
     }
@@ -333,9 +327,11 @@ const fn slot(second: u8, third: u8) -> usize {
 /// The digit that a Hangul syllable is read as.
 #[inline]
 fn spoken_digit(bytes: [u8; 3]) -> Option<u8> {
-    let [_, second, third] = bytes;
-    let (syllable, digit) = SPOKEN_SLOTS.get(slot(second, third))?;
-    (bytes == *syllable).then_some(*digit)
+    let [first, second, third] = bytes;
+    let found = SPOKEN_SLOTS.get(slot(second, third))?;
+    // What differs in the digit's place alone is the syllable.
+    let digit = found ^ u32::from_be_bytes([first, second, third, 0]);
+    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]
@@ -360,7 +356,7 @@ mod tests {
             ("한", Symbol::Other),
         ];
         for (given, expected) in cases {
-            let text = Text::new(given.as_bytes(), true);
+            let text = Text::new(given.as_bytes());
             assert_eq!(text.symbol(0), (expected, given.len()), "{given:?}");
             if expected != Symbol::Nothing {
                 assert_eq!(text.before(given.len()), (expected, 0), "{given:?}");

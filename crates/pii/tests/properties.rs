@@ -1,8 +1,8 @@
-//! What holds for any text: no panic, no difference by where it is cut, masking that is undone to the byte.
+//! What holds for any text: no panic, masking that is undone to the byte.
 
 mod random;
 
-use madang_pii::{Finding, Masker, StreamScanner, scan, scan_parts};
+use madang_pii::{Masker, scan, scan_parts};
 use random::Random;
 
 /// What texts are made of: values, pieces of values, words near them, what joins and what hides.
@@ -92,42 +92,6 @@ fn text(random: &mut Random) -> String {
         .collect()
 }
 
-fn cut(text: &[u8], random: &mut Random, longest: usize) -> Vec<Vec<u8>> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at((1 + random.below(longest)).min(rest.len()));
-        pieces.push(piece.to_vec());
-        rest = after;
-    }
-    pieces
-}
-
-fn streamed(pieces: &[Vec<u8>]) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut scanner = StreamScanner::default();
-    for piece in pieces {
-        scanner.push(piece, &mut found);
-    }
-    scanner.finish(&mut found);
-    found
-}
-
-#[test]
-fn where_a_text_is_cut_makes_no_difference() {
-    for seed in 0..6_000 {
-        let mut random = Random(seed);
-        let text = text(&mut random);
-        let longest = 1 + random.below(30);
-        let pieces = cut(text.as_bytes(), &mut random, longest);
-        assert_eq!(
-            streamed(&pieces),
-            scan(text.as_bytes()),
-            "seed {seed}: {text:?}"
-        );
-    }
-}
-
 #[test]
 fn any_bytes_are_taken() {
     for seed in 0..4_000 {
@@ -144,8 +108,6 @@ fn any_bytes_are_taken() {
                 "seed {seed}: {found:?}"
             );
         }
-        let pieces = cut(&bytes, &mut random, 9);
-        assert_eq!(streamed(&pieces), found, "seed {seed}: {bytes:?}");
     }
 }
 
@@ -252,29 +214,6 @@ fn what_lies_across_parts_is_found() {
             .map(|(part, span)| (*part, &parts[*part][span.clone()]))
             .collect();
         assert_eq!(pieces, expected, "{parts:?}");
-    }
-}
-
-#[test]
-fn a_stream_keeps_little() {
-    let mut scanner = StreamScanner::default();
-    let mut found = Vec::new();
-    for text in [
-        "010-1234-5678 ",
-        "1",
-        "가나다 ",
-        "eyJ",
-        "1-",
-        "공일",
-        "\u{200b}",
-        "a@",
-        "-----BEGIN PRIVATE KEY-----",
-        "A",
-    ] {
-        for piece in text.repeat(20_000).as_bytes().chunks(7_000) {
-            scanner.push(piece, &mut found);
-            assert!(scanner.kept() < 12_000, "{text}: {}", scanner.kept());
-        }
     }
 }
 

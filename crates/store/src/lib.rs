@@ -2,15 +2,19 @@
 //!
 //! Every implementation passes [`conformance`]. SQLite is the one today.
 
+mod bank;
 pub mod conformance;
 pub mod day;
 mod journal;
 mod ledger;
+mod settlement;
 pub mod sqlite;
 
+pub use bank::{Bank, GrantError, Moved};
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
 };
+pub use settlement::Settlement;
 pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
@@ -101,11 +105,25 @@ pub struct UsageSum {
 /// A write whose future is dropped may still happen. Every wait has a bound and ends in [`StoreError::Unavailable`].
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Writes one usage record; a second write of the same id changes nothing and is `Ok`.
+    /// Writes one usage record and its entry in the ledger; a second write of the same id changes nothing and is `Ok`. An entry that
+    /// the ledger's rules refuse is kept apart and does not take the record with it.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] where a count is over [`i64::MAX`]; [`StoreError::Unavailable`].
-    async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError>;
+    async fn usage_settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+    /// Writes a usage record that moves nothing.
+    ///
+    /// # Errors
+    /// As [`Store::usage_settle`].
+    async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
+        self.usage_settle(record.into()).await
+    }
+    /// Keeps what is to be settled of requests under way, should nothing more be heard of them: whoever opens the store next, after
+    /// this process has died, settles them. A later draft of the same id replaces it; a settled request has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`], [`StoreError::Unavailable`]: some of them may be kept.
+    async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError>;
     /// From now on a usage record may be confirmed up to so many milliseconds before it is synced, so that the death of the
     /// machine (not of the process) loses the records of that time at most. 0, as at the start: only once it is synced.
     /// A store may sync sooner.

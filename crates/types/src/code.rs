@@ -75,6 +75,11 @@ codes! {
     NotFound = "not_found", 404, "invalid_request_error", "Check the id; an id of another tenant reads as absent.";
     // decide, queue, route
     PolicyDenied = "policy_denied", 403, "permission_error", "Lower no class: use a model served where this data class may go.";
+    BudgetExhausted = "budget_exhausted", 402, "insufficient_quota", "Ask for less output (`max_tokens`), or for a further allocation; the message says what is left and when more comes.";
+    AllocationMissing = "allocation_missing", 402, "insufficient_quota", "Ask the programme for an allocation that is valid today; `madang allocation list` shows what there is.";
+    BudgetBusy = "budget_busy", 429, "rate_limit_error", "Try again after `retry-after` seconds: all that is left is set aside for requests under way.";
+    BudgetUnreachable = "budget_unreachable", 503, "server_error", "Try again; this gateway has not reached the books for too long to know what may be spent.";
+    PriceMissing = "price_missing", 503, "server_error", "The operator sets a price for the model (`madang price set`), or a rate for its currency (`madang exchange set`).";
     QueueFull = "queue_full", 429, "rate_limit_error", "Try again after `retry-after` seconds, or add replicas.";
     Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, or raise the limit that the message names.";
     Shed = "shed", 429, "rate_limit_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`.";

@@ -6,6 +6,7 @@ pub mod class;
 pub mod code;
 pub mod country;
 pub mod flag;
+pub mod grant;
 pub mod id;
 pub mod people;
 pub mod pii;
@@ -18,6 +19,7 @@ pub use class::{DataClass, Priority};
 pub use code::ErrorCode;
 pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
+pub use grant::{Allocation, ProgrammeBudget};
 pub use id::{
     AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelId, NameError, NodesId,
     ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,

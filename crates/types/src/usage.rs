@@ -48,13 +48,15 @@ pub enum Outcome {
     ClientGone,
     /// A configured limit on waiting ended it.
     TimedOut,
+    /// Madang died while it ran: what was known of it a moment before.
+    Orphaned,
 }
 
 words!(Outcome, OutcomeError, "not a known outcome",
     "finished" => Outcome::Finished, "refused" => Outcome::Refused,
     "engine_refused" => Outcome::EngineRefused, "engine_failed" => Outcome::EngineFailed,
     "engine_cut" => Outcome::EngineCut, "client_gone" => Outcome::ClientGone,
-    "timed_out" => Outcome::TimedOut);
+    "timed_out" => Outcome::TimedOut, "orphaned" => Outcome::Orphaned);
 
 /// Tokens of one request. `uncached + cached` is the prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -101,9 +101,10 @@ impl Bench {
         let engine = FakeEngine::start(FakeEngineOptions::default()).await;
         let fleet_file = dir.path().join("fleet.toml");
         std::fs::write(&fleet_file, fleet_text(engine.url())).unwrap();
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
+        let store = Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
         let options = GatewayOptions {
+            id: "test".parse().unwrap(),
+            bank: Arc::<SqliteStore>::clone(&store),
             store,
             audit: Audit::open(&dir.path().join("audit"), &Settings::new("test"), 0).unwrap(),
             client: ClientOptions::default(),

@@ -24,7 +24,6 @@ use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
-use madang_store::Store;
 use madang_store::sqlite::SqliteStore;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::{Asked, Signals};
@@ -61,7 +60,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
     let store = open_store(&folder).await?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
-        store: Arc::clone(&store),
+        id: GATEWAY_ID.parse().context("the gateway's name")?,
+        store: Arc::<SqliteStore>::clone(&store),
+        bank: Arc::<SqliteStore>::clone(&store),
         audit: open_audit(&folder, &fleet.audit).await?,
         client: client_options(&fleet.limits),
         record: args.record.clone(),
@@ -139,7 +140,10 @@ async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<dyn Store>> {
+/// The name of the one gateway of a data folder.
+const GATEWAY_ID: &str = "local";
+
+async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<SqliteStore>> {
     let path = folder.path().join(BOOKS_FILE);
     let opened =
         tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path)))

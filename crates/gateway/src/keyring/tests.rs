@@ -1,7 +1,7 @@
 use super::*;
 use async_trait::async_trait;
 use http::HeaderValue;
-use madang_store::{UsageFilter, UsageGroup, UsageSum};
+use madang_store::{Settlement, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{DataClass, DataFlag, Origin, RequestId, Stop, StopScope, UsageRecord};
 use std::sync::Mutex;
 
@@ -275,7 +275,10 @@ struct Rows {
 
 #[async_trait]
 impl Store for Rows {
-    async fn usage_append(&self, _: UsageRecord) -> Result<(), StoreError> {
+    async fn usage_settle(&self, _: Settlement) -> Result<(), StoreError> {
+        unreachable!("a keyring reads people only")
+    }
+    async fn usage_draft(&self, _: Vec<Settlement>) -> Result<(), StoreError> {
         unreachable!("a keyring reads people only")
     }
     async fn usage_get(&self, _: RequestId) -> Result<Option<UsageRecord>, StoreError> {

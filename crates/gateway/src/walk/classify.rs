@@ -58,6 +58,10 @@ pub struct Ask {
     pub prompt_tokens: u64,
     /// Greatest number of output tokens.
     pub output_tokens_max: u64,
+    /// The engine is told how many tokens it may make, whether the caller named a bound or not …
+    pub bounded: bool,
+    /// … and they are fewer than the caller asked for.
+    pub clamped: bool,
     /// The conversation that it belongs to, as a number.
     pub session: Option<u64>,
     /// What an upstream that speaks Messages is told in headers.
@@ -121,6 +125,8 @@ pub(super) async fn classify(
         images: OnceCell::new(),
         whose: Whose::of(&flight.record),
         priority,
+        bounded: false,
+        clamped: false,
         prompt_tokens: size.tokens_estimated(),
         output_tokens_max: each.saturating_mul(features.n.unwrap_or(1).max(1)),
         body,

@@ -1,12 +1,20 @@
 //! A request under way: its record in the making and its hold on the core. Whatever way it ends, it ends in the books.
 
 use crate::clock;
+use crate::drafts::{Draft, Drafted};
 use crate::driver::{QueuePlace, Ticket};
 use crate::gateway::Gateway;
+use crate::headers;
 use crate::key_slots::KeySlot;
+use crate::purses::{Hold, entry_of};
+use crate::snapshot::Target;
 use crate::walk::Facts;
+use crate::walk::relay::Start;
+use crate::walk::reserve::won_text;
+use madang_core::budget::Settled;
 use madang_core::{AttemptEnd, Spent};
-use madang_store::StoreError;
+use madang_ledger::{Entry, Holder, TokenRates};
+use madang_store::{Settlement, StoreError};
 use madang_types::{
     DataClass, Endpoint, ErrorCode, KeyId, Micros, Outcome, Priority, RequestId, TenantId,
     TokenUse, UsageRecord,
@@ -43,6 +51,18 @@ pub struct Flight {
     pub key_slot: Option<KeySlot>,
     /// Where it stood when it was queued, if it was.
     pub queued: Option<QueuePlace>,
+    /// What is set aside for what it can cost.
+    pub hold: Option<Hold>,
+    /// What it costs where it is served.
+    pub rates: TokenRates,
+    /// It is served at a site of ours.
+    pub own: bool,
+    /// Its place among those whose use is written down.
+    pub drafted: Option<Drafted>,
+    /// Its answer is a stream, which says at its end what it cost.
+    pub tells_cost: bool,
+    /// What it moves between accounts, once it has ended.
+    entry: Option<Entry>,
     /// The attempt that answers, or that ended the request.
     pub serving: Option<u32>,
     /// What the engine counted, where it did.
@@ -100,6 +120,12 @@ impl Flight {
             sent: Box::new(blake3::Hasher::new()),
             key_slot: None,
             queued: None,
+            hold: None,
+            rates: TokenRates::default(),
+            own: false,
+            drafted: None,
+            tells_cost: false,
+            entry: None,
             serving: None,
             spent: None,
             closed: false,
@@ -129,14 +155,58 @@ impl Flight {
         error: Option<ErrorCode>,
     ) -> Result<(), StoreError> {
         self.close(outcome, status, error);
-        let record = self.record.clone();
         // A client that leaves during this wait drops it, and with it perhaps the write: `drop` hands it over again.
-        let result = self.gateway.books.append(record).await;
+        let result = self.gateway.books.settle(self.settlement()).await;
         self.settled = true;
         if let Err(error) = &result {
             tracing::error!(request = %self.record.id, %error, "a record was not written");
         }
         result
+    }
+
+    /// What a stream says of its cost, once that is known.
+    pub fn cost_comment(&self) -> Option<String> {
+        let cost = self.record.cost.filter(|_| self.tells_cost)?;
+        Some(format!(": {}: {}\n\n", headers::COST, won_text(cost)))
+    }
+
+    fn settlement(&self) -> Settlement {
+        Settlement {
+            record: self.record.clone(),
+            entry: self.entry.clone(),
+        }
+    }
+
+    /// Takes what the request cost from what was set aside for it; `None` where it used nothing.
+    fn pay(&self, hold: Hold) -> Option<(Arc<Holder>, Settled)> {
+        let tokens = &self.record.tokens;
+        if *tokens == TokenUse::default() {
+            return None;
+        }
+        Some(hold.settle((tokens, &self.rates)))
+    }
+
+    /// It is served there from now on, at the prices of there and of when it came. What it uses is written down, for the case that
+    /// this process dies.
+    pub(super) fn serve_at(&mut self, target: &Target, (start, prompt_tokens): (&Start, u64)) {
+        self.own = target.own;
+        if self.hold.is_some() {
+            let card = self.gateway.purses.card();
+            let rates = card.rates(&start.model, &start.site, self.record.arrived_at);
+            // What was set aside is at the dearest price of all places, so one has none only where nothing has.
+            self.rates = rates.unwrap_or_default();
+        }
+        let paid = self.hold.as_ref().map(|hold| {
+            let (holder, parts) = hold.backing();
+            (self.rates, holder, parts)
+        });
+        let draft = Draft {
+            record: self.record.clone(),
+            prompt_tokens,
+            own: self.own,
+            paid,
+        };
+        self.drafted = Some(self.gateway.drafts.open(draft));
     }
 
     fn close(&mut self, outcome: Outcome, status: u16, error: Option<ErrorCode>) {
@@ -146,6 +216,14 @@ impl Flight {
         self.record.error = error;
         self.record.total_us = self.elapsed_us();
         self.key_slot = None;
+        self.drafted = None;
+        let paid = self.hold.take().and_then(|hold| self.pay(hold));
+        self.record.cost = paid.as_ref().map(|(_, settled)| settled.cost);
+        let paid = paid.as_ref().map(|(holder, settled)| (&**holder, settled));
+        self.entry = entry_of(&self.record, self.own, paid);
+        if let Some(comment) = self.cost_comment() {
+            self.sent(comment.as_bytes());
+        }
         // Dropping a ticket cancels the request wherever it stands: waiting, or at several attempts.
         if let Some(mut ticket) = self.ticket.take()
             && let Some(attempt) = self.serving
@@ -201,6 +279,8 @@ fn attempt_end(outcome: Outcome, error: Option<ErrorCode>) -> AttemptEnd {
             AttemptEnd::FailedFinal
         }
         (Outcome::Finished | Outcome::EngineRefused, _) => AttemptEnd::Done,
+        // What a later process says of an earlier one's requests: nothing ends so while it runs.
+        (Outcome::Orphaned, _) => AttemptEnd::Abandoned,
     }
 }
 
@@ -211,7 +291,7 @@ impl Drop for Flight {
         }
         if !self.settled {
             // The same id twice is one record.
-            self.gateway.books.append_later(self.record.clone());
+            self.gateway.books.settle_later(self.settlement());
         }
     }
 }

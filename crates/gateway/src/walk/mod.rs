@@ -1,4 +1,4 @@
-//! One request's walk: identify → classify → (decide, queue, route in the core) → relay → settle.
+//! One request's walk: identify → classify → reserve → (decide, queue, route in the core) → relay → settle.
 //!
 //! Each step is one function in the file of that name. A step that refuses ends the walk; whoever showed a valid
 //! key finds every request in the books, refused ones included.
@@ -10,6 +10,7 @@ mod flight;
 mod identify;
 mod inspect;
 mod relay;
+mod reserve;
 mod restore;
 mod route;
 mod settle;
@@ -65,7 +66,7 @@ pub async fn walk(
         Ok(slot) => flight.key_slot = Some(slot),
         Err(refused) => return settle::refuse(flight, refused).await,
     }
-    let ask = match classify::classify(&mut flight, (&parts, body)).await {
+    let mut ask = match classify::classify(&mut flight, (&parts, body)).await {
         Ok(ask) => ask,
         Err(refused) => return settle::refuse(flight, refused).await,
     };
@@ -75,6 +76,9 @@ pub async fn walk(
             "the books cannot be written at the moment",
         );
         return settle::refuse(flight, refused.retry_after_ms(Some(1_000))).await;
+    }
+    if let Err(refused) = reserve::reserve(&mut flight, &mut ask, &parts.headers).await {
+        return settle::refuse(flight, refused).await;
     }
     relay::relay(flight, ask, &parts.headers).await
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod books;
+mod budgets;
 mod faults;
 mod fidelity;
 mod harness;

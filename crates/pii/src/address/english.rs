@@ -101,14 +101,18 @@ impl Form {
 
 /// The address whose number `groups` begin with.
 pub fn address(text: &Text<'_>, groups: &[Group]) -> Option<Form> {
-    let (number, end) = match groups {
-        [first, second, ..] if first.after.is_some_and(is_plain_dash) => (first, second.end),
-        [first, ..] => (first, first.end),
+    let (number, last) = match groups {
+        [first, second, ..] if first.after.is_some_and(is_plain_dash) => (first, second),
+        [first, ..] => (first, first),
         [] => return None,
     };
-    // The cheap question first: most numbers are not followed by a capital.
+    let end = last.end;
+    // The cheap questions first: most numbers are not followed by a capital.
     let capital = |at: usize| text.bytes().get(at).is_some_and(u8::is_ascii_uppercase);
-    if !word_start(text, end).is_some_and(capital) || glued(text, number.start) {
+    if last.after.is_some()
+        || !word_start(text, end).is_some_and(capital)
+        || glued(text, number.start)
+    {
         return None;
     }
     let first = word(text, end)?;

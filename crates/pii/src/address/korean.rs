@@ -4,7 +4,7 @@
 use super::districts;
 use crate::cluster::{self, Group};
 use crate::rules::plate;
-use crate::text::{Symbol, Text};
+use crate::text::{Symbol, Text, Words};
 use std::ops::Range;
 
 /// Bytes before the number that may be of its address.
@@ -16,7 +16,10 @@ const NAMES_MAX: usize = 5;
 /// What roads, neighbourhoods, villages and towns end with.
 const PLACES: &str = "로길동리가읍면";
 /// What follows digits that belong to a road's name: 7길, 12번길, 3로, 2가, and towns: 3동.
-const IN_NAMES: [&str; 5] = ["번길", "길", "로", "가", "대로"];
+const IN_NAMES: Words<5> = Words::new(["번길", "길", "로", "가", "대로"]);
+
+/// What may be written behind a building's number.
+const BEHIND: Words<2> = Words::new(["번지", "호"]);
 
 /// The address around `number`, not before `floor`, and how sure it is.
 pub fn address(text: &Text<'_>, number: &Group, floor: usize) -> Option<(Range<usize>, u8)> {
@@ -128,7 +131,7 @@ fn building(text: &Text<'_>, number: &Group) -> (usize, bool) {
         end = second.end;
     }
     let mut detailed = false;
-    if let Some(word) = text.one_of(end, &["번지", "호"]) {
+    if let Some(word) = text.one_of(end, &BEHIND) {
         end += word.len();
         detailed = true;
     }
@@ -143,7 +146,7 @@ fn building(text: &Text<'_>, number: &Group) -> (usize, bool) {
 
 /// Where one detail ends that begins at `at`.
 fn detail(text: &Text<'_>, at: usize) -> Option<usize> {
-    const UNITS: [&str; 4] = ["동", "호", "층", "번지"];
+    const UNITS: Words<4> = Words::new(["동", "호", "층", "번지"]);
     let mut next = at;
     for _ in 0..2 {
         let (symbol, _, after) = text.visible(next);
@@ -177,7 +180,7 @@ fn detail(text: &Text<'_>, at: usize) -> Option<usize> {
 
 /// Counting words that may follow a number behind a road: 3번 출구, 2차 공사, 5분 거리.
 fn is_other_count(text: &Text<'_>, at: usize) -> bool {
-    const COUNTS: [&str; 16] = [
+    const COUNTS: Words<16> = Words::new([
         "번",
         "분",
         "시",
@@ -194,6 +197,6 @@ fn is_other_count(text: &Text<'_>, at: usize) -> bool {
         "곳",
         "층짜리",
         "주",
-    ];
+    ]);
     text.byte(at) == Some(b'%') || text.one_of(at, &COUNTS).is_some()
 }

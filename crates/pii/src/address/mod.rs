@@ -4,7 +4,7 @@ mod districts;
 mod english;
 mod korean;
 
-use crate::cluster::Group;
+use crate::cluster::{Edges, Gap, Group, Separator};
 use crate::scan::Scan;
 use madang_types::PiiKind;
 
@@ -12,12 +12,17 @@ use madang_types::PiiKind;
 const NUMBER_MAX: usize = 5;
 
 /// Reports the address whose building's number `groups` begin with. Returns where it ends.
-pub fn look(scan: &mut Scan<'_, '_>, groups: &[Group]) -> Option<usize> {
+pub fn look(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
     let group = groups.first()?;
-    if group.length > NUMBER_MAX {
+    // Between two groups stands none, unless it is a number of two with a dash: 12-3.
+    let dash = |separator: Separator| separator.gap == Gap::Dash;
+    if group.length > NUMBER_MAX || left.crowded && !group.after.is_none_or(dash) {
         return None;
     }
-    if let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor) {
+    // Behind a name of a place stands Hangul, and behind another group none.
+    if left.hangul
+        && let Some((span, confidence)) = korean::address(&scan.text, group, scan.floor)
+    {
         return scan.report(PiiKind::Address, span, confidence);
     }
     let form = english::address(&scan.text, groups)?;

@@ -1,9 +1,17 @@
 //! Bank accounts: every bank has shapes of its own and none has a check digit, so a word must say so.
 
 use crate::check;
-use crate::cluster::{Gap, Number};
+use crate::cluster::{Edges, Gap, Group, Number};
 use crate::context::{Nearby, Stance};
 use crate::words::Topic;
+
+/// Whether a number of these groups may be an account's, as far as the first of them says.
+pub fn may_be(groups: &[Group], edges: Edges) -> bool {
+    groups.first().is_some_and(|first| {
+        let space = first.after.is_some_and(|after| after.gap == Gap::Space);
+        first.length >= 2 && !(edges.plus || edges.buried && space)
+    })
+}
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let plausible = match number.shape {
@@ -34,11 +42,7 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 
 /// A day and what follows it.
 fn is_moment(number: &Number<'_>) -> bool {
-    let year = matches!(number.value(0..4), 1900..=2099);
-    year && match number.shape {
-        [4, 2, 2, ..] | [8, 2 | 4 | 6] | [14] => {
-            check::is_day(number.value(4..6), number.value(6..8))
-        }
-        _ => false,
-    }
+    matches!(number.shape, [4, 2, 2, ..] | [8, 2 | 4 | 6] | [14])
+        && matches!(number.value(0..4), 1900..=2099)
+        && check::is_day(number.value(4..6), number.value(6..8))
 }

@@ -1,11 +1,11 @@
 //! The rules for numbers: one function for each kind, from a number and the words near it to how sure it is.
 
-mod bank;
+pub mod bank;
 mod business;
 mod card;
 mod license;
 pub mod passport;
-mod phone;
+pub mod phone;
 pub mod plate;
 mod resident;
 mod social;
@@ -19,61 +19,36 @@ pub const DIGITS_MIN: usize = 9;
 /// More digits than this make no number of ours.
 pub const DIGITS_MAX: usize = 19;
 
-type Rule = fn(&Number<'_>, &mut Nearby<'_, '_>) -> u8;
-
-/// The rules by number of digits.
-fn rules(digits: usize) -> &'static [(PiiKind, Rule)] {
-    match digits {
-        9 => &[
-            (PiiKind::UsSsn, social::confidence),
-            (PiiKind::Phone, phone::confidence),
-            (PiiKind::Passport, passport::digits_only),
-        ],
-        10 => &[
-            (PiiKind::Phone, phone::confidence),
-            (PiiKind::Brn, business::confidence),
-            (PiiKind::BankAccount, bank::confidence),
-            (PiiKind::DriverLicense, license::without_province),
-        ],
-        11 => &[
-            (PiiKind::Phone, phone::confidence),
-            (PiiKind::BankAccount, bank::confidence),
-        ],
-        12 => &[
-            (PiiKind::DriverLicense, license::confidence),
-            (PiiKind::Phone, phone::confidence),
-            (PiiKind::BankAccount, bank::confidence),
-        ],
-        13 => &[
-            (PiiKind::Rrn, resident::confidence),
-            (PiiKind::Frn, resident::foreigner),
-            (PiiKind::Crn, business::corporation),
-            (PiiKind::Phone, phone::confidence),
-            (PiiKind::Card, card::confidence),
-            (PiiKind::BankAccount, bank::confidence),
-        ],
-        14 => &[
-            (PiiKind::BankAccount, bank::confidence),
-            (PiiKind::Card, card::confidence),
-            (PiiKind::Phone, phone::confidence),
-        ],
-        15 => &[
-            (PiiKind::Card, card::confidence),
-            (PiiKind::Rrn, resident::with_century),
-            (PiiKind::Phone, phone::confidence),
-        ],
-        16 => &[
-            (PiiKind::Card, card::confidence),
-            (PiiKind::BankAccount, bank::confidence),
-        ],
-        17..=DIGITS_MAX => &[(PiiKind::Card, card::confidence)],
-        _ => &[],
-    }
-}
-
 /// Whether any rule takes a number of so many digits.
 pub fn may_match(digits: usize) -> bool {
     (DIGITS_MIN..=DIGITS_MAX).contains(&digits)
+}
+
+/// Whether any kind's numbers have this shape, but for telephone numbers that begin as such and accounts, which have any.
+pub fn has_shape(shape: &[u8]) -> bool {
+    match *shape {
+        [_] => true,
+        [first, second] => {
+            matches!(
+                (first, second),
+                (6, 7) | (2, 10) | (8, 7) | (4, 12) | (8, 8) | (3, 7) | (1, 10)
+            )
+        }
+        [first, second, third] => matches!(
+            (first, second, third),
+            (3, 2, 4 | 5)
+                | (2, 2, 8)
+                | (4, 6, 2 | 4 | 5)
+                | (2, 6, 2)
+                | (6, 1, 6)
+                | (3, 3, 4)
+                | (1, 3, 7)
+        ),
+        [2, 2, 6, 2] | [2 | 4, 2, 2, 7] | [1, 3, 3, 4] | [4, 4, 4, 1..=4] | [4, 4, 4, 4, 1..=3] => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The kind that fits best and how sure that is.
@@ -81,15 +56,89 @@ pub fn judge(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind,
     if number.edges.amount {
         return None;
     }
-    let mut best = None;
-    for (kind, rule) in rules(number.digits.len()) {
-        let mut confidence = rule(number, near);
-        if number.edges.joined {
+    let mut best = Best {
+        number,
+        near,
+        found: None,
+    };
+    match number.digits.len() {
+        9 => {
+            best.of(PiiKind::UsSsn, social::confidence);
+            best.of(PiiKind::Phone, phone::confidence);
+            best.of(PiiKind::Passport, passport::digits_only);
+        }
+        10 => {
+            best.of(PiiKind::Phone, phone::confidence);
+            best.of(PiiKind::Brn, business::confidence);
+            best.of(PiiKind::BankAccount, bank::confidence);
+            best.of(PiiKind::DriverLicense, license::without_province);
+        }
+        11 => {
+            best.of(PiiKind::Phone, phone::confidence);
+            best.of(PiiKind::BankAccount, bank::confidence);
+        }
+        12 => {
+            best.of(PiiKind::DriverLicense, license::confidence);
+            best.of(PiiKind::Phone, phone::confidence);
+            best.of(PiiKind::BankAccount, bank::confidence);
+        }
+        13 => {
+            best.of(PiiKind::Rrn, resident::confidence);
+            best.of(PiiKind::Frn, resident::foreigner);
+            best.of(PiiKind::Crn, business::corporation);
+            best.of(PiiKind::Phone, phone::confidence);
+            best.of(PiiKind::Card, card::confidence);
+            best.of(PiiKind::BankAccount, bank::confidence);
+        }
+        14 => {
+            best.of(PiiKind::BankAccount, bank::confidence);
+            best.of(PiiKind::Card, card::confidence);
+            best.of(PiiKind::Phone, phone::confidence);
+        }
+        15 => {
+            best.of(PiiKind::Card, card::confidence);
+            best.of(PiiKind::Rrn, resident::with_century);
+            best.of(PiiKind::Phone, phone::confidence);
+        }
+        16 => {
+            best.of(PiiKind::Card, card::confidence);
+            best.of(PiiKind::BankAccount, bank::confidence);
+        }
+        17..=DIGITS_MAX => best.of(PiiKind::Card, card::confidence),
+        _ => {}
+    }
+    best.found
+}
+
+/// How sure it is that the number is an account's.
+pub fn account(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)> {
+    let mut best = Best {
+        number,
+        near,
+        found: None,
+    };
+    if !number.edges.amount && matches!(number.digits.len(), 10..=14 | 16) {
+        best.of(PiiKind::BankAccount, bank::confidence);
+    }
+    best.found
+}
+
+/// The best so far; of two that fit as well the first.
+struct Best<'n, 'c, 'a> {
+    number: &'n Number<'n>,
+    near: &'n mut Nearby<'c, 'a>,
+    found: Option<(PiiKind, u8)>,
+}
+
+impl Best<'_, '_, '_> {
+    #[inline(always)]
+    fn of(&mut self, kind: PiiKind, rule: impl Fn(&Number<'_>, &mut Nearby<'_, '_>) -> u8) {
+        let mut confidence = rule(self.number, self.near);
+        if self.number.edges.joined {
             confidence = confidence.saturating_sub(25);
         }
-        if best.is_none_or(|(_, least)| confidence > least) && confidence > 0 {
-            best = Some((*kind, confidence));
+        if confidence > self.found.map_or(0, |(_, least)| least) {
+            self.found = Some((kind, confidence));
         }
     }
-    best
 }

@@ -20,9 +20,10 @@ pub fn digits_only(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 /// Characters that a passport's number may have.
 const LENGTH: Range<usize> = 7..10;
 
-/// The token of letters and digits around `digit`, where it has the shape of a passport's number.
-pub fn shape(text: &Text<'_>, digit: usize) -> Option<(Range<usize>, bool)> {
-    let start = letters_before(text, digit)?;
+/// The token of letters and digits around a digit, where it has the shape of a passport's number. `before`: what stands
+/// before the digit.
+pub fn shape(text: &Text<'_>, before: (Symbol, usize)) -> Option<(Range<usize>, bool)> {
+    let start = letters_before(text, before)?;
     let (mut letters, mut digits, mut end, mut next) = (0, 0, start, start);
     let mut pattern = [b' '; LENGTH.end];
     loop {
@@ -70,17 +71,12 @@ pub fn confidence(near: &mut Nearby<'_, '_>, korean: bool) -> u8 {
     }
 }
 
-/// Where a letter or two capitals before `digit` begin, that nothing is glued to.
-fn letters_before(text: &Text<'_>, digit: usize) -> Option<usize> {
-    // The cheap question first: before most digits stands neither a capital nor what may come after one.
-    let before = text.bytes().get(digit.checked_sub(1)?)?;
-    if !matches!(before, b'A'..=b'Z' | b'a'..=b'z' | b' ' | b'\t' | b'-' | 0x80..) {
-        return None;
-    }
-    let (mut symbol, mut start) = text.before(digit);
-    if matches!(symbol, Symbol::Space | Symbol::Dash) {
-        (symbol, start) = text.before(start);
-    }
+/// Where a letter or two capitals before a digit begin, that nothing is glued to. `before`: what stands before the digit.
+fn letters_before(text: &Text<'_>, before: (Symbol, usize)) -> Option<usize> {
+    let (symbol, mut start) = match before {
+        (Symbol::Space | Symbol::Dash, start) => text.before(start),
+        other => other,
+    };
     if !symbol.is_letter() {
         return None;
     }

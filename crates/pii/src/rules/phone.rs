@@ -5,13 +5,13 @@ use crate::cluster::{Gap, Number};
 use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
+/// Whether telephone numbers begin so that have neither a plus nor the shape of North America's.
+pub fn may_begin(digits: &[u8]) -> bool {
+    matches!(digits, [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..])
+}
+
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
-    let may_be = number.edges.plus
-        || matches!(
-            number.digits,
-            [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..]
-        )
-        || american_shape(number).is_some();
+    let may_be = number.edges.plus || may_begin(number.digits) || american_shape(number).is_some();
     if !may_be {
         return 0;
     }

@@ -2,7 +2,7 @@
 
 use crate::cluster::Group;
 use crate::context::{Nearby, Stance};
-use crate::text::{Symbol, Text};
+use crate::text::{Symbol, Text, Words};
 use crate::words::Topic;
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub struct Shape {
 
 /// The plate that begins with `group`.
 pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
-    if !matches!(group.length, 2 | 3) || glued_before(text, group.start) {
+    if !matches!(group.length, 2 | 3) {
         return None;
     }
     let (symbol, mut at, mut next) = text.visible(group.end);
@@ -33,22 +33,28 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     if next - at != 3 {
         return None;
     }
-    let syllable = std::str::from_utf8(text.bytes().get(at..next)?).ok()?;
-    if !SYLLABLES.contains(syllable) {
-        return None;
-    }
+    let syllable = text.bytes().get(at..next)?;
     let (symbol, _, after) = text.visible(next);
     let apart = matches!(symbol, Symbol::Space | Symbol::Dash);
     let (_, digits_at, _) = text.visible(if apart { after } else { next });
     let last = crate::cluster::group(text, digits_at, |_| ())?;
-    if last.length != 4 || glued_after(text, last.end) {
+    if last.length != 4
+        || !is_one_of(SYLLABLES, syllable)
+        || glued_before(text, group.start)
+        || glued_after(text, last.end)
+    {
         return None;
     }
     Some(Shape {
         span: group.start..last.end,
-        sure: !COUNTERS.contains(syllable),
+        sure: !is_one_of(COUNTERS, syllable),
         apart,
     })
+}
+
+fn is_one_of(syllables: &str, syllable: &[u8]) -> bool {
+    let (syllables, _) = syllables.as_bytes().as_chunks::<3>();
+    syllables.iter().any(|other| other == syllable)
 }
 
 /// How sure it is.
@@ -99,9 +105,9 @@ fn glued_after(text: &Text<'_>, at: usize) -> bool {
 
 /// Whether a counting word follows at once.
 pub fn is_counted(text: &Text<'_>, at: usize) -> bool {
-    const UNITS: [&str; 21] = [
+    const UNITS: Words<21> = Words::new([
         "원", "년", "명", "개", "월", "달러", "엔", "만", "억", "천", "킬로", "미터", "건", "회",
         "장", "권", "마리", "톤", "위", "번째", "시간",
-    ];
+    ]);
     text.one_of(at, &UNITS).is_some()
 }

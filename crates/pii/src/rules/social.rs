@@ -5,10 +5,13 @@ use crate::context::{Nearby, Stance};
 use crate::words::Topic;
 
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
+    if !matches!(number.shape, [9] | [3, 2, 4]) || number.mixed || number.edges.plus {
+        return 0;
+    }
     let area = number.value(0..3);
     let issued =
         matches!(area, 1..=665 | 667..=899) && number.value(3..5) > 0 && number.value(5..9) > 0;
-    if !issued || !matches!(number.shape, [9] | [3, 2, 4]) || number.mixed || number.edges.plus {
+    if !issued {
         return 0;
     }
     match near.stance(Topic::Ssn) {

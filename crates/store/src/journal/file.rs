@@ -5,7 +5,7 @@
 
 use super::frame;
 use crate::StoreError;
-use madang_types::UsageRecord;
+use crate::settlement::Line;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl JournalFile {
     pub(super) fn open(
         path: &Path,
         half_bytes: u64,
-    ) -> Result<Option<(Self, Vec<UsageRecord>)>, StoreError> {
+    ) -> Result<Option<(Self, Vec<Line>)>, StoreError> {
         let failed =
             |e: io::Error| StoreError::Unavailable(format!("cannot open {}: {e}", path.display()));
         let mut file = open_private(path).map_err(failed)?;

@@ -2,7 +2,7 @@
 //! as JSON (so that a newer program reads what an older one left behind).
 
 use crate::StoreError;
-use madang_types::UsageRecord;
+use crate::settlement::Line;
 
 /// Checksum (4 bytes), length of the JSON (4), round (8); little-endian. The checksum covers all that follows it.
 const HEAD_BYTES: usize = 16;
@@ -10,10 +10,10 @@ const HEAD_BYTES: usize = 16;
 const USUAL_BYTES: usize = 1024;
 
 /// A record with room for its head, which [`seal`] fills in.
-pub(super) fn encode(record: &UsageRecord) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode(line: &Line) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
     bytes.resize(HEAD_BYTES, 0);
-    serde_json::to_writer(&mut bytes, record)
+    serde_json::to_writer(&mut bytes, line)
         .map_err(|e| StoreError::Invalid(format!("the record has no JSON: {e}")))?;
     let length = u32::try_from(bytes.len() - HEAD_BYTES)
         .map_err(|_| StoreError::Invalid("the record is over 4 GiB".into()))?;
@@ -29,7 +29,7 @@ pub(super) fn seal(frame: &mut [u8], round: u64) {
 }
 
 /// The sound frames at the beginning of a half, all of one round; what follows them was never confirmed.
-pub(super) fn decode(half: &[u8]) -> Result<(u64, Vec<UsageRecord>), StoreError> {
+pub(super) fn decode(half: &[u8]) -> Result<(u64, Vec<Line>), StoreError> {
     let (mut round, mut records, mut rest) = (0, Vec::new(), half);
     while let Some((of, json, after)) = next(rest) {
         if !records.is_empty() && of != round {
@@ -59,12 +59,16 @@ fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
 mod tests {
     use super::*;
     use crate::conformance::sample::{full, plain};
-    use madang_types::Micros;
+    use madang_types::{Micros, UsageRecord};
+
+    fn line(record: UsageRecord) -> Line {
+        Line::Settled(Box::new(record.into()))
+    }
 
     fn frames(round: u64, ids: &[u128]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for id in ids {
-            let mut frame = encode(&full(*id, Micros(7)).unwrap()).unwrap();
+            let mut frame = encode(&line(full(*id, Micros(7)).unwrap())).unwrap();
             seal(&mut frame, round);
             bytes.extend(frame);
         }
@@ -73,7 +77,10 @@ mod tests {
 
     fn check(bytes: &[u8], round: u64, ids: &[u128]) {
         let (found, records) = decode(bytes).unwrap();
-        let expected: Vec<_> = ids.iter().map(|id| full(*id, Micros(7)).unwrap()).collect();
+        let expected: Vec<_> = ids
+            .iter()
+            .map(|id| line(full(*id, Micros(7)).unwrap()))
+            .collect();
         assert_eq!((found, records), (round, expected));
     }
 
@@ -99,9 +106,19 @@ mod tests {
 
     #[test]
     fn a_record_without_anything_optional_reads_back() {
-        let record = plain(5, Micros(-1)).unwrap();
+        let record = line(plain(5, Micros(-1)).unwrap());
         let mut frame = encode(&record).unwrap();
         seal(&mut frame, u64::MAX);
         assert_eq!(decode(&frame).unwrap(), (u64::MAX, vec![record]));
+    }
+
+    #[test]
+    fn what_an_older_program_left_is_read() {
+        let record = full(5, Micros(7)).unwrap();
+        let mut frame = encode(&Line::Record(Box::new(record.clone()))).unwrap();
+        assert!(frame[HEAD_BYTES..].starts_with(b"{\"id\":"));
+        seal(&mut frame, 1);
+        let lines = vec![Line::Record(Box::new(record))];
+        assert_eq!(decode(&frame).unwrap(), (1, lines));
     }
 }

@@ -14,9 +14,9 @@ mod frame;
 mod tests;
 
 use crate::StoreError;
+use crate::settlement::Line;
 use desk::Desk;
 use file::JournalFile;
-use madang_types::UsageRecord;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ struct State {
     /// `None` once the journal has ended.
     file: Option<JournalFile>,
     /// Written, and not yet handed to the database; in order.
-    backlog: Vec<UsageRecord>,
+    backlog: Vec<Line>,
     /// Since when it has not been empty.
     backlog_since: Option<Instant>,
     /// Records written and records that the database has, since the start.
@@ -108,7 +108,7 @@ pub(crate) fn path_of(database: &Path) -> PathBuf {
 pub(crate) fn open(
     path: &Path,
     half_bytes: u64,
-) -> Result<Option<(Opened, Vec<UsageRecord>)>, StoreError> {
+) -> Result<Option<(Opened, Vec<Line>)>, StoreError> {
     let opened = JournalFile::open(path, half_bytes)?;
     Ok(opened.map(|(file, records)| (Opened(file), records)))
 }
@@ -167,21 +167,21 @@ impl Journal {
     ///
     /// # Errors
     /// [`StoreError::Invalid`].
-    pub(crate) fn append(&self, record: Box<UsageRecord>) -> Result<Appended, StoreError> {
-        let mut frame = frame::encode(&record)?;
+    pub(crate) fn append(&self, line: Line) -> Result<Appended, StoreError> {
+        let mut frame = frame::encode(&line)?;
         let at_once = self.shared.sync_ms_max.load(Ordering::Relaxed) == 0;
         let desk = if at_once { Desk::here() } else { None };
         let mut state = self.shared.lock();
         // Under the lock: what is read after a crash ends at the first frame that is missing.
         match state.write(&mut frame) {
             Ok(true) => {}
-            Ok(false) => return Ok(Appended::Refused(record)),
+            Ok(false) => return Ok(Appended::Refused(line)),
             Err(error) => {
                 state.fail(&error, &self.ask);
-                return Ok(Appended::Refused(record));
+                return Ok(Appended::Refused(line));
             }
         }
-        state.backlog.push(*record);
+        state.backlog.push(line);
         if state.backlog.len() >= BACKLOG_RECORDS_MAX {
             state.ask_once(&self.ask);
         }
@@ -256,7 +256,7 @@ pub(crate) enum Appended {
     /// It stands there, and it will be told whether it is synced.
     Waits(oneshot::Receiver<bool>),
     /// The journal takes nothing at the moment.
-    Refused(Box<UsageRecord>),
+    Refused(Line),
 }
 
 impl Drop for Journal {
@@ -274,7 +274,7 @@ impl Drop for Journal {
 impl Backlog {
     /// All that the database lacks, in the order in which it was written. One of [`Backlog::moved`] and
     /// [`Backlog::put_back`] must follow.
-    pub(crate) fn take(&self) -> Vec<UsageRecord> {
+    pub(crate) fn take(&self) -> Vec<Line> {
         let Some(shared) = &self.shared else {
             return Vec::new();
         };
@@ -294,7 +294,7 @@ impl Backlog {
     }
 
     /// The database took none of them.
-    pub(crate) fn put_back(&self, mut records: Vec<UsageRecord>) {
+    pub(crate) fn put_back(&self, mut records: Vec<Line>) {
         if let Some(shared) = &self.shared {
             let mut state = shared.lock();
             records.append(&mut state.backlog);

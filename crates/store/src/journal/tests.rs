@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 /// Room for a few records in each half.
 const HALF_BYTES: u64 = 4096;
 
-fn record(id: u128) -> UsageRecord {
-    full(id, Micros(1)).unwrap()
+fn record(id: u128) -> Line {
+    Line::Settled(Box::new(full(id, Micros(1)).unwrap().into()))
 }
 
 /// Sooner than this nothing is synced unless somebody waits for it.
@@ -27,13 +27,17 @@ fn start(path: &Path, sync_ms_max: u64) -> (Journal, Backlog, Vec<u128>, Receive
     (journal, backlog, ids(&left), asks)
 }
 
-fn ids(records: &[UsageRecord]) -> Vec<u128> {
-    records.iter().map(|record| record.id.0).collect()
+fn ids(lines: &[Line]) -> Vec<u128> {
+    let id = |line: &Line| match line {
+        Line::Settled(settlement) => settlement.record.id.0,
+        other => unreachable!("{other:?}"),
+    };
+    lines.iter().map(id).collect()
 }
 
 /// Whether the journal kept it.
 fn append(journal: &Journal, id: u128) -> bool {
-    match journal.append(Box::new(record(id))).unwrap() {
+    match journal.append(record(id)).unwrap() {
         Appended::Kept => true,
         Appended::Waits(answer) => answer.blocking_recv().unwrap(),
         Appended::Refused(_) => false,

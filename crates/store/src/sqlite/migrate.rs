@@ -28,6 +28,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "ledger",
         sql: include_str!("../../migrations/sqlite/0003_ledger.sql"),
     },
+    Migration {
+        version: 4,
+        name: "bank",
+        sql: include_str!("../../migrations/sqlite/0004_bank.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

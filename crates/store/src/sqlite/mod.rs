@@ -6,12 +6,14 @@
 //! The caller sees to it that one program at a time serves a data folder. A second one on the same file is still safe:
 //! SQLite's locks keep the file whole, and a lock that is held too long reads as [`StoreError::Unavailable`].
 
+mod bank;
 mod connect;
 mod convert;
 mod ledger;
 mod migrate;
 mod people;
 mod reader;
+mod settle;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,8 @@ mod usage;
 mod writer;
 
 use crate::journal::{self, Appended, Backlog, Journal};
-use crate::{Store, StoreError, UsageFilter, UsageGroup, UsageSum};
+use crate::settlement::Line;
+use crate::{Settlement, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 pub use ledger::SqliteLedger;
 
 use async_trait::async_trait;
@@ -202,10 +205,17 @@ impl SqliteStore {
         self.confirmation(answer).await?
     }
 
+    fn append(&self, line: Line) -> Result<Appended, StoreError> {
+        match &self.journal {
+            Some(journal) => journal.append(line),
+            None => Ok(Appended::Refused(line)),
+        }
+    }
+
     async fn stop_write(&self, write: Write) -> Result<Stop, StoreError> {
         match self.write(write).await? {
             Written::Stop(stop) => Ok(*stop),
-            Written::Done | Written::Key(_) | Written::Entries(_) => {
+            Written::Done | Written::Key(_) | Written::Entries(_) | Written::Bank(_) => {
                 Err(StoreError::Damaged("the write gave no stop back".into()))
             }
         }
@@ -283,22 +293,29 @@ fn stopped() -> StoreError {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
-        usage::check(&record)?;
-        let record = Box::new(record);
-        let appended = match &self.journal {
-            Some(journal) => journal.append(record)?,
-            None => Appended::Refused(record),
-        };
-        match appended {
+    async fn usage_settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        usage::check(&settlement.record)?;
+        match self.append(Line::Settled(Box::new(settlement)))? {
             Appended::Kept => Ok(()),
             Appended::Waits(answer) => match self.confirmation(answer).await? {
                 true => Ok(()),
                 // The sync failed: what was written goes into the database now.
                 false => self.write(Write::Backlog).await.map(drop),
             },
-            Appended::Refused(record) => self.write(Write::Usage(record)).await.map(drop),
+            Appended::Refused(line) => self.write(Write::Line(line)).await.map(drop),
         }
+    }
+
+    async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError> {
+        for draft in drafts {
+            usage::check(&draft.record)?;
+            let draft = Box::new(draft);
+            // It need not outlive the machine: nobody was told of it.
+            if let Appended::Refused(line) = self.append(Line::Draft { draft })? {
+                self.write(Write::Line(line)).await?;
+            }
+        }
+        Ok(())
     }
 
     fn usage_sync_ms_max_set(&self, ms_max: u64) {
@@ -390,9 +407,9 @@ impl Store for SqliteStore {
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError> {
         match self.write(Write::KeyRevoke(id, at)).await? {
             Written::Key(key) => Ok(*key),
-            Written::Done | Written::Stop(_) | Written::Entries(_) => Err(StoreError::Damaged(
-                "the revocation gave no key back".into(),
-            )),
+            Written::Done | Written::Stop(_) | Written::Entries(_) | Written::Bank(_) => Err(
+                StoreError::Damaged("the revocation gave no key back".into()),
+            ),
         }
     }
 

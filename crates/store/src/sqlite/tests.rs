@@ -4,6 +4,7 @@ use super::connect::{self, Settings};
 use super::writer::{Job, Write, Writer};
 use super::*;
 use crate::conformance::sample::{SEOUL_MIDNIGHT, full, key, plain};
+use crate::settlement::Line;
 use rusqlite::Connection;
 use std::path::PathBuf;
 
@@ -139,10 +140,14 @@ fn one_batch(path: &Path, writes: Vec<Write>) -> Vec<Result<(), StoreError>> {
         .collect()
 }
 
+fn line(record: UsageRecord) -> Write {
+    Write::Line(Line::Settled(Box::new(record.into())))
+}
+
 #[test]
 fn a_bad_write_of_a_batch_fails_alone() {
     let (_folder, path) = scratch();
-    let good = |id| Write::Usage(Box::new(plain(id, Micros(1)).unwrap()));
+    let good = |id| line(plain(id, Micros(1)).unwrap());
     let mut over = plain(2, Micros(1)).unwrap();
     over.bytes_in = u64::MAX;
     let insert = || Write::KeyInsert(Box::new(key("k1").unwrap()));
@@ -150,7 +155,7 @@ fn a_bad_write_of_a_batch_fails_alone() {
         &path,
         vec![
             good(1),
-            Write::Usage(Box::new(over)),
+            line(over),
             insert(),
             insert(),
             Write::KeyRevoke("absent".parse().unwrap(), Micros(1)),
@@ -184,7 +189,7 @@ fn a_batch_that_the_disk_refuses_leaves_nothing() {
     ];
     let mut long = full(1, Micros(1)).unwrap();
     long.decision = Some("x".repeat(100_000));
-    writes.push(Write::Usage(Box::new(long)));
+    writes.push(line(long));
     writes.push(Write::KeyInsert(Box::new(key("k2").unwrap())));
     for result in one_batch(&path, writes) {
         let error = result.unwrap_err();

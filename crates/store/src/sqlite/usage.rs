@@ -36,8 +36,8 @@ pub(super) fn check(record: &UsageRecord) -> Result<(), StoreError> {
     count("total_us", record.total_us).map(drop)
 }
 
-/// Writes one record; the first of an id stays.
-pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<(), StoreError> {
+/// Writes one record and says whether it is new; the first of an id stays.
+pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<bool, StoreError> {
     // Without `..`: a new field must be given its column before this builds.
     let UsageRecord {
         id,
@@ -105,7 +105,7 @@ pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<(), Stor
             energy.map(|MilliJoules(energy)| energy),
             decision,
         ])
-        .map(drop)
+        .map(|rows| rows == 1)
         .map_err(failed)
 }
 

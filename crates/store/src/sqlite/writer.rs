@@ -4,18 +4,19 @@
 use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
 use super::ledger::page::Page;
-use super::{people, stops, usage};
+use super::{bank, people, settle, stops};
 use crate::StoreError;
 use crate::journal::Backlog;
+use crate::settlement::Line;
 use madang_ledger::{Applied, Entry, Fault};
-use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant, UsageRecord};
+use madang_types::{KeyId, KeyRecord, Micros, Programme, Stop, StopScope, Tenant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
 
 /// One write as it is queued.
 pub(super) enum Write {
-    Usage(Box<UsageRecord>),
+    Line(Line),
     /// Nothing of its own: the journal's backlog, which every transaction takes along.
     Backlog,
     Programme(Box<Programme>),
@@ -25,6 +26,7 @@ pub(super) enum Write {
     StopPut(Box<Stop>),
     StopDelete(StopScope),
     Entries(Vec<Entry>),
+    Bank(bank::Ask),
     FilePagesMax(Option<u32>),
 }
 
@@ -33,7 +35,8 @@ impl Write {
     fn count(&self) -> usize {
         match self {
             Self::Entries(entries) => entries.len().max(1),
-            Self::Usage(_)
+            Self::Line(_)
+            | Self::Bank(_)
             | Self::Backlog
             | Self::Programme(_)
             | Self::Tenant(_)
@@ -52,6 +55,7 @@ pub(super) enum Written {
     Key(Box<KeyRecord>),
     Stop(Box<Stop>),
     Entries(Vec<Result<Applied, Fault>>),
+    Bank(bank::Answer),
 }
 
 /// A write and who waits for it.
@@ -121,7 +125,7 @@ impl Writer {
 
     fn transact(
         &mut self,
-        backlog: &[UsageRecord],
+        backlog: &[Line],
         batch: &[Job],
     ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
         let mut conn = match self.conn.take() {
@@ -135,18 +139,16 @@ impl Writer {
     }
 }
 
-/// Writes the records that a journal was left with.
+/// Writes the lines that a journal was left with, and settles what the program that left them did not.
 ///
 /// # Errors
 /// None of them was kept.
-pub(super) fn replay(conn: &mut Connection, records: &[UsageRecord]) -> Result<(), StoreError> {
-    if records.is_empty() {
-        return Ok(());
-    }
+pub(super) fn replay(conn: &mut Connection, lines: &[Line]) -> Result<(), StoreError> {
     let tx = begin(conn)?;
-    for record in records {
-        usage::append(&tx, record)?;
-    }
+    let mut page = Page::default();
+    settle::lines(&tx, &mut page, lines)?;
+    settle::orphans(&tx, &mut page)?;
+    page.finish(&tx)?;
     tx.commit().map_err(|e| medium("commit", &e))
 }
 
@@ -158,7 +160,7 @@ fn begin(conn: &mut Connection) -> Result<Transaction<'_>, StoreError> {
 fn transact(
     conn: &mut Connection,
     settings: &mut Settings,
-    (backlog, batch): (&[UsageRecord], &[Job]),
+    (backlog, batch): (&[Line], &[Job]),
 ) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
     for job in batch {
         // Before anything that may need the pages.
@@ -169,10 +171,8 @@ fn transact(
     }
     let tx = begin(conn)?;
     // First: of two records of one id, the first that was handed over stays.
-    for record in backlog {
-        usage::append(&tx, record)?;
-    }
     let mut page = Page::default();
+    settle::lines(&tx, &mut page, backlog)?;
     let mut results = Vec::with_capacity(batch.len());
     for job in batch {
         let result = perform(&tx, &mut page, &job.write);
@@ -180,8 +180,7 @@ fn transact(
         // the batch may stand. Any other error undid its own statement only.
         if let Err(error) = &result
             && (tx.is_autocommit()
-                || matches!(error, StoreError::Unavailable(_))
-                || matches!(job.write, Write::Entries(_)))
+                || matches!(error, StoreError::Unavailable(_) | StoreError::Damaged(_)))
         {
             return Err(error.clone());
         }
@@ -194,7 +193,7 @@ fn transact(
 
 fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written, StoreError> {
     match write {
-        Write::Usage(record) => usage::append(conn, record)?,
+        Write::Line(line) => settle::lines(conn, page, std::slice::from_ref(line))?,
         Write::Backlog | Write::FilePagesMax(_) => {}
         Write::Programme(programme) => people::programme_put(conn, programme)?,
         Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
@@ -206,6 +205,7 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
             return stops::stop_put(conn, stop).map(|stop| Written::Stop(Box::new(stop)));
         }
         Write::Entries(entries) => return page.append(conn, entries).map(Written::Entries),
+        Write::Bank(ask) => return bank::perform(conn, page, ask).map(Written::Bank),
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

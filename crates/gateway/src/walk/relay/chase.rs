@@ -141,6 +141,8 @@ impl Chase {
                 ),
             );
         };
+        self.flight
+            .serve_at(target, (&start, self.ask.prompt_tokens));
         let route = Route {
             target: Arc::clone(target),
             entry: Arc::clone(entry),

@@ -72,16 +72,27 @@ impl Meter {
         if elapsed_us < self.progress_from_us {
             return None;
         }
-        let tokens = match self.usage {
-            Some(usage) => usage.output_tokens,
-            None => self.output_estimate(),
-        };
+        let tokens = self.output_tokens();
         if tokens < self.progress_tokens + PROGRESS_TOKENS_MIN {
             return None;
         }
         self.progress_from_us = elapsed_us + PROGRESS_US_MIN;
         self.progress_tokens = tokens;
         Some(tokens)
+    }
+
+    /// Output tokens so far.
+    pub fn output_tokens(&self) -> u64 {
+        match self.usage {
+            Some(usage) => usage.output_tokens,
+            None => self.output_estimate(),
+        }
+    }
+
+    /// Output tokens that there must have been so far, whatever was asked for: engines send a chunk per token or fewer.
+    pub fn output_tokens_min(&self) -> u64 {
+        let counted = self.usage.map_or(0, |usage| usage.output_tokens);
+        self.output_chunks.max(counted)
     }
 
     /// Writes what is known into the flight's record.

@@ -24,7 +24,7 @@ use axum::response::Response;
 use chase::{Chase, End};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use madang_types::{Endpoint, Micros, RequestId};
-use race::Start;
+pub(crate) use race::Start;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -88,6 +88,10 @@ fn mark(
     put(response_headers, headers::MODEL, route.start.model.as_str());
     put(response_headers, headers::DECISION, &route.start.decision);
     mark_queued(response_headers, route.queued);
+    if ask.clamped {
+        let tokens = HeaderValue::from(ask.output_tokens_max);
+        response_headers.insert(headers::OUTPUT_TOKENS_MAX, tokens);
+    }
     if let Some(content_type) = content_type {
         response_headers.insert(header::CONTENT_TYPE, content_type);
     }

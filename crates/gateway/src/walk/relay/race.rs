@@ -13,7 +13,7 @@ const RUNNERS_MAX: usize = 2;
 
 /// The core's word that began an attempt.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(crate) struct Start {
     /// Which, from 1.
     pub attempt: u32,
     pub replica: ReplicaId,

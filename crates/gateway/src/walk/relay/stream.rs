@@ -8,6 +8,7 @@ use super::recode::Recoder;
 use super::translate::Plan;
 use crate::client::EngineBody;
 use crate::driver::Turn;
+use crate::purses::Hold;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
@@ -29,6 +30,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// Bytes of one event. An event holds a token or a tool call; engines stay far below.
 const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Events with output that an engine may send after the last token that it was asked for.
+const LAST_CHUNKS: u64 = 16;
 
 /// A stream whose first bytes have come.
 pub(super) struct StreamAnswer {
@@ -130,7 +134,12 @@ impl StreamAnswer {
         if let Some(first) = self.first.take() {
             return Ok(first);
         }
-        let idle_until = Instant::now() + Duration::from_millis(self.idle_ms_max);
+        let now = Instant::now();
+        // A timeout asks its future first: bytes that are always there already would keep a stream alive for ever.
+        if now >= self.deadline {
+            return Err(request_timeout(self.request_ms_max));
+        }
+        let idle_until = now + Duration::from_millis(self.idle_ms_max);
         match timeout_at(idle_until.min(self.deadline), self.incoming.frame()).await {
             Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
             Ok(Some(Err(_)) | None) => {
@@ -308,10 +317,22 @@ impl Relay {
         {
             ticket.progress(tokens);
         }
+        if let Some(drafted) = &self.flight.drafted {
+            drafted.made(self.answer.pipe.meter.output_tokens());
+        }
     }
 
-    /// An engine that never ends is ended here.
+    /// An engine that never ends is ended here, and one that makes more than was set aside.
     fn bound_length(&mut self) {
+        let made = self.answer.pipe.meter.output_tokens_min();
+        let max = self.flight.hold.as_ref().map(Hold::output_tokens_max);
+        // Some engines send a last piece beyond the bound, in which is what they held back.
+        let far_over = max.is_some_and(|max| made > max.saturating_add(LAST_CHUNKS));
+        if far_over && self.answer.pipe.end.is_none() {
+            let message = format!("the engine made {made} tokens, and was asked for fewer");
+            let refused = Refused::new(ErrorCode::EngineAnswerInvalid, message);
+            self.answer.pipe.end = Some((End::Broken(refused), None));
+        }
         let bytes_max = self.answer.bytes_max;
         if self.flight.record.bytes_out > bytes_max && self.answer.pipe.end.is_none() {
             let message = format!("the stream passed limits.stream_bytes_max = {bytes_max} bytes");
@@ -335,13 +356,22 @@ impl Relay {
             }
         };
         self.flight.sent(&last);
+        self.flight.tells_cost = true;
         let booked = self.flight.settle(outcome, 200, code).await;
         // An error says all there is to say, booked or not.
         if booked.is_ok() || outcome != Outcome::Finished {
-            return last;
+            return self.with_cost(last);
         }
         let message = "the answer cannot be recorded, so it is not completed";
         self.error_event(&Refused::new(ErrorCode::StoreUnavailable, message))
+    }
+
+    /// The last event, and after it a comment with what the stream cost, where anything has a price. Clients skip comments.
+    fn with_cost(&self, last: Bytes) -> Bytes {
+        match self.flight.cost_comment() {
+            Some(comment) => [&last, comment.as_bytes()].concat().into(),
+            None => last,
+        }
     }
 
     fn error_event(&self, refused: &Refused) -> Bytes {

@@ -67,7 +67,9 @@ impl World {
         };
         store.key_insert(row).await.expect("it is kept");
         let options = GatewayOptions {
+            id: "test".parse().expect("a name"),
             store: Arc::<SqliteStore>::clone(&store),
+            bank: Arc::<SqliteStore>::clone(&store),
             audit: Audit::open(&folder.path().join("audit"), &Settings::new("test"), 0)
                 .expect("a log"),
             client: ClientOptions::default(),

@@ -176,15 +176,27 @@ fn edited(
     let chat_like = matches!(kind, AnswerKind::Chat | AnswerKind::Completions);
     // Without a bound some engines run to the end of their context. A frontier API has its own.
     let unbounded = ask.features.output_tokens_max().is_none();
-    if chat_like && unbounded && target.own {
+    if ask.bounded || (chat_like && unbounded && target.own) {
         let each = ask.output_tokens_max / ask.features.n.unwrap_or(1).max(1);
-        edit.set("max_tokens", &each.to_string());
+        if let Some(field) = bound_field(kind, body) {
+            edit.set(field, &each.to_string());
+        }
     }
     let strip_usage = chat_like && ask.features.stream && !ask.features.include_usage;
     if strip_usage {
         edit.set_nested("stream_options", "include_usage", "true");
     }
     (edit.pieces(), strip_usage)
+}
+
+/// The field by which a wire format bounds the tokens that are made.
+fn bound_field(kind: AnswerKind, body: &RequestBody) -> Option<&'static str> {
+    match kind {
+        AnswerKind::Chat if body.has("max_completion_tokens") => Some("max_completion_tokens"),
+        AnswerKind::Chat | AnswerKind::Completions | AnswerKind::Messages => Some("max_tokens"),
+        AnswerKind::Responses => Some("max_output_tokens"),
+        AnswerKind::Embeddings => None,
+    }
 }
 
 pub(super) fn reparsed(body: Vec<u8>, ask: &Ask) -> Result<RequestBody, Refused> {

@@ -1,15 +1,17 @@
 //! Answers that are not streams: read to their end (so that a broken one can be had elsewhere), booked, sent.
 
-use super::Route;
 use super::attempt::request_timeout;
 use super::meter::Meter;
 use super::recode;
 use super::translate::Plan;
+use super::{Route, put};
 use crate::client::EngineBody;
 use crate::clock;
+use crate::headers;
 use crate::refused::Refused;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
+use crate::walk::reserve::won_text;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
@@ -67,7 +69,12 @@ pub(super) async fn read(
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
-        let idle_until = Instant::now() + Duration::from_millis(limits.first_byte_ms_max);
+        let now = Instant::now();
+        // A timeout asks its future first: bytes that are always there already would keep the answer coming for ever.
+        if now >= route.deadline {
+            return Err(request_timeout(limits.request_ms_max));
+        }
+        let idle_until = now + Duration::from_millis(limits.first_byte_ms_max);
         let frame = match timeout_at(idle_until.min(route.deadline), body.frame()).await {
             Ok(frame) => frame,
             Err(_) if Instant::now() >= route.deadline => {
@@ -179,5 +186,8 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> 
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if let Some(cost) = flight.record.cost {
+        put(response.headers_mut(), headers::COST, &won_text(cost));
+    }
     response
 }

@@ -1,11 +1,12 @@
 //! A store whose writes of usage records can be held back or refused.
 
 use async_trait::async_trait;
-use madang_store::{SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
+use madang_store::{Settlement, SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{
     KeyId, KeyRecord, Micros, Programme, ProgrammeId, RequestId, Stop, StopScope, Tenant, TenantId,
     UsageRecord,
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -20,7 +21,7 @@ pub enum Gate {
 }
 
 pub struct GateStore {
-    inner: SqliteStore,
+    inner: Arc<SqliteStore>,
     gate: watch::Sender<Gate>,
     waiting: watch::Sender<usize>,
 }
@@ -28,10 +29,15 @@ pub struct GateStore {
 impl GateStore {
     pub fn new(inner: SqliteStore) -> Self {
         Self {
-            inner,
+            inner: Arc::new(inner),
             gate: watch::Sender::new(Gate::Open),
             waiting: watch::Sender::new(0),
         }
+    }
+
+    /// The same books as the bank, which no gate stands before.
+    pub fn bank(&self) -> Arc<SqliteStore> {
+        Arc::clone(&self.inner)
     }
 
     pub fn set(&self, gate: Gate) {
@@ -49,7 +55,7 @@ impl GateStore {
 
 #[async_trait]
 impl Store for GateStore {
-    async fn usage_append(&self, record: UsageRecord) -> Result<(), StoreError> {
+    async fn usage_settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         if *self.gate.borrow() == Gate::Held {
             self.waiting.send_modify(|waiting| *waiting += 1);
         }
@@ -58,7 +64,10 @@ impl Store for GateStore {
         if gate == Gate::Broken {
             return Err(StoreError::Unavailable("the disk is full".into()));
         }
-        self.inner.usage_append(record).await
+        self.inner.usage_settle(settlement).await
+    }
+    async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError> {
+        self.inner.usage_draft(drafts).await
     }
     fn usage_sync_ms_max_set(&self, ms_max: u64) {
         self.inner.usage_sync_ms_max_set(ms_max);

@@ -125,7 +125,9 @@ impl World {
         }
         let spare = FakeEngine::start(FakeEngineOptions::default()).await;
         let options = GatewayOptions {
+            id: "test".parse().unwrap(),
             store: Arc::<GateStore>::clone(&store),
+            bank: store.bank(),
             audit: Audit::open(&folder.path().join("audit"), &Settings::new("test"), 0).unwrap(),
             client: ClientOptions {
                 roots_file: plan.roots_file.clone(),

@@ -30,13 +30,14 @@ impl Ledger for SqliteStore {
         }
         match self.write(Write::Entries(entries)).await? {
             Written::Entries(applied) => Ok(applied),
-            Written::Done | Written::Key(_) | Written::Stop(_) => Err(StoreError::Damaged(
-                "the write said nothing of its entries".into(),
-            )),
+            Written::Done | Written::Key(_) | Written::Stop(_) | Written::Bank(_) => Err(
+                StoreError::Damaged("the write said nothing of its entries".into()),
+            ),
         }
     }
 
     async fn balance(&self, account: Account) -> Result<Vec<(Unit, Balance)>, StoreError> {
+        self.settle().await?;
         self.lookups
             .read(move |conn| rows::balances_of(conn, &account))
             .await
@@ -48,6 +49,7 @@ impl Ledger for SqliteStore {
         after: Option<(Account, Unit)>,
         count_max: u32,
     ) -> Result<Vec<BalanceRow>, StoreError> {
+        self.settle().await?;
         self.reports
             .read(move |conn| rows::balances(conn, &prefix, after, count_max))
             .await
@@ -59,16 +61,19 @@ impl Ledger for SqliteStore {
         before: Option<u64>,
         count_max: u32,
     ) -> Result<Vec<EntryRow>, StoreError> {
+        self.settle().await?;
         self.reports
             .read(move |conn| rows::list(conn, &filter, before, count_max))
             .await
     }
 
     async fn entry(&self, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
+        self.settle().await?;
         self.lookups.read(move |conn| rows::of_id(conn, id)).await
     }
 
     async fn ledger_verify(&self) -> Result<Report, StoreError> {
+        self.settle().await?;
         let path = self.path.clone();
         // It may read for minutes, which no reader of others has.
         tokio::task::spawn_blocking(move || SqliteLedger::open(&path)?.verify())

@@ -88,6 +88,18 @@ impl Page {
         Ok(())
     }
 
+    /// What an account has and nobody set aside, after all that was written here.
+    pub(crate) fn available(
+        &mut self,
+        conn: &Connection,
+        (account, unit): (&Account, Unit),
+    ) -> Result<i64, StoreError> {
+        if !self.accounts.contains_key(account) {
+            self.accounts.insert(account.clone(), held(conn, account)?);
+        }
+        Ok(self.balance(account, unit).available())
+    }
+
     fn balance(&self, account: &Account, unit: Unit) -> Balance {
         let held = self.accounts.get(account);
         held.and_then(|held| held.balances.get(&unit))

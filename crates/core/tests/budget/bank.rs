@@ -1,0 +1,150 @@
+//! The bank of the simulation: a book, the orders of gateways, and gateways that were given up.
+
+use madang_ledger::{
+    Account, Applied, Book, Entry, EntryId, Fault, Holder, LastOrder, Leg, Order, Phase, Purse,
+    Subject,
+};
+use madang_types::{GatewayId, Micros, Unit};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every purse is of this unit here.
+pub const UNIT: Unit = Unit::MicroWon;
+
+#[derive(Default)]
+pub struct Bank {
+    pub book: Book,
+    /// Gateways of which it has heard, and their latest run.
+    epochs: BTreeMap<GatewayId, u32>,
+    given_up: BTreeSet<Holder>,
+    /// Runs that have reported everything. What of their orders is still on its way has been carried out with that.
+    closed: BTreeSet<Holder>,
+    orders: BTreeMap<(Holder, Purse), LastOrder>,
+    /// Times that an entry came again.
+    pub repeated: u64,
+}
+
+impl Bank {
+    /// A purse gets so much.
+    pub fn grant(&mut self, purse: &Purse, amount: i64) {
+        let id = u128::from(u64::MAX) + self.book.ids().count() as u128;
+        let leg = Leg {
+            unit: UNIT,
+            amount,
+            from: Account::World,
+            to: Account::Purse(purse.clone()),
+        };
+        self.enter(Entry {
+            id: EntryId(id),
+            phase: Phase::Direct,
+            at: Micros(0),
+            subject: Subject::Lease,
+            legs: vec![leg],
+        })
+        .unwrap();
+    }
+
+    pub fn available(&self, account: &Account) -> i64 {
+        self.book.balance(account, UNIT).available()
+    }
+
+    /// Whether this run may have rights: it is the latest of its gateway, and was not given up.
+    pub fn knows(&mut self, holder: &Holder) -> bool {
+        let latest = self
+            .epochs
+            .entry(holder.gateway.clone())
+            .or_insert(holder.epoch);
+        *latest = holder.epoch.max(*latest);
+        *latest == holder.epoch && !self.given_up.contains(holder)
+    }
+
+    /// Carries an order out, once; says what was moved to the gateway, and what there is of the purse elsewhere.
+    pub fn order(&mut self, holder: &Holder, order: &Order, now: Micros) -> (i64, i64) {
+        let id = holder.order_id(order.number);
+        let purse = &order.purse;
+        let place = (holder.clone(), purse.clone());
+        let mut last = self.orders.get(&place).copied().unwrap_or_default();
+        if order.number > last.number && !self.closed.contains(holder) {
+            let gateways = u32::try_from(self.epochs.len()).unwrap();
+            let available = self.available(&Account::Purse(purse.clone()));
+            last = LastOrder {
+                number: order.number,
+                moved: order.kind.moves(available, gateways),
+            };
+            if last.moved != 0 {
+                self.deliver(holder, holder.moves((id, now), purse, (UNIT, last.moved)));
+            }
+            self.orders.insert(place, last);
+        }
+        let mine = holder.lease(purse);
+        let elsewhere = self.book.balances().filter(|(account, ..)| match account {
+            Account::Purse(other) | Account::Lease { of: other, .. } => {
+                other == purse && **account != mine
+            }
+            _ => false,
+        });
+        (
+            last.moved.max(0),
+            elsewhere.map(|(_, _, balance)| balance.available()).sum(),
+        )
+    }
+
+    /// Takes what a gateway's run reports. It may not be refused: what was spent was promised.
+    pub fn deliver(&mut self, holder: &Holder, entry: Entry) {
+        let redirected = self
+            .given_up
+            .contains(holder)
+            .then(|| holder.redirect(entry.clone()));
+        let entered = match redirected.map(|entry| self.enter(entry)) {
+            // It came before the gateway was given up.
+            None | Some(Err(Fault::Conflict(_))) => self.enter(entry),
+            Some(entered) => entered,
+        };
+        if entered.unwrap() == Applied::Repeated {
+            self.repeated += 1;
+        }
+    }
+
+    /// A run that has reported everything: what it has left goes back.
+    pub fn close(&mut self, holder: &Holder, now: Micros) {
+        for (purse, left) in self.held(holder) {
+            let entry = holder.close(now, &purse, (UNIT, left));
+            self.enter(entry).unwrap();
+        }
+        self.closed.insert(holder.clone());
+    }
+
+    /// An operator gives a gateway up: nobody knows what of its rights is spent.
+    pub fn give_up(&mut self, gateway: &GatewayId, now: Micros) {
+        let Some(latest) = self.epochs.get(gateway).copied() else {
+            return;
+        };
+        for epoch in 0..=latest {
+            let holder = Holder {
+                gateway: gateway.clone(),
+                epoch,
+            };
+            for (purse, held) in self.held(&holder) {
+                self.enter(holder.give_up(now, &purse, (UNIT, held)))
+                    .unwrap();
+            }
+            self.given_up.insert(holder);
+        }
+    }
+
+    fn held(&self, holder: &Holder) -> Vec<(Purse, i64)> {
+        let leases = self
+            .book
+            .balances()
+            .filter_map(|(account, _, balance)| match account {
+                Account::Lease { of, .. } if *account == holder.lease(of) => {
+                    Some((of.clone(), balance.available()))
+                }
+                _ => None,
+            });
+        leases.filter(|(_, left)| *left > 0).collect()
+    }
+
+    fn enter(&mut self, entry: Entry) -> Result<Applied, Fault> {
+        self.book.enter(entry)
+    }
+}

@@ -1,0 +1,232 @@
+//! What requests may spend: the live driver of the core's budgets, and this gateway's way to the bank.
+//!
+//! A request asks the budgets in memory. Only where the rights here do not suffice does it wait for the bank, and then for
+//! [`BANK_WAIT_MAX`] at most.
+
+mod entry;
+mod hold;
+mod teller;
+
+pub use entry::entry_of;
+pub use hold::Hold;
+
+use crate::clock;
+use arc_swap::ArcSwap;
+use madang_core::Shares;
+use madang_core::budget::{
+    Bound, BudgetView, Budgets, PurseStatus, PurseView, Reserved, Short, Spender,
+};
+use madang_ledger::{Holder, Purse, RateCard};
+use madang_store::{Bank, StoreError};
+use madang_types::{Allocation, GatewayId, ProgrammeBudget, ProgrammeId, RequestId, TenantId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a request waits for rights at most.
+const BANK_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long rights count after the bank was heard of, in milliseconds: so long a gateway that is cut off goes on serving.
+pub(crate) const LEASE_MS: u64 = 600_000;
+
+/// Budgets and prices in force.
+pub struct Purses {
+    run: Mutex<Run>,
+    /// What there is to spend, as it was read last.
+    granted: Mutex<Granted>,
+    /// Whether anything has a price or a budget: else requests ask nothing here.
+    metered: AtomicBool,
+    card: ArcSwap<RateCard>,
+    bank: Arc<dyn Bank>,
+    /// The bank has answered an order.
+    answered: Notify,
+}
+
+/// Budgets and allocations of the books, and which tenant is of which programme.
+#[derive(Default)]
+struct Granted {
+    budgets: Vec<ProgrammeBudget>,
+    allocations: Vec<Allocation>,
+    shares: Shares,
+}
+
+/// One run of this gateway: its rights end with it.
+struct Run {
+    holder: Arc<Holder>,
+    budgets: Budgets,
+}
+
+impl Purses {
+    /// Begins a run at the bank, and reads what may be spent.
+    ///
+    /// # Errors
+    /// The books cannot be read or written.
+    pub async fn open(bank: Arc<dyn Bank>, gateway: GatewayId) -> Result<Arc<Self>, StoreError> {
+        let run = Run::begin(&*bank, gateway).await?;
+        Ok(Arc::new(Self {
+            run: Mutex::new(run),
+            granted: Mutex::default(),
+            metered: AtomicBool::new(false),
+            card: ArcSwap::default(),
+            bank,
+            answered: Notify::new(),
+        }))
+    }
+
+    /// Reads again what may be spent and what things cost.
+    ///
+    /// # Errors
+    /// The books cannot be read; what was in force stays.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let prices = self.bank.price_list().await?;
+        let card = RateCard::new(prices, self.bank.exchange_list().await?);
+        let budgets = self.bank.budget_list().await?;
+        let allocations = self.bank.allocation_list((None, None)).await?;
+        self.card.store(Arc::new(card));
+        self.regrant(|granted| {
+            granted.budgets = budgets;
+            granted.allocations = allocations;
+        });
+        Ok(())
+    }
+
+    /// Tells which tenant is of which programme.
+    pub(crate) fn shares_apply(&self, shares: &Shares) {
+        self.regrant(|granted| granted.shares.clone_from(shares));
+    }
+
+    fn regrant(&self, change: impl FnOnce(&mut Granted)) {
+        // Held over both, so that of two changes the later one counts.
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut granted);
+        let metered = !granted.budgets.is_empty() || !self.card.load().is_empty();
+        self.metered.store(metered, Ordering::Relaxed);
+        self.lock().budgets.apply(granted.view());
+    }
+
+    /// Whether anything has a price or a budget.
+    pub fn is_metered(&self) -> bool {
+        self.metered.load(Ordering::Relaxed)
+    }
+
+    /// The prices in force.
+    pub fn card(&self) -> Arc<RateCard> {
+        self.card.load_full()
+    }
+
+    /// The bank behind it.
+    pub fn bank(&self) -> &dyn Bank {
+        &*self.bank
+    }
+
+    /// Every purse of which rights are or were here.
+    pub fn status(&self) -> Vec<PurseStatus> {
+        self.lock().budgets.status()
+    }
+
+    /// Sets aside what a request can cost at most.
+    ///
+    /// # Errors
+    /// Why it may not be served. [`Short::Asked`] where the bank did not answer in time.
+    pub async fn reserve(
+        self: &Arc<Self>,
+        request: RequestId,
+        about: (&Spender, &Bound),
+    ) -> Result<Hold, Short> {
+        let until = Instant::now() + BANK_WAIT_MAX;
+        loop {
+            // Before the try: an answer that comes between it and the wait is heard.
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            let (tried, holder) = self.try_reserve(request, about);
+            match tried {
+                Ok(reserved) => {
+                    return Ok(Hold::new(Arc::clone(self), (request, holder), reserved));
+                }
+                Err(asked @ Short::Asked(_)) => {
+                    if timeout_at(until, answered).await.is_err() {
+                        return Err(asked);
+                    }
+                }
+                Err(short) => return Err(short),
+            }
+        }
+    }
+
+    fn try_reserve(
+        self: &Arc<Self>,
+        request: RequestId,
+        about: (&Spender, &Bound),
+    ) -> (Result<Reserved, Short>, Arc<Holder>) {
+        let mut orders = Vec::new();
+        let mut run = self.lock();
+        let now = clock::now();
+        let tried = run.budgets.reserve(now, request, about, &mut orders);
+        let holder = Arc::clone(&run.holder);
+        drop(run);
+        self.send(&holder, orders);
+        (tried, holder)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run {
+    async fn begin(bank: &dyn Bank, gateway: GatewayId) -> Result<Self, StoreError> {
+        let now = clock::now();
+        let holder = bank.run_begin(gateway, now).await?;
+        let mut budgets = Budgets::new();
+        budgets.contact(now, now.plus_ms(LEASE_MS));
+        Ok(Self {
+            holder: Arc::new(holder),
+            budgets,
+        })
+    }
+}
+
+impl Granted {
+    /// What there is to spend, as the core is told. A tenant of a programme that has a budget spends what it was granted; the
+    /// others spend freely, and owe it.
+    fn view(&self) -> BudgetView {
+        let funded = self.budgets.iter().map(|budget| &budget.programme);
+        let funded: BTreeSet<&ProgrammeId> = funded.collect();
+        let tenants = self.shares.tenants.iter();
+        let tenants = tenants.filter(|share| {
+            let programme = share.programme.as_ref();
+            programme.is_some_and(|programme| funded.contains(programme))
+        });
+        let mut tenants: BTreeMap<TenantId, Vec<Purse>> = tenants
+            .map(|share| (share.tenant.clone(), Vec::new()))
+            .collect();
+        let mut purses = Vec::with_capacity(self.allocations.len());
+        for allocation in &self.allocations {
+            let Some(granted) = tenants.get_mut(&allocation.tenant) else {
+                continue;
+            };
+            let purse = Purse::Allocation(allocation.id.clone());
+            granted.push(purse.clone());
+            let later = self
+                .allocations
+                .iter()
+                .filter(|other| other.tenant == allocation.tenant && other.from > allocation.from);
+            purses.push(PurseView {
+                purse,
+                unit: allocation.unit,
+                hard: allocation.hard,
+                from: allocation.from,
+                until: Some(allocation.ends_at()),
+                renews_at: later.map(|other| other.from).min(),
+            });
+        }
+        BudgetView {
+            purses,
+            tenants: tenants.into_iter().collect(),
+            ..BudgetView::default()
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The way to the bank: orders are sent and their answers heard, beside the requests.
+
+use super::{LEASE_MS, Purses, Run};
+use crate::clock;
+use madang_ledger::{Holder, Order};
+use madang_store::StoreError;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How often rights are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// After how many looks it is read again what other gateways may have changed …
+const REFRESH_TICKS: u32 = 5;
+/// … and what is left of allocations that are over goes back.
+const SWEEP_TICKS: u32 = 60;
+
+impl Purses {
+    /// Looks after the rights here; it never ends.
+    pub(crate) async fn attend(self: Arc<Self>) {
+        let purses = self;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for count in 0_u32.. {
+            ticks.tick().await;
+            let mut done = purses.tick().await;
+            if count % REFRESH_TICKS == 0 {
+                done = done.and(purses.refresh().await);
+            }
+            if count % SWEEP_TICKS == 0 {
+                done = done.and(purses.bank.allocations_sweep(clock::now()).await.map(drop));
+            }
+            if let Err(error) = done {
+                tracing::warn!(%error, "the books cannot be asked what may be spent");
+            }
+        }
+    }
+
+    /// One look.
+    ///
+    /// # Errors
+    /// The bank cannot be reached.
+    pub(crate) async fn tick(self: &Arc<Self>) -> Result<(), StoreError> {
+        let asked_at = clock::now();
+        let holder = Arc::clone(&self.lock().holder);
+        if !self.bank.run_seen((*holder).clone(), asked_at).await? {
+            return self.begin_again(&holder).await;
+        }
+        let mut orders = Vec::new();
+        let mut run = self.lock();
+        // From when it was asked: the answer may have been on its way for long.
+        run.budgets.contact(asked_at, asked_at.plus_ms(LEASE_MS));
+        run.budgets.tick(clock::now(), &mut orders);
+        drop(run);
+        self.send(&holder, orders);
+        Ok(())
+    }
+
+    /// Sends back what nobody needs, and waits until the bank has it.
+    pub async fn close(self: &Arc<Self>) {
+        let (holder, orders) = self.drain();
+        for order in orders {
+            self.carry(&holder, order).await;
+        }
+    }
+
+    fn drain(&self) -> (Arc<Holder>, Vec<Order>) {
+        let mut orders = Vec::new();
+        let mut run = self.lock();
+        run.budgets.drain(clock::now(), &mut orders);
+        (Arc::clone(&run.holder), orders)
+    }
+
+    /// This run was given up: what it held is in suspense, and a new one begins with nothing.
+    async fn begin_again(&self, old: &Holder) -> Result<(), StoreError> {
+        tracing::warn!(gateway = %old.gateway, epoch = old.epoch, "the books gave this run up: a new one begins");
+        let mut begun = Run::begin(&*self.bank, old.gateway.clone()).await?;
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.budgets.apply(granted.view());
+        *self.lock() = begun;
+        Ok(())
+    }
+
+    /// Sends orders; whoever waits hears of the answers.
+    pub(super) fn send(self: &Arc<Self>, holder: &Arc<Holder>, orders: Vec<Order>) {
+        for order in orders {
+            let (purses, holder) = (Arc::clone(self), Arc::clone(holder));
+            tokio::spawn(async move { purses.carry(&holder, order).await });
+        }
+    }
+
+    async fn carry(&self, holder: &Arc<Holder>, order: Order) {
+        let asked = self
+            .bank
+            .order((**holder).clone(), order.clone(), clock::now());
+        match asked.await {
+            Ok(answer) => {
+                let mut run = self.lock();
+                if Arc::ptr_eq(&run.holder, holder) {
+                    let about = (answer.moved, answer.left);
+                    run.budgets.answer(clock::now(), &order, about);
+                }
+                drop(run);
+                self.answered.notify_waiters();
+            }
+            // It is asked again with the next look.
+            Err(error) => {
+                tracing::warn!(%error, purse = %order.purse, "the books did not move rights")
+            }
+        }
+    }
+}

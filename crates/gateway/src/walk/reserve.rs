@@ -1,0 +1,177 @@
+//! Step 4: what can it cost at most? That is set aside before anything is sent; a request that does not fit is clamped where its caller
+//! allows that, or refused.
+
+use super::classify::Ask;
+use super::flight::Flight;
+use crate::headers;
+use crate::refused::Refused;
+use http::HeaderMap;
+use madang_core::budget::{Bound, Short, Spender};
+use madang_ledger::{RateCard, TokenRates};
+use madang_types::{ErrorCode, MicroWon, Micros, ModelId, Unit};
+
+/// The fewest tokens that an answer is cut down to.
+const OUTPUT_TOKENS_MIN: u64 = 16;
+/// Tokens that a chat template may add to a prompt whose length is estimated.
+const TEMPLATE_TOKENS: u64 = 64;
+
+/// Sets aside what the request can cost at most, where anything has a price or a budget.
+///
+/// # Errors
+/// The refusal to send.
+pub(super) async fn reserve(
+    flight: &mut Flight,
+    ask: &mut Ask,
+    request_headers: &HeaderMap,
+) -> Result<(), Refused> {
+    let purses = &flight.gateway.purses;
+    if !purses.is_metered() {
+        return Ok(());
+    }
+    let unbounded = ask.features.output_tokens_max().is_none();
+    let may_clamp = may_clamp(request_headers)?.unwrap_or(unbounded);
+    let rates = dearest(ask, &purses.card(), flight.record.arrived_at)?;
+    let spender = Spender {
+        tenant: flight.record.tenant.clone(),
+        project: None,
+        key: flight.record.key.clone(),
+    };
+    let bound = Bound {
+        prompt_tokens_max: ask
+            .prompt_tokens
+            .saturating_mul(2)
+            .saturating_add(TEMPLATE_TOKENS),
+        prompt_tokens: ask.prompt_tokens,
+        output_tokens_max: ask.output_tokens_max,
+        output_tokens_min: match may_clamp {
+            true => ask.output_tokens_max.min(OUTPUT_TOKENS_MIN),
+            false => ask.output_tokens_max,
+        },
+        rates,
+    };
+    let hold = purses.reserve(flight.record.id, (&spender, &bound)).await;
+    let hold = hold.map_err(|short| refused(short, &spender))?;
+    // What was set aside is for so many tokens: the engine is told, whoever runs it.
+    ask.bounded = unbounded || hold.output_tokens_max() < ask.output_tokens_max;
+    if hold.output_tokens_max() < ask.output_tokens_max {
+        ask.output_tokens_max = hold.output_tokens_max();
+        ask.clamped = true;
+    }
+    flight.hold = Some(hold);
+    Ok(())
+}
+
+/// Whether the caller takes a shorter answer where the budget ends, as far as it says so.
+fn may_clamp(request_headers: &HeaderMap) -> Result<Option<bool>, Refused> {
+    let Some(value) = request_headers.get(headers::CLAMP) else {
+        return Ok(None);
+    };
+    match value.as_bytes() {
+        b"allow" => Ok(Some(true)),
+        b"refuse" => Ok(Some(false)),
+        _ => {
+            let message = "x-madang-clamp is 'allow' or 'refuse'";
+            Err(Refused::new(ErrorCode::HeaderInvalid, message).at(headers::CLAMP.as_str()))
+        }
+    }
+}
+
+/// The dearest rates of all places that may serve it.
+fn dearest(ask: &Ask, card: &RateCard, now: Micros) -> Result<TokenRates, Refused> {
+    if card.is_empty() {
+        return Ok(TokenRates::default());
+    }
+    let asked = std::slice::from_ref(&ask.model);
+    let models: &[ModelId] = match ask.entry.candidates.as_slice() {
+        [] => asked,
+        candidates => candidates,
+    };
+    let mut dearest = TokenRates::default();
+    for model in models {
+        for target in ask
+            .snapshot
+            .targets
+            .values()
+            .filter(|target| target.serves(model))
+        {
+            let rates = card.rates(model, &target.site, now);
+            let rates =
+                rates.map_err(|error| Refused::new(ErrorCode::PriceMissing, error.to_string()))?;
+            dearest = dearest.max(rates);
+        }
+    }
+    Ok(dearest)
+}
+
+fn refused(short: Short, spender: &Spender) -> Refused {
+    let tenant = &spender.tenant;
+    match short {
+        Short::NoAllocation => Refused::new(
+            ErrorCode::AllocationMissing,
+            format!("'{tenant}' has no allocation that is valid now"),
+        ),
+        Short::Exhausted {
+            purse,
+            unit,
+            left,
+            renews_at,
+        } => {
+            let left = shown(left, unit);
+            let renews = match renews_at {
+                Some(at) => format!("more comes at {}", clock_text(at)),
+                None => "nothing more is granted yet".to_owned(),
+            };
+            let message =
+                format!("this request can cost more than is left of {purse}: {left}; {renews}");
+            Refused::new(ErrorCode::BudgetExhausted, message)
+        }
+        Short::Busy {
+            purse,
+            retry_after_ms,
+        } => {
+            let message =
+                format!("all that is left of {purse} is set aside for requests under way");
+            Refused::new(ErrorCode::BudgetBusy, message).retry_after_ms(Some(retry_after_ms))
+        }
+        Short::Asked(_) | Short::LeaseOver => {
+            let message = "the books do not answer, so that it is not known what may be spent";
+            Refused::new(ErrorCode::BudgetUnreachable, message).retry_after_ms(Some(1_000))
+        }
+    }
+}
+
+fn shown(amount: i64, unit: Unit) -> String {
+    match unit {
+        Unit::MicroWon => format!("{} won", won_text(MicroWon(amount))),
+        unit => format!("{amount} {unit}"),
+    }
+}
+
+/// Won with six decimals, those that are zero at the end left out.
+pub(crate) fn won_text(MicroWon(amount): MicroWon) -> String {
+    let (whole, part) = (amount / 1_000_000, (amount % 1_000_000).unsigned_abs());
+    let sign = if amount < 0 && whole == 0 { "-" } else { "" };
+    let text = format!("{sign}{whole}.{part:06}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// An instant as people write it, in UTC.
+fn clock_text(at: Micros) -> String {
+    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn won_have_as_many_decimals_as_they_need() {
+        let check = |amount: i64, expected: &str| assert_eq!(won_text(MicroWon(amount)), expected);
+        check(0, "0");
+        check(1, "0.000001");
+        check(1_500_000, "1.5");
+        check(12_000_000, "12");
+        check(-250_000, "-0.25");
+        check(i64::MAX, "9223372036854.775807");
+    }
+}

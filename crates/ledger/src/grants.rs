@@ -1,0 +1,223 @@
+//! What a programme may grant: rules over budgets and allocations, with words for whoever asks.
+
+use crate::price::{Currency, Exchange, PRICE_MAX, Price};
+use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
+
+/// The most that a budget or an allocation may hold: what is above it is a slip of the keyboard. In µ₩ a trillion won.
+pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000_000;
+
+/// Whether a budget may be set.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_budget(budget: &ProgrammeBudget) -> Result<(), String> {
+    check_unit(budget.unit)?;
+    if !(0..=AMOUNT_MAX).contains(&budget.amount) {
+        return Err(format!(
+            "the amount {} is not within 0 and {AMOUNT_MAX}",
+            budget.amount
+        ));
+    }
+    if !(1..=1000).contains(&budget.concentration_permille_max) {
+        return Err("concentration_permille_max is not within 1 and 1000".into());
+    }
+    Ok(())
+}
+
+/// Whether an allocation may be granted from a programme's budget, beside its others.
+///
+/// # Errors
+/// What stands in the way.
+pub fn check_allocation(
+    new: &Allocation,
+    budget: Option<&ProgrammeBudget>,
+    others: &[Allocation],
+) -> Result<(), String> {
+    let Allocation {
+        programme,
+        tenant,
+        unit,
+        amount,
+        from,
+        until,
+        ..
+    } = new;
+    check_unit(*unit)?;
+    if !(1..=AMOUNT_MAX).contains(amount) {
+        return Err(format!(
+            "the amount {amount} is not within 1 and {AMOUNT_MAX}"
+        ));
+    }
+    if from >= until {
+        return Err("it ends before it begins".into());
+    }
+    if *until <= new.created_at {
+        return Err("it has ended already".into());
+    }
+    let Some(budget) = budget else {
+        return Err(format!(
+            "the programme '{programme}' has no budget in {unit}: set one first"
+        ));
+    };
+    let same = others.iter().filter(|other| {
+        (&other.programme, &other.tenant, other.unit) == (programme, tenant, *unit)
+    });
+    let mut granted = i128::from(*amount);
+    for other in same {
+        if other.from < *until && *from < other.ends_at() {
+            return Err(format!(
+                "it overlaps the allocation '{}' of the same tenant, programme and unit: let it begin later, or recall that one",
+                other.id
+            ));
+        }
+        if other.ends_at() > new.created_at {
+            granted += i128::from(other.amount);
+        }
+    }
+    let permille = i128::from(budget.concentration_permille_max);
+    if granted * 1000 > i128::from(budget.amount) * permille {
+        return Err(format!(
+            "'{tenant}' would hold {granted} {unit} of {}: more than {permille} thousandths, the programme's cap on one tenant",
+            budget.amount
+        ));
+    }
+    Ok(())
+}
+
+fn check_unit(unit: Unit) -> Result<(), String> {
+    match unit {
+        Unit::MicroWon | Unit::Tokens | Unit::AcceleratorMs => Ok(()),
+        _ => Err(format!(
+            "budgets are counted in micro_won, tokens or accelerator_ms, not in {unit}"
+        )),
+    }
+}
+
+/// Whether a price may be added: it changes nothing that has been charged.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_price(price: &Price, now: Micros) -> Result<(), String> {
+    let amounts = [price.uncached, price.cached, price.output];
+    if let Some(bad) = amounts
+        .iter()
+        .find(|amount| !(0..=PRICE_MAX).contains(*amount))
+    {
+        return Err(format!(
+            "a price of {bad} millionths for a million tokens is not within 0 and {PRICE_MAX}"
+        ));
+    }
+    check_from(price.from, now)
+}
+
+/// Whether a rate of exchange may be added.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_exchange(exchange: &Exchange, now: Micros) -> Result<(), String> {
+    if exchange.currency == Currency::KRW {
+        return Err("the won needs no rate of exchange".into());
+    }
+    if !(1..=PRICE_MAX).contains(&exchange.won.0) {
+        return Err(format!(
+            "a rate of {} µ₩ is not within 1 and {PRICE_MAX}",
+            exchange.won.0
+        ));
+    }
+    check_from(exchange.from, now)
+}
+
+fn check_from(from: Micros, now: Micros) -> Result<(), String> {
+    if from < now {
+        return Err("it would begin in the past, and what was charged is not charged anew: let it begin now or later".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_types::MicroWon;
+
+    fn allocation(id: &str, tenant: &str, amount: i64, (from, until): (i64, i64)) -> Allocation {
+        Allocation {
+            id: id.parse().unwrap(),
+            programme: "startups".parse().unwrap(),
+            tenant: tenant.parse().unwrap(),
+            unit: Unit::MicroWon,
+            amount,
+            hard: true,
+            from: Micros(from),
+            until: Micros(until),
+            created_at: Micros(100),
+            recalled_at: None,
+        }
+    }
+
+    /// Beside 300 of `hanbit` from 200 until 300, in a budget of 1,000 of which one tenant may hold half.
+    fn check(new: &Allocation, expected: Result<(), &str>) {
+        let budget = ProgrammeBudget {
+            programme: "startups".parse().unwrap(),
+            unit: Unit::MicroWon,
+            amount: 1_000,
+            concentration_permille_max: 500,
+        };
+        let others = [allocation("first", "hanbit", 300, (200, 300))];
+        let found = check_allocation(new, Some(&budget), &others);
+        match (found, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_grant_that_breaks_a_rule_is_refused_in_words() {
+        let grant = |amount, period| allocation("new", "hanbit", amount, period);
+        check(&grant(200, (300, 400)), Ok(()));
+        check(&grant(201, (300, 400)), Err("more than 500 thousandths"));
+        check(
+            &grant(1, (299, 400)),
+            Err("overlaps the allocation 'first'"),
+        );
+        check(
+            &grant(1, (100, 201)),
+            Err("overlaps the allocation 'first'"),
+        );
+        check(&grant(1, (100, 200)), Ok(()));
+        check(&grant(0, (300, 400)), Err("not within 1"));
+        check(&grant(-5, (300, 400)), Err("not within 1"));
+        check(&grant(i64::MAX, (300, 400)), Err("not within 1"));
+        check(&grant(1, (400, 400)), Err("ends before it begins"));
+        check(&grant(1, (10, 100)), Err("has ended already"));
+        check(&allocation("new", "daeil", 500, (200, 300)), Ok(()));
+        let mut tokens = grant(1, (300, 400));
+        tokens.unit = Unit::OutputTokens;
+        check(&tokens, Err("counted in micro_won"));
+        let none = check_allocation(&grant(1, (300, 400)), None, &[]);
+        assert!(none.unwrap_err().contains("has no budget in micro_won"));
+    }
+
+    #[test]
+    fn what_was_charged_is_not_charged_anew() {
+        let mut price = Price {
+            model: "m".parse().unwrap(),
+            place: None,
+            from: Micros(100),
+            currency: Currency::KRW,
+            uncached: 0,
+            cached: 0,
+            output: PRICE_MAX,
+        };
+        assert_eq!(check_price(&price, Micros(100)), Ok(()));
+        assert!(check_price(&price, Micros(101)).is_err());
+        price.cached = -1;
+        assert!(check_price(&price, Micros(100)).unwrap_err().contains("-1"));
+        let won = Exchange {
+            currency: Currency::KRW,
+            from: Micros(100),
+            won: MicroWon(1),
+        };
+        assert!(check_exchange(&won, Micros(0)).is_err());
+    }
+}

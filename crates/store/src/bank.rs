@@ -1,0 +1,72 @@
+//! The bank: what may be spent, and which gateway holds how much of it.
+
+use crate::StoreError;
+use async_trait::async_trait;
+use madang_ledger::{Exchange, Holder, Order, Price};
+use madang_types::{
+    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId,
+};
+
+/// What came of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Rights that were moved to the gateway.
+    pub moved: i64,
+    /// What there is of the purse elsewhere: nobody's yet, or another gateway's.
+    pub left: i64,
+}
+
+/// What stands in the way of a grant; each says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// The books failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rules do not allow it; the words are for whoever asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Who may spend how much, and who holds it. Every method is one transaction.
+#[async_trait]
+pub trait Bank: Send + Sync + 'static {
+    /// A run of a gateway begins. What earlier runs held goes back: whatever they spent is in the books by now.
+    async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError>;
+    /// A run is alive. `false` where a later one has begun, or it was given up: it holds nothing any more.
+    async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
+    /// Carries an order out: once, however often it comes.
+    async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
+
+    /// Gives a gateway up that does not come back: what it held waits in suspense for what it may still report. Says of how many
+    /// purses.
+    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError>;
+
+    /// Sets what a programme has to allocate in a unit: the first time, or to another amount.
+    async fn budget_put(&self, budget: ProgrammeBudget, at: Micros) -> Result<(), GrantError>;
+    /// All budgets, by programme and unit.
+    async fn budget_list(&self) -> Result<Vec<ProgrammeBudget>, StoreError>;
+    /// Grants a part of a programme's budget to a tenant.
+    async fn allocation_insert(&self, allocation: Allocation) -> Result<(), GrantError>;
+    /// Allocations by id; of one programme or tenant where given.
+    async fn allocation_list(
+        &self,
+        of: (Option<ProgrammeId>, Option<TenantId>),
+    ) -> Result<Vec<Allocation>, StoreError>;
+    /// Takes back what is not spent; what gateways hold follows as they return it.
+    async fn allocation_recall(
+        &self,
+        id: AllocationId,
+        at: Micros,
+    ) -> Result<Allocation, GrantError>;
+    /// Moves what is left of allocations that are over back to their programmes; says how many that was.
+    async fn allocations_sweep(&self, at: Micros) -> Result<u64, StoreError>;
+
+    /// Adds a price; it may not begin before `at`.
+    async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError>;
+    /// All prices, past ones too.
+    async fn price_list(&self) -> Result<Vec<Price>, StoreError>;
+    /// Adds a rate of exchange; it may not begin before `at`.
+    async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError>;
+    /// All rates of exchange, past ones too.
+    async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError>;
+}

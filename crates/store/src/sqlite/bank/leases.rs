@@ -1,0 +1,277 @@
+//! Runs of gateways, and the rights that each holds.
+
+use super::enter;
+use crate::StoreError;
+use crate::bank::Moved;
+use crate::sqlite::convert::{medium, rows};
+use crate::sqlite::ledger::page::Page;
+use madang_ledger::{Account, Entry, Holder, LastOrder, Order, Purse};
+use madang_types::{GatewayId, Micros, Unit};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
+const GATEWAY_ABSENT_MS: u64 = 60_000;
+
+/// A run's hold on a purse.
+struct Lease {
+    holder: Holder,
+    purse: Purse,
+    unit: Unit,
+}
+
+/// How a run stands.
+struct Run {
+    latest: bool,
+    over: bool,
+    given_up: bool,
+}
+
+/// Begins a run: what earlier ones held goes back.
+pub(super) fn run_begin(
+    conn: &Connection,
+    page: &mut Page,
+    (gateway, at): (&GatewayId, Micros),
+) -> Result<Holder, StoreError> {
+    let failed = |e: rusqlite::Error| medium("begin a run", &e);
+    for lease in leases(
+        conn,
+        "gateway = :name AND NOT EXISTS (SELECT 1 FROM runs
+        WHERE runs.gateway = leases.gateway AND runs.epoch = leases.epoch AND over_at IS NOT NULL)",
+        gateway.as_str(),
+    )? {
+        let left = left(conn, page, &lease)?;
+        if left > 0 {
+            let entry = lease.holder.close(at, &lease.purse, (lease.unit, left));
+            must(enter(conn, page, &entry)?, &entry)?;
+        }
+    }
+    conn.execute(
+        "UPDATE runs SET over_at = ?2 WHERE gateway = ?1 AND over_at IS NULL",
+        params![gateway.as_str(), at.0],
+    )
+    .map_err(failed)?;
+    let epoch: u32 = conn
+        .query_row(
+            "SELECT ifnull(max(epoch), 0) + 1 FROM runs WHERE gateway = ?1",
+            [gateway.as_str()],
+            |row| row.get(0),
+        )
+        .map_err(failed)?;
+    conn.execute(
+        "INSERT INTO runs (gateway, epoch, begun_at, seen_at) VALUES (?1, ?2, ?3, ?3)",
+        params![gateway.as_str(), epoch, at.0],
+    )
+    .map_err(failed)?;
+    Ok(Holder {
+        gateway: gateway.clone(),
+        epoch,
+    })
+}
+
+/// Notes that a run is alive; `false` where it holds nothing any more.
+pub(super) fn run_seen(
+    conn: &Connection,
+    (holder, at): (&Holder, Micros),
+) -> Result<bool, StoreError> {
+    let seen = conn
+        .prepare_cached(
+            "UPDATE runs SET seen_at = max(seen_at, ?3)
+             WHERE gateway = ?1 AND epoch = ?2 AND over_at IS NULL AND given_up_at IS NULL",
+        )
+        .and_then(|mut update| update.execute(params![holder.gateway.as_str(), holder.epoch, at.0]))
+        .map_err(|e| medium("note a run", &e))?;
+    Ok(seen == 1)
+}
+
+/// Carries an order out, once.
+pub(super) fn order(
+    conn: &Connection,
+    page: &mut Page,
+    (holder, order, at): (&Holder, &Order, Micros),
+) -> Result<Moved, StoreError> {
+    let Order {
+        number,
+        purse,
+        unit,
+        kind,
+    } = order;
+    let run = run(conn, holder)?;
+    let mut last = last_order(conn, (holder, purse))?;
+    // A run that is over has nothing that could be moved, and whoever waited for it is gone.
+    if *number > last.number && !run.over {
+        let available = page.available(conn, (&Account::Purse(purse.clone()), *unit))?;
+        let mut moved = kind.moves(available, gateways(conn, at)?);
+        if moved > 0 && (run.given_up || !run.latest) {
+            moved = 0;
+        }
+        if moved != 0 {
+            let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
+            let entry = if run.given_up {
+                holder.redirect(entry)
+            } else {
+                entry
+            };
+            must(enter(conn, page, &entry)?, &entry)?;
+        }
+        last = LastOrder {
+            number: *number,
+            moved,
+        };
+        put_order(conn, (holder, order), last)?;
+    }
+    Ok(Moved {
+        moved: last.moved.max(0),
+        left: elsewhere(conn, page, (holder, purse, *unit))?,
+    })
+}
+
+/// Gives a gateway up: what its runs hold is in suspense. Says of how many purses.
+pub(super) fn give_up(
+    conn: &Connection,
+    page: &mut Page,
+    (gateway, at): (&GatewayId, Micros),
+) -> Result<u64, StoreError> {
+    let mut purses = 0;
+    for lease in leases(conn, "gateway = :name", gateway.as_str())? {
+        let left = left(conn, page, &lease)?;
+        if left > 0 {
+            let entry = lease.holder.give_up(at, &lease.purse, (lease.unit, left));
+            must(enter(conn, page, &entry)?, &entry)?;
+            purses += 1;
+        }
+    }
+    conn.execute(
+        "UPDATE runs SET given_up_at = ?2 WHERE gateway = ?1 AND over_at IS NULL AND given_up_at IS NULL",
+        params![gateway.as_str(), at.0],
+    )
+    .map_err(|e| medium("give a gateway up", &e))?;
+    Ok(purses)
+}
+
+fn run(conn: &Connection, holder: &Holder) -> Result<Run, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT epoch = (SELECT max(epoch) FROM runs WHERE gateway = ?1), over_at IS NOT NULL, given_up_at IS NOT NULL
+             FROM runs WHERE gateway = ?1 AND epoch = ?2",
+        )
+        .and_then(|mut select| {
+            let about = params![holder.gateway.as_str(), holder.epoch];
+            select
+                .query_row(about, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()
+        })
+        .map_err(|e| medium("find a run", &e))?;
+    let (latest, over, given_up) = found.unwrap_or((false, true, false));
+    Ok(Run {
+        latest,
+        over,
+        given_up,
+    })
+}
+
+fn gateways(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
+    let since = Micros(at.0.saturating_sub(Micros(0).plus_ms(GATEWAY_ABSENT_MS).0));
+    conn.prepare_cached(
+        "SELECT count(*) FROM runs WHERE over_at IS NULL AND given_up_at IS NULL AND seen_at >= ?1",
+    )
+    .and_then(|mut select| select.query_row([since.0], |row| row.get(0)))
+    .map_err(|e| medium("count the gateways", &e))
+}
+
+fn last_order(
+    conn: &Connection,
+    (holder, purse): (&Holder, &Purse),
+) -> Result<LastOrder, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT number, moved FROM leases WHERE purse = ?1 AND gateway = ?2 AND epoch = ?3",
+        )
+        .and_then(|mut select| {
+            let about = params![purse.to_string(), holder.gateway.as_str(), holder.epoch];
+            select
+                .query_row(about, |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(|e| medium("find an order", &e))?;
+    let (number, moved) = found.unwrap_or_default();
+    Ok(LastOrder {
+        number: number.unsigned_abs(),
+        moved,
+    })
+}
+
+fn put_order(
+    conn: &Connection,
+    (holder, order): (&Holder, &Order),
+    last: LastOrder,
+) -> Result<(), StoreError> {
+    let number = crate::sqlite::convert::count("number", last.number)?;
+    conn.prepare_cached(
+        "INSERT INTO leases (purse, gateway, epoch, unit, number, moved) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (purse, gateway, epoch) DO UPDATE SET number = excluded.number, moved = excluded.moved",
+    )
+    .and_then(|mut put| {
+        put.execute(params![
+            order.purse.to_string(),
+            holder.gateway.as_str(),
+            holder.epoch,
+            order.unit.as_str(),
+            number,
+            last.moved
+        ])
+    })
+    .map(drop)
+    .map_err(|e| medium("note an order", &e))
+}
+
+/// What there is of a purse that this run does not hold: nobody's yet, or another run's.
+fn elsewhere(
+    conn: &Connection,
+    page: &mut Page,
+    (holder, purse, unit): (&Holder, &Purse, Unit),
+) -> Result<i64, StoreError> {
+    let mut sum = page.available(conn, (&Account::Purse(purse.clone()), unit))?;
+    for lease in leases(conn, "purse = :name", &purse.to_string())? {
+        if lease.holder != *holder {
+            sum = sum.saturating_add(left(conn, page, &lease)?);
+        }
+    }
+    Ok(sum)
+}
+
+fn left(conn: &Connection, page: &mut Page, lease: &Lease) -> Result<i64, StoreError> {
+    let account = lease.holder.lease(&lease.purse);
+    page.available(conn, (&account, lease.unit))
+}
+
+/// Holds on purses for which a condition about `:name` is true.
+fn leases(conn: &Connection, condition: &str, name: &str) -> Result<Vec<Lease>, StoreError> {
+    let sql = format!(
+        "SELECT purse, gateway, epoch, unit FROM leases WHERE {condition} ORDER BY purse, gateway, epoch"
+    );
+    rows(
+        conn,
+        &sql,
+        &[(":name", name.to_owned().into())],
+        |columns| {
+            Ok(Lease {
+                purse: columns.word()?,
+                holder: Holder {
+                    gateway: columns.word()?,
+                    epoch: columns.number()?,
+                },
+                unit: columns.word()?,
+            })
+        },
+    )
+}
+
+/// An entry that was worked out from the balances of the same transaction is not refused.
+fn must(entered: Result<(), madang_ledger::Fault>, entry: &Entry) -> Result<(), StoreError> {
+    entered.map_err(|fault| {
+        StoreError::Damaged(format!(
+            "the ledger refused the bank's {:?}: {fault}",
+            entry.id
+        ))
+    })
+}
