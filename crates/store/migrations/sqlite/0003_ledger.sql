@@ -17,7 +17,8 @@ CREATE TABLE ledger_entries (
     at      INTEGER NOT NULL,             -- microseconds since the Unix epoch
     about   INTEGER NOT NULL,
     -- Of what is meant: a name, or 16 bytes of a request; NULL for leases, and where the request's id is the entry's own.
-    subject ANY
+    subject ANY,
+    checksum INTEGER NOT NULL             -- CRC-32 of all of it, its legs included
 ) STRICT;
 
 CREATE UNIQUE INDEX ledger_entries_by_id ON ledger_entries (id, phase);

@@ -2,6 +2,7 @@
 
 use super::rows;
 use crate::StoreError;
+use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::sqlite::convert::medium;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, apply};
@@ -114,7 +115,7 @@ impl Page {
             None => rows::last_seq(conn)? + 1,
         };
         conn.prepare_cached(
-            "INSERT INTO ledger_entries (seq, id, phase, at, about, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO ledger_entries (seq, id, phase, at, about, subject, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .and_then(|mut insert| {
             insert.execute(params![
@@ -124,6 +125,7 @@ impl Page {
                 entry.at.0,
                 about_code(&entry.subject),
                 rows::subject_value(entry),
+                checksum(seq, entry),
             ])
         })
         .map_err(failed)?;

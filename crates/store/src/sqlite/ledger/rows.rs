@@ -46,7 +46,7 @@ pub(super) fn read_entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError>
         codes::ABOUT_BUDGET => Subject::Budget(columns.word()?),
         codes::ABOUT_ALLOCATION => Subject::Allocation(columns.word()?),
         codes::ABOUT_JOB => Subject::Job(columns.word()?),
-        codes::ABOUT_LEASE => Subject::Lease,
+        codes::ABOUT_LEASE if columns.get::<Value>()? == Value::Null => Subject::Lease,
         codes::ABOUT_REQUEST => {
             let other: Option<[u8; 16]> = columns.get()?;
             Subject::Request(RequestId(other.map_or(id.0, u128::from_be_bytes)))

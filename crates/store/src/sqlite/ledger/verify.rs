@@ -2,6 +2,7 @@
 
 use super::rows::{BLOCK_ENTRIES, read_balance_row, read_entry};
 use crate::StoreError;
+use crate::ledger::checksum::checksum;
 use crate::ledger::codes;
 use crate::sqlite::convert::{Columns, medium};
 use crate::sqlite::migrate::{MIGRATIONS, migrate};
@@ -129,10 +130,10 @@ impl Walk<'_> {
         };
         legs.step(self)?;
         self.each(
-            "SELECT seq, id, phase, at, about, subject FROM ledger_entries ORDER BY seq",
+            "SELECT seq, checksum, id, phase, at, about, subject FROM ledger_entries ORDER BY seq",
             |walk, row| {
                 let mut columns = Columns::new(row);
-                let seq: i64 = columns.get()?;
+                let (seq, written): (i64, i64) = (columns.get()?, columns.get()?);
                 let entry = read_entry(&mut columns);
                 let own = legs.of(walk, seq)?;
                 let whole = entry.and_then(|entry| {
@@ -141,8 +142,13 @@ impl Walk<'_> {
                         ..entry
                     })
                 });
-                let whole = whole.map_err(words);
-                walk.verifier.entry(place(seq), whole);
+                if let Ok(entry) = &whole
+                    && checksum(seq, entry) != written
+                {
+                    let (seq, id) = (place(seq), entry.id);
+                    walk.verifier.find(Finding::Changed { seq, id });
+                }
+                walk.verifier.entry(place(seq), whole.map_err(words));
                 Ok(())
             },
         )?;
