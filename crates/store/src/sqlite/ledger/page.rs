@@ -80,11 +80,8 @@ impl Page {
             }
         };
         for leg in earlier.iter().chain([entry]).flat_map(|entry| &entry.legs) {
-            for account in [&leg.from, &leg.to] {
-                if !self.accounts.contains_key(account) {
-                    self.accounts.insert(account.clone(), held(conn, account)?);
-                }
-            }
+            hold(&mut self.accounts, conn, &leg.from)?;
+            hold(&mut self.accounts, conn, &leg.to)?;
         }
         Ok(())
     }
@@ -95,9 +92,7 @@ impl Page {
         conn: &Connection,
         (account, unit): (&Account, Unit),
     ) -> Result<i64, StoreError> {
-        if !self.accounts.contains_key(account) {
-            self.accounts.insert(account.clone(), held(conn, account)?);
-        }
+        hold(&mut self.accounts, conn, account)?;
         Ok(self.balance(account, unit).available())
     }
 
@@ -182,12 +177,21 @@ impl Page {
     }
 }
 
-fn held(conn: &Connection, account: &Account) -> Result<Held, StoreError> {
-    Ok(Held {
-        number: rows::account_number(conn, account)?,
-        balances: rows::balances_of(conn, account)?.into_iter().collect(),
-        changed: BTreeSet::new(),
-    })
+/// Reads an account, once.
+fn hold(
+    accounts: &mut BTreeMap<Account, Held>,
+    conn: &Connection,
+    account: &Account,
+) -> Result<(), StoreError> {
+    if !accounts.contains_key(account) {
+        let held = Held {
+            number: rows::account_number(conn, account)?,
+            balances: rows::balances_of(conn, account)?.into_iter().collect(),
+            changed: BTreeSet::new(),
+        };
+        accounts.insert(account.clone(), held);
+    }
+    Ok(())
 }
 
 fn balance_put(

@@ -141,9 +141,10 @@ fn list_of_account(
     let Some(account) = account_number(conn, account)? else {
         return Ok(found);
     };
+    let count_max = count_max as usize;
     let last = last_seq(conn)?;
     let mut end = before.map_or(last + 1, |before| before.min(last + 1));
-    while end > 0 {
+    while end > 0 && found.len() < count_max {
         let block = (end - 1) / BLOCK_ENTRIES;
         let mut seqs: Vec<i64> = rows(
             conn,
@@ -157,8 +158,8 @@ fn list_of_account(
         )?;
         seqs.sort_unstable_by(|a, b| b.cmp(a));
         for seq in seqs {
-            if found.len() >= count_max as usize {
-                return Ok(found);
+            if found.len() == count_max {
+                break;
             }
             let sql = format!("SELECT {ENTRY} FROM ledger_entries e WHERE e.seq = :seq");
             let row = rows(conn, &sql, &[(":seq", seq.into())], read_row)?;
