@@ -94,6 +94,9 @@ pub struct UpArgs {
     /// Data folder.
     #[arg(long, env = "MADANG_DATA", default_value = "madang-data")]
     pub data: PathBuf,
+    /// Where the books are, for gateways that share them: postgres://USER@HOST/DATABASE. Without it, in the data folder.
+    #[arg(long, env = "MADANG_STORE", value_name = "URL", hide_env_values = true)]
+    pub store: Option<StoreText>,
     /// Record the decision core's inputs and effects to this new file (ids and sizes, never content).
     #[arg(long, env = "MADANG_RECORD")]
     pub record: Option<PathBuf>,
@@ -106,6 +109,22 @@ pub struct UpArgs {
     /// Print one JSON object instead of the welcome text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The text of a store's URL. It may hold a password: it is read where errors do not repeat it, and not shown.
+#[derive(Clone)]
+pub struct StoreText(pub String);
+
+impl From<String> for StoreText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for StoreText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreText(…)")
+    }
 }
 
 /// Forms of the log.

@@ -17,11 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 /// Orders that may wait while one is carried out.
 const ORDERS_MAX: usize = 16;
 /// Time between looks at the deadlines of waiting requests.
 const TICK_MS: u64 = 50;
+/// Time between two looks at what other gateways changed in the books that they share.
+const FOLLOW_MS: u64 = 1_000;
 
 /// What the control plane is made of.
 pub struct ControlOptions {
@@ -59,6 +62,7 @@ pub struct Control {
     fleet_name: PathBuf,
     task: Mutex<Option<JoinHandle<()>>>,
     ticker: JoinHandle<()>,
+    follower: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -119,6 +123,7 @@ impl Control {
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let task = Mutex::new(Some(tokio::spawn(reconciler.run(waiting))));
         let ticker = tokio::spawn(tick(Arc::clone(&gateway)));
+        let follower = tokio::spawn(follow(Arc::clone(&gateway)));
         Ok(Arc::new(Self {
             gateway,
             orders,
@@ -127,6 +132,7 @@ impl Control {
             fleet_name,
             task,
             ticker,
+            follower,
             stop,
         }))
     }
@@ -189,6 +195,7 @@ impl Control {
     /// Stops every launched engine with all its processes.
     pub async fn stop(&self) {
         self.ticker.abort();
+        self.follower.abort();
         self.stop.send_replace(true);
         let (answer, done) = oneshot::channel();
         let told = self.orders.send(Order::Stop(answer)).await.is_ok();
@@ -219,6 +226,26 @@ async fn tick(gateway: Arc<Gateway>) {
     loop {
         ticks.tick().await;
         gateway.tick();
+    }
+}
+
+/// Looks again and again for what other gateways changed in the books; ends where nobody else writes to them.
+async fn follow(gateway: Arc<Gateway>) {
+    let mut looks = tokio::time::interval(Duration::from_millis(FOLLOW_MS));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Told when it begins, not at each look.
+    let mut away = false;
+    loop {
+        looks.tick().await;
+        match gateway.books_follow().await {
+            Ok(true) => away = false,
+            Ok(false) => return,
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "what other gateways change is not seen: the books cannot be read");
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
 use crate::drafts::{self, Drafts};
 use crate::driver::Driver;
+use crate::follow::Seen;
 use crate::key_slots::KeySlots;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
@@ -82,6 +83,8 @@ pub struct Gateway {
     pub(crate) driver: Driver,
     /// The weights that the core was told last.
     pub(crate) shares: Mutex<Shares>,
+    /// What was seen of the books that other gateways may write too. Held over a look, so that looks do not mix.
+    pub(crate) seen: tokio::sync::Mutex<Seen>,
     snapshot: ArcSwap<Snapshot>,
     /// Addresses of launched engines; those of `url` replicas stand in the snapshot.
     launched: ArcSwap<BTreeMap<ReplicaId, EngineAddress>>,
@@ -137,6 +140,7 @@ impl Gateway {
             audit,
             driver,
             shares: Mutex::default(),
+            seen: tokio::sync::Mutex::default(),
             snapshot: ArcSwap::default(),
             launched: ArcSwap::default(),
             sampler: OnceLock::new(),

@@ -13,6 +13,7 @@ pub mod driver;
 pub mod edge;
 pub mod explain;
 pub mod fetch;
+mod follow;
 pub mod gateway;
 pub mod headers;
 mod key_slots;

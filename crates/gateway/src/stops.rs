@@ -19,17 +19,6 @@ pub enum StopError {
 }
 
 impl Gateway {
-    /// Puts the stops of the books in force: at the start, before anything is served.
-    ///
-    /// # Errors
-    /// The books cannot be read.
-    pub(crate) async fn stops_load(&self) -> Result<(), StoreError> {
-        for stop in self.books.store().stop_list().await? {
-            self.stop_apply(stop.scope, true);
-        }
-        Ok(())
-    }
-
     /// Stops a place: first in force, then kept and logged, so that a failing disk holds nothing up.
     ///
     /// # Errors
@@ -56,7 +45,7 @@ impl Gateway {
         Ok(stop)
     }
 
-    fn stop_apply(&self, scope: StopScope, on: bool) {
+    pub(crate) fn stop_apply(&self, scope: StopScope, on: bool) {
         self.driver.apply(Input::StopSet { scope, on });
     }
 

@@ -1,15 +1,20 @@
-//! Appends a second by callers at once, beside a bare loop that commits each row, on the same disk in the same run.
+//! Appends a second by callers at once, beside a bare loop that commits each row, on the same disk in the same run; and
+//! rows a second into SQLite and into a PostgreSQL beside it, counted once the database has them all.
 //! `cargo bench -p madang-store`; without `--bench` (under `cargo test`) it only shows that it runs.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use madang_store::conformance::sample::full;
-use madang_store::{SqliteStore, Store, UsageFilter, UsageGroup};
-use madang_types::Micros;
+use madang_store::{PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter, UsageGroup};
+use madang_testkit::Postgres;
+use madang_types::{Micros, RequestId};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Callers at once where rows are counted.
+const ROW_CALLERS: u128 = 64;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -39,6 +44,12 @@ fn bare_loop(folder: &Path, rows: u128) -> Outcome<f64> {
 async fn callers(folder: &Path, count: u128, rows: u128) -> Outcome<f64> {
     let store = Arc::new(SqliteStore::open(&folder.join(format!("{count}.sqlite")))?);
     let start = Instant::now();
+    append(store, count, rows).await?;
+    Ok(per_second(rows, start))
+}
+
+/// `rows` records by `count` callers at once.
+async fn append(store: Arc<dyn Store>, count: u128, rows: u128) -> Outcome<()> {
     let mut tasks = tokio::task::JoinSet::new();
     for caller in 0..count {
         let store = store.clone();
@@ -55,7 +66,39 @@ async fn callers(folder: &Path, count: u128, rows: u128) -> Outcome<f64> {
     while let Some(task) = tasks.join_next().await {
         task??;
     }
+    Ok(())
+}
+
+/// Rows a second, as a server has them appended: synced every 10 ms, and counted once the database has them all.
+async fn rows_into(store: Arc<dyn Store>, rows: u128) -> Outcome<f64> {
+    store.usage_sync_ms_max_set(10);
+    let start = Instant::now();
+    append(store.clone(), ROW_CALLERS, rows).await?;
+    let sum = store.usage_sum(UsageFilter::default(), UsageGroup::All);
+    let found = u128::from(sum.await?[0].requests);
+    if found != rows / ROW_CALLERS * ROW_CALLERS {
+        return Err(format!("{found} of {rows} rows are in the database").into());
+    }
     Ok(per_second(rows, start))
+}
+
+/// Prints rows a second into both databases, on the disk, and their ratio.
+async fn both(folder: &Path, rows: u128) -> Outcome<()> {
+    let sqlite = SqliteStore::open(&folder.join("rows.sqlite"))?;
+    let sqlite = rows_into(Arc::new(sqlite), rows).await?;
+    let server = Postgres::own_at(Path::new("/var/tmp"), &[])?;
+    let database = server.database()?;
+    let options = PostgresOptions {
+        journal: Some(folder.join("records")),
+        ..PostgresOptions::default()
+    };
+    let postgres = PostgresStore::open(&database.url().parse()?, &options)?;
+    let postgres = rows_into(Arc::new(postgres), rows).await?;
+    for (name, rate) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
+        let name = format!("{rows} rows into {name}");
+        println!("{name:>30} {rate:>10.0} rows/s    {:>6.2}", rate / sqlite);
+    }
+    Ok(())
 }
 
 /// Milliseconds for one report over `rows` records.
@@ -69,6 +112,8 @@ async fn report(folder: &Path, rows: u128, group: UsageGroup) -> Outcome<f64> {
         == 0
     {
         store.usage_append(full(0, Micros(0))?).await?;
+        // A read has it moved from the journal into the file.
+        store.usage_get(RequestId(0)).await?;
         let conn = rusqlite::Connection::open(&path)?;
         conn.execute_batch("CREATE TEMP TABLE sample AS SELECT * FROM usage")?;
         conn.execute(
@@ -103,6 +148,7 @@ async fn main() -> Outcome<()> {
             rate / bare
         );
     }
+    both(folder.path(), 320_000 / scale).await?;
     let rows = 500_000 / scale;
     for (name, group) in [
         ("all", UsageGroup::All),

@@ -1,12 +1,15 @@
 //! The books: usage records, people and keys, behind one trait. It keeps what it is given and decides nothing.
 //!
-//! Every implementation passes [`conformance`]. SQLite is the one today.
+//! Every implementation passes [`conformance`]: SQLite for one gateway, PostgreSQL for many.
 
 mod bank;
 pub mod conformance;
+mod count;
 pub mod day;
 mod journal;
 mod ledger;
+mod migration;
+pub mod postgres;
 mod settlement;
 pub mod sqlite;
 
@@ -14,6 +17,7 @@ pub use bank::{Bank, GrantError, Moved};
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
 };
+pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 pub use settlement::Settlement;
 pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 
@@ -169,6 +173,12 @@ pub trait Store: Send + Sync + 'static {
     async fn key_get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
     /// Marks a key revoked and gives it as it now stands; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError>;
+
+    /// A number that is another one once anybody has changed programmes, tenants, keys or stops; `None` where nobody but
+    /// this process writes to these books.
+    async fn people_revision(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
 
     /// Sets a stop and gives it as it now stands: one that is in force already stays as it was set.
     async fn stop_put(&self, stop: Stop) -> Result<Stop, StoreError>;

@@ -1,9 +1,10 @@
-//! SQLite against the suite that every store passes: with records that are confirmed once they are synced, and with
+//! Every store against the suite that all must pass: with records that are confirmed once they are synced, and with
 //! records that are synced a moment later.
 
 use async_trait::async_trait;
 use madang_store::conformance::{Fixture, ledger};
-use madang_store::{Ledger, SqliteStore, Store};
+use madang_store::{Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
+use madang_testkit::{Database, Postgres};
 use std::sync::Arc;
 
 struct Folder {
@@ -58,4 +59,52 @@ mod entries {
     }
 
     madang_store::conformance::ledger::suite!(folder);
+}
+
+struct Server {
+    // In order of dropping: the database goes before the hold of its server.
+    database: Database,
+    _server: Postgres,
+    folder: tempfile::TempDir,
+    journaled: bool,
+}
+
+#[async_trait]
+impl Fixture for Server {
+    async fn open(&self) -> Arc<dyn Store> {
+        let url = self.database.url().parse().expect("the URL is sound");
+        let options = PostgresOptions {
+            journal: self.journaled.then(|| self.folder.path().join("records")),
+            ..PostgresOptions::default()
+        };
+        let store = PostgresStore::open(&url, &options).expect("the server is there");
+        store.usage_sync_ms_max_set(10);
+        Arc::new(store)
+    }
+}
+
+fn server(journaled: bool) -> Server {
+    let server = Postgres::shared().expect("a server can be started");
+    Server {
+        database: server.database().expect("a database can be made"),
+        _server: server,
+        folder: tempfile::tempdir().expect("a scratch folder can be made"),
+        journaled,
+    }
+}
+
+mod postgres {
+    fn server() -> super::Server {
+        super::server(true)
+    }
+
+    madang_store::conformance::suite!(server);
+}
+
+mod postgres_without_a_journal {
+    fn server() -> super::Server {
+        super::server(false)
+    }
+
+    madang_store::conformance::suite!(server);
 }

@@ -1,9 +1,11 @@
-//! Random sequences of operations: SQLite answers as a few maps in memory would.
+//! Random sequences of operations: every store answers as a few maps in memory would.
 
 use madang_store::conformance::sample::{full, key, plain, programme, tenant};
 use madang_store::{
-    SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum, is_finished,
+    PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, UsageFilter, UsageGroup,
+    UsageSum, is_finished,
 };
+use madang_testkit::Postgres;
 use madang_types::{
     KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, RequestId, Tenant,
     TenantId, Tokens, UsageRecord,
@@ -192,7 +194,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 /// Applies one operation to both and compares what they say.
-async fn check(store: &SqliteStore, model: &mut Model, operation: Operation) {
+async fn check(store: &dyn Store, model: &mut Model, operation: Operation) {
     match operation {
         Operation::Append(record) => {
             assert_eq!(store.usage_append((*record).clone()).await, Ok(()));
@@ -238,7 +240,7 @@ async fn check(store: &SqliteStore, model: &mut Model, operation: Operation) {
     }
 }
 
-async fn check_people(store: &SqliteStore, model: &Model, tenant: TenantId) {
+async fn check_people(store: &dyn Store, model: &Model, tenant: TenantId) {
     assert_eq!(
         store.programme_list().await,
         Ok(model.programmes.values().cloned().collect())
@@ -265,21 +267,42 @@ async fn check_people(store: &SqliteStore, model: &Model, tenant: TenantId) {
     );
 }
 
+/// Applies all of them, with the store closed and opened between where they say so.
+fn check_all(operations: Vec<Operation>, open: impl Fn() -> Box<dyn Store>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime can be made");
+    let mut model = Model::default();
+    let mut store = open();
+    for operation in operations {
+        if matches!(operation, Operation::Reopen) {
+            drop(store);
+            store = open();
+        }
+        runtime.block_on(check(&*store, &mut model, operation));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn sqlite_answers_as_the_model(operations in prop::collection::vec(operation(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("books.sqlite");
-        let mut model = Model::default();
-        let mut store = SqliteStore::open(&path).unwrap();
-        for operation in operations {
-            if matches!(operation, Operation::Reopen) {
-                drop(store);
-                store = SqliteStore::open(&path).unwrap();
-            }
-            runtime.block_on(check(&store, &mut model, operation));
-        }
+        check_all(operations, || Box::new(SqliteStore::open(&path).unwrap()));
+    }
+
+    #[test]
+    fn postgres_answers_as_the_model(operations in prop::collection::vec(operation(), 1..60)) {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Postgres::shared().unwrap();
+        let database = server.database().unwrap();
+        let url = database.url().parse().unwrap();
+        let options = PostgresOptions {
+            journal: Some(folder.path().join("records")),
+            ..PostgresOptions::default()
+        };
+        check_all(operations, || Box::new(PostgresStore::open(&url, &options).unwrap()));
     }
 }

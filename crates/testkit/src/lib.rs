@@ -1,5 +1,5 @@
 //! What tests and benches talk to instead of accelerators: an engine that speaks the OpenAI protocol, breaks it on
-//! demand and writes down what it served; and clients, one well-behaved, one that sends raw bytes.
+//! demand and writes down what it served; clients, one well-behaved, one that sends raw bytes; and a PostgreSQL.
 //!
 //! It must not ship (only dev-dependencies may name it), must not know any of our crates' logic, and must never reach
 //! beyond the loopback.
@@ -18,6 +18,7 @@
 
 mod client;
 mod engine;
+mod postgres;
 mod raw_client;
 mod sse;
 
@@ -26,5 +27,6 @@ pub use engine::behaviour::{Behaviour, BehaviourError, CutEnd};
 pub use engine::options::{FakeEngineOptions, Listen};
 pub use engine::record::{Recorded, Served};
 pub use engine::{FakeEngine, eventually};
+pub use postgres::{Database, Postgres};
 pub use raw_client::{RawClient, RawEnd, RawRead};
 pub use sse::{SseEvent, SseStream};

@@ -6,6 +6,7 @@ mod fleet_source;
 mod log_writer;
 mod logging;
 pub mod signals;
+mod store;
 mod welcome;
 
 pub use fleet_source::{default_source, model_source};
@@ -24,7 +25,6 @@ use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
-use madang_store::sqlite::SqliteStore;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::{Asked, Signals};
 use std::io;
@@ -52,17 +52,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let reading = source.clone();
     let read = tokio::task::spawn_blocking(move || reading.read()).await?;
     let fleet = read.map_err(load_failure)?.fleet;
+    let books = store::Books::of(&args)?;
     // From here on a signal ends things in order; before, there is nothing to end.
     let mut signals = Signals::new()?;
     let mut folder = DataFolder::open(&args.data)?;
     let listener = listen(&args).await?;
     folder.announce(listener.local_addr()?)?;
 
-    let store = open_store(&folder).await?;
+    let store::Opened { store, bank } = books.open(folder.path(), &fleet.limits).await?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: GATEWAY_ID.parse().context("the gateway's name")?,
-        store: Arc::<SqliteStore>::clone(&store),
-        bank: Arc::<SqliteStore>::clone(&store),
+        store: Arc::clone(&store),
+        bank,
         audit: open_audit(&folder, &fleet.audit).await?,
         client: client_options(&fleet.limits),
         record: args.record.clone(),
@@ -131,6 +132,9 @@ async fn fleet_source(args: &UpArgs) -> anyhow::Result<FleetSource> {
     }
 }
 
+/// The name of the one gateway of a data folder.
+const GATEWAY_ID: &str = "local";
+
 async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
     TcpListener::bind(args.listen).await.with_context(|| {
         format!(
@@ -138,22 +142,6 @@ async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
             args.listen
         )
     })
-}
-
-/// The name of the one gateway of a data folder.
-const GATEWAY_ID: &str = "local";
-
-async fn open_store(folder: &DataFolder) -> anyhow::Result<Arc<SqliteStore>> {
-    let path = folder.path().join(BOOKS_FILE);
-    let opened =
-        tokio::task::spawn_blocking(move || SqliteStore::open(&path).map_err(|e| (e, path)))
-            .await?;
-    let store = opened.map_err(|(error, path)| {
-        let shown = path.display();
-        let mend = "move the file away to begin new books, bring it back from a backup, or choose another folder with --data PATH";
-        anyhow!(error).context(format!("the books {shown} cannot be opened; {mend}"))
-    })?;
-    Ok(Arc::new(store))
 }
 
 async fn open_audit(folder: &DataFolder, asked: &AuditLog) -> anyhow::Result<Audit> {

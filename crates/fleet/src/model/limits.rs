@@ -89,6 +89,10 @@ pub struct Limits {
     /// loses the records of that time at most, the death of Madang none. 0: an answer ends once its record is synced to the disk.
     #[schemars(range(min = 0, max = 60000))]
     pub books_sync_ms_max: u64,
+    /// Bytes of usage records that may wait on this machine's disk while the PostgreSQL of `madang up --store` is away: about
+    /// 600 for each request, and about as many of memory. Where they are used up, requests are refused. Read at the start.
+    #[schemars(range(min = 0, max = 17_179_869_184_u64))]
+    pub books_spool_bytes_max: u64,
     /// Output tokens asked of the engine where the client names no bound.
     #[schemars(range(min = 1, max = 100000000))]
     pub output_tokens_default: u64,
@@ -130,6 +134,7 @@ impl Default for Limits {
             stream_bytes_max: 256 * 1024 * 1024,
             client_stall_ms_max: 60_000,
             books_sync_ms_max: 10,
+            books_spool_bytes_max: 256 * 1024 * 1024,
             output_tokens_default: 4096,
             drain_ms_max: 30_000,
             replica_log_bytes_max: 4 * 1024 * 1024,

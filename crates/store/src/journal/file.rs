@@ -1,24 +1,22 @@
 //! The journal's file: two halves that are filled in turn, their bytes set aside beforehand.
 //!
 //! A write over bytes that the file has already is synced without a change of the file system's own books, which costs
-//! a third of a sync after an append and does not wait for what other programs write.
+//! a third of a sync after an append and does not wait for what other programs write. A half that is longer than what is
+//! set aside grows into the rest only where the other half is not free: while the database is away.
 
-use super::frame;
+use super::{JournalSize, frame};
 use crate::StoreError;
 use crate::settlement::Line;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The most that is read from a file that was left behind.
-const LEFT_BYTES_MAX: u64 = 256 << 20;
 
 /// The open file. Its lock lasts as long as it does.
 pub(super) struct JournalFile {
     file: Arc<File>,
     path: PathBuf,
-    half_bytes: u64,
+    size: JournalSize,
     /// The half that is being filled, 0 or 1.
     pub(super) half: usize,
     /// Bytes of it that are taken.
@@ -35,28 +33,30 @@ impl JournalFile {
     /// [`StoreError::Unavailable`]; [`StoreError::Damaged`] where a sound frame holds no record.
     pub(super) fn open(
         path: &Path,
-        half_bytes: u64,
+        size: JournalSize,
     ) -> Result<Option<(Self, Vec<Line>)>, StoreError> {
         let failed =
             |e: io::Error| StoreError::Unavailable(format!("cannot open {}: {e}", path.display()));
-        let mut file = open_private(path).map_err(failed)?;
+        let file = open_private(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        let mut bytes = Vec::new();
-        let left = Read::by_ref(&mut file).take(LEFT_BYTES_MAX);
-        { left }.read_to_end(&mut bytes).map_err(failed)?;
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        let mut halves = [frame::decode(first)?, frame::decode(second)?];
+        let half_bytes = file.metadata().map_err(failed)?.len() / 2;
+        let half = |from| -> Result<_, StoreError> {
+            let mut file = &file;
+            file.seek(SeekFrom::Start(from)).map_err(failed)?;
+            frame::decode(BufReader::new(file).take(half_bytes))
+        };
+        let mut halves = [half(0)?, half(half_bytes)?];
         halves.sort_by_key(|(round, _)| *round);
         let [(_, mut records), (round, newer)] = halves;
         records.extend(newer);
         let journal = Self {
             file: Arc::new(file),
             path: path.to_owned(),
-            half_bytes,
+            size,
             half: 0,
             taken: 0,
             round,
@@ -69,13 +69,19 @@ impl JournalFile {
     /// # Errors
     /// The disk's.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        let whole = self.half_bytes * 2;
+        let JournalSize {
+            half_bytes,
+            turn_bytes,
+        } = self.size;
         let mut file = &*self.file;
-        if file.metadata()?.len() != whole {
+        if file.metadata()?.len() != half_bytes * 2 {
             // Emptied first, so that no frame of the old length is taken for one of the new.
             file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut io::repeat(0).take(whole), &mut file)?;
+            for from in [0, half_bytes] {
+                file.seek(SeekFrom::Start(from))?;
+                io::copy(&mut io::repeat(0).take(turn_bytes), &mut file)?;
+            }
+            file.set_len(half_bytes * 2)?;
             file.sync_all()?;
             sync_folder(&self.path)?;
         }
@@ -83,14 +89,19 @@ impl JournalFile {
         self.turn()
     }
 
-    /// Bytes that the half has left.
-    pub(super) fn room(&self) -> u64 {
-        self.half_bytes - self.taken
+    /// Whether a frame of so many bytes goes into what the half has left.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.taken + bytes <= self.size.half_bytes
     }
 
-    /// Bytes of one half.
-    pub(super) fn half_bytes(&self) -> u64 {
-        self.half_bytes
+    /// Whether the other half should take a frame of so many bytes, if it is free.
+    pub(super) fn is_turn(&self, bytes: u64) -> bool {
+        self.taken + bytes > self.size.turn_bytes && bytes <= self.size.half_bytes
+    }
+
+    /// What the file takes.
+    pub(super) fn size(&self) -> JournalSize {
+        self.size
     }
 
     /// Begins the other half.
@@ -101,7 +112,11 @@ impl JournalFile {
         self.half = 1 - self.half;
         self.taken = 0;
         self.round += 1;
-        let at = if self.half == 0 { 0 } else { self.half_bytes };
+        let at = if self.half == 0 {
+            0
+        } else {
+            self.size.half_bytes
+        };
         (&*self.file).seek(SeekFrom::Start(at)).map(drop)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::StoreError;
 use crate::settlement::Line;
+use std::io::{self, Read};
 
 /// Checksum (4 bytes), length of the JSON (4), round (8); little-endian. The checksum covers all that follows it.
 const HEAD_BYTES: usize = 16;
@@ -29,30 +30,42 @@ pub(super) fn seal(frame: &mut [u8], round: u64) {
 }
 
 /// The sound frames at the beginning of a half, all of one round; what follows them was never confirmed.
-pub(super) fn decode(half: &[u8]) -> Result<(u64, Vec<Line>), StoreError> {
-    let (mut round, mut records, mut rest) = (0, Vec::new(), half);
-    while let Some((of, json, after)) = next(rest) {
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the half cannot be read; [`StoreError::Damaged`] where a sound frame holds no record.
+pub(super) fn decode(mut half: impl Read) -> Result<(u64, Vec<Line>), StoreError> {
+    let unreadable =
+        |e: io::Error| StoreError::Unavailable(format!("cannot read the journal: {e}"));
+    let (mut round, mut records) = (0, Vec::new());
+    while let Some((of, json)) = next(&mut half).map_err(unreadable)? {
         if !records.is_empty() && of != round {
             break;
         }
-        let record = serde_json::from_slice(json)
+        let record = serde_json::from_slice(&json)
             .map_err(|e| StoreError::Damaged(format!("a record of the journal: {e}")))?;
         records.push(record);
-        (round, rest) = (of, after);
+        round = of;
     }
     Ok((round, records))
 }
 
-/// The first frame: its round, its JSON and what follows. `None` where there is no sound one.
-fn next(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
-    let (sum, rest) = bytes.split_first_chunk()?;
-    let (length, _) = rest.split_first_chunk()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let (covered, after) = rest.split_at_checked(length.checked_add(HEAD_BYTES - 4)?)?;
-    let (head, json) = covered.split_first_chunk::<12>()?;
-    let (_, round) = head.split_first_chunk::<4>()?;
-    let round = u64::from_le_bytes(*round.first_chunk()?);
-    (u32::from_le_bytes(*sum) == crc32fast::hash(covered)).then_some((round, json, after))
+/// The next frame: its round and its JSON. `None` where there is no sound one.
+fn next(half: &mut impl Read) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let mut json = Vec::with_capacity(USUAL_BYTES);
+    half.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    let Ok(head) = <[u8; HEAD_BYTES]>::try_from(head) else {
+        return Ok(None);
+    };
+    let [s0, s1, s2, s3, l0, l1, l2, l3, round @ ..] = head;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]);
+    half.take(length.into()).read_to_end(&mut json)?;
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&head[4..]);
+    sum.update(&json);
+    let whole = u32::try_from(json.len()) == Ok(length);
+    let sound = whole && sum.finalize() == u32::from_le_bytes([s0, s1, s2, s3]);
+    Ok(sound.then(|| (u64::from_le_bytes(round), json)))
 }
 
 #[cfg(test)]
@@ -109,7 +122,7 @@ mod tests {
         let record = line(plain(5, Micros(-1)).unwrap());
         let mut frame = encode(&record).unwrap();
         seal(&mut frame, u64::MAX);
-        assert_eq!(decode(&frame).unwrap(), (u64::MAX, vec![record]));
+        assert_eq!(decode(&frame[..]).unwrap(), (u64::MAX, vec![record]));
     }
 
     #[test]
@@ -119,6 +132,6 @@ mod tests {
         assert!(frame[HEAD_BYTES..].starts_with(b"{\"id\":"));
         seal(&mut frame, 1);
         let lines = vec![Line::Record(Box::new(record))];
-        assert_eq!(decode(&frame).unwrap(), (1, lines));
+        assert_eq!(decode(&frame[..]).unwrap(), (1, lines));
     }
 }

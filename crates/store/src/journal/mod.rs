@@ -4,8 +4,8 @@
 //! that were written meanwhile. It knows nothing of the database: whoever writes that takes the backlog and says when it
 //! is kept.
 //!
-//! Where the journal cannot take a record (no room, a failing disk, a database that takes nothing), it gives the record
-//! back, and the caller writes it into the database itself.
+//! Where the journal cannot take a record (no room, a failing disk, a database that takes nothing and no room set aside
+//! for that), it gives the record back, and the caller writes it into the database itself.
 
 mod desk;
 mod file;
@@ -52,7 +52,7 @@ struct State {
     waiting: Vec<Waiter>,
     /// The backlog's taker was asked to come.
     asked: bool,
-    /// The database took nothing when it was last tried, or the file failed.
+    /// The database took nothing when it was last tried and there is no spool, or the file failed.
     refusing: bool,
     broken: bool,
     closed: bool,
@@ -90,6 +90,23 @@ pub(crate) struct Backlog {
     shared: Option<Arc<Shared>>,
 }
 
+/// How much a journal's file takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JournalSize {
+    /// Bytes of each of its two halves.
+    pub half_bytes: u64,
+    /// Bytes of a half after which the other one is begun, if the database has all of that; at most `half_bytes`. What
+    /// a half has beyond that is room for a database that is away: with such room (a spool) the journal goes on taking
+    /// records when the database takes none.
+    pub turn_bytes: u64,
+}
+
+impl JournalSize {
+    fn is_spool(self) -> bool {
+        self.half_bytes > self.turn_bytes
+    }
+}
+
 /// A journal's file whose old records were read.
 pub(crate) struct Opened(JournalFile);
 
@@ -107,9 +124,9 @@ pub(crate) fn path_of(database: &Path) -> PathBuf {
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub(crate) fn open(
     path: &Path,
-    half_bytes: u64,
+    size: JournalSize,
 ) -> Result<Option<(Opened, Vec<Line>)>, StoreError> {
-    let opened = JournalFile::open(path, half_bytes)?;
+    let opened = JournalFile::open(path, size)?;
     Ok(opened.map(|(file, records)| (Opened(file), records)))
 }
 
@@ -220,13 +237,12 @@ impl State {
             return Ok(false);
         }
         let bytes = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-        if bytes > file.room() {
-            // The other half's records must be in the database before they are written over.
-            let free = self.half_ends[1 - file.half] <= self.moved;
-            if !free || bytes > file.half_bytes() {
-                return Ok(false);
-            }
+        // The other half's records must be in the database before they are written over.
+        if file.is_turn(bytes) && self.half_ends[1 - file.half] <= self.moved {
             file.turn()?;
+        }
+        if !file.has_room(bytes) {
+            return Ok(false);
         }
         file.write(frame)?;
         self.written += 1;
@@ -300,7 +316,11 @@ impl Backlog {
             records.append(&mut state.backlog);
             state.backlog = records;
             state.backlog_since = Some(Instant::now());
-            state.refusing = true;
+            let spools = state
+                .file
+                .as_ref()
+                .is_some_and(|file| file.size().is_spool());
+            state.refusing = !spools;
         }
     }
 }

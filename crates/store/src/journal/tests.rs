@@ -8,6 +8,13 @@ use std::sync::mpsc::{Receiver, channel};
 /// Room for a few records in each half.
 const HALF_BYTES: u64 = 4096;
 
+fn halves(half_bytes: u64) -> JournalSize {
+    JournalSize {
+        half_bytes,
+        turn_bytes: half_bytes,
+    }
+}
+
 fn record(id: u128) -> Line {
     Line::Settled(Box::new(full(id, Micros(1)).unwrap().into()))
 }
@@ -16,7 +23,9 @@ fn record(id: u128) -> Line {
 const LATER_MS: u64 = 5;
 
 fn start(path: &Path, sync_ms_max: u64) -> (Journal, Backlog, Vec<u128>, Receiver<()>) {
-    let (opened, left) = open(path, HALF_BYTES).unwrap().expect("nobody has it");
+    let (opened, left) = open(path, halves(HALF_BYTES))
+        .unwrap()
+        .expect("nobody has it");
     let (asked, asks) = channel();
     let ask = move || {
         // Nobody listens where a test does not look at it.
@@ -120,11 +129,42 @@ fn a_database_that_takes_nothing_stops_the_journal_and_keeps_the_order() {
 }
 
 #[test]
+fn a_spool_takes_on_what_the_database_does_not_until_it_is_full() {
+    for sync_ms_max in [0, LATER_MS] {
+        let (_folder, path) = scratch();
+        let size = JournalSize {
+            half_bytes: HALF_BYTES * 8,
+            turn_bytes: HALF_BYTES,
+        };
+        let (opened, _) = open(&path, size).unwrap().unwrap();
+        let (journal, backlog) = Journal::start(opened, || {}).unwrap();
+        journal.sync_ms_max_set(sync_ms_max);
+        let mut kept = Vec::new();
+        for id in (1..1000).take_while(|id| append(&journal, *id)) {
+            kept.push(id);
+            backlog.put_back(backlog.take());
+        }
+        // The beginning of one half, and all of the other.
+        assert!((40..100).contains(&kept.len()), "{}", kept.len());
+        assert_eq!(ids(&backlog.take()), kept);
+        assert!(!append(&journal, 1000), "taken is not kept");
+        drop(journal);
+        backlog.close();
+        let (opened, left) = open(&path, size).unwrap().unwrap();
+        assert_eq!(ids(&left), kept, "the next start finds all");
+        let (journal, backlog) = Journal::start(opened, || {}).unwrap();
+        assert!(append(&journal, 2000));
+        backlog.moved(backlog.take().len());
+        assert!(!journal.has_backlog());
+    }
+}
+
+#[test]
 fn one_store_has_the_journal() {
     for sync_ms_max in [0, LATER_MS] {
         let (_folder, path) = scratch();
         let (journal, ..) = start(&path, sync_ms_max);
-        assert!(open(&path, HALF_BYTES).unwrap().is_none());
+        assert!(open(&path, halves(HALF_BYTES)).unwrap().is_none());
         assert!(append(&journal, 1));
     }
 }
@@ -137,7 +177,7 @@ fn halves_of_another_length_are_read_and_then_replaced() {
         let kept: Vec<u128> = (1..100).take_while(|id| append(&journal, *id)).collect();
         drop(journal);
         backlog.close();
-        let (opened, left) = open(&path, HALF_BYTES * 3).unwrap().unwrap();
+        let (opened, left) = open(&path, halves(HALF_BYTES * 3)).unwrap().unwrap();
         assert_eq!(ids(&left), kept);
         let (journal, ..) = Journal::start(opened, || {}).unwrap();
         assert!(append(&journal, 500));
@@ -155,7 +195,7 @@ fn unsynced() -> Arc<File> {
 fn after_a_failed_sync_the_database_is_given_everything() {
     for sync_ms_max in [0, LATER_MS] {
         let (_folder, path) = scratch();
-        let (Opened(mut file), _) = open(&path, HALF_BYTES).unwrap().unwrap();
+        let (Opened(mut file), _) = open(&path, halves(HALF_BYTES)).unwrap().unwrap();
         file.begin().unwrap();
         let (asked, asks) = channel();
         let ask = Arc::new(move || asked.send(()).unwrap());

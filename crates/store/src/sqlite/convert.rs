@@ -1,5 +1,7 @@
 //! Between rows and the plain structs: what both `usage` and `people` need.
 
+pub(super) use crate::count::{count, count_opt};
+
 use crate::StoreError;
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{ErrorCode, Row, ToSql};
@@ -21,17 +23,6 @@ pub(super) fn medium(what: &str, error: &rusqlite::Error) -> StoreError {
         | rusqlite::Error::Utf8Error(..) => StoreError::Damaged(text),
         _ => StoreError::Unavailable(text),
     }
-}
-
-/// A count as a column holds it.
-pub(super) fn count(column: &str, value: u64) -> Result<i64, StoreError> {
-    i64::try_from(value)
-        .map_err(|_| StoreError::Invalid(format!("{column} {value} is over {}", i64::MAX)))
-}
-
-/// An optional count.
-pub(super) fn count_opt(column: &str, value: Option<u64>) -> Result<Option<i64>, StoreError> {
-    value.map(|value| count(column, value)).transpose()
 }
 
 /// Reads columns from left to right, in the order of the SELECT.

@@ -2,14 +2,8 @@
 
 use super::convert::medium;
 use crate::StoreError;
+use crate::migration::{self, Migration};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-
-/// One step of the schema. A published step is never edited; a change is a new step.
-pub(super) struct Migration {
-    pub version: u32,
-    pub name: &'static str,
-    pub sql: &'static str,
-}
 
 /// Every step, in order, numbered from 1.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -56,12 +50,8 @@ pub(super) fn migrate(conn: &mut Connection, steps: &[Migration]) -> Result<(), 
 }
 
 fn apply(tx: &Transaction<'_>, step: &Migration) -> Result<(), StoreError> {
-    let failed = |e: rusqlite::Error| {
-        let what = format!("apply the migration {:04}_{}", step.version, step.name);
-        medium(&what, &e)
-    };
+    let failed = |e: rusqlite::Error| medium(&step.shown(), &e);
     tx.execute_batch(TABLE).map_err(failed)?;
-    let checksum = blake3::hash(step.sql.as_bytes()).to_hex();
     let found: Option<String> = tx
         .query_row(
             "SELECT checksum FROM schema_migrations WHERE version = ?1",
@@ -70,26 +60,19 @@ fn apply(tx: &Transaction<'_>, step: &Migration) -> Result<(), StoreError> {
         )
         .optional()
         .map_err(failed)?;
-    match found {
-        Some(found) if found == checksum.as_str() => Ok(()),
-        Some(_) => Err(StoreError::Unavailable(format!(
-            "the migration {:04}_{} was applied with other text than this program has; use the program that made the \
-             database, or restore a backup",
-            step.version, step.name
-        ))),
-        None => {
-            tx.execute_batch(step.sql).map_err(failed)?;
-            tx.execute(
-                "INSERT INTO schema_migrations (version, name, checksum, applied_at)
-                 VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
-                (step.version, step.name, checksum.as_str()),
-            )
-            .map_err(failed)?;
-            // Shown by `file` and other tools; `schema_migrations` is what counts.
-            tx.pragma_update(None, "user_version", step.version)
-                .map_err(failed)
-        }
+    if !step.is_missing(found.as_deref())? {
+        return Ok(());
     }
+    tx.execute_batch(step.sql).map_err(failed)?;
+    tx.execute(
+        "INSERT INTO schema_migrations (version, name, checksum, applied_at)
+         VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000000 AS INTEGER))",
+        (step.version, step.name, step.checksum()),
+    )
+    .map_err(failed)?;
+    // Shown by `file` and other tools; `schema_migrations` is what counts.
+    tx.pragma_update(None, "user_version", step.version)
+        .map_err(failed)
 }
 
 fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreError> {
@@ -98,13 +81,7 @@ fn refuse_future(tx: &Transaction<'_>, steps: &[Migration]) -> Result<(), StoreE
             row.get(0)
         })
         .map_err(|e| medium("read the schema's version", &e))?;
-    let known = steps.last().map_or(0, |step| step.version);
-    if newest > known {
-        return Err(StoreError::Unavailable(format!(
-            "the database has schema version {newest} and this program knows {known}; use the newer program that wrote it"
-        )));
-    }
-    Ok(())
+    migration::refuse_future(newest, steps)
 }
 
 #[cfg(test)]
@@ -214,22 +191,6 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folder_is_a_step() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        files.sort();
-        let steps: Vec<String> = MIGRATIONS
-            .iter()
-            .map(|step| format!("{:04}_{}.sql", step.version, step.name))
-            .collect();
-        assert_eq!(files, steps);
-        assert!(
-            MIGRATIONS
-                .iter()
-                .zip(1..)
-                .all(|(step, number)| step.version == number)
-        );
+        migration::check_folder("sqlite", MIGRATIONS);
     }
 }

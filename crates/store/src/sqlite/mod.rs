@@ -20,7 +20,8 @@ mod tests;
 mod usage;
 mod writer;
 
-use crate::journal::{self, Appended, Backlog, Journal};
+use crate::count;
+use crate::journal::{self, Appended, Backlog, Journal, JournalSize};
 use crate::settlement::Line;
 use crate::{Settlement, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 pub use ledger::SqliteLedger;
@@ -249,7 +250,12 @@ fn open_journal(
     if options.journal_half_bytes == 0 {
         return Ok(None);
     }
-    let opened = journal::open(&journal::path_of(path), options.journal_half_bytes)?;
+    // No spool: the database is on the same disk, and a writer is better told what ails it than kept waiting.
+    let size = JournalSize {
+        half_bytes: options.journal_half_bytes,
+        turn_bytes: options.journal_half_bytes,
+    };
+    let opened = journal::open(&journal::path_of(path), size)?;
     let Some((opened, records)) = opened else {
         tracing::warn!(
             "another program has the journal of these books: records go straight into the database"
@@ -294,7 +300,7 @@ fn stopped() -> StoreError {
 #[async_trait]
 impl Store for SqliteStore {
     async fn usage_settle(&self, settlement: Settlement) -> Result<(), StoreError> {
-        usage::check(&settlement.record)?;
+        count::check(&settlement.record)?;
         match self.append(Line::Settled(Box::new(settlement)))? {
             Appended::Kept => Ok(()),
             Appended::Waits(answer) => match self.confirmation(answer).await? {
@@ -308,7 +314,7 @@ impl Store for SqliteStore {
 
     async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError> {
         for draft in drafts {
-            usage::check(&draft.record)?;
+            count::check(&draft.record)?;
             let draft = Box::new(draft);
             // It need not outlive the machine: nobody was told of it.
             if let Appended::Refused(line) = self.append(Line::Draft { draft })? {

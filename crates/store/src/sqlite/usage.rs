@@ -20,22 +20,6 @@ const INSERT: &str = "INSERT INTO usage (id, arrived_at, tenant, key, endpoint, 
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, \
     ?24, ?25, ?26, ?27, ?28) ON CONFLICT (id) DO NOTHING";
 
-/// Whether [`append`] can keep the record exactly.
-///
-/// # Errors
-/// [`StoreError::Invalid`], naming the count that is too great.
-pub(super) fn check(record: &UsageRecord) -> Result<(), StoreError> {
-    count("uncached_tokens", record.tokens.uncached.0)?;
-    count("cached_tokens", record.tokens.cached.0)?;
-    count("output_tokens", record.tokens.output.0)?;
-    count("bytes_in", record.bytes_in)?;
-    count("bytes_out", record.bytes_out)?;
-    count("queued_us", record.queued_us)?;
-    count_opt("first_token_us", record.first_token_us)?;
-    count_opt("per_token_us", record.per_token_us)?;
-    count("total_us", record.total_us).map(drop)
-}
-
 /// Writes one record and says whether it is new; the first of an id stays.
 pub(super) fn append(conn: &Connection, record: &UsageRecord) -> Result<bool, StoreError> {
     // Without `..`: a new field must be given its column before this builds.

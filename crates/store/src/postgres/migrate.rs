@@ -1,0 +1,105 @@
+//! Brings a database to this program's schema: numbered files, all in one transaction, each written down.
+
+use super::connect::medium;
+use crate::StoreError;
+use crate::migration::{Migration, refuse_future};
+use deadpool_postgres::{Object, Transaction};
+
+/// Every step, in order, numbered from 1: the same numbers with the same meaning as in SQLite.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "books",
+        sql: include_str!("../../migrations/postgres/0001_books.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "floors",
+        sql: include_str!("../../migrations/postgres/0002_floors.sql"),
+    },
+];
+
+/// "MDNG" in ASCII: who holds this lock migrates.
+const LOCK: i64 = 0x4d44_4e47;
+
+/// Looked for before it is made: a user who may use the tables need not be one who may make them.
+const TABLE: &str = "CREATE TABLE schema_migrations (
+    version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL
+)";
+
+/// Applies what is missing, or nothing. Safe where many gateways start at once: one migrates, the others wait for it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where the database was written by a newer program or by an edited step, or cannot hold
+/// our text.
+pub(super) async fn migrate(client: &mut Object, steps: &[Migration]) -> Result<(), StoreError> {
+    let failed = |e: tokio_postgres::Error| medium("begin the migration", &e);
+    let tx = client.transaction().await.map_err(failed)?;
+    refuse_encoding(&tx).await?;
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await
+        .map_err(failed)?;
+    make_table(&tx).await?;
+    for step in steps {
+        apply(&tx, step).await?;
+    }
+    let sql = "SELECT max(version) FROM schema_migrations";
+    let newest = tx.query_one(sql, &[]).await;
+    let newest: i64 = newest
+        .and_then(|row| row.try_get(0))
+        .map_err(|e| medium("read the schema's version", &e))?;
+    refuse_future(u32::try_from(newest).unwrap_or(u32::MAX), steps)?;
+    let committed = tx.commit().await;
+    committed.map_err(|e| medium("commit the migration", &e))
+}
+
+async fn refuse_encoding(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let found = tx.query_one("SHOW server_encoding", &[]).await;
+    let encoding: String = found
+        .and_then(|row| row.try_get(0))
+        .map_err(|e| medium("read the database's encoding", &e))?;
+    if encoding != "UTF8" {
+        return Err(StoreError::Unavailable(format!(
+            "the database's encoding is {encoding}; make one with ENCODING 'UTF8'"
+        )));
+    }
+    Ok(())
+}
+
+async fn make_table(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let failed = |e: tokio_postgres::Error| medium("make the schema madang", &e);
+    let found = "SELECT to_regnamespace('madang') IS NOT NULL, to_regclass('madang.schema_migrations') IS NOT NULL";
+    let found = tx.query_one(found, &[]).await.map_err(failed)?;
+    if !found.try_get::<_, bool>(0).map_err(failed)? {
+        tx.batch_execute("CREATE SCHEMA madang")
+            .await
+            .map_err(failed)?;
+    }
+    if !found.try_get::<_, bool>(1).map_err(failed)? {
+        tx.batch_execute(TABLE).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn apply(tx: &Transaction<'_>, step: &Migration) -> Result<(), StoreError> {
+    let failed = |e: tokio_postgres::Error| medium(&step.shown(), &e);
+    let version = i64::from(step.version);
+    let sql = "SELECT checksum FROM schema_migrations WHERE version = $1";
+    let found = tx.query_opt(sql, &[&version]).await.map_err(failed)?;
+    let found: Option<String> = match found {
+        Some(row) => Some(row.try_get(0).map_err(failed)?),
+        None => None,
+    };
+    if !step.is_missing(found.as_deref())? {
+        return Ok(());
+    }
+    tx.batch_execute(step.sql).await.map_err(failed)?;
+    tx.execute(
+        "INSERT INTO schema_migrations (version, name, checksum, applied_at)
+         VALUES ($1, $2, $3, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)",
+        &[&version, &step.name, &step.checksum()],
+    )
+    .await
+    .map(drop)
+    .map_err(failed)
+}

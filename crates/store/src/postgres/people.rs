@@ -1,0 +1,233 @@
+//! Programmes, tenants and keys as rows.
+
+use super::row::{Columns, execute, rows};
+use crate::StoreError;
+use deadpool_postgres::Object;
+use madang_types::{KeyId, KeyRecord, Micros, Programme, ProgrammeId, Tenant, TenantId};
+
+const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
+const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
+const KEY_COLUMNS: &str = "id, tenant, role, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at";
+
+/// Inserts or replaces a programme.
+pub(super) async fn programme_put(
+    client: &Object,
+    programme: &Programme,
+) -> Result<(), StoreError> {
+    let Programme {
+        id,
+        weight,
+        origin,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = programme;
+    let sql = "INSERT INTO programmes (id, weight, origin, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET (weight, origin, created_at, disabled_at)
+         = (excluded.weight, excluded.origin, excluded.created_at, excluded.disabled_at)";
+    execute(
+        client,
+        ("write a programme", sql),
+        &[
+            &id.as_str(),
+            &i64::from(*weight),
+            &origin.as_str(),
+            created_at,
+            &disabled_at.map(|at| at.0),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// One programme, or all by id.
+pub(super) async fn programmes(
+    client: &Object,
+    id: Option<&ProgrammeId>,
+) -> Result<Vec<Programme>, StoreError> {
+    let only = id.map(|id| ("id", id.as_str()));
+    select(client, PROGRAMMES, only, |columns| {
+        Ok(Programme {
+            id: columns.word()?,
+            weight: columns.number()?,
+            origin: columns.word()?,
+            created_at: Micros(columns.get()?),
+            disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+        })
+    })
+    .await
+}
+
+/// Inserts or replaces a tenant.
+pub(super) async fn tenant_put(client: &Object, tenant: &Tenant) -> Result<(), StoreError> {
+    let Tenant {
+        id,
+        programme,
+        weight,
+        class_floor,
+        data_flags,
+        origin,
+        created_at: Micros(created_at),
+        disabled_at,
+    } = tenant;
+    let sql = "INSERT INTO tenants (id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (id) DO UPDATE SET (programme, weight, class_floor, data_flags, origin, created_at, disabled_at)
+         = (excluded.programme, excluded.weight, excluded.class_floor, excluded.data_flags, excluded.origin,
+            excluded.created_at, excluded.disabled_at)";
+    execute(
+        client,
+        ("write a tenant", sql),
+        &[
+            &id.as_str(),
+            &programme.as_ref().map(|id| id.as_str()),
+            &i64::from(*weight),
+            &class_floor.as_str(),
+            &data_flags.to_string(),
+            &origin.as_str(),
+            created_at,
+            &disabled_at.map(|at| at.0),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// One tenant, or all by id.
+pub(super) async fn tenants(
+    client: &Object,
+    id: Option<&TenantId>,
+) -> Result<Vec<Tenant>, StoreError> {
+    let only = id.map(|id| ("id", id.as_str()));
+    select(client, TENANTS, only, |columns| {
+        Ok(Tenant {
+            id: columns.word()?,
+            programme: columns.word_opt()?,
+            weight: columns.number()?,
+            class_floor: columns.word()?,
+            data_flags: columns.word()?,
+            origin: columns.word()?,
+            created_at: Micros(columns.get()?),
+            disabled_at: columns.get::<Option<i64>>()?.map(Micros),
+        })
+    })
+    .await
+}
+
+/// Adds a key.
+pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), StoreError> {
+    let KeyRecord {
+        id,
+        tenant,
+        role,
+        class_floor,
+        data_flags,
+        label,
+        secret_hash,
+        created_at: Micros(created_at),
+        expires_at,
+        revoked_at,
+    } = key;
+    let sql = format!(
+        "INSERT INTO keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING"
+    );
+    let written = execute(
+        client,
+        ("write a key", &sql),
+        &[
+            &id.as_str(),
+            &tenant.as_ref().map(|id| id.as_str()),
+            &role.as_str(),
+            &class_floor.as_str(),
+            &data_flags.to_string(),
+            label,
+            &secret_hash.as_slice(),
+            created_at,
+            &expires_at.map(|at| at.0),
+            &revoked_at.map(|at| at.0),
+        ],
+    )
+    .await?;
+    if written == 0 {
+        return Err(StoreError::Exists(format!("the key {id}")));
+    }
+    Ok(())
+}
+
+/// Marks a key revoked, once.
+pub(super) async fn key_revoke(
+    client: &Object,
+    id: &KeyId,
+    at: Micros,
+) -> Result<KeyRecord, StoreError> {
+    let sql = format!(
+        "UPDATE keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING {KEY_COLUMNS}"
+    );
+    let (id_text, at) = (id.as_str(), at.0);
+    let revoked = rows(client, ("revoke a key", &sql), &[&id_text, &at], read_key).await?;
+    let absent = || StoreError::Absent(format!("the key {id}"));
+    revoked.into_iter().next().ok_or_else(absent)
+}
+
+/// One key.
+pub(super) async fn key_get(client: &Object, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+    let found = select_keys(client, Some(("id", id.as_str()))).await?;
+    Ok(found.into_iter().next())
+}
+
+/// All keys by id, or a tenant's.
+pub(super) async fn keys(
+    client: &Object,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    select_keys(client, tenant.map(|id| ("tenant", id.as_str()))).await
+}
+
+/// See [`crate::Store::people_revision`].
+pub(super) async fn revision(client: &Object) -> Result<u64, StoreError> {
+    let sql = "SELECT revision FROM people_revision";
+    let found = rows(client, ("read the revision", sql), &[], |columns| {
+        columns.number()
+    })
+    .await?;
+    let lost = || StoreError::Damaged("people_revision has no row".into());
+    found.into_iter().next().ok_or_else(lost)
+}
+
+async fn select_keys(
+    client: &Object,
+    only: Option<(&str, &str)>,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let from = format!("SELECT {KEY_COLUMNS} FROM keys");
+    select(client, &from, only, read_key).await
+}
+
+fn read_key(columns: &mut Columns<'_>) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: columns.word()?,
+        tenant: columns.word_opt()?,
+        role: columns.word()?,
+        class_floor: columns.word()?,
+        data_flags: columns.word()?,
+        label: columns.get()?,
+        secret_hash: columns.bytes()?,
+        created_at: Micros(columns.get()?),
+        expires_at: columns.get::<Option<i64>>()?.map(Micros),
+        revoked_at: columns.get::<Option<i64>>()?.map(Micros),
+    })
+}
+
+async fn select<T>(
+    client: &Object,
+    from: &str,
+    only: Option<(&str, &str)>,
+    read: fn(&mut Columns<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let what = "read the people";
+    match only {
+        Some((column, value)) => {
+            let sql = format!("{from} WHERE {column} = $1 ORDER BY id");
+            rows(client, (what, &sql), &[&value], read).await
+        }
+        None => rows(client, (what, &format!("{from} ORDER BY id")), &[], read).await,
+    }
+}

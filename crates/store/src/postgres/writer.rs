@@ -1,0 +1,134 @@
+//! The one task that writes usage records: all that wait go in one statement, so that the way to the server and its
+//! sync are shared. Where the server is away it rests between tries, and what the journal holds stays there.
+
+use super::connect::Pool;
+use super::usage;
+use crate::StoreError;
+use crate::journal::Backlog;
+use crate::settlement::Line;
+use madang_types::UsageRecord;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+/// Records of one statement: enough to share a journey and a sync, few enough to be written in a moment.
+const BATCH_RECORDS_MAX: usize = 1024;
+/// Time between a try that failed and the next one.
+const REST: Duration = Duration::from_millis(250);
+
+/// One write as it is queued.
+pub(super) enum Write {
+    Usage(Box<UsageRecord>),
+    /// Nothing of its own: the journal's backlog, which every write takes along.
+    Backlog,
+}
+
+/// A write and who waits for it.
+pub(super) struct Job {
+    pub write: Write,
+    pub reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The task's own.
+pub(super) struct Writer {
+    pub pool: Pool,
+    pub backlog: Backlog,
+}
+
+impl Writer {
+    /// Runs until the queue is closed and empty, and takes the last of the backlog.
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_RECORDS_MAX);
+        // Told when it begins and when it is over, not at each try between.
+        let mut away = false;
+        while queue.recv_many(&mut jobs, BATCH_RECORDS_MAX).await > 0 {
+            let result = self.serve(std::mem::take(&mut jobs)).await;
+            match &result {
+                Ok(()) if away => tracing::info!("the database takes records again"),
+                Err(error) if !away => {
+                    tracing::error!(%error, "the database takes no records: they wait in the journal");
+                }
+                Ok(()) | Err(_) => {}
+            }
+            away = result.is_err();
+            if away && !queue.is_closed() {
+                sleep(REST).await;
+            }
+        }
+        if let Err(error) = self.move_backlog().await {
+            tracing::error!(%error, "the journal keeps what the database did not take, until the next start");
+        }
+        self.backlog.close();
+    }
+
+    /// The backlog first: of two records of one id, the first that was handed over stays.
+    async fn serve(&self, jobs: Vec<Job>) -> Result<(), StoreError> {
+        let (mut records, mut replies) = (Vec::new(), Vec::with_capacity(jobs.len()));
+        for Job { write, reply } in jobs {
+            if let Write::Usage(record) = write {
+                records.push(*record);
+            }
+            replies.push(reply);
+        }
+        let result = match self.move_backlog().await {
+            Ok(()) => append_all(&self.pool, records).await,
+            Err(error) => Err(error),
+        };
+        for reply in replies {
+            // Nobody waits where the caller has left; the write stands all the same.
+            drop(reply.send(result.clone()));
+        }
+        result
+    }
+
+    /// Moves what the journal holds, a batch at a time.
+    async fn move_backlog(&self) -> Result<(), StoreError> {
+        let mut lines = self.backlog.take();
+        let mut moved = 0;
+        while moved < lines.len() {
+            let end = lines.len().min(moved + BATCH_RECORDS_MAX);
+            if let Err(error) = append_all(&self.pool, records(&lines[moved..end])).await {
+                lines.drain(..moved);
+                self.backlog.put_back(lines);
+                return Err(error);
+            }
+            self.backlog.moved(end - moved);
+            moved = end;
+        }
+        Ok(())
+    }
+}
+
+/// The records of lines. What requests under way come to is not kept here, nor is the ledger: what a line says of them is left out.
+pub(super) fn records(lines: &[Line]) -> Vec<UsageRecord> {
+    lines.iter().filter_map(Line::record).cloned().collect()
+}
+
+/// Writes records, a batch at a time.
+///
+/// # Errors
+/// Not all of them are known to be kept.
+pub(super) async fn append_all(pool: &Pool, records: Vec<UsageRecord>) -> Result<(), StoreError> {
+    let records = Arc::new(records);
+    for from in (0..records.len()).step_by(BATCH_RECORDS_MAX) {
+        let end = records.len().min(from + BATCH_RECORDS_MAX);
+        append(pool, &records, from..end).await?;
+    }
+    Ok(())
+}
+
+/// Writes a span of records in one transaction.
+///
+/// # Errors
+/// None of them is known to be kept.
+async fn append(
+    pool: &Pool,
+    records: &Arc<Vec<UsageRecord>>,
+    span: Range<usize>,
+) -> Result<(), StoreError> {
+    let records = Arc::clone(records);
+    pool.with(|client| Box::pin(async move { usage::append(client, &records[span]).await }))
+        .await
+}

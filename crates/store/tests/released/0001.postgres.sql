@@ -1,0 +1,13 @@
+-- What the program of schema 1 wrote into PostgreSQL.
+INSERT INTO usage (id, arrived_at, tenant, key, endpoint, model, site, replica, outcome, status, error, streamed, attempts,
+    data_class, priority, uncached_tokens, cached_tokens, output_tokens, tokens_estimated, bytes_in, bytes_out, queued_us,
+    first_token_us, per_token_us, total_us, cost_micro_won, energy_mj, decision) VALUES
+    ('00000000000000000000000000000001', 1, 'demo', 'k1', 'chat', 'qwen', NULL, NULL, 'finished', 200, NULL, false, 1,
+    'open', 'standard', 10, 3, 7, false, 100, 200, 5, NULL, NULL, 900, NULL, NULL, NULL),
+    ('00000000000000000000000000000002', 2, 'kma', 'k2', 'responses', 'LGAI/EXAONE-4.0:32b', 'pohang', 'pohang-h200-0',
+    'engine_cut', 502, 'engine_cut', true, 2, 'classified', 'critical', 11, 12, 13, true, 14, 15, 16, 17, 18, 19, -20, 21,
+    'pohang: 가장 한가함 "0"');
+INSERT INTO programmes (id, weight, origin, created_at) VALUES ('open', 4, 'fleet', 1);
+INSERT INTO tenants (id, programme, weight, class_floor, origin, created_at) VALUES ('demo', 'open', 5, 'sensitive', 'api', 2);
+INSERT INTO keys (id, tenant, role, label, secret_hash, created_at) VALUES
+    ('k1', 'demo', 'member', 'laptop', '\x0707070707070707070707070707070707070707070707070707070707070707', 3);

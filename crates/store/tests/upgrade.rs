@@ -1,0 +1,128 @@
+//! Books of every released schema, with rows, are opened by this program and read back whole.
+//!
+//! A new schema adds its number here and its rows in `released/`, beside its migration.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use madang_store::conformance::sample::{full, key, plain, programme, tenant};
+use madang_store::{
+    PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter, UsageGroup, UsageSum,
+};
+use madang_testkit::Postgres;
+use madang_types::{DataClass, DataFlag, DataFlags, Micros, Stop};
+use std::path::Path;
+
+/// The migrations of each database, in their order: a schema was released with each. The ledger and the bank are in SQLite alone.
+fn migrations(database: &str) -> &'static [&'static str] {
+    match database {
+        "sqlite" => &["books", "floors", "ledger", "bank"],
+        _ => &["books", "floors"],
+    }
+}
+
+/// The SQL that makes the books of a released schema, as the program of that time has.
+fn books(database: &str, version: usize) -> String {
+    let migrations = &migrations(database)[..version];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: String| std::fs::read_to_string(root.join(path)).unwrap();
+    let mut sql = String::from(
+        "CREATE TABLE schema_migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+         applied_at BIGINT NOT NULL);\n",
+    );
+    for (version, name) in (1..).zip(migrations) {
+        let step = read(format!("migrations/{database}/{version:04}_{name}.sql"));
+        let checksum = blake3::hash(step.as_bytes()).to_hex();
+        sql.push_str(&step);
+        sql.push_str(&format!(
+            "INSERT INTO schema_migrations VALUES ({version}, '{name}', '{checksum}', 0);\n"
+        ));
+    }
+    sql + &read(format!(
+        "tests/released/{:04}.{database}.sql",
+        migrations.len()
+    ))
+}
+
+/// All that the released rows are, as this program has them: what a schema did not know yet reads as what it meant.
+async fn check(store: &dyn Store, version: usize) {
+    let usage = [full(2, Micros(2)).unwrap(), plain(1, Micros(1)).unwrap()];
+    let all = UsageFilter::default;
+    assert_eq!(store.usage_list(all(), None, 9).await.unwrap(), usage);
+    let days = UsageGroup::Day { offset_s: 0 };
+    let sum = UsageSum {
+        group: "1970-01-01".into(),
+        requests: 2,
+        finished: 1,
+        uncached_tokens: 21,
+        cached_tokens: 15,
+        output_tokens: 20,
+        estimated: 1,
+        bytes_in: 114,
+        bytes_out: 215,
+    };
+    assert_eq!(store.usage_sum(all(), days).await.unwrap(), [sum]);
+
+    let (mut one_tenant, mut one_key) = (tenant("demo", 5).unwrap(), key("k1").unwrap());
+    let mut stops = Vec::new();
+    if version < 2 {
+        one_tenant.data_flags = DataFlags::NONE;
+    } else {
+        one_key.class_floor = DataClass::Classified;
+        one_key.data_flags = DataFlag::Minor.into();
+        stops.push(Stop {
+            scope: "country:US".parse().unwrap(),
+            reason: "점검 1".into(),
+            set_by: "op".parse().unwrap(),
+            set_at: Micros(1),
+        });
+    }
+    let programmes = [programme("open", 4).unwrap()];
+    assert_eq!(store.programme_list().await.unwrap(), programmes);
+    assert_eq!(store.tenant_list().await.unwrap(), [one_tenant]);
+    assert_eq!(store.key_list(None).await.unwrap(), [one_key]);
+    assert_eq!(store.stop_list().await.unwrap(), stops);
+    // And the books go on.
+    store
+        .usage_append(plain(3, Micros(3)).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(store.usage_list(all(), None, 9).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn sqlite_opens_every_released_schema() {
+    for version in 1..=migrations("sqlite").len() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("books.sqlite");
+        let old = rusqlite::Connection::open(&path).unwrap();
+        old.execute_batch(&books("sqlite", version)).unwrap();
+        old.pragma_update(None, "application_id", 0x4d44_4e47)
+            .unwrap();
+        drop(old);
+        check(&SqliteStore::open(&path).unwrap(), version).await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_opens_every_released_schema() {
+    let server = Postgres::shared().unwrap();
+    for version in 1..=migrations("postgres").len() {
+        let database = server.database().unwrap();
+        let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
+        database
+            .sql(&format!("{schema}{}", books("postgres", version)))
+            .unwrap();
+        let url = database.url().parse().unwrap();
+        let store = PostgresStore::open(&url, &PostgresOptions::default()).unwrap();
+        check(&store, version).await;
+    }
+}
+
+#[test]
+fn every_migration_has_released_rows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for database in ["sqlite", "postgres"] {
+        let files = std::fs::read_dir(root.join("migrations").join(database)).unwrap();
+        assert_eq!(files.count(), migrations(database).len(), "{database}");
+    }
+}

