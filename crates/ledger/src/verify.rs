@@ -34,6 +34,13 @@ pub enum Finding {
         /// Why.
         fault: Fault,
     },
+    /// An entry that is not what was written there.
+    Changed {
+        /// Which.
+        seq: u64,
+        /// Its id, as it stands there now.
+        id: EntryId,
+    },
     /// An id whose entries do not go together, or that was used twice.
     Phases {
         /// Which.
@@ -80,7 +87,9 @@ impl Finding {
             Self::Gap { first, last } if first == last => format!("entry {first}"),
             Self::Gap { first, last } => format!("entries {first} to {last}"),
             Self::Unreadable { place, .. } => place.clone(),
-            Self::Refused { seq, id, .. } => format!("entry {seq} (id {id})"),
+            Self::Refused { seq, id, .. } | Self::Changed { seq, id } => {
+                format!("entry {seq} (id {id})")
+            }
             Self::Phases { id, .. } => format!("id {id}"),
             Self::Ids => "index of ids".to_owned(),
             Self::Balance { account, unit, .. } => format!("balance of {account} in {unit}"),
@@ -96,6 +105,7 @@ impl Finding {
             Self::Gap { .. }
             | Self::Unreadable { .. }
             | Self::Refused { .. }
+            | Self::Changed { .. }
             | Self::Phases { .. } => {
                 "compare with the last backup that verifies, and restore it; then write what is missing again by its ids"
             }
@@ -119,6 +129,7 @@ impl fmt::Display for Finding {
             Self::Gap { .. } => f.write_str("missing in the order of writing"),
             Self::Unreadable { text, .. } => f.write_str(text),
             Self::Refused { fault, .. } => fault.fmt(f),
+            Self::Changed { .. } => f.write_str("not what was written: its checksum differs"),
             Self::Phases { entries, .. } => {
                 f.write_str("its entries do not go together:")?;
                 entries

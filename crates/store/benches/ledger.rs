@@ -104,9 +104,10 @@ fn bare(path: &Path, entries: i64) -> Outcome<f64> {
     let conn = Connection::open(path)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "cache_size", -16_384)?;
-    let mut head = conn.prepare("INSERT INTO ledger_entries VALUES (?1, ?2, 1, ?3, 4, NULL)")?;
+    let mut head =
+        conn.prepare("INSERT INTO ledger_entries VALUES (?1, ?2, 1, ?3, 4, NULL, 4294967295)")?;
     let mut leg = conn.prepare("INSERT INTO ledger_legs VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let mut named = conn.prepare("INSERT INTO ledger_account_entries VALUES (?1, ?2)")?;
+    let mut named = conn.prepare("INSERT INTO ledger_account_entries VALUES (?1, ?2, ?3)")?;
     let start = Instant::now();
     for first in (0..entries).step_by(ENTRIES_APPEND_COUNT_MAX) {
         conn.execute_batch("BEGIN IMMEDIATE")?;
@@ -124,7 +125,7 @@ fn bare(path: &Path, entries: i64) -> Outcome<f64> {
                 leg.execute(params![seq, place, unit, 1_234, site, project])?;
             }
             for account in [lease, project, site] {
-                named.execute([account, seq])?;
+                named.execute([seq / 4096, account, seq])?;
             }
         }
         conn.execute_batch("COMMIT")?;

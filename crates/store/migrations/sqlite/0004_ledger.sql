@@ -17,7 +17,8 @@ CREATE TABLE ledger_entries (
     at      INTEGER NOT NULL,             -- microseconds since the Unix epoch
     about   INTEGER NOT NULL,
     -- Of what is meant: a name, or 16 bytes of a request; NULL for leases, and where the request's id is the entry's own.
-    subject ANY
+    subject ANY,
+    checksum INTEGER NOT NULL             -- CRC-32 of all of it, its legs included
 ) STRICT;
 
 CREATE UNIQUE INDEX ledger_entries_by_id ON ledger_entries (id, phase);
@@ -35,11 +36,14 @@ CREATE TABLE ledger_legs (
     PRIMARY KEY (seq, leg)
 ) STRICT, WITHOUT ROWID;
 
--- Which entries name an account: once each, where two indexes of the legs would hold each leg twice.
+-- Which entries name an account: once each, where two indexes of the legs would hold each leg twice. In blocks of 4096 entries, so
+-- that a batch changes the few pages of the newest block and not a page for each account; whoever looks for an account goes from
+-- block to block.
 CREATE TABLE ledger_account_entries (
+    block   INTEGER NOT NULL, -- seq / 4096
     account INTEGER NOT NULL,
     seq     INTEGER NOT NULL,
-    PRIMARY KEY (account, seq)
+    PRIMARY KEY (block, account, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- What follows from all entries, kept beside them. By name and not by number, so that an account that was renamed shows.

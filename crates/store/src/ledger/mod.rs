@@ -1,5 +1,6 @@
 //! The trait behind which the ledger is kept: entries by the rules of `madang-ledger`, and the balances that follow from them.
 
+pub(crate) mod checksum;
 pub(crate) mod codes;
 
 use crate::StoreError;

@@ -2,11 +2,12 @@
 
 use super::rows;
 use crate::StoreError;
+use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::sqlite::convert::medium;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, apply};
 use madang_types::Unit;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,11 +80,8 @@ impl Page {
             }
         };
         for leg in earlier.iter().chain([entry]).flat_map(|entry| &entry.legs) {
-            for account in [&leg.from, &leg.to] {
-                if !self.accounts.contains_key(account) {
-                    self.accounts.insert(account.clone(), held(conn, account)?);
-                }
-            }
+            hold(&mut self.accounts, conn, &leg.from)?;
+            hold(&mut self.accounts, conn, &leg.to)?;
         }
         Ok(())
     }
@@ -94,9 +92,7 @@ impl Page {
         conn: &Connection,
         (account, unit): (&Account, Unit),
     ) -> Result<i64, StoreError> {
-        if !self.accounts.contains_key(account) {
-            self.accounts.insert(account.clone(), held(conn, account)?);
-        }
+        hold(&mut self.accounts, conn, account)?;
         Ok(self.balance(account, unit).available())
     }
 
@@ -111,10 +107,10 @@ impl Page {
         let failed = |e: rusqlite::Error| medium("write an entry", &e);
         let seq = match self.last_seq {
             Some(last) => last + 1,
-            None => last_seq(conn)? + 1,
+            None => rows::last_seq(conn)? + 1,
         };
         conn.prepare_cached(
-            "INSERT INTO ledger_entries (seq, id, phase, at, about, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO ledger_entries (seq, id, phase, at, about, subject, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .and_then(|mut insert| {
             insert.execute(params![
@@ -124,6 +120,7 @@ impl Page {
                 entry.at.0,
                 about_code(&entry.subject),
                 rows::subject_value(entry),
+                checksum(seq, entry),
             ])
         })
         .map_err(failed)?;
@@ -142,9 +139,9 @@ impl Page {
         }
         for account in named {
             conn.prepare_cached(
-                "INSERT INTO ledger_account_entries (account, seq) VALUES (?1, ?2)",
+                "INSERT INTO ledger_account_entries (block, account, seq) VALUES (?1, ?2, ?3)",
             )
-            .and_then(|mut insert| insert.execute([account, seq]))
+            .and_then(|mut insert| insert.execute([seq / rows::BLOCK_ENTRIES, account, seq]))
             .map_err(failed)?;
         }
         self.last_seq = Some(seq);
@@ -180,26 +177,21 @@ impl Page {
     }
 }
 
-fn held(conn: &Connection, account: &Account) -> Result<Held, StoreError> {
-    let name = account.to_string();
-    let number = conn
-        .prepare_cached("SELECT id FROM ledger_accounts WHERE name = ?1")
-        .and_then(|mut select| select.query_row([&name], |row| row.get(0)).optional())
-        .map_err(|e| medium("find an account", &e))?;
-    Ok(Held {
-        number,
-        balances: rows::balances_of(conn, account)?.into_iter().collect(),
-        changed: BTreeSet::new(),
-    })
-}
-
-fn last_seq(conn: &Connection) -> Result<i64, StoreError> {
-    conn.query_row(
-        "SELECT ifnull(max(seq), 0) FROM ledger_entries",
-        [],
-        |row| row.get(0),
-    )
-    .map_err(|e| medium("find the last entry", &e))
+/// Reads an account, once.
+fn hold(
+    accounts: &mut BTreeMap<Account, Held>,
+    conn: &Connection,
+    account: &Account,
+) -> Result<(), StoreError> {
+    if !accounts.contains_key(account) {
+        let held = Held {
+            number: rows::account_number(conn, account)?,
+            balances: rows::balances_of(conn, account)?.into_iter().collect(),
+            changed: BTreeSet::new(),
+        };
+        accounts.insert(account.clone(), held);
+    }
+    Ok(())
 }
 
 fn balance_put(

@@ -4,12 +4,15 @@
 //! that SQLite compiles one that has both a parameter and an ORDER BY anew each time, which costs more than its answer.
 
 use crate::ledger::codes;
-use crate::sqlite::convert::{Columns, rows};
+use crate::sqlite::convert::{Columns, medium, rows};
 use crate::{BalanceRow, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, StoreError};
 use madang_ledger::{Account, Balance, Entry, EntryId, Leg, Subject};
 use madang_types::{Micros, RequestId, Unit};
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension};
+
+/// Entries of one block of the accounts' lists.
+pub(super) const BLOCK_ENTRIES: i64 = 4096;
 
 const ENTRY: &str = "e.seq, e.id, e.phase, e.at, e.about, e.subject";
 
@@ -43,7 +46,7 @@ pub(super) fn read_entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError>
         codes::ABOUT_BUDGET => Subject::Budget(columns.word()?),
         codes::ABOUT_ALLOCATION => Subject::Allocation(columns.word()?),
         codes::ABOUT_JOB => Subject::Job(columns.word()?),
-        codes::ABOUT_LEASE => Subject::Lease,
+        codes::ABOUT_LEASE if columns.get::<Value>()? == Value::Null => Subject::Lease,
         codes::ABOUT_REQUEST => {
             let other: Option<[u8; 16]> = columns.get()?;
             Subject::Request(RequestId(other.map_or(id.0, u128::from_be_bytes)))
@@ -113,15 +116,106 @@ pub(super) fn list(
     count_max: u32,
 ) -> Result<Vec<EntryRow>, StoreError> {
     let count_max = count_max.min(LEDGER_LIST_COUNT_MAX);
-    let mut params: Vec<(&str, Value)> = vec![(":count_max", i64::from(count_max).into())];
-    let sql = list_sql(filter, before, &mut params);
-    with_legs(conn, rows(conn, &sql, &params, read_row)?)
+    let before = before.map(|before| i64::try_from(before).unwrap_or(i64::MAX));
+    let found = match (&filter.account, &filter.subject) {
+        (Some(account), None | Some(Subject::Lease)) => {
+            list_of_account(conn, account, (filter, before, count_max))?
+        }
+        // What is about one thing is little: an account is looked for among it.
+        (None, _) | (Some(_), Some(_)) => {
+            let mut params: Vec<(&str, Value)> = vec![(":count_max", i64::from(count_max).into())];
+            let sql = list_sql(filter, before, &mut params);
+            rows(conn, &sql, &params, read_row)?
+        }
+    };
+    with_legs(conn, found)
+}
+
+/// Block by block from the newest back, until there are enough.
+fn list_of_account(
+    conn: &Connection,
+    account: &Account,
+    (filter, before, count_max): (&EntryFilter, Option<i64>, u32),
+) -> Result<Vec<EntryRow>, StoreError> {
+    let mut found = Vec::new();
+    let Some(account) = account_number(conn, account)? else {
+        return Ok(found);
+    };
+    let count_max = count_max as usize;
+    let last = last_seq(conn)?;
+    let mut end = before.map_or(last + 1, |before| before.min(last + 1));
+    while end > 0 && found.len() < count_max {
+        let block = (end - 1) / BLOCK_ENTRIES;
+        let mut seqs: Vec<i64> = rows(
+            conn,
+            "SELECT seq FROM ledger_account_entries WHERE block = :block AND account = :account AND seq < :end",
+            &[
+                (":block", block.into()),
+                (":account", account.into()),
+                (":end", end.into()),
+            ],
+            |columns| columns.get(),
+        )?;
+        seqs.sort_unstable_by(|a, b| b.cmp(a));
+        for seq in seqs {
+            if found.len() == count_max {
+                break;
+            }
+            let sql = format!("SELECT {ENTRY} FROM ledger_entries e WHERE e.seq = :seq");
+            let row = rows(conn, &sql, &[(":seq", seq.into())], read_row)?;
+            found.extend(
+                row.into_iter()
+                    .filter(|row| is_asked_for(filter, &row.entry)),
+            );
+        }
+        end = block * BLOCK_ENTRIES;
+    }
+    Ok(found)
+}
+
+/// What a filter asks beside the account.
+fn is_asked_for(filter: &EntryFilter, entry: &Entry) -> bool {
+    let EntryFilter {
+        account: _,
+        subject,
+        from,
+        until,
+    } = filter;
+    subject
+        .as_ref()
+        .is_none_or(|subject| *subject == entry.subject)
+        && from.is_none_or(|from| entry.at >= from)
+        && until.is_none_or(|until| entry.at < until)
+}
+
+/// The number of an account, where an entry names it.
+pub(super) fn account_number(
+    conn: &Connection,
+    account: &Account,
+) -> Result<Option<i64>, StoreError> {
+    conn.prepare_cached("SELECT id FROM ledger_accounts WHERE name = ?1")
+        .and_then(|mut select| {
+            select
+                .query_row([account.to_string()], |row| row.get(0))
+                .optional()
+        })
+        .map_err(|e| medium("find an account", &e))
+}
+
+/// The place of the last entry; 0 where there is none.
+pub(super) fn last_seq(conn: &Connection) -> Result<i64, StoreError> {
+    conn.query_row(
+        "SELECT ifnull(max(seq), 0) FROM ledger_entries",
+        [],
+        |row| row.get(0),
+    )
+    .map_err(|e| medium("find the last entry", &e))
 }
 
 /// The query of a list: only the conditions that are asked for, so that the planner can take their index.
 pub(super) fn list_sql(
     filter: &EntryFilter,
-    before: Option<u64>,
+    before: Option<i64>,
     params: &mut Vec<(&'static str, Value)>,
 ) -> String {
     let EntryFilter {
@@ -131,16 +225,13 @@ pub(super) fn list_sql(
         until,
     } = filter;
     let mut conditions = Vec::new();
-    let (source, seq) = match account {
-        Some(account) => {
-            conditions.push("n.account = (SELECT id FROM ledger_accounts WHERE name = :account)");
-            params.push((":account", account.to_string().into()));
-            // CROSS JOIN keeps the order: an account's entries, then each of them by its place.
-            let source = "ledger_account_entries n CROSS JOIN ledger_entries e ON e.seq = n.seq";
-            (source, "n.seq")
-        }
-        None => ("ledger_entries e", "e.seq"),
-    };
+    if let Some(account) = account {
+        conditions.push(
+            "EXISTS (SELECT 1 FROM ledger_legs l JOIN ledger_accounts a ON a.id IN (l.from_account, l.to_account)
+             WHERE l.seq = e.seq AND a.name = :account)",
+        );
+        params.push((":account", account.to_string().into()));
+    }
     if let Some(subject) = subject {
         params.push((":about", codes::about_code(subject).into()));
         conditions.push(match subject {
@@ -165,17 +256,15 @@ pub(super) fn list_sql(
         conditions.push("e.at < :until");
         params.push((":until", (*until).into()));
     }
-    let page = before.map(|before| {
-        let before = i64::try_from(before).unwrap_or(i64::MAX);
+    if let Some(before) = before {
+        conditions.push("e.seq < :before");
         params.push((":before", before.into()));
-        format!("{seq} < :before")
-    });
-    conditions.extend(page.as_deref());
+    }
     let filter = match &conditions[..] {
         [] => String::new(),
         all => format!("WHERE {}", all.join(" AND ")),
     };
-    format!("SELECT {ENTRY} FROM {source} {filter} ORDER BY {seq} DESC LIMIT :count_max")
+    format!("SELECT {ENTRY} FROM ledger_entries e {filter} ORDER BY e.seq DESC LIMIT :count_max")
 }
 
 /// The balances of one account.

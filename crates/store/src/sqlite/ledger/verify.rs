@@ -1,7 +1,8 @@
 //! The ledger read from end to end, in one snapshot, beside whoever writes.
 
-use super::rows::{read_balance_row, read_entry};
+use super::rows::{BLOCK_ENTRIES, read_balance_row, read_entry};
 use crate::StoreError;
+use crate::ledger::checksum::checksum;
 use crate::ledger::codes;
 use crate::sqlite::convert::{Columns, medium};
 use crate::sqlite::migrate::{MIGRATIONS, migrate};
@@ -80,10 +81,20 @@ struct Walk<'a> {
     accounts: BTreeMap<i64, Named>,
 }
 
-/// An account, and the entries that name it: how many, and the sum of their places.
+/// An account, and the entries that name it less those of its list: how many, and the sum of their places.
 struct Named {
     account: Account,
-    entries: (i64, i64),
+    unlisted: (i64, i64),
+}
+
+impl Named {
+    fn count(&mut self, seq: i64, sign: i64) {
+        let (count, places) = self.unlisted;
+        self.unlisted = (
+            count.wrapping_add(sign),
+            places.wrapping_add(seq.wrapping_mul(sign)),
+        );
+    }
 }
 
 impl Walk<'_> {
@@ -98,8 +109,8 @@ impl Walk<'_> {
             let number: i64 = columns.get()?;
             match columns.word() {
                 Ok(account) => {
-                    let entries = (0, 0);
-                    walk.accounts.insert(number, Named { account, entries });
+                    let unlisted = (0, 0);
+                    walk.accounts.insert(number, Named { account, unlisted });
                 }
                 Err(error) => walk.unreadable(format!("account number {number}"), error),
             }
@@ -119,10 +130,10 @@ impl Walk<'_> {
         };
         legs.step(self)?;
         self.each(
-            "SELECT seq, id, phase, at, about, subject FROM ledger_entries ORDER BY seq",
+            "SELECT seq, checksum, id, phase, at, about, subject FROM ledger_entries ORDER BY seq",
             |walk, row| {
                 let mut columns = Columns::new(row);
-                let seq: i64 = columns.get()?;
+                let (seq, written): (i64, i64) = (columns.get()?, columns.get()?);
                 let entry = read_entry(&mut columns);
                 let own = legs.of(walk, seq)?;
                 let whole = entry.and_then(|entry| {
@@ -131,8 +142,13 @@ impl Walk<'_> {
                         ..entry
                     })
                 });
-                let whole = whole.map_err(words);
-                walk.verifier.entry(place(seq), whole);
+                if let Ok(entry) = &whole
+                    && checksum(seq, entry) != written
+                {
+                    let (seq, id) = (place(seq), entry.id);
+                    walk.verifier.find(Finding::Changed { seq, id });
+                }
+                walk.verifier.entry(place(seq), whole.map_err(words));
                 Ok(())
             },
         )?;
@@ -174,14 +190,15 @@ impl Walk<'_> {
 
     fn listings(&mut self) -> Result<(), StoreError> {
         self.each(
-            "SELECT account, count(*), sum(seq) FROM ledger_account_entries GROUP BY account",
+            "SELECT block, account, seq FROM ledger_account_entries",
             |walk, row| {
                 let mut columns = Columns::new(row);
-                let (number, entries) = (columns.get()?, (columns.get()?, columns.get()?));
-                let named: Option<Named> = walk.accounts.remove(&number);
-                match named {
-                    Some(named) if named.entries == entries => {}
-                    Some(Named { account, .. }) => walk.verifier.find(Finding::Listing { account }),
+                let [block, number, seq]: [i64; 3] =
+                    [columns.get()?, columns.get()?, columns.get()?];
+                match walk.accounts.get_mut(&number) {
+                    // In a wrong block nobody finds it: as if it were not there.
+                    Some(named) if block == seq / BLOCK_ENTRIES => named.count(seq, -1),
+                    Some(_) => {}
                     None => {
                         let error = StoreError::Damaged("there is no such account".into());
                         walk.unreadable(format!("list of account number {number}"), error);
@@ -190,8 +207,8 @@ impl Walk<'_> {
                 Ok(())
             },
         )?;
-        for Named { account, entries } in std::mem::take(&mut self.accounts).into_values() {
-            if entries.0 > 0 {
+        for Named { account, unlisted } in std::mem::take(&mut self.accounts).into_values() {
+            if unlisted != (0, 0) {
                 self.verifier.find(Finding::Listing { account });
             }
         }
@@ -277,8 +294,7 @@ impl Legs<'_> {
         }
         for number in named {
             if let Some(named) = walk.accounts.get_mut(&number) {
-                named.entries.0 += 1;
-                named.entries.1 = named.entries.1.wrapping_add(seq);
+                named.count(seq, 1);
             }
         }
         Ok(legs)
