@@ -1,5 +1,6 @@
 //! `kill -9` at any moment: what a client saw finished is in the books once, with the engine's own counts, and the
-//! books hold nothing finished that no engine served. Rounds: `MADANG_KILL_ROUNDS`; moments: `MADANG_TEST_SEED`.
+//! books hold nothing finished that no engine served; in SQLite and in PostgreSQL. Rounds: `MADANG_KILL_ROUNDS`;
+//! moments: `MADANG_TEST_SEED`.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,9 +14,8 @@ mod harness;
 use harness::fleet::{fleet, url_replica};
 use harness::random::Random;
 use harness::{Madang, Place, chat_body};
-use madang_store::sqlite::SqliteStore;
-use madang_store::{Store, UsageFilter};
-use madang_testkit::{FakeEngine, FakeEngineOptions, http_stream};
+use madang_store::{PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
+use madang_testkit::{FakeEngine, FakeEngineOptions, Postgres, http_stream};
 use madang_types::{Outcome, UsageRecord};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,11 +31,29 @@ type Finished = Vec<String>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_survive_kill_9_under_load() {
+    let place = Place::new();
+    let path = place.data().join("madang.sqlite");
+    kill_under_load(&place, &[], || Box::new(SqliteStore::open(&path).unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_in_postgres_survive_kill_9_under_load() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let url = database.url();
+    let open = || -> Box<dyn Store> {
+        let url = url.parse().unwrap();
+        Box::new(PostgresStore::open(&url, &PostgresOptions::default()).unwrap())
+    };
+    kill_under_load(&Place::new(), &["--store", &url], open).await;
+}
+
+/// `open` opens the books once Madang has ended in order.
+async fn kill_under_load(place: &Place, args: &[&str], open: impl Fn() -> Box<dyn Store>) {
     let mut random = Random::new();
     let rounds = std::env::var("MADANG_KILL_ROUNDS")
         .ok()
         .map_or(ROUNDS, |text| text.parse().unwrap());
-    let place = Place::new();
     let served_log = place.path("served.jsonl");
     let engine = FakeEngine::start(FakeEngineOptions {
         served_log: Some(served_log.clone()),
@@ -51,14 +69,14 @@ async fn the_books_survive_kill_9_under_load() {
         let sync = if round.is_multiple_of(2) { 0 } else { 10 };
         let limits = format!("[limits]\nbooks_sync_ms_max = {sync}\n");
         place.write("fleet.toml", fleet(&[replica.clone(), limits]));
-        let mut madang = place.up_with(&[]).await;
+        let mut madang = place.up_with(args).await;
         let clients = load(&madang, &mut random);
         // The wait is the test's subject: the kill comes at a moment that nothing chose.
         tokio::time::sleep(Duration::from_millis(20 + random.below(500))).await;
         madang.kill().await;
         finished.extend(clients.join_all().await.into_iter().flatten());
     }
-    let mut madang = place.up_with(&[]).await;
+    let mut madang = place.up_with(args).await;
     assert_eq!(
         madang.stop().await,
         0,
@@ -70,7 +88,7 @@ async fn the_books_survive_kill_9_under_load() {
         "hardly anything was served: {}",
         finished.len()
     );
-    let records = records(&place.data().join("madang.sqlite")).await;
+    let records = records(&*open()).await;
     compare(&finished, &records, &served(&served_log));
 }
 
@@ -113,8 +131,7 @@ async fn ask(url: &str, key: &str, streamed: bool) -> anyhow::Result<Option<Stri
 }
 
 /// Every record in the books.
-async fn records(path: &Path) -> Vec<UsageRecord> {
-    let store = SqliteStore::open(path).unwrap();
+async fn records(store: &dyn Store) -> Vec<UsageRecord> {
     let mut all: Vec<UsageRecord> = Vec::new();
     loop {
         let before = all.last().map(|record| record.id);

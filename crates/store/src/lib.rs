@@ -110,7 +110,8 @@ pub struct UsageSum {
 }
 
 /// The books. Every write outlives the process, and is visible to every later read, when it returns `Ok`; it outlives the
-/// machine too, but for what [`Store::usage_sync_ms_max_set`] allows.
+/// machine too, but for what [`Store::usage_sync_ms_max_set`] allows. Where several processes share the books, a usage
+/// record is visible to the others half a second later at most, while the database takes what it is given.
 ///
 /// A write whose future is dropped may still happen. Every wait has a bound and ends in [`StoreError::Unavailable`].
 #[async_trait]

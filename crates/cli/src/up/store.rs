@@ -51,6 +51,9 @@ impl Books {
         let Some(url) = self.postgres else {
             return sqlite(data.join(BOOKS_FILE)).await;
         };
+        if data.join("madang.sqlite").exists() {
+            tracing::warn!("the books in madang.sqlite are not read: --store names others");
+        }
         let options = PostgresOptions {
             journal: Some(data.join("madang.postgres-records")),
             spool_bytes_max: limits.books_spool_bytes_max,

@@ -74,30 +74,42 @@ impl Pool {
         })
     }
 
+    /// Asks one thing over one connection, within a statement's time.
+    ///
+    /// # Errors
+    /// As [`Pool::within`].
+    pub(super) async fn with<T>(
+        &self,
+        ask: impl for<'a> FnOnce(&'a mut Object) -> Asked<'a, T> + Send,
+    ) -> Result<T, StoreError> {
+        self.within(self.statement_wait_max, ask).await
+    }
+
     /// Asks one thing over one connection. A connection that does not answer in time is given up, since what it would
     /// answer next is not known.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where no connection can be had or no answer came; else what `ask` says.
-    pub(super) async fn with<T>(
+    pub(super) async fn within<T>(
         &self,
+        wait_max: Duration,
         ask: impl for<'a> FnOnce(&'a mut Object) -> Asked<'a, T> + Send,
     ) -> Result<T, StoreError> {
-        let wait_max = self.statement_wait_max + GRACE;
+        // The server gives a statement up by itself, and says why: that word comes first.
+        let wait_max = wait_max + GRACE;
+        let silent = || {
+            let seconds = wait_max.as_secs_f64();
+            StoreError::Unavailable(format!("{} did not answer within {seconds} s", self.place))
+        };
         let connected = timeout(wait_max, self.inner.get()).await;
         let mut client = connected
-            .map_err(|_| self.silent())?
+            .map_err(|_| silent())?
             .map_err(|e| self.unreachable(e))?;
         let answer = timeout(wait_max, ask(&mut client)).await;
         answer.unwrap_or_else(|_| {
             drop(Object::take(client));
-            Err(self.silent())
+            Err(silent())
         })
-    }
-
-    fn silent(&self) -> StoreError {
-        let seconds = self.statement_wait_max.as_secs_f64();
-        StoreError::Unavailable(format!("{} did not answer within {seconds} s", self.place))
     }
 
     fn unreachable(&self, error: PoolError) -> StoreError {

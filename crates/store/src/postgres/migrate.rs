@@ -4,6 +4,7 @@ use super::connect::medium;
 use crate::StoreError;
 use crate::migration::{Migration, refuse_future};
 use deadpool_postgres::{Object, Transaction};
+use std::time::Duration;
 
 /// Every step, in order, numbered from 1: the same numbers with the same meaning as in SQLite.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -24,6 +25,9 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
 ];
 
+/// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.
+pub(super) const WAIT_MAX: Duration = Duration::from_mins(15);
+
 /// "MDNG" in ASCII: who holds this lock migrates.
 const LOCK: i64 = 0x4d44_4e47;
 
@@ -40,6 +44,8 @@ const TABLE: &str = "CREATE TABLE schema_migrations (
 pub(super) async fn migrate(client: &mut Object, steps: &[Migration]) -> Result<(), StoreError> {
     let failed = |e: tokio_postgres::Error| medium("begin the migration", &e);
     let tx = client.transaction().await.map_err(failed)?;
+    let patience = format!("SET LOCAL statement_timeout TO {}", WAIT_MAX.as_millis());
+    tx.batch_execute(&patience).await.map_err(failed)?;
     refuse_encoding(&tx).await?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
         .await

@@ -243,8 +243,10 @@ async fn start(
     options: &PostgresOptions,
 ) -> Result<(Opened, Writer, mpsc::Receiver<Job>), StoreError> {
     let pool = Pool::new(url, options)?;
-    pool.with(|client| Box::pin(migrate::migrate(client, migrate::MIGRATIONS)))
-        .await?;
+    pool.within(migrate::WAIT_MAX, |client| {
+        Box::pin(migrate::migrate(client, migrate::MIGRATIONS))
+    })
+    .await?;
     let (queue, jobs) = mpsc::channel(QUEUE_WRITES_MAX);
     let (mut journal, mut backlog) = (None, Backlog::default());
     if let Some((opened, left)) = open_journal(options)? {
