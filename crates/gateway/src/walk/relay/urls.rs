@@ -19,6 +19,10 @@ use madang_wire::urls::{ImageData, NamedUrl, named_urls, with_images};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+/// What to do about a host that nobody has listed.
+const UNLISTED_REMEDY: &str = "Send the data itself, as a `data:` URL or in base64, or have the operator list the host as an [[origin]].";
+/// What to do about a host that this data may not go to.
+const DENIED_REMEDY: &str = "Send the data itself, as a `data:` URL or in base64, or name a host where this data class may go.";
 /// Characters of a host that are repeated to whoever named it.
 const HOST_CHARS_MAX: usize = 80;
 /// A stop holds within a second: so often a fetch under way asks whether it still may.
@@ -132,7 +136,9 @@ impl Errand<'_> {
         };
         let message = format!("policy does not permit the host '{}'", shown(link));
         let refused = self.refused(ErrorCode::PolicyDenied, &message);
-        Err(refused.denied(denial.into_iter().collect()))
+        Err(refused
+            .denied(denial.into_iter().collect())
+            .remedied(DENIED_REMEDY))
     }
 
     async fn log(self, permitted: &Permitted<'_>) -> Result<(), Refused> {
@@ -217,15 +223,13 @@ impl Errand<'_> {
             ),
             None => "a URL does not begin with http:// or https:// and a host, as an [[origin]] is written".to_owned(),
         };
-        let message = format!(
-            "{what}: send the data itself, as a `data:` URL or in base64, or have the operator list the host"
-        );
         let denial = Denial {
             location: SiteId::new("unlisted").expect("letters are a name"),
             decision: PolicyDecision::unlisted(),
         };
-        self.refused(ErrorCode::PolicyDenied, &message)
+        self.refused(ErrorCode::PolicyDenied, &what)
             .denied(vec![denial])
+            .remedied(UNLISTED_REMEDY)
     }
 
     fn refused(self, code: ErrorCode, message: &str) -> Refused {
