@@ -13,6 +13,7 @@ use crate::walk::inspect::holds_personal_data;
 use crate::walk::route;
 use crate::walk::settle::unlogged;
 use madang_core::{Denial, Grant, PolicyDecision};
+use madang_fleet::Limits;
 use madang_types::{ErrorCode, PolicyEffect, SiteId};
 use madang_wire::RequestBody;
 use madang_wire::urls::{ImageData, NamedUrl, named_urls, with_images};
@@ -63,11 +64,7 @@ pub(super) async fn replaced(
 impl Errand<'_> {
     async fn replace(self, urls: &[NamedUrl], asked: &RequestBody) -> Result<RequestBody, Refused> {
         let Self { ask, route, .. } = self;
-        let max = ask.snapshot.fleet.limits.fetch_count_max;
-        if urls.len() > usize::try_from(max).unwrap_or(usize::MAX) {
-            let count = urls.len();
-            let message =
-                format!("the request names {count} URLs, limits.fetch_count_max is {max}");
+        if let Some(message) = too_many(urls, &ask.snapshot.fleet.limits) {
             return Err(self.refused(ErrorCode::FieldInvalid, &message));
         }
         let is_masked = route.start.grant.effect == PolicyEffect::Mask;
@@ -109,9 +106,7 @@ impl Errand<'_> {
             let message = "only images are fetched for this model: send the data itself, in base64";
             return Err(self.refused(ErrorCode::FeatureUnsupported, message));
         }
-        let link = Link::parse(&named.url);
-        let link = link.filter(|link| named.is_image() || link.is_spelled_out());
-        let link = link.ok_or_else(|| self.unlisted(None))?;
+        let link = link_of(named).ok_or_else(|| self.unlisted(None))?;
         let origin = snapshot.origins.get(&link.origin);
         let origin = origin.ok_or_else(|| self.unlisted(Some(&link)))?;
         let grant = self.decide(origin, &link)?;
@@ -254,7 +249,21 @@ fn personal() -> Refused {
     }
 }
 
+/// What is wrong where a request names more URLs than it may.
+pub(crate) fn too_many(urls: &[NamedUrl], limits: &Limits) -> Option<String> {
+    let (count, max) = (urls.len(), limits.fetch_count_max);
+    let most = usize::try_from(max).unwrap_or(usize::MAX);
+    (count > most)
+        .then(|| format!("the request names {count} URLs, limits.fetch_count_max is {max}"))
+}
+
+/// Where a URL leads; `None` where it is none of those whose hosts can be listed. What is no image goes to others, who must
+/// not be able to read it otherwise than we do.
+pub(crate) fn link_of(named: &NamedUrl) -> Option<Link> {
+    Link::parse(&named.url).filter(|link| named.is_image() || link.is_spelled_out())
+}
+
 /// A host as it is repeated.
-fn shown(link: &Link) -> String {
+pub(crate) fn shown(link: &Link) -> String {
     link.origin.host.chars().take(HOST_CHARS_MAX).collect()
 }
