@@ -238,7 +238,7 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
             && let Some(edges) = right(&scan.text, row, last, left)
             // The cheap question first: most rows of numbers are tables.
             && let fits = (phone || rules::has_shape(shape))
-            && (fits || bank::may_be(groups, edges))
+            && (fits || bank::may_be(groups, edges) && !scan.near(start..last.end).is_silent())
         {
             let (gap, mixed) = gaps(others);
             let number = Number {
