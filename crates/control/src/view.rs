@@ -2,6 +2,7 @@
 
 use crate::probe::metrics::EngineLoad;
 use crate::reconciler::BoardEntry;
+pub use madang_core::policy::Unmet;
 /// Pools as the core tells them, for whoever shows them.
 pub use madang_core::{
     AttemptCounts, CandidateView, Explanation, MemberStatus, PolicyDecision, PoolStatus, Taken,

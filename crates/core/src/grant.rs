@@ -1,5 +1,6 @@
 //! Under which rules an attempt goes where it goes: what an audit log says of it.
 
+use crate::input::RequestSubmit;
 use crate::policy::{Denial, PlaceIndex, PolicyDecision};
 use crate::state::Core;
 use madang_types::{
@@ -51,6 +52,20 @@ impl Core {
                 decision: decision.clone(),
             }),
         })
+    }
+
+    /// What the policy says of a request that it would be asked about at a place that a URL in it leads to, and what that
+    /// place's ground counts as.
+    pub fn decide_at(
+        &self,
+        submit: &RequestSubmit,
+        (location, place): (&SiteId, &Place),
+    ) -> (PolicyDecision, Option<Zone>) {
+        let index = self.policy.place(location, place);
+        let index = index.unwrap_or(PlaceIndex::NOWHERE);
+        let subject = self.subject_of(submit);
+        let decision = self.policy.decide(subject, submit.content(), index);
+        (decision.clone(), self.policy.zone(index))
     }
 
     fn granted(&self, decision: &PolicyDecision, place: PlaceIndex) -> Grant {

@@ -5,10 +5,10 @@
 use crate::clock;
 use crate::recorder::Recorder;
 use madang_core::{
-    AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PoolStatus, Refusal,
-    RequestSubmit, Spent,
+    AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PolicyDecision,
+    PoolStatus, Refusal, RequestSubmit, Spent,
 };
-use madang_types::{ModelId, Place, ReplicaId, RequestId, SiteId};
+use madang_types::{ModelId, Place, ReplicaId, RequestId, SiteId, Zone};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -281,6 +281,16 @@ impl Driver {
         at: (&SiteId, &Place),
     ) -> Option<Result<Grant, Denial>> {
         self.lock().core.grant_at(request, at)
+    }
+
+    /// What the policy says of a request that is not sent, at a place that a URL in it leads to, and what that place's
+    /// ground counts as.
+    pub fn decide_at(
+        &self,
+        submit: &RequestSubmit,
+        at: (&SiteId, &Place),
+    ) -> (PolicyDecision, Option<Zone>) {
+        self.lock().core.decide_at(submit, at)
     }
 
     /// The model that a request is at.

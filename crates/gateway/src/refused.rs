@@ -43,6 +43,8 @@ pub struct Refused {
     pub retry_after_ms: Option<u64>,
     /// Why policy denies it, by place.
     pub denials: Vec<Denial>,
+    /// What to do, where that is something else than the code's own remedy.
+    pub remedy: Option<&'static str>,
 }
 
 impl Refused {
@@ -54,6 +56,7 @@ impl Refused {
             param: None,
             retry_after_ms: None,
             denials: Vec::new(),
+            remedy: None,
         }
     }
 
@@ -75,6 +78,13 @@ impl Refused {
     #[must_use]
     pub fn denied(mut self, denials: Vec<Denial>) -> Self {
         self.denials = denials;
+        self
+    }
+
+    /// Says what to do, in place of the code's own remedy.
+    #[must_use]
+    pub fn remedied(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(remedy);
         self
     }
 
@@ -139,7 +149,7 @@ impl Refused {
             param: self.param.as_deref(),
             code: self.code.as_str(),
             request_id: request,
-            remedy: Some(self.code.remedy()),
+            remedy: Some(self.remedy.unwrap_or(self.code.remedy())),
             doc,
             reasons,
         }

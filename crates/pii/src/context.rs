@@ -106,6 +106,15 @@ impl<'c, 'a> Nearby<'c, 'a> {
 
     /// What the words say of the span's being of `topic`.
     pub fn stance(&mut self, topic: Topic) -> Stance {
+        self.near().stance(topic)
+    }
+
+    /// Whether no word is for anything.
+    pub fn is_silent(&mut self) -> bool {
+        self.near().nearest == u16::MAX
+    }
+
+    fn near(&mut self) -> &Near {
         let Self {
             text,
             context,
@@ -113,7 +122,6 @@ impl<'c, 'a> Nearby<'c, 'a> {
             near,
         } = self;
         near.get_or_insert_with(|| context.near(text, span.clone()))
-            .stance(topic)
     }
 }
 

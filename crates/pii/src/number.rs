@@ -238,7 +238,7 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
             && let Some(edges) = right(&scan.text, row, last, left)
             // The cheap question first: most rows of numbers are tables.
             && let fits = (phone || rules::has_shape(shape))
-            && (fits || bank::may_be(groups, edges))
+            && (fits || bank::may_be(groups, edges) && !scan.near(start..last.end).is_silent())
         {
             let (gap, mixed) = gaps(others);
             let number = Number {
@@ -380,7 +380,7 @@ impl Row {
     }
 
     fn read(&mut self, text: &Text<'_>, at: usize) -> bool {
-        let Some(group) = self.group(text, at) else {
+        let Some(group) = cluster::group(text, at, |digit| self.digits.push(digit)) else {
             return false;
         };
         self.groups.push(group);
@@ -388,25 +388,6 @@ impl Row {
         self.lengths
             .push(u8::try_from(group.length).unwrap_or(u8::MAX));
         true
-    }
-
-    fn group(&mut self, text: &Text<'_>, at: usize) -> Option<Group> {
-        // Most groups are of plain digits, and few.
-        let rest = text.bytes().get(at..)?;
-        let most = rest.iter().take(cluster::DIGITS_MAX);
-        let length = most.take_while(|byte| byte.is_ascii_digit()).count();
-        if length > 0 && matches!(rest.get(length), Some(b' '..b'0' | b':'..0x80)) {
-            text.count(length);
-            let digits = rest.iter().take(length);
-            self.digits.extend(digits.map(|byte| byte - b'0'));
-            return Some(Group {
-                start: at,
-                end: at + length,
-                length,
-                after: None,
-            });
-        }
-        cluster::group(text, at, |digit| self.digits.push(digit))
     }
 
     /// The groups that are looked at.

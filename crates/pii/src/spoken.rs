@@ -16,6 +16,9 @@ const RUN_MAX: usize = u64::BITS as usize;
 /// Digits of the longest number looked for and of a particle; a run that may go on is looked at again from its last so many.
 const LONGEST: usize = rules::DIGITS_MAX + 1;
 
+/// Digits of the shortest number, telephone numbers apart, that can do without a word: a resident number's, a card's.
+const WORDLESS_MIN: usize = 13;
+
 /// Bytes from the first digit to the second, and from that to the third, that the sweep sees.
 const SPREADS: [usize; 2] = [6, 11];
 
@@ -200,6 +203,10 @@ impl Run {
             return None;
         }
         let digits = self.digits.get(first..=last)?;
+        // Without a word only a telephone number has so few digits, and it begins with a zero.
+        if count < WORDLESS_MIN && digits.first() != Some(&0) && near.is_silent() {
+            return None;
+        }
         let end = near.text().symbol(*self.starts.get(last)?).1;
         let more = self.spelled >> last & 1 == 0 && near.text().visible(end).0.is_alphanumeric();
         if more {

@@ -51,6 +51,7 @@ impl ErrorBody {
             param,
             retry_after_ms: _,
             denials: _,
+            remedy,
         } = refused;
         Self {
             error: ErrorView {
@@ -59,7 +60,7 @@ impl ErrorBody {
                 param: param.clone(),
                 code: code.as_str(),
                 request_id: String::new(),
-                remedy: Some(code.remedy()),
+                remedy: Some(remedy.unwrap_or(code.remedy())),
                 doc: doc_page(*code),
                 file: Some(file),
                 problems: Some(problems),

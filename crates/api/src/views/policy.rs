@@ -2,8 +2,8 @@
 
 use super::instant;
 use madang_audit::{Appended, Month};
-use madang_control::view::{CandidateView, Explanation, PolicyDecision, Taken};
-use madang_gateway::explain::Explained;
+use madang_control::view::{CandidateView, Explanation, PolicyDecision, Taken, Unmet};
+use madang_gateway::explain::{Explained, UrlExplained};
 use madang_gateway::refused::code_of;
 use madang_gateway::snapshot::Snapshot;
 use madang_gateway::walk::Facts;
@@ -81,6 +81,8 @@ pub(crate) struct ExplainView {
     policy_hash: String,
     /// Everything that serves a model that it may have through that door: the one where it would go first.
     candidates: Vec<ExplainCandidateView>,
+    /// Each URL in the body, with what the policy says of its host.
+    urls: Vec<ExplainUrlView>,
     /// Where it would go now; null where it would wait or be refused.
     taken: Option<TakenView>,
     /// The error code with which it would be refused; null where it would start or wait.
@@ -141,6 +143,33 @@ pub(crate) struct ExplainCandidateView {
     text_ko: String,
 }
 
+/// A URL in the body, and what the policy says of its host.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExplainUrlView {
+    /// Its host; null where it leads to none that can be listed.
+    host: Option<String>,
+    /// The id of the `[[origin]]` that lists it; null where none does.
+    origin: Option<String>,
+    /// The place: the origin's site, or the origin where others run it.
+    location: Option<String>,
+    /// What its ground counts as.
+    #[schema(value_type = Option<String>)]
+    zone: Option<&'static str>,
+    /// What the policy says: `allow`, `mask`, `deny`.
+    #[schema(value_type = String)]
+    effect: &'static str,
+    /// The rules that decided; `unlisted-origin` where no origin lists the host.
+    rules: Vec<String>,
+    /// Where it denies: rules that would permit, and which of their conditions fail.
+    unmet: Vec<UnmetView>,
+    /// Legal bases that made a difference.
+    bases: Vec<String>,
+    /// Why, in a sentence.
+    text: String,
+    /// The same in Korean.
+    text_ko: String,
+}
+
 /// A rule that would have permitted.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnmetView {
@@ -171,7 +200,11 @@ impl ExplainView {
         explained: Explained,
         snapshot: &Snapshot,
     ) -> Self {
-        let Explained { facts, explanation } = explained;
+        let Explained {
+            facts,
+            explanation,
+            urls,
+        } = explained;
         let Explanation {
             programme,
             candidates,
@@ -189,6 +222,7 @@ impl ExplainView {
             candidates: candidates
                 .map(|candidate| ExplainCandidateView::new(candidate, snapshot))
                 .collect(),
+            urls: urls.into_iter().map(Into::into).collect(),
             taken: taken.map(Into::into),
             refusal: refusal.map(|refusal| code_of(refusal).as_str()),
         }
@@ -232,10 +266,6 @@ impl ExplainCandidateView {
         } = policy;
         let place = snapshot.place(&location);
         let country = |country: Option<Country>| country.map(|country| country.to_string());
-        let unmet = unmet.into_iter().map(|unmet| UnmetView {
-            rule: unmet.rule.to_string(),
-            conditions: unmet.conditions.iter().map(|kind| kind.as_str()).collect(),
-        });
         Self {
             replica: replica.to_string(),
             model: model.to_string(),
@@ -246,11 +276,55 @@ impl ExplainCandidateView {
             available,
             effect: effect.as_str(),
             rules: rules.iter().map(ToString::to_string).collect(),
-            unmet: unmet.collect(),
+            unmet: unmet.into_iter().map(Into::into).collect(),
             bases: bases.iter().map(ToString::to_string).collect(),
             reroute: reroute.map(|model| model.to_string()),
             text,
             text_ko,
+        }
+    }
+}
+
+impl From<UrlExplained> for ExplainUrlView {
+    fn from(url: UrlExplained) -> Self {
+        let UrlExplained {
+            host,
+            origin,
+            location,
+            zone,
+            policy,
+        } = url;
+        // Another model would not help: it is a host that refuses.
+        let PolicyDecision {
+            effect,
+            rules,
+            unmet,
+            bases,
+            reroute: _,
+            text,
+            text_ko,
+        } = policy;
+        Self {
+            host,
+            origin: origin.map(|id| id.to_string()),
+            location: location.map(|id| id.to_string()),
+            zone: zone.map(Zone::as_str),
+            effect: effect.as_str(),
+            rules: rules.iter().map(ToString::to_string).collect(),
+            unmet: unmet.into_iter().map(Into::into).collect(),
+            bases: bases.iter().map(ToString::to_string).collect(),
+            text,
+            text_ko,
+        }
+    }
+}
+
+impl From<Unmet> for UnmetView {
+    fn from(unmet: Unmet) -> Self {
+        let Unmet { rule, conditions } = unmet;
+        Self {
+            rule: rule.to_string(),
+            conditions: conditions.iter().map(|kind| kind.as_str()).collect(),
         }
     }
 }

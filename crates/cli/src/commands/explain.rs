@@ -72,7 +72,21 @@ fn text(row: &Value) -> String {
         (_, Value::Null) => "would wait for a free replica\n\n".into(),
         (_, refusal) => format!("refused     {}\n\n", refusal.as_str().unwrap_or_default()),
     };
-    out += &table(row["candidates"].as_array().map_or(&[], Vec::as_slice));
+    let rows = |name: &str| row[name].as_array().map_or(&[][..], Vec::as_slice);
+    out += &table(
+        &[
+            "model", "replica", "location", "country", "zone", "effect", "rules",
+        ],
+        rows("candidates"),
+    );
+    let urls = rows("urls");
+    if !urls.is_empty() {
+        out += "\n";
+        out += &table(
+            &["host", "origin", "location", "zone", "effect", "rules"],
+            urls,
+        );
+    }
     out
 }
 
@@ -88,22 +102,13 @@ fn found(counts: &Value) -> String {
     }
 }
 
-fn table(candidates: &[Value]) -> String {
-    let names = [
-        "model", "replica", "location", "country", "zone", "effect", "rules", "why",
-    ];
-    let mut table = Table::new(&names, &[]);
-    for row in candidates {
-        table.row(vec![
-            cell(row, "model"),
-            cell(row, "replica"),
-            cell(row, "location"),
-            cell(row, "country"),
-            cell(row, "zone"),
-            cell(row, "effect"),
-            cell(row, "rules"),
-            why(row),
-        ]);
+/// What the policy says of each row, with the columns that name it.
+fn table(names: &[&str], rows: &[Value]) -> String {
+    let columns: Vec<&str> = names.iter().copied().chain(["why"]).collect();
+    let mut table = Table::new(&columns, &[]);
+    for row in rows {
+        let cells = names.iter().map(|name| cell(row, name));
+        table.row(cells.chain([why(row)]).collect());
     }
     table.text()
 }

@@ -7,8 +7,12 @@ use super::decision::{ConditionKind, Failing, PolicyDecision};
 use super::error::{Breach, PolicyError};
 use super::ground::is_unknown;
 use super::judge::{Case, Verdict, clause, judge};
-use super::table::{CONTENTS, Names, PlaceRow, PolicyTable, Whom, content_at, index, numbered};
-use madang_types::{Basis, Micros, Never, Place, Policy, PolicyEffect, Rule, RuleId, SiteId};
+use super::table::{
+    CONTENTS, Names, PAIRS_MAX, PlaceRow, PolicyTable, Whom, content_at, index, numbered,
+};
+use madang_types::{
+    Basis, Micros, Never, Place, Policy, PolicyEffect, ProgrammeId, Rule, RuleId, SiteId, TenantId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Greatest number of entries: rows that differ, times class and flags.
@@ -18,7 +22,7 @@ const RULES_MAX: usize = 1 << 10;
 
 impl PolicyTable {
     /// Compiles a policy that is to be put in force: as it stands at `now`, and, for its errors only, as it will stand each time
-    /// that a basis has expired. Whatever is loaded can be compiled anew then.
+    /// that a basis has expired, for those who held it. Whatever is loaded can be compiled anew then.
     ///
     /// # Errors
     /// The policy is too large, or permits what must never be: now, or from the day that the error names.
@@ -27,12 +31,29 @@ impl PolicyTable {
         places: impl IntoIterator<Item = (SiteId, Place)>,
         now: Micros,
     ) -> Result<Self, PolicyError> {
-        let places: BTreeSet<(SiteId, Place)> = places.into_iter().collect();
-        let table = Self::compile(policy, places.clone(), now)?;
-        let mut at = table.expires_at;
-        while at < Micros(i64::MAX) {
-            let then = Self::compile(policy, places.clone(), at);
-            at = then.map_err(|error| error.once(policy, at))?.expires_at;
+        let table = Self::compile(policy, places, now)?;
+        let expiries = policy.bases.iter().map(|basis| basis.expires_at);
+        let expiries: BTreeSet<Micros> = expiries
+            .filter(|at| (table.expires_at..Micros(i64::MAX)).contains(at))
+            .collect();
+        let days: Vec<(Micros, Holders<'_>)> = expiries
+            .into_iter()
+            .map(|at| (at, Holders::of(policy, at)))
+            .collect();
+        let subjects = days.iter().map(|(_, holders)| holders.count(&table.names));
+        let pairs = subjects.fold(0_usize, usize::saturating_add);
+        let pairs = pairs.saturating_mul(table.places.len());
+        if pairs > PAIRS_MAX {
+            return Err(PolicyError::TooLarge {
+                dimension: "days on which bases expire",
+                count: days.len(),
+                combinations: pairs.saturating_mul(CONTENTS),
+            });
+        }
+        for (at, holders) in days {
+            let mut then = Work::new(policy, table.places.clone(), at)?;
+            let stands = then.work_out(|whom| holders.include(whom));
+            stands.map_err(|error| error.once(policy, at))?;
         }
         Ok(table)
     }
@@ -53,6 +74,44 @@ impl PolicyTable {
             .collect();
         let work = Work::new(policy, places, now)?;
         work.run(policy)
+    }
+}
+
+/// Who held a basis that expires at some instant: for all others that instant changes nothing.
+struct Holders<'p> {
+    tenants: BTreeSet<&'p TenantId>,
+    programmes: BTreeSet<&'p ProgrammeId>,
+}
+
+impl<'p> Holders<'p> {
+    fn of(policy: &'p Policy, at: Micros) -> Self {
+        let lapsing = || {
+            policy
+                .bases
+                .iter()
+                .filter(move |basis| basis.expires_at == at)
+        };
+        Self {
+            tenants: lapsing().flat_map(|basis| &basis.tenant).collect(),
+            programmes: lapsing().flat_map(|basis| &basis.programme).collect(),
+        }
+    }
+
+    fn include(&self, whom: &Whom<'_>) -> bool {
+        let Whom {
+            tenant, programme, ..
+        } = whom;
+        tenant.is_some_and(|tenant| self.tenants.contains(tenant))
+            || programme.is_some_and(|programme| self.programmes.contains(programme))
+    }
+
+    /// How many subjects they are among all that the names tell apart.
+    fn count(&self, names: &Names) -> usize {
+        let [tenants, programmes] = [names.tenants.len() + 1, names.programmes.len() + 1];
+        let by_tenant = self.tenants.len().saturating_mul(programmes);
+        let others = tenants.saturating_sub(self.tenants.len());
+        let all = by_tenant.saturating_add(others.saturating_mul(self.programmes.len()));
+        all.saturating_mul(names.models.len() + 1)
     }
 }
 
@@ -122,27 +181,7 @@ impl Work {
     }
 
     fn run(mut self, policy: &Policy) -> Result<PolicyTable, PolicyError> {
-        let contents: Vec<Vec<Failing>> = (0..CONTENTS).map(|at| self.content(at)).collect();
-        let grounds: Vec<Vec<Failing>> = self.places.iter().map(|row| self.ground(row)).collect();
-        let unknown = self.unknown_row();
-        for whom in self.names.clone().everybody() {
-            let failing: Vec<Failing> = self
-                .clauses()
-                .map(|clause| subject(clause, &whom))
-                .collect();
-            let held = self.held(&whom);
-            for (at, ground) in grounds.iter().enumerate() {
-                let row = if is_unknown(&self.places[at].place) {
-                    unknown
-                } else {
-                    self.pair((&failing, ground), (&held, at), (&contents, &whom))?
-                };
-                self.rows.push(row);
-            }
-        }
-        if !self.breaches.is_empty() {
-            return Err(PolicyError::Broken(self.breaches.into_values().collect()));
-        }
+        self.work_out(|_| true)?;
         let expiries = self.bases.iter().map(|basis| basis.expires_at);
         Ok(PolicyTable {
             hash: policy.hash,
@@ -157,6 +196,33 @@ impl Work {
             expires_at: expiries.min().unwrap_or(Micros(i64::MAX)),
             ..PolicyTable::default()
         })
+    }
+
+    /// Works out the rows of some subjects at all places, and holds them against what must never be.
+    fn work_out(&mut self, whose: impl Fn(&Whom<'_>) -> bool) -> Result<(), PolicyError> {
+        let contents: Vec<Vec<Failing>> = (0..CONTENTS).map(|at| self.content(at)).collect();
+        let grounds: Vec<Vec<Failing>> = self.places.iter().map(|row| self.ground(row)).collect();
+        let unknown = self.unknown_row();
+        for whom in self.names.clone().everybody().filter(whose) {
+            let failing: Vec<Failing> = self
+                .clauses()
+                .map(|clause| subject(clause, &whom))
+                .collect();
+            let held = self.held(&whom);
+            for (at, ground) in grounds.iter().enumerate() {
+                let row = if is_unknown(&self.places[at].place) {
+                    unknown
+                } else {
+                    self.pair((&failing, ground), (&held, at), (&contents, &whom))?
+                };
+                self.rows.push(row);
+            }
+        }
+        let breaches = std::mem::take(&mut self.breaches);
+        if breaches.is_empty() {
+            return Ok(());
+        }
+        Err(PolicyError::Broken(breaches.into_values().collect()))
     }
 
     fn clauses(&self) -> impl Iterator<Item = Clause<'_>> {

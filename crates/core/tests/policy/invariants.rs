@@ -267,6 +267,38 @@ fn a_policy_that_will_break_when_a_basis_expires_is_refused_with_the_day() {
 }
 
 #[test]
+fn a_day_on_which_a_basis_expires_is_worked_out_for_its_holders_and_no_further_than_a_bound() {
+    let holder = |n: usize| format!("t{n}");
+    let expiring = |n: usize, tenants: BTreeSet<TenantId>| Basis {
+        expires_at: Micros(NOW.0 + 1 + i64::try_from(n).unwrap()),
+        tenant: tenants,
+        ..basis(&format!("b{n}"), BasisKind::Consent, "t")
+    };
+    let models = (0..15).map(|n| model(&format!("m{n}"))).collect();
+    let by_model = rule(
+        "a",
+        PolicyEffect::Deny,
+        Conditions {
+            model: Some(models),
+            ..Conditions::default()
+        },
+    );
+    let of = |bases: Vec<Basis>| Policy {
+        rules: vec![by_model.clone()],
+        bases,
+        ..policy(&[])
+    };
+    let everybody: BTreeSet<TenantId> = (0..200).map(|n| tenant(&holder(n))).collect();
+    let own = (0..200).map(|n| expiring(n, [tenant(&holder(n))].into()));
+    let shared = (0..200).map(|n| expiring(n, everybody.clone()));
+    let load = |bases: Vec<Basis>| PolicyTable::load(&of(bases), places(), NOW);
+    assert!(load(own.collect()).is_ok());
+    let error = load(shared.collect()).unwrap_err().to_string();
+    let ends = "most of them by its 200 days on which bases expire";
+    assert!(error.contains(ends), "{error}");
+}
+
+#[test]
 fn invariant_2_a_policy_that_lets_classified_data_out_is_refused() {
     let leak = rule(
         "leak",

@@ -5,8 +5,10 @@ mod scene;
 
 use crate::harness::{CHAT, code};
 use host::Asked;
+use madang_core::Refusal;
+use madang_gateway::explain::ExplainAsk;
 use madang_testkit::{HttpAnswer, eventually};
-use madang_types::PolicyEffect;
+use madang_types::{DataClass, DataFlags, Endpoint, ModelId, PolicyEffect, SiteId, TenantId};
 use scene::scene;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -87,6 +89,59 @@ async fn engines_get_the_image_and_never_its_url() {
 
 /// Invariant 1: a URL's host is a place.
 #[tokio::test]
+async fn an_explanation_says_what_policy_says_of_each_url() {
+    let scene = scene().await;
+    let urls = [
+        scene.home.url("/a.png"),
+        scene.abroad.url("/a.png"),
+        "http://example.org/a.png".into(),
+        "file:///a.png".into(),
+    ];
+    let content: Vec<Value> = urls.iter().map(|url| image(url)[1].clone()).collect();
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": content}]});
+    let explain = |class: DataClass| {
+        let ask = ExplainAsk {
+            tenant: TenantId::new("demo").unwrap(),
+            key: None,
+            endpoint: Endpoint::Chat,
+            model: ModelId::new("m").unwrap(),
+            class: Some(class),
+            flags: DataFlags::default(),
+            body: Some(body.to_string().into()),
+        };
+        let explained = scene.world.gateway.explain(ask).unwrap();
+        assert_eq!(explained.explanation.refusal, Some(Refusal::PolicyDenied));
+        let said = explained.urls.into_iter().map(|url| {
+            let named = |id: Option<SiteId>| id.map(|id| id.to_string()).unwrap_or_default();
+            let rule = url.policy.rules.first().map(ToString::to_string);
+            let effect = url.policy.effect.as_str();
+            format!(
+                "{} {} {effect} {}",
+                named(url.origin),
+                named(url.location),
+                rule.unwrap_or_default()
+            )
+        });
+        said.collect::<Vec<String>>()
+    };
+    let unlisted = "  deny unlisted-origin";
+    let open = explain(DataClass::Open);
+    assert!(open[0].starts_with("pics home allow "), "{open:?}");
+    assert!(open[1].starts_with("pics-us there allow "), "{open:?}");
+    assert_eq!(open[2..], [unlisted, unlisted]);
+    let sensitive = explain(DataClass::Sensitive);
+    assert!(
+        sensitive[0].starts_with("pics home allow "),
+        "{sensitive:?}"
+    );
+    assert_eq!(
+        sensitive[1..],
+        ["pics-us there deny default-deny", unlisted, unlisted]
+    );
+    assert!(scene.asked().is_empty() && scene.sent().is_empty());
+}
+
+#[tokio::test]
 async fn i01_a_host_is_asked_only_where_policy_permits_and_the_log_says_so_first() {
     let scene = scene().await;
     let sensitive = [("x-madang-data-class", "sensitive")];
@@ -98,16 +153,14 @@ async fn i01_a_host_is_asked_only_where_policy_permits_and_the_log_says_so_first
     );
     let both = json!([image(&here)[1], image(&there)[1]]);
     let before = scene.home.asked().len();
-    refused(
-        &scene.ask_as(&sensitive, "m", both).await,
-        "policy_denied",
-        "default-deny",
-    );
-    refused(
-        &scene.ask("m", image("http://example.org/a.png")).await,
-        "policy_denied",
-        "unlisted-origin",
-    );
+    let answer = scene.ask_as(&sensitive, "m", both).await;
+    for words in ["default-deny", "name a host where this data class may go"] {
+        refused(&answer, "policy_denied", words);
+    }
+    let answer = scene.ask("m", image("http://example.org/a.png")).await;
+    for words in ["unlisted-origin", "list the host as an [[origin]]"] {
+        refused(&answer, "policy_denied", words);
+    }
     assert_eq!(
         (scene.home.asked().len(), scene.abroad.asked().len()),
         (before, 1)

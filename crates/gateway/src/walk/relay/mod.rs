@@ -13,6 +13,8 @@ mod translate;
 mod urls;
 mod whole;
 
+pub(crate) use urls::{link_of, shown, too_many};
+
 use crate::driver::QueuePlace;
 use crate::headers;
 use crate::snapshot::{ModelEntry, Target};

@@ -13,12 +13,17 @@ use crate::walk::inspect::holds_personal_data;
 use crate::walk::route;
 use crate::walk::settle::unlogged;
 use madang_core::{Denial, Grant, PolicyDecision};
+use madang_fleet::Limits;
 use madang_types::{ErrorCode, PolicyEffect, SiteId};
 use madang_wire::RequestBody;
 use madang_wire::urls::{ImageData, NamedUrl, named_urls, with_images};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+/// What to do about a host that nobody has listed.
+const UNLISTED_REMEDY: &str = "Send the data itself, as a `data:` URL or in base64, or have the operator list the host as an [[origin]].";
+/// What to do about a host that this data may not go to.
+const DENIED_REMEDY: &str = "Send the data itself, as a `data:` URL or in base64, or name a host where this data class may go.";
 /// Characters of a host that are repeated to whoever named it.
 const HOST_CHARS_MAX: usize = 80;
 /// A stop holds within a second: so often a fetch under way asks whether it still may.
@@ -59,11 +64,7 @@ pub(super) async fn replaced(
 impl Errand<'_> {
     async fn replace(self, urls: &[NamedUrl], asked: &RequestBody) -> Result<RequestBody, Refused> {
         let Self { ask, route, .. } = self;
-        let max = ask.snapshot.fleet.limits.fetch_count_max;
-        if urls.len() > usize::try_from(max).unwrap_or(usize::MAX) {
-            let count = urls.len();
-            let message =
-                format!("the request names {count} URLs, limits.fetch_count_max is {max}");
+        if let Some(message) = too_many(urls, &ask.snapshot.fleet.limits) {
             return Err(self.refused(ErrorCode::FieldInvalid, &message));
         }
         let is_masked = route.start.grant.effect == PolicyEffect::Mask;
@@ -105,9 +106,7 @@ impl Errand<'_> {
             let message = "only images are fetched for this model: send the data itself, in base64";
             return Err(self.refused(ErrorCode::FeatureUnsupported, message));
         }
-        let link = Link::parse(&named.url);
-        let link = link.filter(|link| named.is_image() || link.is_spelled_out());
-        let link = link.ok_or_else(|| self.unlisted(None))?;
+        let link = link_of(named).ok_or_else(|| self.unlisted(None))?;
         let origin = snapshot.origins.get(&link.origin);
         let origin = origin.ok_or_else(|| self.unlisted(Some(&link)))?;
         let grant = self.decide(origin, &link)?;
@@ -132,7 +131,9 @@ impl Errand<'_> {
         };
         let message = format!("policy does not permit the host '{}'", shown(link));
         let refused = self.refused(ErrorCode::PolicyDenied, &message);
-        Err(refused.denied(denial.into_iter().collect()))
+        Err(refused
+            .denied(denial.into_iter().collect())
+            .remedied(DENIED_REMEDY))
     }
 
     async fn log(self, permitted: &Permitted<'_>) -> Result<(), Refused> {
@@ -217,15 +218,13 @@ impl Errand<'_> {
             ),
             None => "a URL does not begin with http:// or https:// and a host, as an [[origin]] is written".to_owned(),
         };
-        let message = format!(
-            "{what}: send the data itself, as a `data:` URL or in base64, or have the operator list the host"
-        );
         let denial = Denial {
             location: SiteId::new("unlisted").expect("letters are a name"),
             decision: PolicyDecision::unlisted(),
         };
-        self.refused(ErrorCode::PolicyDenied, &message)
+        self.refused(ErrorCode::PolicyDenied, &what)
             .denied(vec![denial])
+            .remedied(UNLISTED_REMEDY)
     }
 
     fn refused(self, code: ErrorCode, message: &str) -> Refused {
@@ -250,7 +249,21 @@ fn personal() -> Refused {
     }
 }
 
+/// What is wrong where a request names more URLs than it may.
+pub(crate) fn too_many(urls: &[NamedUrl], limits: &Limits) -> Option<String> {
+    let (count, max) = (urls.len(), limits.fetch_count_max);
+    let most = usize::try_from(max).unwrap_or(usize::MAX);
+    (count > most)
+        .then(|| format!("the request names {count} URLs, limits.fetch_count_max is {max}"))
+}
+
+/// Where a URL leads; `None` where it is none of those whose hosts can be listed. What is no image goes to others, who must
+/// not be able to read it otherwise than we do.
+pub(crate) fn link_of(named: &NamedUrl) -> Option<Link> {
+    Link::parse(&named.url).filter(|link| named.is_image() || link.is_spelled_out())
+}
+
 /// A host as it is repeated.
-fn shown(link: &Link) -> String {
+pub(crate) fn shown(link: &Link) -> String {
     link.origin.host.chars().take(HOST_CHARS_MAX).collect()
 }
