@@ -11,8 +11,8 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
-    DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, Micros, Programme, ProgrammeId, Project,
-    ProjectId, Role, Tenant, TenantId,
+    DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId,
+    Project, ProjectId, Role, Tenant, TenantId,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -190,7 +190,7 @@ impl Keyring {
     }
 
     /// Puts one key, as just written to the store, in force.
-    pub fn apply_key(&self, key: KeyRecord) {
+    pub(crate) fn apply_key(&self, key: KeyRecord) {
         let key = Arc::new(key);
         self.change(|book| {
             book.keys.insert(key.id.clone(), Arc::clone(&key));
@@ -301,6 +301,16 @@ impl Keyring {
             programmes,
             tenants,
         }
+    }
+
+    /// Keys that may spend so much and no more, revoked ones left out, by id.
+    pub fn won_limits(&self) -> Vec<(KeyId, MicroWon)> {
+        let book = self.book.load();
+        let keys = book.keys.values().filter(|key| key.revoked_at.is_none());
+        let limited = keys.filter_map(|key| Some((key.id.clone(), key.terms.won_limit?)));
+        let mut limits: Vec<_> = limited.collect();
+        limits.sort();
+        limits
     }
 
     /// How many keys are held, revoked and expired ones included.

@@ -3,7 +3,7 @@
 use crate::gateway::Gateway;
 use madang_core::Input;
 use madang_store::StoreError;
-use madang_types::{Programme, Tenant};
+use madang_types::{KeyRecord, Programme, Tenant};
 use std::sync::PoisonError;
 
 impl Gateway {
@@ -29,8 +29,15 @@ impl Gateway {
         Ok(())
     }
 
+    /// Puts one key, as just written to the books, in force.
+    pub fn key_apply(&self, key: KeyRecord) {
+        self.keyring.apply_key(key);
+        self.purses.limits_apply(self.keyring.won_limits());
+    }
+
     /// Tells the core the weights of now, where they are others than it was told last.
     pub(crate) fn shares_apply(&self) {
+        self.purses.limits_apply(self.keyring.won_limits());
         // Held over both, so that of two changes the later one is told last.
         let mut told = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let shares = self.keyring.shares();

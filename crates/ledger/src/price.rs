@@ -194,9 +194,9 @@ impl RateCard {
         Self { prices, exchanges }
     }
 
-    /// Whether nothing has a price: then nothing is charged.
-    pub fn is_empty(&self) -> bool {
-        self.prices.is_empty()
+    /// Whether nothing has a price yet: then nothing is charged.
+    pub fn is_empty(&self, now: Micros) -> bool {
+        self.prices.iter().all(|price| price.from > now)
     }
 
     /// What a model costs at a place at an instant.

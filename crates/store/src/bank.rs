@@ -4,7 +4,8 @@ use crate::StoreError;
 use async_trait::async_trait;
 use madang_ledger::{Exchange, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 
 /// What came of an order.
@@ -37,6 +38,13 @@ pub trait Bank: Send + Sync + 'static {
     /// Carries an order out: once, however often it comes.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
 
+    /// Fills a ceiling, once: from then on so much may be spent under it.
+    async fn ceiling_fill(
+        &self,
+        id: CeilingId,
+        amount: MicroWon,
+        at: Micros,
+    ) -> Result<(), StoreError>;
     /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError>;
     /// Gives a gateway up that does not come back: what it held waits in suspense for what it may still report. Says of how many

@@ -71,7 +71,7 @@ pub(crate) async fn key_create(
     let _changing = api.changing.lock().await;
     must_be_known(&api, &may.ground, &record).await?;
     api.store().key_insert(record.clone()).await?;
-    api.gateway().keyring.apply_key(record.clone());
+    api.gateway().key_apply(record.clone());
     let key = key_text(&record.id, &secret);
     Ok((StatusCode::CREATED, Json(KeyView::made(&record, key))))
 }
@@ -236,7 +236,7 @@ pub(crate) async fn key_revoke(
         }
     }
     let revoked = api.store().key_revoke(key.id, now).await?;
-    api.gateway().keyring.apply_key(revoked.clone());
+    api.gateway().key_apply(revoked.clone());
     Ok(Json(KeyView::new(&revoked, now)))
 }
 

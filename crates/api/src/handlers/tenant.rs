@@ -210,7 +210,7 @@ async fn revoke_all(api: &Api, tenant: &TenantId) -> Result<()> {
     let keys = api.store().key_list(Some(tenant.clone())).await?;
     for key in keys.into_iter().filter(|key| key.revoked_at.is_none()) {
         let revoked = api.store().key_revoke(key.id, clock::now()).await?;
-        api.gateway().keyring.apply_key(revoked);
+        api.gateway().key_apply(revoked);
     }
     Ok(())
 }

@@ -164,7 +164,7 @@ impl Bench {
             .key_insert(record.clone())
             .await
             .unwrap();
-        gateway.keyring.apply_key(record.clone());
+        gateway.key_apply(record.clone());
         key_text(&record.id, &secret)
     }
 

@@ -102,6 +102,6 @@ async fn make(
         .key_insert(key.clone())
         .await
         .context("the first keys cannot be written to the books")?;
-    gateway.keyring.apply_key(key);
+    gateway.key_apply(key);
     Ok(text)
 }

@@ -18,7 +18,10 @@ use madang_core::budget::{
 };
 use madang_ledger::{Holder, Purse, RateCard};
 use madang_store::{Bank, StoreError};
-use madang_types::{Allocation, GatewayId, ProgrammeBudget, ProgrammeId, RequestId, TenantId};
+use madang_types::{
+    Allocation, CeilingId, GatewayId, KeyId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    RequestId, TenantId, Unit,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +39,8 @@ pub struct Purses {
     run: Mutex<Run>,
     /// What there is to spend, as it was read last.
     granted: Mutex<Granted>,
+    /// Ceilings that this run has seen filled.
+    filled: Mutex<BTreeSet<CeilingId>>,
     /// Whether anything has a price or a budget: else requests ask nothing here.
     metered: AtomicBool,
     card: ArcSwap<RateCard>,
@@ -44,12 +49,13 @@ pub struct Purses {
     answered: Notify,
 }
 
-/// Budgets and allocations of the books, and which tenant is of which programme.
+/// Budgets and allocations of the books, which tenant is of which programme, and what keys may spend.
 #[derive(Default)]
 struct Granted {
     budgets: Vec<ProgrammeBudget>,
     allocations: Vec<Allocation>,
     shares: Shares,
+    limits: Vec<(KeyId, MicroWon)>,
 }
 
 /// One run of this gateway: its rights end with it.
@@ -68,6 +74,7 @@ impl Purses {
         Ok(Arc::new(Self {
             run: Mutex::new(run),
             granted: Mutex::default(),
+            filled: Mutex::default(),
             metered: AtomicBool::new(false),
             card: ArcSwap::default(),
             bank,
@@ -97,11 +104,35 @@ impl Purses {
         self.regrant(|granted| granted.shares.clone_from(shares));
     }
 
+    /// Tells what keys may spend at most.
+    pub(crate) fn limits_apply(&self, limits: Vec<(KeyId, MicroWon)>) {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = granted.limits == limits;
+        drop(granted);
+        if !same {
+            self.regrant(|granted| granted.limits = limits);
+        }
+    }
+
+    fn is_filled(&self, ceiling: &CeilingId) -> bool {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.contains(ceiling)
+    }
+
+    /// How much a ceiling is filled with.
+    fn limit(&self, ceiling: &CeilingId) -> Option<MicroWon> {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = granted.limits.iter();
+        let mut of = limits.filter(|(key, _)| ceiling_of(key).as_ref() == Some(ceiling));
+        of.next().map(|(_, limit)| *limit)
+    }
+
     fn regrant(&self, change: impl FnOnce(&mut Granted)) {
         // Held over both, so that of two changes the later one counts.
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut granted);
-        let metered = !granted.budgets.is_empty() || !self.card.load().is_empty();
+        let priced = !self.card.load().is_empty(Micros(i64::MAX));
+        let metered = priced || !granted.budgets.is_empty();
         self.metered.store(metered, Ordering::Relaxed);
         self.lock().budgets.apply(granted.view());
     }
@@ -189,6 +220,11 @@ impl Run {
     }
 }
 
+/// The ceiling over what a key may spend in its life.
+fn ceiling_of(key: &KeyId) -> Option<CeilingId> {
+    CeilingId::new(&format!("key.{key}")).ok()
+}
+
 impl Granted {
     /// What there is to spend, as the core is told. A tenant of a programme that has a budget spends what it was granted; the
     /// others spend freely, and owe it.
@@ -223,9 +259,25 @@ impl Granted {
                 renews_at: later.map(|other| other.from).min(),
             });
         }
+        let mut keys = Vec::with_capacity(self.limits.len());
+        for (key, _) in &self.limits {
+            let Some(purse) = ceiling_of(key).map(Purse::Ceiling) else {
+                continue;
+            };
+            keys.push((key.clone(), vec![purse.clone()]));
+            purses.push(PurseView {
+                purse,
+                unit: Unit::MicroWon,
+                hard: true,
+                from: Micros(i64::MIN),
+                until: None,
+                renews_at: None,
+            });
+        }
         BudgetView {
             purses,
             tenants: tenants.into_iter().collect(),
+            keys,
             ..BudgetView::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{LEASE_MS, Purses, Run};
 use crate::clock;
-use madang_ledger::{Holder, Order};
+use madang_ledger::{Holder, Order, Purse};
 use madang_store::StoreError;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -89,7 +89,30 @@ impl Purses {
         }
     }
 
+    /// A key's ceiling is filled when something is first spent under it.
+    async fn fill(&self, order: &Order) -> Result<(), StoreError> {
+        let Purse::Ceiling(id) = &order.purse else {
+            return Ok(());
+        };
+        match self.limit(id) {
+            Some(limit) if !self.is_filled(id) => {
+                self.bank
+                    .ceiling_fill(id.clone(), limit, clock::now())
+                    .await?;
+                self.filled
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(id.clone());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn carry(&self, holder: &Arc<Holder>, order: Order) {
+        if let Err(error) = self.fill(&order).await {
+            return tracing::warn!(%error, purse = %order.purse, "the books did not fill a ceiling");
+        }
         let asked = self
             .bank
             .order((**holder).clone(), order.clone(), clock::now());

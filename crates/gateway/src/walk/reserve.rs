@@ -78,7 +78,7 @@ fn may_clamp(request_headers: &HeaderMap) -> Result<Option<bool>, Refused> {
 
 /// The dearest rates of all places that may serve it.
 fn dearest(ask: &Ask, card: &RateCard, now: Micros) -> Result<TokenRates, Refused> {
-    if card.is_empty() {
+    if card.is_empty(now) {
         return Ok(TokenRates::default());
     }
     let asked = std::slice::from_ref(&ask.model);

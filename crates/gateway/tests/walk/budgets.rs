@@ -1,13 +1,16 @@
 //! What requests may spend, and what the books say of it.
 
-use crate::harness::{CHAT, Plan, World, chat, code, header, streamed};
+use crate::harness::{CHAT, Plan, World, chat, code, header, key_put, streamed};
+use http::Method;
 use madang_gateway::clock;
 use madang_ledger::{Account, Currency, Price};
 use madang_store::{Bank, Ledger, Store};
+use madang_testkit::http_send;
 use madang_types::{
-    Allocation, MicroWon, Micros, Outcome, Programme, ProgrammeBudget, Tenant, Unit,
+    Allocation, KeyTerms, MicroWon, Micros, Outcome, Programme, ProgrammeBudget, Role, Tenant, Unit,
 };
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// A token that is made costs ₩1, a prompt nothing.
 const WON: i64 = 1_000_000;
@@ -302,6 +305,41 @@ async fn who_leaves_pays_for_what_came_and_the_rest_is_free_again() {
     assert!((1..10).contains(&cost), "{cost}");
     world.assert_idle("the stream was left").await;
     assert_eq!(unspent(&world).await, 1_000 - cost);
+}
+
+#[tokio::test]
+async fn a_key_spends_its_own_limit_and_no_more() {
+    let world = priced(Plan::default()).await;
+    let key = key_put(&*world.store, Some("demo"), Role::Member, |key| {
+        key.terms = Arc::new(KeyTerms {
+            won_limit: Some(MicroWon(10 * WON)),
+            ..KeyTerms::default()
+        });
+    });
+    let bearer = format!("Bearer {}", key.await);
+    world.gateway.people_refresh().await.unwrap();
+    let ask = async |tokens: u64| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let body = chat(json!({"max_tokens": tokens}));
+        let url = format!("{}{CHAT}", world.url);
+        let sent = http_send(Method::POST, &url, &headers, body).await.unwrap();
+        sent.collect().await.unwrap()
+    };
+    assert_eq!(ask(4).await.status, 200);
+    assert_eq!(ask(4).await.status, 200);
+    let answer = ask(4).await;
+    assert_eq!(code(&answer.json().unwrap()), "budget_exhausted");
+    assert!(answer.text().contains("2 won"), "{}", answer.text());
+    assert_eq!(ask(2).await.status, 200);
+    assert_eq!(world.chat(json!({})).await.status, 200);
+    world.records(5).await;
+    assert_eq!(won(&world, "site:home").await, 14);
+    assert_eq!(won(&world, "tenant:demo").await, -14);
+    let report = world.store.bank().ledger_verify().await.unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
 }
 
 #[tokio::test]

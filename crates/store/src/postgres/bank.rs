@@ -7,7 +7,8 @@ use crate::bank::{Bank, GrantError, Moved};
 use async_trait::async_trait;
 use madang_ledger::{Exchange, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 
 const NOT_KEPT: &str = "budgets, prices and the ledger are not kept in PostgreSQL yet: start without --store, with the books in the data folder";
@@ -27,6 +28,15 @@ impl Bank for PostgresStore {
     }
 
     async fn order(&self, _: Holder, _: Order, _at: Micros) -> Result<Moved, StoreError> {
+        Err(StoreError::Unavailable(NOT_KEPT.into()))
+    }
+
+    async fn ceiling_fill(
+        &self,
+        _id: CeilingId,
+        _amount: MicroWon,
+        _at: Micros,
+    ) -> Result<(), StoreError> {
         Err(StoreError::Unavailable(NOT_KEPT.into()))
     }
 

@@ -5,11 +5,12 @@ use crate::StoreError;
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use madang_ledger::{
-    Account, Entry, EntryId, Exchange, Leg, Phase, Price, Purse, Subject, check_allocation,
+    Account, Entry, EntryId, Exchange, Fault, Leg, Phase, Price, Purse, Subject, check_allocation,
     check_budget, check_exchange, check_price,
 };
 use madang_types::{
-    Allocation, AllocationId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
+    Unit,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -258,6 +259,33 @@ fn take_back(
     enter(conn, page, &entry)?.map(|()| true).map_err(|fault| {
         StoreError::Damaged(format!("the ledger refused to take back '{id}': {fault}"))
     })
+}
+
+/// Fills a ceiling, where it was not filled before.
+pub(super) fn ceiling_fill(
+    conn: &Connection,
+    page: &mut Page,
+    (id, amount, at): (&CeilingId, MicroWon, Micros),
+) -> Result<Answer, StoreError> {
+    let entry = Entry {
+        id: EntryId::named(&format!("ceiling:{id}")),
+        phase: Phase::Direct,
+        at,
+        subject: Subject::Lease,
+        legs: vec![Leg {
+            unit: Unit::MicroWon,
+            amount: amount.0,
+            from: Account::World,
+            to: Account::Purse(Purse::Ceiling(id.clone())),
+        }],
+    };
+    match enter(conn, page, &entry)? {
+        // It was filled at another instant.
+        Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
+        Err(fault) => Err(StoreError::Damaged(format!(
+            "the ledger refused to fill '{id}': {fault}"
+        ))),
+    }
 }
 
 /// Adds a price.

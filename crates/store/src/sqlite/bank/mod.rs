@@ -11,7 +11,8 @@ use crate::bank::{Bank, GrantError, Moved};
 use async_trait::async_trait;
 use madang_ledger::{Entry, Exchange, Fault, Holder, Order, Price, Purse};
 use madang_types::{
-    Allocation, AllocationId, GatewayId, Micros, ProgrammeBudget, ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 use rusqlite::Connection;
 
@@ -25,6 +26,7 @@ enum About {
     RunBegin(GatewayId),
     RunSeen(Holder),
     Order(Holder, Order),
+    Ceiling(CeilingId, MicroWon),
     Left(Purse, Unit),
     GiveUp(GatewayId),
     Budget(ProgrammeBudget),
@@ -56,6 +58,7 @@ pub(super) fn perform(conn: &Connection, page: &mut Page, ask: &Ask) -> Result<A
         About::Order(holder, order) => {
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
+        About::Ceiling(id, amount) => grants::ceiling_fill(conn, page, (id, *amount, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)).map(Answer::Count),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
@@ -120,6 +123,15 @@ impl Bank for SqliteStore {
             Answer::Moved(moved) => Ok(moved),
             _ => Err(unexpected()),
         }
+    }
+
+    async fn ceiling_fill(
+        &self,
+        id: CeilingId,
+        amount: MicroWon,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        self.ask(About::Ceiling(id, amount), at).await.map(drop)
     }
 
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {
