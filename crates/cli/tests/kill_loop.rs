@@ -14,10 +14,12 @@ mod harness;
 use harness::fleet::{fleet, url_replica};
 use harness::random::Random;
 use harness::{Madang, Place, chat_body};
-use madang_store::{PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
-use madang_testkit::{FakeEngine, FakeEngineOptions, Postgres, http_stream};
-use madang_types::{Outcome, UsageRecord};
-use serde_json::Value;
+use http::Method;
+use madang_ledger::Account;
+use madang_store::{Bank, Ledger, PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
+use madang_testkit::{FakeEngine, FakeEngineOptions, Postgres, http_send, http_stream};
+use madang_types::{MicroWon, Outcome, Unit, UsageRecord};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +35,55 @@ type Finished = Vec<String>;
 async fn the_books_survive_kill_9_under_load() {
     let place = Place::new();
     let path = place.data().join("madang.sqlite");
-    kill_under_load(&place, &[], || Box::new(SqliteStore::open(&path).unwrap())).await;
+    kill_under_load(&place, (&[], Load::QUICK), || {
+        Box::new(SqliteStore::open(&path).unwrap())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_survives_kill_9_under_load() {
+    let place = Place::new();
+    let path = place.data().join("madang.sqlite");
+    let records = kill_under_load(&place, (&[], Load::LONG), || {
+        Box::new(SqliteStore::open(&path).unwrap())
+    })
+    .await;
+    let store = SqliteStore::open(&path).unwrap();
+    let report = store.ledger_verify().await.unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+    let (mut charged, mut orphans) = (0, 0);
+    for record in &records {
+        let rows = store.entry(record.id.into()).await.unwrap();
+        let legs: Vec<_> = rows.iter().flat_map(|row| &row.entry.legs).collect();
+        let sum = |unit| -> i64 {
+            let of = legs.iter().filter(|leg| leg.unit == unit);
+            of.map(|leg| leg.amount).sum()
+        };
+        let tokens = record.tokens;
+        let expected = [tokens.uncached, tokens.cached, tokens.output];
+        let expected = expected.map(|tokens| i64::try_from(tokens.0).unwrap());
+        let units = [Unit::UncachedTokens, Unit::CachedTokens, Unit::OutputTokens];
+        assert_eq!(units.map(sum), expected, "{record:?}");
+        let cost = record.cost.unwrap_or_default();
+        assert_eq!(MicroWon(sum(Unit::MicroWon)), cost, "{record:?}");
+        charged += cost.0;
+        orphans += usize::from(record.outcome == Outcome::Orphaned);
+    }
+    let site = Account::Site("here".parse().unwrap());
+    let earned = store.balance(site).await.unwrap();
+    let earned = earned.iter().find(|(unit, _)| *unit == Unit::MicroWon);
+    assert_eq!(earned.map_or(0, |(_, balance)| balance.total_in), charged);
+    let left = store.purse_left(
+        format!("allocation:{GRANT}").parse().unwrap(),
+        Unit::MicroWon,
+    );
+    assert_eq!(left.await.unwrap(), GRANTED - charged);
+    println!(
+        "{orphans} of {} were under way at a kill and are settled",
+        records.len()
+    );
+    assert!(orphans > 0, "no kill met a request that was written down");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,11 +95,79 @@ async fn the_books_in_postgres_survive_kill_9_under_load() {
         let url = url.parse().unwrap();
         Box::new(PostgresStore::open(&url, &PostgresOptions::default()).unwrap())
     };
-    kill_under_load(&Place::new(), &["--store", &url], open).await;
+    kill_under_load(&Place::new(), (&["--store", &url], Load::QUICK), open).await;
 }
 
-/// `open` opens the books once Madang has ended in order.
-async fn kill_under_load(place: &Place, args: &[&str], open: impl Fn() -> Box<dyn Store>) {
+/// What is asked, and when the kill comes.
+struct Load {
+    /// Between two tokens.
+    token_ms: u64,
+    /// The longest time to a kill.
+    kill_ms_max: u64,
+    /// Whether the tenant pays from a grant.
+    pays: bool,
+}
+
+impl Load {
+    const QUICK: Self = Self {
+        token_ms: 2,
+        kill_ms_max: 500,
+        pays: false,
+    };
+    /// Answers of several seconds, so that a kill meets many that have been written down.
+    const LONG: Self = Self {
+        token_ms: 150,
+        kill_ms_max: 2_500,
+        pays: true,
+    };
+}
+
+const GRANT: &str = "demo-2026";
+/// A million won.
+const GRANTED: i64 = 1_000_000_000_000;
+
+/// The tenant of the first key pays from a grant, and tokens have a price.
+async fn grant(madang: &Madang) {
+    let send = async |method: Method, path: &str, body: Value| {
+        let key = format!("Bearer {}", madang.operator_key());
+        let headers = [
+            ("authorization", key.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let sent = http_send(method, &madang.at(path), &headers, body.to_string())
+            .await
+            .unwrap();
+        let answer = sent.collect().await.unwrap();
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+    };
+    let post = Method::POST;
+    send(
+        post.clone(),
+        "/api/v1/programmes",
+        json!({"id": "startups"}),
+    )
+    .await;
+    send(
+        Method::PATCH,
+        "/api/v1/tenants/demo",
+        json!({"programme": "startups"}),
+    )
+    .await;
+    let price = json!({"model": "m", "uncached": "350", "cached": "90", "output": "1400"});
+    send(post.clone(), "/api/v1/prices", price).await;
+    let budget = json!({"programme": "startups", "amount": GRANTED});
+    send(post.clone(), "/api/v1/budgets", budget).await;
+    let grant =
+        json!({"id": GRANT, "tenant": "demo", "amount": GRANTED, "until": "2100-01-01T00:00:00Z"});
+    send(post, "/api/v1/allocations", grant).await;
+}
+
+/// `open` opens the books once Madang has ended in order. Gives all records.
+async fn kill_under_load(
+    place: &Place,
+    (args, kind): (&[&str], Load),
+    open: impl Fn() -> Box<dyn Store>,
+) -> Vec<UsageRecord> {
     let mut random = Random::new();
     let rounds = std::env::var("MADANG_KILL_ROUNDS")
         .ok()
@@ -57,7 +175,7 @@ async fn kill_under_load(place: &Place, args: &[&str], open: impl Fn() -> Box<dy
     let served_log = place.path("served.jsonl");
     let engine = FakeEngine::start(FakeEngineOptions {
         served_log: Some(served_log.clone()),
-        token_ms: 2,
+        token_ms: kind.token_ms,
         ..FakeEngineOptions::default()
     })
     .await;
@@ -70,9 +188,12 @@ async fn kill_under_load(place: &Place, args: &[&str], open: impl Fn() -> Box<dy
         let limits = format!("[limits]\nbooks_sync_ms_max = {sync}\n");
         place.write("fleet.toml", fleet(&[replica.clone(), limits]));
         let mut madang = place.up_with(args).await;
+        if round == 0 && kind.pays {
+            grant(&madang).await;
+        }
         let clients = load(&madang, &mut random);
         // The wait is the test's subject: the kill comes at a moment that nothing chose.
-        tokio::time::sleep(Duration::from_millis(20 + random.below(500))).await;
+        tokio::time::sleep(Duration::from_millis(20 + random.below(kind.kill_ms_max))).await;
         madang.kill().await;
         finished.extend(clients.join_all().await.into_iter().flatten());
     }
@@ -84,12 +205,13 @@ async fn kill_under_load(place: &Place, args: &[&str], open: impl Fn() -> Box<dy
     );
 
     assert!(
-        finished.len() as u64 >= rounds,
+        kind.pays || finished.len() as u64 >= rounds,
         "hardly anything was served: {}",
         finished.len()
     );
     let records = records(&*open()).await;
     compare(&finished, &records, &served(&served_log));
+    records
 }
 
 /// Clients that ask again and again until the server is gone.

@@ -73,6 +73,13 @@ pub enum Finding {
         /// Whose.
         account: Account,
     },
+    /// A request's entry that the rules refused when it ended, and that is kept beside the ledger.
+    Apart {
+        /// Which.
+        id: EntryId,
+        /// Why, in the words of then.
+        text: String,
+    },
     /// A table, index or trigger of the ledger is gone or was changed.
     Schema {
         /// Which.
@@ -95,6 +102,7 @@ impl Finding {
             Self::Balance { account, unit, .. } => format!("balance of {account} in {unit}"),
             Self::Sum { unit, .. } => format!("all balances in {unit}"),
             Self::Listing { account } => format!("list of the entries of {account}"),
+            Self::Apart { id, .. } => format!("request's entry (id {id})"),
             Self::Schema { name } => name.clone(),
         }
     }
@@ -114,6 +122,9 @@ impl Finding {
             }
             Self::Ids | Self::Listing { .. } => {
                 "the file or an index of it is damaged: restore a backup that verifies"
+            }
+            Self::Apart { .. } => {
+                "a fault of Madang's own, please report it: the request was served and moved nothing"
             }
             Self::Schema { .. } => {
                 "somebody changed the ledger's tables: restore a backup that verifies"
@@ -155,6 +166,7 @@ impl fmt::Display for Finding {
             }
             Self::Sum { sum, .. } => write!(f, "they sum to {sum}, not to zero"),
             Self::Listing { .. } => f.write_str("it does not hold the entries that name it"),
+            Self::Apart { text, .. } => write!(f, "it was refused: {text}"),
             Self::Schema { .. } => f.write_str("not as the ledger was made"),
         }
     }

@@ -163,6 +163,9 @@ mod tests {
             ProjectRead,
             KeyRead,
             UsageRead,
+            BudgetRead,
+            AllocationRead,
+            PriceRead,
             Explain,
             AuditRead,
         ];

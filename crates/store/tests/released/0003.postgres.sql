@@ -12,3 +12,4 @@ INSERT INTO tenants (id, programme, weight, class_floor, data_flags, origin, cre
 INSERT INTO keys (id, tenant, role, class_floor, data_flags, label, secret_hash, created_at) VALUES
     ('k1', 'demo', 'member', 'classified', 'minor', 'laptop', '\x0707070707070707070707070707070707070707070707070707070707070707', 3);
 INSERT INTO stops (scope, reason, set_by, set_at) VALUES ('country:US', '점검 1', 'op', 1);
+UPDATE usage SET project = 'forecast' WHERE tenant = 'kma';

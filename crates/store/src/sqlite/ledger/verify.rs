@@ -33,6 +33,7 @@ pub(super) fn verify(conn: &Connection) -> Result<Report, StoreError> {
     walk.ids()?;
     walk.balances()?;
     walk.listings()?;
+    walk.apart()?;
     Ok(walk.verifier.finish())
 }
 
@@ -73,6 +74,21 @@ fn changed_objects(conn: &Connection) -> Result<BTreeSet<String>, StoreError> {
         .filter(|name| ours.get(*name) != made.get(*name))
         .cloned()
         .collect())
+}
+
+impl Walk<'_> {
+    /// Entries of requests that were refused.
+    fn apart(&mut self) -> Result<(), StoreError> {
+        let sql = "SELECT id, fault FROM refused_entries ORDER BY id";
+        let mut select = self.conn.prepare(sql).map_err(failed)?;
+        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        for row in rows.map_err(failed)? {
+            let (id, text) = row.map_err(failed)?;
+            let id = EntryId(u128::from_be_bytes(id));
+            self.verifier.find(Finding::Apart { id, text });
+        }
+        Ok(())
+    }
 }
 
 struct Walk<'a> {
