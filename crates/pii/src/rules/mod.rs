@@ -142,3 +142,69 @@ impl Best<'_, '_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Edges;
+    use crate::context::Context;
+    use crate::text::Text;
+
+    /// All ways to write so many digits in up to five groups.
+    fn shapes(digits: u8, most: usize) -> Vec<Vec<u8>> {
+        let mut all = vec![vec![digits]];
+        for first in (1..digits).filter(|_| most > 1) {
+            all.extend(shapes(digits - first, most - 1).into_iter().map(|rest| {
+                let mut shape = vec![first];
+                shape.extend(rest);
+                shape
+            }));
+        }
+        all
+    }
+
+    #[test]
+    fn whatever_a_rule_takes_has_a_shape_or_begins_as_a_telephone_number() {
+        let words = [
+            "주민등록번호",
+            "외국인등록번호",
+            "사업자등록번호",
+            "법인등록번호",
+            "운전면허",
+            "여권",
+            "전화",
+            "카드",
+            "ssn",
+            "-",
+        ];
+        let fills = [
+            "9001011234567890123",
+            "4111111111111111000",
+            "2125550164212555016",
+            "1123123456121234567",
+        ];
+        let lengths = 9..=19;
+        for (length, fill) in lengths.flat_map(|length| fills.map(|fill| (length, fill))) {
+            let digits: Vec<u8> = fill.bytes().take(length).map(|byte| byte - b'0').collect();
+            let all = shapes(u8::try_from(length).unwrap_or_default(), 5);
+            for shape in all.iter().filter(|shape| !has_shape(shape)) {
+                for word in words {
+                    let text = format!("{word} #");
+                    let at = text.len() - 1;
+                    let text = Text::new(text.as_bytes());
+                    let mut context = Context::default();
+                    let mut near = Nearby::new(&text, &mut context, at..at + 1);
+                    let number = Number {
+                        digits: &digits,
+                        shape,
+                        gap: Some(crate::cluster::Gap::Dash),
+                        mixed: false,
+                        edges: Edges::default(),
+                        span: at..at + 1,
+                    };
+                    assert_eq!(judge(&number, &mut near), None, "{fill} {shape:?} {word}");
+                }
+            }
+        }
+    }
+}
