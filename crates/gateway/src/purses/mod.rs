@@ -91,6 +91,12 @@ impl Purses {
         let card = RateCard::new(prices, self.bank.exchange_list().await?);
         let budgets = self.bank.budget_list().await?;
         let allocations = self.bank.allocation_list((None, None)).await?;
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = (&granted.budgets, &granted.allocations) == (&budgets, &allocations);
+        drop(granted);
+        if same && *self.card.load_full() == card {
+            return Ok(());
+        }
         self.card.store(Arc::new(card));
         self.regrant(|granted| {
             granted.budgets = budgets;
@@ -239,6 +245,11 @@ impl Granted {
         let mut tenants: BTreeMap<TenantId, Vec<Purse>> = tenants
             .map(|share| (share.tenant.clone(), Vec::new()))
             .collect();
+        let mut starts: BTreeMap<&TenantId, Vec<Micros>> = BTreeMap::new();
+        for allocation in &self.allocations {
+            let of = starts.entry(&allocation.tenant).or_default();
+            of.push(allocation.from);
+        }
         let mut purses = Vec::with_capacity(self.allocations.len());
         for allocation in &self.allocations {
             let Some(granted) = tenants.get_mut(&allocation.tenant) else {
@@ -246,17 +257,15 @@ impl Granted {
             };
             let purse = Purse::Allocation(allocation.id.clone());
             granted.push(purse.clone());
-            let later = self
-                .allocations
-                .iter()
-                .filter(|other| other.tenant == allocation.tenant && other.from > allocation.from);
+            let starts = starts.get(&allocation.tenant).into_iter().flatten();
+            let later = starts.filter(|from| **from > allocation.from);
             purses.push(PurseView {
                 purse,
                 unit: allocation.unit,
                 hard: allocation.hard,
                 from: allocation.from,
                 until: Some(allocation.ends_at()),
-                renews_at: later.map(|other| other.from).min(),
+                renews_at: later.min().copied(),
             });
         }
         let mut keys = Vec::with_capacity(self.limits.len());
