@@ -27,6 +27,8 @@ pub struct Draft {
     pub prompt_tokens: u64,
     /// It runs at a site of ours.
     pub own: bool,
+    /// Something has a price or a budget.
+    pub metered: bool,
     /// What it costs, and whose rights pay.
     pub paid: Option<(TokenRates, Arc<Holder>, Vec<Part>)>,
 }
@@ -131,6 +133,7 @@ impl Open {
             record,
             prompt_tokens,
             own,
+            metered,
             paid,
         } = &self.draft;
         let mut record = record.clone();
@@ -144,7 +147,8 @@ impl Open {
             .map(|(rates, holder, parts)| (holder, settle_orphan(parts, (&record.tokens, rates))));
         record.cost = paid.as_ref().map(|(_, settled)| settled.cost);
         let paid = paid.as_ref().map(|(holder, settled)| (&***holder, settled));
-        let entry = entry_of(&record, *own, paid);
+        let entry = || entry_of(&record, *own, paid);
+        let entry = metered.then(entry).flatten();
         Settlement { record, entry }
     }
 }

@@ -64,7 +64,9 @@ pub struct Flight {
     /// What it costs where it is served.
     pub rates: TokenRates,
     /// It is served at a site of ours.
-    pub own: bool,
+    own: bool,
+    /// Something has a price or a budget: what it moves goes into the ledger.
+    metered: bool,
     /// Its place among those whose use is written down.
     pub drafted: Option<Drafted>,
     /// Its answer is a stream, which says at its end what it cost.
@@ -136,6 +138,7 @@ impl Flight {
             hold: None,
             rates: TokenRates::default(),
             own: false,
+            metered: false,
             drafted: None,
             tells_cost: false,
             entry: None,
@@ -203,11 +206,13 @@ impl Flight {
     /// this process dies.
     pub(super) fn serve_at(&mut self, target: &Target, (start, prompt_tokens): (&Start, u64)) {
         self.own = target.own;
+        self.metered = self.gateway.purses.is_metered();
         if self.hold.is_some() {
             let card = self.gateway.purses.card();
-            let rates = card.rates(&start.model, &start.site, self.record.arrived_at);
-            // What was set aside is at the dearest price of all places, so one has none only where nothing has.
-            self.rates = rates.unwrap_or_default();
+            // Where it has no price, as where policy sends it to a model that nobody foresaw, the dearest of those that were counts.
+            if let Ok(rates) = card.rates(&start.model, &start.site, self.record.arrived_at) {
+                self.rates = rates;
+            }
         }
         let paid = self.hold.as_ref().map(|hold| {
             let (holder, parts) = hold.backing();
@@ -217,6 +222,7 @@ impl Flight {
             record: self.record.clone(),
             prompt_tokens,
             own: self.own,
+            metered: self.metered,
             paid,
         };
         self.drafted = Some(self.gateway.drafts.open(draft));
@@ -236,7 +242,8 @@ impl Flight {
         let paid = self.hold.take().and_then(|hold| self.pay(hold));
         self.record.cost = paid.as_ref().map(|(_, settled)| settled.cost);
         let paid = paid.as_ref().map(|(holder, settled)| (&**holder, settled));
-        self.entry = entry_of(&self.record, self.own, paid);
+        let entry = || entry_of(&self.record, self.own, paid);
+        self.entry = self.metered.then(entry).flatten();
         if let Some(comment) = self.cost_comment() {
             self.sent(comment.as_bytes());
         }

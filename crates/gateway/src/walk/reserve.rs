@@ -57,6 +57,7 @@ pub(super) async fn reserve(
         ask.output_tokens_max = hold.output_tokens_max();
         ask.clamped = true;
     }
+    flight.rates = rates;
     flight.hold = Some(hold);
     Ok(())
 }

@@ -153,15 +153,15 @@ fn use_wal(conn: &Connection) -> Result<(), StoreError> {
 /// Refuses another program's database; marks an empty one as ours.
 fn claim(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |e: rusqlite::Error| medium(&format!("read {}", path.display()), &e);
-    let id: u32 = conn
-        .pragma_query_value(None, "application_id", |row| row.get(0))
+    // In one look: another opener may claim and fill it between two.
+    let sql =
+        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id";
+    let (id, tables): (u32, u32) = conn
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .map_err(failed)?;
     if id == APPLICATION_ID {
         return Ok(());
     }
-    let tables: u32 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(failed)?;
     if id != 0 || tables > 0 {
         return Err(StoreError::Unavailable(format!(
             "{} is another program's database",

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 pub(super) fn lines(conn: &Connection, page: &mut Page, lines: &[Line]) -> Result<(), StoreError> {
     // Of the drafts of one batch the last one of each request counts, and none where it has ended.
     let mut drafts: BTreeMap<RequestId, &Settlement> = BTreeMap::new();
+    let drafted = has_drafts(conn)?;
     for line in lines {
         match line {
             Line::Settled(settlement) => {
                 drafts.remove(&settlement.record.id);
-                settled(conn, page, settlement)?;
+                settled(conn, page, (settlement, drafted))?;
             }
             Line::Record(record) => {
                 usage::append(conn, record)?;
@@ -33,12 +34,25 @@ pub(super) fn lines(conn: &Connection, page: &mut Page, lines: &[Line]) -> Resul
     Ok(())
 }
 
-fn settled(conn: &Connection, page: &mut Page, settlement: &Settlement) -> Result<(), StoreError> {
+/// Whether any request has a draft: most end before they have one, and need not have it looked for.
+fn has_drafts(conn: &Connection) -> Result<bool, StoreError> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM drafts)")
+        .and_then(|mut select| select.query_row([], |row| row.get(0)))
+        .map_err(|e| medium("look for drafts", &e))
+}
+
+fn settled(
+    conn: &Connection,
+    page: &mut Page,
+    (settlement, drafted): (&Settlement, bool),
+) -> Result<(), StoreError> {
     let Settlement { record, entry } = settlement;
     let new = usage::append(conn, record)?;
-    conn.prepare_cached("DELETE FROM drafts WHERE id = ?1")
-        .and_then(|mut delete| delete.execute([record.id.0.to_be_bytes()]))
-        .map_err(|e| medium("delete a draft", &e))?;
+    if drafted {
+        conn.prepare_cached("DELETE FROM drafts WHERE id = ?1")
+            .and_then(|mut delete| delete.execute([record.id.0.to_be_bytes()]))
+            .map_err(|e| medium("delete a draft", &e))?;
+    }
     let Some(entry) = entry.as_ref().filter(|_| new) else {
         return Ok(());
     };
@@ -81,7 +95,7 @@ pub(super) fn orphans(conn: &Connection, page: &mut Page) -> Result<(), StoreErr
     for draft in &drafts {
         let draft = serde_json::from_str(draft)
             .map_err(|e| StoreError::Damaged(format!("a draft: {e}")))?;
-        settled(conn, page, &draft)?;
+        settled(conn, page, (&draft, true))?;
     }
     if !drafts.is_empty() {
         tracing::warn!(

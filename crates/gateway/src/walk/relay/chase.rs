@@ -141,8 +141,6 @@ impl Chase {
                 ),
             );
         };
-        self.flight
-            .serve_at(target, (&start, self.ask.prompt_tokens));
         let route = Route {
             target: Arc::clone(target),
             entry: Arc::clone(entry),
@@ -212,6 +210,10 @@ impl Chase {
         record.replica = Some(start.replica.clone());
         record.site = Some(start.site.clone());
         record.decision = Some(start.decision.clone());
+        if let Some(target) = self.flight.gateway.snapshot().targets.get(&start.replica) {
+            let about = (start, self.ask.prompt_tokens);
+            self.flight.serve_at(target, about);
+        }
     }
 
     fn wait_begins(&mut self) {
