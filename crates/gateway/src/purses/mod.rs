@@ -91,10 +91,7 @@ impl Purses {
         let card = RateCard::new(prices, self.bank.exchange_list().await?);
         let budgets = self.bank.budget_list().await?;
         let allocations = self.bank.allocation_list((None, None)).await?;
-        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = (&granted.budgets, &granted.allocations) == (&budgets, &allocations);
-        drop(granted);
-        if same && *self.card.load_full() == card {
+        if self.is_granted(&budgets, &allocations) && *self.card.load_full() == card {
             return Ok(());
         }
         self.card.store(Arc::new(card));
@@ -102,7 +99,13 @@ impl Purses {
             granted.budgets = budgets;
             granted.allocations = allocations;
         });
-        Ok(())
+        // Rights may count from now on, and the bank was perhaps never told of this run.
+        self.seen().await
+    }
+
+    fn is_granted(&self, budgets: &[ProgrammeBudget], allocations: &[Allocation]) -> bool {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        granted.budgets == budgets && granted.allocations == allocations
     }
 
     /// Tells which tenant is of which programme.

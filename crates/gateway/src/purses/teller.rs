@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 /// How often rights are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// After how many looks it is read again what other gateways may have changed …
+/// After how many looks it is read again what other gateways may have changed, and told that this one is there …
 const REFRESH_TICKS: u32 = 5;
 /// … and what is left of allocations that are over goes back.
 const SWEEP_TICKS: u32 = 60;
@@ -18,41 +18,53 @@ const SWEEP_TICKS: u32 = 60;
 impl Purses {
     /// Looks after the rights here; it never ends.
     pub(crate) async fn attend(self: Arc<Self>) {
-        let purses = self;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for count in 0_u32.. {
             ticks.tick().await;
-            let mut done = purses.tick().await;
-            if count % REFRESH_TICKS == 0 {
-                done = done.and(purses.refresh().await);
-            }
-            if count % SWEEP_TICKS == 0 {
-                done = done.and(purses.bank.allocations_sweep(clock::now()).await.map(drop));
-            }
-            if let Err(error) = done {
+            if let Err(error) = self.look(count).await {
                 tracing::warn!(%error, "the books cannot be asked what may be spent");
             }
         }
     }
 
-    /// One look.
+    /// One look, the `count`th.
+    async fn look(self: &Arc<Self>, count: u32) -> Result<(), StoreError> {
+        if count.is_multiple_of(REFRESH_TICKS) {
+            self.refresh().await?;
+        }
+        // While nothing may be spent, nobody need know that this gateway is there: it costs a sync of the books.
+        if !self.is_metered() {
+            return Ok(());
+        }
+        if count.is_multiple_of(REFRESH_TICKS) {
+            self.seen().await?;
+        }
+        if count.is_multiple_of(SWEEP_TICKS) {
+            self.bank.allocations_sweep(clock::now()).await?;
+        }
+        let mut orders = Vec::new();
+        let mut run = self.lock();
+        run.budgets.tick(clock::now(), &mut orders);
+        let holder = Arc::clone(&run.holder);
+        drop(run);
+        self.send(&holder, orders);
+        Ok(())
+    }
+
+    /// Tells the bank that this run is alive.
     ///
     /// # Errors
     /// The bank cannot be reached.
-    pub(crate) async fn tick(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(super) async fn seen(&self) -> Result<(), StoreError> {
         let asked_at = clock::now();
         let holder = Arc::clone(&self.lock().holder);
         if !self.bank.run_seen((*holder).clone(), asked_at).await? {
             return self.begin_again(&holder).await;
         }
-        let mut orders = Vec::new();
-        let mut run = self.lock();
         // From when it was asked: the answer may have been on its way for long.
-        run.budgets.contact(asked_at, asked_at.plus_ms(LEASE_MS));
-        run.budgets.tick(clock::now(), &mut orders);
-        drop(run);
-        self.send(&holder, orders);
+        let until = asked_at.plus_ms(LEASE_MS);
+        self.lock().budgets.contact(asked_at, until);
         Ok(())
     }
 
