@@ -33,7 +33,7 @@ pub enum GrantError {
 pub trait Bank: Send + Sync + 'static {
     /// A run of a gateway begins. What earlier runs held goes back: whatever they spent is in the books by now.
     async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError>;
-    /// A run is alive. `false` where a later one has begun, or it was given up: it holds nothing any more.
+    /// A run is alive. `false` where a later one has begun: it holds nothing any more.
     async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
     /// Carries an order out: once, however often it comes.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
@@ -47,9 +47,6 @@ pub trait Bank: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
     /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError>;
-    /// Gives a gateway up that does not come back: what it held waits in suspense for what it may still report. Says of how many
-    /// purses.
-    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError>;
 
     /// Sets what a programme has to allocate in a unit: the first time, or to another amount.
     async fn budget_put(&self, budget: ProgrammeBudget, at: Micros) -> Result<(), GrantError>;

@@ -8,6 +8,7 @@ mod count;
 pub mod day;
 mod journal;
 mod ledger;
+mod list;
 mod migration;
 pub mod postgres;
 mod settlement;

@@ -42,13 +42,6 @@ impl Budgets {
         }
     }
 
-    /// Whether an order is out whose answer somebody waits for.
-    pub fn awaits(&self, purse: &Purse) -> bool {
-        self.purses
-            .get(purse)
-            .is_some_and(|held| held.order.is_some())
-    }
-
     /// Once a second: rights are asked for where they run low, and sent back where nobody needs them. Orders without an answer are
     /// asked again.
     pub fn tick(&mut self, now: Micros, orders: &mut Vec<Order>) {

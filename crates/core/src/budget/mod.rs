@@ -51,11 +51,6 @@ impl Budgets {
         Self::default()
     }
 
-    /// Requests for which something is set aside.
-    pub fn requests_count(&self) -> usize {
-        self.requests.len()
-    }
-
     /// The present, where the clock was set back too.
     fn present(&mut self, now: Micros) -> Micros {
         self.latest = self.latest.max(now);

@@ -1,7 +1,7 @@
 //! Taking what a request cost, and giving back what was set aside beyond it.
 
 use super::Budgets;
-use super::reserve::{Part, amount, measured};
+use super::reserve::{Part, measured};
 use madang_ledger::{Purse, TokenRates};
 use madang_types::{MicroWon, Micros, RequestId, TokenUse, Unit};
 
@@ -140,12 +140,5 @@ impl Budgets {
             held.exposure -= part.max;
             held.promised -= part.promised;
         }
-    }
-
-    /// What requests that pay from it cost of late, in its unit.
-    pub fn likely_cost(&self, purse: &Purse) -> i64 {
-        self.purses
-            .get(purse)
-            .map_or(0, |held| amount(held.each.value))
     }
 }

@@ -13,9 +13,7 @@ pub use hold::Hold;
 use crate::clock;
 use arc_swap::ArcSwap;
 use madang_core::Shares;
-use madang_core::budget::{
-    Bound, BudgetView, Budgets, PurseStatus, PurseView, Reserved, Short, Spender,
-};
+use madang_core::budget::{Bound, BudgetView, Budgets, PurseView, Reserved, Short, Spender};
 use madang_ledger::{Holder, Purse, RateCard};
 use madang_store::{Bank, StoreError};
 use madang_types::{
@@ -55,7 +53,8 @@ struct Granted {
     budgets: Vec<ProgrammeBudget>,
     allocations: Vec<Allocation>,
     shares: Shares,
-    limits: Vec<(KeyId, MicroWon)>,
+    /// By the ceiling that stands over each key.
+    limits: BTreeMap<CeilingId, (KeyId, MicroWon)>,
 }
 
 /// One run of this gateway: its rights end with it.
@@ -115,6 +114,8 @@ impl Purses {
 
     /// Tells what keys may spend at most.
     pub(crate) fn limits_apply(&self, limits: Vec<(KeyId, MicroWon)>) {
+        let named = |(key, limit)| Some((ceiling_of(&key)?, (key, limit)));
+        let limits: BTreeMap<_, _> = limits.into_iter().filter_map(named).collect();
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         let same = granted.limits == limits;
         drop(granted);
@@ -131,9 +132,7 @@ impl Purses {
     /// How much a ceiling is filled with.
     fn limit(&self, ceiling: &CeilingId) -> Option<MicroWon> {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        let limits = granted.limits.iter();
-        let mut of = limits.filter(|(key, _)| ceiling_of(key).as_ref() == Some(ceiling));
-        of.next().map(|(_, limit)| *limit)
+        granted.limits.get(ceiling).map(|(_, limit)| *limit)
     }
 
     fn regrant(&self, change: impl FnOnce(&mut Granted)) {
@@ -159,11 +158,6 @@ impl Purses {
     /// The bank behind it.
     pub fn bank(&self) -> &dyn Bank {
         &*self.bank
-    }
-
-    /// Every purse of which rights are or were here.
-    pub fn status(&self) -> Vec<PurseStatus> {
-        self.lock().budgets.status()
     }
 
     /// Sets aside what a request can cost at most.
@@ -272,10 +266,8 @@ impl Granted {
             });
         }
         let mut keys = Vec::with_capacity(self.limits.len());
-        for (key, _) in &self.limits {
-            let Some(purse) = ceiling_of(key).map(Purse::Ceiling) else {
-                continue;
-            };
+        for (ceiling, (key, _)) in &self.limits {
+            let purse = Purse::Ceiling(ceiling.clone());
             keys.push((key.clone(), vec![purse.clone()]));
             purses.push(PurseView {
                 purse,

@@ -24,18 +24,15 @@ CREATE TABLE allocations (
 CREATE INDEX allocations_by_tenant ON allocations (tenant);
 CREATE INDEX allocations_by_programme ON allocations (programme);
 
--- Runs of gateways. One that is over, or was given up, holds nothing.
+-- The latest run of each gateway. Earlier ones hold nothing.
 CREATE TABLE runs (
-    gateway     TEXT    NOT NULL,
-    epoch       INTEGER NOT NULL,
-    begun_at    INTEGER NOT NULL,
-    seen_at     INTEGER NOT NULL,
-    over_at     INTEGER,
-    given_up_at INTEGER,
-    PRIMARY KEY (gateway, epoch)
+    gateway  TEXT    NOT NULL PRIMARY KEY,
+    epoch    INTEGER NOT NULL,
+    begun_at INTEGER NOT NULL,
+    seen_at  INTEGER NOT NULL
 ) STRICT;
 
--- The last order of each run about each purse, and what it moved.
+-- The last order of each of these runs about each purse, and what it moved.
 CREATE TABLE leases (
     purse   TEXT    NOT NULL,
     gateway TEXT    NOT NULL,

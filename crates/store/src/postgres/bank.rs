@@ -44,10 +44,6 @@ impl Bank for PostgresStore {
         Ok(0)
     }
 
-    async fn give_up(&self, _gateway: GatewayId, _at: Micros) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-
     async fn budget_put(&self, _budget: ProgrammeBudget, _at: Micros) -> Result<(), GrantError> {
         refused()
     }

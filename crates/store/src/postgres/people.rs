@@ -1,13 +1,12 @@
 //! Programmes, tenants and keys as rows.
 
 use super::row::{Columns, execute, rows};
-use crate::StoreError;
+use crate::{StoreError, list};
 use deadpool_postgres::Object;
 use madang_types::{
     KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
     Tenant, TenantId,
 };
-use std::fmt::Display;
 use std::sync::Arc;
 
 const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
@@ -197,12 +196,6 @@ fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
     })
 }
 
-/// Words with commas between them.
-fn list<T: Display>(words: impl IntoIterator<Item = T>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
-    words.join(",")
-}
-
 /// Adds a key.
 pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), StoreError> {
     let KeyRecord {
@@ -240,8 +233,8 @@ pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), S
             &programme.as_ref().map(|id| id.as_str()),
             &project.as_ref().map(|id| id.as_str()),
             &role.as_str(),
-            &list(models),
-            &list(endpoints),
+            &list::join(models),
+            &list::join(endpoints),
             &rate_requests_per_min.map(i64::from),
             &rate_tokens_per_min.map(i64::from),
             &won_limit.map(|MicroWon(limit)| limit),

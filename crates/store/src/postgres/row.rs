@@ -1,7 +1,7 @@
 //! Between rows and the plain structs.
 
 use super::connect::medium;
-use crate::StoreError;
+use crate::{StoreError, list};
 use deadpool_postgres::Object;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -54,14 +54,9 @@ impl Columns<'_> {
     }
 
     /// The next column as a list: words with commas between them.
-    pub(super) fn list<T: FromStr<Err: Display>, C: FromIterator<T>>(
-        &mut self,
-    ) -> Result<C, StoreError> {
+    pub(super) fn list<T: FromStr, C: FromIterator<T>>(&mut self) -> Result<C, StoreError> {
         let text: String = self.get()?;
-        let words = text.split_terminator(',');
-        words
-            .map(|word| word.parse().map_err(|_| self.damaged(word)))
-            .collect()
+        list::split(&text).map_err(|word| self.damaged(word))
     }
 
     /// The next column as so many bytes.

@@ -2,7 +2,7 @@
 
 pub(super) use crate::count::{count, count_opt};
 
-use crate::StoreError;
+use crate::{StoreError, list};
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{ErrorCode, Row, ToSql};
 use std::fmt::Display;
@@ -77,14 +77,9 @@ impl<'a> Columns<'a> {
     }
 
     /// The next column as a list: words with commas between them.
-    pub(super) fn list<T: FromStr<Err: Display>, C: FromIterator<T>>(
-        &mut self,
-    ) -> Result<C, StoreError> {
+    pub(super) fn list<T: FromStr, C: FromIterator<T>>(&mut self) -> Result<C, StoreError> {
         let text: String = self.get()?;
-        let words = text.split_terminator(',');
-        words
-            .map(|word| word.parse().map_err(|_| self.damaged(word)))
-            .collect()
+        list::split(&text).map_err(|word| self.damaged(word))
     }
 
     fn damaged(&self, value: impl Display) -> StoreError {
@@ -94,12 +89,6 @@ impl<'a> Columns<'a> {
             "column {column} holds '{value}', which is not allowed there"
         ))
     }
-}
-
-/// A list as a column holds it.
-pub(super) fn list<T: Display>(words: impl IntoIterator<Item = T>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
-    words.join(",")
 }
 
 /// The rows of a query.

@@ -1,7 +1,7 @@
 //! Programmes, tenants, projects and keys as rows.
 
-use super::convert::{Columns, list, medium, rows};
-use crate::StoreError;
+use super::convert::{Columns, medium, rows};
+use crate::{StoreError, list};
 use madang_types::{
     KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
     Tenant, TenantId,
@@ -206,7 +206,7 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
         .execute(named_params! {
             ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()),
             ":programme": programme.as_ref().map(|id| id.as_str()), ":project": project.as_ref().map(|id| id.as_str()),
-            ":role": role.as_str(), ":models": list(models), ":endpoints": list(endpoints),
+            ":role": role.as_str(), ":models": list::join(models), ":endpoints": list::join(endpoints),
             ":rate_requests_per_min": rate_requests_per_min, ":rate_tokens_per_min": rate_tokens_per_min,
             ":limit_micro_won": won_limit.map(|MicroWon(limit)| limit),
             ":class_floor": class_floor.as_str(), ":data_flags": data_flags.to_string(), ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,

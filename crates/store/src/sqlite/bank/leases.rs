@@ -19,49 +19,30 @@ struct Lease {
     unit: Unit,
 }
 
-/// How a run stands.
-struct Run {
-    latest: bool,
-    over: bool,
-    given_up: bool,
-}
-
-/// Begins a run: what earlier ones held goes back.
+/// Begins a run: what the one before it held goes back.
 pub(super) fn run_begin(
     conn: &Connection,
     page: &mut Page,
     (gateway, at): (&GatewayId, Micros),
 ) -> Result<Holder, StoreError> {
     let failed = |e: rusqlite::Error| medium("begin a run", &e);
-    for lease in leases(
-        conn,
-        "gateway = :name AND NOT EXISTS (SELECT 1 FROM runs
-        WHERE runs.gateway = leases.gateway AND runs.epoch = leases.epoch AND over_at IS NOT NULL)",
-        gateway.as_str(),
-    )? {
+    for lease in leases(conn, "gateway = :name", gateway.as_str())? {
         let left = left(conn, page, &lease)?;
         if left > 0 {
             let entry = lease.holder.close(at, &lease.purse, (lease.unit, left));
             must(enter(conn, page, &entry)?, &entry)?;
         }
     }
-    conn.execute(
-        "UPDATE runs SET over_at = ?2 WHERE gateway = ?1 AND over_at IS NULL",
-        params![gateway.as_str(), at.0],
-    )
-    .map_err(failed)?;
-    let epoch: u32 = conn
+    conn.execute("DELETE FROM leases WHERE gateway = ?1", [gateway.as_str()])
+        .map_err(failed)?;
+    let epoch = conn
         .query_row(
-            "SELECT ifnull(max(epoch), 0) + 1 FROM runs WHERE gateway = ?1",
-            [gateway.as_str()],
+            "INSERT INTO runs (gateway, epoch, begun_at, seen_at) VALUES (?1, 1, ?2, ?2) ON CONFLICT (gateway) DO UPDATE
+             SET epoch = epoch + 1, begun_at = excluded.begun_at, seen_at = excluded.seen_at RETURNING epoch",
+            params![gateway.as_str(), at.0],
             |row| row.get(0),
         )
         .map_err(failed)?;
-    conn.execute(
-        "INSERT INTO runs (gateway, epoch, begun_at, seen_at) VALUES (?1, ?2, ?3, ?3)",
-        params![gateway.as_str(), epoch, at.0],
-    )
-    .map_err(failed)?;
     Ok(Holder {
         gateway: gateway.clone(),
         epoch,
@@ -75,12 +56,21 @@ pub(super) fn run_seen(
 ) -> Result<bool, StoreError> {
     let seen = conn
         .prepare_cached(
-            "UPDATE runs SET seen_at = max(seen_at, ?3)
-             WHERE gateway = ?1 AND epoch = ?2 AND over_at IS NULL AND given_up_at IS NULL",
+            "UPDATE runs SET seen_at = max(seen_at, ?3) WHERE gateway = ?1 AND epoch = ?2",
         )
         .and_then(|mut update| update.execute(params![holder.gateway.as_str(), holder.epoch, at.0]))
         .map_err(|e| medium("note a run", &e))?;
     Ok(seen == 1)
+}
+
+/// Whether a run is its gateway's latest.
+fn is_latest(conn: &Connection, holder: &Holder) -> Result<bool, StoreError> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE gateway = ?1 AND epoch = ?2)")
+        .and_then(|mut select| {
+            let about = params![holder.gateway.as_str(), holder.epoch];
+            select.query_row(about, |row| row.get(0))
+        })
+        .map_err(|e| medium("find a run", &e))
 }
 
 /// Carries an order out, once.
@@ -95,22 +85,13 @@ pub(super) fn order(
         unit,
         kind,
     } = order;
-    let run = run(conn, holder)?;
     let mut last = last_order(conn, (holder, purse))?;
     // A run that is over has nothing that could be moved, and whoever waited for it is gone.
-    if *number > last.number && !run.over {
+    if *number > last.number && is_latest(conn, holder)? {
         let available = page.available(conn, (&Account::Purse(purse.clone()), *unit))?;
-        let mut moved = kind.moves(available, gateways(conn, at)?);
-        if moved > 0 && (run.given_up || !run.latest) {
-            moved = 0;
-        }
+        let moved = kind.moves(available, gateways(conn, at)?);
         if moved != 0 {
             let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
-            let entry = if run.given_up {
-                holder.redirect(entry)
-            } else {
-                entry
-            };
             must(enter(conn, page, &entry)?, &entry)?;
         }
         last = LastOrder {
@@ -125,57 +106,11 @@ pub(super) fn order(
     })
 }
 
-/// Gives a gateway up: what its runs hold is in suspense. Says of how many purses.
-pub(super) fn give_up(
-    conn: &Connection,
-    page: &mut Page,
-    (gateway, at): (&GatewayId, Micros),
-) -> Result<u64, StoreError> {
-    let mut purses = 0;
-    for lease in leases(conn, "gateway = :name", gateway.as_str())? {
-        let left = left(conn, page, &lease)?;
-        if left > 0 {
-            let entry = lease.holder.give_up(at, &lease.purse, (lease.unit, left));
-            must(enter(conn, page, &entry)?, &entry)?;
-            purses += 1;
-        }
-    }
-    conn.execute(
-        "UPDATE runs SET given_up_at = ?2 WHERE gateway = ?1 AND over_at IS NULL AND given_up_at IS NULL",
-        params![gateway.as_str(), at.0],
-    )
-    .map_err(|e| medium("give a gateway up", &e))?;
-    Ok(purses)
-}
-
-fn run(conn: &Connection, holder: &Holder) -> Result<Run, StoreError> {
-    let found = conn
-        .prepare_cached(
-            "SELECT epoch = (SELECT max(epoch) FROM runs WHERE gateway = ?1), over_at IS NOT NULL, given_up_at IS NOT NULL
-             FROM runs WHERE gateway = ?1 AND epoch = ?2",
-        )
-        .and_then(|mut select| {
-            let about = params![holder.gateway.as_str(), holder.epoch];
-            select
-                .query_row(about, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()
-        })
-        .map_err(|e| medium("find a run", &e))?;
-    let (latest, over, given_up) = found.unwrap_or((false, true, false));
-    Ok(Run {
-        latest,
-        over,
-        given_up,
-    })
-}
-
 fn gateways(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
     let since = Micros(at.0.saturating_sub(Micros(0).plus_ms(GATEWAY_ABSENT_MS).0));
-    conn.prepare_cached(
-        "SELECT count(*) FROM runs WHERE over_at IS NULL AND given_up_at IS NULL AND seen_at >= ?1",
-    )
-    .and_then(|mut select| select.query_row([since.0], |row| row.get(0)))
-    .map_err(|e| medium("count the gateways", &e))
+    conn.prepare_cached("SELECT count(*) FROM runs WHERE seen_at >= ?1")
+        .and_then(|mut select| select.query_row([since.0], |row| row.get(0)))
+        .map_err(|e| medium("count the gateways", &e))
 }
 
 fn last_order(

@@ -28,7 +28,6 @@ enum About {
     Order(Holder, Order),
     Ceiling(CeilingId, MicroWon),
     Left(Purse, Unit),
-    GiveUp(GatewayId),
     Budget(ProgrammeBudget),
     Allocation(Allocation),
     Recall(AllocationId),
@@ -60,7 +59,6 @@ pub(super) fn perform(conn: &Connection, page: &mut Page, ask: &Ask) -> Result<A
         }
         About::Ceiling(id, amount) => grants::ceiling_fill(conn, page, (id, *amount, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
-        About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)).map(Answer::Count),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
         About::Allocation(allocation) => grants::allocation_insert(conn, page, allocation),
         About::Recall(id) => grants::allocation_recall(conn, page, (id, at)),
@@ -137,13 +135,6 @@ impl Bank for SqliteStore {
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {
         match self.ask(About::Left(purse, unit), Micros(0)).await? {
             Answer::Left(left) => Ok(left),
-            _ => Err(unexpected()),
-        }
-    }
-
-    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError> {
-        match self.ask(About::GiveUp(gateway), at).await? {
-            Answer::Count(purses) => Ok(purses),
             _ => Err(unexpected()),
         }
     }
