@@ -18,8 +18,9 @@ pub use load::{FILE_BYTES_MAX, FileProblems, LoadError, Loaded, PolicyText, load
 pub use model::{
     AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, KeySource, Launch, LaunchWhat,
     Limits, Model, ModelKind, Nodes, Origin, OriginAddress, PackagePart, PlaceFacts, Prefer, Probe,
-    ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules, ShareRule, Site,
-    TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
+    ProgrammeEntry, Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules, ShareRule, SignIn,
+    SignInRule, Site, TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel,
+    WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

@@ -12,11 +12,13 @@ use std::path::PathBuf;
 
 mod limits;
 mod origin;
+mod sign_in;
 mod tuning;
 mod virtual_model;
 
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
+pub use sign_in::{SignIn, SignInRule};
 pub use tuning::{Costs, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
 
@@ -41,6 +43,8 @@ pub struct Fleet {
     pub programmes: BTreeMap<ProgrammeId, ProgrammeEntry>,
     /// Tenants.
     pub tenants: BTreeMap<TenantId, TenantEntry>,
+    /// How people sign in; `None` where there are keys alone.
+    pub sign_in: Option<SignIn>,
     /// What may go where; without its hash, which counts places too.
     pub policy: Policy,
     /// The file that the policy stands in, where it has its own, resolved against the fleet file's folder.

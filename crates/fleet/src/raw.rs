@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 
 mod origin;
 mod policy;
+mod sign_in;
 mod virtual_model;
 
 pub(crate) use origin::RawOrigin;
 use policy::{CLASSES, FLAGS, ZONES};
 pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
+pub(crate) use sign_in::{RawSignIn, RawSignInRule};
 pub(crate) use virtual_model::{RawCandidate, RawVirtualModel};
 
 /// A text and its place.
@@ -65,6 +67,8 @@ pub(crate) struct RawFleet {
     pub programme: Rows<RawProgramme>,
     /// Who is billed.
     pub tenant: Rows<RawTenant>,
+    /// How people sign in. Without it there are keys alone.
+    pub sign_in: Option<At<RawSignIn>>,
     /// What may go where: the rules of sovereignty, here or in a file of their own.
     pub policy: Option<At<RawPolicy>>,
     /// Bounds on everything that a client or an engine can make wait or grow.

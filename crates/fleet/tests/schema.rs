@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use madang_fleet::{AuditLog, CODES, Limits, Probe, Rules, schema};
-use madang_types::DataClass;
+use madang_types::{DataClass, Role};
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -161,6 +161,7 @@ fn tables() -> String {
         "virtual_model",
         "programme",
         "tenant",
+        "sign_in",
         "policy",
         "limits",
         "probe",
@@ -225,6 +226,8 @@ fn words_and_defaults_of_the_schema_are_those_of_the_types() {
         assert_eq!(word.parse::<DataClass>().unwrap().as_str(), word);
     }
     assert_eq!(words.len(), 3);
+    let roles = at("/properties/sign_in/properties/rule/items/properties/role/enum");
+    assert_eq!(roles, serde_json::to_value(Role::ALL).unwrap());
     assert_eq!(
         at(&format!("{tenant}/default")),
         DataClass::default().as_str()

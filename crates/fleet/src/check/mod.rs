@@ -11,6 +11,7 @@ mod place;
 mod policy;
 mod replica;
 mod secret;
+mod sign_in;
 mod upstream;
 mod url;
 mod virtual_model;
@@ -83,6 +84,10 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     });
     match check.virtual_models() {
         Some(virtual_models) => fleet.virtual_models = virtual_models,
+        None => whole = false,
+    }
+    match check.sign_in() {
+        Some(sign_in) => fleet.sign_in = sign_in,
         None => whole = false,
     }
     match check.policy() {

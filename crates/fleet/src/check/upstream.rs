@@ -108,7 +108,7 @@ impl Check<'_, '_> {
         self.path(at).map(Some)
     }
 
-    fn env_name(&mut self, at: &At<String>) -> Option<String> {
+    pub(super) fn env_name(&mut self, at: &At<String>) -> Option<String> {
         let name = &at.value;
         let remedy = "put the key into a variable of the environment and name it: key_env = \"OPENAI_API_KEY\"";
         if looks_like_secret(name) {
