@@ -186,6 +186,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds a key. [`StoreError::Exists`] where the id is taken.
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError>;
+    /// Inserts or replaces a key, every field as given.
+    async fn key_put(&self, key: KeyRecord) -> Result<(), StoreError>;
     /// All keys, by id; only those of one tenant where given.
     async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError>;
     /// One key.

@@ -23,6 +23,7 @@ enum Operation {
     TenantPut(Tenant),
     ProjectPut(Project),
     KeyInsert(KeyRecord),
+    KeyPut(KeyRecord),
     KeyRevoke(KeyId, Micros),
     People(TenantId),
     Reopen,
@@ -223,6 +224,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             Operation::ProjectPut(Project { label, ..row })
         }),
         2 => key_record().prop_map(Operation::KeyInsert),
+        1 => key_record().prop_map(Operation::KeyPut),
         1 => ("[a-d]", instant()).prop_map(|(id, at)| Operation::KeyRevoke(id.parse().expect("a name"), at)),
         2 => tenant_id().prop_map(Operation::People),
         1 => Just(Operation::Reopen),
@@ -268,6 +270,10 @@ async fn check(store: &dyn Store, model: &mut Model, operation: Operation) {
             let free = !model.keys.contains_key(&key.id);
             assert_eq!(store.key_insert(key.clone()).await.is_ok(), free);
             model.keys.entry(key.id.clone()).or_insert(key);
+        }
+        Operation::KeyPut(key) => {
+            assert_eq!(store.key_put(key.clone()).await, Ok(()));
+            model.keys.insert(key.id.clone(), key);
         }
         Operation::KeyRevoke(id, at) => {
             let expected = model.keys.get_mut(&id).map(|key| {

@@ -331,6 +331,9 @@ impl Store for Rows {
     async fn key_insert(&self, _: KeyRecord) -> Result<(), StoreError> {
         unreachable!("a keyring writes nothing")
     }
+    async fn key_put(&self, _: KeyRecord) -> Result<(), StoreError> {
+        unreachable!("a keyring writes nothing")
+    }
     async fn key_list(&self, _: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
         let keys = self.keys.lock().unwrap().clone();
         if let Some(then) = self.after_read.lock().unwrap().take() {

@@ -81,6 +81,27 @@ pub async fn a_key_is_inserted_once(fixture: &impl Fixture) -> Result<(), Failur
     Ok(())
 }
 
+/// A put makes a key or makes it anew, every field, and leaves the others.
+pub async fn a_key_is_put_again(fixture: &impl Fixture) -> Result<(), Failure> {
+    let store = fixture.open().await;
+    let other = key("k2")?;
+    store.key_insert(other.clone()).await?;
+    let mut one = key("k1")?;
+    (one.expires_at, one.secret_hash) = (Some(Micros(77)), [7; 32]);
+    store.key_put(one.clone()).await?;
+    assert_eq!(store.key_get(one.id.clone()).await?, Some(one.clone()));
+    store.key_revoke(one.id.clone(), Micros(5)).await?;
+    (one.role, one.tenant, one.programme) = (Role::ProgrammeManager, None, Some("open".parse()?));
+    (one.class_floor, one.data_flags) = (DataClass::Sensitive, DataFlag::Minor.into());
+    (one.project, one.terms) = (Some("web".parse()?), terms()?.into());
+    (one.secret_hash, one.label) = ([9; 32], "again".into());
+    (one.created_at, one.expires_at) = (Micros(6), Some(Micros(99)));
+    store.key_put(one.clone()).await?;
+    assert_eq!(store.key_list(None).await?, [one.clone(), other]);
+    assert_eq!(store.key_list(Some("demo".parse()?)).await?, [key("k2")?]);
+    Ok(())
+}
+
 /// The instant of the first revocation stays; the row reads as the answer said.
 pub async fn revocation_keeps_the_first_instant(fixture: &impl Fixture) -> Result<(), Failure> {
     let store = fixture.open().await;

@@ -441,6 +441,12 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn key_put(&self, key: KeyRecord) -> Result<(), StoreError> {
+        check_text("label", &key.label)?;
+        self.ask(move |client| Box::pin(async move { people::key_put(client, &key).await }))
+            .await
+    }
+
     async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
         self.ask(move |client| Box::pin(async move { people::keys(client, tenant.as_ref()).await }))
             .await

@@ -198,6 +198,24 @@ fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
 
 /// Adds a key.
 pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), StoreError> {
+    match key_write(client, key, "NOTHING").await? {
+        0 => Err(StoreError::Exists(format!("the key {}", key.id))),
+        _ => Ok(()),
+    }
+}
+
+/// Inserts or replaces a key.
+pub(super) async fn key_put(client: &Object, key: &KeyRecord) -> Result<(), StoreError> {
+    let columns = KEY_COLUMNS.split(',').map(str::trim);
+    let set: Vec<String> = columns
+        .map(|name| format!("{name} = EXCLUDED.{name}"))
+        .collect();
+    let update = format!("UPDATE SET {}", set.join(", "));
+    key_write(client, key, &update).await.map(drop)
+}
+
+/// Gives how many rows were written; one that is there already is left or made anew, as `otherwise` says.
+async fn key_write(client: &Object, key: &KeyRecord, otherwise: &str) -> Result<u64, StoreError> {
     let KeyRecord {
         id,
         tenant,
@@ -222,9 +240,9 @@ pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), S
     } = &**terms;
     let sql = format!(
         "INSERT INTO keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-         ON CONFLICT (id) DO NOTHING"
+         ON CONFLICT (id) DO {otherwise}"
     );
-    let written = execute(
+    execute(
         client,
         ("write a key", &sql),
         &[
@@ -247,11 +265,7 @@ pub(super) async fn key_insert(client: &Object, key: &KeyRecord) -> Result<(), S
             &revoked_at.map(|at| at.0),
         ],
     )
-    .await?;
-    if written == 0 {
-        return Err(StoreError::Exists(format!("the key {id}")));
-    }
-    Ok(())
+    .await
 }
 
 /// Marks a key revoked, once.

@@ -419,6 +419,10 @@ impl Store for SqliteStore {
         self.write(Write::KeyInsert(Box::new(key))).await.map(drop)
     }
 
+    async fn key_put(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.write(Write::KeyPut(Box::new(key))).await.map(drop)
+    }
+
     async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
         self.lookups
             .read(move |conn| people::keys(conn, tenant.as_ref()))

@@ -171,6 +171,23 @@ fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
 
 /// Adds a key.
 pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), StoreError> {
+    match key_write(conn, key, ("INSERT", "ON CONFLICT (id) DO NOTHING"))? {
+        0 => Err(StoreError::Exists(format!("the key {}", key.id))),
+        _ => Ok(()),
+    }
+}
+
+/// Inserts or replaces a key.
+pub(super) fn key_put(conn: &Connection, key: &KeyRecord) -> Result<(), StoreError> {
+    key_write(conn, key, ("INSERT OR REPLACE", "")).map(drop)
+}
+
+/// Gives how many rows were written.
+fn key_write(
+    conn: &Connection,
+    key: &KeyRecord,
+    (insert, conflict): (&'static str, &'static str),
+) -> Result<usize, StoreError> {
     let KeyRecord {
         id,
         tenant,
@@ -194,14 +211,14 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
         won_limit,
     } = &**terms;
     let failed = |e: rusqlite::Error| medium("write a key", &e);
-    let written = conn
-        .prepare_cached(
-            "INSERT INTO keys (id, tenant, programme, project, role, models, endpoints, rate_requests_per_min,
+    let sql = format!(
+        "{insert} INTO keys (id, tenant, programme, project, role, models, endpoints, rate_requests_per_min,
                  rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at)
              VALUES (:id, :tenant, :programme, :project, :role, :models, :endpoints, :rate_requests_per_min,
                  :rate_tokens_per_min, :limit_micro_won, :class_floor, :data_flags, :label, :secret_hash, :created_at, :expires_at, :revoked_at)
-             ON CONFLICT (id) DO NOTHING",
-        )
+             {conflict}"
+    );
+    conn.prepare_cached(&sql)
         .map_err(failed)?
         .execute(named_params! {
             ":id": id.as_str(), ":tenant": tenant.as_ref().map(|id| id.as_str()),
@@ -212,11 +229,7 @@ pub(super) fn key_insert(conn: &Connection, key: &KeyRecord) -> Result<(), Store
             ":class_floor": class_floor.as_str(), ":data_flags": data_flags.to_string(), ":label": label, ":secret_hash": secret_hash, ":created_at": created_at,
             ":expires_at": expires_at.map(|at| at.0), ":revoked_at": revoked_at.map(|at| at.0),
         })
-        .map_err(failed)?;
-    if written == 0 {
-        return Err(StoreError::Exists(format!("the key {id}")));
-    }
-    Ok(())
+        .map_err(failed)
 }
 
 /// Marks a key revoked, once.

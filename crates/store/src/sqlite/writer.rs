@@ -23,6 +23,7 @@ pub(super) enum Write {
     Tenant(Box<Tenant>),
     Project(Box<Project>),
     KeyInsert(Box<KeyRecord>),
+    KeyPut(Box<KeyRecord>),
     KeyRevoke(KeyId, Micros),
     StopPut(Box<Stop>),
     StopDelete(StopScope),
@@ -43,6 +44,7 @@ impl Write {
             | Self::Programme(_)
             | Self::Tenant(_)
             | Self::KeyInsert(_)
+            | Self::KeyPut(_)
             | Self::KeyRevoke(..)
             | Self::StopPut(_)
             | Self::StopDelete(_)
@@ -201,6 +203,7 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
         Write::Tenant(tenant) => people::tenant_put(conn, tenant)?,
         Write::Project(project) => people::project_put(conn, project)?,
         Write::KeyInsert(key) => people::key_insert(conn, key)?,
+        Write::KeyPut(key) => people::key_put(conn, key)?,
         Write::KeyRevoke(id, at) => {
             return people::key_revoke(conn, id, *at).map(|key| Written::Key(Box::new(key)));
         }

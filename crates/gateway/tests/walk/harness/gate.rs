@@ -124,6 +124,9 @@ impl Store for GateStore {
     async fn key_insert(&self, key: KeyRecord) -> Result<(), StoreError> {
         self.inner.key_insert(key).await
     }
+    async fn key_put(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.inner.key_put(key).await
+    }
     async fn key_list(&self, tenant: Option<TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
         self.inner.key_list(tenant).await
     }
