@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::{HeaderMap, Uri, header};
+use http::{Uri, header};
 use madang_audit::{AuditError, serve};
 use madang_control::Control;
 use madang_types::{Action, ErrorCode};
@@ -24,31 +24,27 @@ pub fn audit_router(control: Arc<Control>) -> Router {
 }
 
 async fn checkpoint(
+    caller: Caller,
     State(control): State<Arc<Control>>,
-    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    file(&control, &headers, "checkpoint".into()).await
+    file((&control, &caller), "checkpoint".into()).await
 }
 
 async fn tile(
+    caller: Caller,
     State(control): State<Arc<Control>>,
     Path(path): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    file(&control, &headers, format!("tile/{path}")).await
+    file((&control, &caller), format!("tile/{path}")).await
 }
 
-async fn absent(State(control): State<Arc<Control>>, headers: HeaderMap, uri: Uri) -> Refusal {
-    match Caller::identify(control.gateway(), &headers) {
-        Ok(_) => crate::handlers::nothing_at(&uri),
-        Err(refusal) => refusal,
-    }
+async fn absent(_: Caller, uri: Uri) -> Refusal {
+    crate::handlers::nothing_at(&uri)
 }
 
-async fn file(control: &Control, headers: &HeaderMap, path: String) -> Result<Response, Refusal> {
-    let gateway = control.gateway();
-    Caller::identify(gateway, headers)?.ground(Action::AuditRead)?;
-    let folder = gateway.audit.folder().to_path_buf();
+async fn file((control, caller): (&Control, &Caller), path: String) -> Result<Response, Refusal> {
+    caller.ground(Action::AuditRead)?;
+    let folder = control.gateway().audit.folder().to_path_buf();
     let served = blocking(move || serve(&folder, &path)).await?;
     let served = served.map_err(|error| {
         let code = match error {

@@ -1,13 +1,15 @@
 //! Who calls, and what its right reaches: every route takes one of these before it reads anything else of the request.
 
 use crate::refusal::Refusal;
+use crate::sign_in::signed_in;
 use crate::state::Api;
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, Method};
+use madang_control::Control;
 use madang_gateway::doors::identify_request;
 use madang_gateway::gateway::Gateway;
-use madang_gateway::keyring::Identity;
+use madang_gateway::keyring::{Identity, presented_key};
 use madang_types::{Action, ErrorCode, KeyRecord, ProgrammeId, Reach, TenantId};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -76,8 +78,16 @@ pub(crate) enum Ground {
 }
 
 impl Caller {
-    /// Who sends these headers.
-    pub fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Self, Refusal> {
+    /// Who asks with these headers: by a key, or by the cookie of a sign-in where no key is shown.
+    fn identify(
+        gateway: &Gateway,
+        (method, headers): (&Method, &HeaderMap),
+    ) -> Result<Self, Refusal> {
+        if matches!(presented_key(headers), Ok(None))
+            && let Some(identity) = signed_in::identify(gateway, (method, headers))?
+        {
+            return Ok(Self(identity));
+        }
         Ok(Self(identify_request(gateway, headers)?))
     }
 
@@ -155,7 +165,15 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        Self::identify(api.gateway(), &parts.headers)
+        Self::identify(api.gateway(), (&parts.method, &parts.headers))
+    }
+}
+
+impl FromRequestParts<Arc<Control>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, at: &Arc<Control>) -> Result<Self, Refusal> {
+        Self::identify(at.gateway(), (&parts.method, &parts.headers))
     }
 }
 

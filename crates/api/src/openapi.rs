@@ -48,6 +48,7 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         ))
         .routes(routes!(handlers::project_list, handlers::project_create))
         .routes(routes!(handlers::project_get, handlers::project_disable))
+        .routes(routes!(handlers::me_get))
         .routes(routes!(handlers::key_list, handlers::key_create))
         .routes(routes!(handlers::key_get, handlers::key_revoke))
         .routes(routes!(handlers::budget_list, handlers::budget_put))

@@ -1,5 +1,6 @@
 //! What the handlers share.
 
+use crate::sign_in::Providers;
 use madang_control::Control;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
@@ -16,6 +17,8 @@ pub(crate) struct Api {
     pub document: String,
     /// One change of programmes, tenants and keys at a time: each reads before it writes.
     pub changing: tokio::sync::Mutex<()>,
+    /// What is known of the provider at which people sign in.
+    pub providers: Providers,
 }
 
 impl Api {
@@ -25,6 +28,7 @@ impl Api {
             started_at: clock::now(),
             document: crate::openapi::text(document),
             changing: tokio::sync::Mutex::new(()),
+            providers: Providers::default(),
         }
     }
 

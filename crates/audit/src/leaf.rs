@@ -6,7 +6,7 @@
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
     DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
-    PolicyEffect, ProgrammeId, RequestId, TenantId, TokenUse,
+    PolicyEffect, ProgrammeId, RequestId, Role, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub enum Event {
     Policy(PolicyLoad),
     /// A stop switch was set or lifted.
     Stop(StopSwitch),
+    /// A person signed in, or a sign-in was ended.
+    SignIn(SignIn),
     /// A key of the hashes was destroyed.
     KeyErased(KeyErased),
     /// Something about the log itself.
@@ -229,6 +231,24 @@ pub struct StopSwitch {
     pub key: KeyId,
 }
 
+/// A person's sign-in began or was ended. Who it is, the books say of the key: here it could never be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The key of the sign-in.
+    pub key: KeyId,
+    /// Whether it began; else it was ended before its time.
+    pub begun: bool,
+    /// What the person may do.
+    pub role: Role,
+    /// Whose, for the roles of a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// Whose, for a programme's manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+}
+
 /// A key of the hashes was destroyed: they confirm nothing from here on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -319,7 +339,11 @@ impl Leaf {
         match &self.event {
             Event::Decision(decision) => Some(decision.request),
             Event::Outcome(end) => Some(end.request),
-            Event::Policy(_) | Event::Stop(_) | Event::KeyErased(_) | Event::Note(_) => None,
+            Event::Policy(_)
+            | Event::Stop(_)
+            | Event::SignIn(_)
+            | Event::KeyErased(_)
+            | Event::Note(_) => None,
         }
     }
 
@@ -423,6 +447,17 @@ mod tests {
         check(
             Event::Note(note),
             r#"{"note":{"what":"start","version":"0.1.0"}}"#,
+        );
+        let sign_in = SignIn {
+            key: KeyId::new("k1").unwrap(),
+            begun: true,
+            role: Role::Member,
+            tenant: Some(TenantId::new("kma").unwrap()),
+            programme: None,
+        };
+        check(
+            Event::SignIn(sign_in),
+            r#"{"sign_in":{"key":"k1","begun":true,"role":"member","tenant":"kma"}}"#,
         );
     }
 

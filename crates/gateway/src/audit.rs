@@ -8,12 +8,12 @@ pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
 use crate::walk::Facts;
-use madang_audit::leaf::{Decision, Event, Hmac, Location, Note, RequestEnd, StopSwitch};
+use madang_audit::leaf::{Decision, Event, Hmac, Location, Note, RequestEnd, SignIn, StopSwitch};
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
-    Endpoint, ErrorCode, KeyId, Micros, ModelId, PolicyEffect, PolicyHash, RequestId, RuleId,
-    SiteId, TenantId, UsageRecord,
+    Endpoint, ErrorCode, KeyId, KeyRecord, Micros, ModelId, PolicyEffect, PolicyHash, RequestId,
+    RuleId, SiteId, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 
@@ -183,6 +183,21 @@ impl Audit {
     /// The log cannot be written.
     pub async fn stop(&self, switch: StopSwitch) -> Result<(), AuditError> {
         self.write(Event::Stop(switch)).await
+    }
+
+    /// Logs that the sign-in with this key begins, or is ended; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn sign_in(&self, key: &KeyRecord, begun: bool) -> Result<(), AuditError> {
+        let sign_in = SignIn {
+            key: key.id.clone(),
+            begun,
+            role: key.role,
+            tenant: key.tenant.clone(),
+            programme: key.programme.clone(),
+        };
+        self.write(Event::SignIn(sign_in)).await
     }
 
     /// Logs that the program starts or stops.

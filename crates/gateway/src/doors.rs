@@ -9,7 +9,7 @@ use crate::metrics;
 use crate::refused::Refused;
 use crate::rights::permit_model;
 use crate::snapshot::Snapshot;
-use crate::walk::{identify, walk};
+use crate::walk::{identify, identify_presented, walk};
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -82,6 +82,14 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 /// The refusal to send, which never says which part of a key was wrong.
 pub fn identify_request(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity, Refused> {
     identify(gateway, headers, clock::now())
+}
+
+/// Who shows this key, now: where it came in another way than in the headers that carry keys.
+///
+/// # Errors
+/// As [`identify_request`].
+pub fn identify_key(gateway: &Gateway, key: &str) -> Result<Identity, Refused> {
+    identify_presented(gateway, Ok(Some(key)), clock::now())
 }
 
 /// The answer to a path that nothing serves; with a key, so that strangers learn nothing of what exists.

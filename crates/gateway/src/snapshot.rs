@@ -15,14 +15,17 @@ use madang_fleet::{
 use madang_types::{Country, Endpoint, ModelId, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::VarError;
+use std::path::Path;
 use std::sync::Arc;
 
 mod location;
 mod origin;
+mod sign_in;
 mod tuning;
 mod virtual_model;
 
 pub use origin::Origin;
+pub use sign_in::{ClientSecret, Provider};
 
 /// Why a checked fleet cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +137,8 @@ pub struct Snapshot {
     pub models: BTreeMap<ModelId, Arc<ModelEntry>>,
     /// The hosts that URLs in requests may name.
     pub origins: BTreeMap<OriginAddress, Origin>,
+    /// Where people sign in, where they do.
+    pub sign_in: Option<Arc<Provider>>,
     /// What may go where, as the core is told.
     pub policy: Policy,
     /// The same, compiled over all places of the fleet.
@@ -163,6 +168,7 @@ impl Snapshot {
         let mut snapshot = Self {
             fleet: Arc::clone(&fleet),
             origins: origin::origins(&fleet)?,
+            sign_in: sign_in::provider(&fleet)?.map(Arc::new),
             policy,
             policy_table,
             ..Self::default()
@@ -385,14 +391,17 @@ fn marks((replica, site): (&ReplicaId, &SiteId), country: Option<Country>) -> He
 
 fn upstream_address(id: &str, upstream: &Upstream) -> Result<EngineAddress, SnapshotError> {
     let address = parse_address(&upstream.url, id)?;
-    let Some(path) = &upstream.ca_file else {
-        return Ok(address);
-    };
-    let read = Authorities::read(path).map_err(|reason| SnapshotError::Authorities {
-        owner: id.into(),
+    Ok(match &upstream.ca_file {
+        Some(path) => address.trusting(authorities(path, id)?),
+        None => address,
+    })
+}
+
+fn authorities(path: &Path, owner: &str) -> Result<Authorities, SnapshotError> {
+    Authorities::read(path).map_err(|reason| SnapshotError::Authorities {
+        owner: owner.into(),
         reason,
-    });
-    Ok(address.trusting(read?))
+    })
 }
 
 fn parse_address(url: &str, owner: &str) -> Result<EngineAddress, SnapshotError> {
@@ -408,6 +417,15 @@ fn credential(
     dialect: Dialect,
     owner: &str,
 ) -> Result<(HeaderName, HeaderValue), SnapshotError> {
+    key_read(source, owner, |key| key_header(key, dialect))
+}
+
+/// A key where the fleet says that it is, made into what it is used as.
+fn key_read<T>(
+    source: &KeySource,
+    owner: &str,
+    make: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, SnapshotError> {
     let (place, read) = match source {
         KeySource::File(path) => (
             path.display().to_string(),
@@ -422,11 +440,11 @@ fn credential(
             }),
         ),
     };
-    let header = read.and_then(|key| match key.trim() {
+    let made = read.and_then(|key| match key.trim() {
         "" => Err("it is empty".to_owned()),
-        key => key_header(key, dialect),
+        key => make(key),
     });
-    header.map_err(|reason| SnapshotError::Key {
+    made.map_err(|reason| SnapshotError::Key {
         owner: owner.into(),
         place,
         reason,

@@ -415,10 +415,12 @@ fn key_checks(fleet: &Fleet, checks: &mut Vec<Check>) {
         .upstreams
         .iter()
         .map(|(id, upstream)| (format!("key of upstream {id}"), upstream.key.as_ref()));
+    let sign_in = fleet.sign_in.iter();
+    let sign_in = sign_in.map(|sign_in| ("key of sign_in".to_owned(), sign_in.key.as_ref()));
     let replicas = fleet.replicas.iter().filter_map(|(id, replica)| {
         Some((format!("key of replica {id}"), replica.key_file.as_ref()?))
     });
-    for (name, source) in upstreams {
+    for (name, source) in upstreams.chain(sign_in) {
         match source {
             None => {}
             Some(KeySource::File(path)) => checks.push(key_check(name, path)),

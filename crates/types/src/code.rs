@@ -58,6 +58,10 @@ codes! {
     KeyExpired = "key_expired", 401, "authentication_error", "Ask for a new key: `madang key create --tenant …`.";
     KeyRevoked = "key_revoked", 401, "authentication_error", "Ask for a new key: `madang key create --tenant …`.";
     RoleForbidden = "role_forbidden", 403, "permission_error", "Use a key whose role may do this: docs/roles.md.";
+    OriginForbidden = "origin_forbidden", 403, "permission_error", "Send it from Madang's own pages, or with a key in `Authorization` instead of the cookie.";
+    SignInInvalid = "sign_in_invalid", 401, "authentication_error", "Begin again at /auth/login; the message says what was wrong.";
+    SignInUnmapped = "sign_in_unmapped", 403, "permission_error", "Ask the operator for a rule that holds for you: `[[sign_in.rule]]` in the fleet file.";
+    SignInUnavailable = "sign_in_unavailable", 503, "server_error", "Try again; keys go on working. The operator looks at the provider and at `[sign_in]` in the fleet file.";
     EndpointNotPermitted = "endpoint_not_permitted", 403, "permission_error", "Use an endpoint or a key that the message names; GET /v1/models shows what this key is for.";
     ModelNotPermitted = "model_not_permitted", 403, "permission_error", "Use a model that GET /v1/models lists for this key, or a key that is for the model.";
     // classify: what the request says

@@ -2,7 +2,7 @@
 
 use super::{Result, programme, project, tenant};
 use crate::bounds;
-use crate::caller::{Ground, May, right};
+use crate::caller::{Caller, Ground, May, right};
 use crate::extract::{JsonBody, PathId, Query};
 use crate::near;
 use crate::params::{Instant, KeyCreate, KeyQuery, Label};
@@ -52,6 +52,15 @@ pub(crate) async fn key_get(
     PathId(id): PathId,
 ) -> Result<Json<KeyView>> {
     let key = find(&api, &may.ground, &id).await?;
+    Ok(Json(KeyView::new(&key, clock::now())))
+}
+
+/// The key that asks, without its secret: who one is
+#[utoipa::path(get, path = "/api/v1/me", tag = "people", responses((status = 200, body = KeyView)))]
+pub(crate) async fn me_get(caller: Caller, State(api): State<Arc<Api>>) -> Result<Json<KeyView>> {
+    let id = caller.0.key;
+    let absent = || Refusal::absent("key", id.as_str());
+    let key = api.store().key_get(id.clone()).await?.ok_or_else(absent)?;
     Ok(Json(KeyView::new(&key, clock::now())))
 }
 

@@ -282,3 +282,10 @@ pub(crate) enum EndpointWord {
     /// `/v1/messages`
     Messages,
 }
+
+/// Where a person goes after a sign-in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginQuery {
+    pub return_to: Option<String>,
+}

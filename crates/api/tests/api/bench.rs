@@ -184,9 +184,24 @@ impl Bench {
         key: Option<&str>,
         body: Option<&str>,
     ) -> Answer {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|key| ("authorization", key.as_str()))
+            .collect();
+        self.request((method, path), &headers, body).await
+    }
+
+    /// The same with any headers.
+    pub async fn request(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(key) = key {
-            request = request.header("authorization", format!("Bearer {key}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let body = body.map(str::to_owned).map_or_else(Body::empty, Body::from);
         let request = request.body(body).unwrap();

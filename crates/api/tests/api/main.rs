@@ -11,4 +11,5 @@ mod pools;
 mod projects;
 mod roles;
 mod schema;
+mod sign_in;
 mod usage;

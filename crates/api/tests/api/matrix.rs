@@ -258,6 +258,7 @@ impl World {
                 .foreign_body("beta", json!({"id": "app", "tenant": "beta"}), names_none),
             row("GET /api/v1/projects/{tenant}/{id}", EVERYBODY).object("alpha/web", "beta/web"),
             row("DELETE /api/v1/projects/{tenant}/{id}", ADMIN_TOO).object("alpha/web", "beta/web"),
+            row("GET /api/v1/me", EVERYBODY),
             row("GET /api/v1/keys", EVERYBODY).filtered(),
             row("POST /api/v1/keys", ADMIN_TOO)
                 .made()
@@ -470,6 +471,10 @@ async fn other_doors_answer_each_role_as_they_should() {
         ("GET", "/metrics", None, ALL_SEEING),
         ("GET", "/audit/checkpoint", None, ALL_SEEING),
         ("GET", "/openapi.json", None, EVERYBODY),
+        // Nobody signs in where the fleet file says nothing of it: `sign_in/` has the rest.
+        ("GET", "/auth/login", None, [404; 5]),
+        ("GET", "/auth/callback", None, [404; 5]),
+        ("POST", "/auth/logout", None, [404; 5]),
     ] {
         for (key, status) in world.keys.iter().zip(statuses) {
             let answer = world.bench.send(method, path, Some(key), body).await;

@@ -324,7 +324,11 @@ impl Tally {
                 set: stop.set,
                 index,
             }),
-            Event::Decision(_) | Event::Outcome(_) | Event::KeyErased(_) | Event::Note(_) => {}
+            Event::Decision(_)
+            | Event::Outcome(_)
+            | Event::SignIn(_)
+            | Event::KeyErased(_)
+            | Event::Note(_) => {}
         }
     }
 

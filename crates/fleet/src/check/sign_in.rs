@@ -10,7 +10,7 @@ use madang_types::{ProgrammeId, Role, TenantId};
 use std::collections::BTreeSet;
 
 /// Hours, where the file names none; the schema shows the same.
-const SESSION_HOURS_DEFAULT: u32 = 8;
+const VALID_HOURS_DEFAULT: u32 = 8;
 /// Rules that a sign-in is held against.
 const RULES_MAX: usize = 1024;
 /// Bytes of a client's name, a claim, a value or a scope.
@@ -33,7 +33,7 @@ impl Check<'_, '_> {
         };
         let scopes = self.scopes(&raw.scopes);
         let rules = self.sign_in_rules(at);
-        let session_hours = raw.session_hours.as_ref();
+        let valid_hours = raw.valid_hours.as_ref();
         Some(Some(SignIn {
             issuer: issuer?,
             client_id: client_id?,
@@ -41,7 +41,7 @@ impl Check<'_, '_> {
             ca_file: ca_file?,
             public: public?,
             scopes: scopes?,
-            session_hours: session_hours.map_or(SESSION_HOURS_DEFAULT, |at| at.value),
+            valid_hours: valid_hours.map_or(VALID_HOURS_DEFAULT, |at| at.value),
             rules: rules?,
         }))
     }
@@ -305,7 +305,7 @@ rule = [
                 port: 443,
             },
             scopes: vec!["openid".into(), "groups".into()],
-            session_hours: 8,
+            valid_hours: 8,
             rules: vec![
                 rule("groups", "AI 운영", Role::Operator, None),
                 rule("email", "kim@kma.go.kr", Role::Member, Some("kma")),

@@ -20,7 +20,7 @@ pub struct SignIn {
     /// What is asked of the provider, `openid` first.
     pub scopes: Vec<String>,
     /// How long a sign-in lasts, in hours.
-    pub session_hours: u32,
+    pub valid_hours: u32,
     /// The first that holds counts.
     pub rules: Vec<SignInRule>,
 }

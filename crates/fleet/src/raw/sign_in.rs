@@ -37,7 +37,7 @@ pub(crate) struct RawSignIn {
     pub scopes: Texts,
     /// How long a sign-in lasts, in hours.
     #[schemars(range(min = 1, max = 24), extend("default" = 8))]
-    pub session_hours: Option<At<u32>>,
+    pub valid_hours: Option<At<u32>>,
     /// Who may do what; the first rule that holds counts, and whoever has none is refused.
     #[schemars(required)]
     pub rule: Rows<RawSignInRule>,

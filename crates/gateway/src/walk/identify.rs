@@ -15,8 +15,19 @@ pub(crate) fn identify(
     headers: &HeaderMap,
     now: Micros,
 ) -> Result<Identity, Refused> {
-    let identity =
-        presented_key(headers).and_then(|presented| gateway.keyring.identify(presented, now));
+    identify_presented(gateway, presented_key(headers), now)
+}
+
+/// The same for a key that was found elsewhere than in the headers that carry keys.
+///
+/// # Errors
+/// As [`identify`].
+pub(crate) fn identify_presented(
+    gateway: &Gateway,
+    presented: Result<Option<&str>, IdentifyError>,
+    now: Micros,
+) -> Result<Identity, Refused> {
+    let identity = presented.and_then(|presented| gateway.keyring.identify(presented, now));
     identity.map_err(|error| {
         gateway.metrics.identify_failure(error);
         refused(error)

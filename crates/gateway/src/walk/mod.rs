@@ -20,7 +20,7 @@ pub use classify::Ask;
 pub(crate) use classify::{body_refused, count_prompt, nearest};
 pub use facts::Facts;
 pub use flight::Flight;
-pub(crate) use identify::identify;
+pub(crate) use identify::{identify, identify_presented};
 pub(crate) use inspect::holds_personal_data;
 pub use inspect::{Inspection, Masked, inspect};
 pub(crate) use relay::{link_of, shown, too_many};

@@ -1,0 +1,18 @@
+//! People sign in at a provider by `OpenID` Connect: authorization code, PKCE, ID token. What comes of it is a key as any
+//! other, with an end and in a cookie, so that the one table of rights says what a person may do.
+//!
+//! Nothing is believed but what the provider has signed; where anything is missing or other than expected, nobody is signed
+//! in. No token of the provider's is kept.
+
+pub(crate) mod cookie;
+mod fetch;
+mod login;
+mod mapping;
+mod metadata;
+mod provider;
+pub(crate) mod signed_in;
+mod token;
+
+pub(crate) use login::{LOGIN_SECONDS_MAX, Login, ReturnTo};
+pub(crate) use mapping::{Grant, grant};
+pub(crate) use provider::{Answer, Providers, SignInError};

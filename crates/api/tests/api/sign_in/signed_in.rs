@@ -1,0 +1,272 @@
+//! What a sign-in may do, how it ends, and that it does not pile up.
+
+use super::{PUBLIC, World, hanbit, refused};
+use madang_testkit::eventually;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_session_may_what_its_role_may() {
+    let world = World::start().await;
+    let cookie = world.signed_in(hanbit()).await;
+    for (method, path, status, code) in [
+        ("GET", "/api/v1/tenants/hanbit", 200, ""),
+        ("GET", "/openapi.json", 200, ""),
+        ("GET", "/api/v1/status", 403, "role_forbidden"),
+        ("POST", "/api/v1/reload", 403, "role_forbidden"),
+        ("GET", "/audit/checkpoint", 403, "role_forbidden"),
+        // The data plane takes no cookies.
+        ("GET", "/v1/models", 401, "key_missing"),
+        ("GET", "/metrics", 401, "key_missing"),
+    ] {
+        let answer = world.with(method, path, &cookie).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{method} {path}"
+        );
+    }
+    let ops = world
+        .signed_in(json!({"groups": ["ops"], "sub": "lee"}))
+        .await;
+    assert_eq!(world.with("POST", "/api/v1/reload", &ops).await.status, 200);
+    let audit = &world.bench.control.gateway().audit;
+    let signed = || audit.status().checkpoint_size > 0;
+    assert!(eventually(signed).await, "a checkpoint is written");
+    assert_eq!(
+        world.with("GET", "/audit/checkpoint", &ops).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn what_a_session_makes_ends_with_it() {
+    let world = World::start().await;
+    let admin = world
+        .signed_in(json!({"email": "kim@hanbit.kr", "email_verified": true}))
+        .await;
+    let make = async |body: serde_json::Value| {
+        let headers = [("cookie", admin.as_str()), ("origin", PUBLIC)];
+        let body = body.to_string();
+        world
+            .bench
+            .request(("POST", "/api/v1/keys"), &headers, Some(&body))
+            .await
+    };
+    let lasting = make(json!({"tenant": "hanbit"})).await;
+    assert_eq!(
+        (lasting.status, lasting.param()),
+        (403, "expires_at"),
+        "{}",
+        lasting.text
+    );
+    let me = world
+        .with("GET", "/api/v1/me", &admin)
+        .await
+        .text_of("expires_at");
+    let bounded = make(json!({"tenant": "hanbit", "expires_at": me})).await;
+    assert_eq!(bounded.status, 201, "{}", bounded.text);
+}
+
+#[tokio::test]
+async fn a_cookie_changes_nothing_for_another_site() {
+    let world = World::start().await;
+    let ops = world.signed_in(json!({"groups": ["ops"]})).await;
+    let body = json!({"id": "evil"}).to_string();
+    for headers in [
+        vec![],
+        vec![("origin", "https://evil.example")],
+        vec![("origin", "null"), ("sec-fetch-site", "cross-site")],
+        vec![("sec-fetch-site", "same-site")],
+        vec![("origin", PUBLIC), ("sec-fetch-site", "cross-site")],
+    ] {
+        for (method, path) in [
+            ("POST", "/api/v1/tenants"),
+            ("POST", "/api/v1/reload"),
+            ("PATCH", "/api/v1/tenants/hanbit"),
+            ("DELETE", "/api/v1/programmes/startups-2026"),
+            ("POST", "/auth/logout"),
+            ("POST", "/api/v1/nothing"),
+        ] {
+            let mut headers = headers.clone();
+            headers.push(("cookie", &ops));
+            let answer = world
+                .bench
+                .request((method, path), &headers, Some(&body))
+                .await;
+            let refused = (answer.status, answer.code());
+            assert_eq!(
+                refused,
+                (403, "origin_forbidden"),
+                "{method} {path} {headers:?}"
+            );
+        }
+    }
+    let tenants = world.with("GET", "/api/v1/tenants", &ops).await;
+    assert!(!tenants.text.contains("evil"));
+    // A key in the header is no browser's doing.
+    let key = format!("Bearer {}", world.bench.operator);
+    let headers = [("cookie", ops.as_str()), ("authorization", key.as_str())];
+    let answer = world
+        .bench
+        .request(("POST", "/api/v1/tenants"), &headers, Some(&body))
+        .await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_key_is_taken_before_a_cookie_and_two_cookies_are_none() {
+    let world = World::start().await;
+    let signed_in = world.signed_in(hanbit()).await;
+    let key = format!("Bearer {}", world.bench.operator);
+    let role = async |headers: &[(&str, &str)]| {
+        let answer = world
+            .bench
+            .request(("GET", "/api/v1/me"), headers, None)
+            .await;
+        answer.json["role"]
+            .as_str()
+            .unwrap_or(answer.code())
+            .to_owned()
+    };
+    let cookie = ("cookie", signed_in.as_str());
+    assert_eq!(role(&[cookie]).await, "member");
+    assert_eq!(role(&[cookie, ("authorization", &key)]).await, "operator");
+    assert_eq!(
+        role(&[cookie, ("authorization", "Bearer mdg_x_y")]).await,
+        "key_invalid"
+    );
+    assert_eq!(
+        role(&[cookie, ("cookie", "madang_sign_in=x")]).await,
+        "key_invalid"
+    );
+    assert_eq!(role(&[("cookie", "madang_sign_in=x")]).await, "key_invalid");
+    assert_eq!(
+        role(&[("cookie", &signed_in.replace("madang_", "__Host-madang_"))]).await,
+        "key_missing"
+    );
+    // The operator's own key, in the cookie, is a key.
+    let planted = format!("madang_sign_in={}", world.bench.operator);
+    assert_eq!(role(&[("cookie", &planted)]).await, "operator");
+}
+
+#[tokio::test]
+async fn who_signs_out_is_out() {
+    let world = World::start().await;
+    let [first, second] = [
+        world.signed_in(hanbit()).await,
+        world.signed_in(hanbit()).await,
+    ];
+    let answer = world.with("POST", "/auth/logout", &first).await;
+    assert_eq!(answer.status, 204, "{}", answer.text);
+    assert_eq!(
+        answer.headers["set-cookie"],
+        "madang_sign_in=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    );
+    let dead = world.with("GET", "/api/v1/me", &first).await;
+    assert_eq!((dead.status, dead.code()), (401, "key_revoked"));
+    assert!(
+        dead.json["error"]["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("/auth/login")
+    );
+    let again = world.with("POST", "/auth/logout", &first).await;
+    assert_eq!((again.status, again.code()), (401, "key_revoked"));
+    assert_eq!(world.with("GET", "/api/v1/me", &second).await.status, 200);
+    // A key is revoked as keys are.
+    let answer = world
+        .bench
+        .send("POST", "/auth/logout", Some(&world.bench.operator), None)
+        .await;
+    assert_eq!((answer.status, answer.code()), (409, "conflict"));
+    assert_eq!(
+        world
+            .bench
+            .get("/api/v1/me", &world.bench.operator)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn sign_ins_do_not_pile_up() {
+    let world = World::start().await;
+    let before = world.bench.store().key_list(None).await.unwrap().len();
+    let mut cookies = Vec::new();
+    for _ in 0..10 {
+        cookies.push(world.signed_in(hanbit()).await);
+    }
+    let rows = world.bench.store().key_list(None).await.unwrap();
+    assert_eq!(rows.len() - before, 4, "{rows:?}");
+    for (place, cookie) in cookies.iter().enumerate() {
+        let answer = world.with("GET", "/api/v1/me", cookie).await;
+        let expected = if place < 6 { 401 } else { 200 };
+        assert_eq!(answer.status, expected, "sign-in {place}: {}", answer.text);
+    }
+    world
+        .signed_in(json!({"groups": ["hanbit"], "sub": "lee"}))
+        .await;
+    let rows = world.bench.store().key_list(None).await.unwrap();
+    assert_eq!(rows.len() - before, 5, "another person has rows of its own");
+}
+
+#[tokio::test]
+async fn who_is_given_something_else_keeps_nothing() {
+    let world = World::start().await;
+    let ops = world.signed_in(json!({"groups": ["ops"]})).await;
+    let member = world.signed_in(hanbit()).await;
+    // Its row is the new one's.
+    let dead = world.with("GET", "/api/v1/me", &ops).await;
+    assert_eq!((dead.status, dead.code()), (401, "key_invalid"));
+    assert_eq!(world.with("GET", "/api/v1/me", &member).await.status, 200);
+    let answer = world.sign_in(json!({"groups": ["others"]})).await;
+    assert_eq!(refused(&answer), (403, "sign_in_unmapped"));
+    let dead = world.with("GET", "/api/v1/me", &member).await;
+    assert_eq!((dead.status, dead.code()), (401, "key_revoked"));
+}
+
+#[tokio::test]
+async fn no_cookie_counts_where_nobody_signs_in() {
+    let world = World::start().await;
+    let cookie = world.signed_in(hanbit()).await;
+    std::fs::write(&world.bench.fleet_file, &world.file).unwrap();
+    world.bench.control.reload().await.unwrap();
+    let answer = world.with("GET", "/api/v1/me", &cookie).await;
+    assert_eq!((answer.status, answer.code()), (401, "key_missing"));
+    for path in ["/auth/login", "/auth/callback?state=x&code=y"] {
+        let answer = world.bench.request(("GET", path), &[], None).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (404, "url_not_found"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_are_in_the_audit_log_and_whose_they_are_is_not() {
+    let world = World::start().await;
+    let audit = &world.bench.control.gateway().audit;
+    let cookie = world
+        .signed_in(json!({"groups": ["hanbit"], "sub": "a-very-personal-name"}))
+        .await;
+    world.with("POST", "/auth/logout", &cookie).await;
+    let size = audit.status().size;
+    let covered = || audit.status().checkpoint_size == size;
+    assert!(eventually(covered).await, "a checkpoint is written");
+    let path = format!("/audit/tile/entries/000.p/{size}");
+    let entries = world.bench.get(&path, &world.bench.operator).await.text;
+    let key = cookie
+        .trim_start_matches("madang_sign_in=mdg_")
+        .rsplit_once('_')
+        .unwrap()
+        .0;
+    for begun in [true, false] {
+        let leaf = format!(
+            r#"{{"sign_in":{{"key":"{key}","begun":{begun},"role":"member","tenant":"hanbit"}}}}"#
+        );
+        assert_eq!(entries.matches(&leaf).count(), 1, "{leaf}");
+    }
+    assert!(!entries.contains("personal"));
+}
