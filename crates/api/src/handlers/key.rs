@@ -7,6 +7,7 @@ use crate::extract::{JsonBody, PathId, Query};
 use crate::near;
 use crate::params::{Instant, KeyCreate, KeyQuery, Label};
 use crate::refusal::Refusal;
+use crate::sign_in::signed_in::is_sign_in;
 use crate::state::Api;
 use crate::views::{KeyView, List};
 use axum::Json;
@@ -205,6 +206,7 @@ async fn must_be_known(api: &Api, ground: &Ground, key: &KeyRecord) -> Result<()
     }
     let mut others = api.store().key_list(key.tenant.clone()).await?;
     others.retain(|other| (&other.tenant, &other.programme) == (&key.tenant, &key.programme));
+    others.retain(|other| !is_sign_in(&other.id));
     if others.len() < KEYS_MAX {
         return Ok(());
     }
@@ -235,10 +237,10 @@ pub(crate) async fn key_revoke(
     let key = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::KeyWrite)?;
     let now = clock::now();
-    if key.role == Role::Operator && in_force(&key, now) {
+    if is_lasting_operator(&key, now) {
         let keys = api.store().key_list(None).await?;
         let mut others = keys.iter().filter(|other| other.id != key.id);
-        if !others.any(|other| other.role == Role::Operator && in_force(other, now)) {
+        if !others.any(|other| is_lasting_operator(other, now)) {
             return Err(Refusal::conflict(format!(
                 "'{id}' is the last operator key in force: make another one first"
             )));
@@ -249,8 +251,10 @@ pub(crate) async fn key_revoke(
     Ok(Json(KeyView::new(&revoked, now)))
 }
 
-fn in_force(key: &KeyRecord, now: Micros) -> bool {
-    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at)
+/// Whether an operator could still use it should nobody be able to sign in any more.
+fn is_lasting_operator(key: &KeyRecord, now: Micros) -> bool {
+    let in_force = key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at);
+    key.role == Role::Operator && in_force && !is_sign_in(&key.id)
 }
 
 async fn find(api: &Api, ground: &Ground, id: &str) -> Result<KeyRecord> {

@@ -7,7 +7,7 @@ use crate::params::LoginQuery;
 use crate::refusal::Refusal;
 use crate::sign_in::cookie::Cookie;
 use crate::sign_in::signed_in::{self, Person};
-use crate::sign_in::{Answer, Grant, LOGIN_SECONDS_MAX, Login, ReturnTo, SignInError, grant};
+use crate::sign_in::{Answer, LOGIN_SECONDS_MAX, Login, Mapped, ReturnTo, SignInError, mapped};
 use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -107,45 +107,33 @@ async fn sign_in_of(
         issuer: &settings.issuer,
         subject: &claims.subject,
     };
-    let granted = grant(settings, &claims);
-    let missing = match &granted {
-        Some(granted) => missing(api, granted).await?,
-        None => Some("no rule of the fleet file holds for you".to_owned()),
+    let why = match mapped(settings, &claims) {
+        None => "no rule of the fleet file holds for you".to_owned(),
+        Some(mapped) => match missing(api, &mapped).await? {
+            None => return signed_in::begin(api, (settings, person), mapped).await,
+            Some(missing) => missing,
+        },
     };
-    match (granted, missing) {
-        (Some(granted), None) => signed_in::begin(api, (settings, person), granted).await,
-        (_, why) => {
-            signed_in::end_all(api, person).await?;
-            let message = why.unwrap_or_default();
-            Err(Refusal::new(ErrorCode::SignInUnmapped, message))
-        }
-    }
+    signed_in::end_all(api, person).await?;
+    Err(Refusal::new(ErrorCode::SignInUnmapped, why))
 }
 
 /// What a rule names and is not there: rows that the API makes stand in no fleet file.
-async fn missing(api: &Api, granted: &Grant) -> Result<Option<String>> {
-    let told = |what: &str, id: &str| {
-        Some(format!(
-            "the rule that holds for you names the {what} '{id}', which is not there"
-        ))
+async fn missing(api: &Api, mapped: &Mapped) -> Result<Option<String>> {
+    let store = api.store();
+    let (what, disabled_at) = match (&mapped.tenant, &mapped.programme) {
+        (Some(id), _) => {
+            let row = store.tenant_get(id.clone()).await?;
+            (format!("tenant '{id}'"), row.map(|row| row.disabled_at))
+        }
+        (None, Some(id)) => {
+            let row = store.programme_get(id.clone()).await?;
+            (format!("programme '{id}'"), row.map(|row| row.disabled_at))
+        }
+        (None, None) => return Ok(None),
     };
-    if let Some(id) = &granted.tenant {
-        let rows = api.store().tenant_list().await?;
-        let mut there = rows.iter().filter(|row| row.disabled_at.is_none());
-        return Ok(match there.any(|row| row.id == *id) {
-            true => None,
-            false => told("tenant", id.as_str()),
-        });
-    }
-    if let Some(id) = &granted.programme {
-        let rows = api.store().programme_list().await?;
-        let mut there = rows.iter().filter(|row| row.disabled_at.is_none());
-        return Ok(match there.any(|row| row.id == *id) {
-            true => None,
-            false => told("programme", id.as_str()),
-        });
-    }
-    Ok(None)
+    let told = || format!("the rule that holds for you names the {what}, which is not there");
+    Ok((disabled_at != Some(None)).then(told))
 }
 
 /// Where the provider sends people back to.

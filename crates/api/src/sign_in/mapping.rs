@@ -11,16 +11,16 @@ const EMAIL_VERIFIED: &str = "email_verified";
 
 /// What a person may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
+pub(crate) struct Mapped {
     pub role: Role,
     pub tenant: Option<TenantId>,
     pub programme: Option<ProgrammeId>,
 }
 
 /// What these claims give; `None` where no rule holds.
-pub(crate) fn grant(settings: &SignIn, claims: &Claims) -> Option<Grant> {
+pub(crate) fn mapped(settings: &SignIn, claims: &Claims) -> Option<Mapped> {
     let rule = settings.rules.iter().find(|rule| holds(rule, claims))?;
-    Some(Grant {
+    Some(Mapped {
         role: rule.role,
         tenant: rule.tenant.clone(),
         programme: rule.programme.clone(),
@@ -65,8 +65,8 @@ rule = [
         let check = |claims: Value, expected: Option<(Role, Option<&str>, Option<&str>)>| {
             let all = claims.as_object().unwrap().clone();
             let subject = "1".into();
-            let found = grant(&settings, &Claims { subject, all });
-            let expected = expected.map(|(role, tenant, programme)| Grant {
+            let found = mapped(&settings, &Claims { subject, all });
+            let expected = expected.map(|(role, tenant, programme)| Mapped {
                 role,
                 tenant: tenant.map(|id| id.parse().unwrap()),
                 programme: programme.map(|id| id.parse().unwrap()),

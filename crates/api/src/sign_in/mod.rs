@@ -14,5 +14,5 @@ pub(crate) mod signed_in;
 mod token;
 
 pub(crate) use login::{LOGIN_SECONDS_MAX, Login, ReturnTo};
-pub(crate) use mapping::{Grant, grant};
+pub(crate) use mapping::{Mapped, mapped};
 pub(crate) use provider::{Answer, Providers, SignInError};

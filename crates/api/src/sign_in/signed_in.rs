@@ -1,7 +1,7 @@
 //! Sign-ins: a signed-in person's keys. Each person has a few rows of keys, which are used again, so that signing in every day
 //! leaves no more rows than people.
 
-use super::Grant;
+use super::Mapped;
 use super::cookie::{Ambiguous, Cookie};
 use crate::params::LABEL_CHARS_MAX;
 use crate::refusal::Refusal;
@@ -68,7 +68,7 @@ pub(crate) fn is_sign_in(key: &KeyId) -> bool {
 pub(crate) async fn begin(
     api: &Api,
     (settings, person): (&SignIn, Person<'_>),
-    grant: Grant,
+    mapped: Mapped,
 ) -> Result<(String, u64), Refusal> {
     let _changing = api.changing.lock().await;
     let now = clock::now();
@@ -76,7 +76,7 @@ pub(crate) async fn begin(
     for id in person.ids() {
         let row = api.store().key_get(id.clone()).await?;
         let live = row.filter(|row| is_live(row, now));
-        let other = |row: &KeyRecord| given(row) != grant;
+        let other = |row: &KeyRecord| mapped_of(row) != mapped;
         match live {
             Some(row) if other(&row) => {
                 end(api, row).await?;
@@ -95,10 +95,10 @@ pub(crate) async fn begin(
     let seconds = u64::from(settings.valid_hours) * HOUR_MS / 1000;
     let row = KeyRecord {
         id,
-        tenant: grant.tenant,
-        programme: grant.programme,
+        tenant: mapped.tenant,
+        programme: mapped.programme,
         project: None,
-        role: grant.role,
+        role: mapped.role,
         terms: Arc::default(),
         class_floor: DataClass::default(),
         data_flags: DataFlags::NONE,
@@ -169,8 +169,8 @@ fn is_live(row: &KeyRecord, now: Micros) -> bool {
     row.revoked_at.is_none() && row.expires_at.is_none_or(|at| now < at)
 }
 
-fn given(row: &KeyRecord) -> Grant {
-    Grant {
+fn mapped_of(row: &KeyRecord) -> Mapped {
+    Mapped {
         role: row.role,
         tenant: row.tenant.clone(),
         programme: row.programme.clone(),

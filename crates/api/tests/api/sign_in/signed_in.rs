@@ -190,6 +190,38 @@ async fn who_signs_out_is_out() {
 }
 
 #[tokio::test]
+async fn a_sign_in_stands_in_for_no_operators_key() {
+    let world = World::start().await;
+    let ops = world.signed_in(json!({"groups": ["ops"]})).await;
+    let id = |key: &str| {
+        key.rsplit_once("mdg_")
+            .unwrap()
+            .1
+            .rsplit_once('_')
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    let last = id(&world.bench.operator);
+    let kept = world
+        .with("DELETE", &format!("/api/v1/keys/{last}"), &ops)
+        .await;
+    assert_eq!(
+        (kept.status, kept.code()),
+        (409, "conflict"),
+        "{}",
+        kept.text
+    );
+    let path = format!("/api/v1/keys/{}", id(&ops));
+    let ended = world.bench.delete(&path, &world.bench.operator).await;
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    assert_eq!(
+        world.with("GET", "/api/v1/me", &ops).await.code(),
+        "key_revoked"
+    );
+}
+
+#[tokio::test]
 async fn sign_ins_do_not_pile_up() {
     let world = World::start().await;
     let before = world.bench.store().key_list(None).await.unwrap().len();

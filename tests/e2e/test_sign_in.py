@@ -1,0 +1,277 @@
+"""People sign in, in a browser of a few lines, at two providers that others wrote."""
+
+import contextlib
+import html
+import http.cookiejar
+import json
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import oidc_provider_mock
+import pytest
+from madang import REPO, Server, environment
+
+CLIENT, SECRET = "madang", "a secret & more: 비밀"
+START_S_MAX = 60
+
+FLEET = """
+[[site]]
+id = "here"
+country = "KR"
+
+[[model]]
+id = "m"
+context_tokens = 4096
+
+[[replica]]
+id = "r1"
+site = "here"
+model = "m"
+url = "http://127.0.0.1:9"
+engine = "vllm"
+slots = 1
+
+[[tenant]]
+id = "kma"
+
+[sign_in]
+issuer = "{issuer}"
+client_id = "{client}"
+key_file = "oidc.key"
+public_url = "{public}"
+scopes = {scopes}
+
+[[sign_in.rule]]
+claim = "groups"
+value = "operators"
+role = "operator"
+
+[[sign_in.rule]]
+claim = "groups"
+value = "kma"
+role = "member"
+tenant = "kma"
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Browser(urllib.request.HTTPRedirectHandler):
+    """Keeps cookies, follows redirects, and knows where it was."""
+
+    def __init__(self, origin: str):
+        self.origin = origin
+        self.history = []
+        self.cookies = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(self, urllib.request.HTTPCookieProcessor(self.cookies))
+
+    def redirect_request(self, request, file, code, message, headers, url):
+        self.history.append(url)
+        return super().redirect_request(request, file, code, message, headers, url)
+
+    def passed(self, path: str) -> str:
+        """The last URL of that path that it was sent to."""
+        return next(url for url in reversed(self.history) if urllib.parse.urlsplit(url).path == path)
+
+    def ask(self, url: str, form=None, method=None, headers=()):
+        """Status, text and last URL."""
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        url = urllib.parse.urljoin(self.origin, url)
+        request = urllib.request.Request(url, data=data, method=method, headers=dict(headers))
+        try:
+            answer = self.opener.open(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, answer.read().decode(), answer.url
+
+    def begin(self):
+        """The provider's page and its URL."""
+        _, page, url = self.ask("/auth/login?return_to=/api/v1/me")
+        assert not url.startswith(self.origin), page
+        return page, url
+
+    def change(self, method: str, path: str, origin=None):
+        """What a page of `origin`, else of Madang's own, has it send."""
+        return self.ask(path, method=method, headers={"origin": origin or self.origin})
+
+    def cookie(self, name: str):
+        return next((cookie for cookie in self.cookies if cookie.name == name), None)
+
+
+def form_of(page: str) -> str:
+    return html.unescape(re.search(r'<form[^>]*action="([^"]*)"', page)[1])
+
+
+class Mock:
+    """The `oidc-provider-mock` of PyPI: RS256."""
+
+    scopes = "[]"
+
+    @contextlib.contextmanager
+    def run(self, redirect_uri):
+        users = [oidc_provider_mock.User(sub=name, claims={"groups": [name.split(".")[0]]}) for name in ("operators.kim", "kma.lee", "others.choi")]
+        with oidc_provider_mock.run_server_in_thread(require_nonce=True, user_claims=users) as server:
+            yield f"http://localhost:{server.server_port}"
+
+    def approve(self, browser, name):
+        return browser.ask(browser.begin()[1], {"sub": name})
+
+    def deny(self, browser):
+        return browser.ask(browser.begin()[1], {"action": "deny"})
+
+
+class Certified:
+    """The certified `oidc-provider` of npm, which wants PKCE and takes a code once."""
+
+    scopes = '["groups"]'
+
+    def __init__(self, algorithm):
+        self.algorithm = algorithm
+
+    @contextlib.contextmanager
+    def run(self, redirect_uri):
+        port = free_port()
+        settings = {"PORT": port, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "REDIRECT_URI": redirect_uri, "ALGORITHM": self.algorithm}
+        node = subprocess.Popen(
+            ["node", "provider.mjs"], cwd=REPO / "tests" / "js", stdin=subprocess.DEVNULL, env=environment(**settings)
+        )
+        try:
+            wait_for(port, node)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            node.terminate()
+            node.wait(30)
+
+    def approve(self, browser, name):
+        page, url = browser.begin()
+        _, page, url = browser.ask(urllib.parse.urljoin(url, form_of(page)), {"prompt": "login", "login": name, "password": "x"})
+        return browser.ask(urllib.parse.urljoin(url, form_of(page)), {"prompt": "consent"})
+
+    def deny(self, browser):
+        page, url = browser.begin()
+        return browser.ask(urllib.parse.urljoin(url, re.search(r'href="([^"]*/abort)"', page)[1]))
+
+
+def wait_for(port, process):
+    until = time.monotonic() + START_S_MAX
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the provider does not listen at {port}: exit {process.poll()}")
+
+
+@pytest.fixture(scope="module", params=[Mock(), Certified("RS256"), Certified("ES256")], ids=["mock", "certified-rs256", "certified-es256"])
+def world(request, tmp_path_factory):
+    """A provider, and a Madang whose people it knows."""
+    provider, folder = request.param, tmp_path_factory.mktemp("sign-in")
+    listen = f"127.0.0.1:{free_port()}"
+    public = f"http://{listen}"
+    with provider.run(f"{public}/auth/callback") as issuer:
+        (folder / "oidc.key").write_text(SECRET, encoding="utf-8")
+        (folder / "fleet.toml").write_text(FLEET.format(issuer=issuer, client=CLIENT, public=public, scopes=provider.scopes))
+        server = Server(folder, listen=listen, arguments=["--fleet", folder / "fleet.toml"])
+        try:
+            server.wait_ready()
+            yield provider, server
+            server.stop()
+        finally:
+            server.kill()
+
+
+def sign_in(world, name):
+    """A browser in which somebody has signed in, and what it was shown last."""
+    provider, server = world
+    browser = Browser(server.url)
+    status, text, url = provider.approve(browser, name)
+    return browser, status, json.loads(text), url
+
+
+def code_of(text: str) -> str:
+    return json.loads(text)["error"]["code"]
+
+
+def test_a_person_gets_the_role_of_the_rule_and_no_other(world):
+    browser, status, me, url = sign_in(world, "kma.lee")
+    assert (status, urllib.parse.urlsplit(url).path) == (200, "/api/v1/me"), me
+    assert (me["role"], me["tenant"], me["label"], me["state"]) == ("member", "kma", "oidc:kma.lee", "active")
+    cookie = browser.cookie("madang_sign_in")
+    assert cookie.has_nonstandard_attr("HttpOnly") and cookie.get_nonstandard_attr("SameSite") == "Lax"
+    assert browser.cookie("madang_login") is None
+
+    assert browser.ask("/api/v1/tenants/kma")[0] == 200
+    for method, path in [("GET", "/api/v1/status"), ("POST", "/api/v1/reload"), ("POST", "/api/v1/keys")]:
+        status, text, _ = browser.change(method, path)
+        assert (status, code_of(text)) == (403, "role_forbidden"), path
+    status, text, _ = browser.ask("/v1/models")
+    assert (status, code_of(text)) == (401, "key_missing"), "models are asked with keys"
+
+
+def test_an_operator_changes_something_from_our_own_pages_alone(world):
+    browser, _, me, _ = sign_in(world, "operators.kim")
+    assert me["role"] == "operator"
+    status, text, _ = browser.change("POST", "/api/v1/reload", origin="https://evil.example")
+    assert (status, code_of(text)) == (403, "origin_forbidden")
+    status, text, _ = browser.ask("/api/v1/reload", method="POST")
+    assert (status, code_of(text)) == (403, "origin_forbidden"), "a request that does not say where it comes from"
+    assert browser.change("POST", "/api/v1/reload")[0] == 200
+
+
+def test_a_cookie_is_dead_after_signing_out(world):
+    browser, *_ = sign_in(world, "kma.lee")
+    cookie = browser.cookie("madang_sign_in").value
+    assert browser.change("POST", "/auth/logout")[0] == 204
+    assert browser.cookie("madang_sign_in") is None
+    status, text, _ = browser.ask("/api/v1/me", headers={"cookie": f"madang_sign_in={cookie}"})
+    assert (status, code_of(text)) == (401, "key_revoked")
+    assert browser.ask("/api/v1/me")[0] == 401
+
+
+def test_who_has_no_rule_is_not_let_in(world):
+    browser, status, answer, _ = sign_in(world, "others.choi")
+    assert (status, answer["error"]["code"]) == (403, "sign_in_unmapped")
+    assert browser.cookie("madang_sign_in") is None
+
+
+def test_who_says_no_at_the_provider_is_not_let_in(world):
+    provider, server = world
+    browser = Browser(server.url)
+    status, text, _ = provider.deny(browser)
+    answer = json.loads(text)["error"]
+    assert (status, answer["code"]) == (401, "sign_in_invalid") and "access_denied" in answer["message"]
+
+
+def test_an_answer_counts_once_and_in_its_own_browser(world):
+    provider, server = world
+    browser = Browser(server.url)
+    provider.approve(browser, "kma.lee")
+    callback = browser.passed("/auth/callback")
+    for other in (browser, Browser(server.url)):
+        status, text, _ = other.ask(callback)
+        assert (status, code_of(text)) == (401, "sign_in_invalid")
+
+
+def test_the_books_tell_whose_a_sign_in_is_and_the_audit_log_that_it_was(world):
+    provider, server = world
+    browser, *_ = sign_in(world, "kma.lee")
+    key = browser.cookie("madang_sign_in").value.removeprefix("mdg_").rpartition("_")[0]
+    rows = {row["id"]: row for row in server.cli_json("key", "list")["data"]}
+    assert rows[key]["label"] == "oidc:kma.lee" and rows[key]["expires_at"]
+    # However often somebody signs in, the books have a few rows of it.
+    for _ in range(5):
+        sign_in(world, "kma.lee")
+    labels = [row["label"] for row in server.cli_json("key", "list")["data"]]
+    assert labels.count("oidc:kma.lee") == 4
+    server.cli("audit", "verify")
+    assert SECRET not in server.log(10**9)
