@@ -12,11 +12,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-import oidc_provider_mock
 import pytest
 from madang import REPO, Server, environment
 
-CLIENT, SECRET = "madang", "a secret & more: 비밀"
+CLIENT, SECRET = "madang", "a secret: with + and % in it"
 START_S_MAX = 60
 
 FLEET = """
@@ -113,15 +112,16 @@ def form_of(page: str) -> str:
 
 
 class Mock:
-    """The `oidc-provider-mock` of PyPI: RS256."""
+    """The `oidc-provider-mock` of PyPI. Its tokens hold what a person is given, whatever the scope."""
 
     scopes = "[]"
+    # It leaves the state out where a person says no, so that nothing ties that to the browser.
+    denial = "the answer has no state"
 
-    @contextlib.contextmanager
-    def run(self, redirect_uri):
-        users = [oidc_provider_mock.User(sub=name, claims={"groups": [name.split(".")[0]]}) for name in ("operators.kim", "kma.lee", "others.choi")]
-        with oidc_provider_mock.run_server_in_thread(require_nonce=True, user_claims=users) as server:
-            yield f"http://localhost:{server.server_port}"
+    def command(self, port):
+        people = [{"sub": name, "groups": [name.split(".")[0]]} for name in ("operators.kim", "kma.lee", "others.choi")]
+        claims = [word for person in people for word in ("--user-claims", json.dumps(person))]
+        return ["oidc-provider-mock", "--port", str(port), "--require-nonce", "true", *claims]
 
     def approve(self, browser, name):
         return browser.ask(browser.begin()[1], {"sub": name})
@@ -131,26 +131,13 @@ class Mock:
 
 
 class Certified:
-    """The certified `oidc-provider` of npm, which wants PKCE and takes a code once."""
+    """The certified `oidc-provider` of npm. It wants PKCE, takes a code once, and names itself in its answers."""
 
     scopes = '["groups"]'
+    denial = "'access_denied'"
 
-    def __init__(self, algorithm):
-        self.algorithm = algorithm
-
-    @contextlib.contextmanager
-    def run(self, redirect_uri):
-        port = free_port()
-        settings = {"PORT": port, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "REDIRECT_URI": redirect_uri, "ALGORITHM": self.algorithm}
-        node = subprocess.Popen(
-            ["node", "provider.mjs"], cwd=REPO / "tests" / "js", stdin=subprocess.DEVNULL, env=environment(**settings)
-        )
-        try:
-            wait_for(port, node)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            node.terminate()
-            node.wait(30)
+    def command(self, port):
+        return ["node", "provider.mjs"]
 
     def approve(self, browser, name):
         page, url = browser.begin()
@@ -160,6 +147,23 @@ class Certified:
     def deny(self, browser):
         page, url = browser.begin()
         return browser.ask(urllib.parse.urljoin(url, re.search(r'href="([^"]*/abort)"', page)[1]))
+
+
+@contextlib.contextmanager
+def running(provider, algorithm, redirect_uri):
+    """The provider's issuer."""
+    port = free_port()
+    settings = {"PORT": port, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "REDIRECT_URI": redirect_uri, "ALGORITHM": algorithm}
+    process = subprocess.Popen(
+        provider.command(port), cwd=REPO / "tests" / "js", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=environment(**settings),
+    )
+    try:
+        wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def wait_for(port, process):
@@ -172,13 +176,16 @@ def wait_for(port, process):
     raise AssertionError(f"the provider does not listen at {port}: exit {process.poll()}")
 
 
-@pytest.fixture(scope="module", params=[Mock(), Certified("RS256"), Certified("ES256")], ids=["mock", "certified-rs256", "certified-es256"])
+PROVIDERS = [(Mock(), "RS256"), (Certified(), "RS256"), (Certified(), "ES256")]
+
+
+@pytest.fixture(scope="module", params=PROVIDERS, ids=["mock", "certified-rs256", "certified-es256"])
 def world(request, tmp_path_factory):
     """A provider, and a Madang whose people it knows."""
-    provider, folder = request.param, tmp_path_factory.mktemp("sign-in")
+    (provider, algorithm), folder = request.param, tmp_path_factory.mktemp("sign-in")
     listen = f"127.0.0.1:{free_port()}"
     public = f"http://{listen}"
-    with provider.run(f"{public}/auth/callback") as issuer:
+    with running(provider, algorithm, f"{public}/auth/callback") as issuer:
         (folder / "oidc.key").write_text(SECRET, encoding="utf-8")
         (folder / "fleet.toml").write_text(FLEET.format(issuer=issuer, client=CLIENT, public=public, scopes=provider.scopes))
         server = Server(folder, listen=listen, arguments=["--fleet", folder / "fleet.toml"])
@@ -249,7 +256,7 @@ def test_who_says_no_at_the_provider_is_not_let_in(world):
     browser = Browser(server.url)
     status, text, _ = provider.deny(browser)
     answer = json.loads(text)["error"]
-    assert (status, answer["code"]) == (401, "sign_in_invalid") and "access_denied" in answer["message"]
+    assert (status, answer["code"]) == (401, "sign_in_invalid") and provider.denial in answer["message"]
 
 
 def test_an_answer_counts_once_and_in_its_own_browser(world):

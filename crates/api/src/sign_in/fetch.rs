@@ -84,7 +84,6 @@ fn request(place: &Place, form: Option<Form>) -> Request<Vec<Bytes>> {
     {
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, kind);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         if let Some(value) = authorization {
             headers.insert(header::AUTHORIZATION, value);
         }
