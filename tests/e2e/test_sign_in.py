@@ -6,6 +6,7 @@ import http.cookiejar
 import json
 import re
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -17,6 +18,8 @@ from madang import REPO, Server, environment
 
 CLIENT, SECRET = "madang", "a secret: with + and % in it"
 START_S_MAX = 60
+# A certificate for `localhost` and its authority, made for tests.
+CERTIFICATES = REPO / "crates/gateway/src/client/testdata"
 
 FLEET = """
 [[site]]
@@ -44,6 +47,7 @@ client_id = "{client}"
 key_file = "oidc.key"
 public_url = "{public}"
 scopes = {scopes}
+{trust}
 
 [[sign_in.rule]]
 claim = "groups"
@@ -71,7 +75,8 @@ class Browser(urllib.request.HTTPRedirectHandler):
         self.origin = origin
         self.history = []
         self.cookies = http.cookiejar.CookieJar()
-        self.opener = urllib.request.build_opener(self, urllib.request.HTTPCookieProcessor(self.cookies))
+        trusting = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=CERTIFICATES / "ca.pem"))
+        self.opener = urllib.request.build_opener(self, trusting, urllib.request.HTTPCookieProcessor(self.cookies))
 
     def redirect_request(self, request, file, code, message, headers, url):
         self.history.append(url)
@@ -114,7 +119,7 @@ def form_of(page: str) -> str:
 class Mock:
     """The `oidc-provider-mock` of PyPI. Its tokens hold what a person is given, whatever the scope."""
 
-    scopes = "[]"
+    scopes, trust, origin = "[]", "", "http://127.0.0.1"
     # It leaves the state out where a person says no, so that nothing ties that to the browser.
     denial = "the answer has no state"
 
@@ -131,9 +136,9 @@ class Mock:
 
 
 class Certified:
-    """The certified `oidc-provider` of npm. It wants PKCE, takes a code once, and names itself in its answers."""
+    """The certified `oidc-provider` of npm. It speaks TLS, wants PKCE, takes a code once, and names itself in its answers."""
 
-    scopes = '["groups"]'
+    scopes, trust, origin = '["groups"]', f'ca_file = "{CERTIFICATES}/ca.pem"', "https://localhost"
     denial = "'access_denied'"
 
     def command(self, port):
@@ -153,14 +158,14 @@ class Certified:
 def running(provider, algorithm, redirect_uri):
     """The provider's issuer."""
     port = free_port()
-    settings = {"PORT": port, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "REDIRECT_URI": redirect_uri, "ALGORITHM": algorithm}
+    settings = {"PORT": port, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET, "REDIRECT_URI": redirect_uri, "ALGORITHM": algorithm, "CERTIFICATES": CERTIFICATES}
     process = subprocess.Popen(
         provider.command(port), cwd=REPO / "tests" / "js", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=environment(**settings),
     )
     try:
         wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
+        yield f"{provider.origin}:{port}"
     finally:
         process.terminate()
         process.wait(30)
@@ -187,7 +192,8 @@ def world(request, tmp_path_factory):
     public = f"http://{listen}"
     with running(provider, algorithm, f"{public}/auth/callback") as issuer:
         (folder / "oidc.key").write_text(SECRET, encoding="utf-8")
-        (folder / "fleet.toml").write_text(FLEET.format(issuer=issuer, client=CLIENT, public=public, scopes=provider.scopes))
+        fleet = FLEET.format(issuer=issuer, client=CLIENT, public=public, scopes=provider.scopes, trust=provider.trust)
+        (folder / "fleet.toml").write_text(fleet)
         server = Server(folder, listen=listen, arguments=["--fleet", folder / "fleet.toml"])
         try:
             server.wait_ready()
@@ -282,3 +288,19 @@ def test_the_books_tell_whose_a_sign_in_is_and_the_audit_log_that_it_was(world):
     assert labels.count("oidc:kma.lee") == 4
     server.cli("audit", "verify")
     assert SECRET not in server.log(10**9)
+
+
+@pytest.mark.parametrize("world", PROVIDERS[2:], ids=["certified-es256"], indirect=True)
+def test_a_provider_whose_certificate_is_not_trusted_is_not_asked(world):
+    provider, server = world
+    file = server.folder / "fleet.toml"
+    fleet = file.read_text()
+    try:
+        file.write_text(fleet.replace(provider.trust, ""))
+        server.cli("reload")
+        status, text, _ = Browser(server.url).ask("/auth/login")
+        assert (status, code_of(text)) == (503, "sign_in_unavailable") and "tls" in text
+    finally:
+        file.write_text(fleet)
+        server.cli("reload")
+    assert sign_in(world, "kma.lee")[1] == 200

@@ -35,8 +35,6 @@ async fn a_provider_that_cannot_be_used_is_told_of() {
     ] {
         world.provider.set(|script| {
             script.answers.clear();
-            script.answers.insert("/token", (200, "{}".into()));
-            script.answers.remove("/token");
         });
         world.fleet("").await;
         let begun = match path {
@@ -98,6 +96,24 @@ async fn a_provider_that_is_away_is_left_alone_for_a_moment() {
     world.bench.control.reload().await.unwrap();
     let answer = world.bench.request(("GET", "/auth/login"), &[], None).await;
     assert_eq!(refused(&answer), (503, "sign_in_unavailable"));
+}
+
+#[tokio::test]
+async fn a_provider_that_says_nothing_is_not_waited_for() {
+    let world = World::start().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", silent.local_addr().unwrap());
+    let file = std::fs::read_to_string(&world.bench.fleet_file).unwrap();
+    let file = file.replace(&world.provider.issuer, &issuer);
+    std::fs::write(&world.bench.fleet_file, file).unwrap();
+    world.bench.control.reload().await.unwrap();
+    let answer = world.bench.request(("GET", "/auth/login"), &[], None).await;
+    assert_eq!(refused(&answer), (503, "sign_in_unavailable"));
+    assert!(
+        answer.text.contains("no answer within 5000 ms"),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! What a sign-in may do, how it ends, and that it does not pile up.
 
-use super::{PUBLIC, World, hanbit, refused};
+use super::{PUBLIC, World, cookie, hanbit, refused};
 use madang_testkit::eventually;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn a_session_may_what_its_role_may() {
@@ -187,6 +188,72 @@ async fn who_signs_out_is_out() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_by_itself() {
+    let world = World::start().await;
+    let cookie = world.signed_in(hanbit()).await;
+    let gateway = world.bench.control.gateway();
+    let rows = world.bench.store().key_list(None).await.unwrap();
+    let mut row = rows
+        .into_iter()
+        .find(|row| row.label == "oidc:kim")
+        .unwrap();
+    row.expires_at = Some(madang_gateway::clock::now());
+    world.bench.store().key_put(row.clone()).await.unwrap();
+    gateway.key_apply(row);
+    let dead = world.with("GET", "/api/v1/me", &cookie).await;
+    assert_eq!((dead.status, dead.code()), (401, "key_expired"));
+    assert!(
+        dead.text.contains("Sign in again: /auth/login."),
+        "{}",
+        dead.text
+    );
+    world.signed_in(hanbit()).await;
+}
+
+#[tokio::test]
+async fn over_tls_cookies_are_this_hosts_alone() {
+    let world = World::start().await;
+    let file = std::fs::read_to_string(&world.bench.fleet_file).unwrap();
+    let file = file.replace(PUBLIC, "https://madang.example.kr");
+    std::fs::write(&world.bench.fleet_file, file).unwrap();
+    world.bench.control.reload().await.unwrap();
+    let begun = world.bench.request(("GET", "/auth/login"), &[], None).await;
+    let place = begun.headers["location"].to_str().unwrap();
+    assert!(
+        place.contains("redirect_uri=https%3A%2F%2Fmadang.example.kr%2Fauth%2Fcallback"),
+        "{place}"
+    );
+    let login = cookie(&begun, "__Host-madang_login").unwrap();
+    let query = place.split_once('?').unwrap().1;
+    let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
+    let state = query["state"].clone();
+    let code = world.provider.approve(query, json!({"groups": ["ops"]}));
+    let answer = world
+        .back(&[("code", &code), ("state", &state)], &login)
+        .await;
+    let line = answer.headers["set-cookie"].to_str().unwrap();
+    assert!(
+        line.ends_with("; Path=/; Max-Age=28800; HttpOnly; SameSite=Lax; Secure"),
+        "{line}"
+    );
+    let ours = cookie(&answer, "__Host-madang_sign_in").unwrap();
+    for (origin, status) in [
+        ("https://madang.example.kr", 200),
+        ("http://madang.example.kr", 403),
+        (PUBLIC, 403),
+    ] {
+        let headers = [("cookie", ours.as_str()), ("origin", origin)];
+        let answer = world
+            .bench
+            .request(("POST", "/api/v1/reload"), &headers, None)
+            .await;
+        assert_eq!(answer.status, status, "{origin}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
