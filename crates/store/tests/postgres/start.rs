@@ -87,6 +87,8 @@ async fn every_change_of_people_is_seen_by_the_others() {
         .await
         .unwrap();
     check("a revocation", true).await;
+    one.key_put(key("k1").unwrap()).await.unwrap();
+    check("a key made anew", true).await;
     let stop = Stop {
         scope: "country:US".parse().unwrap(),
         reason: String::new(),
