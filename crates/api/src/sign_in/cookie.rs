@@ -35,8 +35,9 @@ impl Cookie {
     ) -> Result<Option<&'h str>, Ambiguous> {
         let name = self.name(public);
         let texts = headers.get_all(header::COOKIE).iter();
+        // Cookies of others on this host may hold any letters.
         let pairs = texts
-            .filter_map(|text| text.to_str().ok())
+            .filter_map(|text| std::str::from_utf8(text.as_bytes()).ok())
             .flat_map(|text| text.split(';'));
         let mut values = pairs.filter_map(|pair| {
             let (key, value) = pair.trim().split_once('=')?;
@@ -76,7 +77,8 @@ mod tests {
         let check = |lines: &[&str], expected: Result<Option<&str>, Ambiguous>| {
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append(header::COOKIE, line.parse().unwrap());
+                let line = HeaderValue::from_bytes(line.as_bytes()).unwrap();
+                headers.append(header::COOKIE, line);
             }
             let read = Cookie::SignedIn.read(&public(true), &headers);
             assert_eq!(read, expected, "{lines:?}");
@@ -84,6 +86,7 @@ mod tests {
         check(&[], Ok(None));
         check(&["a=b; __Host-madang_sign_in=k; c=d"], Ok(Some("k")));
         check(&["a=b", "__Host-madang_sign_in=k"], Ok(Some("k")));
+        check(&["이름=값; __Host-madang_sign_in=k"], Ok(Some("k")));
         check(&["__Host-madang_sign_in="], Ok(None));
         check(&["madang_sign_in=k"], Ok(None));
         check(&["x__Host-madang_sign_in=k"], Ok(None));
