@@ -13,6 +13,7 @@ mod book;
 mod decimal;
 mod entry;
 mod grants;
+mod moves;
 mod price;
 mod rules;
 mod verify;
@@ -24,6 +25,7 @@ pub use book::Book;
 pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
+pub use moves::{budget_entry, ceiling_entry, grant_entry, take_back_entry};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };

@@ -1,12 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
-use super::{Answer, enter};
+use super::enter;
 use crate::StoreError;
+use crate::bank::{Answer, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use madang_ledger::{
-    Account, Entry, EntryId, Exchange, Fault, Leg, Phase, Price, Purse, Subject, check_allocation,
-    check_budget, check_exchange, check_price,
+    Account, Exchange, Fault, Price, Purse, budget_entry, ceiling_entry, check_allocation,
+    check_budget, check_exchange, check_price, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -31,26 +32,7 @@ pub(super) fn budget_put(
         return Ok(Answer::Refused(why));
     }
     let before = budget_of(conn, (programme, *unit))?.map_or(0, |budget| budget.amount);
-    let account = Account::Programme(programme.clone());
-    let (from, to) = if *amount >= before {
-        (Account::World, account)
-    } else {
-        (account, Account::World)
-    };
-    let moved = amount.abs_diff(before);
-    let entry = Entry {
-        id: EntryId::named(&format!("budget:{programme}:{unit}:{}", at.0)),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Budget(programme.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: i64::try_from(moved).unwrap_or(i64::MAX),
-            from,
-            to,
-        }],
-    };
-    if moved > 0
+    if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = enter(conn, page, &entry)?
     {
         return Ok(Answer::Refused(format!(
@@ -117,19 +99,7 @@ pub(super) fn allocation_insert(
     if let Some(why) = refusal {
         return Ok(Answer::Refused(why));
     }
-    let entry = Entry {
-        id: EntryId::named(&format!("allocation:{id}")),
-        phase: Phase::Direct,
-        at: *created_at,
-        subject: Subject::Allocation(id.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: *amount,
-            from: Account::Programme(programme.clone()),
-            to: Account::Purse(Purse::Allocation(id.clone())),
-        }],
-    };
-    if let Err(fault) = enter(conn, page, &entry)? {
+    if let Err(fault) = enter(conn, page, &grant_entry(new))? {
         return Ok(Answer::Refused(format!(
             "the programme cannot grant it: {fault}"
         )));
@@ -233,32 +203,12 @@ fn take_back(
     page: &mut Page,
     (allocation, at): (&Allocation, Micros),
 ) -> Result<bool, StoreError> {
-    let Allocation {
-        id,
-        programme,
-        unit,
-        ..
-    } = allocation;
-    let account = Account::Purse(Purse::Allocation(id.clone()));
-    let left = page.available(conn, (&account, *unit))?;
+    let account = Account::Purse(Purse::Allocation(allocation.id.clone()));
+    let left = page.available(conn, (&account, allocation.unit))?;
     if left <= 0 {
         return Ok(false);
     }
-    let entry = Entry {
-        id: EntryId::named(&format!("return:{id}:{}", at.0)),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Allocation(id.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: left,
-            from: account,
-            to: Account::Programme(programme.clone()),
-        }],
-    };
-    enter(conn, page, &entry)?.map(|()| true).map_err(|fault| {
-        StoreError::Damaged(format!("the ledger refused to take back '{id}': {fault}"))
-    })
+    must(enter(conn, page, &take_back_entry(allocation, left, at))?).map(|()| true)
 }
 
 /// Fills a ceiling, where it was not filled before.
@@ -267,24 +217,10 @@ pub(super) fn ceiling_fill(
     page: &mut Page,
     (id, amount, at): (&CeilingId, MicroWon, Micros),
 ) -> Result<Answer, StoreError> {
-    let entry = Entry {
-        id: EntryId::named(&format!("ceiling:{id}")),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Lease,
-        legs: vec![Leg {
-            unit: Unit::MicroWon,
-            amount: amount.0,
-            from: Account::World,
-            to: Account::Purse(Purse::Ceiling(id.clone())),
-        }],
-    };
-    match enter(conn, page, &entry)? {
+    match enter(conn, page, &ceiling_entry(id, amount, at))? {
         // It was filled at another instant.
         Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
-        Err(fault) => Err(StoreError::Damaged(format!(
-            "the ledger refused to fill '{id}': {fault}"
-        ))),
+        Err(fault) => must(Err(fault)).map(|()| Answer::Done),
     }
 }
 

@@ -2,15 +2,12 @@
 
 use super::enter;
 use crate::StoreError;
-use crate::bank::Moved;
+use crate::bank::{GATEWAY_ABSENT_MS, GatewayRow, Moved, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
-use madang_ledger::{Account, Entry, Holder, LastOrder, Order, Purse};
+use madang_ledger::{Account, Holder, LastOrder, Order, Purse};
 use madang_types::{GatewayId, Micros, Unit};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
-const GATEWAY_ABSENT_MS: u64 = 60_000;
 
 /// A run's hold on a purse.
 struct Lease {
@@ -30,7 +27,7 @@ pub(super) fn run_begin(
         let left = left(conn, page, &lease)?;
         if left > 0 {
             let entry = lease.holder.close(at, &lease.purse, (lease.unit, left));
-            must(enter(conn, page, &entry)?, &entry)?;
+            must(enter(conn, page, &entry)?)?;
         }
     }
     conn.execute("DELETE FROM leases WHERE gateway = ?1", [gateway.as_str()])
@@ -63,6 +60,51 @@ pub(super) fn run_seen(
     Ok(seen == 1)
 }
 
+/// Puts in suspense what a gateway holds, and ends its run.
+pub(super) fn give_up(
+    conn: &Connection,
+    page: &mut Page,
+    (gateway, at): (&GatewayId, Micros),
+) -> Result<u64, StoreError> {
+    let failed = |e: rusqlite::Error| medium("give a gateway up", &e);
+    let mut purses = 0;
+    for lease in leases(conn, "gateway = :name", gateway.as_str())? {
+        let held = left(conn, page, &lease)?;
+        if held > 0 {
+            let entry = lease.holder.give_up(at, &lease.purse, (lease.unit, held));
+            must(enter(conn, page, &entry)?)?;
+            purses += 1;
+        }
+    }
+    conn.execute("DELETE FROM leases WHERE gateway = ?1", [gateway.as_str()])
+        .map_err(failed)?;
+    let known = conn.execute(
+        "UPDATE runs SET epoch = epoch + 1, seen_at = 0 WHERE gateway = ?1",
+        [gateway.as_str()],
+    );
+    match known.map_err(failed)? {
+        0 => Err(StoreError::Absent(format!("the gateway '{gateway}'"))),
+        _ => Ok(purses),
+    }
+}
+
+/// All gateways by name.
+pub(super) fn gateways(conn: &Connection) -> Result<Vec<GatewayRow>, StoreError> {
+    let sql = "SELECT gateway, epoch, begun_at, seen_at,
+         (SELECT count(*) FROM leases l WHERE l.gateway = r.gateway) FROM runs r ORDER BY gateway";
+    rows(conn, sql, &[], |columns| {
+        Ok(GatewayRow {
+            holder: Holder {
+                gateway: columns.word()?,
+                epoch: columns.number()?,
+            },
+            begun_at: Micros(columns.get()?),
+            seen_at: Micros(columns.get()?),
+            purses: columns.number()?,
+        })
+    })
+}
+
 /// Whether a run is its gateway's latest.
 fn is_latest(conn: &Connection, holder: &Holder) -> Result<bool, StoreError> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE gateway = ?1 AND epoch = ?2)")
@@ -89,10 +131,10 @@ pub(super) fn order(
     // A run that is over has nothing that could be moved, and whoever waited for it is gone.
     if *number > last.number && is_latest(conn, holder)? {
         let available = page.available(conn, (&Account::Purse(purse.clone()), *unit))?;
-        let moved = kind.moves(available, gateways(conn, at)?);
+        let moved = kind.moves(available, present(conn, at)?);
         if moved != 0 {
             let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
-            must(enter(conn, page, &entry)?, &entry)?;
+            must(enter(conn, page, &entry)?)?;
         }
         last = LastOrder {
             number: *number,
@@ -106,7 +148,8 @@ pub(super) fn order(
     })
 }
 
-fn gateways(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
+/// How many gateways a purse is divided among.
+fn present(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
     let since = Micros(at.0.saturating_sub(Micros(0).plus_ms(GATEWAY_ABSENT_MS).0));
     conn.prepare_cached("SELECT count(*) FROM runs WHERE seen_at >= ?1")
         .and_then(|mut select| select.query_row([since.0], |row| row.get(0)))
@@ -207,14 +250,4 @@ fn leases(conn: &Connection, condition: &str, name: &str) -> Result<Vec<Lease>, 
             })
         },
     )
-}
-
-/// An entry that was worked out from the balances of the same transaction is not refused.
-fn must(entered: Result<(), madang_ledger::Fault>, entry: &Entry) -> Result<(), StoreError> {
-    entered.map_err(|fault| {
-        StoreError::Damaged(format!(
-            "the ledger refused the bank's {:?}: {fault}",
-            entry.id
-        ))
-    })
 }

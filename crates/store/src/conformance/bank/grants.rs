@@ -1,0 +1,151 @@
+//! Budgets, allocations, ceilings, prices and rates of exchange.
+
+use super::{Fixture, GRANT, World, give_back, refused, take};
+use crate::StoreError;
+use crate::conformance::Failure;
+use madang_ledger::{Currency, Exchange, Price, Purse};
+use madang_types::{MicroWon, Micros, Unit};
+
+/// What breaks a rule is refused in words, and nothing of it is moved.
+pub async fn a_refused_grant_moves_nothing(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let short = "programme:startups has 400";
+    refused(world.grant(GRANT, (1, 100), 3).await, "exists already")?;
+    refused(world.grant("daeil-2026", (401, 100), 3).await, short)?;
+    refused(world.budget(599, 3).await, short)?;
+    refused(world.budget(-1, 3).await, "not within")?;
+    assert_eq!(world.available("programme:startups").await?, 400);
+    world.budget(600, 4).await?;
+    assert_eq!(world.available("programme:startups").await?, 0);
+    world.check_sound().await
+}
+
+/// At its end what no gateway holds goes back, and what one held follows when it is returned.
+pub async fn what_is_left_of_a_grant_that_is_over_goes_back(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let holder = world.begin("gw-1").await?;
+    world.order(&holder, 1, take(200, 0)).await?;
+    assert_eq!(world.books.allocations_sweep(Micros(99)).await?, 0);
+    assert_eq!(world.books.allocations_sweep(Micros(100)).await?, 1);
+    assert_eq!(world.available("programme:startups").await?, 800);
+    world.order(&holder, 2, give_back(200)).await?;
+    assert_eq!(world.books.allocations_sweep(Micros(101)).await?, 1);
+    assert_eq!(world.available("programme:startups").await?, 1_000);
+    world.check_sound().await
+}
+
+/// A recall ends it, once; there is nothing to recall of what was never granted.
+pub async fn a_recall_ends_a_grant(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    for at in [20, 30] {
+        let recalled = world.books.allocation_recall(GRANT.parse()?, Micros(at));
+        assert_eq!(recalled.await?.recalled_at, Some(Micros(20)));
+    }
+    assert_eq!(world.available("programme:startups").await?, 1_000);
+    let absent = world.books.allocation_recall("none".parse()?, Micros(20));
+    let expected = StoreError::Absent("the allocation 'none'".into());
+    assert_eq!(absent.await, Err(expected.into()));
+    world.check_sound().await
+}
+
+/// A ceiling that is filled again stays as it was filled first.
+pub async fn a_ceiling_is_filled_once(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    for (amount, at) in [(700, 3), (900, 4)] {
+        let filled = world
+            .books
+            .ceiling_fill("key.k1".parse()?, MicroWon(amount), Micros(at));
+        filled.await?;
+    }
+    let ceiling = Purse::Ceiling("key.k1".parse()?);
+    let left = world.books.purse_left(ceiling, Unit::MicroWon).await?;
+    assert_eq!(left, 700);
+    world.check_sound().await
+}
+
+fn price(from: i64) -> Result<Price, Failure> {
+    Ok(Price {
+        model: "m".parse()?,
+        place: (from % 2 == 1).then(|| "pohang".parse()).transpose()?,
+        from: Micros(from),
+        currency: Currency::KRW,
+        uncached: 1,
+        cached: 0,
+        output: 2,
+    })
+}
+
+/// A price cannot begin in the past, and one that stands is not replaced.
+pub async fn a_price_begins_now_or_later_and_once(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let add = async |from| -> Result<(), Failure> {
+        Ok(world.books.price_insert(price(from)?, Micros(10)).await?)
+    };
+    refused(add(9).await, "")?;
+    add(10).await?;
+    refused(add(10).await, "exists already")?;
+    add(11).await?;
+    // By model and place: what holds everywhere comes first.
+    let prices = [price(10)?, price(11)?];
+    let mut found = world.books.price_list().await?;
+    found.sort_by_key(|price| price.from);
+    assert_eq!(found, prices);
+    Ok(())
+}
+
+fn exchange(from: i64) -> Result<Exchange, Failure> {
+    Ok(Exchange {
+        currency: "USD".parse()?,
+        from: Micros(from),
+        won: MicroWon(1_391_500_000),
+    })
+}
+
+/// The same of rates of exchange.
+pub async fn a_rate_of_exchange_begins_once(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let add = async |from| -> Result<(), Failure> {
+        let added = world.books.exchange_insert(exchange(from)?, Micros(10));
+        Ok(added.await?)
+    };
+    refused(add(9).await, "")?;
+    add(12).await?;
+    refused(add(12).await, "exists already")?;
+    assert_eq!(world.books.exchange_list().await?, [exchange(12)?]);
+    Ok(())
+}
+
+/// All of it is there when the books are opened anew.
+pub async fn grants_and_prices_survive(fixture: &impl Fixture) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    world.books.price_insert(price(10)?, Micros(10)).await?;
+    world
+        .books
+        .exchange_insert(exchange(12)?, Micros(10))
+        .await?;
+    world
+        .books
+        .allocation_recall(GRANT.parse()?, Micros(20))
+        .await?;
+    let budgets = world.books.budget_list().await?;
+    let granted = world.books.allocation_list((None, None)).await?;
+    assert_eq!((budgets.len(), granted.len()), (1, 1));
+    drop(world);
+    let books = fixture.open().await;
+    assert_eq!(books.budget_list().await?, budgets);
+    for of in [
+        (None, Some("hanbit".parse()?)),
+        (Some("startups".parse()?), None),
+    ] {
+        assert_eq!(books.allocation_list(of).await?, granted);
+    }
+    let others = books
+        .allocation_list((None, Some("daeil".parse()?)))
+        .await?;
+    assert_eq!(others, []);
+    assert_eq!(books.price_list().await?, [price(10)?]);
+    assert_eq!(books.exchange_list().await?, [exchange(12)?]);
+    Ok(())
+}
