@@ -35,6 +35,8 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::site_list))
         .routes(routes!(handlers::model_list))
         .routes(routes!(handlers::fleet_reload))
+        .routes(routes!(handlers::gateway_list))
+        .routes(routes!(handlers::gateway_give_up))
         .routes(routes!(
             handlers::programme_list,
             handlers::programme_create

@@ -93,11 +93,12 @@ fn check_unit(unit: Unit) -> Result<(), String> {
     }
 }
 
-/// Whether a price may be added: it changes nothing that has been charged.
+/// Whether a price may be added: it changes nothing that has been charged, and begins `notice_ms` from now at the earliest, when every
+/// gateway that shares the books knows it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_price(price: &Price, now: Micros) -> Result<(), String> {
+pub fn check_price(price: &Price, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     let amounts = [price.uncached, price.cached, price.output];
     if let Some(bad) = amounts
         .iter()
@@ -107,14 +108,14 @@ pub fn check_price(price: &Price, now: Micros) -> Result<(), String> {
             "a price of {bad} millionths for a million tokens is not within 0 and {PRICE_MAX}"
         ));
     }
-    check_from(price.from, now)
+    check_from(price.from, (now, notice_ms))
 }
 
-/// Whether a rate of exchange may be added.
+/// Whether a rate of exchange may be added; as [`check_price`].
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_exchange(exchange: &Exchange, now: Micros) -> Result<(), String> {
+pub fn check_exchange(exchange: &Exchange, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     if exchange.currency == Currency::KRW {
         return Err("the won needs no rate of exchange".into());
     }
@@ -124,12 +125,18 @@ pub fn check_exchange(exchange: &Exchange, now: Micros) -> Result<(), String> {
             exchange.won.0
         ));
     }
-    check_from(exchange.from, now)
+    check_from(exchange.from, (now, notice_ms))
 }
 
-fn check_from(from: Micros, now: Micros) -> Result<(), String> {
+fn check_from(from: Micros, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     if from < now {
         return Err("it would begin in the past, and what was charged is not charged anew: let it begin now or later".into());
+    }
+    if from < now.plus_ms(notice_ms) {
+        let seconds = notice_ms.div_ceil(1_000);
+        return Err(format!(
+            "it would begin before every gateway knows it: let it begin {seconds} s from now or later"
+        ));
     }
     Ok(())
 }
@@ -209,15 +216,21 @@ mod tests {
             cached: 0,
             output: PRICE_MAX,
         };
-        assert_eq!(check_price(&price, Micros(100)), Ok(()));
-        assert!(check_price(&price, Micros(101)).is_err());
+        assert_eq!(check_price(&price, (Micros(100), 0)), Ok(()));
+        assert!(check_price(&price, (Micros(101), 0)).is_err());
+        let early = check_price(&price, (Micros(100), 5_000)).unwrap_err();
+        assert!(early.contains("5 s from now"), "{early}");
         price.cached = -1;
-        assert!(check_price(&price, Micros(100)).unwrap_err().contains("-1"));
+        assert!(
+            check_price(&price, (Micros(100), 0))
+                .unwrap_err()
+                .contains("-1")
+        );
         let won = Exchange {
             currency: Currency::KRW,
             from: Micros(100),
             won: MicroWon(1),
         };
-        assert!(check_exchange(&won, Micros(0)).is_err());
+        assert!(check_exchange(&won, (Micros(0), 0)).is_err());
     }
 }

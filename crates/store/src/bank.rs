@@ -50,9 +50,9 @@ pub trait Bank: Send + Sync + 'static {
     async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
     /// Carries an order out: once, however often it comes.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
-    /// Gives a gateway up of which nothing will be heard, or not soon: what it held waits in suspense for what it may still report,
-    /// and its run is over. Says how many purses that was. [`StoreError::Absent`] where no such gateway was ever there.
-    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError>;
+    /// Gives a gateway up of which nothing was heard for a minute: what it held waits in suspense for what it may still report, and its
+    /// run is over. Says of how many purses it held a part. [`StoreError::Absent`] where no such gateway was ever there.
+    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError>;
     /// The gateways that have begun a run here, by name.
     async fn gateway_list(&self) -> Result<Vec<GatewayRow>, StoreError>;
 
@@ -86,11 +86,14 @@ pub trait Bank: Send + Sync + 'static {
     /// Moves what is left of allocations that are over back to their programmes; says how many that was.
     async fn allocations_sweep(&self, at: Micros) -> Result<u64, StoreError>;
 
-    /// Adds a price; it may not begin before `at`.
+    /// How long before it begins a price or a rate of exchange must be added, in milliseconds, so that every gateway that shares the
+    /// books knows it by then.
+    fn notice_ms(&self) -> u64;
+    /// Adds a price; it may not begin before `at` and the notice.
     async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError>;
     /// All prices, past ones too.
     async fn price_list(&self) -> Result<Vec<Price>, StoreError>;
-    /// Adds a rate of exchange; it may not begin before `at`.
+    /// Adds a rate of exchange; it may not begin before `at` and the notice.
     async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError>;
     /// All rates of exchange, past ones too.
     async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError>;
@@ -98,6 +101,17 @@ pub trait Bank: Send + Sync + 'static {
 
 /// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
 pub(crate) const GATEWAY_ABSENT_MS: u64 = 60_000;
+
+/// Why a gateway that was seen then may not be given up at `at`, if so.
+pub(crate) fn check_absent(gateway: &GatewayId, seen_at: Micros, at: Micros) -> Result<(), String> {
+    if seen_at.plus_ms(GATEWAY_ABSENT_MS) <= at {
+        return Ok(());
+    }
+    let seconds = GATEWAY_ABSENT_MS / 1_000;
+    Err(format!(
+        "the gateway '{gateway}' was heard of within {seconds} s: it runs, or has just ended. Stop it, and wait as long"
+    ))
+}
 
 /// What is asked of a bank that writes.
 pub(crate) enum About {
@@ -132,6 +146,9 @@ pub(crate) enum Answer {
 #[async_trait]
 pub(crate) trait Counter: Send + Sync + 'static {
     async fn ask(&self, about: About, at: Micros) -> Result<Answer, StoreError>;
+    fn notice_ms(&self) -> u64 {
+        0
+    }
     async fn gateways(&self) -> Result<Vec<GatewayRow>, StoreError>;
     async fn budgets(&self) -> Result<Vec<ProgrammeBudget>, StoreError>;
     async fn allocations(
@@ -183,10 +200,10 @@ impl<T: Counter> Bank for T {
         }
     }
 
-    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, StoreError> {
-        match self.ask(About::GiveUp(gateway), at).await? {
+    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError> {
+        match grant(self, (About::GiveUp(gateway), at)).await? {
             Answer::Count(count) => Ok(count),
-            _ => Err(unexpected()),
+            _ => Err(unexpected().into()),
         }
     }
 
@@ -248,6 +265,10 @@ impl<T: Counter> Bank for T {
             Answer::Count(count) => Ok(count),
             _ => Err(unexpected()),
         }
+    }
+
+    fn notice_ms(&self) -> u64 {
+        Counter::notice_ms(self)
     }
 
     async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError> {

@@ -90,6 +90,7 @@ impl Server {
     fn store(&self) -> Arc<PostgresStore> {
         let url = self.database.url().parse().expect("the URL is sound");
         let options = PostgresOptions {
+            gateway: Some("gw-1".parse().expect("it is a name")),
             journal: self.journaled.then(|| self.folder.path().join("records")),
             ..PostgresOptions::default()
         };

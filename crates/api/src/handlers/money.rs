@@ -197,7 +197,7 @@ pub(crate) async fn price_list(
 
 /// Set a price from an instant on
 ///
-/// It begins now or later: what was charged is not charged anew. Once anything has a price, what has none is not served.
+/// It begins now or later (five seconds from now where gateways share the books): what was charged is not charged anew. Once anything has a price, what has none is not served.
 #[utoipa::path(post, path = "/api/v1/prices", tag = "money", request_body = PriceCreate,
     responses((status = 201, body = PriceView)))]
 pub(crate) async fn price_create(
@@ -209,7 +209,7 @@ pub(crate) async fn price_create(
     let price = Price {
         model: asked.model,
         place: asked.place,
-        from: instant_or(asked.from, now),
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
         currency: asked.currency,
         uncached: asked.uncached.0,
         cached: asked.cached.0,
@@ -241,7 +241,7 @@ pub(crate) async fn exchange_create(
     let now = clock::now();
     let exchange = Exchange {
         currency: asked.currency,
-        from: instant_or(asked.from, now),
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
         won: MicroWon(asked.won.0),
     };
     api.bank().exchange_insert(exchange, now).await?;

@@ -165,6 +165,9 @@ impl World {
             keys.push(bench.key_of("ours", "alpha", *role).await.1);
         }
         bench.key_of("theirs", "beta", Role::ProgrammeManager).await;
+        let bank = bench.control.gateway().purses.bank();
+        let gone = bank.run_begin("gone".parse().unwrap(), Micros(0));
+        gone.await.unwrap();
         let audit = &bench.control.gateway().audit;
         let alpha = "alpha".parse().unwrap();
         audit.hmac(&alpha, Micros(0), b"a prompt").unwrap();
@@ -208,6 +211,8 @@ impl World {
             row("GET /api/v1/sites", ALL_SEEING),
             row("GET /api/v1/models", EVERYBODY),
             row("POST /api/v1/reload", OPERATOR),
+            row("GET /api/v1/gateways", ALL_SEEING),
+            row("DELETE /api/v1/gateways/{id}", OPERATOR).at("gone"),
             row("GET /api/v1/stops", ALL_SEEING),
             row("POST /api/v1/stops", OPERATOR)
                 .made()

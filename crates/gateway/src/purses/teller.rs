@@ -10,8 +10,8 @@ use tokio::time::MissedTickBehavior;
 
 /// How often rights are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// After how many looks it is read again what other gateways may have changed, and told that this one is there …
-const REFRESH_TICKS: u32 = 5;
+/// After how many looks the bank is told that this gateway is there …
+const SEEN_TICKS: u32 = 5;
 /// … and what is left of allocations that are over goes back.
 const SWEEP_TICKS: u32 = 60;
 
@@ -30,14 +30,11 @@ impl Purses {
 
     /// One look, the `count`th.
     async fn look(self: &Arc<Self>, count: u32) -> Result<(), StoreError> {
-        if count.is_multiple_of(REFRESH_TICKS) {
-            self.refresh().await?;
-        }
         // While nothing may be spent, nobody need know that this gateway is there: it costs a sync of the books.
         if !self.is_metered() {
             return Ok(());
         }
-        if count.is_multiple_of(REFRESH_TICKS) {
+        if count.is_multiple_of(SEEN_TICKS) {
             self.seen().await?;
         }
         if count.is_multiple_of(SWEEP_TICKS) {

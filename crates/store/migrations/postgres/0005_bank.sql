@@ -79,3 +79,13 @@ CREATE TABLE refused_entries (
     fault TEXT NOT NULL,
     entry TEXT NOT NULL
 );
+
+-- What is changed of these is seen by the other gateways as what is changed of people is.
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON budgets
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON allocations
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON prices
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();
+CREATE TRIGGER people_changed AFTER INSERT OR UPDATE OR DELETE ON exchanges
+    FOR EACH STATEMENT EXECUTE FUNCTION people_changed();

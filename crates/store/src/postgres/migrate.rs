@@ -1,6 +1,7 @@
 //! Brings a database to this program's schema: numbered files, all in one transaction, each written down.
 
 use super::connect::medium;
+use super::row::rows;
 use crate::StoreError;
 use crate::migration::{Migration, refuse_future};
 use deadpool_postgres::{Object, Transaction};
@@ -72,6 +73,29 @@ pub(super) async fn migrate(client: &mut Object, steps: &[Migration]) -> Result<
     refuse_future(u32::try_from(newest).unwrap_or(u32::MAX), steps)?;
     let committed = tx.commit().await;
     committed.map_err(|e| medium("commit the migration", &e))
+}
+
+/// Whether the database has this program's schema.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where it has another, or none.
+pub(super) async fn check(client: &mut Object) -> Result<(), StoreError> {
+    let sql = "SELECT version, checksum FROM schema_migrations ORDER BY version";
+    let found = rows(client, ("read the schema's version", sql), &[], |columns| {
+        Ok((columns.number()?, columns.get::<String>()?))
+    });
+    let found: Vec<(u32, String)> = found.await?;
+    let newest = found.last().map_or(0, |(version, _)| *version);
+    refuse_future(newest, MIGRATIONS)?;
+    for (step, place) in MIGRATIONS.iter().zip(0..) {
+        let checksum = found.get(place).map(|(_, checksum)| checksum.as_str());
+        if step.is_missing(checksum)? {
+            return Err(StoreError::Unavailable(format!(
+                "the database has schema version {newest}: start `madang up` of this version on it first"
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn refuse_encoding(tx: &Transaction<'_>) -> Result<(), StoreError> {

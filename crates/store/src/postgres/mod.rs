@@ -65,8 +65,11 @@ const REPORTS_MAX: usize = 4;
 /// The limits of a [`PostgresStore`], and what it has on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
-    /// Whose journal this is, among the gateways that share the books.
-    pub gateway: GatewayId,
+    /// Whose books these are, among the gateways that share them: what an earlier process of that name had under way is settled.
+    /// `None` for who serves nothing: nothing is kept of requests under way.
+    pub gateway: Option<GatewayId>,
+    /// Whether the schema is brought up to this program. Whoever only reads leaves it, and is refused where it is another.
+    pub migrates: bool,
     /// The journal's file; `None` for no journal: each record then waits for its transaction.
     pub journal: Option<PathBuf>,
     /// See [`SPOOL_BYTES_MAX`]. The file is set out for twice as many, and takes them from the disk where it needs them.
@@ -84,7 +87,8 @@ pub struct PostgresOptions {
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
-            gateway: GatewayId::new("local").expect("it is a name"),
+            gateway: None,
+            migrates: true,
             journal: None,
             spool_bytes_max: SPOOL_BYTES_MAX,
             password_file: None,

@@ -59,10 +59,14 @@ async fn start(
     options: &PostgresOptions,
 ) -> Result<(Opened, Tasks), StoreError> {
     let pool = Pool::new(url, options)?;
-    pool.within(migrate::WAIT_MAX, |client| {
-        Box::pin(migrate::migrate(client, migrate::MIGRATIONS))
-    })
-    .await?;
+    if options.migrates {
+        pool.within(migrate::WAIT_MAX, |client| {
+            Box::pin(migrate::migrate(client, migrate::MIGRATIONS))
+        })
+        .await?;
+    } else {
+        pool.with(|client| Box::pin(migrate::check(client))).await?;
+    }
     let gateway = options.gateway.clone();
     let (queue, jobs) = mpsc::channel(QUEUE_WRITES_MAX);
     let (questions, asked) = mpsc::channel(QUEUE_QUESTIONS_MAX);
@@ -71,13 +75,13 @@ async fn start(
         if !left.is_empty() {
             tracing::info!(records = left.len(), "the journal was left with records");
         }
-        writer::append_all(&pool, &Arc::new(left), &gateway).await?;
-        settle_orphans(&pool, &gateway).await?;
+        writer::append_all(&pool, &Arc::new(left), gateway.as_ref()).await?;
+        settle_orphans(&pool, gateway.as_ref()).await?;
         let (started, taken) = Journal::start(opened, ask_writer(queue.clone()))?;
         (journal, backlog) = (Some(started), taken);
     }
     if options.journal.is_none() {
-        settle_orphans(&pool, &gateway).await?;
+        settle_orphans(&pool, gateway.as_ref()).await?;
     }
     let opened = Opened {
         runtime: Handle::current(),
@@ -99,9 +103,11 @@ async fn start(
     Ok((opened, tasks))
 }
 
-async fn settle_orphans(pool: &Pool, gateway: &GatewayId) -> Result<(), StoreError> {
-    let of = gateway.clone();
-    pool.with(|client| Box::pin(async move { settle::orphans(client, &of).await }))
+async fn settle_orphans(pool: &Pool, gateway: Option<&GatewayId>) -> Result<(), StoreError> {
+    let Some(gateway) = gateway.cloned() else {
+        return Ok(());
+    };
+    pool.with(|client| Box::pin(async move { settle::orphans(client, &gateway).await }))
         .await
 }
 

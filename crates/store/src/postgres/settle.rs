@@ -23,7 +23,7 @@ const SILENT_MS_MAX: u64 = 5_000;
 pub(super) async fn lines(
     client: &mut Object,
     lines: &[Line],
-    gateway: &GatewayId,
+    gateway: Option<&GatewayId>,
 ) -> Result<(), StoreError> {
     let batch = Batch::of(lines);
     if batch.entries.is_empty() && batch.drafts.is_empty() {
@@ -61,7 +61,7 @@ pub(super) async fn orphans(client: &mut Object, gateway: &GatewayId) -> Result<
         );
     }
     for batch in settled.chunks(super::writer::BATCH_RECORDS_MAX) {
-        lines(client, batch, gateway).await?;
+        lines(client, batch, Some(gateway)).await?;
     }
     Ok(())
 }
@@ -122,12 +122,12 @@ impl<'a> Batch<'a> {
     async fn drafts(
         &self,
         client: &impl GenericClient,
-        gateway: &GatewayId,
+        gateway: Option<&GatewayId>,
     ) -> Result<(), StoreError> {
         delete_drafts(client, &self.records).await?;
-        if self.drafts.is_empty() {
+        let Some(gateway) = gateway.filter(|_| !self.drafts.is_empty()) else {
             return Ok(());
-        }
+        };
         let ids: Vec<Uuid> = self.drafts.keys().map(|id| Uuid::from_u128(id.0)).collect();
         let texts: Vec<String> = self.drafts.values().map(json).collect();
         // What has ended has no draft, whenever this one comes.

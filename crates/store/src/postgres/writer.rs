@@ -36,7 +36,7 @@ pub(super) struct Writer {
     pub pool: Pool,
     pub backlog: Backlog,
     /// Whose drafts are written.
-    pub gateway: GatewayId,
+    pub gateway: Option<GatewayId>,
 }
 
 impl Writer {
@@ -75,7 +75,7 @@ impl Writer {
             replies.push(reply);
         }
         let result = match self.move_backlog().await {
-            Ok(()) => append_all(&self.pool, &Arc::new(lines), &self.gateway).await,
+            Ok(()) => append_all(&self.pool, &Arc::new(lines), self.gateway.as_ref()).await,
             Err(error) => Err(error),
         };
         for reply in replies {
@@ -89,7 +89,9 @@ impl Writer {
     async fn move_backlog(&self) -> Result<(), StoreError> {
         let lines = Arc::new(self.backlog.take());
         for span in spans(lines.len()) {
-            if let Err(error) = append(&self.pool, (&lines, span.clone()), &self.gateway).await {
+            if let Err(error) =
+                append(&self.pool, (&lines, span.clone()), self.gateway.as_ref()).await
+            {
                 let mut left = Arc::unwrap_or_clone(lines);
                 left.drain(..span.start);
                 self.backlog.put_back(left);
@@ -113,7 +115,7 @@ fn spans(count: usize) -> impl Iterator<Item = Range<usize>> {
 pub(super) async fn append_all(
     pool: &Pool,
     lines: &Arc<Vec<Line>>,
-    gateway: &GatewayId,
+    gateway: Option<&GatewayId>,
 ) -> Result<(), StoreError> {
     for span in spans(lines.len()) {
         append(pool, (lines, span), gateway).await?;
@@ -128,9 +130,11 @@ pub(super) async fn append_all(
 async fn append(
     pool: &Pool,
     (lines, span): (&Arc<Vec<Line>>, Range<usize>),
-    gateway: &GatewayId,
+    gateway: Option<&GatewayId>,
 ) -> Result<(), StoreError> {
-    let (lines, gateway) = (Arc::clone(lines), gateway.clone());
-    pool.with(|client| Box::pin(async move { settle::lines(client, &lines[span], &gateway).await }))
-        .await
+    let (lines, gateway) = (Arc::clone(lines), gateway.cloned());
+    pool.with(|client| {
+        Box::pin(async move { settle::lines(client, &lines[span], gateway.as_ref()).await })
+    })
+    .await
 }

@@ -2,9 +2,9 @@
 
 use super::{all_ids, options, refusal, url};
 use madang_store::conformance::sample::{full, key, plain, programme, tenant};
-use madang_store::{PostgresOptions, PostgresStore, Store, StoreError};
+use madang_store::{Bank, PostgresOptions, PostgresStore, Store, StoreError};
 use madang_testkit::Postgres;
-use madang_types::{Micros, Stop};
+use madang_types::{Micros, ProgrammeBudget, Stop, Unit};
 use std::os::unix::fs::PermissionsExt;
 use tokio::task::JoinSet;
 
@@ -97,6 +97,18 @@ async fn every_change_of_people_is_seen_by_the_others() {
     check("a stop", true).await;
     one.stop_delete(stop.scope).await.unwrap();
     check("a lifted stop", true).await;
+    let budget = ProgrammeBudget {
+        programme: "startups".parse().unwrap(),
+        unit: Unit::MicroWon,
+        amount: 1_000,
+        concentration_permille_max: 1_000,
+    };
+    one.budget_put(budget, Micros(1)).await.unwrap();
+    check("a budget", true).await;
+    one.run_begin("gw-1".parse().unwrap(), Micros(1))
+        .await
+        .unwrap();
+    check("a run", false).await;
 }
 
 fn check_refused(text: &str, options: &PostgresOptions, told: &[&str]) {

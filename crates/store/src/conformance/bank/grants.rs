@@ -1,6 +1,6 @@
 //! Budgets, allocations, ceilings, prices and rates of exchange.
 
-use super::{Fixture, GRANT, World, give_back, refused, take};
+use super::{Books, Fixture, GRANT, World, give_back, refused, take};
 use crate::StoreError;
 use crate::conformance::Failure;
 use madang_ledger::{Currency, Exchange, Price, Purse};
@@ -65,11 +65,19 @@ pub async fn a_ceiling_is_filled_once(fixture: &impl Fixture) -> Result<(), Fail
     world.check_sound().await
 }
 
-fn price(from: i64) -> Result<Price, Failure> {
+/// Prices and rates are added at this instant.
+const NOW: Micros = Micros(10);
+
+/// `late` after the earliest instant at which a price may begin.
+fn from(books: &dyn Books, late: i64) -> Micros {
+    Micros(NOW.plus_ms(books.notice_ms()).0 + late)
+}
+
+fn price(from: Micros, place: Option<&str>) -> Result<Price, Failure> {
     Ok(Price {
         model: "m".parse()?,
-        place: (from % 2 == 1).then(|| "pohang".parse()).transpose()?,
-        from: Micros(from),
+        place: place.map(str::parse).transpose()?,
+        from,
         currency: Currency::KRW,
         uncached: 1,
         cached: 0,
@@ -77,54 +85,58 @@ fn price(from: i64) -> Result<Price, Failure> {
     })
 }
 
-/// A price cannot begin in the past, and one that stands is not replaced.
+/// A price cannot begin in the past, nor before everybody knows it, and one that stands is not replaced.
 pub async fn a_price_begins_now_or_later_and_once(fixture: &impl Fixture) -> Result<(), Failure> {
-    let world = World::new(fixture).await?;
-    let add = async |from| -> Result<(), Failure> {
-        Ok(world.books.price_insert(price(from)?, Micros(10)).await?)
-    };
-    refused(add(9).await, "")?;
-    add(10).await?;
-    refused(add(10).await, "exists already")?;
-    add(11).await?;
-    // By model and place: what holds everywhere comes first.
-    let prices = [price(10)?, price(11)?];
-    let mut found = world.books.price_list().await?;
-    found.sort_by_key(|price| price.from);
-    assert_eq!(found, prices);
+    let books = fixture.open().await;
+    let add = async |price| -> Result<(), Failure> { Ok(books.price_insert(price, NOW).await?) };
+    refused(add(price(Micros(9), None)?).await, "in the past")?;
+    refused(add(price(from(&*books, -1), None)?).await, "")?;
+    let prices = [
+        price(from(&*books, 0), None)?,
+        price(from(&*books, 1), None)?,
+        price(from(&*books, 0), Some("pohang"))?,
+    ];
+    for price in &prices {
+        add(price.clone()).await?;
+    }
+    refused(add(prices[0].clone()).await, "exists already")?;
+    // By model and place, and what holds everywhere first.
+    assert_eq!(books.price_list().await?, prices);
     Ok(())
 }
 
-fn exchange(from: i64) -> Result<Exchange, Failure> {
+fn exchange(from: Micros) -> Result<Exchange, Failure> {
     Ok(Exchange {
         currency: "USD".parse()?,
-        from: Micros(from),
+        from,
         won: MicroWon(1_391_500_000),
     })
 }
 
 /// The same of rates of exchange.
 pub async fn a_rate_of_exchange_begins_once(fixture: &impl Fixture) -> Result<(), Failure> {
-    let world = World::new(fixture).await?;
+    let books = fixture.open().await;
     let add = async |from| -> Result<(), Failure> {
-        let added = world.books.exchange_insert(exchange(from)?, Micros(10));
-        Ok(added.await?)
+        Ok(books.exchange_insert(exchange(from)?, NOW).await?)
     };
-    refused(add(9).await, "")?;
-    add(12).await?;
-    refused(add(12).await, "exists already")?;
-    assert_eq!(world.books.exchange_list().await?, [exchange(12)?]);
+    refused(add(Micros(9)).await, "in the past")?;
+    refused(add(from(&*books, -1)).await, "")?;
+    add(from(&*books, 2)).await?;
+    refused(add(from(&*books, 2)).await, "exists already")?;
+    let rates = [exchange(from(&*books, 2))?];
+    assert_eq!(books.exchange_list().await?, rates);
     Ok(())
 }
 
 /// All of it is there when the books are opened anew.
 pub async fn grants_and_prices_survive(fixture: &impl Fixture) -> Result<(), Failure> {
     let world = World::new(fixture).await?;
-    world.books.price_insert(price(10)?, Micros(10)).await?;
-    world
-        .books
-        .exchange_insert(exchange(12)?, Micros(10))
-        .await?;
+    let (price, exchange) = (
+        price(from(&*world.books, 0), None)?,
+        exchange(from(&*world.books, 0))?,
+    );
+    world.books.price_insert(price.clone(), NOW).await?;
+    world.books.exchange_insert(exchange, NOW).await?;
     world
         .books
         .allocation_recall(GRANT.parse()?, Micros(20))
@@ -145,7 +157,7 @@ pub async fn grants_and_prices_survive(fixture: &impl Fixture) -> Result<(), Fai
         .allocation_list((None, Some("daeil".parse()?)))
         .await?;
     assert_eq!(others, []);
-    assert_eq!(books.price_list().await?, [price(10)?]);
-    assert_eq!(books.exchange_list().await?, [exchange(12)?]);
+    assert_eq!(books.price_list().await?, [price]);
+    assert_eq!(books.exchange_list().await?, [exchange]);
     Ok(())
 }

@@ -55,6 +55,9 @@ pub use crate::bank_conformance_suite as suite;
 /// The grant of every world.
 const GRANT: &str = "hanbit-2026";
 
+/// A minute after everything else here.
+const LATER: Micros = Micros(60_000_020);
+
 /// A budget of 1,000 µ₩, of which 600 are granted until 100.
 struct World {
     books: Arc<dyn Books>,

@@ -1,6 +1,6 @@
 //! Runs of gateways and what they hold.
 
-use super::{Fixture, World, give_back, purse, take};
+use super::{Fixture, LATER, World, give_back, purse, refused, take};
 use crate::StoreError;
 use crate::conformance::Failure;
 use madang_ledger::{Order, OrderKind};
@@ -62,7 +62,10 @@ pub async fn what_is_given_up_waits_in_suspense(fixture: &impl Fixture) -> Resul
     let world = World::new(fixture).await?;
     let (one, other) = (world.begin("gw-1").await?, world.begin("gw-2").await?);
     world.order(&one, 1, take(0, 500)).await?;
-    assert_eq!(world.books.give_up("gw-1".parse()?, Micros(20)).await?, 1);
+    let early = world.books.give_up("gw-1".parse()?, Micros(60_000_009));
+    refused(early.await.map_err(Into::into), "was heard of within 60 s")?;
+    let given_up = world.books.give_up("gw-1".parse()?, LATER).await?;
+    assert_eq!(given_up, 1);
     let suspense = world.available("suspense:allocation:hanbit-2026").await?;
     assert_eq!((suspense, world.left().await?), (500, 100));
     assert!(!world.books.run_seen(one.clone(), Micros(21)).await?);
@@ -74,9 +77,9 @@ pub async fn what_is_given_up_waits_in_suspense(fixture: &impl Fixture) -> Resul
     let names: Vec<_> = rows.iter().map(|row| row.holder.gateway.as_str()).collect();
     assert_eq!(names, ["gw-1", "gw-2"]);
     assert_eq!((rows[0].purses, rows[1].purses), (0, 1));
-    let absent = world.books.give_up("gw-9".parse()?, Micros(22)).await;
+    let absent = world.books.give_up("gw-9".parse()?, LATER).await;
     let expected = StoreError::Absent("the gateway 'gw-9'".into());
-    assert_eq!(absent, Err(expected));
+    assert_eq!(absent, Err(expected.into()));
     world.check_sound().await
 }
 

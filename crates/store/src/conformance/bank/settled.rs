@@ -1,6 +1,6 @@
 //! What requests come to: records and entries together, and what a dead program had under way.
 
-use super::{Fixture, World, purse, take};
+use super::{Fixture, LATER, World, purse, take};
 use crate::Settlement;
 use crate::conformance::Failure;
 use crate::conformance::sample::plain;
@@ -124,7 +124,7 @@ pub async fn what_a_gateway_reports_late_is_taken_from_suspense(
         .usage_settle(settlement(&holder, 1, 30)?)
         .await?;
     world.books.usage_get(RequestId(1)).await?;
-    world.books.give_up("gw-1".parse()?, Micros(20)).await?;
+    world.books.give_up("gw-1".parse()?, LATER).await?;
     for id in [1, 2, 2] {
         let late = settlement(&holder, id, 40)?;
         world.books.usage_settle(late).await?;

@@ -14,6 +14,9 @@ use madang_types::{
     Unit,
 };
 
+/// How long before it begins a price must be written: gateways look every second for what was changed.
+pub(super) const NOTICE_MS: u64 = 5_000;
+
 /// Sets a budget. What it grows by comes from outside, what it shrinks by must not be allocated.
 pub(super) async fn budget_put(
     turn: &mut Turn<'_>,
@@ -240,7 +243,7 @@ pub(super) async fn price_insert(
     client: &impl GenericClient,
     (price, at): (&Price, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_price(price, at) {
+    if let Err(why) = check_price(price, (at, NOTICE_MS)) {
         return Ok(Answer::Refused(why));
     }
     let sql = "INSERT INTO prices (model, place, starts_at, currency, uncached, cached, output)
@@ -292,7 +295,7 @@ pub(super) async fn exchange_insert(
     client: &impl GenericClient,
     (exchange, at): (&Exchange, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_exchange(exchange, at) {
+    if let Err(why) = check_exchange(exchange, (at, NOTICE_MS)) {
         return Ok(Answer::Refused(why));
     }
     let sql = "INSERT INTO exchanges (currency, starts_at, won) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";

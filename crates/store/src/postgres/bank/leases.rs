@@ -1,7 +1,7 @@
 //! Runs of gateways, and the rights that each holds.
 
 use crate::StoreError;
-use crate::bank::{GATEWAY_ABSENT_MS, GatewayRow, Moved, must};
+use crate::bank::{Answer, GATEWAY_ABSENT_MS, GatewayRow, Moved, check_absent, must};
 use crate::count::count;
 use crate::postgres::ledger::page::Turn;
 use crate::postgres::row::{Param, execute, rows};
@@ -50,7 +50,19 @@ pub(super) async fn run_begin(
 pub(super) async fn give_up(
     turn: &mut Turn<'_>,
     (gateway, at): (&GatewayId, Micros),
-) -> Result<u64, StoreError> {
+) -> Result<Answer, StoreError> {
+    let name = gateway.as_str();
+    let sql = "SELECT seen_at FROM runs WHERE gateway = $1";
+    let seen_at = rows(&turn.tx, ("find a gateway", sql), &[&name], |columns| {
+        columns.get().map(Micros)
+    })
+    .await?;
+    let Some(seen_at) = seen_at.first() else {
+        return Err(StoreError::Absent(format!("the gateway '{gateway}'")));
+    };
+    if let Err(why) = check_absent(gateway, *seen_at, at) {
+        return Ok(Answer::Refused(why));
+    }
     let mut purses = 0;
     for (lease, left) in held(turn, gateway).await? {
         let entry = lease.holder.give_up(at, &lease.purse, (lease.unit, left));
@@ -59,11 +71,8 @@ pub(super) async fn give_up(
     }
     forget(turn, gateway).await?;
     let sql = "UPDATE runs SET epoch = epoch + 1, seen_at = 0 WHERE gateway = $1";
-    let name = gateway.as_str();
-    match execute(&turn.tx, ("give a gateway up", sql), &[&name]).await? {
-        0 => Err(StoreError::Absent(format!("the gateway '{gateway}'"))),
-        _ => Ok(purses),
-    }
+    execute(&turn.tx, ("give a gateway up", sql), &[&name]).await?;
+    Ok(Answer::Count(purses))
 }
 
 /// What a gateway's runs have left, where they have any.

@@ -27,9 +27,7 @@ async fn perform(turn: &mut Turn<'_>, (about, at): (&About, Micros)) -> Result<A
         About::Order(holder, order) => leases::order(turn, (holder, order, at))
             .await
             .map(Answer::Moved),
-        About::GiveUp(gateway) => leases::give_up(turn, (gateway, at))
-            .await
-            .map(Answer::Count),
+        About::GiveUp(gateway) => leases::give_up(turn, (gateway, at)).await,
         About::Ceiling(id, amount) => grants::ceiling_fill(turn, (id, *amount, at)).await,
         About::Left(purse, unit) => leases::left_of(turn, (purse, *unit))
             .await
@@ -56,6 +54,10 @@ impl Counter for PostgresStore {
         };
         let asked = timeout(self.confirm_wait_max, asked).await;
         asked.unwrap_or_else(|_| Err(self.unconfirmed()))
+    }
+
+    fn notice_ms(&self) -> u64 {
+        grants::NOTICE_MS
     }
 
     async fn gateways(&self) -> Result<Vec<GatewayRow>, StoreError> {

@@ -229,7 +229,7 @@ pub(super) fn price_insert(
     conn: &Connection,
     (price, at): (&Price, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_price(price, at) {
+    if let Err(why) = check_price(price, (at, 0)) {
         return Ok(Answer::Refused(why));
     }
     let place = price.place.as_ref().map_or("", |place| place.as_str());
@@ -283,7 +283,7 @@ pub(super) fn exchange_insert(
     conn: &Connection,
     (exchange, at): (&Exchange, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_exchange(exchange, at) {
+    if let Err(why) = check_exchange(exchange, (at, 0)) {
         return Ok(Answer::Refused(why));
     }
     let added = conn

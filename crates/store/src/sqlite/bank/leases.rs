@@ -2,7 +2,7 @@
 
 use super::enter;
 use crate::StoreError;
-use crate::bank::{GATEWAY_ABSENT_MS, GatewayRow, Moved, must};
+use crate::bank::{Answer, GATEWAY_ABSENT_MS, GatewayRow, Moved, check_absent, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use madang_ledger::{Account, Holder, LastOrder, Order, Purse};
@@ -65,8 +65,20 @@ pub(super) fn give_up(
     conn: &Connection,
     page: &mut Page,
     (gateway, at): (&GatewayId, Micros),
-) -> Result<u64, StoreError> {
+) -> Result<Answer, StoreError> {
     let failed = |e: rusqlite::Error| medium("give a gateway up", &e);
+    let seen_at = conn
+        .query_row(
+            "SELECT seen_at FROM runs WHERE gateway = ?1",
+            [gateway.as_str()],
+            |row| row.get(0).map(Micros),
+        )
+        .optional()
+        .map_err(failed)?;
+    let seen_at = seen_at.ok_or_else(|| StoreError::Absent(format!("the gateway '{gateway}'")))?;
+    if let Err(why) = check_absent(gateway, seen_at, at) {
+        return Ok(Answer::Refused(why));
+    }
     let mut purses = 0;
     for lease in leases(conn, "gateway = :name", gateway.as_str())? {
         let held = left(conn, page, &lease)?;
@@ -76,16 +88,14 @@ pub(super) fn give_up(
             purses += 1;
         }
     }
-    conn.execute("DELETE FROM leases WHERE gateway = ?1", [gateway.as_str()])
+    let name = [gateway.as_str()];
+    conn.execute("DELETE FROM leases WHERE gateway = ?1", name)
+        .and_then(|_| {
+            let over = "UPDATE runs SET epoch = epoch + 1, seen_at = 0 WHERE gateway = ?1";
+            conn.execute(over, name)
+        })
         .map_err(failed)?;
-    let known = conn.execute(
-        "UPDATE runs SET epoch = epoch + 1, seen_at = 0 WHERE gateway = ?1",
-        [gateway.as_str()],
-    );
-    match known.map_err(failed)? {
-        0 => Err(StoreError::Absent(format!("the gateway '{gateway}'"))),
-        _ => Ok(purses),
-    }
+    Ok(Answer::Count(purses))
 }
 
 /// All gateways by name.

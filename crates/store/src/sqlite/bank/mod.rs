@@ -24,7 +24,7 @@ pub(super) fn perform(
         About::Order(holder, order) => {
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
-        About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)).map(Answer::Count),
+        About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)),
         About::Ceiling(id, amount) => grants::ceiling_fill(conn, page, (id, *amount, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
