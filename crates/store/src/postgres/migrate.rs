@@ -80,6 +80,15 @@ pub(super) async fn migrate(client: &mut Object, steps: &[Migration]) -> Result<
 /// # Errors
 /// [`StoreError::Unavailable`] where it has another, or none.
 pub(super) async fn check(client: &mut Object) -> Result<(), StoreError> {
+    let sql = "SELECT to_regclass('madang.schema_migrations') IS NOT NULL";
+    let there = rows(client, ("look for the schema", sql), &[], |columns| {
+        columns.get::<bool>()
+    });
+    if there.await? != [true] {
+        return Err(StoreError::Unavailable(
+            "the database has no books: start `madang up` with this --store first".into(),
+        ));
+    }
     let sql = "SELECT version, checksum FROM schema_migrations ORDER BY version";
     let found = rows(client, ("read the schema's version", sql), &[], |columns| {
         Ok((columns.number()?, columns.get::<String>()?))
