@@ -5,7 +5,7 @@
 
 use madang_ledger::{Currency, Holder, Order, OrderKind, Price, Purse};
 use madang_store::{Bank, GrantError, Ledger, SqliteStore};
-use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
+use madang_types::{Allocation, MicroWon, Micros, ProgrammeBudget, Tranche, Unit};
 
 const GRANT: &str = "hanbit-2026";
 
@@ -44,6 +44,19 @@ impl World {
         (amount, until): (i64, i64),
         at: i64,
     ) -> Result<(), GrantError> {
+        self.grant_parts(id, (amount, until), (at, &[])).await
+    }
+
+    async fn grant_parts(
+        &self,
+        id: &str,
+        (amount, until): (i64, i64),
+        (at, tranches): (i64, &[(i64, i64)]),
+    ) -> Result<(), GrantError> {
+        let tranches = tranches.iter().map(|(from, amount)| Tranche {
+            from: Micros(*from),
+            amount: *amount,
+        });
         let allocation = Allocation {
             id: id.parse().unwrap(),
             programme: "startups".parse().unwrap(),
@@ -52,6 +65,7 @@ impl World {
             amount,
             hard: true,
             from: Micros(at),
+            tranches: tranches.collect(),
             until: Micros(until),
             created_at: Micros(at),
             recalled_at: None,
@@ -61,15 +75,24 @@ impl World {
 
     /// What was moved to the gateway, and what is elsewhere.
     async fn order(&self, holder: &Holder, number: u64, kind: OrderKind) -> (i64, i64) {
+        self.order_at(holder, (&purse(), number, kind), 10).await
+    }
+
+    async fn order_at(
+        &self,
+        holder: &Holder,
+        (purse, number, kind): (&Purse, u64, OrderKind),
+        at: i64,
+    ) -> (i64, i64) {
         let order = Order {
             number,
-            purse: purse(),
+            purse: purse.clone(),
             unit: Unit::MicroWon,
             kind,
         };
         let moved = self
             .bank
-            .order(holder.clone(), order, Micros(10))
+            .order(holder.clone(), order, Micros(at))
             .await
             .unwrap();
         (moved.moved, moved.left)
@@ -217,6 +240,100 @@ async fn what_is_left_of_a_grant_that_is_over_goes_back() {
         .await;
     assert_eq!(world.bank.allocations_sweep(Micros(101)).await.unwrap(), 1);
     assert_eq!(world.available("programme:startups").await, 1_000);
+    world.check_sound().await;
+}
+
+#[tokio::test]
+async fn a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays() {
+    let world = World::new().await;
+    let parts = [(5, 100), (20, 150), (30, 50)];
+    let parts = (5, parts.as_slice());
+    world
+        .grant_parts("daeil-2026", (300, 100), parts)
+        .await
+        .unwrap();
+    // All of it is promised from the beginning.
+    assert_eq!(world.available("programme:startups").await, 100);
+    let all = world.bank.allocation_list((None, None)).await.unwrap();
+    assert_eq!(all[0].tranches.len(), 3);
+    let holder = world.begin("gw-1").await;
+    let purse: Purse = "allocation:daeil-2026".parse().unwrap();
+    let check = async |(number, kind): (u64, OrderKind), at, expected| {
+        let came = world.order_at(&holder, (&purse, number, kind), at).await;
+        assert_eq!(came, expected, "order {number} at {at}");
+    };
+    check((1, take(60, 0)), 10, (60, 40)).await;
+    check((2, take(300, 300)), 19, (40, 0)).await;
+    check((3, take(300, 300)), 19, (0, 0)).await;
+    check((4, OrderKind::Return { amount: 30 }), 19, (0, 30)).await;
+    check((5, take(40, 40)), 20, (40, 140)).await;
+    // A clock that jumps back frees nothing again.
+    check((6, take(300, 300)), 19, (0, 0)).await;
+    check((7, take(300, 300)), 30, (190, 0)).await;
+    check((7, take(300, 300)), 30, (190, 0)).await;
+    world.check_sound().await;
+}
+
+#[tokio::test]
+async fn a_recall_takes_back_what_has_not_come_yet_too() {
+    let world = World::new().await;
+    let parts = (5, [(5, 100), (50, 200)].as_slice());
+    world
+        .grant_parts("daeil-2026", (300, 100), parts)
+        .await
+        .unwrap();
+    let id = "daeil-2026".parse().unwrap();
+    world.bank.allocation_recall(id, Micros(10)).await.unwrap();
+    assert_eq!(world.available("programme:startups").await, 400);
+    world.check_sound().await;
+}
+
+#[tokio::test]
+async fn tranches_that_break_a_rule_move_nothing() {
+    let world = World::new().await;
+    let many: Vec<(i64, i64)> = (0..25).map(|part| (5 + part, 1)).collect();
+    for (amount, parts, expected) in [
+        (300, &[(5, 100), (50, 199)][..], "are 299 in all"),
+        (300, &[(5, 100), (4, 200)], "put them in order"),
+        (
+            300,
+            &[(5, 100), (100, 200)],
+            "when the allocation has ended",
+        ),
+        (300, &[(4, 300)], "the first tranche comes when"),
+        (300, &[(5, 301), (50, -1)], "tranche 2 is -1"),
+        (300, &[(5, i64::MAX), (6, i64::MAX), (7, 302)], "in all"),
+        (25, &many, "25 tranches"),
+        (401, &[(5, 1), (6, 400)], "programme:startups has 400"),
+    ] {
+        let parts = (5, parts);
+        match world.grant_parts("daeil-2026", (amount, 100), parts).await {
+            Err(GrantError::Refused(why)) => assert!(why.contains(expected), "{why}"),
+            other => unreachable!("{other:?}"),
+        }
+        assert_eq!(world.available("programme:startups").await, 400);
+    }
+    world.check_sound().await;
+}
+
+#[tokio::test]
+async fn a_ceiling_is_filled_once_and_raised_by_the_difference() {
+    let world = World::new().await;
+    let ceiling = "ceiling:project:daeil:web";
+    for (limit, at, expected) in [
+        (100, 1, 100),
+        (100, 2, 100),
+        (70, 3, 100),
+        (250, 4, 250),
+        (250, 4, 250),
+        (100, 5, 250),
+        (251, 6, 251),
+    ] {
+        let id = "project:daeil:web".parse().unwrap();
+        let filled = world.bank.ceiling_fill(id, MicroWon(limit), Micros(at));
+        filled.await.unwrap();
+        assert_eq!(world.available(ceiling).await, expected, "{limit}");
+    }
     world.check_sound().await;
 }
 

@@ -23,6 +23,21 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "projects",
         sql: include_str!("../../migrations/postgres/0003_projects.sql"),
     },
+    Migration {
+        version: 4,
+        name: "ledger",
+        sql: include_str!("../../migrations/postgres/0004_ledger.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "bank",
+        sql: include_str!("../../migrations/postgres/0005_bank.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "terms",
+        sql: include_str!("../../migrations/postgres/0006_terms.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

@@ -1,12 +1,12 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
 use super::{Answer, enter};
-use crate::StoreError;
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
+use crate::{StoreError, list};
 use madang_ledger::{
     Account, Entry, EntryId, Exchange, Fault, Leg, Phase, Price, Purse, Subject, check_allocation,
-    check_budget, check_exchange, check_price,
+    check_budget, check_exchange, check_price, fill,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -103,6 +103,7 @@ pub(super) fn allocation_insert(
         amount,
         hard,
         from,
+        tranches,
         until,
         created_at,
         recalled_at: _,
@@ -135,8 +136,8 @@ pub(super) fn allocation_insert(
         )));
     }
     conn.execute(
-        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             id.as_str(),
             programme.as_str(),
@@ -145,6 +146,7 @@ pub(super) fn allocation_insert(
             amount,
             hard,
             from.0,
+            list::join(tranches),
             until.0,
             created_at.0
         ],
@@ -169,7 +171,11 @@ pub(super) fn allocations(
     )
 }
 
-fn allocation(conn: &Connection, id: &AllocationId) -> Result<Option<Allocation>, StoreError> {
+/// One allocation.
+pub(super) fn allocation(
+    conn: &Connection,
+    id: &AllocationId,
+) -> Result<Option<Allocation>, StoreError> {
     let found = allocations_where(conn, "id = :id", &[(":id", id.as_str().to_owned().into())])?;
     Ok(found.into_iter().next())
 }
@@ -180,7 +186,7 @@ fn allocations_where(
     about: &[(&'static str, Value)],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     rows(conn, &sql, about, |columns| {
@@ -192,6 +198,7 @@ fn allocations_where(
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
+            tranches: columns.list()?,
             until: Micros(columns.get()?),
             created_at: Micros(columns.get()?),
             recalled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -261,31 +268,36 @@ fn take_back(
     })
 }
 
-/// Fills a ceiling, where it was not filled before.
+/// Fills a ceiling up to its limit, or raises it to there.
 pub(super) fn ceiling_fill(
     conn: &Connection,
     page: &mut Page,
-    (id, amount, at): (&CeilingId, MicroWon, Micros),
+    (id, limit, at): (&CeilingId, MicroWon, Micros),
 ) -> Result<Answer, StoreError> {
-    let entry = Entry {
-        id: EntryId::named(&format!("ceiling:{id}")),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Lease,
-        legs: vec![Leg {
-            unit: Unit::MicroWon,
-            amount: amount.0,
-            from: Account::World,
-            to: Account::Purse(Purse::Ceiling(id.clone())),
-        }],
+    let sql = "SELECT filled_micro_won FROM ceilings WHERE id = :id";
+    let about = [(":id", id.as_str().to_owned().into())];
+    let filled = rows(conn, sql, &about, |columns| columns.get().map(MicroWon))?;
+    let filled = filled.first().copied().unwrap_or_default();
+    let Some(entry) = fill(id, (filled, limit), at) else {
+        return Ok(Answer::Done);
     };
     match enter(conn, page, &entry)? {
-        // It was filled at another instant.
-        Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
-        Err(fault) => Err(StoreError::Damaged(format!(
-            "the ledger refused to fill '{id}': {fault}"
-        ))),
+        Ok(()) => {}
+        // An earlier schema has filled it, and has no row of that.
+        Err(Fault::Conflict(_)) if filled.0 == 0 => {}
+        Err(fault) => {
+            return Err(StoreError::Damaged(format!(
+                "the ledger refused to fill '{id}': {fault}"
+            )));
+        }
     }
+    conn.execute(
+        "INSERT INTO ceilings (id, filled_micro_won) VALUES (?1, ?2)
+         ON CONFLICT (id) DO UPDATE SET filled_micro_won = excluded.filled_micro_won",
+        params![id.as_str(), limit.0],
+    )
+    .map_err(|e| medium("write a ceiling", &e))?;
+    Ok(Answer::Done)
 }
 
 /// Adds a price.

@@ -1,0 +1,1 @@
+-- The number stands for what SQLite has under it.
