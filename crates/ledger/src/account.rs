@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub enum Purse {
     /// What a programme granted to a tenant.
     Allocation(AllocationId),
-    /// What a key or a project may spend at most in a period, whoever pays.
+    /// What a key or a project may spend at most, whoever pays.
     Ceiling(CeilingId),
 }
 

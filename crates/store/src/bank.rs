@@ -35,14 +35,15 @@ pub trait Bank: Send + Sync + 'static {
     async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError>;
     /// A run is alive. `false` where a later one has begun: it holds nothing any more.
     async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
-    /// Carries an order out: once, however often it comes.
+    /// Carries an order out: once, however often it comes. What of an allocation has not come at `at` stays where it is.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
 
-    /// Fills a ceiling, once: from then on so much may be spent under it.
+    /// Fills a ceiling up to its limit: from then on so much may be spent under it in all. A higher limit raises it by the difference,
+    /// one as high or lower changes nothing.
     async fn ceiling_fill(
         &self,
         id: CeilingId,
-        amount: MicroWon,
+        limit: MicroWon,
         at: Micros,
     ) -> Result<(), StoreError>;
     /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.

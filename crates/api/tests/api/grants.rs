@@ -55,115 +55,71 @@ fn parts(parts: &[(&str, i64)]) -> Value {
     grant(json!({ "tranches": parts }))
 }
 
-#[tokio::test]
-async fn grants_that_make_no_sense_are_refused_and_move_nothing() {
+/// None of these is granted, and all that the programme has is still there afterwards.
+async fn refused<const N: usize>(rows: [(Value, &str, &str); N]) {
     let bench = bench().await;
-    let day = |day: &str| format!("2100-{day}");
-    let (first, tenth, last, after) = (day("01-01"), day("01-10"), day("01-31"), day("02-01"));
-    let many: Vec<(&str, i64)> = vec![(first.as_str(), 4); 25];
-    let rows = [
-        (grant(json!({"amount": 0})), "conflict", "not within 1"),
-        (grant(json!({"amount": -1})), "conflict", "not within 1"),
-        (
-            grant(json!({"amount": i64::MAX})),
-            "conflict",
-            "not within 1",
-        ),
-        (grant(json!({"amount": 1.5})), "field_invalid", "amount"),
-        (
-            grant(json!({"amount": 1_001})),
-            "conflict",
-            "1000 thousandths",
-        ),
-        (
-            grant(json!({"until": "2100-01-01T00:00:00Z"})),
-            "conflict",
-            "ends before it begins",
-        ),
-        (
-            grant(json!({"until": "2101-01-01T00:00:00Z"})),
-            "conflict",
-            "ends after its programme",
-        ),
-        (grant(json!({"unit": "won"})), "field_invalid", "unit"),
-        (
-            parts(&[(&first, 50), (&tenth, 49)]),
-            "conflict",
-            "are 99 in all",
-        ),
-        (
-            parts(&[(&first, 50), (&last, 40), (&tenth, 10)]),
-            "conflict",
-            "put them in order",
-        ),
-        (
-            parts(&[(&first, 50), (&first, 50)]),
-            "conflict",
-            "put them in order",
-        ),
-        (
-            parts(&[(&tenth, 100)]),
-            "conflict",
-            "the first tranche comes when",
-        ),
-        (
-            parts(&[(&first, 50), (&after, 50)]),
-            "conflict",
-            "tranche 2 comes when",
-        ),
-        (
-            parts(&[(&first, 101), (&tenth, -1)]),
-            "conflict",
-            "tranche 2 is -1",
-        ),
-        (
-            parts(&[(&first, 100), (&tenth, 0)]),
-            "conflict",
-            "tranche 2 is 0",
-        ),
-        (
-            parts(&[(&first, i64::MAX), (&tenth, i64::MAX)]),
-            "conflict",
-            "in all",
-        ),
-        (parts(&many), "conflict", "25 tranches"),
-        (
-            grant(json!({"tranches": [{"amount": 100}]})),
-            "field_missing",
-            "missing field `from`",
-        ),
-        (
-            grant(json!({"tranches": [{"from": "soon", "amount": 100}]})),
-            "field_invalid",
-            "tranches",
-        ),
-    ];
+    let op = bench.operator.as_str();
     for (body, code, expected) in rows {
-        let answer = bench.post(ALLOCATIONS, &bench.operator, body.clone()).await;
+        let answer = bench.post(ALLOCATIONS, op, body.clone()).await;
         assert_eq!(answer.code(), code, "{body}: {}", answer.text);
         assert!(answer.text.contains(expected), "{body}: {}", answer.text);
         assert!(!answer.json["error"]["remedy"].as_str().unwrap().is_empty());
     }
-    let none = bench.get(ALLOCATIONS, &bench.operator).await;
+    let none = bench.get(ALLOCATIONS, op).await;
     assert_eq!(none.json["data"], json!([]));
-    // All of it is still there to be granted.
     let all = bench
-        .post(
-            ALLOCATIONS,
-            &bench.operator,
-            grant(json!({"amount": 1_000})),
-        )
+        .post(ALLOCATIONS, op, grant(json!({"amount": 1_000})))
         .await;
     assert_eq!(all.status, 201, "{}", all.text);
     let again = grant(json!({"id": "second", "until": "2100-01-02T00:00:00Z"}));
-    let overlaps = bench.post(ALLOCATIONS, &bench.operator, again).await;
+    let overlaps = bench.post(ALLOCATIONS, op, again).await;
+    let told = overlaps.text;
     assert!(
-        overlaps
-            .text
-            .contains("overlaps the allocation 'alpha-2100'"),
-        "{}",
-        overlaps.text
+        told.contains("overlaps the allocation 'alpha-2100'"),
+        "{told}"
     );
+}
+
+#[tokio::test]
+async fn grants_that_make_no_sense_are_refused_and_move_nothing() {
+    let conflict = |changed, expected| (grant(changed), "conflict", expected);
+    let invalid = |changed, expected| (grant(changed), "field_invalid", expected);
+    let until = |until: &str| json!({ "until": until });
+    let rows = [
+        conflict(json!({"amount": 0}), "not within 1"),
+        conflict(json!({"amount": -1}), "not within 1"),
+        conflict(json!({"amount": i64::MAX}), "not within 1"),
+        conflict(json!({"amount": 1_001}), "1000 thousandths"),
+        conflict(until("2100-01-01T00:00:00Z"), "ends before it begins"),
+        conflict(until("2101-01-01T00:00:00Z"), "ends after its programme"),
+        invalid(json!({"amount": 1.5}), "amount"),
+        invalid(json!({"unit": "won"}), "unit"),
+        invalid(json!({"tenant": "nobody"}), "nobody"),
+        invalid(
+            json!({"tranches": [{"from": "soon", "amount": 100}]}),
+            "tranches",
+        ),
+    ];
+    refused(rows).await;
+}
+
+#[tokio::test]
+async fn tranches_that_make_no_sense_are_refused_and_move_nothing() {
+    let [first, tenth, last, after] = ["2100-01-01", "2100-01-10", "2100-01-31", "2100-02-01"];
+    let bad = |tranches: &[(&str, i64)], expected| (parts(tranches), "conflict", expected);
+    let most = i64::MAX;
+    let rows = [
+        bad(&[(first, 50), (tenth, 49)], "are 99 in all"),
+        bad(&[(first, 50), (last, 40), (tenth, 10)], "put them in order"),
+        bad(&[(first, 50), (first, 50)], "put them in order"),
+        bad(&[(tenth, 100)], "the first tranche comes when"),
+        bad(&[(first, 50), (after, 50)], "tranche 2 comes when"),
+        bad(&[(first, 101), (tenth, -1)], "tranche 2 is -1"),
+        bad(&[(first, 100), (tenth, 0)], "tranche 2 is 0"),
+        bad(&[(first, most), (tenth, most)], "in all"),
+        bad(&[(first, 4); 25], "25 tranches"),
+    ];
+    refused(rows).await;
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl Bank for PostgresStore {
     async fn ceiling_fill(
         &self,
         _id: CeilingId,
-        _amount: MicroWon,
+        _limit: MicroWon,
         _at: Micros,
     ) -> Result<(), StoreError> {
         Err(StoreError::Unavailable(NOT_KEPT.into()))

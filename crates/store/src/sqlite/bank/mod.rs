@@ -57,7 +57,7 @@ pub(super) fn perform(conn: &Connection, page: &mut Page, ask: &Ask) -> Result<A
         About::Order(holder, order) => {
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
-        About::Ceiling(id, amount) => grants::ceiling_fill(conn, page, (id, *amount, at)),
+        About::Ceiling(id, limit) => grants::ceiling_fill(conn, page, (id, *limit, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
         About::Allocation(allocation) => grants::allocation_insert(conn, page, allocation),
@@ -126,10 +126,10 @@ impl Bank for SqliteStore {
     async fn ceiling_fill(
         &self,
         id: CeilingId,
-        amount: MicroWon,
+        limit: MicroWon,
         at: Micros,
     ) -> Result<(), StoreError> {
-        self.ask(About::Ceiling(id, amount), at).await.map(drop)
+        self.ask(About::Ceiling(id, limit), at).await.map(drop)
     }
 
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {
