@@ -41,7 +41,11 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::programme_list,
             handlers::programme_create
         ))
-        .routes(routes!(handlers::programme_get, handlers::programme_remove))
+        .routes(routes!(
+            handlers::programme_get,
+            handlers::programme_change,
+            handlers::programme_remove
+        ))
         .routes(routes!(handlers::tenant_list, handlers::tenant_create))
         .routes(routes!(
             handlers::tenant_get,
@@ -49,7 +53,11 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::tenant_remove
         ))
         .routes(routes!(handlers::project_list, handlers::project_create))
-        .routes(routes!(handlers::project_get, handlers::project_disable))
+        .routes(routes!(
+            handlers::project_get,
+            handlers::project_change,
+            handlers::project_disable
+        ))
         .routes(routes!(handlers::key_list, handlers::key_create))
         .routes(routes!(handlers::key_get, handlers::key_revoke))
         .routes(routes!(handlers::budget_list, handlers::budget_put))

@@ -1,6 +1,7 @@
 //! What a programme may grant: rules over budgets and allocations, with words for whoever asks.
 
 use crate::price::{Currency, Exchange, PRICE_MAX, Price};
+use crate::tranche::check_tranches;
 use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
 
 /// The most that a budget or an allocation may hold: what is above it is a slip of the keyboard. In µ₩ a trillion won.
@@ -54,6 +55,7 @@ pub fn check_allocation(
     if *until <= new.created_at {
         return Err("it has ended already".into());
     }
+    check_tranches(new)?;
     let Some(budget) = budget else {
         return Err(format!(
             "the programme '{programme}' has no budget in {unit}: set one first"
@@ -144,7 +146,7 @@ fn check_from(from: Micros, (now, notice_ms): (Micros, u64)) -> Result<(), Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::MicroWon;
+    use madang_types::{MicroWon, Tranche};
 
     fn allocation(id: &str, tenant: &str, amount: i64, (from, until): (i64, i64)) -> Allocation {
         Allocation {
@@ -155,6 +157,7 @@ mod tests {
             amount,
             hard: true,
             from: Micros(from),
+            tranches: Vec::new(),
             until: Micros(until),
             created_at: Micros(100),
             recalled_at: None,
@@ -198,6 +201,15 @@ mod tests {
         check(&grant(1, (400, 400)), Err("ends before it begins"));
         check(&grant(1, (10, 100)), Err("has ended already"));
         check(&allocation("new", "daeil", 500, (200, 300)), Ok(()));
+        let mut parts = grant(3, (300, 400));
+        let tranche = |from, amount| Tranche {
+            from: Micros(from),
+            amount,
+        };
+        parts.tranches = vec![tranche(300, 1), tranche(350, 2)];
+        check(&parts, Ok(()));
+        parts.amount = 4;
+        check(&parts, Err("are 3 in all"));
         let mut tokens = grant(1, (300, 400));
         tokens.unit = Unit::OutputTokens;
         check(&tokens, Err("counted in micro_won"));

@@ -1,8 +1,8 @@
-//! The entries by which budgets, grants and ceilings come to be and go back. Each has an id that follows from what it is about, so
+//! The entries by which budgets and grants come to be and go back. Each has an id that follows from what it is about, so
 //! that whoever writes it twice writes it once.
 
 use crate::{Account, Entry, EntryId, Leg, Phase, Purse, Subject};
-use madang_types::{Allocation, CeilingId, MicroWon, Micros, ProgrammeBudget, Unit};
+use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
 
 /// Sets a programme's budget from `before` to what it says: more comes from outside, and less goes back there. `None` where it stays.
 pub fn budget_entry(before: i64, budget: &ProgrammeBudget, at: Micros) -> Option<Entry> {
@@ -38,13 +38,6 @@ pub fn take_back_entry(over: &Allocation, left: i64, at: Micros) -> Entry {
     let name = format!("return:{}:{}", over.id, at.0);
     let about = (&*name, at, Subject::Allocation(over.id.clone()));
     entry(about, (over.unit, left), (purse, programme))
-}
-
-/// Fills a ceiling.
-pub fn ceiling_entry(id: &CeilingId, amount: MicroWon, at: Micros) -> Entry {
-    let way = (Account::World, Account::Purse(Purse::Ceiling(id.clone())));
-    let name = format!("ceiling:{id}");
-    entry((&name, at, Subject::Lease), (Unit::MicroWon, amount.0), way)
 }
 
 fn ends(of: &Allocation) -> (Account, Account) {

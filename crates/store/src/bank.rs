@@ -48,7 +48,7 @@ pub trait Bank: Send + Sync + 'static {
     async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError>;
     /// A run is alive. `false` where a later one has begun: it holds nothing any more.
     async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
-    /// Carries an order out: once, however often it comes.
+    /// Carries an order out: once, however often it comes. What of an allocation has not come at `at` stays where it is.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
     /// Gives a gateway up of which nothing was heard for a minute: what it held waits in suspense for what it may still report, and its
     /// run is over. Says of how many purses it held a part. [`StoreError::Absent`] where no such gateway was ever there.
@@ -56,11 +56,12 @@ pub trait Bank: Send + Sync + 'static {
     /// The gateways that have begun a run here, by name.
     async fn gateway_list(&self) -> Result<Vec<GatewayRow>, StoreError>;
 
-    /// Fills a ceiling, once: from then on so much may be spent under it.
+    /// Fills a ceiling up to its limit: from then on so much may be spent under it in all. A higher limit raises it by the difference,
+    /// one as high or lower changes nothing.
     async fn ceiling_fill(
         &self,
         id: CeilingId,
-        amount: MicroWon,
+        limit: MicroWon,
         at: Micros,
     ) -> Result<(), StoreError>;
     /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.
@@ -214,10 +215,10 @@ impl<T: Counter> Bank for T {
     async fn ceiling_fill(
         &self,
         id: CeilingId,
-        amount: MicroWon,
+        limit: MicroWon,
         at: Micros,
     ) -> Result<(), StoreError> {
-        self.ask(About::Ceiling(id, amount), at).await.map(drop)
+        self.ask(About::Ceiling(id, limit), at).await.map(drop)
     }
 
     async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {

@@ -4,16 +4,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use madang_store::conformance::sample::{full, key, plain, programme, tenant};
+use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
 use madang_store::{
     PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter, UsageGroup, UsageSum,
 };
 use madang_testkit::Postgres;
-use madang_types::{DataClass, DataFlag, DataFlags, Micros, Stop};
+use madang_types::{
+    DataClass, DataFlag, DataFlags, MicroWon, Micros, Period, ProgrammeTerms, Stop, Zone,
+};
 use std::path::Path;
 
-/// The migrations in their order, the same in both databases: a schema was released with each.
-const MIGRATIONS: [&str; 5] = ["books", "floors", "projects", "ledger", "bank"];
+/// The migrations of each database, in their order: a schema was released with each.
+const MIGRATIONS: &[&str] = &["books", "floors", "projects", "ledger", "bank", "terms"];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
 fn books(database: &str, version: usize) -> String {
@@ -75,8 +77,22 @@ async fn check(store: &dyn Store, version: usize) {
             set_at: Micros(1),
         });
     }
-    let programmes = [programme("open", 4).unwrap()];
-    assert_eq!(store.programme_list().await.unwrap(), programmes);
+    let mut one_programme = programme("open", 4).unwrap();
+    let mut projects = Vec::new();
+    if version >= 6 {
+        one_programme.terms = ProgrammeTerms {
+            period: Period {
+                from: Some(Micros(-7)),
+                until: Some(Micros(8)),
+            },
+            eligibility: "창업 7년 이내 기업".into(),
+            residency_floor: Some(Zone::DomesticPrivate),
+        };
+        projects.push(project("demo", "web").unwrap());
+        projects[0].won_limit = Some(MicroWon(9));
+    }
+    assert_eq!(store.programme_list().await.unwrap(), [one_programme]);
+    assert_eq!(store.project_list(None).await.unwrap(), projects);
     assert_eq!(store.tenant_list().await.unwrap(), [one_tenant]);
     assert_eq!(store.key_list(None).await.unwrap(), [one_key]);
     assert_eq!(store.stop_list().await.unwrap(), stops);

@@ -59,6 +59,7 @@ codes! {
     KeyRevoked = "key_revoked", 401, "authentication_error", "Ask for a new key: `madang key create --tenant …`.";
     RoleForbidden = "role_forbidden", 403, "permission_error", "Use a key whose role may do this: docs/roles.md.";
     EndpointNotPermitted = "endpoint_not_permitted", 403, "permission_error", "Use an endpoint or a key that the message names; GET /v1/models shows what this key is for.";
+    ProgrammeClosed = "programme_closed", 403, "permission_error", "Ask whoever runs the programme: its tenants are served within its period (`madang programme list`).";
     ModelNotPermitted = "model_not_permitted", 403, "permission_error", "Use a model that GET /v1/models lists for this key, or a key that is for the model.";
     // classify: what the request says
     BodyNotJson = "body_not_json", 400, "invalid_request_error", "Send one JSON object, UTF-8, with `content-type: application/json`.";

@@ -13,9 +13,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_ledger::{Exchange, Price, Purse};
+use madang_ledger::{Exchange, Price, Purse, check_within};
+use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
+    ProgrammeId, Tranche,
 };
 use std::sync::Arc;
 
@@ -110,6 +112,7 @@ pub(crate) async fn allocation_create(
         tenant,
         unit,
         amount,
+        tranches,
         hard,
         from,
         until: Instant(until),
@@ -121,6 +124,11 @@ pub(crate) async fn allocation_create(
         return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("tenant"));
     };
     let now = clock::now();
+    let from = from.or(tranches.first().map(|tranche| tranche.from));
+    let tranches = tranches.into_iter().map(|tranche| Tranche {
+        from: tranche.from.0,
+        amount: tranche.amount,
+    });
     let allocation = Allocation {
         id,
         programme,
@@ -129,14 +137,22 @@ pub(crate) async fn allocation_create(
         amount,
         hard,
         from: instant_or(from, now),
+        tranches: tranches.collect(),
         until,
         created_at: now,
         recalled_at: None,
     };
+    let period = period_of(&api, &allocation.programme).await?;
+    check_within(&allocation, period).map_err(GrantError::Refused)?;
     api.bank().allocation_insert(allocation.clone()).await?;
     api.gateway().purses.refresh().await?;
-    let view = AllocationView::of(allocation, amount);
+    let view = AllocationView::of(allocation, amount, now);
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+async fn period_of(api: &Api, programme: &ProgrammeId) -> Result<Period> {
+    let found = api.store().programme_get(programme.clone()).await?;
+    Ok(found.map(|row| row.terms.period).unwrap_or_default())
 }
 
 /// Recall an allocation: what is not spent goes back to the programme
@@ -178,7 +194,7 @@ async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Allocation> {
 async fn view(api: &Api, row: Allocation) -> Result<AllocationView> {
     let purse = Purse::Allocation(row.id.clone());
     let left = api.bank().purse_left(purse, row.unit).await?;
-    Ok(AllocationView::of(row, left))
+    Ok(AllocationView::of(row, left, clock::now()))
 }
 
 fn instant_or(at: Option<Instant>, now: Micros) -> Micros {

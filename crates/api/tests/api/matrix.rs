@@ -243,6 +243,10 @@ impl World {
             row("GET /api/v1/programmes/{id}", [200, 200, 403, 403, 200])
                 .object("ours", "theirs")
                 .answers(beyond_a_tenant),
+            row("PATCH /api/v1/programmes/{id}", OPERATOR)
+                .body(json!({"weight": 2}))
+                .object("ours", "theirs")
+                .answers(beyond_a_tenant),
             row("GET /api/v1/tenants", EVERYBODY),
             row("POST /api/v1/tenants", MANAGER_TOO)
                 .made()
@@ -262,6 +266,9 @@ impl World {
                 .body(json!({"id": "app", "tenant": "alpha"}))
                 .foreign_body("beta", json!({"id": "app", "tenant": "beta"}), names_none),
             row("GET /api/v1/projects/{tenant}/{id}", EVERYBODY).object("alpha/web", "beta/web"),
+            row("PATCH /api/v1/projects/{tenant}/{id}", ADMIN_TOO)
+                .body(json!({"limit_micro_won": 5}))
+                .object("alpha/web", "beta/web"),
             row("DELETE /api/v1/projects/{tenant}/{id}", ADMIN_TOO).object("alpha/web", "beta/web"),
             row("GET /api/v1/keys", EVERYBODY).filtered(),
             row("POST /api/v1/keys", ADMIN_TOO)

@@ -4,6 +4,7 @@ use super::{LEASE_MS, Purses, Run};
 use crate::clock;
 use madang_ledger::{Holder, Order, Purse};
 use madang_store::StoreError;
+use madang_types::{CeilingId, MicroWon};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -98,24 +99,29 @@ impl Purses {
         }
     }
 
-    /// A key's ceiling is filled when something is first spent under it.
+    /// A ceiling is filled when something is first spent under it, and when it was raised.
     async fn fill(&self, order: &Order) -> Result<(), StoreError> {
         let Purse::Ceiling(id) = &order.purse else {
             return Ok(());
         };
-        match self.limit(id) {
-            Some(limit) if !self.is_filled(id) => {
-                self.bank
-                    .ceiling_fill(id.clone(), limit, clock::now())
-                    .await?;
-                self.filled
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(id.clone());
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        let Some(limit) = self
+            .limit(id)
+            .filter(|limit| self.filled(id) < Some(*limit))
+        else {
+            return Ok(());
+        };
+        self.bank
+            .ceiling_fill(id.clone(), limit, clock::now())
+            .await?;
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = filled.entry(id.clone()).or_insert(limit);
+        *old = limit.max(*old);
+        Ok(())
+    }
+
+    fn filled(&self, ceiling: &CeilingId) -> Option<MicroWon> {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.get(ceiling).copied()
     }
 
     async fn carry(&self, holder: &Arc<Holder>, order: Order) {

@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "bank",
         sql: include_str!("../../migrations/postgres/0005_bank.sql"),
     },
+    Migration {
+        version: 6,
+        name: "terms",
+        sql: include_str!("../../migrations/postgres/0006_terms.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

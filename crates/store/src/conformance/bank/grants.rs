@@ -50,18 +50,27 @@ pub async fn a_recall_ends_a_grant(fixture: &impl Fixture) -> Result<(), Failure
     world.check_sound().await
 }
 
-/// A ceiling that is filled again stays as it was filled first.
-pub async fn a_ceiling_is_filled_once(fixture: &impl Fixture) -> Result<(), Failure> {
+/// A higher limit raises it to there; as high or lower changes nothing.
+pub async fn a_ceiling_is_filled_once_and_raised_by_the_difference(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
     let world = World::new(fixture).await?;
-    for (amount, at) in [(700, 3), (900, 4)] {
-        let filled = world
-            .books
-            .ceiling_fill("key.k1".parse()?, MicroWon(amount), Micros(at));
+    for (limit, at, expected) in [
+        (100, 1, 100),
+        (100, 2, 100),
+        (70, 3, 100),
+        (250, 4, 250),
+        (250, 4, 250),
+        (100, 5, 250),
+        (251, 6, 251),
+    ] {
+        let id = "project:daeil:web".parse()?;
+        let filled = world.books.ceiling_fill(id, MicroWon(limit), Micros(at));
         filled.await?;
+        let ceiling = Purse::Ceiling("project:daeil:web".parse()?);
+        let left = world.books.purse_left(ceiling, Unit::MicroWon).await?;
+        assert_eq!(left, expected, "{limit}");
     }
-    let ceiling = Purse::Ceiling("key.k1".parse()?);
-    let left = world.books.purse_left(ceiling, Unit::MicroWon).await?;
-    assert_eq!(left, 700);
     world.check_sound().await
 }
 

@@ -4,12 +4,13 @@
 pub mod grants;
 pub mod orders;
 pub mod settled;
+pub mod tranches;
 
 use super::Failure;
 use crate::{Bank, GrantError, Ledger, Store};
 use async_trait::async_trait;
 use madang_ledger::{Holder, Order, OrderKind, Purse};
-use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
+use madang_types::{Allocation, Micros, ProgrammeBudget, Tranche, Unit};
 use std::sync::Arc;
 
 /// Books with a bank in them.
@@ -33,8 +34,10 @@ macro_rules! bank_conformance_suite {
                 a_run_that_begins_takes_back_what_the_one_before_it_held, what_is_given_up_waits_in_suspense,
                 orders_at_one_time_move_what_there_is;
             grants: a_refused_grant_moves_nothing, what_is_left_of_a_grant_that_is_over_goes_back,
-                a_recall_ends_a_grant, a_ceiling_is_filled_once, a_price_begins_now_or_later_and_once,
+                a_recall_ends_a_grant, a_ceiling_is_filled_once_and_raised_by_the_difference, a_price_begins_now_or_later_and_once,
                 a_rate_of_exchange_begins_once, grants_and_prices_survive;
+            tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,
+                a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
             settled: a_settlement_is_booked_once, what_is_refused_is_kept_apart, a_draft_is_settled_by_the_next_start,
                 what_has_ended_has_no_draft, what_a_gateway_reports_late_is_taken_from_suspense;
         }
@@ -84,6 +87,19 @@ impl World {
     }
 
     async fn grant(&self, id: &str, (amount, until): (i64, i64), at: i64) -> Result<(), Failure> {
+        self.grant_parts(id, (amount, until), (at, &[])).await
+    }
+
+    async fn grant_parts(
+        &self,
+        id: &str,
+        (amount, until): (i64, i64),
+        (at, tranches): (i64, &[(i64, i64)]),
+    ) -> Result<(), Failure> {
+        let tranches = tranches.iter().map(|(from, amount)| Tranche {
+            from: Micros(*from),
+            amount: *amount,
+        });
         let tenant = id.split('-').next().unwrap_or(id);
         let allocation = Allocation {
             id: id.parse()?,
@@ -93,6 +109,7 @@ impl World {
             amount,
             hard: true,
             from: Micros(at),
+            tranches: tranches.collect(),
             until: Micros(until),
             created_at: Micros(at),
             recalled_at: None,
@@ -107,13 +124,22 @@ impl World {
         number: u64,
         kind: OrderKind,
     ) -> Result<(i64, i64), Failure> {
+        self.order_at(holder, (&purse()?, number, kind), 10).await
+    }
+
+    async fn order_at(
+        &self,
+        holder: &Holder,
+        (purse, number, kind): (&Purse, u64, OrderKind),
+        at: i64,
+    ) -> Result<(i64, i64), Failure> {
         let order = Order {
             number,
-            purse: purse()?,
+            purse: purse.clone(),
             unit: Unit::MicroWon,
             kind,
         };
-        let moved = self.books.order(holder.clone(), order, Micros(10)).await?;
+        let moved = self.books.order(holder.clone(), order, Micros(at)).await?;
         Ok((moved.moved, moved.left))
     }
 

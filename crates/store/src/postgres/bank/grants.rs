@@ -1,13 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
-use crate::StoreError;
 use crate::bank::{Answer, must};
 use crate::postgres::ledger::page::Turn;
 use crate::postgres::row::{Param, execute, rows};
+use crate::{StoreError, list};
 use deadpool_postgres::GenericClient;
 use madang_ledger::{
-    Account, Exchange, Fault, Price, Purse, budget_entry, ceiling_entry, check_allocation,
-    check_budget, check_exchange, check_price, grant_entry, take_back_entry,
+    Account, Exchange, Price, Purse, budget_entry, check_allocation, check_budget, check_exchange,
+    check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -92,6 +92,7 @@ pub(super) async fn allocation_insert(
         amount,
         hard,
         from,
+        tranches,
         until,
         created_at,
         recalled_at: _,
@@ -111,9 +112,9 @@ pub(super) async fn allocation_insert(
             "the programme cannot grant it: {fault}"
         )));
     }
-    let sql = "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let row: [Param<'_>; 9] = [
+    let sql = "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let row: [Param<'_>; 10] = [
         &id.as_str(),
         &programme.as_str(),
         &tenant.as_str(),
@@ -121,6 +122,7 @@ pub(super) async fn allocation_insert(
         amount,
         hard,
         &from.0,
+        &list::join(tranches),
         &until.0,
         &created_at.0,
     ];
@@ -141,7 +143,8 @@ pub(super) async fn allocations(
     allocations_where(client, condition, &about).await
 }
 
-async fn allocation(
+/// One allocation.
+pub(super) async fn allocation(
     client: &impl GenericClient,
     id: &AllocationId,
 ) -> Result<Option<Allocation>, StoreError> {
@@ -155,7 +158,7 @@ async fn allocations_where(
     about: &[Param<'_>],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     let found = rows(client, ("read the allocations", &sql), about, |columns| {
@@ -167,6 +170,7 @@ async fn allocations_where(
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
+            tranches: columns.list()?,
             until: Micros(columns.get()?),
             created_at: Micros(columns.get()?),
             recalled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -226,16 +230,26 @@ async fn take_back(
     must(turn.enter(entry).await?).map(|()| true)
 }
 
-/// Fills a ceiling, where it was not filled before.
+/// Fills a ceiling up to its limit, or raises it to there.
 pub(super) async fn ceiling_fill(
     turn: &mut Turn<'_>,
-    (id, amount, at): (&CeilingId, MicroWon, Micros),
+    (id, limit, at): (&CeilingId, MicroWon, Micros),
 ) -> Result<Answer, StoreError> {
-    match turn.enter(ceiling_entry(id, amount, at)).await? {
-        // It was filled at another instant.
-        Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
-        Err(fault) => must(Err(fault)).map(|()| Answer::Done),
-    }
+    let sql = "SELECT filled_micro_won FROM ceilings WHERE id = $1";
+    let name = id.as_str();
+    let filled = rows(&turn.tx, ("read a ceiling", sql), &[&name], |columns| {
+        columns.get().map(MicroWon)
+    })
+    .await?;
+    let filled = filled.first().copied().unwrap_or_default();
+    let Some(entry) = fill(id, (filled, limit), at) else {
+        return Ok(Answer::Done);
+    };
+    must(turn.enter(entry).await?)?;
+    let sql = "INSERT INTO ceilings (id, filled_micro_won) VALUES ($1, $2)
+         ON CONFLICT (id) DO UPDATE SET filled_micro_won = excluded.filled_micro_won";
+    execute(&turn.tx, ("write a ceiling", sql), &[&name, &limit.0]).await?;
+    Ok(Answer::Done)
 }
 
 /// Adds a price.

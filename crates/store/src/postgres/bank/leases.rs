@@ -1,12 +1,13 @@
 //! Runs of gateways, and the rights that each holds.
 
+use super::grants;
 use crate::StoreError;
 use crate::bank::{Answer, GATEWAY_ABSENT_MS, GatewayRow, Moved, check_absent, must};
 use crate::count::count;
 use crate::postgres::ledger::page::Turn;
 use crate::postgres::row::{Param, execute, rows};
 use deadpool_postgres::GenericClient;
-use madang_ledger::{Account, Holder, LastOrder, Order, Purse};
+use madang_ledger::{Account, Holder, LastOrder, Order, Purse, unreleased};
 use madang_types::{GatewayId, Micros, Unit};
 use std::collections::BTreeSet;
 
@@ -137,6 +138,7 @@ pub(super) async fn order(
         unit,
         kind,
     } = order;
+    let waits = waiting(&turn.tx, purse, at).await?;
     let shares = leases(&turn.tx, ("purse", &purse.to_string())).await?;
     let mut accounts: BTreeSet<Account> = shares.iter().map(Lease::account).collect();
     accounts.extend([Account::Purse(purse.clone()), holder.lease(purse)]);
@@ -149,7 +151,7 @@ pub(super) async fn order(
     // A run that is over has nothing that could be moved, and whoever waited for it is gone.
     if *number > last.number && is_latest {
         let available = turn.available(Account::Purse(purse.clone()), *unit).await?;
-        let moved = kind.moves(available, gateways);
+        let moved = kind.moves(available.saturating_sub(waits), gateways);
         if moved != 0 {
             let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
             must(turn.enter(entry).await?)?;
@@ -166,8 +168,21 @@ pub(super) async fn order(
     }
     Ok(Moved {
         moved: last.moved.max(0),
-        left,
+        left: left.saturating_sub(waits).max(0),
     })
+}
+
+/// What of a purse has not come yet.
+async fn waiting(
+    client: &impl GenericClient,
+    purse: &Purse,
+    at: Micros,
+) -> Result<i64, StoreError> {
+    let found = match purse {
+        Purse::Allocation(id) => grants::allocation(client, id).await?,
+        Purse::Ceiling(_) => None,
+    };
+    Ok(found.map_or(0, |allocation| unreleased(&allocation, at)))
 }
 
 /// How an order finds its run.

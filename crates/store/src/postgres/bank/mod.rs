@@ -28,7 +28,7 @@ async fn perform(turn: &mut Turn<'_>, (about, at): (&About, Micros)) -> Result<A
             .await
             .map(Answer::Moved),
         About::GiveUp(gateway) => leases::give_up(turn, (gateway, at)).await,
-        About::Ceiling(id, amount) => grants::ceiling_fill(turn, (id, *amount, at)).await,
+        About::Ceiling(id, limit) => grants::ceiling_fill(turn, (id, *limit, at)).await,
         About::Left(purse, unit) => leases::left_of(turn, (purse, *unit))
             .await
             .map(Answer::Left),

@@ -1,13 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
 use super::enter;
-use crate::StoreError;
 use crate::bank::{Answer, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
+use crate::{StoreError, list};
 use madang_ledger::{
-    Account, Exchange, Fault, Price, Purse, budget_entry, ceiling_entry, check_allocation,
-    check_budget, check_exchange, check_price, grant_entry, take_back_entry,
+    Account, Exchange, Fault, Price, Purse, budget_entry, check_allocation, check_budget,
+    check_exchange, check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -85,6 +85,7 @@ pub(super) fn allocation_insert(
         amount,
         hard,
         from,
+        tranches,
         until,
         created_at,
         recalled_at: _,
@@ -105,8 +106,8 @@ pub(super) fn allocation_insert(
         )));
     }
     conn.execute(
-        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             id.as_str(),
             programme.as_str(),
@@ -115,6 +116,7 @@ pub(super) fn allocation_insert(
             amount,
             hard,
             from.0,
+            list::join(tranches),
             until.0,
             created_at.0
         ],
@@ -139,7 +141,11 @@ pub(super) fn allocations(
     )
 }
 
-fn allocation(conn: &Connection, id: &AllocationId) -> Result<Option<Allocation>, StoreError> {
+/// One allocation.
+pub(super) fn allocation(
+    conn: &Connection,
+    id: &AllocationId,
+) -> Result<Option<Allocation>, StoreError> {
     let found = allocations_where(conn, "id = :id", &[(":id", id.as_str().to_owned().into())])?;
     Ok(found.into_iter().next())
 }
@@ -150,7 +156,7 @@ fn allocations_where(
     about: &[(&'static str, Value)],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     rows(conn, &sql, about, |columns| {
@@ -162,6 +168,7 @@ fn allocations_where(
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
+            tranches: columns.list()?,
             until: Micros(columns.get()?),
             created_at: Micros(columns.get()?),
             recalled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -211,17 +218,31 @@ fn take_back(
     must(enter(conn, page, &take_back_entry(allocation, left, at))?).map(|()| true)
 }
 
-/// Fills a ceiling, where it was not filled before.
+/// Fills a ceiling up to its limit, or raises it to there.
 pub(super) fn ceiling_fill(
     conn: &Connection,
     page: &mut Page,
-    (id, amount, at): (&CeilingId, MicroWon, Micros),
+    (id, limit, at): (&CeilingId, MicroWon, Micros),
 ) -> Result<Answer, StoreError> {
-    match enter(conn, page, &ceiling_entry(id, amount, at))? {
-        // It was filled at another instant.
-        Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
-        Err(fault) => must(Err(fault)).map(|()| Answer::Done),
+    let sql = "SELECT filled_micro_won FROM ceilings WHERE id = :id";
+    let about = [(":id", id.as_str().to_owned().into())];
+    let filled = rows(conn, sql, &about, |columns| columns.get().map(MicroWon))?;
+    let filled = filled.first().copied().unwrap_or_default();
+    let Some(entry) = fill(id, (filled, limit), at) else {
+        return Ok(Answer::Done);
+    };
+    match enter(conn, page, &entry)? {
+        // An earlier schema has filled it, and has no row of that.
+        Err(Fault::Conflict(_)) if filled.0 == 0 => {}
+        entered => must(entered)?,
     }
+    conn.execute(
+        "INSERT INTO ceilings (id, filled_micro_won) VALUES (?1, ?2)
+         ON CONFLICT (id) DO UPDATE SET filled_micro_won = excluded.filled_micro_won",
+        params![id.as_str(), limit.0],
+    )
+    .map_err(|e| medium("write a ceiling", &e))?;
+    Ok(Answer::Done)
 }
 
 /// Adds a price.

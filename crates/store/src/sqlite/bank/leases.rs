@@ -1,11 +1,12 @@
 //! Runs of gateways, and the rights that each holds.
 
 use super::enter;
+use super::grants::allocation;
 use crate::StoreError;
 use crate::bank::{Answer, GATEWAY_ABSENT_MS, GatewayRow, Moved, check_absent, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
-use madang_ledger::{Account, Holder, LastOrder, Order, Purse};
+use madang_ledger::{Account, Holder, LastOrder, Order, Purse, unreleased};
 use madang_types::{GatewayId, Micros, Unit};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -137,11 +138,12 @@ pub(super) fn order(
         unit,
         kind,
     } = order;
+    let waits = waiting(conn, purse, at)?;
     let mut last = last_order(conn, (holder, purse))?;
     // A run that is over has nothing that could be moved, and whoever waited for it is gone.
     if *number > last.number && is_latest(conn, holder)? {
         let available = page.available(conn, (&Account::Purse(purse.clone()), *unit))?;
-        let moved = kind.moves(available, present(conn, at)?);
+        let moved = kind.moves(available.saturating_sub(waits), present(conn, at)?);
         if moved != 0 {
             let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
             must(enter(conn, page, &entry)?)?;
@@ -154,8 +156,19 @@ pub(super) fn order(
     }
     Ok(Moved {
         moved: last.moved.max(0),
-        left: elsewhere(conn, page, (holder, purse, *unit))?,
+        left: elsewhere(conn, page, (holder, purse, *unit))?
+            .saturating_sub(waits)
+            .max(0),
     })
+}
+
+/// What of a purse has not come yet.
+fn waiting(conn: &Connection, purse: &Purse, at: Micros) -> Result<i64, StoreError> {
+    let found = match purse {
+        Purse::Allocation(id) => allocation(conn, id)?,
+        Purse::Ceiling(_) => None,
+    };
+    Ok(found.map_or(0, |allocation| unreleased(&allocation, at)))
 }
 
 /// How many gateways a purse is divided among.

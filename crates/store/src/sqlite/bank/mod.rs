@@ -25,7 +25,7 @@ pub(super) fn perform(
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
         About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)),
-        About::Ceiling(id, amount) => grants::ceiling_fill(conn, page, (id, *amount, at)),
+        About::Ceiling(id, limit) => grants::ceiling_fill(conn, page, (id, *limit, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
         About::Allocation(allocation) => grants::allocation_insert(conn, page, allocation),
