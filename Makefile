@@ -22,7 +22,7 @@ build: ## target/release/madang
 test: ## everything that must hold: lints, unit, property and end-to-end tests, both SDKs, the pages' commands
 	@scripts/test
 
-soak: ## the kill loop, budgets, sovereignty's invariants and the fuzzer for long (ROUNDS, SEEDS, DECISIONS, CASES, FUZZ_S)
+soak: ## the kill loop, gateways cut off, budgets, sovereignty's invariants and the fuzzer for long (ROUNDS, SOAK_S, SEEDS, DECISIONS, CASES, FUZZ_S)
 	@scripts/soak
 
 bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the audit log's and the twin's speed

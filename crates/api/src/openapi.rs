@@ -35,11 +35,17 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::site_list))
         .routes(routes!(handlers::model_list))
         .routes(routes!(handlers::fleet_reload))
+        .routes(routes!(handlers::gateway_list))
+        .routes(routes!(handlers::gateway_give_up))
         .routes(routes!(
             handlers::programme_list,
             handlers::programme_create
         ))
-        .routes(routes!(handlers::programme_get, handlers::programme_remove))
+        .routes(routes!(
+            handlers::programme_get,
+            handlers::programme_change,
+            handlers::programme_remove
+        ))
         .routes(routes!(handlers::tenant_list, handlers::tenant_create))
         .routes(routes!(
             handlers::tenant_get,
@@ -47,7 +53,11 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::tenant_remove
         ))
         .routes(routes!(handlers::project_list, handlers::project_create))
-        .routes(routes!(handlers::project_get, handlers::project_disable))
+        .routes(routes!(
+            handlers::project_get,
+            handlers::project_change,
+            handlers::project_disable
+        ))
         .routes(routes!(handlers::me_get))
         .routes(routes!(handlers::key_list, handlers::key_create))
         .routes(routes!(handlers::key_get, handlers::key_revoke))

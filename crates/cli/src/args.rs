@@ -71,6 +71,9 @@ pub enum Command {
     Usage(UsageArgs),
     /// Show the record of one request.
     Request(RequestArgs),
+    /// Gateways that share the books.
+    #[command(subcommand)]
+    Gateway(crate::ground_args::GatewayCommand),
     /// Stop a country, an upstream or a site at once; list and lift stops.
     #[command(subcommand)]
     Stop(crate::ground_args::StopCommand),

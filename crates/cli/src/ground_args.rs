@@ -1,4 +1,4 @@
-//! Flags of the commands about where data may go: `madang stop`, `madang explain`.
+//! Flags of the commands about places: `madang stop`, `madang explain`, `madang gateway`.
 
 use crate::args::ServerArgs;
 use clap::{Args as ClapArgs, Subcommand};
@@ -19,6 +19,21 @@ pub enum StopCommand {
     Lift {
         /// What is stopped, as the list shows it: `upstream:openai`.
         scope: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `madang gateway`.
+#[derive(Debug, Subcommand)]
+pub enum GatewayCommand {
+    /// Gateways that have served from the books, and when each was last heard of.
+    List(ServerArgs),
+    /// Give a gateway up that does not come back, or not soon: what it held waits for what it may still report.
+    GiveUp {
+        /// Its name, as the list shows it.
+        id: String,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,

@@ -133,6 +133,11 @@ impl ApiClient {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Changes what is given.
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     /// Removes.
     pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
         self.send(Method::DELETE, path, None).await

@@ -1,5 +1,6 @@
 //! Flags of `madang ledger`.
 
+use crate::args::StoreText;
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 
@@ -20,6 +21,9 @@ pub struct BooksArgs {
     /// Data folder.
     #[arg(long, env = "MADANG_DATA", default_value = "madang-data")]
     pub data: PathBuf,
+    /// Where the books are that gateways share: postgres://USER@HOST/DATABASE. Without it, in the data folder.
+    #[arg(long, env = "MADANG_STORE", value_name = "URL", hide_env_values = true)]
+    pub store: Option<StoreText>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

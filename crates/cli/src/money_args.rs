@@ -64,7 +64,11 @@ pub enum AllocationCommand {
         /// It may be passed by a little: requests are let in at their likely cost, and the tenant owes what is beyond.
         #[arg(long)]
         soft: bool,
-        /// From when on, as in 2027-01-01T00:00:00+09:00; now where it is left out.
+        /// A part of it and when it comes, as in 2027-01-01T00:00:00+09:00=250000; once for each, in order. Together they are the
+        /// amount, in its unit.
+        #[arg(long = "tranche", value_name = "INSTANT=AMOUNT")]
+        tranches: Vec<String>,
+        /// From when on, as in 2027-01-01T00:00:00+09:00; where it is left out, with the first tranche, or now.
         #[arg(long)]
         from: Option<String>,
         /// Until when.

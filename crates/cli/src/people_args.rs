@@ -2,7 +2,7 @@
 
 use crate::args::ServerArgs;
 use clap::{Args as ClapArgs, Subcommand};
-use madang_types::{Endpoint, Role};
+use madang_types::{Endpoint, Role, Zone};
 
 /// `madang tenant`.
 #[derive(Debug, Subcommand)]
@@ -47,6 +47,23 @@ pub enum TenantCommand {
     },
 }
 
+/// On what terms a programme's tenants are served.
+#[derive(Debug, ClapArgs)]
+pub struct TermsArgs {
+    /// From then on, as in 2027-01-01T00:00:00+09:00.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Until then.
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Who may take part, in words for people.
+    #[arg(long)]
+    pub eligibility: Option<String>,
+    /// On this ground or a better one: gov_isolated, domestic_private, domestic_public or foreign.
+    #[arg(long)]
+    pub residency_floor: Option<Zone>,
+}
+
 /// `madang programme`.
 #[derive(Debug, Subcommand)]
 pub enum ProgrammeCommand {
@@ -59,6 +76,23 @@ pub enum ProgrammeCommand {
         /// Its share beside the others.
         #[arg(long, default_value_t = 1)]
         weight: u32,
+        /// On what terms.
+        #[command(flatten)]
+        terms: TermsArgs,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Change a programme; what is left out stays.
+    Set {
+        /// The programme.
+        id: String,
+        /// Its share beside the others.
+        #[arg(long)]
+        weight: Option<u32>,
+        /// On what terms.
+        #[command(flatten)]
+        terms: TermsArgs,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,
@@ -95,6 +129,26 @@ pub enum ProjectCommand {
         /// A label for people.
         #[arg(long, default_value = "")]
         label: String,
+        /// Won that its keys may spend together from now on.
+        #[arg(long, value_name = "WON", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+        limit_won: Option<i64>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Change a project's label, or raise what its keys may spend; what is left out stays.
+    Set {
+        /// The project.
+        id: String,
+        /// Whose.
+        #[arg(long)]
+        tenant: String,
+        /// A label for people.
+        #[arg(long)]
+        label: Option<String>,
+        /// Won that its keys may spend together. It is raised, and never lowered.
+        #[arg(long, value_name = "WON", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+        limit_won: Option<i64>,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,

@@ -16,8 +16,9 @@ use harness::random::Random;
 use harness::{Madang, Place, chat_body};
 use http::Method;
 use madang_ledger::Account;
-use madang_store::{Bank, Ledger, PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
-use madang_testkit::{FakeEngine, FakeEngineOptions, Postgres, http_send, http_stream};
+use madang_store::conformance::bank::Books;
+use madang_store::{PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
+use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_send, http_stream};
 use madang_types::{MicroWon, Outcome, Unit, UsageRecord};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -45,16 +46,47 @@ async fn the_books_survive_kill_9_under_load() {
 async fn the_ledger_survives_kill_9_under_load() {
     let place = Place::new();
     let path = place.data().join("madang.sqlite");
-    let records = kill_under_load(&place, (&[], Load::LONG), || {
-        Box::new(SqliteStore::open(&path).unwrap())
-    })
-    .await;
-    let store = SqliteStore::open(&path).unwrap();
-    let report = store.ledger_verify().await.unwrap();
+    let open = || -> Box<dyn Books> { Box::new(SqliteStore::open(&path).unwrap()) };
+    let records = kill_under_load(&place, (&[], Load::LONG), open).await;
+    check_ledger(&*open(), &records).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_in_postgres_survive_kill_9_under_load() {
+    let (_server, database) = database();
+    let url = database.url();
+    let args = ["--store", &url];
+    kill_under_load(&Place::new(), (&args, Load::QUICK), || shared(&url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_in_postgres_survives_kill_9_under_load() {
+    let (_server, database) = database();
+    let url = database.url();
+    let args = ["--store", &url];
+    let open = || shared(&url);
+    let records = kill_under_load(&Place::new(), (&args, Load::LONG), open).await;
+    check_ledger(&*open(), &records).await;
+}
+
+fn database() -> (Postgres, Database) {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    (server, database)
+}
+
+fn shared(url: &str) -> Box<dyn Books> {
+    let options = PostgresOptions::default();
+    Box::new(PostgresStore::open(&url.parse().unwrap(), &options).unwrap())
+}
+
+/// That the ledger follows its rules, and says of each request what its record says.
+async fn check_ledger(books: &dyn Books, records: &[UsageRecord]) {
+    let report = books.ledger_verify().await.unwrap();
     assert!(report.findings.is_empty(), "{report:?}");
     let (mut charged, mut orphans) = (0, 0);
-    for record in &records {
-        let rows = store.entry(record.id.into()).await.unwrap();
+    for record in records {
+        let rows = books.entry(record.id.into()).await.unwrap();
         let legs: Vec<_> = rows.iter().flat_map(|row| &row.entry.legs).collect();
         let sum = |unit| -> i64 {
             let of = legs.iter().filter(|leg| leg.unit == unit);
@@ -71,31 +103,17 @@ async fn the_ledger_survives_kill_9_under_load() {
         orphans += usize::from(record.outcome == Outcome::Orphaned);
     }
     let site = Account::Site("here".parse().unwrap());
-    let earned = store.balance(site).await.unwrap();
+    let earned = books.balance(site).await.unwrap();
     let earned = earned.iter().find(|(unit, _)| *unit == Unit::MicroWon);
     assert_eq!(earned.map_or(0, |(_, balance)| balance.total_in), charged);
-    let left = store.purse_left(
-        format!("allocation:{GRANT}").parse().unwrap(),
-        Unit::MicroWon,
-    );
+    let purse = format!("allocation:{GRANT}").parse().unwrap();
+    let left = books.purse_left(purse, Unit::MicroWon);
     assert_eq!(left.await.unwrap(), GRANTED - charged);
     println!(
         "{orphans} of {} were under way at a kill and are settled",
         records.len()
     );
     assert!(orphans > 0, "no kill met a request that was written down");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_books_in_postgres_survive_kill_9_under_load() {
-    let server = Postgres::shared().unwrap();
-    let database = server.database().unwrap();
-    let url = database.url();
-    let open = || -> Box<dyn Store> {
-        let url = url.parse().unwrap();
-        Box::new(PostgresStore::open(&url, &PostgresOptions::default()).unwrap())
-    };
-    kill_under_load(&Place::new(), (&["--store", &url], Load::QUICK), open).await;
 }
 
 /// What is asked, and when the kill comes.
@@ -166,7 +184,7 @@ async fn grant(madang: &Madang) {
 async fn kill_under_load(
     place: &Place,
     (args, kind): (&[&str], Load),
-    open: impl Fn() -> Box<dyn Store>,
+    open: impl Fn() -> Box<dyn Books>,
 ) -> Vec<UsageRecord> {
     let mut random = Random::new();
     let rounds = std::env::var("MADANG_KILL_ROUNDS")

@@ -131,3 +131,56 @@ async fn what_is_not_an_admins_or_is_not_there_is_refused() {
         world.run(command, 2).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_programme_grants_in_tranches_on_its_terms() {
+    let mut world = World::start().await;
+    world.json("budget set ours --won 1000").await;
+    let granted = "allocation create acme-1 --tenant acme --won 1000 --until 2100-01-01T00:00:00+09:00 \
+        --tranche 2026-01-01T00:00:00+09:00=250.5 --tranche 2099-01-01T00:00:00+09:00=749.5";
+    let granted = granted.split_whitespace().collect::<Vec<_>>().join(" ");
+    let row = world.json(&granted).await;
+    assert_eq!(row["unreleased"], 749_500_000);
+    let listed = world.run("allocation list", 0).await;
+    for shown in ["1000 won", "749.5 won", "2098-12-31"] {
+        assert!(listed.contains(shown), "{shown}: {listed}");
+    }
+    world
+        .run("project create web --tenant acme --limit-won 50", 0)
+        .await;
+    let raised = world
+        .json("project set web --tenant acme --limit-won 80")
+        .await;
+    assert_eq!(raised["limit_micro_won"], 80_000_000);
+    assert!(world.run("project list", 0).await.contains("80"));
+    let terms = "programme set ours --until 2026-01-02T00:00:00+09:00 --eligibility 7년 --residency-floor domestic_private";
+    assert_eq!(
+        world.json(terms).await["residency_floor"],
+        "domestic_private"
+    );
+    let listed = world.run("programme list", 0).await;
+    assert!(
+        listed.contains("7년") && listed.contains("domestic_private"),
+        "{listed}"
+    );
+    let key = text(&world.json("key create --tenant acme").await, "key");
+    let closed = refused(403, "programme_closed");
+    assert_eq!(world.ask(CHAT, &key).await, closed);
+    for (command, code) in [
+        ("project set web --tenant acme --limit-won 79", 1),
+        ("programme set ours --from 2030-01-01T00:00:00Z", 1),
+        (
+            "allocation create b --tenant acme --won 1 --until 2100-01-01T00:00:00Z",
+            1,
+        ),
+        (
+            "allocation create b --tenant acme --won 1 --until 2026-01-01T00:00:00Z --tranche soon",
+            1,
+        ),
+        ("project set web --tenant acme --limit-won 0", 2),
+        ("programme set ours --residency-floor moon", 2),
+    ] {
+        world.run(command, code).await;
+    }
+    assert_eq!(world.madang.stop().await, 0);
+}

@@ -119,6 +119,67 @@ async fn keys_tenants_and_stops_hold_at_every_gateway_of_the_books() {
     assert_eq!(madang.stop().await, 0);
 }
 
+/// That a command is refused in such words.
+async fn check_words(place: &Place, args: &[&str], words: &str) {
+    let ended = place.run(args).await.expect_code(1);
+    assert!(ended.err.contains(words), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn gateways_are_listed_by_name_and_one_that_runs_is_not_given_up() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let place = place_with(&engine).await;
+    let mut madang = up(&place, &database).await;
+    let gateways = place.json(&["gateway", "list"]).await;
+    let row = &gateways["data"][0];
+    let kept = std::fs::read_to_string(place.data().join("gateway")).unwrap();
+    assert_eq!(
+        (row["id"].as_str(), row["run"].as_u64()),
+        (Some(&*kept), Some(1))
+    );
+    let running = ["gateway", "give-up", &kept];
+    check_words(&place, &running, "was heard of within 60 s").await;
+    let absent = ["gateway", "give-up", "nobody"];
+    check_words(&place, &absent, "the gateway 'nobody' does not exist").await;
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test]
+async fn budgets_are_kept_and_the_ledger_is_read_where_it_is() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let place = place_with(&engine).await;
+    let mut madang = up(&place, &database).await;
+    place.json(&["programme", "create", "startups"]).await;
+    let budget = ["budget", "set", "startups", "--won", "1000"];
+    place.run(&budget).await.expect_code(0);
+    let price = ["price", "set", "m", "--uncached", "350", "--output", "1400"];
+    place.json(&price).await;
+    let early = [&price[..], &["--from", "2020-01-01T00:00:00Z"]].concat();
+    check_words(&place, &early, "in the past").await;
+
+    let url = database.url();
+    let ledger = async |code: i32, args: &[&str], words: &str| {
+        let args = [&["ledger"], args, &["--store", &url]].concat();
+        let ended = place.run(&args).await.expect_code(code);
+        assert!(ended.out.contains(words), "{}", ended.out);
+    };
+    ledger(0, &["verify"], "all of it follows the rules: 1 entries").await;
+    ledger(0, &["balances", "programme:"], "programme:startups").await;
+    ledger(0, &["entries", "--account", "world"], "budget startups").await;
+    let change =
+        "SET session_replication_role = replica; UPDATE madang.ledger_entries SET at = at + 1";
+    database.sql(change).unwrap();
+    ledger(1, &["verify"], "not what was written").await;
+    assert_eq!(madang.stop().await, 0);
+    let empty = server.database().unwrap();
+    let verify = ["ledger", "verify", "--store", &empty.url()];
+    check_words(&place, &verify, "has no books: start `madang up").await;
+}
+
 /// `madang up` with this store ends with this code and says these words, and never a password.
 async fn check_refused(store: &str, code: i32, words: &[&str]) {
     let place = Place::new();

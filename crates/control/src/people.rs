@@ -25,6 +25,7 @@ async fn sync_programmes(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreEr
         let row = Programme {
             id: id.clone(),
             weight: entry.weight,
+            terms: entry.terms.clone(),
             origin: Origin::Fleet,
             created_at: before.map_or_else(clock::now, |row| row.created_at),
             disabled_at: None,

@@ -38,7 +38,7 @@ fn budgets(tenants: usize) -> Budgets {
         hard: true,
         from: Micros(0),
         until: None,
-        renews_at: None,
+        renews_at: Vec::new(),
     };
     let grants: Vec<PurseView> = (0..tenants)
         .map(|n| view(format!("allocation:a{n}")))

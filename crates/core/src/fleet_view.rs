@@ -2,7 +2,7 @@
 
 use madang_types::{
     DataClass, DataFlags, Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ProjectId,
-    ReplicaId, SiteId, TenantId,
+    ReplicaId, SiteId, TenantId, Zone,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -181,13 +181,16 @@ pub enum RouteRule {
     BlockCost,
 }
 
-/// Weights of those who share the pools. Whoever is not named here has weight 1.
+/// Weights of those who share the pools, and on which ground. Whoever is not named here has weight 1 and no floor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {
     /// Weight of each programme beside the others.
     pub programmes: Vec<(ProgrammeId, u32)>,
     /// Each tenant: its programme, and its weight beside the programme's others.
     pub tenants: Vec<TenantShare>,
+    /// Ground below which the data of a programme's tenants is not served, whatever policy permits.
+    #[serde(default)]
+    pub floors: Vec<(ProgrammeId, Zone)>,
 }
 
 /// One tenant's part.

@@ -10,7 +10,9 @@ use crate::route::{PrefixIndex, Scratch};
 use crate::share::{Guard, Holds, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
-use madang_types::{Micros, ModelId, Place, Policy, ReplicaId, SiteId, StopScope};
+use madang_types::{
+    Micros, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId, StopScope, Zone,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The decision core: one value, one owner.
@@ -26,6 +28,8 @@ pub struct Core {
     pub(crate) policy: PolicyTable,
     pub(crate) stops: BTreeSet<StopScope>,
     pub(crate) weights: Weights,
+    /// Ground below which no data of a programme goes.
+    pub(crate) floors: BTreeMap<ProgrammeId, Zone>,
     /// Members by index; a place whose member is gone is used again.
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) member_ids: BTreeMap<ReplicaId, MemberIndex>,

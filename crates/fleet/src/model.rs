@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 use madang_types::{
-    Country, DataClass, DataFlags, ModelId, NodesId, Place, Policy, ProgrammeId, ReplicaId, SiteId,
-    TenantId, UpstreamId,
+    Country, DataClass, DataFlags, ModelId, NodesId, Place, Policy, ProgrammeId, ProgrammeTerms,
+    ReplicaId, SiteId, TenantId, UpstreamId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -341,6 +341,8 @@ pub struct UpstreamModel {
 pub struct ProgrammeEntry {
     /// Its share beside the others.
     pub weight: u32,
+    /// On what terms its tenants are served.
+    pub terms: ProgrammeTerms,
 }
 
 /// A tenant in the fleet file.

@@ -22,6 +22,7 @@ pub const CODES: &[&str] = &[
     "country_invalid",
     "home_missing",
     "date_invalid",
+    "terms_invalid",
     "unverified",
     "url_invalid",
     "url_duplicate",

@@ -371,6 +371,15 @@ pub(crate) struct RawProgramme {
     /// Its share beside the other programmes.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
     pub weight: Option<At<u32>>,
+    /// Its tenants are served from the beginning of this day in Korea on, as in `2026-03-01`.
+    pub begins_on: Text,
+    /// Its tenants are served up to the end of this day in Korea.
+    pub ends_on: Text,
+    /// Who may take part, in words for people.
+    pub eligibility: Text,
+    /// The data of its tenants is served on this ground or a better one: `gov_isolated`, `domestic_private`, `domestic_public`, `foreign`.
+    #[schemars(extend("enum" = ZONES))]
+    pub residency_floor: Text,
 }
 
 /// Who is billed.

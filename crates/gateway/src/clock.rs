@@ -23,6 +23,11 @@ pub fn request_id_new() -> RequestId {
     RequestId(uuid::Uuid::now_v7().as_u128())
 }
 
+/// An instant as people write it, in UTC.
+pub(crate) fn clock_text(at: Micros) -> String {
+    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

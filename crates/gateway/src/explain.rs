@@ -1,8 +1,10 @@
 //! What would become of a request, without sending it.
 
+use crate::clock;
 use crate::gateway::Gateway;
 use crate::keyring::Account;
 use crate::refused::Refused;
+use crate::rights::permit_period;
 use crate::snapshot::Snapshot;
 use crate::walk::{Facts, body_refused, holds_personal_data, inspect, link_of, shown, too_many};
 use bytes::Bytes;
@@ -63,7 +65,7 @@ impl Gateway {
     /// Says what would become of a request that came now. Nothing is sent and nothing is changed.
     ///
     /// # Errors
-    /// The tenant or its key is not in force, the body is none, or it names too many URLs.
+    /// The tenant or its key is not in force, its programme has ended, the body is none, or it names too many URLs.
     pub fn explain(&self, ask: ExplainAsk) -> Result<Explained, Refused> {
         let (mut facts, project) = self.facts_of(&ask)?;
         facts.claim(ask.class, ask.flags);
@@ -158,10 +160,12 @@ impl Gateway {
         let account = self.keyring.account(&ask.tenant, ask.key.as_ref());
         let Account {
             programme,
+            period,
             project,
             tenant_floor,
             key_floor,
         } = account.ok_or_else(|| absent(if ask.key.is_some() { "key" } else { "tenant" }))?;
+        permit_period((programme.as_ref(), period), clock::now())?;
         let facts = Facts::new(programme, tenant_floor, key_floor);
         Ok((facts, project))
     }

@@ -1,5 +1,5 @@
-//! Books that other gateways write too: what they change of keys, tenants, programmes and stops is in force here a moment
-//! later.
+//! Books that other gateways write too: what they change of keys, tenants, programmes, stops, budgets and prices is in force
+//! here a moment later.
 
 use crate::gateway::Gateway;
 use madang_store::StoreError;
@@ -23,6 +23,8 @@ impl Gateway {
         let revision = self.books.store().people_revision().await?;
         if revision != seen.revision {
             self.stops_follow(&mut seen.stops).await?;
+            // Before the keys of those who pay from them: a new tenant is never served as if it had no budget.
+            self.purses.refresh().await?;
             self.people_refresh().await?;
             seen.revision = revision;
         }

@@ -6,13 +6,14 @@
 mod tests;
 
 use crate::headers;
+use crate::purses::Over;
 use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, HeaderMap};
 use madang_core::{Shares, TenantShare};
 use madang_store::{Store, StoreError};
 use madang_types::{
-    DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId,
-    Project, ProjectId, Role, Tenant, TenantId,
+    DataMark, ErrorCode, KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme,
+    ProgrammeId, Project, ProjectId, Role, Tenant, TenantId, Zone,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -109,6 +110,8 @@ pub struct Identity {
     pub role: Role,
     /// The tenant's programme, or the one that the key manages.
     pub programme: Option<ProgrammeId>,
+    /// When that programme's tenants are served.
+    pub period: Period,
     /// The tenant's project that its usage counts for.
     pub project: Option<ProjectId>,
     /// What the key may be used for, how fast and for how much.
@@ -126,6 +129,8 @@ pub struct Identity {
 pub struct Account {
     /// The tenant's programme.
     pub programme: Option<ProgrammeId>,
+    /// When that programme's tenants are served.
+    pub period: Period,
     /// The key's project.
     pub project: Option<ProjectId>,
     /// What all data of the tenant is at least.
@@ -213,7 +218,7 @@ impl Keyring {
     }
 
     /// Puts one project, as just written to the store, in force.
-    pub fn apply_project(&self, project: Project) {
+    pub(crate) fn apply_project(&self, project: Project) {
         self.change(|book| {
             let name = (project.tenant.clone(), project.id.clone());
             book.projects.insert(name, project.clone());
@@ -268,6 +273,7 @@ impl Keyring {
         };
         Some(Account {
             programme: tenant.programme.clone(),
+            period: book.period_of(tenant.programme.as_ref()),
             project: key.and_then(|key| key.project.clone()),
             tenant_floor: tenant_floor(tenant),
             key_floor: key.map(|key| key_floor(key)).unwrap_or_default(),
@@ -279,14 +285,19 @@ impl Keyring {
         self.book.load().tenants.get(tenant)?.programme.clone()
     }
 
-    /// The weights of all who are in force, in the order of their names.
+    /// The weights of all who are in force, and the floors of programmes, in the order of their names.
     pub fn shares(&self) -> Shares {
         let book = self.book.load();
-        let programmes = book.programmes.values();
-        let programmes = programmes.filter(|row| row.disabled_at.is_none());
+        let open = || {
+            let programmes = book.programmes.values();
+            programmes.filter(|row| row.disabled_at.is_none())
+        };
         let mut programmes: Vec<(ProgrammeId, u32)> =
-            programmes.map(|row| (row.id.clone(), row.weight)).collect();
+            open().map(|row| (row.id.clone(), row.weight)).collect();
         programmes.sort();
+        let floors = open().filter_map(|row| Some((row.id.clone(), row.terms.residency_floor?)));
+        let mut floors: Vec<(ProgrammeId, Zone)> = floors.collect();
+        floors.sort();
         let tenants = book.tenants.values();
         let tenants = tenants.filter(|row| row.disabled_at.is_none());
         let mut tenants: Vec<TenantShare> = tenants
@@ -300,17 +311,22 @@ impl Keyring {
         Shares {
             programmes,
             tenants,
+            floors,
         }
     }
 
-    /// Keys that may spend so much and no more, revoked ones left out, by id.
-    pub fn won_limits(&self) -> Vec<(KeyId, MicroWon)> {
+    /// Keys and projects that may spend so much and no more; those that are over are left out.
+    pub(crate) fn won_limits(&self) -> Vec<(Over, MicroWon)> {
         let book = self.book.load();
         let keys = book.keys.values().filter(|key| key.revoked_at.is_none());
-        let limited = keys.filter_map(|key| Some((key.id.clone(), key.terms.won_limit?)));
-        let mut limits: Vec<_> = limited.collect();
-        limits.sort();
-        limits
+        let keys = keys.filter_map(|key| Some((Over::Key(key.id.clone()), key.terms.won_limit?)));
+        let projects = book.projects.values();
+        let projects = projects.filter(|project| project.disabled_at.is_none());
+        let projects = projects.filter_map(|project| {
+            let over = Over::Project(project.tenant.clone(), project.id.clone());
+            Some((over, project.won_limit?))
+        });
+        keys.chain(projects).collect()
     }
 
     /// How many keys are held, revoked and expired ones included.
@@ -372,6 +388,7 @@ impl Book {
             tenant: key.tenant.clone(),
             role: key.role,
             programme: programme.clone(),
+            period: self.period_of(programme.as_ref()),
             project: key.project.clone(),
             terms: Arc::clone(&key.terms),
             tenant_floor: tenant.map(tenant_floor).unwrap_or_default(),
@@ -388,6 +405,11 @@ impl Book {
         } else {
             Err(IdentifyError::Revoked)
         }
+    }
+
+    fn period_of(&self, programme: Option<&ProgrammeId>) -> Period {
+        let row = programme.and_then(|id| self.programmes.get(id));
+        row.map(|row| row.terms.period).unwrap_or_default()
     }
 
     fn programme_open(&self, id: Option<&ProgrammeId>) -> bool {

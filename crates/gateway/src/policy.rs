@@ -4,7 +4,8 @@ use crate::clock;
 use madang_core::PolicyTable;
 use madang_core::policy::PolicyError;
 use madang_fleet::Fleet;
-use madang_types::{Place, Policy, PolicyHash, SiteId};
+use madang_types::{Place, Policy, PolicyHash, ProgrammeId, SiteId, Zone};
+use std::collections::BTreeMap;
 
 /// The places of a fleet: its sites, its upstreams, whose ids stand as sites, and the origins that stand at no site.
 pub fn places(fleet: &Fleet) -> impl Iterator<Item = (SiteId, Place)> {
@@ -21,6 +22,14 @@ pub fn places(fleet: &Fleet) -> impl Iterator<Item = (SiteId, Place)> {
     let origins = origins.filter(|(_, origin)| origin.site.is_none());
     let origins = origins.map(|(id, origin)| (id.clone(), origin.place.clone()));
     sites.chain(upstreams).chain(origins)
+}
+
+/// Ground below which no data of the file's programmes is served.
+fn floors(fleet: &Fleet) -> BTreeMap<ProgrammeId, Zone> {
+    let programmes = fleet.programmes.iter();
+    let floors =
+        programmes.filter_map(|(id, entry)| Some((id.clone(), entry.terms.residency_floor?)));
+    floors.collect()
 }
 
 /// The fleet's policy with its hash: BLAKE3 over the policy and the places, as compact JSON in the order of their fields and
@@ -47,7 +56,8 @@ pub fn policy_of(fleet: &Fleet) -> Policy {
 /// It is too large, or permits what must never be.
 pub fn worked_out(fleet: &Fleet) -> Result<(Policy, PolicyTable), PolicyError> {
     let policy = policy_of(fleet);
-    let table = PolicyTable::load(&policy, places(fleet), clock::now())?;
+    let mut table = PolicyTable::load(&policy, places(fleet), clock::now())?;
+    table.floors_set(&floors(fleet));
     Ok((policy, table))
 }
 

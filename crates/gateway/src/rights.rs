@@ -1,8 +1,11 @@
 //! What a caller may do: its role by the one table of rights, and its key by the key's own terms.
 
+use crate::clock::clock_text;
 use crate::keyring::Identity;
 use crate::refused::Refused;
-use madang_types::{Action, Endpoint, ErrorCode, KeyTerms, ModelId, Reach};
+use madang_types::{
+    Action, Endpoint, ErrorCode, KeyTerms, Micros, ModelId, Period, ProgrammeId, Reach,
+};
 
 /// Names that a refusal lists.
 const NAMES_MAX: usize = 5;
@@ -31,6 +34,26 @@ pub(crate) fn permit_endpoint(terms: &KeyTerms, endpoint: Endpoint) -> Result<()
     let doors = names(terms.endpoints.iter().map(|endpoint| endpoint.as_str()));
     let message = format!("this key is not for {endpoint}; it is for {doors}");
     Err(Refused::new(ErrorCode::EndpointNotPermitted, message))
+}
+
+/// Refuses a tenant whose programme has not begun, or has ended.
+pub(crate) fn permit_period(
+    (programme, period): (Option<&ProgrammeId>, Period),
+    now: Micros,
+) -> Result<(), Refused> {
+    if period.contains(now) {
+        return Ok(());
+    }
+    let Period { from, until } = period;
+    let programme = programme.map_or("", ProgrammeId::as_str);
+    let message = match (from.filter(|from| now < *from), until) {
+        (Some(from), _) => format!("the programme '{programme}' begins at {}", clock_text(from)),
+        (None, Some(until)) => {
+            format!("the programme '{programme}' ended at {}", clock_text(until))
+        }
+        (None, None) => format!("the programme '{programme}' is closed"),
+    };
+    Err(Refused::new(ErrorCode::ProgrammeClosed, message))
 }
 
 /// Refuses a model that the key is not for.

@@ -3,7 +3,7 @@
 use crate::gateway::Gateway;
 use madang_core::Input;
 use madang_store::StoreError;
-use madang_types::{KeyRecord, Programme, Tenant};
+use madang_types::{KeyRecord, Programme, Project, Tenant};
 use std::sync::PoisonError;
 
 impl Gateway {
@@ -27,6 +27,12 @@ impl Gateway {
         self.keyring.refresh(self.books.store()).await?;
         self.shares_apply();
         Ok(())
+    }
+
+    /// Puts one project, as just written to the books, in force.
+    pub fn project_apply(&self, project: Project) {
+        self.keyring.apply_project(project);
+        self.purses.limits_apply(self.keyring.won_limits());
     }
 
     /// Puts one key, as just written to the books, in force.

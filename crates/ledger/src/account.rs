@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub enum Purse {
     /// What a programme granted to a tenant.
     Allocation(AllocationId),
-    /// What a key or a project may spend at most in a period, whoever pays.
+    /// What a key or a project may spend at most, whoever pays.
     Ceiling(CeilingId),
 }
 
@@ -192,8 +192,10 @@ mod tests {
             "programme:startups",
             "allocation:hanbit-2026",
             "ceiling:key.abc.2026-11",
+            "ceiling:project:hanbit:search",
             "lease:gw-1:7:allocation:hanbit-2026",
             "lease:gw-1:0:ceiling:c",
+            "lease:gw-1:0:ceiling:project:hanbit:search",
             "tenant:hanbit",
             "project:hanbit:search",
             "site:pohang",

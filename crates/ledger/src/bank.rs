@@ -6,6 +6,7 @@
 
 use crate::account::{Account, Purse};
 use crate::entry::{Entry, EntryId, Leg, Phase, Subject};
+use crate::rules::Fault;
 use madang_types::{GatewayId, Micros, Unit};
 use serde::{Deserialize, Serialize};
 
@@ -120,9 +121,31 @@ impl Holder {
 
     /// Puts what it held of a purse in suspense.
     pub fn give_up(&self, at: Micros, purse: &Purse, held: (Unit, i64)) -> Entry {
-        let what = format!("suspense:{}:{}:{purse}", self.gateway, self.epoch);
         let to = Account::Suspense(purse.clone());
-        entry((EntryId::named(&what), at), held, (self.lease(purse), to))
+        let id = self.suspense_id(purse);
+        entry((id, at), held, (self.lease(purse), to))
+    }
+
+    /// The id of what puts in suspense what it held of a purse: where an entry of that id stands, it was given up.
+    pub fn suspense_id(&self, purse: &Purse) -> EntryId {
+        let what = format!("suspense:{}:{}:{purse}", self.gateway, self.epoch);
+        EntryId::named(&what)
+    }
+
+    /// Whose part of which purse an entry lacks that was refused: that of a gateway that was given up, perhaps.
+    pub fn of_fault(fault: &Fault) -> Option<(Self, Purse)> {
+        let Fault::Short {
+            account: Account::Lease { gateway, epoch, of },
+            ..
+        } = fault
+        else {
+            return None;
+        };
+        let holder = Self {
+            gateway: gateway.clone(),
+            epoch: *epoch,
+        };
+        Some((holder, of.clone()))
     }
 
     /// What it spent, as a bank that has given it up takes it: from what is in suspense.

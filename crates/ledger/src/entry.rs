@@ -110,7 +110,7 @@ impl fmt::Display for Phase {
 pub enum Subject {
     /// A programme's budget was set, raised or lowered.
     Budget(ProgrammeId),
-    /// A tranche was granted, ran out or was called back.
+    /// An allocation was granted, ran out or was called back.
     Allocation(AllocationId),
     /// Rights were moved to a gateway or came back from it.
     Lease,

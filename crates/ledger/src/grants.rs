@@ -1,6 +1,7 @@
 //! What a programme may grant: rules over budgets and allocations, with words for whoever asks.
 
 use crate::price::{Currency, Exchange, PRICE_MAX, Price};
+use crate::tranche::check_tranches;
 use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
 
 /// The most that a budget or an allocation may hold: what is above it is a slip of the keyboard. In µ₩ a trillion won.
@@ -54,6 +55,7 @@ pub fn check_allocation(
     if *until <= new.created_at {
         return Err("it has ended already".into());
     }
+    check_tranches(new)?;
     let Some(budget) = budget else {
         return Err(format!(
             "the programme '{programme}' has no budget in {unit}: set one first"
@@ -93,11 +95,12 @@ fn check_unit(unit: Unit) -> Result<(), String> {
     }
 }
 
-/// Whether a price may be added: it changes nothing that has been charged.
+/// Whether a price may be added: it changes nothing that has been charged, and begins `notice_ms` from now at the earliest, when every
+/// gateway that shares the books knows it.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_price(price: &Price, now: Micros) -> Result<(), String> {
+pub fn check_price(price: &Price, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     let amounts = [price.uncached, price.cached, price.output];
     if let Some(bad) = amounts
         .iter()
@@ -107,14 +110,14 @@ pub fn check_price(price: &Price, now: Micros) -> Result<(), String> {
             "a price of {bad} millionths for a million tokens is not within 0 and {PRICE_MAX}"
         ));
     }
-    check_from(price.from, now)
+    check_from(price.from, (now, notice_ms))
 }
 
-/// Whether a rate of exchange may be added.
+/// Whether a rate of exchange may be added; as [`check_price`].
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_exchange(exchange: &Exchange, now: Micros) -> Result<(), String> {
+pub fn check_exchange(exchange: &Exchange, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     if exchange.currency == Currency::KRW {
         return Err("the won needs no rate of exchange".into());
     }
@@ -124,12 +127,18 @@ pub fn check_exchange(exchange: &Exchange, now: Micros) -> Result<(), String> {
             exchange.won.0
         ));
     }
-    check_from(exchange.from, now)
+    check_from(exchange.from, (now, notice_ms))
 }
 
-fn check_from(from: Micros, now: Micros) -> Result<(), String> {
+fn check_from(from: Micros, (now, notice_ms): (Micros, u64)) -> Result<(), String> {
     if from < now {
         return Err("it would begin in the past, and what was charged is not charged anew: let it begin now or later".into());
+    }
+    if from < now.plus_ms(notice_ms) {
+        let seconds = notice_ms.div_ceil(1_000);
+        return Err(format!(
+            "it would begin before every gateway knows it: let it begin {seconds} s from now or later"
+        ));
     }
     Ok(())
 }
@@ -137,7 +146,7 @@ fn check_from(from: Micros, now: Micros) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::MicroWon;
+    use madang_types::{MicroWon, Tranche};
 
     fn allocation(id: &str, tenant: &str, amount: i64, (from, until): (i64, i64)) -> Allocation {
         Allocation {
@@ -148,6 +157,7 @@ mod tests {
             amount,
             hard: true,
             from: Micros(from),
+            tranches: Vec::new(),
             until: Micros(until),
             created_at: Micros(100),
             recalled_at: None,
@@ -191,6 +201,15 @@ mod tests {
         check(&grant(1, (400, 400)), Err("ends before it begins"));
         check(&grant(1, (10, 100)), Err("has ended already"));
         check(&allocation("new", "daeil", 500, (200, 300)), Ok(()));
+        let mut parts = grant(3, (300, 400));
+        let tranche = |from, amount| Tranche {
+            from: Micros(from),
+            amount,
+        };
+        parts.tranches = vec![tranche(300, 1), tranche(350, 2)];
+        check(&parts, Ok(()));
+        parts.amount = 4;
+        check(&parts, Err("are 3 in all"));
         let mut tokens = grant(1, (300, 400));
         tokens.unit = Unit::OutputTokens;
         check(&tokens, Err("counted in micro_won"));
@@ -209,15 +228,21 @@ mod tests {
             cached: 0,
             output: PRICE_MAX,
         };
-        assert_eq!(check_price(&price, Micros(100)), Ok(()));
-        assert!(check_price(&price, Micros(101)).is_err());
+        assert_eq!(check_price(&price, (Micros(100), 0)), Ok(()));
+        assert!(check_price(&price, (Micros(101), 0)).is_err());
+        let early = check_price(&price, (Micros(100), 5_000)).unwrap_err();
+        assert!(early.contains("5 s from now"), "{early}");
         price.cached = -1;
-        assert!(check_price(&price, Micros(100)).unwrap_err().contains("-1"));
+        assert!(
+            check_price(&price, (Micros(100), 0))
+                .unwrap_err()
+                .contains("-1")
+        );
         let won = Exchange {
             currency: Currency::KRW,
             from: Micros(100),
             won: MicroWon(1),
         };
-        assert!(check_exchange(&won, Micros(0)).is_err());
+        assert!(check_exchange(&won, (Micros(0), 0)).is_err());
     }
 }

@@ -10,22 +10,30 @@ mod account;
 mod balance;
 mod bank;
 mod book;
+mod ceiling;
 mod decimal;
 mod entry;
 mod grants;
+mod moves;
 mod price;
 mod rules;
+mod terms;
+mod tranche;
 mod verify;
 
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
 pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
+pub use ceiling::{check_project_limit, fill, key_ceiling, project_ceiling};
 pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
+pub use moves::{budget_entry, grant_entry, take_back_entry};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };
 pub use rules::{Applied, Change, Fault, apply};
+pub use terms::check_within;
+pub use tranche::{TRANCHES_COUNT_MAX, check_tranches, next_tranche, unreleased};
 pub use verify::{FINDINGS_SHOWN_MAX, Finding, Report, Verifier};

@@ -1,11 +1,17 @@
-//! What the ledger costs in SQLite: appends beside bare inserts of the same rows, and how long it takes to verify all of them.
+//! What the ledger costs: in SQLite appends beside bare inserts of the same rows, and how long it takes to verify all of them; in both
+//! databases the settling of requests, which is a record and an entry each.
 //! `cargo bench -p madang-store --bench ledger [-- ENTRIES]`; without `--bench` (under `cargo test`) it only shows that it runs.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use madang_ledger::{Account, Entry, EntryId, Leg, Phase, Subject};
-use madang_store::conformance::sample::{entry, won};
-use madang_store::{ENTRIES_APPEND_COUNT_MAX, Ledger, SqliteLedger, SqliteStore};
+use madang_store::conformance::bank::Books;
+use madang_store::conformance::sample::{entry, full, won};
+use madang_store::{
+    ENTRIES_APPEND_COUNT_MAX, Ledger, PostgresOptions, PostgresStore, Settlement, SqliteLedger,
+    SqliteStore, UsageFilter, UsageGroup,
+};
+use madang_testkit::Postgres;
 use madang_types::{Micros, RequestId, Unit};
 use rusqlite::{Connection, params};
 use std::error::Error;
@@ -196,6 +202,64 @@ fn resident_mib(field: &str) -> Outcome<f64> {
         / 1024.0)
 }
 
+/// Requests that are settled as a server has them settled: records with their entries, by the journal and from there many at a
+/// time; counted once the database has them all.
+async fn settled(books: Arc<dyn Books>, names: &Arc<Names>, entries: i64) -> Outcome<f64> {
+    const CALLERS: i64 = 256;
+    books.usage_sync_ms_max_set(10);
+    for part in names.grants()?.chunks(ENTRIES_APPEND_COUNT_MAX) {
+        books.entries_append(part.to_vec()).await?;
+    }
+    let start = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let (books, names) = (Arc::clone(&books), Arc::clone(names));
+        tasks.spawn(async move {
+            for number in (caller..entries).step_by(CALLERS as usize) {
+                let entry = names.request(number);
+                let record = full(entry.id.0, entry.at)?;
+                let entry = Some(entry);
+                books.usage_settle(Settlement { record, entry }).await?;
+            }
+            Outcome::Ok(())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    let sum = books.usage_sum(UsageFilter::default(), UsageGroup::All);
+    let found = sum.await?.first().map_or(0, |sum| sum.requests);
+    if found != entries.unsigned_abs() {
+        return Err(format!("{found} of {entries} records are there").into());
+    }
+    let rate = per_second(entries, start);
+    let report = books.ledger_verify().await?;
+    match report.findings.first() {
+        Some(finding) => Err(format!("{}: {finding}", finding.place()).into()),
+        None => Ok(rate),
+    }
+}
+
+/// Prints requests a second that are settled in both databases.
+async fn both(folder: &Path, names: &Arc<Names>, entries: i64) -> Outcome<()> {
+    let sqlite = SqliteStore::open(&folder.join("settled.sqlite"))?;
+    let sqlite = settled(Arc::new(sqlite), names, entries).await?;
+    let server = Postgres::own_at(Path::new("/var/tmp"), &[])?;
+    let database = server.database()?;
+    let options = PostgresOptions {
+        gateway: Some("gw-1".parse()?),
+        journal: Some(folder.join("records")),
+        ..PostgresOptions::default()
+    };
+    let postgres = PostgresStore::open(&database.url().parse()?, &options)?;
+    let postgres = settled(Arc::new(postgres), names, entries).await?;
+    for (name, rate) in [("SQLite", sqlite), ("PostgreSQL", postgres)] {
+        let name = format!("{entries} requests settled in {name}");
+        println!("{name:>38} {rate:>9.0} requests/s {:>6.2}", rate / sqlite);
+    }
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let measured = std::env::args().any(|argument| argument == "--bench");
@@ -235,5 +299,5 @@ async fn main() -> Outcome<()> {
         "verify",
         seconds * 1e8 / legs as f64
     );
-    Ok(())
+    both(folder.path(), &names, part).await
 }

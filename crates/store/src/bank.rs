@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Holder, Order, Price, Purse};
+use madang_ledger::{Exchange, Fault, Holder, Order, Price, Purse};
 use madang_types::{
     Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
     TenantId, Unit,
@@ -15,6 +15,19 @@ pub struct Moved {
     pub moved: i64,
     /// What there is of the purse elsewhere: nobody's yet, or another gateway's.
     pub left: i64,
+}
+
+/// A gateway as the bank knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayRow {
+    /// Its latest run; one that was given up has none yet.
+    pub holder: Holder,
+    /// When that run began.
+    pub begun_at: Micros,
+    /// When it was last heard of; before everything where it was given up.
+    pub seen_at: Micros,
+    /// Purses of which it holds, or held, a part.
+    pub purses: u64,
 }
 
 /// What stands in the way of a grant; each says what to do.
@@ -35,14 +48,20 @@ pub trait Bank: Send + Sync + 'static {
     async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError>;
     /// A run is alive. `false` where a later one has begun: it holds nothing any more.
     async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError>;
-    /// Carries an order out: once, however often it comes.
+    /// Carries an order out: once, however often it comes. What of an allocation has not come at `at` stays where it is.
     async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError>;
+    /// Gives a gateway up of which nothing was heard for a minute: what it held waits in suspense for what it may still report, and its
+    /// run is over. Says of how many purses it held a part. [`StoreError::Absent`] where no such gateway was ever there.
+    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError>;
+    /// The gateways that have begun a run here, by name.
+    async fn gateway_list(&self) -> Result<Vec<GatewayRow>, StoreError>;
 
-    /// Fills a ceiling, once: from then on so much may be spent under it.
+    /// Fills a ceiling up to its limit: from then on so much may be spent under it in all. A higher limit raises it by the difference,
+    /// one as high or lower changes nothing.
     async fn ceiling_fill(
         &self,
         id: CeilingId,
-        amount: MicroWon,
+        limit: MicroWon,
         at: Micros,
     ) -> Result<(), StoreError>;
     /// What of a purse nobody has spent: what no gateway holds, and what each holds as far as it has reported.
@@ -68,12 +87,204 @@ pub trait Bank: Send + Sync + 'static {
     /// Moves what is left of allocations that are over back to their programmes; says how many that was.
     async fn allocations_sweep(&self, at: Micros) -> Result<u64, StoreError>;
 
-    /// Adds a price; it may not begin before `at`.
+    /// How long before it begins a price or a rate of exchange must be added, in milliseconds, so that every gateway that shares the
+    /// books knows it by then.
+    fn notice_ms(&self) -> u64;
+    /// Adds a price; it may not begin before `at` and the notice.
     async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError>;
     /// All prices, past ones too.
     async fn price_list(&self) -> Result<Vec<Price>, StoreError>;
-    /// Adds a rate of exchange; it may not begin before `at`.
+    /// Adds a rate of exchange; it may not begin before `at` and the notice.
     async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError>;
     /// All rates of exchange, past ones too.
     async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError>;
+}
+
+/// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
+pub(crate) const GATEWAY_ABSENT_MS: u64 = 60_000;
+
+/// Why a gateway that was seen then may not be given up at `at`, if so.
+pub(crate) fn check_absent(gateway: &GatewayId, seen_at: Micros, at: Micros) -> Result<(), String> {
+    if seen_at.plus_ms(GATEWAY_ABSENT_MS) <= at {
+        return Ok(());
+    }
+    let seconds = GATEWAY_ABSENT_MS / 1_000;
+    Err(format!(
+        "the gateway '{gateway}' was heard of within {seconds} s: it runs, or has just ended. Stop it, and wait as long"
+    ))
+}
+
+/// What is asked of a bank that writes.
+pub(crate) enum About {
+    RunBegin(GatewayId),
+    RunSeen(Holder),
+    Order(Holder, Order),
+    GiveUp(GatewayId),
+    Ceiling(CeilingId, MicroWon),
+    Left(Purse, Unit),
+    Budget(ProgrammeBudget),
+    Allocation(Allocation),
+    Recall(AllocationId),
+    Sweep,
+    Price(Price),
+    Exchange(Exchange),
+}
+
+/// What came of it.
+pub(crate) enum Answer {
+    Run(Holder),
+    Seen(bool),
+    Moved(Moved),
+    /// The rules do not allow it: why.
+    Refused(String),
+    Done,
+    Allocation(Box<Allocation>),
+    Count(u64),
+    Left(i64),
+}
+
+/// Where the bank's questions go: a database, as one transaction each or many in one.
+#[async_trait]
+pub(crate) trait Counter: Send + Sync + 'static {
+    async fn ask(&self, about: About, at: Micros) -> Result<Answer, StoreError>;
+    fn notice_ms(&self) -> u64 {
+        0
+    }
+    async fn gateways(&self) -> Result<Vec<GatewayRow>, StoreError>;
+    async fn budgets(&self) -> Result<Vec<ProgrammeBudget>, StoreError>;
+    async fn allocations(
+        &self,
+        of: (Option<ProgrammeId>, Option<TenantId>),
+    ) -> Result<Vec<Allocation>, StoreError>;
+    async fn prices(&self) -> Result<Vec<Price>, StoreError>;
+    async fn exchanges(&self) -> Result<Vec<Exchange>, StoreError>;
+}
+
+/// An entry that was worked out from the balances of the same transaction is not refused.
+pub(crate) fn must(entered: Result<(), Fault>) -> Result<(), StoreError> {
+    entered.map_err(|fault| {
+        StoreError::Damaged(format!("the ledger refused an entry of the bank: {fault}"))
+    })
+}
+
+fn unexpected() -> StoreError {
+    StoreError::Damaged("the bank answered another question".into())
+}
+
+async fn grant(counter: &impl Counter, (about, at): (About, Micros)) -> Result<Answer, GrantError> {
+    match counter.ask(about, at).await? {
+        Answer::Refused(why) => Err(GrantError::Refused(why)),
+        answer => Ok(answer),
+    }
+}
+
+#[async_trait]
+impl<T: Counter> Bank for T {
+    async fn run_begin(&self, gateway: GatewayId, at: Micros) -> Result<Holder, StoreError> {
+        match self.ask(About::RunBegin(gateway), at).await? {
+            Answer::Run(holder) => Ok(holder),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn run_seen(&self, holder: Holder, at: Micros) -> Result<bool, StoreError> {
+        match self.ask(About::RunSeen(holder), at).await? {
+            Answer::Seen(alive) => Ok(alive),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn order(&self, holder: Holder, order: Order, at: Micros) -> Result<Moved, StoreError> {
+        match self.ask(About::Order(holder, order), at).await? {
+            Answer::Moved(moved) => Ok(moved),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError> {
+        match grant(self, (About::GiveUp(gateway), at)).await? {
+            Answer::Count(count) => Ok(count),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn gateway_list(&self) -> Result<Vec<GatewayRow>, StoreError> {
+        self.gateways().await
+    }
+
+    async fn ceiling_fill(
+        &self,
+        id: CeilingId,
+        limit: MicroWon,
+        at: Micros,
+    ) -> Result<(), StoreError> {
+        self.ask(About::Ceiling(id, limit), at).await.map(drop)
+    }
+
+    async fn purse_left(&self, purse: Purse, unit: Unit) -> Result<i64, StoreError> {
+        match self.ask(About::Left(purse, unit), Micros(0)).await? {
+            Answer::Left(left) => Ok(left),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn budget_put(&self, budget: ProgrammeBudget, at: Micros) -> Result<(), GrantError> {
+        grant(self, (About::Budget(budget), at)).await.map(drop)
+    }
+
+    async fn budget_list(&self) -> Result<Vec<ProgrammeBudget>, StoreError> {
+        self.budgets().await
+    }
+
+    async fn allocation_insert(&self, allocation: Allocation) -> Result<(), GrantError> {
+        let at = allocation.created_at;
+        grant(self, (About::Allocation(allocation), at))
+            .await
+            .map(drop)
+    }
+
+    async fn allocation_list(
+        &self,
+        of: (Option<ProgrammeId>, Option<TenantId>),
+    ) -> Result<Vec<Allocation>, StoreError> {
+        self.allocations(of).await
+    }
+
+    async fn allocation_recall(
+        &self,
+        id: AllocationId,
+        at: Micros,
+    ) -> Result<Allocation, GrantError> {
+        match grant(self, (About::Recall(id), at)).await? {
+            Answer::Allocation(allocation) => Ok(*allocation),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn allocations_sweep(&self, at: Micros) -> Result<u64, StoreError> {
+        match self.ask(About::Sweep, at).await? {
+            Answer::Count(count) => Ok(count),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn notice_ms(&self) -> u64 {
+        Counter::notice_ms(self)
+    }
+
+    async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError> {
+        grant(self, (About::Price(price), at)).await.map(drop)
+    }
+
+    async fn price_list(&self) -> Result<Vec<Price>, StoreError> {
+        self.prices().await
+    }
+
+    async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError> {
+        grant(self, (About::Exchange(exchange), at)).await.map(drop)
+    }
+
+    async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError> {
+        self.exchanges().await
+    }
 }

@@ -14,7 +14,7 @@ pub mod postgres;
 mod settlement;
 pub mod sqlite;
 
-pub use bank::{Bank, GrantError, Moved};
+pub use bank::{Bank, GatewayRow, GrantError, Moved};
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
 };
@@ -195,7 +195,7 @@ pub trait Store: Send + Sync + 'static {
     /// Marks a key revoked and gives it as it now stands; a second call keeps the first instant. [`StoreError::Absent`] where there is none.
     async fn key_revoke(&self, id: KeyId, at: Micros) -> Result<KeyRecord, StoreError>;
 
-    /// A number that is another one once anybody has changed programmes, tenants, keys or stops; `None` where nobody but
+    /// A number that is another one once anybody has changed programmes, tenants, keys, stops, budgets, allocations or prices; `None` where nobody but
     /// this process writes to these books.
     async fn people_revision(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)

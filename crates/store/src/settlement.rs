@@ -23,17 +23,6 @@ impl From<UsageRecord> for Settlement {
     }
 }
 
-impl Line {
-    /// The record of a request that has ended.
-    pub(crate) fn record(&self) -> Option<&UsageRecord> {
-        match self {
-            Self::Settled(settlement) => Some(&settlement.record),
-            Self::Record(record) => Some(record),
-            Self::Draft { .. } => None,
-        }
-    }
-}
-
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

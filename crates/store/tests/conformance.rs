@@ -2,7 +2,8 @@
 //! records that are synced a moment later.
 
 use async_trait::async_trait;
-use madang_store::conformance::{Fixture, ledger};
+use madang_store::conformance::bank::Books;
+use madang_store::conformance::{Fixture, bank, ledger};
 use madang_store::{Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
 use madang_testkit::{Database, Postgres};
 use std::sync::Arc;
@@ -53,12 +54,28 @@ impl ledger::Fixture for Folder {
     }
 }
 
+#[async_trait]
+impl bank::Fixture for Folder {
+    async fn open(&self) -> Arc<dyn Books> {
+        let path = self.folder.path().join("books.sqlite");
+        Arc::new(SqliteStore::open(&path).expect("a scratch folder can be written"))
+    }
+}
+
 mod entries {
     fn folder() -> super::Folder {
         super::folder(0)
     }
 
     madang_store::conformance::ledger::suite!(folder);
+}
+
+mod bank_in_sqlite {
+    fn folder() -> super::Folder {
+        super::folder(0)
+    }
+
+    madang_store::conformance::bank::suite!(folder);
 }
 
 struct Server {
@@ -69,17 +86,38 @@ struct Server {
     journaled: bool,
 }
 
-#[async_trait]
-impl Fixture for Server {
-    async fn open(&self) -> Arc<dyn Store> {
+impl Server {
+    fn store(&self) -> Arc<PostgresStore> {
         let url = self.database.url().parse().expect("the URL is sound");
         let options = PostgresOptions {
+            gateway: Some("gw-1".parse().expect("it is a name")),
             journal: self.journaled.then(|| self.folder.path().join("records")),
             ..PostgresOptions::default()
         };
         let store = PostgresStore::open(&url, &options).expect("the server is there");
         store.usage_sync_ms_max_set(10);
         Arc::new(store)
+    }
+}
+
+#[async_trait]
+impl Fixture for Server {
+    async fn open(&self) -> Arc<dyn Store> {
+        self.store()
+    }
+}
+
+#[async_trait]
+impl ledger::Fixture for Server {
+    async fn open(&self) -> Arc<dyn Ledger> {
+        self.store()
+    }
+}
+
+#[async_trait]
+impl bank::Fixture for Server {
+    async fn open(&self) -> Arc<dyn Books> {
+        self.store()
     }
 }
 
@@ -107,4 +145,28 @@ mod postgres_without_a_journal {
     }
 
     madang_store::conformance::suite!(server);
+}
+
+mod entries_in_postgres {
+    fn server() -> super::Server {
+        super::server(true)
+    }
+
+    madang_store::conformance::ledger::suite!(server);
+}
+
+mod bank_in_postgres {
+    fn server() -> super::Server {
+        super::server(true)
+    }
+
+    madang_store::conformance::bank::suite!(server);
+}
+
+mod bank_in_postgres_without_a_journal {
+    fn server() -> super::Server {
+        super::server(false)
+    }
+
+    madang_store::conformance::bank::suite!(server);
 }

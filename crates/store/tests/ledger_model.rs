@@ -1,9 +1,10 @@
-//! Random entries, several at a time: SQLite judges them as the books in memory do, and holds what those hold.
+//! Random entries, several at a time: both databases judge them as the books in memory do, and hold what those hold.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_ledger::{Account, Applied, Book, Entry, EntryId, Leg, Phase, Subject};
-use madang_store::{EntryFilter, EntryRow, Ledger, SqliteStore};
+use madang_store::{EntryFilter, EntryRow, Ledger, PostgresOptions, PostgresStore, SqliteStore};
+use madang_testkit::Postgres;
 use madang_types::{Micros, RequestId, Unit};
 use proptest::prelude::*;
 
@@ -97,7 +98,7 @@ struct Model {
     history: Vec<Entry>,
 }
 
-async fn check(store: &SqliteStore, model: &mut Model, step: Step) {
+async fn check(store: &dyn Ledger, model: &mut Model, step: Step) {
     match step {
         Step::Append(entries) => {
             let told = store.entries_append(entries.clone()).await.unwrap();
@@ -127,7 +128,7 @@ async fn check(store: &SqliteStore, model: &mut Model, step: Step) {
 }
 
 /// Every balance, in both directions, and a clean report.
-async fn check_whole(store: &SqliteStore, model: &Model) {
+async fn check_whole(store: &dyn Ledger, model: &Model) {
     let rows = store.balances(String::new(), None, 1000).await.unwrap();
     let found = rows.iter().map(|row| (&row.account, row.unit, row.balance));
     let mut found: Vec<_> = found.collect();
@@ -138,22 +139,45 @@ async fn check_whole(store: &SqliteStore, model: &Model) {
     assert_eq!(report.entries, u64::try_from(model.history.len()).unwrap());
 }
 
+/// Takes the steps, opening the ledger anew between them where one says so.
+fn play(open: impl Fn() -> Box<dyn Ledger>, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let mut model = Model {
+        book: Book::default(),
+        history: Vec::new(),
+    };
+    let mut ledger = open();
+    for step in steps {
+        if matches!(step, Step::Reopen) {
+            drop(ledger);
+            ledger = open();
+        }
+        runtime.block_on(check(&*ledger, &mut model, step));
+    }
+    runtime.block_on(check_whole(&*ledger, &model));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn sqlite_judges_as_the_book_does(steps in prop::collection::vec(step(), 1..20)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("books.sqlite");
-        let mut model = Model { book: Book::default(), history: Vec::new() };
-        let mut store = SqliteStore::open(&path).unwrap();
-        for step in steps {
-            if matches!(step, Step::Reopen) {
-                drop(store);
-                store = SqliteStore::open(&path).unwrap();
-            }
-            runtime.block_on(check(&store, &mut model, step));
-        }
-        runtime.block_on(check_whole(&store, &model));
+        play(|| Box::new(SqliteStore::open(&path).unwrap()), steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn postgres_judges_as_the_book_does(steps in prop::collection::vec(step(), 1..20)) {
+        let server = Postgres::shared().unwrap();
+        let database = server.database().unwrap();
+        let url = database.url().parse().unwrap();
+        let open = || PostgresStore::open(&url, &PostgresOptions::default()).unwrap();
+        play(|| Box::new(open()), steps);
     }
 }

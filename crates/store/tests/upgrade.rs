@@ -4,25 +4,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use madang_store::conformance::sample::{full, key, plain, programme, tenant};
+use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
 use madang_store::{
     PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter, UsageGroup, UsageSum,
 };
 use madang_testkit::Postgres;
-use madang_types::{DataClass, DataFlag, DataFlags, Micros, Stop};
+use madang_types::{
+    DataClass, DataFlag, DataFlags, MicroWon, Micros, Period, ProgrammeTerms, Stop, Zone,
+};
 use std::path::Path;
 
-/// The migrations of each database, in their order: a schema was released with each. The ledger and the bank are in SQLite alone.
-fn migrations(database: &str) -> &'static [&'static str] {
-    match database {
-        "sqlite" => &["books", "floors", "projects", "ledger", "bank"],
-        _ => &["books", "floors", "projects"],
-    }
-}
+/// The migrations of each database, in their order: a schema was released with each.
+const MIGRATIONS: &[&str] = &["books", "floors", "projects", "ledger", "bank", "terms"];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
 fn books(database: &str, version: usize) -> String {
-    let migrations = &migrations(database)[..version];
+    let migrations = &MIGRATIONS[..version];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: String| std::fs::read_to_string(root.join(path)).unwrap();
     let mut sql = String::from(
@@ -80,8 +77,22 @@ async fn check(store: &dyn Store, version: usize) {
             set_at: Micros(1),
         });
     }
-    let programmes = [programme("open", 4).unwrap()];
-    assert_eq!(store.programme_list().await.unwrap(), programmes);
+    let mut one_programme = programme("open", 4).unwrap();
+    let mut projects = Vec::new();
+    if version >= 6 {
+        one_programme.terms = ProgrammeTerms {
+            period: Period {
+                from: Some(Micros(-7)),
+                until: Some(Micros(8)),
+            },
+            eligibility: "창업 7년 이내 기업".into(),
+            residency_floor: Some(Zone::DomesticPrivate),
+        };
+        projects.push(project("demo", "web").unwrap());
+        projects[0].won_limit = Some(MicroWon(9));
+    }
+    assert_eq!(store.programme_list().await.unwrap(), [one_programme]);
+    assert_eq!(store.project_list(None).await.unwrap(), projects);
     assert_eq!(store.tenant_list().await.unwrap(), [one_tenant]);
     assert_eq!(store.key_list(None).await.unwrap(), [one_key]);
     assert_eq!(store.stop_list().await.unwrap(), stops);
@@ -95,7 +106,7 @@ async fn check(store: &dyn Store, version: usize) {
 
 #[tokio::test]
 async fn sqlite_opens_every_released_schema() {
-    for version in 1..=migrations("sqlite").len() {
+    for version in 1..=MIGRATIONS.len() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("books.sqlite");
         let old = rusqlite::Connection::open(&path).unwrap();
@@ -110,7 +121,7 @@ async fn sqlite_opens_every_released_schema() {
 #[tokio::test]
 async fn postgres_opens_every_released_schema() {
     let server = Postgres::shared().unwrap();
-    for version in 1..=migrations("postgres").len() {
+    for version in 1..=MIGRATIONS.len() {
         let database = server.database().unwrap();
         let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
         database
@@ -127,6 +138,6 @@ fn every_migration_has_released_rows() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for database in ["sqlite", "postgres"] {
         let files = std::fs::read_dir(root.join("migrations").join(database)).unwrap();
-        assert_eq!(files.count(), migrations(database).len(), "{database}");
+        assert_eq!(files.count(), MIGRATIONS.len(), "{database}");
     }
 }

@@ -18,6 +18,7 @@
 
 mod client;
 mod engine;
+mod link;
 mod postgres;
 mod raw_client;
 mod sse;
@@ -27,6 +28,7 @@ pub use engine::behaviour::{Behaviour, BehaviourError, CutEnd};
 pub use engine::options::{FakeEngineOptions, Listen};
 pub use engine::record::{Recorded, Served};
 pub use engine::{FakeEngine, eventually};
+pub use link::{Link, Way};
 pub use postgres::{Database, Postgres};
 pub use raw_client::{RawClient, RawEnd, RawRead};
 pub use sse::{SseEvent, SseStream};

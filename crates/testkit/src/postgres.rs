@@ -4,6 +4,7 @@
 use anyhow::{Context, bail, ensure};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -141,6 +142,16 @@ impl Database {
     pub fn url(&self) -> String {
         let socket = self.socket.display().to_string().replace('/', "%2F");
         format!("postgres://madang@{socket}/{}", self.name)
+    }
+
+    /// Its URL at another address, as at that of a [`crate::Link`] to [`Database::socket`].
+    pub fn url_at(&self, address: SocketAddr) -> String {
+        format!("postgres://madang@{address}/{}?sslmode=disable", self.name)
+    }
+
+    /// The server's unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.join(".s.PGSQL.5432")
     }
 
     /// Its name.

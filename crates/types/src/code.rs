@@ -63,6 +63,7 @@ codes! {
     SignInUnmapped = "sign_in_unmapped", 403, "permission_error", "Ask the operator for a rule that holds for you: `[[sign_in.rule]]` in the fleet file.";
     SignInUnavailable = "sign_in_unavailable", 503, "server_error", "Try again; keys go on working. The operator looks at the provider and at `[sign_in]` in the fleet file.";
     EndpointNotPermitted = "endpoint_not_permitted", 403, "permission_error", "Use an endpoint or a key that the message names; GET /v1/models shows what this key is for.";
+    ProgrammeClosed = "programme_closed", 403, "permission_error", "Ask whoever runs the programme: its tenants are served within its period (`madang programme list`).";
     ModelNotPermitted = "model_not_permitted", 403, "permission_error", "Use a model that GET /v1/models lists for this key, or a key that is for the model.";
     // classify: what the request says
     BodyNotJson = "body_not_json", 400, "invalid_request_error", "Send one JSON object, UTF-8, with `content-type: application/json`.";

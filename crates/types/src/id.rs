@@ -154,8 +154,8 @@ name!(
     AllocationId, slash: false
 );
 name!(
-    /// What a key or a project may spend at most in a period.
-    CeilingId, slash: false
+    /// What a key or a project may spend at most; the names of a tenant and its project stand in it with `:` between them.
+    CeilingId, slash: true
 );
 name!(
     /// A tenant's working unit; unique in its tenant.

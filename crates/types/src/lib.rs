@@ -20,12 +20,14 @@ pub use class::{DataClass, Priority};
 pub use code::ErrorCode;
 pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
-pub use grant::{Allocation, ProgrammeBudget};
+pub use grant::{Allocation, ProgrammeBudget, Tranche};
 pub use id::{
     AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelId, NameError, NodesId,
     ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
-pub use people::{KeyRecord, KeyTerms, Origin, Programme, Project, Role, Tenant};
+pub use people::{
+    KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,
+};
 pub use pii::PiiKind;
 pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,

@@ -3,7 +3,7 @@
 use crate::class::words;
 use crate::{
     DataClass, DataFlags, Endpoint, KeyId, MicroWon, Micros, ModelId, ProgrammeId, ProjectId,
-    TenantId,
+    TenantId, Zone,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -50,12 +50,82 @@ pub struct Programme {
     pub id: ProgrammeId,
     /// Its share beside the other programmes.
     pub weight: u32,
+    /// On what terms its tenants are served.
+    pub terms: ProgrammeTerms,
     /// Who owns the row.
     pub origin: Origin,
     /// When it was first written.
     pub created_at: Micros,
     /// Set once removed; its tenants' keys are refused.
     pub disabled_at: Option<Micros>,
+}
+
+/// A time with a beginning and an end, or without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Period {
+    /// From when on; `None` for no beginning.
+    pub from: Option<Micros>,
+    /// Until when; `None` for no end.
+    pub until: Option<Micros>,
+}
+
+impl Period {
+    /// Whether it has begun and not ended.
+    pub fn contains(self, now: Micros) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// On what terms a programme's tenants are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgrammeTerms {
+    /// When.
+    pub period: Period,
+    /// Who may take part, in words for people.
+    pub eligibility: String,
+    /// Their data is served on this ground or a better one; `None` where the policy alone says where.
+    pub residency_floor: Option<Zone>,
+}
+
+/// The longest text that says who may take part, in characters.
+pub const ELIGIBILITY_CHARS_MAX: usize = 1_000;
+
+/// What is wrong with a programme's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// Its end is not after its beginning.
+    #[error("the programme ends before it begins")]
+    Reversed,
+    /// More than [`ELIGIBILITY_CHARS_MAX`] characters.
+    #[error(
+        "the text on who may take part has {0} characters, and {ELIGIBILITY_CHARS_MAX} at most are kept"
+    )]
+    TooLong(usize),
+    /// A control character that is no end of a line.
+    #[error("the text on who may take part has characters that are not printed")]
+    Unprintable,
+}
+
+impl ProgrammeTerms {
+    /// Whether a programme may have them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), TermsError> {
+        let Period { from, until } = self.period;
+        if from.zip(until).is_some_and(|(from, until)| from >= until) {
+            return Err(TermsError::Reversed);
+        }
+        let length = self.eligibility.chars().count();
+        if length > ELIGIBILITY_CHARS_MAX {
+            return Err(TermsError::TooLong(length));
+        }
+        let is_bad = |c: char| c.is_control() && c != '\n';
+        if self.eligibility.chars().any(is_bad) {
+            return Err(TermsError::Unprintable);
+        }
+        Ok(())
+    }
 }
 
 /// Who is billed.
@@ -88,6 +158,8 @@ pub struct Project {
     pub tenant: TenantId,
     /// Words for people.
     pub label: String,
+    /// Won that its keys may spend together, whoever pays; `None` for no bound.
+    pub won_limit: Option<MicroWon>,
     /// When it was first written.
     pub created_at: Micros,
     /// Set once disabled; its keys are refused.
@@ -150,4 +222,55 @@ pub struct KeyRecord {
     pub expires_at: Option<Micros>,
     /// Set once revoked.
     pub revoked_at: Option<Micros>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_make_no_sense_are_refused() {
+        let check = |from: Option<i64>, until: Option<i64>, eligibility: &str, expected| {
+            let terms = ProgrammeTerms {
+                period: Period {
+                    from: from.map(Micros),
+                    until: until.map(Micros),
+                },
+                eligibility: eligibility.to_owned(),
+                residency_floor: None,
+            };
+            assert_eq!(terms.check(), expected);
+        };
+        check(None, None, "", Ok(()));
+        check(Some(1), Some(2), "창업 7년 이내\n기업", Ok(()));
+        check(Some(i64::MIN), None, "", Ok(()));
+        check(Some(2), Some(2), "", Err(TermsError::Reversed));
+        check(Some(3), Some(2), "", Err(TermsError::Reversed));
+        check(None, None, &"가".repeat(1_000), Ok(()));
+        check(
+            None,
+            None,
+            &"가".repeat(1_001),
+            Err(TermsError::TooLong(1_001)),
+        );
+        check(None, None, "a\u{7}b", Err(TermsError::Unprintable));
+    }
+
+    #[test]
+    fn a_period_has_its_first_instant_and_not_its_last() {
+        let period = |from: Option<i64>, until: Option<i64>| Period {
+            from: from.map(Micros),
+            until: until.map(Micros),
+        };
+        for (from, until, now, expected) in [
+            (None, None, 0, true),
+            (Some(5), None, 4, false),
+            (Some(5), Some(6), 5, true),
+            (Some(5), Some(6), 6, false),
+            (None, Some(6), i64::MIN, true),
+        ] {
+            let found = period(from, until).contains(Micros(now));
+            assert_eq!(found, expected, "{from:?} {until:?} {now}");
+        }
+    }
 }

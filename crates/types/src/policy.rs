@@ -76,6 +76,16 @@ pub enum Zone {
     Foreign,
 }
 
+impl Zone {
+    /// Every kind, the best first.
+    pub const ALL: [Self; 4] = [
+        Self::GovIsolated,
+        Self::DomesticPrivate,
+        Self::DomesticPublic,
+        Self::Foreign,
+    ];
+}
+
 words!(Zone, ZoneError, "a zone is one of gov_isolated, domestic_private, domestic_public, foreign",
     "gov_isolated" => Zone::GovIsolated, "domestic_private" => Zone::DomesticPrivate,
     "domestic_public" => Zone::DomesticPublic, "foreign" => Zone::Foreign);

@@ -52,7 +52,7 @@ actions! {
     FleetWrite = [All, Nothing, Nothing, Nothing, Nothing];
     /// see programmes
     ProgrammeRead = [All, Own, Nothing, Nothing, All];
-    /// make and remove programmes
+    /// make, change and remove programmes
     ProgrammeWrite = [All, Nothing, Nothing, Nothing, Nothing];
     /// see tenants
     TenantRead = [All, Own, Own, Own, All];
@@ -60,7 +60,7 @@ actions! {
     TenantWrite = [All, Own, Nothing, Nothing, Nothing];
     /// see projects
     ProjectRead = [All, Own, Own, Own, All];
-    /// make and disable projects
+    /// make, change and disable projects
     ProjectWrite = [All, Own, Own, Nothing, Nothing];
     /// see keys, never their secrets
     KeyRead = [All, Own, Own, Own, All];

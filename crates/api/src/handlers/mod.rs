@@ -3,6 +3,7 @@
 mod erasure;
 mod explain;
 mod fleet;
+mod gateway;
 mod key;
 mod money;
 mod programme;
@@ -15,6 +16,7 @@ mod usage;
 pub(crate) use erasure::*;
 pub(crate) use explain::*;
 pub(crate) use fleet::*;
+pub(crate) use gateway::*;
 pub(crate) use key::*;
 pub(crate) use money::*;
 pub(crate) use programme::*;

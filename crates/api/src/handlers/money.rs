@@ -13,9 +13,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_ledger::{Exchange, Price, Purse};
+use madang_ledger::{Exchange, Price, Purse, check_within};
+use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
+    ProgrammeId, Tranche,
 };
 use std::sync::Arc;
 
@@ -110,6 +112,7 @@ pub(crate) async fn allocation_create(
         tenant,
         unit,
         amount,
+        tranches,
         hard,
         from,
         until: Instant(until),
@@ -121,6 +124,11 @@ pub(crate) async fn allocation_create(
         return Err(Refusal::new(ErrorCode::FieldInvalid, message).at("tenant"));
     };
     let now = clock::now();
+    let from = from.or(tranches.first().map(|tranche| tranche.from));
+    let tranches = tranches.into_iter().map(|tranche| Tranche {
+        from: tranche.from.0,
+        amount: tranche.amount,
+    });
     let allocation = Allocation {
         id,
         programme,
@@ -129,14 +137,22 @@ pub(crate) async fn allocation_create(
         amount,
         hard,
         from: instant_or(from, now),
+        tranches: tranches.collect(),
         until,
         created_at: now,
         recalled_at: None,
     };
+    let period = period_of(&api, &allocation.programme).await?;
+    check_within(&allocation, period).map_err(GrantError::Refused)?;
     api.bank().allocation_insert(allocation.clone()).await?;
     api.gateway().purses.refresh().await?;
-    let view = AllocationView::of(allocation, amount);
+    let view = AllocationView::of(allocation, amount, now);
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+async fn period_of(api: &Api, programme: &ProgrammeId) -> Result<Period> {
+    let found = api.store().programme_get(programme.clone()).await?;
+    Ok(found.map(|row| row.terms.period).unwrap_or_default())
 }
 
 /// Recall an allocation: what is not spent goes back to the programme
@@ -178,7 +194,7 @@ async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Allocation> {
 async fn view(api: &Api, row: Allocation) -> Result<AllocationView> {
     let purse = Purse::Allocation(row.id.clone());
     let left = api.bank().purse_left(purse, row.unit).await?;
-    Ok(AllocationView::of(row, left))
+    Ok(AllocationView::of(row, left, clock::now()))
 }
 
 fn instant_or(at: Option<Instant>, now: Micros) -> Micros {
@@ -197,7 +213,7 @@ pub(crate) async fn price_list(
 
 /// Set a price from an instant on
 ///
-/// It begins now or later: what was charged is not charged anew. Once anything has a price, what has none is not served.
+/// It begins now or later (five seconds from now where gateways share the books): what was charged is not charged anew. Once anything has a price, what has none is not served.
 #[utoipa::path(post, path = "/api/v1/prices", tag = "money", request_body = PriceCreate,
     responses((status = 201, body = PriceView)))]
 pub(crate) async fn price_create(
@@ -209,7 +225,7 @@ pub(crate) async fn price_create(
     let price = Price {
         model: asked.model,
         place: asked.place,
-        from: instant_or(asked.from, now),
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
         currency: asked.currency,
         uncached: asked.uncached.0,
         cached: asked.cached.0,
@@ -241,7 +257,7 @@ pub(crate) async fn exchange_create(
     let now = clock::now();
     let exchange = Exchange {
         currency: asked.currency,
-        from: instant_or(asked.from, now),
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
         won: MicroWon(asked.won.0),
     };
     api.bank().exchange_insert(exchange, now).await?;

@@ -4,7 +4,7 @@ use super::Result;
 use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId};
 use crate::near;
-use crate::params::{ProgrammeCreate, Weight};
+use crate::params::{Instant, ProgrammeCreate, ProgrammePatch, Weight};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{List, ProgrammeView};
@@ -12,7 +12,10 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_types::{Action, ErrorCode, Origin, Programme, ProgrammeId};
+use madang_types::people::TermsError;
+use madang_types::{
+    Action, ErrorCode, Micros, Origin, Period, Programme, ProgrammeId, ProgrammeTerms,
+};
 use std::sync::Arc;
 
 /// Every programme that the caller may see, removed ones included
@@ -50,7 +53,20 @@ pub(crate) async fn programme_create(
     let ProgrammeCreate {
         id,
         weight: Weight(weight),
+        from,
+        until,
+        eligibility,
+        residency_floor,
     } = asked;
+    let terms = ProgrammeTerms {
+        period: Period {
+            from: from.map(|Instant(at)| at),
+            until: until.map(|Instant(at)| at),
+        },
+        eligibility,
+        residency_floor,
+    };
+    must_make_sense(&terms)?;
     let _changing = api.changing.lock().await;
     let before = api.store().programme_get(id.clone()).await?;
     if before.as_ref().is_some_and(|row| row.disabled_at.is_none()) {
@@ -60,12 +76,74 @@ pub(crate) async fn programme_create(
     let row = Programme {
         id,
         weight,
+        terms,
         origin: Origin::Api,
         created_at: before.map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
     };
     write(&api, &row).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
+}
+
+/// Change a programme's weight or terms
+///
+/// Allocations that a shorter period leaves outside are not spent there: the requests of its tenants are refused.
+#[utoipa::path(patch, path = "/api/v1/programmes/{id}", tag = "people", request_body = ProgrammePatch,
+    params(("id" = String, Path, description = "The programme")), responses((status = 200, body = ProgrammeView)))]
+pub(crate) async fn programme_change(
+    may: May<right::ProgrammeRead>,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+    JsonBody(asked): JsonBody<ProgrammePatch>,
+) -> Result<Json<ProgrammeView>> {
+    let _changing = api.changing.lock().await;
+    let mut row = find(&api, &may.ground, &id).await?;
+    may.caller.ground(Action::ProgrammeWrite)?;
+    must_be_ours(&row, "change")?;
+    if row.disabled_at.is_some() {
+        let message = format!("the programme '{id}' was removed: make it again first");
+        return Err(Refusal::conflict(message));
+    }
+    let ProgrammePatch {
+        weight,
+        from,
+        until,
+        eligibility,
+        residency_floor,
+    } = asked;
+    let terms = &mut row.terms;
+    let bound = |asked: Option<Option<Instant>>, before: Option<Micros>| {
+        asked.map_or(before, |at| at.map(|Instant(at)| at))
+    };
+    terms.period.from = bound(from, terms.period.from);
+    terms.period.until = bound(until, terms.period.until);
+    terms.eligibility = eligibility.unwrap_or(std::mem::take(&mut terms.eligibility));
+    terms.residency_floor = residency_floor.unwrap_or(terms.residency_floor);
+    must_make_sense(terms)?;
+    row.weight = weight.map_or(row.weight, |Weight(weight)| weight);
+    write(&api, &row).await?;
+    Ok(Json(row.into()))
+}
+
+fn must_make_sense(terms: &ProgrammeTerms) -> Result<()> {
+    terms.check().map_err(|error| {
+        let field = match error {
+            TermsError::Reversed => "until",
+            TermsError::TooLong(_) | TermsError::Unprintable => "eligibility",
+        };
+        Refusal::new(ErrorCode::FieldInvalid, error.to_string()).at(field)
+    })
+}
+
+/// Refuses to touch a row of the fleet file.
+fn must_be_ours(row: &Programme, verb: &str) -> Result<()> {
+    match row.origin {
+        Origin::Api => Ok(()),
+        Origin::Fleet => Err(Refusal::conflict(format!(
+            "the programme '{}' stands in the fleet file: {verb} it there and reload",
+            row.id
+        ))),
+    }
 }
 
 /// Remove a programme: the keys of its tenants are refused from then on, its records stay
@@ -80,11 +158,7 @@ pub(crate) async fn programme_remove(
     let mut row = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::ProgrammeWrite)?;
     if row.disabled_at.is_none() {
-        if row.origin == Origin::Fleet {
-            return Err(Refusal::conflict(format!(
-                "the programme '{id}' stands in the fleet file: remove it there and reload"
-            )));
-        }
+        must_be_ours(&row, "remove")?;
         row.disabled_at = Some(clock::now());
         write(&api, &row).await?;
     }

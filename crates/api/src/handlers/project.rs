@@ -4,7 +4,7 @@ use super::{Result, tenant};
 use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathPair, Query};
 use crate::near;
-use crate::params::{Label, ProjectCreate, ProjectQuery};
+use crate::params::{Label, ProjectCreate, ProjectPatch, ProjectQuery};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{List, ProjectView};
@@ -12,7 +12,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_types::{Action, ErrorCode, Project, ProjectId, TenantId};
+use madang_ledger::check_project_limit;
+use madang_types::{Action, ErrorCode, MicroWon, Project, ProjectId, TenantId};
 use std::sync::Arc;
 
 /// The most projects of one tenant, disabled ones included.
@@ -58,6 +59,7 @@ pub(crate) async fn project_create(
         id,
         tenant,
         label: Label(label),
+        limit_micro_won,
     } = asked;
     let tenant = tenant::named(&may.ground, tenant)?;
     let _changing = api.changing.lock().await;
@@ -72,15 +74,55 @@ pub(crate) async fn project_create(
         let message = format!("'{tenant}' has {PROJECTS_MAX} projects, the most that a tenant has");
         return Err(Refusal::conflict(message));
     }
+    let limit_before = before.and_then(|row| row.won_limit);
+    may_limit((&tenant, &id), (limit_before, limit_micro_won))?;
     let row = Project {
         id,
         tenant,
         label,
+        won_limit: limit_micro_won,
         created_at: before.map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
     };
     write(&api, &row).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
+}
+
+/// Change a project's label, or raise what its keys may spend together
+#[utoipa::path(patch, path = "/api/v1/projects/{tenant}/{id}", tag = "people", request_body = ProjectPatch,
+    params(("tenant" = String, Path, description = "Whose"), ("id" = String, Path, description = "The project")),
+    responses((status = 200, body = ProjectView)))]
+pub(crate) async fn project_change(
+    may: May<right::ProjectRead>,
+    State(api): State<Arc<Api>>,
+    path: PathPair,
+    JsonBody(asked): JsonBody<ProjectPatch>,
+) -> Result<Json<ProjectView>> {
+    let _changing = api.changing.lock().await;
+    let mut row = find(&api, &may.ground, path).await?;
+    may.caller.ground(Action::ProjectWrite)?;
+    if row.disabled_at.is_some() {
+        let message = format!("the project '{}' is disabled: make it again first", row.id);
+        return Err(Refusal::conflict(message));
+    }
+    let ProjectPatch {
+        label,
+        limit_micro_won,
+    } = asked;
+    let after = limit_micro_won.or(row.won_limit);
+    may_limit((&row.tenant, &row.id), (row.won_limit, after))?;
+    row.won_limit = after;
+    row.label = label.map_or(row.label, |Label(label)| label);
+    write(&api, &row).await?;
+    Ok(Json(row.into()))
+}
+
+fn may_limit(
+    project: (&TenantId, &ProjectId),
+    limits: (Option<MicroWon>, Option<MicroWon>),
+) -> Result<()> {
+    check_project_limit(project, limits)
+        .map_err(|why| Refusal::new(ErrorCode::FieldInvalid, why).at("limit_micro_won"))
 }
 
 /// Disable a project: its keys are refused from then on, its records stay
@@ -116,7 +158,7 @@ async fn find(api: &Api, ground: &Ground, PathPair(tenant, id): PathPair) -> Res
 /// Into the books first, then in force.
 async fn write(api: &Api, row: &Project) -> Result<()> {
     api.store().project_put(row.clone()).await?;
-    api.gateway().keyring.apply_project(row.clone());
+    api.gateway().project_apply(row.clone());
     Ok(())
 }
 

@@ -48,20 +48,36 @@ pub(crate) struct AllocationCreate {
     #[serde(default = "won")]
     #[schema(value_type = String, default = "micro_won")]
     pub unit: Unit,
-    /// How much, in that unit.
+    /// How much in all, in that unit.
     #[schema(minimum = 1)]
     pub amount: i64,
+    /// The parts that it comes in, in order; all of it at its beginning where the list is empty or left out.
+    #[serde(default)]
+    #[schema(required = false, max_items = 24)]
+    pub tranches: Vec<TrancheCreate>,
     /// It is never passed, not by one token.
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub hard: bool,
-    /// From when on it may be spent; now where it is left out.
+    /// From when on it may be spent; where it is left out, with the first tranche, or now.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<Instant>,
     /// Until when.
     #[schema(value_type = String, format = DateTime)]
     pub until: Instant,
+}
+
+/// A part of a grant.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrancheCreate {
+    /// From when on it may be spent.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Instant,
+    /// How much, in the allocation's unit.
+    #[schema(minimum = 1)]
+    pub amount: i64,
 }
 
 fn yes() -> bool {

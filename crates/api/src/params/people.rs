@@ -2,7 +2,7 @@
 
 use super::{Instant, Label, Weight, present};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, MicroWon, ModelId, ProgrammeId, ProjectId, Role, TenantId,
+    DataClass, DataFlags, Endpoint, MicroWon, ModelId, ProgrammeId, ProjectId, Role, TenantId, Zone,
 };
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeSet;
@@ -16,8 +16,8 @@ const KEY_MODELS_MAX: usize = 100;
 const RATE_REQUESTS_PER_MIN_MAX: u32 = 1_000_000;
 /// The greatest rate in tokens: as much as hundreds of accelerators make.
 const RATE_TOKENS_PER_MIN_MAX: u32 = 1_000_000_000;
-/// The most that a key may spend: a trillion won.
-const KEY_MICRO_WON_MAX: i64 = 1_000_000_000_000_000_000;
+/// The most that a key or a project may spend: a trillion won.
+const MICRO_WON_MAX: i64 = 1_000_000_000_000_000_000;
 
 /// A programme to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,6 +30,48 @@ pub(crate) struct ProgrammeCreate {
     #[serde(default)]
     #[schema(value_type = u32, minimum = 1, maximum = 1_000_000, default = 1)]
     pub weight: Weight,
+    /// Its tenants are served from then on; at once where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// Its tenants are served until then; for good where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Instant>,
+    /// Who may take part, in words for people.
+    #[serde(default)]
+    #[schema(max_length = 1000, default = "")]
+    pub eligibility: String,
+    /// The data of its tenants is served on this ground or a better one.
+    #[serde(default)]
+    #[schema(value_type = Option<ZoneWord>)]
+    pub residency_floor: Option<Zone>,
+}
+
+/// What to change of a programme; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProgrammePatch {
+    /// Its share beside the other programmes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = u32, minimum = 1, maximum = 1_000_000, required = false)]
+    pub weight: Option<Weight>,
+    /// Its tenants are served from then on; null for no beginning.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Option<Instant>>,
+    /// Its tenants are served until then; null for no end.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Option<Instant>>,
+    /// Who may take part, in words for people.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, max_length = 1000, required = false)]
+    pub eligibility: Option<String>,
+    /// The data of its tenants is served on this ground or a better one; null for wherever policy permits.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<ZoneWord>)]
+    pub residency_floor: Option<Option<Zone>>,
 }
 
 /// A tenant to make.
@@ -94,6 +136,24 @@ pub(crate) struct ProjectCreate {
     #[serde(default)]
     #[schema(value_type = String, max_length = 100)]
     pub label: Label,
+    /// What its keys may spend together from now on, in millionths of a won, up to a trillion won; no bound where it is left out.
+    #[serde(default, deserialize_with = "limit_micro_won")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000_000_000_000_000_i64)]
+    pub limit_micro_won: Option<MicroWon>,
+}
+
+/// What to change of a project; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProjectPatch {
+    /// Words for people.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = String, max_length = 100, required = false)]
+    pub label: Option<Label>,
+    /// What its keys may spend together, in millionths of a won. It is raised, and never lowered or taken away.
+    #[serde(default, deserialize_with = "limit_raised")]
+    #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000_000_000_000_i64, required = false)]
+    pub limit_micro_won: Option<MicroWon>,
 }
 
 /// Which projects.
@@ -187,7 +247,16 @@ fn rate_tokens<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error>
 }
 
 fn limit_micro_won<'de, D: Deserializer<'de>>(d: D) -> Result<Option<MicroWon>, D::Error> {
-    bounded(d, KEY_MICRO_WON_MAX).map(|limit: Option<i64>| limit.map(MicroWon))
+    bounded(d, MICRO_WON_MAX).map(|limit: Option<i64>| limit.map(MicroWon))
+}
+
+fn limit_raised<'de, D: Deserializer<'de>>(d: D) -> Result<Option<MicroWon>, D::Error> {
+    match limit_micro_won(d)? {
+        None => Err(de::Error::custom(
+            "a project's limit is raised and never taken away",
+        )),
+        limit => Ok(limit),
+    }
 }
 
 fn expires_days<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
@@ -228,6 +297,21 @@ pub(crate) enum ClassWord {
     Sensitive,
     /// 기밀
     Classified,
+}
+
+/// A kind of ground, the best first.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "names the words in the document")]
+pub(crate) enum ZoneWord {
+    /// Cut off from public networks, for public bodies.
+    GovIsolated,
+    /// At home, for one organisation.
+    DomesticPrivate,
+    /// At home, shared by many organisations.
+    DomesticPublic,
+    /// Anything else.
+    Foreign,
 }
 
 /// A fact about data that policy may look at.

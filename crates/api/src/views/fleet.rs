@@ -1,8 +1,11 @@
 //! The fleet and what runs of it.
 
-use super::{PoolView, ProblemView};
+use super::{PoolView, ProblemView, instant};
 use madang_control::probe::metrics::EngineLoad;
 use madang_control::view;
+use madang_ledger::Holder;
+use madang_store::GatewayRow;
+use madang_types::Micros;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +27,42 @@ pub(crate) struct StatusView {
     pub books_writable: bool,
     /// Replicas that serve the same model, model by model.
     pub pools: Vec<PoolView>,
+}
+
+/// A gateway that has served from these books.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct GatewayView {
+    /// Its name, drawn at its first start and kept in its data folder.
+    id: String,
+    /// Counts its runs.
+    run: u32,
+    /// When the latest one began.
+    #[schema(format = DateTime)]
+    begun_at: String,
+    /// When it was last heard of, while anything has a price or a budget; absent once it was given up, until it comes back.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen_at: Option<String>,
+    /// Allocations and ceilings of which it holds, or has held, a part.
+    purses_count: u64,
+}
+
+impl From<GatewayRow> for GatewayView {
+    fn from(row: GatewayRow) -> Self {
+        let GatewayRow {
+            holder: Holder { gateway, epoch },
+            begun_at,
+            seen_at,
+            purses,
+        } = row;
+        Self {
+            id: gateway.to_string(),
+            run: epoch,
+            begun_at: instant(begun_at),
+            seen_at: (seen_at > Micros(0)).then(|| instant(seen_at)),
+            purses_count: purses,
+        }
+    }
 }
 
 /// One running engine.

@@ -11,7 +11,7 @@ mod usage;
 
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
-    LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
+    GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
 pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};

@@ -1,8 +1,8 @@
 //! Budgets, allocations and prices.
 
 use super::instant;
-use madang_ledger::{Exchange, Price, decimal_text};
-use madang_types::{Allocation, ProgrammeBudget};
+use madang_ledger::{Exchange, Price, decimal_text, next_tranche, unreleased};
+use madang_types::{Allocation, Micros, ProgrammeBudget, Tranche};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,6 +53,13 @@ pub(crate) struct AllocationView {
     amount: i64,
     /// What of it nobody has spent; less what was taken back.
     left: i64,
+    /// What of that has not come yet.
+    unreleased: i64,
+    /// When the next part of it comes.
+    #[schema(format = DateTime)]
+    next_tranche_at: Option<String>,
+    /// The parts that it comes in; empty where all of it comes at its beginning.
+    tranches: Vec<TrancheView>,
     /// It is never passed, not by one token.
     hard: bool,
     /// From when on it may be spent.
@@ -70,7 +77,15 @@ pub(crate) struct AllocationView {
 }
 
 impl AllocationView {
-    pub fn of(allocation: Allocation, left: i64) -> Self {
+    /// The view of an allocation as it stands at `now`.
+    pub fn of(allocation: Allocation, left: i64, now: Micros) -> Self {
+        let over = allocation.ends_at() <= now;
+        let next = next_tranche(&allocation, now).filter(|_| !over);
+        let waits = if over {
+            0
+        } else {
+            unreleased(&allocation, now)
+        };
         let Allocation {
             id,
             programme,
@@ -79,6 +94,7 @@ impl AllocationView {
             amount,
             hard,
             from,
+            tranches,
             until,
             created_at,
             recalled_at,
@@ -90,11 +106,34 @@ impl AllocationView {
             unit: unit.as_str(),
             amount,
             left,
+            unreleased: waits,
+            next_tranche_at: next.map(instant),
+            tranches: tranches.into_iter().map(Into::into).collect(),
             hard,
             from: instant(from),
             until: instant(until),
             created_at: instant(created_at),
             recalled_at: recalled_at.map(instant),
+        }
+    }
+}
+
+/// A part of an allocation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrancheView {
+    /// From when on it may be spent.
+    #[schema(format = DateTime)]
+    from: String,
+    /// How much, in the allocation's unit.
+    amount: i64,
+}
+
+impl From<Tranche> for TrancheView {
+    fn from(tranche: Tranche) -> Self {
+        let Tranche { from, amount } = tranche;
+        Self {
+            from: instant(from),
+            amount,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Programmes, tenants, projects and keys. A key's hash is in no view, and its secret only in the answer that makes it.
 
 use super::instant;
-use madang_types::{DataFlag, KeyRecord, KeyTerms, MicroWon, Micros, Programme, Project, Tenant};
+use madang_types::{
+    DataFlag, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeTerms, Project,
+    Tenant, Zone,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +15,17 @@ pub(crate) struct ProgrammeView {
     id: String,
     /// Its share beside the other programmes.
     weight: u32,
+    /// Its tenants are served from then on; null for no beginning.
+    #[schema(format = DateTime)]
+    from: Option<String>,
+    /// Its tenants are served until then; null for no end.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// Who may take part, in words for people.
+    eligibility: String,
+    /// The data of its tenants is served on this ground or a better one; null for wherever policy permits.
+    #[schema(value_type = Option<String>)]
+    residency_floor: Option<&'static str>,
     /// `fleet` where the fleet file owns the row, else `api`.
     #[schema(value_type = String)]
     origin: &'static str,
@@ -28,13 +42,23 @@ impl From<Programme> for ProgrammeView {
         let Programme {
             id,
             weight,
+            terms,
             origin,
             created_at,
             disabled_at,
         } = programme;
+        let ProgrammeTerms {
+            period: Period { from, until },
+            eligibility,
+            residency_floor,
+        } = terms;
         Self {
             id: id.to_string(),
             weight,
+            from: from.map(instant),
+            until: until.map(instant),
+            eligibility,
+            residency_floor: residency_floor.map(Zone::as_str),
             origin: origin.as_str(),
             created_at: instant(created_at),
             disabled_at: disabled_at.map(instant),
@@ -101,6 +125,8 @@ pub(crate) struct ProjectView {
     tenant: String,
     /// Words for people.
     label: String,
+    /// What its keys may spend together, in millionths of a won; null for no bound.
+    limit_micro_won: Option<i64>,
     /// When it was first written.
     #[schema(format = DateTime)]
     created_at: String,
@@ -115,6 +141,7 @@ impl From<Project> for ProjectView {
             id,
             tenant,
             label,
+            won_limit,
             created_at,
             disabled_at,
         } = project;
@@ -122,6 +149,7 @@ impl From<Project> for ProjectView {
             id: id.to_string(),
             tenant: tenant.to_string(),
             label,
+            limit_micro_won: won_limit.map(|MicroWon(limit)| limit),
             created_at: instant(created_at),
             disabled_at: disabled_at.map(instant),
         }

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod document;
 mod fleet;
+mod grants;
 mod matrix;
 mod people;
 mod pools;

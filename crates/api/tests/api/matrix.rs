@@ -165,6 +165,9 @@ impl World {
             keys.push(bench.key_of("ours", "alpha", *role).await.1);
         }
         bench.key_of("theirs", "beta", Role::ProgrammeManager).await;
+        let bank = bench.control.gateway().purses.bank();
+        let gone = bank.run_begin("gone".parse().unwrap(), Micros(0));
+        gone.await.unwrap();
         let audit = &bench.control.gateway().audit;
         let alpha = "alpha".parse().unwrap();
         audit.hmac(&alpha, Micros(0), b"a prompt").unwrap();
@@ -208,6 +211,8 @@ impl World {
             row("GET /api/v1/sites", ALL_SEEING),
             row("GET /api/v1/models", EVERYBODY),
             row("POST /api/v1/reload", OPERATOR),
+            row("GET /api/v1/gateways", ALL_SEEING),
+            row("DELETE /api/v1/gateways/{id}", OPERATOR).at("gone"),
             row("GET /api/v1/stops", ALL_SEEING),
             row("POST /api/v1/stops", OPERATOR)
                 .made()
@@ -238,6 +243,10 @@ impl World {
             row("GET /api/v1/programmes/{id}", [200, 200, 403, 403, 200])
                 .object("ours", "theirs")
                 .answers(beyond_a_tenant),
+            row("PATCH /api/v1/programmes/{id}", OPERATOR)
+                .body(json!({"weight": 2}))
+                .object("ours", "theirs")
+                .answers(beyond_a_tenant),
             row("GET /api/v1/tenants", EVERYBODY),
             row("POST /api/v1/tenants", MANAGER_TOO)
                 .made()
@@ -257,6 +266,9 @@ impl World {
                 .body(json!({"id": "app", "tenant": "alpha"}))
                 .foreign_body("beta", json!({"id": "app", "tenant": "beta"}), names_none),
             row("GET /api/v1/projects/{tenant}/{id}", EVERYBODY).object("alpha/web", "beta/web"),
+            row("PATCH /api/v1/projects/{tenant}/{id}", ADMIN_TOO)
+                .body(json!({"limit_micro_won": 5}))
+                .object("alpha/web", "beta/web"),
             row("DELETE /api/v1/projects/{tenant}/{id}", ADMIN_TOO).object("alpha/web", "beta/web"),
             row("GET /api/v1/me", EVERYBODY),
             row("GET /api/v1/keys", EVERYBODY).filtered(),

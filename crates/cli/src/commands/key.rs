@@ -1,15 +1,12 @@
 //! `madang key`: list, make and revoke keys.
 
-use super::server::{Table, cell, instant_cell, print, rows};
+use super::server::{Table, cell, instant_cell, limit_cell, micro_won, print, rows};
 use crate::http_client::{ApiClient, escape, path_with};
 use crate::out;
 use crate::people_args::{KeyCommand, KeyCreateArgs};
 use madang_types::{Endpoint, Role};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-
-/// Millionths in a won.
-const MICRO_WON: i64 = 1_000_000;
 
 /// Exit code 0 where the server did it.
 pub async fn run(command: KeyCommand) -> anyhow::Result<ExitCode> {
@@ -53,7 +50,7 @@ async fn create(args: KeyCreateArgs) -> anyhow::Result<ExitCode> {
     let body = json!({
         "tenant": tenant, "role": role, "programme": programme, "project": project, "models": models,
         "endpoints": endpoints, "rate_requests_per_min": requests_per_min, "rate_tokens_per_min": tokens_per_min,
-        "limit_micro_won": limit_won.map(|won| won.saturating_mul(MICRO_WON)), "class_floor": class_floor,
+        "limit_micro_won": limit_won.map(micro_won), "class_floor": class_floor,
         "data_flags": data_flags, "label": label, "expires_days": expires_days,
     });
     let answer = ApiClient::new(&server)?.post("/api/v1/keys", &body).await?;
@@ -77,7 +74,7 @@ fn table(rows: &[Value]) -> String {
             cell(row, "role"),
             scopes(row),
             rates(row),
-            limit(row),
+            limit_cell(row),
             cell(row, "class_floor"),
             cell(row, "data_flags"),
             cell(row, "state"),
@@ -116,12 +113,6 @@ fn rates(row: &Value) -> String {
     joined(told.iter().map(String::as_str), " ")
 }
 
-/// Whole won that it may spend.
-fn limit(row: &Value) -> String {
-    let limit = row["limit_micro_won"].as_i64();
-    limit.map_or("-".into(), |micro| (micro / MICRO_WON).to_string())
-}
-
 fn joined<'a>(parts: impl Iterator<Item = &'a str>, between: &str) -> String {
     let parts: Vec<&str> = parts.collect();
     if parts.is_empty() {
@@ -138,7 +129,7 @@ mod tests {
     #[test]
     fn a_key_is_shown_with_its_owner_and_its_bounds() {
         let check = |row: Value, expected: [&str; 4]| {
-            let shown = [owner(&row), scopes(&row), rates(&row), limit(&row)];
+            let shown = [owner(&row), scopes(&row), rates(&row), limit_cell(&row)];
             assert_eq!(shown, expected, "{row}");
         };
         check(json!({"tenant": null, "models": []}), ["-", "-", "-", "-"]);

@@ -1,32 +1,78 @@
-//! `madang ledger`: the books of account, read in the data folder and not by way of its server.
+//! `madang ledger`: the books of account, read where they are kept and not by way of a gateway.
 
 use super::server::Table;
 use crate::ledger_args::{BalancesArgs, BooksArgs, EntriesArgs, LedgerCommand};
 use crate::out;
 use crate::up::BOOKS_FILE;
+use crate::up::store::postgres_to_read;
 use anyhow::Context;
-use madang_ledger::{Report, Subject};
-use madang_store::{BalanceRow, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, SqliteLedger};
-use madang_types::RequestId;
+use madang_ledger::{Account, Report, Subject};
+use madang_store::{
+    BalanceRow, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger, PostgresStore, SqliteLedger,
+    StoreError,
+};
+use madang_types::{RequestId, Unit};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// Exit code 0 where what was asked holds.
-pub fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
+pub async fn run(command: LedgerCommand) -> anyhow::Result<ExitCode> {
     match command {
-        LedgerCommand::Verify(books) => verify(&books),
-        LedgerCommand::Balances(args) => balances(&args),
-        LedgerCommand::Entries(args) => entries(&args),
+        LedgerCommand::Verify(books) => verify(&books).await,
+        LedgerCommand::Balances(args) => balances(&args).await,
+        LedgerCommand::Entries(args) => entries(&args).await,
     }
 }
 
-fn open(books: &BooksArgs) -> anyhow::Result<SqliteLedger> {
-    Ok(SqliteLedger::open(&books.data.join(BOOKS_FILE))?)
+/// Books that are only read.
+enum Books {
+    File(SqliteLedger),
+    Server(Box<PostgresStore>),
 }
 
-fn verify(books: &BooksArgs) -> anyhow::Result<ExitCode> {
-    let report = open(books)?.verify()?;
-    if books.json {
+impl Books {
+    async fn open(args: &BooksArgs) -> anyhow::Result<Self> {
+        match postgres_to_read(args.store.as_ref()).await? {
+            Some(server) => Ok(Self::Server(Box::new(server))),
+            None => Ok(Self::File(SqliteLedger::open(&args.data.join(BOOKS_FILE))?)),
+        }
+    }
+
+    async fn verify(&self) -> Result<Report, StoreError> {
+        match self {
+            Self::File(file) => file.verify(),
+            Self::Server(server) => server.ledger_verify().await,
+        }
+    }
+
+    async fn balances(
+        &self,
+        prefix: &str,
+        after: Option<(Account, Unit)>,
+    ) -> Result<Vec<BalanceRow>, StoreError> {
+        let count_max = LEDGER_LIST_COUNT_MAX;
+        match self {
+            Self::File(file) => file.balances(prefix, after, count_max),
+            Self::Server(server) => server.balances(prefix.to_owned(), after, count_max).await,
+        }
+    }
+
+    async fn entries(
+        &self,
+        filter: EntryFilter,
+        before: Option<u64>,
+        count_max: u32,
+    ) -> Result<Vec<EntryRow>, StoreError> {
+        match self {
+            Self::File(file) => file.entries(&filter, before, count_max),
+            Self::Server(server) => server.entries(filter, before, count_max).await,
+        }
+    }
+}
+
+async fn verify(args: &BooksArgs) -> anyhow::Result<ExitCode> {
+    let report = Books::open(args).await?.verify().await?;
+    if args.json {
         out::line(&report_json(&report).to_string());
     } else {
         out::result(&report_text(&report));
@@ -82,12 +128,12 @@ fn report_text(report: &Report) -> String {
     text
 }
 
-fn balances(args: &BalancesArgs) -> anyhow::Result<ExitCode> {
-    let ledger = open(&args.books)?;
+async fn balances(args: &BalancesArgs) -> anyhow::Result<ExitCode> {
+    let books = Books::open(&args.books).await?;
     let mut found: Vec<BalanceRow> = Vec::new();
     loop {
         let after = found.last().map(|row| (row.account.clone(), row.unit));
-        let page = ledger.balances(&args.prefix, after, LEDGER_LIST_COUNT_MAX)?;
+        let page = books.balances(&args.prefix, after).await?;
         if page.is_empty() {
             break;
         }
@@ -132,7 +178,7 @@ fn balance_json(row: &BalanceRow) -> Value {
     })
 }
 
-fn entries(args: &EntriesArgs) -> anyhow::Result<ExitCode> {
+async fn entries(args: &EntriesArgs) -> anyhow::Result<ExitCode> {
     let EntriesArgs {
         account,
         request,
@@ -147,7 +193,8 @@ fn entries(args: &EntriesArgs) -> anyhow::Result<ExitCode> {
         subject: request.map(Subject::Request),
         ..EntryFilter::default()
     };
-    let found = open(books)?.entries(&filter, *before, *count)?;
+    let found = Books::open(books).await?;
+    let found = found.entries(filter, *before, *count).await?;
     if books.json {
         let rows: Vec<Value> = found.iter().map(entry_json).collect::<Result<_, _>>()?;
         out::line(&json!({ "data": rows }).to_string());

@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod engine;
 mod explain;
+mod gateway;
 mod key;
 mod ledger;
 mod logs;
@@ -40,7 +41,6 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Twin(command) => twin::run(command),
         Command::Pii(command) => pii::run(command),
         Command::Audit(command) => audit::run(command),
-        Command::Ledger(command) => ledger::run(command),
         other => in_runtime(run_in_runtime(other)),
     }
 }
@@ -72,6 +72,8 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => usage::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
+        Command::Gateway(command) => gateway::run(command).await,
+        Command::Ledger(command) => ledger::run(command).await,
         Command::Stop(command) => stop::run(command).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Check(_)
@@ -80,7 +82,6 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         | Command::Replay(_)
         | Command::Twin(_)
         | Command::Audit(_)
-        | Command::Ledger(_)
         | Command::Pii(_) => Err(anyhow!(
             "this command needs no runtime and was handled before"
         )),

@@ -54,14 +54,17 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
             tenant,
             amount,
             soft,
+            tranches,
             from,
             until,
             server,
         } => {
             let (unit, amount) = in_unit(&amount)?;
+            let tranches = tranches.iter().map(|text| tranche(unit, text));
+            let tranches: Vec<Value> = tranches.collect::<anyhow::Result<_>>()?;
             let body = json!({
                 "id": id, "tenant": tenant, "unit": unit, "amount": amount, "hard": !soft,
-                "from": from, "until": until,
+                "tranches": tranches, "from": from, "until": until,
             });
             let client = ApiClient::new(&server)?;
             let answer = client.post("/api/v1/allocations", &body).await?;
@@ -159,6 +162,24 @@ fn in_unit(amount: &AmountArgs) -> anyhow::Result<(&'static str, i64)> {
     }
 }
 
+/// A tranche of an amount in that unit.
+fn tranche(unit: &str, text: &str) -> anyhow::Result<Value> {
+    let written = text.rsplit_once('=');
+    let (from, amount) =
+        written.with_context(|| format!("--tranche {text} is no INSTANT=AMOUNT"))?;
+    let counted = match unit {
+        "micro_won" => decimal(amount),
+        "accelerator_ms" => amount
+            .parse()
+            .ok()
+            .and_then(|hours: i64| hours.checked_mul(HOUR_MS)),
+        _ => amount.parse().ok(),
+    };
+    let amount = counted
+        .with_context(|| format!("--tranche {text}: {amount} is no amount of what is granted"))?;
+    Ok(json!({ "from": from, "amount": amount }))
+}
+
 /// An amount as people read it.
 fn shown(row: &Value, field: &str) -> String {
     let amount = row[field].as_i64().unwrap_or_default();
@@ -186,15 +207,26 @@ fn budgets(rows: &[Value]) -> String {
 
 fn allocations(rows: &[Value]) -> String {
     let columns = [
-        "id", "tenant", "granted", "left", "hard", "from", "until", "recalled",
+        "id",
+        "tenant",
+        "granted",
+        "left",
+        "not yet come",
+        "next comes",
+        "hard",
+        "from",
+        "until",
+        "recalled",
     ];
-    let mut table = Table::new(&columns, &[2, 3]);
+    let mut table = Table::new(&columns, &[2, 3, 4]);
     for row in rows {
         table.row(vec![
             cell(row, "id"),
             cell(row, "tenant"),
             shown(row, "amount"),
             shown(row, "left"),
+            shown(row, "unreleased"),
+            instant_cell(row, "next_tranche_at"),
             cell(row, "hard"),
             instant_cell(row, "from"),
             instant_cell(row, "until"),

@@ -1,9 +1,10 @@
-//! `madang programme`: list, make and remove programmes.
+//! `madang programme`: list, make, change and remove programmes.
 
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::http_client::{ApiClient, escape};
-use crate::people_args::ProgrammeCommand;
-use serde_json::{Value, json};
+use crate::people_args::{ProgrammeCommand, TermsArgs};
+use madang_types::Zone;
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 /// Exit code 0 where the server did it.
@@ -13,13 +14,36 @@ pub async fn run(command: ProgrammeCommand) -> anyhow::Result<ExitCode> {
             let answer = ApiClient::new(&server)?.get("/api/v1/programmes").await?;
             print(&answer, server.json, |list| table(rows(list)))
         }
-        ProgrammeCommand::Create { id, weight, server } => {
-            let body = json!({ "id": id, "weight": weight });
+        ProgrammeCommand::Create {
+            id,
+            weight,
+            terms,
+            server,
+        } => {
+            let mut body = given(&terms);
+            body.insert("id".into(), json!(id));
+            body.insert("weight".into(), json!(weight));
+            let body = Value::Object(body);
             let answer = ApiClient::new(&server)?
                 .post("/api/v1/programmes", &body)
                 .await?;
             print(&answer, server.json, |row| {
                 format!("made {}\n", cell(row, "id"))
+            })
+        }
+        ProgrammeCommand::Set {
+            id,
+            weight,
+            terms,
+            server,
+        } => {
+            let mut body = given(&terms);
+            body.extend(weight.map(|weight| ("weight".to_owned(), json!(weight))));
+            let path = format!("/api/v1/programmes/{}", escape(&id));
+            let client = ApiClient::new(&server)?;
+            let answer = client.patch(&path, &Value::Object(body)).await?;
+            print(&answer, server.json, |row| {
+                format!("changed {}\n", cell(row, "id"))
             })
         }
         ProgrammeCommand::Remove { id, server } => {
@@ -35,15 +59,52 @@ pub async fn run(command: ProgrammeCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The terms that were given.
+fn given(terms: &TermsArgs) -> Map<String, Value> {
+    let TermsArgs {
+        from,
+        until,
+        eligibility,
+        residency_floor,
+    } = terms;
+    let fields = [
+        ("from", from.as_deref()),
+        ("until", until.as_deref()),
+        ("eligibility", eligibility.as_deref()),
+        ("residency_floor", residency_floor.map(Zone::as_str)),
+    ];
+    let given = fields
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text?)));
+    given
+        .map(|(name, text)| (name.to_owned(), json!(text)))
+        .collect()
+}
+
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["id", "weight", "origin", "created", "removed"], &[1]);
+    let columns = [
+        "id",
+        "weight",
+        "from",
+        "until",
+        "least ground",
+        "origin",
+        "created",
+        "removed",
+        "for",
+    ];
+    let mut table = Table::new(&columns, &[1]);
     for row in rows {
         table.row(vec![
             cell(row, "id"),
             cell(row, "weight"),
+            instant_cell(row, "from"),
+            instant_cell(row, "until"),
+            cell(row, "residency_floor"),
             cell(row, "origin"),
             instant_cell(row, "created_at"),
             instant_cell(row, "disabled_at"),
+            cell(row, "eligibility"),
         ]);
     }
     table.text()

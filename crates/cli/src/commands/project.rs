@@ -1,9 +1,9 @@
-//! `madang project`: list, make and disable projects.
+//! `madang project`: list, make, change and disable projects.
 
-use super::server::{Table, cell, instant_cell, print, rows};
+use super::server::{Table, cell, instant_cell, limit_cell, micro_won, print, rows};
 use crate::http_client::{ApiClient, escape, path_with};
 use crate::people_args::ProjectCommand;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
 /// Exit code 0 where the server did it.
@@ -18,9 +18,12 @@ pub async fn run(command: ProjectCommand) -> anyhow::Result<ExitCode> {
             id,
             tenant,
             label,
+            limit_won,
             server,
         } => {
-            let body = json!({ "id": id, "tenant": tenant, "label": label });
+            let limit = limit_won.map(micro_won);
+            let body =
+                json!({ "id": id, "tenant": tenant, "label": label, "limit_micro_won": limit });
             let client = ApiClient::new(&server)?;
             let answer = client.post("/api/v1/projects", &body).await?;
             print(&answer, server.json, |row| {
@@ -28,6 +31,23 @@ pub async fn run(command: ProjectCommand) -> anyhow::Result<ExitCode> {
                 format!(
                     "made {id}; give it a key: madang key create --tenant {tenant} --project {id}\n"
                 )
+            })
+        }
+        ProjectCommand::Set {
+            id,
+            tenant,
+            label,
+            limit_won,
+            server,
+        } => {
+            let label = label.map(|label| ("label".to_owned(), json!(label)));
+            let limit = limit_won.map(|won| ("limit_micro_won".to_owned(), json!(micro_won(won))));
+            let body: Map<String, Value> = label.into_iter().chain(limit).collect();
+            let path = format!("/api/v1/projects/{}/{}", escape(&tenant), escape(&id));
+            let client = ApiClient::new(&server)?;
+            let answer = client.patch(&path, &Value::Object(body)).await?;
+            print(&answer, server.json, |row| {
+                format!("changed {}\n", cell(row, "id"))
             })
         }
         ProjectCommand::Disable { id, tenant, server } => {
@@ -44,11 +64,13 @@ pub async fn run(command: ProjectCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["tenant", "id", "created", "disabled", "label"], &[]);
+    let columns = ["tenant", "id", "limit", "created", "disabled", "label"];
+    let mut table = Table::new(&columns, &[2]);
     for row in rows {
         table.row(vec![
             cell(row, "tenant"),
             cell(row, "id"),
+            limit_cell(row),
             instant_cell(row, "created_at"),
             instant_cell(row, "disabled_at"),
             cell(row, "label"),

@@ -6,6 +6,9 @@ use serde_json::Value;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
 
+/// Millionths in a won.
+const MICRO_WON: i64 = 1_000_000;
+
 /// A table for people: columns as wide as their widest cell, two spaces between. Korean letters take two columns.
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -106,6 +109,17 @@ pub fn instant_cell(row: &Value, field: &str) -> String {
         Some((seconds, _)) if text.ends_with('Z') => format!("{seconds}Z"),
         _ => text,
     }
+}
+
+/// Whole won that may be spent.
+pub fn limit_cell(row: &Value) -> String {
+    let limit = row["limit_micro_won"].as_i64();
+    limit.map_or("-".into(), |micro| (micro / MICRO_WON).to_string())
+}
+
+/// Won as the server counts them.
+pub fn micro_won(won: i64) -> i64 {
+    won.saturating_mul(MICRO_WON)
 }
 
 /// The rows of a list.

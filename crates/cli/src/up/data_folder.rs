@@ -1,6 +1,7 @@
 //! The data folder: made if absent, held by one Madang at a time, and where commands find the running server.
 
 use anyhow::{Context, bail};
+use madang_types::GatewayId;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Written beside the books while a server runs.
 const SERVER_FILE: &str = "server.json";
+
+/// Holds the gateway's name.
+const GATEWAY_FILE: &str = "gateway";
 
 /// How commands reach the running server.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,6 +91,25 @@ impl DataFolder {
     /// The folder, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name that the gateway of this folder has among those that share its books: drawn at the first start. Two folders of one
+    /// name, as where one was copied, would take each other's rights away.
+    pub fn gateway(&self) -> anyhow::Result<GatewayId> {
+        let path = self.path.join(GATEWAY_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut drawn = [0; 4];
+                getrandom::fill(&mut drawn).context("no random numbers can be had")?;
+                let text = format!("gw-{:08x}", u32::from_be_bytes(drawn));
+                write_private(&path, &text)?;
+                text
+            }
+            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+        };
+        let named = text.trim_ascii().parse();
+        named.with_context(|| format!("{} holds no gateway's name", path.display()))
     }
 
     /// Where clients on this machine reach the server.

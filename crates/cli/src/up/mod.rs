@@ -6,7 +6,7 @@ mod fleet_source;
 mod log_writer;
 mod logging;
 pub mod signals;
-mod store;
+pub mod store;
 mod welcome;
 
 pub use fleet_source::{default_source, model_source};
@@ -59,9 +59,13 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let listener = listen(&args).await?;
     folder.announce(listener.local_addr()?)?;
 
-    let store::Opened { store, bank } = books.open(folder.path(), &fleet.limits).await?;
+    let store::Opened {
+        gateway,
+        store,
+        bank,
+    } = books.open(&folder, &fleet.limits).await?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
-        id: GATEWAY_ID.parse().context("the gateway's name")?,
+        id: gateway,
         store: Arc::clone(&store),
         bank,
         audit: open_audit(&folder, &fleet.audit).await?,
@@ -131,9 +135,6 @@ async fn fleet_source(args: &UpArgs) -> anyhow::Result<FleetSource> {
         (None, None) => Ok(default_source()),
     }
 }
-
-/// The name of the one gateway of a data folder.
-const GATEWAY_ID: &str = "local";
 
 async fn listen(args: &UpArgs) -> anyhow::Result<TcpListener> {
     TcpListener::bind(args.listen).await.with_context(|| {

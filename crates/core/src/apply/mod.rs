@@ -19,7 +19,6 @@ pub(crate) use course::Prospect;
 
 use crate::effect::Effect;
 use crate::input::Input;
-use crate::share::Weights;
 use crate::state::Core;
 use madang_types::Micros;
 
@@ -31,10 +30,7 @@ impl Core {
         self.policy_refresh(now, &input);
         match input {
             Input::FleetApply(view) => self.on_fleet_apply(now, view, effects),
-            Input::SharesApply(shares) => {
-                self.weights = Weights::new(shares);
-                self.subjects_apply();
-            }
+            Input::SharesApply(shares) => self.shares_apply(shares),
             Input::ReplicaReport { replica, health } => {
                 self.on_replica_report(now, &replica, health, effects);
             }

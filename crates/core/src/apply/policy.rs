@@ -1,10 +1,12 @@
 //! The policy in force: compiled when the fleet changes or a legal basis expires, and asked for every attempt.
 
 use crate::effect::Refusal;
+use crate::fleet_view::Shares;
 use crate::input::{Input, RequestSubmit};
 use crate::member::Member;
 use crate::policy::{DENIALS_MAX, Denial, PlaceIndex, PolicyDecision, PolicyTable, Subject, Whom};
 use crate::request::{Request, RequestIndex};
+use crate::share::Weights;
 use crate::state::Core;
 use madang_types::{Micros, Place, Policy, SiteId};
 use std::collections::BTreeSet;
@@ -32,6 +34,7 @@ impl Core {
         let table = PolicyTable::compile(&self.policy_source, self.places(), now);
         self.policy = table.unwrap_or_default();
         self.policy.stops_set(&self.stops);
+        self.policy.floors_set(&self.floors);
         self.subjects_apply();
     }
 
@@ -49,6 +52,14 @@ impl Core {
             self.policy_compile(now);
             self.places_apply();
         }
+    }
+
+    /// Takes over who is of which programme, with what weight, and below which ground no data of it is served.
+    pub(super) fn shares_apply(&mut self, mut shares: Shares) {
+        self.floors = std::mem::take(&mut shares.floors).into_iter().collect();
+        self.policy.floors_set(&self.floors);
+        self.weights = Weights::new(shares);
+        self.subjects_apply();
     }
 
     /// Says anew who everybody is to the policy.

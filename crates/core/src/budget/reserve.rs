@@ -198,7 +198,7 @@ impl Budgets {
                 return Err(Short::NoAllocation);
             };
             if tokens < bound.output_tokens_min {
-                return Err(held.short(purse, bound));
+                return Err(held.short(now, purse, bound));
             }
             fits = fits.min(tokens);
         }
@@ -296,7 +296,7 @@ impl Held {
         max.saturating_sub(self.free()).max(1)
     }
 
-    fn short(&self, purse: &Purse, bound: &Bound) -> Short {
+    fn short(&self, now: Micros, purse: &Purse, bound: &Bound) -> Short {
         let least = bound.cost_max(self.unit, bound.output_tokens_min);
         let unspent = self.rights.saturating_sub(self.spent);
         if unspent.saturating_add(self.left) >= least {
@@ -305,11 +305,16 @@ impl Held {
                 retry_after_ms: RETRY_MS,
             };
         }
+        let renewals = self.view.as_ref().map(|view| &view.renews_at);
         Short::Exhausted {
             purse: purse.clone(),
             unit: self.unit,
             left: unspent.saturating_add(self.left),
-            renews_at: self.view.as_ref().and_then(|view| view.renews_at),
+            renews_at: renewals
+                .into_iter()
+                .flatten()
+                .find(|at| now < **at)
+                .copied(),
         }
     }
 }

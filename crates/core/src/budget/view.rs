@@ -21,8 +21,8 @@ pub struct PurseView {
     pub from: Micros,
     /// Until when; `None` for no end.
     pub until: Option<Micros>,
-    /// When more comes, for whoever finds it empty.
-    pub renews_at: Option<Micros>,
+    /// When more comes, for whoever finds it empty: instants in order, past ones too.
+    pub renews_at: Vec<Micros>,
 }
 
 /// All purses and whose they are. It replaces the last one whole.

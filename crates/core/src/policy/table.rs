@@ -4,8 +4,8 @@ use super::decision::{Denial, PolicyDecision};
 use super::error::PolicyError;
 use super::ground::zone_of;
 use madang_types::{
-    Country, DataClass, DataFlags, Micros, ModelId, Place, PolicyHash, ProgrammeId, RuleId, SiteId,
-    StopScope, TenantId, Zone,
+    Country, DataClass, DataFlags, Micros, ModelId, Place, PolicyEffect, PolicyHash, ProgrammeId,
+    RuleId, SiteId, StopScope, TenantId, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,9 +15,13 @@ pub(super) const PAIRS_MAX: usize = 1 << 20;
 /// Combinations of class and flags.
 pub(super) const CONTENTS: usize = 3 * DataFlags::SETS as usize;
 
-/// Who asks for what: the index of a tenant, its programme and a model as far as rules tell them apart.
+/// Who asks for what: the index of a tenant, its programme and a model as far as rules tell them apart, and the least ground of the
+/// programme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Subject(pub(super) u32);
+pub struct Subject {
+    at: u32,
+    floor: Option<Zone>,
+}
 
 /// A place of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +141,10 @@ pub struct PolicyTable {
     pub(super) unmaskable: Vec<Option<PolicyDecision>>,
     /// What is in no table is denied.
     pub(super) nothing: PolicyDecision,
+    /// Ground below which the data of a programme's tenants is not served, whatever the rules permit; and how that is refused, zone by
+    /// zone.
+    pub(super) floors: BTreeMap<ProgrammeId, Zone>,
+    pub(super) below: [PolicyDecision; 4],
     /// The latest expiry of a basis that it counts as expired; before that instant it was another table.
     pub(super) since: Micros,
     /// From then on another basis has expired, and the table is old.
@@ -160,10 +168,21 @@ impl Default for PolicyTable {
                 "No policy is in force.",
                 "시행 중인 정책이 없습니다.",
             ),
+            floors: BTreeMap::new(),
+            below: Zone::ALL.map(below),
             since: Micros(i64::MIN),
             expires_at: Micros(i64::MAX),
         }
     }
+}
+
+/// The refusal of ground that is below a programme's floor.
+fn below(floor: Zone) -> PolicyDecision {
+    PolicyDecision::refusal(
+        &format!("residency-floor:{floor}"),
+        "The caller's programme has its data served on no ground below its residency floor.",
+        "이 사업의 데이터는 정해진 등급 이상의 시설에서만 처리합니다.",
+    )
 }
 
 impl fmt::Debug for PolicyTable {
@@ -244,6 +263,7 @@ impl PolicyTable {
         if let Some(stopped) = &row.stopped {
             return stopped;
         }
+        let zone = row.zone;
         let decision = self.row(subject, place).and_then(|row| {
             let content = content.into();
             let entry = index(*self.entries.get(row * CONTENTS + content.at())?);
@@ -251,12 +271,19 @@ impl PolicyTable {
             let denied = unmaskable.and_then(Option::as_ref);
             denied.or_else(|| self.decisions.get(entry))
         });
-        decision.unwrap_or(&self.nothing)
+        let decision = decision.unwrap_or(&self.nothing);
+        match subject.floor {
+            // What the rules refuse stays theirs: they may name another model.
+            Some(floor) if floor < zone && decision.effect != PolicyEffect::Deny => {
+                &self.below[floor as usize]
+            }
+            _ => decision,
+        }
     }
 
     /// The row of a subject and a place.
     pub(super) fn row(&self, subject: Subject, place: PlaceIndex) -> Option<usize> {
-        let at = index(subject.0) * self.places.len() + index(place.0);
+        let at = index(subject.at) * self.places.len() + index(place.0);
         self.rows.get(at).map(|row| index(*row))
     }
 
@@ -272,7 +299,10 @@ impl PolicyTable {
         let programme = of(whom.programme.and_then(|id| programmes.get(id)));
         let model = of(whom.model.and_then(|id| models.get(id)));
         let at = (tenant * (programmes.len() + 1) + programme) * (models.len() + 1) + model;
-        Subject(u32::try_from(at).unwrap_or(u32::MAX))
+        Subject {
+            at: u32::try_from(at).unwrap_or(u32::MAX),
+            floor: whom.programme.and_then(|id| self.floors.get(id).copied()),
+        }
     }
 
     /// The place that goes by that id and is known as that.
@@ -311,7 +341,7 @@ impl PolicyTable {
         place: PlaceIndex,
     ) -> Option<Denial> {
         let decision = self.decide(subject, content, place);
-        let denied = decision.effect == madang_types::PolicyEffect::Deny;
+        let denied = decision.effect == PolicyEffect::Deny;
         Some(Denial {
             location: self
                 .places
@@ -367,6 +397,12 @@ impl PolicyTable {
                 ))
             });
         }
+    }
+
+    /// Puts the floors of these programmes, and no others, in force. They permit nothing. Whoever a [`Subject`] was looked up for
+    /// before is looked up anew.
+    pub fn floors_set(&mut self, floors: &BTreeMap<ProgrammeId, Zone>) {
+        self.floors.clone_from(floors);
     }
 
     pub(super) fn ground_of(home: Option<Country>, id: SiteId, place: Place) -> PlaceRow {

@@ -16,6 +16,7 @@ impl Weights {
         let Shares {
             programmes,
             tenants,
+            floors: _,
         } = shares;
         let tenants = tenants
             .into_iter()

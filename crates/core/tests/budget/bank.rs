@@ -2,9 +2,9 @@
 
 use madang_ledger::{
     Account, Applied, Book, Entry, EntryId, Fault, Holder, LastOrder, Leg, Order, Phase, Purse,
-    Subject,
+    Subject, check_tranches, unreleased,
 };
-use madang_types::{GatewayId, Micros, Unit};
+use madang_types::{Allocation, GatewayId, Micros, Tranche, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every purse is of this unit here.
@@ -19,8 +19,11 @@ pub struct Bank {
     /// Runs that have reported everything. What of their orders is still on its way has been carried out with that.
     closed: BTreeSet<Holder>,
     orders: BTreeMap<(Holder, Purse), LastOrder>,
-    /// Times that an entry came again.
+    /// Grants that come in parts.
+    parts: BTreeMap<Purse, Allocation>,
+    /// Times that an entry came again, and that a part had not come yet for which somebody asked.
     pub repeated: u64,
+    pub early: u64,
 }
 
 impl Bank {
@@ -41,6 +44,34 @@ impl Bank {
             legs: vec![leg],
         })
         .unwrap();
+    }
+
+    /// A purse comes in these parts.
+    pub fn split(&mut self, purse: &Purse, tranches: Vec<Tranche>) {
+        let Purse::Allocation(id) = purse else {
+            unreachable!("{purse} is granted at once");
+        };
+        let allocation = Allocation {
+            id: id.clone(),
+            programme: "startups".parse().unwrap(),
+            tenant: "hanbit".parse().unwrap(),
+            unit: UNIT,
+            amount: tranches.iter().map(|tranche| tranche.amount).sum(),
+            hard: true,
+            from: tranches[0].from,
+            tranches,
+            until: Micros(i64::MAX),
+            created_at: Micros(0),
+            recalled_at: None,
+        };
+        check_tranches(&allocation).unwrap();
+        self.parts.insert(purse.clone(), allocation);
+    }
+
+    /// What of a purse has not come yet.
+    pub fn unreleased(&self, purse: &Purse, now: Micros) -> i64 {
+        let parts = self.parts.get(purse);
+        parts.map_or(0, |allocation| unreleased(allocation, now))
     }
 
     pub fn available(&self, account: &Account) -> i64 {
@@ -66,10 +97,12 @@ impl Bank {
         if order.number > last.number && !self.closed.contains(holder) {
             let gateways = u32::try_from(self.epochs.len()).unwrap();
             let available = self.available(&Account::Purse(purse.clone()));
+            let released = available - self.unreleased(purse, now);
             last = LastOrder {
                 number: order.number,
-                moved: order.kind.moves(available, gateways),
+                moved: order.kind.moves(released, gateways),
             };
+            self.early += u64::from(last.moved < order.kind.moves(available, gateways));
             if last.moved != 0 {
                 self.deliver(holder, holder.moves((id, now), purse, (UNIT, last.moved)));
             }
@@ -82,10 +115,9 @@ impl Bank {
             }
             _ => false,
         });
-        (
-            last.moved.max(0),
-            elsewhere.map(|(_, _, balance)| balance.available()).sum(),
-        )
+        let elsewhere: i64 = elsewhere.map(|(_, _, balance)| balance.available()).sum();
+        let left = elsewhere - self.unreleased(purse, now);
+        (last.moved.max(0), left.max(0))
     }
 
     /// Takes what a gateway's run reports. It may not be refused: what was spent was promised.

@@ -29,7 +29,7 @@ pub fn purse(text: &str, hard: bool) -> PurseView {
         hard,
         from: Micros(0),
         until: None,
-        renews_at: None,
+        renews_at: Vec::new(),
     }
 }
 
@@ -54,7 +54,7 @@ pub fn made(output: u64) -> TokenUse {
 pub fn spender() -> Spender {
     Spender {
         tenant: "hanbit".parse().unwrap(),
-        project: None,
+        project: Some("web".parse().unwrap()),
         key: "k1".parse().unwrap(),
     }
 }
@@ -83,13 +83,19 @@ impl Desk {
 
     /// Reserves, asking the bank as often as it is to be asked.
     pub fn reserve(&mut self, bound: &Bound) -> Result<(RequestId, Reserved), Short> {
+        self.reserve_for((&spender(), bound))
+    }
+
+    /// The same, for whom one likes.
+    pub fn reserve_for(
+        &mut self,
+        about: (&Spender, &Bound),
+    ) -> Result<(RequestId, Reserved), Short> {
         self.requests += 1;
         let request = RequestId(self.requests);
         for _ in 0..8 {
             let mut orders = Vec::new();
-            let tried = self
-                .budgets
-                .reserve(self.now, request, (&spender(), bound), &mut orders);
+            let tried = self.budgets.reserve(self.now, request, about, &mut orders);
             self.check();
             match tried {
                 Err(Short::Asked(_)) => self.ask(orders),

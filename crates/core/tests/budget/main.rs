@@ -8,6 +8,7 @@ mod bank;
 mod desk;
 mod node;
 mod stories;
+mod tally;
 mod world;
 
 /// `SEED=1 SEEDS=100000 cargo test -p madang-core --test budget nothing_is_overspent` runs so many worlds from that seed on.
@@ -18,7 +19,7 @@ fn nothing_is_overspent_lost_or_doubled_whatever_fails() {
         text.map_or(default, |text| text.parse().unwrap())
     };
     let (first, count) = (number("SEED", 1), number("SEEDS", 1_000));
-    let mut tally = world::Tally::default();
+    let mut tally = tally::Tally::default();
     for seed in first..first + count {
         let world = std::panic::catch_unwind(|| world::run(seed));
         let again = "cargo test -p madang-core --test budget nothing_is_overspent";

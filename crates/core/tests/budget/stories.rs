@@ -1,9 +1,9 @@
 //! One gateway: what is let in, what it costs, what comes of a purse that runs out.
 
 use super::desk::{Desk, RATES, bound, made, purse, spender};
-use madang_core::budget::{BudgetView, Budgets, Draw, Short};
+use madang_core::budget::{BudgetView, Budgets, Draw, Short, Spender};
 use madang_ledger::{Order, OrderKind, TokenRates};
-use madang_types::{MicroWon, Micros, RequestId, TokenUse, Tokens, Unit};
+use madang_types::{MicroWon, Micros, RequestId, TenantId, TokenUse, Tokens, Unit};
 
 const GRANT: &str = "allocation:hanbit-2026";
 
@@ -142,6 +142,29 @@ fn the_grant_that_ends_first_is_spent_first() {
 }
 
 #[test]
+fn who_finds_a_purse_empty_hears_when_more_comes() {
+    let mut view = purse(GRANT, true);
+    view.renews_at = [500, 3_000_000, 90_000_000].map(Micros).to_vec();
+    let mut desk = Desk::new(vec![(view, 100)]);
+    let mut check = |now: i64, expected: Option<i64>| {
+        desk.now = Micros(now);
+        let short = desk.reserve(&bound(101, 101)).unwrap_err();
+        let Short::Exhausted { renews_at, .. } = short else {
+            unreachable!("{short:?}");
+        };
+        assert_eq!(renews_at, expected.map(Micros), "{now}");
+    };
+    check(1_000_000, Some(3_000_000));
+    check(2_999_999, Some(3_000_000));
+    check(3_000_000, Some(90_000_000));
+    check(90_000_000, None);
+    // It has come, and is spent a second later at the latest, without anybody's help.
+    desk.bank.insert(GRANT.parse().unwrap(), 50);
+    desk.now = Micros(91_000_000);
+    assert!(desk.reserve(&bound(101, 101)).is_ok());
+}
+
+#[test]
 fn a_ceiling_stands_over_whatever_pays() {
     let mut desk = Desk::new(vec![(purse(GRANT, true), 1_000)]);
     let ceiling = purse("ceiling:key.k1.2026-11", true);
@@ -163,6 +186,36 @@ fn a_ceiling_stands_over_whatever_pays() {
         (desk.unspent(GRANT), desk.unspent("ceiling:key.k1.2026-11")),
         (800, 100)
     );
+}
+
+#[test]
+fn a_projects_ceiling_stands_over_all_of_its_keys() {
+    let ceiling = purse("ceiling:project:hanbit:web", true);
+    let mut desk = Desk::new(vec![(purse(GRANT, true), 1_000)]);
+    desk.bank.insert(ceiling.purse.clone(), 300);
+    let tenant: TenantId = "hanbit".parse().unwrap();
+    desk.budgets.apply(BudgetView {
+        purses: vec![purse(GRANT, true), ceiling.clone()],
+        tenants: vec![(tenant.clone(), vec![GRANT.parse().unwrap()])],
+        projects: vec![((tenant, "web".parse().unwrap()), vec![ceiling.purse])],
+        ..BudgetView::default()
+    });
+    let mut spent = |key: &str, project: Option<&str>, tokens: u64| {
+        let spender = Spender {
+            key: key.parse().unwrap(),
+            project: project.map(|project| project.parse().unwrap()),
+            ..spender()
+        };
+        let about = (&spender, &bound(tokens, tokens));
+        let (request, _) = desk.reserve_for(about).ok()?;
+        Some(desk.settle(request, tokens).draws.len())
+    };
+    assert_eq!(spent("k1", Some("web"), 200), Some(2));
+    assert_eq!(spent("k2", Some("web"), 101), None);
+    assert_eq!(spent("k2", Some("web"), 100), Some(2));
+    assert_eq!(spent("k3", Some("web"), 1), None);
+    assert_eq!(spent("k3", Some("app"), 1), Some(1));
+    assert_eq!(spent("k3", None, 1), Some(1));
 }
 
 #[test]

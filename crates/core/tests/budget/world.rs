@@ -4,15 +4,42 @@
 use super::bank::{Bank, UNIT};
 use super::desk::{RATES, made, purse, spender};
 use super::node::Node;
-use madang_core::budget::{BudgetView, PurseView, Short};
+use super::tally::Tally;
+use madang_core::budget::{BudgetView, PurseView, Short, Spender};
 use madang_ledger::{Account, Entry, EntryId, Holder, Order, OrderKind, Purse};
-use madang_types::{Micros, RequestId};
+use madang_types::{Micros, RequestId, TenantId, Tranche};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
 
 /// How long a word of the bank lets a gateway spend, in milliseconds.
 const LEASE_MS: u64 = 10_000;
+
+/// When a world begins.
+const START: Micros = Micros(1_000_000_000);
+/// What is granted to the tenant, what one of its keys may spend, what the project of all its keys may.
+const GRANT: &str = "allocation:a";
+const KEY: &str = "ceiling:key.k1";
+const PROJECT: &str = "ceiling:project:hanbit:web";
+
+/// An amount in parts, the last of which comes before all has healed.
+fn parts(rng: &mut Pcg64Mcg, amount: i64) -> Vec<Tranche> {
+    let count = rng.random_range(2..=6);
+    let mut from = START;
+    let mut left = amount;
+    let mut parts = Vec::new();
+    for place in 1..=count {
+        let amount = if place == count {
+            left
+        } else {
+            rng.random_range(1..=left / 2)
+        };
+        parts.push(Tranche { from, amount });
+        left -= amount;
+        from = from.plus_ms(rng.random_range(1..8_000));
+    }
+    parts
+}
 
 enum Message {
     ToBank(Holder, Said),
@@ -57,9 +84,11 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let mut bank = Bank::default();
-        let mut views = vec![purse("allocation:a", rng.random_bool(0.7))];
-        if rng.random_bool(0.3) {
-            views.push(purse("ceiling:k", rng.random_bool(0.7)));
+        let mut views = vec![purse(GRANT, rng.random_bool(0.7))];
+        for ceiling in [KEY, PROJECT] {
+            if rng.random_bool(0.3) {
+                views.push(purse(ceiling, rng.random_bool(0.7)));
+            }
         }
         let mut granted = BTreeMap::new();
         for view in &views {
@@ -67,9 +96,13 @@ impl World {
             bank.grant(&view.purse, amount);
             granted.insert(view.purse.clone(), amount);
         }
+        if rng.random_bool(0.5) {
+            let grant = &views[0].purse;
+            bank.split(grant, parts(&mut rng, granted[grant]));
+        }
         let count = rng.random_range(1..=3);
         let mut world = Self {
-            now: Micros(1_000_000_000),
+            now: START,
             bank,
             nodes: (0..count).map(|n| Node::new(&format!("gw{n}"))).collect(),
             views,
@@ -89,14 +122,17 @@ impl World {
     }
 
     fn view(&self) -> BudgetView {
+        let over = |name: &str| {
+            let named = |view: &&PurseView| view.purse.to_string() == name;
+            let purses = self.views.iter().filter(named);
+            purses.map(|view| view.purse.clone()).collect()
+        };
+        let tenant: TenantId = "hanbit".parse().unwrap();
         BudgetView {
             purses: self.views.clone(),
-            tenants: vec![("hanbit".parse().unwrap(), vec![self.views[0].purse.clone()])],
-            keys: self.views[1..]
-                .iter()
-                .map(|view| ("k1".parse().unwrap(), vec![view.purse.clone()]))
-                .collect(),
-            ..BudgetView::default()
+            keys: vec![("k1".parse().unwrap(), over(KEY))],
+            projects: vec![((tenant.clone(), "web".parse().unwrap()), over(PROJECT))],
+            tenants: vec![(tenant, over(GRANT))],
         }
     }
 
@@ -127,7 +163,12 @@ impl World {
                     // One in twenty engines does not keep to what it was asked for.
                     let liar = self.rng.random_bool(0.05);
                     let makes = self.rng.random_range(1..=if liar { max * 3 } else { max });
-                    self.request(node, (max, min, makes));
+                    let key = if self.rng.random_bool(0.5) {
+                        "k1"
+                    } else {
+                        "k2"
+                    };
+                    self.request(node, (key, (max, min, makes)));
                 }
             }
         }
@@ -143,14 +184,18 @@ impl World {
         }
     }
 
-    fn request(&mut self, node: usize, asks: (u64, u64, u64)) {
+    fn request(&mut self, node: usize, (key, asks): (&str, (u64, u64, u64))) {
         if !self.nodes[node].up {
             return;
         }
         self.requests += 1;
         let request = RequestId(self.requests);
         let now = self.now;
-        let (begun, orders) = self.nodes[node].begin(now, request, (&spender(), asks));
+        let spender = Spender {
+            key: key.parse().unwrap(),
+            ..spender()
+        };
+        let (begun, orders) = self.nodes[node].begin(now, request, (&spender, asks));
         match begun {
             Ok(()) | Err(Short::Asked(_)) => {}
             Err(_) => self.refused += 1,
@@ -308,6 +353,12 @@ impl World {
             }
             assert_eq!(sum, 0, "the books do not sum to zero");
             assert!(spent <= *granted, "{purse}: {spent} of {granted} are spent");
+            let free = self.bank.available(&Account::Purse(purse.clone()));
+            let waits = self.bank.unreleased(purse, self.now);
+            assert!(
+                free >= waits,
+                "{purse}: {free} are here, and {waits} have not come yet"
+            );
         }
     }
 
@@ -376,7 +427,7 @@ impl World {
                 return;
             }
             for _ in 0..4 {
-                self.request(0, (100, 1, 100));
+                self.request(0, ("k1", (100, 1, 100)));
             }
             self.step();
         }
@@ -404,44 +455,6 @@ fn at_node(node: &mut Node, clock: Micros, word: Word) {
     }
 }
 
-/// What happened in a world: a run of many in which something never happened tests nothing of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub served: usize,
-    pub refused: u64,
-    /// Runs that began after a crash.
-    pub crashes: u32,
-    /// Entries that came to the bank more than once.
-    pub repeated: u64,
-    pub given_up: u32,
-    /// Requests that cost more than they were promised: what the tenant owes, what nobody pays.
-    pub owed: usize,
-    pub forgiven: usize,
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Self) {
-        self.served += other.served;
-        self.refused += other.refused;
-        self.crashes += other.crashes;
-        self.repeated += other.repeated;
-        self.given_up += other.given_up;
-        self.owed += other.owed;
-        self.forgiven += other.forgiven;
-    }
-
-    pub fn is_complete(&self) -> bool {
-        let counts = [self.served, self.owed, self.forgiven];
-        let events = [
-            self.refused,
-            self.repeated,
-            self.crashes.into(),
-            self.given_up.into(),
-        ];
-        !counts.contains(&0) && !events.contains(&0)
-    }
-}
-
 /// One world from its seed: trouble, healing, and books that say what was served.
 pub fn run(seed: u64) -> Tally {
     let mut world = World::new(seed);
@@ -458,6 +471,7 @@ pub fn run(seed: u64) -> Tally {
         refused: world.refused,
         crashes: world.nodes.iter().map(|node| node.holder.epoch - 1).sum(),
         repeated: world.bank.repeated,
+        early: world.bank.early,
         given_up: u32::from(world.gave_up),
         owed: settled().filter(|(_, settled)| settled.owed.0 > 0).count(),
         forgiven: settled()

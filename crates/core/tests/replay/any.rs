@@ -142,10 +142,11 @@ fn any_rules() -> impl Strategy<Value = Rules> {
 }
 
 prop_compose! {
-    fn any_shares()(programmes in vec((0u8..2, 0u32..5), 0..3), tenants in vec((0u8..4, option::of(0u8..2), 0u32..5), 0..4)) -> Shares {
+    fn any_shares()(programmes in vec((0u8..2, 0u32..5), 0..3), floors in vec((0u8..2, select(Zone::ALL.to_vec())), 0..2), tenants in vec((0u8..4, option::of(0u8..2), 0u32..5), 0..4)) -> Shares {
         Shares {
             programmes: programmes.into_iter().map(|(n, weight)| (programme(n), weight)).collect(),
             tenants: tenants.into_iter().map(|(n, above, weight)| TenantShare { tenant: tenant(n), programme: above.map(programme), weight }).collect(),
+            floors: floors.into_iter().map(|(n, floor)| (programme(n), floor)).collect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A second reading of what the core says: who waits and who runs.
 
 use madang_core::{AttemptEnd, Effect, Input, Via, VirtualCandidate};
-use madang_types::{DataClass, ModelId, ReplicaId, RequestId};
+use madang_types::{DataClass, ModelId, ReplicaId, RequestId, TenantId, Zone};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each request was told: the attempts that run; none where it waits.
@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ledger {
     pub requests: BTreeMap<RequestId, Told>,
     own: BTreeSet<ReplicaId>,
+    /// Tenants whose programme lets nothing go abroad.
+    at_home: BTreeSet<TenantId>,
     virtuals: BTreeMap<ModelId, Vec<VirtualCandidate>>,
 }
 
 pub struct Told {
     open: bool,
+    tenant: TenantId,
     maskable: bool,
     asked: ModelId,
     /// Where its name leads, if it leads to several.
@@ -46,10 +49,23 @@ impl Ledger {
                 let names = view.virtuals.iter().cloned();
                 self.virtuals = names.map(|name| (name.id, name.candidates)).collect();
             }
+            Input::SharesApply(shares) => {
+                let floors: BTreeMap<_, _> = shares.floors.iter().cloned().collect();
+                let programmes = shares.tenants.iter();
+                let programmes: BTreeMap<_, _> = programmes
+                    .map(|share| (&share.tenant, &share.programme))
+                    .collect();
+                let bound = programmes.into_iter().filter(|(_, programme)| {
+                    let floor = programme.as_ref().and_then(|id| floors.get(id));
+                    floor.is_some_and(|floor| *floor < Zone::Foreign)
+                });
+                self.at_home = bound.map(|(tenant, _)| tenant.clone()).collect();
+            }
             Input::RequestSubmit(submit) => {
                 let leads_to = self.virtuals.get(&submit.model).cloned();
                 self.requests.entry(submit.request).or_insert(Told {
                     open: submit.data_class == DataClass::Open,
+                    tenant: submit.payer.tenant.clone(),
                     maskable: submit.maskable,
                     asked: submit.model.clone(),
                     leads_to,
@@ -99,8 +115,9 @@ impl Ledger {
                     .expect("what starts was submitted");
                 told.check_model(model, decision.via.as_ref());
                 assert!(*attempt == told.attempts + 1, "{request} #{attempt}");
+                let free = told.open && !self.at_home.contains(&told.tenant);
                 assert!(
-                    told.open || self.own.contains(replica),
+                    free || self.own.contains(replica),
                     "{request} left our own ground"
                 );
                 assert!(told.maskable || !masked, "{request} cannot be masked");

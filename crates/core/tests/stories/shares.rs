@@ -36,6 +36,7 @@ fn weights(programmes: &[(&str, u32)], tenants: Vec<TenantShare>) -> Input {
     Input::SharesApply(Shares {
         programmes,
         tenants,
+        floors: Vec::new(),
     })
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod origin;
 mod place;
 mod policy;
+mod programme;
 mod replica;
 mod secret;
 mod sign_in;
@@ -17,7 +18,7 @@ mod url;
 mod virtual_model;
 
 use crate::at::At;
-use crate::model::{Fleet, Nodes, ProgrammeEntry, Site, TenantEntry};
+use crate::model::{Fleet, Nodes, Site, TenantEntry};
 use crate::problem::{Report, nearest};
 use crate::raw::{RawFleet, RawModel, RawNodes, Rows, Text};
 use crate::shape::{Shaped, brief};
@@ -352,15 +353,6 @@ impl Check<'_, '_> {
             None => entry.help("for example \"h200\", or \"cpu\" for none"),
         };
         None
-    }
-
-    fn programme(
-        &mut self,
-        row: &At<crate::raw::RawProgramme>,
-    ) -> Option<(ProgrammeId, ProgrammeEntry)> {
-        let id = self.name(&row.value.id, ProgrammeId::new)?;
-        let weight = row.value.weight.as_ref().map_or(1, |at| at.value);
-        Some((id, ProgrammeEntry { weight }))
     }
 
     fn tenant(&mut self, row: &At<crate::raw::RawTenant>) -> Option<(TenantId, TenantEntry)> {

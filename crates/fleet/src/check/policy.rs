@@ -6,6 +6,7 @@ use crate::at::At;
 use crate::problem::{Report, nearest};
 use crate::raw::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule, Rows, Text, Texts};
 use crate::shape::brief;
+use jiff::civil::Date;
 use jiff::tz::Offset;
 use madang_types::policy::OneOf;
 use madang_types::{
@@ -17,7 +18,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Expiries count in Korean days.
+/// Expiries and programmes count in Korean days.
 const OFFSET: Offset = Offset::constant(9);
 
 /// The names that a policy may speak of; `None` where the text that holds them is not whole.
@@ -250,7 +251,7 @@ impl Read<'_, '_, '_> {
         let programme = self.people("programme", &raw.programme, self.known.programmes.as_ref());
         let tenant = self.people("tenant", &raw.tenant, self.known.tenants.as_ref());
         let location = self.places(&raw.location);
-        let expires_at = self.end_of(raw.expires_on.as_ref()?);
+        let expires_at = end_of(self.report, raw.expires_on.as_ref()?);
         Some(Basis {
             id: id?,
             kind: word(&raw.kind)?,
@@ -369,18 +370,29 @@ impl Read<'_, '_, '_> {
         }
         Some(countries)
     }
+}
 
-    /// The instant after a day.
-    fn end_of(&mut self, at: &At<String>) -> Option<Micros> {
-        let day = place::date(at, |span, message| {
-            self.report
-                .error("date_invalid", span, message)
-                .help("year, month and day, such as \"2027-06-30\"");
-        })?;
-        let next = day.tomorrow().ok()?.at(0, 0, 0, 0);
-        let instant = OFFSET.to_timestamp(next).ok()?;
-        Some(Micros(instant.as_microsecond()))
-    }
+/// The instant with which a day begins in Korea.
+pub(super) fn begin_of(report: &mut Report<'_>, at: &At<String>) -> Option<Micros> {
+    midnight(day(report, at)?)
+}
+
+/// The instant with which a day ends in Korea.
+pub(super) fn end_of(report: &mut Report<'_>, at: &At<String>) -> Option<Micros> {
+    midnight(day(report, at)?.tomorrow().ok()?)
+}
+
+fn day(report: &mut Report<'_>, at: &At<String>) -> Option<Date> {
+    place::date(at, |span, message| {
+        report
+            .error("date_invalid", span, message)
+            .help("year, month and day, such as \"2027-06-30\"");
+    })
+}
+
+fn midnight(day: Date) -> Option<Micros> {
+    let instant = OFFSET.to_timestamp(day.at(0, 0, 0, 0)).ok()?;
+    Some(Micros(instant.as_microsecond()))
 }
 
 // The words below were checked against the schema; a test holds it and the types together.

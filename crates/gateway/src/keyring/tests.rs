@@ -2,7 +2,9 @@ use super::*;
 use async_trait::async_trait;
 use http::HeaderValue;
 use madang_store::{Settlement, UsageFilter, UsageGroup, UsageSum};
-use madang_types::{DataClass, DataFlag, Origin, RequestId, Stop, StopScope, UsageRecord};
+use madang_types::{
+    DataClass, DataFlag, Origin, ProgrammeTerms, RequestId, Stop, StopScope, UsageRecord,
+};
 use std::sync::Mutex;
 
 const NOW: Micros = Micros(1_000_000);
@@ -46,6 +48,7 @@ fn programme() -> Programme {
     Programme {
         id: ProgrammeId::new("startups").unwrap(),
         weight: 1,
+        terms: ProgrammeTerms::default(),
         origin: Origin::Fleet,
         created_at: Micros(1),
         disabled_at: None,
@@ -92,6 +95,7 @@ fn a_good_key_names_its_tenant() {
             tenant: record.tenant,
             role: Role::Member,
             programme: Some(ProgrammeId::new("startups").unwrap()),
+            period: Period::default(),
             project: None,
             terms: Arc::default(),
             tenant_floor: DataMark {

@@ -14,11 +14,11 @@ use crate::clock;
 use arc_swap::ArcSwap;
 use madang_core::Shares;
 use madang_core::budget::{Bound, BudgetView, Budgets, PurseView, Reserved, Short, Spender};
-use madang_ledger::{Holder, Purse, RateCard};
+use madang_ledger::{Holder, Purse, RateCard, key_ceiling, project_ceiling};
 use madang_store::{Bank, StoreError};
 use madang_types::{
     Allocation, CeilingId, GatewayId, KeyId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
-    RequestId, TenantId, Unit,
+    ProjectId, RequestId, TenantId, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,8 @@ pub struct Purses {
     run: Mutex<Run>,
     /// What there is to spend, as it was read last.
     granted: Mutex<Granted>,
-    /// Ceilings that this run has seen filled.
-    filled: Mutex<BTreeSet<CeilingId>>,
+    /// How far this gateway has seen ceilings filled.
+    filled: Mutex<BTreeMap<CeilingId, MicroWon>>,
     /// Whether anything has a price or a budget: else requests ask nothing here.
     metered: AtomicBool,
     card: ArcSwap<RateCard>,
@@ -47,14 +47,21 @@ pub struct Purses {
     answered: Notify,
 }
 
-/// Budgets and allocations of the books, which tenant is of which programme, and what keys may spend.
+/// Over whom a ceiling stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Key(KeyId),
+    Project(TenantId, ProjectId),
+}
+
+/// Budgets and allocations of the books, which tenant is of which programme, and what keys and projects may spend.
 #[derive(Default)]
 struct Granted {
     budgets: Vec<ProgrammeBudget>,
     allocations: Vec<Allocation>,
     shares: Shares,
-    /// By the ceiling that stands over each key.
-    limits: BTreeMap<CeilingId, (KeyId, MicroWon)>,
+    /// Ceilings: over whom each stands, and how high.
+    limits: BTreeMap<CeilingId, (Over, MicroWon)>,
 }
 
 /// One run of this gateway: its rights end with it.
@@ -112,9 +119,9 @@ impl Purses {
         self.regrant(|granted| granted.shares.clone_from(shares));
     }
 
-    /// Tells what keys may spend at most.
-    pub(crate) fn limits_apply(&self, limits: Vec<(KeyId, MicroWon)>) {
-        let named = |(key, limit)| Some((ceiling_of(&key)?, (key, limit)));
+    /// Tells what keys and projects may spend at most.
+    pub(crate) fn limits_apply(&self, limits: Vec<(Over, MicroWon)>) {
+        let named = |(over, limit): (Over, MicroWon)| Some((over.ceiling()?, (over, limit)));
         let limits: BTreeMap<_, _> = limits.into_iter().filter_map(named).collect();
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         let same = granted.limits == limits;
@@ -124,12 +131,7 @@ impl Purses {
         }
     }
 
-    fn is_filled(&self, ceiling: &CeilingId) -> bool {
-        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
-        filled.contains(ceiling)
-    }
-
-    /// How much a ceiling is filled with.
+    /// How high a ceiling stands.
     fn limit(&self, ceiling: &CeilingId) -> Option<MicroWon> {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         granted.limits.get(ceiling).map(|(_, limit)| *limit)
@@ -223,9 +225,14 @@ impl Run {
     }
 }
 
-/// The ceiling over what a key may spend in its life.
-fn ceiling_of(key: &KeyId) -> Option<CeilingId> {
-    CeilingId::new(&format!("key.{key}")).ok()
+impl Over {
+    /// The ceiling over what it may spend in its life.
+    fn ceiling(&self) -> Option<CeilingId> {
+        match self {
+            Self::Key(key) => key_ceiling(key).ok(),
+            Self::Project(tenant, project) => project_ceiling(tenant, project).ok(),
+        }
+    }
 }
 
 impl Granted {
@@ -255,34 +262,42 @@ impl Granted {
             let purse = Purse::Allocation(allocation.id.clone());
             granted.push(purse.clone());
             let starts = starts.get(&allocation.tenant).into_iter().flatten();
-            let later = starts.filter(|from| **from > allocation.from);
+            let later = starts.filter(|from| **from > allocation.from).copied();
+            let tranches = allocation.tranches.iter().map(|tranche| tranche.from);
+            let renewals: BTreeSet<Micros> = later.chain(tranches).collect();
             purses.push(PurseView {
                 purse,
                 unit: allocation.unit,
                 hard: allocation.hard,
                 from: allocation.from,
                 until: Some(allocation.ends_at()),
-                renews_at: later.min().copied(),
+                renews_at: renewals.into_iter().collect(),
             });
         }
-        let mut keys = Vec::with_capacity(self.limits.len());
-        for (ceiling, (key, _)) in &self.limits {
+        let (mut keys, mut projects) = (Vec::new(), Vec::new());
+        for (ceiling, (over, _)) in &self.limits {
             let purse = Purse::Ceiling(ceiling.clone());
-            keys.push((key.clone(), vec![purse.clone()]));
+            match over {
+                Over::Key(key) => keys.push((key.clone(), vec![purse.clone()])),
+                Over::Project(tenant, project) => {
+                    let name = (tenant.clone(), project.clone());
+                    projects.push((name, vec![purse.clone()]));
+                }
+            }
             purses.push(PurseView {
                 purse,
                 unit: Unit::MicroWon,
                 hard: true,
                 from: Micros(i64::MIN),
                 until: None,
-                renews_at: None,
+                renews_at: Vec::new(),
             });
         }
         BudgetView {
             purses,
             tenants: tenants.into_iter().collect(),
             keys,
-            ..BudgetView::default()
+            projects,
         }
     }
 }

@@ -4,14 +4,15 @@ use super::{LEASE_MS, Purses, Run};
 use crate::clock;
 use madang_ledger::{Holder, Order, Purse};
 use madang_store::StoreError;
+use madang_types::{CeilingId, MicroWon};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 /// How often rights are looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// After how many looks it is read again what other gateways may have changed, and told that this one is there …
-const REFRESH_TICKS: u32 = 5;
+/// After how many looks the bank is told that this gateway is there …
+const SEEN_TICKS: u32 = 5;
 /// … and what is left of allocations that are over goes back.
 const SWEEP_TICKS: u32 = 60;
 
@@ -30,14 +31,11 @@ impl Purses {
 
     /// One look, the `count`th.
     async fn look(self: &Arc<Self>, count: u32) -> Result<(), StoreError> {
-        if count.is_multiple_of(REFRESH_TICKS) {
-            self.refresh().await?;
-        }
         // While nothing may be spent, nobody need know that this gateway is there: it costs a sync of the books.
         if !self.is_metered() {
             return Ok(());
         }
-        if count.is_multiple_of(REFRESH_TICKS) {
+        if count.is_multiple_of(SEEN_TICKS) {
             self.seen().await?;
         }
         if count.is_multiple_of(SWEEP_TICKS) {
@@ -101,24 +99,29 @@ impl Purses {
         }
     }
 
-    /// A key's ceiling is filled when something is first spent under it.
+    /// A ceiling is filled when something is first spent under it, and when it was raised.
     async fn fill(&self, order: &Order) -> Result<(), StoreError> {
         let Purse::Ceiling(id) = &order.purse else {
             return Ok(());
         };
-        match self.limit(id) {
-            Some(limit) if !self.is_filled(id) => {
-                self.bank
-                    .ceiling_fill(id.clone(), limit, clock::now())
-                    .await?;
-                self.filled
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(id.clone());
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        let Some(limit) = self
+            .limit(id)
+            .filter(|limit| self.filled(id) < Some(*limit))
+        else {
+            return Ok(());
+        };
+        self.bank
+            .ceiling_fill(id.clone(), limit, clock::now())
+            .await?;
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = filled.entry(id.clone()).or_insert(limit);
+        *old = limit.max(*old);
+        Ok(())
+    }
+
+    fn filled(&self, ceiling: &CeilingId) -> Option<MicroWon> {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.get(ceiling).copied()
     }
 
     async fn carry(&self, holder: &Arc<Holder>, order: Order) {

@@ -100,6 +100,7 @@ mod tests {
             tenant: Some("kma".parse().unwrap()),
             role: Role::Member,
             programme: None,
+            period: Default::default(),
             project: None,
             terms: Default::default(),
             tenant_floor: floor(tenant),

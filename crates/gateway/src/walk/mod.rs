@@ -31,7 +31,7 @@ use crate::gateway::Gateway;
 use crate::key_slots::KeySlot;
 use crate::keyring::Identity;
 use crate::refused::Refused;
-use crate::rights::permit_endpoint;
+use crate::rights::{permit_endpoint, permit_period};
 use axum::body::Body;
 use axum::response::Response;
 use madang_types::{Action, Endpoint, ErrorCode, KeyId, TenantId};
@@ -67,7 +67,10 @@ pub async fn walk(
     let facts = Facts::of(&identity);
     let mut flight = Flight::new(Arc::clone(&gateway), opening, facts);
 
-    if let Err(refused) = permit_endpoint(&flight.terms, endpoint) {
+    let programme = (identity.programme.as_ref(), identity.period);
+    let permitted = permit_period(programme, arrived_at)
+        .and_then(|()| permit_endpoint(&flight.terms, endpoint));
+    if let Err(refused) = permitted {
         return settle::refuse(flight, refused).await;
     }
     match take_key_slot(&gateway, &identity.key) {

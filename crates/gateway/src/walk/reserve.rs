@@ -3,6 +3,7 @@
 
 use super::classify::Ask;
 use super::flight::Flight;
+use crate::clock::clock_text;
 use crate::headers;
 use crate::refused::Refused;
 use http::HeaderMap;
@@ -146,9 +147,4 @@ fn shown(amount: i64, unit: Unit) -> String {
         Unit::MicroWon => format!("{} won", decimal_text(amount)),
         unit => format!("{amount} {unit}"),
     }
-}
-
-/// An instant as people write it, in UTC.
-fn clock_text(at: Micros) -> String {
-    jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }

@@ -7,13 +7,14 @@ use madang_ledger::{Account, Currency, Price};
 use madang_store::{Bank, Ledger, Store};
 use madang_testkit::http_send;
 use madang_types::{
-    Allocation, KeyTerms, MicroWon, Micros, Outcome, Programme, ProgrammeBudget, Role, Tenant, Unit,
+    Allocation, KeyTerms, MicroWon, Micros, Outcome, Programme, ProgrammeBudget, ProgrammeTerms,
+    Role, Tenant, Tranche, Unit,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// A token that is made costs ₩1, a prompt nothing.
-const WON: i64 = 1_000_000;
+pub const WON: i64 = 1_000_000;
 
 /// A world where `demo` may spend so many won, by a grant that is hard or not.
 async fn granted(won: i64, hard: bool) -> World {
@@ -22,7 +23,7 @@ async fn granted(won: i64, hard: bool) -> World {
     world
 }
 
-async fn priced(plan: Plan) -> World {
+pub async fn priced(plan: Plan) -> World {
     let world = World::start(plan).await;
     let bank = world.store.bank();
     let now = clock::now();
@@ -41,8 +42,17 @@ async fn priced(plan: Plan) -> World {
 }
 
 async fn grant(world: &World, won: i64, hard: bool) {
+    grant_parts(world, (won, hard), &[]).await;
+}
+
+/// The same in parts: when from now, in milliseconds, and how many won.
+pub async fn grant_parts(world: &World, (won, hard): (i64, bool), parts: &[(u64, i64)]) {
     fund(world).await;
     let now = clock::now();
+    let parts = parts.iter().map(|(after_ms, won)| Tranche {
+        from: now.plus_ms(*after_ms),
+        amount: won * WON,
+    });
     let allocation = Allocation {
         id: "demo-2026".parse().unwrap(),
         programme: "startups".parse().unwrap(),
@@ -51,6 +61,7 @@ async fn grant(world: &World, won: i64, hard: bool) {
         amount: won * WON,
         hard,
         from: now,
+        tranches: parts.collect(),
         until: Micros(i64::MAX),
         created_at: now,
         recalled_at: None,
@@ -65,10 +76,11 @@ async fn grant(world: &World, won: i64, hard: bool) {
 }
 
 /// `demo` is of a programme that has a budget.
-async fn fund(world: &World) {
+pub async fn fund(world: &World) {
     let programme = Programme {
         id: "startups".parse().unwrap(),
         weight: 1,
+        terms: ProgrammeTerms::default(),
         origin: madang_types::Origin::Api,
         created_at: clock::now(),
         disabled_at: None,
@@ -102,7 +114,7 @@ async fn fund(world: &World) {
 }
 
 /// What an account has, in won.
-async fn won(world: &World, account: &str) -> i64 {
+pub async fn won(world: &World, account: &str) -> i64 {
     let balances = world
         .store
         .bank()

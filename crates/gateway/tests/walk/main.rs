@@ -8,6 +8,7 @@ mod fidelity;
 mod harness;
 mod logs;
 mod messages;
+mod programmes;
 mod queue;
 mod refusals;
 mod reload;

@@ -240,10 +240,11 @@ async fn a_keys_project_is_in_the_books_and_in_the_cores_inputs() {
         id: "web".parse().unwrap(),
         tenant: "demo".parse().unwrap(),
         label: String::new(),
+        won_limit: None,
         created_at: clock::now(),
         disabled_at: None,
     };
-    world.gateway.keyring.apply_project(project.clone());
+    world.gateway.project_apply(project.clone());
     let edit = |key: &mut madang_types::KeyRecord| key.project = Some(project.id.clone());
     let store = std::sync::Arc::clone(&world.store);
     madang_store::Store::project_put(&*store, project.clone())

@@ -3,8 +3,10 @@
 //! ```ignore
 //! madang_store::conformance::suite!(make_fixture); // one #[tokio::test] for each property
 //! madang_store::conformance::ledger::suite!(make_ledger_fixture);
+//! madang_store::conformance::bank::suite!(make_bank_fixture);
 //! ```
 
+pub mod bank;
 pub mod ledger;
 pub mod people;
 pub mod sample;

@@ -3,7 +3,10 @@
 use super::sample::{key, programme, project, tenant, terms};
 use super::{Failure, Fixture};
 use crate::StoreError;
-use madang_types::{DataClass, DataFlag, KeyId, KeyRecord, Micros, Origin, Role, TenantId};
+use madang_types::{
+    DataClass, DataFlag, KeyId, KeyRecord, MicroWon, Micros, Origin, Period, ProgrammeTerms, Role,
+    TenantId, Zone,
+};
 
 /// Putting a row again replaces every field of it.
 pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
@@ -16,6 +19,14 @@ pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
     );
     (one.weight, one.origin, one.created_at) = (u32::MAX, Origin::Api, Micros(-5));
     one.disabled_at = Some(Micros(9));
+    one.terms = ProgrammeTerms {
+        period: Period {
+            from: Some(Micros(-7)),
+            until: Some(Micros(i64::MAX)),
+        },
+        eligibility: "창업 7년 이내 기업".into(),
+        residency_floor: Some(Zone::DomesticPrivate),
+    };
     store.programme_put(one.clone()).await?;
     assert_eq!(
         store.programme_get(one.id.clone()).await?.as_ref(),
@@ -192,7 +203,7 @@ pub async fn projects_are_their_tenants(fixture: &impl Fixture) -> Result<(), Fa
 
     let mut changed = a.clone();
     (changed.label, changed.created_at) = (String::new(), Micros(-1));
-    changed.disabled_at = Some(Micros(9));
+    (changed.won_limit, changed.disabled_at) = (Some(MicroWon(i64::MAX)), Some(Micros(9)));
     store.project_put(changed.clone()).await?;
     let get = |tenant: &TenantId| store.project_get(tenant.clone(), a.id.clone());
     assert_eq!(get(&a.tenant).await?, Some(changed));

@@ -4,8 +4,8 @@ use super::Failure;
 use madang_ledger::{Entry, EntryId, Leg, Phase, Subject};
 use madang_types::{
     DataClass, DataFlag, DataFlags, Endpoint, ErrorCode, KeyRecord, KeyTerms, MicroWon, Micros,
-    MilliJoules, Origin, Outcome, Priority, Programme, Project, RequestId, Role, Tenant, TokenUse,
-    Tokens, Unit, UsageRecord,
+    MilliJoules, Origin, Outcome, Priority, Programme, ProgrammeTerms, Project, RequestId, Role,
+    Tenant, TokenUse, Tokens, Unit, UsageRecord,
 };
 use std::sync::Arc;
 
@@ -102,6 +102,7 @@ pub fn programme(id: &str, weight: u32) -> Result<Programme, Failure> {
     Ok(Programme {
         id: id.parse()?,
         weight,
+        terms: ProgrammeTerms::default(),
         origin: Origin::Fleet,
         created_at: Micros(1),
         disabled_at: None,
@@ -134,6 +135,7 @@ pub fn project(tenant: &str, id: &str) -> Result<Project, Failure> {
         id: id.parse()?,
         tenant: tenant.parse()?,
         label: "날씨 예보".into(),
+        won_limit: None,
         created_at: Micros(4),
         disabled_at: None,
     })

@@ -2,6 +2,7 @@
 
 pub(crate) mod checksum;
 pub(crate) mod codes;
+pub(crate) mod known;
 
 use crate::StoreError;
 use async_trait::async_trait;

@@ -1,6 +1,7 @@
 //! Brings a database to this program's schema: numbered files, all in one transaction, each written down.
 
 use super::connect::medium;
+use super::row::rows;
 use crate::StoreError;
 use crate::migration::{Migration, refuse_future};
 use deadpool_postgres::{Object, Transaction};
@@ -22,6 +23,21 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 3,
         name: "projects",
         sql: include_str!("../../migrations/postgres/0003_projects.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "ledger",
+        sql: include_str!("../../migrations/postgres/0004_ledger.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "bank",
+        sql: include_str!("../../migrations/postgres/0005_bank.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "terms",
+        sql: include_str!("../../migrations/postgres/0006_terms.sql"),
     },
 ];
 
@@ -62,6 +78,38 @@ pub(super) async fn migrate(client: &mut Object, steps: &[Migration]) -> Result<
     refuse_future(u32::try_from(newest).unwrap_or(u32::MAX), steps)?;
     let committed = tx.commit().await;
     committed.map_err(|e| medium("commit the migration", &e))
+}
+
+/// Whether the database has this program's schema.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where it has another, or none.
+pub(super) async fn check(client: &mut Object) -> Result<(), StoreError> {
+    let sql = "SELECT to_regclass('madang.schema_migrations') IS NOT NULL";
+    let there = rows(client, ("look for the schema", sql), &[], |columns| {
+        columns.get::<bool>()
+    });
+    if there.await? != [true] {
+        return Err(StoreError::Unavailable(
+            "the database has no books: start `madang up` with this --store first".into(),
+        ));
+    }
+    let sql = "SELECT version, checksum FROM schema_migrations ORDER BY version";
+    let found = rows(client, ("read the schema's version", sql), &[], |columns| {
+        Ok((columns.number()?, columns.get::<String>()?))
+    });
+    let found: Vec<(u32, String)> = found.await?;
+    let newest = found.last().map_or(0, |(version, _)| *version);
+    refuse_future(newest, MIGRATIONS)?;
+    for (step, place) in MIGRATIONS.iter().zip(0..) {
+        let checksum = found.get(place).map(|(_, checksum)| checksum.as_str());
+        if step.is_missing(checksum)? {
+            return Err(StoreError::Unavailable(format!(
+                "the database has schema version {newest}: start `madang up` of this version on it first"
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn refuse_encoding(tx: &Transaction<'_>) -> Result<(), StoreError> {

@@ -9,9 +9,12 @@
 
 mod bank;
 mod connect;
+mod ledger;
 mod migrate;
+mod open;
 mod people;
 mod row;
+mod settle;
 mod stops;
 mod url;
 mod usage;
@@ -19,24 +22,26 @@ mod writer;
 
 pub use url::{PostgresUrl, PostgresUrlError};
 
-use crate::journal::{self, Appended, Backlog, Journal, JournalSize};
+use crate::journal::{Appended, Journal};
 use crate::settlement::Line;
 use crate::{Settlement, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use async_trait::async_trait;
+use bank::Question;
 use connect::{Asked, Pool};
 use deadpool_postgres::Object;
 use madang_types::{
-    KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
-    StopScope, Tenant, TenantId, UsageRecord,
+    GatewayId, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId,
+    Stop, StopScope, Tenant, TenantId, UsageRecord,
 };
+use open::{Opened, serve};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
-use writer::{Job, Write, Writer};
+use writer::{Job, Write};
 
 /// Records that may wait for the database where the journal takes none.
 pub const QUEUE_WRITES_MAX: usize = 8192;
@@ -46,6 +51,10 @@ pub const CONNECT_WAIT_MS_MAX: u64 = 5_000;
 pub const STATEMENT_WAIT_MS_MAX: u64 = 30_000;
 /// How long a write waits to be confirmed, its time in the queue included.
 pub const CONFIRM_WAIT_MS_MAX: u64 = 30_000;
+/// How long the bank's transaction may take, and how long a connection that falls silent may hold the ledger up.
+pub const BANK_WAIT_MS_MAX: u64 = 5_000;
+/// Questions to the bank that may wait.
+const QUEUE_QUESTIONS_MAX: usize = 1024;
 /// Bytes of usage records that may wait on the disk while the database is away: about 400,000 records.
 pub const SPOOL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of the journal that are in use while the database takes what it is given.
@@ -56,6 +65,11 @@ const REPORTS_MAX: usize = 4;
 /// The limits of a [`PostgresStore`], and what it has on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
+    /// Whose books these are, among the gateways that share them: what an earlier process of that name had under way is settled.
+    /// `None` for who serves nothing: nothing is kept of requests under way.
+    pub gateway: Option<GatewayId>,
+    /// Whether the schema is brought up to this program. Whoever only reads leaves it, and is refused where it is another.
+    pub migrates: bool,
     /// The journal's file; `None` for no journal: each record then waits for its transaction.
     pub journal: Option<PathBuf>,
     /// See [`SPOOL_BYTES_MAX`]. The file is set out for twice as many, and takes them from the disk where it needs them.
@@ -73,6 +87,8 @@ pub struct PostgresOptions {
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
+            gateway: None,
+            migrates: true,
             journal: None,
             spool_bytes_max: SPOOL_BYTES_MAX,
             password_file: None,
@@ -99,26 +115,20 @@ struct Server {
     pool: Pool,
     reports: Arc<Semaphore>,
     queue: Option<mpsc::Sender<Job>>,
+    questions: Option<mpsc::Sender<Question>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.queue = None;
+        self.questions = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the writer of the store had panicked");
         }
     }
-}
-
-/// What the store's thread gives back once all is open.
-struct Opened {
-    runtime: Handle,
-    pool: Pool,
-    journal: Option<Journal>,
-    queue: mpsc::Sender<Job>,
 }
 
 impl PostgresStore {
@@ -141,6 +151,7 @@ impl PostgresStore {
             pool,
             journal,
             queue,
+            questions,
         } = told.recv().map_err(|_| stopped())??;
         Ok(Self {
             journal,
@@ -149,6 +160,7 @@ impl PostgresStore {
                 pool,
                 reports: Arc::new(Semaphore::new(REPORTS_MAX)),
                 queue: Some(queue),
+                questions: Some(questions),
                 thread: Some(thread),
             },
             confirm_wait_max: Duration::from_millis(options.confirm_wait_ms_max),
@@ -176,6 +188,14 @@ impl PostgresStore {
         ))
     }
 
+    /// Has the journal take a line, where there is one.
+    fn journaled(&self, line: Line) -> Result<Appended, StoreError> {
+        match &self.journal {
+            Some(journal) => journal.append(line),
+            None => Ok(Appended::Refused(line)),
+        }
+    }
+
     /// Sees to it that a read of usage finds all that was confirmed here.
     async fn settle(&self) -> Result<(), StoreError> {
         match &self.journal {
@@ -191,6 +211,21 @@ impl PostgresStore {
     ) -> Result<T, StoreError> {
         let pool = self.server.pool.clone();
         let asked = async move { pool.with(ask).await };
+        self.server
+            .runtime
+            .spawn(asked)
+            .await
+            .map_err(|_| stopped())?
+    }
+
+    /// The same, for so long.
+    async fn ask_within<T: Send + 'static>(
+        &self,
+        wait_max: Duration,
+        ask: impl for<'a> FnOnce(&'a mut Object) -> Asked<'a, T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let pool = self.server.pool.clone();
+        let asked = async move { pool.within(wait_max, ask).await };
         self.server
             .runtime
             .spawn(asked)
@@ -214,89 +249,15 @@ impl PostgresStore {
     }
 }
 
-/// The thread's whole life: opens, tells, and writes until the store is dropped.
-fn serve(
-    (url, options): &(PostgresUrl, PostgresOptions),
-    tell: std::sync::mpsc::Sender<Result<Opened, StoreError>>,
-) {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let error = StoreError::Unavailable(format!("cannot start a runtime: {error}"));
-            // Whoever opens the store waits for this word.
-            return drop(tell.send(Err(error)));
-        }
-    };
-    runtime.block_on(async {
-        match start(url, options).await {
-            Ok((opened, writer, jobs)) => {
-                drop(tell.send(Ok(opened)));
-                writer.run(jobs).await;
-            }
-            Err(error) => drop(tell.send(Err(error))),
-        }
-    });
-}
-
-async fn start(
-    url: &PostgresUrl,
-    options: &PostgresOptions,
-) -> Result<(Opened, Writer, mpsc::Receiver<Job>), StoreError> {
-    let pool = Pool::new(url, options)?;
-    pool.within(migrate::WAIT_MAX, |client| {
-        Box::pin(migrate::migrate(client, migrate::MIGRATIONS))
-    })
-    .await?;
-    let (queue, jobs) = mpsc::channel(QUEUE_WRITES_MAX);
-    let (mut journal, mut backlog) = (None, Backlog::default());
-    if let Some((opened, left)) = open_journal(options)? {
-        if !left.is_empty() {
-            tracing::info!(records = left.len(), "the journal was left with records");
-        }
-        writer::append_all(&pool, writer::records(&left)).await?;
-        let (started, taken) = Journal::start(opened, ask_writer(queue.clone()))?;
-        (journal, backlog) = (Some(started), taken);
-    }
-    let opened = Opened {
-        runtime: Handle::current(),
-        pool: pool.clone(),
-        journal,
-        queue,
-    };
-    Ok((opened, Writer { pool, backlog }, jobs))
-}
-
-/// Opens the journal and reads what an earlier process left in it.
-fn open_journal(
-    options: &PostgresOptions,
-) -> Result<Option<(journal::Opened, Vec<Line>)>, StoreError> {
-    let Some(path) = &options.journal else {
-        return Ok(None);
-    };
-    let size = JournalSize {
-        half_bytes: TURN_BYTES + options.spool_bytes_max,
-        turn_bytes: TURN_BYTES,
-    };
-    let opened = journal::open(path, size)?;
-    if opened.is_none() {
-        tracing::warn!(
-            "another program has the journal of these books: records go straight into the database"
-        );
-    }
-    Ok(opened)
-}
-
-/// Asks the writer to come. Where its queue is full it comes anyway.
-fn ask_writer(queue: mpsc::Sender<Job>) -> impl Fn() + Send + Sync + 'static {
-    move || {
-        let (reply, _) = oneshot::channel();
-        let write = Write::Backlog;
-        drop(queue.try_send(Job { write, reply }));
-    }
-}
-
 fn stopped() -> StoreError {
     StoreError::Unavailable("the writer of the store has stopped".into())
+}
+
+/// Refuses what the database could not take: one such line would hold up all that wait with it.
+fn check(Settlement { record, .. }: &Settlement) -> Result<(), StoreError> {
+    crate::count::check(record)?;
+    // Names and words have none.
+    check_text("decision", record.decision.as_deref().unwrap_or_default())
 }
 
 /// Refuses text that PostgreSQL cannot hold.
@@ -312,15 +273,8 @@ fn check_text(what: &str, text: &str) -> Result<(), StoreError> {
 #[async_trait]
 impl Store for PostgresStore {
     async fn usage_settle(&self, settlement: Settlement) -> Result<(), StoreError> {
-        let Settlement { record, .. } = &settlement;
-        crate::count::check(record)?;
-        // One such record would hold up all that wait with it. Names and words have none.
-        check_text("decision", record.decision.as_deref().unwrap_or_default())?;
-        let line = Line::Settled(Box::new(settlement));
-        let appended = match &self.journal {
-            Some(journal) => journal.append(line)?,
-            None => Appended::Refused(line),
-        };
+        check(&settlement)?;
+        let appended = self.journaled(Line::Settled(Box::new(settlement)))?;
         match appended {
             Appended::Kept => Ok(()),
             Appended::Waits(answer) => match timeout(self.confirm_wait_max, answer).await {
@@ -330,16 +284,24 @@ impl Store for PostgresStore {
                 Ok(Err(_)) => Err(stopped()),
                 Err(_) => Err(self.unconfirmed()),
             },
-            Appended::Refused(line) => match line.record() {
-                Some(record) => self.write(Write::Usage(Box::new(record.clone()))).await,
-                None => Ok(()),
-            },
+            Appended::Refused(line) => self.write(Write::Lines(vec![line])).await,
         }
     }
 
-    async fn usage_draft(&self, _drafts: Vec<Settlement>) -> Result<(), StoreError> {
-        // What a request under way has used goes into the ledger, which is not kept here yet.
-        Ok(())
+    async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError> {
+        let mut refused = Vec::new();
+        for draft in drafts {
+            check(&draft)?;
+            let draft = Box::new(draft);
+            // Whether it is synced does not matter: a draft is for the death of this process.
+            if let Appended::Refused(line) = self.journaled(Line::Draft { draft })? {
+                refused.push(line);
+            }
+        }
+        match refused.is_empty() {
+            true => Ok(()),
+            false => self.write(Write::Lines(refused)).await,
+        }
     }
 
     fn usage_sync_ms_max_set(&self, ms_max: u64) {

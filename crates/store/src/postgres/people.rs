@@ -4,14 +4,16 @@ use super::row::{Columns, execute, rows};
 use crate::{StoreError, list};
 use deadpool_postgres::Object;
 use madang_types::{
-    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
-    Tenant, TenantId,
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeTerms,
+    Project, ProjectId, Tenant, TenantId, Zone,
 };
 use std::sync::Arc;
 
-const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
+const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at \
+    FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
-const PROJECTS: &str = "SELECT id, tenant, label, created_at, disabled_at FROM projects";
+const PROJECTS: &str =
+    "SELECT id, tenant, label, limit_micro_won, created_at, disabled_at FROM projects";
 const KEY_COLUMNS: &str = "id, tenant, programme, project, role, models, endpoints, rate_requests_per_min, \
     rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at";
 
@@ -23,19 +25,31 @@ pub(super) async fn programme_put(
     let Programme {
         id,
         weight,
+        terms,
         origin,
         created_at: Micros(created_at),
         disabled_at,
     } = programme;
-    let sql = "INSERT INTO programmes (id, weight, origin, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (id) DO UPDATE SET (weight, origin, created_at, disabled_at)
-         = (excluded.weight, excluded.origin, excluded.created_at, excluded.disabled_at)";
+    let ProgrammeTerms {
+        period: Period { from, until },
+        eligibility,
+        residency_floor,
+    } = terms;
+    let sql = "INSERT INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (id) DO UPDATE SET (weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
+         = (excluded.weight, excluded.starts_at, excluded.until_at, excluded.eligibility, excluded.residency_floor, excluded.origin,
+            excluded.created_at, excluded.disabled_at)";
     execute(
         client,
         ("write a programme", sql),
         &[
             &id.as_str(),
             &i64::from(*weight),
+            &from.map(|at| at.0),
+            &until.map(|at| at.0),
+            eligibility,
+            &residency_floor.map(Zone::as_str),
             &origin.as_str(),
             created_at,
             &disabled_at.map(|at| at.0),
@@ -55,6 +69,14 @@ pub(super) async fn programmes(
         Ok(Programme {
             id: columns.word()?,
             weight: columns.number()?,
+            terms: ProgrammeTerms {
+                period: Period {
+                    from: columns.get::<Option<i64>>()?.map(Micros),
+                    until: columns.get::<Option<i64>>()?.map(Micros),
+                },
+                eligibility: columns.get()?,
+                residency_floor: columns.word_opt()?,
+            },
             origin: columns.word()?,
             created_at: Micros(columns.get()?),
             disabled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -125,12 +147,14 @@ pub(super) async fn project_put(client: &Object, project: &Project) -> Result<()
         id,
         tenant,
         label,
+        won_limit,
         created_at: Micros(created_at),
         disabled_at,
     } = project;
-    let sql = "INSERT INTO projects (tenant, id, label, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (tenant, id) DO UPDATE SET (label, created_at, disabled_at)
-         = (excluded.label, excluded.created_at, excluded.disabled_at)";
+    let sql = "INSERT INTO projects (tenant, id, label, limit_micro_won, created_at, disabled_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant, id) DO UPDATE SET (label, limit_micro_won, created_at, disabled_at)
+         = (excluded.label, excluded.limit_micro_won, excluded.created_at, excluded.disabled_at)";
     let disabled_at = disabled_at.map(|at| at.0);
     execute(
         client,
@@ -139,6 +163,7 @@ pub(super) async fn project_put(client: &Object, project: &Project) -> Result<()
             &tenant.as_str(),
             &id.as_str(),
             label,
+            &won_limit.map(|MicroWon(limit)| limit),
             created_at,
             &disabled_at,
         ],
@@ -191,6 +216,7 @@ fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
         id: columns.word()?,
         tenant: columns.word()?,
         label: columns.get()?,
+        won_limit: columns.get::<Option<i64>>()?.map(MicroWon),
         created_at: Micros(columns.get()?),
         disabled_at: columns.get::<Option<i64>>()?.map(Micros),
     })

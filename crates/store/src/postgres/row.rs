@@ -2,7 +2,7 @@
 
 use super::connect::medium;
 use crate::{StoreError, list};
-use deadpool_postgres::Object;
+use deadpool_postgres::GenericClient;
 use std::fmt::Display;
 use std::str::FromStr;
 use tokio_postgres::Row;
@@ -17,7 +17,11 @@ pub(super) struct Columns<'a> {
     next: usize,
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    pub(super) fn new(row: &'a Row) -> Self {
+        Self { row, next: 0 }
+    }
+
     /// The next column as it is.
     pub(super) fn get<T: FromSqlOwned>(&mut self) -> Result<T, StoreError> {
         let column = self.next;
@@ -53,6 +57,12 @@ impl Columns<'_> {
             .transpose()
     }
 
+    /// The next column as what its number stands for.
+    pub(super) fn code<T>(&mut self, meaning: impl Fn(i64) -> Option<T>) -> Result<T, StoreError> {
+        let code: i64 = self.get()?;
+        meaning(code).ok_or_else(|| self.damaged(code))
+    }
+
     /// The next column as a list: words with commas between them.
     pub(super) fn list<T: FromStr, C: FromIterator<T>>(&mut self) -> Result<C, StoreError> {
         let text: String = self.get()?;
@@ -79,7 +89,7 @@ impl Columns<'_> {
 
 /// The rows of a query.
 pub(super) async fn rows<T>(
-    client: &Object,
+    client: &impl GenericClient,
     (what, sql): (&str, &str),
     params: &[Param<'_>],
     read: impl Fn(&mut Columns<'_>) -> Result<T, StoreError>,
@@ -89,13 +99,13 @@ pub(super) async fn rows<T>(
     let found = client.query(&statement, params).await.map_err(failed)?;
     found
         .iter()
-        .map(|row| read(&mut Columns { row, next: 0 }))
+        .map(|row| read(&mut Columns::new(row)))
         .collect()
 }
 
 /// Runs a statement that gives no rows; returns how many it touched.
 pub(super) async fn execute(
-    client: &Object,
+    client: &impl GenericClient,
     (what, sql): (&str, &str),
     params: &[Param<'_>],
 ) -> Result<u64, StoreError> {

@@ -1,13 +1,14 @@
 //! Usage records as rows.
 
-use super::row::{Columns, Param, execute, rows};
+use super::row::{Columns, Param, rows};
 use crate::count::{count, count_opt};
 use crate::day::day_text;
 use crate::{StoreError, USAGE_LIST_COUNT_MAX, UsageFilter, UsageGroup, UsageSum};
-use deadpool_postgres::Object;
+use deadpool_postgres::{GenericClient, Object};
 use madang_types::{
     MicroWon, Micros, MilliJoules, Outcome, RequestId, TokenUse, Tokens, UsageRecord,
 };
+use std::collections::BTreeSet;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -23,14 +24,14 @@ const ARRAYS: &str = "$1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text
     $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::text[]";
 
 /// One column of all records.
-fn column<'a, T>(records: &'a [UsageRecord], get: impl Fn(&'a UsageRecord) -> T) -> Vec<T> {
-    records.iter().map(get).collect()
+fn column<'a, T>(records: &[&'a UsageRecord], get: impl Fn(&'a UsageRecord) -> T) -> Vec<T> {
+    records.iter().map(|record| get(record)).collect()
 }
 
 /// One column of counts.
 fn counts(
     name: &str,
-    records: &[UsageRecord],
+    records: &[&UsageRecord],
     get: fn(&UsageRecord) -> u64,
 ) -> Result<Vec<i64>, StoreError> {
     records
@@ -42,7 +43,7 @@ fn counts(
 /// One column of optional counts.
 fn counts_opt(
     name: &str,
-    records: &[UsageRecord],
+    records: &[&UsageRecord],
     get: fn(&UsageRecord) -> Option<u64>,
 ) -> Result<Vec<Option<i64>>, StoreError> {
     records
@@ -51,10 +52,16 @@ fn counts_opt(
         .collect()
 }
 
-/// Writes records in one transaction; of two with one id the first stays.
-pub(super) async fn append(client: &Object, records: &[UsageRecord]) -> Result<(), StoreError> {
+/// Writes records, and says which of them are new; of two with one id the first stays.
+pub(super) async fn append(
+    client: &impl GenericClient,
+    records: &[&UsageRecord],
+) -> Result<BTreeSet<RequestId>, StoreError> {
+    if records.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let sql = format!(
-        "INSERT INTO usage ({COLUMNS}) SELECT * FROM unnest({ARRAYS}) ON CONFLICT (id) DO NOTHING"
+        "INSERT INTO usage ({COLUMNS}) SELECT * FROM unnest({ARRAYS}) ON CONFLICT (id) DO NOTHING RETURNING id"
     );
     let params: &[Param<'_>] = &[
         &column(records, |r| Uuid::from_u128(r.id.0)),
@@ -87,9 +94,10 @@ pub(super) async fn append(client: &Object, records: &[UsageRecord]) -> Result<(
         &column(records, |r| r.energy.map(|MilliJoules(energy)| energy)),
         &column(records, |r| r.decision.as_deref()),
     ];
-    execute(client, ("write usage records", &sql), params)
-        .await
-        .map(drop)
+    let new = rows(client, ("write usage records", &sql), params, |columns| {
+        Ok(RequestId(columns.get::<Uuid>()?.as_u128()))
+    });
+    Ok(new.await?.into_iter().collect())
 }
 
 /// One record.

@@ -2,11 +2,11 @@
 //! sync are shared. Where the server is away it rests between tries, and what the journal holds stays there.
 
 use super::connect::Pool;
-use super::usage;
+use super::settle;
 use crate::StoreError;
 use crate::journal::Backlog;
 use crate::settlement::Line;
-use madang_types::UsageRecord;
+use madang_types::GatewayId;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 /// Records of one statement: enough to share a journey and a sync, few enough to be written in a moment.
-const BATCH_RECORDS_MAX: usize = 1024;
+pub(super) const BATCH_RECORDS_MAX: usize = 1024;
 /// Time between a try that failed and the next one.
 const REST: Duration = Duration::from_millis(250);
 
 /// One write as it is queued.
 pub(super) enum Write {
-    Usage(Box<UsageRecord>),
+    Lines(Vec<Line>),
     /// Nothing of its own: the journal's backlog, which every write takes along.
     Backlog,
 }
@@ -35,6 +35,8 @@ pub(super) struct Job {
 pub(super) struct Writer {
     pub pool: Pool,
     pub backlog: Backlog,
+    /// Whose drafts are written.
+    pub gateway: Option<GatewayId>,
 }
 
 impl Writer {
@@ -65,15 +67,15 @@ impl Writer {
 
     /// The backlog first: of two records of one id, the first that was handed over stays.
     async fn serve(&self, jobs: Vec<Job>) -> Result<(), StoreError> {
-        let (mut records, mut replies) = (Vec::new(), Vec::with_capacity(jobs.len()));
+        let (mut lines, mut replies) = (Vec::new(), Vec::with_capacity(jobs.len()));
         for Job { write, reply } in jobs {
-            if let Write::Usage(record) = write {
-                records.push(*record);
+            if let Write::Lines(some) = write {
+                lines.extend(some);
             }
             replies.push(reply);
         }
         let result = match self.move_backlog().await {
-            Ok(()) => append_all(&self.pool, records).await,
+            Ok(()) => append_all(&self.pool, &Arc::new(lines), self.gateway.as_ref()).await,
             Err(error) => Err(error),
         };
         for reply in replies {
@@ -85,50 +87,54 @@ impl Writer {
 
     /// Moves what the journal holds, a batch at a time.
     async fn move_backlog(&self) -> Result<(), StoreError> {
-        let mut lines = self.backlog.take();
-        let mut moved = 0;
-        while moved < lines.len() {
-            let end = lines.len().min(moved + BATCH_RECORDS_MAX);
-            if let Err(error) = append_all(&self.pool, records(&lines[moved..end])).await {
-                lines.drain(..moved);
-                self.backlog.put_back(lines);
+        let lines = Arc::new(self.backlog.take());
+        for span in spans(lines.len()) {
+            if let Err(error) =
+                append(&self.pool, (&lines, span.clone()), self.gateway.as_ref()).await
+            {
+                let mut left = Arc::unwrap_or_clone(lines);
+                left.drain(..span.start);
+                self.backlog.put_back(left);
                 return Err(error);
             }
-            self.backlog.moved(end - moved);
-            moved = end;
+            self.backlog.moved(span.len());
         }
         Ok(())
     }
 }
 
-/// The records of lines. What requests under way come to is not kept here, nor is the ledger: what a line says of them is left out.
-pub(super) fn records(lines: &[Line]) -> Vec<UsageRecord> {
-    lines.iter().filter_map(Line::record).cloned().collect()
+fn spans(count: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..count).step_by(BATCH_RECORDS_MAX);
+    starts.map(move |start| start..count.min(start + BATCH_RECORDS_MAX))
 }
 
-/// Writes records, a batch at a time.
+/// Writes lines, a batch at a time.
 ///
 /// # Errors
 /// Not all of them are known to be kept.
-pub(super) async fn append_all(pool: &Pool, records: Vec<UsageRecord>) -> Result<(), StoreError> {
-    let records = Arc::new(records);
-    for from in (0..records.len()).step_by(BATCH_RECORDS_MAX) {
-        let end = records.len().min(from + BATCH_RECORDS_MAX);
-        append(pool, &records, from..end).await?;
+pub(super) async fn append_all(
+    pool: &Pool,
+    lines: &Arc<Vec<Line>>,
+    gateway: Option<&GatewayId>,
+) -> Result<(), StoreError> {
+    for span in spans(lines.len()) {
+        append(pool, (lines, span), gateway).await?;
     }
     Ok(())
 }
 
-/// Writes a span of records in one transaction.
+/// Writes a span of lines in one transaction.
 ///
 /// # Errors
 /// None of them is known to be kept.
 async fn append(
     pool: &Pool,
-    records: &Arc<Vec<UsageRecord>>,
-    span: Range<usize>,
+    (lines, span): (&Arc<Vec<Line>>, Range<usize>),
+    gateway: Option<&GatewayId>,
 ) -> Result<(), StoreError> {
-    let records = Arc::clone(records);
-    pool.with(|client| Box::pin(async move { usage::append(client, &records[span]).await }))
-        .await
+    let (lines, gateway) = (Arc::clone(lines), gateway.cloned());
+    pool.with(|client| {
+        Box::pin(async move { settle::lines(client, &lines[span], gateway.as_ref()).await })
+    })
+    .await
 }

@@ -32,6 +32,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "bank",
         sql: include_str!("../../migrations/sqlite/0005_bank.sql"),
     },
+    Migration {
+        version: 6,
+        name: "terms",
+        sql: include_str!("../../migrations/sqlite/0006_terms.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

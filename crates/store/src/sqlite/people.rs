@@ -3,15 +3,17 @@
 use super::convert::{Columns, medium, rows};
 use crate::{StoreError, list};
 use madang_types::{
-    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Programme, ProgrammeId, Project, ProjectId,
-    Tenant, TenantId,
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeTerms,
+    Project, ProjectId, Tenant, TenantId, Zone,
 };
 use rusqlite::{Connection, named_params};
 use std::sync::Arc;
 
-const PROGRAMMES: &str = "SELECT id, weight, origin, created_at, disabled_at FROM programmes";
+const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at \
+    FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
-const PROJECTS: &str = "SELECT id, tenant, label, created_at, disabled_at FROM projects";
+const PROJECTS: &str =
+    "SELECT id, tenant, label, limit_micro_won, created_at, disabled_at FROM projects";
 const KEYS: &str = "SELECT id, tenant, programme, project, role, models, endpoints, rate_requests_per_min, \
     rate_tokens_per_min, limit_micro_won, class_floor, data_flags, label, secret_hash, created_at, expires_at, revoked_at \
     FROM keys";
@@ -21,19 +23,26 @@ pub(super) fn programme_put(conn: &Connection, programme: &Programme) -> Result<
     let Programme {
         id,
         weight,
+        terms,
         origin,
         created_at: Micros(created_at),
         disabled_at,
     } = programme;
+    let ProgrammeTerms {
+        period: Period { from, until },
+        eligibility,
+        residency_floor,
+    } = terms;
     let failed = |e: rusqlite::Error| medium("write a programme", &e);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO programmes (id, weight, origin, created_at, disabled_at)
-         VALUES (:id, :weight, :origin, :created_at, :disabled_at)",
+        "INSERT OR REPLACE INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
+         VALUES (:id, :weight, :starts_at, :until_at, :eligibility, :residency_floor, :origin, :created_at, :disabled_at)",
     )
     .map_err(failed)?
     .execute(named_params! {
-        ":id": id.as_str(), ":weight": weight, ":origin": origin.as_str(), ":created_at": created_at,
-        ":disabled_at": disabled_at.map(|at| at.0),
+        ":id": id.as_str(), ":weight": weight, ":starts_at": from.map(|at| at.0), ":until_at": until.map(|at| at.0),
+        ":eligibility": eligibility, ":residency_floor": residency_floor.map(Zone::as_str), ":origin": origin.as_str(),
+        ":created_at": created_at, ":disabled_at": disabled_at.map(|at| at.0),
     })
     .map(drop)
     .map_err(failed)
@@ -52,6 +61,14 @@ pub(super) fn programmes(
             Ok(Programme {
                 id: columns.word()?,
                 weight: columns.number()?,
+                terms: ProgrammeTerms {
+                    period: Period {
+                        from: columns.get::<Option<i64>>()?.map(Micros),
+                        until: columns.get::<Option<i64>>()?.map(Micros),
+                    },
+                    eligibility: columns.get()?,
+                    residency_floor: columns.word_opt()?,
+                },
                 origin: columns.word()?,
                 created_at: Micros(columns.get()?),
                 disabled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -109,17 +126,19 @@ pub(super) fn project_put(conn: &Connection, project: &Project) -> Result<(), St
         id,
         tenant,
         label,
+        won_limit,
         created_at: Micros(created_at),
         disabled_at,
     } = project;
     let failed = |e: rusqlite::Error| medium("write a project", &e);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO projects (tenant, id, label, created_at, disabled_at)
-         VALUES (:tenant, :id, :label, :created_at, :disabled_at)",
+        "INSERT OR REPLACE INTO projects (tenant, id, label, limit_micro_won, created_at, disabled_at)
+         VALUES (:tenant, :id, :label, :limit_micro_won, :created_at, :disabled_at)",
     )
     .map_err(failed)?
     .execute(named_params! {
-        ":tenant": tenant.as_str(), ":id": id.as_str(), ":label": label, ":created_at": created_at,
+        ":tenant": tenant.as_str(), ":id": id.as_str(), ":label": label,
+        ":limit_micro_won": won_limit.map(|MicroWon(limit)| limit), ":created_at": created_at,
         ":disabled_at": disabled_at.map(|at| at.0),
     })
     .map(drop)
@@ -164,6 +183,7 @@ fn read_project(columns: &mut Columns<'_>) -> Result<Project, StoreError> {
         id: columns.word()?,
         tenant: columns.word()?,
         label: columns.get()?,
+        won_limit: columns.get::<Option<i64>>()?.map(MicroWon),
         created_at: Micros(columns.get()?),
         disabled_at: columns.get::<Option<i64>>()?.map(Micros),
     })

@@ -5,6 +5,7 @@ use super::ledger::page::Page;
 use super::usage;
 use crate::StoreError;
 use crate::settlement::{Line, Settlement};
+use madang_ledger::{Entry, Fault, Holder};
 use madang_types::RequestId;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -56,18 +57,39 @@ fn settled(
     let Some(entry) = entry.as_ref().filter(|_| new) else {
         return Ok(());
     };
-    for applied in page.append(conn, std::slice::from_ref(entry))? {
-        let Err(fault) = applied else {
-            continue;
-        };
-        tracing::error!(request = %record.id, %fault, "the ledger refused a request's entry: it is kept in refused_entries");
-        conn.prepare_cached("INSERT INTO refused_entries (id, fault, entry) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-            .and_then(|mut insert| {
-                insert.execute(params![record.id.0.to_be_bytes(), fault.to_string(), json(entry)])
-            })
-            .map_err(|e| medium("keep a refused entry", &e))?;
+    let Err(fault) = enter(conn, page, entry)? else {
+        return Ok(());
+    };
+    tracing::error!(request = %record.id, %fault, "the ledger refused a request's entry: it is kept in refused_entries");
+    conn.prepare_cached(
+        "INSERT INTO refused_entries (id, fault, entry) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )
+    .and_then(|mut insert| {
+        insert.execute(params![
+            record.id.0.to_be_bytes(),
+            fault.to_string(),
+            json(entry)
+        ])
+    })
+    .map(drop)
+    .map_err(|e| medium("keep a refused entry", &e))
+}
+
+/// Writes an entry; what a gateway spent that was given up meanwhile is taken from suspense.
+fn enter(
+    conn: &Connection,
+    page: &mut Page,
+    entry: &Entry,
+) -> Result<Result<(), Fault>, StoreError> {
+    let entered = page.append_one(conn, entry)?;
+    let lacking = entered.as_ref().err().and_then(Holder::of_fault);
+    if let Some((holder, purse)) = lacking
+        && page.has_entry(conn, holder.suspense_id(&purse))?
+    {
+        let redirected = page.append_one(conn, &holder.redirect(entry.clone()))?;
+        return Ok(redirected.map(drop));
     }
-    Ok(())
+    Ok(entered.map(drop))
 }
 
 fn put_draft(conn: &Connection, draft: &Settlement) -> Result<(), StoreError> {

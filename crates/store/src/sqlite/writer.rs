@@ -6,6 +6,7 @@ use super::convert::medium;
 use super::ledger::page::Page;
 use super::{bank, people, settle, stops};
 use crate::StoreError;
+use crate::bank::{About, Answer};
 use crate::journal::Backlog;
 use crate::settlement::Line;
 use madang_ledger::{Applied, Entry, Fault};
@@ -28,7 +29,7 @@ pub(super) enum Write {
     StopPut(Box<Stop>),
     StopDelete(StopScope),
     Entries(Vec<Entry>),
-    Bank(bank::Ask),
+    Bank(Box<About>, Micros),
     FilePagesMax(Option<u32>),
 }
 
@@ -38,7 +39,7 @@ impl Write {
         match self {
             Self::Entries(entries) => entries.len().max(1),
             Self::Line(_)
-            | Self::Bank(_)
+            | Self::Bank(..)
             | Self::Project(_)
             | Self::Backlog
             | Self::Programme(_)
@@ -59,7 +60,7 @@ pub(super) enum Written {
     Key(Box<KeyRecord>),
     Stop(Box<Stop>),
     Entries(Vec<Result<Applied, Fault>>),
-    Bank(bank::Answer),
+    Bank(Answer),
 }
 
 /// A write and who waits for it.
@@ -211,7 +212,9 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
             return stops::stop_put(conn, stop).map(|stop| Written::Stop(Box::new(stop)));
         }
         Write::Entries(entries) => return page.append(conn, entries).map(Written::Entries),
-        Write::Bank(ask) => return bank::perform(conn, page, ask).map(Written::Bank),
+        Write::Bank(about, at) => {
+            return bank::perform(conn, page, (about, *at)).map(Written::Bank);
+        }
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

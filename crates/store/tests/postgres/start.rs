@@ -2,9 +2,9 @@
 
 use super::{all_ids, options, refusal, url};
 use madang_store::conformance::sample::{full, key, plain, programme, tenant};
-use madang_store::{PostgresOptions, PostgresStore, Store, StoreError};
+use madang_store::{Bank, PostgresOptions, PostgresStore, Store, StoreError};
 use madang_testkit::Postgres;
-use madang_types::{Micros, Stop};
+use madang_types::{Micros, ProgrammeBudget, Stop, Unit};
 use std::os::unix::fs::PermissionsExt;
 use tokio::task::JoinSet;
 
@@ -26,7 +26,7 @@ async fn many_gateways_start_at_once_and_share_the_books() {
     let applied = "SELECT version, name FROM madang.schema_migrations ORDER BY 1";
     assert_eq!(
         database.sql(applied).unwrap(),
-        "1|books\n2|floors\n3|projects"
+        "1|books\n2|floors\n3|projects\n4|ledger\n5|bank\n6|terms"
     );
     for (gateway, _, store) in &stores {
         for number in 0..10 {
@@ -99,6 +99,18 @@ async fn every_change_of_people_is_seen_by_the_others() {
     check("a stop", true).await;
     one.stop_delete(stop.scope).await.unwrap();
     check("a lifted stop", true).await;
+    let budget = ProgrammeBudget {
+        programme: "startups".parse().unwrap(),
+        unit: Unit::MicroWon,
+        amount: 1_000,
+        concentration_permille_max: 1_000,
+    };
+    one.budget_put(budget, Micros(1)).await.unwrap();
+    check("a budget", true).await;
+    one.run_begin("gw-1".parse().unwrap(), Micros(1))
+        .await
+        .unwrap();
+    check("a run", false).await;
 }
 
 fn check_refused(text: &str, options: &PostgresOptions, told: &[&str]) {
@@ -142,7 +154,7 @@ fn what_cannot_be_opened_is_told_with_what_mends_it() {
     drop(PostgresStore::open(&url(&at), &plain).unwrap());
     let newer = "INSERT INTO madang.schema_migrations VALUES (99, 'next', '', 0)";
     database.sql(newer).unwrap();
-    let told = ["the database has schema version 99 and this program knows 3"];
+    let told = ["the database has schema version 99 and this program knows 6"];
     check_refused(&at, &plain, &told);
     database
         .sql("DELETE FROM madang.schema_migrations WHERE version = 99")

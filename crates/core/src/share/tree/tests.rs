@@ -246,6 +246,7 @@ fn any_shares() -> impl Strategy<Value = Shares> {
                     weight,
                 })
                 .collect(),
+            floors: Vec::new(),
         }
     })
 }

@@ -1,12 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
-use super::{Answer, enter};
-use crate::StoreError;
+use super::enter;
+use crate::bank::{Answer, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
+use crate::{StoreError, list};
 use madang_ledger::{
-    Account, Entry, EntryId, Exchange, Fault, Leg, Phase, Price, Purse, Subject, check_allocation,
-    check_budget, check_exchange, check_price,
+    Account, Exchange, Fault, Price, Purse, budget_entry, check_allocation, check_budget,
+    check_exchange, check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -31,26 +32,7 @@ pub(super) fn budget_put(
         return Ok(Answer::Refused(why));
     }
     let before = budget_of(conn, (programme, *unit))?.map_or(0, |budget| budget.amount);
-    let account = Account::Programme(programme.clone());
-    let (from, to) = if *amount >= before {
-        (Account::World, account)
-    } else {
-        (account, Account::World)
-    };
-    let moved = amount.abs_diff(before);
-    let entry = Entry {
-        id: EntryId::named(&format!("budget:{programme}:{unit}:{}", at.0)),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Budget(programme.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: i64::try_from(moved).unwrap_or(i64::MAX),
-            from,
-            to,
-        }],
-    };
-    if moved > 0
+    if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = enter(conn, page, &entry)?
     {
         return Ok(Answer::Refused(format!(
@@ -103,6 +85,7 @@ pub(super) fn allocation_insert(
         amount,
         hard,
         from,
+        tranches,
         until,
         created_at,
         recalled_at: _,
@@ -117,26 +100,14 @@ pub(super) fn allocation_insert(
     if let Some(why) = refusal {
         return Ok(Answer::Refused(why));
     }
-    let entry = Entry {
-        id: EntryId::named(&format!("allocation:{id}")),
-        phase: Phase::Direct,
-        at: *created_at,
-        subject: Subject::Allocation(id.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: *amount,
-            from: Account::Programme(programme.clone()),
-            to: Account::Purse(Purse::Allocation(id.clone())),
-        }],
-    };
-    if let Err(fault) = enter(conn, page, &entry)? {
+    if let Err(fault) = enter(conn, page, &grant_entry(new))? {
         return Ok(Answer::Refused(format!(
             "the programme cannot grant it: {fault}"
         )));
     }
     conn.execute(
-        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             id.as_str(),
             programme.as_str(),
@@ -145,6 +116,7 @@ pub(super) fn allocation_insert(
             amount,
             hard,
             from.0,
+            list::join(tranches),
             until.0,
             created_at.0
         ],
@@ -169,7 +141,11 @@ pub(super) fn allocations(
     )
 }
 
-fn allocation(conn: &Connection, id: &AllocationId) -> Result<Option<Allocation>, StoreError> {
+/// One allocation.
+pub(super) fn allocation(
+    conn: &Connection,
+    id: &AllocationId,
+) -> Result<Option<Allocation>, StoreError> {
     let found = allocations_where(conn, "id = :id", &[(":id", id.as_str().to_owned().into())])?;
     Ok(found.into_iter().next())
 }
@@ -180,7 +156,7 @@ fn allocations_where(
     about: &[(&'static str, Value)],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     rows(conn, &sql, about, |columns| {
@@ -192,6 +168,7 @@ fn allocations_where(
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
+            tranches: columns.list()?,
             until: Micros(columns.get()?),
             created_at: Micros(columns.get()?),
             recalled_at: columns.get::<Option<i64>>()?.map(Micros),
@@ -233,59 +210,39 @@ fn take_back(
     page: &mut Page,
     (allocation, at): (&Allocation, Micros),
 ) -> Result<bool, StoreError> {
-    let Allocation {
-        id,
-        programme,
-        unit,
-        ..
-    } = allocation;
-    let account = Account::Purse(Purse::Allocation(id.clone()));
-    let left = page.available(conn, (&account, *unit))?;
+    let account = Account::Purse(Purse::Allocation(allocation.id.clone()));
+    let left = page.available(conn, (&account, allocation.unit))?;
     if left <= 0 {
         return Ok(false);
     }
-    let entry = Entry {
-        id: EntryId::named(&format!("return:{id}:{}", at.0)),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Allocation(id.clone()),
-        legs: vec![Leg {
-            unit: *unit,
-            amount: left,
-            from: account,
-            to: Account::Programme(programme.clone()),
-        }],
-    };
-    enter(conn, page, &entry)?.map(|()| true).map_err(|fault| {
-        StoreError::Damaged(format!("the ledger refused to take back '{id}': {fault}"))
-    })
+    must(enter(conn, page, &take_back_entry(allocation, left, at))?).map(|()| true)
 }
 
-/// Fills a ceiling, where it was not filled before.
+/// Fills a ceiling up to its limit, or raises it to there.
 pub(super) fn ceiling_fill(
     conn: &Connection,
     page: &mut Page,
-    (id, amount, at): (&CeilingId, MicroWon, Micros),
+    (id, limit, at): (&CeilingId, MicroWon, Micros),
 ) -> Result<Answer, StoreError> {
-    let entry = Entry {
-        id: EntryId::named(&format!("ceiling:{id}")),
-        phase: Phase::Direct,
-        at,
-        subject: Subject::Lease,
-        legs: vec![Leg {
-            unit: Unit::MicroWon,
-            amount: amount.0,
-            from: Account::World,
-            to: Account::Purse(Purse::Ceiling(id.clone())),
-        }],
+    let sql = "SELECT filled_micro_won FROM ceilings WHERE id = :id";
+    let about = [(":id", id.as_str().to_owned().into())];
+    let filled = rows(conn, sql, &about, |columns| columns.get().map(MicroWon))?;
+    let filled = filled.first().copied().unwrap_or_default();
+    let Some(entry) = fill(id, (filled, limit), at) else {
+        return Ok(Answer::Done);
     };
     match enter(conn, page, &entry)? {
-        // It was filled at another instant.
-        Ok(()) | Err(Fault::Conflict(_)) => Ok(Answer::Done),
-        Err(fault) => Err(StoreError::Damaged(format!(
-            "the ledger refused to fill '{id}': {fault}"
-        ))),
+        // An earlier schema has filled it, and has no row of that.
+        Err(Fault::Conflict(_)) if filled.0 == 0 => {}
+        entered => must(entered)?,
     }
+    conn.execute(
+        "INSERT INTO ceilings (id, filled_micro_won) VALUES (?1, ?2)
+         ON CONFLICT (id) DO UPDATE SET filled_micro_won = excluded.filled_micro_won",
+        params![id.as_str(), limit.0],
+    )
+    .map_err(|e| medium("write a ceiling", &e))?;
+    Ok(Answer::Done)
 }
 
 /// Adds a price.
@@ -293,7 +250,7 @@ pub(super) fn price_insert(
     conn: &Connection,
     (price, at): (&Price, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_price(price, at) {
+    if let Err(why) = check_price(price, (at, 0)) {
         return Ok(Answer::Refused(why));
     }
     let place = price.place.as_ref().map_or("", |place| place.as_str());
@@ -347,7 +304,7 @@ pub(super) fn exchange_insert(
     conn: &Connection,
     (exchange, at): (&Exchange, Micros),
 ) -> Result<Answer, StoreError> {
-    if let Err(why) = check_exchange(exchange, at) {
+    if let Err(why) = check_exchange(exchange, (at, 0)) {
         return Ok(Answer::Refused(why));
     }
     let added = conn

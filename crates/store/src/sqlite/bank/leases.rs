@@ -1,16 +1,14 @@
 //! Runs of gateways, and the rights that each holds.
 
 use super::enter;
+use super::grants::allocation;
 use crate::StoreError;
-use crate::bank::Moved;
+use crate::bank::{Answer, GATEWAY_ABSENT_MS, GatewayRow, Moved, check_absent, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
-use madang_ledger::{Account, Entry, Holder, LastOrder, Order, Purse};
+use madang_ledger::{Account, Holder, LastOrder, Order, Purse, unreleased};
 use madang_types::{GatewayId, Micros, Unit};
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
-const GATEWAY_ABSENT_MS: u64 = 60_000;
 
 /// A run's hold on a purse.
 struct Lease {
@@ -30,7 +28,7 @@ pub(super) fn run_begin(
         let left = left(conn, page, &lease)?;
         if left > 0 {
             let entry = lease.holder.close(at, &lease.purse, (lease.unit, left));
-            must(enter(conn, page, &entry)?, &entry)?;
+            must(enter(conn, page, &entry)?)?;
         }
     }
     conn.execute("DELETE FROM leases WHERE gateway = ?1", [gateway.as_str()])
@@ -63,6 +61,61 @@ pub(super) fn run_seen(
     Ok(seen == 1)
 }
 
+/// Puts in suspense what a gateway holds, and ends its run.
+pub(super) fn give_up(
+    conn: &Connection,
+    page: &mut Page,
+    (gateway, at): (&GatewayId, Micros),
+) -> Result<Answer, StoreError> {
+    let failed = |e: rusqlite::Error| medium("give a gateway up", &e);
+    let seen_at = conn
+        .query_row(
+            "SELECT seen_at FROM runs WHERE gateway = ?1",
+            [gateway.as_str()],
+            |row| row.get(0).map(Micros),
+        )
+        .optional()
+        .map_err(failed)?;
+    let seen_at = seen_at.ok_or_else(|| StoreError::Absent(format!("the gateway '{gateway}'")))?;
+    if let Err(why) = check_absent(gateway, seen_at, at) {
+        return Ok(Answer::Refused(why));
+    }
+    let mut purses = 0;
+    for lease in leases(conn, "gateway = :name", gateway.as_str())? {
+        let held = left(conn, page, &lease)?;
+        if held > 0 {
+            let entry = lease.holder.give_up(at, &lease.purse, (lease.unit, held));
+            must(enter(conn, page, &entry)?)?;
+            purses += 1;
+        }
+    }
+    let name = [gateway.as_str()];
+    conn.execute("DELETE FROM leases WHERE gateway = ?1", name)
+        .and_then(|_| {
+            let over = "UPDATE runs SET epoch = epoch + 1, seen_at = 0 WHERE gateway = ?1";
+            conn.execute(over, name)
+        })
+        .map_err(failed)?;
+    Ok(Answer::Count(purses))
+}
+
+/// All gateways by name.
+pub(super) fn gateways(conn: &Connection) -> Result<Vec<GatewayRow>, StoreError> {
+    let sql = "SELECT gateway, epoch, begun_at, seen_at,
+         (SELECT count(*) FROM leases l WHERE l.gateway = r.gateway) FROM runs r ORDER BY gateway";
+    rows(conn, sql, &[], |columns| {
+        Ok(GatewayRow {
+            holder: Holder {
+                gateway: columns.word()?,
+                epoch: columns.number()?,
+            },
+            begun_at: Micros(columns.get()?),
+            seen_at: Micros(columns.get()?),
+            purses: columns.number()?,
+        })
+    })
+}
+
 /// Whether a run is its gateway's latest.
 fn is_latest(conn: &Connection, holder: &Holder) -> Result<bool, StoreError> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE gateway = ?1 AND epoch = ?2)")
@@ -85,14 +138,15 @@ pub(super) fn order(
         unit,
         kind,
     } = order;
+    let waits = waiting(conn, purse, at)?;
     let mut last = last_order(conn, (holder, purse))?;
     // A run that is over has nothing that could be moved, and whoever waited for it is gone.
     if *number > last.number && is_latest(conn, holder)? {
         let available = page.available(conn, (&Account::Purse(purse.clone()), *unit))?;
-        let moved = kind.moves(available, gateways(conn, at)?);
+        let moved = kind.moves(available.saturating_sub(waits), present(conn, at)?);
         if moved != 0 {
             let entry = holder.moves((holder.order_id(*number), at), purse, (*unit, moved));
-            must(enter(conn, page, &entry)?, &entry)?;
+            must(enter(conn, page, &entry)?)?;
         }
         last = LastOrder {
             number: *number,
@@ -102,11 +156,23 @@ pub(super) fn order(
     }
     Ok(Moved {
         moved: last.moved.max(0),
-        left: elsewhere(conn, page, (holder, purse, *unit))?,
+        left: elsewhere(conn, page, (holder, purse, *unit))?
+            .saturating_sub(waits)
+            .max(0),
     })
 }
 
-fn gateways(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
+/// What of a purse has not come yet.
+fn waiting(conn: &Connection, purse: &Purse, at: Micros) -> Result<i64, StoreError> {
+    let found = match purse {
+        Purse::Allocation(id) => allocation(conn, id)?,
+        Purse::Ceiling(_) => None,
+    };
+    Ok(found.map_or(0, |allocation| unreleased(&allocation, at)))
+}
+
+/// How many gateways a purse is divided among.
+fn present(conn: &Connection, at: Micros) -> Result<u32, StoreError> {
     let since = Micros(at.0.saturating_sub(Micros(0).plus_ms(GATEWAY_ABSENT_MS).0));
     conn.prepare_cached("SELECT count(*) FROM runs WHERE seen_at >= ?1")
         .and_then(|mut select| select.query_row([since.0], |row| row.get(0)))
@@ -207,14 +273,4 @@ fn leases(conn: &Connection, condition: &str, name: &str) -> Result<Vec<Lease>, 
             })
         },
     )
-}
-
-/// An entry that was worked out from the balances of the same transaction is not refused.
-fn must(entered: Result<(), madang_ledger::Fault>, entry: &Entry) -> Result<(), StoreError> {
-    entered.map_err(|fault| {
-        StoreError::Damaged(format!(
-            "the ledger refused the bank's {:?}: {fault}",
-            entry.id
-        ))
-    })
 }

@@ -4,29 +4,20 @@ use super::rows;
 use crate::StoreError;
 use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
+use crate::ledger::known::Known;
 use crate::sqlite::convert::medium;
-use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, apply};
+use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault};
 use madang_types::Unit;
 use rusqlite::{Connection, params};
-use std::collections::btree_map::Entry as MapEntry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The part of the ledger that one transaction touches: what it needs is read once, and a balance that many entries change is
 /// written once, by [`Page::finish`]. After an error the transaction must be undone.
 #[derive(Default)]
 pub(crate) struct Page {
-    accounts: BTreeMap<Account, Held>,
-    earlier: BTreeMap<EntryId, Vec<Entry>>,
+    known: Known,
     /// The place of the last entry, once it was looked up.
     last_seq: Option<i64>,
-}
-
-/// An account as the transaction knows it.
-struct Held {
-    /// `None` until an entry that is written names it.
-    number: Option<i64>,
-    balances: BTreeMap<Unit, Balance>,
-    changed: BTreeSet<Unit>,
 }
 
 impl Page {
@@ -42,7 +33,8 @@ impl Page {
             .collect()
     }
 
-    fn append_one(
+    /// Writes one entry.
+    pub(crate) fn append_one(
         &mut self,
         conn: &Connection,
         entry: &Entry,
@@ -52,36 +44,45 @@ impl Page {
             return Ok(Err(error.into()));
         }
         self.read(conn, entry)?;
-        let earlier = self.earlier.get(&entry.id).map_or(&[][..], Vec::as_slice);
-        let applied = apply(entry, earlier, |account, unit| self.balance(account, unit));
-        if let Ok(Applied::New(changes)) = &applied {
+        let applied = self.known.judge(entry);
+        if let Ok(Applied::New(_)) = &applied {
             self.write(conn, entry)?;
-            for change in changes {
-                if let Some(held) = self.accounts.get_mut(&change.account) {
-                    held.balances.insert(change.unit, change.balance);
-                    held.changed.insert(change.unit);
-                }
-            }
-            self.earlier
-                .entry(entry.id)
-                .or_default()
-                .push(entry.clone());
         }
         Ok(applied)
     }
 
+    /// Whether entries of an id stand in the books, or were written here.
+    pub(crate) fn has_entry(&mut self, conn: &Connection, id: EntryId) -> Result<bool, StoreError> {
+        self.read_id(conn, id)?;
+        Ok(self.known.has_entry(id))
+    }
+
+    fn read_id(&mut self, conn: &Connection, id: EntryId) -> Result<(), StoreError> {
+        if !self.known.has_id(id) {
+            let rows = rows::of_id(conn, id)?;
+            let entries = rows.into_iter().map(|row| row.entry).collect();
+            self.known.put_earlier(id, entries);
+        }
+        Ok(())
+    }
+
     /// What the rules will ask for.
     fn read(&mut self, conn: &Connection, entry: &Entry) -> Result<(), StoreError> {
-        let earlier = match self.earlier.entry(entry.id) {
-            MapEntry::Occupied(known) => known.into_mut(),
-            MapEntry::Vacant(unknown) => {
-                let rows = rows::of_id(conn, entry.id)?;
-                unknown.insert(rows.into_iter().map(|row| row.entry).collect())
-            }
-        };
-        for leg in earlier.iter().chain([entry]).flat_map(|entry| &entry.legs) {
-            hold(&mut self.accounts, conn, &leg.from)?;
-            hold(&mut self.accounts, conn, &leg.to)?;
+        self.read_id(conn, entry.id)?;
+        let unread = self.known.accounts_of(entry);
+        let unread = unread.filter(|account| !self.known.has_account(account));
+        let unread: BTreeSet<Account> = unread.cloned().collect();
+        unread
+            .iter()
+            .try_for_each(|account| self.hold(conn, account))
+    }
+
+    /// Reads an account, once.
+    fn hold(&mut self, conn: &Connection, account: &Account) -> Result<(), StoreError> {
+        if !self.known.has_account(account) {
+            let number = rows::account_number(conn, account)?;
+            let balances = rows::balances_of(conn, account)?.into_iter().collect();
+            self.known.put_account(account.clone(), number, balances);
         }
         Ok(())
     }
@@ -92,15 +93,8 @@ impl Page {
         conn: &Connection,
         (account, unit): (&Account, Unit),
     ) -> Result<i64, StoreError> {
-        hold(&mut self.accounts, conn, account)?;
-        Ok(self.balance(account, unit).available())
-    }
-
-    fn balance(&self, account: &Account, unit: Unit) -> Balance {
-        let held = self.accounts.get(account);
-        held.and_then(|held| held.balances.get(&unit))
-            .copied()
-            .unwrap_or_default()
+        self.hold(conn, account)?;
+        Ok(self.known.balance(account, unit).available())
     }
 
     fn write(&mut self, conn: &Connection, entry: &Entry) -> Result<(), StoreError> {
@@ -150,48 +144,20 @@ impl Page {
 
     /// An account's number, given to it now if need be.
     fn number(&mut self, conn: &Connection, account: &Account) -> Result<i64, StoreError> {
-        let held = self.accounts.get_mut(account);
-        if let Some(number) = held.as_ref().and_then(|held| held.number) {
+        if let Some(number) = self.known.number(account) {
             return Ok(number);
         }
         conn.prepare_cached("INSERT INTO ledger_accounts (name) VALUES (?1)")
             .and_then(|mut insert| insert.insert([account.to_string()]))
-            .inspect(|number| {
-                if let Some(held) = held {
-                    held.number = Some(*number);
-                }
-            })
+            .inspect(|number| self.known.set_number(account, *number))
             .map_err(|e| medium("write an account", &e))
     }
 
     /// Writes the balances that changed.
     pub(crate) fn finish(self, conn: &Connection) -> Result<(), StoreError> {
-        for (account, held) in self.accounts {
-            for (unit, balance) in held.balances {
-                if held.changed.contains(&unit) {
-                    balance_put(conn, &account, unit, balance)?;
-                }
-            }
-        }
-        Ok(())
+        let mut changed = self.known.changed();
+        changed.try_for_each(|(account, unit, balance)| balance_put(conn, account, unit, balance))
     }
-}
-
-/// Reads an account, once.
-fn hold(
-    accounts: &mut BTreeMap<Account, Held>,
-    conn: &Connection,
-    account: &Account,
-) -> Result<(), StoreError> {
-    if !accounts.contains_key(account) {
-        let held = Held {
-            number: rows::account_number(conn, account)?,
-            balances: rows::balances_of(conn, account)?.into_iter().collect(),
-            changed: BTreeSet::new(),
-        };
-        accounts.insert(account.clone(), held);
-    }
-    Ok(())
 }
 
 fn balance_put(

@@ -1,0 +1,43 @@
+//! The gateways that share the books.
+
+use super::Result;
+use crate::caller::{May, right};
+use crate::extract::PathId;
+use crate::refusal::Refusal;
+use crate::state::Api;
+use crate::views::{GatewayView, List};
+use axum::Json;
+use axum::extract::State;
+use madang_gateway::clock;
+use madang_types::GatewayId;
+use std::sync::Arc;
+
+/// Gateways that have served from these books
+#[utoipa::path(get, path = "/api/v1/gateways", tag = "fleet", responses((status = 200, body = List<GatewayView>)))]
+pub(crate) async fn gateway_list(
+    _: May<right::FleetRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<GatewayView>>> {
+    let rows = api.bank().gateway_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Give a gateway up of which nothing was heard for a minute
+///
+/// What it held of allocations waits in suspense for what it may still report, and nobody else spends it. When it is heard of again it
+/// begins a new run, with nothing.
+#[utoipa::path(delete, path = "/api/v1/gateways/{id}", tag = "fleet",
+    params(("id" = String, Path, description = "Its name, as the list shows it")),
+    responses((status = 200, body = GatewayView)))]
+pub(crate) async fn gateway_give_up(
+    _: May<right::FleetWrite>,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<GatewayView>> {
+    let absent = || Refusal::absent("gateway", &id);
+    let gateway: GatewayId = id.parse().map_err(|_| absent())?;
+    api.bank().give_up(gateway.clone(), clock::now()).await?;
+    let rows = api.bank().gateway_list().await?;
+    let row = rows.into_iter().find(|row| row.holder.gateway == gateway);
+    Ok(Json(row.ok_or_else(absent)?.into()))
+}
