@@ -127,7 +127,7 @@ const ENGLISH: Words = Words {
     missing: " requests have a cost and no entry in the ledger",
     unmetered: " requests were served while nothing had a price or a budget, and have no entries; their tokens:",
     notes: "A request counts for the month and the day in which it arrived. Promised is the part of each grant that falls into the \
-        month, evenly over its period. Delivered is what was spent of this programme's grants; owed is what no grant paid. The \
+        month, evenly over its period or from tranche to tranche. Delivered is what was spent of this programme's grants; owed is what no grant paid. The \
         Herfindahl index is 10,000 where one tenant has all.",
     units_of: ["Won", "Tokens", "Accelerator-hours", "Joules"],
 };
@@ -179,7 +179,7 @@ const KOREAN: Words = Words {
     more: "건의 차이가 더 있습니다",
     missing: "건의 요청에 비용은 있으나 원장 기입이 없습니다",
     unmetered: "건의 요청은 가격과 예산이 없을 때 처리되어 원장 기입이 없습니다. 토큰:",
-    notes: "요청은 도착한 달과 날에 집계합니다. 약속은 각 할당을 그 기간에 고르게 나누어 이 달에 드는 몫입니다. 제공은 이 사업의 \
+    notes: "요청은 도착한 달과 날에 집계합니다. 약속은 각 할당을 그 기간(회차가 있으면 다음 회차까지)에 고르게 나누어 이 달에 드는 몫입니다. 제공은 이 사업의 \
         할당에서 쓴 양이며, 미지급은 어떤 할당도 치르지 않은 금액입니다. 허핀달 지수는 한 기관이 모두 가지면 10,000입니다.",
     units_of: ["원", "토큰", "가속기·시간", "줄"],
 };
