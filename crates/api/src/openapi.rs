@@ -77,6 +77,8 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::erasure_create))
         .routes(routes!(handlers::explain))
         .routes(routes!(handlers::usage_get))
+        .routes(routes!(handlers::report_get))
+        .routes(routes!(handlers::cost_list))
         .routes(routes!(handlers::request_list))
         .routes(routes!(handlers::request_get))
         .split_for_parts();

@@ -2,9 +2,11 @@
 
 mod money;
 mod people;
+mod report;
 
 pub(crate) use money::*;
 pub(crate) use people::*;
+pub(crate) use report::*;
 
 use madang_audit::Month;
 use madang_types::{

@@ -47,6 +47,20 @@ impl Month {
             month: date.month(),
         })
     }
+
+    /// Its first instant, and the first of the next month, `offset_s` seconds east of UTC.
+    ///
+    /// # Errors
+    /// [`AuditError::Invalid`] where the calendar ends before it does.
+    pub fn span(self, offset_s: i32) -> Result<(Micros, Micros), AuditError> {
+        let invalid = |e: jiff::Error| AuditError::Invalid(format!("{self} has no end: {e}"));
+        let offset = Offset::from_seconds(offset_s).map_err(invalid)?;
+        let first = Date::new(self.year, self.month, 1).map_err(invalid)?;
+        let next = first.last_of_month().tomorrow().map_err(invalid)?;
+        let begins = |date: Date| offset.to_timestamp(date.at(0, 0, 0, 0)).map_err(invalid);
+        let micros = |at: jiff::Timestamp| Micros(at.as_microsecond());
+        Ok((micros(begins(first)?), micros(begins(next)?)))
+    }
 }
 
 impl fmt::Display for Month {
@@ -260,6 +274,13 @@ mod tests {
             assert_eq!(Month::of(at, offset_s).unwrap().to_string(), month);
             assert_eq!(month.parse::<Month>().unwrap().to_string(), month);
         }
+        let november: Month = "2026-11".parse().unwrap();
+        let (first, next) = november.span(32_400).unwrap();
+        assert_eq!((next, next.0 - first.0), (DECEMBER, 30 * 86_400_000_000));
+        let leap: Month = "2028-02".parse().unwrap();
+        let (first, next) = leap.span(-18_000).unwrap();
+        assert_eq!(next.0 - first.0, 29 * 86_400_000_000);
+        assert!("9999-12".parse::<Month>().unwrap().span(0).is_err());
         for bad in [
             "",
             "2026",

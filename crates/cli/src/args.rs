@@ -69,6 +69,9 @@ pub enum Command {
     Exchange(crate::money_args::ExchangeCommand),
     /// Show what was used.
     Usage(UsageArgs),
+    /// What programmes promised and delivered in a month, and what it cost.
+    #[command(subcommand)]
+    Report(crate::report_args::ReportCommand),
     /// Show the record of one request.
     Request(RequestArgs),
     /// Gateways that share the books.

@@ -6,7 +6,7 @@
 use crate::args::ServerArgs;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
+use http::{HeaderMap, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -41,6 +41,8 @@ pub struct ApiClient {
 pub struct Answer {
     /// The body as it came.
     pub text: String,
+    /// Its headers.
+    pub headers: HeaderMap,
 }
 
 impl Answer {
@@ -156,10 +158,10 @@ impl ApiClient {
         };
         let asking = self.ask(method, path, body);
         let answer = tokio::time::timeout(Duration::from_millis(wait_ms), asking).await;
-        let (status, text) = answer
+        let (status, headers, text) = answer
             .map_err(|_| anyhow!("{} did not answer within {} s", self.base, wait_ms / 1000))??;
         if (200..300).contains(&status) {
-            return Ok(Answer { text });
+            return Ok(Answer { text, headers });
         }
         let mut body: Value = serde_json::from_str(&text).unwrap_or_default();
         let error = body.get_mut("error").map(Value::take).unwrap_or_default();
@@ -178,7 +180,7 @@ impl ApiClient {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> anyhow::Result<(u16, String)> {
+    ) -> anyhow::Result<(u16, HeaderMap, String)> {
         let bytes = body
             .map(|body| Bytes::from(body.to_string()))
             .unwrap_or_default();
@@ -209,6 +211,7 @@ impl ApiClient {
             body.map_err(|error| anyhow!("the answer of {} broke off: {error}", self.base))?;
         Ok((
             parts.status.as_u16(),
+            parts.headers,
             String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         ))
     }

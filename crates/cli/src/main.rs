@@ -14,6 +14,7 @@ mod out;
 mod people_args;
 mod pii_args;
 mod policy_args;
+mod report_args;
 mod twin_args;
 mod up;
 

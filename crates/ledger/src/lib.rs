@@ -16,6 +16,7 @@ mod entry;
 mod grants;
 mod moves;
 mod price;
+pub mod report;
 mod rules;
 mod terms;
 mod tranche;

@@ -6,6 +6,7 @@ mod bank;
 pub mod conformance;
 mod count;
 pub mod day;
+mod extract;
 mod journal;
 mod ledger;
 mod list;
@@ -23,6 +24,7 @@ pub use settlement::Settlement;
 pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 
 use async_trait::async_trait;
+use madang_ledger::report::Extract;
 use madang_types::{
     KeyId, KeyRecord, Micros, ModelId, Outcome, Programme, ProgrammeId, Project, ProjectId,
     RequestId, Stop, StopScope, Tenant, TenantId, UsageRecord,
@@ -159,6 +161,17 @@ pub trait Store: Send + Sync + 'static {
         filter: UsageFilter,
         group: UsageGroup,
     ) -> Result<Vec<UsageSum>, StoreError>;
+    /// What a report of a span is made of, all as it stands at one instant: sums over records by tenant, model, site and day (of the
+    /// arrival, `offset_s` seconds east of UTC), and over the legs of entries about requests of the same span.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for more than [`madang_ledger::report::EXTRACT_ROWS_MAX`] of either; [`StoreError::Unavailable`],
+    /// [`StoreError::Damaged`].
+    async fn usage_extract(
+        &self,
+        filter: UsageFilter,
+        offset_s: i32,
+    ) -> Result<Extract, StoreError>;
 
     /// Inserts or replaces a programme, every field as given.
     async fn programme_put(&self, programme: Programme) -> Result<(), StoreError>;

@@ -50,7 +50,7 @@ actions! {
     FleetRead = [All, Nothing, Nothing, Nothing, All];
     /// change the fleet: reload, set and lift stops
     FleetWrite = [All, Nothing, Nothing, Nothing, Nothing];
-    /// see programmes
+    /// see programmes, and reports of what they promised and delivered
     ProgrammeRead = [All, Own, Nothing, Nothing, All];
     /// make, change and remove programmes
     ProgrammeWrite = [All, Nothing, Nothing, Nothing, Nothing];
@@ -66,7 +66,7 @@ actions! {
     KeyRead = [All, Own, Own, Own, All];
     /// make and revoke keys
     KeyWrite = [All, Own, Own, Nothing, Nothing];
-    /// see usage and single requests
+    /// see usage, costs and single requests
     UsageRead = [All, Own, Own, Own, All];
     /// see what programmes have to allocate: `/api/v1/budgets`
     BudgetRead = [All, Own, Nothing, Nothing, All];

@@ -165,7 +165,8 @@ pub(crate) async fn programme_remove(
     Ok(Json(row.into()))
 }
 
-async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Programme> {
+/// A programme that the caller may see; a removed one too, as its books stay.
+pub(super) async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Programme> {
     let absent = || Refusal::absent("programme", id);
     let name = ProgrammeId::new(id).map_err(|_| absent())?;
     if !ground.has_programme(Some(&name)) {

@@ -1,12 +1,14 @@
 //! What callers get. Each view is made from one inner type by taking it apart whole, so that a new field there is
 //! met here. Instants are RFC 3339 in UTC; spans of time and counts carry their unit in their name.
 
+mod csv;
 mod error;
 mod fleet;
 mod money;
 mod people;
 mod policy;
 mod pool;
+mod report;
 mod usage;
 
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
@@ -17,6 +19,7 @@ pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
+pub(crate) use report::{About, ReportView, costs_csv, report_csv, report_html};
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 
 use madang_types::Micros;

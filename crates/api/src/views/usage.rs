@@ -1,10 +1,10 @@
 //! Usage: sums and single records.
 
+use super::csv::{csv, text_cell};
 use super::instant;
 use madang_store::UsageSum;
 use madang_types::{MicroWon, MilliJoules, TokenUse, Tokens, UsageRecord};
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// Sums over the records of one group.
@@ -57,12 +57,20 @@ impl From<UsageSum> for UsageView {
     }
 }
 
-/// Sums as RFC 4180 with a line of names.
+/// Sums as a table.
 pub(crate) fn usage_csv(rows: &[UsageView]) -> String {
-    let mut text = String::from(
-        "group,requests,finished,uncached_tokens,cached_tokens,output_tokens,estimated,bytes_in,bytes_out\r\n",
-    );
-    for row in rows {
+    let names = [
+        "group",
+        "requests",
+        "finished",
+        "uncached_tokens",
+        "cached_tokens",
+        "output_tokens",
+        "estimated",
+        "bytes_in",
+        "bytes_out",
+    ];
+    let cells = rows.iter().map(|row| {
         let UsageView {
             group,
             requests,
@@ -84,23 +92,10 @@ pub(crate) fn usage_csv(rows: &[UsageView]) -> String {
             bytes_in,
             bytes_out,
         ];
-        text.push_str(&csv_field(group));
-        for count in counts {
-            text.push(',');
-            text.push_str(&count.to_string());
-        }
-        text.push_str("\r\n");
-    }
-    text
-}
-
-/// A field of CSV, in quotes where it needs them.
-fn csv_field(text: &str) -> Cow<'_, str> {
-    if text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
-        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
-    } else {
-        Cow::Borrowed(text)
-    }
+        let counts = counts.map(u64::to_string);
+        std::iter::once(text_cell(group)).chain(counts).collect()
+    });
+    csv(&names, cells)
 }
 
 /// A page of requests, newest first.
@@ -270,7 +265,7 @@ impl From<UsageRecord> for RequestView {
 }
 
 /// Money as a decimal number of won, exact.
-fn won(MicroWon(micro): MicroWon) -> String {
+pub(super) fn won(MicroWon(micro): MicroWon) -> String {
     let sign = if micro < 0 { "-" } else { "" };
     let micro = micro.unsigned_abs();
     format!("{sign}{}.{:06}", micro / 1_000_000, micro % 1_000_000)
@@ -279,7 +274,6 @@ fn won(MicroWon(micro): MicroWon) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn money_is_exact() {
@@ -288,33 +282,5 @@ mod tests {
         check(1_234_567, "1.234567");
         check(-1, "-0.000001");
         check(i64::MIN, "-9223372036854.775808");
-    }
-
-    #[test]
-    fn fields_that_need_quotes_get_them() {
-        let check = |text: &str, field: &str| assert_eq!(csv_field(text), field);
-        check("exaone-4.0-32b", "exaone-4.0-32b");
-        check("a,b", "\"a,b\"");
-        check("say \"x\"", "\"say \"\"x\"\"\"");
-        check("two\nlines", "\"two\nlines\"");
-        check("", "");
-    }
-
-    /// The field as a reader of RFC 4180 takes it.
-    fn unquoted(field: &str) -> String {
-        match field.strip_prefix('"').and_then(|f| f.strip_suffix('"')) {
-            Some(inner) => inner.replace("\"\"", "\""),
-            None => field.to_owned(),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_field_reads_back_and_breaks_no_line(text in "[\"', \r\na-z=]{0,12}") {
-            let field = csv_field(&text).into_owned();
-            prop_assert_eq!(unquoted(&field), text);
-            let quoted = field.starts_with('"');
-            prop_assert!(quoted || !field.contains([',', '\r', '\n', '"']));
-        }
     }
 }

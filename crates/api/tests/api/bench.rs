@@ -28,7 +28,7 @@ pub struct Bench {
     pub fleet_file: PathBuf,
     pub engine: FakeEngine,
     document: Value,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// An answer, read whole.
@@ -133,7 +133,7 @@ impl Bench {
             fleet_file,
             engine,
             document,
-            _dir: dir,
+            dir,
         };
         bench.operator = bench.first_operator_key().await;
         bench
@@ -166,6 +166,11 @@ impl Bench {
             .unwrap();
         gateway.key_apply(record.clone());
         key_text(&record.id, &secret)
+    }
+
+    /// The file that the books are in.
+    pub fn books_file(&self) -> PathBuf {
+        self.dir.path().join("books.sqlite")
     }
 
     pub fn store(&self) -> &dyn Store {

@@ -10,6 +10,7 @@ mod matrix;
 mod people;
 mod pools;
 mod projects;
+mod report;
 mod roles;
 mod schema;
 mod sign_in;

@@ -7,6 +7,7 @@ use crate::audit_args::{
 use crate::http_client::{Answer, ApiClient};
 use crate::out;
 use anyhow::{Context, bail};
+use http::HeaderMap;
 use madang_audit::report::{self, Figure, Report, Scope};
 use madang_audit::{
     AuditError, AuditLog, Checkpoint, ConsistencyProof, Folder, InclusionProof, Keyring, Leaf,
@@ -313,5 +314,6 @@ fn erase_in(folder: &Path, (tenant, month): (&str, &str)) -> anyhow::Result<Answ
     let erased = json!({ "tenant": tenant, "month": month.to_string(), "leaf": appended.index });
     Ok(Answer {
         text: erased.to_string(),
+        headers: HeaderMap::new(),
     })
 }

@@ -16,6 +16,7 @@ mod programme;
 mod project;
 mod reload;
 mod replay;
+mod report;
 mod request;
 mod schema;
 mod server;
@@ -70,6 +71,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Price(command) => money::price(command).await,
         Command::Exchange(command) => money::exchange(command).await,
         Command::Usage(args) => usage::run(args).await,
+        Command::Report(command) => report::run(command).await,
         Command::Request(args) => request::run(args).await,
         Command::Engine(args) => engine::run(args).await,
         Command::Gateway(command) => gateway::run(command).await,

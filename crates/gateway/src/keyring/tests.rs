@@ -1,6 +1,7 @@
 use super::*;
 use async_trait::async_trait;
 use http::HeaderValue;
+use madang_ledger::report::Extract;
 use madang_store::{Settlement, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{
     DataClass, DataFlag, Origin, ProgrammeTerms, RequestId, Stop, StopScope, UsageRecord,
@@ -303,6 +304,9 @@ impl Store for Rows {
         unreachable!("a keyring reads people only")
     }
     async fn usage_sum(&self, _: UsageFilter, _: UsageGroup) -> Result<Vec<UsageSum>, StoreError> {
+        unreachable!("a keyring reads people only")
+    }
+    async fn usage_extract(&self, _: UsageFilter, _: i32) -> Result<Extract, StoreError> {
         unreachable!("a keyring reads people only")
     }
     async fn programme_put(&self, _: Programme) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod bank;
+pub mod extract;
 pub mod ledger;
 pub mod people;
 pub mod sample;
@@ -40,6 +41,8 @@ macro_rules! store_conformance_suite {
                 appends_are_visible_and_survive;
             sums: all_is_one_row, by_model_counts_records_without_one, by_tenant_within_a_filter,
                 by_project_within_its_tenant, of_a_programmes_tenants, by_day_follows_the_offset, sums_never_overflow;
+            extract: records_are_by_tenant_model_site_and_day, an_extract_has_its_span_and_its_tenants,
+                an_extract_never_overflows, entries_stand_beside_their_records;
             people: put_replaces, lists_are_by_id, a_key_is_inserted_once, a_key_is_put_again, revocation_keeps_the_first_instant,
                 revoking_an_absent_key_is_refused, labels_are_any_text, keys_of_one_tenant, projects_are_their_tenants,
                 people_survive;

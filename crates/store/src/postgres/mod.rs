@@ -9,6 +9,7 @@
 
 mod bank;
 mod connect;
+mod extract;
 mod ledger;
 mod migrate;
 mod open;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use bank::Question;
 use connect::{Asked, Pool};
 use deadpool_postgres::Object;
+use madang_ledger::report::Extract;
 use madang_types::{
     GatewayId, KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId,
     Stop, StopScope, Tenant, TenantId, UsageRecord,
@@ -335,6 +337,17 @@ impl Store for PostgresStore {
     ) -> Result<Vec<UsageSum>, StoreError> {
         self.report(move |client| Box::pin(async move { usage::sum(client, &filter, group).await }))
             .await
+    }
+
+    async fn usage_extract(
+        &self,
+        filter: UsageFilter,
+        offset_s: i32,
+    ) -> Result<Extract, StoreError> {
+        self.report(move |client| {
+            Box::pin(async move { extract::extract(client, &filter, offset_s).await })
+        })
+        .await
     }
 
     async fn programme_put(&self, programme: Programme) -> Result<(), StoreError> {

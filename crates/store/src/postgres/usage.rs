@@ -225,13 +225,13 @@ fn read_sum(group: String, columns: &mut Columns<'_>) -> Result<UsageSum, StoreE
 }
 
 /// The WHERE of a filter: only the conditions that are asked for, so that the planner can take their index.
-struct Clause {
+pub(super) struct Clause {
     conditions: Vec<String>,
     values: Vec<Box<dyn ToSql + Send + Sync>>,
 }
 
 impl Clause {
-    fn new(filter: &UsageFilter) -> Self {
+    pub(super) fn new(filter: &UsageFilter) -> Self {
         let UsageFilter {
             programme,
             tenant,
@@ -273,17 +273,17 @@ impl Clause {
     }
 
     /// Takes a value and gives what stands for it.
-    fn bind(&mut self, value: impl ToSql + Send + Sync + 'static) -> String {
+    pub(super) fn bind(&mut self, value: impl ToSql + Send + Sync + 'static) -> String {
         self.values.push(Box::new(value));
         format!("${}", self.values.len())
     }
 
-    fn params(&self) -> Vec<Param<'_>> {
+    pub(super) fn params(&self) -> Vec<Param<'_>> {
         let values = self.values.iter();
         values.map(|value| value.as_ref() as Param<'_>).collect()
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         if self.conditions.is_empty() {
             return String::new();
         }

@@ -98,6 +98,21 @@ pub(super) fn rows<T>(
     params: &[(&'static str, Value)],
     read: impl Fn(&mut Columns<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
+    let mut out = Vec::new();
+    each(conn, sql, params, |columns| {
+        out.push(read(columns)?);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The rows of a query that has more than memory should hold, one after the other.
+pub(super) fn each(
+    conn: &rusqlite::Connection,
+    sql: &str,
+    params: &[(&'static str, Value)],
+    mut take: impl FnMut(&mut Columns<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let failed = |e: rusqlite::Error| medium("read", &e);
     let mut statement = conn.prepare_cached(sql).map_err(failed)?;
     let params: Vec<(&str, &dyn ToSql)> = params
@@ -105,9 +120,8 @@ pub(super) fn rows<T>(
         .map(|(name, value)| (*name, value as &dyn ToSql))
         .collect();
     let mut rows = statement.query(params.as_slice()).map_err(failed)?;
-    let mut out = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        out.push(read(&mut Columns::new(row))?);
+        take(&mut Columns::new(row))?;
     }
-    Ok(out)
+    Ok(())
 }

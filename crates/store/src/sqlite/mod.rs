@@ -9,6 +9,7 @@
 mod bank;
 mod connect;
 mod convert;
+mod extract;
 mod ledger;
 mod migrate;
 mod people;
@@ -28,6 +29,7 @@ pub use ledger::SqliteLedger;
 
 use async_trait::async_trait;
 use connect::Settings;
+use madang_ledger::report::Extract;
 use madang_types::{
     KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
     StopScope, Tenant, TenantId, UsageRecord,
@@ -355,6 +357,17 @@ impl Store for SqliteStore {
         self.settle().await?;
         self.reports
             .read(move |conn| usage::sum(conn, &filter, group))
+            .await
+    }
+
+    async fn usage_extract(
+        &self,
+        filter: UsageFilter,
+        offset_s: i32,
+    ) -> Result<Extract, StoreError> {
+        self.settle().await?;
+        self.reports
+            .read(move |conn| extract::extract(conn, &filter, offset_s))
             .await
     }
 

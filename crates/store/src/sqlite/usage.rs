@@ -218,13 +218,13 @@ fn read_sum(group: String, columns: &mut Columns<'_>) -> Result<UsageSum, StoreE
 }
 
 /// The WHERE of a filter: only the conditions that are asked for, so that the planner can take their index.
-struct Clause {
+pub(super) struct Clause {
     conditions: Vec<&'static str>,
-    params: Vec<(&'static str, Value)>,
+    pub(super) params: Vec<(&'static str, Value)>,
 }
 
 impl Clause {
-    fn new(filter: &UsageFilter) -> Self {
+    pub(super) fn new(filter: &UsageFilter) -> Self {
         let UsageFilter {
             programme,
             tenant,
@@ -268,11 +268,11 @@ impl Clause {
         clause
     }
 
-    fn bind(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub(super) fn bind(&mut self, name: &'static str, value: impl Into<Value>) {
         self.params.push((name, value.into()));
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         if self.conditions.is_empty() {
             return String::new();
         }

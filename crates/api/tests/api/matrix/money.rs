@@ -1,6 +1,6 @@
 //! Rows about budgets, allocations and prices.
 
-use super::{EVERYBODY, FORBIDDEN, MANAGER_TOO, NO_SUCH_NAME, OPERATOR, Row, World, row};
+use super::{ABSENT, EVERYBODY, FORBIDDEN, MANAGER_TOO, NO_SUCH_NAME, OPERATOR, Row, World, row};
 use serde_json::json;
 
 impl World {
@@ -24,6 +24,10 @@ impl World {
                 ),
             row("GET /api/v1/allocations/{id}", EVERYBODY).object("alpha-2026", "beta-2026"),
             row("DELETE /api/v1/allocations/{id}", MANAGER_TOO).object("alpha-2026", "beta-2026"),
+            row("GET /api/v1/programmes/{id}/report", seen_by)
+                .object("ours", "theirs")
+                .answers([ABSENT, FORBIDDEN, FORBIDDEN]),
+            row("GET /api/v1/costs", EVERYBODY).filtered(),
             row("GET /api/v1/prices", EVERYBODY),
             row("POST /api/v1/prices", OPERATOR).made().body(price),
             row("GET /api/v1/exchanges", EVERYBODY),

@@ -1,6 +1,7 @@
 //! A store whose writes of usage records can be held back or refused.
 
 use async_trait::async_trait;
+use madang_ledger::report::Extract;
 use madang_store::{Settlement, SqliteStore, Store, StoreError, UsageFilter, UsageGroup, UsageSum};
 use madang_types::{
     KeyId, KeyRecord, Micros, Programme, ProgrammeId, Project, ProjectId, RequestId, Stop,
@@ -89,6 +90,13 @@ impl Store for GateStore {
         group: UsageGroup,
     ) -> Result<Vec<UsageSum>, StoreError> {
         self.inner.usage_sum(filter, group).await
+    }
+    async fn usage_extract(
+        &self,
+        filter: UsageFilter,
+        offset_s: i32,
+    ) -> Result<Extract, StoreError> {
+        self.inner.usage_extract(filter, offset_s).await
     }
     async fn programme_put(&self, programme: Programme) -> Result<(), StoreError> {
         self.inner.programme_put(programme).await

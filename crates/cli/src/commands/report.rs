@@ -1,0 +1,91 @@
+//! `madang report`: the server makes the report, in each of its forms; here it is asked for and put where it should be.
+
+use crate::http_client::{Answer, ApiClient, escape, path_with};
+use crate::out;
+use crate::report_args::{Language, ReportArgs, ReportCommand, ReportFormat};
+use anyhow::{Context, bail};
+use std::process::ExitCode;
+
+/// Exit code 0 where the ledger says what the records say.
+pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ReportCommand::Programme {
+            id,
+            format,
+            lang,
+            report,
+        } => {
+            let format = match format {
+                None | Some(ReportFormat::Json) => "json",
+                Some(ReportFormat::Csv) => "csv",
+                Some(ReportFormat::Html) => "html",
+            };
+            let lang = match lang {
+                Language::En => "en",
+                Language::Ko => "ko",
+            };
+            let path = format!("/api/v1/programmes/{}/report", escape(&id));
+            ask(
+                &report,
+                &path,
+                &[("format", Some(format)), ("lang", Some(lang))],
+            )
+            .await
+        }
+        ReportCommand::Costs {
+            programme,
+            tenant,
+            report,
+        } => {
+            if report.server.json {
+                bail!("costs come as CSV: leave --json out");
+            }
+            let of = [
+                ("programme", programme.as_deref()),
+                ("tenant", tenant.as_deref()),
+            ];
+            ask(&report, "/api/v1/costs", &of).await
+        }
+    }
+}
+
+async fn ask(
+    report: &ReportArgs,
+    path: &str,
+    parameters: &[(&str, Option<&str>)],
+) -> anyhow::Result<ExitCode> {
+    let ReportArgs {
+        month,
+        offset_s,
+        output,
+        server,
+    } = report;
+    let offset_s = offset_s.to_string();
+    let mut all = vec![
+        ("month", month.as_deref()),
+        ("offset_s", Some(offset_s.as_str())),
+    ];
+    all.extend(parameters);
+    let answer = ApiClient::new(server)?.get(&path_with(path, &all)).await?;
+    match output {
+        Some(file) => {
+            let written = std::fs::write(file, &answer.text);
+            written.with_context(|| format!("cannot write {}", file.display()))?;
+            out::note(&format!("written to {}", file.display()));
+        }
+        None => out::result(&answer.text),
+    }
+    agreed(&answer)
+}
+
+/// A report that does not add up is shown, and fails.
+fn agreed(answer: &Answer) -> anyhow::Result<ExitCode> {
+    let said = answer.headers.get("x-madang-reconciled");
+    if said.is_none_or(|said| said != "true") {
+        bail!(
+            "the ledger's entries do not sum to what the records of requests do\n  help: `reconciliation` in the report with \
+             --format json says where; `madang ledger verify` looks for changed entries"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
