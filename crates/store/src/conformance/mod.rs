@@ -37,7 +37,7 @@ macro_rules! store_conformance_suite {
                 list_before_an_absent_record_is_refused, appends_of_one_id_leave_one_row,
                 appends_are_visible_and_survive;
             sums: all_is_one_row, by_model_counts_records_without_one, by_tenant_within_a_filter,
-                by_project_within_its_tenant, of_a_programmes_tenants, by_day_follows_the_offset, sums_never_overflow;
+                by_project_within_its_tenant, by_tenant_and_model, of_a_programmes_tenants, by_day_follows_the_offset, sums_never_overflow;
             people: put_replaces, lists_are_by_id, a_key_is_inserted_once, revocation_keeps_the_first_instant,
                 revoking_an_absent_key_is_refused, labels_are_any_text, keys_of_one_tenant, projects_are_their_tenants,
                 people_survive;
