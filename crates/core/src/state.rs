@@ -1,5 +1,6 @@
 //! What the core remembers. Only `apply` changes it.
 
+use crate::credit::Credits;
 use crate::fleet_view::{CoreLimits, Rules, VirtualCandidate};
 use crate::learn::Mean;
 use crate::member::Member;
@@ -26,6 +27,7 @@ pub struct Core {
     pub(crate) policy: PolicyTable,
     pub(crate) stops: BTreeSet<StopScope>,
     pub(crate) weights: Weights,
+    pub(crate) credits: Credits,
     /// Members by index; a place whose member is gone is used again.
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) member_ids: BTreeMap<ReplicaId, MemberIndex>,

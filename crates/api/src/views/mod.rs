@@ -7,6 +7,7 @@ mod money;
 mod people;
 mod policy;
 mod pool;
+mod share;
 mod usage;
 
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
@@ -17,6 +18,7 @@ pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
+pub(crate) use share::ShareView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 
 use madang_types::Micros;
