@@ -29,6 +29,7 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(handlers::status_get))
         .routes(routes!(handlers::pool_list))
+        .routes(routes!(handlers::share_list))
         .routes(routes!(handlers::replica_list))
         .routes(routes!(handlers::replica_get))
         .routes(routes!(handlers::replica_logs))

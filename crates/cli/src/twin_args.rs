@@ -14,6 +14,8 @@ pub enum TwinCommand {
     Route(RouteArgs),
     /// A load above what the fleet can do, with clients that ask again five times.
     Overload(OverloadArgs),
+    /// A month of tenants that want more at some times and nothing at others: does each get what it was promised?
+    Month(MonthArgs),
     /// How many requests the twin simulates in a second of processor time.
     Speed(SpeedArgs),
 }
@@ -124,6 +126,9 @@ pub struct NoisyArgs {
     /// Engines.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub replicas: u32,
+    /// The first flood has credit in full, and everybody else is in debt as deep.
+    #[arg(long, conflicts_with = "live")]
+    pub credit: bool,
     /// Over real sockets instead: a gateway of its own, modelled engines, and clients, on this machine.
     #[arg(long)]
     pub live: bool,
@@ -174,6 +179,29 @@ pub struct OverloadArgs {
     #[arg(long, value_enum)]
     pub policy: Vec<Share>,
     /// Engines.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub replicas: u32,
+    /// Fleet, seed and form.
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+}
+
+/// `madang twin month`.
+#[derive(Debug, ClapArgs)]
+pub struct MonthArgs {
+    /// How many days.
+    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(u64).range(1..=366))]
+    pub days: u64,
+    /// Credit and debt fade to half in so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub half_life_days: u32,
+    /// Neither is more than the tenant's share over so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(0..=366))]
+    pub cap_days: u32,
+    /// Credit raises a share to at most so many times itself.
+    #[arg(long, value_name = "X", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub factor_max: u32,
+    /// Engines of the minutes that are run request by request.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub replicas: u32,
     /// Fleet, seed and form.

@@ -132,3 +132,46 @@ async fn overload_is_refused_early_and_ends_with_its_cause() {
     assert!(report["recovery_s"].as_u64().unwrap() <= 5, "{report}");
     assert!(report["amplification"].as_f64().unwrap() <= 1.1, "{report}");
 }
+
+#[tokio::test]
+async fn over_a_month_credit_gives_each_what_it_was_promised_and_the_queue_gives_it_by_the_minute()
+{
+    let place = Place::new();
+    let args = ["month", "--seed", "2"];
+    let report = json(&place, &args).await;
+    let of = |field: &str| report[field].as_f64().unwrap();
+    assert!(of("credit_min_ratio") >= 0.95, "{report}");
+    assert!(of("max_min_min_ratio") < 0.8, "{report}");
+    assert!(
+        (of("credit_used_ratio") - of("max_min_used_ratio")).abs() < 0.001,
+        "{report}"
+    );
+    for (side, least) in [("minutes", 0.8), ("minutes_credit", 0.8)] {
+        let within = report[side]["within_5_percent_ratio"].as_f64().unwrap();
+        assert!(within >= least, "{side}: {within}");
+    }
+    let small = &report["minutes_credit"]["tenants"][2];
+    assert_eq!(small["tenant"], "small");
+    assert!(small["lean"].as_f64().unwrap() > 3.9 * small["share"].as_f64().unwrap());
+    let short = ["month", "--days", "2", "--cap-days", "0", "--replicas", "1"];
+    let report = json(&place, &short).await;
+    assert_eq!(report["credit_min_ratio"], report["max_min_min_ratio"]);
+    assert_eq!(report, json(&place, &short).await);
+}
+
+#[tokio::test]
+async fn credit_hardly_hurts_even_debtors_that_ask_for_no_more_than_their_parts() {
+    let place = Place::new();
+    let floods: [&[&str]; 3] = [
+        &["6,30000,50"],
+        &["120,1155,211", "60,200,2000"],
+        &["60,200,2000", "120,1155,211"],
+    ];
+    for floods in floods {
+        let mut args = vec!["noisy", "--policy", "madang", "--credit"];
+        args.extend(floods.iter().flat_map(|flood| ["--flood", flood]));
+        let report = json(&place, &args).await;
+        assert_eq!(report["unserved"], 0);
+        assert!(report["inflation_p99"].as_f64().unwrap() <= 1.5, "{report}");
+    }
+}

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// Orders that may wait while one is carried out.
 const ORDERS_MAX: usize = 16;
@@ -25,6 +25,10 @@ const ORDERS_MAX: usize = 16;
 const TICK_MS: u64 = 50;
 /// Time between two looks at what other gateways changed in the books that they share.
 const FOLLOW_MS: u64 = 1_000;
+/// Time between two looks at what is granted.
+const SHARE_MS: u64 = 10_000;
+/// How often credit is worked out anew from books that other gateways write to.
+const CREDIT_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What the control plane is made of.
 pub struct ControlOptions {
@@ -63,6 +67,7 @@ pub struct Control {
     task: Mutex<Option<JoinHandle<()>>>,
     ticker: JoinHandle<()>,
     follower: JoinHandle<()>,
+    sharer: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -124,6 +129,7 @@ impl Control {
         let task = Mutex::new(Some(tokio::spawn(reconciler.run(waiting))));
         let ticker = tokio::spawn(tick(Arc::clone(&gateway)));
         let follower = tokio::spawn(follow(Arc::clone(&gateway)));
+        let sharer = tokio::spawn(share(Arc::clone(&gateway)));
         Ok(Arc::new(Self {
             gateway,
             orders,
@@ -133,6 +139,7 @@ impl Control {
             task,
             ticker,
             follower,
+            sharer,
             stop,
         }))
     }
@@ -196,6 +203,7 @@ impl Control {
     pub async fn stop(&self) {
         self.ticker.abort();
         self.follower.abort();
+        self.sharer.abort();
         self.stop.send_replace(true);
         let (answer, done) = oneshot::channel();
         let told = self.orders.send(Order::Stop(answer)).await.is_ok();
@@ -249,6 +257,36 @@ async fn follow(gateway: Arc<Gateway>) {
     }
 }
 
+/// Keeps weights true to what is granted now, and credit to the books: once the first fleet is there, and where other gateways
+/// write to the books too, from time to time.
+async fn share(gateway: Arc<Gateway>) {
+    let mut looks = tokio::time::interval(Duration::from_millis(SHARE_MS));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // When credit is read next; `None` once it need not be.
+    let mut next = Some(Instant::now());
+    // Told when it begins, not at each look.
+    let mut away = false;
+    loop {
+        looks.tick().await;
+        gateway.shares_apply();
+        let due = next.is_some_and(|at| at <= Instant::now());
+        if !due || gateway.snapshot().generation == 0 {
+            continue;
+        }
+        match gateway.credits_restore().await {
+            Ok(shared) => {
+                away = false;
+                next = shared.then(|| Instant::now() + CREDIT_EVERY);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "credit is as it was: the books cannot be read");
+                }
+            }
+        }
+    }
+}
+
 /// The fleet's gauges as they stand.
 fn sample(board: &Board, gateway: &Weak<Gateway>) -> FleetSample {
     let Some(gateway) = gateway.upgrade() else {
@@ -269,6 +307,7 @@ fn sample(board: &Board, gateway: &Weak<Gateway>) -> FleetSample {
     let replicas = board_views(board, &pools).into_iter().map(replica);
     FleetSample {
         replicas: replicas.collect(),
+        shares: gateway.share_status(),
         pools,
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::probe::metrics::EngineLoad;
 use crate::reconciler::BoardEntry;
+/// Pools and shares as the core tells them, for whoever shows them.
+pub use madang_core::credit::Month;
 pub use madang_core::policy::Unmet;
-/// Pools as the core tells them, for whoever shows them.
 pub use madang_core::{
-    AttemptCounts, CandidateView, Explanation, MemberStatus, PolicyDecision, PoolStatus, Taken,
-    TenantStatus,
+    AttemptCounts, CandidateView, Explanation, MemberStatus, PolicyDecision, PoolStatus,
+    ShareStatus, Taken, TenantStatus,
 };
 use madang_executor::State;
 use madang_types::{ModelId, ReplicaId, SiteId};

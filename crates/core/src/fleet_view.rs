@@ -1,5 +1,6 @@
 //! The fleet and its shares as the core needs them: flat, serialisable, whole at each load.
 
+use crate::credit::CreditTerms;
 use madang_types::{
     DataClass, DataFlags, Endpoint, KeyId, ModelId, Place, Policy, ProgrammeId, ProjectId,
     ReplicaId, SiteId, TenantId, Zone,
@@ -18,6 +19,8 @@ pub struct FleetView {
     pub limits: CoreLimits,
     /// The rules in force.
     pub rules: Rules,
+    /// How credit lives.
+    pub credit: CreditTerms,
     /// What may go where.
     pub policy: Policy,
     /// Names that lead to one of several models.

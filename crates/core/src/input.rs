@@ -1,5 +1,6 @@
 //! What a driver tells the core. Flat, serialisable, complete: a recording of inputs is the whole of what happened.
 
+use crate::credit::CreditRow;
 use crate::fleet_view::{FleetView, Payer, ReplicaHealth, Shares};
 use crate::policy::Content;
 use madang_types::{
@@ -15,6 +16,8 @@ pub enum Input {
     FleetApply(FleetView),
     /// Weights changed: these replace the last whole.
     SharesApply(Shares),
+    /// The books say what tenants have beside their shares: it takes the place of what they had here.
+    CreditsRestore(Vec<CreditRow>),
     /// A probe, a supervisor or a relay learnt how a replica is.
     ReplicaReport {
         /// Which.

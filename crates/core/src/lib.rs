@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod budget;
+pub mod credit;
 pub mod effect;
 mod explain;
 pub mod fleet_view;
@@ -26,6 +27,7 @@ mod share;
 mod state;
 mod status;
 
+pub use credit::{CreditRow, CreditTerms};
 pub use effect::{Decision, Effect, Refusal, RouteReason, Via};
 pub use explain::{CandidateView, Explanation, Taken};
 pub use fleet_view::{
@@ -36,4 +38,4 @@ pub use grant::Grant;
 pub use input::{AttemptEnd, EngineLoad, Input, PREFIX_BLOCKS_MAX, Prefix, RequestSubmit, Spent};
 pub use policy::{Denial, PolicyDecision, PolicyTable};
 pub use state::Core;
-pub use status::{AttemptCounts, MemberStatus, PoolStatus, TenantStatus};
+pub use status::{AttemptCounts, MemberStatus, PoolStatus, ShareStatus, TenantStatus};

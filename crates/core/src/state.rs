@@ -1,5 +1,6 @@
 //! What the core remembers. Only `apply` changes it.
 
+use crate::credit::Credits;
 use crate::fleet_view::{CoreLimits, Rules, VirtualCandidate};
 use crate::learn::Mean;
 use crate::member::Member;
@@ -30,6 +31,7 @@ pub struct Core {
     pub(crate) weights: Weights,
     /// Ground below which no data of a programme goes.
     pub(crate) floors: BTreeMap<ProgrammeId, Zone>,
+    pub(crate) credits: Credits,
     /// Members by index; a place whose member is gone is used again.
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) member_ids: BTreeMap<ReplicaId, MemberIndex>,

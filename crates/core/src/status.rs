@@ -1,5 +1,6 @@
 //! The core as seen from outside: pools, members and tenants, for metrics, `madang status` and `madang top`.
 
+use crate::credit::Month;
 use crate::learn::{rounded, whole};
 use crate::request::MemberIndex;
 use crate::share::{Name, Node};
@@ -94,6 +95,10 @@ pub struct TenantStatus {
     pub service_permille: u32,
     /// Its part by weight among those who are active, in thousandths.
     pub share_permille: u32,
+    /// The same with credit counted.
+    pub lean_permille: u32,
+    /// Service of the last minute ÷ its part by weight, in thousandths, of who has had requests waiting all that time.
+    pub promise_permille: Option<u32>,
     /// Whether it wants more than its part while others want theirs.
     pub over_share: bool,
     /// Accelerator time charged so far, in microseconds.
@@ -102,8 +107,42 @@ pub struct TenantStatus {
 
 /// Service of the last minute below which a tenant that neither waits nor runs is not listed, in microseconds a second.
 const LISTED_US_MIN: f64 = 1.0;
+/// Whoever has had requests waiting for that long is backlogged.
+const MINUTE_US: i64 = 60_000_000;
+
+/// What a tenant has beside its share, over all pools.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// Who.
+    pub tenant: TenantId,
+    /// Of which programme.
+    pub programme: Option<ProgrammeId>,
+    /// Its part by weight of everything that there is, in millionths.
+    pub part_ppm: u32,
+    /// Credit, or debt where below zero, in microseconds of one accelerator.
+    pub balance_us: i64,
+    /// What its share may become by that, in thousandths of itself.
+    pub reach_permille: u32,
+    /// The civil month so far.
+    pub month: Month,
+}
 
 impl Core {
+    /// Every tenant that has a share, in the order of their names.
+    pub fn shares(&self) -> Vec<ShareStatus> {
+        let rows = self.credits.accounts().zip(self.credits.rows());
+        rows.map(|((tenant, account), row)| ShareStatus {
+            tenant: tenant.clone(),
+            programme: account.programme.clone(),
+            part_ppm: u32::try_from(rounded(account.part * 1e6)).unwrap_or(u32::MAX),
+            balance_us: row.balance_us,
+            reach_permille: u32::try_from(rounded(self.credits.reach_of(account) * 1000.0 + 0.5))
+                .unwrap_or(u32::MAX),
+            month: row.month,
+        })
+        .collect()
+    }
+
     /// Every pool, member and tenant, in the order of their names.
     pub fn status(&self, now: Micros) -> Vec<PoolStatus> {
         let mut pools: Vec<PoolStatus> = self
@@ -195,6 +234,10 @@ impl Pool {
                 kv_tokens: usage.kv_tokens,
                 service_permille: 0,
                 share_permille: usage.share_permille,
+                lean_permille: usage.lean_permille,
+                promise_permille: (waiting > 0
+                    && now.0.saturating_sub(usage.unbacked_us) >= MINUTE_US)
+                    .then_some(0),
                 over_share: usage.over,
                 service_us: usage.service_us,
             });
@@ -207,6 +250,9 @@ impl Pool {
                 0.0
             };
             tenant.service_permille = u32::try_from(rounded(part * 1000.0)).unwrap_or(1000);
+            let share = f64::from(tenant.share_permille.max(1));
+            let promise = u32::try_from(rounded(part * 1e6 / share)).unwrap_or(u32::MAX);
+            tenant.promise_permille = tenant.promise_permille.map(|_| promise);
         }
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         tenants

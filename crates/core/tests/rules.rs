@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Effect, EngineCosts, FleetView, Input, Payer, PoolMember, Prefix,
-    ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Spent,
+    AttemptEnd, Core, CoreLimits, CreditTerms, Effect, EngineCosts, FleetView, Input, Payer,
+    PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Spent,
 };
 use madang_types::{
     Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
@@ -69,6 +69,7 @@ fn fleet(rules: Rules) -> Input {
             ttft_ms_max: 0,
         },
         rules,
+        credit: CreditTerms::default(),
         policy: Policy::of_home(korea()),
         virtuals: vec![],
     })

@@ -19,7 +19,7 @@ mod virtual_model;
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
 pub use sign_in::{SignIn, SignInRule};
-pub use tuning::{Costs, RouteRule, Rules, ShareRule};
+pub use tuning::{Costs, Credit, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
 
 /// A whole fleet. Maps are keyed by id, so that walks over them have one order.
@@ -57,6 +57,8 @@ pub struct Fleet {
     pub audit: AuditLog,
     /// The rules by which requests are served and routed.
     pub rules: Rules,
+    /// How credit lives.
+    pub credit: Credit,
 }
 
 /// A data centre, or one machine that stands for one.

@@ -5,8 +5,8 @@
 
 use crate::at::At;
 use crate::model::{
-    AuditLog, Builtin, Costs, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport, Rules,
-    ToolSupport,
+    AuditLog, Builtin, Costs, Credit, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport,
+    Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,6 +79,8 @@ pub(crate) struct RawFleet {
     pub audit: Option<At<AuditLog>>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
     pub rules: Option<At<Rules>>,
+    /// Shares over time: what of its share a tenant left to others comes back to it, out of the shares of those who took it.
+    pub credit: Option<At<Credit>>,
 }
 
 /// A data centre, or one machine that stands for one.

@@ -167,6 +167,7 @@ fn tables() -> String {
         "probe",
         "audit",
         "rules",
+        "credit",
     ];
     assert_eq!(tree["properties"].as_object().unwrap().len(), order.len());
     for name in order {

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::recorder::Recorder;
 use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PolicyDecision,
-    PoolStatus, Refusal, RequestSubmit, Spent,
+    PoolStatus, Refusal, RequestSubmit, ShareStatus, Spent,
 };
 use madang_types::{ModelId, Place, ReplicaId, RequestId, SiteId, Zone};
 use smallvec::SmallVec;
@@ -314,6 +314,11 @@ impl Driver {
     /// Every pool and member as they stand.
     pub fn status(&self) -> Vec<PoolStatus> {
         self.lock().core.status(clock::now())
+    }
+
+    /// What every tenant has beside its share.
+    pub fn shares(&self) -> Vec<ShareStatus> {
+        self.lock().core.shares()
     }
 
     /// What would become of a request, without sending it.

@@ -14,7 +14,7 @@ use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use madang_core::rate::Rates;
-use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, Shares};
+use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, ShareStatus, Shares};
 use madang_store::{Bank, Store, StoreError};
 use madang_types::{GatewayId, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,6 +246,11 @@ impl Gateway {
     /// Pools and members as they stand.
     pub fn status(&self) -> Vec<PoolStatus> {
         self.driver.status()
+    }
+
+    /// What every tenant has beside its share.
+    pub fn share_status(&self) -> Vec<ShareStatus> {
+        self.driver.shares()
     }
 
     /// Requests that wait or run.

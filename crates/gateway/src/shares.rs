@@ -41,12 +41,14 @@ impl Gateway {
         self.purses.limits_apply(self.keyring.won_limits());
     }
 
-    /// Tells the core the weights of now, where they are others than it was told last.
-    pub(crate) fn shares_apply(&self) {
+    /// Tells the core the weights of now, where they are others than it was told last: those of what is granted begin and end
+    /// with the allocations.
+    pub fn shares_apply(&self) {
         self.purses.limits_apply(self.keyring.won_limits());
         // Held over both, so that of two changes the later one is told last.
         let mut told = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let shares = self.keyring.shares();
+        let mut shares = self.keyring.shares();
+        self.purses.weigh(&mut shares);
         if *told != shares {
             told.clone_from(&shares);
             self.purses.shares_apply(&shares);

@@ -247,6 +247,7 @@ impl Snapshot {
                 ttft_ms_max: limits.ttft_ms_max,
             },
             rules: tuning::rules(self.fleet.rules),
+            credit: tuning::credit(&self.fleet),
             policy: self.policy.clone(),
             virtuals: virtual_model::views(&self.fleet.virtual_models),
         }

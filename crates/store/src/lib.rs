@@ -82,6 +82,8 @@ pub enum UsageGroup {
     Tenant,
     /// Per project, as `tenant/project`, or `tenant/-` for what has none.
     Project,
+    /// Per tenant and model, as `tenant/model`, or `tenant/-` for what named no model.
+    TenantModel,
     /// Per civil day of the arrival at this fixed offset from UTC (seconds east; Asia/Seoul is 32400).
     Day {
         /// Seconds east of UTC.
@@ -92,7 +94,7 @@ pub enum UsageGroup {
 /// One row of sums over usage records. A sum over [`u64::MAX`] reads as [`u64::MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageSum {
-    /// The group: a model, a tenant, a project, a day as `YYYY-MM-DD`, or empty for all. Absent models read as `-`.
+    /// The group: a model, a tenant, a project, a tenant's model, a day as `YYYY-MM-DD`, or empty for all. Absent models read as `-`.
     pub group: String,
     /// Records.
     pub requests: u64,

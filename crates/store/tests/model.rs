@@ -85,6 +85,10 @@ impl Model {
                     let project = record.project.as_ref().map_or("-", |id| id.as_str());
                     format!("{}/{project}", record.tenant)
                 }
+                UsageGroup::TenantModel => {
+                    let model = record.model.as_ref().map_or("-", |id| id.as_str());
+                    format!("{}/{model}", record.tenant)
+                }
                 UsageGroup::Day { offset_s } => day(record.arrived_at, offset_s),
             };
             let sum = sums.entry(name.clone()).or_default();

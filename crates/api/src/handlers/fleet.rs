@@ -7,8 +7,8 @@ use crate::params::LogQuery;
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{
-    List, LogView, ModelView, NodesView, PoolView, ReloadView, ReplicaView, SiteView, StatusView,
-    problem_views,
+    List, LogView, ModelView, NodesView, PoolView, ReloadView, ReplicaView, ShareView, SiteView,
+    StatusView, problem_views,
 };
 use axum::Json;
 use axum::extract::State;
@@ -48,6 +48,16 @@ pub(crate) async fn pool_list(
     State(api): State<Arc<Api>>,
 ) -> Json<List<PoolView>> {
     Json(List::new(pool_views(&api)))
+}
+
+/// Every tenant's share over time: its credit or debt, and what of this month's promise was delivered
+#[utoipa::path(get, path = "/api/v1/shares", tag = "fleet", responses((status = 200, body = List<ShareView>)))]
+pub(crate) async fn share_list(
+    _: May<right::FleetRead>,
+    State(api): State<Arc<Api>>,
+) -> Json<List<ShareView>> {
+    let shares = api.gateway().share_status();
+    Json(List::new(shares.into_iter().map(Into::into).collect()))
 }
 
 /// Every replica

@@ -9,6 +9,7 @@ mod people;
 mod policy;
 mod pool;
 mod report;
+mod share;
 mod usage;
 
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
@@ -20,6 +21,7 @@ pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
 pub(crate) use report::{About, ReportView, costs_csv, report_csv, report_html};
+pub(crate) use share::ShareView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 
 use madang_types::Micros;

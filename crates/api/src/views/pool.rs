@@ -66,6 +66,10 @@ struct TenantPartView {
     service_ratio: f64,
     /// Its part by weight among those who are active, 0 to 1.
     share_ratio: f64,
+    /// The same with credit and debt counted.
+    share_with_credit_ratio: f64,
+    /// Service of the last minute over its part by weight; null where it did not have requests waiting all that time.
+    promise_ratio: Option<f64>,
     /// Whether it wants more than its part while others want theirs.
     over_share: bool,
     /// Accelerator time charged so far, in microseconds.
@@ -165,6 +169,8 @@ impl From<TenantStatus> for TenantPartView {
             kv_tokens,
             service_permille,
             share_permille,
+            lean_permille,
+            promise_permille,
             over_share,
             service_us,
         } = part;
@@ -176,6 +182,8 @@ impl From<TenantStatus> for TenantPartView {
             kv_tokens,
             service_ratio: ratio(service_permille),
             share_ratio: ratio(share_permille),
+            share_with_credit_ratio: ratio(lean_permille),
+            promise_ratio: promise_permille.map(ratio),
             over_share,
             service_us,
         }

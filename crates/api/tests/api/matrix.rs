@@ -205,6 +205,7 @@ impl World {
         vec![
             row("GET /api/v1/status", ALL_SEEING),
             row("GET /api/v1/pools", ALL_SEEING),
+            row("GET /api/v1/shares", ALL_SEEING),
             row("GET /api/v1/replicas", ALL_SEEING),
             row("GET /api/v1/replicas/{id}", ALL_SEEING).at("r1"),
             row("GET /api/v1/replicas/{id}/logs", ALL_SEEING).at("r1"),

@@ -269,10 +269,12 @@ fn tenant_lines(pools: &[Value]) -> Vec<Line> {
         "kv",
         "service",
         "share",
+        "credit",
+        "promise",
         "over",
         "used",
     ];
-    let mut table = Table::new(&names, &[3, 4, 5, 6, 7, 9]);
+    let mut table = Table::new(&names, &[3, 4, 5, 6, 7, 8, 9, 11]);
     let mut styles = Vec::new();
     for pool in pools {
         let mut tenants: Vec<&Value> = list(pool, "tenants").collect();
@@ -289,6 +291,8 @@ fn tenant_lines(pools: &[Value]) -> Vec<Line> {
                 tokens(&tenant["kv_tokens"]),
                 percent(&tenant["service_ratio"]),
                 percent(&tenant["share_ratio"]),
+                percent(&tenant["share_with_credit_ratio"]),
+                percent(&tenant["promise_ratio"]),
                 (if over { "over" } else { "" }).into(),
                 seconds(&tenant["service_us"]),
             ]);
@@ -345,9 +349,9 @@ mod tests {
             "refusals": [{"reason": "shed", "count": 2}, {"reason": "queue_full", "count": 1}],
             "tenants": [
                 {"tenant": "hanbit", "programme": "trial-2026", "waiting": 2, "running": 20, "kv_tokens": 90000,
-                 "service_ratio": 0.31, "share_ratio": 0.5, "over_share": false, "service_us": 310_000_000},
+                 "service_ratio": 0.31, "share_ratio": 0.5, "share_with_credit_ratio": 0.875, "promise_ratio": null, "over_share": false, "service_us": 310_000_000},
                 {"tenant": "나라연구소", "programme": null, "waiting": 10, "running": 41, "kv_tokens": 8000,
-                 "service_ratio": 0.69, "share_ratio": 0.5, "over_share": true, "service_us": 690_000_000},
+                 "service_ratio": 0.69, "share_ratio": 0.5, "share_with_credit_ratio": 0.125, "promise_ratio": 1.38, "over_share": true, "service_us": 690_000_000},
             ],
             "members": [
                 {"replica": "pohang-1", "site": "포항", "available": true, "leaving": false, "ejected": false,
@@ -375,9 +379,9 @@ mod tests {
             "pohang-1  포항      exaone-4.0-32b  yes           61     60     64  50%   250 ms  20.5 ms    120k    12%",
             "upstream  upstream  exaone-4.0-32b  resting        0      8      8   70     0 ms  30.0 ms       0      -",
             "",
-            "TENANT      PROGRAMME   MODEL           WAITING  RUNNING    KV  SERVICE  SHARE  OVER     USED",
-            "나라연구소  -           exaone-4.0-32b       10       41  8000      69%    50%  over  690.0 s",
-            "hanbit      trial-2026  exaone-4.0-32b        2       20   90k      31%    50%        310.0 s",
+            "TENANT      PROGRAMME   MODEL           WAITING  RUNNING    KV  SERVICE  SHARE  CREDIT  PROMISE  OVER     USED",
+            "나라연구소  -           exaone-4.0-32b       10       41  8000      69%    50%     12%     138%  over  690.0 s",
+            "hanbit      trial-2026  exaone-4.0-32b        2       20   90k      31%    50%     88%        -        310.0 s",
         ];
         assert_eq!(text, expected);
         let styles: Vec<Style> = lines.iter().map(|line| line.style).collect();

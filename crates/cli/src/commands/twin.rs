@@ -1,11 +1,13 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
 use crate::out;
-use crate::twin_args::{NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
+use crate::twin_args::{MonthArgs, NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use madang_core::CreditTerms;
 use madang_rehearsal::{LiveOptions, live_noisy};
 use madang_twin::engine::Profile;
+use madang_twin::experiment::month::{MinutesReport, MonthOptions, MonthReport, MonthRow, month};
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
 use madang_twin::experiment::overload::{OverloadOptions, OverloadReport, overload};
 use madang_twin::experiment::route::{RouteOptions, RouteReport, route};
@@ -29,6 +31,7 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
         TwinCommand::Noisy(args) => run_noisy(&args)?,
         TwinCommand::Route(args) => run_route(&args)?,
         TwinCommand::Overload(args) => run_overload(&args)?,
+        TwinCommand::Month(args) => run_month(&args)?,
         TwinCommand::Speed(args) => run_speed(&args)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -95,6 +98,7 @@ fn run_noisy(args: &NoisyArgs) -> anyhow::Result<()> {
             reports.push(noisy(&NoisyOptions {
                 floods: floods.clone(),
                 share: policy.rule(),
+                credit: args.credit,
                 seed: args.fleet.seed,
                 replicas: count(args.replicas),
                 profile: profile(&args.fleet.profile)?,
@@ -261,6 +265,81 @@ fn overload_line(report: &OverloadReport) -> String {
         report.client_amplification,
         report.ttft_p99_ms,
     )
+}
+
+fn run_month(args: &MonthArgs) -> anyhow::Result<()> {
+    let report = month(&MonthOptions {
+        seed: args.fleet.seed,
+        days: args.days,
+        terms: CreditTerms {
+            half_life_days: args.half_life_days,
+            cap_days: args.cap_days,
+            factor_max: args.factor_max,
+            ..CreditTerms::default()
+        },
+        replicas: count(args.replicas),
+        profile: profile(&args.fleet.profile)?,
+    })?;
+    if args.fleet.json {
+        return print_json(&[report]);
+    }
+    show_month(&report);
+    Ok(())
+}
+
+fn show_month(report: &MonthReport) {
+    out::line(&format!(
+        "delivered ÷ promised over {} days, with max-min fairness alone and with credit\n\n\
+        tenant     programme  wants                      share   asked ÷ share   max-min   credit   credit left, days",
+        report.days
+    ));
+    for row in &report.tenants {
+        out::line(&month_line(row));
+    }
+    out::line(&format!(
+        "{:<62}{:>19.3} {:>8.3}\n{:<62}{:>19.3} {:>8.3}",
+        "least",
+        report.max_min_min_ratio,
+        report.credit_min_ratio,
+        "used",
+        report.max_min_used_ratio,
+        report.credit_used_ratio
+    ));
+    out::line(
+        "\nservice ÷ part over each of ten minutes, request by request, everybody backlogged",
+    );
+    show_minutes("nobody has credit", &report.minutes);
+    show_minutes("the small one has, the others owe", &report.minutes_credit);
+}
+
+fn month_line(row: &MonthRow) -> String {
+    format!(
+        "{:<10} {:<10} {:<26} {:>5.3} {:>15.2} {:>9.3} {:>8.3} {:>19.2}",
+        row.tenant,
+        row.programme,
+        row.wants,
+        row.part,
+        row.asked_ratio,
+        row.max_min_ratio,
+        row.credit_ratio,
+        row.balance_days,
+    )
+}
+
+fn show_minutes(what: &str, report: &MinutesReport) {
+    out::line(&format!(
+        "{what}: {:.0} % of the minutes within 5 %",
+        report.within_5_percent_ratio * 100.0
+    ));
+    for row in &report.tenants {
+        let minutes: Vec<String> = row.minutes.iter().map(|m| format!("{m:.3}")).collect();
+        let (share, lean) = (row.share, row.lean);
+        out::line(&format!(
+            "  {:<7} share {share:.3}, with credit {lean:.3}   {}",
+            row.tenant,
+            minutes.join(" ")
+        ));
+    }
 }
 
 /// The twin's own speed.

@@ -20,11 +20,13 @@ impl Core {
             origins,
             limits,
             rules,
+            credit,
             policy,
             virtuals,
         } = view;
         self.limits = limits;
         self.rules = rules;
+        self.credits.terms_apply(credit);
         self.origins = origins;
         let models: BTreeSet<ModelId> = members.iter().map(|m| m.model.clone()).collect();
         let (held_back, members): (Vec<PoolMember>, Vec<PoolMember>) =

@@ -2,6 +2,7 @@
 
 mod attempt_end;
 mod course;
+mod credit;
 mod engine_load;
 mod first_byte;
 mod fleet_apply;
@@ -31,6 +32,7 @@ impl Core {
         match input {
             Input::FleetApply(view) => self.on_fleet_apply(now, view, effects),
             Input::SharesApply(shares) => self.shares_apply(shares),
+            Input::CreditsRestore(rows) => self.on_credits_restore(rows),
             Input::ReplicaReport { replica, health } => {
                 self.on_replica_report(now, &replica, health, effects);
             }

@@ -58,6 +58,7 @@ impl Core {
     pub(super) fn shares_apply(&mut self, mut shares: Shares) {
         self.floors = std::mem::take(&mut shares.floors).into_iter().collect();
         self.policy.floors_set(&self.floors);
+        self.credits.shares_apply(&shares);
         self.weights = Weights::new(shares);
         self.subjects_apply();
     }

@@ -59,10 +59,10 @@ impl Core {
             && let Some(usage) = pool.tree.usage_mut(leaf)
         {
             usage.service_us = usage.service_us.saturating_add_signed(difference);
-            let more = crate::learn::whole(difference.unsigned_abs());
-            usage
-                .service
-                .add(now.0, if difference < 0 { -more } else { more });
+            let size = crate::learn::whole(difference.unsigned_abs());
+            let more = if difference < 0 { -size } else { size };
+            usage.service.add(now.0, more);
+            usage.unsettled.served_us += more;
         }
     }
 

@@ -52,6 +52,7 @@ impl Core {
         let refusal = if self.draining {
             Refusal::Draining
         } else {
+            self.credits_settle(now);
             self.sequence += 1;
             let newcomer = Request::new(now, self.sequence, submit);
             let mut scratch = std::mem::take(&mut self.scratch);
@@ -82,15 +83,24 @@ impl Core {
             .pool_mut(pool_index)
             .map_or(0, |pool| pool.tree.leaf(&request.submit.payer, &weights));
         self.weights = weights;
+        self.credit_known(pool_index, leaf);
         self.stand(&mut request, leaf);
         let (output_tokens, kv_tokens) = (request.predicted_output, request.kv_tokens);
         let (prefill_us, cost_us) =
             self.offered_us(pool_index, request.submit.prompt_tokens, output_tokens);
+        let nobody_waits = self.pool(pool_index).is_some_and(|pool| {
+            let tenant = pool.tree.node(pool.tree.tenant_of(leaf));
+            tenant.is_some_and(|tenant| tenant.waiting_total() == 0)
+        });
         if let Some(usage) = self
             .pool_mut(pool_index)
             .and_then(|pool| pool.tree.usage_mut(leaf))
         {
             usage.last_seen_us = usage.last_seen_us.max(now.0);
+            usage.unsettled.asked_us += whole(cost_us);
+            if nobody_waits {
+                usage.unbacked_us = now.0;
+            }
             usage.offered.add(now.0, whole(cost_us));
             usage.offered_long.add(now.0, whole(cost_us));
             usage.arrivals.add(now.0, 1.0);

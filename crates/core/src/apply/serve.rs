@@ -244,6 +244,7 @@ impl crate::state::Pool {
             usage.prefill_us = usage.prefill_us.saturating_add(run.work.prefill_us);
             usage.service.add(now.0, whole(service_us));
             usage.service_us = usage.service_us.saturating_add(service_us);
+            usage.unsettled.served_us += whole(service_us);
         }
     }
 }

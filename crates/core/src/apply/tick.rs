@@ -16,6 +16,7 @@ impl Core {
         if self.requests.len() == 0 {
             return;
         }
+        self.credits_settle(now);
         let sweep = now.since_us(self.swept_at) >= SWEEP_US;
         if sweep {
             self.swept_at = now;

@@ -4,6 +4,7 @@
 //! it fits, nobody is over. Where it does not, the level is the share at which it would fit; whoever asks for more is over.
 
 use super::tree::Tree;
+use crate::credit::{Claimant, Used, leans};
 use crate::learn::{Mean, Rate, rounded, whole};
 use crate::request::FlowIndex;
 
@@ -47,6 +48,14 @@ pub(crate) struct TenantUse {
     pub heavy: bool,
     /// Its part by weight among the active, in thousandths.
     pub share_permille: u32,
+    /// The same with credit counted.
+    pub lean_permille: u32,
+    /// What its share may become by its credit or debt, in times itself; `None` until it is known.
+    pub reach: Option<f64>,
+    /// What no interval of credit has counted yet.
+    pub unsettled: Used,
+    /// When it was last seen with nothing waiting.
+    pub unbacked_us: i64,
 }
 
 impl Default for TenantUse {
@@ -67,6 +76,10 @@ impl Default for TenantUse {
             within: false,
             heavy: false,
             share_permille: 0,
+            lean_permille: 0,
+            reach: None,
+            unsettled: Used::default(),
+            unbacked_us: 0,
         }
     }
 }
@@ -102,6 +115,8 @@ pub(crate) struct Expected {
     pub tenants: usize,
 }
 
+/// Whoever's requests wait longer than this asks for more than it gets, however little it is told to ask by what it gets.
+const WAITS_S: f64 = 10.0;
 /// Dimensions of a claim: accelerator time, memory, slots.
 const DIMENSIONS: usize = 3;
 const TIME: usize = 0;
@@ -125,6 +140,24 @@ struct Claim {
     kv_tokens: u64,
 }
 
+impl Claim {
+    /// Whether it asks for no more than its own part of the time, bursts aside, and no more waits than comes in a second.
+    fn is_within(&self) -> bool {
+        self.recent <= self.part * OVER_FACTOR && f64::from(self.waiting) <= self.arrivals + 1.0
+    }
+
+    /// Whether it would take more than it gets. Who asks anew when answered asks for what it gets: how long it waits says so.
+    fn is_backlogged(&self) -> bool {
+        f64::from(self.waiting) > self.arrivals * WAITS_S + 1.0
+    }
+
+    /// Whether it asks for more of something than that many levels.
+    fn is_above(&self, levels: &[f64; DIMENSIONS], part: f64) -> bool {
+        let mut each = self.asks.iter().zip(levels);
+        each.any(|(asks, level)| *asks > level * part)
+    }
+}
+
 impl Tree {
     /// Marks who is over; says what the others are expected to need.
     pub fn level(&mut self, now_us: i64, capacity: Capacity, backlog: bool) -> Expected {
@@ -143,21 +176,25 @@ impl Tree {
             ..Expected::default()
         };
         let (mut need_sum, mut output_sum) = (0.0, 0.0);
-        for claim in &claims {
+        // Where everybody has a queue, its order alone is fair: nobody's room need be kept.
+        let crowd = claims.len() > 1 && claims.iter().all(Claim::is_backlogged);
+        let leaned = self.lean(&claims, &levels);
+        for (claim, lean) in claims.iter().zip(leaned) {
             let Some(usage) = self
                 .node_mut(claim.tenant)
                 .and_then(|n| n.usage.as_deref_mut())
             else {
                 continue;
             };
+            // Credit counts in the queue, not in the batch: who has it keeps no more room there than it would without.
+            let part = claim.part.min(lean);
             let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
-            let above = |(asks, level): (&f64, &f64)| *asks > level * claim.part * slack;
-            usage.over = claim.asks.iter().zip(&levels).any(above);
-            usage.within = claim.recent <= claim.part * OVER_FACTOR
-                && f64::from(claim.waiting) <= claim.arrivals + 1.0;
-            usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > claim.part);
-            usage.share_permille = u32::try_from(rounded(claim.part * 1000.0)).unwrap_or(1000);
-            if !usage.over && !usage.heavy {
+            usage.over = claim.is_above(&levels, part * slack);
+            usage.within = claim.is_within();
+            usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > part);
+            usage.share_permille = permille(claim.part);
+            usage.lean_permille = permille(lean);
+            if !usage.over && !usage.heavy && !crowd {
                 expected.arrivals += claim.arrivals;
                 need_sum += claim.arrivals * claim.need;
                 output_sum += claim.arrivals * claim.output;
@@ -171,6 +208,39 @@ impl Tree {
             expected.output_tokens = output_sum / expected.arrivals;
         }
         expected
+    }
+
+    /// Moves parts from those who owe to those who have credit, where both want more; the queue goes by them from now on.
+    fn lean(&mut self, claims: &[Claim], levels: &[f64; DIMENSIONS]) -> Vec<f64> {
+        let claimant = |claim: &Claim| {
+            let usage = self.node(claim.tenant).and_then(|n| n.usage.as_deref());
+            let reach = usage.and_then(|usage| usage.reach).unwrap_or(1.0);
+            let wants = if reach > 1.0 {
+                !claim.is_within()
+            } else {
+                claim.is_backlogged() || claim.is_above(levels, claim.part * OVER_FACTOR)
+            };
+            Claimant {
+                part: claim.part,
+                reach: if wants { reach } else { 1.0 },
+                asks: if claim.is_backlogged() {
+                    f64::INFINITY
+                } else {
+                    claim.recent
+                },
+            }
+        };
+        let claimants: Vec<Claimant> = claims.iter().map(claimant).collect();
+        let Some(leaned) = leans(&claimants) else {
+            self.tilt(&[]);
+            return claims.iter().map(|claim| claim.part).collect();
+        };
+        let parts = claims.iter().zip(&leaned);
+        let parts: Vec<_> = parts
+            .map(|(claim, lean)| (claim.tenant, claim.part, *lean))
+            .collect();
+        self.tilt(&parts);
+        leaned
     }
 
     /// The active tenants' claims; everybody else is forgotten to be over.
@@ -188,11 +258,15 @@ impl Tree {
             if running + waiting > 0 {
                 usage.last_seen_us = usage.last_seen_us.max(now_us);
             }
+            if waiting == 0 {
+                usage.unbacked_us = now_us;
+            }
             if now_us.saturating_sub(usage.last_seen_us) > ACTIVE_US {
                 usage.over = false;
                 usage.within = false;
                 usage.heavy = false;
                 usage.share_permille = 0;
+                usage.lean_permille = 0;
                 continue;
             }
             let members = f64::from(capacity.members.max(1));
@@ -225,6 +299,10 @@ impl Tree {
         set_parts(&mut claims, &weights);
         claims
     }
+}
+
+fn permille(part: f64) -> u32 {
+    u32::try_from(rounded(part * 1000.0)).unwrap_or(1000)
 }
 
 /// Each claim's part by weight: the programme's among programmes (and tenants without one), times its own inside.

@@ -4,6 +4,7 @@
 
 mod known;
 mod order;
+mod tilt;
 
 use super::level::TenantUse;
 use super::weights::Weights;
@@ -18,6 +19,8 @@ pub(crate) const LANES: usize = 3;
 const LEAF_HEADS: usize = 8;
 /// Virtual time of one unit of service at weight 1.
 const UNIT: u64 = 1_000;
+/// A weight that counts for itself.
+const LEVEL: u32 = 1_000;
 const ROOT: FlowIndex = 0;
 
 /// What stands at a node.
@@ -38,6 +41,8 @@ pub(crate) struct Node {
     /// The tenant above it, or itself.
     pub tenant: FlowIndex,
     weight: u32,
+    /// What its weight counts for now, in thousandths: credit raises it, debt lowers it.
+    tilt_permille: u32,
     children: BTreeMap<Name, FlowIndex>,
     virtual_time: u64,
     /// Start tag of the child that was served last: where a child that comes back begins.
@@ -62,6 +67,7 @@ impl Node {
             parent,
             tenant: ROOT,
             weight,
+            tilt_permille: LEVEL,
             children: BTreeMap::new(),
             virtual_time: 0,
             floor: 0,
@@ -81,6 +87,11 @@ impl Node {
         self.waiting.iter().sum()
     }
 
+    /// What it is charged by: its weight, tilted, in thousandths.
+    fn pull(&self) -> u64 {
+        u64::from(self.weight.max(1)) * u64::from(self.tilt_permille.max(1))
+    }
+
     fn is_idle(&self) -> bool {
         !self.waits() && self.running == 0 && self.children.is_empty()
     }
@@ -91,6 +102,8 @@ impl Node {
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     free: Vec<FlowIndex>,
+    /// Nodes whose weights are tilted.
+    tilted: Vec<FlowIndex>,
 }
 
 impl Default for Tree {
@@ -98,6 +111,7 @@ impl Default for Tree {
         Self {
             nodes: vec![Node::new(Name::Root, ROOT, 1)],
             free: Vec::new(),
+            tilted: Vec::new(),
         }
     }
 }
@@ -344,7 +358,10 @@ impl Tree {
                 return;
             };
             let before = (node.virtual_time, index);
-            let step = amount.unsigned_abs().saturating_mul(UNIT) / u64::from(node.weight.max(1));
+            let step = amount
+                .unsigned_abs()
+                .saturating_mul(UNIT * u64::from(LEVEL))
+                / node.pull();
             node.virtual_time = if amount < 0 {
                 node.virtual_time.saturating_sub(step)
             } else {

@@ -1,9 +1,10 @@
 //! Any input, at any span after the one before.
 
+use madang_core::credit::Month;
 use madang_core::{
-    AttemptEnd, CoreLimits, EngineCosts, EngineLoad, FleetView, Input, Payer, PoolMember, Prefix,
-    ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Shares, Spent, TenantShare,
-    VirtualCandidate, VirtualModel,
+    AttemptEnd, CoreLimits, CreditRow, CreditTerms, EngineCosts, EngineLoad, FleetView, Input,
+    Payer, PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Shares,
+    Spent, TenantShare, VirtualCandidate, VirtualModel,
 };
 use madang_types::{
     Basis, BasisId, BasisKind, Conditions, Country, DataClass, DataFlags, Endpoint, KeyId, Micros,
@@ -152,6 +153,18 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_terms()(half_life_days in 0u32..40, cap_days in 0u32..8, factor_max in 0u32..6) -> CreditTerms {
+        CreditTerms { half_life_days, cap_days, factor_max, month_offset_s: 32_400 }
+    }
+}
+
+prop_compose! {
+    fn any_credit()(n in 0u8..4, balance_us in any::<i64>()) -> CreditRow {
+        CreditRow { tenant: tenant(n), balance_us, month: Month::default() }
+    }
+}
+
+prop_compose! {
     fn any_load()(kv_permille in option::of(0u32..1_000), preemptions in option::of(0u64..4), started_s in option::of(0u64..3)) -> EngineLoad {
         EngineLoad { running: None, waiting: Some(1), kv_permille, preemptions, started_s }
     }
@@ -175,10 +188,11 @@ pub fn any_input() -> impl Strategy<Value = Input> {
     ]);
     let id = || (0..IDS).prop_map(RequestId);
     prop_oneof![
-        10 => (vec(any_member(), 0..6), any_origins(), any_limits(), any_rules(), any_policy(), any_virtuals())
-            .prop_map(|(members, origins, limits, rules, policy, virtuals)| Input::FleetApply(FleetView { members, origins, limits, rules, policy, virtuals })),
+        10 => (vec(any_member(), 0..6), any_origins(), any_limits(), any_rules(), any_terms(), any_policy(), any_virtuals())
+            .prop_map(|(members, origins, limits, rules, credit, policy, virtuals)| Input::FleetApply(FleetView { members, origins, limits, rules, credit, policy, virtuals })),
         4 => (any_scope(), any::<bool>()).prop_map(|(scope, on)| Input::StopSet { scope, on }),
         5 => any_shares().prop_map(Input::SharesApply),
+        2 => vec(any_credit(), 0..4).prop_map(Input::CreditsRestore),
         10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         10 => (0u8..5, any_load()).prop_map(|(n, load)| Input::ReplicaLoad { replica: replica(n), load }),
         160 => any_submit().prop_map(Input::RequestSubmit),
@@ -296,6 +310,7 @@ pub fn first_fleet() -> Input {
         origins: BTreeSet::new(),
         limits,
         rules: Rules::default(),
+        credit: CreditTerms::default(),
         policy: Policy::of_home(korea()),
         virtuals: vec![VirtualModel {
             id: model(6),

@@ -12,9 +12,9 @@ mod shares;
 mod virtuals;
 
 use madang_core::{
-    AttemptEnd, Core, CoreLimits, Decision, Denial, Effect, EngineCosts, FleetView, Input, Payer,
-    PoolMember, PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules, Spent,
-    VirtualModel,
+    AttemptEnd, Core, CoreLimits, CreditTerms, Decision, Denial, Effect, EngineCosts, FleetView,
+    Input, Payer, PoolMember, PoolStatus, Prefix, ReplicaHealth, RequestSubmit, RouteReason, Rules,
+    Spent, VirtualModel,
 };
 use madang_types::{
     Country, DataClass, DataFlags, Endpoint, KeyId, Micros, ModelId, Place, Policy, Priority,
@@ -250,6 +250,7 @@ impl Story {
             origins: self.origins.clone(),
             limits,
             rules,
+            credit: CreditTerms::default(),
             policy: self.policy.clone(),
             virtuals: self.virtuals.clone(),
         };

@@ -1,7 +1,8 @@
 //! Who is next, and who gives way.
 
 use super::*;
-use madang_core::{Shares, TenantShare};
+use madang_core::credit::Month;
+use madang_core::{CreditRow, Shares, TenantShare};
 use madang_types::ProgrammeId;
 use std::collections::BTreeMap;
 
@@ -286,5 +287,47 @@ fn urgent_is_who_is_under_its_share() {
     assert!(
         lines[0].starts_with("start 5001") || lines[0] == "queued 5001 behind 0",
         "{lines:?}"
+    );
+}
+
+/// Hours of one accelerator that tenants have beside their shares, less than none being debt.
+fn credits(hours: &[(&str, i64)]) -> Input {
+    let row = |(tenant, hours): &(&str, i64)| CreditRow {
+        tenant: TenantId::new(tenant).unwrap(),
+        balance_us: hours * 3_600_000_000,
+        month: Month::default(),
+    };
+    Input::CreditsRestore(hours.iter().map(row).collect())
+}
+
+/// Three tenants of equal weight, all with more waiting than is served; how often each is served while these hours stand.
+#[track_caller]
+fn check_credits(hours: &[(&str, i64)], expected: &[(&str, usize)]) {
+    let shares = ["x", "y", "z"].map(|name| weight(name, (name != "z").then_some("p"), 1));
+    let shares = weights(&[("p", 2)], shares.to_vec());
+    let mut backlog = Backlog::new(shares, &[("x", "k"), ("y", "k"), ("z", "k")], 200);
+    backlog.story.expect(credits(hours), &[]);
+    check(&backlog.turns(120), expected);
+}
+
+#[test]
+fn credit_is_served_out_of_the_debtors_shares() {
+    let equal = [("x/k", 40), ("y/k", 40), ("z/k", 40)];
+    check_credits(&[], &equal);
+    // Nobody owes, or nobody is owed: the shares stand.
+    check_credits(&[("x", 10)], &equal);
+    check_credits(&[("z", -10)], &equal);
+    // Inside a programme, and across programmes: a debtor keeps a quarter of its own, and who neither owes nor is owed all of it.
+    check_credits(
+        &[("x", 10), ("y", -10)],
+        &[("x/k", 70), ("y/k", 10), ("z/k", 40)],
+    );
+    check_credits(
+        &[("x", 10), ("z", -10)],
+        &[("x/k", 70), ("y/k", 40), ("z/k", 10)],
+    );
+    check_credits(
+        &[("z", 10), ("x", -10), ("y", -10)],
+        &[("x/k", 10), ("y/k", 10), ("z/k", 100)],
     );
 }

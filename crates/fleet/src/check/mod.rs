@@ -61,6 +61,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
             .map(|p| p.value.clone())
             .unwrap_or_default(),
         rules: raw.rules.as_ref().map(|r| r.value).unwrap_or_default(),
+        credit: raw.credit.as_ref().map(|c| c.value).unwrap_or_default(),
         ..Fleet::default()
     };
     let mut whole = true;

@@ -43,6 +43,31 @@ impl Costs {
     }
 }
 
+/// `[credit]`: what of its share a tenant left to others comes back to it, out of the shares of those who took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Credit {
+    /// Credit and debt fade to half in so many days.
+    #[schemars(range(min = 1, max = 3650))]
+    pub half_life_days: u32,
+    /// Neither is more than the tenant's share of everything over so many days; 0: there is none.
+    #[schemars(range(min = 0, max = 366))]
+    pub cap_days: u32,
+    /// Credit raises a share to at most so many times itself, and debt lowers one to no less than this part of it; 1: neither does.
+    #[schemars(range(min = 1, max = 100))]
+    pub factor_max: u32,
+}
+
+impl Default for Credit {
+    fn default() -> Self {
+        Self {
+            half_life_days: 30,
+            cap_days: 7,
+            factor_max: 4,
+        }
+    }
+}
+
 /// `[rules]`: the rules in force. The others than the defaults stand for what peers do, to compare with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

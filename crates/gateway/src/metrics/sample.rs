@@ -5,7 +5,7 @@ use super::label::{Bounded, Label};
 use super::{ModelLabels, seconds};
 use crate::refused::code_of;
 use arc_swap::ArcSwap;
-use madang_core::{MemberStatus, PoolStatus, TenantStatus};
+use madang_core::{MemberStatus, PoolStatus, ShareStatus, TenantStatus};
 use madang_types::{ModelId, ReplicaId, SiteId, TenantId};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct FleetSample {
     /// All pools, as the core sees them.
     pub pools: Vec<PoolStatus>,
+    /// What every tenant has beside its share.
+    pub shares: Vec<ShareStatus>,
     /// All replicas, as the control plane sees them.
     pub replicas: Vec<ReplicaSample>,
 }
@@ -64,6 +66,11 @@ struct TenantLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShareLabels {
+    tenant: Label<TenantId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReplicaLabels {
     model: Label<ModelId>,
     replica: Label<ReplicaId>,
@@ -99,6 +106,9 @@ struct TenantRow {
     kv_tokens: f64,
     service_ratio: f64,
     share_ratio: f64,
+    lean_ratio: f64,
+    /// The least of several.
+    promise_ratio: Option<f64>,
     over_share: f64,
     service_us: u64,
 }
@@ -110,6 +120,10 @@ impl TenantRow {
         self.kv_tokens += tenant.kv_tokens as f64;
         self.service_ratio += f64::from(tenant.service_permille) / 1000.0;
         self.share_ratio += f64::from(tenant.share_permille) / 1000.0;
+        self.lean_ratio += f64::from(tenant.lean_permille) / 1000.0;
+        let promise = tenant.promise_permille.and_then(ratio);
+        let least = [self.promise_ratio, promise].into_iter().flatten();
+        self.promise_ratio = least.reduce(f64::min);
         self.over_share += f64::from(u8::from(tenant.over_share));
         self.service_us = self.service_us.saturating_add(tenant.service_us);
     }
@@ -142,9 +156,37 @@ const TENANT_GAUGES: &[Gauge<TenantRow>] = &[
         |row| Some(row.share_ratio),
     ),
     (
+        "madang_tenant_share_with_credit_ratio",
+        "The same with credit and debt counted.",
+        |row| Some(row.lean_ratio),
+    ),
+    (
+        "madang_tenant_promise_ratio",
+        "Service of the last minute over the part by weight, of a tenant that had requests waiting all that time.",
+        |row| row.promise_ratio,
+    ),
+    (
         "madang_tenant_over_share",
         "1 where a tenant wants more than its part while others want theirs.",
         |row| Some(row.over_share),
+    ),
+];
+
+const SHARE_GAUGES: &[Gauge<ShareStatus>] = &[
+    (
+        "madang_tenant_credit_seconds",
+        "Accelerator time that a tenant left to others and has not had back; below zero what it owes them.",
+        |share| Some(share.balance_us as f64 / 1e6),
+    ),
+    (
+        "madang_tenant_month_delivered_seconds",
+        "Accelerator time charged to a tenant in this month.",
+        |share| Some(seconds(share.month.delivered_us)),
+    ),
+    (
+        "madang_tenant_month_promised_seconds",
+        "Its share of what there was in this month, or what it asked for, where that is less.",
+        |share| Some(seconds(share.month.promised_us())),
     ),
 ];
 
@@ -277,6 +319,19 @@ impl SampleCollector {
     }
 }
 
+impl SampleCollector {
+    /// Tenants that asked for anything this month, as far as they have labels of their own: no sum of the others means anything.
+    fn share_rows<'a>(&self, shares: &'a [ShareStatus]) -> Vec<(ShareLabels, &'a ShareStatus)> {
+        let asked = shares.iter().filter(|share| share.month.asked_us > 0);
+        let rows = asked.map(|share| {
+            let tenant = self.tenants.label(&share.tenant);
+            (ShareLabels { tenant }, share)
+        });
+        rows.filter(|(labels, _)| labels.tenant != Label::Other)
+            .collect()
+    }
+}
+
 fn model(pool: &PoolStatus) -> Label<ModelId> {
     pool.model.clone().map_or(Label::None, Label::Known)
 }
@@ -311,6 +366,12 @@ impl Collector for SampleCollector {
             pools().map(|p| (by_model(p), p))
         })?;
         gauges(&mut encoder, TENANT_GAUGES, tenants)?;
+        let shares = self.share_rows(&fleet.shares);
+        gauges(&mut encoder, SHARE_GAUGES, || {
+            shares
+                .iter()
+                .map(|(labels, share)| (labels.clone(), *share))
+        })?;
         gauges(&mut encoder, MEMBER_GAUGES, || {
             members().map(|m| (member(m), m))
         })?;

@@ -1,5 +1,6 @@
 use super::*;
-use madang_core::{AttemptCounts, MemberStatus, PoolStatus, Refusal, TenantStatus};
+use madang_core::credit::Month;
+use madang_core::{AttemptCounts, MemberStatus, PoolStatus, Refusal, ShareStatus, TenantStatus};
 use madang_types::{
     DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, SiteId, TokenUse,
     Tokens,
@@ -67,8 +68,26 @@ fn tenant(name: &str, waiting: u32) -> TenantStatus {
         kv_tokens: 900,
         service_permille: 700,
         share_permille: 500,
+        lean_permille: 600,
+        promise_permille: Some(1_400),
         over_share: true,
         service_us: 2_500_000,
+    }
+}
+
+fn share(name: &str, asked_us: u64) -> ShareStatus {
+    ShareStatus {
+        tenant: TenantId::new(name).unwrap(),
+        programme: None,
+        part_ppm: 500_000,
+        balance_us: -3_500_000,
+        reach_permille: 900,
+        month: Month {
+            number: 0,
+            delivered_us: 30_000_000,
+            asked_us,
+            entitled_us: 50_000_000,
+        },
     }
 }
 
@@ -114,6 +133,7 @@ fn one_of_each() -> Metrics {
     metrics.usage_write_failure();
     metrics.fleet_set(FleetSample {
         pools: vec![pool()],
+        shares: vec![share("hanbit", 40_000_000), share("idle", 0)],
         replicas: vec![replica(4)],
     });
     metrics
@@ -179,6 +199,11 @@ fn shares_and_routes_are_told() {
         format!("madang_tenant_service_ratio{tenant} 0.7"),
         format!("madang_tenant_share_ratio{tenant} 0.5"),
         format!("madang_tenant_over_share{tenant} 1.0"),
+        format!("madang_tenant_share_with_credit_ratio{tenant} 0.6"),
+        format!("madang_tenant_promise_ratio{tenant} 1.4"),
+        "madang_tenant_credit_seconds{tenant=\"hanbit\"} -3.5".into(),
+        "madang_tenant_month_delivered_seconds{tenant=\"hanbit\"} 30.0".into(),
+        "madang_tenant_month_promised_seconds{tenant=\"hanbit\"} 40.0".into(),
         format!("madang_tenant_service_seconds_total{tenant} 2.5"),
         format!("madang_replica_slots{place} 64.0"),
         format!("madang_replica_slots_limit{place} 48.0"),
@@ -214,6 +239,7 @@ fn what_is_not_known_has_no_series() {
     };
     metrics.fleet_set(FleetSample {
         pools: vec![unknown],
+        shares: Vec::new(),
         replicas: vec![silent],
     });
     let text = metrics.encode();
@@ -277,6 +303,7 @@ fn labels_are_bounded() {
     crowd.tenants = vec![tenant("t0", 1), tenant("late", 2), tenant("later", 3)];
     metrics.fleet_set(FleetSample {
         pools: vec![crowd],
+        shares: Vec::new(),
         replicas: Vec::new(),
     });
     let text = metrics.encode();

@@ -11,6 +11,7 @@ pub use entry::entry_of;
 pub use hold::Hold;
 
 use crate::clock;
+use crate::grants;
 use arc_swap::ArcSwap;
 use madang_core::Shares;
 use madang_core::budget::{Bound, BudgetView, Budgets, PurseView, Reserved, Short, Spender};
@@ -129,6 +130,12 @@ impl Purses {
         if !same {
             self.regrant(|granted| granted.limits = limits);
         }
+    }
+
+    /// Puts what is granted in the place of weights.
+    pub(crate) fn weigh(&self, shares: &mut Shares) {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        grants::weigh(shares, &granted.allocations, clock::now());
     }
 
     /// How high a ceiling stands.

@@ -1,6 +1,6 @@
 //! The fleet file's words for costs and rules, as the core has them.
 
-use madang_core::{EngineCosts, RouteRule, Rules, ShareRule};
+use madang_core::{CreditTerms, EngineCosts, RouteRule, Rules, ShareRule};
 use madang_fleet::{Fleet, Replica};
 
 /// What a replica says, else what its model says, else the core's own.
@@ -17,6 +17,16 @@ pub(super) fn costs(fleet: &Fleet, replica: &Replica) -> EngineCosts {
         context_double_tokens: said
             .context_double_tokens
             .unwrap_or(own.context_double_tokens),
+    }
+}
+
+/// Months begin where those of the audit log's keys do.
+pub(super) fn credit(fleet: &Fleet) -> CreditTerms {
+    CreditTerms {
+        half_life_days: fleet.credit.half_life_days,
+        cap_days: fleet.credit.cap_days,
+        factor_max: fleet.credit.factor_max,
+        month_offset_s: fleet.audit.offset_s,
     }
 }
 

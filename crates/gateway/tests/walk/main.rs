@@ -14,6 +14,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod responses;
+mod shares;
 mod slots;
 mod submit;
 mod terms;

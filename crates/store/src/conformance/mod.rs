@@ -40,7 +40,7 @@ macro_rules! store_conformance_suite {
                 list_before_an_absent_record_is_refused, appends_of_one_id_leave_one_row,
                 appends_are_visible_and_survive;
             sums: all_is_one_row, by_model_counts_records_without_one, by_tenant_within_a_filter,
-                by_project_within_its_tenant, of_a_programmes_tenants, by_day_follows_the_offset, sums_never_overflow;
+                by_project_within_its_tenant, by_tenant_and_model, of_a_programmes_tenants, by_day_follows_the_offset, sums_never_overflow;
             extract: records_are_by_tenant_model_site_and_day, an_extract_has_its_span_and_its_tenants,
                 an_extract_never_overflows, entries_stand_beside_their_records;
             people: put_replaces, lists_are_by_id, a_key_is_inserted_once, a_key_is_put_again, revocation_keeps_the_first_instant,

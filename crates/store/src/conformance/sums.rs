@@ -133,6 +133,29 @@ pub async fn by_project_within_its_tenant(fixture: &impl Fixture) -> Result<(), 
     Ok(())
 }
 
+/// Models are told apart by whose use they were, in the filter's span; records without one have the group `tenant/-`.
+pub async fn by_tenant_and_model(fixture: &impl Fixture) -> Result<(), Failure> {
+    let store = fixture.open().await;
+    store.usage_append(full(1, Micros(1))?).await?;
+    store.usage_append(plain(2, Micros(1))?).await?;
+    store.usage_append(plain(3, Micros(9))?).await?;
+    let mut nameless = plain(4, Micros(1))?;
+    nameless.model = None;
+    store.usage_append(nameless).await?;
+    let span = UsageFilter {
+        until: Some(Micros(9)),
+        ..UsageFilter::default()
+    };
+    let expected = [
+        plain_sum("demo/-", 1),
+        plain_sum("demo/qwen", 1),
+        full_sum("kma/LGAI/EXAONE-4.0:32b"),
+    ];
+    let sums = store.usage_sum(span, UsageGroup::TenantModel).await?;
+    assert_eq!(sums, expected);
+    Ok(())
+}
+
 /// A programme's records are those of the tenants that it has now.
 pub async fn of_a_programmes_tenants(fixture: &impl Fixture) -> Result<(), Failure> {
     let store = fixture.open().await;

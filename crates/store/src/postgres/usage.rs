@@ -158,6 +158,7 @@ pub(super) async fn sum(
             "tenant || '/' || coalesce(project, '-')".into(),
             "GROUP BY 1",
         ),
+        UsageGroup::TenantModel => ("tenant || '/' || coalesce(model, '-')".into(), "GROUP BY 1"),
         UsageGroup::Day { offset_s } => {
             // PostgreSQL's division cuts toward zero and a day begins at its floor, before 1970 too.
             let offset_s = clause.bind(i64::from(offset_s));
@@ -189,9 +190,7 @@ pub(super) async fn sum(
     let read = |columns: &mut Columns<'_>| {
         let group = match group {
             UsageGroup::Day { .. } => day_text(columns.get()?),
-            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => {
-                columns.get()?
-            }
+            _ => columns.get()?,
         };
         read_sum(group, columns)
     };

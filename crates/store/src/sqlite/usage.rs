@@ -154,6 +154,7 @@ pub(super) fn sum(
         UsageGroup::Model => ("ifnull(model, '-')", "GROUP BY 1"),
         UsageGroup::Tenant => ("tenant", "GROUP BY 1"),
         UsageGroup::Project => ("tenant || '/' || ifnull(project, '-')", "GROUP BY 1"),
+        UsageGroup::TenantModel => ("tenant || '/' || ifnull(model, '-')", "GROUP BY 1"),
         UsageGroup::Day { offset_s } => {
             clause.bind(":offset_s", i64::from(offset_s));
             ("day", "GROUP BY 1")
@@ -165,7 +166,7 @@ pub(super) fn sum(
             "(SELECT *, s / 86400 - (s % 86400 < 0) AS day FROM \
              (SELECT *, arrived_at / 1000000 - (arrived_at % 1000000 < 0) + :offset_s AS s FROM usage))"
         }
-        UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => "usage",
+        _ => "usage",
     };
     let halves = [
         "uncached_tokens",
@@ -184,9 +185,7 @@ pub(super) fn sum(
     let mut sums = rows(conn, &sql, &clause.params, |columns| {
         let group = match group {
             UsageGroup::Day { .. } => day_text(columns.get()?),
-            UsageGroup::All | UsageGroup::Model | UsageGroup::Tenant | UsageGroup::Project => {
-                columns.get()?
-            }
+            _ => columns.get()?,
         };
         read_sum(group, columns)
     })?;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub const SECOND_NS: u64 = 1_000_000_000;
 /// From the gateway to an engine and back.
 pub const ROUND_TRIP_NS: u64 = 500_000;
+/// More credit, or debt, than the cap lets stand: in microseconds of one accelerator.
+pub const PLENTY_US: i64 = 1_000 * 3_600 * 1_000_000;
 /// Steady tenants of an experiment.
 pub const TENANTS: u64 = 9;
 

@@ -1,6 +1,7 @@
-//! Experiments that anybody can repeat: noisy neighbours, routing, overload, speed.
+//! Experiments that anybody can repeat: noisy neighbours, routing, overload, shares over a month, speed.
 
 pub mod crowd;
+pub mod month;
 pub mod noisy;
 pub mod overload;
 pub mod route;

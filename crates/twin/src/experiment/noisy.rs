@@ -4,14 +4,15 @@
 //! floods join for five minutes. Compared are the same arrivals alone and beside the floods.
 
 pub use super::crowd::TENANTS;
-use super::crowd::{ROUND_TRIP_NS, SECOND_NS, Sizes, named_payer, payers, ratio};
+use super::crowd::{PLENTY_US, ROUND_TRIP_NS, SECOND_NS, Sizes, named_payer, payers, ratio};
 use super::percentile;
 use crate::engine::Profile;
 use crate::random::Random;
 use crate::trace::TraceError;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, Totals, World, WorldOptions};
 pub use madang_core::ShareRule;
-use madang_core::{Payer, RouteRule, Rules};
+use madang_core::credit::Month;
+use madang_core::{CreditRow, Payer, RouteRule, Rules, TenantShare};
 use madang_types::{NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub struct NoisyOptions {
     pub floods: Vec<Flood>,
     /// Who is next.
     pub share: ShareRule,
+    /// The first flood has credit in full, and everybody else is in debt as deep.
+    pub credit: bool,
     /// Of the arrivals.
     pub seed: u64,
     /// Engines.
@@ -169,6 +172,9 @@ fn run(
         ShareRule::Madang => 4_096,
         _ => u32::MAX,
     };
+    if options.credit {
+        indebt(&mut fleet, options.floods.len())?;
+    }
     let world = World::new(
         WorldOptions {
             fleet,
@@ -179,6 +185,34 @@ fn run(
         Crowd::new(options.seed, sizes, floods)?,
     )?;
     Ok(world.run())
+}
+
+/// Everybody weighs 1; the first flood has credit, all others are in debt.
+fn indebt(fleet: &mut Fleet, floods: usize) -> Result<(), NameError> {
+    let mut payers = payers()?;
+    for number in (0..floods).rev() {
+        payers.push(named_payer(&format!("flood-{number}"))?);
+    }
+    let last = payers.len().saturating_sub(1);
+    for (number, payer) in (0..).zip(payers) {
+        let balance_us = if number == last {
+            PLENTY_US
+        } else {
+            -PLENTY_US
+        };
+        let tenant = payer.tenant;
+        fleet.credits.push(CreditRow {
+            tenant: tenant.clone(),
+            balance_us,
+            month: Month::default(),
+        });
+        fleet.shares.tenants.push(TenantShare {
+            tenant,
+            programme: None,
+            weight: 1,
+        });
+    }
+    Ok(())
 }
 
 /// One tenant's arrivals.

@@ -63,11 +63,7 @@ pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, E
         share,
         route: options.route,
     };
-    let mut fleet = Fleet {
-        profiles: options.profiles.clone(),
-        limits: crate::world::Fleet::default_limits(),
-        rules,
-    };
+    let mut fleet = Fleet::of(options.profiles.clone(), rules);
     fleet.limits.queue_length_max = u32::MAX;
     fleet.limits.hedge_percent_max = 0;
     let payer = named_payer("tenant")?;

@@ -66,6 +66,11 @@ impl Agenda {
         }));
     }
 
+    /// When the next one happens.
+    pub fn next_at_ns(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse(entry)| entry.at_ns)
+    }
+
     pub fn next(&mut self) -> Option<(u64, Event)> {
         let Reverse(entry) = self.heap.pop()?;
         Some((entry.at_ns, entry.event))

@@ -1,7 +1,9 @@
 //! The engines of an experiment, and the fleet as the core sees it.
 
 use crate::engine::Profile;
-use madang_core::{CoreLimits, FleetView, PoolMember, ReplicaHealth, Rules};
+use madang_core::{
+    CoreLimits, CreditRow, CreditTerms, FleetView, PoolMember, ReplicaHealth, Rules, Shares,
+};
 use madang_types::{Country, Endpoint, ModelId, NameError, Place, Policy, ReplicaId, SiteId};
 use std::collections::BTreeSet;
 
@@ -14,6 +16,12 @@ pub struct Fleet {
     pub limits: CoreLimits,
     /// The core's rules.
     pub rules: Rules,
+    /// Weights of those who ask.
+    pub shares: Shares,
+    /// How credit lives.
+    pub credit: CreditTerms,
+    /// What they have beside their shares at the start.
+    pub credits: Vec<CreditRow>,
 }
 
 impl Fleet {
@@ -31,10 +39,18 @@ impl Fleet {
 
     /// `count` engines of one kind under those rules.
     pub fn new(profile: &Profile, count: usize, rules: Rules) -> Self {
+        Self::of(vec![profile.clone(); count], rules)
+    }
+
+    /// These engines under those rules. Whoever asks weighs 1 and has nothing beside its share.
+    pub fn of(profiles: Vec<Profile>, rules: Rules) -> Self {
         Self {
-            profiles: vec![profile.clone(); count],
+            profiles,
             limits: Self::default_limits(),
             rules,
+            shares: Shares::default(),
+            credit: CreditTerms::default(),
+            credits: Vec::new(),
         }
     }
 
@@ -60,6 +76,7 @@ impl Fleet {
             origins: BTreeSet::new(),
             limits: self.limits.clone(),
             rules: self.rules,
+            credit: self.credit,
             policy: home().map(Policy::of_home).unwrap_or_default(),
             virtuals: Vec::new(),
         })

@@ -91,31 +91,42 @@ impl<C: Clients> World<C> {
             totals: Totals::default(),
         };
         world.apply(Input::FleetApply(view));
+        world.apply(Input::SharesApply(fleet.shares));
+        world.apply(Input::CreditsRestore(fleet.credits));
+        world.next_arrival();
+        world.agenda.add(window_ns.0, Event::Mark(false));
+        world.agenda.add(window_ns.1, Event::Mark(true));
+        world.agenda.add(TICK_NS, Event::Tick);
+        world.agenda.add(PROGRESS_NS, Event::Progress);
         Ok(world)
     }
 
     /// Runs until nobody asks any more and nothing runs. Returns the clients.
     pub fn run(mut self) -> (C, Totals) {
-        self.next_arrival();
-        self.agenda.add(self.window_ns.0, Event::Mark(false));
-        self.agenda.add(self.window_ns.1, Event::Mark(true));
-        self.agenda.add(TICK_NS, Event::Tick);
-        self.agenda.add(PROGRESS_NS, Event::Progress);
-        while let Some((at_ns, event)) = self.agenda.next() {
-            self.now_ns = at_ns;
-            self.happen(event);
-            let idle = self.flights.len() == 0 && at_ns > self.until_ns;
-            if idle || self.clients.done() {
-                break;
-            }
-        }
+        while self.step() {}
         (self.clients, self.totals)
     }
 
+    /// Runs until that instant, or until it is over.
+    pub fn run_until(&mut self, at_ns: u64) {
+        while self.agenda.next_at_ns().is_some_and(|next| next < at_ns) && self.step() {}
+        self.now_ns = self.now_ns.max(at_ns);
+    }
+
+    /// The next event; whether more is to come.
+    fn step(&mut self) -> bool {
+        let Some((at_ns, event)) = self.agenda.next() else {
+            return false;
+        };
+        self.now_ns = at_ns;
+        self.happen(event);
+        let idle = self.flights.len() == 0 && at_ns > self.until_ns;
+        !idle && !self.clients.done()
+    }
+
     /// The core's view of the moment.
-    pub fn status(&mut self) -> Vec<PoolStatus> {
-        let now = self.now();
-        self.core.status(now)
+    pub fn status(&self) -> Vec<PoolStatus> {
+        self.core.status(self.now())
     }
 
     fn now(&self) -> Micros {
