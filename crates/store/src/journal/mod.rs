@@ -222,8 +222,13 @@ impl Journal {
 
     /// Whether the database lacks something that was confirmed.
     pub(crate) fn has_backlog(&self) -> bool {
+        self.backlog_count() > 0
+    }
+
+    /// How many lines that were written the database lacks.
+    pub(crate) fn backlog_count(&self) -> u64 {
         let state = self.shared.lock();
-        state.written != state.moved
+        state.written.saturating_sub(state.moved)
     }
 }
 

@@ -61,6 +61,8 @@ const QUEUE_QUESTIONS_MAX: usize = 1024;
 pub const SPOOL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of the journal that are in use while the database takes what it is given.
 const TURN_BYTES: u64 = 1 << 20;
+/// Lines that wait for the database beyond which nothing more is kept of requests under way.
+const DRAFTS_BACKLOG_MAX: u64 = 65_536;
 /// Lists and sums that run at once: fewer than there are connections, so that they never hold up the check of a key.
 const REPORTS_MAX: usize = 4;
 
@@ -291,6 +293,11 @@ impl Store for PostgresStore {
     }
 
     async fn usage_draft(&self, drafts: Vec<Settlement>) -> Result<(), StoreError> {
+        // While the database is away for long, the spool is for what has ended.
+        let waiting = self.journal.as_ref().map_or(0, Journal::backlog_count);
+        if waiting > DRAFTS_BACKLOG_MAX {
+            return Ok(());
+        }
         let mut refused = Vec::new();
         for draft in drafts {
             check(&draft)?;
