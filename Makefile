@@ -25,10 +25,12 @@ test: ## everything that must hold: lints, unit, property and end-to-end tests, 
 soak: ## the kill loop, gateways cut off, budgets, sovereignty's invariants and the fuzzer for long (ROUNDS, SOAK_S, SEEDS, DECISIONS, CASES, FUZZ_S)
 	@scripts/soak
 
-bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the audit log's and the twin's speed, a start with 100,000 keys
+bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast upstream (ARGS="--peers all", "--help"); the audit log's, the books' and the twin's speed, budgets and a start with 100,000 keys
 	@bench/run $(ARGS)
 	@bench/run --appends
 	@bench/start $(BIN)
+	@cargo bench --locked -p madang-core --bench budget
+	@cargo bench --locked -p madang-store --bench ledger -- 1000000
 	@$(BIN) twin speed
 
 bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")

@@ -25,8 +25,8 @@ const GATEWAYS: usize = 3;
 const CLIENTS: usize = 4;
 /// Output tokens of an answer, and of one that is streamed.
 const OUTPUT_TOKENS: [u64; 2] = [16, 120];
-/// What all clients spend in a second at the prices below, in µ₩: about.
-const PACE: i64 = 1_800_000;
+/// What the clients of one tenant spend in a second at the prices below, in µ₩: about.
+const PACE: i64 = 300_000;
 
 /// A tenant, and what it was granted in µ₩.
 pub struct Tenant {
@@ -165,9 +165,14 @@ impl Yard {
         let price = json!({ "model": "m", "uncached": "350", "cached": "90", "output": "1400" });
         post("/api/v1/prices", price).await;
         let all = trouble_s * PACE;
-        let budget = json!({ "programme": "startups", "amount": all * 10 });
+        let budget = json!({ "programme": "startups", "amount": all * 60 });
         post("/api/v1/budgets", budget).await;
-        for (name, granted) in [("brook", all / 12), ("river", all), ("sea", all * 8)] {
+        let grants = [
+            ("brook", all / 6),
+            ("river", all * 6 / 5),
+            ("sea", all * 50),
+        ];
+        for (name, granted) in grants {
             post(
                 "/api/v1/tenants",
                 json!({ "id": name, "programme": "startups" }),
