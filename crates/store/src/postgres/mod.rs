@@ -53,7 +53,7 @@ pub const CONNECT_WAIT_MS_MAX: u64 = 5_000;
 pub const STATEMENT_WAIT_MS_MAX: u64 = 30_000;
 /// How long a write waits to be confirmed, its time in the queue included.
 pub const CONFIRM_WAIT_MS_MAX: u64 = 30_000;
-/// How long the bank's transaction may take, and how long a connection that falls silent may hold the ledger up.
+/// How long the bank's transaction may take; a gateway that starts waits as long as for any statement.
 pub const BANK_WAIT_MS_MAX: u64 = 5_000;
 /// Questions to the bank that may wait.
 const QUEUE_QUESTIONS_MAX: usize = 1024;

@@ -12,9 +12,6 @@ use madang_types::{GatewayId, RequestId, UsageRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// How long a connection that falls silent may hold the ledger up, in milliseconds.
-const SILENT_MS_MAX: u64 = 5_000;
-
 /// Writes lines in one transaction. Of two settlements of one request the first counts, of its drafts the last, and none where it has
 /// ended.
 ///
@@ -37,7 +34,7 @@ pub(super) async fn lines(
         batch.drafts(&tx, gateway).await?;
         return tx.commit().await.map_err(|e| medium("commit", &e));
     }
-    let mut turn = Turn::begin(client, SILENT_MS_MAX).await?;
+    let mut turn = Turn::begin(client).await?;
     let new = usage::append(&turn.tx, &batch.records).await?;
     batch.entries(&mut turn, &new).await?;
     batch.drafts(&turn.tx, gateway).await?;

@@ -4,9 +4,9 @@
 use super::perform;
 use crate::StoreError;
 use crate::bank::{About, Answer};
-use crate::postgres::BANK_WAIT_MS_MAX;
 use crate::postgres::connect::Pool;
 use crate::postgres::ledger::page::Turn;
+use crate::postgres::{BANK_WAIT_MS_MAX, STATEMENT_WAIT_MS_MAX};
 use deadpool_postgres::Object;
 use madang_types::Micros;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Teller {
                 .map(|Question { about, at, reply }| ((about, at), reply))
                 .unzip();
             let about = Arc::new(about);
-            let wait_max = Duration::from_millis(BANK_WAIT_MS_MAX);
+            let wait_max = wait_max(&about);
             let served = self
                 .pool
                 .within(wait_max, |client| Box::pin(serve(client, about)))
@@ -56,12 +56,23 @@ impl Teller {
     }
 }
 
+/// Orders are asked again in a second. Whoever starts is not, and other gateways that fall silent in their turn hold it up.
+fn wait_max(questions: &[(About, Micros)]) -> Duration {
+    let mut abouts = questions.iter().map(|(about, _)| about);
+    let starts = abouts.any(|about| matches!(about, About::RunBegin(_)));
+    Duration::from_millis(if starts {
+        STATEMENT_WAIT_MS_MAX
+    } else {
+        BANK_WAIT_MS_MAX
+    })
+}
+
 /// All of them in one transaction. What one lacks is its own error; `Err` means that nothing was kept.
 async fn serve(
     client: &mut Object,
     questions: Arc<Vec<(About, Micros)>>,
 ) -> Result<Vec<Result<Answer, StoreError>>, StoreError> {
-    let mut turn = Turn::begin(client, BANK_WAIT_MS_MAX).await?;
+    let mut turn = Turn::begin(client).await?;
     let mut answers = Vec::with_capacity(questions.len());
     for (about, at) in questions.iter() {
         match perform(&mut turn, (about, *at)).await {

@@ -4,7 +4,7 @@ pub(super) mod page;
 mod rows;
 mod verify;
 
-use super::{BANK_WAIT_MS_MAX, PostgresStore};
+use super::PostgresStore;
 use crate::{BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, Ledger, StoreError};
 use async_trait::async_trait;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Report};
@@ -25,7 +25,7 @@ impl Ledger for PostgresStore {
         }
         self.ask(move |client| {
             Box::pin(async move {
-                let mut turn = Turn::begin(client, BANK_WAIT_MS_MAX).await?;
+                let mut turn = Turn::begin(client).await?;
                 let applied = turn.append(&entries).await?;
                 turn.commit().await.map(|()| applied)
             })

@@ -19,6 +19,10 @@ use uuid::Uuid;
 /// the balances that those before it left.
 const LOCK: i64 = 0x4d44_4e4c;
 
+/// How long a connection that falls silent may hold the ledger up, in milliseconds. A gateway has up to three that take turns, and
+/// each of them may.
+const SILENT_MS_MAX: u64 = 2_000;
+
 /// A transaction that writes the ledger, alone.
 pub(crate) struct Turn<'a> {
     /// The transaction.
@@ -36,13 +40,12 @@ pub(crate) struct Page {
 }
 
 impl<'a> Turn<'a> {
-    /// Waits for the ledger. From then on the others wait, so a connection that falls silent is given up by the server after
-    /// `wait_ms_max`.
-    pub async fn begin(client: &'a mut Object, wait_ms_max: u64) -> Result<Self, StoreError> {
+    /// Waits for the ledger. From then on the others wait, so a connection that falls silent is given up by the server.
+    pub async fn begin(client: &'a mut Object) -> Result<Self, StoreError> {
         let failed = |e: tokio_postgres::Error| medium("begin a transaction", &e);
         let tx = client.transaction().await.map_err(failed)?;
         let sql = format!(
-            "SET LOCAL idle_in_transaction_session_timeout TO {wait_ms_max}; SELECT pg_advisory_xact_lock({LOCK})"
+            "SET LOCAL idle_in_transaction_session_timeout TO {SILENT_MS_MAX}; SELECT pg_advisory_xact_lock({LOCK})"
         );
         let held = tx.batch_execute(&sql).await;
         held.map_err(|e| medium("wait for the ledger", &e))?;
