@@ -11,18 +11,18 @@
 
 mod harness;
 
+use harness::books::{records, served};
 use harness::fleet::{fleet, url_replica};
 use harness::random::Random;
 use harness::{Madang, Place, chat_body};
 use http::Method;
 use madang_ledger::Account;
 use madang_store::conformance::bank::Books;
-use madang_store::{PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter};
-use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_send, http_stream};
+use madang_store::{PostgresOptions, PostgresStore, SqliteStore};
+use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_stream};
 use madang_types::{MicroWon, Outcome, Unit, UsageRecord};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -146,38 +146,30 @@ const GRANTED: i64 = 1_000_000_000_000;
 
 /// The tenant of the first key pays from a grant, and tokens have a price.
 async fn grant(madang: &Madang) {
-    let send = async |method: Method, path: &str, body: Value| {
-        let key = format!("Bearer {}", madang.operator_key());
-        let headers = [
-            ("authorization", key.as_str()),
-            ("content-type", "application/json"),
-        ];
-        let sent = http_send(method, &madang.at(path), &headers, body.to_string())
-            .await
-            .unwrap();
-        let answer = sent.collect().await.unwrap();
-        assert!(answer.status < 300, "{path}: {}", answer.text());
-    };
     let post = Method::POST;
-    send(
-        post.clone(),
-        "/api/v1/programmes",
-        json!({"id": "startups"}),
-    )
-    .await;
-    send(
-        Method::PATCH,
-        "/api/v1/tenants/demo",
-        json!({"programme": "startups"}),
-    )
-    .await;
+    madang
+        .operate(
+            post.clone(),
+            "/api/v1/programmes",
+            json!({"id": "startups"}),
+        )
+        .await;
+    madang
+        .operate(
+            Method::PATCH,
+            "/api/v1/tenants/demo",
+            json!({"programme": "startups"}),
+        )
+        .await;
     let price = json!({"model": "m", "uncached": "350", "cached": "90", "output": "1400"});
-    send(post.clone(), "/api/v1/prices", price).await;
+    madang.operate(post.clone(), "/api/v1/prices", price).await;
     let budget = json!({"programme": "startups", "amount": GRANTED});
-    send(post.clone(), "/api/v1/budgets", budget).await;
+    madang
+        .operate(post.clone(), "/api/v1/budgets", budget)
+        .await;
     let grant =
         json!({"id": GRANT, "tenant": "demo", "amount": GRANTED, "until": "2100-01-01T00:00:00Z"});
-    send(post, "/api/v1/allocations", grant).await;
+    madang.operate(post, "/api/v1/allocations", grant).await;
 }
 
 /// `open` opens the books once Madang has ended in order. Gives all records.
@@ -268,33 +260,6 @@ async fn ask(url: &str, key: &str, streamed: bool) -> anyhow::Result<Option<Stri
         answer.collect().await?.status == 200
     };
     Ok(id.filter(|_| whole))
-}
-
-/// Every record in the books.
-async fn records(store: &dyn Store) -> Vec<UsageRecord> {
-    let mut all: Vec<UsageRecord> = Vec::new();
-    loop {
-        let before = all.last().map(|record| record.id);
-        let page = store
-            .usage_list(UsageFilter::default(), before, 1000)
-            .await
-            .unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
-}
-
-/// What the engine wrote down, by request id.
-fn served(log: &Path) -> BTreeMap<String, Value> {
-    let text = std::fs::read_to_string(log).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines
-        .map(|line| (line["request_id"].as_str().unwrap().to_owned(), line))
-        .collect()
 }
 
 fn compare(finished: &Finished, records: &[UsageRecord], served: &BTreeMap<String, Value>) {

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Fault, Holder, Order, Price, Purse};
+use madang_ledger::{Exchange, Fault, Holder, Order, Price, Purse, check_allocation};
 use madang_types::{
     Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
     TenantId, Unit,
@@ -102,6 +102,18 @@ pub trait Bank: Send + Sync + 'static {
 
 /// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
 pub(crate) const GATEWAY_ABSENT_MS: u64 = 60_000;
+
+/// Why an allocation may not be granted, if so, where one of its id is there already or not.
+pub(crate) fn check_grant(
+    new: &Allocation,
+    is_there: bool,
+    (budget, others): (Option<&ProgrammeBudget>, &[Allocation]),
+) -> Result<(), String> {
+    if is_there {
+        return Err(format!("the allocation '{}' exists already", new.id));
+    }
+    check_allocation(new, budget, others)
+}
 
 /// Why a gateway that was seen then may not be given up at `at`, if so.
 pub(crate) fn check_absent(gateway: &GatewayId, seen_at: Micros, at: Micros) -> Result<(), String> {

@@ -1,9 +1,8 @@
 //! What clients saw, what the books say and what the engine wrote down, compared.
 
+use crate::harness::books::records;
 use crate::yard::End;
 use madang_ledger::Account;
-use madang_store::UsageFilter;
-use madang_store::conformance::bank::Books;
 use madang_types::{Outcome, Unit, UsageRecord};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -160,20 +159,6 @@ fn cost(line: &serde_json::Value) -> i64 {
     let count = |name: &str| line[name].as_i64().unwrap();
     let cached = count("cached_tokens");
     (count("prompt_tokens") - cached) * 350 + cached * 90 + count("output_tokens") * 1400
-}
-
-/// Every record in the books.
-async fn records(books: &dyn Books) -> Vec<UsageRecord> {
-    let mut all: Vec<UsageRecord> = Vec::new();
-    loop {
-        let before = all.last().map(|record| record.id);
-        let page = books.usage_list(UsageFilter::default(), before, 1000).await;
-        let page = page.unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
 }
 
 impl fmt::Display for Verdict {

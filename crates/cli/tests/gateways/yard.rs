@@ -1,5 +1,6 @@
 //! Gateways, their ways to the database, the engine, clients, and the trouble that is made.
 
+use crate::harness::books::served;
 use crate::harness::fleet::{fleet, url_replica};
 use crate::harness::random::Random;
 use crate::harness::{Madang, Place, chat_body, wait_for};
@@ -9,11 +10,11 @@ use madang_store::conformance::bank::Books;
 use madang_store::{PostgresOptions, PostgresStore};
 use madang_testkit::{
     Database, FakeEngine, FakeEngineOptions, Link, Postgres, Way, http_get, http_post_json,
-    http_send, http_stream,
+    http_stream,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -149,18 +150,7 @@ impl Yard {
     /// Prices, a programme, and three tenants: one runs out early, one late, and one never.
     async fn grant(&mut self, trouble_s: i64) {
         let first = self.gateways[0].running.as_ref().unwrap();
-        let post = async |path: &str, body: Value| {
-            let key = format!("Bearer {}", first.operator_key());
-            let headers = [
-                ("authorization", key.as_str()),
-                ("content-type", "application/json"),
-            ];
-            let url = first.at(path);
-            let sent = http_send(Method::POST, &url, &headers, body.to_string());
-            let answer = sent.await.unwrap().collect().await.unwrap();
-            assert!(answer.status < 300, "{path}: {}", answer.text());
-            serde_json::from_str::<Value>(&answer.text()).unwrap()
-        };
+        let post = async |path: &str, body| first.operate(Method::POST, path, body).await;
         post("/api/v1/programmes", json!({ "id": "startups" })).await;
         let price = json!({ "model": "m", "uncached": "350", "cached": "90", "output": "1400" });
         post("/api/v1/prices", price).await;
@@ -364,15 +354,4 @@ impl Seen {
     fn count(&mut self, answer: &str, count: u64) {
         *self.answers.entry(answer.to_owned()).or_default() += count;
     }
-}
-
-/// What the engine wrote down, by request id.
-fn served(log: &Path) -> BTreeMap<String, Value> {
-    let text = std::fs::read_to_string(log).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines
-        .map(|line| (line["request_id"].as_str().unwrap().to_owned(), line))
-        .collect()
 }

@@ -12,12 +12,14 @@
 )]
 #![expect(dead_code, reason = "each test uses a part of it")]
 
+pub mod books;
 pub mod engine;
 pub mod fleet;
 pub mod process;
 pub mod random;
 
-use madang_testkit::{HttpAnswer, SseStream, http_get, http_post_json, http_stream};
+use http::Method;
+use madang_testkit::{HttpAnswer, SseStream, http_get, http_post_json, http_send, http_stream};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -300,6 +302,19 @@ impl Madang {
     pub async fn kill(&mut self) {
         self.signal(rustix::process::Signal::KILL);
         self.exit().await;
+    }
+
+    /// Asks the control API as the operator, and gives what it says; fails where it refuses.
+    pub async fn operate(&self, method: Method, path: &str, body: Value) -> Value {
+        let key = format!("Bearer {}", self.operator_key());
+        let headers = [
+            ("authorization", key.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let sent = http_send(method, &self.at(path), &headers, body.to_string()).await;
+        let answer = sent.unwrap().collect().await.unwrap();
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        serde_json::from_str(&answer.text()).unwrap()
     }
 
     pub fn operator_key(&self) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod checksum;
 pub(crate) mod codes;
 pub(crate) mod known;
+pub(crate) mod verify;
 
 use crate::StoreError;
 use async_trait::async_trait;

@@ -123,6 +123,16 @@ struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
+impl Server {
+    /// Has something done where the connections live, and waits for it.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.runtime.spawn(work).await.map_err(|_| stopped())?
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.queue = None;
@@ -214,12 +224,7 @@ impl PostgresStore {
         ask: impl for<'a> FnOnce(&'a mut Object) -> Asked<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let pool = self.server.pool.clone();
-        let asked = async move { pool.with(ask).await };
-        self.server
-            .runtime
-            .spawn(asked)
-            .await
-            .map_err(|_| stopped())?
+        self.server.run(async move { pool.with(ask).await }).await
     }
 
     /// The same, for so long.
@@ -229,12 +234,9 @@ impl PostgresStore {
         ask: impl for<'a> FnOnce(&'a mut Object) -> Asked<'a, T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let pool = self.server.pool.clone();
-        let asked = async move { pool.within(wait_max, ask).await };
         self.server
-            .runtime
-            .spawn(asked)
+            .run(async move { pool.within(wait_max, ask).await })
             .await
-            .map_err(|_| stopped())?
     }
 
     /// Asks the database something that may take long.

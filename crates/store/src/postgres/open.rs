@@ -76,11 +76,11 @@ async fn start(
             tracing::info!(records = left.len(), "the journal was left with records");
         }
         writer::append_all(&pool, &Arc::new(left), gateway.as_ref()).await?;
-        settle_orphans(&pool, gateway.as_ref()).await?;
         let (started, taken) = Journal::start(opened, ask_writer(queue.clone()))?;
         (journal, backlog) = (Some(started), taken);
     }
-    if options.journal.is_none() {
+    // Where another program has the journal, it has what is under way too.
+    if journal.is_some() || options.journal.is_none() {
         settle_orphans(&pool, gateway.as_ref()).await?;
     }
     let opened = Opened {

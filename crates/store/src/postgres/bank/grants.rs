@@ -1,13 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
-use crate::bank::{Answer, must};
+use crate::bank::{Answer, check_grant, must};
 use crate::postgres::ledger::page::Turn;
 use crate::postgres::row::{Param, execute, rows};
 use crate::{StoreError, list};
 use deadpool_postgres::GenericClient;
 use madang_ledger::{
-    Account, Exchange, Price, Purse, budget_entry, check_allocation, check_budget, check_exchange,
-    check_price, fill, grant_entry, take_back_entry,
+    Account, Exchange, Price, Purse, budget_entry, check_budget, check_exchange, check_price, fill,
+    grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -99,12 +99,8 @@ pub(super) async fn allocation_insert(
     } = new;
     let others = allocations(&turn.tx, (Some(programme), None)).await?;
     let budget = budget_of(&turn.tx, (programme, *unit)).await?;
-    let refusal = if allocation(&turn.tx, id).await?.is_some() {
-        Some(format!("the allocation '{id}' exists already"))
-    } else {
-        check_allocation(new, budget.as_ref(), &others).err()
-    };
-    if let Some(why) = refusal {
+    let is_there = allocation(&turn.tx, id).await?.is_some();
+    if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
     }
     if let Err(fault) = turn.enter(grant_entry(new)).await? {

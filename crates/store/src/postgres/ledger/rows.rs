@@ -67,7 +67,7 @@ pub(super) fn read_head(columns: &mut Columns<'_>) -> Result<Entry, StoreError> 
 }
 
 /// An entry's legs from four lists, of which the last two are read by `account`.
-pub(super) fn read_legs<T: Clone>(
+pub(super) fn read_legs<T>(
     (units, amounts): (Vec<i64>, Vec<i64>),
     (from, to): (Vec<T>, Vec<T>),
     account: impl Fn(T) -> Result<Account, StoreError>,

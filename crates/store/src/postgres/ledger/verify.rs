@@ -4,6 +4,7 @@ use super::rows::{read_balance_row, read_head, read_legs};
 use crate::StoreError;
 use crate::ledger::checksum::checksum;
 use crate::ledger::codes;
+use crate::ledger::verify::{place, words};
 use crate::postgres::connect::medium;
 use crate::postgres::row::{Columns, rows};
 use deadpool_postgres::{Object, Transaction};
@@ -83,19 +84,6 @@ async fn missing_guards(tx: &Transaction<'_>) -> Result<Vec<String>, StoreError>
     Ok(missing
         .map(|(table, name)| format!("{table}: {name}"))
         .collect())
-}
-
-/// An entry's place; 0, where none stands, for what is below.
-fn place(seq: i64) -> u64 {
-    u64::try_from(seq).unwrap_or(0)
-}
-
-/// What is wrong, without the words that say whose fault it is.
-fn words(error: StoreError) -> String {
-    match error {
-        StoreError::Damaged(text) => text,
-        other => other.to_string(),
-    }
 }
 
 struct Walk<'a> {

@@ -1,13 +1,13 @@
 //! Budgets, allocations and prices: rows, and the entries that go with them.
 
 use super::enter;
-use crate::bank::{Answer, must};
+use crate::bank::{Answer, check_grant, must};
 use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use crate::{StoreError, list};
 use madang_ledger::{
-    Account, Exchange, Fault, Price, Purse, budget_entry, check_allocation, check_budget,
-    check_exchange, check_price, fill, grant_entry, take_back_entry,
+    Account, Exchange, Fault, Price, Purse, budget_entry, check_budget, check_exchange,
+    check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
@@ -92,12 +92,8 @@ pub(super) fn allocation_insert(
     } = new;
     let others = allocations(conn, (Some(programme), None))?;
     let budget = budget_of(conn, (programme, *unit))?;
-    let refusal = if allocation(conn, id)?.is_some() {
-        Some(format!("the allocation '{id}' exists already"))
-    } else {
-        check_allocation(new, budget.as_ref(), &others).err()
-    };
-    if let Some(why) = refusal {
+    let is_there = allocation(conn, id)?.is_some();
+    if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
     }
     if let Err(fault) = enter(conn, page, &grant_entry(new))? {

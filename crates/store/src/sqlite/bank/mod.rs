@@ -42,10 +42,7 @@ fn enter(
     page: &mut Page,
     entry: &Entry,
 ) -> Result<Result<(), Fault>, StoreError> {
-    let applied = page.append(conn, std::slice::from_ref(entry))?;
-    Ok(applied
-        .into_iter()
-        .try_for_each(|applied| applied.map(drop)))
+    Ok(page.append_one(conn, entry)?.map(drop))
 }
 
 #[async_trait]

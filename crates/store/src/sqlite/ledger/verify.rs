@@ -4,6 +4,7 @@ use super::rows::{BLOCK_ENTRIES, read_balance_row, read_entry};
 use crate::StoreError;
 use crate::ledger::checksum::checksum;
 use crate::ledger::codes;
+use crate::ledger::verify::{place, words};
 use crate::sqlite::convert::{Columns, medium};
 use crate::sqlite::migrate::{MIGRATIONS, migrate};
 use madang_ledger::{Account, Entry, EntryId, Finding, Leg, Report, Verifier};
@@ -39,19 +40,6 @@ pub(super) fn verify(conn: &Connection) -> Result<Report, StoreError> {
 
 fn failed(error: rusqlite::Error) -> StoreError {
     medium("read the ledger", &error)
-}
-
-/// An entry's place; 0, where none stands, for what is below.
-fn place(seq: i64) -> u64 {
-    u64::try_from(seq).unwrap_or(0)
-}
-
-/// What is wrong, without the words that say whose fault it is.
-fn words(error: StoreError) -> String {
-    match error {
-        StoreError::Damaged(text) => text,
-        other => other.to_string(),
-    }
 }
 
 /// The tables, indexes and triggers of the ledger that are not as the migrations make them.
