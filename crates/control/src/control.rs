@@ -65,9 +65,8 @@ pub struct Control {
     log_dir: PathBuf,
     fleet_name: PathBuf,
     task: Mutex<Option<JoinHandle<()>>>,
-    ticker: JoinHandle<()>,
-    follower: JoinHandle<()>,
-    sharer: JoinHandle<()>,
+    /// What looks again and again, until the stop.
+    loops: [JoinHandle<()>; 3],
     stop: watch::Sender<bool>,
 }
 
@@ -127,9 +126,11 @@ impl Control {
         gateway.sampler_set(Box::new(move || sample(&sampled.0, &sampled.1)));
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let task = Mutex::new(Some(tokio::spawn(reconciler.run(waiting))));
-        let ticker = tokio::spawn(tick(Arc::clone(&gateway)));
-        let follower = tokio::spawn(follow(Arc::clone(&gateway)));
-        let sharer = tokio::spawn(share(Arc::clone(&gateway)));
+        let loops = [
+            tokio::spawn(tick(Arc::clone(&gateway))),
+            tokio::spawn(follow(Arc::clone(&gateway))),
+            tokio::spawn(share(Arc::clone(&gateway))),
+        ];
         Ok(Arc::new(Self {
             gateway,
             orders,
@@ -137,9 +138,7 @@ impl Control {
             log_dir,
             fleet_name,
             task,
-            ticker,
-            follower,
-            sharer,
+            loops,
             stop,
         }))
     }
@@ -201,9 +200,9 @@ impl Control {
 
     /// Stops every launched engine with all its processes.
     pub async fn stop(&self) {
-        self.ticker.abort();
-        self.follower.abort();
-        self.sharer.abort();
+        for task in &self.loops {
+            task.abort();
+        }
         self.stop.send_replace(true);
         let (answer, done) = oneshot::channel();
         let told = self.orders.send(Order::Stop(answer)).await.is_ok();

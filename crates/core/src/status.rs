@@ -1,6 +1,6 @@
 //! The core as seen from outside: pools, members and tenants, for metrics, `madang status` and `madang top`.
 
-use crate::credit::Month;
+use crate::credit::{Account, Month};
 use crate::learn::{rounded, whole};
 use crate::request::MemberIndex;
 use crate::share::{Name, Node};
@@ -130,17 +130,16 @@ pub struct ShareStatus {
 impl Core {
     /// Every tenant that has a share, in the order of their names.
     pub fn shares(&self) -> Vec<ShareStatus> {
-        let rows = self.credits.accounts().zip(self.credits.rows());
-        rows.map(|((tenant, account), row)| ShareStatus {
+        let status = |(tenant, account): (&TenantId, &Account)| ShareStatus {
             tenant: tenant.clone(),
             programme: account.programme.clone(),
             part_ppm: u32::try_from(rounded(account.part * 1e6)).unwrap_or(u32::MAX),
-            balance_us: row.balance_us,
+            balance_us: account.balance_us as i64,
             reach_permille: u32::try_from(rounded(self.credits.reach_of(account) * 1000.0 + 0.5))
                 .unwrap_or(u32::MAX),
-            month: row.month,
-        })
-        .collect()
+            month: account.month,
+        };
+        self.credits.accounts().map(status).collect()
     }
 
     /// Every pool, member and tenant, in the order of their names.
@@ -225,7 +224,8 @@ impl Pool {
             if waiting == 0 && running == 0 && rate < LISTED_US_MIN {
                 continue;
             }
-            service.push(rate);
+            let backlogged = waiting > 0 && now.0.saturating_sub(usage.unbacked_us) >= MINUTE_US;
+            service.push((rate, backlogged));
             tenants.push(TenantStatus {
                 tenant: tenant.clone(),
                 programme,
@@ -235,15 +235,13 @@ impl Pool {
                 service_permille: 0,
                 share_permille: usage.share_permille,
                 lean_permille: usage.lean_permille,
-                promise_permille: (waiting > 0
-                    && now.0.saturating_sub(usage.unbacked_us) >= MINUTE_US)
-                    .then_some(0),
+                promise_permille: None,
                 over_share: usage.over,
                 service_us: usage.service_us,
             });
         }
-        let total: f64 = service.iter().sum();
-        for (tenant, rate) in tenants.iter_mut().zip(service) {
+        let total: f64 = service.iter().map(|(rate, _)| rate).sum();
+        for (tenant, (rate, backlogged)) in tenants.iter_mut().zip(service) {
             let part = if total > 0.0 {
                 rate.max(0.0) / total
             } else {
@@ -252,7 +250,7 @@ impl Pool {
             tenant.service_permille = u32::try_from(rounded(part * 1000.0)).unwrap_or(1000);
             let share = f64::from(tenant.share_permille.max(1));
             let promise = u32::try_from(rounded(part * 1e6 / share)).unwrap_or(u32::MAX);
-            tenant.promise_permille = tenant.promise_permille.map(|_| promise);
+            tenant.promise_permille = backlogged.then_some(promise);
         }
         tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         tenants

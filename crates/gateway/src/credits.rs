@@ -51,8 +51,9 @@ impl Gateway {
             let end = now.min(Micros((hour + 1) * HOUR_US));
             credits.settle(end, &intervals(&pools, &sums));
         }
+        let shared = self.books.store().people_revision().await?.is_some();
         self.driver.apply(Input::CreditsRestore(credits.rows()));
-        Ok(self.books.store().people_revision().await?.is_some())
+        Ok(shared)
     }
 
     fn shares_told(&self) -> Shares {

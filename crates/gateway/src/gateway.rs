@@ -151,6 +151,7 @@ impl Gateway {
             loading: Mutex::new(()),
             cut: watch::Sender::new(false),
         };
+        gateway.limits_apply();
         gateway.shares_apply();
         gateway.stops_load().await?;
         Ok((Arc::new(gateway), drained))

@@ -25,7 +25,7 @@ pub const PRESENTED_BYTES_MAX: usize = 200;
 /// Letters of a key's id; 36^12 ids.
 const ID_CHARS: usize = 12;
 /// Letters of a secret: 62^43 is just above 2^256.
-const SECRET_CHARS: usize = 43;
+pub const SECRET_CHARS: usize = 43;
 /// Separates this use of BLAKE3 from every other.
 const HASH_CONTEXT: &str = "madang 2026 api key v1";
 /// How often [`Keyring::refresh`] reads again because a key was changed while it read.

@@ -33,7 +33,7 @@ fn floors(fleet: &Fleet) -> BTreeMap<ProgrammeId, Zone> {
 }
 
 /// The fleet's policy with its hash: BLAKE3 over the policy and the places, as compact JSON in the order of their fields and
-/// names. Two fleets with the same hash decide alike.
+/// names. Two fleets with the same hash decide alike, but for programmes' residency floors, which stand beside it.
 pub fn policy_of(fleet: &Fleet) -> Policy {
     let policy = Policy {
         hash: PolicyHash::default(),

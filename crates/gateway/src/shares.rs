@@ -25,6 +25,7 @@ impl Gateway {
     /// The books cannot be read; what was in force stays.
     pub async fn people_refresh(&self) -> Result<(), StoreError> {
         self.keyring.refresh(self.books.store()).await?;
+        self.limits_apply();
         self.shares_apply();
         Ok(())
     }
@@ -32,19 +33,26 @@ impl Gateway {
     /// Puts one project, as just written to the books, in force.
     pub fn project_apply(&self, project: Project) {
         self.keyring.apply_project(project);
-        self.purses.limits_apply(self.keyring.won_limits());
+        self.limits_apply();
     }
 
     /// Puts one key, as just written to the books, in force.
     pub fn key_apply(&self, key: KeyRecord) {
         self.keyring.apply_key(key);
+        self.limits_apply();
+    }
+
+    /// Tells what keys and projects in force may spend.
+    pub(crate) fn limits_apply(&self) {
+        // Held over both, so that of two changes the later one is told last.
+        let told = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         self.purses.limits_apply(self.keyring.won_limits());
+        drop(told);
     }
 
     /// Tells the core the weights of now, where they are others than it was told last: those of what is granted begin and end
     /// with the allocations.
     pub fn shares_apply(&self) {
-        self.purses.limits_apply(self.keyring.won_limits());
         // Held over both, so that of two changes the later one is told last.
         let mut told = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let mut shares = self.keyring.shares();

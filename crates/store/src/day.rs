@@ -1,6 +1,7 @@
 //! The civil day of an instant at a fixed offset: the one definition that every implementation's sums by day follow.
 
 use madang_types::Micros;
+use madang_types::calendar::civil;
 
 const DAY_S: i64 = 86_400;
 
@@ -11,22 +12,7 @@ pub fn day_number(at: Micros, offset_s: i32) -> i64 {
 
 /// A day number as `YYYY-MM-DD` in the Gregorian calendar; years outside 0000 to 9999 carry their sign.
 pub fn day_text(day_number: i64) -> String {
-    // Eras of 400 years with years that begin in March put the leap day last, where it needs no case
-    // (Hinnant, "chrono-compatible low-level date algorithms").
-    let days = day_number + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil(day_number);
     if (0..=9999).contains(&year) {
         format!("{year:04}-{month:02}-{day:02}")
     } else {

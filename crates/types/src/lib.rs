@@ -2,6 +2,7 @@
 //!
 //! No I/O and no decisions live here; only what a value *is*, whether it is well formed, and the table of who may do what.
 
+pub mod calendar;
 pub mod class;
 pub mod code;
 pub mod country;

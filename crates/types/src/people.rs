@@ -224,6 +224,13 @@ pub struct KeyRecord {
     pub revoked_at: Option<Micros>,
 }
 
+impl KeyRecord {
+    /// Whether it is neither revoked nor expired. What it belongs to may be withdrawn all the same.
+    pub fn is_in_force(&self, now: Micros) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +278,36 @@ mod tests {
         ] {
             let found = period(from, until).contains(Micros(now));
             assert_eq!(found, expected, "{from:?} {until:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_force_until_it_is_revoked_or_expires() {
+        let key = |expires_at: Option<i64>, revoked_at: Option<i64>| KeyRecord {
+            id: KeyId::new("k").unwrap(),
+            tenant: None,
+            programme: None,
+            project: None,
+            role: Role::Operator,
+            terms: Arc::default(),
+            class_floor: DataClass::default(),
+            data_flags: DataFlags::NONE,
+            label: String::new(),
+            secret_hash: [0; 32],
+            created_at: Micros(0),
+            expires_at: expires_at.map(Micros),
+            revoked_at: revoked_at.map(Micros),
+        };
+        for (expires_at, revoked_at, expected) in [
+            (None, None, true),
+            (Some(6), None, true),
+            (Some(5), None, false),
+            (None, Some(4), false),
+            (None, Some(6), false),
+            (Some(6), Some(4), false),
+        ] {
+            let found = key(expires_at, revoked_at).is_in_force(Micros(5));
+            assert_eq!(found, expected, "{expires_at:?} {revoked_at:?}");
         }
     }
 }

@@ -10,11 +10,13 @@ mod month;
 
 pub use booked::Booked;
 pub use lean::{Claimant, leans};
-pub use month::{Month, month_number};
+pub use month::Month;
 
-use crate::fleet_view::Shares;
+use crate::fleet_view::{Shares, TenantShare};
 use crate::learn::whole;
+use crate::share;
 use madang_types::{Micros, ProgrammeId, TenantId};
+use month::month_number;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ const DAY_US: f64 = 24.0 * HOUR_US;
 /// A balance counts in full from so much of the tenant's own share on; the less there is, the gentler it is spent or paid.
 const RAMP_US: f64 = HOUR_US;
 /// Shorter intervals are not worth an account.
-pub const INTERVAL_US: u64 = 10_000_000;
+const INTERVAL_US: u64 = 10_000_000;
 
 /// How credit lives. It is a tenant's in service of accelerators, as the share tree charges it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,19 +139,14 @@ impl Credits {
         self.cap();
     }
 
-    /// The terms in force.
-    pub fn terms(&self) -> CreditTerms {
-        self.terms
-    }
-
     /// Who has which share from now on. Whoever is not named any more loses its account.
     pub fn shares_apply(&mut self, shares: &Shares) {
         let mut before = std::mem::take(&mut self.accounts);
-        for (tenant, programme, part) in parts(shares) {
-            let mut account = before.remove(&tenant).unwrap_or_default();
+        for (share, part) in parts(shares) {
+            let mut account = before.remove(&share.tenant).unwrap_or_default();
             account.part = part;
-            account.programme = programme;
-            self.accounts.insert(tenant, account);
+            account.programme = share.programme.clone();
+            self.accounts.insert(share.tenant.clone(), account);
         }
         self.parts = self.accounts.values().map(|account| account.part).sum();
         self.cap();
@@ -158,6 +155,11 @@ impl Credits {
     /// Every account, by tenant.
     pub fn accounts(&self) -> impl Iterator<Item = (&TenantId, &Account)> {
         self.accounts.iter()
+    }
+
+    /// A tenant's account.
+    pub fn account(&self, tenant: &TenantId) -> Option<&Account> {
+        self.accounts.get(tenant)
     }
 
     /// Whether an interval's length has passed since the last one ended, or the clock was set back.
@@ -309,38 +311,19 @@ impl Credits {
     }
 }
 
-/// Each tenant's part of everything: its programme's among programmes (and tenants without one), times its own inside.
-fn parts(shares: &Shares) -> Vec<(TenantId, Option<ProgrammeId>, f64)> {
+/// Each tenant's part of everything.
+fn parts(shares: &Shares) -> impl Iterator<Item = (&TenantShare, f64)> {
     let own: BTreeMap<&ProgrammeId, u32> =
         shares.programmes.iter().map(|(id, w)| (id, *w)).collect();
-    let mut inside: BTreeMap<&ProgrammeId, u64> = BTreeMap::new();
-    let mut total = 0_u64;
-    for share in &shares.tenants {
-        let weight = u64::from(share.weight.max(1));
-        match &share.programme {
-            None => total += weight,
-            Some(programme) => {
-                let sum = inside.entry(programme).or_default();
-                if *sum == 0 {
-                    total += u64::from(own.get(programme).copied().unwrap_or(1).max(1));
-                }
-                *sum += weight;
-            }
-        }
-    }
-    let total = whole(total.max(1));
-    let part = |share: &crate::TenantShare| {
-        let weight = f64::from(share.weight.max(1));
-        let part = match &share.programme {
-            None => weight / total,
-            Some(programme) => {
-                let among = f64::from(own.get(programme).copied().unwrap_or(1).max(1)) / total;
-                among * weight / whole(inside.get(programme).copied().unwrap_or(1).max(1))
-            }
-        };
-        (share.tenant.clone(), share.programme.clone(), part)
-    };
-    shares.tenants.iter().map(part).collect()
+    let among = |programme| own.get(programme).copied().unwrap_or(1).max(1);
+    let tenants = shares.tenants.iter();
+    let weights = tenants.map(|share| {
+        let above = share.programme.as_ref();
+        let above = above.map(|programme| (programme, among(programme)));
+        (above, share.weight.max(1))
+    });
+    let weights: Vec<_> = weights.collect();
+    shares.tenants.iter().zip(share::parts(&weights))
 }
 
 /// Two to the power of minus `halvings`, by products only: the same to the last bit everywhere, and right to 0.02 %.

@@ -3,6 +3,7 @@
 use super::Used;
 use crate::learn::rounded;
 use madang_types::Micros;
+use madang_types::calendar::civil;
 use serde::{Deserialize, Serialize};
 
 /// A tenant's month so far, in microseconds of one accelerator.
@@ -58,16 +59,8 @@ impl Month {
 }
 
 /// Months since January of year 0 in the Gregorian calendar, `offset_s` seconds east of UTC.
-pub fn month_number(at: Micros, offset_s: i32) -> i64 {
-    // Eras of 400 years with years that begin in March put the leap day last, where it needs no case
-    // (Hinnant, "chrono-compatible low-level date algorithms").
+pub(super) fn month_number(at: Micros, offset_s: i32) -> i64 {
     let seconds = at.0.div_euclid(1_000_000) + i64::from(offset_s);
-    let days = seconds.div_euclid(86_400) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    (year_of_era + era * 400) * 12 + march_month + 2
+    let (year, month, _) = civil(seconds.div_euclid(86_400));
+    year * 12 + month - 1
 }

@@ -112,10 +112,7 @@ fn parts_are_the_programmes_and_then_the_tenants() {
         ],
         ..Shares::default()
     };
-    let got: Vec<f64> = parts(&shares)
-        .into_iter()
-        .map(|(_, _, part)| part)
-        .collect();
+    let got: Vec<f64> = parts(&shares).map(|(_, part)| part).collect();
     assert_eq!(got, [0.375, 0.125, 0.5]);
 }
 

@@ -1,5 +1,6 @@
 //! Why a policy cannot be used.
 
+use madang_types::calendar::civil;
 use madang_types::{
     BasisId, DataClass, DataFlags, Micros, ModelId, Policy, ProgrammeId, RuleId, SiteId, TenantId,
 };
@@ -140,22 +141,12 @@ impl fmt::Display for Breach {
     }
 }
 
-/// The day in Korea (UTC+9) of an instant, by Hinnant's `civil_from_days`: the core may know no calendar crate.
+/// The day in Korea (UTC+9) of an instant.
 fn day_in_korea(at: Micros) -> String {
     const HOUR_US: i64 = 3_600_000_000;
-    // Days since 0000-03-01, so that a leap day is the last of its year; 400 such years have 146,097 days.
-    let days = at.0.saturating_add(9 * HOUR_US).div_euclid(24 * HOUR_US) + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+    let days = at.0.saturating_add(9 * HOUR_US).div_euclid(24 * HOUR_US);
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! What a tenant asks is the greatest of three parts: of accelerator time, of memory, of slots (dominant resource). While all of
 //! it fits, nobody is over. Where it does not, the level is the share at which it would fit; whoever asks for more is over.
 
+use super::parts::parts;
 use super::tree::Tree;
 use crate::credit::{Claimant, Used, leans};
 use crate::learn::{Mean, Rate, rounded, whole};
@@ -296,46 +297,15 @@ impl Tree {
             });
             weights.push(self.weights(tenant));
         }
-        set_parts(&mut claims, &weights);
+        for (claim, part) in claims.iter_mut().zip(parts(&weights)) {
+            claim.part = part;
+        }
         claims
     }
 }
 
 fn permille(part: f64) -> u32 {
     u32::try_from(rounded(part * 1000.0)).unwrap_or(1000)
-}
-
-/// Each claim's part by weight: the programme's among programmes (and tenants without one), times its own inside.
-fn set_parts(claims: &mut [Claim], weights: &[(Option<(FlowIndex, u32)>, u32)]) {
-    let inside = |programme: FlowIndex| -> u64 {
-        weights
-            .iter()
-            .filter(|(above, _)| above.is_some_and(|(index, _)| index == programme))
-            .map(|(_, weight)| u64::from(*weight))
-            .sum()
-    };
-    let mut seen: Vec<FlowIndex> = Vec::new();
-    let mut total = 0_u64;
-    for (above, weight) in weights {
-        match above {
-            None => total += u64::from(*weight),
-            Some((index, programme_weight)) if !seen.contains(index) => {
-                seen.push(*index);
-                total += u64::from(*programme_weight);
-            }
-            Some(_) => {}
-        }
-    }
-    for (claim, (above, weight)) in claims.iter_mut().zip(weights) {
-        let weight = f64::from(*weight);
-        claim.part = match above {
-            None => weight / whole(total.max(1)),
-            Some((index, programme_weight)) => {
-                let among = f64::from(*programme_weight) / whole(total.max(1));
-                among * weight / whole(inside(*index).max(1))
-            }
-        };
-    }
 }
 
 /// The level at which everybody gets what they ask, but at most `level × part`, and `total` is used up.

@@ -4,11 +4,13 @@
 mod charge;
 mod guard;
 mod level;
+mod parts;
 mod tree;
 mod weights;
 
 pub(crate) use charge::Meter;
 pub(crate) use guard::{Door, Guard, Holds, Lanes, Want};
 pub(crate) use level::Capacity;
+pub(crate) use parts::parts;
 pub(crate) use tree::{LANES, Name, Node, Tree};
 pub(crate) use weights::Weights;

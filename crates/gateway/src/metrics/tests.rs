@@ -217,6 +217,8 @@ fn shares_and_routes_are_told() {
         format!("madang_replica_available{place} 1.0"),
         format!("madang_engine_metrics_up{place} 1.0"),
     ];
+    let idle = text.contains("tenant=\"idle\"");
+    assert!(!idle, "who asked for nothing has no series");
     let lines: BTreeSet<_> = text.lines().collect();
     for line in expected {
         assert!(lines.contains(line.as_str()), "{line}\nis not in\n{text}");

@@ -22,6 +22,8 @@ pub(super) struct Chase {
     deadline: Instant,
     race: Race,
     last_failure: Option<Refused>,
+    /// The attempt whose place the record names.
+    noted: Option<u32>,
     /// Since when no attempt has run, in microseconds after its arrival.
     waiting_since_us: u64,
 }
@@ -48,6 +50,7 @@ impl Chase {
             deadline,
             race: Race::default(),
             last_failure: None,
+            noted: None,
         }
     }
 
@@ -203,8 +206,11 @@ impl Chase {
         self.wait_begins();
     }
 
-    /// Where it is served, as far as is known.
+    /// Where it is served, as far as is known: where an attempt was begun last, and in the end where it answered.
     fn note(&mut self, start: &Start) {
+        if self.noted.replace(start.attempt) == Some(start.attempt) {
+            return;
+        }
         let record = &mut self.flight.record;
         record.model = Some(start.model.clone());
         record.replica = Some(start.replica.clone());

@@ -1,8 +1,8 @@
 //! Shares over a month: nine tenants that want more at some times and nothing at others. How much of what each was promised does
 //! it get, with credit and with max-min fairness alone; and does the queue realise it within a minute?
 //!
-//! Twenty-eight days are replayed by the minute: service flows, and is divided by the parts that the core's own code gives, whose
-//! credit follows from it. That the queue gives those parts is shown request by request, over minutes.
+//! Twenty-eight days are replayed by the minute: service flows, and is divided by parts that the core's own accounts and their leaning
+//! move; the division itself is this replay's. That the queue gives such parts is shown request by request, over minutes.
 
 mod demand;
 mod minutes;

@@ -37,13 +37,11 @@ pub(super) fn replay(shares: &Shares, terms: CreditTerms, (seed, days): (u64, u6
         .zip(&TENANTS)
         .zip(&shares.tenants)
         .map(|((number, wish), share)| {
-            let found = credits
-                .accounts()
-                .find(|(tenant, _)| **tenant == share.tenant);
+            let account = credits.account(&share.tenant);
             Asker {
                 tenant: share.tenant.clone(),
                 demand: Demand::new(seed, number, wish),
-                part: found.map_or(0.0, |(_, account)| account.part),
+                part: account.map_or(0.0, |account| account.part),
                 waiting: 0.0,
                 waiting_max: f64::from(wish.waits_h * 60) * wish.level,
             }
@@ -72,12 +70,7 @@ struct Asker {
 
 impl Asker {
     fn month(&self, credits: &Credits) -> TenantMonth {
-        let found = credits
-            .accounts()
-            .find(|(tenant, _)| **tenant == self.tenant);
-        let account = found
-            .map(|(_, account)| account.clone())
-            .unwrap_or_default();
+        let account = credits.account(&self.tenant).cloned().unwrap_or_default();
         let month = account.month;
         let ratio = |part: u64, whole: u64| part as f64 / (whole as f64).max(1.0);
         TenantMonth {
