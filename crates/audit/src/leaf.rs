@@ -231,7 +231,8 @@ pub struct StopSwitch {
     pub key: KeyId,
 }
 
-/// A person's sign-in began or was ended. Who it is, the books say of the key: here it could never be erased.
+/// A person's sign-in began; or it ended as the person signed out, signed in anew or had no rule any more. The person's name
+/// is in the books alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {

@@ -2,9 +2,8 @@
 
 mod harness;
 
-use harness::fleet::{fleet, url_replica};
 use harness::{Madang, Place, chat_body};
-use madang_testkit::{FakeEngine, FakeEngineOptions, http_post_json};
+use madang_testkit::{FakeEngine, http_post_json};
 use serde_json::Value;
 
 /// A running server with the tenant `acme` of the programme `ours`, and its admin's key in `admin.key`.
@@ -17,8 +16,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let place = Place::new();
-        let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-        place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+        let engine = place.start_engine().await;
         let madang = place.up_with(&[]).await;
         let world = Self {
             place,

@@ -253,8 +253,7 @@ pub(crate) async fn key_revoke(
 
 /// Whether an operator could still use it should nobody be able to sign in any more.
 fn is_lasting_operator(key: &KeyRecord, now: Micros) -> bool {
-    let in_force = key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at);
-    key.role == Role::Operator && in_force && !is_sign_in(&key.id)
+    key.role == Role::Operator && key.is_in_force(now) && !is_sign_in(&key.id)
 }
 
 async fn find(api: &Api, ground: &Ground, id: &str) -> Result<KeyRecord> {

@@ -7,11 +7,12 @@ use crate::params::LoginQuery;
 use crate::refusal::Refusal;
 use crate::sign_in::cookie::Cookie;
 use crate::sign_in::signed_in::{self, Person};
-use crate::sign_in::{Answer, LOGIN_SECONDS_MAX, Login, Mapped, ReturnTo, SignInError, mapped};
+use crate::sign_in::{Answer, LOGIN_SECONDS_MAX, Login, ReturnTo, SignInError, mapped};
 use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use madang_fleet::SignInRule;
 use madang_gateway::snapshot::Provider;
 use madang_types::ErrorCode;
 use std::sync::Arc;
@@ -36,11 +37,9 @@ pub(crate) async fn login_begin(
     };
     let login = Login::new(return_to);
     let client = &api.gateway().client;
-    let redirect_uri = redirect_uri(&provider);
-    let asked = (&provider, redirect_uri.as_str());
     let url = api
         .providers
-        .authorization_url(client, asked, &login)
+        .authorization_url(client, &provider, &login)
         .await?;
     let public = &provider.settings.public;
     let cookie = Cookie::Login.set(public, &login.cookie(), LOGIN_SECONDS_MAX);
@@ -99,9 +98,7 @@ async fn sign_in_of(
     login: (&Login, Answer),
 ) -> Result<(String, u64)> {
     let client = &api.gateway().client;
-    let redirect_uri = redirect_uri(provider);
-    let asked = (provider, redirect_uri.as_str());
-    let claims = api.providers.claims(client, asked, login).await?;
+    let claims = api.providers.claims(client, provider, login).await?;
     let settings = &provider.settings;
     let person = Person {
         issuer: &settings.issuer,
@@ -109,8 +106,8 @@ async fn sign_in_of(
     };
     let why = match mapped(settings, &claims) {
         None => "no rule of the fleet file holds for you".to_owned(),
-        Some(mapped) => match missing(api, &mapped).await? {
-            None => return signed_in::begin(api, (settings, person), mapped).await,
+        Some(rule) => match missing(api, rule).await? {
+            None => return signed_in::begin(api, (settings, person), rule).await,
             Some(missing) => missing,
         },
     };
@@ -119,9 +116,9 @@ async fn sign_in_of(
 }
 
 /// What a rule names and is not there: rows that the API makes stand in no fleet file.
-async fn missing(api: &Api, mapped: &Mapped) -> Result<Option<String>> {
+async fn missing(api: &Api, rule: &SignInRule) -> Result<Option<String>> {
     let store = api.store();
-    let (what, disabled_at) = match (&mapped.tenant, &mapped.programme) {
+    let (what, disabled_at) = match (&rule.tenant, &rule.programme) {
         (Some(id), _) => {
             let row = store.tenant_get(id.clone()).await?;
             (format!("tenant '{id}'"), row.map(|row| row.disabled_at))
@@ -134,11 +131,6 @@ async fn missing(api: &Api, mapped: &Mapped) -> Result<Option<String>> {
     };
     let told = || format!("the rule that holds for you names the {what}, which is not there");
     Ok((disabled_at != Some(None)).then(told))
-}
-
-/// Where the provider sends people back to.
-fn redirect_uri(provider: &Provider) -> String {
-    format!("{}/auth/callback", provider.settings.public)
 }
 
 fn provider(api: &Api, uri: &Uri) -> Result<Arc<Provider>> {

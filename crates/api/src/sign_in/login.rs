@@ -1,9 +1,10 @@
 //! A sign-in under way. All of it is in the browser's cookie, so that none takes memory here, and any gateway may end it: one
 //! secret, and what goes to the provider is derived from it.
 
+use super::derived_hex;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use madang_gateway::keyring::KeySecret;
+use madang_gateway::keyring::{KeySecret, SECRET_CHARS};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -11,8 +12,6 @@ use subtle::ConstantTimeEq;
 pub(crate) const LOGIN_SECONDS_MAX: u64 = 600;
 /// Bytes of the cookie that are looked at.
 const COOKIE_BYTES_MAX: usize = 1024;
-/// Letters of a secret of [`KeySecret`].
-const SECRET_CHARS: usize = 43;
 /// Where a person comes who named no place.
 const RETURN_TO_DEFAULT: &str = "/api/v1/me";
 
@@ -98,15 +97,16 @@ impl Login {
 
     /// What the provider is told of the verifier before: `S256`.
     pub fn challenge(&self, issuer: &str) -> String {
-        URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(issuer)))
+        challenge_of(&self.verifier(issuer))
     }
 
     fn derived(&self, context: &str, issuer: &str) -> String {
-        let material = format!("{} {issuer}", self.secret);
-        blake3::Hash::from_bytes(blake3::derive_key(context, material.as_bytes()))
-            .to_hex()
-            .to_string()
+        derived_hex(context, &format!("{} {issuer}", self.secret))
     }
+}
+
+fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
     fn the_challenge_is_that_of_rfc_7636() {
         // Its appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
-        assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert_eq!(challenge_of(verifier), challenge);
     }
 }

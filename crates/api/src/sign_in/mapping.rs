@@ -2,29 +2,15 @@
 
 use super::token::Claims;
 use madang_fleet::{SignIn, SignInRule};
-use madang_types::{ProgrammeId, Role, TenantId};
 use serde_json::Value;
 
 /// A claim that others could choose, unless the provider says that it has looked.
 const EMAIL: &str = "email";
 const EMAIL_VERIFIED: &str = "email_verified";
 
-/// What a person may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mapped {
-    pub role: Role,
-    pub tenant: Option<TenantId>,
-    pub programme: Option<ProgrammeId>,
-}
-
-/// What these claims give; `None` where no rule holds.
-pub(crate) fn mapped(settings: &SignIn, claims: &Claims) -> Option<Mapped> {
-    let rule = settings.rules.iter().find(|rule| holds(rule, claims))?;
-    Some(Mapped {
-        role: rule.role,
-        tenant: rule.tenant.clone(),
-        programme: rule.programme.clone(),
-    })
+/// The rule that says what these claims give; `None` where none holds.
+pub(crate) fn mapped<'s>(settings: &'s SignIn, claims: &Claims) -> Option<&'s SignInRule> {
+    settings.rules.iter().find(|rule| holds(rule, claims))
 }
 
 fn holds(rule: &SignInRule, claims: &Claims) -> bool {
@@ -41,6 +27,7 @@ fn holds(rule: &SignInRule, claims: &Claims) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use madang_types::{ProgrammeId, Role, TenantId};
     use serde_json::json;
     use std::path::Path;
 
@@ -66,10 +53,10 @@ rule = [
             let all = claims.as_object().unwrap().clone();
             let subject = "1".into();
             let found = mapped(&settings, &Claims { subject, all });
-            let expected = expected.map(|(role, tenant, programme)| Mapped {
-                role,
-                tenant: tenant.map(|id| id.parse().unwrap()),
-                programme: programme.map(|id| id.parse().unwrap()),
+            let found = found.map(|rule| {
+                let tenant = rule.tenant.as_ref().map(TenantId::as_str);
+                let programme = rule.programme.as_ref().map(ProgrammeId::as_str);
+                (rule.role, tenant, programme)
             });
             assert_eq!(found, expected, "{claims}");
         };

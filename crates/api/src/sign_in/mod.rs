@@ -14,5 +14,12 @@ pub(crate) mod signed_in;
 mod token;
 
 pub(crate) use login::{LOGIN_SECONDS_MAX, Login, ReturnTo};
-pub(crate) use mapping::{Mapped, mapped};
+pub(crate) use mapping::mapped;
 pub(crate) use provider::{Answer, Providers, SignInError};
+
+/// What is derived from a text for one use, in hexadecimal digits.
+fn derived_hex(context: &str, text: &str) -> String {
+    blake3::Hash::from_bytes(blake3::derive_key(context, text.as_bytes()))
+        .to_hex()
+        .to_string()
+}

@@ -55,17 +55,17 @@ pub(crate) struct Answer {
 }
 
 /// What is known of the provider.
-#[derive(Default)]
 pub(crate) struct Providers {
     known: Mutex<Known>,
-    exchanging: Exchanging,
+    exchanging: Semaphore,
 }
 
-struct Exchanging(Semaphore);
-
-impl Default for Exchanging {
+impl Default for Providers {
     fn default() -> Self {
-        Self(Semaphore::new(EXCHANGES_MAX))
+        Self {
+            known: Mutex::default(),
+            exchanging: Semaphore::new(EXCHANGES_MAX),
+        }
     }
 }
 
@@ -88,7 +88,7 @@ impl Providers {
     pub async fn authorization_url(
         &self,
         client: &EngineClient,
-        (provider, redirect_uri): (&Arc<Provider>, &str),
+        provider: &Arc<Provider>,
         login: &Login,
     ) -> Result<String, SignInError> {
         let Read { metadata, .. } = self.read(client, provider).await?;
@@ -97,7 +97,7 @@ impl Providers {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("response_type", "code")
             .append_pair("client_id", &settings.client_id)
-            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("redirect_uri", &redirect_uri(provider))
             .append_pair("scope", &settings.scopes.join(" "))
             .append_pair("state", &login.state(issuer))
             .append_pair("nonce", &login.nonce(issuer))
@@ -116,17 +116,17 @@ impl Providers {
     pub async fn claims(
         &self,
         client: &EngineClient,
-        (provider, redirect_uri): (&Arc<Provider>, &str),
+        provider: &Arc<Provider>,
         (login, answer): (&Login, Answer),
     ) -> Result<Claims, SignInError> {
         let read = self.read(client, provider).await?;
         let code = code_of(provider, &read.metadata, answer)?;
-        let Ok(_exchanging) = self.exchanging.0.try_acquire() else {
+        let Ok(_exchanging) = self.exchanging.try_acquire() else {
             let message = format!("{EXCHANGES_MAX} sign-ins wait for it already");
             return Err(SignInError::Unavailable(message));
         };
         let verifier = login.verifier(&provider.settings.issuer);
-        let form = exchange(provider, &read.metadata, (&code, &verifier, redirect_uri));
+        let form = exchange(provider, &read.metadata, (&code, &verifier));
         let (status, said) = fetch::json(client, &read.metadata.token, Some(form)).await?;
         let token = token_of(status, &said)?;
         let nonce = login.nonce(&provider.settings.issuer);
@@ -223,6 +223,11 @@ async fn read_keys(client: &EngineClient, metadata: &Metadata) -> Result<Keys, F
     keys.ok_or_else(|| FetchError("its keys are no set of keys".into()))
 }
 
+/// Where the provider sends people back to.
+fn redirect_uri(provider: &Provider) -> String {
+    format!("{}/auth/callback", provider.settings.public)
+}
+
 /// The code, where the answer is this provider's and holds one.
 fn code_of(
     provider: &Provider,
@@ -248,16 +253,12 @@ fn code_of(
 }
 
 /// What is posted for a token.
-fn exchange(
-    provider: &Provider,
-    metadata: &Metadata,
-    (code, verifier, redirect_uri): (&str, &str, &str),
-) -> Form {
+fn exchange(provider: &Provider, metadata: &Metadata, (code, verifier): (&str, &str)) -> Form {
     let client_id = provider.settings.client_id.as_str();
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "authorization_code")
         .append_pair("code", code)
-        .append_pair("redirect_uri", redirect_uri)
+        .append_pair("redirect_uri", &redirect_uri(provider))
         .append_pair("client_id", client_id)
         .append_pair("code_verifier", verifier);
     let mut authorization = None;

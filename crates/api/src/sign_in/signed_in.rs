@@ -1,19 +1,19 @@
 //! Sign-ins: a signed-in person's keys. Each person has a few rows of keys, which are used again, so that signing in every day
 //! leaves no more rows than people.
 
-use super::Mapped;
 use super::cookie::{Ambiguous, Cookie};
+use super::derived_hex;
 use crate::params::LABEL_CHARS_MAX;
 use crate::refusal::Refusal;
 use crate::state::Api;
 use http::{HeaderMap, Method, header};
-use madang_fleet::{OriginAddress, SignIn};
+use madang_fleet::{OriginAddress, SignIn, SignInRule};
 use madang_gateway::clock;
 use madang_gateway::doors::identify_key;
 use madang_gateway::gateway::Gateway;
 use madang_gateway::keyring::{Identity, KeySecret, hash_secret, key_text};
 use madang_gateway::refused::Refused;
-use madang_types::{DataClass, DataFlags, ErrorCode, KeyId, KeyRecord, Micros};
+use madang_types::{DataClass, DataFlags, ErrorCode, KeyId, KeyRecord};
 use std::sync::Arc;
 
 /// Sign-ins of one person at once; a further one ends the oldest.
@@ -22,7 +22,7 @@ const SIGN_INS_MAX: usize = 4;
 const ID_PREFIX: &str = "sid-";
 /// Separates this use of BLAKE3 from every other.
 const SUBJECT_CONTEXT: &str = "madang 2026 sign-in subject v1";
-const HOUR_MS: u64 = 3_600_000;
+const HOUR_S: u64 = 3_600;
 /// What to do where a sign-in is none any more.
 const SIGN_IN_AGAIN: &str = "Sign in again: /auth/login.";
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -38,8 +38,7 @@ impl Person<'_> {
     /// The ids of the person's sign-ins.
     fn ids(self) -> impl Iterator<Item = KeyId> {
         let Self { issuer, subject } = self;
-        let named = blake3::derive_key(SUBJECT_CONTEXT, format!("{issuer} {subject}").as_bytes());
-        let hex = blake3::Hash::from_bytes(named).to_hex();
+        let hex = derived_hex(SUBJECT_CONTEXT, &format!("{issuer} {subject}"));
         (0..SIGN_INS_MAX).map(move |place| {
             let text = format!("{ID_PREFIX}{}-{place}", &hex[..32]);
             KeyId::new(&text).expect("letters, digits and '-' are a name")
@@ -68,15 +67,16 @@ pub(crate) fn is_sign_in(key: &KeyId) -> bool {
 pub(crate) async fn begin(
     api: &Api,
     (settings, person): (&SignIn, Person<'_>),
-    mapped: Mapped,
+    rule: &SignInRule,
 ) -> Result<(String, u64), Refusal> {
     let _changing = api.changing.lock().await;
     let now = clock::now();
+    let given = (rule.role, &rule.tenant, &rule.programme);
     let mut places: Vec<(KeyId, Option<KeyRecord>)> = Vec::new();
     for id in person.ids() {
         let row = api.store().key_get(id.clone()).await?;
-        let live = row.filter(|row| is_live(row, now));
-        let other = |row: &KeyRecord| mapped_of(row) != mapped;
+        let live = row.filter(|row| row.is_in_force(now));
+        let other = |row: &KeyRecord| (row.role, &row.tenant, &row.programme) != given;
         match live {
             Some(row) if other(&row) => {
                 end(api, row).await?;
@@ -92,13 +92,13 @@ pub(crate) async fn begin(
         end(api, row).await?;
     }
     let (_, secret) = KeySecret::generate();
-    let seconds = u64::from(settings.valid_hours) * HOUR_MS / 1000;
+    let seconds = u64::from(settings.valid_hours) * HOUR_S;
     let row = KeyRecord {
         id,
-        tenant: mapped.tenant,
-        programme: mapped.programme,
+        tenant: rule.tenant.clone(),
+        programme: rule.programme.clone(),
         project: None,
-        role: mapped.role,
+        role: rule.role,
         terms: Arc::default(),
         class_floor: DataClass::default(),
         data_flags: DataFlags::NONE,
@@ -128,7 +128,7 @@ pub(crate) async fn end_all(api: &Api, person: Person<'_>) -> Result<(), Refusal
     let _changing = api.changing.lock().await;
     for id in person.ids() {
         let row = api.store().key_get(id).await?;
-        if let Some(row) = row.filter(|row| is_live(row, clock::now())) {
+        if let Some(row) = row.filter(|row| row.is_in_force(clock::now())) {
             end(api, row).await?;
         }
     }
@@ -163,18 +163,6 @@ async fn end(api: &Api, row: KeyRecord) -> Result<(), Refusal> {
 
 fn unlogged(error: madang_audit::AuditError) -> Refusal {
     Refusal::new(ErrorCode::AuditUnavailable, error.to_string())
-}
-
-fn is_live(row: &KeyRecord, now: Micros) -> bool {
-    row.revoked_at.is_none() && row.expires_at.is_none_or(|at| now < at)
-}
-
-fn mapped_of(row: &KeyRecord) -> Mapped {
-    Mapped {
-        role: row.role,
-        tenant: row.tenant.clone(),
-        programme: row.programme.clone(),
-    }
 }
 
 /// Who sends these headers with a sign-in's cookie; `None` where there is none.

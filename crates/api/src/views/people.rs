@@ -230,10 +230,10 @@ impl KeyView {
             rate_tokens_per_min,
             won_limit,
         } = &**terms;
-        let state = match (revoked_at, expires_at) {
-            (Some(_), _) => "revoked",
-            (None, Some(at)) if now >= *at => "expired",
-            (None, _) => "active",
+        let state = match revoked_at {
+            Some(_) => "revoked",
+            None if row.is_in_force(now) => "active",
+            None => "expired",
         };
         Self {
             id: id.to_string(),

@@ -3,7 +3,7 @@
 use super::url::{BaseUrl, UrlFault};
 use super::{Check, rows};
 use crate::at::At;
-use crate::model::{KeySource, OriginAddress, SignIn, SignInRule};
+use crate::model::{OriginAddress, SignIn, SignInRule};
 use crate::raw::{RawSignIn, RawSignInRule, Text, Texts};
 use crate::shape::brief;
 use madang_types::{ProgrammeId, Role, TenantId};
@@ -26,7 +26,8 @@ impl Check<'_, '_> {
         let issuer = raw.issuer.as_ref().and_then(|at| self.provider_url(at));
         let public = raw.public_url.as_ref().and_then(|at| self.public_url(at));
         let client_id = self.claim_text(&raw.client_id);
-        let key = self.client_key(raw);
+        let keys = (&raw.key_file, &raw.key_env);
+        let key = self.key_source(keys, "the client has its secret twice");
         let ca_file = match &raw.ca_file {
             Some(at) => self.path(at).map(Some),
             None => Some(None),
@@ -110,21 +111,6 @@ impl Check<'_, '_> {
             .error("url_invalid", &at.span, message)
             .help(format!("write \"{origin}\""));
         None
-    }
-
-    fn client_key(&mut self, raw: &RawSignIn) -> Option<Option<KeySource>> {
-        match (&raw.key_file, &raw.key_env) {
-            (None, None) => Some(None),
-            (Some(file), None) => Some(Some(KeySource::File(self.key_path(file)?))),
-            (None, Some(env)) => Some(Some(KeySource::Env(self.env_name(env)?))),
-            (Some(file), Some(env)) => {
-                self.report
-                    .error("choose_one", &env.span, "the client has its secret twice")
-                    .help("take key_file or key_env out")
-                    .related(&file.span, "the other one");
-                None
-            }
-        }
     }
 
     /// A text that is compared, not read.
@@ -263,6 +249,7 @@ impl Check<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KeySource;
     use std::path::Path;
 
     const GOOD: &str = r#"

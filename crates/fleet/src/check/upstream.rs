@@ -5,7 +5,7 @@ use super::secret::looks_like_secret;
 use super::url::BaseUrl;
 use crate::at::At;
 use crate::model::{KeySource, Upstream, UpstreamModel};
-use crate::raw::{RawUpstream, RawUpstreamModel};
+use crate::raw::{RawUpstream, RawUpstreamModel, Text};
 use crate::shape::brief;
 use madang_types::{ModelId, UpstreamId};
 use std::collections::BTreeMap;
@@ -61,17 +61,10 @@ impl Check<'_, '_> {
     /// Where the key is: `Some(None)` where there is none, `None` where that is wrong. A key goes out over TLS only, but
     /// for what listens on this very machine.
     fn upstream_key(&mut self, raw: &RawUpstream) -> Option<Option<KeySource>> {
-        let (source, at) = match (&raw.key_file, &raw.key_env) {
-            (None, None) => return Some(None),
-            (Some(file), None) => (KeySource::File(self.key_path(file)?), file),
-            (None, Some(env)) => (KeySource::Env(self.env_name(env)?), env),
-            (Some(file), Some(env)) => {
-                self.report
-                    .error("choose_one", &env.span, "the upstream has its key twice")
-                    .help("take key_file or key_env out")
-                    .related(&file.span, "the other one");
-                return None;
-            }
+        let keys = (&raw.key_file, &raw.key_env);
+        let source = self.key_source(keys, "the upstream has its key twice")?;
+        let Some(at) = raw.key_file.as_ref().or(raw.key_env.as_ref()) else {
+            return Some(None);
         };
         let url = raw.url.as_ref()?;
         let in_clear = BaseUrl::parse(&url.value).is_ok_and(|base| !base.keeps_secrets());
@@ -86,7 +79,27 @@ impl Check<'_, '_> {
                 .related(&at.span, "the key");
             return None;
         }
-        Some(Some(source))
+        Some(source)
+    }
+
+    /// Where a key is, from `key_file` and `key_env`: `Some(None)` where there is none, `None` where that is wrong.
+    pub(super) fn key_source(
+        &mut self,
+        keys: (&Text, &Text),
+        twice: &str,
+    ) -> Option<Option<KeySource>> {
+        match keys {
+            (None, None) => Some(None),
+            (Some(file), None) => Some(Some(KeySource::File(self.key_path(file)?))),
+            (None, Some(env)) => Some(Some(KeySource::Env(self.env_name(env)?))),
+            (Some(file), Some(env)) => {
+                self.report
+                    .error("choose_one", &env.span, twice)
+                    .help("take key_file or key_env out")
+                    .related(&file.span, "the other one");
+                None
+            }
+        }
     }
 
     /// Whose word on its certificate counts: `Some(None)` where that is the public authorities'.
@@ -108,7 +121,7 @@ impl Check<'_, '_> {
         self.path(at).map(Some)
     }
 
-    pub(super) fn env_name(&mut self, at: &At<String>) -> Option<String> {
+    fn env_name(&mut self, at: &At<String>) -> Option<String> {
         let name = &at.value;
         let remedy = "put the key into a variable of the environment and name it: key_env = \"OPENAI_API_KEY\"";
         if looks_like_secret(name) {

@@ -136,7 +136,7 @@ async fn a_code_of_another_sign_in_is_of_no_use() {
 }
 
 #[tokio::test]
-async fn an_answer_of_a_provider_that_was_asked_before_a_reload_is_of_no_use() {
+async fn an_answer_to_a_sign_in_at_another_provider_is_of_no_use() {
     let world = World::start().await;
     let Begun {
         cookie: login,

@@ -4,6 +4,31 @@ use super::{World, hanbit, refused};
 use serde_json::{Value, json};
 
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
+const NO_HTTPS: &str = "is not one of https://";
+/// URLs of a configuration that lead elsewhere, and what is said of each.
+const ELSEWHERE: [(&str, &str, &str); 9] = [
+    (
+        "authorization_endpoint",
+        "http://evil.example/authorize",
+        NO_HTTPS,
+    ),
+    ("authorization_endpoint", "javascript:alert(1)", NO_HTTPS),
+    (
+        "authorization_endpoint",
+        "https://evil.example/#x",
+        NO_HTTPS,
+    ),
+    ("token_endpoint", "http://evil.example/token", NO_HTTPS),
+    ("token_endpoint", "http://127.0.0.1:1/token", NO_HTTPS),
+    ("token_endpoint", "/token", NO_HTTPS),
+    ("token_endpoint", "unix:/run/x", "is none"),
+    ("jwks_uri", "http://10.0.0.7/keys", NO_HTTPS),
+    (
+        "jwks_uri",
+        "https://user@evil.example/keys",
+        "an engine's address holds no user name or password",
+    ),
+];
 
 #[tokio::test]
 async fn a_provider_that_cannot_be_used_is_told_of() {
@@ -119,29 +144,29 @@ async fn a_provider_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn a_configuration_that_leads_elsewhere_is_not_believed() {
     let world = World::start().await;
-    let issuer = world.provider.issuer.clone();
-    for change in [
-        json!({"issuer": "https://evil.example"}),
-        json!({"issuer": format!("{issuer}/")}),
-        json!({"issuer": null}),
-        json!({"authorization_endpoint": "http://evil.example/authorize"}),
-        json!({"authorization_endpoint": "javascript:alert(1)"}),
-        json!({"authorization_endpoint": "https://evil.example/#x"}),
-        json!({"authorization_endpoint": null}),
-        json!({"token_endpoint": "http://evil.example/token"}),
-        json!({"token_endpoint": "http://127.0.0.1:1/token"}),
-        json!({"token_endpoint": "/token"}),
-        json!({"token_endpoint": "unix:/run/x"}),
-        json!({"jwks_uri": "http://10.0.0.7/keys"}),
-        json!({"jwks_uri": "https://user@evil.example/keys"}),
-        json!({"jwks_uri": 7}),
-    ] {
+    let slashed = format!("{}/", world.provider.issuer);
+    let names = |issuer: &str| format!("its configuration names the issuer '{issuer}'");
+    let evil = "https://evil.example";
+    let is_wrong = |what: &str| format!("its configuration is wrong: invalid type: {what}");
+    let others = [
+        ("issuer", json!(evil), names(evil)),
+        ("issuer", json!(slashed), names(&slashed)),
+        ("issuer", Value::Null, is_wrong("null")),
+        ("authorization_endpoint", Value::Null, is_wrong("null")),
+        ("jwks_uri", json!(7), is_wrong("integer `7`")),
+    ];
+    let urls =
+        ELSEWHERE.map(|(name, url, why)| (name, json!(url), format!("its URL '{url}' {why}")));
+    for (name, value, told) in others.into_iter().chain(urls) {
         world
             .provider
-            .set(|script| script.configuration = change.clone());
+            .set(|script| script.configuration = json!({ name: value }));
         world.fleet("").await;
         let answer = world.bench.request(("GET", "/auth/login"), &[], None).await;
-        assert_eq!(refused(&answer), (503, "sign_in_unavailable"), "{change}");
+        let refused = refused(&answer);
+        assert_eq!(refused, (503, "sign_in_unavailable"), "{name}: {value}");
+        let message = answer.json["error"]["message"].as_str().unwrap();
+        assert!(message.contains(&told), "{told}: {message}");
     }
 }
 
