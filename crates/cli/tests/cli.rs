@@ -6,7 +6,7 @@ mod harness;
 
 use harness::fleet::{fleet, python_replica, url_replica};
 use harness::{Madang, Place, chat_body, expect_done, wait_for};
-use madang_testkit::{FakeEngine, FakeEngineOptions, http_get, http_post_json};
+use madang_testkit::{FakeEngine, http_get, http_post_json};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -14,8 +14,7 @@ const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// A server with one replica at an engine of this process.
 async fn up(place: &Place, args: &[&str]) -> (FakeEngine, Madang) {
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+    let engine = place.start_engine().await;
     let madang = place.up_with(args).await;
     (engine, madang)
 }

@@ -8,7 +8,7 @@ mod harness;
 
 use harness::fleet::{fleet, url_replica};
 use harness::{Madang, Place};
-use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_get, http_post_json};
+use madang_testkit::{Database, Postgres, http_get, http_post_json};
 use serde_json::Value;
 
 /// Requests in the books, as `madang usage` shows them.
@@ -22,18 +22,12 @@ async fn up(place: &Place, database: &Database) -> Madang {
     place.up_with(&["--store", &database.url()]).await
 }
 
-async fn place_with(engine: &FakeEngine) -> Place {
-    let place = Place::new();
-    place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
-    place
-}
-
 #[tokio::test]
 async fn the_books_outlive_a_restart_and_a_kill() {
     let server = Postgres::shared().unwrap();
     let database = server.database().unwrap();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let place = place_with(&engine).await;
+    let place = Place::new();
+    let _engine = place.start_engine().await;
     let mut madang = up(&place, &database).await;
     assert_eq!(madang.chat().await.unwrap().status, 200);
     assert_eq!(requests(&place).await, 1);
@@ -53,8 +47,8 @@ async fn the_books_outlive_a_restart_and_a_kill() {
 async fn requests_are_served_while_the_database_is_away() {
     let mut server = Postgres::own(&[]).unwrap();
     let database = server.database().unwrap();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let place = place_with(&engine).await;
+    let place = Place::new();
+    let _engine = place.start_engine().await;
     let mut madang = up(&place, &database).await;
     server.kill().unwrap();
     for _ in 0..20 {
@@ -77,8 +71,9 @@ async fn requests_are_served_while_the_database_is_away() {
 async fn keys_tenants_and_stops_hold_at_every_gateway_of_the_books() {
     let server = Postgres::shared().unwrap();
     let database = server.database().unwrap();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let (place, other_place) = (place_with(&engine).await, place_with(&engine).await);
+    let (place, other_place) = (Place::new(), Place::new());
+    let engine = place.start_engine().await;
+    other_place.write_fleet_of(&engine);
     let mut madang = up(&place, &database).await;
     let mut other = other_place.start(&["--store", &database.url()]);
     other.listening().await;
@@ -129,8 +124,8 @@ async fn check_words(place: &Place, args: &[&str], words: &str) {
 async fn gateways_are_listed_by_name_and_one_that_runs_is_not_given_up() {
     let server = Postgres::shared().unwrap();
     let database = server.database().unwrap();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let place = place_with(&engine).await;
+    let place = Place::new();
+    let _engine = place.start_engine().await;
     let mut madang = up(&place, &database).await;
     let gateways = place.json(&["gateway", "list"]).await;
     let row = &gateways["data"][0];
@@ -150,8 +145,8 @@ async fn gateways_are_listed_by_name_and_one_that_runs_is_not_given_up() {
 async fn budgets_are_kept_and_the_ledger_is_read_where_it_is() {
     let server = Postgres::shared().unwrap();
     let database = server.database().unwrap();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    let place = place_with(&engine).await;
+    let place = Place::new();
+    let _engine = place.start_engine().await;
     let mut madang = up(&place, &database).await;
     place.json(&["programme", "create", "startups"]).await;
     let budget = ["budget", "set", "startups", "--won", "1000"];

@@ -5,9 +5,8 @@
 
 mod harness;
 
-use harness::fleet::{fleet, url_replica};
 use harness::{Madang, Place, chat_body};
-use madang_testkit::{FakeEngine, FakeEngineOptions, http_post_json};
+use madang_testkit::{FakeEngine, http_post_json};
 use serde_json::Value;
 
 /// A running server where `acme` of `ours` has spent of a grant, after a request that nothing was charged for.
@@ -20,8 +19,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let place = Place::new();
-        let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-        place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+        let engine = place.start_engine().await;
         let madang = place.up_with(&[]).await;
         let world = Self {
             place,
@@ -160,8 +158,7 @@ async fn a_report_that_does_not_add_up_is_shown_and_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reported_is_named() {
     let place = Place::new();
-    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    place.write("fleet.toml", fleet(&[url_replica("a", engine.url())]));
+    let _engine = place.start_engine().await;
     let mut madang = place.up_with(&[]).await;
     for (command, code, told) in [
         ("report programme nobody", 1, "not_found"),

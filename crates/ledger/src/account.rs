@@ -61,6 +61,38 @@ impl Account {
             | Self::Upstream(_) => false,
         }
     }
+
+    /// The tenant that it is, or of which it is a project.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Tenant(tenant) | Self::Project(tenant, _) => Some(tenant),
+            Self::World
+            | Self::Programme(_)
+            | Self::Purse(_)
+            | Self::Lease { .. }
+            | Self::Site(_)
+            | Self::Upstream(_)
+            | Self::Suspense(_) => None,
+        }
+    }
+
+    /// The allocation that it is, or of which it is a part.
+    pub fn allocation(&self) -> Option<&AllocationId> {
+        match self {
+            Self::Purse(purse) | Self::Lease { of: purse, .. } | Self::Suspense(purse) => {
+                match purse {
+                    Purse::Allocation(id) => Some(id),
+                    Purse::Ceiling(_) => None,
+                }
+            }
+            Self::World
+            | Self::Programme(_)
+            | Self::Tenant(_)
+            | Self::Project(..)
+            | Self::Site(_)
+            | Self::Upstream(_) => None,
+        }
+    }
 }
 
 /// The text names no account.

@@ -1,8 +1,8 @@
 //! What the databases share of reading what a report is made of.
 
 use crate::StoreError;
+use madang_ledger::Account;
 use madang_ledger::report::EXTRACT_ROWS_MAX;
-use madang_ledger::{Account, Purse};
 use madang_types::{AllocationId, TenantId};
 use std::collections::BTreeSet;
 
@@ -17,18 +17,10 @@ pub(crate) struct Owners {
 impl Owners {
     /// Whether an account is theirs.
     pub(crate) fn has(&self, account: &Account) -> bool {
-        match account {
-            Account::Tenant(tenant) | Account::Project(tenant, _) => self.tenants.contains(tenant),
-            Account::Purse(purse) | Account::Suspense(purse) | Account::Lease { of: purse, .. } => {
-                match purse {
-                    Purse::Allocation(id) => self.allocations.contains(id),
-                    Purse::Ceiling(_) => false,
-                }
-            }
-            Account::World | Account::Programme(_) | Account::Site(_) | Account::Upstream(_) => {
-                false
-            }
-        }
+        let tenant = account.tenant();
+        let allocation = account.allocation();
+        tenant.is_some_and(|id| self.tenants.contains(id))
+            || allocation.is_some_and(|id| self.allocations.contains(id))
     }
 }
 
@@ -36,7 +28,7 @@ impl Owners {
 pub(crate) fn check_count(count: usize, what: &str) -> Result<(), StoreError> {
     if count > EXTRACT_ROWS_MAX {
         return Err(StoreError::Invalid(format!(
-            "there are more than {EXTRACT_ROWS_MAX} {what}: ask for one tenant at a time"
+            "there are more than {EXTRACT_ROWS_MAX} {what}: ask for the costs of one tenant at a time"
         )));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Reports: of programmes, and what things cost.
 
+use super::usage::{CSV, tenant_asked};
 use super::{Result, programme};
 use crate::caller::{May, right};
 use crate::extract::{PathId, Query};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 
 /// Whether records and ledger say the same.
 const RECONCILED: HeaderName = HeaderName::from_static("x-madang-reconciled");
-const CSV: &str = "text/csv; charset=utf-8; header=present";
 
 /// What a programme promised and delivered in a month
 ///
@@ -93,12 +93,7 @@ pub(crate) async fn cost_list(
         }
         None => may.ground.programme().cloned(),
     };
-    let tenant = may.ground.tenant_asked(api.gateway(), tenant)?;
-    if let Some(id) = &tenant
-        && api.store().tenant_get(id.clone()).await?.is_none()
-    {
-        return Err(Refusal::absent("tenant", id.as_str()).at("tenant"));
-    }
+    let tenant = tenant_asked(&api, &may.ground, tenant).await?;
     let (_, span) = span(month, offset_s)?;
     let filter = of_span(span, (programme, tenant));
     let extract = api.store().usage_extract(filter, offset_s).await?;

@@ -15,6 +15,9 @@ use madang_store::{UsageFilter, UsageGroup};
 use madang_types::{ErrorCode, Micros, ModelId, ProjectId, RequestId, TenantId, UsageRecord};
 use std::sync::Arc;
 
+/// The type of every table.
+pub(super) const CSV: &str = "text/csv; charset=utf-8; header=present";
+
 /// What was used: sums by model, tenant, project or day
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(UsageQuery),
     responses((status = 200, content((List<UsageView> = "application/json"), (String = "text/csv")))))]
@@ -46,10 +49,7 @@ pub(crate) async fn usage_get(
     Ok(match format {
         UsageFormat::Json => Json(List::new(rows)).into_response(),
         UsageFormat::Csv => {
-            let csv = [(
-                header::CONTENT_TYPE,
-                "text/csv; charset=utf-8; header=present",
-            )];
+            let csv = [(header::CONTENT_TYPE, CSV)];
             (csv, usage_csv(&rows)).into_response()
         }
     })
@@ -116,12 +116,7 @@ async fn filter(
     (tenant, project, model): (Option<TenantId>, Option<ProjectId>, Option<ModelId>),
     (from, until): (Option<Instant>, Option<Instant>),
 ) -> Result<UsageFilter> {
-    let tenant = ground.tenant_asked(api.gateway(), tenant)?;
-    if let Some(id) = &tenant
-        && api.store().tenant_get(id.clone()).await?.is_none()
-    {
-        return Err(Refusal::absent("tenant", id.as_str()).at("tenant"));
-    }
+    let tenant = tenant_asked(api, ground, tenant).await?;
     if let Some(project) = &project {
         must_be_a_project(api, tenant.as_ref(), project).await?;
     }
@@ -141,6 +136,21 @@ async fn filter(
         from,
         until,
     })
+}
+
+/// Whose records are asked for: a tenant that the caller may see and that is there.
+pub(super) async fn tenant_asked(
+    api: &Api,
+    ground: &Ground,
+    tenant: Option<TenantId>,
+) -> Result<Option<TenantId>> {
+    let tenant = ground.tenant_asked(api.gateway(), tenant)?;
+    if let Some(id) = &tenant
+        && api.store().tenant_get(id.clone()).await?.is_none()
+    {
+        return Err(Refusal::absent("tenant", id.as_str()).at("tenant"));
+    }
+    Ok(tenant)
 }
 
 /// A project's name means something in its tenant only.

@@ -47,15 +47,19 @@ impl<T> List<T> {
     }
 }
 
-/// An instant as text, to the microsecond. What no calendar holds is brought to its end.
+/// An instant as text, to the microsecond.
 pub(crate) fn instant(at: Micros) -> String {
+    format!("{:.6}", stamp(at))
+}
+
+/// An instant in the calendar. What no calendar holds is brought to its end.
+fn stamp(at: Micros) -> jiff::Timestamp {
     let end = if at.0 < 0 {
         jiff::Timestamp::MIN
     } else {
         jiff::Timestamp::MAX
     };
-    let stamp = jiff::Timestamp::from_microsecond(at.0).unwrap_or(end);
-    format!("{stamp:.6}")
+    jiff::Timestamp::from_microsecond(at.0).unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ pub mod process;
 pub mod random;
 
 use http::Method;
-use madang_testkit::{HttpAnswer, SseStream, http_get, http_post_json, http_send, http_stream};
+use madang_testkit::{
+    FakeEngine, FakeEngineOptions, HttpAnswer, SseStream, http_get, http_post_json, http_send,
+    http_stream,
+};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -94,6 +97,19 @@ impl Place {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Starts an engine in this process, and writes a fleet of one replica there.
+    pub async fn start_engine(&self) -> FakeEngine {
+        let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+        self.write_fleet_of(&engine);
+        engine
+    }
+
+    /// Writes a fleet of one replica, at this engine.
+    pub fn write_fleet_of(&self, engine: &FakeEngine) {
+        let replica = fleet::url_replica("a", engine.url());
+        self.write("fleet.toml", fleet::fleet(&[replica]));
     }
 
     /// `madang ARGS` in this place, without the caller's own settings.

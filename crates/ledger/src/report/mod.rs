@@ -159,7 +159,7 @@ pub fn report(scope: &Scope<'_>, extract: &Extract) -> Report {
         by_site: grouped(rows, |row| row.site.clone()),
         by_day: grouped(rows, |row| row.day),
         rows: cells(rows),
-        reconciliation: reconciled(extract, scope.allocations),
+        reconciliation: reconcile::reconcile(&tenants, rows, (legs, &grants)),
     }
 }
 
@@ -172,8 +172,8 @@ fn grouped<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K) -> BTreeMap<K, Deliver
     groups
 }
 
-/// Held at the end of its type.
-fn held(amount: i128) -> i64 {
+/// A sum, held at the end of its type.
+pub fn held(amount: i128) -> i64 {
     let end = if amount < 0 { i64::MIN } else { i64::MAX };
     i64::try_from(amount).unwrap_or(end)
 }

@@ -2,7 +2,7 @@
 
 use super::rows::{Booked, LegSum, Row};
 use super::{Grants, Place, held};
-use crate::{Account, Purse};
+use crate::Account;
 use madang_types::{AllocationId, SiteId, TenantId, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,46 +153,43 @@ fn compared(unit: Unit, (records, ledger): (i128, i128)) -> Compared {
 
 /// What a leg says that a tenant used at a place, or paid there; below zero where it goes back, as in a correction.
 fn used<'a>(leg: &'a LegSum, grants: &Grants<'a>) -> Option<(&'a TenantId, Place<'a>, i128)> {
-    let amount = i128::from(leg.amount);
     match leg.unit {
         Unit::UncachedTokens | Unit::CachedTokens | Unit::OutputTokens => {
-            match (place(&leg.from), caller(&leg.to)) {
-                (Some(place), Some(tenant)) => Some((tenant, place, amount)),
-                _ => Some((caller(&leg.from)?, place(&leg.to)?, -amount)),
-            }
+            let (place, caller, amount) = between(leg, place, Account::tenant)?;
+            Some((caller, place, amount))
         }
-        Unit::MicroWon => match (payer(&leg.from, grants), place(&leg.to)) {
-            (Some(tenant), Some(place)) => Some((tenant, place, amount)),
-            _ => Some((payer(&leg.to, grants)?, place(&leg.from)?, -amount)),
-        },
+        Unit::MicroWon => between(leg, |account| payer(account, grants), place),
         Unit::Tokens | Unit::AcceleratorMs | Unit::MilliJoules => None,
     }
 }
 
 /// What a leg takes from a grant for a place; below zero where it goes back.
 pub(super) fn drawn(leg: &LegSum) -> Option<(&AllocationId, i128)> {
-    let amount = i128::from(leg.amount);
-    match (granted(&leg.from), place(&leg.to)) {
-        (Some(allocation), Some(_)) => Some((allocation, amount)),
-        _ => {
-            place(&leg.from)?;
-            Some((granted(&leg.to)?, -amount))
-        }
-    }
+    let (allocation, _, amount) = between(leg, Account::allocation, place)?;
+    Some((allocation, amount))
 }
 
 /// What a leg says that a tenant owes for what a place did; below zero where it goes back.
 pub(super) fn owed(leg: &LegSum) -> Option<(&TenantId, i128)> {
-    let amount = i128::from(leg.amount);
-    match (leg.unit, &leg.from, &leg.to) {
-        (Unit::MicroWon, Account::Tenant(tenant), to) if place(to).is_some() => {
-            Some((tenant, amount))
-        }
-        (Unit::MicroWon, from, Account::Tenant(tenant)) if place(from).is_some() => {
-            Some((tenant, -amount))
-        }
-        _ => None,
+    if leg.unit != Unit::MicroWon {
+        return None;
     }
+    let (tenant, _, amount) = between(leg, debtor, place)?;
+    Some((tenant, amount))
+}
+
+/// What a leg moves from one to the other; below zero where it goes from the other to the one.
+fn between<'a, A, B>(
+    leg: &'a LegSum,
+    one: impl Fn(&'a Account) -> Option<A>,
+    other: impl Fn(&'a Account) -> Option<B>,
+) -> Option<(A, B, i128)> {
+    let amount = i128::from(leg.amount);
+    let there = one(&leg.from).zip(other(&leg.to));
+    let back = || one(&leg.to).zip(other(&leg.from));
+    there
+        .map(|(a, b)| (a, b, amount))
+        .or_else(|| back().map(|(a, b)| (a, b, -amount)))
 }
 
 fn place(account: &Account) -> Option<Place<'_>> {
@@ -203,29 +200,14 @@ fn place(account: &Account) -> Option<Place<'_>> {
     }
 }
 
-fn caller(account: &Account) -> Option<&TenantId> {
+fn debtor(account: &Account) -> Option<&TenantId> {
     match account {
-        Account::Tenant(tenant) | Account::Project(tenant, _) => Some(tenant),
+        Account::Tenant(tenant) => Some(tenant),
         _ => None,
     }
 }
 
 fn payer<'a>(account: &'a Account, grants: &Grants<'a>) -> Option<&'a TenantId> {
-    match account {
-        Account::Tenant(tenant) => Some(tenant),
-        other => grants.get(granted(other)?).map(|grant| &grant.tenant),
-    }
-}
-
-/// The allocation that an account is a part of.
-fn granted(account: &Account) -> Option<&AllocationId> {
-    match account {
-        Account::Purse(purse) | Account::Suspense(purse) | Account::Lease { of: purse, .. } => {
-            match purse {
-                Purse::Allocation(id) => Some(id),
-                Purse::Ceiling(_) => None,
-            }
-        }
-        _ => None,
-    }
+    let granted = || grants.get(account.allocation()?).map(|grant| &grant.tenant);
+    debtor(account).or_else(granted)
 }

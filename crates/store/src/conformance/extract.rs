@@ -156,7 +156,7 @@ pub async fn an_extract_never_overflows(fixture: &impl Fixture) -> Result<(), Fa
     Ok(())
 }
 
-/// A settlement at [`SEOUL_MIDNIGHT`] whose entry takes `paid` of a unit from a grant and delivers the record's tokens.
+/// A settlement at [`SEOUL_MIDNIGHT`] whose entry takes `paid` of a unit from its tenant and delivers the record's tokens.
 fn settled(id: u128, (unit, paid): (Unit, i64)) -> Result<Settlement, Failure> {
     let mut record: UsageRecord = full(id, SEOUL_MIDNIGHT)?;
     record.cost = Some(MicroWon(20));
@@ -167,10 +167,10 @@ fn settled(id: u128, (unit, paid): (Unit, i64)) -> Result<Settlement, Failure> {
         from: from.clone(),
         to: to.clone(),
     };
-    let lease: Account = "tenant:kma".parse()?;
+    let payer: Account = "tenant:kma".parse()?;
     let caller: Account = "project:kma:forecast".parse()?;
     let legs = vec![
-        leg(unit, paid, &lease, &place),
+        leg(unit, paid, &payer, &place),
         leg(Unit::UncachedTokens, 11, &place, &caller),
         leg(Unit::CachedTokens, 12, &place, &caller),
         leg(Unit::OutputTokens, 13, &place, &caller),

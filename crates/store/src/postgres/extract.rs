@@ -2,13 +2,13 @@
 
 use super::connect::medium;
 use super::row::{Columns, rows};
-use super::usage::Clause;
+use super::usage::{Clause, halves};
 use crate::extract::{Owners, check_count};
 use crate::ledger::codes;
 use crate::{StoreError, UsageFilter};
 use deadpool_postgres::{GenericClient, Object};
 use madang_ledger::Account;
-use madang_ledger::report::{Booked, EXTRACT_ROWS_MAX, Extract, LegSum, Row, Sums};
+use madang_ledger::report::{Booked, EXTRACT_ROWS_MAX, Extract, LegSum, Row, Sums, held};
 use madang_types::{MicroWon, Micros, MilliJoules, Outcome};
 use tokio_postgres::IsolationLevel;
 
@@ -49,7 +49,7 @@ async fn owners(client: &impl GenericClient, filter: &UsageFilter) -> Result<Own
     })
 }
 
-/// Columns that are summed, each in two halves, so that no sum fails.
+/// Columns that are summed.
 const SUMMED: [&str; 5] = [
     "uncached_tokens",
     "cached_tokens",
@@ -68,13 +68,7 @@ async fn record_sums(
     let finished = clause.bind(Outcome::Finished.as_str());
     // One more than there may be, so that too many show.
     let limit = clause.bind(i64::try_from(EXTRACT_ROWS_MAX).unwrap_or(i64::MAX) + 1);
-    let halves = SUMMED
-        .map(|column| {
-            format!(
-                "coalesce(sum({column} >> 32), 0)::bigint, coalesce(sum({column} & 4294967295), 0)::bigint"
-            )
-        })
-        .join(", ");
+    let halves = halves(SUMMED);
     let sql = format!(
         "SELECT tenant, model, site, s / 86400 - (s % 86400 < 0)::int AS day, \
            CASE WHEN paid_in_tokens THEN 1 WHEN entry IS NOT NULL THEN 0 WHEN cost_micro_won IS NOT NULL THEN 3 \
@@ -90,8 +84,8 @@ async fn record_sums(
     check_count(found.len(), "rows of tenant, model, site and day")?;
     // As the other stores, whatever the server's collation.
     found.sort_by(|a, b| {
-        let key = |row: &Row| (row.tenant.clone(), row.model.clone(), row.site.clone());
-        (key(a), a.day, a.booked).cmp(&(key(b), b.day, b.booked))
+        let ids = (&a.tenant, &a.model, &a.site).cmp(&(&b.tenant, &b.model, &b.site));
+        ids.then((a.day, a.booked).cmp(&(b.day, b.booked)))
     });
     Ok(found)
 }
@@ -169,10 +163,4 @@ async fn leg_sums(
     let found: Vec<LegSum> = found.into_iter().flatten().collect();
     check_count(found.len(), "sums of legs")?;
     Ok(found)
-}
-
-/// Held at the end of its type.
-fn held(whole: i128) -> i64 {
-    let end = if whole < 0 { i64::MIN } else { i64::MAX };
-    i64::try_from(whole).unwrap_or(end)
 }

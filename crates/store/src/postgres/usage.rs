@@ -142,7 +142,18 @@ async fn arrived_at(client: &Object, id: RequestId) -> Result<i64, StoreError> {
     found.into_iter().next().ok_or_else(absent)
 }
 
-/// Sums. Each is taken in two halves, so that no sum of counts that fit can fail.
+/// The sums of columns, each taken in two halves, so that no sum of numbers that fit can fail.
+pub(super) fn halves(columns: [&str; 5]) -> String {
+    columns
+        .map(|column| {
+            format!(
+                "coalesce(sum({column} >> 32), 0)::bigint, coalesce(sum({column} & 4294967295), 0)::bigint"
+            )
+        })
+        .join(", ")
+}
+
+/// Sums by group.
 pub(super) async fn sum(
     client: &Object,
     filter: &UsageFilter,
@@ -169,19 +180,13 @@ pub(super) async fn sum(
             (day, "GROUP BY 1")
         }
     };
-    let halves = [
+    let halves = halves([
         "uncached_tokens",
         "cached_tokens",
         "output_tokens",
         "bytes_in",
         "bytes_out",
-    ]
-    .map(|column| {
-        format!(
-            "coalesce(sum({column} >> 32), 0)::bigint, coalesce(sum({column} & 4294967295), 0)::bigint"
-        )
-    })
-    .join(", ");
+    ]);
     let sql = format!(
         "SELECT {key}, count(*), count(*) FILTER (WHERE outcome = {finished}), \
          count(*) FILTER (WHERE tokens_estimated), {halves} FROM usage {} {by}",

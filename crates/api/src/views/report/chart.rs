@@ -1,6 +1,6 @@
 //! Bars as SVG, drawn in the page: no script, no font, no other file.
 
-use std::fmt::Write;
+use super::text::add;
 
 const WIDTH: u64 = 720;
 const HEIGHT: u64 = 190;
@@ -12,15 +12,14 @@ const BAR_PERCENT: u64 = 72;
 
 /// One day: the text that is shown when it is pointed at, and its parts from below.
 pub(super) struct Bar {
-    /// The day of the month.
-    pub day: String,
     /// The whole text.
     pub title: String,
     /// Heights; the nth is painted in the nth colour.
     pub parts: Vec<u64>,
 }
 
-/// Stacked bars. `greatest` is how the greatest sum is written; every text is escaped by whoever made it.
+/// Stacked bars, one for each day of a month from its first on. `greatest` is how the greatest sum is written; every text is escaped by
+/// whoever made it.
 pub(super) fn stacked(label: &str, bars: &[Bar], greatest: impl Fn(u64) -> String) -> String {
     let sum = |bar: &Bar| {
         bar.parts
@@ -54,9 +53,9 @@ pub(super) fn stacked(label: &str, bars: &[Bar], greatest: impl Fn(u64) -> Strin
             }
         }
         let middle = px(place * step + step / 2);
-        if place == 0 || (place + 1).is_multiple_of(5) {
+        let day = place + 1;
+        if day == 1 || day.is_multiple_of(5) {
             let y = HEIGHT - 5;
-            let day = &bar.day;
             add(
                 &mut svg,
                 format_args!("<text class=\"day\" x=\"{middle}\" y=\"{y}\">{day}</text>"),
@@ -91,11 +90,6 @@ pub(super) fn meter(permille: u32) -> String {
     )
 }
 
-fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
-    text.write_fmt(what)
-        .expect("writing into a string does not fail");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +97,6 @@ mod tests {
     #[test]
     fn the_greatest_bar_fills_the_room_and_the_others_their_part() {
         let bar = |parts: &[u64]| Bar {
-            day: "1".into(),
             title: "t".into(),
             parts: parts.to_vec(),
         };

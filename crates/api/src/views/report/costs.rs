@@ -5,6 +5,7 @@
 //! columns of unit prices and SKU prices, which FOCUS wants filled, are empty.
 
 use super::super::csv::{Cells, csv, text_cell};
+use super::super::stamp;
 use super::super::usage::won;
 use madang_ledger::report::{Cell, Delivered};
 use madang_types::{Micros, ProgrammeId, TenantId};
@@ -163,9 +164,7 @@ fn tags(programme: Option<&ProgrammeId>) -> String {
 
 /// An instant as FOCUS writes them: ISO 8601 in UTC, to the second. Months and days begin at whole seconds.
 fn second(at: Micros) -> String {
-    let end = jiff::Timestamp::MAX;
-    let stamp = jiff::Timestamp::from_microsecond(at.0).unwrap_or(end);
-    format!("{stamp:.0}")
+    format!("{:.0}", stamp(at))
 }
 
 #[cfg(test)]

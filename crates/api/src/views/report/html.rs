@@ -2,14 +2,13 @@
 
 use super::About;
 use super::chart::{Bar, meter, stacked};
-use super::text::{amount, brief, escape, grouped, local, offset_text, permille};
+use super::text::{add, amount, brief, escape, grouped, local, offset_text, permille};
 use super::words::Words;
 use crate::params::Language;
 use madang_ledger::report::{Compared, Concentration, Delivered, Line, Reconciliation, Report};
 use madang_store::day::{day_number, day_text};
 use madang_types::{Micros, Unit};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// Rows of a breakdown; the others are one more.
 const ROWS_MAX: usize = 40;
@@ -56,9 +55,7 @@ struct Page {
 
 impl Page {
     fn add(&mut self, what: std::fmt::Arguments<'_>) {
-        self.text
-            .write_fmt(what)
-            .expect("writing into a string does not fail");
+        add(&mut self.text, what);
     }
 
     fn head(&mut self, about: &About, report: &Report) {
@@ -72,16 +69,16 @@ impl Page {
             programme,
             month,
             offset_s,
-            span: (from, until),
             made_at,
+            ..
         } = about;
         let programme = escape(programme.as_str());
         let days = days(about);
         let (first, last) = (day_text(*days.start()), day_text(*days.end()));
-        let so_far = if made_at < until && made_at >= from {
-            format!(" · {}", self.words.so_far)
-        } else {
+        let so_far = if about.is_complete() {
             String::new()
+        } else {
+            format!(" · {}", self.words.so_far)
         };
         let (class, verdict) = if report.reconciliation.agrees() {
             ("good", self.words.agree)
@@ -157,18 +154,9 @@ impl Page {
         let words = self.words;
         self.title(words.by_day);
         let classes = [words.uncached, words.cached, words.output];
-        let bar = |day: i64, shown: String, parts: Vec<u64>| {
-            let day = day_text(day);
-            Bar {
-                title: format!("{day}: {shown}"),
-                day: day
-                    .rsplit('-')
-                    .next()
-                    .unwrap_or_default()
-                    .trim_start_matches('0')
-                    .into(),
-                parts,
-            }
+        let bar = |day: i64, shown: String, parts: Vec<u64>| Bar {
+            title: format!("{}: {shown}", day_text(day)),
+            parts,
         };
         let of = |day: i64| report.by_day.get(&day).copied().unwrap_or_default().sums;
         let tokens: Vec<Bar> = days(about)

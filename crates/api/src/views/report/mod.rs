@@ -36,6 +36,13 @@ pub(crate) struct About {
     pub made_at: Micros,
 }
 
+impl About {
+    /// Whether the month was over when the books were read.
+    fn is_complete(&self) -> bool {
+        self.span.1 <= self.made_at
+    }
+}
+
 /// What a programme promised and delivered in a month.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReportView {
@@ -239,7 +246,7 @@ impl ReportView {
             from: instant(*from),
             until: instant(*until),
             made_at: instant(*made_at),
-            complete: until <= made_at,
+            complete: about.is_complete(),
             units: lines.into_iter().map(Into::into).collect(),
             total: total.into(),
             by_tenant: groups(by_tenant, |tenant| Some(tenant.to_string())),

@@ -2,7 +2,7 @@
 
 use madang_ledger::decimal_text;
 use madang_types::{Micros, Unit};
-use std::fmt::Display;
+use std::fmt::{Arguments, Display, Write};
 
 /// A share in percent.
 pub(super) fn permille(permille: u32) -> String {
@@ -72,6 +72,12 @@ pub(super) fn offset_text(offset_s: i32) -> String {
     let sign = if offset_s < 0 { '-' } else { '+' };
     let minutes = offset_s.unsigned_abs() / 60;
     format!("UTC{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Writes at the end of a text.
+pub(super) fn add(text: &mut String, what: Arguments<'_>) {
+    text.write_fmt(what)
+        .expect("writing into a string does not fail");
 }
 
 /// Text that is no markup.

@@ -4,6 +4,7 @@ use crate::bench::Bench;
 use madang_core::budget::{Part, settle_orphan};
 use madang_gateway::purses::entry_of;
 use madang_ledger::{Account, Holder, Order, OrderKind, Purse, Subject, TokenRates};
+use madang_store::conformance::sample::plain;
 use madang_store::{Bank, EntryFilter, Settlement, SqliteLedger};
 use madang_types::*;
 use rand::{RngExt, SeedableRng};
@@ -123,29 +124,26 @@ impl Month {
         self.records.iter().filter(is_ours)
     }
 
+    /// Those of a month.
+    fn of(&self, month: &str) -> impl Iterator<Item = &UsageRecord> {
+        let span = span(month);
+        let is_in = move |record: &&UsageRecord| span.contains(&record.arrived_at.0);
+        self.ours().filter(is_in)
+    }
+
     /// What a month comes to, of those that are asked for.
     pub fn sums(&self, month: &str, wanted: impl Fn(&UsageRecord) -> bool) -> Sums {
-        let span = span(month);
-        let records = self.ours();
-        sums_of(records.filter(|record| span.contains(&record.arrived_at.0) && wanted(record)))
+        sums_of(self.of(month).filter(|record| wanted(record)))
     }
 
     /// The sum over [`MONTH`] of what the records have of it.
     pub fn amount(&self, of: impl Fn(&UsageRecord) -> Option<u64>) -> u64 {
-        let span = span(MONTH);
-        let records = self
-            .ours()
-            .filter(|record| span.contains(&record.arrived_at.0));
-        records.filter_map(of).sum()
+        self.of(MONTH).filter_map(of).sum()
     }
 
     /// A request of `c` in [`MONTH`] that owes at Seoul, as its id stands in SQL.
     pub fn one(&self) -> String {
-        let span = span(MONTH);
-        let mut records = self
-            .ours()
-            .filter(|record| span.contains(&record.arrived_at.0));
-        let one = records.find(|record| {
+        let one = self.of(MONTH).find(|record| {
             record.tenant.as_str() == "c"
                 && record.cost.is_some()
                 && record
@@ -208,7 +206,8 @@ impl Month {
     }
 }
 
-async fn made(bench: &Bench, what: &str, body: serde_json::Value) {
+/// Makes what must be.
+pub async fn made(bench: &Bench, what: &str, body: serde_json::Value) {
     let path = format!("/api/v1/{what}");
     let made = bench.post(&path, &bench.operator, body).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -307,37 +306,19 @@ fn record(random: &mut Pcg64Mcg, id: RequestId, (tenant, site): (&str, &str)) ->
     let model = models[random.random_range(0..models.len())];
     let project = random.random_bool(0.5).then(|| "web".parse().unwrap());
     UsageRecord {
-        id,
-        arrived_at: Micros(0),
         tenant: tenant.parse().unwrap(),
         project,
-        key: "k".parse().unwrap(),
-        endpoint: Endpoint::Chat,
         model: model.map(|model| model.parse().unwrap()),
         site: Some(site.parse().unwrap()),
-        replica: None,
-        outcome: Outcome::Finished,
-        status: 200,
-        error: None,
-        streamed: true,
-        attempts: 1,
-        data_class: DataClass::Open,
-        priority: Priority::Standard,
         tokens: TokenUse {
             uncached: Tokens(random.random_range(1..100_000)),
             cached: Tokens(random.random_range(1..1_000)),
             output: Tokens(random.random_range(1..5_000)),
             estimated: random.random_bool(0.1),
         },
-        bytes_in: 1,
-        bytes_out: 1,
-        queued_us: 0,
-        first_token_us: None,
-        per_token_us: None,
         // Up to an hour: what arrived at the end of a month ends in the next.
         total_us: random.random_range(1..3_600_000_000),
-        cost: None,
         energy: random.random_bool(0.3).then_some(MilliJoules(1_500)),
-        decision: None,
+        ..plain(id.0, Micros(0)).unwrap()
     }
 }

@@ -39,7 +39,8 @@ macro_rules! bank_conformance_suite {
             tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,
                 a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
             settled: a_settlement_is_booked_once, what_is_refused_is_kept_apart, a_draft_is_settled_by_the_next_start,
-                what_has_ended_has_no_draft, what_a_gateway_reports_late_is_taken_from_suspense;
+                what_has_ended_has_no_draft, what_a_gateway_reports_late_is_taken_from_suspense,
+                what_was_granted_is_in_its_programmes_extract;
         }
     };
     (@tests $make:path; $($room:ident: $($property:ident),+;)+) => {

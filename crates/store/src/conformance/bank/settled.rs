@@ -1,9 +1,9 @@
 //! What requests come to: records and entries together, and what a dead program had under way.
 
 use super::{Fixture, LATER, World, purse, take};
-use crate::Settlement;
 use crate::conformance::Failure;
 use crate::conformance::sample::plain;
+use crate::{Settlement, UsageFilter};
 use madang_ledger::{Account, Entry, Finding, Holder, Leg, Phase, Subject};
 use madang_types::{Micros, Outcome, RequestId, Unit};
 
@@ -133,4 +133,30 @@ pub async fn what_a_gateway_reports_late_is_taken_from_suspense(
     let suspense = world.available("suspense:allocation:hanbit-2026").await?;
     assert_eq!(suspense, 430);
     world.check_sound().await
+}
+
+/// What was spent of a grant is in the extract of the programme that granted it, and of no other.
+pub async fn what_was_granted_is_in_its_programmes_extract(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let holder = world.begin("gw-1").await?;
+    world.order(&holder, 1, take(0, 500)).await?;
+    world
+        .books
+        .usage_settle(settlement(&holder, 7, 30)?)
+        .await?;
+    let lease = holder.lease(&purse()?);
+    for (programme, count) in [("startups", 1), ("other", 0)] {
+        let filter = UsageFilter {
+            programme: Some(programme.parse()?),
+            ..UsageFilter::default()
+        };
+        let legs = world.books.usage_extract(filter, 0).await?.legs;
+        assert_eq!(legs.len(), count, "{programme}: {legs:?}");
+        for leg in legs {
+            assert_eq!((leg.amount, &leg.from), (30, &lease), "{programme}");
+        }
+    }
+    Ok(())
 }
