@@ -3,7 +3,7 @@
 //! A decision is durable before the first byte goes where it allows, or before the refusal is sent. How a request ended is
 //! logged too, and nobody waits for that.
 
-pub use madang_audit::leaf::PolicyLoad;
+pub use madang_audit::leaf::{GatewayEnd, PolicyLoad};
 pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
@@ -198,6 +198,14 @@ impl Audit {
             programme: key.programme.clone(),
         };
         self.write(Event::SignIn(sign_in)).await
+    }
+
+    /// Logs that a gateway was given up, or that what waited of it was released.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn gateway(&self, end: GatewayEnd) -> Result<(), AuditError> {
+        self.write(Event::Gateway(end)).await
     }
 
     /// Logs that the program starts or stops.

@@ -109,11 +109,7 @@ pub(crate) async fn begin(
         revoked_at: None,
     };
     // Logged first: nobody is signed in unlogged.
-    api.gateway()
-        .audit
-        .sign_in(&row, true)
-        .await
-        .map_err(unlogged)?;
+    api.gateway().audit.sign_in(&row, true).await?;
     api.store().key_put(row.clone()).await?;
     let key = key_text(&row.id, &secret);
     api.gateway().key_apply(row);
@@ -154,15 +150,7 @@ pub(crate) async fn end_one(api: &Api, key: &KeyId) -> Result<(), Refusal> {
 async fn end(api: &Api, row: KeyRecord) -> Result<(), Refusal> {
     let row = api.store().key_revoke(row.id, clock::now()).await?;
     api.gateway().key_apply(row.clone());
-    api.gateway()
-        .audit
-        .sign_in(&row, false)
-        .await
-        .map_err(unlogged)
-}
-
-fn unlogged(error: madang_audit::AuditError) -> Refusal {
-    Refusal::new(ErrorCode::AuditUnavailable, error.to_string())
+    Ok(api.gateway().audit.sign_in(&row, false).await?)
 }
 
 /// Who sends these headers with a sign-in's cookie; `None` where there is none.

@@ -142,3 +142,51 @@ async fn check_refusals(bench: &Bench) {
         );
     }
 }
+
+#[tokio::test]
+async fn whoever_gives_a_gateway_up_and_releases_it_is_in_the_log() {
+    let bench = Bench::start().await;
+    for (path, body) in [
+        ("/api/v1/programmes", json!({"id": "public"})),
+        (
+            "/api/v1/tenants",
+            json!({"id": "alpha", "programme": "public"}),
+        ),
+        (
+            "/api/v1/budgets",
+            json!({"programme": "public", "amount": 1_000}),
+        ),
+        (
+            "/api/v1/allocations",
+            json!({"id": "alpha-2026", "tenant": "alpha", "amount": 1_000, "until": "2100-01-01T00:00:00Z"}),
+        ),
+    ] {
+        let made = bench.post(path, &bench.operator, body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    bench.gone("gw-1", None).await;
+    bench.gone("gw-2", Some("alpha-2026")).await;
+    let release = async |gateway: &str, status: u16, code: &str| {
+        let path = format!("/api/v1/gateways/{gateway}/release");
+        let answer = bench.post(&path, &bench.operator, json!({})).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{}",
+            answer.text
+        );
+    };
+    let given_up = bench.delete("/api/v1/gateways/gw-1", &bench.operator).await;
+    assert_eq!(given_up.status, 200, "{}", given_up.text);
+    release("gw-1", 409, "conflict").await;
+    release("gw-9", 404, "not_found").await;
+    release("gw-2", 200, "").await;
+    release("gw-2", 409, "conflict").await;
+    let leaves = bench.leaves().await;
+    let count = |gateway: &str, released: bool| {
+        let leaf = format!(r#"{{"gateway":{{"gateway":"{gateway}","released":{released},"key":""#);
+        leaves.matches(&leaf).count()
+    };
+    let counts = [("gw-1", false), ("gw-1", true), ("gw-2", true)].map(|(id, act)| count(id, act));
+    assert_eq!(counts, [1, 0, 1], "{leaves}");
+}
