@@ -5,7 +5,9 @@
 
 mod acts;
 
-pub use acts::{GatewayEnd, KeyErased, Note, PolicyLoad, SignIn, StopSwitch};
+pub use acts::{
+    FloorChange, GatewayEnd, KeyChange, KeyErased, Note, PolicyLoad, SignIn, StopSwitch,
+};
 
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
@@ -45,6 +47,8 @@ pub enum Event {
     Stop(StopSwitch),
     /// A person signed in, or a sign-in was ended.
     SignIn(SignIn),
+    /// A key was made, or revoked.
+    Key(KeyChange),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -281,6 +285,7 @@ impl Leaf {
             Event::Policy(_)
             | Event::Stop(_)
             | Event::SignIn(_)
+            | Event::Key(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => None,
@@ -321,7 +326,7 @@ impl Leaf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::{DataFlag, GatewayId, Role};
+    use madang_types::{DataFlag, GatewayId, Role, Zone};
 
     fn check(event: Event, json: &str) {
         let leaf = Leaf::new(Micros(1_764_150_000_000_001), event);
@@ -398,6 +403,34 @@ mod tests {
         check(
             Event::SignIn(sign_in),
             r#"{"sign_in":{"key":"k1","begun":true,"role":"member","tenant":"kma"}}"#,
+        );
+        let revoked = KeyChange {
+            key: KeyId::new("k1").unwrap(),
+            made: false,
+            role: Role::ProgrammeManager,
+            tenant: None,
+            programme: Some(ProgrammeId::new("public").unwrap()),
+            by: Some(KeyId::new("k2").unwrap()),
+        };
+        check(
+            Event::Key(revoked),
+            r#"{"key":{"key":"k1","made":false,"role":"programme_manager","programme":"public","by":"k2"}}"#,
+        );
+        let load = PolicyLoad {
+            before: Some("ab".into()),
+            after: "ab".into(),
+            combinations: 9,
+            gained: 0,
+            lost: 0,
+            floors: vec![FloorChange {
+                programme: ProgrammeId::new("public").unwrap(),
+                before: None,
+                after: Some(Zone::GovIsolated),
+            }],
+        };
+        check(
+            Event::Policy(load),
+            r#"{"policy":{"before":"ab","after":"ab","combinations":9,"gained":0,"lost":0,"floors":[{"programme":"public","after":"gov_isolated"}]}}"#,
         );
         let released = GatewayEnd {
             gateway: GatewayId::new("gw-1").unwrap(),

@@ -190,3 +190,42 @@ async fn whoever_gives_a_gateway_up_and_releases_it_is_in_the_log() {
     let counts = [("gw-1", false), ("gw-1", true), ("gw-2", true)].map(|(id, act)| count(id, act));
     assert_eq!(counts, [1, 0, 1], "{leaves}");
 }
+
+#[tokio::test]
+async fn whoever_makes_and_revokes_a_key_is_in_the_log_and_no_secret_is() {
+    let bench = Bench::start().await;
+    bench.tenant("kma").await;
+    let op = bench.operator.as_str();
+    let (key, text) = bench
+        .key_made(op, json!({"tenant": "kma", "role": "tenant_admin"}))
+        .await;
+    let body = json!({"tenant": "kma", "role": "operator"});
+    let refused = bench.post("/api/v1/keys", &text, body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let (other, other_text) = bench.key_made(&text, json!({"tenant": "kma"})).await;
+    for _ in 0..2 {
+        let path = format!("/api/v1/keys/{other}");
+        assert_eq!(bench.delete(&path, op).await.status, 200);
+    }
+    let id = |key: &str| {
+        key.trim_start_matches("mdg_")
+            .rsplit_once('_')
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    let leaves = bench.leaves().await;
+    let count = |key: &str, made: bool, role: &str, by: &str| {
+        let leaf = format!(
+            r#"{{"key":{{"key":"{key}","made":{made},"role":"{role}","tenant":"kma","by":"{by}"}}}}"#
+        );
+        assert_eq!(leaves.matches(&leaf).count(), 1, "{leaf} in {leaves}");
+    };
+    count(&key, true, "tenant_admin", &id(op));
+    count(&other, true, "member", &id(&text));
+    count(&other, false, "member", &id(op));
+    for text in [&text, &other_text] {
+        let (_, secret) = text.rsplit_once('_').unwrap();
+        assert!(!leaves.contains(secret));
+    }
+}

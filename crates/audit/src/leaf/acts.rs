@@ -1,6 +1,6 @@
-//! What people and the program did beside requests: policies, stops, sign-ins, gateways.
+//! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
-use madang_types::{GatewayId, KeyId, ProgrammeId, Role, TenantId};
+use madang_types::{GatewayId, KeyId, ProgrammeId, Role, TenantId, Zone};
 use serde::{Deserialize, Serialize};
 
 /// A policy came into force.
@@ -18,6 +18,23 @@ pub struct PolicyLoad {
     pub gained: u64,
     /// Those that were allowed and are not any more.
     pub lost: u64,
+    /// Programmes of the fleet file whose residency floor changed: floors are no part of the hash, and permit nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floors: Vec<FloorChange>,
+}
+
+/// A programme's residency floor was set, changed or taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloorChange {
+    /// Whose.
+    pub programme: ProgrammeId,
+    /// The one before; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Zone>,
+    /// The one from now on, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Zone>,
 }
 
 /// A stop switch.
@@ -49,6 +66,27 @@ pub struct SignIn {
     /// Whose, for a programme's manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub programme: Option<ProgrammeId>,
+}
+
+/// A key was made or revoked, also that of a sign-in; never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChange {
+    /// Which, by its public part.
+    pub key: KeyId,
+    /// Whether it was made; else it was revoked.
+    pub made: bool,
+    /// What it may do.
+    pub role: Role,
+    /// Whose, for the roles of a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// Whose, for a programme's manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+    /// The key that was shown; absent of the first keys, which the program makes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<KeyId>,
 }
 
 /// A gateway was given up, or what waited of one was released.
