@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from madang import REPO, Server, environment
+from madang import REPO, Server, binary, environment
 
 CLIENT, SECRET = "madang", "a secret: with + and % in it"
 START_S_MAX = 60
@@ -71,8 +71,9 @@ def free_port() -> int:
 class Browser(urllib.request.HTTPRedirectHandler):
     """Keeps cookies, follows redirects, and knows where it was."""
 
-    def __init__(self, origin: str):
+    def __init__(self, origin: str, entry="/auth/login?return_to=/api/v1/me"):
         self.origin = origin
+        self.entry = entry
         self.history = []
         self.cookies = http.cookiejar.CookieJar()
         trusting = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=CERTIFICATES / "ca.pem"))
@@ -100,7 +101,7 @@ class Browser(urllib.request.HTTPRedirectHandler):
 
     def begin(self):
         """The provider's page and its URL."""
-        _, page, url = self.ask("/auth/login?return_to=/api/v1/me")
+        _, page, url = self.ask(self.entry)
         assert not url.startswith(self.origin), page
         return page, url
 
@@ -249,6 +250,41 @@ def test_a_cookie_is_dead_after_signing_out(world):
     status, text, _ = browser.ask("/api/v1/me", headers={"cookie": f"madang_sign_in={cookie}"})
     assert (status, code_of(text)) == (401, "key_revoked")
     assert browser.ask("/api/v1/me")[0] == 401
+
+
+def test_a_person_signs_in_from_the_terminal_and_out_again(world):
+    provider, server = world
+    file = server.data / "sign-in.key"
+    login = subprocess.Popen(
+        [binary(), "login", "--no-browser", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=server.folder, env=environment(MADANG_DATA=server.data),
+    )
+    try:
+        shown = re.search(r"its page shows (\S{8}):", login.stderr.readline())[1]
+        assert login.stderr.readline() == "\n"
+        browser = Browser(server.url, entry=login.stderr.readline().strip())
+        status, page, _ = provider.approve(browser, "operators.kim")
+        assert status == 200 and f"<strong>{shown}</strong>" in page, page
+        status, text, url = browser.ask(form_of(page), {}, headers={"origin": server.url})
+        assert status == 200 and "the terminal has the answer" in text, text
+        assert urllib.parse.urlsplit(url).hostname == "127.0.0.1" and not url.startswith(server.url)
+        out, _ = login.communicate(timeout=30)
+    finally:
+        login.kill()
+        login.wait()
+    me, key = json.loads(out), file.read_text().strip()
+    assert (login.returncode, me["role"], me["label"], me["key_file"]) == (0, "operator", "oidc:operators.kim", str(file))
+    assert key not in out and file.stat().st_mode & 0o777 == 0o600
+    assert key.removeprefix("mdg_").rpartition("_")[0] == me["id"] != browser.cookie("madang_sign_in").value.removeprefix("mdg_").rpartition("_")[0]
+    # The commands take it before the operator's key: what a sign-in makes ends with it.
+    server.cli("key", "create", "--tenant", "kma", code=1)
+    server.cli("logout")
+    assert not file.exists()
+    status, text, _ = Browser(server.url).ask("/api/v1/me", headers={"authorization": f"Bearer {key}"})
+    assert (status, code_of(text)) == (401, "key_revoked")
+    server.cli("logout", code=1)
+    server.cli("key", "create", "--tenant", "kma")
+    assert key not in server.log(10**9)
 
 
 def test_who_has_no_rule_is_not_let_in(world):

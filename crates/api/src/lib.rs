@@ -2,7 +2,8 @@
 //!
 //! Handlers are thin: they identify the caller, read parameters, ask the control plane or the books, and answer with
 //! views. What a caller sends stands in `params.rs`, what it gets in `views/`; neither is a type of the inner rooms.
-//! Every route wants a key, but for those by which people come to one: `/auth/login` and `/auth/callback`. Nothing here reaches into tables or decides where requests go.
+//! Every route wants a key, but for those by which people come to one: `/auth/login`, `/auth/callback` and `/auth/terminal`. Nothing
+//! here reaches into tables or decides where requests go.
 
 mod audit;
 mod bounds;
@@ -33,6 +34,11 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/auth/login", get(handlers::login_begin))
         .route("/auth/callback", get(handlers::login_finish))
         .route("/auth/logout", post(handlers::logout))
+        .route(
+            "/auth/terminal",
+            get(handlers::terminal_ask).post(handlers::terminal_allow),
+        )
+        .route("/auth/terminal/key", post(handlers::terminal_key))
         .route("/openapi.json", get(handlers::openapi_get))
         .route("/api/v1", any(handlers::absent))
         .route("/api/v1/", any(handlers::absent))

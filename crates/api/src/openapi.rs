@@ -38,6 +38,7 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::fleet_reload))
         .routes(routes!(handlers::gateway_list))
         .routes(routes!(handlers::gateway_give_up))
+        .routes(routes!(handlers::gateway_release))
         .routes(routes!(
             handlers::programme_list,
             handlers::programme_create

@@ -4,6 +4,7 @@ use crate::views::{ErrorBody, ProblemView};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use madang_gateway::audit::AuditError;
 use madang_gateway::refused::Refused;
 use madang_store::{GrantError, StoreError};
 use madang_types::ErrorCode;
@@ -68,6 +69,12 @@ impl From<StoreError> for Refusal {
             tracing::error!(%error, "the books gave what was never written");
         }
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<AuditError> for Refusal {
+    fn from(error: AuditError) -> Self {
+        Self::new(ErrorCode::AuditUnavailable, error.to_string())
     }
 }
 

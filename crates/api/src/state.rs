@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use crate::sign_in::Providers;
+use crate::sign_in::{Providers, Terminals};
 use madang_control::Control;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
@@ -19,6 +19,8 @@ pub(crate) struct Api {
     pub changing: tokio::sync::Mutex<()>,
     /// What is known of the provider at which people sign in.
     pub providers: Providers,
+    /// Codes of terminals at which people sign in.
+    pub terminals: Terminals,
 }
 
 impl Api {
@@ -29,6 +31,7 @@ impl Api {
             document: crate::openapi::text(document),
             changing: tokio::sync::Mutex::new(()),
             providers: Providers::default(),
+            terminals: Terminals::default(),
         }
     }
 

@@ -3,10 +3,16 @@
 //! Never content: texts are names, ids and words of the fleet and the policy; of content there are counts, and hashes under
 //! a key that can be destroyed ([`crate::Keyring`]).
 
+mod acts;
+
+pub use acts::{
+    FloorChange, GatewayEnd, KeyChange, KeyErased, Note, PolicyLoad, SignIn, StopSwitch,
+};
+
 use crate::{AuditError, LEAF_BYTES_MAX};
 use madang_types::{
     DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
-    PolicyEffect, ProgrammeId, RequestId, Role, TenantId, TokenUse,
+    PolicyEffect, ProgrammeId, RequestId, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +47,10 @@ pub enum Event {
     Stop(StopSwitch),
     /// A person signed in, or a sign-in was ended.
     SignIn(SignIn),
+    /// A key was made, or revoked.
+    Key(KeyChange),
+    /// A gateway was given up, or what waited of it was released.
+    Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
     KeyErased(KeyErased),
     /// Something about the log itself.
@@ -202,74 +212,6 @@ pub struct Tokens {
     pub output: u64,
 }
 
-/// A policy came into force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyLoad {
-    /// The hash of the one before; absent for the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// Its hash.
-    pub after: String,
-    /// Combinations that were enumerated.
-    pub combinations: u64,
-    /// Those that are allowed now and were not.
-    pub gained: u64,
-    /// Those that were allowed and are not any more.
-    pub lost: u64,
-}
-
-/// A stop switch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StopSwitch {
-    /// What it stops: a country, an upstream or a site, as `country:US`.
-    pub scope: String,
-    /// Whether it was set; else it was lifted.
-    pub set: bool,
-    /// The key that was shown.
-    pub key: KeyId,
-}
-
-/// A person's sign-in began; or it ended as the person signed out, signed in anew or had no rule any more. The person's name
-/// is in the books alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignIn {
-    /// The key of the sign-in.
-    pub key: KeyId,
-    /// Whether it began; else it was ended before its time.
-    pub begun: bool,
-    /// What the person may do.
-    pub role: Role,
-    /// Whose, for the roles of a tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<TenantId>,
-    /// Whose, for a programme's manager.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub programme: Option<ProgrammeId>,
-}
-
-/// A key of the hashes was destroyed: they confirm nothing from here on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyErased {
-    /// Whose.
-    pub tenant: TenantId,
-    /// The month, as `2026-11`.
-    pub month: String,
-}
-
-/// Something about the log itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Note {
-    /// What: `start`, `stop`.
-    pub what: String,
-    /// The program's version.
-    pub version: String,
-}
-
 /// HMAC-SHA-256, in hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hmac(pub [u8; 32]);
@@ -343,6 +285,8 @@ impl Leaf {
             Event::Policy(_)
             | Event::Stop(_)
             | Event::SignIn(_)
+            | Event::Key(_)
+            | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => None,
         }
@@ -382,7 +326,7 @@ impl Leaf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::DataFlag;
+    use madang_types::{DataFlag, GatewayId, Role, Zone};
 
     fn check(event: Event, json: &str) {
         let leaf = Leaf::new(Micros(1_764_150_000_000_001), event);
@@ -459,6 +403,43 @@ mod tests {
         check(
             Event::SignIn(sign_in),
             r#"{"sign_in":{"key":"k1","begun":true,"role":"member","tenant":"kma"}}"#,
+        );
+        let revoked = KeyChange {
+            key: KeyId::new("k1").unwrap(),
+            made: false,
+            role: Role::ProgrammeManager,
+            tenant: None,
+            programme: Some(ProgrammeId::new("public").unwrap()),
+            by: Some(KeyId::new("k2").unwrap()),
+        };
+        check(
+            Event::Key(revoked),
+            r#"{"key":{"key":"k1","made":false,"role":"programme_manager","programme":"public","by":"k2"}}"#,
+        );
+        let load = PolicyLoad {
+            before: Some("ab".into()),
+            after: "ab".into(),
+            combinations: 9,
+            gained: 0,
+            lost: 0,
+            floors: vec![FloorChange {
+                programme: ProgrammeId::new("public").unwrap(),
+                before: None,
+                after: Some(Zone::GovIsolated),
+            }],
+        };
+        check(
+            Event::Policy(load),
+            r#"{"policy":{"before":"ab","after":"ab","combinations":9,"gained":0,"lost":0,"floors":[{"programme":"public","after":"gov_isolated"}]}}"#,
+        );
+        let released = GatewayEnd {
+            gateway: GatewayId::new("gw-1").unwrap(),
+            released: true,
+            key: KeyId::new("k1").unwrap(),
+        };
+        check(
+            Event::Gateway(released),
+            r#"{"gateway":{"gateway":"gw-1","released":true,"key":"k1"}}"#,
         );
     }
 

@@ -52,6 +52,10 @@ pub enum Command {
     /// List, make or disable a tenant's projects.
     #[command(subcommand)]
     Project(crate::people_args::ProjectCommand),
+    /// Sign in by a browser on this machine: the key goes into the data folder, or into --key-file, and is used from then on.
+    Login(crate::people_args::LoginArgs),
+    /// End the sign-in of this data folder, or of --key-file.
+    Logout(ServerArgs),
     /// List, make or revoke keys.
     #[command(subcommand)]
     Key(crate::people_args::KeyCommand),
@@ -196,7 +200,7 @@ pub struct ServerArgs {
     /// Address of the server, if not the one in the data folder.
     #[arg(long, env = "MADANG_URL")]
     pub url: Option<String>,
-    /// File with the key to use, if not the data folder's operator key.
+    /// File with the key to use, if not that of a sign-in in the data folder, or its operator key.
     #[arg(long, env = "MADANG_KEY_FILE")]
     pub key_file: Option<PathBuf>,
     /// Print JSON.

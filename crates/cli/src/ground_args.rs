@@ -38,6 +38,14 @@ pub enum GatewayCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Say that a gateway which was given up an hour ago or earlier never comes back: what waits of it can be spent again.
+    Release {
+        /// Its name, as the list shows it.
+        id: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 /// A place to stop.

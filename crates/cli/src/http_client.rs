@@ -1,6 +1,6 @@
 //! The commands' way to a running server: its control API over plain HTTP on this machine or the one named.
 //!
-//! Where the server is and which key to use come from flags, else from the data folder. No redirect is followed and
+//! Where the server is and which key to use come from flags, else from the data folder: the key of a sign-in before the operator's. No redirect is followed and
 //! every wait and every answer has a bound.
 
 use crate::args::ServerArgs;
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest wait for a connection.
@@ -32,8 +32,8 @@ const KEY_FILE_BYTES_MAX: u64 = 4096;
 pub struct ApiClient {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
-    key: String,
-    key_file: PathBuf,
+    /// The key, and the file that it is from.
+    key: Option<(String, PathBuf)>,
 }
 
 /// An answer with a status of success.
@@ -100,29 +100,38 @@ impl ApiClient {
     /// # Errors
     /// No server runs on the data folder, or the key cannot be read.
     pub fn new(args: &ServerArgs) -> anyhow::Result<Self> {
-        let ServerArgs {
-            data,
-            url,
-            key_file,
-            json: _,
-        } = args;
-        let base = match url {
+        Self::with_key(args, key_file(args))
+    }
+
+    /// Finds the server, and asks it with the key of this file.
+    ///
+    /// # Errors
+    /// As [`ApiClient::new`].
+    pub fn with_key(args: &ServerArgs, file: PathBuf) -> anyhow::Result<Self> {
+        let client = Self::without_key(args)?;
+        let key = Some((read_key(&file)?, file));
+        Ok(Self { key, ..client })
+    }
+
+    /// Finds the server, and asks it without a key.
+    ///
+    /// # Errors
+    /// No server runs on the data folder.
+    pub fn without_key(args: &ServerArgs) -> anyhow::Result<Self> {
+        let base = match &args.url {
             Some(url) => base_url(url).with_context(|| format!("--url {url} cannot be used"))?,
             None => running_server(args)?,
         };
-        let key_file = key_file
-            .clone()
-            .unwrap_or_else(|| data.join("operator.key"));
-        let key = read_key(&key_file)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_millis(CONNECT_MS_MAX)));
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self {
-            client,
-            base,
-            key,
-            key_file,
-        })
+        let key = None;
+        Ok(Self { client, base, key })
+    }
+
+    /// Where the server is, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Reads.
@@ -165,8 +174,8 @@ impl ApiClient {
         }
         let mut body: Value = serde_json::from_str(&text).unwrap_or_default();
         let error = body.get_mut("error").map(Value::take).unwrap_or_default();
-        let note =
-            (status == 401).then(|| format!("the key is the one in {}", self.key_file.display()));
+        let file = self.key.as_ref().filter(|_| status == 401);
+        let note = file.map(|(_, file)| format!("the key is the one in {}", file.display()));
         Err(ApiError {
             status,
             error,
@@ -184,18 +193,20 @@ impl ApiClient {
         let bytes = body
             .map(|body| Bytes::from(body.to_string()))
             .unwrap_or_default();
-        let mut key =
-            http::HeaderValue::from_str(&format!("Bearer {}", self.key)).map_err(|_| {
-                anyhow!(
-                    "the key in {} holds characters that no key has",
-                    self.key_file.display()
-                )
-            })?;
-        key.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(header::AUTHORIZATION, key);
+            .uri(format!("{}{path}", self.base));
+        if let Some((key, file)) = &self.key {
+            let bearer = http::HeaderValue::from_str(&format!("Bearer {key}"));
+            let mut bearer = bearer.map_err(|_| {
+                anyhow!(
+                    "the key in {} holds characters that no key has",
+                    file.display()
+                )
+            })?;
+            bearer.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -267,10 +278,30 @@ fn running_server(args: &ServerArgs) -> anyhow::Result<String> {
     base_url(url).with_context(|| format!("{shown}/server.json names {url}"))
 }
 
-fn read_key(path: &std::path::Path) -> anyhow::Result<String> {
+/// The file of the key to use: the one named, else that of a sign-in, else the operator's.
+fn key_file(args: &ServerArgs) -> PathBuf {
+    let signed_in = sign_in_file(args);
+    if args.key_file.is_some() || signed_in.exists() {
+        return signed_in;
+    }
+    args.data.join("operator.key")
+}
+
+/// The file of the key that is had by signing in: the one named, else one of the data folder.
+pub fn sign_in_file(args: &ServerArgs) -> PathBuf {
+    let named = args.key_file.clone();
+    named.unwrap_or_else(|| args.data.join("sign-in.key"))
+}
+
+/// Reads a key from its file.
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub fn read_key(path: &Path) -> anyhow::Result<String> {
     use std::io::Read;
     let shown = path.display();
-    let help = "help: name the file of an operator key with --key-file";
+    let help =
+        "help: name the file of an operator key with --key-file, or sign in with `madang login`";
     let file = std::fs::File::open(path)
         .with_context(|| format!("cannot read the key file {shown}\n  {help}"))?;
     let mut text = String::new();

@@ -166,6 +166,17 @@ pub enum ProjectCommand {
     },
 }
 
+/// `madang login`.
+#[derive(Debug, ClapArgs)]
+pub struct LoginArgs {
+    /// Open no browser: print the address alone.
+    #[arg(long)]
+    pub no_browser: bool,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// `madang key`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {

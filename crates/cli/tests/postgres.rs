@@ -138,6 +138,8 @@ async fn gateways_are_listed_by_name_and_one_that_runs_is_not_given_up() {
     check_words(&place, &running, "was heard of within 60 s").await;
     let absent = ["gateway", "give-up", "nobody"];
     check_words(&place, &absent, "the gateway 'nobody' does not exist").await;
+    let held = ["gateway", "release", &kept];
+    check_words(&place, &held, "nothing waits of the gateway").await;
     assert_eq!(madang.stop().await, 0);
 }
 

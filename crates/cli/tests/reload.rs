@@ -58,6 +58,37 @@ async fn what_a_policy_file_is_warned_of_is_said_at_each_load() {
     assert_eq!(madang.stop().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_residency_floor_that_changes_alone_is_logged_and_audited() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let with = |floor: &str| {
+        let programme = format!("[[programme]]\nid = \"public\"\n{floor}\n");
+        fleet(&[url_replica("a", engine.url())]) + &programme
+    };
+    let mut madang = place.up(&with("")).await;
+    reload(&place, &madang, Way::Signal, &with("weight = 2")).await;
+    let told = || madang.said().matches("residency floor changes").count();
+    assert_eq!(told(), 0, "{}", madang.said());
+    let floor = "residency_floor = \"domestic_public\"";
+    for _ in 0..2 {
+        reload(&place, &madang, Way::Signal, &with(floor)).await;
+    }
+    assert_eq!(told(), 1, "{}", madang.said());
+    assert_eq!(madang.stop().await, 0);
+    let entries = place.data().join("audit/tile/entries");
+    let leaves: Vec<u8> = std::fs::read_dir(entries)
+        .unwrap()
+        .flat_map(|tile| {
+            let tile = tile.unwrap().path();
+            std::fs::read_dir(tile).unwrap()
+        })
+        .flat_map(|tile| std::fs::read(tile.unwrap().path()).unwrap())
+        .collect();
+    let leaf = r#""floors":[{"programme":"public","after":"domestic_public"}]"#;
+    assert!(String::from_utf8_lossy(&leaves).contains(leaf));
+}
+
 /// Waits until this replica answers.
 async fn expect_served_by(madang: &Madang, replica: &str) {
     wait_for(replica, async || {

@@ -5,8 +5,9 @@
 
 mod harness;
 
-use harness::{Madang, Place, chat_body};
-use madang_testkit::{FakeEngine, http_post_json};
+use harness::{Madang, Place, chat_body, wait_for};
+use jiff::Timestamp;
+use madang_testkit::{FakeEngine, Postgres, http_post_json};
 use serde_json::Value;
 
 /// A running server where `acme` of `ours` has spent of a grant, after a request that nothing was charged for.
@@ -17,10 +18,11 @@ struct World {
 }
 
 impl World {
-    async fn start() -> Self {
+    /// With these further arguments of `madang up`.
+    async fn start(up: &[&str]) -> Self {
         let place = Place::new();
         let engine = place.start_engine().await;
-        let madang = place.up_with(&[]).await;
+        let madang = place.up_with(up).await;
         let world = Self {
             place,
             madang,
@@ -32,9 +34,11 @@ impl World {
         let key = key["key"].as_str().unwrap();
         world.ask(key).await;
         world.json("budget set ours --won 1000").await;
-        world
-            .json("price set m --uncached 350 --cached 90 --output 1400")
-            .await;
+        let price = "price set m --uncached 350 --cached 90 --output 1400";
+        let from = world.json(price).await["from"].clone();
+        let from: Timestamp = from.as_str().unwrap().parse().unwrap();
+        let begun = async || (Timestamp::now() >= from).then_some(());
+        wait_for("the price begins, at once or after its notice", begun).await;
         let grant = "allocation create acme-1 --tenant acme --won 500 --until 2099-01-01T00:00:00Z";
         world.json(grant).await;
         for _ in 0..3 {
@@ -75,7 +79,17 @@ fn column(csv: &str, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_form_says_what_the_requests_did() {
-    let mut world = World::start().await;
+    check_every_form(World::start(&[]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_says_what_the_requests_did_in_shared_books_too() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    check_every_form(World::start(&["--store", &database.url()]).await).await;
+}
+
+async fn check_every_form(mut world: World) {
     let (text, _) = world.run("report programme ours", 0).await;
     let json: Value = serde_json::from_str(&text).unwrap();
     let total = &json["total"];
@@ -129,7 +143,7 @@ async fn every_form_says_what_the_requests_did() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_does_not_add_up_is_shown_and_fails() {
-    let mut world = World::start().await;
+    let mut world = World::start(&[]).await;
     world.run("report programme ours", 0).await;
     let books = world.place.data().join("madang.sqlite");
     let changed = rusqlite::Connection::open(books).unwrap().execute(

@@ -3,12 +3,14 @@
 //! A decision is durable before the first byte goes where it allows, or before the refusal is sent. How a request ended is
 //! logged too, and nobody waits for that.
 
-pub use madang_audit::leaf::PolicyLoad;
+pub use madang_audit::leaf::{FloorChange, GatewayEnd, PolicyLoad};
 pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
 use crate::walk::Facts;
-use madang_audit::leaf::{Decision, Event, Hmac, Location, Note, RequestEnd, SignIn, StopSwitch};
+use madang_audit::leaf::{
+    Decision, Event, Hmac, KeyChange, Location, Note, RequestEnd, SignIn, StopSwitch,
+};
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant};
 use madang_types::{
@@ -198,6 +200,35 @@ impl Audit {
             programme: key.programme.clone(),
         };
         self.write(Event::SignIn(sign_in)).await
+    }
+
+    /// Logs that a key is made, or was revoked, by whoever showed `by`; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn key(
+        &self,
+        key: &KeyRecord,
+        made: bool,
+        by: Option<&KeyId>,
+    ) -> Result<(), AuditError> {
+        let change = KeyChange {
+            key: key.id.clone(),
+            made,
+            role: key.role,
+            tenant: key.tenant.clone(),
+            programme: key.programme.clone(),
+            by: by.cloned(),
+        };
+        self.write(Event::Key(change)).await
+    }
+
+    /// Logs that a gateway was given up, or that what waited of it was released.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn gateway(&self, end: GatewayEnd) -> Result<(), AuditError> {
+        self.write(Event::Gateway(end)).await
     }
 
     /// Logs that the program starts or stops.

@@ -6,7 +6,6 @@
 
 use crate::account::{Account, Purse};
 use crate::entry::{Entry, EntryId, Leg, Phase, Subject};
-use crate::rules::Fault;
 use madang_types::{GatewayId, Micros, Unit};
 use serde::{Deserialize, Serialize};
 
@@ -132,13 +131,9 @@ impl Holder {
         EntryId::named(&what)
     }
 
-    /// Whose part of which purse an entry lacks that was refused: that of a gateway that was given up, perhaps.
-    pub fn of_fault(fault: &Fault) -> Option<(Self, Purse)> {
-        let Fault::Short {
-            account: Account::Lease { gateway, epoch, of },
-            ..
-        } = fault
-        else {
+    /// Whose account this is, and of which purse, where it is a part that a run holds.
+    pub(crate) fn of(account: &Account) -> Option<(Self, Purse)> {
+        let Account::Lease { gateway, epoch, of } = account else {
             return None;
         };
         let holder = Self {
@@ -146,18 +141,6 @@ impl Holder {
             epoch: *epoch,
         };
         Some((holder, of.clone()))
-    }
-
-    /// What it spent, as a bank that has given it up takes it: from what is in suspense.
-    pub fn redirect(&self, mut entry: Entry) -> Entry {
-        for leg in &mut entry.legs {
-            if let Account::Lease { gateway, epoch, of } = &leg.from
-                && (gateway, epoch) == (&self.gateway, &self.epoch)
-            {
-                leg.from = Account::Suspense(of.clone());
-            }
-        }
-        entry
     }
 }
 

@@ -18,6 +18,7 @@ mod moves;
 mod price;
 pub mod report;
 mod rules;
+mod suspense;
 mod terms;
 mod tranche;
 mod verify;
@@ -35,6 +36,7 @@ pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };
 pub use rules::{Applied, Change, Fault, apply};
+pub use suspense::{Lacking, RELEASE_AFTER_MS, Suspended, check_release, suspended};
 pub use terms::check_within;
 pub use tranche::{TRANCHES_COUNT_MAX, check_tranches, next_tranche, unreleased};
 pub use verify::{FINDINGS_SHOWN_MAX, Finding, Report, Verifier};

@@ -2,7 +2,9 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Fault, Holder, Order, Price, Purse, check_allocation};
+use madang_ledger::{
+    Exchange, Fault, Holder, Order, Price, Purse, Suspended, check_allocation, check_release,
+};
 use madang_types::{
     Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
     TenantId, Unit,
@@ -53,6 +55,9 @@ pub trait Bank: Send + Sync + 'static {
     /// Gives a gateway up of which nothing was heard for a minute: what it held waits in suspense for what it may still report, and its
     /// run is over. Says of how many purses it held a part. [`StoreError::Absent`] where no such gateway was ever there.
     async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError>;
+    /// Gives back to its purses what waits of a gateway that was given up an hour ago or earlier: it never comes back. What it reports all
+    /// the same is owed by the tenants. Says how many parts that were. [`StoreError::Absent`] where no such gateway was ever there.
+    async fn release(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError>;
     /// The gateways that have begun a run here, by name.
     async fn gateway_list(&self) -> Result<Vec<GatewayRow>, StoreError>;
 
@@ -126,12 +131,28 @@ pub(crate) fn check_absent(gateway: &GatewayId, seen_at: Micros, at: Micros) -> 
     ))
 }
 
+/// Of a purse and a run the part that waits in suspense.
+pub(crate) type Part = (Purse, Holder, Suspended);
+
+/// Why what waits of a gateway may not be released at `at`, if so.
+pub(crate) fn check_parts(gateway: &GatewayId, parts: &[Part], at: Micros) -> Result<(), String> {
+    let since = parts.iter().map(|(_, _, part)| part.since).max();
+    let since = since.ok_or_else(|| {
+        format!(
+            "nothing waits of the gateway '{gateway}': it was released before, or gave everything back, or was not given up \
+             (`madang gateway give-up {gateway}`)"
+        )
+    })?;
+    check_release(gateway, since, at)
+}
+
 /// What is asked of a bank that writes.
 pub(crate) enum About {
     RunBegin(GatewayId),
     RunSeen(Holder),
     Order(Holder, Order),
     GiveUp(GatewayId),
+    Release(GatewayId),
     Ceiling(CeilingId, MicroWon),
     Left(Purse, Unit),
     Budget(ProgrammeBudget),
@@ -215,6 +236,13 @@ impl<T: Counter> Bank for T {
 
     async fn give_up(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError> {
         match grant(self, (About::GiveUp(gateway), at)).await? {
+            Answer::Count(count) => Ok(count),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn release(&self, gateway: GatewayId, at: Micros) -> Result<u64, GrantError> {
+        match grant(self, (About::Release(gateway), at)).await? {
             Answer::Count(count) => Ok(count),
             _ => Err(unexpected().into()),
         }

@@ -8,8 +8,9 @@ use crate::state::Api;
 use crate::views::{GatewayView, List};
 use axum::Json;
 use axum::extract::State;
+use madang_gateway::audit::GatewayEnd;
 use madang_gateway::clock;
-use madang_types::GatewayId;
+use madang_types::{GatewayId, KeyId};
 use std::sync::Arc;
 
 /// Gateways that have served from these books
@@ -30,14 +31,50 @@ pub(crate) async fn gateway_list(
     params(("id" = String, Path, description = "Its name, as the list shows it")),
     responses((status = 200, body = GatewayView)))]
 pub(crate) async fn gateway_give_up(
-    _: May<right::FleetWrite>,
+    may: May<right::FleetWrite>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
 ) -> Result<Json<GatewayView>> {
-    let absent = || Refusal::absent("gateway", &id);
-    let gateway: GatewayId = id.parse().map_err(|_| absent())?;
+    let gateway = named(&id)?;
     api.bank().give_up(gateway.clone(), clock::now()).await?;
+    ended(&api, (gateway, false), may.caller.0.key).await
+}
+
+/// Release what waits of a gateway that was given up an hour ago or earlier: it never comes back
+///
+/// What is left in suspense goes back to the allocations that it came from, and can be spent again. What the gateway reports all the same
+/// is booked, and the tenant owes it beyond its grant.
+#[utoipa::path(post, path = "/api/v1/gateways/{id}/release", tag = "fleet",
+    params(("id" = String, Path, description = "Its name, as the list shows it")),
+    responses((status = 200, body = GatewayView)))]
+pub(crate) async fn gateway_release(
+    may: May<right::FleetWrite>,
+    State(api): State<Arc<Api>>,
+    PathId(id): PathId,
+) -> Result<Json<GatewayView>> {
+    let gateway = named(&id)?;
+    api.bank().release(gateway.clone(), clock::now()).await?;
+    ended(&api, (gateway, true), may.caller.0.key).await
+}
+
+fn named(id: &str) -> Result<GatewayId> {
+    id.parse().map_err(|_| Refusal::absent("gateway", id))
+}
+
+/// Logs what was done, which stands even if it cannot be logged, and shows the gateway as it is now.
+async fn ended(
+    api: &Api,
+    (gateway, released): (GatewayId, bool),
+    key: KeyId,
+) -> Result<Json<GatewayView>> {
+    let end = GatewayEnd {
+        gateway: gateway.clone(),
+        released,
+        key,
+    };
+    api.gateway().audit.gateway(end).await?;
     let rows = api.bank().gateway_list().await?;
     let row = rows.into_iter().find(|row| row.holder.gateway == gateway);
+    let absent = || Refusal::absent("gateway", gateway.as_str());
     Ok(Json(row.ok_or_else(absent)?.into()))
 }

@@ -80,6 +80,9 @@ pub(crate) async fn key_create(
     let record = record(&may, asked, (id, hash_secret(&secret), now))?;
     let _changing = api.changing.lock().await;
     must_be_known(&api, &may.ground, &record).await?;
+    // Logged first: no key is in force unlogged.
+    let by = Some(&may.caller.0.key);
+    api.gateway().audit.key(&record, true, by).await?;
     api.store().key_insert(record.clone()).await?;
     api.gateway().key_apply(record.clone());
     let key = key_text(&record.id, &secret);
@@ -246,9 +249,18 @@ pub(crate) async fn key_revoke(
             )));
         }
     }
-    let revoked = api.store().key_revoke(key.id, now).await?;
-    api.gateway().key_apply(revoked.clone());
+    let revoked = revoke(&api, key, &may.caller.0.key).await?;
     Ok(Json(KeyView::new(&revoked, now)))
+}
+
+/// Refuses a key from now on. In force first, then logged, once: an end that cannot be logged is one all the same.
+pub(super) async fn revoke(api: &Api, key: KeyRecord, by: &KeyId) -> Result<KeyRecord> {
+    let revoked = api.store().key_revoke(key.id, clock::now()).await?;
+    api.gateway().key_apply(revoked.clone());
+    if key.revoked_at.is_none() {
+        api.gateway().audit.key(&revoked, false, Some(by)).await?;
+    }
+    Ok(revoked)
 }
 
 /// Whether an operator could still use it should nobody be able to sign in any more.

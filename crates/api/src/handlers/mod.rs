@@ -12,6 +12,7 @@ mod report;
 mod sign_in;
 mod stop;
 mod tenant;
+mod terminal;
 mod usage;
 
 pub(crate) use erasure::*;
@@ -26,6 +27,7 @@ pub(crate) use report::*;
 pub(crate) use sign_in::*;
 pub(crate) use stop::*;
 pub(crate) use tenant::*;
+pub(crate) use terminal::*;
 pub(crate) use usage::*;
 
 use crate::caller::{Caller, May, right};

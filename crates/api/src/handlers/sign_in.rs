@@ -18,7 +18,7 @@ use madang_types::ErrorCode;
 use std::sync::Arc;
 
 /// Of an answer with a cookie or a place for one person alone.
-const NOT_KEPT: (HeaderName, HeaderValue) =
+pub(super) const NOT_KEPT: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// Sends a person to the provider.
@@ -133,7 +133,7 @@ async fn missing(api: &Api, rule: &SignInRule) -> Result<Option<String>> {
     Ok((disabled_at != Some(None)).then(told))
 }
 
-fn provider(api: &Api, uri: &Uri) -> Result<Arc<Provider>> {
+pub(super) fn provider(api: &Api, uri: &Uri) -> Result<Arc<Provider>> {
     let provider = api.gateway().snapshot().sign_in.clone();
     provider.ok_or_else(|| nothing_at(uri))
 }
@@ -157,7 +157,7 @@ fn answer(query: &str) -> Result<Answer> {
     Ok(answer)
 }
 
-fn sent_to<const N: usize>(place: &str, cookies: [HeaderValue; N]) -> Result<Response> {
+pub(super) fn sent_to<const N: usize>(place: &str, cookies: [HeaderValue; N]) -> Result<Response> {
     let place = HeaderValue::from_str(place)
         .map_err(|_| SignInError::Unavailable("it is at no URL that a browser takes".into()))?;
     let mut response =
@@ -168,7 +168,7 @@ fn sent_to<const N: usize>(place: &str, cookies: [HeaderValue; N]) -> Result<Res
     Ok(response)
 }
 
-fn invalid(message: &str) -> Refusal {
+pub(super) fn invalid(message: &str) -> Refusal {
     Refusal::new(ErrorCode::SignInInvalid, message)
 }
 

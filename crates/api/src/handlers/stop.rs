@@ -88,6 +88,6 @@ fn must_name_a_place(api: &Api, scope: &StopScope) -> Result<()> {
 fn refusal(error: StopError) -> Refusal {
     match error {
         StopError::Store(error) => error.into(),
-        StopError::Audit(error) => Refusal::new(ErrorCode::AuditUnavailable, error.to_string()),
+        StopError::Audit(error) => error.into(),
     }
 }

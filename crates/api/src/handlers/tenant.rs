@@ -1,6 +1,6 @@
 //! Tenants.
 
-use super::{Result, programme};
+use super::{Result, key, programme};
 use crate::bounds;
 use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId};
@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_types::{Action, DataMark, ErrorCode, Origin, ProgrammeId, Tenant, TenantId};
+use madang_types::{Action, DataMark, ErrorCode, KeyId, Origin, ProgrammeId, Tenant, TenantId};
 use std::sync::Arc;
 
 /// The most tenants of one programme that others than an operator make, removed ones included.
@@ -80,7 +80,7 @@ pub(crate) async fn tenant_create(
         bounds::floors(before.as_ref().map(mark_of).unwrap_or_default(), mark)?;
     }
     if before.is_some() {
-        revoke_all(&api, &id).await?;
+        revoke_all(&api, &id, &may.caller.0.key).await?;
     }
     let row = Tenant {
         id,
@@ -206,11 +206,10 @@ async fn write(api: &Api, row: &Tenant) -> Result<()> {
 }
 
 /// Revokes every key of a tenant that was removed, so that its return does not bring them back.
-async fn revoke_all(api: &Api, tenant: &TenantId) -> Result<()> {
+async fn revoke_all(api: &Api, tenant: &TenantId, by: &KeyId) -> Result<()> {
     let keys = api.store().key_list(Some(tenant.clone())).await?;
     for key in keys.into_iter().filter(|key| key.revoked_at.is_none()) {
-        let revoked = api.store().key_revoke(key.id, clock::now()).await?;
-        api.gateway().key_apply(revoked);
+        key::revoke(api, key, by).await?;
     }
     Ok(())
 }

@@ -373,3 +373,20 @@ pub(crate) enum EndpointWord {
 pub(crate) struct LoginQuery {
     pub return_to: Option<String>,
 }
+
+/// What a terminal asks a person in the browser for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TerminalQuery {
+    pub redirect_uri: String,
+    pub challenge: String,
+    pub state: String,
+}
+
+/// A code for a key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TerminalTrade {
+    pub code: String,
+    pub verifier: String,
+}

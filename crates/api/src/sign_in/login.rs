@@ -105,7 +105,8 @@ impl Login {
     }
 }
 
-fn challenge_of(verifier: &str) -> String {
+/// What is told of a verifier before it is shown: `S256`.
+pub(super) fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 

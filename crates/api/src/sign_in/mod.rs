@@ -11,11 +11,13 @@ mod mapping;
 mod metadata;
 mod provider;
 pub(crate) mod signed_in;
+mod terminal;
 mod token;
 
 pub(crate) use login::{LOGIN_SECONDS_MAX, Login, ReturnTo};
 pub(crate) use mapping::mapped;
 pub(crate) use provider::{Answer, Providers, SignInError};
+pub(crate) use terminal::{Asked, Terminals};
 
 /// What is derived from a text for one use, in hexadecimal digits.
 fn derived_hex(context: &str, text: &str) -> String {

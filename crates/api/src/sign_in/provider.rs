@@ -175,31 +175,33 @@ impl Providers {
         read
     }
 
-    /// Its keys read anew, where that was not done a moment ago.
+    /// Its keys read anew, where that was not tried a moment ago; `None` where another load of the fleet has come between, whose keys are
+    /// not this provider's.
     async fn keys_reread(
         &self,
         client: &EngineClient,
         provider: &Arc<Provider>,
     ) -> Result<Option<Arc<Keys>>, FetchError> {
         let mut known = self.known.lock().await;
-        let resting = known
-            .keys_reread_at
-            .is_some_and(|at| at.elapsed() < KEYS_REREAD);
-        let same = known
-            .of
-            .as_ref()
-            .is_some_and(|of| Arc::ptr_eq(of, provider));
-        let Some((_, Ok(read))) = &mut known.read else {
+        let Known {
+            of,
+            read: Some((_, Ok(read))),
+            keys_reread_at,
+        } = &mut *known
+        else {
             return Ok(None);
         };
-        if resting || !same {
+        if !of.as_ref().is_some_and(|of| Arc::ptr_eq(of, provider)) {
+            return Ok(None);
+        }
+        if keys_reread_at.is_some_and(|at| at.elapsed() < KEYS_REREAD) {
             // Another one may have read them between.
             return Ok(Some(Arc::clone(&read.keys)));
         }
-        let keys = Arc::new(read_keys(client, &read.metadata).await?);
-        read.keys = Arc::clone(&keys);
-        known.keys_reread_at = Some(Instant::now());
-        Ok(Some(keys))
+        // Before it is known what comes: one that fails is asked no more often.
+        *keys_reread_at = Some(Instant::now());
+        read.keys = Arc::new(read_keys(client, &read.metadata).await?);
+        Ok(Some(Arc::clone(&read.keys)))
     }
 }
 
@@ -315,4 +317,61 @@ fn word(text: &str) -> String {
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
     shown.take(WORD_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_fleet::{OriginAddress, SignIn};
+    use madang_gateway::client::ClientOptions;
+    use serde_json::json;
+
+    fn provider() -> Arc<Provider> {
+        let public = OriginAddress {
+            tls: false,
+            host: "127.0.0.1".into(),
+            port: 7080,
+        };
+        let settings = SignIn {
+            issuer: "http://127.0.0.1:9".into(),
+            client_id: "madang".into(),
+            key: None,
+            ca_file: None,
+            public,
+            scopes: Vec::new(),
+            valid_hours: 8,
+            rules: Vec::new(),
+        };
+        Arc::new(Provider {
+            settings,
+            secret: None,
+            authorities: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn keys_of_another_load_are_not_handed_back() {
+        let client = EngineClient::new(ClientOptions::default()).unwrap();
+        let (old, new) = (provider(), provider());
+        let place = || metadata::place(&new).unwrap();
+        let read = Read {
+            metadata: Arc::new(Metadata {
+                authorization: String::new(),
+                token: place(),
+                keys: place(),
+                secret_in_form: false,
+                names_issuer: false,
+            }),
+            keys: Arc::new(Keys::read(&json!({"keys": []})).unwrap()),
+        };
+        let providers = Providers::default();
+        *providers.known.lock().await = Known {
+            of: Some(Arc::clone(&new)),
+            read: Some((Instant::now(), Ok(read))),
+            keys_reread_at: Some(Instant::now()),
+        };
+        let reread = async |of| providers.keys_reread(&client, of).await.unwrap().is_some();
+        assert!(!reread(&old).await, "the sign-in is the old load's");
+        assert!(reread(&new).await, "a moment ago: kept");
+    }
 }

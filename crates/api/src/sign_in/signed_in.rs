@@ -36,13 +36,10 @@ pub(crate) struct Person<'p> {
 
 impl Person<'_> {
     /// The ids of the person's sign-ins.
-    fn ids(self) -> impl Iterator<Item = KeyId> {
+    fn ids(self) -> impl Iterator<Item = KeyId> + use<> {
         let Self { issuer, subject } = self;
         let hex = derived_hex(SUBJECT_CONTEXT, &format!("{issuer} {subject}"));
-        (0..SIGN_INS_MAX).map(move |place| {
-            let text = format!("{ID_PREFIX}{}-{place}", &hex[..32]);
-            KeyId::new(&text).expect("letters, digits and '-' are a name")
-        })
+        ids_of(&hex[..32])
     }
 
     fn label(self) -> String {
@@ -53,6 +50,23 @@ impl Person<'_> {
             .take(LABEL_CHARS_MAX)
             .collect()
     }
+}
+
+/// The ids of the sign-ins of the person with this part of them.
+fn ids_of(person: &str) -> impl Iterator<Item = KeyId> + use<> {
+    let person = person.to_owned();
+    (0..SIGN_INS_MAX).map(move |place| {
+        let text = format!("{ID_PREFIX}{person}-{place}");
+        KeyId::new(&text).expect("letters, digits and '-' are a name")
+    })
+}
+
+/// The ids of all sign-ins of the person of this one.
+fn places(key: &KeyId) -> Vec<KeyId> {
+    let text = key.as_str();
+    let text = text.strip_prefix(ID_PREFIX).unwrap_or(text);
+    let person = text.rsplit_once('-').map_or(text, |(person, _)| person);
+    ids_of(person).collect()
 }
 
 /// Whether a key is a sign-in's.
@@ -71,15 +85,57 @@ pub(crate) async fn begin(
 ) -> Result<(String, u64), Refusal> {
     let _changing = api.changing.lock().await;
     let now = clock::now();
-    let given = (rule.role, &rule.tenant, &rule.programme);
+    let seconds = u64::from(settings.valid_hours) * HOUR_S;
+    let ids: Vec<KeyId> = person.ids().collect();
+    let row = KeyRecord {
+        id: ids[0].clone(),
+        tenant: rule.tenant.clone(),
+        programme: rule.programme.clone(),
+        project: None,
+        role: rule.role,
+        terms: Arc::default(),
+        class_floor: DataClass::default(),
+        data_flags: DataFlags::NONE,
+        label: person.label(),
+        secret_hash: [0; 32],
+        created_at: now,
+        expires_at: Some(now.plus_ms(seconds * 1000)),
+        revoked_at: None,
+    };
+    let (_, key) = put(api, ids, row).await?;
+    Ok((key, seconds))
+}
+
+/// Begins another sign-in of the person of this one, for a terminal: with the same rights and the same end.
+///
+/// # Errors
+/// That one is over; the books or the audit log cannot be written.
+pub(crate) async fn begin_beside(api: &Api, key: &KeyId) -> Result<(KeyRecord, String), Refusal> {
+    let _changing = api.changing.lock().await;
+    let now = clock::now();
+    let row = api.store().key_get(key.clone()).await?;
+    let row = row.filter(|row| is_sign_in(&row.id) && row.is_in_force(now));
+    let row = row.ok_or_else(|| {
+        let message = "the browser's sign-in ended before its terminal's began";
+        Refusal::new(ErrorCode::SignInInvalid, message)
+    })?;
+    let beside = KeyRecord {
+        created_at: now,
+        ..row
+    };
+    put(api, places(key), beside).await
+}
+
+/// Writes a sign-in at one of a person's ids, in place of the oldest: with its secret, whole. Those that were given something else end.
+async fn put(api: &Api, ids: Vec<KeyId>, row: KeyRecord) -> Result<(KeyRecord, String), Refusal> {
     let mut places: Vec<(KeyId, Option<KeyRecord>)> = Vec::new();
-    for id in person.ids() {
-        let row = api.store().key_get(id.clone()).await?;
-        let live = row.filter(|row| row.is_in_force(now));
-        let other = |row: &KeyRecord| (row.role, &row.tenant, &row.programme) != given;
+    for id in ids {
+        let live = api.store().key_get(id.clone()).await?;
+        let live = live.filter(|live| live.is_in_force(row.created_at));
+        let given = |row: &KeyRecord| (row.role, row.tenant.clone(), row.programme.clone());
         match live {
-            Some(row) if other(&row) => {
-                end(api, row).await?;
+            Some(live) if given(&live) != given(&row) => {
+                end(api, live).await?;
                 places.push((id, None));
             }
             live => places.push((id, live)),
@@ -92,32 +148,17 @@ pub(crate) async fn begin(
         end(api, row).await?;
     }
     let (_, secret) = KeySecret::generate();
-    let seconds = u64::from(settings.valid_hours) * HOUR_S;
     let row = KeyRecord {
         id,
-        tenant: rule.tenant.clone(),
-        programme: rule.programme.clone(),
-        project: None,
-        role: rule.role,
-        terms: Arc::default(),
-        class_floor: DataClass::default(),
-        data_flags: DataFlags::NONE,
-        label: person.label(),
         secret_hash: hash_secret(&secret),
-        created_at: now,
-        expires_at: Some(now.plus_ms(seconds * 1000)),
-        revoked_at: None,
+        ..row
     };
     // Logged first: nobody is signed in unlogged.
-    api.gateway()
-        .audit
-        .sign_in(&row, true)
-        .await
-        .map_err(unlogged)?;
+    api.gateway().audit.sign_in(&row, true).await?;
     api.store().key_put(row.clone()).await?;
+    api.gateway().key_apply(row.clone());
     let key = key_text(&row.id, &secret);
-    api.gateway().key_apply(row);
-    Ok((key, seconds))
+    Ok((row, key))
 }
 
 /// Ends all sign-ins of a person who may do nothing any more.
@@ -154,15 +195,7 @@ pub(crate) async fn end_one(api: &Api, key: &KeyId) -> Result<(), Refusal> {
 async fn end(api: &Api, row: KeyRecord) -> Result<(), Refusal> {
     let row = api.store().key_revoke(row.id, clock::now()).await?;
     api.gateway().key_apply(row.clone());
-    api.gateway()
-        .audit
-        .sign_in(&row, false)
-        .await
-        .map_err(unlogged)
-}
-
-fn unlogged(error: madang_audit::AuditError) -> Refusal {
-    Refusal::new(ErrorCode::AuditUnavailable, error.to_string())
+    Ok(api.gateway().audit.sign_in(&row, false).await?)
 }
 
 /// Who sends these headers with a sign-in's cookie; `None` where there is none.
@@ -276,6 +309,7 @@ mod tests {
         assert_eq!(kim, ids("https://id.example", "kim"));
         assert_eq!(kim.len(), SIGN_INS_MAX);
         assert!(kim.iter().all(is_sign_in));
+        assert!(kim.iter().all(|key| places(key) == kim));
         let (made, _) = KeySecret::generate();
         assert!(!is_sign_in(&made));
         for other in [

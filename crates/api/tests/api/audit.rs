@@ -142,3 +142,90 @@ async fn check_refusals(bench: &Bench) {
         );
     }
 }
+
+#[tokio::test]
+async fn whoever_gives_a_gateway_up_and_releases_it_is_in_the_log() {
+    let bench = Bench::start().await;
+    for (path, body) in [
+        ("/api/v1/programmes", json!({"id": "public"})),
+        (
+            "/api/v1/tenants",
+            json!({"id": "alpha", "programme": "public"}),
+        ),
+        (
+            "/api/v1/budgets",
+            json!({"programme": "public", "amount": 1_000}),
+        ),
+        (
+            "/api/v1/allocations",
+            json!({"id": "alpha-2026", "tenant": "alpha", "amount": 1_000, "until": "2100-01-01T00:00:00Z"}),
+        ),
+    ] {
+        let made = bench.post(path, &bench.operator, body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    bench.gone("gw-1", None).await;
+    bench.gone("gw-2", Some("alpha-2026")).await;
+    let release = async |gateway: &str, status: u16, code: &str| {
+        let path = format!("/api/v1/gateways/{gateway}/release");
+        let answer = bench.post(&path, &bench.operator, json!({})).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{}",
+            answer.text
+        );
+    };
+    let given_up = bench.delete("/api/v1/gateways/gw-1", &bench.operator).await;
+    assert_eq!(given_up.status, 200, "{}", given_up.text);
+    release("gw-1", 409, "conflict").await;
+    release("gw-9", 404, "not_found").await;
+    release("gw-2", 200, "").await;
+    release("gw-2", 409, "conflict").await;
+    let leaves = bench.leaves().await;
+    let count = |gateway: &str, released: bool| {
+        let leaf = format!(r#"{{"gateway":{{"gateway":"{gateway}","released":{released},"key":""#);
+        leaves.matches(&leaf).count()
+    };
+    let counts = [("gw-1", false), ("gw-1", true), ("gw-2", true)].map(|(id, act)| count(id, act));
+    assert_eq!(counts, [1, 0, 1], "{leaves}");
+}
+
+#[tokio::test]
+async fn whoever_makes_and_revokes_a_key_is_in_the_log_and_no_secret_is() {
+    let bench = Bench::start().await;
+    bench.tenant("kma").await;
+    let op = bench.operator.as_str();
+    let (key, text) = bench
+        .key_made(op, json!({"tenant": "kma", "role": "tenant_admin"}))
+        .await;
+    let body = json!({"tenant": "kma", "role": "operator"});
+    let refused = bench.post("/api/v1/keys", &text, body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let (other, other_text) = bench.key_made(&text, json!({"tenant": "kma"})).await;
+    for _ in 0..2 {
+        let path = format!("/api/v1/keys/{other}");
+        assert_eq!(bench.delete(&path, op).await.status, 200);
+    }
+    let id = |key: &str| {
+        key.trim_start_matches("mdg_")
+            .rsplit_once('_')
+            .unwrap()
+            .0
+            .to_owned()
+    };
+    let leaves = bench.leaves().await;
+    let count = |key: &str, made: bool, role: &str, by: &str| {
+        let leaf = format!(
+            r#"{{"key":{{"key":"{key}","made":{made},"role":"{role}","tenant":"kma","by":"{by}"}}}}"#
+        );
+        assert_eq!(leaves.matches(&leaf).count(), 1, "{leaf} in {leaves}");
+    };
+    count(&key, true, "tenant_admin", &id(op));
+    count(&other, true, "member", &id(&text));
+    count(&other, false, "member", &id(op));
+    for text in [&text, &other_text] {
+        let (_, secret) = text.rsplit_once('_').unwrap();
+        assert!(!leaves.contains(secret));
+    }
+}

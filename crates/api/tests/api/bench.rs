@@ -12,9 +12,10 @@ use madang_gateway::client::ClientOptions;
 use madang_gateway::clock;
 use madang_gateway::gateway::{Gateway, GatewayOptions};
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
+use madang_ledger::{Order, OrderKind};
 use madang_provision::{Cache, Quiet};
 use madang_store::{SqliteStore, Store};
-use madang_testkit::{FakeEngine, FakeEngineOptions};
+use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
 use madang_types::*;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -166,6 +167,34 @@ impl Bench {
             .unwrap();
         gateway.key_apply(record.clone());
         key_text(&record.id, &secret)
+    }
+
+    /// Another gateway on these books that is not heard of any more: given up long ago, where it held a part of an allocation.
+    pub async fn gone(&self, gateway: &str, held: Option<&str>) {
+        let bank = self.control.gateway().purses.bank();
+        let gateway: GatewayId = gateway.parse().unwrap();
+        let holder = bank.run_begin(gateway.clone(), Micros(0)).await.unwrap();
+        let Some(allocation) = held else { return };
+        let order = Order {
+            number: 1,
+            purse: format!("allocation:{allocation}").parse().unwrap(),
+            unit: Unit::MicroWon,
+            kind: OrderKind::Take { want: 0, need: 100 },
+        };
+        let moved = bank.order(holder, order, clock::now()).await.unwrap();
+        assert_eq!(moved.moved, 100);
+        let given_up = bank.give_up(gateway, Micros(60_000_000)).await.unwrap();
+        assert_eq!(given_up, 1);
+    }
+
+    /// All leaves of the audit log so far.
+    pub async fn leaves(&self) -> String {
+        let audit = &self.control.gateway().audit;
+        let size = audit.status().size;
+        let covered = || audit.status().checkpoint_size == size;
+        assert!(eventually(covered).await, "a checkpoint is written");
+        let path = format!("/audit/tile/entries/000.p/{size}");
+        self.get(&path, &self.operator).await.text
     }
 
     /// The file that the books are in.

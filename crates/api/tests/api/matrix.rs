@@ -165,9 +165,8 @@ impl World {
             keys.push(bench.key_of("ours", "alpha", *role).await.1);
         }
         bench.key_of("theirs", "beta", Role::ProgrammeManager).await;
-        let bank = bench.control.gateway().purses.bank();
-        let gone = bank.run_begin("gone".parse().unwrap(), Micros(0));
-        gone.await.unwrap();
+        bench.gone("gone", None).await;
+        bench.gone("given-up", Some("alpha-2026")).await;
         let audit = &bench.control.gateway().audit;
         let alpha = "alpha".parse().unwrap();
         audit.hmac(&alpha, Micros(0), b"a prompt").unwrap();
@@ -214,6 +213,7 @@ impl World {
             row("POST /api/v1/reload", OPERATOR),
             row("GET /api/v1/gateways", ALL_SEEING),
             row("DELETE /api/v1/gateways/{id}", OPERATOR).at("gone"),
+            row("POST /api/v1/gateways/{id}/release", OPERATOR).at("given-up"),
             row("GET /api/v1/stops", ALL_SEEING),
             row("POST /api/v1/stops", OPERATOR)
                 .made()

@@ -327,6 +327,8 @@ impl Tally {
             Event::Decision(_)
             | Event::Outcome(_)
             | Event::SignIn(_)
+            | Event::Key(_)
+            | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => {}
         }

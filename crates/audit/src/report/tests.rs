@@ -64,6 +64,7 @@ fn events() -> Vec<(i64, Event)> {
         combinations: 192_000,
         gained: 5,
         lost: 7,
+        floors: Vec::new(),
     };
     let stop = StopSwitch {
         scope: "country:US".into(),

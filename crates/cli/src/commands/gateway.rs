@@ -1,9 +1,9 @@
-//! `madang gateway`: the gateways that share the books; give one up.
+//! `madang gateway`: the gateways that share the books; give one up, and release what waits of it.
 
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::ground_args::GatewayCommand;
 use crate::http_client::{ApiClient, escape};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// Exit code 0 where the server did it.
@@ -21,6 +21,14 @@ pub async fn run(command: GatewayCommand) -> anyhow::Result<ExitCode> {
                 format!(
                     "gave up {id}: what it held waits in suspense for what it may still report\n"
                 )
+            })
+        }
+        GatewayCommand::Release { id, server } => {
+            let path = format!("/api/v1/gateways/{}/release", escape(&id));
+            let answer = ApiClient::new(&server)?.post(&path, &json!({})).await?;
+            print(&answer, server.json, |row| {
+                let id = cell(row, "id");
+                format!("released what waited of {id}: it can be spent again\n")
             })
         }
     }

@@ -8,6 +8,7 @@ mod explain;
 mod gateway;
 mod key;
 mod ledger;
+mod login;
 mod logs;
 mod money;
 mod pii;
@@ -66,6 +67,8 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Programme(command) => programme::run(command).await,
         Command::Project(command) => project::run(command).await,
         Command::Key(command) => key::run(command).await,
+        Command::Login(args) => login::login(args).await,
+        Command::Logout(server) => login::logout(server).await,
         Command::Budget(command) => money::budget(command).await,
         Command::Allocation(command) => money::allocation(command).await,
         Command::Price(command) => money::price(command).await,

@@ -97,6 +97,11 @@ async fn make(
     };
     let gateway = control.gateway();
     gateway
+        .audit
+        .key(&key, true, None)
+        .await
+        .context("the first keys cannot be written to the audit log")?;
+    gateway
         .books
         .store()
         .key_insert(key.clone())

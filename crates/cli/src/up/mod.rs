@@ -1,6 +1,6 @@
 //! `madang up`: data folder, books, fleet, endpoint; then wait, and leave nothing behind.
 
-mod data_folder;
+pub mod data_folder;
 mod first_keys;
 mod fleet_source;
 mod log_writer;

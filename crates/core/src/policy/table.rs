@@ -399,6 +399,11 @@ impl PolicyTable {
         }
     }
 
+    /// The floors of programmes that are in force.
+    pub fn floors(&self) -> &BTreeMap<ProgrammeId, Zone> {
+        &self.floors
+    }
+
     /// Puts the floors of these programmes, and no others, in force. They permit nothing. Whoever a [`Subject`] was looked up for
     /// before is looked up anew.
     pub fn floors_set(&mut self, floors: &BTreeMap<ProgrammeId, Zone>) {

@@ -1,8 +1,8 @@
 //! The bank of the simulation: a book, the orders of gateways, and gateways that were given up.
 
 use madang_ledger::{
-    Account, Applied, Book, Entry, EntryId, Fault, Holder, LastOrder, Leg, Order, Phase, Purse,
-    Subject, check_tranches, unreleased,
+    Account, Applied, Book, Entry, EntryId, Fault, Holder, Lacking, LastOrder, Leg, Order, Phase,
+    Purse, Subject, Suspended, check_tranches, suspended, unreleased,
 };
 use madang_types::{Allocation, GatewayId, Micros, Tranche, Unit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,10 @@ pub struct Bank {
     /// Gateways of which it has heard, and their latest run.
     epochs: BTreeMap<GatewayId, u32>,
     given_up: BTreeSet<Holder>,
+    /// Of which nothing waits in suspense any more, whatever they still report.
+    released: BTreeSet<Holder>,
+    /// What came of runs that were given up and could not be taken from their rights, as they reported it.
+    covered: BTreeMap<EntryId, Entry>,
     /// Runs that have reported everything. What of their orders is still on its way has been carried out with that.
     closed: BTreeSet<Holder>,
     orders: BTreeMap<(Holder, Purse), LastOrder>,
@@ -24,6 +28,9 @@ pub struct Bank {
     /// Times that an entry came again, and that a part had not come yet for which somebody asked.
     pub repeated: u64,
     pub early: u64,
+    /// Times that a part in suspense was released, and entries that came after that.
+    pub releases: u64,
+    pub after_release: u64,
 }
 
 impl Bank {
@@ -122,18 +129,60 @@ impl Bank {
 
     /// Takes what a gateway's run reports. It may not be refused: what was spent was promised.
     pub fn deliver(&mut self, holder: &Holder, entry: Entry) {
-        let redirected = self
-            .given_up
-            .contains(holder)
-            .then(|| holder.redirect(entry.clone()));
-        let entered = match redirected.map(|entry| self.enter(entry)) {
-            // It came before the gateway was given up.
-            None | Some(Err(Fault::Conflict(_))) => self.enter(entry),
-            Some(entered) => entered,
-        };
+        if let Some(before) = self.covered.get(&entry.id) {
+            assert_eq!(*before, entry);
+            self.repeated += 1;
+            return;
+        }
+        let mut entered = self.enter(entry.clone());
+        let mut covered = entry.clone();
+        while let Some(lacking) = entered.as_ref().err().and_then(Lacking::of) {
+            assert!(self.given_up.contains(holder) && lacking.holder == *holder);
+            let waits = if self.released.contains(holder) {
+                self.after_release += 1;
+                0
+            } else {
+                // Nobody but itself takes from what waits of it, so nothing is owed.
+                let waits = self.waits(&lacking.purse).remove(holder);
+                let waits = waits.map_or(0, |part| part.left);
+                assert!(waits >= lacking.amount, "{lacking:?}: {waits} wait");
+                waits
+            };
+            covered = lacking.cover(covered, waits, &"hanbit".parse().unwrap());
+            entered = self.enter(covered.clone());
+            self.covered.insert(entry.id, entry.clone());
+        }
         if entered.unwrap() == Applied::Repeated {
             self.repeated += 1;
         }
+    }
+
+    /// An operator says that a gateway that was given up never comes back.
+    pub fn release(&mut self, gateway: &GatewayId, now: Micros) {
+        let purses = self.book.accounts().filter_map(|account| match account {
+            Account::Suspense(of) => Some(of.clone()),
+            _ => None,
+        });
+        for purse in purses.collect::<Vec<_>>() {
+            for (holder, part) in self.waits(&purse) {
+                if holder.gateway == *gateway && part.left > 0 {
+                    let entry = holder.release(now, &purse, (part.unit, part.left));
+                    self.enter(entry).unwrap();
+                    self.releases += 1;
+                }
+            }
+        }
+        let of = self
+            .given_up
+            .iter()
+            .filter(|holder| holder.gateway == *gateway);
+        self.released.extend(of.cloned());
+    }
+
+    /// Whose parts of a purse wait in suspense.
+    fn waits(&self, purse: &Purse) -> BTreeMap<Holder, Suspended> {
+        let entries = self.book.ids().flat_map(|id| self.book.entry(id));
+        suspended(purse, entries)
     }
 
     /// A run that has reported everything: what it has left goes back.

@@ -12,6 +12,9 @@ pub struct Tally {
     /// Orders for parts that had not come yet.
     pub early: u64,
     pub given_up: u32,
+    /// Parts in suspense that were released, and entries that came after that.
+    pub releases: u64,
+    pub after_release: u64,
     /// Requests that cost more than they were promised: what the tenant owes, what nobody pays.
     pub owed: usize,
     pub forgiven: usize,
@@ -25,6 +28,8 @@ impl Tally {
         self.repeated += other.repeated;
         self.early += other.early;
         self.given_up += other.given_up;
+        self.releases += other.releases;
+        self.after_release += other.after_release;
         self.owed += other.owed;
         self.forgiven += other.forgiven;
     }
@@ -35,6 +40,8 @@ impl Tally {
             self.refused,
             self.repeated,
             self.early,
+            self.releases,
+            self.after_release,
             self.crashes.into(),
             self.given_up.into(),
         ];

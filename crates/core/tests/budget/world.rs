@@ -6,7 +6,7 @@ use super::desk::{RATES, made, purse, spender};
 use super::node::Node;
 use super::tally::Tally;
 use madang_core::budget::{BudgetView, PurseView, Short, Spender};
-use madang_ledger::{Account, Entry, EntryId, Holder, Order, OrderKind, Purse};
+use madang_ledger::{Account, Entry, EntryId, Holder, Leg, Order, OrderKind, Purse};
 use madang_types::{Micros, RequestId, TenantId, Tranche};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -154,6 +154,7 @@ impl World {
                 70..90 => self.nodes[node].cut = false,
                 90..95 => self.nodes[node].skew_us = self.rng.random_range(-20_000_000..20_000_000),
                 95..96 => self.give_up(node),
+                96..101 => self.release(node),
                 _ => {}
             }
             for node in 0..self.nodes.len() {
@@ -182,6 +183,11 @@ impl World {
         if self.rng.random_bool(0.5) {
             self.nodes[node].stop();
         }
+    }
+
+    fn release(&mut self, node: usize) {
+        let gateway = self.nodes[node].holder.gateway.clone();
+        self.bank.release(&gateway, self.now);
     }
 
     fn request(&mut self, node: usize, (key, asks): (&str, (u64, u64, u64))) {
@@ -394,7 +400,7 @@ impl World {
                     settled.draws.iter().map(|draw| draw.amount).sum::<i64>() + settled.owed.0;
                 let booked = match self.bank.book.entry((*request).into()) {
                     [] => 0,
-                    [entry] => entry.legs.iter().map(|leg| leg.amount).sum(),
+                    [entry] => booked(entry),
                     more => unreachable!("{more:?}"),
                 };
                 assert_eq!(booked, total, "{request}: {settled:?}");
@@ -441,6 +447,13 @@ impl World {
     }
 }
 
+/// What an entry moves, but what only passes through the account of a run.
+fn booked(entry: &Entry) -> i64 {
+    let passes = |leg: &&Leg| matches!(leg.to, Account::Lease { .. });
+    let legs = entry.legs.iter().filter(|leg| !passes(leg));
+    legs.map(|leg| leg.amount).sum()
+}
+
 fn at_node(node: &mut Node, clock: Micros, word: Word) {
     match word {
         Word::Until(until) => {
@@ -472,6 +485,8 @@ pub fn run(seed: u64) -> Tally {
         crashes: world.nodes.iter().map(|node| node.holder.epoch - 1).sum(),
         repeated: world.bank.repeated,
         early: world.bank.early,
+        releases: world.bank.releases,
+        after_release: world.bank.after_release,
         given_up: u32::from(world.gave_up),
         owed: settled().filter(|(_, settled)| settled.owed.0 > 0).count(),
         forgiven: settled()

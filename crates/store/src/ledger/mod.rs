@@ -7,7 +7,7 @@ pub(crate) mod verify;
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Report, Subject};
+use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Purse, Report, Subject};
 use madang_types::{Micros, Unit};
 
 /// The most entries that one [`Ledger::entries_append`] takes.
@@ -46,6 +46,24 @@ pub struct BalanceRow {
     pub unit: Unit,
     /// How much.
     pub balance: Balance,
+}
+
+/// How the names of accounts begin where parts wait whose gateway was given up.
+pub(crate) const SUSPENSE: &str = "suspense:";
+
+impl BalanceRow {
+    /// The purse of which a part waits here in suspense.
+    pub(crate) fn suspended(self) -> Option<Purse> {
+        let Self {
+            account: Account::Suspense(purse),
+            unit: _,
+            balance,
+        } = self
+        else {
+            return None;
+        };
+        (balance.available() > 0).then_some(purse)
+    }
 }
 
 /// The ledger of a store. Its writes are durable and visible to every later read when they return.

@@ -1,13 +1,14 @@
 //! What requests come to: records and entries, and what is booked of requests whose program has died.
 
+use super::bank::cover;
 use super::ledger::page::Turn;
 use super::row::{execute, rows};
 use super::usage;
 use crate::StoreError;
 use crate::settlement::{Line, Settlement};
 use deadpool_postgres::{GenericClient, Object};
-use madang_ledger::{Entry, Fault, Holder};
-use madang_types::{GatewayId, RequestId, UsageRecord};
+use madang_ledger::{Entry, Fault};
+use madang_types::{GatewayId, RequestId, TenantId, UsageRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -60,8 +61,8 @@ pub(super) async fn orphans(client: &mut Object, gateway: &GatewayId) -> Result<
 #[derive(Default)]
 struct Batch<'a> {
     records: Vec<&'a UsageRecord>,
-    /// By request: the first that was settled with it.
-    entries: BTreeMap<RequestId, &'a Entry>,
+    /// By request: the first that was settled with it, and whose request it was.
+    entries: BTreeMap<RequestId, (&'a Entry, &'a TenantId)>,
     drafts: BTreeMap<RequestId, &'a Settlement>,
 }
 
@@ -82,7 +83,8 @@ impl<'a> Batch<'a> {
             };
             if settled.insert(record.id) {
                 batch.records.push(record);
-                batch.entries.extend(entry.map(|entry| (record.id, entry)));
+                let entry = entry.map(|entry| (record.id, (entry, &record.tenant)));
+                batch.entries.extend(entry);
                 batch.drafts.remove(&record.id);
             }
         }
@@ -95,14 +97,16 @@ impl<'a> Batch<'a> {
         turn: &mut Turn<'_>,
         new: &BTreeSet<RequestId>,
     ) -> Result<(), StoreError> {
-        let entries = self.entries.iter().filter(|(id, _)| new.contains(id));
-        let entries: Vec<Entry> = entries.map(|(_, entry)| (*entry).clone()).collect();
+        let of = self.entries.iter().filter(|(id, _)| new.contains(id));
+        let (entries, tenants): (Vec<Entry>, Vec<&TenantId>) = of
+            .map(|(_, (entry, tenant))| ((*entry).clone(), *tenant))
+            .unzip();
         let judged = turn.append(&entries).await?;
-        for (entry, judged) in entries.iter().zip(judged) {
+        for ((entry, tenant), judged) in entries.iter().zip(tenants).zip(judged) {
             let Err(fault) = judged else {
                 continue;
             };
-            if let Err(fault) = redirect(turn, entry, fault).await? {
+            if let Err(fault) = cover(turn, (entry, tenant), Err(fault)).await? {
                 keep_apart(turn, entry, &fault).await?;
             }
         }
@@ -133,20 +137,6 @@ impl<'a> Batch<'a> {
         .await
         .map(drop)
     }
-}
-
-/// What a gateway spent that was given up meanwhile is taken from suspense.
-async fn redirect(
-    turn: &mut Turn<'_>,
-    entry: &Entry,
-    fault: Fault,
-) -> Result<Result<(), Fault>, StoreError> {
-    if let Some((holder, purse)) = Holder::of_fault(&fault)
-        && turn.has_entry(holder.suspense_id(&purse)).await?
-    {
-        return turn.enter(holder.redirect(entry.clone())).await;
-    }
-    Ok(Err(fault))
 }
 
 async fn keep_apart(turn: &Turn<'_>, entry: &Entry, fault: &Fault) -> Result<(), StoreError> {

@@ -1,11 +1,11 @@
 //! What requests come to: records and entries, and what is booked of requests whose program has died.
 
+use super::bank::cover;
 use super::convert::medium;
 use super::ledger::page::Page;
 use super::usage;
 use crate::StoreError;
 use crate::settlement::{Line, Settlement};
-use madang_ledger::{Entry, Fault, Holder};
 use madang_types::RequestId;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
@@ -57,7 +57,8 @@ fn settled(
     let Some(entry) = entry.as_ref().filter(|_| new) else {
         return Ok(());
     };
-    let Err(fault) = enter(conn, page, entry)? else {
+    let entered = page.append_one(conn, entry)?.map(drop);
+    let Err(fault) = cover(conn, page, (entry, &record.tenant), entered)? else {
         return Ok(());
     };
     tracing::error!(request = %record.id, %fault, "the ledger refused a request's entry: it is kept in refused_entries");
@@ -73,23 +74,6 @@ fn settled(
     })
     .map(drop)
     .map_err(|e| medium("keep a refused entry", &e))
-}
-
-/// Writes an entry; what a gateway spent that was given up meanwhile is taken from suspense.
-fn enter(
-    conn: &Connection,
-    page: &mut Page,
-    entry: &Entry,
-) -> Result<Result<(), Fault>, StoreError> {
-    let entered = page.append_one(conn, entry)?;
-    let lacking = entered.as_ref().err().and_then(Holder::of_fault);
-    if let Some((holder, purse)) = lacking
-        && page.has_entry(conn, holder.suspense_id(&purse))?
-    {
-        let redirected = page.append_one(conn, &holder.redirect(entry.clone()))?;
-        return Ok(redirected.map(drop));
-    }
-    Ok(entered.map(drop))
 }
 
 fn put_draft(conn: &Connection, draft: &Settlement) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ mod answers;
 mod provider;
 mod providers;
 mod signed_in;
+mod terminal;
 mod tokens;
 
 use crate::bench::{Answer, Bench};

@@ -221,3 +221,22 @@ async fn keys_are_changed_and_not_asked_for_endlessly() {
         "a minute has not gone by"
     );
 }
+
+#[tokio::test]
+async fn keys_that_cannot_be_read_anew_are_not_asked_for_endlessly_either() {
+    let world = World::start().await;
+    world.signed_in(hanbit()).await;
+    let key = EcKey::generate();
+    world.provider.set(|script| {
+        script.signer = Box::new(move |claims| key.sign(&header(ES256, Some("second")), &claims));
+        script.answers.insert("/keys", (503, String::new()));
+    });
+    let answer = world.sign_in(hanbit()).await;
+    assert_eq!(refused(&answer), (503, "sign_in_unavailable"));
+    for _ in 0..3 {
+        let answer = world.sign_in(hanbit()).await;
+        assert_eq!(refused(&answer), (401, "sign_in_invalid"));
+    }
+    let asked = world.provider.asked_count("/keys");
+    assert_eq!(asked, 2, "a minute has not gone by");
+}

@@ -40,6 +40,7 @@ macro_rules! bank_conformance_suite {
                 a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
             settled: a_settlement_is_booked_once, what_is_refused_is_kept_apart, a_draft_is_settled_by_the_next_start,
                 what_has_ended_has_no_draft, what_a_gateway_reports_late_is_taken_from_suspense,
+                what_is_released_can_be_spent_and_what_comes_after_is_owed,
                 what_was_granted_is_in_its_programmes_extract;
         }
     };
@@ -61,6 +62,9 @@ const GRANT: &str = "hanbit-2026";
 
 /// A minute after everything else here.
 const LATER: Micros = Micros(60_000_020);
+
+/// An hour after that.
+const MUCH_LATER: Micros = Micros(3_660_000_020);
 
 /// A budget of 1,000 µ₩, of which 600 are granted until 100.
 struct World {

@@ -1,9 +1,9 @@
 //! What requests come to: records and entries together, and what a dead program had under way.
 
-use super::{Fixture, LATER, World, purse, take};
+use super::{Fixture, LATER, MUCH_LATER, World, purse, refused, take};
 use crate::conformance::Failure;
 use crate::conformance::sample::plain;
-use crate::{Settlement, UsageFilter};
+use crate::{Settlement, StoreError, UsageFilter};
 use madang_ledger::{Account, Entry, Finding, Holder, Leg, Phase, Subject};
 use madang_types::{Micros, Outcome, RequestId, Unit};
 
@@ -132,6 +132,51 @@ pub async fn what_a_gateway_reports_late_is_taken_from_suspense(
     assert_eq!(world.available("site:pohang").await?, 70);
     let suspense = world.available("suspense:allocation:hanbit-2026").await?;
     assert_eq!(suspense, 430);
+    world.check_sound().await
+}
+
+/// What waits of one gateway goes back and can be spent, what waits of another stays, and what comes after that is owed.
+pub async fn what_is_released_can_be_spent_and_what_comes_after_is_owed(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let (one, two) = (world.begin("gw-1").await?, world.begin("gw-2").await?);
+    world.order(&one, 1, take(0, 300)).await?;
+    world.order(&two, 1, take(0, 200)).await?;
+    let books = &world.books;
+    let release = async |gateway: &str, at| -> Result<u64, Failure> {
+        Ok(books.release(gateway.parse()?, at).await?)
+    };
+    refused(release("gw-1", MUCH_LATER).await, "nothing waits")?;
+    for gateway in ["gw-1", "gw-2"] {
+        world.books.give_up(gateway.parse()?, LATER).await?;
+    }
+    let late = async |holder: &Holder, id, amount| -> Result<(), Failure> {
+        let late = settlement(holder, id, amount)?;
+        Ok(books.usage_settle(late).await?)
+    };
+    late(&one, 1, 40).await?;
+    let suspense = || world.available("suspense:allocation:hanbit-2026");
+    assert_eq!(suspense().await?, 460);
+    let early = Micros(MUCH_LATER.0 - 1);
+    refused(release("gw-1", early).await, "try again in 1 min")?;
+    assert_eq!(release("gw-1", MUCH_LATER).await?, 1);
+    assert_eq!((suspense().await?, world.left().await?), (200, 360));
+    refused(release("gw-1", MUCH_LATER).await, "nothing waits")?;
+    let absent = world.books.release("gw-9".parse()?, MUCH_LATER).await;
+    let expected = StoreError::Absent("the gateway 'gw-9'".into());
+    assert_eq!(absent, Err(expected.into()));
+    // Another gateway spends it, and so does the one that reports a word of its own after all.
+    let three = world.begin("gw-3").await?;
+    assert_eq!(world.order(&three, 1, take(0, 360)).await?, (360, 0));
+    for _ in 0..2 {
+        late(&one, 2, 50).await?;
+        late(&two, 3, 60).await?;
+    }
+    assert_eq!(world.available("site:pohang").await?, 150);
+    assert_eq!(suspense().await?, 140);
+    let tenant = plain(2, Micros(10))?.tenant;
+    assert_eq!(world.available(&format!("tenant:{tenant}")).await?, -50);
     world.check_sound().await
 }
 

@@ -2,8 +2,10 @@
 
 mod grants;
 mod leases;
+mod suspense;
 mod teller;
 
+pub(super) use suspense::cover;
 pub(super) use teller::{Question, Teller};
 
 use super::ledger::page::Turn;
@@ -28,6 +30,7 @@ async fn perform(turn: &mut Turn<'_>, (about, at): (&About, Micros)) -> Result<A
             .await
             .map(Answer::Moved),
         About::GiveUp(gateway) => leases::give_up(turn, (gateway, at)).await,
+        About::Release(gateway) => suspense::release(turn, (gateway, at)).await,
         About::Ceiling(id, limit) => grants::ceiling_fill(turn, (id, *limit, at)).await,
         About::Left(purse, unit) => leases::left_of(turn, (purse, *unit))
             .await

@@ -2,13 +2,15 @@
 
 use super::rows;
 use crate::StoreError;
+use crate::ledger::SUSPENSE;
 use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::ledger::known::Known;
 use crate::postgres::connect::medium;
 use crate::postgres::row::{Param, execute, rows as found};
+use crate::{BalanceRow, EntryFilter, LEDGER_LIST_COUNT_MAX};
 use deadpool_postgres::{Object, Transaction};
-use madang_ledger::{Account, Applied, Entry, EntryId, Fault, Leg};
+use madang_ledger::{Account, Applied, Entry, EntryId, Fault, Leg, Purse};
 use madang_types::Unit;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -86,6 +88,39 @@ impl<'a> Turn<'a> {
     pub async fn has_entry(&mut self, id: EntryId) -> Result<bool, StoreError> {
         self.read_ids([id].into()).await?;
         Ok(self.page.known.has_entry(id))
+    }
+
+    /// The purses of which a part waits in suspense.
+    pub async fn suspended(&self) -> Result<Vec<Purse>, StoreError> {
+        let mut purses = Vec::new();
+        let mut after = None;
+        loop {
+            let of = (after.take(), LEDGER_LIST_COUNT_MAX);
+            let page = rows::balances(&self.tx, SUSPENSE, of).await?;
+            let Some(last) = page.last() else {
+                return Ok(purses);
+            };
+            after = Some((last.account.clone(), last.unit));
+            purses.extend(page.into_iter().filter_map(BalanceRow::suspended));
+        }
+    }
+
+    /// All entries of an account that were written before, the last first.
+    pub async fn entries_of(&self, account: &Account) -> Result<Vec<Entry>, StoreError> {
+        let filter = EntryFilter {
+            account: Some(account.clone()),
+            ..EntryFilter::default()
+        };
+        let mut entries = Vec::new();
+        let mut before = None;
+        loop {
+            let page = rows::list(&self.tx, &filter, (before, LEDGER_LIST_COUNT_MAX)).await?;
+            let Some(last) = page.last() else {
+                return Ok(entries);
+            };
+            before = Some(last.seq);
+            entries.extend(page.into_iter().map(|row| row.entry));
+        }
     }
 
     /// What the rules will ask for.

@@ -2,6 +2,9 @@
 
 mod grants;
 mod leases;
+mod suspense;
+
+pub(super) use suspense::cover;
 
 use super::SqliteStore;
 use super::ledger::page::Page;
@@ -25,6 +28,7 @@ pub(super) fn perform(
             leases::order(conn, page, (holder, order, at)).map(Answer::Moved)
         }
         About::GiveUp(gateway) => leases::give_up(conn, page, (gateway, at)),
+        About::Release(gateway) => suspense::release(conn, page, (gateway, at)),
         About::Ceiling(id, limit) => grants::ceiling_fill(conn, page, (id, *limit, at)),
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),

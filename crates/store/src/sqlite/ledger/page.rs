@@ -2,11 +2,13 @@
 
 use super::rows;
 use crate::StoreError;
+use crate::ledger::SUSPENSE;
 use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::ledger::known::Known;
 use crate::sqlite::convert::medium;
-use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault};
+use crate::{BalanceRow, EntryFilter, LEDGER_LIST_COUNT_MAX};
+use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Purse};
 use madang_types::Unit;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
@@ -95,6 +97,41 @@ impl Page {
     ) -> Result<i64, StoreError> {
         self.hold(conn, account)?;
         Ok(self.known.balance(account, unit).available())
+    }
+
+    /// The purses of which a part waits in suspense.
+    pub(crate) fn suspended(conn: &Connection) -> Result<Vec<Purse>, StoreError> {
+        let mut purses = Vec::new();
+        let mut after = None;
+        loop {
+            let page = rows::balances(conn, SUSPENSE, after.take(), LEDGER_LIST_COUNT_MAX)?;
+            let Some(last) = page.last() else {
+                return Ok(purses);
+            };
+            after = Some((last.account.clone(), last.unit));
+            purses.extend(page.into_iter().filter_map(BalanceRow::suspended));
+        }
+    }
+
+    /// All entries of an account, the last written first.
+    pub(crate) fn entries_of(
+        conn: &Connection,
+        account: &Account,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let filter = EntryFilter {
+            account: Some(account.clone()),
+            ..EntryFilter::default()
+        };
+        let mut entries = Vec::new();
+        let mut before = None;
+        loop {
+            let page = rows::list(conn, &filter, before, LEDGER_LIST_COUNT_MAX)?;
+            let Some(last) = page.last() else {
+                return Ok(entries);
+            };
+            before = Some(last.seq);
+            entries.extend(page.into_iter().map(|row| row.entry));
+        }
     }
 
     fn write(&mut self, conn: &Connection, entry: &Entry) -> Result<(), StoreError> {

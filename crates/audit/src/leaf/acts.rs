@@ -1,0 +1,122 @@
+//! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
+
+use madang_types::{GatewayId, KeyId, ProgrammeId, Role, TenantId, Zone};
+use serde::{Deserialize, Serialize};
+
+/// A policy came into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLoad {
+    /// The hash of the one before; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// Its hash.
+    pub after: String,
+    /// Combinations that were enumerated.
+    pub combinations: u64,
+    /// Those that are allowed now and were not.
+    pub gained: u64,
+    /// Those that were allowed and are not any more.
+    pub lost: u64,
+    /// Programmes of the fleet file whose residency floor changed: floors are no part of the hash, and permit nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floors: Vec<FloorChange>,
+}
+
+/// A programme's residency floor was set, changed or taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloorChange {
+    /// Whose.
+    pub programme: ProgrammeId,
+    /// The one before; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Zone>,
+    /// The one from now on, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Zone>,
+}
+
+/// A stop switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopSwitch {
+    /// What it stops: a country, an upstream or a site, as `country:US`.
+    pub scope: String,
+    /// Whether it was set; else it was lifted.
+    pub set: bool,
+    /// The key that was shown.
+    pub key: KeyId,
+}
+
+/// A person's sign-in began; or it ended as the person signed out, signed in anew or had no rule any more. The person's name
+/// is in the books alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The key of the sign-in.
+    pub key: KeyId,
+    /// Whether it began; else it was ended before its time.
+    pub begun: bool,
+    /// What the person may do.
+    pub role: Role,
+    /// Whose, for the roles of a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// Whose, for a programme's manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+}
+
+/// A key was made or revoked, also that of a sign-in; never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyChange {
+    /// Which, by its public part.
+    pub key: KeyId,
+    /// Whether it was made; else it was revoked.
+    pub made: bool,
+    /// What it may do.
+    pub role: Role,
+    /// Whose, for the roles of a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// Whose, for a programme's manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+    /// The key that was shown; absent of the first keys, which the program makes itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<KeyId>,
+}
+
+/// A gateway was given up, or what waited of one was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayEnd {
+    /// Which.
+    pub gateway: GatewayId,
+    /// Whether what waited of it was released; else it was given up.
+    pub released: bool,
+    /// The key that was shown.
+    pub key: KeyId,
+}
+
+/// A key of the hashes was destroyed: they confirm nothing from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyErased {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The month, as `2026-11`.
+    pub month: String,
+}
+
+/// Something about the log itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// What: `start`, `stop`.
+    pub what: String,
+    /// The program's version.
+    pub version: String,
+}
