@@ -135,8 +135,8 @@ impl Budgets {
             None => vec![None],
             Some(purses) => purses.iter().filter(open).cloned().map(Some).collect(),
         };
-        let mut short = Short::NoAllocation;
-        for (place, choice) in choices.iter().enumerate() {
+        let (mut short, mut fewer) = (Short::NoAllocation, None);
+        for choice in &choices {
             let purses: SmallVec<[Purse; 2]> = choice.iter().chain(&ceilings).cloned().collect();
             if purses.is_empty() {
                 return Ok(self.set_aside(request, &purses, bound, bound.output_tokens_max));
@@ -144,19 +144,23 @@ impl Budgets {
             if self.lease_until.is_none_or(|until| until <= now) {
                 return Err(Short::LeaseOver);
             }
-            // Fewer tokens than asked for only where no later purse could give all of them.
-            let last = place + 1 == choices.len();
             match self.fit(now, &purses, bound, orders) {
-                Ok(tokens) if tokens >= bound.output_tokens_max || last => {
-                    let tokens = tokens.min(bound.output_tokens_max);
-                    return Ok(self.set_aside(request, &purses, bound, tokens));
+                Ok(tokens) if tokens >= bound.output_tokens_max => {
+                    return Ok(self.set_aside(request, &purses, bound, bound.output_tokens_max));
+                }
+                Ok(tokens) if fewer.as_ref().is_none_or(|(most, _)| *most < tokens) => {
+                    fewer = Some((tokens, purses));
                 }
                 Ok(_) => {}
                 Err(asked @ Short::Asked(_)) => return Err(asked),
+                // What is set aside for others may come free: whoever hears that tries again.
+                Err(_) if matches!(short, Short::Busy { .. }) => {}
                 Err(other) => short = other,
             }
         }
-        Err(short)
+        // Fewer tokens than asked for only where no purse could give all of them.
+        let (tokens, purses) = fewer.ok_or(short)?;
+        Ok(self.set_aside(request, &purses, bound, tokens))
     }
 
     fn ceilings(&self, spender: &Spender) -> Vec<Purse> {

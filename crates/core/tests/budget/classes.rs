@@ -48,7 +48,7 @@ fn what_pays_is_of_the_class_and_the_narrower_goes_first() {
     check(
         &together,
         Some("large"),
-        &[large, any, "busy allocation:any"],
+        &[large, any, "busy allocation:large"],
     );
     check(&together, Some("small"), &[any, "busy allocation:any"]);
     check(&together, None, &[any, "busy allocation:any"]);
@@ -60,13 +60,61 @@ fn what_pays_is_of_the_class_and_the_narrower_goes_first() {
     check(
         &any_ends,
         Some("large"),
-        &[any, large, "busy allocation:large"],
+        &[any, large, "busy allocation:any"],
     );
     let narrow = [tokens("large", Some("large"), LATE)];
     check(&narrow, Some("large"), &[large, "busy allocation:large"]);
     check(&narrow, Some("Large"), &["NoAllocation"]);
     check(&narrow, Some("small"), &["NoAllocation"]);
     check(&narrow, None, &["NoAllocation"]);
+}
+
+#[test]
+fn a_shorter_answer_is_paid_by_whoever_pays_most_of_it() {
+    /// So many tokens are left for large models, and for any; a request asks for 100 and takes 16 at least.
+    fn check((large, any): (i64, i64), expected: Result<(&str, u64), &str>) {
+        let mut desk = Desk::new(vec![
+            (tokens("large", Some("large"), 90_000_000), large),
+            (tokens("any", None, 90_000_000), any),
+        ]);
+        let mut asks = bound_of(Some("large"), 100);
+        asks.output_tokens_min = 16;
+        let found = desk.reserve(&asks).map(|(_, reserved)| {
+            let paid = reserved.parts[0].purse.to_string();
+            (paid, reserved.output_tokens_max)
+        });
+        let found = found.map_err(|short| match short {
+            Short::Exhausted { purse, .. } => purse.to_string(),
+            other => format!("{other:?}"),
+        });
+        let expected = expected.map(|(purse, tokens)| (purse.to_owned(), tokens));
+        assert_eq!(found, expected.map_err(str::to_owned), "{large} {any}");
+    }
+    check((100, 0), Ok(("allocation:large", 100)));
+    check((40, 100), Ok(("allocation:any", 100)));
+    check((40, 0), Ok(("allocation:large", 40)));
+    check((0, 40), Ok(("allocation:any", 40)));
+    check((40, 30), Ok(("allocation:large", 40)));
+    check((30, 40), Ok(("allocation:any", 40)));
+    check((40, 40), Ok(("allocation:large", 40)));
+    check((15, 15), Err("allocation:any"));
+}
+
+#[test]
+fn what_may_come_free_is_told_rather_than_what_is_empty() {
+    let mut desk = Desk::new(vec![
+        (tokens("large", Some("large"), 90_000_000), 100),
+        (tokens("any", None, 90_000_000), 0),
+    ]);
+    let (request, _) = desk.reserve(&bound_of(Some("large"), 60)).unwrap();
+    let short = desk.reserve(&bound_of(Some("large"), 60)).unwrap_err();
+    let Short::Busy { purse, .. } = short else {
+        unreachable!("{short:?}");
+    };
+    assert_eq!(purse.to_string(), "allocation:large");
+    desk.settle(request, 60);
+    let short = desk.reserve(&bound_of(Some("large"), 60)).unwrap_err();
+    assert!(matches!(short, Short::Exhausted { .. }), "{short:?}");
 }
 
 #[test]
