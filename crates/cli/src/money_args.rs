@@ -30,6 +30,9 @@ pub enum BudgetCommand {
         /// How much in all, allocated or not.
         #[command(flatten)]
         amount: AmountArgs,
+        /// Of tokens: for models of this class alone, by the fleet file's `model_class`.
+        #[arg(long, conflicts_with_all = ["won", "accelerator_hours"])]
+        model_class: Option<String>,
         /// The most of it that one tenant may be granted, in thousandths.
         #[arg(long, default_value_t = 1000)]
         concentration_permille_max: u32,
@@ -61,6 +64,9 @@ pub enum AllocationCommand {
         /// How much.
         #[command(flatten)]
         amount: AmountArgs,
+        /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
+        #[arg(long, conflicts_with_all = ["won", "accelerator_hours"])]
+        model_class: Option<String>,
         /// It may be passed by a little: requests are let in at their likely cost, and the tenant owes what is beyond.
         #[arg(long)]
         soft: bool,

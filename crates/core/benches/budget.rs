@@ -35,6 +35,7 @@ fn budgets(tenants: usize) -> Budgets {
     let view = |text: String| PurseView {
         purse: text.parse().unwrap(),
         unit: Unit::MicroWon,
+        model_class: None,
         hard: true,
         from: Micros(0),
         until: None,
@@ -85,6 +86,7 @@ fn budgets(tenants: usize) -> Budgets {
 
 fn bound() -> Bound {
     Bound {
+        model_class: None,
         prompt_tokens_max: 2_500,
         prompt_tokens: 1_200,
         output_tokens_max: 1_024,

@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 use madang_types::{
-    Country, DataClass, DataFlags, ModelId, NodesId, Place, Policy, ProgrammeId, ProgrammeTerms,
-    ReplicaId, SiteId, TenantId, UpstreamId,
+    Country, DataClass, DataFlags, ModelClass, ModelId, NodesId, Place, Policy, ProgrammeId,
+    ProgrammeTerms, ReplicaId, SiteId, TenantId, UpstreamId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,8 @@ pub struct Model {
     pub context_tokens: u64,
     /// What it does: chat (and completions, responses) or embeddings.
     pub kind: ModelKind,
+    /// Its class: tokens that are granted for one class pay for its models alone.
+    pub model_class: Option<ModelClass>,
     /// How tool calls are had: from the engine, or repaired from text (small models that print JSON).
     pub tools: ToolSupport,
     /// Length of an embedding model's vectors; a request for another length is refused. `None`: the engine decides.

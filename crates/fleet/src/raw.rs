@@ -166,6 +166,9 @@ pub(crate) struct RawModel {
     /// What it does.
     #[schemars(extend("default" = "chat"))]
     pub kind: Option<At<ModelKind>>,
+    /// Its class, such as `large`: tokens may be granted for one class alone. Letters, digits, `.`, `_` and `-`.
+    #[schemars(length(min = 1, max = 96))]
+    pub model_class: Text,
     /// How tool calls are had.
     #[schemars(extend("default" = "native"))]
     pub tools: Option<At<ToolSupport>>,

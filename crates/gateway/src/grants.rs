@@ -11,7 +11,7 @@ const PARTS: i128 = 1_000_000_000_000_000_000;
 
 /// Puts what is granted at `now` in the place of weights. A tenant weighs what its programme's allocations in force give it for
 /// each second of their time, beside what they give the others; one with nothing in force weighs least. Where a programme has
-/// no allocation in force, or grants in units that cannot be compared (won and tokens), weights stay as they were declared.
+/// no allocation in force, or grants in what cannot be compared (won and tokens, tokens for models of two classes), weights stay as they were declared.
 pub(crate) fn weigh(shares: &mut Shares, allocations: &[Allocation], now: Micros) {
     let programmes: BTreeMap<&TenantId, Option<&ProgrammeId>> = shares
         .tenants
@@ -26,10 +26,9 @@ pub(crate) fn weigh(shares: &mut Shares, allocations: &[Allocation], now: Micros
     let mut units = BTreeMap::new();
     let mut mixed: BTreeSet<ProgrammeId> = BTreeSet::new();
     for allocation in in_force {
-        let unit = units
-            .entry(&allocation.programme)
-            .or_insert(allocation.unit);
-        if *unit != allocation.unit {
+        let counted = (allocation.unit, &allocation.model_class);
+        let of = units.entry(&allocation.programme).or_insert(counted);
+        if *of != counted {
             mixed.insert(allocation.programme.clone());
         }
         let of = rates.entry(allocation.programme.clone()).or_default();
@@ -81,6 +80,7 @@ mod tests {
             programme: programme.parse().unwrap(),
             tenant: tenant.parse().unwrap(),
             unit: Unit::MicroWon,
+            model_class: None,
             amount,
             hard: false,
             from: Micros(days.0 * 86_400_000_000),
@@ -144,7 +144,14 @@ mod tests {
         // Won and tokens are not compared.
         let mut tokens = month("b", 100);
         tokens.unit = Unit::Tokens;
-        check(&[month("a", 300), tokens], [3, 5, 7, 9]);
+        check(&[month("a", 300), tokens.clone()], [3, 5, 7, 9]);
+        // Nor are tokens for models of two classes, or of one and of any.
+        let mut large = tokens.clone();
+        large.tenant = "a".parse().unwrap();
+        large.model_class = Some("large".parse().unwrap());
+        check(&[large.clone(), tokens.clone()], [3, 5, 7, 9]);
+        tokens.model_class.clone_from(&large.model_class);
+        check(&[large, tokens], [1_000_000, 1_000_000, 7, 9]);
         // Nothing overflows, and nothing is shared by zero.
         let instant = grant("p", "b", i64::MAX, (10, 11));
         check(

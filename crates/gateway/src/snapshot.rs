@@ -12,7 +12,7 @@ use madang_fleet::{
     Dialect, Fleet, KeySource, Model, ModelKind, OriginAddress, Replica, ReplicaAt,
     ResponsesSupport, ToolSupport, Upstream,
 };
-use madang_types::{Country, Endpoint, ModelId, Policy, ReplicaId, SiteId};
+use madang_types::{Country, Endpoint, ModelClass, ModelId, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::VarError;
 use std::path::Path;
@@ -116,6 +116,8 @@ pub struct ModelEntry {
     pub context_tokens: Option<u64>,
     /// Which doors it serves.
     pub endpoints: Vec<Endpoint>,
+    /// Its class, where the fleet says; of a name that leads to several models the one that all of them have.
+    pub model_class: Option<ModelClass>,
     /// How its tool calls are had.
     pub tools: ToolSupport,
     /// Length of its vectors, where the fleet says.
@@ -181,6 +183,7 @@ impl Snapshot {
             let entry = Arc::new(ModelEntry {
                 context_tokens: Some(model.context_tokens),
                 endpoints: endpoints(model.kind),
+                model_class: model.model_class.clone(),
                 tools: model.tools,
                 dimensions: model.dimensions,
                 candidates: Vec::new(),
@@ -299,6 +302,7 @@ fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
     ModelEntry {
         context_tokens: model.map(|m| m.context_tokens),
         endpoints: endpoints(kind),
+        model_class: model.and_then(|m| m.model_class.clone()),
         tools: model.map(|m| m.tools).unwrap_or_default(),
         dimensions: model.and_then(|m| m.dimensions),
         candidates: Vec::new(),

@@ -1,7 +1,8 @@
 //! Whose amounts: accounts by name.
 
 use madang_types::{
-    AllocationId, CeilingId, GatewayId, ProgrammeId, ProjectId, SiteId, TenantId, UpstreamId,
+    AllocationId, CeilingId, GatewayId, ModelClass, ProgrammeId, ProjectId, SiteId, TenantId,
+    UpstreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,15 +18,15 @@ pub enum Purse {
     Ceiling(CeilingId),
 }
 
-/// One account. In text its kind and its names with colons between: `programme:startups`, `site:pohang`,
-/// `lease:gw-1:7:allocation:hanbit-2026`. It has one balance for each unit.
+/// One account. In text its kind and its names with colons between: `programme:startups`, `programme:startups:large`,
+/// `site:pohang`, `lease:gw-1:7:allocation:hanbit-2026`. It has one balance for each unit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Account {
     /// Where budgets and ceilings come from, and where what nobody used goes back to.
     World,
-    /// What a programme has not allocated yet.
-    Programme(ProgrammeId),
+    /// What a programme has not allocated yet; of what is for one class of models, that.
+    Programme(ProgrammeId, Option<ModelClass>),
     /// What was given out and no gateway holds.
     Purse(Purse),
     /// The part of a purse that one run of a gateway holds.
@@ -53,7 +54,7 @@ impl Account {
     /// Whether it may not fall below zero, whatever is moved.
     pub fn is_limited(&self) -> bool {
         match self {
-            Self::Programme(_) | Self::Purse(_) | Self::Lease { .. } | Self::Suspense(_) => true,
+            Self::Programme(..) | Self::Purse(_) | Self::Lease { .. } | Self::Suspense(_) => true,
             Self::World
             | Self::Tenant(_)
             | Self::Project(..)
@@ -67,7 +68,7 @@ impl Account {
         match self {
             Self::Tenant(tenant) | Self::Project(tenant, _) => Some(tenant),
             Self::World
-            | Self::Programme(_)
+            | Self::Programme(..)
             | Self::Purse(_)
             | Self::Lease { .. }
             | Self::Site(_)
@@ -86,7 +87,7 @@ impl Account {
                 }
             }
             Self::World
-            | Self::Programme(_)
+            | Self::Programme(..)
             | Self::Tenant(_)
             | Self::Project(..)
             | Self::Site(_)
@@ -98,7 +99,7 @@ impl Account {
 /// The text names no account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an account is world, programme:ID, allocation:ID, ceiling:ID, tenant:ID, project:TENANT:ID, site:ID, upstream:ID, \
+    "an account is world, programme:ID, programme:ID:CLASS, allocation:ID, ceiling:ID, tenant:ID, project:TENANT:ID, site:ID, upstream:ID, \
      lease:GATEWAY:EPOCH:allocation:ID or suspense:allocation:ID (or ceiling:ID in the last two)"
 )]
 pub struct AccountError;
@@ -129,7 +130,8 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::World => f.write_str("world"),
-            Self::Programme(id) => write!(f, "programme:{id}"),
+            Self::Programme(id, None) => write!(f, "programme:{id}"),
+            Self::Programme(id, Some(class)) => write!(f, "programme:{id}:{class}"),
             Self::Purse(purse) => purse.fmt(f),
             Self::Lease { gateway, epoch, of } => write!(f, "lease:{gateway}:{epoch}:{of}"),
             Self::Tenant(id) => write!(f, "tenant:{id}"),
@@ -150,7 +152,13 @@ impl FromStr for Account {
         }
         let (kind, rest) = text.split_once(':').ok_or(AccountError)?;
         match kind {
-            "programme" => name(rest).map(Self::Programme),
+            "programme" => {
+                let (id, class) = match rest.split_once(':') {
+                    Some((id, class)) => (id, Some(name(class)?)),
+                    None => (rest, None),
+                };
+                Ok(Self::Programme(name(id)?, class))
+            }
             "allocation" | "ceiling" => text.parse().map(Self::Purse),
             "lease" => lease(rest),
             "tenant" => name(rest).map(Self::Tenant),
@@ -222,6 +230,7 @@ mod tests {
         for text in [
             "world",
             "programme:startups",
+            "programme:startups:large",
             "allocation:hanbit-2026",
             "ceiling:key.abc.2026-11",
             "ceiling:project:hanbit:search",
@@ -244,6 +253,8 @@ mod tests {
             "site",
             "site:",
             "site:a:b",
+            "programme:a:",
+            "programme:a:b:c",
             "lease:gw-1:07:allocation:a",
             "lease:gw-1:+7:allocation:a",
             "lease:gw-1:7:site:a",

@@ -2,7 +2,7 @@
 
 use crate::price::{Currency, Exchange, PRICE_MAX, Price};
 use crate::tranche::check_tranches;
-use madang_types::{Allocation, Micros, ProgrammeBudget, Unit};
+use madang_types::{Allocation, Micros, ModelClass, ProgrammeBudget, Unit};
 
 /// The most that a budget or an allocation may hold: what is above it is a slip of the keyboard. In µ₩ a trillion won.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000_000;
@@ -12,7 +12,7 @@ pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000_000;
 /// # Errors
 /// What is wrong with it.
 pub fn check_budget(budget: &ProgrammeBudget) -> Result<(), String> {
-    check_unit(budget.unit)?;
+    check_counted(budget.unit, budget.model_class.as_ref())?;
     if !(0..=AMOUNT_MAX).contains(&budget.amount) {
         return Err(format!(
             "the amount {} is not within 0 and {AMOUNT_MAX}",
@@ -38,12 +38,13 @@ pub fn check_allocation(
         programme,
         tenant,
         unit,
+        model_class,
         amount,
         from,
         until,
         ..
     } = new;
-    check_unit(*unit)?;
+    check_counted(*unit, model_class.as_ref())?;
     if !(1..=AMOUNT_MAX).contains(amount) {
         return Err(format!(
             "the amount {amount} is not within 1 and {AMOUNT_MAX}"
@@ -57,18 +58,20 @@ pub fn check_allocation(
     }
     check_tranches(new)?;
     let Some(budget) = budget else {
+        let counted = counted(*unit, model_class.as_ref());
         return Err(format!(
-            "the programme '{programme}' has no budget in {unit}: set one first"
+            "the programme '{programme}' has no budget in {counted}: set one first"
         ));
     };
     let same = others.iter().filter(|other| {
-        (&other.programme, &other.tenant, other.unit) == (programme, tenant, *unit)
+        let of = (&other.programme, &other.tenant, other.unit);
+        of == (programme, tenant, *unit) && other.model_class == *model_class
     });
     let mut granted = i128::from(*amount);
     for other in same {
         if other.from < *until && *from < other.ends_at() {
             return Err(format!(
-                "it overlaps the allocation '{}' of the same tenant, programme and unit: let it begin later, or recall that one",
+                "it overlaps the allocation '{}' of the same tenant, programme, unit and class: let it begin later, or recall that one",
                 other.id
             ));
         }
@@ -78,17 +81,29 @@ pub fn check_allocation(
     }
     let permille = i128::from(budget.concentration_permille_max);
     if granted * 1000 > i128::from(budget.amount) * permille {
+        let counted = counted(*unit, model_class.as_ref());
         return Err(format!(
-            "'{tenant}' would hold {granted} {unit} of {}: more than {permille} thousandths, the programme's cap on one tenant",
+            "'{tenant}' would hold {granted} {counted} of {}: more than {permille} thousandths, the programme's cap on one tenant",
             budget.amount
         ));
     }
     Ok(())
 }
 
-fn check_unit(unit: Unit) -> Result<(), String> {
-    match unit {
-        Unit::MicroWon | Unit::Tokens | Unit::AcceleratorMs => Ok(()),
+/// In what an amount is counted, in words.
+fn counted(unit: Unit, model_class: Option<&ModelClass>) -> String {
+    match model_class {
+        Some(class) => format!("{unit} for models of the class '{class}'"),
+        None => unit.to_string(),
+    }
+}
+
+fn check_counted(unit: Unit, model_class: Option<&ModelClass>) -> Result<(), String> {
+    match (unit, model_class) {
+        (Unit::Tokens, _) | (Unit::MicroWon | Unit::AcceleratorMs, None) => Ok(()),
+        (Unit::MicroWon | Unit::AcceleratorMs, Some(class)) => Err(format!(
+            "tokens alone can be for one class of models, not {unit}: grant tokens, or leave the class '{class}' out"
+        )),
         _ => Err(format!(
             "budgets are counted in micro_won, tokens or accelerator_ms, not in {unit}"
         )),
@@ -154,6 +169,7 @@ mod tests {
             programme: "startups".parse().unwrap(),
             tenant: tenant.parse().unwrap(),
             unit: Unit::MicroWon,
+            model_class: None,
             amount,
             hard: true,
             from: Micros(from),
@@ -169,6 +185,7 @@ mod tests {
         let budget = ProgrammeBudget {
             programme: "startups".parse().unwrap(),
             unit: Unit::MicroWon,
+            model_class: None,
             amount: 1_000,
             concentration_permille_max: 500,
         };
@@ -213,8 +230,51 @@ mod tests {
         let mut tokens = grant(1, (300, 400));
         tokens.unit = Unit::OutputTokens;
         check(&tokens, Err("counted in micro_won"));
+        let mut narrow = grant(1, (300, 400));
+        narrow.model_class = Some("large".parse().unwrap());
+        check(&narrow, Err("leave the class 'large' out"));
         let none = check_allocation(&grant(1, (300, 400)), None, &[]);
         assert!(none.unwrap_err().contains("has no budget in micro_won"));
+        narrow.unit = Unit::Tokens;
+        let none = check_allocation(&narrow, None, &[]).unwrap_err();
+        assert!(
+            none.contains("no budget in tokens for models of the class 'large'"),
+            "{none}"
+        );
+    }
+
+    /// Beside 300 for any model, in a budget of 1,000 of which one tenant may hold half.
+    #[test]
+    fn each_class_has_its_own_cap_and_its_own_periods() {
+        let budget = |class: Option<&str>| ProgrammeBudget {
+            programme: "startups".parse().unwrap(),
+            unit: Unit::Tokens,
+            model_class: class.map(|class| class.parse().unwrap()),
+            amount: 1_000,
+            concentration_permille_max: 500,
+        };
+        let tokens = |class: Option<&str>, amount| Allocation {
+            unit: Unit::Tokens,
+            model_class: budget(class).model_class,
+            ..allocation("new", "hanbit", amount, (200, 300))
+        };
+        let others = [tokens(None, 300), tokens(Some("small"), 1)];
+        let check = |class, amount, expected: Result<(), &str>| {
+            let found = check_allocation(&tokens(class, amount), Some(&budget(class)), &others);
+            match (found, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                other => unreachable!("{other:?}"),
+            }
+        };
+        check(Some("large"), 500, Ok(()));
+        check(
+            Some("large"),
+            501,
+            Err("hold 501 tokens for models of the class 'large' of 1000"),
+        );
+        check(Some("small"), 1, Err("unit and class"));
+        check(None, 1, Err("overlaps"));
     }
 
     #[test]

@@ -9,17 +9,22 @@ pub fn budget_entry(before: i64, budget: &ProgrammeBudget, at: Micros) -> Option
     let ProgrammeBudget {
         programme,
         unit,
+        model_class,
         amount,
         concentration_permille_max: _,
     } = budget;
     let moved = i64::try_from(amount.abs_diff(before)).unwrap_or(i64::MAX);
-    let account = Account::Programme(programme.clone());
+    let account = Account::Programme(programme.clone(), model_class.clone());
     let way = if *amount >= before {
         (Account::World, account)
     } else {
         (account, Account::World)
     };
-    let name = format!("budget:{programme}:{unit}:{}", at.0);
+    let of = match model_class {
+        Some(class) => format!("{unit}:{class}"),
+        None => unit.to_string(),
+    };
+    let name = format!("budget:{programme}:{of}:{}", at.0);
     let subject = Subject::Budget(programme.clone());
     (moved > 0).then(|| entry((&name, at, subject), (*unit, moved), way))
 }
@@ -42,7 +47,7 @@ pub fn take_back_entry(over: &Allocation, left: i64, at: Micros) -> Entry {
 
 fn ends(of: &Allocation) -> (Account, Account) {
     (
-        Account::Programme(of.programme.clone()),
+        Account::Programme(of.programme.clone(), of.model_class.clone()),
         Account::Purse(Purse::Allocation(of.id.clone())),
     )
 }

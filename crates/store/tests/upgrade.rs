@@ -4,18 +4,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use madang_store::conformance::bank::Books;
 use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
 use madang_store::{
-    PostgresOptions, PostgresStore, SqliteStore, Store, UsageFilter, UsageGroup, UsageSum,
+    PostgresOptions, PostgresStore, SqliteStore, UsageFilter, UsageGroup, UsageSum,
 };
 use madang_testkit::Postgres;
 use madang_types::{
-    DataClass, DataFlag, DataFlags, MicroWon, Micros, Period, ProgrammeTerms, Stop, Zone,
+    Allocation, DataClass, DataFlag, DataFlags, MicroWon, Micros, Period, ProgrammeBudget,
+    ProgrammeTerms, Stop, Unit, Zone,
 };
 use std::path::Path;
 
 /// The migrations of each database, in their order: a schema was released with each.
-const MIGRATIONS: &[&str] = &["books", "floors", "projects", "ledger", "bank", "terms"];
+const MIGRATIONS: &[&str] = &[
+    "books", "floors", "projects", "ledger", "bank", "terms", "classes",
+];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
 fn books(database: &str, version: usize) -> String {
@@ -42,7 +46,7 @@ fn books(database: &str, version: usize) -> String {
 }
 
 /// All that the released rows are, as this program has them: what a schema did not know yet reads as what it meant.
-async fn check(store: &dyn Store, version: usize) {
+async fn check(store: &dyn Books, version: usize) {
     let mut usage = [full(2, Micros(2)).unwrap(), plain(1, Micros(1)).unwrap()];
     if version < 3 {
         usage[0].project = None;
@@ -96,12 +100,54 @@ async fn check(store: &dyn Store, version: usize) {
     assert_eq!(store.tenant_list().await.unwrap(), [one_tenant]);
     assert_eq!(store.key_list(None).await.unwrap(), [one_key]);
     assert_eq!(store.stop_list().await.unwrap(), stops);
+    check_grants(store, version).await;
     // And the books go on.
     store
         .usage_append(plain(3, Micros(3)).unwrap())
         .await
         .unwrap();
     assert_eq!(store.usage_list(all(), None, 9).await.unwrap().len(), 3);
+}
+
+/// Budgets and allocations: of a schema that knew no classes, all of them for any model.
+async fn check_grants(store: &dyn Books, version: usize) {
+    let rows = match version {
+        ..6 => 0,
+        6 => 1,
+        7.. => 2,
+    };
+    let classes = [None, Some("large".parse().unwrap())];
+    let amounts = [(900, 500, 400), (70, 1_000, 70)];
+    let all = (1..).zip(classes.into_iter().zip(amounts)).take(rows);
+    let (mut budgets, mut granted) = (Vec::new(), Vec::new());
+    for (number, (model_class, (amount, cap, part))) in all {
+        budgets.push(ProgrammeBudget {
+            programme: "open".parse().unwrap(),
+            unit: Unit::Tokens,
+            model_class: model_class.clone(),
+            amount,
+            concentration_permille_max: cap,
+        });
+        granted.push(Allocation {
+            id: format!("demo-{number}").parse().unwrap(),
+            programme: "open".parse().unwrap(),
+            tenant: "demo".parse().unwrap(),
+            unit: Unit::Tokens,
+            tranches: match model_class {
+                None => ["5:100", "6:300"].map(|part| part.parse().unwrap()).into(),
+                Some(_) => Vec::new(),
+            },
+            model_class,
+            amount: part,
+            hard: true,
+            from: Micros(5),
+            until: Micros(9),
+            created_at: Micros(4),
+            recalled_at: None,
+        });
+    }
+    assert_eq!(store.budget_list().await.unwrap(), budgets);
+    assert_eq!(store.allocation_list((None, None)).await.unwrap(), granted);
 }
 
 #[tokio::test]

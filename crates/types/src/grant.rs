@@ -1,17 +1,19 @@
 //! Who may spend how much: budgets of programmes, and what they grant to tenants.
 
-use crate::{AllocationId, Micros, ProgrammeId, TenantId, Unit};
+use crate::{AllocationId, Micros, ModelClass, ProgrammeId, TenantId, Unit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What a programme has to allocate, in one unit.
+/// What a programme has to allocate, in one unit; of tokens perhaps for one class of models.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgrammeBudget {
     /// Whose.
     pub programme: ProgrammeId,
     /// In what it is counted: won, tokens, or accelerator time.
     pub unit: Unit,
+    /// Of tokens: for models of this class alone.
+    pub model_class: Option<ModelClass>,
     /// How much in all, allocated or not.
     pub amount: i64,
     /// The most of it that one tenant may be granted, in thousandths; 1000 for no cap.
@@ -61,6 +63,8 @@ pub struct Allocation {
     pub tenant: TenantId,
     /// In what it is counted.
     pub unit: Unit,
+    /// Of tokens: they pay for models of this class alone.
+    pub model_class: Option<ModelClass>,
     /// How much in all.
     pub amount: i64,
     /// It is never passed, not by one token.

@@ -122,6 +122,10 @@ name!(
     ModelId, slash: true
 );
 name!(
+    /// A class of models, such as `large`: tokens that are granted may be for one of them.
+    ModelClass, slash: false
+);
+name!(
     /// One running engine.
     ReplicaId, slash: false
 );

@@ -23,8 +23,8 @@ pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
 pub use grant::{Allocation, ProgrammeBudget, Tranche};
 pub use id::{
-    AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelId, NameError, NodesId,
-    ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
+    AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelClass, ModelId, NameError,
+    NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,

@@ -177,6 +177,7 @@ pub(crate) async fn model_list(
         ModelView {
             id: id.to_string(),
             context_tokens: entry.context_tokens,
+            model_class: entry.model_class.as_ref().map(ToString::to_string),
             endpoints: entry.endpoints.iter().map(ToString::to_string).collect(),
             sites: sites.into_iter().map(Into::into).collect(),
             candidates: entry.candidates.iter().map(ToString::to_string).collect(),

@@ -3,6 +3,7 @@
 use super::{Result, tenant};
 use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId, Query};
+use crate::near::hint;
 use crate::params::{
     AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant, PriceCreate,
 };
@@ -16,9 +17,10 @@ use madang_gateway::clock;
 use madang_ledger::{Exchange, Price, Purse, check_within};
 use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
-    ProgrammeId, Tranche,
+    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ModelClass, Period,
+    ProgrammeBudget, ProgrammeId, Tranche,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What programmes have to allocate
@@ -32,7 +34,7 @@ pub(crate) async fn budget_list(
     Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
 }
 
-/// Set a programme's budget in a unit
+/// Set a programme's budget in a unit, or in tokens for one class of models
 ///
 /// From then on tenants of the programme spend what they are granted, and nothing else. A budget can be lowered to what is allocated.
 #[utoipa::path(post, path = "/api/v1/budgets", tag = "money", request_body = BudgetPut,
@@ -45,13 +47,22 @@ pub(crate) async fn budget_put(
     let BudgetPut {
         programme,
         unit,
+        model_class,
         amount,
         concentration_permille_max,
     } = asked;
     must_exist(&api, &programme).await?;
+    let is_same = |row: &ProgrammeBudget| {
+        (&row.programme, row.unit, &row.model_class) == (&programme, unit, &model_class)
+    };
+    // One that is there can be lowered, whatever became of its models.
+    if !api.bank().budget_list().await?.iter().any(is_same) {
+        must_be_served(&api, model_class.as_ref())?;
+    }
     let budget = ProgrammeBudget {
         programme,
         unit,
+        model_class,
         amount,
         concentration_permille_max,
     };
@@ -67,6 +78,22 @@ async fn must_exist(api: &Api, programme: &ProgrammeId) -> Result<()> {
     }
     let message = format!("there is no programme '{programme}'");
     Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
+}
+
+/// That some model of the fleet has the class.
+fn must_be_served(api: &Api, class: Option<&ModelClass>) -> Result<()> {
+    let fleet = Arc::clone(&api.gateway().snapshot().fleet);
+    let known: BTreeSet<&ModelClass> = fleet
+        .models
+        .values()
+        .filter_map(|model| model.model_class.as_ref())
+        .collect();
+    let Some(unknown) = class.filter(|class| !known.contains(class)) else {
+        return Ok(());
+    };
+    let near = hint(unknown.as_str(), known.into_iter().map(ModelClass::as_str));
+    let message = format!("no [[model]] of the fleet file has model_class = \"{unknown}\"{near}");
+    Err(Refusal::new(ErrorCode::FieldInvalid, message).at("model_class"))
 }
 
 /// Allocations that the caller may see, past ones included
@@ -111,12 +138,14 @@ pub(crate) async fn allocation_create(
         id,
         tenant,
         unit,
+        model_class,
         amount,
         tranches,
         hard,
         from,
         until: Instant(until),
     } = asked;
+    must_be_served(&api, model_class.as_ref())?;
     let _changing = api.changing.lock().await;
     tenant::must_exist(&api, &may.ground, &tenant).await?;
     let Some(programme) = api.gateway().keyring.programme_of(&tenant) else {
@@ -134,6 +163,7 @@ pub(crate) async fn allocation_create(
         programme,
         tenant,
         unit,
+        model_class,
         amount,
         hard,
         from: instant_or(from, now),

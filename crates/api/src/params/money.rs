@@ -2,7 +2,7 @@
 
 use super::Instant;
 use madang_ledger::{Currency, decimal};
-use madang_types::{AllocationId, ModelId, ProgrammeId, SiteId, TenantId, Unit};
+use madang_types::{AllocationId, ModelClass, ModelId, ProgrammeId, SiteId, TenantId, Unit};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +17,10 @@ pub(crate) struct BudgetPut {
     #[serde(default = "won")]
     #[schema(value_type = String, default = "micro_won")]
     pub unit: Unit,
+    /// Of tokens: for models of this class alone. A budget for each class, and one for any model, stand side by side.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub model_class: Option<ModelClass>,
     /// How much in all, allocated or not, in that unit.
     #[schema(minimum = 0)]
     pub amount: i64,
@@ -48,6 +52,10 @@ pub(crate) struct AllocationCreate {
     #[serde(default = "won")]
     #[schema(value_type = String, default = "micro_won")]
     pub unit: Unit,
+    /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub model_class: Option<ModelClass>,
     /// How much in all, in that unit.
     #[schema(minimum = 1)]
     pub amount: i64,

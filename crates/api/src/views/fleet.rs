@@ -234,6 +234,8 @@ pub(crate) struct ModelView {
     pub id: String,
     /// Longest prompt and answer together, where known.
     pub context_tokens: Option<u64>,
+    /// Its class, for which tokens may be granted.
+    pub model_class: Option<String>,
     /// The doors that it serves.
     pub endpoints: Vec<String>,
     /// Sites and upstreams where it is served.

@@ -6,7 +6,7 @@ use madang_types::{Allocation, Micros, ProgrammeBudget, Tranche};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a programme has to allocate, in one unit.
+/// What a programme has to allocate, in one unit; of tokens perhaps for one class of models.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BudgetView {
     /// Whose.
@@ -14,6 +14,8 @@ pub(crate) struct BudgetView {
     /// In what it is counted.
     #[schema(value_type = String)]
     unit: &'static str,
+    /// Of tokens: for models of this class alone; null: for any.
+    model_class: Option<String>,
     /// How much in all, in that unit.
     amount: i64,
     /// The most of it that one tenant may be granted, in thousandths.
@@ -25,12 +27,14 @@ impl From<ProgrammeBudget> for BudgetView {
         let ProgrammeBudget {
             programme,
             unit,
+            model_class,
             amount,
             concentration_permille_max,
         } = budget;
         Self {
             programme: programme.to_string(),
             unit: unit.as_str(),
+            model_class: model_class.map(|class| class.to_string()),
             amount,
             concentration_permille_max,
         }
@@ -49,6 +53,8 @@ pub(crate) struct AllocationView {
     /// In what it is counted.
     #[schema(value_type = String)]
     unit: &'static str,
+    /// Of tokens: they pay for models of this class alone; null: for any. While no model has the class, nothing is spent of it.
+    model_class: Option<String>,
     /// How much, in that unit.
     amount: i64,
     /// What of it nobody has spent; less what was taken back.
@@ -91,6 +97,7 @@ impl AllocationView {
             programme,
             tenant,
             unit,
+            model_class,
             amount,
             hard,
             from,
@@ -104,6 +111,7 @@ impl AllocationView {
             programme: programme.to_string(),
             tenant: tenant.to_string(),
             unit: unit.as_str(),
+            model_class: model_class.map(|class| class.to_string()),
             amount,
             left,
             unreleased: waits,

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bench;
+mod classes;
 mod document;
 mod fleet;
 mod grants;

@@ -23,19 +23,20 @@ pub async fn budget(command: BudgetCommand) -> anyhow::Result<ExitCode> {
         BudgetCommand::Set {
             programme,
             amount,
+            model_class,
             concentration_permille_max,
             server,
         } => {
             let (unit, amount) = in_unit(&amount)?;
             let body = json!({
-                "programme": programme, "unit": unit, "amount": amount,
+                "programme": programme, "unit": unit, "model_class": model_class, "amount": amount,
                 "concentration_permille_max": concentration_permille_max,
             });
             let client = ApiClient::new(&server)?;
             let answer = client.post("/api/v1/budgets", &body).await?;
             print(&answer, server.json, |row| {
                 let (programme, amount) = (cell(row, "programme"), shown(row, "amount"));
-                format!("'{programme}' has {amount} to allocate\n")
+                format!("'{programme}' has {amount}{} to allocate\n", for_class(row))
             })
         }
     }
@@ -53,6 +54,7 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
             id,
             tenant,
             amount,
+            model_class,
             soft,
             tranches,
             from,
@@ -63,14 +65,14 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
             let tranches = tranches.iter().map(|text| tranche(unit, text));
             let tranches: Vec<Value> = tranches.collect::<anyhow::Result<_>>()?;
             let body = json!({
-                "id": id, "tenant": tenant, "unit": unit, "amount": amount, "hard": !soft,
-                "tranches": tranches, "from": from, "until": until,
+                "id": id, "tenant": tenant, "unit": unit, "model_class": model_class, "amount": amount,
+                "hard": !soft, "tranches": tranches, "from": from, "until": until,
             });
             let client = ApiClient::new(&server)?;
             let answer = client.post("/api/v1/allocations", &body).await?;
             print(&answer, server.json, |row| {
                 let (tenant, amount) = (cell(row, "tenant"), shown(row, "amount"));
-                format!("granted {amount} to '{tenant}'\n")
+                format!("granted {amount}{} to '{tenant}'\n", for_class(row))
             })
         }
         AllocationCommand::Recall { id, server } => {
@@ -190,8 +192,17 @@ fn shown(row: &Value, field: &str) -> String {
     }
 }
 
+/// What an amount is for, where it is for one class of models.
+fn for_class(row: &Value) -> String {
+    let class = row["model_class"].as_str();
+    class.map_or_else(String::new, |class| {
+        format!(" for models of the class '{class}'")
+    })
+}
+
 fn budgets(rows: &[Value]) -> String {
-    let mut table = Table::new(&["programme", "amount", "most for one tenant"], &[1, 2]);
+    let columns = ["programme", "amount", "model class", "most for one tenant"];
+    let mut table = Table::new(&columns, &[1, 3]);
     for row in rows {
         let cap = row["concentration_permille_max"]
             .as_i64()
@@ -199,6 +210,7 @@ fn budgets(rows: &[Value]) -> String {
         table.row(vec![
             cell(row, "programme"),
             shown(row, "amount"),
+            cell(row, "model_class"),
             format!("{}.{} %", cap / 10, cap % 10),
         ]);
     }
@@ -210,6 +222,7 @@ fn allocations(rows: &[Value]) -> String {
         "id",
         "tenant",
         "granted",
+        "model class",
         "left",
         "not yet come",
         "next comes",
@@ -218,12 +231,13 @@ fn allocations(rows: &[Value]) -> String {
         "until",
         "recalled",
     ];
-    let mut table = Table::new(&columns, &[2, 3, 4]);
+    let mut table = Table::new(&columns, &[2, 4, 5]);
     for row in rows {
         table.row(vec![
             cell(row, "id"),
             cell(row, "tenant"),
             shown(row, "amount"),
+            cell(row, "model_class"),
             shown(row, "left"),
             shown(row, "unreleased"),
             instant_cell(row, "next_tranche_at"),

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Budgets {
     purses: BTreeMap<Purse, Held>,
-    /// Purses that pay for a tenant, in the order in which they end.
+    /// Purses that pay for a tenant, in the order in which they are spent.
     allocations: BTreeMap<TenantId, Vec<Purse>>,
     /// Ceilings over a key, over a project.
     keys: BTreeMap<KeyId, Vec<Purse>>,

@@ -4,7 +4,7 @@ use super::Budgets;
 use super::purse::Held;
 use crate::learn::{rounded, whole};
 use madang_ledger::{Order, Purse, TokenRates};
-use madang_types::{KeyId, Micros, ProjectId, RequestId, TenantId, Unit};
+use madang_types::{KeyId, Micros, ModelClass, ProjectId, RequestId, TenantId, Unit};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -27,6 +27,8 @@ pub struct Spender {
 /// What a request can cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
+    /// The class of all models that may serve it; `None` where one has none, or another.
+    pub model_class: Option<ModelClass>,
     /// The most that its prompt can count for.
     pub prompt_tokens_max: u64,
     /// What its prompt is likely to count for.
@@ -89,7 +91,7 @@ pub struct Reserved {
 pub enum Short {
     /// The bank was asked for more of it: to be tried again when it has answered.
     Asked(Purse),
-    /// Nothing was granted to the tenant, or nothing that may be spent today.
+    /// Nothing was granted to the tenant, or nothing that may be spent today on models of this class.
     NoAllocation,
     /// It costs more than is left.
     Exhausted {
@@ -128,14 +130,13 @@ impl Budgets {
     ) -> Result<Reserved, Short> {
         let now = self.present(now);
         let ceilings = self.ceilings(spender);
-        let allocations = self.allocations.get(&spender.tenant);
-        let mut choices: Vec<Option<Purse>> = match allocations {
+        let open = |purse: &&Purse| self.is_open(purse, now, bound.model_class.as_ref());
+        let choices: Vec<Option<Purse>> = match self.allocations.get(&spender.tenant) {
             None => vec![None],
-            Some(purses) => purses.iter().cloned().map(Some).collect(),
+            Some(purses) => purses.iter().filter(open).cloned().map(Some).collect(),
         };
-        choices.retain(|choice| choice.as_ref().is_none_or(|purse| self.is_open(purse, now)));
-        let mut short = Short::NoAllocation;
-        for (place, choice) in choices.iter().enumerate() {
+        let (mut short, mut fewer) = (Short::NoAllocation, None);
+        for choice in &choices {
             let purses: SmallVec<[Purse; 2]> = choice.iter().chain(&ceilings).cloned().collect();
             if purses.is_empty() {
                 return Ok(self.set_aside(request, &purses, bound, bound.output_tokens_max));
@@ -143,19 +144,23 @@ impl Budgets {
             if self.lease_until.is_none_or(|until| until <= now) {
                 return Err(Short::LeaseOver);
             }
-            // Fewer tokens than asked for only where no later purse could give all of them.
-            let last = place + 1 == choices.len();
             match self.fit(now, &purses, bound, orders) {
-                Ok(tokens) if tokens >= bound.output_tokens_max || last => {
-                    let tokens = tokens.min(bound.output_tokens_max);
-                    return Ok(self.set_aside(request, &purses, bound, tokens));
+                Ok(tokens) if tokens >= bound.output_tokens_max => {
+                    return Ok(self.set_aside(request, &purses, bound, bound.output_tokens_max));
+                }
+                Ok(tokens) if fewer.as_ref().is_none_or(|(most, _)| *most < tokens) => {
+                    fewer = Some((tokens, purses));
                 }
                 Ok(_) => {}
                 Err(asked @ Short::Asked(_)) => return Err(asked),
+                // What is set aside for others may come free: whoever hears that tries again.
+                Err(_) if matches!(short, Short::Busy { .. }) => {}
                 Err(other) => short = other,
             }
         }
-        Err(short)
+        // Fewer tokens than asked for only where no purse could give all of them.
+        let (tokens, purses) = fewer.ok_or(short)?;
+        Ok(self.set_aside(request, &purses, bound, tokens))
     }
 
     fn ceilings(&self, spender: &Spender) -> Vec<Purse> {
@@ -166,9 +171,13 @@ impl Budgets {
         lists.into_iter().flatten().flatten().cloned().collect()
     }
 
-    fn is_open(&self, purse: &Purse, now: Micros) -> bool {
+    /// Whether it may be spent now, on models of this class.
+    fn is_open(&self, purse: &Purse, now: Micros, class: Option<&ModelClass>) -> bool {
         let view = self.purses.get(purse).and_then(|held| held.view.as_ref());
-        view.is_some_and(|view| view.from <= now && view.until.is_none_or(|until| now < until))
+        view.is_some_and(|view| {
+            let covers = view.model_class.is_none() || view.model_class.as_ref() == class;
+            covers && view.from <= now && view.until.is_none_or(|until| now < until)
+        })
     }
 
     /// How many output tokens fit in all of these purses; the bank is asked where it may help.

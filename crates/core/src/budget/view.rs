@@ -3,9 +3,8 @@
 use super::Budgets;
 use super::purse::Held;
 use madang_ledger::Purse;
-use madang_types::{KeyId, Micros, ProjectId, TenantId, Unit};
+use madang_types::{KeyId, Micros, ModelClass, ProjectId, TenantId, Unit};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One purse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +13,8 @@ pub struct PurseView {
     pub purse: Purse,
     /// In what it is counted: won, or tokens of any kind.
     pub unit: Unit,
+    /// It pays for models of this class alone; `None`: for any.
+    pub model_class: Option<ModelClass>,
     /// It is never passed, not by one token. One that is not hard takes a request in at its likely cost while it is far from its
     /// end; what that costs beyond it the tenant owes.
     pub hard: bool,
@@ -51,12 +52,15 @@ impl Budgets {
             held.view = Some(purse);
         }
         self.allocations = view.tenants.into_iter().collect();
-        let ends = |purses: &BTreeMap<Purse, Held>, purse: &Purse| {
-            let view = purses.get(purse).and_then(|held| held.view.as_ref());
-            view.and_then(|view| view.until).unwrap_or(Micros(i64::MAX))
+        // What ends first would be lost first. Of what ends together, what is for one class goes first: the other pays for the rest too.
+        let turn = |purse: &Purse| {
+            let view = self.purses.get(purse).and_then(|held| held.view.as_ref());
+            let ends = view.and_then(|view| view.until);
+            let narrow = view.is_some_and(|view| view.model_class.is_some());
+            (ends.unwrap_or(Micros(i64::MAX)), !narrow, purse.clone())
         };
         for list in self.allocations.values_mut() {
-            list.sort_by_key(|purse| (ends(&self.purses, purse), purse.clone()));
+            list.sort_by_cached_key(turn);
         }
         self.keys = view.keys.into_iter().collect();
         self.projects = view.projects.into_iter().collect();

@@ -26,6 +26,7 @@ pub fn purse(text: &str, hard: bool) -> PurseView {
     PurseView {
         purse: text.parse().unwrap(),
         unit: Unit::MicroWon,
+        model_class: None,
         hard,
         from: Micros(0),
         until: None,
@@ -36,6 +37,7 @@ pub fn purse(text: &str, hard: bool) -> PurseView {
 /// Asks for so many tokens and takes no fewer than `min`.
 pub fn bound(max: u64, min: u64) -> Bound {
     Bound {
+        model_class: None,
         prompt_tokens_max: 0,
         prompt_tokens: 0,
         output_tokens_max: max,

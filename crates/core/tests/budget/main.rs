@@ -5,6 +5,7 @@
 )]
 
 mod bank;
+mod classes;
 mod desk;
 mod node;
 mod stories;

@@ -5,7 +5,7 @@ use crate::at::At;
 use crate::model::{Model, ModelKind, PackagePart, ToolSupport, WeightSource, Weights};
 use crate::raw::{RawModel, RawPart, RawSource, RawWeights, Rows, Text};
 use crate::shape::brief;
-use madang_types::ModelId;
+use madang_types::{ModelClass, ModelId};
 
 impl Check<'_, '_> {
     pub(super) fn model(&mut self, row: &At<RawModel>) -> Option<(ModelId, Model)> {
@@ -34,6 +34,10 @@ impl Check<'_, '_> {
                 )
                 .help("take `dimensions` out, or is the model's kind \"embedding\"?");
         }
+        let model_class = self.name(&raw.model_class, ModelClass::new);
+        if raw.model_class.is_some() && model_class.is_none() {
+            return None;
+        }
         let weights = match &raw.weights {
             Some(at) => Some(self.weights(at)?),
             None => None,
@@ -41,6 +45,7 @@ impl Check<'_, '_> {
         let model = Model {
             context_tokens: raw.context_tokens.as_ref()?.value,
             kind,
+            model_class,
             tools,
             dimensions: raw.dimensions.as_ref().map(|at| at.value),
             weights,

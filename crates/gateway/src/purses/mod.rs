@@ -242,6 +242,17 @@ impl Over {
     }
 }
 
+/// When more comes of what pays for whatever this one pays for: its own parts, and allocations that begin later.
+fn renewals<'a>(of: &Allocation, others: impl Iterator<Item = &'a Allocation>) -> Vec<Micros> {
+    let covers =
+        |other: &&Allocation| other.model_class.is_none() || other.model_class == of.model_class;
+    let later = others.filter(covers).map(|other| other.from);
+    let later = later.filter(|from| *from > of.from);
+    let parts = of.tranches.iter().map(|tranche| tranche.from);
+    let all: BTreeSet<Micros> = later.chain(parts).collect();
+    all.into_iter().collect()
+}
+
 impl Granted {
     /// What there is to spend, as the core is told. A tenant of a programme that has a budget spends what it was granted; the
     /// others spend freely, and owe it.
@@ -256,29 +267,28 @@ impl Granted {
         let mut tenants: BTreeMap<TenantId, Vec<Purse>> = tenants
             .map(|share| (share.tenant.clone(), Vec::new()))
             .collect();
-        let mut starts: BTreeMap<&TenantId, Vec<Micros>> = BTreeMap::new();
-        for allocation in &self.allocations {
-            let of = starts.entry(&allocation.tenant).or_default();
-            of.push(allocation.from);
+        // Accelerator time is for jobs.
+        let for_requests = |allocation: &&Allocation| allocation.unit != Unit::AcceleratorMs;
+        let mut all: BTreeMap<&TenantId, Vec<&Allocation>> = BTreeMap::new();
+        for allocation in self.allocations.iter().filter(for_requests) {
+            all.entry(&allocation.tenant).or_default().push(allocation);
         }
         let mut purses = Vec::with_capacity(self.allocations.len());
-        for allocation in &self.allocations {
+        for allocation in all.values().flatten().copied() {
             let Some(granted) = tenants.get_mut(&allocation.tenant) else {
                 continue;
             };
             let purse = Purse::Allocation(allocation.id.clone());
             granted.push(purse.clone());
-            let starts = starts.get(&allocation.tenant).into_iter().flatten();
-            let later = starts.filter(|from| **from > allocation.from).copied();
-            let tranches = allocation.tranches.iter().map(|tranche| tranche.from);
-            let renewals: BTreeSet<Micros> = later.chain(tranches).collect();
+            let others = all.get(&allocation.tenant).into_iter().flatten();
             purses.push(PurseView {
                 purse,
                 unit: allocation.unit,
+                model_class: allocation.model_class.clone(),
                 hard: allocation.hard,
                 from: allocation.from,
                 until: Some(allocation.ends_at()),
-                renews_at: renewals.into_iter().collect(),
+                renews_at: renewals(allocation, others.copied()),
             });
         }
         let (mut keys, mut projects) = (Vec::new(), Vec::new());
@@ -294,6 +304,7 @@ impl Granted {
             purses.push(PurseView {
                 purse,
                 unit: Unit::MicroWon,
+                model_class: None,
                 hard: true,
                 from: Micros(i64::MIN),
                 until: None,
@@ -306,5 +317,51 @@ impl Granted {
             keys,
             projects,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_types::Tranche;
+
+    #[test]
+    fn more_comes_of_what_pays_for_all_that_this_one_pays_for() {
+        let tokens = |class: Option<&str>, from: i64| Allocation {
+            id: format!("a-{from}").parse().unwrap(),
+            programme: "p".parse().unwrap(),
+            tenant: "t".parse().unwrap(),
+            unit: Unit::Tokens,
+            model_class: class.map(|class| class.parse().unwrap()),
+            amount: 2,
+            hard: true,
+            from: Micros(from),
+            tranches: Vec::new(),
+            until: Micros(100),
+            created_at: Micros(0),
+            recalled_at: None,
+        };
+        let part = |at| Tranche {
+            from: Micros(at),
+            amount: 1,
+        };
+        let mut all = [
+            tokens(None, 5),
+            tokens(Some("large"), 10),
+            tokens(Some("large"), 40),
+            tokens(Some("small"), 30),
+            tokens(None, 20),
+        ];
+        all[1].tranches = vec![part(10), part(15)];
+        let check = |of: usize, expected: &[i64]| {
+            let found = renewals(&all[of], all.iter());
+            let found: Vec<i64> = found.into_iter().map(|at| at.0).collect();
+            assert_eq!(found, expected, "{of}");
+        };
+        check(0, &[20]);
+        check(1, &[10, 15, 20, 40]);
+        check(2, &[]);
+        check(3, &[]);
+        check(4, &[]);
     }
 }

@@ -37,16 +37,19 @@ pub(super) fn views(names: &BTreeMap<ModelId, OfFleet>) -> Vec<VirtualModel> {
 }
 
 impl ModelEntry {
-    /// What every candidate can take in, and the doors and features that some candidate has.
+    /// What every candidate can take in and is, and the doors and features that some candidate has.
     fn of_candidates<'m>(models: impl Iterator<Item = (&'m ModelId, &'m Arc<ModelEntry>)>) -> Self {
         let mut all = Self {
             context_tokens: None,
             endpoints: Vec::new(),
+            model_class: None,
             tools: ToolSupport::None,
             dimensions: None,
             candidates: Vec::new(),
         };
+        let mut classes = Vec::new();
         for (model, entry) in models {
+            classes.push(entry.model_class.clone());
             let known = [all.context_tokens, entry.context_tokens];
             all.context_tokens = known.into_iter().flatten().min();
             let new = |endpoint: &&Endpoint| !all.endpoints.contains(endpoint);
@@ -56,6 +59,10 @@ impl ModelEntry {
                 all.tools = entry.tools;
             }
             all.candidates.push(model.clone());
+        }
+        classes.dedup();
+        if let [class] = &classes[..] {
+            all.model_class.clone_from(class);
         }
         all
     }

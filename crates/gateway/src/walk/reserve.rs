@@ -38,6 +38,7 @@ pub(super) async fn reserve(
         key: flight.record.key.clone(),
     };
     let bound = Bound {
+        model_class: ask.entry.model_class.clone(),
         prompt_tokens_max: ask
             .prompt_tokens
             .saturating_mul(2)
@@ -51,7 +52,7 @@ pub(super) async fn reserve(
         rates,
     };
     let hold = purses.reserve(flight.record.id, (&spender, &bound)).await;
-    let hold = hold.map_err(|short| refused(short, &spender))?;
+    let hold = hold.map_err(|short| refused(short, &spender, ask))?;
     // What was set aside is for so many tokens: the engine is told, whoever runs it.
     ask.bounded = unbounded || hold.output_tokens_max() < ask.output_tokens_max;
     if hold.output_tokens_max() < ask.output_tokens_max {
@@ -105,13 +106,20 @@ fn dearest(ask: &Ask, card: &RateCard, now: Micros) -> Result<TokenRates, Refuse
     Ok(dearest)
 }
 
-fn refused(short: Short, spender: &Spender) -> Refused {
+fn refused(short: Short, spender: &Spender, ask: &Ask) -> Refused {
     let tenant = &spender.tenant;
     match short {
-        Short::NoAllocation => Refused::new(
-            ErrorCode::AllocationMissing,
-            format!("'{tenant}' has no allocation that is valid now"),
-        ),
+        Short::NoAllocation => {
+            let model = &ask.model;
+            let of = match &ask.entry.model_class {
+                Some(class) => format!(", a model of the class '{class}'"),
+                None => String::new(),
+            };
+            let message = format!(
+                "'{tenant}' has no allocation that is valid now and pays for '{model}'{of}"
+            );
+            Refused::new(ErrorCode::AllocationMissing, message)
+        }
         Short::Exhausted {
             purse,
             unit,

@@ -3,6 +3,7 @@
 
 mod books;
 mod budgets;
+mod classes;
 mod faults;
 mod fidelity;
 mod harness;

@@ -4,17 +4,19 @@ use super::concentration::Concentration;
 use super::reconcile::{drawn, owed};
 use super::rows::LegSum;
 use super::{Grants, Scope, held};
-use madang_types::{Allocation, Micros, TenantId, Tranche, Unit};
+use madang_types::{Allocation, Micros, ModelClass, TenantId, Tranche, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The units in which programmes grant.
 const UNITS: [Unit; 3] = [Unit::MicroWon, Unit::Tokens, Unit::AcceleratorMs];
 
-/// One unit. Amounts are in it, and held at the end of their type.
+/// One unit, and of tokens perhaps one class of models. Amounts are in it, and held at the end of their type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The unit.
     pub unit: Unit,
+    /// What is for this class of models alone; `None` for the rest.
+    pub model_class: Option<ModelClass>,
     /// What the programme has to allocate in all, whatever the span.
     pub budget: Option<i64>,
     /// The most of the budget that one tenant may hold, in thousandths.
@@ -69,13 +71,21 @@ fn is_in_force(allocation: &Allocation, (from, until): (Micros, Micros)) -> bool
     allocation.from < until && from < allocation.ends_at()
 }
 
-/// A line for each unit of which the programme has a budget or a grant, or in which something was spent.
+/// What a line is about.
+type Counted<'a> = (Unit, Option<&'a ModelClass>);
+
+/// A line for each unit and class of which the programme has a budget or a grant, or in which something was spent.
 pub(super) fn lines(
     scope: &Scope<'_>,
     tenants: &BTreeSet<&TenantId>,
     (legs, grants): (&[LegSum], &Grants<'_>),
 ) -> Vec<Line> {
-    let lines = UNITS.map(|unit| line(unit, scope, (tenants, legs, grants)));
+    let budgets = scope.budgets.iter();
+    let budgets = budgets.map(|budget| (budget.unit, budget.model_class.as_ref()));
+    let all = UNITS.map(|unit| (unit, None)).into_iter().chain(budgets);
+    let all: BTreeSet<Counted<'_>> = all.chain(grants.values().map(|grant| of(grant))).collect();
+    let lines = all.into_iter();
+    let lines = lines.map(|counted| line(counted, scope, (tenants, legs, grants)));
     let said = |line: &Line| {
         let Line {
             budget,
@@ -88,30 +98,37 @@ pub(super) fn lines(
         let amounts = [granted, delivered, delivered_by_others, owed];
         budget.is_some() || amounts.iter().any(|amount| **amount != 0)
     };
-    lines.into_iter().filter(said).collect()
+    lines.filter(said).collect()
+}
+
+fn of(grant: &Allocation) -> Counted<'_> {
+    (grant.unit, grant.model_class.as_ref())
 }
 
 fn line(
-    unit: Unit,
+    counted: Counted<'_>,
     scope: &Scope<'_>,
     (tenants, legs, grants): (&BTreeSet<&TenantId>, &[LegSum], &Grants<'_>),
 ) -> Line {
     let (mut granted, mut promises) = (0_i128, BTreeMap::new());
     for grant in grants.values() {
-        let own = grant.unit == unit && grant.programme == *scope.programme;
+        let own = of(grant) == counted && grant.programme == *scope.programme;
         if own && is_in_force(grant, scope.span) {
             granted += i128::from(grant.amount);
             *promises.entry(&grant.tenant).or_default() += i128::from(promised(grant, scope.span));
         }
     }
-    let spent = spent(unit, scope, (tenants, legs, grants));
+    let spent = spent(counted, scope, (tenants, legs, grants));
     let promised: i128 = promises.values().sum();
-    let of_unit = |budget: &&madang_types::ProgrammeBudget| {
-        budget.unit == unit && budget.programme == *scope.programme
+    let (unit, model_class) = counted;
+    let of_line = |budget: &&madang_types::ProgrammeBudget| {
+        let of = (budget.unit, budget.model_class.as_ref());
+        of == counted && budget.programme == *scope.programme
     };
-    let budget = scope.budgets.iter().find(of_unit);
+    let budget = scope.budgets.iter().find(of_line);
     Line {
         unit,
+        model_class: model_class.cloned(),
         budget: budget.map(|budget| budget.amount),
         concentration_permille_max: budget.map(|budget| budget.concentration_permille_max),
         granted: held(granted),
@@ -136,13 +153,13 @@ struct Spent<'a> {
 }
 
 fn spent<'a>(
-    unit: Unit,
+    counted: Counted<'_>,
     scope: &Scope<'_>,
     (tenants, legs, grants): (&BTreeSet<&TenantId>, &'a [LegSum], &Grants<'a>),
 ) -> Spent<'a> {
     let mut spent = Spent::default();
-    for leg in legs.iter().filter(|leg| leg.unit == unit) {
-        if let Some((tenant, amount)) = owed(leg) {
+    for leg in legs.iter().filter(|leg| leg.unit == counted.0) {
+        if let Some((tenant, amount)) = owed(leg).filter(|_| counted.1.is_none()) {
             if tenants.contains(tenant) {
                 spent.owed += amount;
                 *spent.among.entry(tenant).or_default() += amount;
@@ -150,7 +167,7 @@ fn spent<'a>(
             continue;
         }
         let drawn = drawn(leg).and_then(|(id, amount)| Some((*grants.get(id)?, amount)));
-        let Some((grant, amount)) = drawn else {
+        let Some((grant, amount)) = drawn.filter(|(grant, _)| of(grant) == counted) else {
             continue;
         };
         let (own, member) = (

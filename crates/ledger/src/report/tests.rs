@@ -12,6 +12,7 @@ fn allocation(id: &str, programme: &str, (from, until): (i64, i64)) -> Allocatio
         programme: programme.parse().unwrap(),
         tenant: id.split('.').next().unwrap().parse().unwrap(),
         unit: Unit::MicroWon,
+        model_class: None,
         amount: 1000,
         hard: true,
         from: Micros(from),
@@ -48,18 +49,31 @@ fn row(tenant: &str, booked: Booked, (tokens, cost): (u64, i64)) -> Row {
     }
 }
 
-fn made(allocations: &[Allocation], rows: Vec<Row>, legs: Vec<LegSum>) -> Report {
-    let programme = "ours".parse().unwrap();
-    let budget = ProgrammeBudget {
+fn budget(unit: Unit, class: Option<&str>) -> ProgrammeBudget {
+    ProgrammeBudget {
         programme: "ours".parse().unwrap(),
-        unit: Unit::MicroWon,
+        unit,
+        model_class: class.map(|class| class.parse().unwrap()),
         amount: 1_000_000,
         concentration_permille_max: 400,
-    };
+    }
+}
+
+fn made(allocations: &[Allocation], rows: Vec<Row>, legs: Vec<LegSum>) -> Report {
+    let budgets = [budget(Unit::MicroWon, None)];
+    made_of((&budgets, allocations), rows, legs)
+}
+
+fn made_of(
+    (budgets, allocations): (&[ProgrammeBudget], &[Allocation]),
+    rows: Vec<Row>,
+    legs: Vec<LegSum>,
+) -> Report {
+    let programme = "ours".parse().unwrap();
     let scope = Scope {
         programme: &programme,
         span: SPAN,
-        budgets: &[budget],
+        budgets,
         allocations,
     };
     let extract = Extract {
@@ -170,6 +184,46 @@ fn a_line_tells_who_spent_whose() {
     };
     assert_eq!(most(&line.promised_among), ("a".into(), 500));
     assert_eq!(most(&line.delivered_among), ("a".into(), 254 * 1000 / 274));
+}
+
+#[test]
+fn each_class_has_its_line() {
+    let tokens = |id: &str, programme: &str, class: Option<&str>| Allocation {
+        unit: Unit::Tokens,
+        model_class: class.map(|class| class.parse().unwrap()),
+        ..allocation(id, programme, (1000, 3000))
+    };
+    let grants = [
+        tokens("a.any", "ours", None),
+        tokens("a.large", "ours", Some("large")),
+        tokens("b.small", "theirs", Some("small")),
+    ];
+    let leg = |amount, id| {
+        let lease = format!("lease:gw:1:allocation:{id}");
+        leg(Unit::Tokens, amount, &lease, "site:pohang")
+    };
+    let legs = vec![leg(1, "a.any"), leg(20, "a.large"), leg(300, "b.small")];
+    let budgets = [
+        budget(Unit::Tokens, Some("large")),
+        budget(Unit::Tokens, Some("tiny")),
+    ];
+    let report = made_of((&budgets, &grants), Vec::new(), legs);
+    let lines: Vec<_> = report
+        .lines
+        .iter()
+        .map(|line| {
+            let class = line.model_class.as_ref().map(|class| class.as_str());
+            let spent = (line.delivered, line.delivered_by_others, line.unspent);
+            (class, line.budget, line.promised, spent)
+        })
+        .collect();
+    let expected = [
+        (None, None, 500, (1, 0, 499)),
+        (Some("large"), Some(1_000_000), 500, (20, 0, 480)),
+        (Some("small"), None, 0, (0, 300, 0)),
+        (Some("tiny"), Some(1_000_000), 0, (0, 0, 0)),
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// One request of `a` that made 10 tokens for 30 µ₩, as the ledger tells it.

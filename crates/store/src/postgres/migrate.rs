@@ -39,6 +39,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "terms",
         sql: include_str!("../../migrations/postgres/0006_terms.sql"),
     },
+    Migration {
+        version: 7,
+        name: "classes",
+        sql: include_str!("../../migrations/postgres/0007_classes.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

@@ -37,6 +37,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "terms",
         sql: include_str!("../../migrations/sqlite/0006_terms.sql"),
     },
+    Migration {
+        version: 7,
+        name: "classes",
+        sql: include_str!("../../migrations/sqlite/0007_classes.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

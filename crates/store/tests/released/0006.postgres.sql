@@ -15,3 +15,6 @@ INSERT INTO keys (id, tenant, role, class_floor, data_flags, label, secret_hash,
     ('k1', 'demo', 'member', 'classified', 'minor', 'laptop', '\x0707070707070707070707070707070707070707070707070707070707070707', 3);
 INSERT INTO stops (scope, reason, set_by, set_at) VALUES ('country:US', '점검 1', 'op', 1);
 UPDATE usage SET project = 'forecast' WHERE tenant = 'kma';
+INSERT INTO budgets (programme, unit, amount, concentration_permille_max) VALUES ('open', 'tokens', 900, 500);
+INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, until_at, created_at, tranches)
+    VALUES ('demo-1', 'open', 'demo', 'tokens', 400, true, 5, 9, 4, '5:100,6:300');

@@ -120,7 +120,7 @@ impl Page {
         self.add(format_args!("</dl>\n"));
     }
 
-    /// A column for each unit: there are three at most.
+    /// A column for each unit and class.
     fn units(&mut self, lines: &[Line]) {
         let words = self.words;
         self.title(words.units);
@@ -145,7 +145,8 @@ impl Page {
             row(words.unspent, |line| brief(line.unit, line.unspent)),
             row(words.owed, |line| brief(line.unit, line.owed)),
         ];
-        let units = lines.iter().map(|line| words.unit_of(line.unit));
+        let units: Vec<String> = lines.iter().map(|line| words.counted(line)).collect();
+        let units = units.iter().map(String::as_str);
         let names: Vec<&str> = std::iter::once("").chain(units).collect();
         self.table(&names, rows);
     }
@@ -263,7 +264,7 @@ impl Page {
             ]);
         };
         for line in &report.lines {
-            let unit = words.unit_of(line.unit);
+            let unit = words.counted(line);
             let cap = line.concentration_permille_max;
             let of = format!("{} · {unit}", words.promised);
             row(of, &line.promised_among, cap);

@@ -63,7 +63,7 @@ pub(crate) struct ReportView {
     made_at: String,
     /// Whether the month was over then.
     complete: bool,
-    /// Promised and delivered, by unit.
+    /// Promised and delivered, by unit and class.
     units: Vec<LineView>,
     /// All that was delivered to the programme's tenants.
     total: DeliveredView,
@@ -83,12 +83,14 @@ pub(crate) struct ReportView {
     reconciliation: ReconciliationView,
 }
 
-/// Promised and delivered in one unit. Amounts are in that unit.
+/// Promised and delivered in one unit, and of tokens perhaps for one class of models. Amounts are in that unit.
 #[derive(Debug, Serialize, ToSchema)]
 struct LineView {
     /// `micro_won`, `tokens` or `accelerator_ms`.
     #[schema(value_type = String)]
     unit: &'static str,
+    /// What is for models of this class alone; null for the rest.
+    model_class: Option<String>,
     /// What the programme has to allocate in all; null where it has no budget in it.
     budget: Option<i64>,
     /// The most of it that one tenant may be granted, in thousandths.
@@ -290,6 +292,7 @@ impl From<Line> for LineView {
     fn from(line: Line) -> Self {
         let Line {
             unit,
+            model_class,
             budget,
             concentration_permille_max,
             granted,
@@ -304,6 +307,7 @@ impl From<Line> for LineView {
         } = line;
         Self {
             unit: unit.as_str(),
+            model_class: model_class.map(|class| class.to_string()),
             budget,
             concentration_permille_max,
             granted,

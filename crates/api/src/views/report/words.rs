@@ -1,6 +1,7 @@
 //! The words of a report's page, in each language.
 
 use crate::params::Language;
+use madang_ledger::report::Line;
 use madang_types::Unit;
 
 /// The words.
@@ -61,6 +62,15 @@ impl Words {
         match language {
             Language::En => &ENGLISH,
             Language::Ko => &KOREAN,
+        }
+    }
+
+    /// What a line counts: its unit, and the class of models for which it is.
+    pub fn counted(&self, line: &Line) -> String {
+        let unit = self.unit_of(line.unit);
+        match &line.model_class {
+            Some(class) => format!("{unit} · {class}"),
+            None => unit.to_owned(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Properties of the bank: orders are carried out once, a run that begins takes back what the one before it held, what a gateway that
 //! was given up still reports is paid, and no grant breaks a rule or moves a part of what it says.
 
+pub mod classes;
 pub mod grants;
 pub mod orders;
 pub mod settled;
@@ -36,6 +37,7 @@ macro_rules! bank_conformance_suite {
             grants: a_refused_grant_moves_nothing, what_is_left_of_a_grant_that_is_over_goes_back,
                 a_recall_ends_a_grant, a_ceiling_is_filled_once_and_raised_by_the_difference, a_price_begins_now_or_later_and_once,
                 a_rate_of_exchange_begins_once, grants_and_prices_survive;
+            classes: budgets_of_classes_stand_side_by_side, what_is_left_goes_back_to_its_class;
             tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,
                 a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
             settled: a_settlement_is_booked_once, what_is_refused_is_kept_apart, a_draft_is_settled_by_the_next_start,
@@ -85,6 +87,7 @@ impl World {
         let budget = ProgrammeBudget {
             programme: "startups".parse()?,
             unit: Unit::MicroWon,
+            model_class: None,
             amount,
             concentration_permille_max: 1_000,
         };
@@ -111,6 +114,7 @@ impl World {
             programme: "startups".parse()?,
             tenant: tenant.parse()?,
             unit: Unit::MicroWon,
+            model_class: None,
             amount,
             hard: true,
             from: Micros(at),

@@ -10,8 +10,8 @@ use madang_ledger::{
     grant_entry, take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
-    Unit,
+    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
+    ProgrammeId, TenantId, Unit,
 };
 
 /// How long before it begins a price must be written: gateways look every second for what was changed.
@@ -25,13 +25,14 @@ pub(super) async fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
+        model_class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(&turn.tx, (programme, *unit)).await?;
+    let before = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
     let before = before.map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = turn.enter(entry).await?
@@ -41,12 +42,16 @@ pub(super) async fn budget_put(
         )));
     }
     let sql =
-        "INSERT INTO budgets (programme, unit, amount, concentration_permille_max) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (programme, unit) DO UPDATE
+        "INSERT INTO budgets (programme, unit, model_class, amount, concentration_permille_max) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (programme, unit, model_class) DO UPDATE
          SET amount = excluded.amount, concentration_permille_max = excluded.concentration_permille_max";
-    let row: [Param<'_>; 4] = [
+    let row: [Param<'_>; 5] = [
         &programme.as_str(),
         &unit.as_str(),
+        &model_class
+            .as_ref()
+            .map(ModelClass::as_str)
+            .unwrap_or_default(),
         amount,
         &i64::from(*concentration_permille_max),
     ];
@@ -57,11 +62,13 @@ pub(super) async fn budget_put(
 pub(super) async fn budgets(
     client: &impl GenericClient,
 ) -> Result<Vec<ProgrammeBudget>, StoreError> {
-    let sql = "SELECT programme, unit, amount, concentration_permille_max FROM budgets ORDER BY programme, unit";
+    let sql = "SELECT programme, unit, nullif(model_class, ''), amount, concentration_permille_max FROM budgets
+        ORDER BY programme, unit, model_class";
     let found = rows(client, ("read the budgets", sql), &[], |columns| {
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
+            model_class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -71,12 +78,12 @@ pub(super) async fn budgets(
 
 async fn budget_of(
     client: &impl GenericClient,
-    (programme, unit): (&ProgrammeId, Unit),
+    of: (&ProgrammeId, Unit, Option<&ModelClass>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(client).await?;
     Ok(all
         .into_iter()
-        .find(|budget| (&budget.programme, budget.unit) == (programme, unit)))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -89,6 +96,7 @@ pub(super) async fn allocation_insert(
         programme,
         tenant,
         unit,
+        model_class,
         amount,
         hard,
         from,
@@ -98,7 +106,7 @@ pub(super) async fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(&turn.tx, (Some(programme), None)).await?;
-    let budget = budget_of(&turn.tx, (programme, *unit)).await?;
+    let budget = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
     let is_there = allocation(&turn.tx, id).await?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -108,13 +116,15 @@ pub(super) async fn allocation_insert(
             "the programme cannot grant it: {fault}"
         )));
     }
-    let sql = "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    let row: [Param<'_>; 10] = [
+    let sql = "INSERT INTO allocations
+         (id, programme, tenant, unit, model_class, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let row: [Param<'_>; 11] = [
         &id.as_str(),
         &programme.as_str(),
         &tenant.as_str(),
         &unit.as_str(),
+        &model_class.as_ref().map(ModelClass::as_str),
         amount,
         hard,
         &from.0,
@@ -154,7 +164,8 @@ async fn allocations_where(
     about: &[Param<'_>],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, model_class, amount, hard, starts_at, tranches, until_at, created_at,
+            recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     let found = rows(client, ("read the allocations", &sql), about, |columns| {
@@ -163,6 +174,7 @@ async fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
+            model_class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),

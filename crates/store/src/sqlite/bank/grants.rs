@@ -10,8 +10,8 @@ use madang_ledger::{
     check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ProgrammeBudget, ProgrammeId, TenantId,
-    Unit,
+    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
+    ProgrammeId, TenantId, Unit,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -25,13 +25,15 @@ pub(super) fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
+        model_class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(conn, (programme, *unit))?.map_or(0, |budget| budget.amount);
+    let before = budget_of(conn, (programme, *unit, model_class.as_ref()))?
+        .map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = enter(conn, page, &entry)?
     {
@@ -40,21 +42,29 @@ pub(super) fn budget_put(
         )));
     }
     conn.execute(
-        "INSERT INTO budgets (programme, unit, amount, concentration_permille_max) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (programme, unit) DO UPDATE
+        "INSERT INTO budgets (programme, unit, model_class, amount, concentration_permille_max) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (programme, unit, model_class) DO UPDATE
          SET amount = excluded.amount, concentration_permille_max = excluded.concentration_permille_max",
-        params![programme.as_str(), unit.as_str(), amount, concentration_permille_max],
+        params![
+            programme.as_str(),
+            unit.as_str(),
+            model_class.as_ref().map(ModelClass::as_str).unwrap_or_default(),
+            amount,
+            concentration_permille_max
+        ],
     )
     .map_err(|e| medium("write a budget", &e))?;
     Ok(Answer::Done)
 }
 
 pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreError> {
-    let sql = "SELECT programme, unit, amount, concentration_permille_max FROM budgets ORDER BY programme, unit";
+    let sql = "SELECT programme, unit, nullif(model_class, ''), amount, concentration_permille_max FROM budgets
+        ORDER BY programme, unit, model_class";
     rows(conn, sql, &[], |columns| {
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
+            model_class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -63,12 +73,12 @@ pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreEr
 
 fn budget_of(
     conn: &Connection,
-    (programme, unit): (&ProgrammeId, Unit),
+    of: (&ProgrammeId, Unit, Option<&ModelClass>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(conn)?;
     Ok(all
         .into_iter()
-        .find(|budget| (&budget.programme, budget.unit) == (programme, unit)))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -82,6 +92,7 @@ pub(super) fn allocation_insert(
         programme,
         tenant,
         unit,
+        model_class,
         amount,
         hard,
         from,
@@ -91,7 +102,7 @@ pub(super) fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(conn, (Some(programme), None))?;
-    let budget = budget_of(conn, (programme, *unit))?;
+    let budget = budget_of(conn, (programme, *unit, model_class.as_ref()))?;
     let is_there = allocation(conn, id)?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -102,13 +113,15 @@ pub(super) fn allocation_insert(
         )));
     }
     conn.execute(
-        "INSERT INTO allocations (id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO allocations
+         (id, programme, tenant, unit, model_class, amount, hard, starts_at, tranches, until_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             id.as_str(),
             programme.as_str(),
             tenant.as_str(),
             unit.as_str(),
+            model_class.as_ref().map(ModelClass::as_str),
             amount,
             hard,
             from.0,
@@ -152,7 +165,8 @@ fn allocations_where(
     about: &[(&'static str, Value)],
 ) -> Result<Vec<Allocation>, StoreError> {
     let sql = format!(
-        "SELECT id, programme, tenant, unit, amount, hard, starts_at, tranches, until_at, created_at, recalled_at
+        "SELECT id, programme, tenant, unit, model_class, amount, hard, starts_at, tranches, until_at, created_at,
+            recalled_at
          FROM allocations WHERE {condition} ORDER BY id"
     );
     rows(conn, &sql, about, |columns| {
@@ -161,6 +175,7 @@ fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
+            model_class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
