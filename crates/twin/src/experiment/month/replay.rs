@@ -205,6 +205,7 @@ fn fill(wants: &[(f64, f64)], total: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::month::demand;
 
     fn check(wants: &[(f64, f64)], total: f64, expected: &[f64]) {
         let got = fill(wants, total);
@@ -213,6 +214,19 @@ mod tests {
             .zip(expected)
             .all(|(one, other)| (one - other).abs() < 1e-9);
         assert!(near, "{got:?}, not {expected:?}");
+    }
+
+    /// Months in which a large tenant bursts on demo day out of what its own programme's debtor gives.
+    #[test]
+    fn small_programmes_get_theirs_while_a_large_ones_tenant_bursts() {
+        let shares = demand::shares().expect("the names are well formed");
+        for seed in [1, 3] {
+            let month = replay(&shares, CreditTerms::default(), (seed, 28));
+            for (wish, tenant) in TENANTS.iter().zip(&month.tenants) {
+                let (name, ratio) = (wish.name, tenant.ratio);
+                assert!(ratio >= 0.95, "seed {seed}: {name} gets {ratio}");
+            }
+        }
     }
 
     #[test]
