@@ -31,6 +31,7 @@ bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast ups
 	@bench/start $(BIN)
 	@cargo bench --locked -p madang-core --bench budget
 	@cargo bench --locked -p madang-store --bench ledger -- 1000000
+	@cargo bench --locked -p madang-store --bench fold
 	@$(BIN) twin speed
 
 bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")

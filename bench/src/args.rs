@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "direct,nginx,madang,madang-relaxed"
+        default_value = "direct,nginx,madang,madang-relaxed,madang-priced"
     )]
     pub gateways: Vec<String>,
     /// Other gateways, installed into .cache/bench when first asked for: their names, `all`, `none`, or `default`.
@@ -32,6 +32,12 @@ pub struct Args {
     /// Only what the audit log's sync costs: Madang beside itself without that wait, in the loads that show it.
     #[arg(long, conflicts_with_all = ["gateways", "peers", "streams"])]
     pub audit: bool,
+    /// Only what setting aside and settling cost: Madang beside itself with prices and a grant, in the loads that show it.
+    #[arg(long, conflicts_with_all = ["gateways", "peers", "streams", "audit"])]
+    pub priced: bool,
+    /// Have `madang-priced` keep its books in this empty PostgreSQL database: postgres://USER@HOST/DATABASE.
+    #[arg(long)]
+    pub store: Option<String>,
     /// Write every figure to this file too.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -68,12 +74,19 @@ impl Args {
         seconds.clamp(0.05, 60.0)
     }
 
+    /// The gateway that is Madang but for one step, where only that step is to be measured.
+    pub fn step(&self) -> Option<&'static str> {
+        match (self.audit, self.priced) {
+            (true, _) => Some("madang-relaxed"),
+            (_, true) => Some("madang-priced"),
+            (false, false) => None,
+        }
+    }
+
     /// Names of everything to measure, in the order of the tables.
     pub fn chosen(&self) -> Vec<String> {
-        if self.audit {
-            return ["direct", "madang", "madang-relaxed"]
-                .map(str::to_owned)
-                .into();
+        if let Some(step) = self.step() {
+            return ["direct", "madang", step].map(str::to_owned).into();
         }
         let mut chosen = self.gateways.clone();
         if self.streams.is_some() {

@@ -23,7 +23,7 @@ const REASONS_MAX: usize = 10;
 pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let mut out = std::io::stdout();
-    let part = if args.audit { Part::Log } else { Part::Whole };
+    let part = args.step().map_or(Part::Whole, |_| Part::Step);
     let named = |s: &Scenario| args.only.iter().all(|only| s.name.contains(only.as_str()));
     let wanted = |s: &Scenario| s.suits(part) && named(s);
     let scenarios: Vec<Scenario> = scenario::all().into_iter().filter(wanted).collect();
@@ -56,6 +56,9 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     report::ratio_table(&mut out, &lines)?;
     report::memory(&mut out, &run.about)?;
     failures(&mut out, &run, started.skipped.len())?;
+    for line in started.verify(place).await? {
+        writeln!(out, "{line}")?;
+    }
     let (seconds, load) = (begun.elapsed().as_secs(), report::load_average()?);
     writeln!(
         out,
@@ -64,7 +67,13 @@ pub async fn run(args: &Args, place: &Place, started: &Started) -> anyhow::Resul
     if let Some(path) = &args.json {
         report::write_json(path, &run, &lines)?;
     }
-    let bad = run.bad(&["direct", "nginx", "madang", "madang-relaxed"]);
+    let bad = run.bad(&[
+        "direct",
+        "nginx",
+        "madang",
+        "madang-relaxed",
+        "madang-priced",
+    ]);
     Ok(ExitCode::from(u8::from(bad > 0)))
 }
 

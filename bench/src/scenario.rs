@@ -32,12 +32,12 @@ impl Scenario {
         match part {
             Part::Whole => true,
             Part::Slow => self.suits_slow(),
-            Part::Log => self.shows_log(),
+            Part::Step => self.shows_step(),
         }
     }
 
-    /// Whether the wait for the audit log shows: small bodies alone, among others and at a steady rate, no pauses.
-    fn shows_log(&self) -> bool {
+    /// Whether a single step of the way shows: small bodies alone, among others and at a steady rate, no pauses.
+    fn shows_step(&self) -> bool {
         let steady = match self.load {
             Load::Closed { .. } => !self.stream,
             Load::Open { .. } => !self.suits_slow(),

@@ -37,12 +37,18 @@ fn madang() -> Option<PathBuf> {
 #[test]
 fn a_small_run_prints_tables_and_writes_figures() {
     let (gateways, path) = match madang() {
-        Some(path) => ("direct,madang", path),
+        Some(path) => ("direct,madang,madang-priced", path),
         None => ("direct", PathBuf::from("absent")),
     };
     let (printed, json) = bench(gateways, &path).unwrap();
     assert!(printed.contains("**plain, 1 kB, 1 at once**"), "{printed}");
     assert!(printed.contains("failed requests: none"), "{printed}");
+    let booked = "madang-priced: the ledger follows its rules";
+    assert_eq!(
+        printed.contains(booked),
+        gateways.contains("priced"),
+        "{printed}"
+    );
     let loads = json["loads"].as_array().unwrap();
     let names: Vec<&str> = loads
         .iter()
@@ -55,7 +61,10 @@ fn a_small_run_prints_tables_and_writes_figures() {
             .iter()
             .filter_map(|row| row["gateway"].as_str())
             .collect();
-        assert_eq!(found.join(","), gateways);
+        let whole =
+            |name: &str| load["name"] == "plain, 1 kB, 1 at once" || name != "madang-priced";
+        let expected: Vec<&str> = gateways.split(',').filter(|name| whole(name)).collect();
+        assert_eq!(found, expected);
         for row in rows {
             assert_eq!(row["rounds"][0]["failed"], 0, "{row}");
         }

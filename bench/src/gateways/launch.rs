@@ -1,5 +1,6 @@
 //! Starting a program, waiting until it passes on an answer, and ending it.
 
+use super::books::Books;
 use super::place::{Place, free_port};
 use super::{Adapter, OWN, Part};
 use crate::client::Client;
@@ -7,6 +8,7 @@ use crate::process;
 use crate::scenario::{self, Load, Scenario};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use std::cell::Cell;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -58,6 +60,8 @@ pub struct Launch {
     pub headers: String,
     /// As the program or its pins say it.
     pub version: String,
+    /// Where each request is charged.
+    pub books: Option<Books>,
 }
 
 impl Launch {
@@ -68,6 +72,7 @@ impl Launch {
             key: Key::Given("mdg_bench_0".into()),
             headers: String::new(),
             version: String::new(),
+            books: None,
         }
     }
 }
@@ -88,10 +93,19 @@ pub struct Gateway {
     pub version: String,
     /// What it is measured under.
     pub part: Part,
+    /// Where each request is charged.
+    pub books: Option<Books>,
+    /// Requests that it has answered, warm-up included.
+    pub answered: Cell<u64>,
     child: Option<Child>,
 }
 
 impl Gateway {
+    /// So many more requests were answered.
+    pub fn add_answered(&self, count: u64) {
+        self.answered.set(self.answered.get() + count);
+    }
+
     /// Ends it as an operator would, and waits; then ends what is left of it.
     pub async fn stop(self) {
         let Some(mut child) = self.child else {
@@ -129,6 +143,8 @@ impl Running {
                 headers: String::new(),
                 version: String::new(),
                 part: Part::Whole,
+                books: None,
+                answered: Cell::new(0),
                 child: None,
             },
             key_is_printed: false,
@@ -145,7 +161,7 @@ impl Running {
     /// # Errors
     /// It ends, or does not within [`START_MAX`]; it has been ended then.
     pub async fn ready(mut self, place: &Place) -> anyhow::Result<Gateway> {
-        let waited = timeout(START_MAX, self.answers()).await;
+        let waited = timeout(START_MAX, self.answers(place)).await;
         let error = match waited {
             Ok(Ok(())) => {
                 self.gateway.pids = process::families(&self.gateway.pids).into_iter().collect();
@@ -159,9 +175,12 @@ impl Running {
         Err(error.context(format!("it says: {said}")))
     }
 
-    async fn answers(&mut self) -> anyhow::Result<()> {
+    async fn answers(&mut self, place: &Place) -> anyhow::Result<()> {
         if self.key_is_printed {
             self.gateway.key = printed_key(&mut self.gateway).await?;
+        }
+        if let Some(books) = &self.gateway.books {
+            books.fill(place).await?;
         }
         loop {
             if let Some(child) = &mut self.gateway.child
@@ -190,6 +209,7 @@ async fn look(gateway: &Gateway) -> anyhow::Result<()> {
         };
         let request = scenario::request_to(gateway, &scenario);
         client.ask(&request, stream, &mut Vec::new()).await?;
+        gateway.add_answered(1);
     }
     Ok(())
 }
@@ -271,6 +291,8 @@ fn spawn(
         headers: launch.headers,
         version: launch.version,
         part: adapter.part,
+        books: launch.books,
+        answered: Cell::new(0),
         child: Some(child),
     };
     Ok(Running {

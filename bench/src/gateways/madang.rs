@@ -1,6 +1,7 @@
 //! Madang as `madang up` runs it: keys, the decision core with its policy and queue, metering, metrics, logs at their
 //! default, every request durable in the books before its last byte.
 
+use super::books::{Books, MODEL, PROGRAMME, SITE, TENANT};
 use super::launch::{Key, Launch, Site};
 use super::place::said;
 use super::{Adapter, Kind, Part};
@@ -13,14 +14,33 @@ pub const ADAPTER: Adapter = Adapter {
     kind: Kind::Ours,
     by_default: true,
     part: Part::Whole,
-    launch: |site| launch(site, 0),
+    launch: |site| launch(site, 0, ""),
 };
 
 /// The same, but no request waits for the audit log's sync: what lies between the two is what that wait costs.
 pub const RELAXED: Adapter = Adapter {
     name: "madang-relaxed",
-    part: Part::Log,
-    launch: |site| launch(site, RELAXED_SYNC_MS_MAX),
+    part: Part::Step,
+    launch: |site| launch(site, RELAXED_SYNC_MS_MAX, ""),
+    ..ADAPTER
+};
+
+/// The same where things have a price and the tenant a grant: each request sets aside what it may cost, settles what it did, and
+/// writes an entry in the ledger. What lies between the two is what that costs.
+pub const PRICED: Adapter = Adapter {
+    name: "madang-priced",
+    part: Part::Step,
+    launch: |site| {
+        let programme =
+            format!("programme = \"{PROGRAMME}\"\n\n[[programme]]\nid = \"{PROGRAMME}\"\n");
+        let store = site.place.store.clone();
+        let mut launch = launch(site, 0, &programme)?;
+        if let Some(url) = &store {
+            launch.command.args(["--store", url]);
+        }
+        launch.books = Some(Books::of(site.folder.join("data"), store));
+        Ok(launch)
+    },
     ..ADAPTER
 };
 
@@ -30,7 +50,7 @@ const RELAXED_SYNC_MS_MAX: u64 = 10;
 /// Clients at once.
 const CONNECTIONS: usize = 32_768;
 
-fn launch(site: &Site<'_>, sync_ms_max: u64) -> anyhow::Result<Launch> {
+fn launch(site: &Site<'_>, sync_ms_max: u64, programme: &str) -> anyhow::Result<Launch> {
     let Site {
         place,
         folder,
@@ -40,24 +60,24 @@ fn launch(site: &Site<'_>, sync_ms_max: u64) -> anyhow::Result<Launch> {
     } = site;
     let fleet = format!(
         "[[site]]
-id = \"here\"
+id = \"{SITE}\"
 country = \"KR\"
 
 [[model]]
-id = \"bench\"
+id = \"{MODEL}\"
 context_tokens = 131072
 
 [[replica]]
 id = \"upstream\"
-site = \"here\"
-model = \"bench\"
+site = \"{SITE}\"
+model = \"{MODEL}\"
 url = \"http://{upstream}\"
 engine = \"openai\"
 slots = {}
 
 [[tenant]]
-id = \"load\"
-
+id = \"{TENANT}\"
+{programme}
 [audit]
 sync_ms_max = {sync_ms_max}
 

@@ -3,6 +3,7 @@
 //! A peer runs with what it has by default, at one site with one engine, as its own page shows it. Nothing is tuned for
 //! or against one.
 
+mod books;
 mod envoy;
 mod launch;
 mod litellm;
@@ -44,8 +45,8 @@ pub enum Part {
     Whole,
     /// Those within what it can do: it answers tens to hundreds of requests a second.
     Slow,
-    /// Those that show what the audit log's sync costs.
-    Log,
+    /// Those that show what one step of Madang's costs.
+    Step,
 }
 
 /// How one program is started.
@@ -65,6 +66,7 @@ const ADAPTERS: &[Adapter] = &[
     nginx::ADAPTER,
     madang::ADAPTER,
     madang::RELAXED,
+    madang::PRICED,
     sglang_router::ADAPTER,
     litellm::ADAPTER,
     vllm_router::ADAPTER,
@@ -73,7 +75,7 @@ const ADAPTERS: &[Adapter] = &[
     envoy::ADAPTER,
 ];
 /// These come from the machine or from this repository, all others from `bench/peers`.
-const OWN: [&str; 3] = ["nginx", "madang", "madang-relaxed"];
+const OWN: [&str; 4] = ["nginx", "madang", "madang-relaxed", "madang-priced"];
 
 /// Names of the peers that `wanted` holds for, in the order of the tables.
 pub fn peers(wanted: impl Fn(&Adapter) -> bool) -> impl Iterator<Item = String> {
@@ -106,6 +108,25 @@ impl Started {
             stopping.spawn(gateway.stop());
         }
         stopping.join_all().await;
+    }
+
+    /// Where a gateway charges: that its books have every request that was answered. Says so, a line for each.
+    ///
+    /// # Errors
+    /// They have not.
+    pub async fn verify(&self, place: &Place) -> anyhow::Result<Vec<String>> {
+        let mut said = Vec::new();
+        for gateway in &self.gateways {
+            if let Some(books) = &gateway.books {
+                let name = &gateway.name;
+                let verified = books.verify(place, gateway.answered.get()).await;
+                said.push(format!(
+                    "{name}: {}",
+                    verified.with_context(|| format!("{name}'s books"))?
+                ));
+            }
+        }
+        Ok(said)
     }
 }
 

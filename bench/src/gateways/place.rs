@@ -24,6 +24,8 @@ pub struct Place {
     pub madang: PathBuf,
     /// nginx's binary.
     pub nginx: PathBuf,
+    /// The PostgreSQL database in which `madang-priced` keeps its books.
+    pub store: Option<String>,
     /// Requests at once that Madang is told the upstream takes.
     pub slots: usize,
     install: PathBuf,
@@ -45,6 +47,7 @@ impl Place {
             folder,
             madang: args.madang.clone(),
             nginx: args.nginx.clone(),
+            store: args.store.clone(),
             slots: args.streams.map_or(SLOTS, running),
             install: args.install.clone(),
             _kept: kept,

@@ -139,6 +139,7 @@ pub async fn run(
     warm_up(&shared, warm_at).await;
     let window = window(gateway, &shared, length).await?;
     let times = collect(tasks, &shared).await?;
+    gateway.add_answered(shared.done.load(Ordering::Relaxed));
     Ok(sample(times, &window, &shared))
 }
 

@@ -8,6 +8,7 @@ use crate::stats::Spread;
 
 const MADANG: &str = "madang";
 const RELAXED: &str = "madang-relaxed";
+const PRICED: &str = "madang-priced";
 const NGINX: &str = "nginx";
 const LITELLM: &str = "litellm";
 const AT_ONCE: Load = Load::Closed { connections: 16 };
@@ -93,7 +94,7 @@ pub fn all(measured: &[Measured]) -> Vec<Ratio> {
     let mut lines = Vec::new();
     cpu_over_nginx(measured, &mut lines);
     added_over_nginx(measured, &mut lines);
-    added_by_sync(measured, &mut lines);
+    added_by_steps(measured, &mut lines);
     throughput(measured, &mut lines);
     cpu_of_litellm(measured, &mut lines);
     lines
@@ -176,20 +177,32 @@ fn added_over_nginx(measured: &[Measured], lines: &mut Vec<Ratio>) {
     }
 }
 
-/// What the wait for the audit log's sync adds to a request.
-fn added_by_sync(measured: &[Measured], lines: &mut Vec<Ratio>) {
-    let fields: [(&str, Field); 2] = [("p50", |s| s.p50_us), ("p99", |s| s.p99_us)];
+/// What the wait for the audit log's sync adds to a request, and what setting aside and settling do.
+fn added_by_steps(measured: &[Measured], lines: &mut Vec<Ratio>) {
+    let fields: [(&str, Field); 3] = [
+        ("p50", |s| s.p50_us),
+        ("p99", |s| s.p99_us),
+        ("CPU", |s| s.cpu_us),
+    ];
+    let steps = [
+        ("the audit log's sync", MADANG, RELAXED),
+        ("reserve and post", PRICED, MADANG),
+    ];
     for measured in measured {
-        for (name, field) in fields {
-            let question = Question {
-                what: format!("{name}, the audit log's sync"),
-                ours: MADANG,
-                other: RELAXED.into(),
-                field,
-                unit: Unit::Micros,
-                goal: None,
-            };
-            lines.extend(question.answer(measured));
+        for (what, ours, other) in steps {
+            for unit in [Unit::Micros, Unit::Times] {
+                for (name, field) in fields {
+                    let question = Question {
+                        what: format!("{name}, {what}"),
+                        ours,
+                        other: other.into(),
+                        field,
+                        unit,
+                        goal: None,
+                    };
+                    lines.extend(question.answer(measured));
+                }
+            }
         }
     }
 }

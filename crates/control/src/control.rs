@@ -6,6 +6,7 @@ use crate::source::{ApplyError, FleetSource};
 use crate::view::ReplicaView;
 use madang_executor::{GuardProgram, SupervisorOptions, logs, reap_leftovers};
 use madang_fleet::{FileProblems, Fleet};
+use madang_gateway::credits::Folded;
 use madang_gateway::gateway::Gateway;
 use madang_gateway::metrics::{FleetSample, ReplicaSample};
 use madang_provision::{Cache, Prepared, Progress};
@@ -263,6 +264,7 @@ async fn share(gateway: Arc<Gateway>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // When credit is read next; `None` once it need not be.
     let mut next = Some(Instant::now());
+    let mut folded = Folded::default();
     // Told when it begins, not at each look.
     let mut away = false;
     loop {
@@ -272,7 +274,7 @@ async fn share(gateway: Arc<Gateway>) {
         if !due || gateway.snapshot().generation == 0 {
             continue;
         }
-        match gateway.credits_restore().await {
+        match gateway.credits_restore(&mut folded).await {
             Ok(shared) => {
                 away = false;
                 next = shared.then(|| Instant::now() + CREDIT_EVERY);

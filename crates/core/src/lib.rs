@@ -27,7 +27,7 @@ mod share;
 mod state;
 mod status;
 
-pub use credit::{CreditRow, CreditTerms};
+pub use credit::{CreditRow, CreditTerms, Holder};
 pub use effect::{Decision, Effect, Refusal, RouteReason, Via};
 pub use explain::{CandidateView, Explanation, Taken};
 pub use fleet_view::{

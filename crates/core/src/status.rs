@@ -135,7 +135,7 @@ impl Core {
             programme: account.programme.clone(),
             part_ppm: u32::try_from(rounded(account.part * 1e6)).unwrap_or(u32::MAX),
             balance_us: account.balance_us as i64,
-            reach_permille: u32::try_from(rounded(self.credits.reach_of(account) * 1000.0 + 0.5))
+            reach_permille: u32::try_from(rounded(self.credits.factor_of(account) * 1000.0 + 0.5))
                 .unwrap_or(u32::MAX),
             month: account.month,
         };

@@ -16,31 +16,48 @@ use std::sync::PoisonError;
 const HOUR_US: i64 = 3_600_000_000;
 /// The books are looked through as far back as two half-lives go, within these bounds: a month is always whole.
 const DAYS: std::ops::RangeInclusive<u32> = 31..=60;
+/// Records of an hour come from other gateways until so many hours later; later ones are seen by who starts after that.
+const LATE_HOURS: i64 = 24;
+
+/// What one look through the books leaves to the next: the accounts as they stood before the hours that records still come of.
+#[derive(Default)]
+pub struct Folded(Option<(i64, Credits)>);
 
 /// A pool's replicas of now: how many, and the first of them.
 type Pools = BTreeMap<ModelId, (u32, PoolMember)>;
 
 impl Gateway {
-    /// Works out from the books what tenants have beside their shares, and puts it in the place of what the core holds. Says
-    /// whether other gateways write to the books too.
+    /// Works out from the books what tenants have beside their shares, and puts it in the place of what the core holds: from what the
+    /// look before this one left, or from long ago. Says whether other gateways write to the books too.
     ///
     /// # Errors
     /// The books cannot be read; what the core holds stays.
-    pub async fn credits_restore(&self) -> Result<bool, StoreError> {
+    pub async fn credits_restore(&self, folded: &mut Folded) -> Result<bool, StoreError> {
         let view = self.snapshot().view(&BTreeSet::new());
         let mut pools = Pools::new();
         for member in view.members {
             let model = member.model.clone();
             pools.entry(model).or_insert((0, member)).0 += 1;
         }
-        let mut credits = Credits::new(view.credit);
-        credits.shares_apply(&self.shares_told());
-        let days = (2 * view.credit.half_life_days).clamp(*DAYS.start(), *DAYS.end());
         let now = clock::now();
         let until = now.0.div_euclid(HOUR_US) + 1;
-        let first = until - i64::from(days) * 24;
-        credits.settle(Micros(first * HOUR_US), &intervals(&pools, &[]));
+        let closed = until - LATE_HOURS;
+        // None of them, where the clock was set back.
+        let before = folded.0.clone().filter(|(hour, _)| *hour <= closed);
+        let (first, mut credits) = before.unwrap_or_else(|| {
+            let days = (2 * view.credit.half_life_days).clamp(*DAYS.start(), *DAYS.end());
+            let first = until - i64::from(days) * 24;
+            let mut credits = Credits::new(view.credit);
+            credits.settle(Micros(first * HOUR_US), &intervals(&pools, &[]));
+            (first, credits)
+        });
+        credits.terms_apply(view.credit);
+        credits.shares_apply(&self.shares_told());
+        let mut left = None;
         for hour in first..until {
+            if hour == closed {
+                left = Some((hour, credits.clone()));
+            }
             let span = UsageFilter {
                 from: Some(Micros(hour * HOUR_US)),
                 until: Some(Micros((hour + 1) * HOUR_US)),
@@ -53,6 +70,7 @@ impl Gateway {
         }
         let shared = self.books.store().people_revision().await?.is_some();
         self.driver.apply(Input::CreditsRestore(credits.rows()));
+        folded.0 = left;
         Ok(shared)
     }
 

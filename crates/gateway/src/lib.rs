@@ -7,7 +7,7 @@ pub mod books;
 pub mod client;
 pub mod clock;
 mod count_tokens;
-mod credits;
+pub mod credits;
 pub mod doors;
 mod drafts;
 pub mod driver;

@@ -105,6 +105,21 @@ fn the_audit_logs_sync_has_lines_where_both_ran() {
 }
 
 #[test]
+fn reserve_and_post_have_lines_where_both_ran() {
+    let rows = vec![
+        row("madang", &[(4_000.0, 30.0)]),
+        row("madang-priced", &[(2_000.0, 30.0)]),
+    ];
+    let lines = all(&[measured("plain, 1 kB, 1 at once", rows)]);
+    let p50: Vec<f64> = lines
+        .iter()
+        .filter(|line| line.what.starts_with("p50, reserve and post"))
+        .map(|line| line.measured.median)
+        .collect();
+    assert_eq!(p50, [250.0, 2.0]);
+}
+
+#[test]
 fn failed_requests_void_a_line() {
     let mut madang = row("madang", &[(1000.0, 10.0)]);
     if let Some(sample) = madang.samples.first_mut() {

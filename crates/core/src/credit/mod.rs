@@ -3,11 +3,16 @@
 //! The rule is Karma's (Vuppalapati et al., OSDI 2023), for service that flows rather than comes in slices: in each interval,
 //! whoever used less than its share is credited with what others used beyond theirs, in proportion to what it left, and those
 //! others owe it. What is credited is owed: credit is neither made nor lost, but for what fades and what the cap cuts off.
+//!
+//! The accounts are kept twice, as the shares are a tree of two levels: of tenants, and of programmes for all of their tenants
+//! together. A tenant that saved while its programme's other tenants took what was another programme's comes after that one's.
 
+mod book;
 mod booked;
 mod lean;
 mod month;
 
+pub use book::Account;
 pub use booked::Booked;
 pub use lean::{Claimant, leans};
 pub use month::Month;
@@ -15,6 +20,7 @@ pub use month::Month;
 use crate::fleet_view::{Shares, TenantShare};
 use crate::learn::whole;
 use crate::share;
+use book::Book;
 use madang_types::{Micros, ProgrammeId, TenantId};
 use month::month_number;
 use serde::{Deserialize, Serialize};
@@ -51,36 +57,6 @@ impl Default for CreditTerms {
     }
 }
 
-/// What a tenant has beside its share.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Account {
-    /// Of which programme.
-    pub programme: Option<ProgrammeId>,
-    /// Its part of everything that there is, by the weights of all tenants: what it is promised.
-    pub part: f64,
-    /// Credit, or debt where below zero, in microseconds of one accelerator.
-    pub balance_us: f64,
-    /// The civil month so far.
-    pub month: Month,
-    own: Own,
-}
-
-/// What an interval under way was to one tenant beside what it is to all.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Own {
-    gain_us: f64,
-    used: Used,
-}
-
-/// An interval's pools together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    /// What a tenant with all of the shares would gain that used nothing.
-    gain_us: f64,
-    capacity_us: f64,
-    lent_us: f64,
-}
-
 /// What a tenant got and asked for, in microseconds of one accelerator.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Used {
@@ -88,6 +64,13 @@ pub struct Used {
     pub served_us: f64,
     /// Asked for, served or not.
     pub asked_us: f64,
+}
+
+impl Used {
+    fn add(&mut self, other: Self) {
+        self.served_us += other.served_us;
+        self.asked_us += other.asked_us;
+    }
 }
 
 /// One pool's interval.
@@ -101,24 +84,59 @@ pub struct PoolInterval {
     pub used: Vec<(TenantId, Used)>,
 }
 
-/// One tenant's balance as a driver worked it out from the books.
+/// Who has an account of its own among programmes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Holder {
+    /// A programme: what its tenants use counts together.
+    Programme(ProgrammeId),
+    /// A tenant; among programmes only where it has none.
+    Tenant(TenantId),
+}
+
+impl Holder {
+    fn above(tenant: &TenantId, programme: Option<&ProgrammeId>) -> Self {
+        programme.map_or_else(
+            || Self::Tenant(tenant.clone()),
+            |programme| Self::Programme(programme.clone()),
+        )
+    }
+}
+
+/// One balance as a driver worked it out from the books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditRow {
     /// Whose.
-    pub tenant: TenantId,
+    pub holder: Holder,
     /// Credit, or debt where below zero, in microseconds of one accelerator.
     pub balance_us: i64,
     /// The civil month so far.
     pub month: Month,
 }
 
-/// The accounts of all tenants that have a share.
+/// What a tenant's balance does to its share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reach {
+    /// What the share may become, in times itself: 1 without a balance, more with credit, less with debt.
+    pub factor: f64,
+    /// The part of its gain that goes before what others gain: all of it where its programme has credit too, or it has none.
+    pub first: f64,
+}
+
+impl Reach {
+    /// Of whoever has neither credit nor debt, or does not ask for more than its share.
+    pub const LEVEL: Self = Self {
+        factor: 1.0,
+        first: 1.0,
+    };
+}
+
+/// The accounts of all tenants that have a share, and of their programmes.
 #[derive(Clone, Debug, Default)]
 pub struct Credits {
     terms: CreditTerms,
-    accounts: BTreeMap<TenantId, Account>,
-    /// Their parts together: one, or nothing where there is nobody.
-    parts: f64,
+    tenants: Book<TenantId>,
+    /// Programmes, and tenants that have none: each lends to the others and borrows from them as a whole.
+    programmes: Book<Holder>,
     /// Replicas of all pools, as of the last interval.
     accelerators: f64,
     settled_at: Option<Micros>,
@@ -141,25 +159,29 @@ impl Credits {
 
     /// Who has which share from now on. Whoever is not named any more loses its account.
     pub fn shares_apply(&mut self, shares: &Shares) {
-        let mut before = std::mem::take(&mut self.accounts);
+        let mut programmes: BTreeMap<Holder, f64> = BTreeMap::new();
         for (share, part) in parts(shares) {
-            let mut account = before.remove(&share.tenant).unwrap_or_default();
-            account.part = part;
-            account.programme = share.programme.clone();
-            self.accounts.insert(share.tenant.clone(), account);
+            let holder = Holder::above(&share.tenant, share.programme.as_ref());
+            *programmes.entry(holder).or_default() += part;
         }
-        self.parts = self.accounts.values().map(|account| account.part).sum();
+        let of_programme = |(holder, part)| (holder, None, part);
+        self.programmes
+            .open(programmes.into_iter().map(of_programme));
+        self.tenants.open(parts(shares).map(|(share, part)| {
+            let programme = share.programme.clone();
+            (share.tenant.clone(), programme, part)
+        }));
         self.cap();
     }
 
     /// Every account, by tenant.
     pub fn accounts(&self) -> impl Iterator<Item = (&TenantId, &Account)> {
-        self.accounts.iter()
+        self.tenants.accounts.iter()
     }
 
     /// A tenant's account.
     pub fn account(&self, tenant: &TenantId) -> Option<&Account> {
-        self.accounts.get(tenant)
+        self.tenants.accounts.get(tenant)
     }
 
     /// Whether an interval's length has passed since the last one ended, or the clock was set back.
@@ -179,81 +201,43 @@ impl Credits {
         self.settled_at = Some(now);
         self.accelerators = pools.iter().map(|pool| f64::from(pool.accelerators)).sum();
         let elapsed_us = whole(elapsed_us);
-        let mut all = Sums::default();
+        let mut lent_us = 0.0;
         for pool in pools {
-            self.trade(pool, elapsed_us, &mut all);
+            lent_us += self.trade(pool, elapsed_us);
         }
         let month = month_number(now, self.terms.month_offset_s);
         let half_life_us = f64::from(self.terms.half_life_days.max(1)) * DAY_US;
         let kept = half(elapsed_us / half_life_us);
-        for account in self.accounts.values_mut() {
-            let own = std::mem::take(&mut account.own);
-            account.balance_us =
-                account.balance_us * kept + account.part * all.gain_us + own.gain_us;
-            account.month.turn(month);
-            account.month.add(own.used, account.part * all.capacity_us);
-        }
+        self.tenants.close(kept, month);
+        self.programmes.close(kept, month);
         self.cap();
-        all.lent_us
+        lent_us
     }
 
-    /// Sets one pool's service against the shares: what was used beyond them is owed to those who left it. Only those who were
-    /// served are looked at; what all others gain is one number.
-    fn trade(&mut self, pool: &PoolInterval, elapsed_us: f64, all: &mut Sums) {
-        let mut served: BTreeMap<&TenantId, Used> = BTreeMap::new();
+    /// Sets one pool's service against the shares, of tenants and of programmes; returns what tenants lent.
+    fn trade(&mut self, pool: &PoolInterval, elapsed_us: f64) -> f64 {
+        let mut tenants: BTreeMap<&TenantId, Used> = BTreeMap::new();
+        let mut programmes: BTreeMap<Holder, Used> = BTreeMap::new();
         for (tenant, used) in &pool.used {
-            if self.accounts.contains_key(tenant) {
-                let sum = served.entry(tenant).or_default();
-                sum.served_us += used.served_us;
-                sum.asked_us += used.asked_us;
+            if let Some(account) = self.tenants.accounts.get(tenant) {
+                tenants.entry(tenant).or_default().add(*used);
+                let holder = Holder::above(tenant, account.programme.as_ref());
+                programmes.entry(holder).or_default().add(*used);
             }
         }
-        let total_us: f64 = served.values().map(|used| used.served_us).sum();
+        let total_us: f64 = tenants.values().map(|used| used.served_us).sum();
         let capacity_us = if pool.contended {
             total_us
         } else {
             total_us.max(f64::from(pool.accelerators) * elapsed_us)
         };
-        // All shares together are the capacity: no more is lent than is left, but for the last bits.
-        let (mut idle_part, mut left_us, mut lent_us) = (self.parts, 0.0, 0.0);
-        for (tenant, used) in &served {
-            let part = self
-                .accounts
-                .get(*tenant)
-                .map_or(0.0, |account| account.part);
-            let beside_us = part * capacity_us - used.served_us;
-            idle_part -= part;
-            if beside_us > 0.0 {
-                left_us += beside_us;
-            } else {
-                lent_us -= beside_us;
-            }
-        }
-        left_us += idle_part.max(0.0) * capacity_us;
-        let earned = if left_us > 0.0 {
-            lent_us / left_us
-        } else {
-            0.0
-        };
-        for (tenant, used) in served {
-            let Some(account) = self.accounts.get_mut(tenant) else {
-                continue;
-            };
-            let share_us = account.part * capacity_us;
-            let beside_us = share_us - used.served_us;
-            let gain_us = if beside_us > 0.0 {
-                beside_us * earned
-            } else {
-                beside_us
-            };
-            // Beside what it gains like everybody.
-            account.own.gain_us += gain_us - share_us * earned;
-            account.own.used.served_us += used.served_us;
-            account.own.used.asked_us += used.asked_us;
-        }
-        all.gain_us += capacity_us * earned;
-        all.capacity_us += capacity_us;
-        all.lent_us += lent_us;
+        let programmes: Vec<_> = programmes
+            .iter()
+            .map(|(above, used)| (above, *used))
+            .collect();
+        self.programmes.trade(&programmes, capacity_us);
+        let tenants: Vec<_> = tenants.into_iter().collect();
+        self.tenants.trade(&tenants, capacity_us)
     }
 
     /// Until the first interval nobody has said what there is to cap.
@@ -262,26 +246,26 @@ impl Credits {
             return;
         }
         let cap_us = f64::from(self.terms.cap_days) * DAY_US * self.accelerators;
-        for account in self.accounts.values_mut() {
-            let cap_us = cap_us * account.part;
-            account.balance_us = account.balance_us.clamp(-cap_us, cap_us);
+        self.tenants.cap(cap_us);
+        self.programmes.cap(cap_us);
+    }
+
+    /// What a tenant's balance, and its programme's, do to its share.
+    pub fn reach(&self, tenant: &TenantId) -> Reach {
+        let Some(account) = self.account(tenant) else {
+            return Reach::LEVEL;
+        };
+        let programme = account.programme.clone().map(Holder::Programme);
+        let programme = programme.and_then(|holder| self.programmes.accounts.get(&holder));
+        Reach {
+            factor: self.factor_of(account),
+            first: programme.map_or(1.0, |account| self.standing(account).max(0.0)),
         }
     }
 
-    /// What a tenant's share may become by its balance, in times itself: 1 without one, more with credit, less with debt.
-    pub fn reach(&self, tenant: &TenantId) -> f64 {
-        self.accounts
-            .get(tenant)
-            .map_or(1.0, |account| self.reach_of(account))
-    }
-
-    /// The same of an account.
-    pub fn reach_of(&self, account: &Account) -> f64 {
-        let full_us = account.part * self.accelerators * RAMP_US;
-        if full_us <= 0.0 {
-            return 1.0;
-        }
-        let standing = (account.balance_us / full_us).clamp(-1.0, 1.0);
+    /// What an account's share may become, in times itself.
+    pub fn factor_of(&self, account: &Account) -> f64 {
+        let standing = self.standing(account);
         let factor = f64::from(self.terms.factor_max.max(1));
         if standing > 0.0 {
             1.0 + standing * (factor - 1.0)
@@ -290,10 +274,23 @@ impl Credits {
         }
     }
 
+    /// How much a balance counts: from −1, debt in full, to 1, credit in full.
+    fn standing(&self, account: &Account) -> f64 {
+        let full_us = account.part * self.accelerators * RAMP_US;
+        if full_us <= 0.0 {
+            return 0.0;
+        }
+        (account.balance_us / full_us).clamp(-1.0, 1.0)
+    }
+
     /// Puts balances from the books in the place of these. Whoever has no account gets none.
     pub fn restore(&mut self, rows: Vec<CreditRow>) {
         for row in rows {
-            if let Some(account) = self.accounts.get_mut(&row.tenant) {
+            let account = match &row.holder {
+                Holder::Tenant(tenant) => self.tenants.accounts.get_mut(tenant),
+                Holder::Programme(_) => self.programmes.accounts.get_mut(&row.holder),
+            };
+            if let Some(account) = account {
                 account.balance_us = signed(row.balance_us);
                 account.month = row.month;
             }
@@ -302,12 +299,18 @@ impl Credits {
 
     /// Every account, to be put back by [`Credits::restore`].
     pub fn rows(&self) -> Vec<CreditRow> {
-        let row = |(tenant, account): (&TenantId, &Account)| CreditRow {
-            tenant: tenant.clone(),
+        let row = |holder: Holder, account: &Account| CreditRow {
+            holder,
             balance_us: account.balance_us as i64,
             month: account.month,
         };
-        self.accounts.iter().map(row).collect()
+        let tenants = self.tenants.accounts.iter();
+        let tenants = tenants.map(|(tenant, account)| row(Holder::Tenant(tenant.clone()), account));
+        // Of a tenant without a programme, the account among programmes moves nothing.
+        let programmes = self.programmes.accounts.iter();
+        let programmes = programmes.filter(|(holder, _)| matches!(holder, Holder::Programme(_)));
+        let programmes = programmes.map(|(holder, account)| row(holder.clone(), account));
+        tenants.chain(programmes).collect()
     }
 }
 

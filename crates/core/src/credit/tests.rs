@@ -58,7 +58,7 @@ fn check(shares: &Shares, pools: &[PoolInterval], expected: &[(&str, f64)]) {
     credits.settle(Micros(0), &[]);
     credits.settle(Micros(100_000_000), pools);
     for (name, seconds) in expected {
-        let got = credits.accounts[&tenant(name)].balance_us / SECOND_US;
+        let got = credits.tenants.accounts[&tenant(name)].balance_us / SECOND_US;
         assert!((got - seconds).abs() < 1e-6, "{name}: {got}, not {seconds}");
     }
 }
@@ -128,12 +128,12 @@ fn a_balance_halves_in_its_half_life_and_stands_at_the_cap() {
     }
     let week_s = 3.5 * 86_400.0;
     let balance_s =
-        |credits: &Credits, name| credits.accounts[&tenant(name)].balance_us / SECOND_US;
+        |credits: &Credits, name| credits.tenants.accounts[&tenant(name)].balance_us / SECOND_US;
     assert!((balance_s(&credits, "a") + week_s).abs() < 1e-6);
     assert!((balance_s(&credits, "b") - week_s).abs() < 1e-6);
-    assert!((credits.reach(&tenant("b")) - 4.0).abs() < 1e-12);
-    assert!((credits.reach(&tenant("a")) - 0.25).abs() < 1e-12);
-    assert!((credits.reach(&tenant("nobody")) - 1.0).abs() < 1e-12);
+    assert!((credits.reach(&tenant("b")).factor - 4.0).abs() < 1e-12);
+    assert!((credits.reach(&tenant("a")).factor - 0.25).abs() < 1e-12);
+    assert!((credits.reach(&tenant("nobody")).factor - 1.0).abs() < 1e-12);
     credits.settle(day(40), &[pool(1, false, &[])]);
     assert!((balance_s(&credits, "b") / week_s - 0.5).abs() < 1e-3);
     // Back to where it was, as a restart would have it.
@@ -163,7 +163,7 @@ fn months_are_civil_ones_of_their_offset() {
     credits.shares_apply(&flat(&[("a", 1), ("b", 3)]));
     credits.settle(at(0), &[]);
     credits.settle(at(100), &[pool(1, false, &[("a", 20.0)])]);
-    let month = credits.accounts[&tenant("a")].month;
+    let month = credits.tenants.accounts[&tenant("a")].month;
     let second = 1_000_000;
     assert_eq!(
         (month.delivered_us, month.entitled_us),
@@ -171,7 +171,7 @@ fn months_are_civil_ones_of_their_offset() {
     );
     assert_eq!(month.delivered_permille(), Some(1000));
     credits.settle(at(40 * 86_400), &[]);
-    let month = credits.accounts[&tenant("a")].month;
+    let month = credits.tenants.accounts[&tenant("a")].month;
     assert_eq!((month.number, month.delivered_us), (1970 * 12 + 1, 0));
     assert_eq!(month.delivered_permille(), None);
 }
@@ -179,13 +179,20 @@ fn months_are_civil_ones_of_their_offset() {
 /// Each one's part, reach, and what it asks for.
 #[track_caller]
 fn check_leans(claimants: &[(f64, f64, f64)], expected: Option<&[f64]>) {
-    let claimant = |(part, reach, asks): &(f64, f64, f64)| Claimant {
-        part: *part,
-        reach: *reach,
-        asks: *asks,
-    };
+    let claimant = |(part, factor, asks): &(f64, f64, f64)| claimant(*part, (*factor, 1.0), *asks);
     let claimants: Vec<Claimant> = claimants.iter().map(claimant).collect();
-    let got = leans(&claimants);
+    check_leaned(&claimants, expected);
+}
+
+/// What its share may become, and how much of that goes before others' gains, stand together.
+fn claimant(part: f64, (factor, first): (f64, f64), asks: f64) -> Claimant {
+    let reach = Reach { factor, first };
+    Claimant { part, reach, asks }
+}
+
+#[track_caller]
+fn check_leaned(claimants: &[Claimant], expected: Option<&[f64]>) {
+    let got = leans(claimants);
     let near = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-12;
     let same = match (&got, expected) {
         (Some(got), Some(expected)) => {
@@ -210,6 +217,75 @@ fn credit_is_spent_out_of_the_debtors_parts() {
     check_leans(&[(0.5, 4.0, 0.5), (0.5, 0.25, 9.0)], None);
     let three = [(0.2, 4.0, 9.0), (0.4, 0.25, 9.0), (0.4, 1.0, 9.0)];
     check_leans(&three, Some(&[0.5, 0.1, 0.4]));
+}
+
+#[test]
+fn those_with_a_programme_in_credit_come_first() {
+    let gives = claimant(0.4, (0.25, 0.0), 9.0);
+    let check = |firsts: [f64; 2], asks: [f64; 2], expected: [f64; 3]| {
+        let [one, other] = [0, 1].map(|n| claimant(0.3, (4.0, firsts[n]), asks[n]));
+        check_leaned(&[gives, one, other], Some(&expected));
+    };
+    // Neither is before the other.
+    check([1.0, 1.0], [9.0, 9.0], [0.1, 0.45, 0.45]);
+    check([0.0, 0.0], [9.0, 9.0], [0.1, 0.45, 0.45]);
+    // One is, and leaves what it does not ask for.
+    check([1.0, 0.0], [9.0, 9.0], [0.1, 0.6, 0.3]);
+    check([1.0, 0.0], [0.4, 9.0], [0.1, 0.4, 0.5]);
+    // With half of what it gains.
+    check(
+        [0.5, 0.0],
+        [0.5, 0.5],
+        [0.1, 0.45 + 0.05 / 3.0, 0.45 - 0.05 / 3.0],
+    );
+}
+
+#[test]
+fn programmes_lend_and_borrow_as_a_whole() {
+    let share = |name: &str, above: Option<&str>| TenantShare {
+        tenant: tenant(name),
+        programme: above.map(programme),
+        weight: 1,
+    };
+    let shares = Shares {
+        programmes: vec![(programme("p"), 2), (programme("q"), 1)],
+        tenants: vec![
+            share("a", Some("p")),
+            share("b", Some("p")),
+            share("c", Some("q")),
+            share("d", None),
+        ],
+        ..Shares::default()
+    };
+    let mut credits = Credits::new(CreditTerms::default());
+    credits.shares_apply(&shares);
+    credits.settle(Micros(0), &[]);
+    // Each has a quarter; p has half of all, a takes a part of what its own programme leaves and no more, then more than that.
+    let hour = |credits: &mut Credits, at: i64, served: &[(&str, f64)]| {
+        credits.settle(Micros(at * 3_600_000_000), &[pool(1, false, served)]);
+    };
+    let balance_s = |credits: &Credits, name: &str| {
+        let account = &credits.programmes.accounts[&Holder::Programme(programme(name))];
+        account.balance_us / SECOND_US
+    };
+    hour(&mut credits, 1, &[("a", 1_800.0), ("c", 900.0)]);
+    assert!(balance_s(&credits, "p").abs() < 1e-6);
+    assert!(credits.account(&tenant("b")).unwrap().balance_us > 0.0);
+    assert!(credits.reach(&tenant("b")).first.abs() < 1e-9);
+    hour(&mut credits, 2, &[("a", 2_400.0), ("c", 450.0)]);
+    // 600 of them, of the 450 that q leaves and the 900 that d does.
+    assert!((balance_s(&credits, "p") + 600.0).abs() < 1e-6);
+    assert!((balance_s(&credits, "q") - 200.0).abs() < 1e-6);
+    let first = |credits: &Credits, name| credits.reach(&tenant(name)).first;
+    assert!(first(&credits, "b").abs() < 1e-9);
+    // A quarter of an hour of all is q's full hour.
+    assert!((first(&credits, "c") - 200.0 / 900.0).abs() < 1e-9);
+    assert!((first(&credits, "d") - 1.0).abs() < 1e-9);
+    let rows = credits.rows();
+    let mut again = Credits::new(CreditTerms::default());
+    again.shares_apply(&shares);
+    again.restore(rows.clone());
+    assert_eq!(again.rows(), rows);
 }
 
 /// Some seconds of service of each of five tenants in one or two pools, and whether the pools were contended.
@@ -262,7 +338,7 @@ proptest! {
         other.settle(now, &[]);
         for (seconds, pools) in intervals {
             now = Micros(now.0 + i64::try_from(seconds * 1_000_000).expect("it fits"));
-            let before: Vec<f64> = credits.accounts.values().map(|a| a.balance_us).collect();
+            let before: Vec<f64> = credits.accounts().map(|(_, account)| account.balance_us).collect();
             let kept = half(whole(seconds) * SECOND_US / (30.0 * DAY_US));
             let lent = credits.settle(now, &pools);
             let mut reversed = pools.clone();
@@ -272,14 +348,22 @@ proptest! {
             other.settle(now, &reversed);
             let cap_us = f64::from(cap_days) * DAY_US * credits.accelerators;
             let (mut earned, mut change, mut capped) = (0.0, 0.0, false);
-            for ((name, account), before) in credits.accounts.iter().zip(before) {
+            for ((name, account), before) in credits.tenants.accounts.iter().zip(before) {
                 let limit = cap_us * account.part;
                 prop_assert!(account.balance_us.abs() <= limit, "{name} has {account:?}");
                 capped |= account.balance_us.abs() >= limit * (1.0 - 1e-12);
-                earned += (account.balance_us - before * kept).max(0.0);
+                // Debt that a cap cuts off, as where there are fewer replicas than before, was not earned.
+                if account.balance_us > -limit {
+                    earned += (account.balance_us - before * kept).max(0.0);
+                }
                 change += account.balance_us - before * kept;
-                let apart = other.accounts[name].balance_us - account.balance_us;
+                let apart = other.tenants.accounts[name].balance_us - account.balance_us;
                 prop_assert!(apart.abs() < 1.0, "{name} by order: {apart}");
+            }
+            for (holder, account) in &credits.programmes.accounts {
+                prop_assert!(account.balance_us.abs() <= cap_us * account.part, "{holder:?} has {account:?}");
+                let apart = other.programmes.accounts[holder].balance_us - account.balance_us;
+                prop_assert!(apart.abs() < 1.0, "{holder:?} by order: {apart}");
             }
             prop_assert!(earned <= lent + 1.0, "{earned} earned of {lent}");
             if !capped {
@@ -293,14 +377,14 @@ proptest! {
 
     /// Whatever credit moves, the parts are the same in sum, and none goes beyond what it may become or what it asks for.
     #[test]
-    fn leaning_moves_and_makes_nothing(claimants in prop::collection::vec((0.01..1.0, 0.25..4.0, 0.0..2.0), 1..9)) {
+    fn leaning_moves_and_makes_nothing(claimants in prop::collection::vec((0.01..1.0, (0.25..4.0, 0.0..=1.0), 0.0..2.0), 1..9)) {
         let claimants: Vec<Claimant> = claimants.into_iter()
-            .map(|(part, reach, asks)| Claimant { part, reach, asks }).collect();
+            .map(|(part, reach, asks)| claimant(part, reach, asks)).collect();
         if let Some(parts) = leans(&claimants) {
             let sum: f64 = claimants.iter().map(|c| c.part).sum();
             prop_assert!((parts.iter().sum::<f64>() - sum).abs() < 1e-9);
             for (claimant, part) in claimants.iter().zip(parts) {
-                let (own, reached) = (claimant.part, claimant.part * claimant.reach);
+                let (own, reached) = (claimant.part, claimant.part * claimant.reach.factor);
                 let most = reached.min(claimant.asks).max(own);
                 prop_assert!(part >= own.min(reached) - 1e-12 && part <= most + 1e-12);
             }

@@ -5,7 +5,7 @@
 
 use super::parts::parts;
 use super::tree::Tree;
-use crate::credit::{Claimant, Used, leans};
+use crate::credit::{Claimant, Reach, Used, leans};
 use crate::learn::{Mean, Rate, rounded, whole};
 use crate::request::FlowIndex;
 
@@ -52,7 +52,7 @@ pub(crate) struct TenantUse {
     /// The same with credit counted.
     pub lean_permille: u32,
     /// What its share may become by its credit or debt, in times itself; `None` until it is known.
-    pub reach: Option<f64>,
+    pub reach: Option<Reach>,
     /// What no interval of credit has counted yet.
     pub unsettled: Used,
     /// When it was last seen with nothing waiting.
@@ -215,15 +215,15 @@ impl Tree {
     fn lean(&mut self, claims: &[Claim], levels: &[f64; DIMENSIONS]) -> Vec<f64> {
         let claimant = |claim: &Claim| {
             let usage = self.node(claim.tenant).and_then(|n| n.usage.as_deref());
-            let reach = usage.and_then(|usage| usage.reach).unwrap_or(1.0);
-            let wants = if reach > 1.0 {
+            let reach = usage.and_then(|usage| usage.reach).unwrap_or(Reach::LEVEL);
+            let wants = if reach.factor > 1.0 {
                 !claim.is_within()
             } else {
                 claim.is_backlogged() || claim.is_above(levels, claim.part * OVER_FACTOR)
             };
             Claimant {
                 part: claim.part,
-                reach: if wants { reach } else { 1.0 },
+                reach: if wants { reach } else { Reach::LEVEL },
                 asks: if claim.is_backlogged() {
                     f64::INFINITY
                 } else {

@@ -2,9 +2,9 @@
 
 use madang_core::credit::Month;
 use madang_core::{
-    AttemptEnd, CoreLimits, CreditRow, CreditTerms, EngineCosts, EngineLoad, FleetView, Input,
-    Payer, PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule, Shares,
-    Spent, TenantShare, VirtualCandidate, VirtualModel,
+    AttemptEnd, CoreLimits, CreditRow, CreditTerms, EngineCosts, EngineLoad, FleetView, Holder,
+    Input, Payer, PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule,
+    Shares, Spent, TenantShare, VirtualCandidate, VirtualModel,
 };
 use madang_types::{
     Basis, BasisId, BasisKind, Conditions, Country, DataClass, DataFlags, Endpoint, KeyId, Micros,
@@ -159,8 +159,9 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_credit()(n in 0u8..4, balance_us in any::<i64>()) -> CreditRow {
-        CreditRow { tenant: tenant(n), balance_us, month: Month::default() }
+    fn any_credit()(n in 0u8..4, above in any::<bool>(), balance_us in any::<i64>()) -> CreditRow {
+        let holder = if above { Holder::Programme(programme(n)) } else { Holder::Tenant(tenant(n)) };
+        CreditRow { holder, balance_us, month: Month::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use madang_core::credit::Month;
-use madang_core::{CreditRow, Shares, TenantShare};
+use madang_core::{CreditRow, Holder, Shares, TenantShare};
 use madang_types::ProgrammeId;
 use std::collections::BTreeMap;
 
@@ -293,7 +293,7 @@ fn urgent_is_who_is_under_its_share() {
 /// Hours of one accelerator that tenants have beside their shares, less than none being debt.
 fn credits(hours: &[(&str, i64)]) -> Input {
     let row = |(tenant, hours): &(&str, i64)| CreditRow {
-        tenant: TenantId::new(tenant).unwrap(),
+        holder: Holder::Tenant(TenantId::new(tenant).unwrap()),
         balance_us: hours * 3_600_000_000,
         month: Month::default(),
     };
@@ -329,5 +329,10 @@ fn credit_is_served_out_of_the_debtors_shares() {
     check_credits(
         &[("z", 10), ("x", -10), ("y", -10)],
         &[("x/k", 10), ("y/k", 10), ("z/k", 100)],
+    );
+    // What suffices for one of two goes to the one whose programme's other tenants are not those who owe.
+    check_credits(
+        &[("x", 10), ("z", 10), ("y", -10)],
+        &[("x/k", 40), ("y/k", 10), ("z/k", 70)],
     );
 }

@@ -12,7 +12,7 @@ use crate::trace::TraceError;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, Totals, World, WorldOptions};
 pub use madang_core::ShareRule;
 use madang_core::credit::Month;
-use madang_core::{CreditRow, Payer, RouteRule, Rules, TenantShare};
+use madang_core::{CreditRow, Holder, Payer, RouteRule, Rules, TenantShare};
 use madang_types::{NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
@@ -202,7 +202,7 @@ fn indebt(fleet: &mut Fleet, floods: usize) -> Result<(), NameError> {
         };
         let tenant = payer.tenant;
         fleet.credits.push(CreditRow {
-            tenant: tenant.clone(),
+            holder: Holder::Tenant(tenant.clone()),
             balance_us,
             month: Month::default(),
         });

@@ -7,7 +7,7 @@ use crate::experiment::noisy::ExperimentError;
 use crate::random::Random;
 use crate::world::{Ask, Clients, Ended, Fleet, World, WorldOptions};
 use madang_core::credit::Month;
-use madang_core::{CreditRow, Payer, Rules, TenantShare, TenantStatus};
+use madang_core::{CreditRow, Holder, Payer, Rules, TenantShare, TenantStatus};
 use madang_types::{KeyId, NameError, Priority, ProjectId, TenantId};
 use serde::Serialize;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ fn fleet(options: &MonthOptions, credit: bool) -> Result<Fleet, NameError> {
         let tenant = TenantId::new(name)?;
         if credit {
             fleet.credits.push(CreditRow {
-                tenant: tenant.clone(),
+                holder: Holder::Tenant(tenant.clone()),
                 balance_us: if name == "small" {
                     PLENTY_US
                 } else {

@@ -1,7 +1,7 @@
 //! The month by the minute: what there is flows to those who want it, by their parts; the core keeps the accounts.
 
 use super::demand::{Demand, TENANTS};
-use madang_core::credit::{Claimant, Credits, PoolInterval, Used, leans};
+use madang_core::credit::{Claimant, Credits, PoolInterval, Reach, Used, leans};
 use madang_core::{CreditTerms, Shares};
 use madang_types::{Micros, TenantId};
 
@@ -101,7 +101,7 @@ fn step(minute: u64, askers: &mut [Asker], credits: &mut Credits) -> f64 {
         .zip(&asks)
         .map(|(asker, asks)| asker.waiting + asks)
         .collect();
-    let reaches: Vec<f64> = askers
+    let reaches: Vec<Reach> = askers
         .iter()
         .map(|asker| credits.reach(&asker.tenant))
         .collect();
@@ -125,7 +125,7 @@ fn step(minute: u64, askers: &mut [Asker], credits: &mut Credits) -> f64 {
 }
 
 /// One minute's service: of all that there is, by the programmes' parts and inside them by the tenants', nobody more than it wants.
-fn divide(wants: &[f64], reaches: &[f64]) -> Vec<f64> {
+fn divide(wants: &[f64], reaches: &[Reach]) -> Vec<f64> {
     let programme = |n: usize| TENANTS[n].programme;
     let parts = parts(wants);
     let claimants: Vec<Claimant> = parts
@@ -133,10 +133,10 @@ fn divide(wants: &[f64], reaches: &[f64]) -> Vec<f64> {
         .zip(wants.iter().zip(reaches))
         .map(|(part, (wants, reach))| Claimant {
             part: *part,
-            reach: if *reach > 1.0 || *wants > part * OVER_FACTOR {
+            reach: if reach.factor > 1.0 || *wants > part * OVER_FACTOR {
                 *reach
             } else {
-                1.0
+                Reach::LEVEL
             },
             asks: *wants,
         })
@@ -205,6 +205,7 @@ fn fill(wants: &[(f64, f64)], total: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::month::demand;
 
     fn check(wants: &[(f64, f64)], total: f64, expected: &[f64]) {
         let got = fill(wants, total);
@@ -213,6 +214,19 @@ mod tests {
             .zip(expected)
             .all(|(one, other)| (one - other).abs() < 1e-9);
         assert!(near, "{got:?}, not {expected:?}");
+    }
+
+    /// Months in which a large tenant bursts on demo day out of what its own programme's debtor gives.
+    #[test]
+    fn small_programmes_get_theirs_while_a_large_ones_tenant_bursts() {
+        let shares = demand::shares().expect("the names are well formed");
+        for seed in [1, 3] {
+            let month = replay(&shares, CreditTerms::default(), (seed, 28));
+            for (wish, tenant) in TENANTS.iter().zip(&month.tenants) {
+                let (name, ratio) = (wish.name, tenant.ratio);
+                assert!(ratio >= 0.95, "seed {seed}: {name} gets {ratio}");
+            }
+        }
     }
 
     #[test]
