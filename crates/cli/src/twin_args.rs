@@ -1,6 +1,7 @@
 //! Flags of `madang twin`.
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use madang_core::jobs::JobRule;
 use madang_core::{RouteRule, ShareRule};
 use madang_twin::experiment::noisy::Flood;
 use std::path::PathBuf;
@@ -16,6 +17,10 @@ pub enum TwinCommand {
     Overload(OverloadArgs),
     /// A month of tenants that want more at some times and nothing at others: does each get what it was promised?
     Month(MonthArgs),
+    /// A trace of batch jobs over a number of accelerators, by Madang's rule and by first come, backfill and shortest first.
+    Jobs(JobsArgs),
+    /// Tasks of a trace on the machines of a fleet, until more was asked for than there is: how much of it can be given away?
+    Place(PlaceArgs),
     /// How many requests the twin simulates in a second of processor time.
     Speed(SpeedArgs),
 }
@@ -207,6 +212,83 @@ pub struct MonthArgs {
     /// Fleet, seed and form.
     #[command(flatten)]
     pub fleet: FleetArgs,
+}
+
+/// Which job is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Next {
+    /// First come, first served.
+    Fifo,
+    /// The same with backfill, run times known.
+    Easy,
+    /// Shortest first, run times known.
+    Sjf,
+    /// The same with backfill.
+    SjfBackfill,
+    /// Shares that fade; inside one, those that had least first; others make room. Run times are not known.
+    Madang,
+}
+
+impl Next {
+    /// The core's rule.
+    pub fn rule(self) -> JobRule {
+        match self {
+            Self::Fifo => JobRule::Fifo,
+            Self::Easy => JobRule::Easy,
+            Self::Sjf => JobRule::Sjf,
+            Self::SjfBackfill => JobRule::SjfBackfill,
+            Self::Madang => JobRule::Madang,
+        }
+    }
+}
+
+/// `madang twin jobs`.
+#[derive(Debug, ClapArgs)]
+pub struct JobsArgs {
+    /// CSV, plain or gzip: submit_s,vc,gpus,duration_s.
+    #[arg(value_name = "TRACE")]
+    pub trace: PathBuf,
+    /// How many there are; without any, 512 and 640.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub accelerators: Vec<u32>,
+    /// Who is next; without any, all are run and printed side by side.
+    #[arg(long, value_enum)]
+    pub policy: Vec<Next>,
+    /// What a tenant used counts half after so many days.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    pub half_life_days: u64,
+    /// A job that is stopped writes a checkpoint for so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub checkpoint_s: u64,
+    /// A job that goes on reads it for so many seconds.
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub restore_s: u64,
+    /// Print JSON: one object for one run, a list for several.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `madang twin place`.
+#[derive(Debug, ClapArgs)]
+pub struct PlaceArgs {
+    /// Tasks, as CSV, plain or gzip: cpu_milli,mem_mib,gpus,gpu_milli,gpu_spec.
+    #[arg(value_name = "TASKS")]
+    pub tasks: PathBuf,
+    /// Machines, likewise: cpu_milli,mem_mib,gpus,gpu_model.
+    #[arg(long, value_name = "FILE")]
+    pub nodes: PathBuf,
+    /// How much is asked for in the end, as a part of all accelerators.
+    #[arg(long, value_name = "X", default_value_t = 1.3)]
+    pub asked: f64,
+    /// Every task may go to every kind of accelerator.
+    #[arg(long)]
+    pub any_kind: bool,
+    /// Of the order in which tasks come: the same seed gives the same one; without any, 1, 2 and 3.
+    #[arg(long)]
+    pub seed: Vec<u64>,
+    /// Print JSON: one object for one seed, a list for several.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `madang twin speed`.

@@ -13,6 +13,7 @@ pub mod fleet_view;
 mod grant;
 pub mod input;
 mod invariants;
+pub mod jobs;
 mod learn;
 mod lookup;
 mod member;

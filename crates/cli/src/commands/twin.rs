@@ -1,5 +1,7 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
+mod jobs;
+
 use crate::out;
 use crate::twin_args::{MonthArgs, NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
 use anyhow::{Context, bail};
@@ -15,6 +17,7 @@ use madang_twin::experiment::speed::speed;
 use madang_twin::trace;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The floods of many requests, of long prompts and of long answers.
@@ -32,9 +35,23 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
         TwinCommand::Route(args) => run_route(&args)?,
         TwinCommand::Overload(args) => run_overload(&args)?,
         TwinCommand::Month(args) => run_month(&args)?,
+        TwinCommand::Jobs(args) => jobs::run_jobs(&args)?,
+        TwinCommand::Place(args) => jobs::run_place(&args)?,
         TwinCommand::Speed(args) => run_speed(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A file's bytes, unless it is too long for a trace.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("{shown} cannot be read"))?
+        .len();
+    if size > TRACE_BYTES_MAX {
+        bail!("{shown} has {size} bytes; a trace has at most {TRACE_BYTES_MAX}");
+    }
+    std::fs::read(path).with_context(|| format!("{shown} cannot be read"))
 }
 
 fn profile(name: &str) -> anyhow::Result<Profile> {
@@ -181,14 +198,8 @@ fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
             SPEED_RANGE.end()
         );
     }
-    let size = std::fs::metadata(&args.trace)
-        .with_context(|| format!("{path} cannot be read"))?
-        .len();
-    if size > TRACE_BYTES_MAX {
-        bail!("{path} has {size} bytes; a trace has at most {TRACE_BYTES_MAX}");
-    }
-    let bytes = std::fs::read(&args.trace).with_context(|| format!("{path} cannot be read"))?;
-    let rows = trace::parse(&bytes).with_context(|| format!("{path} is not a trace"))?;
+    let rows =
+        trace::parse(&read(&args.trace)?).with_context(|| format!("{path} is not a trace"))?;
     let kinds = [Some(&args.fleet.profile), args.second_profile.as_ref()];
     let mut profiles = Vec::new();
     for name in kinds.into_iter().flatten() {

@@ -330,7 +330,7 @@ fn parts(shares: &Shares) -> impl Iterator<Item = (&TenantShare, f64)> {
 }
 
 /// Two to the power of minus `halvings`, by products only: the same to the last bit everywhere, and right to 0.02 %.
-fn half(halvings: f64) -> f64 {
+pub(crate) fn half(halvings: f64) -> f64 {
     const LN_2: f64 = std::f64::consts::LN_2;
     let mut kept = 1.0;
     let mut left = halvings.clamp(0.0, 64.0);

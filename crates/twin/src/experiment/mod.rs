@@ -1,6 +1,7 @@
-//! Experiments that anybody can repeat: noisy neighbours, routing, overload, shares over a month, speed.
+//! Experiments that anybody can repeat: noisy neighbours, routing, overload, shares over a month, batch jobs, speed.
 
 pub mod crowd;
+pub mod jobs;
 pub mod month;
 pub mod noisy;
 pub mod overload;

@@ -1,14 +1,11 @@
 //! Traces as CSV with a header: `arrival_ms,input_tokens,output_tokens`, and for prefixes `prefix_block_ids_512` (ids and ranges
 //! `a-b`, separated by spaces; equal ids are equal blocks).
 
-use flate2::read::GzDecoder;
-use std::io::Read;
+use super::table::{Table, number, text, wrong};
 use std::sync::Arc;
 
 /// The conversation trace that Azure published in 2023 (CC-BY 4.0; see `data/README.md`).
 const AZURE_CONVERSATION: &[u8] = include_bytes!("../../data/azure-2023-conv.csv.gz");
-/// Bytes of a trace once unpacked.
-const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Blocks of one row.
 const ROW_BLOCKS_MAX: u64 = 1 << 20;
 
@@ -62,33 +59,21 @@ pub fn azure_conversation() -> Result<Vec<TraceRow>, TraceError> {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
-    let mut text = String::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(bytes)
-            .take(TRACE_BYTES_MAX)
-            .read_to_string(&mut text)?;
-    } else {
-        bytes.take(TRACE_BYTES_MAX).read_to_string(&mut text)?;
-    }
-    let mut lines = (1..).zip(text.lines());
-    let (_, header) = lines.next().ok_or(TraceError::Empty)?;
-    let names: Vec<&str> = header.split(',').map(str::trim).collect();
-    let column = |name: &'static str| {
-        let at = names.iter().position(|other| *other == name);
-        at.ok_or_else(|| TraceError::Column(name, header.into()))
-    };
-    let arrival = column("arrival_ms")?;
-    let (input, output) = (column("input_tokens")?, column("output_tokens")?);
-    let blocks = column("prefix_block_ids_512").ok();
+    let text = text(bytes)?;
+    let table = Table::new(&text)?;
+    let arrival = table.column("arrival_ms")?;
+    let (input, output) = (
+        table.column("input_tokens")?,
+        table.column("output_tokens")?,
+    );
+    let blocks = table.column("prefix_block_ids_512").ok();
     let mut rows = Vec::new();
-    for (line, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
-        let cells: Vec<&str> = text.split(',').map(str::trim).collect();
-        let cell = |at: usize| cells.get(at).copied().unwrap_or("");
-        let ids = blocks.map_or(Ok(Vec::new()), |at| block_ids(line, cell(at)))?;
+    for row in table.rows() {
+        let ids = blocks.map_or(Ok(Vec::new()), |at| block_ids(row.line, row.cell(at)))?;
         rows.push(TraceRow {
-            arrival_ms: number(line, cell(arrival))?,
-            input_tokens: number(line, cell(input))?.max(1),
-            output_tokens: number(line, cell(output))?.max(1),
+            arrival_ms: row.number(arrival)?,
+            input_tokens: row.number(input)?.max(1),
+            output_tokens: row.number(output)?.max(1),
             blocks: ids.into(),
         });
     }
@@ -97,20 +82,6 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
     }
     rows.sort_by_key(|row| row.arrival_ms);
     Ok(rows)
-}
-
-fn wrong(line: usize, value: &str, expected: &'static str) -> TraceError {
-    TraceError::Value {
-        line,
-        value: value.chars().take(40).collect(),
-        expected,
-    }
-}
-
-/// A whole number; fractions are dropped.
-fn number(line: usize, text: &str) -> Result<u64, TraceError> {
-    let whole = text.split('.').next().unwrap_or(text);
-    whole.parse().map_err(|_| wrong(line, text, "a number"))
 }
 
 fn block_ids(line: usize, text: &str) -> Result<Vec<u64>, TraceError> {

@@ -1,0 +1,144 @@
+//! `madang twin jobs` and `madang twin place`: batch jobs on the virtual clock.
+
+use super::{asked_or_all, read, show, word};
+use crate::out;
+use crate::twin_args::{JobsArgs, PlaceArgs};
+use anyhow::{Context, bail};
+use madang_core::jobs::JobTerms;
+use madang_twin::experiment::jobs::{
+    JobsOptions, JobsReport, PlaceOptions, PlaceReport, place, replay,
+};
+use madang_twin::trace;
+
+const DAY_US: u64 = 86_400_000_000;
+/// Fleets of the published replays of the Philly trace.
+const ACCELERATORS: [u32; 2] = [512, 640];
+const SEEDS: [u64; 3] = [1, 2, 3];
+/// How much may be asked for, as a part of all accelerators.
+const ASKED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=10.0;
+/// Tenants that are shown, those that wanted more for longest.
+const TENANTS_SHOWN: usize = 12;
+
+pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
+    let path = args.trace.display();
+    let rows = trace::jobs(&read(&args.trace)?)
+        .with_context(|| format!("{path} is not a trace of jobs"))?;
+    let fleets = if args.accelerators.is_empty() {
+        &ACCELERATORS[..]
+    } else {
+        &args.accelerators
+    };
+    for accelerators in fleets {
+        let largest = rows.iter().map(|row| row.accelerators).max().unwrap_or(0);
+        if largest > *accelerators {
+            bail!(
+                "a job of the trace needs {largest} accelerators, and --accelerators {accelerators} has no room for it"
+            );
+        }
+    }
+    let mut reports = Vec::new();
+    for accelerators in fleets {
+        for policy in asked_or_all(&args.policy) {
+            reports.push(replay(
+                &rows,
+                &JobsOptions {
+                    rule: policy.rule(),
+                    terms: JobTerms {
+                        half_life_us: args.half_life_days * DAY_US,
+                        ..JobTerms::default()
+                    },
+                    accelerators: *accelerators,
+                    checkpoint_s: args.checkpoint_s,
+                    restore_s: args.restore_s,
+                },
+            ));
+        }
+    }
+    let head = "accelerators   policy          completion h   wait h: mean       p95       p99       max   slowdown    stops   lost %";
+    show(args.json, &reports, head, jobs_line)?;
+    if !args.json {
+        reports.iter().for_each(show_shares);
+    }
+    Ok(())
+}
+
+fn jobs_line(report: &JobsReport) -> String {
+    format!(
+        "{:>12}   {:<14} {:>13.2} {:>14.2} {:>9.2} {:>9.1} {:>9.0} {:>10.2} {:>8} {:>8.2}",
+        report.accelerators,
+        word(report.rule),
+        report.completion_h_mean,
+        report.wait_h_mean,
+        report.wait_h_p95,
+        report.wait_h_p99,
+        report.wait_h_max,
+        report.slowdown_mean,
+        report.stops,
+        report.lost_ratio * 100.0,
+    )
+}
+
+fn show_shares(report: &JobsReport) {
+    if report.shares.is_empty() {
+        return;
+    }
+    out::line(&format!(
+        "\ntenants that wanted more than their share of {} accelerators\n\n\
+         tenant             for h   promised accelerator-h   had / promised",
+        report.accelerators
+    ));
+    for row in report.shares.iter().take(TENANTS_SHOWN) {
+        out::line(&format!(
+            "{:<14} {:>9.0} {:>24.0} {:>16.3}",
+            row.tenant, row.backlogged_h, row.promised_accelerator_h, row.ratio
+        ));
+    }
+    let others = report.shares.len().saturating_sub(TENANTS_SHOWN);
+    if others > 0 {
+        out::line(&format!("and {others} more, each for less time"));
+    }
+}
+
+pub(super) fn run_place(args: &PlaceArgs) -> anyhow::Result<()> {
+    if !ASKED_RANGE.contains(&args.asked) {
+        bail!(
+            "--asked {} is not between {} and {}",
+            args.asked,
+            ASKED_RANGE.start(),
+            ASKED_RANGE.end()
+        );
+    }
+    let (tasks, nodes) = (args.tasks.display(), args.nodes.display());
+    let tasks = trace::tasks(&read(&args.tasks)?)
+        .with_context(|| format!("{tasks} is not a trace of tasks"))?;
+    let machines = trace::machines(&read(&args.nodes)?)
+        .with_context(|| format!("{nodes} is not a list of machines"))?;
+    let seeds = if args.seed.is_empty() {
+        &SEEDS[..]
+    } else {
+        &args.seed
+    };
+    let reports: Vec<PlaceReport> = seeds
+        .iter()
+        .map(|seed| {
+            let options = PlaceOptions {
+                seed: *seed,
+                asked_ratio: args.asked,
+                kinds: !args.any_kind,
+            };
+            place(&tasks, &machines, options)
+        })
+        .collect();
+    let head = "seed   accelerators    tasks   turned away   given % when as much was asked as there is   at the end";
+    show(args.json, &reports, head, |report| {
+        format!(
+            "{:>4} {:>14} {:>8} {:>13} {:>45.2} {:>12.2}",
+            report.seed,
+            report.accelerators,
+            report.tasks,
+            report.turned_away,
+            report.given_ratio_at_full * 100.0,
+            report.given_ratio * 100.0
+        )
+    })
+}

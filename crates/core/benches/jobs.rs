@@ -1,0 +1,102 @@
+//! What a decision about batch jobs costs: `cargo bench -p madang-core --bench jobs`.
+
+use divan::Bencher;
+use madang_core::jobs::{
+    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need, NodesKey,
+};
+use madang_types::Micros;
+
+fn main() {
+    divan::main();
+}
+
+const SIZES: [u32; 6] = [1, 1, 2, 4, 8, 16];
+const SECOND_US: i64 = 1_000_000;
+
+/// A fleet of machines of eight that is full, a thousand tenants, and so many jobs that wait.
+struct Full {
+    jobs: Jobs,
+    accounts: Vec<AccountKey>,
+    running: Vec<JobKey>,
+    next: u64,
+    now: Micros,
+}
+
+impl Full {
+    fn new(machines: usize, waiting: usize) -> Self {
+        let machine = Machine {
+            nodes: NodesKey(0),
+            accelerators: 8,
+            cpu_milli: 0,
+            memory_mib: 0,
+        };
+        let mut jobs = Jobs::new(
+            JobRule::Madang,
+            JobTerms::default(),
+            &vec![machine; machines],
+        );
+        let programmes: Vec<_> = (0..10).map(|_| jobs.account(Jobs::ROOT, 1)).collect();
+        let accounts = (0..1_000)
+            .map(|n| jobs.account(programmes[n % 10], 1))
+            .collect();
+        let mut full = Self {
+            jobs,
+            accounts,
+            running: Vec::new(),
+            next: 0,
+            now: Micros(0),
+        };
+        while full.jobs.waiting() < waiting {
+            for _ in 0..1_000 {
+                full.comes();
+            }
+            full.pass();
+        }
+        full
+    }
+
+    fn comes(&mut self) {
+        self.next += 1;
+        let pick =
+            usize::try_from(self.next.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33).unwrap_or(0);
+        let ask = Ask {
+            job: JobKey(self.next),
+            account: self.accounts[pick % self.accounts.len()],
+            need: Need::accelerators(SIZES[pick % SIZES.len()]),
+            run_us_max: 86_400_000_000,
+            preemptible: !pick.is_multiple_of(4),
+        };
+        self.jobs.apply(self.now, JobInput::Submitted(ask));
+    }
+
+    /// What is to be done happens at once.
+    fn pass(&mut self) {
+        let mut effects = Vec::new();
+        self.jobs.pass(self.now, &mut effects);
+        for effect in effects {
+            match effect {
+                JobEffect::Start { job, .. } => self.running.push(job),
+                JobEffect::Stop { job } => {
+                    self.running.retain(|other| *other != job);
+                    self.jobs.apply(self.now, JobInput::Stopped(job));
+                }
+            }
+        }
+    }
+}
+
+/// A job ends, another comes, and it is decided who runs.
+#[divan::bench(args = [(64, 1_000), (64, 80_000), (1_250, 80_000)])]
+fn one_ends_and_one_comes(bencher: Bencher<'_, '_>, (machines, waiting): (usize, usize)) {
+    let mut full = Full::new(machines, waiting);
+    bencher.bench_local(|| {
+        full.now = Micros(full.now.0 + 10 * SECOND_US);
+        if !full.running.is_empty() {
+            let which = usize::try_from(full.next).unwrap_or(0) % full.running.len();
+            let job = full.running.swap_remove(which);
+            full.jobs.apply(full.now, JobInput::Ended(job));
+        }
+        full.comes();
+        full.pass();
+    });
+}

@@ -1,0 +1,142 @@
+//! The tree of those who use accelerators: what each used, fading, and who is next.
+
+use super::ask::AccountKey;
+use crate::credit::half;
+use crate::learn::whole;
+use madang_types::Micros;
+use std::cmp::Ordering;
+
+/// Milli-accelerator-µs of use, or thousandths of an accelerator in use.
+type Use = f64;
+
+/// One programme, tenant, project or key.
+#[derive(Clone, Debug)]
+struct Account {
+    parent: Option<AccountKey>,
+    weight: f64,
+    /// What it and all below it used until `at`, as far as it has not faded.
+    used: Use,
+    at: Micros,
+    /// What they hold now, in thousandths of an accelerator.
+    held_milli: u64,
+    /// What they would hold after the pass that is under way.
+    granted_milli: u64,
+}
+
+/// All of them. The first is the root.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accounts {
+    half_life_us: f64,
+    /// What somebody is to hold counts as if it were used for so long.
+    horizon_us: f64,
+    accounts: Vec<Account>,
+}
+
+/// How much of its share an account has had: the least is next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Standing(f64);
+
+impl Eq for Standing {}
+
+impl PartialOrd for Standing {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Standing {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Accounts {
+    pub(super) fn new(half_life_us: u64, horizon_us: u64) -> Self {
+        Self {
+            half_life_us: whole(half_life_us.max(1)),
+            horizon_us: whole(horizon_us),
+            accounts: vec![Account::new(None, 1)],
+        }
+    }
+
+    /// The account that holds all others.
+    pub(super) const ROOT: AccountKey = AccountKey(0);
+
+    pub(super) fn add(&mut self, parent: AccountKey, weight: u32) -> AccountKey {
+        let parent = if parent.0 < self.accounts.len() {
+            parent
+        } else {
+            Self::ROOT
+        };
+        self.accounts.push(Account::new(Some(parent), weight));
+        AccountKey(self.accounts.len() - 1)
+    }
+
+    pub(super) fn parent(&self, account: AccountKey) -> Option<AccountKey> {
+        self.accounts.get(account.0)?.parent
+    }
+
+    /// `account` and all above it hold `milli` more, or less, from `now` on.
+    pub(super) fn hold(&mut self, account: AccountKey, milli: i64, now: Micros) {
+        let half_life_us = self.half_life_us;
+        self.up(account, |account| {
+            account.used = account.used_at(now, half_life_us);
+            account.at = account.at.max(now);
+            account.held_milli = account.held_milli.saturating_add_signed(milli);
+        });
+    }
+
+    /// Forgets what was granted in the last pass.
+    pub(super) fn clear(&mut self) {
+        for account in &mut self.accounts {
+            account.granted_milli = 0;
+        }
+    }
+
+    /// `account` and all above it are to hold `milli` more.
+    pub(super) fn grant(&mut self, account: AccountKey, milli: u64) {
+        self.up(account, |account| account.granted_milli += milli);
+    }
+
+    /// Where `account` stands among its siblings: what was used of its share, and what it is to hold.
+    pub(super) fn standing(&self, account: AccountKey, now: Micros) -> Standing {
+        let of = &self.accounts[account.0.min(self.accounts.len() - 1)];
+        let used = of.used_at(now, self.half_life_us);
+        Standing((used + whole(of.granted_milli) * self.horizon_us) / of.weight)
+    }
+
+    /// What was used until `now` and has not faded, in accelerator-seconds.
+    pub(super) fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
+        self.accounts
+            .get(account.0)
+            .map_or(0.0, |of| of.used_at(now, self.half_life_us) / 1e9)
+    }
+
+    fn up(&mut self, account: AccountKey, mut visit: impl FnMut(&mut Account)) {
+        let mut next = Some(account);
+        while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
+            visit(here);
+            next = here.parent;
+        }
+    }
+}
+
+impl Account {
+    fn new(parent: Option<AccountKey>, weight: u32) -> Self {
+        Self {
+            parent,
+            weight: f64::from(weight.max(1)),
+            used: 0.0,
+            at: Micros(0),
+            held_milli: 0,
+            granted_milli: 0,
+        }
+    }
+
+    /// Use fades to half in each half-life; what is held meanwhile fades as it is used.
+    fn used_at(&self, now: Micros, half_life_us: f64) -> Use {
+        let kept = half(whole(now.since_us(self.at)) / half_life_us);
+        let per_milli = half_life_us / std::f64::consts::LN_2 * (1.0 - kept);
+        self.used * kept + whole(self.held_milli) * per_milli
+    }
+}

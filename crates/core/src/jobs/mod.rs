@@ -1,0 +1,250 @@
+//! Batch jobs: which of them start now, where, and which make room.
+//!
+//! A job needs all its pieces at once. Accounts (programme, tenant, project, key) have shares of all accelerators, which fade: who had
+//! least of its share is next. Inside an account those jobs come first that have had least accelerator time, as most jobs are short and
+//! nobody knows which; a job that writes checkpoints makes room for them. A job that cannot be stopped is let by only where the first that
+//! waits starts no later for it. Places are chosen so that what stays free is of use to the jobs that usually come.
+//!
+//! [`Jobs::apply`] notes what happened, [`Jobs::pass`] says what to do: first *who* (`walk.rs`, in thousandths of accelerators), then
+//! *where* (`room.rs`, on machines).
+
+mod account;
+mod ask;
+mod backfill;
+mod estimate;
+mod nodes;
+mod place;
+mod queue;
+mod room;
+mod rule;
+mod walk;
+
+pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
+pub use nodes::{Machine, MachineKey, Placement};
+pub use rule::{JobRule, JobTerms};
+
+use account::Accounts;
+use estimate::Estimates;
+use madang_types::Micros;
+use nodes::Floor;
+use place::Placer;
+use queue::{Job, Queues, State};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobInput {
+    /// A job came.
+    Submitted(Ask),
+    /// It is over: it ended by itself, failed, or was withdrawn, whether it ran or not.
+    Ended(JobKey),
+    /// It was stopped for others, as it was told, and waits again.
+    Stopped(JobKey),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobEffect {
+    /// Start it there.
+    Start {
+        /// Which.
+        job: JobKey,
+        /// One for each of its pieces.
+        placements: Vec<Placement>,
+    },
+    /// Have it write a checkpoint and stop; say [`JobInput::Stopped`] once it has.
+    Stop {
+        /// Which.
+        job: JobKey,
+    },
+}
+
+/// All jobs, and the machines that they run on.
+#[derive(Debug)]
+pub struct Jobs {
+    rule: JobRule,
+    terms: JobTerms,
+    floor: Floor,
+    accounts: Accounts,
+    placer: Placer,
+    estimates: Estimates,
+    jobs: BTreeMap<JobKey, Job>,
+    /// Those that hold machines.
+    running: BTreeSet<JobKey>,
+    queues: Queues,
+    /// The latest instant that was told: time does not go back here.
+    latest: Micros,
+}
+
+impl Jobs {
+    /// No job, on those machines.
+    pub fn new(rule: JobRule, terms: JobTerms, machines: &[Machine]) -> Self {
+        Self {
+            rule,
+            terms,
+            floor: Floor::new(machines),
+            accounts: Accounts::new(terms.half_life_us, terms.horizon_us),
+            placer: Placer::default(),
+            estimates: Estimates::default(),
+            jobs: BTreeMap::new(),
+            running: BTreeSet::new(),
+            queues: Queues::default(),
+            latest: Micros(0),
+        }
+    }
+
+    /// The account that holds all others.
+    pub const ROOT: AccountKey = Accounts::ROOT;
+
+    /// A new account below another one. Those that have jobs have no accounts below them.
+    pub fn account(&mut self, parent: AccountKey, weight: u32) -> AccountKey {
+        self.accounts.add(parent, weight)
+    }
+
+    /// Jobs that wait.
+    pub fn waiting(&self) -> usize {
+        self.jobs.len() - self.running.len()
+    }
+
+    /// Jobs that hold machines.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// What `account` and all below it used until `now`, as far as it has not faded, in accelerator-seconds.
+    pub fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
+        self.accounts.used_s(account, now)
+    }
+
+    /// Notes what happened. What is said of a job that is not known changes nothing.
+    pub fn apply(&mut self, now: Micros, input: JobInput) {
+        let now = self.present(now);
+        match input {
+            JobInput::Submitted(ask) => self.submitted(now, ask),
+            JobInput::Ended(job) => self.ended(now, job),
+            JobInput::Stopped(job) => self.stopped(now, job),
+        }
+    }
+
+    fn submitted(&mut self, now: Micros, ask: Ask) {
+        if self.jobs.contains_key(&ask.job) {
+            return;
+        }
+        self.placer.came(&ask.need);
+        self.jobs.insert(ask.job, Job::new(ask, now));
+        self.wait(now, ask.job);
+    }
+
+    fn ended(&mut self, now: Micros, key: JobKey) {
+        self.leave(now, key);
+        if let Some(job) = self.jobs.remove(&key) {
+            self.queues.remove(&job);
+            if job.is_aged {
+                self.queues.aged.remove(&job.ask.account);
+            }
+            if job.used > 0 {
+                self.estimates.ended(&job.ask, job.run_us());
+            }
+        }
+    }
+
+    fn stopped(&mut self, now: Micros, key: JobKey) {
+        if self.leave(now, key) {
+            self.wait(now, key);
+        }
+    }
+
+    /// Puts a job where it waits.
+    fn wait(&mut self, now: Micros, key: JobKey) {
+        let Some(job) = self.jobs.get_mut(&key) else {
+            return;
+        };
+        let account = if self.rule.is_fair() {
+            job.ask.account
+        } else {
+            Accounts::ROOT
+        };
+        job.state = State::Waiting {
+            account,
+            since: now,
+            rank: rank(self.rule, &self.terms, &self.estimates, job),
+        };
+        self.queues.add(job);
+    }
+
+    /// Takes a job from its machines; false where it has none.
+    fn leave(&mut self, now: Micros, key: JobKey) -> bool {
+        let Some(job) = self.jobs.get_mut(&key) else {
+            return false;
+        };
+        let State::Running { at, placements, .. } = &job.state else {
+            return false;
+        };
+        job.used += u128::from(now.since_us(*at)) * u128::from(job.milli());
+        self.floor.give(placements);
+        let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+        self.accounts.hold(job.ask.account, -milli, now);
+        self.running.remove(&key);
+        true
+    }
+
+    /// The job of each account that has waited longest, and for too long, is the account's first from now on, until it ends.
+    fn promote(&mut self, now: Micros) {
+        if !self.rule.is_fair() {
+            return;
+        }
+        for key in self.queues.overdue(now, self.terms.wait_us_max) {
+            if let Some(job) = self.jobs.get_mut(&key) {
+                self.queues.remove(job);
+                job.is_aged = true;
+                if let State::Waiting { rank, .. } = &mut job.state {
+                    *rank = 0;
+                }
+                self.queues.add(job);
+            }
+        }
+    }
+
+    /// When there may be something to do though nothing happens; `None` where nothing waits.
+    pub fn wake_at(&self, now: Micros) -> Option<Micros> {
+        if self.waiting() == 0 || !self.rule.preempts() {
+            return None;
+        }
+        let running = self.running.iter().filter_map(|key| self.jobs.get(key));
+        let changes = running.filter_map(|job| job.changes_at(&self.terms, now));
+        let overdue = self.queues.overdue_at(self.terms.wait_us_max);
+        changes.chain(overdue).filter(|at| *at > now).min()
+    }
+
+    fn present(&mut self, now: Micros) -> Micros {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+}
+
+/// Who of an account is next: the least.
+type Rank = u64;
+
+fn rank(rule: JobRule, terms: &JobTerms, estimates: &Estimates, job: &Job) -> Rank {
+    if job.is_aged {
+        return 0;
+    }
+    match rule {
+        JobRule::Fifo | JobRule::Easy => 1,
+        JobRule::Sjf | JobRule::SjfBackfill => job.ask.run_us_max.saturating_add(1),
+        JobRule::Madang => {
+            let used = if job.ask.preemptible {
+                job.used
+            } else {
+                // What cannot be stopped is judged before by what it will have had.
+                let run_us = estimates.run_us(&job.ask, 0);
+                u128::from(run_us) * u128::from(job.milli())
+            };
+            1 + u64::from(terms.level(used))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

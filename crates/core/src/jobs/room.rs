@@ -1,0 +1,163 @@
+//! Where those run that are to start, and who is stopped for them.
+
+use super::ask::{JobKey, Need};
+use super::nodes::{Floor, Placement};
+use super::queue::State;
+use super::walk::Chosen;
+use super::{JobEffect, Jobs};
+use madang_types::Micros;
+use std::collections::BTreeSet;
+
+/// How often it is asked anew who is to run, because somebody who was found no place.
+const WALKS_MAX: usize = 8;
+
+/// What is free once those have stopped that were told to.
+struct Room {
+    /// Free now, and kept for nobody.
+    here: Floor,
+    /// The same, and what becomes free.
+    soon: Floor,
+    /// The same, and what all hold who may be stopped.
+    at_most: Floor,
+}
+
+impl Room {
+    fn take(&mut self, placements: &[Placement]) {
+        self.here.take(placements);
+        self.soon.take(placements);
+        self.at_most.take(placements);
+    }
+}
+
+impl Jobs {
+    /// Says who starts and who stops, as things stand at `now`.
+    pub fn pass(&mut self, now: Micros, effects: &mut Vec<JobEffect>) {
+        let now = self.present(now);
+        self.promote(now);
+        let mut dead = BTreeSet::new();
+        for _ in 0..WALKS_MAX {
+            if self.queues.lines.is_empty() {
+                return;
+            }
+            let chosen = self.walk(now, &dead);
+            let known = dead.len();
+            self.find_room(now, chosen, &mut dead, effects);
+            if dead.len() == known {
+                return;
+            }
+        }
+    }
+
+    fn find_room(
+        &mut self,
+        now: Micros,
+        mut chosen: Chosen,
+        dead: &mut BTreeSet<Need>,
+        effects: &mut Vec<JobEffect>,
+    ) {
+        let mut room: Option<Room> = None;
+        for key in std::mem::take(&mut chosen.start) {
+            let Some(need) = self.jobs.get(&key).map(|job| job.ask.need) else {
+                continue;
+            };
+            if dead.contains(&need) {
+                continue;
+            }
+            let here = room.as_ref().map_or(&self.floor, |room| &room.here);
+            if let Some(placements) = self.placer.place(here, &need) {
+                if let Some(room) = &mut room {
+                    room.take(&placements);
+                }
+                self.start(now, key, placements.clone());
+                effects.push(JobEffect::Start {
+                    job: key,
+                    placements,
+                });
+                continue;
+            }
+            if !self.rule.preempts() {
+                dead.insert(need);
+                continue;
+            }
+            let room = room.get_or_insert_with(|| self.room(&chosen.loose));
+            if !self.make_room(&need, room, &mut chosen.loose, effects) {
+                dead.insert(need);
+            }
+        }
+    }
+
+    fn room(&self, loose: &[JobKey]) -> Room {
+        let mut soon = self.floor.clone();
+        for job in self.running.iter().filter_map(|key| self.jobs.get(key)) {
+            if let State::Running {
+                placements,
+                stopping: true,
+                ..
+            } = &job.state
+            {
+                soon.give(placements);
+            }
+        }
+        let mut at_most = soon.clone();
+        for placements in loose.iter().filter_map(|key| self.placements(*key)) {
+            at_most.give(placements);
+        }
+        Room {
+            here: self.floor.clone(),
+            soon,
+            at_most,
+        }
+    }
+
+    /// Keeps a place that becomes free, and stops as many of the last in line as it takes; false where all of them do not suffice.
+    fn make_room(
+        &mut self,
+        need: &Need,
+        room: &mut Room,
+        loose: &mut Vec<JobKey>,
+        effects: &mut Vec<JobEffect>,
+    ) -> bool {
+        if self.placer.place(&room.at_most, need).is_none() {
+            return false;
+        }
+        loop {
+            if let Some(placements) = self.placer.place(&room.soon, need) {
+                room.take(&placements);
+                return true;
+            }
+            let Some(last) = loose.pop() else {
+                return false;
+            };
+            if let Some(placements) = self.placements(last) {
+                room.soon.give(placements);
+            }
+            let last_job = self.jobs.get_mut(&last);
+            if let Some(State::Running { stopping, .. }) = last_job.map(|job| &mut job.state) {
+                *stopping = true;
+                effects.push(JobEffect::Stop { job: last });
+            }
+        }
+    }
+
+    fn placements(&self, key: JobKey) -> Option<&[Placement]> {
+        match &self.jobs.get(&key)?.state {
+            State::Running { placements, .. } => Some(placements),
+            State::Waiting { .. } => None,
+        }
+    }
+
+    fn start(&mut self, now: Micros, key: JobKey, placements: Vec<Placement>) {
+        self.floor.take(&placements);
+        if let Some(job) = self.jobs.get_mut(&key) {
+            self.queues.remove(job);
+            job.state = State::Running {
+                at: now,
+                placements,
+                stopping: false,
+            };
+            let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+            self.accounts.hold(job.ask.account, milli, now);
+            self.running.insert(key);
+        }
+    }
+}

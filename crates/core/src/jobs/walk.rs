@@ -1,0 +1,319 @@
+//! Who runs: accounts in the order of their standings, of each its jobs by rank, until accelerators are all given.
+//!
+//! What is decided here counts accelerators of each `[[nodes]]`; on which machines they are is `room.rs`'s.
+
+use super::account::{Accounts, Standing};
+use super::ask::{AccountKey, JobKey, Need, NodesKey};
+use super::backfill::{End, Shadow};
+use super::queue::{Job, State, later};
+use super::{Jobs, Rank};
+use madang_types::Micros;
+use std::cmp::Reverse;
+use std::collections::btree_set::Iter;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+/// Who is to run.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// Those that wait and are to start, the first first.
+    pub(super) start: Vec<JobKey>,
+    /// Those that run and may be stopped for them, the last to be stopped first.
+    pub(super) loose: Vec<JobKey>,
+}
+
+/// Somebody's turn: by rank, those that run before those that wait, then by age.
+type Turn = (Rank, bool, JobKey);
+
+/// An account's jobs, the next one on top. The number says from which kind it comes.
+struct Leaf<'a> {
+    turns: BinaryHeap<Reverse<(Turn, Option<usize>)>>,
+    kinds: Vec<(Need, Iter<'a, (Rank, JobKey)>)>,
+}
+
+struct Walk<'a> {
+    jobs: &'a Jobs,
+    now: Micros,
+    leaves: BTreeMap<AccountKey, Leaf<'a>>,
+    /// Of each account with others below it, those that have jobs.
+    open: BTreeMap<AccountKey, BinaryHeap<Reverse<(Standing, AccountKey)>>>,
+    /// Kinds that may still be had.
+    alive: BTreeSet<Need>,
+    /// Accelerators that are not given yet, by [`NodesKey`].
+    left_milli: Vec<u64>,
+    ends: Vec<End>,
+    shadow: Option<Shadow>,
+    chosen: Chosen,
+}
+
+impl Jobs {
+    /// Who is to run, where kinds in `dead` find no place.
+    pub(super) fn walk(&mut self, now: Micros, dead: &BTreeSet<Need>) -> Chosen {
+        let mut accounts = std::mem::take(&mut self.accounts);
+        accounts.clear();
+        let mut walk = Walk::new(self, now, dead);
+        walk.begin(&mut accounts);
+        walk.run(&mut accounts);
+        let chosen = walk.end();
+        self.accounts = accounts;
+        chosen
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(jobs: &'a Jobs, now: Micros, dead: &BTreeSet<Need>) -> Self {
+        let mut walk = Self {
+            jobs,
+            now,
+            leaves: BTreeMap::new(),
+            open: BTreeMap::new(),
+            alive: BTreeSet::new(),
+            left_milli: jobs.floor.free_milli().to_vec(),
+            ends: Vec::new(),
+            shadow: None,
+            chosen: Chosen::default(),
+        };
+        for (account, line) in &jobs.queues.lines {
+            let leaf = walk.leaves.entry(*account).or_insert_with(Leaf::new);
+            for (need, kind) in line.iter().filter(|(need, _)| !dead.contains(need)) {
+                walk.alive.insert(*need);
+                leaf.kinds.push((*need, kind.iter()));
+                leaf.advance(leaf.kinds.len() - 1);
+            }
+        }
+        walk
+    }
+
+    /// Who holds accelerators whatever comes, and who may lose them.
+    fn begin(&mut self, accounts: &mut Accounts) {
+        for key in &self.jobs.running {
+            let Some(job) = self.jobs.jobs.get(key) else {
+                continue;
+            };
+            let State::Running {
+                at,
+                placements,
+                stopping,
+            } = &job.state
+            else {
+                continue;
+            };
+            let Some(nodes) = self.nodes_of(placements) else {
+                continue;
+            };
+            if *stopping {
+                self.free(nodes, job.milli());
+            } else if self.is_loose(job, *at) {
+                self.free(nodes, job.milli());
+                let rank = 1 + u64::from(self.jobs.terms.level(job.used_at(self.now)));
+                let rank = if job.is_aged { 0 } else { rank };
+                let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
+                leaf.turns.push(Reverse(((rank, false, *key), None)));
+            } else {
+                accounts.grant(job.ask.account, job.milli());
+                self.ends
+                    .push((self.ends_at(job), *key, nodes, job.milli()));
+            }
+        }
+        self.leaves.retain(|_, leaf| !leaf.turns.is_empty());
+        let leaves: Vec<AccountKey> = self.leaves.keys().copied().collect();
+        for leaf in leaves {
+            self.open_above(accounts, leaf);
+        }
+    }
+
+    /// Puts `account` before its parent's eyes, and that before its own, up to where it is there already.
+    fn open_above(&mut self, accounts: &Accounts, account: AccountKey) {
+        let mut here = account;
+        while let Some(parent) = accounts.parent(here) {
+            let known = self.open.contains_key(&parent);
+            let standing = accounts.standing(here, self.now);
+            let open = self.open.entry(parent).or_default();
+            open.push(Reverse((standing, here)));
+            if known {
+                break;
+            }
+            here = parent;
+        }
+    }
+
+    fn run(&mut self, accounts: &mut Accounts) {
+        while !self.alive.is_empty() {
+            let Some(account) = self.next_account() else {
+                return;
+            };
+            let goes_on = self.turn(accounts, account);
+            if self
+                .leaves
+                .get(&account)
+                .is_some_and(|leaf| leaf.turns.is_empty())
+            {
+                self.leaves.remove(&account);
+            }
+            self.close(accounts, account);
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Whose turn it is; it is taken out of all that are above it.
+    fn next_account(&mut self) -> Option<AccountKey> {
+        let mut here = Accounts::ROOT;
+        while !self.leaves.contains_key(&here) {
+            let Reverse((_, next)) = self.open.get_mut(&here)?.pop()?;
+            here = next;
+        }
+        Some(here)
+    }
+
+    /// Puts an account that had its turn back where it stands now, unless nothing of it is left.
+    fn close(&mut self, accounts: &Accounts, account: AccountKey) {
+        let mut here = account;
+        while let Some(parent) = accounts.parent(here) {
+            let is_left = self.leaves.contains_key(&here)
+                || self.open.get(&here).is_some_and(|open| !open.is_empty());
+            if is_left {
+                let standing = accounts.standing(here, self.now);
+                self.open
+                    .entry(parent)
+                    .or_default()
+                    .push(Reverse((standing, here)));
+            }
+            here = parent;
+        }
+    }
+
+    /// One job's turn; false where no other may come.
+    fn turn(&mut self, accounts: &mut Accounts, account: AccountKey) -> bool {
+        let Some(leaf) = self.leaves.get_mut(&account) else {
+            return true;
+        };
+        let Some(Reverse(((_, _, key), kind))) = leaf.turns.pop() else {
+            return true;
+        };
+        let Some(job) = self.jobs.jobs.get(&key) else {
+            return true;
+        };
+        let Some(kind) = kind else {
+            self.keep(accounts, job);
+            return true;
+        };
+        if self.alive.contains(&job.ask.need) {
+            leaf.advance(kind);
+            return self.start(accounts, job);
+        }
+        true
+    }
+
+    /// A job that runs goes on where there is enough for it.
+    fn keep(&mut self, accounts: &mut Accounts, job: &Job) {
+        let State::Running { placements, .. } = &job.state else {
+            return;
+        };
+        let Some(nodes) = self.nodes_of(placements) else {
+            return;
+        };
+        if self.give(nodes, job.milli()) {
+            accounts.grant(job.ask.account, job.milli());
+            self.ends
+                .push((self.ends_at(job), job.ask.job, nodes, job.milli()));
+        } else {
+            self.chosen.loose.push(job.ask.job);
+        }
+    }
+
+    /// A job that waits is to start where there is enough for it; false where those behind it must wait for it.
+    fn start(&mut self, accounts: &mut Accounts, job: &Job) -> bool {
+        let need = &job.ask.need;
+        let most = (0u8..)
+            .zip(&self.left_milli)
+            .filter(|(nodes, left)| need.ground.has(NodesKey(*nodes)) && **left >= need.milli())
+            .max_by_key(|(nodes, left)| (**left, Reverse(*nodes)));
+        let Some((nodes, _)) = most else {
+            self.alive.remove(need);
+            if !self.jobs.rule.backfills() {
+                return false;
+            }
+            if self.shadow.is_none() {
+                self.shadow = Shadow::of(need, &self.left_milli, &mut self.ends);
+            }
+            return true;
+        };
+        let nodes = NodesKey(nodes);
+        let ends_at = self.ends_at(job);
+        let makes_room = self.jobs.rule.preempts() && job.ask.preemptible;
+        let shadow = self.shadow.as_mut().filter(|_| !makes_room);
+        if shadow.is_none_or(|shadow| shadow.lets(nodes, need.milli(), ends_at)) {
+            self.give(nodes, need.milli());
+            accounts.grant(job.ask.account, need.milli());
+            self.ends.push((ends_at, job.ask.job, nodes, need.milli()));
+            self.chosen.start.push(job.ask.job);
+        }
+        true
+    }
+
+    /// Those whose turn did not come are the first to be stopped.
+    fn end(self) -> Chosen {
+        let mut chosen = self.chosen;
+        let left = self.leaves.into_values().flat_map(|leaf| leaf.turns);
+        let mut others: Vec<Turn> = left
+            .filter(|Reverse((_, kind))| kind.is_none())
+            .map(|Reverse((turn, _))| turn)
+            .collect();
+        others.sort_unstable();
+        chosen
+            .loose
+            .extend(others.into_iter().map(|(_, _, job)| job));
+        chosen
+    }
+
+    fn is_loose(&self, job: &Job, at: Micros) -> bool {
+        self.jobs.rule.preempts()
+            && job.ask.preemptible
+            && self.now.since_us(at) >= self.jobs.terms.run_us_min
+    }
+
+    fn ends_at(&self, job: &Job) -> Micros {
+        let ran_us = job.used_at(self.now) / u128::from(job.milli().max(1));
+        let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
+        let run_us = if self.jobs.rule.is_fair() {
+            self.jobs.estimates.run_us(&job.ask, ran_us)
+        } else {
+            job.ask.run_us_max
+        };
+        later(self.now, run_us.saturating_sub(ran_us))
+    }
+
+    fn nodes_of(&self, placements: &[super::Placement]) -> Option<NodesKey> {
+        self.jobs.floor.nodes_of(placements)
+    }
+
+    fn free(&mut self, nodes: NodesKey, milli: u64) {
+        if let Some(left) = self.left_milli.get_mut(usize::from(nodes.0)) {
+            *left = left.saturating_add(milli);
+        }
+    }
+
+    fn give(&mut self, nodes: NodesKey, milli: u64) -> bool {
+        let left = self.left_milli.get_mut(usize::from(nodes.0));
+        let enough = left.filter(|left| **left >= milli);
+        enough.map(|left| *left -= milli).is_some()
+    }
+}
+
+impl Leaf<'_> {
+    fn new() -> Self {
+        Self {
+            turns: BinaryHeap::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// Puts the next job of a kind into the line.
+    fn advance(&mut self, kind: usize) {
+        let next = self.kinds.get_mut(kind).and_then(|(_, jobs)| jobs.next());
+        if let Some((rank, job)) = next {
+            self.turns.push(Reverse(((*rank, true, *job), Some(kind))));
+        }
+    }
+}

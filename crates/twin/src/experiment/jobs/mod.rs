@@ -1,0 +1,104 @@
+//! Batch jobs: a trace replayed over a number of accelerators, by Madang's rule and by the field's yardsticks.
+
+mod place;
+mod promise;
+mod replay;
+
+pub use place::{PlaceOptions, PlaceReport, place};
+pub use promise::ShareRow;
+
+use super::percentile;
+use crate::trace::JobRow;
+use madang_core::jobs::{JobRule, JobTerms};
+use replay::{Past, Replay};
+use serde::Serialize;
+
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub struct JobsOptions {
+    /// Who is next.
+    pub rule: JobRule,
+    /// How Madang's rule works.
+    pub terms: JobTerms,
+    /// How many accelerators there are, on machines of eight.
+    pub accelerators: u32,
+    /// How long a job takes to write its checkpoint, in seconds: it holds its accelerators meanwhile, and gets on with nothing.
+    pub checkpoint_s: u64,
+    /// How long it takes to go on from there, in seconds, likewise.
+    pub restore_s: u64,
+}
+
+/// What came of it. A wait is all the time between a job's coming and its end in which it did not run.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobsReport {
+    /// Who was next.
+    pub rule: JobRule,
+    /// How many accelerators there were.
+    pub accelerators: u32,
+    /// Jobs that ended: all of them.
+    pub jobs: usize,
+    /// From coming to end, mean, in hours.
+    pub completion_h_mean: f64,
+    /// Wait, mean, in hours.
+    pub wait_h_mean: f64,
+    /// Wait that 95 of 100 jobs do not pass, in hours.
+    pub wait_h_p95: f64,
+    /// Wait that 99 of 100 jobs do not pass, in hours.
+    pub wait_h_p99: f64,
+    /// The longest wait, in hours.
+    pub wait_h_max: f64,
+    /// Completion ÷ run time (10 s at least), mean.
+    pub slowdown_mean: f64,
+    /// How often a job was stopped for others.
+    pub stops: u64,
+    /// Part of all accelerator time in use that went into checkpoints and restores.
+    pub lost_ratio: f64,
+    /// How often it was decided anew.
+    pub passes: u64,
+    /// What each tenant had of what it was promised, where shares count.
+    pub shares: Vec<ShareRow>,
+}
+
+/// Replays the trace.
+pub fn replay(rows: &[JobRow], options: &JobsOptions) -> JobsReport {
+    let past = Replay::new(rows, options).run();
+    report(rows, options, &past)
+}
+
+fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
+    const HOUR_S: f64 = 3_600.0;
+    const US: f64 = 1e6;
+    let seconds = |us: u64| us as f64 / US;
+    let mut waits_s: Vec<f64> = Vec::with_capacity(rows.len());
+    let (mut completion_s, mut slowdown, mut used_s) = (0.0, 0.0, 0.0);
+    for (row, ended_us) in rows.iter().zip(&past.ended_us) {
+        let all_s = seconds(*ended_us) - row.submit_s as f64;
+        let run_s = row.run_s as f64;
+        completion_s += all_s;
+        waits_s.push(all_s - run_s);
+        slowdown += (all_s / run_s.max(10.0)).max(1.0);
+        used_s += run_s * f64::from(row.accelerators);
+    }
+    waits_s.sort_unstable_by(f64::total_cmp);
+    let count = rows.len().max(1) as f64;
+    let wait_h = |permille| percentile(&waits_s, permille).unwrap_or(0.0) / HOUR_S;
+    let lost_s = seconds(past.lost_us);
+    JobsReport {
+        rule: options.rule,
+        accelerators: options.accelerators,
+        jobs: rows.len(),
+        completion_h_mean: completion_s / count / HOUR_S,
+        wait_h_mean: waits_s.iter().sum::<f64>() / count / HOUR_S,
+        wait_h_p95: wait_h(950),
+        wait_h_p99: wait_h(990),
+        wait_h_max: wait_h(1000),
+        slowdown_mean: slowdown / count,
+        stops: past.stops,
+        lost_ratio: lost_s / (used_s + lost_s).max(1.0),
+        passes: past.passes,
+        shares: past.shares.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

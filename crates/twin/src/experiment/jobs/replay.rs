@@ -1,0 +1,249 @@
+//! The trace on a virtual clock: jobs come, run, are stopped, and end.
+
+use super::JobsOptions;
+use super::promise::{Promises, ShareRow, Wish};
+use crate::trace::JobRow;
+use madang_core::jobs::{
+    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, Need, NodesKey,
+};
+use madang_types::Micros;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+const SECOND_US: u64 = 1_000_000;
+/// Accelerators of one machine.
+const MACHINE_ACCELERATORS: u32 = 8;
+/// Nobody names a limit in these traces.
+const RUN_US_MAX: u64 = 366 * 86_400 * SECOND_US;
+
+/// What was.
+pub(super) struct Past {
+    /// When each job ended.
+    pub(super) ended_us: Vec<u64>,
+    pub(super) stops: u64,
+    /// Accelerator time that went into checkpoints and restores.
+    pub(super) lost_us: u64,
+    pub(super) passes: u64,
+    pub(super) shares: Vec<ShareRow>,
+}
+
+/// What will happen to a job; it does not once the job is in another run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Ends,
+    IsStopped,
+}
+
+/// When, which job, in which of its runs, what.
+type Due = (u64, usize, u32, Event);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// How many runs there were.
+    number: u32,
+    /// When this one began.
+    at_us: u64,
+    /// What is still to be done, restores among it.
+    left_us: u64,
+}
+
+pub(super) struct Replay<'a> {
+    rows: &'a [JobRow],
+    options: &'a JobsOptions,
+    jobs: Jobs,
+    accounts: Vec<AccountKey>,
+    /// Of each row, which account.
+    tenant_of: Vec<usize>,
+    wishes: Vec<Wish>,
+    promises: Promises,
+    runs: Vec<Run>,
+    due: BinaryHeap<Reverse<Due>>,
+    next: usize,
+    now_us: u64,
+    past: Past,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(rows: &'a [JobRow], options: &'a JobsOptions) -> Self {
+        let mut jobs = Jobs::new(options.rule, options.terms, &machines(options.accelerators));
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for row in rows {
+            names.entry(&row.tenant).or_default();
+        }
+        for (number, value) in names.values_mut().enumerate() {
+            *value = number;
+        }
+        let tenants: Vec<String> = names.keys().map(|name| (*name).to_owned()).collect();
+        let accounts = tenants
+            .iter()
+            .map(|_| jobs.account(Jobs::ROOT, 1))
+            .collect();
+        let tenant_of = rows.iter().map(|row| names[row.tenant.as_str()]).collect();
+        let run = |row: &JobRow| Run {
+            left_us: row.run_s * SECOND_US,
+            ..Run::default()
+        };
+        Self {
+            rows,
+            options,
+            jobs,
+            accounts,
+            tenant_of,
+            wishes: vec![Wish::default(); tenants.len()],
+            promises: Promises::new(&options.terms, options.accelerators, &tenants),
+            runs: rows.iter().map(run).collect(),
+            due: BinaryHeap::new(),
+            next: 0,
+            now_us: 0,
+            past: Past {
+                ended_us: vec![0; rows.len()],
+                stops: 0,
+                lost_us: 0,
+                passes: 0,
+                shares: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn run(mut self) -> Past {
+        let mut effects = Vec::new();
+        while let Some(at_us) = self.next_at() {
+            self.go_to(at_us);
+            self.happen();
+            self.past.passes += 1;
+            self.jobs.pass(micros(self.now_us), &mut effects);
+            for effect in effects.drain(..) {
+                self.perform(effect);
+            }
+        }
+        if self.options.rule == JobRule::Madang {
+            self.past.shares = self.promises.rows();
+        }
+        self.past
+    }
+
+    fn next_at(&self) -> Option<u64> {
+        let comes = self.rows.get(self.next).map(|row| row.submit_s * SECOND_US);
+        let due = self.due.peek().map(|Reverse((at, ..))| *at);
+        let wake = self.jobs.wake_at(micros(self.now_us));
+        let wake = wake.and_then(|at| u64::try_from(at.0).ok());
+        [comes, due, wake].into_iter().flatten().min()
+    }
+
+    fn go_to(&mut self, at_us: u64) {
+        let us = at_us.saturating_sub(self.now_us);
+        self.promises.pass(us as f64 / 1e6, &self.wishes);
+        self.now_us = at_us;
+    }
+
+    /// All that happens now.
+    fn happen(&mut self) {
+        while let Some(Reverse((at, index, number, event))) = self.due.peek().copied() {
+            if at > self.now_us {
+                break;
+            }
+            self.due.pop();
+            if self.runs[index].number == number {
+                self.happens(index, event);
+            }
+        }
+        while let Some(row) = self.rows.get(self.next) {
+            if row.submit_s * SECOND_US > self.now_us {
+                break;
+            }
+            self.comes(self.next, row);
+            self.next += 1;
+        }
+    }
+
+    fn comes(&mut self, index: usize, row: &JobRow) {
+        let known = self.options.rule != JobRule::Madang;
+        self.wishes[self.tenant_of[index]].wanted += u64::from(row.accelerators);
+        let ask = Ask {
+            job: key(index),
+            account: self.accounts[self.tenant_of[index]],
+            need: Need::accelerators(row.accelerators),
+            run_us_max: if known {
+                row.run_s * SECOND_US
+            } else {
+                RUN_US_MAX
+            },
+            preemptible: true,
+        };
+        self.jobs
+            .apply(micros(self.now_us), JobInput::Submitted(ask));
+    }
+
+    fn happens(&mut self, index: usize, event: Event) {
+        let accelerators = u64::from(self.rows[index].accelerators);
+        let wish = &mut self.wishes[self.tenant_of[index]];
+        wish.held -= accelerators;
+        self.runs[index].number += 1;
+        let input = match event {
+            Event::Ends => {
+                wish.wanted -= accelerators;
+                self.past.ended_us[index] = self.now_us;
+                JobInput::Ended(key(index))
+            }
+            Event::IsStopped => JobInput::Stopped(key(index)),
+        };
+        self.jobs.apply(micros(self.now_us), input);
+    }
+
+    fn perform(&mut self, effect: JobEffect) {
+        match effect {
+            JobEffect::Start { job, .. } => {
+                let index = index(job);
+                let accelerators = u64::from(self.rows[index].accelerators);
+                let run = &mut self.runs[index];
+                if run.number > 0 {
+                    run.left_us += self.options.restore_s * SECOND_US;
+                    self.past.lost_us += accelerators * self.options.restore_s * SECOND_US;
+                }
+                run.at_us = self.now_us;
+                let due = (self.now_us + run.left_us, index, run.number, Event::Ends);
+                self.due.push(Reverse(due));
+                self.wishes[self.tenant_of[index]].held += accelerators;
+            }
+            JobEffect::Stop { job } => {
+                let index = index(job);
+                let accelerators = u64::from(self.rows[index].accelerators);
+                let run = &mut self.runs[index];
+                let us = self.options.checkpoint_s * SECOND_US;
+                run.left_us = run.left_us.saturating_sub(self.now_us - run.at_us);
+                // Its end is not due any more.
+                run.number += 1;
+                let due = (self.now_us + us, index, run.number, Event::IsStopped);
+                self.due.push(Reverse(due));
+                self.past.stops += 1;
+                self.past.lost_us += accelerators * us;
+            }
+        }
+    }
+}
+
+fn machines(accelerators: u32) -> Vec<Machine> {
+    let count = accelerators.div_ceil(MACHINE_ACCELERATORS);
+    let machine = |number: u32| Machine {
+        nodes: NodesKey(0),
+        accelerators: (accelerators - number * MACHINE_ACCELERATORS)
+            .min(MACHINE_ACCELERATORS)
+            .try_into()
+            .unwrap_or(0),
+        cpu_milli: 0,
+        memory_mib: 0,
+    };
+    (0..count).map(machine).collect()
+}
+
+fn key(index: usize) -> JobKey {
+    JobKey(u64::try_from(index).unwrap_or(u64::MAX))
+}
+
+fn index(job: JobKey) -> usize {
+    usize::try_from(job.0).unwrap_or(usize::MAX)
+}
+
+fn micros(us: u64) -> Micros {
+    Micros(i64::try_from(us).unwrap_or(i64::MAX))
+}

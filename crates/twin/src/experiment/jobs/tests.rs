@@ -1,0 +1,124 @@
+//! The published replays are reproduced, and Madang's rule is held against them.
+
+use super::*;
+use crate::trace;
+
+const PHILLY: &[u8] = include_bytes!("../../../data/philly-2017.csv.gz");
+const TASKS: &[u8] = include_bytes!("../../../data/alibaba-2023-tasks.csv.gz");
+const NODES: &[u8] = include_bytes!("../../../data/alibaba-2023-nodes.csv.gz");
+
+fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let options = JobsOptions {
+        rule,
+        terms: JobTerms::default(),
+        accelerators,
+        checkpoint_s: 30,
+        restore_s: 30,
+    };
+    replay(&rows, &options)
+}
+
+/// Mean completion, mean wait and 95th percentile of wait, in hours, as an independent replay of the same trace gives them: one pool,
+/// whole jobs, run times known, ties in the order of the file. Within half a per cent, or half of the last digit that was given.
+fn check(rule: JobRule, accelerators: u32, expected: [(f64, f64); 3]) {
+    let report = philly(rule, accelerators);
+    let got = [
+        report.completion_h_mean,
+        report.wait_h_mean,
+        report.wait_h_p95,
+    ];
+    for (got, (expected, digit)) in got.into_iter().zip(expected) {
+        let off = (got - expected).abs();
+        assert!(
+            off <= (expected * 0.005).max(digit / 2.0),
+            "{rule:?} {accelerators}: {got} for {expected}"
+        );
+    }
+}
+
+#[test]
+fn first_come_is_as_published() {
+    check(
+        JobRule::Fifo,
+        512,
+        [(135.80, 0.01), (132.15, 0.01), (227.3, 0.1)],
+    );
+    check(
+        JobRule::Fifo,
+        640,
+        [(12.86, 0.01), (9.21, 0.01), (27.4, 0.1)],
+    );
+}
+
+#[test]
+fn backfill_is_as_published() {
+    check(
+        JobRule::Easy,
+        640,
+        [(10.91, 0.01), (7.26, 0.01), (24.9, 0.1)],
+    );
+}
+
+#[test]
+fn backfill_of_a_long_line_is_as_published() {
+    check(
+        JobRule::Easy,
+        512,
+        [(121.25, 0.01), (117.60, 0.01), (215.5, 0.1)],
+    );
+}
+
+#[test]
+fn shortest_first_is_as_published() {
+    check(JobRule::Sjf, 512, [(6.94, 0.01), (3.29, 0.01), (9.5, 0.1)]);
+    check(JobRule::Sjf, 640, [(4.89, 0.01), (1.24, 0.01), (6.5, 0.1)]);
+}
+
+/// Less wait than shortest first with backfill, which knows run times, and nobody who wants more for a day has less than 95 % of its share.
+fn check_madang(accelerators: u32) {
+    let madang = philly(JobRule::Madang, accelerators);
+    let known = philly(JobRule::SjfBackfill, accelerators);
+    assert!(madang.wait_h_mean < known.wait_h_mean, "{madang:?}");
+    assert!(madang.wait_h_p95 < known.wait_h_p95, "{madang:?}");
+    for row in madang.shares.iter().filter(|row| row.backlogged_h >= 24.0) {
+        assert!(
+            (0.95..=1.05).contains(&row.ratio),
+            "{accelerators}: {row:?}"
+        );
+    }
+    assert!(
+        madang
+            .shares
+            .iter()
+            .any(|row| row.backlogged_h >= 24.0 * 7.0)
+    );
+}
+
+#[test]
+fn nobody_knows_run_times_and_waits_are_shorter() {
+    check_madang(512);
+}
+
+#[test]
+fn nobody_knows_run_times_and_waits_are_shorter_where_there_is_more() {
+    check_madang(640);
+}
+
+#[test]
+fn more_than_95_percent_of_a_mixed_fleet_is_given() {
+    let (tasks, machines) = (
+        trace::tasks(TASKS).unwrap(),
+        trace::machines(NODES).unwrap(),
+    );
+    for kinds in [false, true] {
+        let options = PlaceOptions {
+            seed: 1,
+            asked_ratio: 1.3,
+            kinds,
+        };
+        let report = place(&tasks, &machines, options);
+        assert_eq!(report.accelerators, 6_212);
+        assert!(report.given_ratio >= 0.95, "{report:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Traces of jobs, and of tasks and the machines that they were placed on.
+
+use super::TraceError;
+use super::table::{Table, text, wrong};
+
+/// A job of a trace: `submit_s,vc,gpus,duration_s`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Since the trace's beginning, in seconds.
+    pub submit_s: u64,
+    /// Whose it is.
+    pub tenant: String,
+    /// How many accelerators it needs, all at once.
+    pub accelerators: u32,
+    /// How long it ran, in seconds.
+    pub run_s: u64,
+}
+
+/// A task of a trace: `cpu_milli,mem_mib,gpus,gpu_milli,gpu_spec`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRow {
+    /// Thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// How many accelerators.
+    pub accelerators: u16,
+    /// How much of each, in thousandths.
+    pub share_milli: u16,
+    /// Of which kinds; empty for any.
+    pub kinds: Vec<String>,
+}
+
+/// A machine: `cpu_milli,mem_mib,gpus,gpu_model`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineRow {
+    /// Thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// How many accelerators.
+    pub accelerators: u16,
+    /// Of which kind.
+    pub kind: String,
+}
+
+/// Reads jobs; rows are sorted by their coming, those of one instant as they stand in the file.
+///
+/// # Errors
+/// What is wrong with the trace, and where.
+pub fn jobs(bytes: &[u8]) -> Result<Vec<JobRow>, TraceError> {
+    let text = text(bytes)?;
+    let table = Table::new(&text)?;
+    let (submit, tenant) = (table.column("submit_s")?, table.column("vc")?);
+    let (gpus, run) = (table.column("gpus")?, table.column("duration_s")?);
+    let mut rows = Vec::new();
+    for row in table.rows() {
+        let accelerators = u32::try_from(row.number(gpus)?)
+            .ok()
+            .filter(|count| *count > 0);
+        rows.push(JobRow {
+            submit_s: row.number(submit)?,
+            tenant: row.cell(tenant).into(),
+            accelerators: accelerators
+                .ok_or_else(|| wrong(row.line, row.cell(gpus), "a number of accelerators"))?,
+            run_s: row.number(run)?,
+        });
+    }
+    rows.sort_by_key(|row| row.submit_s);
+    some(rows)
+}
+
+/// Reads tasks, in the order of the file.
+///
+/// # Errors
+/// What is wrong with the trace, and where.
+pub fn tasks(bytes: &[u8]) -> Result<Vec<TaskRow>, TraceError> {
+    let text = text(bytes)?;
+    let table = Table::new(&text)?;
+    let (cpu, memory) = (table.column("cpu_milli")?, table.column("mem_mib")?);
+    let (gpus, share) = (table.column("gpus")?, table.column("gpu_milli")?);
+    let spec = table.column("gpu_spec")?;
+    let mut rows = Vec::new();
+    for row in table.rows() {
+        let small = |column| {
+            let number = u16::try_from(row.number(column)?).ok();
+            number.ok_or_else(|| wrong(row.line, row.cell(column), "a number up to 65,535"))
+        };
+        let kinds = row.cell(spec).split('|').filter(|kind| !kind.is_empty());
+        rows.push(TaskRow {
+            cpu_milli: row.number(cpu)?,
+            memory_mib: row.number(memory)?,
+            accelerators: small(gpus)?,
+            share_milli: small(share)?,
+            kinds: kinds.map(str::to_owned).collect(),
+        });
+    }
+    some(rows)
+}
+
+/// Reads machines, in the order of the file.
+///
+/// # Errors
+/// What is wrong with the file, and where.
+pub fn machines(bytes: &[u8]) -> Result<Vec<MachineRow>, TraceError> {
+    let text = text(bytes)?;
+    let table = Table::new(&text)?;
+    let (cpu, memory) = (table.column("cpu_milli")?, table.column("mem_mib")?);
+    let (gpus, kind) = (table.column("gpus")?, table.column("gpu_model")?);
+    let mut rows = Vec::new();
+    for row in table.rows() {
+        let accelerators = u16::try_from(row.number(gpus)?).ok();
+        rows.push(MachineRow {
+            cpu_milli: row.number(cpu)?,
+            memory_mib: row.number(memory)?,
+            accelerators: accelerators
+                .ok_or_else(|| wrong(row.line, row.cell(gpus), "a number up to 65,535"))?,
+            kind: row.cell(kind).into(),
+        });
+    }
+    some(rows)
+}
+
+fn some<T>(rows: Vec<T>) -> Result<Vec<T>, TraceError> {
+    if rows.is_empty() {
+        return Err(TraceError::Empty);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let said = match jobs(text.as_bytes()) {
+            Ok(rows) => format!("{} rows", rows.len()),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said, expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_jobs_is_said_with_its_line() {
+        let head = "job,submit_s,vc,gpus,duration_s\n";
+        check(
+            "job,submit_s\n0,1\n",
+            "the trace has no column 'vc'; it has: job,submit_s",
+        );
+        check(head, "the trace has no rows");
+        check(
+            &format!("{head}0,5,a,0,9\n"),
+            "line 2: '0' is not a number of accelerators",
+        );
+        check(
+            &format!("{head}0,5,a,1,9\n1,5,a,1,x\n"),
+            "line 3: 'x' is not a number",
+        );
+        check(&format!("{head}0,5,a,1,9\n"), "1 rows");
+    }
+}

@@ -1,0 +1,84 @@
+//! Text of a trace, and the cells of its rows by the names in its header.
+
+use super::TraceError;
+use flate2::read::GzDecoder;
+use std::io::Read;
+
+/// Bytes of a trace once unpacked.
+const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// The text of a file, plain or gzip.
+pub(super) fn text(bytes: &[u8]) -> Result<String, TraceError> {
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        GzDecoder::new(bytes)
+            .take(TRACE_BYTES_MAX)
+            .read_to_string(&mut text)?;
+    } else {
+        bytes.take(TRACE_BYTES_MAX).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// Comma-separated values with a header.
+pub(super) struct Table<'a> {
+    header: &'a str,
+    lines: Vec<(usize, &'a str)>,
+}
+
+/// One line of them.
+pub(super) struct Row<'a> {
+    /// From 1.
+    pub(super) line: usize,
+    cells: Vec<&'a str>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(text: &'a str) -> Result<Self, TraceError> {
+        let mut lines = (1..).zip(text.lines());
+        let (_, header) = lines.next().ok_or(TraceError::Empty)?;
+        let lines = lines.filter(|(_, text)| !text.trim().is_empty()).collect();
+        Ok(Self { header, lines })
+    }
+
+    /// Where the column of that name is.
+    pub(super) fn column(&self, name: &'static str) -> Result<usize, TraceError> {
+        let at = self
+            .header
+            .split(',')
+            .position(|other| other.trim() == name);
+        at.ok_or_else(|| TraceError::Column(name, self.header.into()))
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
+        self.lines.iter().map(|(line, text)| Row {
+            line: *line,
+            cells: text.split(',').map(str::trim).collect(),
+        })
+    }
+}
+
+impl<'a> Row<'a> {
+    /// What stands in a column; nothing where the row is too short.
+    pub(super) fn cell(&self, column: usize) -> &'a str {
+        self.cells.get(column).copied().unwrap_or("")
+    }
+
+    /// A whole number; fractions are dropped.
+    pub(super) fn number(&self, column: usize) -> Result<u64, TraceError> {
+        number(self.line, self.cell(column))
+    }
+}
+
+pub(super) fn number(line: usize, text: &str) -> Result<u64, TraceError> {
+    let whole = text.split('.').next().unwrap_or(text);
+    whole.parse().map_err(|_| wrong(line, text, "a number"))
+}
+
+pub(super) fn wrong(line: usize, value: &str, expected: &'static str) -> TraceError {
+    TraceError::Value {
+        line,
+        value: value.chars().take(40).collect(),
+        expected,
+    }
+}
