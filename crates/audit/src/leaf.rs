@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_written_in_one_way() {
+    fn a_decision_is_written_in_one_way() {
         let decision = Decision {
             request: RequestId(7),
             tenant: TenantId::new("kma").unwrap(),
@@ -385,6 +385,10 @@ mod tests {
             r#""}}"#,
         ];
         check(Event::Decision(Box::new(decision)), &json.concat());
+    }
+
+    #[test]
+    fn an_act_is_written_in_one_way() {
         let note = Note {
             what: "start".into(),
             version: "0.1.0".into(),
