@@ -266,6 +266,45 @@ async fn invariant_13_without_a_valid_credential_nothing_is_told_and_nothing_hap
     assert_eq!(state(&world).await, before, "something happened");
 }
 
+/// The gate and the router read one path: no header makes what is asked another thing than what was permitted.
+#[tokio::test]
+async fn cve_2026_49468_no_header_changes_the_route_that_the_gate_sees() {
+    let world = World::start().await;
+    let member = format!("Bearer {}", world.keys[3]);
+    let named = [
+        "/v1/models",
+        "/healthz",
+        "localhost",
+        "127.0.0.1:80@evil.example",
+    ];
+    let names = [
+        "host",
+        "x-forwarded-host",
+        "x-forwarded-prefix",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "forwarded",
+    ];
+    for route in routes(&world).iter().filter(|route| route.method == "GET") {
+        let call = (route.method.as_str(), route.path.as_str());
+        let key = ("authorization", member.as_str());
+        let plain = world.bench.request(call, &[key], None).await;
+        for (name, value) in names
+            .iter()
+            .flat_map(|name| named.map(|value| (*name, value)))
+        {
+            let answer = world.bench.request(call, &[key, (name, value)], None).await;
+            let told = format!("{call:?} {name}: {value}: {}", answer.text);
+            assert_eq!(
+                (answer.status, answer.code()),
+                (plain.status, plain.code()),
+                "{told}"
+            );
+        }
+    }
+}
+
 /// No name of who somebody is can be empty, so no path of the code can make up such an identity.
 #[test]
 fn invariant_13_nobody_is_not_a_name() {
