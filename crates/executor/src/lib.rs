@@ -9,6 +9,7 @@ pub mod address;
 pub mod backoff;
 pub mod fill;
 pub mod guard;
+pub mod jobs;
 pub mod logs;
 pub mod pid_file;
 mod process;

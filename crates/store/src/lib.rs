@@ -7,6 +7,7 @@ pub mod conformance;
 mod count;
 pub mod day;
 mod extract;
+mod jobs;
 mod journal;
 mod ledger;
 mod list;
@@ -16,6 +17,7 @@ mod settlement;
 pub mod sqlite;
 
 pub use bank::{Bank, GatewayRow, GrantError, Moved};
+pub use jobs::{JOBS_LIST_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange};
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
 };

@@ -169,10 +169,6 @@ name!(
     /// One of the gateways that share a store.
     GatewayId, slash: false
 );
-name!(
-    /// A job in the queue for accelerators.
-    JobId, slash: false
-);
 
 /// A request's id: a UUIDv7 made at the edge, so that ids sort by arrival. Written `req_` + 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,7 @@ pub mod country;
 pub mod flag;
 pub mod grant;
 pub mod id;
+pub mod job;
 pub mod people;
 pub mod pii;
 pub mod policy;
@@ -23,8 +24,13 @@ pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
 pub use grant::{Allocation, ProgrammeBudget, Tranche};
 pub use id::{
-    AllocationId, BasisId, CeilingId, GatewayId, JobId, KeyId, ModelClass, ModelId, NameError,
-    NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
+    AllocationId, BasisId, CeilingId, GatewayId, KeyId, ModelClass, ModelId, NameError, NodesId,
+    ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
+};
+pub use job::{
+    After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError, JobResources,
+    JobSpec, JobSpecError, JobStage, JobState, RunEnd, RunId, RunOutcome, RunPiece, RunRecord,
+    RunState, StopSignal, TaskId,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,

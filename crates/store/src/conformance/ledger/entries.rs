@@ -7,7 +7,7 @@ use crate::{ENTRIES_APPEND_COUNT_MAX, StoreError};
 use madang_ledger::{
     Account, Applied, Entry, EntryError, EntryId, Fault, LEGS_COUNT_MAX, Leg, Phase, Subject,
 };
-use madang_types::{Micros, RequestId, Unit};
+use madang_types::{JobId, Micros, RequestId, Unit};
 
 /// A refused entry takes none with it, a later one sees what an earlier one of the same call did, and a repeated one changes
 /// nothing.
@@ -96,7 +96,7 @@ pub async fn every_word_reads_back(fixture: &impl Fixture) -> Result<(), Failure
     let one = || Ok::<_, Failure>(vec![won("tenant:hanbit", SITE, 1)?]);
     let budget = Subject::Budget("startups".parse()?);
     let allocation = Subject::Allocation("hanbit".parse()?);
-    let job = Subject::Job("job-1".parse()?);
+    let job = Subject::Job(JobId(1042));
     let own = || Subject::Request(RequestId(u128::MAX));
     let other = Subject::Request(RequestId(7));
     let entries = vec![

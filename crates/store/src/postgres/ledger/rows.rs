@@ -30,7 +30,7 @@ fn whole_subject(subject: &Subject) -> Option<String> {
     Some(match subject {
         Subject::Budget(id) => id.as_str().to_owned(),
         Subject::Allocation(id) => id.as_str().to_owned(),
-        Subject::Job(id) => id.as_str().to_owned(),
+        Subject::Job(id) => id.to_string(),
         Subject::Request(RequestId(id)) => Uuid::from_u128(*id).to_string(),
         Subject::Lease => return None,
     })

@@ -30,7 +30,7 @@ fn whole_subject(subject: &Subject) -> Value {
     match subject {
         Subject::Budget(id) => id.as_str().to_owned().into(),
         Subject::Allocation(id) => id.as_str().to_owned().into(),
-        Subject::Job(id) => id.as_str().to_owned().into(),
+        Subject::Job(id) => id.to_string().into(),
         Subject::Request(RequestId(id)) => id.to_be_bytes().to_vec().into(),
         Subject::Lease => Value::Null,
     }

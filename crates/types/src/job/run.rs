@@ -1,0 +1,108 @@
+//! One stretch of a task on machines.
+
+use super::RunId;
+use crate::class::words;
+use crate::{MicroWon, Micros, MilliJoules, NodesId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What of one machine a run has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPiece {
+    /// Which machine of its `[[nodes]]`, from 0.
+    pub node: u32,
+    /// Which of its accelerators, from 0.
+    pub accelerators: Vec<u16>,
+    /// How much of each, in thousandths.
+    pub share_milli: u32,
+    /// Processor time, in thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// It has machines, and its executor was told or is about to be.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was told to stop.
+    Stopping,
+    /// It is over.
+    Ended,
+}
+
+words!(RunState, RunStateError, "a run's state is one of starting, running, stopping, ended",
+    "starting" => RunState::Starting, "running" => RunState::Running, "stopping" => RunState::Stopping,
+    "ended" => RunState::Ended);
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Its program ended with 0.
+    Completed,
+    /// Its program ended otherwise: with that exit code, or 128 and the signal that ended it.
+    Failed {
+        /// Which.
+        exit_code: i32,
+    },
+    /// It was stopped at its time limit.
+    TimedOut,
+    /// It was stopped for others, and had time to write a checkpoint.
+    Stopped,
+    /// It was stopped because it was withdrawn.
+    Cancelled,
+    /// It could not be started: an input that is missing, an image that cannot be had.
+    NotStarted {
+        /// Why, in words for its owner.
+        why: String,
+    },
+    /// Nobody knows: its machine or its executor went away.
+    Lost {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// The end of a run, as its executor tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// How.
+    pub outcome: RunOutcome,
+    /// When its program began; `None` where it never did.
+    pub started_at: Option<Micros>,
+    /// When the last of its processes was gone.
+    pub ended_at: Micros,
+    /// Energy, where it was measured.
+    pub energy: Option<MilliJoules>,
+}
+
+/// A run as the books have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Which.
+    pub run: RunId,
+    /// Where.
+    pub nodes: NodesId,
+    /// On which machines; empty where the site's own scheduler chooses.
+    pub pieces: Vec<RunPiece>,
+    /// Accelerators in all, in thousandths.
+    pub accelerator_milli: u64,
+    /// How it stands.
+    pub state: RunState,
+    /// It was told to stop so that others can run, not because it was withdrawn.
+    pub makes_room: bool,
+    /// When it was given its machines.
+    pub created_at: Micros,
+    /// When its program began.
+    pub started_at: Option<Micros>,
+    /// Its end.
+    pub end: Option<RunEnd>,
+    /// What it cost, once it is over.
+    pub charge: Option<MicroWon>,
+}
