@@ -4,7 +4,7 @@ use divan::Bencher;
 use madang_core::jobs::{
     AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need, NodesKey,
 };
-use madang_types::Micros;
+use madang_types::{Micros, Priority};
 
 fn main() {
     divan::main();
@@ -65,6 +65,7 @@ impl Full {
             need: Need::accelerators(SIZES[pick % SIZES.len()]),
             run_us_max: 86_400_000_000,
             preemptible: !pick.is_multiple_of(4),
+            priority: Priority::Standard,
         };
         self.jobs.apply(self.now, JobInput::Submitted(ask));
     }

@@ -70,6 +70,12 @@ impl Accounts {
         AccountKey(self.accounts.len() - 1)
     }
 
+    pub(super) fn weigh(&mut self, account: AccountKey, weight: u32) {
+        if let Some(account) = self.accounts.get_mut(account.0) {
+            account.weight = f64::from(weight.max(1));
+        }
+    }
+
     pub(super) fn parent(&self, account: AccountKey) -> Option<AccountKey> {
         self.accounts.get(account.0)?.parent
     }

@@ -1,5 +1,6 @@
 //! What a job asks for.
 
+use madang_types::Priority;
 use serde::{Deserialize, Serialize};
 
 /// A job, numbered by its driver: who came later has the greater number.
@@ -103,4 +104,6 @@ pub struct Ask {
     pub run_us_max: u64,
     /// It can be stopped and goes on later where it was, because it writes checkpoints.
     pub preemptible: bool,
+    /// How urgent it is among its account's own.
+    pub priority: Priority,
 }

@@ -12,6 +12,7 @@ mod account;
 mod ask;
 mod backfill;
 mod estimate;
+mod live;
 mod nodes;
 mod place;
 mod queue;
@@ -20,6 +21,7 @@ mod rule;
 mod walk;
 
 pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
+pub use live::Outlook;
 pub use nodes::{Machine, MachineKey, Placement};
 pub use rule::{JobRule, JobTerms};
 
@@ -196,7 +198,7 @@ impl Jobs {
                 self.queues.remove(job);
                 job.is_aged = true;
                 if let State::Waiting { rank, .. } = &mut job.state {
-                    *rank = 0;
+                    *rank = AGED;
                 }
                 self.queues.add(job);
             }
@@ -223,22 +225,18 @@ impl Jobs {
 /// Who of an account is next: the least.
 type Rank = u64;
 
+/// The rank of those that waited for too long.
+const AGED: Rank = 0;
+
 fn rank(rule: JobRule, terms: &JobTerms, estimates: &Estimates, job: &Job) -> Rank {
-    if job.is_aged {
-        return 0;
-    }
     match rule {
         JobRule::Fifo | JobRule::Easy => 1,
         JobRule::Sjf | JobRule::SjfBackfill => job.ask.run_us_max.saturating_add(1),
+        JobRule::Madang if job.ask.preemptible => job.rank(terms, job.used),
         JobRule::Madang => {
-            let used = if job.ask.preemptible {
-                job.used
-            } else {
-                // What cannot be stopped is judged before by what it will have had.
-                let run_us = estimates.run_us(&job.ask, 0);
-                u128::from(run_us) * u128::from(job.milli())
-            };
-            1 + u64::from(terms.level(used))
+            // What cannot be stopped is judged before by what it will have had.
+            let run_us = estimates.run_us(&job.ask, 0);
+            job.rank(terms, u128::from(run_us) * u128::from(job.milli()))
         }
     }
 }

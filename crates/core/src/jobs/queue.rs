@@ -1,9 +1,9 @@
 //! Jobs, and the lines in which they wait.
 
-use super::Rank;
 use super::ask::{AccountKey, Ask, JobKey, Need};
 use super::nodes::Placement;
-use super::rule::JobTerms;
+use super::rule::{JobTerms, LEVELS};
+use super::{AGED, Rank};
 use madang_types::Micros;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +61,15 @@ impl Job {
             } => Some((account, since, rank)),
             State::Running { .. } => None,
         }
+    }
+
+    /// Its place among its account's by how urgent it is, and then by what it has had, where that is `used` milli-accelerator-µs.
+    pub(super) fn rank(&self, terms: &JobTerms, used: u128) -> Rank {
+        if self.is_aged {
+            return AGED;
+        }
+        let urgency = self.ask.priority as u64;
+        1 + urgency * LEVELS + u64::from(terms.level(used))
     }
 
     /// Accelerators, in thousandths.

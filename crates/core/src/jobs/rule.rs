@@ -93,3 +93,5 @@ impl JobTerms {
 
 /// Nothing is that long.
 const LEVEL_MAX: u32 = 32;
+/// There are fewer levels than this.
+pub(super) const LEVELS: u64 = 64;

@@ -55,6 +55,28 @@ impl Jobs {
         walk.run();
         walk.end()
     }
+
+    /// All that wait in the order in which they would start if there were room for each.
+    pub(super) fn order(&self, now: Micros) -> Vec<JobKey> {
+        let mut walk = Walk::new(self, now, &BTreeSet::new());
+        walk.begin();
+        // Enough for anybody, and far from the end of what can be counted.
+        walk.left_milli.fill(u64::MAX / 2);
+        walk.run();
+        walk.chosen.start
+    }
+
+    /// When a job will have ended that runs from `now` on.
+    pub(super) fn ends_at(&self, now: Micros, job: &Job) -> Micros {
+        let ran_us = job.used_at(now) / u128::from(job.milli().max(1));
+        let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
+        let run_us = if self.rule.is_fair() {
+            self.estimates.run_us(&job.ask, ran_us)
+        } else {
+            job.ask.run_us_max
+        };
+        later(now, run_us.saturating_sub(ran_us))
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -103,14 +125,13 @@ impl<'a> Walk<'a> {
                 self.free(nodes, job.milli());
             } else if self.is_loose(job, *at) {
                 self.free(nodes, job.milli());
-                let rank = 1 + u64::from(self.jobs.terms.level(job.used_at(self.now)));
-                let rank = if job.is_aged { 0 } else { rank };
+                let rank = job.rank(&self.jobs.terms, job.used_at(self.now));
                 let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
             } else {
                 self.grant(job);
                 self.ends
-                    .push((self.ends_at(job), *key, nodes, job.milli()));
+                    .push((self.jobs.ends_at(self.now, job), *key, nodes, job.milli()));
             }
         }
         self.leaves.retain(|_, leaf| !leaf.turns.is_empty());
@@ -214,8 +235,12 @@ impl<'a> Walk<'a> {
         };
         if self.give(nodes, job.milli()) {
             self.grant(job);
-            self.ends
-                .push((self.ends_at(job), job.ask.job, nodes, job.milli()));
+            self.ends.push((
+                self.jobs.ends_at(self.now, job),
+                job.ask.job,
+                nodes,
+                job.milli(),
+            ));
         } else {
             self.chosen.loose.push(job.ask.job);
         }
@@ -239,7 +264,7 @@ impl<'a> Walk<'a> {
             return true;
         };
         let nodes = NodesKey(nodes);
-        let ends_at = self.ends_at(job);
+        let ends_at = self.jobs.ends_at(self.now, job);
         let makes_room = self.jobs.rule.preempts() && job.ask.preemptible;
         let shadow = self.shadow.as_mut().filter(|_| !makes_room);
         if shadow.is_none_or(|shadow| shadow.lets(nodes, need.milli(), ends_at)) {
@@ -270,17 +295,6 @@ impl<'a> Walk<'a> {
         self.jobs.rule.preempts()
             && job.ask.preemptible
             && self.now.since_us(at) >= self.jobs.terms.run_us_min
-    }
-
-    fn ends_at(&self, job: &Job) -> Micros {
-        let ran_us = job.used_at(self.now) / u128::from(job.milli().max(1));
-        let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
-        let run_us = if self.jobs.rule.is_fair() {
-            self.jobs.estimates.run_us(&job.ask, ran_us)
-        } else {
-            job.ask.run_us_max
-        };
-        later(self.now, run_us.saturating_sub(ran_us))
     }
 
     /// The job's account and all above it are to hold what it needs.

@@ -1,5 +1,6 @@
 //! Jobs as stories, and random worlds.
 
+mod live;
 mod stories;
 mod worlds;
 

@@ -1,6 +1,7 @@
 //! One thing after another, and what is said to be done.
 
 use super::*;
+use madang_types::Priority;
 
 /// A job of whole accelerators.
 #[derive(Clone, Copy)]
@@ -10,6 +11,7 @@ struct J {
     accelerators: u32,
     run_s_max: u64,
     preemptible: bool,
+    priority: Priority,
 }
 
 fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
@@ -19,6 +21,7 @@ fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
         accelerators,
         run_s_max,
         preemptible: true,
+        priority: Priority::Standard,
     }
 }
 
@@ -41,6 +44,7 @@ impl J {
             need: Need::accelerators(self.accelerators),
             run_us_max: self.run_s_max * SECOND_US,
             preemptible: self.preemptible,
+            priority: self.priority,
         }
     }
 }

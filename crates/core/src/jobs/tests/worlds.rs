@@ -1,6 +1,7 @@
 //! Random worlds: what is given is there, nobody is left, and the same inputs give the same effects.
 
 use super::*;
+use madang_types::Priority;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use std::collections::BTreeMap;
@@ -133,6 +134,7 @@ impl World {
             },
             run_us_max: self.random.random_range(1..100_000) * SECOND_US,
             preemptible: self.random.random_bool(0.7),
+            priority: Priority::Standard,
         }
     }
 

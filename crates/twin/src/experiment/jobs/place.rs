@@ -9,7 +9,7 @@ use madang_core::jobs::{
     Ask, Ground, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need, NodesKey,
     Piece, WHOLE_MILLI,
 };
-use madang_types::Micros;
+use madang_types::{Micros, Priority};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -71,6 +71,7 @@ pub fn place(tasks: &[TaskRow], machines: &[MachineRow], options: PlaceOptions) 
             need,
             run_us_max: u64::MAX / 2,
             preemptible: false,
+            priority: Priority::Standard,
         };
         if tells(&mut jobs, ask) {
             given_milli += need.milli();

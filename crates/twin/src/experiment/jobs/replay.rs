@@ -6,7 +6,7 @@ use crate::trace::JobRow;
 use madang_core::jobs::{
     AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, Need, NodesKey,
 };
-use madang_types::Micros;
+use madang_types::{Micros, Priority};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -169,6 +169,7 @@ impl<'a> Replay<'a> {
                 RUN_US_MAX
             },
             preemptible: true,
+            priority: Priority::Standard,
         };
         self.jobs
             .apply(micros(self.now_us), JobInput::Submitted(ask));

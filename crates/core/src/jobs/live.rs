@@ -1,0 +1,160 @@
+//! What a live queue needs beside the rule: it begins with jobs that run, its machines change, and people ask when it is their turn.
+
+use super::ask::{Ask, JobKey};
+use super::nodes::{Floor, Machine, MachineKey, Placement};
+use super::queue::{Job, State};
+use super::{AccountKey, Jobs};
+use madang_types::Micros;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What somebody who waits is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// Jobs that are before it, as things stand.
+    pub ahead: usize,
+    /// When it will start if nobody else comes, nobody is stopped, and jobs run as long as their like did. `None` where its like has no
+    /// room even on empty machines.
+    pub starts_at: Option<Micros>,
+}
+
+impl Jobs {
+    /// The weight of an account among its siblings from now on.
+    pub fn weigh(&mut self, account: AccountKey, weight: u32) {
+        self.accounts.weigh(account, weight);
+    }
+
+    /// A job that ran before anything was told: since `at`, on those machines. One that is known already stays as it is.
+    pub fn found(&mut self, ask: Ask, at: Micros, placements: Vec<Placement>) {
+        if self.jobs.contains_key(&ask.job) {
+            return;
+        }
+        let mut job = Job::new(ask, at);
+        self.floor.take(&placements);
+        job.state = State::Running {
+            at,
+            placements,
+            stopping: false,
+        };
+        let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+        self.accounts.hold(ask.account, milli, at);
+        self.running.insert(ask.job);
+        self.jobs.insert(ask.job, job);
+    }
+
+    /// It was told to stop by somebody else, and makes room: it is not counted on.
+    pub fn stopping(&mut self, job: JobKey) {
+        let running = self.jobs.get_mut(&job).map(|job| &mut job.state);
+        if let Some(State::Running { stopping, .. }) = running {
+            *stopping = true;
+        }
+    }
+
+    /// Other machines from now on; `now_is` says which one a machine is now. Who runs on one that is gone goes on, and holds nothing here.
+    pub fn refit(
+        &mut self,
+        machines: &[Machine],
+        now_is: impl Fn(MachineKey) -> Option<MachineKey>,
+    ) {
+        self.floor = Floor::new(machines);
+        for key in &self.running {
+            let Some(job) = self.jobs.get_mut(key) else {
+                continue;
+            };
+            if let State::Running { placements, .. } = &mut job.state {
+                placements.retain_mut(|placement| {
+                    let machine = now_is(placement.machine);
+                    placement.machine = machine.unwrap_or(placement.machine);
+                    machine.is_some()
+                });
+                self.floor.take(placements);
+            }
+        }
+    }
+
+    /// When a job that waits will start; `None` for one that does not wait.
+    pub fn outlook(&self, now: Micros, job: JobKey) -> Option<Outlook> {
+        let now = self.latest.max(now);
+        let State::Waiting { .. } = self.jobs.get(&job)?.state else {
+            return None;
+        };
+        let order = self.order(now);
+        let ahead = order.iter().position(|key| *key == job)?;
+        let mut halls = self.halls(now);
+        let before = order.get(..=ahead)?;
+        let mut starts_at = None;
+        for key in before {
+            let waiting = self.jobs.get(key)?;
+            starts_at = self.seat(waiting, &mut halls);
+        }
+        Some(Outlook { ahead, starts_at })
+    }
+
+    /// Machines of each `[[nodes]]`, with all that runs there.
+    fn halls(&self, now: Micros) -> Vec<Hall> {
+        let mut halls: Vec<Hall> = (self.floor.free_milli().iter())
+            .map(|free_milli| Hall {
+                at: now,
+                free_milli: *free_milli,
+                all_milli: *free_milli,
+                ends: BinaryHeap::new(),
+            })
+            .collect();
+        for key in &self.running {
+            let Some(job) = self.jobs.get(key) else {
+                continue;
+            };
+            let State::Running { placements, .. } = &job.state else {
+                continue;
+            };
+            let nodes = self.floor.nodes_of(placements);
+            if let Some(hall) = nodes.and_then(|nodes| halls.get_mut(usize::from(nodes.0))) {
+                hall.all_milli += job.milli();
+                let ends_at = self.ends_at(now, job);
+                hall.ends.push(Reverse((ends_at, job.milli())));
+            }
+        }
+        halls
+    }
+
+    /// Where a job starts first, and when; its place is taken from then on.
+    fn seat(&self, job: &Job, halls: &mut [Hall]) -> Option<Micros> {
+        let need = &job.ask.need;
+        let open = (0u8..)
+            .zip(halls)
+            .filter(|(nodes, _)| need.ground.has(super::NodesKey(*nodes)));
+        let best = open
+            .map(|(_, hall)| hall)
+            .filter(|hall| hall.all_milli >= need.milli())
+            .max_by_key(|hall| (hall.free_milli, Reverse(hall.at)))?;
+        let at = best.wait_for(need.milli());
+        let run_us = self.estimates.run_us(&job.ask, 0);
+        best.ends
+            .push(Reverse((super::queue::later(at, run_us), need.milli())));
+        best.free_milli -= need.milli();
+        Some(at)
+    }
+}
+
+/// Machines of one `[[nodes]]` on the way into the future.
+struct Hall {
+    at: Micros,
+    free_milli: u64,
+    /// Free or not.
+    all_milli: u64,
+    ends: BinaryHeap<Reverse<(Micros, u64)>>,
+}
+
+impl Hall {
+    /// The time goes on until so much is free.
+    fn wait_for(&mut self, milli: u64) -> Micros {
+        while self.free_milli < milli {
+            let Some(Reverse((at, freed))) = self.ends.pop() else {
+                break;
+            };
+            self.at = self.at.max(at);
+            self.free_milli += freed;
+        }
+        self.at
+    }
+}

@@ -1,0 +1,117 @@
+//! What a live queue does beside the rule.
+
+use super::*;
+use madang_types::Priority;
+
+fn ask(key: u64, accelerators: u32, run_s_max: u64) -> Ask {
+    Ask {
+        job: JobKey(key),
+        account: Jobs::ROOT,
+        need: Need::accelerators(accelerators),
+        run_us_max: run_s_max * SECOND_US,
+        preemptible: false,
+        priority: Priority::Standard,
+    }
+}
+
+fn queue(accelerators: &[u16]) -> Jobs {
+    Jobs::new(
+        JobRule::Madang,
+        JobTerms::default(),
+        &machines(accelerators),
+    )
+}
+
+fn pass(jobs: &mut Jobs, seconds: u64) -> Vec<JobEffect> {
+    let mut effects = Vec::new();
+    jobs.pass(at(seconds), &mut effects);
+    effects
+}
+
+fn started(effects: &[JobEffect]) -> Vec<u64> {
+    let start = |effect: &JobEffect| match effect {
+        JobEffect::Start { job, .. } => Some(job.0),
+        JobEffect::Stop { .. } => None,
+    };
+    effects.iter().filter_map(start).collect()
+}
+
+#[test]
+fn who_waits_is_told_when_it_will_start() {
+    let mut jobs = queue(&[4]);
+    for ask in [
+        ask(1, 4, 100),
+        ask(2, 3, 50),
+        ask(3, 1, 60),
+        ask(4, 2, 60),
+        ask(5, 8, 1),
+    ] {
+        jobs.apply(at(0), JobInput::Submitted(ask));
+    }
+    assert_eq!(started(&pass(&mut jobs, 0)), [1]);
+    let check = |key, ahead, starts_at: Option<u64>| {
+        let starts_at = starts_at.map(at);
+        let expected = Some(Outlook { ahead, starts_at });
+        assert_eq!(jobs.outlook(at(10), JobKey(key)), expected, "{key}");
+    };
+    check(2, 0, Some(100));
+    check(3, 1, Some(100));
+    check(4, 2, Some(150));
+    check(5, 3, None);
+    assert_eq!(jobs.outlook(at(10), JobKey(1)), None);
+    assert_eq!(jobs.outlook(at(10), JobKey(99)), None);
+}
+
+#[test]
+fn what_is_urgent_goes_before_its_accounts_own() {
+    let mut jobs = queue(&[1]);
+    for (key, priority) in [
+        (1, Priority::Batch),
+        (2, Priority::Standard),
+        (3, Priority::Critical),
+    ] {
+        let ask = Ask {
+            priority,
+            ..ask(key, 1, 1_000_000)
+        };
+        jobs.apply(at(0), JobInput::Submitted(ask));
+    }
+    for key in [3, 2, 1] {
+        assert_eq!(started(&pass(&mut jobs, 0)), [key]);
+        jobs.apply(at(0), JobInput::Ended(JobKey(key)));
+    }
+}
+
+#[test]
+fn who_was_found_running_holds_its_machines() {
+    let mut jobs = queue(&[2, 2]);
+    jobs.apply(at(0), JobInput::Submitted(ask(1, 2, 100)));
+    let effects = pass(&mut jobs, 0);
+    let [JobEffect::Start { placements, .. }] = effects.as_slice() else {
+        unreachable!("{effects:?}");
+    };
+    let mut later = queue(&[2, 2]);
+    later.found(ask(1, 2, 100), at(0), placements.clone());
+    later.found(ask(1, 2, 100), at(0), placements.clone());
+    later.apply(at(5), JobInput::Submitted(ask(2, 3, 100)));
+    later.apply(at(5), JobInput::Submitted(ask(3, 2, 90)));
+    assert_eq!(started(&pass(&mut later, 5)), [3]);
+    later.apply(at(6), JobInput::Ended(JobKey(1)));
+    later.apply(at(6), JobInput::Ended(JobKey(3)));
+    assert_eq!(started(&pass(&mut later, 6)), [2]);
+}
+
+#[test]
+fn machines_come_and_go_and_who_runs_keeps_its_own() {
+    let mut jobs = queue(&[2, 2]);
+    jobs.apply(at(0), JobInput::Submitted(ask(1, 4, 100)));
+    assert_eq!(started(&pass(&mut jobs, 0)), [1]);
+    // The first machine is gone, the second is now the first, and a new one stands beside it.
+    let now_is = |machine: MachineKey| machine.0.checked_sub(1).map(MachineKey);
+    jobs.refit(&machines(&[2, 1]), now_is);
+    jobs.apply(at(1), JobInput::Submitted(ask(2, 1, 100)));
+    jobs.apply(at(1), JobInput::Submitted(ask(3, 1, 100)));
+    assert_eq!(started(&pass(&mut jobs, 1)), [2]);
+    jobs.apply(at(2), JobInput::Ended(JobKey(1)));
+    assert_eq!(started(&pass(&mut jobs, 2)), [3]);
+}
