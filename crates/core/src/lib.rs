@@ -7,6 +7,7 @@
 mod apply;
 pub mod budget;
 pub mod credit;
+pub mod desk;
 pub mod effect;
 mod explain;
 pub mod fleet_view;

@@ -42,6 +42,16 @@ impl Jobs {
         self.jobs.insert(ask.job, job);
     }
 
+    /// A job that waits had so many milli-accelerator-µs before it came, and has waited since then.
+    pub fn had(&mut self, job: JobKey, used: u128, since: Micros) {
+        let since = since.min(self.latest);
+        if let Some(waiting) = self.jobs.get_mut(&job).filter(|job| !job.is_running()) {
+            self.queues.remove(waiting);
+            waiting.used = used;
+            self.wait(since, job);
+        }
+    }
+
     /// It was told to stop by somebody else, and makes room: it is not counted on.
     pub fn stopping(&mut self, job: JobKey) {
         let running = self.jobs.get_mut(&job).map(|job| &mut job.state);

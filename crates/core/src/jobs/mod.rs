@@ -39,8 +39,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum JobInput {
     /// A job came.
     Submitted(Ask),
-    /// It is over: it ended by itself, failed, or was withdrawn, whether it ran or not.
+    /// It is over: it ended by itself or failed.
     Ended(JobKey),
+    /// It is taken out, for now: how long it ran says nothing of how long its like will.
+    Withdrawn(JobKey),
     /// It was stopped for others, as it was told, and waits again.
     Stopped(JobKey),
 }
@@ -125,6 +127,7 @@ impl Jobs {
         match input {
             JobInput::Submitted(ask) => self.submitted(now, ask),
             JobInput::Ended(job) => self.ended(now, job),
+            JobInput::Withdrawn(job) => drop(self.take_out(now, job)),
             JobInput::Stopped(job) => self.stopped(now, job),
         }
     }
@@ -139,13 +142,16 @@ impl Jobs {
     }
 
     fn ended(&mut self, now: Micros, key: JobKey) {
-        self.leave(now, key);
-        if let Some(job) = self.jobs.remove(&key) {
-            self.queues.ended(&job);
-            if job.used > 0 {
-                self.estimates.ended(&job.ask, job.run_us());
-            }
+        if let Some(job) = self.take_out(now, key).filter(|job| job.used > 0) {
+            self.estimates.ended(&job.ask, job.run_us());
         }
+    }
+
+    fn take_out(&mut self, now: Micros, key: JobKey) -> Option<Job> {
+        self.leave(now, key);
+        let job = self.jobs.remove(&key)?;
+        self.queues.ended(&job);
+        Some(job)
     }
 
     fn stopped(&mut self, now: Micros, key: JobKey) {
@@ -154,8 +160,8 @@ impl Jobs {
         }
     }
 
-    /// Puts a job where it waits.
-    fn wait(&mut self, now: Micros, key: JobKey) {
+    /// Puts a job where it waits since then.
+    fn wait(&mut self, since: Micros, key: JobKey) {
         let Some(job) = self.jobs.get_mut(&key) else {
             return;
         };
@@ -166,7 +172,7 @@ impl Jobs {
         };
         job.state = State::Waiting {
             account,
-            since: now,
+            since,
             rank: rank(self.rule, &self.terms, &self.estimates, job),
         };
         self.queues.add(job);

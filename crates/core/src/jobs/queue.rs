@@ -72,6 +72,10 @@ impl Job {
         1 + urgency * LEVELS + u64::from(terms.level(used))
     }
 
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
     /// Accelerators, in thousandths.
     pub(super) fn milli(&self) -> u64 {
         self.ask.need.milli()

@@ -1,0 +1,254 @@
+//! A job on the desk, and its tasks.
+
+use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
+use madang_types::{
+    After, Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord, TaskId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bits of a [`JobKey`] that tell the tasks of one job apart: there are at most 100,000.
+const TASK_BITS: u32 = 17;
+
+/// The key of a task: later jobs have greater ones, as do later tasks of one.
+pub(super) fn key_of(task: TaskId) -> JobKey {
+    let index = task.index.map_or(0, |index| u64::from(index) + 1);
+    JobKey(task.job.0 << TASK_BITS | index)
+}
+
+/// The task of a key.
+pub(super) fn task_of(key: JobKey) -> TaskId {
+    let index = key.0 & ((1 << TASK_BITS) - 1);
+    TaskId {
+        job: JobId(key.0 >> TASK_BITS),
+        index: index
+            .checked_sub(1)
+            .and_then(|index| u32::try_from(index).ok()),
+    }
+}
+
+/// Where a piece of a run is, on the machine of that number.
+pub(super) fn placement(machine: usize, piece: &madang_types::RunPiece) -> Option<Placement> {
+    Some(Placement {
+        machine: MachineKey(u32::try_from(machine).ok()?),
+        accelerators: piece.accelerators.iter().copied().collect(),
+        piece: Piece {
+            accelerators: u16::try_from(piece.accelerators.len()).unwrap_or(u16::MAX),
+            share_milli: u16::try_from(piece.share_milli).unwrap_or(u16::MAX),
+            cpu_milli: piece.cpu_milli,
+            memory_mib: piece.memory_mib,
+        },
+    })
+}
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) job: Job,
+    pub(super) account: AccountKey,
+    /// Where policy lets its data be.
+    pub(super) allowed: BTreeSet<NodesId>,
+    /// Jobs that it still waits for.
+    pub(super) after: Vec<After>,
+    /// The first task that was never begun.
+    pub(super) next: u32,
+    /// Tasks that were begun and are not over, by index.
+    pub(super) open: BTreeMap<u32, Task>,
+    /// Tasks that are over.
+    pub(super) over: Over,
+    /// Why its runs were refused, until when.
+    pub(super) refused: Option<(Micros, String)>,
+}
+
+/// How many tasks ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) completed: u32,
+    pub(super) failed: u32,
+    pub(super) timed_out: u32,
+    pub(super) cancelled: u32,
+}
+
+/// A task.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Task {
+    /// Runs so far.
+    pub(super) runs: u32,
+    /// Runs that failed.
+    pub(super) failed: u32,
+    /// Runs that were lost with their machine.
+    pub(super) lost: u32,
+    /// What it had in runs that are over, in milli-accelerator-µs.
+    pub(super) used: u128,
+    /// When its last run ended.
+    pub(super) ended_at: Option<Micros>,
+    pub(super) state: TaskState,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum TaskState {
+    /// It is to be queued.
+    #[default]
+    Ready,
+    /// It is tried again then.
+    Later(Micros),
+    /// It waits in the queue.
+    Queued,
+    /// It has machines.
+    Running(Box<Running>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) record: RunRecord,
+    /// What its executor says that it still fetches.
+    pub(super) prepares: Option<String>,
+    /// It begins anew once it has ended, whatever came of it.
+    pub(super) anew: bool,
+}
+
+impl Entry {
+    pub(super) fn new(job: Job, account: AccountKey, allowed: BTreeSet<NodesId>) -> Self {
+        Self {
+            after: job.spec.after.clone(),
+            job,
+            account,
+            allowed,
+            next: 0,
+            open: BTreeMap::new(),
+            over: Over::default(),
+            refused: None,
+        }
+    }
+
+    /// The id of its task with that index.
+    pub(super) fn task_id(&self, index: u32) -> TaskId {
+        TaskId {
+            job: self.job.id,
+            index: self.job.spec.array.map(|_| index),
+        }
+    }
+
+    /// A task that has begun, or begins with this.
+    pub(super) fn task(&mut self, task: TaskId) -> &mut Task {
+        let index = task.index.unwrap_or(0);
+        self.next = self.next.max(index.saturating_add(1));
+        self.open.entry(index).or_default()
+    }
+
+    /// What a task asks the queue for.
+    pub(super) fn ask(&self, task: TaskId, need: Need) -> Ask {
+        let spec = &self.job.spec;
+        Ask {
+            job: key_of(task),
+            account: self.account,
+            need,
+            run_us_max: spec.time_limit_ms.saturating_mul(1_000),
+            preemptible: spec.checkpoint.is_some(),
+            priority: spec.priority,
+        }
+    }
+
+    /// The books have this run of it, and its end.
+    pub(super) fn ended_before(&mut self, run: &RunRecord, end: &RunEnd) {
+        let tries = self.job.spec.retries_max;
+        let task = self.task(run.run.task);
+        task.runs = task.runs.max(run.run.number);
+        task.had(run, end);
+        if let Some(state) = task.count(&end.outcome, tries) {
+            self.close(run.run.task, state);
+        }
+    }
+
+    /// The books have this run of it, and no end.
+    pub(super) fn running(&mut self, id: TaskId, record: RunRecord) {
+        let task = self.task(id);
+        task.runs = task.runs.max(record.run.number);
+        task.state = TaskState::Running(Box::new(Running {
+            record,
+            prepares: None,
+            anew: false,
+        }));
+    }
+
+    /// A task is over.
+    pub(super) fn close(&mut self, task: TaskId, state: JobState) {
+        if self.open.remove(&task.index.unwrap_or(0)).is_none() {
+            return;
+        }
+        let count = match state {
+            JobState::Completed => &mut self.over.completed,
+            JobState::TimedOut => &mut self.over.timed_out,
+            JobState::Cancelled => &mut self.over.cancelled,
+            JobState::Pending | JobState::Held | JobState::Running | JobState::Failed => {
+                &mut self.over.failed
+            }
+        };
+        *count += 1;
+    }
+
+    /// How the job stands by its tasks.
+    pub(super) fn state(&self) -> JobState {
+        let running = |task: &Task| matches!(task.state, TaskState::Running(_));
+        let Over {
+            completed,
+            failed,
+            timed_out,
+            cancelled,
+        } = self.over;
+        if self.open.values().any(running) {
+            JobState::Running
+        } else if completed + failed + timed_out + cancelled < self.job.spec.tasks() {
+            if self.job.held {
+                JobState::Held
+            } else {
+                JobState::Pending
+            }
+        } else if failed > 0 {
+            JobState::Failed
+        } else if cancelled > 0 {
+            JobState::Cancelled
+        } else if timed_out > 0 {
+            JobState::TimedOut
+        } else {
+            JobState::Completed
+        }
+    }
+}
+
+impl Task {
+    /// Adds what a run had of accelerators.
+    pub(super) fn had(&mut self, run: &RunRecord, end: &RunEnd) {
+        let us = end.started_at.map_or(0, |at| end.ended_at.since_us(at));
+        self.ended_at = Some(end.ended_at);
+        self.used += u128::from(us) * u128::from(run.accelerator_milli);
+    }
+
+    /// A run ended so: how the task stands then, where that is the end of it.
+    pub(super) fn count(&mut self, outcome: &RunOutcome, retries_max: u32) -> Option<JobState> {
+        self.state = TaskState::Ready;
+        match outcome {
+            RunOutcome::Completed => Some(JobState::Completed),
+            RunOutcome::TimedOut => Some(JobState::TimedOut),
+            RunOutcome::Cancelled => Some(JobState::Cancelled),
+            RunOutcome::Stopped => None,
+            RunOutcome::Failed { .. } | RunOutcome::NotStarted { .. } => {
+                self.failed += 1;
+                (self.failed > retries_max).then_some(JobState::Failed)
+            }
+            RunOutcome::Lost { .. } => {
+                self.lost += 1;
+                (self.lost > super::LOST_MAX).then_some(JobState::Failed)
+            }
+        }
+    }
+}
+
+/// Those of `nodes` where a job may be and would fit.
+pub(super) fn open_to(entry: &Entry, nodes: &[super::DeskNodes]) -> BTreeSet<NodesKey> {
+    let wanted = &entry.job.spec.resources;
+    (0u8..)
+        .zip(nodes)
+        .filter(|(_, nodes)| entry.allowed.contains(&nodes.id) && nodes.fits(wanted).is_ok())
+        .map(|(at, _)| NodesKey(at))
+        .collect()
+}

@@ -1,0 +1,332 @@
+//! The desk at which jobs are taken in: what their owners want, what they wait for, how often they are tried, what became of them.
+//!
+//! [`crate::jobs`] knows tasks that want machines now; the desk knows the rest: holds and withdrawals, jobs that wait for others, arrays,
+//! tries, what the budget said, and what executors tell of runs. It is told by [`Desk::apply`], and [`Desk::pass`] says what to do.
+
+mod entry;
+mod finish;
+mod fit;
+mod view;
+
+pub use fit::{DeskNodes, Lack};
+pub use view::{Counts, Waits};
+
+use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
+use entry::Entry;
+use madang_types::{
+    Job, JobCheckpoint, JobId, JobState, Micros, NodesId, ProgrammeId, ProjectId, RunEnd, RunId,
+    RunPiece, RunRecord, RunState, TaskId, TenantId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A job that came, or was there when the desk was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The job.
+    pub job: Job,
+    /// Runs of it so far, by task and number.
+    pub runs: Vec<RunRecord>,
+    /// Of the jobs that it waits for, those that are over.
+    pub over: BTreeMap<JobId, JobState>,
+    /// Where policy lets its data be.
+    pub allowed: BTreeSet<NodesId>,
+    /// The weights of its programme, its tenant and its project, each among its siblings.
+    pub weights: [u32; 3],
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeskInput {
+    /// A job came.
+    Came(Box<Arrival>),
+    /// Its owner holds it back, or lets it go on.
+    Held(JobId, bool),
+    /// Its owner withdrew it.
+    Cancelled(JobId, Micros),
+    /// Its owner wants what runs of it to begin anew.
+    Requeued(JobId),
+    /// Policy says something else of where its data may be.
+    Allowed(JobId, BTreeSet<NodesId>),
+    /// A run that was to begin may not: its budget or a stop switch is against it. It is tried again later.
+    Refused(RunId, String),
+    /// Something has changed for which those that were refused may try again at once.
+    Granted,
+    /// An executor fetches what a run needs: what it says.
+    Prepares(RunId, String),
+    /// A run's program began.
+    Began(RunId, Micros),
+    /// A run is over.
+    Ended(RunId, RunEnd),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeskEffect {
+    /// Have its budget set aside, write it down, start it.
+    Begin(Box<RunRecord>),
+    /// Write it down.
+    Run(Box<RunRecord>),
+    /// Stop it; with a checkpoint where there is one.
+    Stop(RunId, Option<JobCheckpoint>),
+    /// Settle it, and write it down.
+    Settle(Box<RunRecord>),
+    /// Write down how a job stands.
+    Job(Box<Job>),
+}
+
+/// How long who was refused waits until it is tried again, in microseconds.
+pub const REFUSED_US: u64 = 60_000_000;
+/// Tasks of one job that stand in the queue at most: those of an array are alike, so that more of them change nothing.
+const QUEUED_MAX: usize = 1_000;
+/// How often a task that was lost with its machine is begun anew.
+const LOST_MAX: u32 = 3;
+
+/// Who answers for a job: programme, tenant, project.
+type Owner = (
+    Option<ProgrammeId>,
+    Option<TenantId>,
+    Option<Option<ProjectId>>,
+);
+
+/// All jobs that are not over.
+#[derive(Debug)]
+pub struct Desk {
+    jobs: Jobs,
+    nodes: Vec<DeskNodes>,
+    machines: Vec<(NodesKey, u32)>,
+    accounts: BTreeMap<Owner, AccountKey>,
+    entries: BTreeMap<JobId, Entry>,
+    /// Who waits for whom.
+    waits: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Tasks that are tried again, by when.
+    later: BTreeSet<(Micros, TaskId)>,
+    /// Those of which something may be fed to the queue.
+    feed: BTreeSet<JobId>,
+    effects: Vec<DeskEffect>,
+}
+
+impl Desk {
+    /// No jobs, and those machines; of more than 128 `[[nodes]]` the first count.
+    pub fn new(terms: JobTerms, nodes: Vec<DeskNodes>) -> Self {
+        let mut desk = Self {
+            jobs: Jobs::new(JobRule::Madang, terms, &[]),
+            nodes: Vec::new(),
+            machines: Vec::new(),
+            accounts: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            later: BTreeSet::new(),
+            feed: BTreeSet::new(),
+            effects: Vec::new(),
+        };
+        desk.machines(nodes);
+        desk
+    }
+
+    /// Other machines from now on.
+    pub fn machines(&mut self, mut nodes: Vec<DeskNodes>) {
+        nodes.truncate(NODES_MAX);
+        let all: Vec<(NodesKey, u32)> = (0u8..)
+            .zip(&nodes)
+            .flat_map(|(at, nodes)| (0..nodes.count).map(move |number| (NodesKey(at), number)))
+            .collect();
+        let machines: Vec<Machine> = all
+            .iter()
+            .filter_map(|(key, _)| machine(&nodes, *key))
+            .collect();
+        let new: BTreeMap<(&NodesId, u32), u32> = (0u32..)
+            .zip(&all)
+            .filter_map(|(at, (key, number))| {
+                Some(((&nodes.get(usize::from(key.0))?.id, *number), at))
+            })
+            .collect();
+        let now_is = |old: MachineKey| {
+            let (key, number) = self.machines.get(usize::try_from(old.0).ok()?)?;
+            let id = &self.nodes.get(usize::from(key.0))?.id;
+            new.get(&(id, *number)).copied().map(MachineKey)
+        };
+        self.jobs.refit(&machines, now_is);
+        self.nodes = nodes;
+        self.machines = all;
+        // What was queued asks for places by their old numbers.
+        let known: Vec<JobId> = self.entries.keys().copied().collect();
+        for id in known {
+            self.unqueue(Micros(0), id);
+            self.feed.insert(id);
+        }
+    }
+
+    /// Machines that take jobs.
+    pub fn nodes(&self) -> &[DeskNodes] {
+        &self.nodes
+    }
+
+    /// Notes what happened. What is said of a job or a run that is not known changes nothing.
+    pub fn apply(&mut self, now: Micros, input: DeskInput) {
+        match input {
+            DeskInput::Came(arrival) => self.came(now, *arrival),
+            DeskInput::Held(id, held) => self.held(now, id, held),
+            DeskInput::Cancelled(id, at) => self.cancelled(now, id, at),
+            DeskInput::Requeued(id) => self.requeued(id),
+            DeskInput::Allowed(id, allowed) => self.allowed(now, id, allowed),
+            DeskInput::Refused(run, why) => self.refused(now, run, why),
+            DeskInput::Granted => self.granted(),
+            DeskInput::Prepares(run, why) => self.prepares(run, why),
+            DeskInput::Began(run, at) => self.began(run, at),
+            DeskInput::Ended(run, end) => self.run_ended(now, run, end),
+        }
+    }
+
+    /// Says what to do as things stand at `now`.
+    pub fn pass(&mut self, now: Micros, effects: &mut Vec<DeskEffect>) {
+        self.due(now);
+        for id in std::mem::take(&mut self.feed) {
+            self.feed(now, id);
+        }
+        let mut said = Vec::new();
+        self.jobs.pass(now, &mut said);
+        for effect in said {
+            match effect {
+                JobEffect::Start { job, placements } => {
+                    self.begin(now, entry::task_of(job), &placements)
+                }
+                JobEffect::Stop { job } => self.make_room(entry::task_of(job)),
+            }
+        }
+        effects.append(&mut self.effects);
+    }
+
+    /// When there may be something to do though nothing happens.
+    pub fn wake_at(&self, now: Micros) -> Option<Micros> {
+        let later = self.later.first().map(|(at, _)| *at);
+        self.jobs.wake_at(now).into_iter().chain(later).min()
+    }
+
+    fn came(&mut self, now: Micros, arrival: Arrival) {
+        let id = arrival.job.id;
+        if self.entries.contains_key(&id) {
+            return;
+        }
+        let account = self.account(&arrival.job, arrival.weights);
+        let over = arrival.over;
+        let mut entry = Entry::new(arrival.job, account, arrival.allowed);
+        entry.after.retain(|after| !over.contains_key(&after.job));
+        for after in &entry.after {
+            self.waits.entry(after.job).or_default().insert(id);
+        }
+        let spec_after = entry.job.spec.after.clone();
+        self.entries.insert(id, entry);
+        let mut seen = BTreeSet::new();
+        for run in arrival.runs {
+            seen.insert(run.run.task.index.unwrap_or(0));
+            self.was_run(run);
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            // Others of its tasks stood in the queue when one of them was begun.
+            for index in (0..entry.next).filter(|index| !seen.contains(index)) {
+                entry.open.entry(index).or_default();
+            }
+        }
+        for after in spec_after {
+            match over.get(&after.job) {
+                Some(state) => self.other_over(now, id, after.job, *state),
+                None if self.entries.contains_key(&after.job) => {}
+                None => self.other_over(now, id, after.job, JobState::Cancelled),
+            }
+        }
+        if let Some(at) = self
+            .entries
+            .get(&id)
+            .and_then(|entry| entry.job.cancelled_at)
+        {
+            self.cancelled(now, id, at);
+        }
+        self.feed.insert(id);
+        self.settle_state(now, id);
+    }
+
+    /// A run that the books have: it is over, or runs.
+    fn was_run(&mut self, run: RunRecord) {
+        let id = run.run.task.job;
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match &run.end {
+            Some(end) => {
+                let end = end.clone();
+                entry.ended_before(&run, &end);
+            }
+            None => self.was_running(run),
+        }
+    }
+
+    fn was_running(&mut self, run: RunRecord) {
+        let placements = self.placements(&run);
+        let Some(entry) = self.entries.get_mut(&run.run.task.job) else {
+            return;
+        };
+        let task = run.run.task;
+        let need = fit::need(
+            &entry.job.spec.resources,
+            &entry::open_to(entry, &self.nodes),
+        );
+        let ask = entry.ask(task, need);
+        self.jobs
+            .found(ask, run.started_at.unwrap_or(run.created_at), placements);
+        if run.state == RunState::Stopping {
+            self.jobs.stopping(entry::key_of(task));
+        }
+        entry.running(task, run);
+    }
+
+    /// Its machines by their numbers here; none where they are no longer among them, or the site chooses.
+    fn placements(&self, run: &RunRecord) -> Vec<crate::jobs::Placement> {
+        let at = |piece: &RunPiece| {
+            let is_it = |(key, number): &(NodesKey, u32)| {
+                let nodes = self.nodes.get(usize::from(key.0));
+                nodes.is_some_and(|nodes| nodes.id == run.nodes) && *number == piece.node
+            };
+            let machine = self.machines.iter().position(is_it)?;
+            entry::placement(machine, piece)
+        };
+        run.pieces.iter().filter_map(at).collect()
+    }
+
+    fn account(&mut self, job: &Job, weights: [u32; 3]) -> AccountKey {
+        let programme = job.programme.clone();
+        let tenant = Some(job.tenant.clone());
+        let path: [Owner; 3] = [
+            (programme.clone(), None, None),
+            (programme.clone(), tenant.clone(), None),
+            (programme, tenant, Some(job.project.clone())),
+        ];
+        let mut parent = Jobs::ROOT;
+        for (owner, weight) in path.into_iter().zip(weights) {
+            let account = match self.accounts.get(&owner) {
+                Some(account) => *account,
+                None => self.jobs.account(parent, weight),
+            };
+            self.jobs.weigh(account, weight);
+            self.accounts.insert(owner, account);
+            parent = account;
+        }
+        parent
+    }
+}
+
+/// As many as a [`crate::jobs::Ground`] tells apart.
+const NODES_MAX: usize = 128;
+
+fn machine(nodes: &[DeskNodes], key: NodesKey) -> Option<Machine> {
+    let of = nodes.get(usize::from(key.0))?;
+    Some(Machine {
+        nodes: key,
+        accelerators: of.per_node,
+        // What nobody counts is never what is missing.
+        cpu_milli: of.cpu_milli.unwrap_or(u64::MAX / 2),
+        memory_mib: of.memory_mib.unwrap_or(u64::MAX / 2),
+    })
+}
+
+#[cfg(test)]
+mod tests;

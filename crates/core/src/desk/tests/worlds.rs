@@ -1,0 +1,279 @@
+//! Random worlds: every job ends, no task runs twice at once, and a desk that is opened anew from the books goes on where it was.
+//!
+//! `SEED=7 SEEDS=1 cargo test -p madang-core desk::tests::worlds` runs one.
+
+use super::*;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+
+/// What outlives the desk: the books, and what executors do.
+struct World {
+    seed: u64,
+    random: Pcg64,
+    now: i64,
+    desk: Desk,
+    jobs: BTreeMap<JobId, Job>,
+    runs: BTreeMap<RunId, RunRecord>,
+    stopping: BTreeSet<RunId>,
+    to_come: u64,
+}
+
+fn machines() -> Vec<DeskNodes> {
+    vec![nodes("a", "h200", 2, 4), nodes("b", "rngd", 3, 2)]
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: Pcg64::seed_from_u64(seed),
+            now: 0,
+            desk: Desk::new(JobTerms::default(), machines()),
+            jobs: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+            to_come: 40,
+        }
+    }
+
+    fn run(mut self) -> usize {
+        let mut steps = 0;
+        while self.to_come > 0 || !self.desk.is_empty() {
+            steps += 1;
+            assert!(
+                steps < 20_000,
+                "seed {}: {} jobs never end",
+                self.seed,
+                self.desk.len()
+            );
+            self.now += self.random.random_range(0..120);
+            self.happen();
+            self.pass();
+            if self.random.random_bool(0.05) {
+                self.reopen();
+                self.pass();
+            }
+        }
+        for job in self.jobs.values() {
+            assert!(job.state.is_over(), "seed {}: {job:?}", self.seed);
+        }
+        for run in self.runs.values() {
+            assert_eq!(run.state, RunState::Ended, "seed {}: {run:?}", self.seed);
+        }
+        self.runs.len()
+    }
+
+    fn pass(&mut self) {
+        let mut effects = Vec::new();
+        self.desk.pass(at(self.now), &mut effects);
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    fn happen(&mut self) {
+        let (now, pick) = (at(self.now), self.random.random_range(0..100));
+        let live: Vec<RunId> = self.live().collect();
+        let any_job = self
+            .jobs
+            .keys()
+            .copied()
+            .nth(self.random.random_range(0..40));
+        match pick {
+            0..25 if self.to_come > 0 => self.come(),
+            25..80 => {
+                if let Some(run) = live.get(self.random.random_range(0..live.len().max(1))) {
+                    let outcome = self.outcome(*run);
+                    let end = end(outcome, self.now - 5, self.now);
+                    self.desk.apply(now, DeskInput::Ended(*run, end));
+                }
+            }
+            80..84 => {
+                if let Some(run) = live.first() {
+                    self.desk.apply(now, DeskInput::Began(*run, now));
+                }
+            }
+            84..90 => {
+                if let Some(job) = any_job.and_then(|id| self.jobs.get_mut(&id)) {
+                    job.held = !job.held && self.to_come > 0;
+                    self.desk.apply(now, DeskInput::Held(job.id, job.held));
+                }
+            }
+            90..92 => {
+                if let Some(job) = any_job.and_then(|id| self.jobs.get_mut(&id)) {
+                    job.cancelled_at = job.cancelled_at.or(Some(now));
+                    self.desk.apply(now, DeskInput::Cancelled(job.id, now));
+                }
+            }
+            92..94 => self.desk.apply(now, DeskInput::Granted),
+            94..96 => {
+                if let Some(id) = any_job {
+                    self.desk.apply(now, DeskInput::Requeued(id));
+                }
+            }
+            _ => {
+                // Those that are held would never end.
+                let held: Vec<JobId> = self
+                    .jobs
+                    .values()
+                    .filter(|job| job.held)
+                    .map(|job| job.id)
+                    .collect();
+                for id in held {
+                    self.jobs.get_mut(&id).unwrap().held = false;
+                    self.desk.apply(now, DeskInput::Held(id, false));
+                }
+            }
+        }
+    }
+
+    fn outcome(&mut self, run: RunId) -> RunOutcome {
+        if self.stopping.contains(&run) && self.random.random_bool(0.8) {
+            let withdrawn = self.jobs[&run.task.job].cancelled_at.is_some();
+            return if withdrawn {
+                RunOutcome::Cancelled
+            } else {
+                RunOutcome::Stopped
+            };
+        }
+        match self.random.random_range(0..10) {
+            0 => RunOutcome::Failed { exit_code: 1 },
+            1 => RunOutcome::TimedOut,
+            2 => RunOutcome::Lost { why: String::new() },
+            3 => RunOutcome::NotStarted { why: String::new() },
+            _ => RunOutcome::Completed,
+        }
+    }
+
+    fn come(&mut self) {
+        let id = 41 - self.to_come;
+        self.to_come -= 1;
+        let count = self.random.random_range(1..9);
+        let mut new = job(id, count);
+        new.submitted_at = at(self.now);
+        new.tenant = ["hanbit", "hankuk"][self.random.random_range(0..2)]
+            .parse()
+            .unwrap();
+        new.spec.retries_max = self.random.random_range(0..3);
+        if self.random.random_bool(0.5) {
+            new.spec.checkpoint = Some(JobCheckpoint {
+                signal: madang_types::StopSignal::Term,
+                grace_ms: 1,
+            });
+        }
+        if self.random.random_bool(0.3) {
+            new.spec.array = Some(JobArray {
+                tasks: self.random.random_range(1..8),
+                at_once_max: self.random.random_bool(0.5).then_some(2),
+            });
+        }
+        if id > 1 && self.random.random_bool(0.2) {
+            let other = self.random.random_range(1..id);
+            new.spec.after = vec![madang_types::After {
+                job: JobId(other),
+                when: madang_types::AfterWhen::Ended,
+            }];
+        }
+        self.jobs.insert(new.id, new.clone());
+        let arrival = self.arrival(&new);
+        self.desk
+            .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
+    }
+
+    fn arrival(&self, job: &Job) -> Arrival {
+        let of = |run: &&RunRecord| run.run.task.job == job.id;
+        let state = |after: &madang_types::After| {
+            let state = self.jobs.get(&after.job)?.state;
+            state.is_over().then_some((after.job, state))
+        };
+        Arrival {
+            job: job.clone(),
+            runs: self.runs.values().filter(of).cloned().collect(),
+            over: job.spec.after.iter().filter_map(state).collect(),
+            allowed: ["a", "b"].map(|id| id.parse().unwrap()).into(),
+            weights: [1, 2, 1],
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = RunId> + '_ {
+        let live = self.runs.values().filter(|run| run.end.is_none());
+        live.map(|run| run.run)
+    }
+
+    fn perform(&mut self, effect: DeskEffect) {
+        match effect {
+            DeskEffect::Begin(run) => {
+                let twice = self.live().find(|live| live.task == run.run.task);
+                assert_eq!(twice, None, "seed {}: {} begins", self.seed, run.run);
+                assert!(
+                    !self.runs.contains_key(&run.run),
+                    "seed {}: {} again",
+                    self.seed,
+                    run.run
+                );
+                if self.random.random_bool(0.1) {
+                    let refused = DeskInput::Refused(run.run, "no budget".to_owned());
+                    self.desk.apply(at(self.now), refused);
+                } else {
+                    self.runs.insert(run.run, *run);
+                }
+                self.look();
+            }
+            DeskEffect::Run(run) | DeskEffect::Settle(run) => {
+                let known = self.runs.insert(run.run, *run);
+                let over = known.is_some_and(|run| run.end.is_some());
+                assert!(!over, "seed {}: changed after its end", self.seed);
+            }
+            DeskEffect::Stop(run, _) => {
+                self.stopping.insert(run);
+            }
+            DeskEffect::Job(job) => {
+                let known = self.jobs.get_mut(&job.id).unwrap();
+                assert!(!known.state.is_over(), "seed {}: over twice", self.seed);
+                (known.state, known.why, known.ended_at) = (job.state, job.why, job.ended_at);
+            }
+        }
+    }
+
+    /// No accelerator is held twice.
+    fn look(&self) {
+        let mut held = BTreeSet::new();
+        for run in self.runs.values().filter(|run| run.end.is_none()) {
+            for piece in &run.pieces {
+                for accelerator in &piece.accelerators {
+                    let one = (run.nodes.clone(), piece.node, *accelerator);
+                    assert!(held.insert(one), "seed {}: {run:?}", self.seed);
+                }
+            }
+        }
+    }
+
+    /// Madang dies, and begins again from its books.
+    fn reopen(&mut self) {
+        self.desk = Desk::new(JobTerms::default(), machines());
+        let open: Vec<Job> = self
+            .jobs
+            .values()
+            .filter(|job| !job.state.is_over())
+            .cloned()
+            .collect();
+        for job in open {
+            let arrival = self.arrival(&job);
+            self.desk
+                .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
+        }
+    }
+}
+
+#[test]
+fn every_job_ends_and_no_task_runs_twice_at_once() {
+    // Another range: the environment of the test, as the core itself reads none.
+    let number = |name: &str, other: u64| {
+        let text = std::env::var_os(name).map(|text| text.into_string().unwrap());
+        text.map_or(other, |text| text.parse().unwrap())
+    };
+    let first = number("SEED", 0);
+    let seeds = first..first + number("SEEDS", 200);
+    let runs: usize = seeds.map(|seed| World::new(seed).run()).sum();
+    assert!(runs > 0);
+}

@@ -1,0 +1,161 @@
+//! What an owner is told.
+
+use super::Desk;
+use super::entry::{self, TaskState};
+use madang_types::{JobId, Micros, RunRecord};
+
+/// How many tasks of a job stand how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// They wait.
+    pub pending: u32,
+    /// They have machines.
+    pub running: u32,
+    /// They ended well.
+    pub completed: u32,
+    /// They did not, were stopped at their time limit, or were withdrawn.
+    pub failed: u32,
+}
+
+/// Why something does not run, and when it will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Why, in a line.
+    pub why: String,
+    /// Tasks of anybody that are before it.
+    pub ahead: Option<usize>,
+    /// When it will start, as things stand.
+    pub starts_at: Option<Micros>,
+}
+
+impl Waits {
+    fn because(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            ahead: None,
+            starts_at: None,
+        }
+    }
+}
+
+impl Desk {
+    /// Jobs that are not over.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Runs that hold machines.
+    pub fn runs(&self) -> impl Iterator<Item = &RunRecord> {
+        let tasks = self.entries.values().flat_map(|entry| entry.open.values());
+        tasks.filter_map(|task| match &task.state {
+            TaskState::Running(running) => Some(&running.record),
+            TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
+        })
+    }
+
+    /// How many of a job's tasks stand how; `None` for one that is over.
+    pub fn counts(&self, id: JobId) -> Option<Counts> {
+        let entry = self.entries.get(&id)?;
+        let is_running = |task: &&entry::Task| matches!(task.state, TaskState::Running(_));
+        let running = entry.open.values().filter(is_running).count();
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        let over = entry.over;
+        let failed = over.failed + over.timed_out + over.cancelled;
+        Some(Counts {
+            pending: entry
+                .job
+                .spec
+                .tasks()
+                .saturating_sub(running + over.completed + failed),
+            running,
+            completed: over.completed,
+            failed,
+        })
+    }
+
+    /// Why a job, or the first task of it that waits, does not run; `None` where nothing of it waits.
+    pub fn waits(&self, now: Micros, id: JobId) -> Option<Waits> {
+        let entry = self.entries.get(&id)?;
+        let job = &entry.job;
+        let prepares = entry.open.values().find_map(|task| match &task.state {
+            TaskState::Running(running) => running.prepares.clone(),
+            TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
+        });
+        if let Some(why) = prepares {
+            return Some(Waits::because(why));
+        }
+        if self.counts(id)?.pending == 0 {
+            return None;
+        }
+        if job.held {
+            let why = format!("it is held back; `madang job release {id}` lets it go on");
+            return Some(Waits::because(why));
+        }
+        if let Some(after) = entry.after.first() {
+            let why = format!("it waits until job {} is {}", after.job, after.when);
+            return Some(Waits::because(why));
+        }
+        if let Some((until, why)) = &entry.refused {
+            let waits = Waits::because(why.clone());
+            return Some(Waits {
+                starts_at: Some(*until),
+                ..waits
+            });
+        }
+        if entry::open_to(entry, &self.nodes).is_empty() {
+            return Some(Waits::because(self.nowhere(id)));
+        }
+        let mut tasks = entry.open.iter();
+        let queued = tasks.find(|(_, task)| matches!(task.state, TaskState::Queued));
+        if let Some((index, _)) = queued {
+            return self.turn(now, entry::key_of(entry.task_id(*index)));
+        }
+        let later = entry.open.values().find_map(|task| match task.state {
+            TaskState::Later(at) => Some(at),
+            TaskState::Ready | TaskState::Queued | TaskState::Running(_) => None,
+        });
+        Some(match later {
+            Some(at) => Waits {
+                starts_at: Some(at),
+                ..Waits::because("its last try failed; it is tried again")
+            },
+            None => Waits::because("as many of its tasks run as it allows at once"),
+        })
+    }
+
+    fn turn(&self, now: Micros, key: crate::jobs::JobKey) -> Option<Waits> {
+        let outlook = self.jobs.outlook(now, key)?;
+        let why = match (outlook.ahead, outlook.starts_at) {
+            (_, None) => "it needs more than its machines have together".to_owned(),
+            (0, Some(_)) => "it is next, and waits for machines to be free".to_owned(),
+            (1, Some(_)) => "1 task is before it".to_owned(),
+            (ahead, Some(_)) => format!("{ahead} tasks are before it"),
+        };
+        Some(Waits {
+            why,
+            ahead: Some(outlook.ahead),
+            starts_at: outlook.starts_at,
+        })
+    }
+
+    /// What all machines lack for a job.
+    fn nowhere(&self, id: JobId) -> String {
+        let Some(entry) = self.entries.get(&id) else {
+            return String::new();
+        };
+        let lack = |nodes: &super::DeskNodes| match nodes.fits(&entry.job.spec.resources) {
+            Err(lack) => format!("{} at {}: {}", lack.nodes, lack.site, lack.what),
+            Ok(()) => format!("{} at {}: policy keeps its data away", nodes.id, nodes.site),
+        };
+        let lacks: Vec<String> = self.nodes.iter().take(8).map(lack).collect();
+        match lacks.as_slice() {
+            [] => "no machines take jobs".to_owned(),
+            lacks => format!("no machines would do: {}", lacks.join("; ")),
+        }
+    }
+}
