@@ -3,8 +3,12 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use madang_types::{
-    GatewayId, Job, JobId, JobState, Micros, ProgrammeId, ProjectId, RunId, RunRecord, TenantId,
+    GatewayId, Job, JobId, JobState, Micros, ProgrammeId, ProjectId, RunId, RunRecord, TaskId,
+    TenantId,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most jobs or runs in one page of a list.
 pub const JOBS_LIST_COUNT_MAX: u32 = 1000;
@@ -99,4 +103,136 @@ pub struct JobsChange {
     pub jobs: Vec<Job>,
     /// Runs, whole.
     pub runs: Vec<RunRecord>,
+}
+
+/// Jobs that are not over, as both databases' partial indexes say it.
+pub(crate) const OPEN: &str = "state IN ('pending', 'held', 'running')";
+
+impl JobFilter {
+    /// The states as a condition; `None` where any will do. That they are all of jobs that are not over is said, for the index.
+    pub(crate) fn state_condition(&self) -> Option<String> {
+        if self.states.is_empty() {
+            return None;
+        }
+        let words: Vec<String> = self.states.iter().map(|s| format!("'{s}'")).collect();
+        let some = format!("state IN ({})", words.join(", "));
+        Some(match self.states.iter().any(|state| state.is_over()) {
+            true => some,
+            false => format!("{some} AND {OPEN}"),
+        })
+    }
+}
+
+/// A change as rows: each job and run once, the last that is said of it, in their order.
+pub(crate) struct ChangeRows<'a> {
+    pub jobs: BTreeMap<i64, &'a Job>,
+    pub runs: BTreeMap<RunKey, String>,
+}
+
+impl<'a> ChangeRows<'a> {
+    /// # Errors
+    /// [`StoreError::Absent`] for a job whose number no database gives; [`StoreError::Invalid`].
+    pub(crate) fn new(change: &'a JobsChange) -> Result<Self, StoreError> {
+        let jobs = change.jobs.iter().map(|job| Ok((given(job.id)?, job)));
+        let runs = change.runs.iter().map(|record| {
+            given(record.run.task.job)?;
+            Ok((RunKey::from(record.run), json_text("a run", record)?))
+        });
+        Ok(Self {
+            jobs: jobs.collect::<Result<_, StoreError>>()?,
+            runs: runs.collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    /// All jobs that it is about.
+    pub(crate) fn job_ids(&self) -> BTreeSet<i64> {
+        let runs = self.runs.keys().map(|key| key.job);
+        self.jobs.keys().copied().chain(runs).collect()
+    }
+}
+
+/// A run's key as columns hold it; their order is that of [`RunId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunKey {
+    pub job: i64,
+    /// -1 of a job without an array.
+    pub task: i64,
+    pub number: i64,
+}
+
+impl RunKey {
+    /// Below every run of a job that a database has numbered.
+    pub(crate) const START: Self = Self {
+        job: 0,
+        task: -1,
+        number: -1,
+    };
+
+    /// Where a page of one job's runs goes on.
+    pub(crate) fn of_job(job: JobId, after: Option<RunId>) -> Self {
+        let after = after.map_or(Self::START, Self::from);
+        Self {
+            job: bound(job),
+            ..after
+        }
+    }
+}
+
+impl From<RunId> for RunKey {
+    fn from(run: RunId) -> Self {
+        let TaskId { job, index } = run.task;
+        Self {
+            job: bound(job),
+            task: index.map_or(-1, i64::from),
+            number: run.number.into(),
+        }
+    }
+}
+
+/// A job's number as a column holds it; of one that no database gives, the greatest.
+pub(crate) fn bound(id: JobId) -> i64 {
+    i64::try_from(id.0).unwrap_or(i64::MAX)
+}
+
+/// The last number of a page that goes on before a job.
+pub(crate) fn last_before(before: Option<JobId>) -> i64 {
+    before.map_or(i64::MAX, |id| bound(JobId(id.0.saturating_sub(1))))
+}
+
+fn given(id: JobId) -> Result<i64, StoreError> {
+    i64::try_from(id.0).map_err(|_| absent(id))
+}
+
+pub(crate) fn absent(id: impl std::fmt::Display) -> StoreError {
+    StoreError::Absent(format!("the job {id}"))
+}
+
+/// What is said to a term that is not the last one.
+pub(crate) fn superseded(last: u64) -> StoreError {
+    StoreError::Exists(format!("term {last} of driving jobs"))
+}
+
+pub(crate) fn json_text(what: &str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Invalid(format!("{what}: {e}")))
+}
+
+pub(crate) fn json_value<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("{what}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_has_the_states_that_are_not_over() {
+        use JobState::*;
+        let all = [
+            Pending, Held, Running, Completed, Failed, Cancelled, TimedOut,
+        ];
+        for state in all {
+            let listed = OPEN.contains(&format!("'{state}'"));
+            assert_eq!(listed, !state.is_over(), "{state}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use madang_store::conformance::bank::Books;
-use madang_store::conformance::{Fixture, bank, ledger};
-use madang_store::{Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
+use madang_store::conformance::{Fixture, bank, jobs, ledger};
+use madang_store::{JobBook, Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
 use madang_testkit::{Database, Postgres};
 use std::sync::Arc;
 
@@ -62,6 +62,14 @@ impl bank::Fixture for Folder {
     }
 }
 
+#[async_trait]
+impl jobs::Fixture for Folder {
+    async fn open(&self) -> Arc<dyn JobBook> {
+        let path = self.folder.path().join("books.sqlite");
+        Arc::new(SqliteStore::open(&path).expect("a scratch folder can be written"))
+    }
+}
+
 mod entries {
     fn folder() -> super::Folder {
         super::folder(0)
@@ -76,6 +84,14 @@ mod bank_in_sqlite {
     }
 
     madang_store::conformance::bank::suite!(folder);
+}
+
+mod jobs_in_sqlite {
+    fn folder() -> super::Folder {
+        super::folder(0)
+    }
+
+    madang_store::conformance::jobs::suite!(folder);
 }
 
 struct Server {
@@ -117,6 +133,13 @@ impl ledger::Fixture for Server {
 #[async_trait]
 impl bank::Fixture for Server {
     async fn open(&self) -> Arc<dyn Books> {
+        self.store()
+    }
+}
+
+#[async_trait]
+impl jobs::Fixture for Server {
+    async fn open(&self) -> Arc<dyn JobBook> {
         self.store()
     }
 }
@@ -169,4 +192,12 @@ mod bank_in_postgres_without_a_journal {
     }
 
     madang_store::conformance::bank::suite!(server);
+}
+
+mod jobs_in_postgres {
+    fn server() -> super::Server {
+        super::server(true)
+    }
+
+    madang_store::conformance::jobs::suite!(server);
 }

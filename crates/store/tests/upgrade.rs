@@ -5,20 +5,21 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_store::conformance::bank::Books;
+use madang_store::conformance::jobs::{job, run};
 use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
 use madang_store::{
     PostgresOptions, PostgresStore, SqliteStore, UsageFilter, UsageGroup, UsageSum,
 };
 use madang_testkit::Postgres;
 use madang_types::{
-    Allocation, DataClass, DataFlag, DataFlags, MicroWon, Micros, Period, ProgrammeBudget,
-    ProgrammeTerms, Stop, Unit, Zone,
+    Allocation, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros, Period,
+    ProgrammeBudget, ProgrammeTerms, Stop, Unit, Zone,
 };
 use std::path::Path;
 
 /// The migrations of each database, in their order: a schema was released with each.
 const MIGRATIONS: &[&str] = &[
-    "books", "floors", "projects", "ledger", "bank", "terms", "classes",
+    "books", "floors", "projects", "ledger", "bank", "terms", "classes", "jobs",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -101,6 +102,7 @@ async fn check(store: &dyn Books, version: usize) {
     assert_eq!(store.key_list(None).await.unwrap(), [one_key]);
     assert_eq!(store.stop_list().await.unwrap(), stops);
     check_grants(store, version).await;
+    check_jobs(store, version).await;
     // And the books go on.
     store
         .usage_append(plain(3, Micros(3)).unwrap())
@@ -148,6 +150,22 @@ async fn check_grants(store: &dyn Books, version: usize) {
     }
     assert_eq!(store.budget_list().await.unwrap(), budgets);
     assert_eq!(store.allocation_list((None, None)).await.unwrap(), granted);
+}
+
+async fn check_jobs(store: &dyn Books, version: usize) {
+    let (mut jobs, mut runs) = (Vec::new(), Vec::new());
+    if version >= 8 {
+        let mut running = job("demo").unwrap();
+        (running.id, running.state) = (JobId(1), JobState::Running);
+        running.spec.name = "train".into();
+        runs.push(run("1-1".parse().unwrap()).unwrap());
+        jobs.push(running);
+    }
+    assert_eq!(store.jobs_open(None).await.unwrap(), jobs);
+    assert_eq!(store.runs_open(None).await.unwrap(), runs);
+    let other = "gw-2".parse().unwrap();
+    let held = store.term_hold(other, Micros(8), Micros(9)).await.unwrap();
+    assert_eq!(held.is_none(), version >= 8);
 }
 
 #[tokio::test]

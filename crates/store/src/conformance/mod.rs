@@ -4,10 +4,12 @@
 //! madang_store::conformance::suite!(make_fixture); // one #[tokio::test] for each property
 //! madang_store::conformance::ledger::suite!(make_ledger_fixture);
 //! madang_store::conformance::bank::suite!(make_bank_fixture);
+//! madang_store::conformance::jobs::suite!(make_jobs_fixture);
 //! ```
 
 pub mod bank;
 pub mod extract;
+pub mod jobs;
 pub mod ledger;
 pub mod people;
 pub mod sample;

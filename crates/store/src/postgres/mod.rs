@@ -10,6 +10,7 @@
 mod bank;
 mod connect;
 mod extract;
+mod jobs;
 mod ledger;
 mod migrate;
 mod open;

@@ -3,6 +3,7 @@
 
 use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
+use super::jobs::{self, JobsWrite, JobsWritten};
 use super::ledger::page::Page;
 use super::{bank, people, settle, stops};
 use crate::StoreError;
@@ -30,6 +31,7 @@ pub(super) enum Write {
     StopDelete(StopScope),
     Entries(Vec<Entry>),
     Bank(Box<About>, Micros),
+    Jobs(Box<JobsWrite>),
     FilePagesMax(Option<u32>),
 }
 
@@ -40,6 +42,7 @@ impl Write {
             Self::Entries(entries) => entries.len().max(1),
             Self::Line(_)
             | Self::Bank(..)
+            | Self::Jobs(_)
             | Self::Project(_)
             | Self::Backlog
             | Self::Programme(_)
@@ -61,6 +64,7 @@ pub(super) enum Written {
     Stop(Box<Stop>),
     Entries(Vec<Result<Applied, Fault>>),
     Bank(Answer),
+    Jobs(JobsWritten),
 }
 
 /// A write and who waits for it.
@@ -215,6 +219,7 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
         Write::Bank(about, at) => {
             return bank::perform(conn, page, (about, *at)).map(Written::Bank);
         }
+        Write::Jobs(write) => return jobs::perform(conn, write).map(Written::Jobs),
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

@@ -1,10 +1,13 @@
 //! Starts: many at once, and those that cannot be.
 
 use super::{all_ids, options, refusal, url};
+use madang_store::conformance::jobs::job;
 use madang_store::conformance::sample::{full, key, plain, programme, tenant};
-use madang_store::{Bank, PostgresOptions, PostgresStore, Store, StoreError};
+use madang_store::{
+    Bank, JobBook, JobWish, JobsChange, PostgresOptions, PostgresStore, Store, StoreError,
+};
 use madang_testkit::Postgres;
-use madang_types::{Micros, ProgrammeBudget, Stop, Unit};
+use madang_types::{JobState, Micros, ProgrammeBudget, Stop, Unit};
 use std::os::unix::fs::PermissionsExt;
 use tokio::task::JoinSet;
 
@@ -26,7 +29,7 @@ async fn many_gateways_start_at_once_and_share_the_books() {
     let applied = "SELECT version, name FROM madang.schema_migrations ORDER BY 1";
     assert_eq!(
         database.sql(applied).unwrap(),
-        "1|books\n2|floors\n3|projects\n4|ledger\n5|bank\n6|terms\n7|classes"
+        "1|books\n2|floors\n3|projects\n4|ledger\n5|bank\n6|terms\n7|classes\n8|jobs"
     );
     for (gateway, _, store) in &stores {
         for number in 0..10 {
@@ -55,6 +58,33 @@ async fn many_gateways_start_at_once_and_share_the_books() {
     let revoked = second.key_revoke("k1".parse().unwrap(), Micros(7)).await;
     let again = first.key_revoke("k1".parse().unwrap(), Micros(8)).await;
     assert_eq!(revoked, again);
+}
+
+/// Each job that comes and each wish gives another number, and what the driver writes does not.
+#[tokio::test]
+async fn every_job_and_wish_is_seen_by_who_drives() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let open = || PostgresStore::open(&url(&database.url()), &PostgresOptions::default()).unwrap();
+    let (one, other) = (open(), open());
+    let mut last = other.jobs_revision().await.unwrap();
+    let mut check = async |what: &str, changes: bool| {
+        let now = other.jobs_revision().await.unwrap();
+        assert_eq!(now != last, changes, "{what}");
+        last = now;
+    };
+    let mut job = one.job_insert(job("demo").unwrap()).await.unwrap();
+    check("a job", true).await;
+    one.job_wish(job.id, JobWish::Hold).await.unwrap();
+    check("a wish", true).await;
+    let held = one.term_hold("gw-1".parse().unwrap(), Micros(0), Micros(9));
+    let term = held.await.unwrap().unwrap();
+    job.state = JobState::Running;
+    let (jobs, runs) = (vec![job], Vec::new());
+    let written = one.jobs_write(term, JobsChange { jobs, runs }).await;
+    written.unwrap();
+    other.jobs_open(None).await.unwrap();
+    check("the driver and reads", false).await;
 }
 
 /// Each change of who may do what gives another number, and nothing else does.
@@ -155,7 +185,7 @@ fn what_cannot_be_opened_is_told_with_what_mends_it() {
     drop(PostgresStore::open(&url(&at), &plain).unwrap());
     let newer = "INSERT INTO madang.schema_migrations VALUES (99, 'next', '', 0)";
     database.sql(newer).unwrap();
-    let told = ["the database has schema version 99 and this program knows 7"];
+    let told = ["the database has schema version 99 and this program knows 8"];
     check_refused(&at, &plain, &told);
     database
         .sql("DELETE FROM madang.schema_migrations WHERE version = 99")

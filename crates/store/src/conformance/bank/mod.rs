@@ -8,16 +8,16 @@ pub mod settled;
 pub mod tranches;
 
 use super::Failure;
-use crate::{Bank, GrantError, Ledger, Store};
+use crate::{Bank, GrantError, JobBook, Ledger, Store};
 use async_trait::async_trait;
 use madang_ledger::{Holder, Order, OrderKind, Purse};
 use madang_types::{Allocation, Micros, ProgrammeBudget, Tranche, Unit};
 use std::sync::Arc;
 
 /// Books with a bank in them.
-pub trait Books: Store + Bank + Ledger {}
+pub trait Books: Store + Bank + Ledger + JobBook {}
 
-impl<T: Store + Bank + Ledger> Books for T {}
+impl<T: Store + Bank + Ledger + JobBook> Books for T {}
 
 /// What a property is tried on. Each test makes its own.
 #[async_trait]

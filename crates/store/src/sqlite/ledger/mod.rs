@@ -30,9 +30,9 @@ impl Ledger for SqliteStore {
         }
         match self.write(Write::Entries(entries)).await? {
             Written::Entries(applied) => Ok(applied),
-            Written::Done | Written::Key(_) | Written::Stop(_) | Written::Bank(_) => Err(
-                StoreError::Damaged("the write said nothing of its entries".into()),
-            ),
+            _ => Err(StoreError::Damaged(
+                "the write said nothing of its entries".into(),
+            )),
         }
     }
 
