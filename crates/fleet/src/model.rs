@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod jobs;
 mod limits;
 mod origin;
 mod sign_in;
 mod tuning;
 mod virtual_model;
 
+pub use jobs::{JobsExecutor, JobsTerms, NodesJobs};
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
 pub use sign_in::{SignIn, SignInRule};
@@ -55,6 +57,8 @@ pub struct Fleet {
     pub probe: Probe,
     /// How the audit log is kept.
     pub audit: AuditLog,
+    /// How batch jobs are kept.
+    pub jobs: JobsTerms,
     /// The rules by which requests are served and routed.
     pub rules: Rules,
     /// How credit lives.
@@ -104,6 +108,8 @@ pub struct Nodes {
     pub per_node: u32,
     /// Machines.
     pub count: u32,
+    /// How they take batch jobs; `None` where they take none.
+    pub jobs: Option<NodesJobs>,
 }
 
 /// A served name.

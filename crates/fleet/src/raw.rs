@@ -5,8 +5,8 @@
 
 use crate::at::At;
 use crate::model::{
-    AuditLog, Builtin, Costs, Credit, Dialect, Engine, Limits, ModelKind, Probe, ResponsesSupport,
-    Rules, ToolSupport,
+    AuditLog, Builtin, Costs, Credit, Dialect, Engine, JobsTerms, Limits, ModelKind, NodesJobs,
+    Probe, ResponsesSupport, Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,6 +77,8 @@ pub(crate) struct RawFleet {
     pub probe: Option<At<Probe>>,
     /// How the audit log is kept. Read at the start.
     pub audit: Option<At<AuditLog>>,
+    /// How batch jobs are kept.
+    pub jobs: Option<At<JobsTerms>>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
     pub rules: Option<At<Rules>>,
     /// Shares over time: what of its share a tenant left to others comes back to it, out of the shares of those who took it.
@@ -151,6 +153,8 @@ pub(crate) struct RawNodes {
     /// Machines.
     #[schemars(required, range(min = 1, max = 1_000_000))]
     pub count: Option<At<u32>>,
+    /// They take batch jobs, and how; without it they take none.
+    pub jobs: Option<At<NodesJobs>>,
 }
 
 /// A served name: what a client writes in `model`.

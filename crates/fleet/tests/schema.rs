@@ -2,7 +2,7 @@
 //! `MADANG_UPDATE=1 cargo test -p madang-fleet` writes the generated parts anew.
 #![cfg(test)]
 
-use madang_fleet::{AuditLog, CODES, Limits, Probe, Rules, schema};
+use madang_fleet::{AuditLog, CODES, JobsTerms, Limits, Probe, Rules, schema};
 use madang_types::{DataClass, Role};
 use serde_json::Value;
 use std::fmt::Write;
@@ -166,6 +166,7 @@ fn tables() -> String {
         "limits",
         "probe",
         "audit",
+        "jobs",
         "rules",
         "credit",
     ];
@@ -207,8 +208,9 @@ fn the_page_explains_each_bound_and_each_problem() {
     let limits = serde_json::to_value(Limits::default()).unwrap();
     let probe = serde_json::to_value(Probe::default()).unwrap();
     let audit = serde_json::to_value(AuditLog::default()).unwrap();
-    let keys =
-        [limits, probe, audit].map(|v| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+    let jobs = serde_json::to_value(JobsTerms::default()).unwrap();
+    let keys = [limits, probe, audit, jobs]
+        .map(|v| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     for key in keys.iter().flatten() {
         assert!(by_hand.contains(&format!("| `{key}` |")), "reason of {key}");
     }
@@ -237,6 +239,7 @@ fn words_and_defaults_of_the_schema_are_those_of_the_types() {
         ("limits", serde_json::to_value(Limits::default()).unwrap()),
         ("probe", serde_json::to_value(Probe::default()).unwrap()),
         ("audit", serde_json::to_value(AuditLog::default()).unwrap()),
+        ("jobs", serde_json::to_value(JobsTerms::default()).unwrap()),
         ("rules", serde_json::to_value(Rules::default()).unwrap()),
     ] {
         for (key, default) in defaults.as_object().unwrap() {

@@ -149,12 +149,14 @@ fn nodes_view(id: &str, nodes: &Nodes) -> NodesView {
         accelerator,
         per_node,
         count,
+        jobs,
     } = nodes;
     NodesView {
         id: id.to_owned(),
         accelerator: accelerator.clone(),
         per_node: *per_node,
         count: *count,
+        takes_jobs: jobs.is_some(),
     }
 }
 

@@ -225,6 +225,8 @@ pub(crate) struct NodesView {
     pub per_node: u32,
     /// Machines.
     pub count: u32,
+    /// They take batch jobs.
+    pub takes_jobs: bool,
 }
 
 /// A served model.

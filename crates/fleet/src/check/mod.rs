@@ -60,6 +60,11 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
             .as_ref()
             .map(|p| p.value.clone())
             .unwrap_or_default(),
+        jobs: raw
+            .jobs
+            .as_ref()
+            .map(|p| p.value.clone())
+            .unwrap_or_default(),
         rules: raw.rules.as_ref().map(|r| r.value).unwrap_or_default(),
         credit: raw.credit.as_ref().map(|c| c.value).unwrap_or_default(),
         ..Fleet::default()
@@ -332,6 +337,7 @@ impl Check<'_, '_> {
             accelerator: accelerator?,
             per_node: raw.per_node.as_ref()?.value,
             count: raw.count.as_ref()?.value,
+            jobs: raw.jobs.as_ref().map(|at| at.value.clone()),
         };
         Some((id?, nodes))
     }
