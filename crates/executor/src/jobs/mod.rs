@@ -4,6 +4,7 @@
 //! what it knows of its runs on its own side (a folder, a cluster's own queue), so that a restart of Madang finds them again and none is
 //! run twice.
 
+pub mod local;
 mod run;
 
 pub use run::{RunProgram, RunSpec, SecretText};
@@ -105,6 +106,13 @@ pub enum RunStatus {
     },
     /// It is over: none of its processes is left.
     Ended(RunEnd),
+}
+
+impl RunStatus {
+    /// Nothing follows.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
 }
 
 /// A part of a run's output.

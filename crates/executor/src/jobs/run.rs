@@ -3,6 +3,7 @@
 use madang_types::{
     JobCheckpoint, JobStage, NodesId, Priority, ProgrammeId, ProjectId, RunId, RunPiece, TenantId,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub struct RunSpec {
 }
 
 /// What is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunProgram {
     /// A program and its arguments.
     Command(Vec<String>),
