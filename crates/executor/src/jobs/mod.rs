@@ -4,6 +4,7 @@
 //! what it knows of its runs on its own side (a folder, a cluster's own queue), so that a restart of Madang finds them again and none is
 //! run twice.
 
+pub mod local;
 mod run;
 
 pub use run::{RunProgram, RunSpec, SecretText};
@@ -19,7 +20,8 @@ use tokio::sync::watch;
 #[async_trait]
 pub trait JobExecutor: Send + Sync + 'static {
     /// Begins a run. What it does in vain by itself (an input that is missing, an image that cannot be had) it tells as the run's end.
-    /// A run that it knows already is not begun again, whatever became of it.
+    /// A run that it knows already is not begun again, whatever became of it. Where it knows an earlier run of the same task, that one's
+    /// folder goes on: a checkpoint is found where it was written.
     ///
     /// # Errors
     /// Nothing was begun, or nobody knows ([`JobsError::Unavailable`]): it may be asked again.
@@ -58,10 +60,11 @@ pub trait JobExecutor: Send + Sync + 'static {
     /// [`JobsError::Absent`] where it does not run; [`JobsError::Unsupported`].
     async fn shell(&self, run: RunId) -> Result<Vec<String>, JobsError>;
 
-    /// Drops all that it keeps of a run that is over. One that is not known is no error.
+    /// Drops all that it keeps of a run that is over, its folder too: a run that is to go on from there is begun before. One that is not
+    /// known is no error.
     ///
     /// # Errors
-    /// [`JobsError::Unavailable`].
+    /// [`JobsError::Unavailable`], also where it is not over.
     async fn forget(&self, run: RunId) -> Result<(), JobsError>;
 
     /// Another number each time that something has changed, so that nobody has to ask in vain; a change may be told late, by at most
@@ -103,6 +106,13 @@ pub enum RunStatus {
     },
     /// It is over: none of its processes is left.
     Ended(RunEnd),
+}
+
+impl RunStatus {
+    /// Nothing follows.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
 }
 
 /// A part of a run's output.

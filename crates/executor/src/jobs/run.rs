@@ -3,6 +3,7 @@
 use madang_types::{
     JobCheckpoint, JobStage, NodesId, Priority, ProgrammeId, ProjectId, RunId, RunPiece, TenantId,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub struct RunSpec {
 }
 
 /// What is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunProgram {
     /// A program and its arguments.
     Command(Vec<String>),
@@ -68,14 +69,18 @@ impl fmt::Debug for SecretText {
 
 impl RunSpec {
     /// The variables that every run has, beside its own: `MADANG_JOB`, `MADANG_TASK` (its place in the array, from 0), `MADANG_TASKS`,
-    /// `MADANG_RUN` (from 1; above 1 there may be a checkpoint), `MADANG_ACCELERATORS` (their numbers on the first machine) and the one
-    /// that its kind of accelerator is told by.
+    /// `MADANG_RUN` (from 1; above 1 there may be a checkpoint), `MADANG_ACCELERATORS` (their numbers on the first machine),
+    /// `MADANG_SHARE_MILLI` (how much of each) and the one that its kind of accelerator is told by.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let task = self.run.task;
-        let devices: Vec<String> = self.pieces.first().map_or_else(Vec::new, |piece| {
-            piece.accelerators.iter().map(ToString::to_string).collect()
-        });
+        let first = self.pieces.first();
+        let here = |piece: &&RunPiece| Some(piece.node) == first.map(|first| first.node);
+        let accelerators = self.pieces.iter().filter(here);
+        let devices: Vec<String> = accelerators
+            .flat_map(|piece| piece.accelerators.iter().map(ToString::to_string))
+            .collect();
         let devices = devices.join(",");
+        let share = first.map_or(0, |piece| piece.share_milli);
         let mut variables = self.env.clone();
         let own = [
             ("MADANG_JOB", task.job.to_string()),
@@ -83,6 +88,7 @@ impl RunSpec {
             ("MADANG_TASKS", self.tasks.to_string()),
             ("MADANG_RUN", self.run.number.to_string()),
             ("MADANG_ACCELERATORS", devices.clone()),
+            ("MADANG_SHARE_MILLI", share.to_string()),
         ];
         variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
         if let Some(name) = &self.device_variable {

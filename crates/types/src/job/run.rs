@@ -62,6 +62,11 @@ pub enum RunOutcome {
         /// Why, in words for its owner.
         why: String,
     },
+    /// Its program ended with 0, but what was to be kept of it was not.
+    NotKept {
+        /// Why, in words for its owner.
+        why: String,
+    },
     /// Nobody knows: its machine or its executor went away.
     Lost {
         /// What is known.

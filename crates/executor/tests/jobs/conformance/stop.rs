@@ -1,0 +1,121 @@
+//! Runs are stopped.
+
+use super::end::lives;
+use super::*;
+use madang_executor::jobs::StopHow;
+use madang_types::{JobCheckpoint, RunOutcome, StopSignal};
+
+/// Writes a checkpoint at a signal, and says when it is ready to.
+const SAVES: &str =
+    "trap 'echo saved > $SITE/saved; exit 9' USR1; echo up > $SITE/up; while :; do sleep 0.1; done";
+const IGNORES: &str = "trap '' USR1 TERM INT HUP; echo up > $SITE/up; while :; do sleep 0.1; done";
+
+fn usr1(grace_ms: u64) -> JobCheckpoint {
+    JobCheckpoint {
+        signal: StopSignal::Usr1,
+        grace_ms,
+    }
+}
+
+/// Starts it and waits until it says that it is up.
+async fn up<F: Fixture>(site: &F, spec: &RunSpec) {
+    site.executor().start(spec.clone()).await.unwrap();
+    until_file(site.site().join("up")).await;
+}
+
+pub async fn the_time_limit_ends_it<F: Fixture>(site: F) {
+    let mut spec = script(&site, IGNORES);
+    spec.time_limit_ms = 1_000;
+    let end = run(&site, spec).await;
+    assert_eq!(end.outcome, RunOutcome::TimedOut);
+}
+
+pub async fn it_is_told_before_its_time_limit<F: Fixture>(site: F) {
+    let mut spec = script(&site, SAVES);
+    // Told five seconds after its start, when its trap stands.
+    spec.time_limit_ms = 605_000;
+    spec.checkpoint = Some(usr1(600_000));
+    let end = run(&site, spec).await;
+    assert_eq!(end.outcome, RunOutcome::TimedOut);
+    assert_eq!(until_file(site.site().join("saved")).await, "saved\n");
+}
+
+pub async fn a_checkpoint_is_written<F: Fixture>(site: F) {
+    let spec = script(&site, SAVES);
+    up(&site, &spec).await;
+    let how = StopHow::Checkpoint(usr1(600_000));
+    site.executor().stop(spec.run, how).await.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Stopped);
+    assert_eq!(until_file(site.site().join("saved")).await, "saved\n");
+}
+
+pub async fn a_program_that_ends_well_when_told_is_done<F: Fixture>(site: F) {
+    let spec = script(&site, &SAVES.replace("exit 9", "exit 0"));
+    up(&site, &spec).await;
+    let how = StopHow::Checkpoint(usr1(600_000));
+    site.executor().stop(spec.run, how).await.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Completed);
+}
+
+pub async fn who_ignores_a_checkpoint_is_killed<F: Fixture>(site: F) {
+    let spec = script(&site, IGNORES);
+    up(&site, &spec).await;
+    let how = StopHow::Checkpoint(usr1(300));
+    site.executor().stop(spec.run, how).await.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Stopped);
+}
+
+pub async fn cancel_is_more_urgent<F: Fixture>(site: F) {
+    let spec = script(&site, IGNORES);
+    up(&site, &spec).await;
+    let how = StopHow::Checkpoint(usr1(3_600_000));
+    site.executor().stop(spec.run, how).await.unwrap();
+    until_status(&site, spec.run, |status| {
+        matches!(status, RunStatus::Stopping { .. })
+    })
+    .await;
+    site.executor()
+        .stop(spec.run, StopHow::Cancel)
+        .await
+        .unwrap();
+    // The less urgent changes nothing any more.
+    site.executor().stop(spec.run, how).await.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Cancelled);
+    site.executor().stop(spec.run, how).await.unwrap();
+    assert_eq!(until_ended(&site, spec.run).await, end);
+}
+
+pub async fn nothing_is_left_of_who_lingers<F: Fixture>(site: F) {
+    let text = "trap '' TERM HUP INT
+        (setsid sh -c 'trap \"\" TERM; echo $$ > $SITE/a; (setsid sh -c \"echo \\$\\$ > $SITE/b; exec sleep 1000\" &) ; exec sleep 1000' &)
+        echo $$ > $SITE/up; while :; do sleep 0.1; done";
+    let spec = script(&site, text);
+    up(&site, &spec).await;
+    let mut pids = Vec::new();
+    for name in ["up", "a", "b"] {
+        pids.push(until_file(site.site().join(name)).await);
+    }
+    site.executor()
+        .stop(spec.run, StopHow::Cancel)
+        .await
+        .unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Cancelled);
+    for pid in pids {
+        assert!(!lives(pid.trim()), "{pid}");
+    }
+}
+
+pub async fn a_stop_survives_a_restart<F: Fixture>(mut site: F) {
+    let spec = script(&site, SAVES);
+    up(&site, &spec).await;
+    let how = StopHow::Checkpoint(usr1(600_000));
+    site.executor().stop(spec.run, how).await.unwrap();
+    site.restart().await;
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Stopped);
+}

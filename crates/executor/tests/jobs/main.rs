@@ -1,0 +1,6 @@
+//! Batch jobs as real processes, behind each executor.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod local;
