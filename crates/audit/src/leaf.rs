@@ -6,7 +6,8 @@
 mod acts;
 
 pub use acts::{
-    FloorChange, GatewayEnd, KeyChange, KeyErased, Note, PolicyLoad, SignIn, StopSwitch,
+    FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, SignIn,
+    StopSwitch,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -39,6 +40,8 @@ pub struct Leaf {
 pub enum Event {
     /// Policy decided about one attempt of a request.
     Decision(Box<Decision>),
+    /// Policy decided about one run of a batch job.
+    Job(Box<JobDecision>),
     /// A request ended.
     Outcome(Box<RequestEnd>),
     /// A policy was loaded.
@@ -282,7 +285,8 @@ impl Leaf {
         match &self.event {
             Event::Decision(decision) => Some(decision.request),
             Event::Outcome(end) => Some(end.request),
-            Event::Policy(_)
+            Event::Job(_)
+            | Event::Policy(_)
             | Event::Stop(_)
             | Event::SignIn(_)
             | Event::Key(_)

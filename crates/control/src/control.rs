@@ -1,5 +1,6 @@
 //! The control plane's handle: load, reload, look, stop.
 
+use crate::jobs::{JobsOptions, JobsPlane};
 use crate::launching::Launcher;
 use crate::reconciler::{Board, Order, Reconciler, board_views};
 use crate::source::{ApplyError, FleetSource};
@@ -43,6 +44,8 @@ pub struct ControlOptions {
     pub cache: Cache,
     /// Who hears of downloads.
     pub progress: Arc<dyn Progress>,
+    /// What batch jobs are driven with.
+    pub jobs: JobsOptions,
 }
 
 /// A load that was carried out.
@@ -61,6 +64,7 @@ pub struct Applied {
 /// The control plane.
 pub struct Control {
     gateway: Arc<Gateway>,
+    jobs: Arc<JobsPlane>,
     orders: mpsc::Sender<Order>,
     board: Board,
     log_dir: PathBuf,
@@ -87,6 +91,7 @@ impl Control {
             guard,
             cache,
             progress,
+            jobs,
         } = options;
         let log_dir = data_dir.join("logs");
         let run_dir = data_dir.join("run");
@@ -133,6 +138,7 @@ impl Control {
             tokio::spawn(share(Arc::clone(&gateway))),
         ];
         Ok(Arc::new(Self {
+            jobs: JobsPlane::start(Arc::clone(&gateway), jobs),
             gateway,
             orders,
             board,
@@ -160,6 +166,11 @@ impl Control {
     /// The data plane.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// Batch jobs.
+    pub fn jobs(&self) -> &JobsPlane {
+        &self.jobs
     }
 
     /// How the fleet is called in messages.
@@ -199,8 +210,9 @@ impl Control {
         &self.log_dir
     }
 
-    /// Stops every launched engine with all its processes.
+    /// Stops every launched engine with all its processes. Jobs go on, and are found again.
     pub async fn stop(&self) {
+        self.jobs.stop();
         for task in &self.loops {
             task.abort();
         }

@@ -4,6 +4,7 @@
 //! stopped is the core's word too (a replica that left the fleet is stopped once it is idle).
 
 pub mod control;
+pub mod jobs;
 mod launching;
 mod people;
 mod policy_load;

@@ -1,7 +1,7 @@
 //! Under which rules an attempt goes where it goes: what an audit log says of it.
 
 use crate::input::RequestSubmit;
-use crate::policy::{Denial, PlaceIndex, PolicyDecision};
+use crate::policy::{Content, Denial, PlaceIndex, PolicyDecision, Whom};
 use crate::state::Core;
 use madang_types::{
     BasisId, ModelId, Place, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, SiteId, Zone,
@@ -66,6 +66,19 @@ impl Core {
         let subject = self.subject_of(submit);
         let decision = self.policy.decide(subject, submit.content(), index);
         (decision.clone(), self.policy.zone(index))
+    }
+
+    /// What the policy says of such data of somebody at a place of the fleet in force.
+    pub fn decide_of(&self, whom: Whom<'_>, content: Content, location: &SiteId) -> PolicyDecision {
+        let index = self.policy.place_named(location);
+        let index = index.unwrap_or(PlaceIndex::NOWHERE);
+        let subject = self.policy.subject(whom);
+        self.policy.decide(subject, content, index).clone()
+    }
+
+    /// Names the policy in force.
+    pub fn policy_hash(&self) -> PolicyHash {
+        self.policy.hash()
     }
 
     fn granted(&self, decision: &PolicyDecision, place: PlaceIndex) -> Grant {

@@ -9,13 +9,13 @@ pub use madang_audit::{AuditError, Settings};
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
-    Decision, Event, Hmac, KeyChange, Location, Note, RequestEnd, SignIn, StopSwitch,
+    Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, RequestEnd, SignIn, StopSwitch,
 };
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
-use madang_core::{Denial, Grant};
+use madang_core::{Denial, Grant, PolicyDecision};
 use madang_types::{
-    Endpoint, ErrorCode, KeyId, KeyRecord, Micros, ModelId, PolicyEffect, PolicyHash, RequestId,
-    RuleId, SiteId, TenantId, UsageRecord,
+    Endpoint, ErrorCode, Job, KeyId, KeyRecord, Micros, ModelId, NodesId, PolicyEffect, PolicyHash,
+    RequestId, RuleId, RunId, SiteId, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,6 +65,17 @@ pub struct Visit<'a> {
     pub origin: &'a SiteId,
     /// Bytes of the URL: all that goes there.
     pub bytes: u64,
+}
+
+/// Where a run of a batch job is to begin.
+#[derive(Clone, Debug)]
+pub struct JobPlace {
+    /// The run.
+    pub run: RunId,
+    /// The site.
+    pub site: SiteId,
+    /// The machines.
+    pub nodes: NodesId,
 }
 
 impl Whose {
@@ -147,6 +158,33 @@ impl Audit {
         decision.rules = rules;
         decision.unmet = denials.iter().flat_map(unmet).collect();
         self.write(Event::Decision(Box::new(decision))).await
+    }
+
+    /// Logs what policy decided about a run of a batch job; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn job(
+        &self,
+        job: &Job,
+        place: JobPlace,
+        decided: &PolicyDecision,
+        policy_hash: PolicyHash,
+    ) -> Result<(), AuditError> {
+        let decision = JobDecision {
+            run: place.run,
+            tenant: job.tenant.clone(),
+            programme: job.programme.clone(),
+            key: job.key.clone(),
+            class: job.spec.data_class,
+            flags: job.spec.data_flags,
+            site: place.site,
+            nodes: place.nodes,
+            effect: decided.effect,
+            rules: decided.rules.iter().map(ToString::to_string).collect(),
+            policy_hash: policy_hash.to_string(),
+        };
+        self.write(Event::Job(Box::new(decision))).await
     }
 
     /// Logs how a request that was tried somewhere ended; `digest` is BLAKE3 of all that was sent back. It is written in its

@@ -4,11 +4,12 @@
 
 use crate::clock;
 use crate::recorder::Recorder;
+use madang_core::policy::{Content, Whom};
 use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PolicyDecision,
     PoolStatus, Refusal, RequestSubmit, ShareStatus, Spent,
 };
-use madang_types::{ModelId, Place, ReplicaId, RequestId, SiteId, Zone};
+use madang_types::{ModelId, Place, PolicyHash, ReplicaId, RequestId, SiteId, Zone};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -291,6 +292,16 @@ impl Driver {
         at: (&SiteId, &Place),
     ) -> (PolicyDecision, Option<Zone>) {
         self.lock().core.decide_at(submit, at)
+    }
+
+    /// What the policy says of such data of somebody at a place of the fleet.
+    pub fn decide_of(&self, whom: Whom<'_>, content: Content, at: &SiteId) -> PolicyDecision {
+        self.lock().core.decide_of(whom, content, at)
+    }
+
+    /// Names the policy in force.
+    pub fn policy_hash(&self) -> PolicyHash {
+        self.lock().core.policy_hash()
     }
 
     /// The model that a request is at.

@@ -18,6 +18,7 @@ mod follow;
 pub mod gateway;
 mod grants;
 pub mod headers;
+pub mod jobs;
 mod key_slots;
 pub mod keyring;
 pub mod metrics;

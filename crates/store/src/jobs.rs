@@ -48,6 +48,8 @@ pub trait JobBook: Send + Sync + 'static {
         before: Option<JobId>,
         count_max: u32,
     ) -> Result<Vec<Job>, StoreError>;
+    /// How many jobs of a tenant are not over.
+    async fn jobs_open_count(&self, tenant: TenantId) -> Result<u64, StoreError>;
     /// Jobs that are not over, oldest first, above `after`; at most [`JOBS_LIST_COUNT_MAX`].
     async fn jobs_open(&self, after: Option<JobId>) -> Result<Vec<Job>, StoreError>;
     /// Says what somebody wants of a job: to hold it back or not, or to withdraw it (for which the first instant stays). A job that is

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use madang_control::jobs::{Executors, JobsOptions};
 use madang_control::{Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_gateway::audit::{Audit, Settings};
@@ -103,6 +104,11 @@ impl Bench {
         let fleet_file = dir.path().join("fleet.toml");
         std::fs::write(&fleet_file, fleet_text(engine.url())).unwrap();
         let store = Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
+        let jobs = JobsOptions {
+            id: "test".parse().unwrap(),
+            book: Arc::<SqliteStore>::clone(&store),
+            executors: Executors::new(),
+        };
         let options = GatewayOptions {
             id: "test".parse().unwrap(),
             bank: Arc::<SqliteStore>::clone(&store),
@@ -118,6 +124,7 @@ impl Bench {
             guard: GuardProgram::this_binary("no-engine-is-launched-here"),
             cache: Cache::at(dir.path().join("cache")),
             progress: Arc::new(Quiet),
+            jobs,
         };
         let control = Control::start(Arc::clone(&gateway), drained, options)
             .await

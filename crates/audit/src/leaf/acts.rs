@@ -1,6 +1,9 @@
 //! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
-use madang_types::{GatewayId, KeyId, ProgrammeId, Role, TenantId, Zone};
+use madang_types::{
+    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, ProgrammeId, Role, RunId,
+    SiteId, TenantId, Zone,
+};
 use serde::{Deserialize, Serialize};
 
 /// A policy came into force.
@@ -35,6 +38,37 @@ pub struct FloorChange {
     /// The one from now on, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Zone>,
+}
+
+/// Policy decided whether a run of a batch job may begin where its turn has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDecision {
+    /// The run.
+    pub run: RunId,
+    /// Who is billed.
+    pub tenant: TenantId,
+    /// The tenant's programme.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+    /// The key that submitted it, by its public part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+    /// The class that counts.
+    pub class: DataClass,
+    /// Facts about the data.
+    pub flags: DataFlags,
+    /// The site.
+    pub site: SiteId,
+    /// The machines.
+    pub nodes: NodesId,
+    /// The decision.
+    pub effect: PolicyEffect,
+    /// Ids of the rules that decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The policy in force, by its hash.
+    pub policy_hash: String,
 }
 
 /// A stop switch.

@@ -326,6 +326,7 @@ impl Tally {
             }),
             Event::Decision(_)
             | Event::Outcome(_)
+            | Event::Job(_)
             | Event::SignIn(_)
             | Event::Key(_)
             | Event::Gateway(_)

@@ -3,6 +3,7 @@
 pub mod data_folder;
 mod first_keys;
 mod fleet_source;
+mod jobs;
 mod log_writer;
 mod logging;
 pub mod signals;
@@ -63,7 +64,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         gateway,
         store,
         bank,
+        jobs,
     } = books.open(&folder, &fleet.limits).await?;
+    let jobs = jobs::options((&gateway, jobs), &folder, &fleet.jobs)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: gateway,
         store: Arc::clone(&store),
@@ -79,24 +82,17 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         .note("start")
         .await
         .context("the audit log cannot be written")?;
-    let control = Control::start(
-        Arc::clone(&gateway),
-        drained,
-        ControlOptions {
-            source,
-            data_dir: folder.path().to_path_buf(),
-            guard: GuardProgram::this_binary(GUARD_SUBCOMMAND),
-            cache: Cache::from_env()?,
-            progress: Arc::from(progress_for_terminal()),
-        },
-    )
-    .await
-    .with_context(|| {
-        format!(
-            "the data folder {} cannot be written",
-            folder.path().display()
-        )
-    })?;
+    let options = ControlOptions {
+        source,
+        data_dir: folder.path().to_path_buf(),
+        guard: GuardProgram::this_binary(GUARD_SUBCOMMAND),
+        cache: Cache::from_env()?,
+        progress: Arc::from(progress_for_terminal()),
+        jobs,
+    };
+    let control = Control::start(Arc::clone(&gateway), drained, options).await;
+    let shown = folder.path().display();
+    let control = control.with_context(|| format!("the data folder {shown} cannot be written"))?;
 
     let result = serve(
         &args,

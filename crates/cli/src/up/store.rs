@@ -5,7 +5,9 @@ use crate::up::BOOKS_FILE;
 use crate::up::data_folder::DataFolder;
 use anyhow::{Context, anyhow};
 use madang_fleet::Limits;
-use madang_store::{Bank, PostgresOptions, PostgresStore, PostgresUrl, SqliteStore, Store};
+use madang_store::{
+    Bank, JobBook, PostgresOptions, PostgresStore, PostgresUrl, SqliteStore, Store,
+};
 use madang_types::GatewayId;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,15 +21,17 @@ pub struct Opened {
     pub gateway: GatewayId,
     pub store: Arc<dyn Store>,
     pub bank: Arc<dyn Bank>,
+    pub jobs: Arc<dyn JobBook>,
 }
 
 impl Opened {
-    fn of<T: Store + Bank>(gateway: GatewayId, books: T) -> Self {
+    fn of<T: Store + Bank + JobBook>(gateway: GatewayId, books: T) -> Self {
         let books = Arc::new(books);
         Self {
             gateway,
             store: Arc::<T>::clone(&books),
-            bank: books,
+            bank: Arc::<T>::clone(&books),
+            jobs: books,
         }
     }
 }

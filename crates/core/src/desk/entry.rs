@@ -231,7 +231,9 @@ impl Task {
             RunOutcome::TimedOut => Some(JobState::TimedOut),
             RunOutcome::Cancelled => Some(JobState::Cancelled),
             RunOutcome::Stopped => None,
-            RunOutcome::Failed { .. } | RunOutcome::NotStarted { .. } => {
+            RunOutcome::Failed { .. }
+            | RunOutcome::NotStarted { .. }
+            | RunOutcome::NotKept { .. } => {
                 self.failed += 1;
                 (self.failed > retries_max).then_some(JobState::Failed)
             }

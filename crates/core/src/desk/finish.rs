@@ -308,7 +308,7 @@ impl Desk {
         let over = task.count(&end.outcome, retries_max);
         let failed = matches!(
             end.outcome,
-            RunOutcome::Failed { .. } | RunOutcome::NotStarted { .. }
+            RunOutcome::Failed { .. } | RunOutcome::NotStarted { .. } | RunOutcome::NotKept { .. }
         );
         let state = match over {
             _ if anew => None,
@@ -406,6 +406,8 @@ fn why_of(outcome: &RunOutcome) -> Option<String> {
         RunOutcome::Completed | RunOutcome::Stopped | RunOutcome::Cancelled => None,
         RunOutcome::Failed { exit_code } => Some(format!("it ended with {exit_code}")),
         RunOutcome::TimedOut => Some("it was stopped at its time limit".to_owned()),
-        RunOutcome::NotStarted { why } | RunOutcome::Lost { why } => Some(why.clone()),
+        RunOutcome::NotStarted { why } | RunOutcome::NotKept { why } | RunOutcome::Lost { why } => {
+            Some(why.clone())
+        }
     }
 }

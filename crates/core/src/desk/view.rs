@@ -2,7 +2,7 @@
 
 use super::Desk;
 use super::entry::{self, TaskState};
-use madang_types::{JobId, Micros, RunRecord};
+use madang_types::{Job, JobId, Micros, RunRecord};
 
 /// How many tasks of a job stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,16 @@ impl Desk {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Jobs that are not over, by number.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.entries.values().map(|entry| &entry.job)
+    }
+
+    /// A job that is not over.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.entries.get(&id).map(|entry| &entry.job)
     }
 
     /// Runs that hold machines.

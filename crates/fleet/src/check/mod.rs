@@ -45,28 +45,12 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     };
     check.index_ids();
     let mut fleet = Fleet {
-        limits: raw
-            .limits
-            .as_ref()
-            .map(|l| l.value.clone())
-            .unwrap_or_default(),
-        probe: raw
-            .probe
-            .as_ref()
-            .map(|p| p.value.clone())
-            .unwrap_or_default(),
-        audit: raw
-            .audit
-            .as_ref()
-            .map(|p| p.value.clone())
-            .unwrap_or_default(),
-        jobs: raw
-            .jobs
-            .as_ref()
-            .map(|p| p.value.clone())
-            .unwrap_or_default(),
-        rules: raw.rules.as_ref().map(|r| r.value).unwrap_or_default(),
-        credit: raw.credit.as_ref().map(|c| c.value).unwrap_or_default(),
+        limits: given(raw.limits.as_ref()),
+        probe: given(raw.probe.as_ref()),
+        audit: given(raw.audit.as_ref()),
+        jobs: given(raw.jobs.as_ref()),
+        rules: given(raw.rules.as_ref()),
+        credit: given(raw.credit.as_ref()),
         ..Fleet::default()
     };
     let mut whole = true;
@@ -107,6 +91,11 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     check.served();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
+}
+
+/// A table as it was given, or its defaults.
+fn given<T: Clone + Default>(table: Option<&At<T>>) -> T {
+    table.map(|at| at.value.clone()).unwrap_or_default()
 }
 
 fn rows<T>(rows: &Rows<T>) -> impl Iterator<Item = &At<T>> {

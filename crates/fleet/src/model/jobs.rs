@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// `nodes.jobs`: machines that take batch jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +24,9 @@ pub struct NodesJobs {
 }
 
 /// What runs batch jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum JobsExecutor {
     /// Madang itself, on its own machine.
@@ -36,8 +37,15 @@ pub enum JobsExecutor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobsTerms {
-    /// Folders of this machine from which jobs may bring inputs, and to which they may take outputs.
-    pub stage_roots: Vec<PathBuf>,
+    /// Folders of this machine from which jobs may bring inputs; `{tenant}` in one stands for the job's tenant.
+    pub stage_roots: Vec<String>,
+    /// Those of them to which jobs may take outputs too.
+    pub stage_writable: Vec<String>,
+    /// Hosts from which jobs may bring inputs over `https`, such as `data.example.kr`; `*` for any.
+    pub stage_hosts: Vec<String>,
+    /// The program that runs jobs' images: `podman` or `docker`; without it a job with an image cannot be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_program: Option<String>,
     /// Bytes of output that are kept of each run.
     #[schemars(range(min = 1024, max = 10_737_418_240_u64))]
     pub log_bytes_max: u64,
@@ -53,6 +61,9 @@ impl Default for JobsTerms {
     fn default() -> Self {
         Self {
             stage_roots: Vec::new(),
+            stage_writable: Vec::new(),
+            stage_hosts: Vec::new(),
+            container_program: None,
             log_bytes_max: 16 << 20,
             keep_ms: 7 * 86_400_000,
             open_tenant_max: 10_000,

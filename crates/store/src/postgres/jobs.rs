@@ -10,7 +10,7 @@ use crate::jobs::{
 };
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Object};
-use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord};
+use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord, TenantId};
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
 const LIMIT: i64 = JOBS_LIST_COUNT_MAX as i64;
@@ -184,6 +184,15 @@ async fn open(client: &Object, after: Option<JobId>) -> Result<Vec<Job>, StoreEr
     rows(client, ("read jobs", &sql), &[&after], read).await
 }
 
+async fn open_count(client: &Object, tenant: &TenantId) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) FROM jobs WHERE {OPEN} AND tenant = $1");
+    let params: [Param<'_>; 1] = [&tenant.as_str()];
+    let found = rows(client, ("count jobs", &sql), &params, |columns| {
+        columns.number::<u64>()
+    });
+    Ok(found.await?.into_iter().sum())
+}
+
 async fn revision(client: &Object) -> Result<u64, StoreError> {
     let sql = "SELECT revision FROM jobs_revision";
     let found = rows(client, ("read the revision", sql), &[], |columns| {
@@ -265,6 +274,11 @@ impl JobBook for PostgresStore {
             Box::pin(async move { list(client, &filter, (before, count_max)).await })
         })
         .await
+    }
+
+    async fn jobs_open_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.ask(move |client| Box::pin(async move { open_count(client, &tenant).await }))
+            .await
     }
 
     async fn jobs_open(&self, after: Option<JobId>) -> Result<Vec<Job>, StoreError> {

@@ -9,7 +9,7 @@ use crate::jobs::{
     RunKey, absent, bound, json_text, json_value, last_before, superseded,
 };
 use async_trait::async_trait;
-use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord};
+use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord, TenantId};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
@@ -217,6 +217,15 @@ fn open(conn: &Connection, after: Option<JobId>) -> Result<Vec<Job>, StoreError>
     rows(conn, &sql, &[(":after", after.into())], read)
 }
 
+fn open_count(conn: &Connection, tenant: &TenantId) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) FROM jobs WHERE {OPEN} AND tenant = :tenant");
+    let tenant = tenant.as_str().to_owned();
+    let found = rows(conn, &sql, &[(":tenant", tenant.into())], |columns| {
+        columns.number::<u64>()
+    });
+    Ok(found?.into_iter().sum())
+}
+
 fn run_list(conn: &Connection, key: RunKey) -> Result<Vec<RunRecord>, StoreError> {
     let sql = format!(
         "SELECT record FROM job_runs WHERE job = :job AND (task, number) > (:task, :number)
@@ -311,6 +320,12 @@ impl JobBook for SqliteStore {
     ) -> Result<Vec<Job>, StoreError> {
         self.reports
             .read(move |conn| list(conn, &filter, (before, count_max)))
+            .await
+    }
+
+    async fn jobs_open_count(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.lookups
+            .read(move |conn| open_count(conn, &tenant))
             .await
     }
 

@@ -249,6 +249,9 @@ pub async fn jobs_survive(fixture: &impl Fixture) -> Result<(), Failure> {
     let book = fixture.open().await;
     let all = book.job_list(JobFilter::default(), None, 9).await?;
     assert_eq!(all, [ended, jobs[1].clone(), held]);
+    let open = book.jobs_open_count(jobs[0].tenant.clone()).await?;
+    assert_eq!(open, 2);
+    assert_eq!(book.jobs_open_count("nobody".parse()?).await?, 0);
     assert_eq!(book.runs_open(None).await?, [begun]);
     let next = insert(&book, 1).await?.remove(0);
     assert!(next.id > jobs[2].id, "{}", next.id);

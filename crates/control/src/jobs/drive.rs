@@ -1,0 +1,325 @@
+//! The task that drives: it holds the term, hears of jobs and runs, asks the desk, and has done what it says.
+
+use super::{JobsPlane, desk_nodes};
+use madang_core::desk::{Desk, DeskInput};
+use madang_core::jobs::JobTerms;
+use madang_executor::jobs::RunStatus;
+use madang_gateway::clock;
+use madang_store::{JobTerm, StoreError};
+use madang_types::{Job, Micros, RunEnd, RunOutcome, RunRecord, RunState};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Longest time between two looks.
+const LOOK_MS: u64 = 1_000;
+/// How long a term is held, and how long before its end it is renewed.
+const TERM_MS: u64 = 30_000;
+const TERM_EARLY_MS: u64 = 20_000;
+/// Time between two looks at all open jobs where other gateways write to the books too.
+const RELIST_MS: u64 = 5_000;
+/// Rounds of the desk in one look: each carries out what the one before led to.
+const ROUNDS_MAX: usize = 16;
+
+/// What the driving task knows beside the desk.
+pub(super) struct Driving {
+    pub(super) term: JobTerm,
+    until: Micros,
+    generation: u64,
+    revision: Option<u64>,
+    listed_at: Micros,
+}
+
+/// Drives until the plane is gone.
+pub(super) async fn drive(plane: Weak<JobsPlane>) {
+    let mut driving: Option<Driving> = None;
+    // Told when it begins, not at each look.
+    let mut away = false;
+    while let Some(plane) = plane.upgrade() {
+        match plane.look(&mut driving).await {
+            Ok(()) => away = false,
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "jobs are not driven: the books cannot be used");
+                }
+            }
+        }
+        plane.rest().await;
+    }
+}
+
+/// Wakes whoever drives when a run has changed.
+pub(super) async fn listen(plane: Weak<JobsPlane>, mut changes: watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let Some(plane) = plane.upgrade() else {
+            return;
+        };
+        plane.wake.notify_one();
+    }
+}
+
+impl JobsPlane {
+    async fn rest(self: Arc<Self>) {
+        let now = clock::now();
+        let wake_at = self.lock().as_ref().and_then(|desk| desk.wake_at(now));
+        let us = wake_at.map_or(u64::MAX, |at| at.since_us(now));
+        let longest = Duration::from_micros(us.clamp(10_000, LOOK_MS * 1_000));
+        // Whoever ends the plane does not wait for a look that nobody needs.
+        let this = Arc::downgrade(&self);
+        let woken = async move {
+            if let Some(plane) = this.upgrade() {
+                plane.wake.notified().await;
+            }
+        };
+        drop(timeout(longest, woken).await);
+    }
+
+    async fn look(&self, driving: &mut Option<Driving>) -> Result<(), StoreError> {
+        if self.gateway.snapshot().generation == 0 {
+            return Ok(());
+        }
+        let now = clock::now();
+        if driving
+            .as_ref()
+            .is_none_or(|held| now.plus_ms(TERM_EARLY_MS) >= held.until)
+        {
+            self.hold(driving, now).await?;
+        }
+        let Some(held) = driving.as_mut() else {
+            return Ok(());
+        };
+        self.follow_fleet(held);
+        self.follow_books(held, now).await?;
+        self.follow_runs().await;
+        let done = self.rounds(held.term).await;
+        if done.is_err() {
+            // The desk is ahead of the books: it is opened anew from them.
+            *driving = None;
+            *self.lock() = None;
+        }
+        done
+    }
+
+    async fn rounds(&self, term: JobTerm) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS_MAX {
+            let mut effects = Vec::new();
+            if let Some(desk) = self.lock().as_mut() {
+                desk.pass(clock::now(), &mut effects);
+            }
+            if effects.is_empty() {
+                return Ok(());
+            }
+            self.perform(term, effects).await?;
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Takes the term, or goes on with it. One that was lost, or is new, begins with a desk of its own.
+    async fn hold(&self, driving: &mut Option<Driving>, now: Micros) -> Result<(), StoreError> {
+        let until = now.plus_ms(TERM_MS);
+        let held = self.book.term_hold(self.id.clone(), now, until).await;
+        let over = driving.as_ref().is_some_and(|held| held.until <= now);
+        let term = match held {
+            Ok(term) => term,
+            Err(error) => {
+                if over {
+                    *driving = None;
+                    *self.lock() = None;
+                }
+                return Err(error);
+            }
+        };
+        match (term, driving.as_mut()) {
+            (Some(term), Some(held)) if held.term == term => held.until = until,
+            (Some(term), _) => {
+                *self.lock() = None;
+                *driving = None;
+                let desk = self.open_desk().await?;
+                *self.lock() = Some(desk);
+                *driving = Some(Driving {
+                    term,
+                    until,
+                    generation: self.gateway.snapshot().generation,
+                    revision: self.book.jobs_revision().await?,
+                    listed_at: now,
+                });
+                self.stop_again().await;
+            }
+            (None, _) => {
+                *driving = None;
+                *self.lock() = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// A desk with all jobs that are not over, as the books have them.
+    async fn open_desk(&self) -> Result<Desk, StoreError> {
+        let nodes = desk_nodes(&self.gateway.snapshot().fleet);
+        let mut desk = Desk::new(JobTerms::default(), nodes);
+        let mut after = None;
+        loop {
+            let page = self.book.jobs_open(after).await?;
+            let Some(last) = page.last() else {
+                return Ok(desk);
+            };
+            after = Some(last.id);
+            for job in page {
+                let arrival = self.arrival(job).await?;
+                desk.apply(clock::now(), DeskInput::Came(Box::new(arrival)));
+            }
+        }
+    }
+
+    /// Who was being stopped when the one before ended is told so again.
+    async fn stop_again(&self) {
+        for (job, run) in self.live() {
+            if run.state == RunState::Stopping {
+                let checkpoint = job.spec.checkpoint.filter(|_| run.makes_room);
+                self.stop_run(&run, checkpoint).await;
+            }
+        }
+    }
+
+    /// Another fleet has other machines, and perhaps another policy.
+    fn follow_fleet(&self, held: &mut Driving) {
+        let snapshot = self.gateway.snapshot();
+        if held.generation == snapshot.generation {
+            return;
+        }
+        held.generation = snapshot.generation;
+        let nodes = desk_nodes(&snapshot.fleet);
+        let now = clock::now();
+        let mut desk = self.lock();
+        let Some(desk) = desk.as_mut() else {
+            return;
+        };
+        if desk.nodes() != nodes.as_slice() {
+            desk.machines(nodes);
+        }
+        let jobs: Vec<Job> = desk.jobs().cloned().collect();
+        for job in jobs {
+            let allowed = self.allowed(&job);
+            desk.apply(now, DeskInput::Allowed(job.id, allowed));
+        }
+    }
+
+    /// What other gateways took in, and what was wished of them there.
+    async fn follow_books(&self, held: &mut Driving, now: Micros) -> Result<(), StoreError> {
+        let revision = self.book.jobs_revision().await?;
+        let soon = now < held.listed_at.plus_ms(RELIST_MS);
+        if revision == held.revision || soon {
+            return Ok(());
+        }
+        (held.revision, held.listed_at) = (revision, now);
+        let mut after = None;
+        loop {
+            let page = self.book.jobs_open(after).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id);
+            for job in page {
+                self.heard(job).await?;
+            }
+        }
+    }
+
+    async fn heard(&self, job: Job) -> Result<(), StoreError> {
+        let known = |desk: &Desk| desk.job(job.id).map(|job| (job.held, job.cancelled_at));
+        let known = self.lock().as_ref().and_then(known);
+        let input = match known {
+            None => DeskInput::Came(Box::new(self.arrival(job).await?)),
+            Some((held, _)) if held != job.held => DeskInput::Held(job.id, job.held),
+            Some((_, None)) => match job.cancelled_at {
+                Some(at) => DeskInput::Cancelled(job.id, at),
+                None => return Ok(()),
+            },
+            Some(_) => return Ok(()),
+        };
+        if let Some(desk) = self.lock().as_mut() {
+            desk.apply(clock::now(), input);
+        }
+        Ok(())
+    }
+
+    /// Runs that hold machines, with their jobs.
+    fn live(&self) -> Vec<(Job, RunRecord)> {
+        let desk = self.lock();
+        let Some(desk) = desk.as_ref() else {
+            return Vec::new();
+        };
+        let with = |run: &RunRecord| Some((desk.job(run.run.task.job)?.clone(), run.clone()));
+        desk.runs().filter_map(with).collect()
+    }
+
+    /// Asks executors how their runs stand. Each executor's runs are asked about at once, so that one that is away holds up no other.
+    async fn follow_runs(&self) {
+        let mut by_nodes: BTreeMap<_, Vec<(Job, RunRecord)>> = BTreeMap::new();
+        for (job, run) in self.live() {
+            by_nodes
+                .entry(run.nodes.clone())
+                .or_default()
+                .push((job, run));
+        }
+        for runs in by_nodes.into_values() {
+            for (job, run) in runs {
+                if !self.follow_run(&job, &run).await {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// False where the executor is away.
+    async fn follow_run(&self, job: &Job, run: &RunRecord) -> bool {
+        let Some(executor) = self.executor(&run.nodes) else {
+            return false;
+        };
+        let status = match executor.look(run.run).await {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");
+                return false;
+            }
+        };
+        let input = match status {
+            Some(RunStatus::Preparing { why }) => DeskInput::Prepares(run.run, why),
+            Some(RunStatus::Running { since } | RunStatus::Stopping { since: Some(since) }) => {
+                DeskInput::Began(run.run, since)
+            }
+            Some(RunStatus::Stopping { since: None }) => return true,
+            Some(RunStatus::Ended(end)) => DeskInput::Ended(run.run, end),
+            // It was written down, and nobody was told, or nobody took it.
+            None if run.state == RunState::Starting => {
+                self.start_run(job, run).await;
+                return true;
+            }
+            None => DeskInput::Ended(run.run, gone(run)),
+        };
+        if let Some(desk) = self.lock().as_mut() {
+            desk.apply(clock::now(), input);
+        }
+        true
+    }
+}
+
+/// The end of a run that its executor knows no more.
+fn gone(run: &RunRecord) -> RunEnd {
+    let outcome = if run.state == RunState::Stopping && run.started_at.is_none() {
+        RunOutcome::Cancelled
+    } else {
+        RunOutcome::Lost {
+            why: "its executor knows nothing of it".to_owned(),
+        }
+    };
+    RunEnd {
+        outcome,
+        started_at: run.started_at,
+        ended_at: clock::now(),
+        energy: None,
+    }
+}

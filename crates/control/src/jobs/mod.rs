@@ -1,0 +1,200 @@
+//! Batch jobs, live: what the desk of the core says is written to the books, paid, and carried out by executors.
+//!
+//! [`JobsPlane`] is what others ask; [`drive`](self) is one task that acts. Where gateways share the books one of them drives, for a term
+//! that it renews; the others take jobs in, and say what the books say.
+
+mod drive;
+mod perform;
+mod spec;
+mod submit;
+
+pub use submit::LACKS_SHOWN_MAX;
+
+use madang_core::desk::{Counts, Desk, DeskInput, DeskNodes, Waits};
+use madang_executor::jobs::{JobExecutor, JobsError, RunLog};
+use madang_fleet::{Fleet, JobsExecutor};
+use madang_gateway::clock;
+use madang_gateway::gateway::Gateway;
+use madang_store::{JobBook, JobWish, StoreError};
+use madang_types::{GatewayId, Job, JobId, NodesId, RunId, RunRecord};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// What jobs are driven with.
+pub struct JobsOptions {
+    /// This gateway's name among those that share the books.
+    pub id: GatewayId,
+    /// Where jobs are kept.
+    pub book: Arc<dyn JobBook>,
+    /// What runs them.
+    pub executors: Executors,
+}
+
+/// What runs jobs, by the word of the fleet file.
+pub type Executors = BTreeMap<JobsExecutor, Arc<dyn JobExecutor>>;
+
+/// What drives jobs, and what others ask of it.
+pub struct JobsPlane {
+    id: GatewayId,
+    gateway: Arc<Gateway>,
+    book: Arc<dyn JobBook>,
+    executors: Executors,
+    /// `None` while another gateway drives.
+    desk: Mutex<Option<Desk>>,
+    /// Something has happened.
+    wake: Notify,
+    /// Who drives, and who listens to executors.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl JobsPlane {
+    /// Begins to drive, as soon as no other gateway does.
+    pub fn start(gateway: Arc<Gateway>, options: JobsOptions) -> Arc<Self> {
+        let JobsOptions {
+            id,
+            book,
+            executors,
+        } = options;
+        let plane = Arc::new(Self {
+            id,
+            gateway,
+            book,
+            executors,
+            desk: Mutex::new(None),
+            wake: Notify::new(),
+            tasks: Mutex::default(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(drive::drive(Arc::downgrade(&plane)));
+        for executor in plane.executors.values() {
+            tasks.spawn(drive::listen(Arc::downgrade(&plane), executor.changes()));
+        }
+        *plane.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        plane
+    }
+
+    /// Ends the driving. What runs goes on, and is found again.
+    pub fn stop(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.abort_all();
+    }
+
+    /// The books of jobs.
+    pub fn book(&self) -> &dyn JobBook {
+        &*self.book
+    }
+
+    /// Says what somebody wants of a job.
+    ///
+    /// # Errors
+    /// As [`JobBook::job_wish`].
+    pub async fn wish(&self, id: JobId, wish: JobWish) -> Result<Job, StoreError> {
+        let job = self.book.job_wish(id, wish).await?;
+        self.tell(match wish {
+            JobWish::Hold => DeskInput::Held(id, true),
+            JobWish::Release => DeskInput::Held(id, false),
+            JobWish::Cancel(at) => DeskInput::Cancelled(id, at),
+        });
+        Ok(job)
+    }
+
+    /// Has what runs of a job begin anew; false where this gateway does not drive, or nothing of it runs.
+    pub fn requeue(&self, id: JobId) -> bool {
+        let runs = |desk: &Desk| desk.runs().any(|run| run.run.task.job == id);
+        let found = self.lock().as_ref().is_some_and(runs);
+        if found {
+            self.tell(DeskInput::Requeued(id));
+        }
+        found
+    }
+
+    /// Why a job waits, and how its tasks stand; `None` where it is over or another gateway drives.
+    pub fn outlook(&self, id: JobId) -> Option<(Counts, Option<Waits>)> {
+        let desk = self.lock();
+        let desk = desk.as_ref()?;
+        Some((desk.counts(id)?, desk.waits(clock::now(), id)))
+    }
+
+    /// Runs of a job, by task and number, above `after`.
+    ///
+    /// # Errors
+    /// As [`JobBook::run_list`].
+    pub async fn runs(
+        &self,
+        id: JobId,
+        after: Option<RunId>,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        self.book.run_list(id, after).await
+    }
+
+    /// The output of a run.
+    ///
+    /// # Errors
+    /// [`JobsError::Absent`] where this gateway has no executor for its machines, too.
+    pub async fn log(
+        &self,
+        run: &RunRecord,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<RunLog, JobsError> {
+        let executor = self
+            .executor(&run.nodes)
+            .ok_or(JobsError::Absent(run.run))?;
+        executor.log(run.run, from, bytes_max).await
+    }
+
+    /// What leads into a run, on this machine.
+    ///
+    /// # Errors
+    /// As [`JobExecutor::shell`].
+    pub async fn shell(&self, run: &RunRecord) -> Result<Vec<String>, JobsError> {
+        let executor = self
+            .executor(&run.nodes)
+            .ok_or(JobsError::Absent(run.run))?;
+        executor.shell(run.run).await
+    }
+
+    fn executor(&self, nodes: &NodesId) -> Option<Arc<dyn JobExecutor>> {
+        let snapshot = self.gateway.snapshot();
+        let jobs = snapshot.fleet.nodes.get(nodes)?.jobs.as_ref()?;
+        self.executors.get(&jobs.executor).cloned()
+    }
+
+    /// Tells the desk, where this gateway drives.
+    fn tell(&self, input: DeskInput) {
+        if let Some(desk) = self.lock().as_mut() {
+            desk.apply(clock::now(), input);
+        }
+        self.wake.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Desk>> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for JobsPlane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Machines of the fleet that take jobs.
+fn desk_nodes(fleet: &Fleet) -> Vec<DeskNodes> {
+    let nodes = fleet.nodes.iter().filter_map(|(id, nodes)| {
+        let jobs = nodes.jobs.as_ref()?;
+        Some(DeskNodes {
+            id: id.clone(),
+            site: nodes.site.clone(),
+            accelerator: nodes.accelerator.clone(),
+            count: nodes.count,
+            per_node: u16::try_from(nodes.per_node).unwrap_or(u16::MAX),
+            accelerator_memory_mib: jobs.accelerator_memory_mib,
+            cpu_milli: jobs.cpu_milli,
+            memory_mib: jobs.memory_mib,
+        })
+    });
+    nodes.collect()
+}

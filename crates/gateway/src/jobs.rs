@@ -1,0 +1,112 @@
+//! Batch jobs, as far as policy, keys and shares are asked about them.
+
+use crate::audit::JobPlace;
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::keyring::Account;
+use crate::refused::Refused;
+use crate::rights::permit_period;
+use crate::walk::Facts;
+use madang_audit::AuditError;
+use madang_core::PolicyDecision;
+use madang_core::policy::{Content, Whom};
+use madang_types::{
+    DataClass, DataFlags, DataMark, ErrorCode, Job, KeyId, PolicyEffect, ProgrammeId, ProjectId,
+    SiteId, TenantId,
+};
+
+/// Who submits a job, and what its data counts as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobOwner {
+    /// The tenant's programme.
+    pub programme: Option<ProgrammeId>,
+    /// The key's project.
+    pub project: Option<ProjectId>,
+    /// Class and flags as they count.
+    pub mark: DataMark,
+}
+
+impl Gateway {
+    /// Whose a job is that a key of a tenant submits, which says so much of its data.
+    ///
+    /// # Errors
+    /// The tenant or the key is not in force, or its programme is closed.
+    pub fn job_owner(
+        &self,
+        (tenant, key): (&TenantId, &KeyId),
+        (class, flags): (DataClass, DataFlags),
+    ) -> Result<JobOwner, Refused> {
+        let account = self.keyring.account(tenant, Some(key));
+        let Some(Account {
+            programme,
+            period,
+            project,
+            tenant_floor,
+            key_floor,
+        }) = account
+        else {
+            let message = "the tenant or its key is not in force";
+            return Err(Refused::new(ErrorCode::NotFound, message).at("key"));
+        };
+        permit_period((programme.as_ref(), period), clock::now())?;
+        let mut facts = Facts::new(programme, tenant_floor, key_floor);
+        facts.claim(Some(class), flags);
+        Ok(JobOwner {
+            programme: facts.programme,
+            project,
+            mark: facts.mark,
+        })
+    }
+
+    /// What the policy says of a tenant's data of that kind at a site. A job's data cannot be masked: where that is asked for, it is
+    /// denied.
+    pub fn job_decide(
+        &self,
+        (tenant, programme): (&TenantId, Option<&ProgrammeId>),
+        mark: DataMark,
+        site: &SiteId,
+    ) -> PolicyDecision {
+        let whom = Whom {
+            tenant: Some(tenant),
+            programme,
+            model: None,
+        };
+        let content = Content {
+            class: mark.class,
+            flags: mark.flags,
+            maskable: false,
+        };
+        self.driver.decide_of(whom, content, site)
+    }
+
+    /// Logs that a run of a job may begin at a site, or may not; durable when it returns `Ok`. Says whether it may.
+    ///
+    /// # Errors
+    /// The log cannot be written: it must not begin.
+    pub async fn job_permit(&self, job: &Job, place: JobPlace) -> Result<bool, AuditError> {
+        let mark = DataMark {
+            class: job.spec.data_class,
+            flags: job.spec.data_flags,
+        };
+        let site = place.site.clone();
+        let whom = (&job.tenant, job.programme.as_ref());
+        let decision = self.job_decide(whom, mark, &site);
+        self.audit
+            .job(job, place, &decision, self.driver.policy_hash())
+            .await?;
+        Ok(decision.effect == PolicyEffect::Allow)
+    }
+
+    /// The weights of a tenant's programme, of the tenant and of its project, each among its siblings.
+    pub fn job_weights(&self, programme: Option<&ProgrammeId>, tenant: &TenantId) -> [u32; 3] {
+        let shares = self.shares.lock();
+        let shares = shares.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_programme = |id: &ProgrammeId| {
+            let row = shares.programmes.iter().find(|(other, _)| other == id);
+            row.map_or(1, |(_, weight)| *weight)
+        };
+        let of_tenant = shares.tenants.iter().find(|row| row.tenant == *tenant);
+        let of_tenant = of_tenant.map_or(1, |row| row.weight);
+        [programme.map_or(1, of_programme), of_tenant, 1]
+    }
+}
