@@ -62,6 +62,10 @@ rights!(
     AllocationWrite,
     PriceRead,
     PriceWrite,
+    JobRead,
+    JobSubmit,
+    JobWrite,
+    JobOutput,
     Explain,
     AuditErase
 );

@@ -1,9 +1,11 @@
 //! What callers send: bodies and query strings. Reading one checks everything that needs no look at the books.
 
+mod jobs;
 mod money;
 mod people;
 mod report;
 
+pub(crate) use jobs::*;
 pub(crate) use money::*;
 pub(crate) use people::*;
 pub(crate) use report::*;

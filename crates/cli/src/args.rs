@@ -71,6 +71,9 @@ pub enum Command {
     /// What foreign currencies are worth.
     #[command(subcommand)]
     Exchange(crate::money_args::ExchangeCommand),
+    /// Batch jobs: submit, look, hold, withdraw.
+    #[command(subcommand)]
+    Job(crate::job_args::JobCommand),
     /// Show what was used.
     Usage(UsageArgs),
     /// What programmes promised and delivered in a month, and what it cost.

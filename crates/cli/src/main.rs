@@ -8,6 +8,7 @@ mod commands;
 mod diagnose;
 mod ground_args;
 mod http_client;
+mod job_args;
 mod ledger_args;
 mod money_args;
 mod out;

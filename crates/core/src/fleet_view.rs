@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub struct FleetView {
     /// Everything that can serve something, by pool.
     pub members: Vec<PoolMember>,
-    /// Places that serve nothing, and that URLs in requests lead to.
+    /// Places that serve nothing: those that URLs in requests lead to, and sites whose machines take batch jobs.
     pub origins: BTreeSet<(SiteId, Place)>,
     /// Bounds.
     pub limits: CoreLimits,

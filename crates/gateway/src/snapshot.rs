@@ -238,9 +238,18 @@ impl Snapshot {
         let limits = &self.fleet.limits;
         let member =
             |target: &Arc<Target>| self.member(target, held_back.contains(&target.replica));
+        let jobs = self
+            .fleet
+            .nodes
+            .values()
+            .filter(|nodes| nodes.jobs.is_some());
+        let jobs = jobs.filter_map(|nodes| {
+            let site = self.fleet.sites.get(&nodes.site)?;
+            Some((nodes.site.clone(), site.place.clone()))
+        });
         FleetView {
             members: self.targets.values().map(member).collect(),
-            origins: self.origins.values().map(Origin::at).collect(),
+            origins: self.origins.values().map(Origin::at).chain(jobs).collect(),
             limits: CoreLimits {
                 queue_length_max: limits.queue_length_max,
                 attempts_max: limits.attempts_max,

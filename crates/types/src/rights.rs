@@ -80,6 +80,14 @@ actions! {
     PriceRead = [All, All, All, All, All];
     /// set prices and rates of exchange
     PriceWrite = [All, Nothing, Nothing, Nothing, Nothing];
+    /// see batch jobs and their runs: `GET /api/v1/jobs`
+    JobRead = [All, Own, Own, Own, All];
+    /// submit batch jobs: `POST /api/v1/jobs`
+    JobSubmit = [Nothing, Nothing, Own, Own, Nothing];
+    /// hold, release, withdraw batch jobs and have them begin anew
+    JobWrite = [All, Own, Own, Own, Nothing];
+    /// read what batch jobs print, and get into them
+    JobOutput = [All, Nothing, Own, Own, Nothing];
     /// ask what would become of a request: `/api/v1/explain`
     Explain = [All, Own, Own, Own, All];
     /// read the audit log: `/audit/*`

@@ -4,6 +4,7 @@
 mod csv;
 mod error;
 mod fleet;
+mod jobs;
 mod money;
 mod people;
 mod policy;
@@ -16,6 +17,7 @@ pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
+pub(crate) use jobs::{JobRunView, JobShellView, JobView};
 pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};

@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod explain;
 mod gateway;
+mod job;
 mod key;
 mod ledger;
 mod login;
@@ -79,6 +80,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Engine(args) => engine::run(args).await,
         Command::Gateway(command) => gateway::run(command).await,
         Command::Ledger(command) => ledger::run(command).await,
+        Command::Job(command) => job::run(command).await,
         Command::Stop(command) => stop::run(command).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Check(_)

@@ -8,10 +8,12 @@ mod perform;
 mod spec;
 mod submit;
 
+pub use madang_core::desk::{Counts, Waits};
+pub use madang_executor::jobs::JobsError;
 pub use submit::LACKS_SHOWN_MAX;
 
-use madang_core::desk::{Counts, Desk, DeskInput, DeskNodes, Waits};
-use madang_executor::jobs::{JobExecutor, JobsError, RunLog};
+use madang_core::desk::{Desk, DeskInput, DeskNodes};
+use madang_executor::jobs::{JobExecutor, RunLog};
 use madang_fleet::{Fleet, JobsExecutor};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;

@@ -60,7 +60,7 @@ impl JobsPlane {
         let lacks: Vec<String> = nodes
             .iter()
             .filter_map(lack)
-            .map(|lack| format!("{} at {} has {}", lack.nodes, lack.site, lack.what))
+            .map(|lack| format!("{} at {}: {}", lack.nodes, lack.site, lack.what))
             .take(LACKS_SHOWN_MAX)
             .collect();
         let fitting: Vec<&DeskNodes> = nodes.iter().filter(|nodes| lack(nodes).is_none()).collect();

@@ -111,3 +111,45 @@ pub struct RunRecord {
     /// What it cost, once it is over.
     pub charge: Option<MicroWon>,
 }
+
+impl RunOutcome {
+    /// Its name in lists.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+            Self::NotStarted { .. } => "not_started",
+            Self::NotKept { .. } => "not_kept",
+            Self::Lost { .. } => "lost",
+        }
+    }
+
+    /// The exit code of a program that failed.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self {
+            Self::Failed { exit_code } => Some(*exit_code),
+            _ => None,
+        }
+    }
+
+    /// What else is known.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::NotStarted { why } | Self::NotKept { why } | Self::Lost { why } => Some(why),
+            _ => None,
+        }
+    }
+}
+
+impl RunRecord {
+    /// What it had of accelerators, in milliseconds of a whole one; `None` before its end.
+    pub fn accelerator_ms(&self) -> Option<u64> {
+        let end = self.end.as_ref()?;
+        let us = end.started_at.map_or(0, |at| end.ended_at.since_us(at));
+        let milli_us = u128::from(us) * u128::from(self.accelerator_milli);
+        u64::try_from(milli_us / 1_000_000).ok()
+    }
+}

@@ -1,0 +1,255 @@
+//! Batch jobs.
+
+use super::instant;
+use crate::params::JobSubmit;
+use madang_control::jobs::{Counts, Waits};
+use madang_types::{Job, MilliJoules, RunOutcome, RunPiece, RunRecord};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A batch job.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobView {
+    /// Its number.
+    id: String,
+    /// What it is called.
+    name: String,
+    /// Who pays.
+    tenant: String,
+    /// For which of its projects.
+    project: Option<String>,
+    /// The tenant's programme when it came.
+    programme: Option<String>,
+    /// The key that submitted it, by its public part.
+    key: Option<String>,
+    /// `pending`, `held`, `running`, `completed`, `failed`, `cancelled` or `timed_out`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// Somebody holds it back.
+    held: bool,
+    /// When somebody withdrew it.
+    #[schema(format = DateTime)]
+    cancelled_at: Option<String>,
+    /// What went wrong, where something did.
+    why: Option<String>,
+    /// Why it, or the first task of it that waits, does not run; null where nothing of it waits, or another gateway drives jobs.
+    waits: Option<WaitsView>,
+    /// How its tasks stand; null once it is over, or where another gateway drives jobs.
+    tasks: Option<TasksView>,
+    /// When it came.
+    #[schema(format = DateTime)]
+    submitted_at: String,
+    /// When it was over.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// What was asked for, as it counts.
+    #[schema(value_type = JobSubmit)]
+    spec: madang_types::JobSpec,
+}
+
+/// Why something does not run, and when it will.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WaitsView {
+    /// Why, in a line.
+    why: String,
+    /// Tasks of anybody that are before it.
+    ahead: Option<usize>,
+    /// When it will start, as things stand.
+    #[schema(format = DateTime)]
+    starts_at: Option<String>,
+}
+
+/// How many tasks stand how.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TasksView {
+    /// They wait.
+    pending: u32,
+    /// They have machines.
+    running: u32,
+    /// They ended well.
+    completed: u32,
+    /// They ended otherwise.
+    failed: u32,
+}
+
+impl JobView {
+    pub fn new(job: Job, outlook: Option<(Counts, Option<Waits>)>) -> Self {
+        let Job {
+            id,
+            tenant,
+            project,
+            programme,
+            key,
+            spec,
+            state,
+            held,
+            cancelled_at,
+            why,
+            submitted_at,
+            ended_at,
+        } = job;
+        let (tasks, waits) = outlook.map_or((None, None), |(tasks, waits)| (Some(tasks), waits));
+        Self {
+            id: id.to_string(),
+            name: spec.name.clone(),
+            tenant: tenant.to_string(),
+            project: project.map(|id| id.to_string()),
+            programme: programme.map(|id| id.to_string()),
+            key: key.map(|id| id.to_string()),
+            state: state.as_str(),
+            held,
+            cancelled_at: cancelled_at.map(instant),
+            why,
+            waits: waits.map(Into::into),
+            tasks: tasks.map(Into::into),
+            submitted_at: instant(submitted_at),
+            ended_at: ended_at.map(instant),
+            spec,
+        }
+    }
+}
+
+impl From<Waits> for WaitsView {
+    fn from(
+        Waits {
+            why,
+            ahead,
+            starts_at,
+        }: Waits,
+    ) -> Self {
+        Self {
+            why,
+            ahead,
+            starts_at: starts_at.map(instant),
+        }
+    }
+}
+
+impl From<Counts> for TasksView {
+    fn from(counts: Counts) -> Self {
+        let Counts {
+            pending,
+            running,
+            completed,
+            failed,
+        } = counts;
+        Self {
+            pending,
+            running,
+            completed,
+            failed,
+        }
+    }
+}
+
+/// One run of a task.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobRunView {
+    /// Its id, as `1042.7-1`.
+    id: String,
+    /// The task.
+    task: String,
+    /// The machines.
+    nodes: String,
+    /// What of which of them.
+    pieces: Vec<JobPieceView>,
+    /// `starting`, `running`, `stopping` or `ended`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// When it was given its machines.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When its program began.
+    #[schema(format = DateTime)]
+    started_at: Option<String>,
+    /// When it was over.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept` or `lost`.
+    #[schema(value_type = Option<String>)]
+    outcome: Option<&'static str>,
+    /// Its program's exit code, where it failed.
+    exit_code: Option<i32>,
+    /// What else is known of its end.
+    why: Option<String>,
+    /// Accelerator time, in milliseconds of one.
+    accelerator_ms: Option<u64>,
+    /// Energy in thousandths of a joule, where it was measured.
+    milli_joules: Option<i64>,
+    /// What it cost, in millionths of a won.
+    micro_won: Option<i64>,
+}
+
+/// What a run has of one machine.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobPieceView {
+    /// The machine, from 0.
+    node: u32,
+    /// Its accelerators, from 0.
+    accelerators: Vec<u16>,
+    /// How much of each, in thousandths.
+    share_milli: u32,
+}
+
+impl From<RunRecord> for JobRunView {
+    fn from(record: RunRecord) -> Self {
+        let accelerator_ms = record.accelerator_ms();
+        let RunRecord {
+            run,
+            nodes,
+            pieces,
+            accelerator_milli: _,
+            state,
+            makes_room: _,
+            created_at,
+            started_at,
+            end,
+            charge,
+        } = record;
+        let outcome = end.as_ref().map(|end| &end.outcome);
+        Self {
+            id: run.to_string(),
+            task: run.task.to_string(),
+            nodes: nodes.to_string(),
+            pieces: pieces.into_iter().map(Into::into).collect(),
+            state: state.as_str(),
+            created_at: instant(created_at),
+            started_at: started_at.map(instant),
+            ended_at: end.as_ref().map(|end| instant(end.ended_at)),
+            outcome: outcome.map(RunOutcome::as_str),
+            exit_code: outcome.and_then(RunOutcome::exit_code),
+            why: outcome.and_then(RunOutcome::why).map(str::to_owned),
+            accelerator_ms,
+            milli_joules: end
+                .and_then(|end| end.energy)
+                .map(|MilliJoules(energy)| energy),
+            micro_won: charge.map(|charge| charge.0),
+        }
+    }
+}
+
+impl From<RunPiece> for JobPieceView {
+    fn from(piece: RunPiece) -> Self {
+        let RunPiece {
+            node,
+            accelerators,
+            share_milli,
+            cpu_milli: _,
+            memory_mib: _,
+        } = piece;
+        Self {
+            node,
+            accelerators,
+            share_milli,
+        }
+    }
+}
+
+/// How to get into a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobShellView {
+    /// The run.
+    pub run: String,
+    /// A program and its arguments, to be run on the server's machine as its user.
+    pub command: Vec<String>,
+}

@@ -1,0 +1,247 @@
+//! `madang job`: batch jobs.
+
+mod file;
+mod logs;
+
+use super::server::{Table, cell, instant_cell, print, rows};
+use crate::args::ServerArgs;
+use crate::http_client::{ApiClient, escape, path_with, sign_in_file};
+use crate::job_args::{JobArgs, JobCommand};
+use crate::out;
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// Time between two looks at a job that is waited for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Exit code 0 where the server did it; of a job that was waited for, where it ended well.
+pub async fn run(command: JobCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        JobCommand::Submit { file, wait, server } => {
+            let spec = file::read(&file)?;
+            let client = client(&server)?;
+            let body = serde_json::to_value(spec).context("a job has no JSON")?;
+            let answer = client.post("/api/v1/jobs", &body).await?;
+            let id = cell(&answer.json()?, "id");
+            let submitted = print(&answer, server.json && !wait, |job| {
+                format!("submitted job {}\n", cell(job, "id"))
+            })?;
+            if wait {
+                return until_over(&client, &id, server.json).await;
+            }
+            Ok(submitted)
+        }
+        JobCommand::List {
+            state,
+            tenant,
+            project,
+            before,
+            limit,
+            server,
+        } => {
+            let limit = limit.to_string();
+            let asked = [
+                ("state", state.as_deref()),
+                ("tenant", tenant.as_deref()),
+                ("project", project.as_deref()),
+                ("before", before.as_deref()),
+                ("limit", Some(&*limit)),
+            ];
+            let path = path_with("/api/v1/jobs", &asked);
+            let answer = client(&server)?.get(&path).await?;
+            print(&answer, server.json, |list| table(rows(list)))
+        }
+        JobCommand::Show(args) => show(args).await,
+        JobCommand::Logs {
+            task,
+            run,
+            follow,
+            server,
+        } => logs::run(&client(&server)?, (&task, run), follow).await,
+        JobCommand::Cancel(args) => act(args, "cancel", "is withdrawn").await,
+        JobCommand::Hold(args) => act(args, "hold", "is held back").await,
+        JobCommand::Release(args) => act(args, "release", "goes on").await,
+        JobCommand::Requeue(args) => act(args, "requeue", "begins anew").await,
+        JobCommand::Shell(args) => shell(args).await,
+    }
+}
+
+/// The key of a job's owner: the one named, that of a sign-in, the first tenant's, or the operator's.
+fn client(server: &ServerArgs) -> anyhow::Result<ApiClient> {
+    let tenant = server.data.join("tenant.key");
+    if server.key_file.is_none() && !sign_in_file(server).exists() && tenant.exists() {
+        return ApiClient::with_key(server, tenant);
+    }
+    ApiClient::new(server)
+}
+
+async fn act(args: JobArgs, what: &str, done: &str) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/jobs/{}/{what}", escape(&args.job));
+    let answer = client(&args.server)?
+        .post(&path, &Value::Object(serde_json::Map::new()))
+        .await?;
+    print(&answer, args.server.json, |job| {
+        format!("job {} {done}\n", cell(job, "id"))
+    })
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut table = Table::new(
+        &[
+            "job",
+            "name",
+            "tenant",
+            "state",
+            "tasks",
+            "submitted",
+            "ended",
+        ],
+        &[0],
+    );
+    for row in rows {
+        table.row(vec![
+            cell(row, "id"),
+            cell(row, "name"),
+            cell(row, "tenant"),
+            cell(row, "state"),
+            tasks(row),
+            instant_cell(row, "submitted_at"),
+            instant_cell(row, "ended_at"),
+        ]);
+    }
+    table.text()
+}
+
+/// `3 of 8 running, 2 waiting`.
+fn tasks(job: &Value) -> String {
+    let all = job["spec"]["array"]["tasks"].as_u64().unwrap_or(1);
+    let count = |name: &str| job["tasks"][name].as_u64().unwrap_or(0);
+    if job["tasks"].is_null() || all == 1 {
+        return all.to_string();
+    }
+    let (completed, failed) = (count("completed"), count("failed"));
+    format!(
+        "{all}: {} run, {} wait, {completed} done, {failed} failed",
+        count("running"),
+        count("pending")
+    )
+}
+
+async fn show(args: JobArgs) -> anyhow::Result<ExitCode> {
+    let client = client(&args.server)?;
+    let path = format!("/api/v1/jobs/{}", escape(&args.job));
+    let answer = client.get(&path).await?;
+    let runs = client.get(&format!("{path}/runs")).await?.json()?;
+    print(&answer, args.server.json, |job| shown(job, rows(&runs)))
+}
+
+fn shown(job: &Value, runs: &[Value]) -> String {
+    let mut text = format!(
+        "job {} '{}' of {}: {}\n",
+        cell(job, "id"),
+        cell(job, "name"),
+        cell(job, "tenant"),
+        cell(job, "state")
+    );
+    if let Some(line) = waits(job) {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if !job["why"].is_null() {
+        text.push_str(&format!("  {}\n", cell(job, "why")));
+    }
+    let mut table = Table::new(
+        &[
+            "run",
+            "machines",
+            "state",
+            "started",
+            "ended",
+            "outcome",
+            "exit",
+            "accelerator-s",
+            "won",
+        ],
+        &[6, 7, 8],
+    );
+    for run in runs {
+        let seconds = run["accelerator_ms"]
+            .as_f64()
+            .map_or("-".to_owned(), |ms| format!("{:.1}", ms / 1e3));
+        let won = run["micro_won"]
+            .as_f64()
+            .map_or("-".to_owned(), |micro| format!("{:.2}", micro / 1e6));
+        table.row(vec![
+            cell(run, "id"),
+            cell(run, "nodes"),
+            cell(run, "state"),
+            instant_cell(run, "started_at"),
+            instant_cell(run, "ended_at"),
+            cell(run, "outcome"),
+            cell(run, "exit_code"),
+            seconds,
+            won,
+        ]);
+    }
+    if !runs.is_empty() {
+        text.push_str(&table.text());
+    }
+    text
+}
+
+/// Why a job waits, and when it is expected to start.
+fn waits(job: &Value) -> Option<String> {
+    let waits = &job["waits"];
+    let why = waits["why"].as_str()?;
+    let when = match waits["starts_at"].as_str() {
+        Some(_) => format!(
+            "; expected to start at {}",
+            instant_cell(waits, "starts_at")
+        ),
+        None => String::new(),
+    };
+    Some(format!("waits: {why}{when}"))
+}
+
+/// Looks at a job until it is over, and says each time that something else is to be said.
+async fn until_over(client: &ApiClient, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/jobs/{}", escape(id));
+    let mut told = String::new();
+    loop {
+        let answer = client.get(&path).await?;
+        let job = answer.json()?;
+        if !job["ended_at"].is_null() {
+            let done = print(&answer, json, |job| {
+                let why = job["why"]
+                    .as_str()
+                    .map_or(String::new(), |why| format!(": {why}"));
+                format!("job {} is {}{why}\n", cell(job, "id"), cell(job, "state"))
+            })?;
+            let well = job["state"] == "completed";
+            return Ok(if well { done } else { ExitCode::FAILURE });
+        }
+        let line = waits(&job).unwrap_or_else(|| cell(&job, "state"));
+        if line != told {
+            out::note(&format!("job {id} {line}"));
+            told = line;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn shell(args: JobArgs) -> anyhow::Result<ExitCode> {
+    let path = format!("/api/v1/jobs/{}/shell", escape(&args.job));
+    let answer = client(&args.server)?.get(&path).await?.json()?;
+    let words = answer["command"].as_array();
+    let words = words.context("the server's answer names no command")?;
+    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+    let (program, rest) = words
+        .split_first()
+        .context("the server's answer names no command")?;
+    let error = Command::new(program).args(rest).exec();
+    Err(anyhow!(error).context(format!(
+        "cannot start {program}: is this the server's own machine?"
+    )))
+}
