@@ -30,7 +30,9 @@ pub use book::Book;
 pub use ceiling::{check_project_limit, fill, key_ceiling, project_ceiling};
 pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
-pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
+pub use grants::{
+    AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price, class_of,
+};
 pub use moves::{budget_entry, grant_entry, take_back_entry};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,

@@ -122,11 +122,11 @@ async fn check_grants(store: &dyn Books, version: usize) {
     let amounts = [(900, 500, 400), (70, 1_000, 70)];
     let all = (1..).zip(classes.into_iter().zip(amounts)).take(rows);
     let (mut budgets, mut granted) = (Vec::new(), Vec::new());
-    for (number, (model_class, (amount, cap, part))) in all {
+    for (number, (class, (amount, cap, part))) in all {
         budgets.push(ProgrammeBudget {
             programme: "open".parse().unwrap(),
             unit: Unit::Tokens,
-            model_class: model_class.clone(),
+            class: class.clone(),
             amount,
             concentration_permille_max: cap,
         });
@@ -135,11 +135,11 @@ async fn check_grants(store: &dyn Books, version: usize) {
             programme: "open".parse().unwrap(),
             tenant: "demo".parse().unwrap(),
             unit: Unit::Tokens,
-            tranches: match model_class {
+            tranches: match class {
                 None => ["5:100", "6:300"].map(|part| part.parse().unwrap()).into(),
                 Some(_) => Vec::new(),
             },
-            model_class,
+            class,
             amount: part,
             hard: true,
             from: Micros(5),

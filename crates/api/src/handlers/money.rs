@@ -14,11 +14,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_ledger::{Exchange, Price, Purse, check_within};
+use madang_ledger::{Exchange, Price, Purse, check_within, class_of};
 use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ModelClass, Period,
-    ProgrammeBudget, ProgrammeId, Tranche,
+    Action, Allocation, AllocationId, Class, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
+    ProgrammeId, Tranche,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) async fn budget_list(
     Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
 }
 
-/// Set a programme's budget in a unit, or in tokens for one class of models
+/// Set a programme's budget in a unit, or in tokens for one class of models, or in accelerator time of one kind
 ///
 /// From then on tenants of the programme spend what they are granted, and nothing else. A budget can be lowered to what is allocated.
 #[utoipa::path(post, path = "/api/v1/budgets", tag = "money", request_body = BudgetPut,
@@ -48,21 +48,25 @@ pub(crate) async fn budget_put(
         programme,
         unit,
         model_class,
+        accelerator,
         amount,
         concentration_permille_max,
     } = asked;
     must_exist(&api, &programme).await?;
+    let kinds = (model_class.clone(), accelerator.clone());
+    let class = class_of(unit, model_class, accelerator).map_err(GrantError::Refused);
     let is_same = |row: &ProgrammeBudget| {
-        (&row.programme, row.unit, &row.model_class) == (&programme, unit, &model_class)
+        let class = class.as_ref().ok();
+        (&row.programme, row.unit, Some(&row.class)) == (&programme, unit, class)
     };
-    // One that is there can be lowered, whatever became of its models.
+    // One that is there can be lowered, whatever became of its models and machines.
     if !api.bank().budget_list().await?.iter().any(is_same) {
-        must_be_served(&api, model_class.as_ref())?;
+        must_be_there(&api, &kinds)?;
     }
     let budget = ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class: class?,
         amount,
         concentration_permille_max,
     };
@@ -80,20 +84,33 @@ async fn must_exist(api: &Api, programme: &ProgrammeId) -> Result<()> {
     Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
 }
 
-/// That some model of the fleet has the class.
-fn must_be_served(api: &Api, class: Option<&ModelClass>) -> Result<()> {
+/// That some model of the fleet has the class, and some machine of it accelerators of the kind.
+fn must_be_there(
+    api: &Api,
+    (model_class, accelerator): &(Option<Class>, Option<Class>),
+) -> Result<()> {
     let fleet = Arc::clone(&api.gateway().snapshot().fleet);
-    let known: BTreeSet<&ModelClass> = fleet
-        .models
-        .values()
-        .filter_map(|model| model.model_class.as_ref())
-        .collect();
-    let Some(unknown) = class.filter(|class| !known.contains(class)) else {
+    let models = fleet.models.values();
+    let models = models.filter_map(|model| Some(model.model_class.as_ref()?.as_str()));
+    must_be_one_of(models, model_class.as_ref(), ("model", "model_class"))?;
+    let nodes = fleet.nodes.values();
+    let kinds = nodes.map(|nodes| nodes.accelerator.as_str());
+    let kinds = kinds.filter(|kind| *kind != "cpu");
+    must_be_one_of(kinds, accelerator.as_ref(), ("nodes", "accelerator"))
+}
+
+fn must_be_one_of<'a>(
+    known: impl Iterator<Item = &'a str>,
+    asked: Option<&Class>,
+    (table, key): (&str, &'static str),
+) -> Result<()> {
+    let known: BTreeSet<&str> = known.collect();
+    let Some(unknown) = asked.filter(|class| !known.contains(class.as_str())) else {
         return Ok(());
     };
-    let near = hint(unknown.as_str(), known.into_iter().map(ModelClass::as_str));
-    let message = format!("no [[model]] of the fleet file has model_class = \"{unknown}\"{near}");
-    Err(Refusal::new(ErrorCode::FieldInvalid, message).at("model_class"))
+    let near = hint(unknown.as_str(), known);
+    let message = format!("no [[{table}]] of the fleet file has {key} = \"{unknown}\"{near}");
+    Err(Refusal::new(ErrorCode::FieldInvalid, message).at(key))
 }
 
 /// Allocations that the caller may see, past ones included
@@ -139,13 +156,16 @@ pub(crate) async fn allocation_create(
         tenant,
         unit,
         model_class,
+        accelerator,
         amount,
         tranches,
         hard,
         from,
         until: Instant(until),
     } = asked;
-    must_be_served(&api, model_class.as_ref())?;
+    let kinds = (model_class, accelerator);
+    must_be_there(&api, &kinds)?;
+    let class = class_of(unit, kinds.0, kinds.1).map_err(GrantError::Refused)?;
     let _changing = api.changing.lock().await;
     tenant::must_exist(&api, &may.ground, &tenant).await?;
     let Some(programme) = api.gateway().keyring.programme_of(&tenant) else {
@@ -163,7 +183,7 @@ pub(crate) async fn allocation_create(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from: instant_or(from, now),

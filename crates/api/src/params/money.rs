@@ -2,7 +2,7 @@
 
 use super::Instant;
 use madang_ledger::{Currency, decimal};
-use madang_types::{AllocationId, ModelClass, ModelId, ProgrammeId, SiteId, TenantId, Unit};
+use madang_types::{AllocationId, Class, ModelId, ProgrammeId, SiteId, TenantId, Unit};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,7 +20,11 @@ pub(crate) struct BudgetPut {
     /// Of tokens: for models of this class alone. A budget for each class, and one for any model, stand side by side.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 96)]
-    pub model_class: Option<ModelClass>,
+    pub model_class: Option<Class>,
+    /// Of accelerator time: for this kind of accelerator alone, such as `h200`; likewise.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub accelerator: Option<Class>,
     /// How much in all, allocated or not, in that unit.
     #[schema(minimum = 0)]
     pub amount: i64,
@@ -55,7 +59,11 @@ pub(crate) struct AllocationCreate {
     /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 96)]
-    pub model_class: Option<ModelClass>,
+    pub model_class: Option<Class>,
+    /// Of accelerator time: it pays for this kind of accelerator alone, such as `h200`; likewise.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub accelerator: Option<Class>,
     /// How much in all, in that unit.
     #[schema(minimum = 1)]
     pub amount: i64,

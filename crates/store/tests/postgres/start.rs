@@ -132,7 +132,7 @@ async fn every_change_of_people_is_seen_by_the_others() {
     let budget = ProgrammeBudget {
         programme: "startups".parse().unwrap(),
         unit: Unit::MicroWon,
-        model_class: None,
+        class: None,
         amount: 1_000,
         concentration_permille_max: 1_000,
     };

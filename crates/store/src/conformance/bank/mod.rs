@@ -87,7 +87,7 @@ impl World {
         let budget = ProgrammeBudget {
             programme: "startups".parse()?,
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             concentration_permille_max: 1_000,
         };
@@ -114,7 +114,7 @@ impl World {
             programme: "startups".parse()?,
             tenant: tenant.parse()?,
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             hard: true,
             from: Micros(at),

@@ -10,8 +10,8 @@ use madang_ledger::{
     grant_entry, take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
-    ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 
 /// How long before it begins a price must be written: gateways look every second for what was changed.
@@ -25,14 +25,14 @@ pub(super) async fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
+    let before = budget_of(&turn.tx, (programme, *unit, class.as_ref())).await?;
     let before = before.map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = turn.enter(entry).await?
@@ -48,10 +48,7 @@ pub(super) async fn budget_put(
     let row: [Param<'_>; 5] = [
         &programme.as_str(),
         &unit.as_str(),
-        &model_class
-            .as_ref()
-            .map(ModelClass::as_str)
-            .unwrap_or_default(),
+        &class.as_ref().map(Class::as_str).unwrap_or_default(),
         amount,
         &i64::from(*concentration_permille_max),
     ];
@@ -68,7 +65,7 @@ pub(super) async fn budgets(
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -78,12 +75,12 @@ pub(super) async fn budgets(
 
 async fn budget_of(
     client: &impl GenericClient,
-    of: (&ProgrammeId, Unit, Option<&ModelClass>),
+    of: (&ProgrammeId, Unit, Option<&Class>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(client).await?;
     Ok(all
         .into_iter()
-        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -96,7 +93,7 @@ pub(super) async fn allocation_insert(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from,
@@ -106,7 +103,7 @@ pub(super) async fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(&turn.tx, (Some(programme), None)).await?;
-    let budget = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
+    let budget = budget_of(&turn.tx, (programme, *unit, class.as_ref())).await?;
     let is_there = allocation(&turn.tx, id).await?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -124,7 +121,7 @@ pub(super) async fn allocation_insert(
         &programme.as_str(),
         &tenant.as_str(),
         &unit.as_str(),
-        &model_class.as_ref().map(ModelClass::as_str),
+        &class.as_ref().map(Class::as_str),
         amount,
         hard,
         &from.0,
@@ -174,7 +171,7 @@ async fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),

@@ -10,8 +10,8 @@ use madang_ledger::{
     check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
-    ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -25,15 +25,15 @@ pub(super) fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(conn, (programme, *unit, model_class.as_ref()))?
-        .map_or(0, |budget| budget.amount);
+    let before =
+        budget_of(conn, (programme, *unit, class.as_ref()))?.map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = enter(conn, page, &entry)?
     {
@@ -48,7 +48,7 @@ pub(super) fn budget_put(
         params![
             programme.as_str(),
             unit.as_str(),
-            model_class.as_ref().map(ModelClass::as_str).unwrap_or_default(),
+            class.as_ref().map(Class::as_str).unwrap_or_default(),
             amount,
             concentration_permille_max
         ],
@@ -64,7 +64,7 @@ pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreEr
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -73,12 +73,12 @@ pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreEr
 
 fn budget_of(
     conn: &Connection,
-    of: (&ProgrammeId, Unit, Option<&ModelClass>),
+    of: (&ProgrammeId, Unit, Option<&Class>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(conn)?;
     Ok(all
         .into_iter()
-        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -92,7 +92,7 @@ pub(super) fn allocation_insert(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from,
@@ -102,7 +102,7 @@ pub(super) fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(conn, (Some(programme), None))?;
-    let budget = budget_of(conn, (programme, *unit, model_class.as_ref()))?;
+    let budget = budget_of(conn, (programme, *unit, class.as_ref()))?;
     let is_there = allocation(conn, id)?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -121,7 +121,7 @@ pub(super) fn allocation_insert(
             programme.as_str(),
             tenant.as_str(),
             unit.as_str(),
-            model_class.as_ref().map(ModelClass::as_str),
+            class.as_ref().map(Class::as_str),
             amount,
             hard,
             from.0,
@@ -175,7 +175,7 @@ fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
