@@ -1,5 +1,6 @@
 //! What a programme may grant: rules over budgets and allocations, with words for whoever asks.
 
+use crate::accelerator::{AcceleratorPrice, HOUR_PRICE_MAX};
 use crate::price::{Currency, Exchange, PRICE_MAX, Price};
 use crate::tranche::check_tranches;
 use madang_types::{Allocation, Class, Micros, ProgrammeBudget, Unit};
@@ -146,6 +147,23 @@ pub fn check_price(price: &Price, (now, notice_ms): (Micros, u64)) -> Result<(),
     {
         return Err(format!(
             "a price of {bad} millionths for a million tokens is not within 0 and {PRICE_MAX}"
+        ));
+    }
+    check_from(price.from, (now, notice_ms))
+}
+
+/// Whether a price of accelerator time may be added; as [`check_price`].
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_accelerator_price(
+    price: &AcceleratorPrice,
+    (now, notice_ms): (Micros, u64),
+) -> Result<(), String> {
+    if !(0..=HOUR_PRICE_MAX).contains(&price.hour.0) {
+        return Err(format!(
+            "a price of {} µ₩ for an hour is not within 0 and {HOUR_PRICE_MAX}",
+            price.hour.0
         ));
     }
     check_from(price.from, (now, notice_ms))
@@ -360,6 +378,18 @@ mod tests {
                 .unwrap_err()
                 .contains("-1")
         );
+        let mut hour = AcceleratorPrice {
+            accelerator: "h200".parse().unwrap(),
+            site: None,
+            from: Micros(100),
+            hour: MicroWon(HOUR_PRICE_MAX),
+        };
+        assert_eq!(check_accelerator_price(&hour, (Micros(100), 0)), Ok(()));
+        let early = check_accelerator_price(&hour, (Micros(100), 5_000)).unwrap_err();
+        assert!(early.contains("5 s from now"), "{early}");
+        hour.hour = MicroWon(-1);
+        let negative = check_accelerator_price(&hour, (Micros(100), 0)).unwrap_err();
+        assert!(negative.contains("-1"), "{negative}");
         let won = Exchange {
             currency: Currency::KRW,
             from: Micros(100),
