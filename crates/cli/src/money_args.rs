@@ -107,34 +107,60 @@ pub struct AllocationCreateArgs {
 /// `madang price`.
 #[derive(Debug, Subcommand)]
 pub enum PriceCommand {
-    /// All prices, past and coming ones included.
-    List(ServerArgs),
-    /// Set a model's price for a million tokens, from now or a later instant on.
-    Set {
-        /// The model.
-        model: String,
-        /// Prompt tokens that are computed.
+    /// All prices of models, past and coming ones included.
+    List {
+        /// Those of accelerators instead.
         #[arg(long)]
-        uncached: String,
-        /// Prompt tokens from a cache; as much as `--uncached` where it is left out.
-        #[arg(long)]
-        cached: Option<String>,
-        /// Tokens that are made.
-        #[arg(long)]
-        output: String,
-        /// At this site or upstream alone.
-        #[arg(long)]
-        place: Option<String>,
-        /// What the prices are in.
-        #[arg(long, default_value = "KRW")]
-        currency: String,
-        /// From when on, as in 2027-01-01T00:00:00+09:00.
-        #[arg(long)]
-        from: Option<String>,
+        accelerators: bool,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Set a model's price for a million tokens, or an accelerator's for an hour, from now or a later instant on.
+    Set(Box<PriceSetArgs>),
+}
+
+/// Set a model's price for a million tokens, or an accelerator's for an hour, from now or a later instant on.
+#[derive(Debug, ClapArgs)]
+pub struct PriceSetArgs {
+    /// The model.
+    #[arg(
+        required_unless_present = "accelerator",
+        conflicts_with = "accelerator"
+    )]
+    pub model: Option<String>,
+    /// In place of a model, this kind of accelerator.
+    #[arg(
+        long,
+        value_name = "KIND",
+        requires = "won_per_hour",
+        conflicts_with_all = ["uncached", "cached", "output", "currency"]
+    )]
+    pub accelerator: Option<String>,
+    /// An hour of one of them.
+    #[arg(long, value_name = "WON", requires = "accelerator")]
+    pub won_per_hour: Option<String>,
+    /// Prompt tokens that are computed.
+    #[arg(long, required_unless_present = "accelerator")]
+    pub uncached: Option<String>,
+    /// Prompt tokens from a cache; as much as `--uncached` where it is left out.
+    #[arg(long)]
+    pub cached: Option<String>,
+    /// Tokens that are made.
+    #[arg(long, required_unless_present = "accelerator")]
+    pub output: Option<String>,
+    /// At this site or upstream alone.
+    #[arg(long)]
+    pub place: Option<String>,
+    /// What the prices are in.
+    #[arg(long, default_value = "KRW")]
+    pub currency: String,
+    /// From when on, as in 2027-01-01T00:00:00+09:00.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// `madang exchange`.

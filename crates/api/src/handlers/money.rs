@@ -5,16 +5,19 @@ use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId, Query};
 use crate::near::hint;
 use crate::params::{
-    AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant, PriceCreate,
+    AcceleratorPriceCreate, AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant,
+    PriceCreate,
 };
 use crate::refusal::Refusal;
 use crate::state::Api;
-use crate::views::{AllocationView, BudgetView, ExchangeView, List, PriceView};
+use crate::views::{
+    AcceleratorPriceView, AllocationView, BudgetView, ExchangeView, List, PriceView,
+};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_ledger::{Exchange, Price, Purse, check_within, class_of};
+use madang_ledger::{AcceleratorPrice, Exchange, Price, Purse, check_within, class_of};
 use madang_store::GrantError;
 use madang_types::{
     Action, Allocation, AllocationId, Class, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
@@ -283,6 +286,39 @@ pub(crate) async fn price_create(
     };
     api.bank().price_insert(price.clone(), now).await?;
     api.gateway().purses.refresh().await?;
+    Ok((StatusCode::CREATED, Json(price.into())))
+}
+
+/// All prices of accelerator time, past and coming ones included
+#[utoipa::path(get, path = "/api/v1/accelerator-prices", tag = "money",
+    responses((status = 200, body = List<AcceleratorPriceView>)))]
+pub(crate) async fn accelerator_price_list(
+    _: May<right::PriceRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<AcceleratorPriceView>>> {
+    let rows = api.bank().accelerator_price_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Set what an hour of one accelerator of a kind costs, from an instant on
+///
+/// As with models' prices: it begins now or later, and once any kind has a price, jobs are not started on a kind without one.
+#[utoipa::path(post, path = "/api/v1/accelerator-prices", tag = "money", request_body = AcceleratorPriceCreate,
+    responses((status = 201, body = AcceleratorPriceView)))]
+pub(crate) async fn accelerator_price_create(
+    _: May<right::PriceWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<AcceleratorPriceCreate>,
+) -> Result<(StatusCode, Json<AcceleratorPriceView>)> {
+    let now = clock::now();
+    let price = AcceleratorPrice {
+        accelerator: asked.accelerator,
+        site: asked.site,
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
+        hour: MicroWon(asked.won_per_hour.0),
+    };
+    let row = price.clone();
+    api.bank().accelerator_price_insert(row, now).await?;
     Ok((StatusCode::CREATED, Json(price.into())))
 }
 

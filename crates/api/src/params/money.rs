@@ -111,7 +111,7 @@ pub(crate) struct AllocationQuery {
     pub tenant: Option<TenantId>,
 }
 
-/// An amount of money for a million tokens, or for one unit of a currency, as a decimal number with at most six places.
+/// An amount of money for a million tokens, for an hour, or for one unit of a currency, as a decimal number with at most six places.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decimal(pub i64);
 
@@ -152,6 +152,26 @@ pub(crate) struct PriceCreate {
     /// A million tokens that are made.
     #[schema(value_type = String)]
     pub output: Decimal,
+}
+
+/// A price of accelerator time to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceleratorPriceCreate {
+    /// Of which kind of accelerator, such as `h200`.
+    #[schema(value_type = String, max_length = 96)]
+    pub accelerator: Class,
+    /// At this site alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub site: Option<SiteId>,
+    /// From when on; now where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// Won for an hour of one of them.
+    #[schema(value_type = String)]
+    pub won_per_hour: Decimal,
 }
 
 fn krw() -> Currency {

@@ -16,7 +16,7 @@ pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
-pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
+pub(crate) use money::{AcceleratorPriceView, AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;

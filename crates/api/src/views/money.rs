@@ -1,7 +1,7 @@
 //! Budgets, allocations and prices.
 
 use super::instant;
-use madang_ledger::{Exchange, Price, decimal_text, next_tranche, unreleased};
+use madang_ledger::{AcceleratorPrice, Exchange, Price, decimal_text, next_tranche, unreleased};
 use madang_types::{Allocation, Class, Micros, ProgrammeBudget, Tranche, Unit};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -202,6 +202,37 @@ impl From<Price> for PriceView {
             uncached: decimal_text(uncached),
             cached: decimal_text(cached),
             output: decimal_text(output),
+        }
+    }
+}
+
+/// What an hour of one accelerator of a kind costs from an instant on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AcceleratorPriceView {
+    /// Of which kind.
+    accelerator: String,
+    /// At this site alone; null: wherever no price of its own says otherwise.
+    site: Option<String>,
+    /// From when on.
+    #[schema(format = DateTime)]
+    from: String,
+    /// In won, a decimal number.
+    won_per_hour: String,
+}
+
+impl From<AcceleratorPrice> for AcceleratorPriceView {
+    fn from(price: AcceleratorPrice) -> Self {
+        let AcceleratorPrice {
+            accelerator,
+            site,
+            from,
+            hour,
+        } = price;
+        Self {
+            accelerator: accelerator.to_string(),
+            site: site.map(|site| site.to_string()),
+            from: instant(from),
+            won_per_hour: decimal_text(hour.0),
         }
     }
 }

@@ -104,6 +104,46 @@ async fn a_kind_that_no_machine_has_and_one_of_what_is_no_accelerator_time_are_r
 }
 
 #[tokio::test]
+async fn a_price_of_an_hour_is_set_from_now_on_and_not_for_the_past() {
+    let bench = bench().await;
+    let (op, path) = (bench.operator.as_str(), "/api/v1/accelerator-prices");
+    let price = |won: &str, from: Value| json!({"accelerator": "h200", "site": "here", "won_per_hour": won, "from": from});
+    for (body, code, told) in [
+        (
+            price("4500.0000001", Value::Null),
+            "field_invalid",
+            "won_per_hour",
+        ),
+        (price("-1", Value::Null), "field_invalid", "won_per_hour"),
+        (price("1000000001", Value::Null), "conflict", "not within 0"),
+        (
+            price("4500", json!("2020-01-01T00:00:00Z")),
+            "conflict",
+            "in the past",
+        ),
+        (
+            json!({"accelerator": "h200"}),
+            "field_missing",
+            "won_per_hour",
+        ),
+    ] {
+        let answer = bench.post(path, op, body.clone()).await;
+        assert_eq!(answer.code(), code, "{body}: {}", answer.text);
+        assert!(answer.text.contains(told), "{body}: {}", answer.text);
+    }
+    let made = bench.post(path, op, price("4500.5", Value::Null)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(made.json["won_per_hour"], "4500.5");
+    let listed = bench.get(path, op).await;
+    assert_eq!(listed.json["data"], json!([made.json]));
+    // Models without a price go on being served: they have a card of their own.
+    assert_eq!(
+        bench.get("/api/v1/prices", op).await.json["data"],
+        json!([])
+    );
+}
+
+#[tokio::test]
 async fn a_kind_stands_beside_any_in_budgets_grants_and_the_report() {
     let bench = bench().await;
     let op = bench.operator.as_str();

@@ -4,7 +4,7 @@ use super::server::{Table, cell, instant_cell, print, rows};
 use crate::http_client::{ApiClient, escape, path_with};
 use crate::money_args::{
     AllocationCommand, AllocationCreateArgs, AmountArgs, BudgetCommand, ExchangeCommand,
-    PriceCommand,
+    PriceCommand, PriceSetArgs,
 };
 use anyhow::{Context, anyhow};
 use madang_ledger::{decimal, decimal_text};
@@ -86,33 +86,52 @@ async fn allocation_create(args: AllocationCreateArgs) -> anyhow::Result<ExitCod
 /// `madang price`: exit code 0 where the server did it.
 pub async fn price(command: PriceCommand) -> anyhow::Result<ExitCode> {
     match command {
-        PriceCommand::List(server) => {
+        PriceCommand::List {
+            accelerators: false,
+            server,
+        } => {
             let answer = ApiClient::new(&server)?.get("/api/v1/prices").await?;
             print(&answer, server.json, |list| prices(rows(list)))
         }
-        PriceCommand::Set {
-            model,
-            uncached,
-            cached,
-            output,
-            place,
-            currency,
-            from,
+        PriceCommand::List {
+            accelerators: true,
             server,
         } => {
-            let cached = cached.unwrap_or_else(|| uncached.clone());
-            let body = json!({
-                "model": model, "place": place, "from": from, "currency": currency,
-                "uncached": uncached, "cached": cached, "output": output,
-            });
             let client = ApiClient::new(&server)?;
-            let answer = client.post("/api/v1/prices", &body).await?;
-            print(&answer, server.json, |row| {
-                let (model, from) = (cell(row, "model"), instant_cell(row, "from"));
-                format!("the price of '{model}' is set from {from} on\n")
-            })
+            let answer = client.get("/api/v1/accelerator-prices").await?;
+            print(&answer, server.json, |list| accelerator_prices(rows(list)))
         }
+        PriceCommand::Set(args) => match &args.accelerator {
+            Some(kind) => accelerator_price_set(kind, &args).await,
+            None => model_price_set(&args).await,
+        },
     }
+}
+
+async fn model_price_set(args: &PriceSetArgs) -> anyhow::Result<ExitCode> {
+    let cached = args.cached.as_ref().or(args.uncached.as_ref());
+    let body = json!({
+        "model": args.model, "place": args.place, "from": args.from, "currency": args.currency,
+        "uncached": args.uncached, "cached": cached, "output": args.output,
+    });
+    let client = ApiClient::new(&args.server)?;
+    let answer = client.post("/api/v1/prices", &body).await?;
+    print(&answer, args.server.json, |row| {
+        let (model, from) = (cell(row, "model"), instant_cell(row, "from"));
+        format!("the price of '{model}' is set from {from} on\n")
+    })
+}
+
+async fn accelerator_price_set(kind: &str, args: &PriceSetArgs) -> anyhow::Result<ExitCode> {
+    let body = json!({
+        "accelerator": kind, "site": args.place, "from": args.from, "won_per_hour": args.won_per_hour,
+    });
+    let client = ApiClient::new(&args.server)?;
+    let answer = client.post("/api/v1/accelerator-prices", &body).await?;
+    print(&answer, args.server.json, |row| {
+        let (kind, from) = (cell(row, "accelerator"), instant_cell(row, "from"));
+        format!("the price of an hour of '{kind}' is set from {from} on\n")
+    })
 }
 
 /// `madang exchange`: exit code 0 where the server did it.
@@ -269,6 +288,19 @@ fn prices(rows: &[Value]) -> String {
             cell(row, "uncached"),
             cell(row, "cached"),
             cell(row, "output"),
+        ]);
+    }
+    table.text()
+}
+
+fn accelerator_prices(rows: &[Value]) -> String {
+    let mut table = Table::new(&["accelerator", "site", "from", "won per hour"], &[3]);
+    for row in rows {
+        table.row(vec![
+            cell(row, "accelerator"),
+            cell(row, "site"),
+            instant_cell(row, "from"),
+            cell(row, "won_per_hour"),
         ]);
     }
     table.text()

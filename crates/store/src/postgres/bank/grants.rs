@@ -6,8 +6,8 @@ use crate::postgres::row::{Param, execute, rows};
 use crate::{StoreError, list};
 use deadpool_postgres::GenericClient;
 use madang_ledger::{
-    Account, Exchange, Price, Purse, budget_entry, check_budget, check_exchange, check_price, fill,
-    grant_entry, take_back_entry,
+    AcceleratorPrice, Account, Exchange, Price, Purse, budget_entry, check_accelerator_price,
+    check_budget, check_exchange, check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
@@ -304,6 +304,47 @@ pub(super) async fn prices(client: &impl GenericClient) -> Result<Vec<Price>, St
             uncached: columns.get()?,
             cached: columns.get()?,
             output: columns.get()?,
+        })
+    });
+    found.await
+}
+
+/// Adds a price of accelerator time.
+pub(super) async fn accelerator_price_insert(
+    client: &impl GenericClient,
+    (price, at): (&AcceleratorPrice, Micros),
+) -> Result<Answer, StoreError> {
+    if let Err(why) = check_accelerator_price(price, (at, NOTICE_MS)) {
+        return Ok(Answer::Refused(why));
+    }
+    let sql = "INSERT INTO accelerator_prices (accelerator, site, starts_at, hour_micro_won) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING";
+    let site = price.site.as_ref().map_or("", |site| site.as_str());
+    let row: [Param<'_>; 4] = [
+        &price.accelerator.as_str(),
+        &site,
+        &price.from.0,
+        &price.hour.0,
+    ];
+    let added = execute(client, ("write a price", sql), &row).await?;
+    Ok(added_or(
+        added,
+        "a price of this accelerator at this site from this instant exists already",
+    ))
+}
+
+pub(super) async fn accelerator_prices(
+    client: &impl GenericClient,
+) -> Result<Vec<AcceleratorPrice>, StoreError> {
+    let sql =
+        "SELECT accelerator, nullif(site, ''), starts_at, hour_micro_won FROM accelerator_prices
+         ORDER BY accelerator, site, starts_at";
+    let found = rows(client, ("read the prices", sql), &[], |columns| {
+        Ok(AcceleratorPrice {
+            accelerator: columns.word()?,
+            site: columns.word_opt()?,
+            from: Micros(columns.get()?),
+            hour: MicroWon(columns.get()?),
         })
     });
     found.await

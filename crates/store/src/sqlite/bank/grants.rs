@@ -6,8 +6,9 @@ use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use crate::{StoreError, list};
 use madang_ledger::{
-    Account, Exchange, Fault, Price, Purse, budget_entry, check_budget, check_exchange,
-    check_price, fill, grant_entry, take_back_entry,
+    AcceleratorPrice, Account, Exchange, Fault, Price, Purse, budget_entry,
+    check_accelerator_price, check_budget, check_exchange, check_price, fill, grant_entry,
+    take_back_entry,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
@@ -306,6 +307,42 @@ pub(super) fn prices(conn: &Connection) -> Result<Vec<Price>, StoreError> {
             uncached: columns.get()?,
             cached: columns.get()?,
             output: columns.get()?,
+        })
+    })
+}
+
+/// Adds a price of accelerator time.
+pub(super) fn accelerator_price_insert(
+    conn: &Connection,
+    (price, at): (&AcceleratorPrice, Micros),
+) -> Result<Answer, StoreError> {
+    if let Err(why) = check_accelerator_price(price, (at, 0)) {
+        return Ok(Answer::Refused(why));
+    }
+    let site = price.site.as_ref().map_or("", |site| site.as_str());
+    let added = conn
+        .execute(
+            "INSERT INTO accelerator_prices (accelerator, site, starts_at, hour_micro_won) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO NOTHING",
+            params![price.accelerator.as_str(), site, price.from.0, price.hour.0],
+        )
+        .map_err(|e| medium("write a price", &e))?;
+    Ok(added_or(
+        added,
+        "a price of this accelerator at this site from this instant exists already",
+    ))
+}
+
+pub(super) fn accelerator_prices(conn: &Connection) -> Result<Vec<AcceleratorPrice>, StoreError> {
+    let sql =
+        "SELECT accelerator, nullif(site, ''), starts_at, hour_micro_won FROM accelerator_prices
+        ORDER BY accelerator, site, starts_at";
+    rows(conn, sql, &[], |columns| {
+        Ok(AcceleratorPrice {
+            accelerator: columns.word()?,
+            site: columns.word_opt()?,
+            from: Micros(columns.get()?),
+            hour: MicroWon(columns.get()?),
         })
     })
 }
