@@ -73,6 +73,10 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::allocation_recall
         ))
         .routes(routes!(handlers::price_list, handlers::price_create))
+        .routes(routes!(
+            handlers::accelerator_price_list,
+            handlers::accelerator_price_create
+        ))
         .routes(routes!(handlers::exchange_list, handlers::exchange_create))
         .routes(routes!(handlers::job_list, handlers::job_submit))
         .routes(routes!(handlers::job_get))

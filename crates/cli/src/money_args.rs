@@ -33,6 +33,9 @@ pub enum BudgetCommand {
         /// Of tokens: for models of this class alone, by the fleet file's `model_class`.
         #[arg(long, conflicts_with_all = ["won", "accelerator_hours"])]
         model_class: Option<String>,
+        /// Of accelerator time: for this kind alone, by the fleet file's `accelerator`.
+        #[arg(long, value_name = "KIND", conflicts_with_all = ["won", "tokens"])]
+        accelerator: Option<String>,
         /// The most of it that one tenant may be granted, in thousandths.
         #[arg(long, default_value_t = 1000)]
         concentration_permille_max: u32,
@@ -55,35 +58,7 @@ pub enum AllocationCommand {
         server: ServerArgs,
     },
     /// Grant a tenant a part of its programme's budget.
-    Create {
-        /// The allocation's name.
-        id: String,
-        /// To whom.
-        #[arg(long)]
-        tenant: String,
-        /// How much.
-        #[command(flatten)]
-        amount: AmountArgs,
-        /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
-        #[arg(long, conflicts_with_all = ["won", "accelerator_hours"])]
-        model_class: Option<String>,
-        /// It may be passed by a little: requests are let in at their likely cost, and the tenant owes what is beyond.
-        #[arg(long)]
-        soft: bool,
-        /// A part of it and when it comes, as in 2027-01-01T00:00:00+09:00=250000; once for each, in order. Together they are the
-        /// amount, in its unit.
-        #[arg(long = "tranche", value_name = "INSTANT=AMOUNT")]
-        tranches: Vec<String>,
-        /// From when on, as in 2027-01-01T00:00:00+09:00; where it is left out, with the first tranche, or now.
-        #[arg(long)]
-        from: Option<String>,
-        /// Until when.
-        #[arg(long)]
-        until: String,
-        /// Where the server is.
-        #[command(flatten)]
-        server: ServerArgs,
-    },
+    Create(Box<AllocationCreateArgs>),
     /// Take back what is not spent.
     Recall {
         /// The allocation.
@@ -94,37 +69,98 @@ pub enum AllocationCommand {
     },
 }
 
+/// Grant a tenant a part of its programme's budget.
+#[derive(Debug, ClapArgs)]
+pub struct AllocationCreateArgs {
+    /// The allocation's name.
+    pub id: String,
+    /// To whom.
+    #[arg(long)]
+    pub tenant: String,
+    /// How much.
+    #[command(flatten)]
+    pub amount: AmountArgs,
+    /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
+    #[arg(long, conflicts_with_all = ["won", "accelerator_hours"])]
+    pub model_class: Option<String>,
+    /// Of accelerator time: it pays for this kind alone, out of the programme's budget for it.
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["won", "tokens"])]
+    pub accelerator: Option<String>,
+    /// It may be passed by a little: requests are let in at their likely cost, and the tenant owes what is beyond.
+    #[arg(long)]
+    pub soft: bool,
+    /// A part of it and when it comes, as in 2027-01-01T00:00:00+09:00=250000; once for each, in order. Together they are the
+    /// amount, in its unit.
+    #[arg(long = "tranche", value_name = "INSTANT=AMOUNT")]
+    pub tranches: Vec<String>,
+    /// From when on, as in 2027-01-01T00:00:00+09:00; where it is left out, with the first tranche, or now.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Until when.
+    #[arg(long)]
+    pub until: String,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// `madang price`.
 #[derive(Debug, Subcommand)]
 pub enum PriceCommand {
-    /// All prices, past and coming ones included.
-    List(ServerArgs),
-    /// Set a model's price for a million tokens, from now or a later instant on.
-    Set {
-        /// The model.
-        model: String,
-        /// Prompt tokens that are computed.
+    /// All prices of models, past and coming ones included.
+    List {
+        /// Those of accelerators instead.
         #[arg(long)]
-        uncached: String,
-        /// Prompt tokens from a cache; as much as `--uncached` where it is left out.
-        #[arg(long)]
-        cached: Option<String>,
-        /// Tokens that are made.
-        #[arg(long)]
-        output: String,
-        /// At this site or upstream alone.
-        #[arg(long)]
-        place: Option<String>,
-        /// What the prices are in.
-        #[arg(long, default_value = "KRW")]
-        currency: String,
-        /// From when on, as in 2027-01-01T00:00:00+09:00.
-        #[arg(long)]
-        from: Option<String>,
+        accelerators: bool,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Set a model's price for a million tokens, or an accelerator's for an hour, from now or a later instant on.
+    Set(Box<PriceSetArgs>),
+}
+
+/// Set a model's price for a million tokens, or an accelerator's for an hour, from now or a later instant on.
+#[derive(Debug, ClapArgs)]
+pub struct PriceSetArgs {
+    /// The model.
+    #[arg(
+        required_unless_present = "accelerator",
+        conflicts_with = "accelerator"
+    )]
+    pub model: Option<String>,
+    /// In place of a model, this kind of accelerator.
+    #[arg(
+        long,
+        value_name = "KIND",
+        requires = "won_per_hour",
+        conflicts_with_all = ["uncached", "cached", "output", "currency"]
+    )]
+    pub accelerator: Option<String>,
+    /// An hour of one of them.
+    #[arg(long, value_name = "WON", requires = "accelerator")]
+    pub won_per_hour: Option<String>,
+    /// Prompt tokens that are computed.
+    #[arg(long, required_unless_present = "accelerator")]
+    pub uncached: Option<String>,
+    /// Prompt tokens from a cache; as much as `--uncached` where it is left out.
+    #[arg(long)]
+    pub cached: Option<String>,
+    /// Tokens that are made.
+    #[arg(long, required_unless_present = "accelerator")]
+    pub output: Option<String>,
+    /// At this site or upstream alone.
+    #[arg(long)]
+    pub place: Option<String>,
+    /// What the prices are in.
+    #[arg(long, default_value = "KRW")]
+    pub currency: String,
+    /// From when on, as in 2027-01-01T00:00:00+09:00.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Where the server is.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// `madang exchange`.

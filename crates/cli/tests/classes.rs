@@ -1,4 +1,4 @@
-//! Tokens for one class of models, by the commands: from the fleet file to what a request is paid from.
+//! Tokens for one class of models and hours of one kind of accelerator, by the commands: from the fleet file to what is paid.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -64,7 +64,8 @@ impl World {
 fn fleet(engine: &FakeEngine, class: &str) -> String {
     let line = "context_tokens = 8192";
     let classed = format!("{line}\nmodel_class = \"{class}\"");
-    HEAD.replace(line, &classed) + &url_replica("a", engine.url())
+    let nodes = "[[nodes]]\nid = \"gpus\"\nsite = \"here\"\naccelerator = \"h200\"\nper_node = 8\ncount = 4\n";
+    HEAD.replace(line, &classed) + nodes + &url_replica("a", engine.url())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,6 +131,46 @@ async fn tokens_for_a_class_are_granted_spent_listed_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hours_of_a_kind_are_granted_priced_and_listed() {
+    let mut world = World::start().await;
+    let until = "--until 2100-01-01T00:00:00+09:00";
+    let grant = format!(
+        "allocation create a --tenant acme --accelerator-hours 40 --accelerator h200 {until}"
+    );
+    for (command, told) in [
+        (
+            "budget set ours --accelerator-hours 100 --accelerator h200",
+            "'ours' has 100 accelerator-hours of 'h200' to allocate\n",
+        ),
+        (&grant, "granted 40 accelerator-hours of 'h200' to 'acme'\n"),
+    ] {
+        assert_eq!(world.run(command, 0).await, told);
+    }
+    let listed = world.run("allocation list", 0).await;
+    assert!(
+        listed.contains("ACCELERATOR") && listed.contains("h200"),
+        "{listed}"
+    );
+    let set = "price set --accelerator h200 --won-per-hour 4500.5 --place here";
+    let said = world.run(set, 0).await;
+    assert!(
+        said.starts_with("the price of an hour of 'h200' is set from"),
+        "{said}"
+    );
+    let listed = world.json("price list --accelerators").await;
+    let row = &listed["data"][0];
+    let found = (&row["accelerator"], &row["site"], &row["won_per_hour"]);
+    assert_eq!(found, (&json!("h200"), &json!("here"), &json!("4500.5")));
+    let table = world.run("price list --accelerators", 0).await;
+    assert!(
+        table.contains("WON PER HOUR") && table.contains("4500.5"),
+        "{table}"
+    );
+    assert_eq!(world.json("price list").await["data"], json!([]));
+    assert_eq!(world.madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_class_that_makes_no_sense_is_refused_with_a_word_on_it() {
     let mut world = World::start().await;
     for (command, code, told) in [
@@ -144,6 +185,22 @@ async fn a_class_that_makes_no_sense_is_refused_with_a_word_on_it() {
             "cannot be used with",
         ),
         ("budget set ours --model-class large", 2, "--tokens"),
+        (
+            "budget set ours --accelerator-hours 1 --accelerator h20",
+            1,
+            "did you mean 'h200'?",
+        ),
+        (
+            "budget set ours --tokens 1 --accelerator h200",
+            2,
+            "cannot be used with",
+        ),
+        ("price set --accelerator h200", 2, "--won-per-hour"),
+        (
+            "price set m --uncached 1 --output 1 --accelerator h200",
+            2,
+            "cannot be used with",
+        ),
         (
             "budget set ours --tokens 1 --model-class a/b",
             1,

@@ -26,7 +26,7 @@ pub(crate) fn weigh(shares: &mut Shares, allocations: &[Allocation], now: Micros
     let mut units = BTreeMap::new();
     let mut mixed: BTreeSet<ProgrammeId> = BTreeSet::new();
     for allocation in in_force {
-        let counted = (allocation.unit, &allocation.model_class);
+        let counted = (allocation.unit, &allocation.class);
         let of = units.entry(&allocation.programme).or_insert(counted);
         if *of != counted {
             mixed.insert(allocation.programme.clone());
@@ -80,7 +80,7 @@ mod tests {
             programme: programme.parse().unwrap(),
             tenant: tenant.parse().unwrap(),
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             hard: false,
             from: Micros(days.0 * 86_400_000_000),
@@ -148,9 +148,9 @@ mod tests {
         // Nor are tokens for models of two classes, or of one and of any.
         let mut large = tokens.clone();
         large.tenant = "a".parse().unwrap();
-        large.model_class = Some("large".parse().unwrap());
+        large.class = Some("large".parse().unwrap());
         check(&[large.clone(), tokens.clone()], [3, 5, 7, 9]);
-        tokens.model_class.clone_from(&large.model_class);
+        tokens.class.clone_from(&large.class);
         check(&[large, tokens], [1_000_000, 1_000_000, 7, 9]);
         // Nothing overflows, and nothing is shared by zero.
         let instant = grant("p", "b", i64::MAX, (10, 11));

@@ -1,8 +1,7 @@
 //! Whose amounts: accounts by name.
 
 use madang_types::{
-    AllocationId, CeilingId, GatewayId, ModelClass, ProgrammeId, ProjectId, SiteId, TenantId,
-    UpstreamId,
+    AllocationId, CeilingId, Class, GatewayId, ProgrammeId, ProjectId, SiteId, TenantId, UpstreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,7 +25,7 @@ pub enum Account {
     /// Where budgets and ceilings come from, and where what nobody used goes back to.
     World,
     /// What a programme has not allocated yet; of what is for one class of models, that.
-    Programme(ProgrammeId, Option<ModelClass>),
+    Programme(ProgrammeId, Option<Class>),
     /// What was given out and no gateway holds.
     Purse(Purse),
     /// The part of a purse that one run of a gateway holds.

@@ -1,8 +1,9 @@
 //! What a programme may grant: rules over budgets and allocations, with words for whoever asks.
 
+use crate::accelerator::{AcceleratorPrice, HOUR_PRICE_MAX};
 use crate::price::{Currency, Exchange, PRICE_MAX, Price};
 use crate::tranche::check_tranches;
-use madang_types::{Allocation, Micros, ModelClass, ProgrammeBudget, Unit};
+use madang_types::{Allocation, Class, Micros, ProgrammeBudget, Unit};
 
 /// The most that a budget or an allocation may hold: what is above it is a slip of the keyboard. In µ₩ a trillion won.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000_000;
@@ -12,7 +13,7 @@ pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000_000;
 /// # Errors
 /// What is wrong with it.
 pub fn check_budget(budget: &ProgrammeBudget) -> Result<(), String> {
-    check_counted(budget.unit, budget.model_class.as_ref())?;
+    check_counted(budget.unit, budget.class.as_ref())?;
     if !(0..=AMOUNT_MAX).contains(&budget.amount) {
         return Err(format!(
             "the amount {} is not within 0 and {AMOUNT_MAX}",
@@ -38,13 +39,13 @@ pub fn check_allocation(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         from,
         until,
         ..
     } = new;
-    check_counted(*unit, model_class.as_ref())?;
+    check_counted(*unit, class.as_ref())?;
     if !(1..=AMOUNT_MAX).contains(amount) {
         return Err(format!(
             "the amount {amount} is not within 1 and {AMOUNT_MAX}"
@@ -58,14 +59,14 @@ pub fn check_allocation(
     }
     check_tranches(new)?;
     let Some(budget) = budget else {
-        let counted = counted(*unit, model_class.as_ref());
+        let counted = counted(*unit, class.as_ref());
         return Err(format!(
             "the programme '{programme}' has no budget in {counted}: set one first"
         ));
     };
     let same = others.iter().filter(|other| {
         let of = (&other.programme, &other.tenant, other.unit);
-        of == (programme, tenant, *unit) && other.model_class == *model_class
+        of == (programme, tenant, *unit) && other.class == *class
     });
     let mut granted = i128::from(*amount);
     for other in same {
@@ -81,7 +82,7 @@ pub fn check_allocation(
     }
     let permille = i128::from(budget.concentration_permille_max);
     if granted * 1000 > i128::from(budget.amount) * permille {
-        let counted = counted(*unit, model_class.as_ref());
+        let counted = counted(*unit, class.as_ref());
         return Err(format!(
             "'{tenant}' would hold {granted} {counted} of {}: more than {permille} thousandths, the programme's cap on one tenant",
             budget.amount
@@ -91,18 +92,41 @@ pub fn check_allocation(
 }
 
 /// In what an amount is counted, in words.
-fn counted(unit: Unit, model_class: Option<&ModelClass>) -> String {
-    match model_class {
+fn counted(unit: Unit, class: Option<&Class>) -> String {
+    match class {
+        Some(kind) if unit == Unit::AcceleratorMs => format!("{unit} of accelerators '{kind}'"),
         Some(class) => format!("{unit} for models of the class '{class}'"),
         None => unit.to_string(),
     }
 }
 
-fn check_counted(unit: Unit, model_class: Option<&ModelClass>) -> Result<(), String> {
-    match (unit, model_class) {
-        (Unit::Tokens, _) | (Unit::MicroWon | Unit::AcceleratorMs, None) => Ok(()),
-        (Unit::MicroWon | Unit::AcceleratorMs, Some(class)) => Err(format!(
-            "tokens alone can be for one class of models, not {unit}: grant tokens, or leave the class '{class}' out"
+/// The class of an amount that is said to be for a class of models or a kind of accelerator.
+///
+/// # Errors
+/// Its unit has no such.
+pub fn class_of(
+    unit: Unit,
+    model_class: Option<Class>,
+    accelerator: Option<Class>,
+) -> Result<Option<Class>, String> {
+    if model_class.is_some() && unit != Unit::Tokens {
+        return Err(format!(
+            "tokens alone can be for one class of models, not {unit}: grant tokens, or leave model_class out"
+        ));
+    }
+    if accelerator.is_some() && unit != Unit::AcceleratorMs {
+        return Err(format!(
+            "accelerator time alone can be for one kind of accelerator, not {unit}: grant accelerator_ms, or leave accelerator out"
+        ));
+    }
+    Ok(model_class.or(accelerator))
+}
+
+fn check_counted(unit: Unit, class: Option<&Class>) -> Result<(), String> {
+    match (unit, class) {
+        (Unit::Tokens | Unit::AcceleratorMs, _) | (Unit::MicroWon, None) => Ok(()),
+        (Unit::MicroWon, Some(class)) => Err(format!(
+            "won pay for everything: leave '{class}' out, or grant tokens for a class of models, or accelerator_ms for a kind of accelerator"
         )),
         _ => Err(format!(
             "budgets are counted in micro_won, tokens or accelerator_ms, not in {unit}"
@@ -123,6 +147,23 @@ pub fn check_price(price: &Price, (now, notice_ms): (Micros, u64)) -> Result<(),
     {
         return Err(format!(
             "a price of {bad} millionths for a million tokens is not within 0 and {PRICE_MAX}"
+        ));
+    }
+    check_from(price.from, (now, notice_ms))
+}
+
+/// Whether a price of accelerator time may be added; as [`check_price`].
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_accelerator_price(
+    price: &AcceleratorPrice,
+    (now, notice_ms): (Micros, u64),
+) -> Result<(), String> {
+    if !(0..=HOUR_PRICE_MAX).contains(&price.hour.0) {
+        return Err(format!(
+            "a price of {} µ₩ for an hour is not within 0 and {HOUR_PRICE_MAX}",
+            price.hour.0
         ));
     }
     check_from(price.from, (now, notice_ms))
@@ -169,7 +210,7 @@ mod tests {
             programme: "startups".parse().unwrap(),
             tenant: tenant.parse().unwrap(),
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             hard: true,
             from: Micros(from),
@@ -185,7 +226,7 @@ mod tests {
         let budget = ProgrammeBudget {
             programme: "startups".parse().unwrap(),
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount: 1_000,
             concentration_permille_max: 500,
         };
@@ -231,8 +272,8 @@ mod tests {
         tokens.unit = Unit::OutputTokens;
         check(&tokens, Err("counted in micro_won"));
         let mut narrow = grant(1, (300, 400));
-        narrow.model_class = Some("large".parse().unwrap());
-        check(&narrow, Err("leave the class 'large' out"));
+        narrow.class = Some("large".parse().unwrap());
+        check(&narrow, Err("leave 'large' out"));
         let none = check_allocation(&grant(1, (300, 400)), None, &[]);
         assert!(none.unwrap_err().contains("has no budget in micro_won"));
         narrow.unit = Unit::Tokens;
@@ -241,6 +282,10 @@ mod tests {
             none.contains("no budget in tokens for models of the class 'large'"),
             "{none}"
         );
+        narrow.unit = Unit::AcceleratorMs;
+        let none = check_allocation(&narrow, None, &[]).unwrap_err();
+        let expected = "no budget in accelerator_ms of accelerators 'large'";
+        assert!(none.contains(expected), "{none}");
     }
 
     /// Beside 300 for any model, in a budget of 1,000 of which one tenant may hold half.
@@ -249,13 +294,13 @@ mod tests {
         let budget = |class: Option<&str>| ProgrammeBudget {
             programme: "startups".parse().unwrap(),
             unit: Unit::Tokens,
-            model_class: class.map(|class| class.parse().unwrap()),
+            class: class.map(|class| class.parse().unwrap()),
             amount: 1_000,
             concentration_permille_max: 500,
         };
         let tokens = |class: Option<&str>, amount| Allocation {
             unit: Unit::Tokens,
-            model_class: budget(class).model_class,
+            class: budget(class).class,
             ..allocation("new", "hanbit", amount, (200, 300))
         };
         let others = [tokens(None, 300), tokens(Some("small"), 1)];
@@ -275,6 +320,41 @@ mod tests {
         );
         check(Some("small"), 1, Err("unit and class"));
         check(None, 1, Err("overlaps"));
+    }
+
+    #[test]
+    fn a_class_is_of_tokens_and_a_kind_of_accelerator_time() {
+        let check = |unit, asked: [Option<&str>; 2], expected: Result<Option<&str>, &str>| {
+            let [model_class, accelerator] =
+                asked.map(|name| name.map(|name| name.parse().unwrap()));
+            let found = class_of(unit, model_class, accelerator);
+            match (&found, expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found.as_ref().map(Class::as_str), expected);
+                }
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                other => unreachable!("{other:?}"),
+            }
+        };
+        check(Unit::Tokens, [None, None], Ok(None));
+        check(Unit::Tokens, [Some("large"), None], Ok(Some("large")));
+        check(Unit::AcceleratorMs, [None, Some("h200")], Ok(Some("h200")));
+        check(
+            Unit::AcceleratorMs,
+            [Some("large"), None],
+            Err("tokens alone"),
+        );
+        check(Unit::MicroWon, [Some("large"), None], Err("tokens alone"));
+        check(
+            Unit::Tokens,
+            [None, Some("h200")],
+            Err("accelerator time alone"),
+        );
+        check(
+            Unit::Tokens,
+            [Some("a"), Some("b")],
+            Err("leave accelerator out"),
+        );
     }
 
     #[test]
@@ -298,6 +378,18 @@ mod tests {
                 .unwrap_err()
                 .contains("-1")
         );
+        let mut hour = AcceleratorPrice {
+            accelerator: "h200".parse().unwrap(),
+            site: None,
+            from: Micros(100),
+            hour: MicroWon(HOUR_PRICE_MAX),
+        };
+        assert_eq!(check_accelerator_price(&hour, (Micros(100), 0)), Ok(()));
+        let early = check_accelerator_price(&hour, (Micros(100), 5_000)).unwrap_err();
+        assert!(early.contains("5 s from now"), "{early}");
+        hour.hour = MicroWon(-1);
+        let negative = check_accelerator_price(&hour, (Micros(100), 0)).unwrap_err();
+        assert!(negative.contains("-1"), "{negative}");
         let won = Exchange {
             currency: Currency::KRW,
             from: Micros(100),

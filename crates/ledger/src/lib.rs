@@ -6,6 +6,7 @@
 //!
 //! Pure: whoever keeps entries asks these rules inside its own transaction.
 
+mod accelerator;
 mod account;
 mod balance;
 mod bank;
@@ -14,6 +15,7 @@ mod ceiling;
 mod decimal;
 mod entry;
 mod grants;
+mod job;
 mod moves;
 mod price;
 pub mod report;
@@ -23,6 +25,9 @@ mod terms;
 mod tranche;
 mod verify;
 
+pub use accelerator::{
+    AcceleratorCard, AcceleratorPrice, AcceleratorPriceMissing, HOUR_PRICE_MAX, accelerator_cost,
+};
 pub use account::{Account, AccountError, Purse};
 pub use balance::Balance;
 pub use bank::{Holder, LastOrder, Order, OrderKind};
@@ -30,7 +35,11 @@ pub use book::Book;
 pub use ceiling::{check_project_limit, fill, key_ceiling, project_ceiling};
 pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
-pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
+pub use grants::{
+    AMOUNT_MAX, check_accelerator_price, check_allocation, check_budget, check_exchange,
+    check_price, class_of,
+};
+pub use job::{JobPurses, JobRun, JobShort, JobUse};
 pub use moves::{budget_entry, grant_entry, take_back_entry};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,

@@ -9,18 +9,18 @@ pub fn budget_entry(before: i64, budget: &ProgrammeBudget, at: Micros) -> Option
     let ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class,
         amount,
         concentration_permille_max: _,
     } = budget;
     let moved = i64::try_from(amount.abs_diff(before)).unwrap_or(i64::MAX);
-    let account = Account::Programme(programme.clone(), model_class.clone());
+    let account = Account::Programme(programme.clone(), class.clone());
     let way = if *amount >= before {
         (Account::World, account)
     } else {
         (account, Account::World)
     };
-    let of = match model_class {
+    let of = match class {
         Some(class) => format!("{unit}:{class}"),
         None => unit.to_string(),
     };
@@ -47,7 +47,7 @@ pub fn take_back_entry(over: &Allocation, left: i64, at: Micros) -> Entry {
 
 fn ends(of: &Allocation) -> (Account, Account) {
     (
-        Account::Programme(of.programme.clone(), of.model_class.clone()),
+        Account::Programme(of.programme.clone(), of.class.clone()),
         Account::Purse(Purse::Allocation(of.id.clone())),
     )
 }

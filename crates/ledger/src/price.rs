@@ -63,7 +63,7 @@ impl TokenRates {
 }
 
 /// `amount / by` with halves up, held at the ends of 64 bits. Both are zero or more.
-fn rounded(amount: i128, by: i128) -> i64 {
+pub(crate) fn rounded(amount: i128, by: i128) -> i64 {
     let half_up = amount.saturating_add(by / 2) / by;
     i64::try_from(half_up).unwrap_or(i64::MAX)
 }

@@ -54,7 +54,7 @@ mod tests {
                 programme: "startups".parse().unwrap(),
                 tenant: "hanbit".parse().unwrap(),
                 unit: Unit::MicroWon,
-                model_class: None,
+                class: None,
                 amount: 1,
                 hard: true,
                 from: Micros(200),

@@ -84,7 +84,7 @@ mod tests {
             programme: "startups".parse().unwrap(),
             tenant: "hanbit".parse().unwrap(),
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount: 600,
             hard: true,
             from: Micros(200),

@@ -3,7 +3,8 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use madang_ledger::{
-    Exchange, Fault, Holder, Order, Price, Purse, Suspended, check_allocation, check_release,
+    AcceleratorPrice, Exchange, Fault, Holder, Order, Price, Purse, Suspended, check_allocation,
+    check_release,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
@@ -99,6 +100,14 @@ pub trait Bank: Send + Sync + 'static {
     async fn price_insert(&self, price: Price, at: Micros) -> Result<(), GrantError>;
     /// All prices, past ones too.
     async fn price_list(&self) -> Result<Vec<Price>, StoreError>;
+    /// Adds a price of accelerator time, likewise.
+    async fn accelerator_price_insert(
+        &self,
+        price: AcceleratorPrice,
+        at: Micros,
+    ) -> Result<(), GrantError>;
+    /// All prices of accelerator time, past ones too.
+    async fn accelerator_price_list(&self) -> Result<Vec<AcceleratorPrice>, StoreError>;
     /// Adds a rate of exchange; it may not begin before `at` and the notice.
     async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError>;
     /// All rates of exchange, past ones too.
@@ -160,6 +169,7 @@ pub(crate) enum About {
     Recall(AllocationId),
     Sweep,
     Price(Price),
+    AcceleratorPrice(AcceleratorPrice),
     Exchange(Exchange),
 }
 
@@ -190,6 +200,7 @@ pub(crate) trait Counter: Send + Sync + 'static {
         of: (Option<ProgrammeId>, Option<TenantId>),
     ) -> Result<Vec<Allocation>, StoreError>;
     async fn prices(&self) -> Result<Vec<Price>, StoreError>;
+    async fn accelerator_prices(&self) -> Result<Vec<AcceleratorPrice>, StoreError>;
     async fn exchanges(&self) -> Result<Vec<Exchange>, StoreError>;
 }
 
@@ -318,6 +329,19 @@ impl<T: Counter> Bank for T {
 
     async fn price_list(&self) -> Result<Vec<Price>, StoreError> {
         self.prices().await
+    }
+
+    async fn accelerator_price_insert(
+        &self,
+        price: AcceleratorPrice,
+        at: Micros,
+    ) -> Result<(), GrantError> {
+        let about = About::AcceleratorPrice(price);
+        grant(self, (about, at)).await.map(drop)
+    }
+
+    async fn accelerator_price_list(&self) -> Result<Vec<AcceleratorPrice>, StoreError> {
+        self.accelerator_prices().await
     }
 
     async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError> {

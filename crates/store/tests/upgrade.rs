@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use madang_ledger::AcceleratorPrice;
 use madang_store::conformance::bank::Books;
 use madang_store::conformance::jobs::{job, run};
 use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
@@ -19,7 +20,15 @@ use std::path::Path;
 
 /// The migrations of each database, in their order: a schema was released with each.
 const MIGRATIONS: &[&str] = &[
-    "books", "floors", "projects", "ledger", "bank", "terms", "classes", "jobs",
+    "books",
+    "floors",
+    "projects",
+    "ledger",
+    "bank",
+    "terms",
+    "classes",
+    "jobs",
+    "accelerator_prices",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -103,6 +112,7 @@ async fn check(store: &dyn Books, version: usize) {
     assert_eq!(store.stop_list().await.unwrap(), stops);
     check_grants(store, version).await;
     check_jobs(store, version).await;
+    check_hours(store, version).await;
     // And the books go on.
     store
         .usage_append(plain(3, Micros(3)).unwrap())
@@ -122,11 +132,11 @@ async fn check_grants(store: &dyn Books, version: usize) {
     let amounts = [(900, 500, 400), (70, 1_000, 70)];
     let all = (1..).zip(classes.into_iter().zip(amounts)).take(rows);
     let (mut budgets, mut granted) = (Vec::new(), Vec::new());
-    for (number, (model_class, (amount, cap, part))) in all {
+    for (number, (class, (amount, cap, part))) in all {
         budgets.push(ProgrammeBudget {
             programme: "open".parse().unwrap(),
             unit: Unit::Tokens,
-            model_class: model_class.clone(),
+            class: class.clone(),
             amount,
             concentration_permille_max: cap,
         });
@@ -135,11 +145,11 @@ async fn check_grants(store: &dyn Books, version: usize) {
             programme: "open".parse().unwrap(),
             tenant: "demo".parse().unwrap(),
             unit: Unit::Tokens,
-            tranches: match model_class {
+            tranches: match class {
                 None => ["5:100", "6:300"].map(|part| part.parse().unwrap()).into(),
                 Some(_) => Vec::new(),
             },
-            model_class,
+            class,
             amount: part,
             hard: true,
             from: Micros(5),
@@ -150,6 +160,21 @@ async fn check_grants(store: &dyn Books, version: usize) {
     }
     assert_eq!(store.budget_list().await.unwrap(), budgets);
     assert_eq!(store.allocation_list((None, None)).await.unwrap(), granted);
+}
+
+/// Prices of accelerator time.
+async fn check_hours(store: &dyn Books, version: usize) {
+    let price = |site: Option<&str>, hour| AcceleratorPrice {
+        accelerator: "h200".parse().unwrap(),
+        site: site.map(|site| site.parse().unwrap()),
+        from: Micros(5),
+        hour: MicroWon(hour),
+    };
+    let prices = match version {
+        ..9 => Vec::new(),
+        9.. => vec![price(None, 4_500_000_000), price(Some("pohang"), 0)],
+    };
+    assert_eq!(store.accelerator_price_list().await.unwrap(), prices);
 }
 
 async fn check_jobs(store: &dyn Books, version: usize) {

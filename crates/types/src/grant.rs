@@ -1,19 +1,19 @@
 //! Who may spend how much: budgets of programmes, and what they grant to tenants.
 
-use crate::{AllocationId, Micros, ModelClass, ProgrammeId, TenantId, Unit};
+use crate::{AllocationId, Class, Micros, ProgrammeId, TenantId, Unit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What a programme has to allocate, in one unit; of tokens perhaps for one class of models.
+/// What a programme has to allocate, in one unit and perhaps one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgrammeBudget {
     /// Whose.
     pub programme: ProgrammeId,
     /// In what it is counted: won, tokens, or accelerator time.
     pub unit: Unit,
-    /// Of tokens: for models of this class alone.
-    pub model_class: Option<ModelClass>,
+    /// Of tokens: for models of this class alone; of accelerator time: of this kind alone.
+    pub class: Option<Class>,
     /// How much in all, allocated or not.
     pub amount: i64,
     /// The most of it that one tenant may be granted, in thousandths; 1000 for no cap.
@@ -63,8 +63,8 @@ pub struct Allocation {
     pub tenant: TenantId,
     /// In what it is counted.
     pub unit: Unit,
-    /// Of tokens: they pay for models of this class alone.
-    pub model_class: Option<ModelClass>,
+    /// Of tokens: they pay for models of this class alone; of accelerator time: for this kind alone.
+    pub class: Option<Class>,
     /// How much in all.
     pub amount: i64,
     /// It is never passed, not by one token.

@@ -126,6 +126,10 @@ name!(
     ModelClass, slash: false
 );
 name!(
+    /// A kind of what a unit counts: of tokens a class of models, of accelerator time a kind of accelerator, such as `h200`.
+    Class, slash: false
+);
+name!(
     /// One running engine.
     ReplicaId, slash: false
 );
@@ -223,6 +227,12 @@ impl<'de> Deserialize<'de> for RequestId {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<Class> for ModelClass {
+    fn from(class: Class) -> Self {
+        Self(class.0)
     }
 }
 

@@ -24,8 +24,8 @@ pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
 pub use grant::{Allocation, ProgrammeBudget, Tranche};
 pub use id::{
-    AllocationId, BasisId, CeilingId, GatewayId, KeyId, ModelClass, ModelId, NameError, NodesId,
-    ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
+    AllocationId, BasisId, CeilingId, Class, GatewayId, KeyId, ModelClass, ModelId, NameError,
+    NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use job::{
     After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError, JobResources,

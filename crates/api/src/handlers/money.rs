@@ -5,20 +5,23 @@ use crate::caller::{Ground, May, right};
 use crate::extract::{JsonBody, PathId, Query};
 use crate::near::hint;
 use crate::params::{
-    AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant, PriceCreate,
+    AcceleratorPriceCreate, AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant,
+    PriceCreate,
 };
 use crate::refusal::Refusal;
 use crate::state::Api;
-use crate::views::{AllocationView, BudgetView, ExchangeView, List, PriceView};
+use crate::views::{
+    AcceleratorPriceView, AllocationView, BudgetView, ExchangeView, List, PriceView,
+};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use madang_gateway::clock;
-use madang_ledger::{Exchange, Price, Purse, check_within};
+use madang_ledger::{AcceleratorPrice, Exchange, Price, Purse, check_within, class_of};
 use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, ErrorCode, MicroWon, Micros, ModelClass, Period,
-    ProgrammeBudget, ProgrammeId, Tranche,
+    Action, Allocation, AllocationId, Class, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
+    ProgrammeId, Tranche,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,7 +37,7 @@ pub(crate) async fn budget_list(
     Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
 }
 
-/// Set a programme's budget in a unit, or in tokens for one class of models
+/// Set a programme's budget in a unit, or in tokens for one class of models, or in accelerator time of one kind
 ///
 /// From then on tenants of the programme spend what they are granted, and nothing else. A budget can be lowered to what is allocated.
 #[utoipa::path(post, path = "/api/v1/budgets", tag = "money", request_body = BudgetPut,
@@ -48,21 +51,25 @@ pub(crate) async fn budget_put(
         programme,
         unit,
         model_class,
+        accelerator,
         amount,
         concentration_permille_max,
     } = asked;
     must_exist(&api, &programme).await?;
+    let kinds = (model_class.clone(), accelerator.clone());
+    let class = class_of(unit, model_class, accelerator).map_err(GrantError::Refused);
     let is_same = |row: &ProgrammeBudget| {
-        (&row.programme, row.unit, &row.model_class) == (&programme, unit, &model_class)
+        let class = class.as_ref().ok();
+        (&row.programme, row.unit, Some(&row.class)) == (&programme, unit, class)
     };
-    // One that is there can be lowered, whatever became of its models.
+    // One that is there can be lowered, whatever became of its models and machines.
     if !api.bank().budget_list().await?.iter().any(is_same) {
-        must_be_served(&api, model_class.as_ref())?;
+        must_be_there(&api, &kinds)?;
     }
     let budget = ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class: class?,
         amount,
         concentration_permille_max,
     };
@@ -80,20 +87,33 @@ async fn must_exist(api: &Api, programme: &ProgrammeId) -> Result<()> {
     Err(Refusal::new(ErrorCode::FieldInvalid, message).at("programme"))
 }
 
-/// That some model of the fleet has the class.
-fn must_be_served(api: &Api, class: Option<&ModelClass>) -> Result<()> {
+/// That some model of the fleet has the class, and some machine of it accelerators of the kind.
+fn must_be_there(
+    api: &Api,
+    (model_class, accelerator): &(Option<Class>, Option<Class>),
+) -> Result<()> {
     let fleet = Arc::clone(&api.gateway().snapshot().fleet);
-    let known: BTreeSet<&ModelClass> = fleet
-        .models
-        .values()
-        .filter_map(|model| model.model_class.as_ref())
-        .collect();
-    let Some(unknown) = class.filter(|class| !known.contains(class)) else {
+    let models = fleet.models.values();
+    let models = models.filter_map(|model| Some(model.model_class.as_ref()?.as_str()));
+    must_be_one_of(models, model_class.as_ref(), ("model", "model_class"))?;
+    let nodes = fleet.nodes.values();
+    let kinds = nodes.map(|nodes| nodes.accelerator.as_str());
+    let kinds = kinds.filter(|kind| *kind != "cpu");
+    must_be_one_of(kinds, accelerator.as_ref(), ("nodes", "accelerator"))
+}
+
+fn must_be_one_of<'a>(
+    known: impl Iterator<Item = &'a str>,
+    asked: Option<&Class>,
+    (table, key): (&str, &'static str),
+) -> Result<()> {
+    let known: BTreeSet<&str> = known.collect();
+    let Some(unknown) = asked.filter(|class| !known.contains(class.as_str())) else {
         return Ok(());
     };
-    let near = hint(unknown.as_str(), known.into_iter().map(ModelClass::as_str));
-    let message = format!("no [[model]] of the fleet file has model_class = \"{unknown}\"{near}");
-    Err(Refusal::new(ErrorCode::FieldInvalid, message).at("model_class"))
+    let near = hint(unknown.as_str(), known);
+    let message = format!("no [[{table}]] of the fleet file has {key} = \"{unknown}\"{near}");
+    Err(Refusal::new(ErrorCode::FieldInvalid, message).at(key))
 }
 
 /// Allocations that the caller may see, past ones included
@@ -139,13 +159,16 @@ pub(crate) async fn allocation_create(
         tenant,
         unit,
         model_class,
+        accelerator,
         amount,
         tranches,
         hard,
         from,
         until: Instant(until),
     } = asked;
-    must_be_served(&api, model_class.as_ref())?;
+    let kinds = (model_class, accelerator);
+    must_be_there(&api, &kinds)?;
+    let class = class_of(unit, kinds.0, kinds.1).map_err(GrantError::Refused)?;
     let _changing = api.changing.lock().await;
     tenant::must_exist(&api, &may.ground, &tenant).await?;
     let Some(programme) = api.gateway().keyring.programme_of(&tenant) else {
@@ -163,7 +186,7 @@ pub(crate) async fn allocation_create(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from: instant_or(from, now),
@@ -263,6 +286,39 @@ pub(crate) async fn price_create(
     };
     api.bank().price_insert(price.clone(), now).await?;
     api.gateway().purses.refresh().await?;
+    Ok((StatusCode::CREATED, Json(price.into())))
+}
+
+/// All prices of accelerator time, past and coming ones included
+#[utoipa::path(get, path = "/api/v1/accelerator-prices", tag = "money",
+    responses((status = 200, body = List<AcceleratorPriceView>)))]
+pub(crate) async fn accelerator_price_list(
+    _: May<right::PriceRead>,
+    State(api): State<Arc<Api>>,
+) -> Result<Json<List<AcceleratorPriceView>>> {
+    let rows = api.bank().accelerator_price_list().await?;
+    Ok(Json(List::new(rows.into_iter().map(Into::into).collect())))
+}
+
+/// Set what an hour of one accelerator of a kind costs, from an instant on
+///
+/// As with models' prices: it begins now or later, and once any kind has a price, jobs are not started on a kind without one.
+#[utoipa::path(post, path = "/api/v1/accelerator-prices", tag = "money", request_body = AcceleratorPriceCreate,
+    responses((status = 201, body = AcceleratorPriceView)))]
+pub(crate) async fn accelerator_price_create(
+    _: May<right::PriceWrite>,
+    State(api): State<Arc<Api>>,
+    JsonBody(asked): JsonBody<AcceleratorPriceCreate>,
+) -> Result<(StatusCode, Json<AcceleratorPriceView>)> {
+    let now = clock::now();
+    let price = AcceleratorPrice {
+        accelerator: asked.accelerator,
+        site: asked.site,
+        from: instant_or(asked.from, now.plus_ms(api.bank().notice_ms())),
+        hour: MicroWon(asked.won_per_hour.0),
+    };
+    let row = price.clone();
+    api.bank().accelerator_price_insert(row, now).await?;
     Ok((StatusCode::CREATED, Json(price.into())))
 }
 

@@ -2,7 +2,7 @@
 
 use super::Instant;
 use madang_ledger::{Currency, decimal};
-use madang_types::{AllocationId, ModelClass, ModelId, ProgrammeId, SiteId, TenantId, Unit};
+use madang_types::{AllocationId, Class, ModelId, ProgrammeId, SiteId, TenantId, Unit};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,7 +20,11 @@ pub(crate) struct BudgetPut {
     /// Of tokens: for models of this class alone. A budget for each class, and one for any model, stand side by side.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 96)]
-    pub model_class: Option<ModelClass>,
+    pub model_class: Option<Class>,
+    /// Of accelerator time: for this kind of accelerator alone, such as `h200`; likewise.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub accelerator: Option<Class>,
     /// How much in all, allocated or not, in that unit.
     #[schema(minimum = 0)]
     pub amount: i64,
@@ -55,7 +59,11 @@ pub(crate) struct AllocationCreate {
     /// Of tokens: they pay for models of this class alone, out of the programme's budget for it.
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 96)]
-    pub model_class: Option<ModelClass>,
+    pub model_class: Option<Class>,
+    /// Of accelerator time: it pays for this kind of accelerator alone, such as `h200`; likewise.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 96)]
+    pub accelerator: Option<Class>,
     /// How much in all, in that unit.
     #[schema(minimum = 1)]
     pub amount: i64,
@@ -103,7 +111,7 @@ pub(crate) struct AllocationQuery {
     pub tenant: Option<TenantId>,
 }
 
-/// An amount of money for a million tokens, or for one unit of a currency, as a decimal number with at most six places.
+/// An amount of money for a million tokens, for an hour, or for one unit of a currency, as a decimal number with at most six places.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decimal(pub i64);
 
@@ -144,6 +152,26 @@ pub(crate) struct PriceCreate {
     /// A million tokens that are made.
     #[schema(value_type = String)]
     pub output: Decimal,
+}
+
+/// A price of accelerator time to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceleratorPriceCreate {
+    /// Of which kind of accelerator, such as `h200`.
+    #[schema(value_type = String, max_length = 96)]
+    pub accelerator: Class,
+    /// At this site alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub site: Option<SiteId>,
+    /// From when on; now where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// Won for an hour of one of them.
+    #[schema(value_type = String)]
+    pub won_per_hour: Decimal,
 }
 
 fn krw() -> Currency {

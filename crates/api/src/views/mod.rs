@@ -18,7 +18,7 @@ pub(crate) use fleet::{
     GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
 pub(crate) use jobs::{JobRunView, JobShellView, JobView};
-pub(crate) use money::{AllocationView, BudgetView, ExchangeView, PriceView};
+pub(crate) use money::{AcceleratorPriceView, AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;

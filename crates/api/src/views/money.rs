@@ -1,12 +1,21 @@
 //! Budgets, allocations and prices.
 
 use super::instant;
-use madang_ledger::{Exchange, Price, decimal_text, next_tranche, unreleased};
-use madang_types::{Allocation, Micros, ProgrammeBudget, Tranche};
+use madang_ledger::{AcceleratorPrice, Exchange, Price, decimal_text, next_tranche, unreleased};
+use madang_types::{Allocation, Class, Micros, ProgrammeBudget, Tranche, Unit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a programme has to allocate, in one unit; of tokens perhaps for one class of models.
+/// The class of an amount by what it is: a class of models, and a kind of accelerator.
+pub(super) fn class_names(unit: Unit, class: Option<Class>) -> (Option<String>, Option<String>) {
+    let name = class.map(|class| class.to_string());
+    match unit {
+        Unit::AcceleratorMs => (None, name),
+        _ => (name, None),
+    }
+}
+
+/// What a programme has to allocate, in one unit; perhaps for one class of models, or one kind of accelerator.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BudgetView {
     /// Whose.
@@ -16,6 +25,8 @@ pub(crate) struct BudgetView {
     unit: &'static str,
     /// Of tokens: for models of this class alone; null: for any.
     model_class: Option<String>,
+    /// Of accelerator time: for this kind alone; null: for any.
+    accelerator: Option<String>,
     /// How much in all, in that unit.
     amount: i64,
     /// The most of it that one tenant may be granted, in thousandths.
@@ -27,14 +38,16 @@ impl From<ProgrammeBudget> for BudgetView {
         let ProgrammeBudget {
             programme,
             unit,
-            model_class,
+            class,
             amount,
             concentration_permille_max,
         } = budget;
+        let (model_class, accelerator) = class_names(unit, class);
         Self {
             programme: programme.to_string(),
             unit: unit.as_str(),
-            model_class: model_class.map(|class| class.to_string()),
+            model_class,
+            accelerator,
             amount,
             concentration_permille_max,
         }
@@ -55,6 +68,8 @@ pub(crate) struct AllocationView {
     unit: &'static str,
     /// Of tokens: they pay for models of this class alone; null: for any. While no model has the class, nothing is spent of it.
     model_class: Option<String>,
+    /// Of accelerator time: it pays for this kind alone; null: for any.
+    accelerator: Option<String>,
     /// How much, in that unit.
     amount: i64,
     /// What of it nobody has spent; less what was taken back.
@@ -97,7 +112,7 @@ impl AllocationView {
             programme,
             tenant,
             unit,
-            model_class,
+            class,
             amount,
             hard,
             from,
@@ -106,12 +121,14 @@ impl AllocationView {
             created_at,
             recalled_at,
         } = allocation;
+        let (model_class, accelerator) = class_names(unit, class);
         Self {
             id: id.to_string(),
             programme: programme.to_string(),
             tenant: tenant.to_string(),
             unit: unit.as_str(),
-            model_class: model_class.map(|class| class.to_string()),
+            model_class,
+            accelerator,
             amount,
             left,
             unreleased: waits,
@@ -185,6 +202,37 @@ impl From<Price> for PriceView {
             uncached: decimal_text(uncached),
             cached: decimal_text(cached),
             output: decimal_text(output),
+        }
+    }
+}
+
+/// What an hour of one accelerator of a kind costs from an instant on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AcceleratorPriceView {
+    /// Of which kind.
+    accelerator: String,
+    /// At this site alone; null: wherever no price of its own says otherwise.
+    site: Option<String>,
+    /// From when on.
+    #[schema(format = DateTime)]
+    from: String,
+    /// In won, a decimal number.
+    won_per_hour: String,
+}
+
+impl From<AcceleratorPrice> for AcceleratorPriceView {
+    fn from(price: AcceleratorPrice) -> Self {
+        let AcceleratorPrice {
+            accelerator,
+            site,
+            from,
+            hour,
+        } = price;
+        Self {
+            accelerator: accelerator.to_string(),
+            site: site.map(|site| site.to_string()),
+            from: instant(from),
+            won_per_hour: decimal_text(hour.0),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The control API as its callers meet it: real books, a real control plane, an engine on the loopback.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accelerators;
 mod audit;
 mod bench;
 mod classes;

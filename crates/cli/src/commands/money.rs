@@ -3,7 +3,8 @@
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::http_client::{ApiClient, escape, path_with};
 use crate::money_args::{
-    AllocationCommand, AmountArgs, BudgetCommand, ExchangeCommand, PriceCommand,
+    AllocationCommand, AllocationCreateArgs, AmountArgs, BudgetCommand, ExchangeCommand,
+    PriceCommand, PriceSetArgs,
 };
 use anyhow::{Context, anyhow};
 use madang_ledger::{decimal, decimal_text};
@@ -24,13 +25,14 @@ pub async fn budget(command: BudgetCommand) -> anyhow::Result<ExitCode> {
             programme,
             amount,
             model_class,
+            accelerator,
             concentration_permille_max,
             server,
         } => {
             let (unit, amount) = in_unit(&amount)?;
             let body = json!({
-                "programme": programme, "unit": unit, "model_class": model_class, "amount": amount,
-                "concentration_permille_max": concentration_permille_max,
+                "programme": programme, "unit": unit, "model_class": model_class, "accelerator": accelerator,
+                "amount": amount, "concentration_permille_max": concentration_permille_max,
             });
             let client = ApiClient::new(&server)?;
             let answer = client.post("/api/v1/budgets", &body).await?;
@@ -50,31 +52,7 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
             let answer = ApiClient::new(&server)?.get(&path).await?;
             print(&answer, server.json, |list| allocations(rows(list)))
         }
-        AllocationCommand::Create {
-            id,
-            tenant,
-            amount,
-            model_class,
-            soft,
-            tranches,
-            from,
-            until,
-            server,
-        } => {
-            let (unit, amount) = in_unit(&amount)?;
-            let tranches = tranches.iter().map(|text| tranche(unit, text));
-            let tranches: Vec<Value> = tranches.collect::<anyhow::Result<_>>()?;
-            let body = json!({
-                "id": id, "tenant": tenant, "unit": unit, "model_class": model_class, "amount": amount,
-                "hard": !soft, "tranches": tranches, "from": from, "until": until,
-            });
-            let client = ApiClient::new(&server)?;
-            let answer = client.post("/api/v1/allocations", &body).await?;
-            print(&answer, server.json, |row| {
-                let (tenant, amount) = (cell(row, "tenant"), shown(row, "amount"));
-                format!("granted {amount}{} to '{tenant}'\n", for_class(row))
-            })
-        }
+        AllocationCommand::Create(args) => allocation_create(*args).await,
         AllocationCommand::Recall { id, server } => {
             let path = format!("/api/v1/allocations/{}", escape(&id));
             let answer = ApiClient::new(&server)?.delete(&path).await?;
@@ -88,36 +66,72 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
     }
 }
 
+async fn allocation_create(args: AllocationCreateArgs) -> anyhow::Result<ExitCode> {
+    let (unit, amount) = in_unit(&args.amount)?;
+    let tranches = args.tranches.iter().map(|text| tranche(unit, text));
+    let tranches: Vec<Value> = tranches.collect::<anyhow::Result<_>>()?;
+    let body = json!({
+        "id": args.id, "tenant": args.tenant, "unit": unit, "model_class": args.model_class,
+        "accelerator": args.accelerator, "amount": amount, "hard": !args.soft, "tranches": tranches,
+        "from": args.from, "until": args.until,
+    });
+    let client = ApiClient::new(&args.server)?;
+    let answer = client.post("/api/v1/allocations", &body).await?;
+    print(&answer, args.server.json, |row| {
+        let (tenant, amount) = (cell(row, "tenant"), shown(row, "amount"));
+        format!("granted {amount}{} to '{tenant}'\n", for_class(row))
+    })
+}
+
 /// `madang price`: exit code 0 where the server did it.
 pub async fn price(command: PriceCommand) -> anyhow::Result<ExitCode> {
     match command {
-        PriceCommand::List(server) => {
+        PriceCommand::List {
+            accelerators: false,
+            server,
+        } => {
             let answer = ApiClient::new(&server)?.get("/api/v1/prices").await?;
             print(&answer, server.json, |list| prices(rows(list)))
         }
-        PriceCommand::Set {
-            model,
-            uncached,
-            cached,
-            output,
-            place,
-            currency,
-            from,
+        PriceCommand::List {
+            accelerators: true,
             server,
         } => {
-            let cached = cached.unwrap_or_else(|| uncached.clone());
-            let body = json!({
-                "model": model, "place": place, "from": from, "currency": currency,
-                "uncached": uncached, "cached": cached, "output": output,
-            });
             let client = ApiClient::new(&server)?;
-            let answer = client.post("/api/v1/prices", &body).await?;
-            print(&answer, server.json, |row| {
-                let (model, from) = (cell(row, "model"), instant_cell(row, "from"));
-                format!("the price of '{model}' is set from {from} on\n")
-            })
+            let answer = client.get("/api/v1/accelerator-prices").await?;
+            print(&answer, server.json, |list| accelerator_prices(rows(list)))
         }
+        PriceCommand::Set(args) => match &args.accelerator {
+            Some(kind) => accelerator_price_set(kind, &args).await,
+            None => model_price_set(&args).await,
+        },
     }
+}
+
+async fn model_price_set(args: &PriceSetArgs) -> anyhow::Result<ExitCode> {
+    let cached = args.cached.as_ref().or(args.uncached.as_ref());
+    let body = json!({
+        "model": args.model, "place": args.place, "from": args.from, "currency": args.currency,
+        "uncached": args.uncached, "cached": cached, "output": args.output,
+    });
+    let client = ApiClient::new(&args.server)?;
+    let answer = client.post("/api/v1/prices", &body).await?;
+    print(&answer, args.server.json, |row| {
+        let (model, from) = (cell(row, "model"), instant_cell(row, "from"));
+        format!("the price of '{model}' is set from {from} on\n")
+    })
+}
+
+async fn accelerator_price_set(kind: &str, args: &PriceSetArgs) -> anyhow::Result<ExitCode> {
+    let body = json!({
+        "accelerator": kind, "site": args.place, "from": args.from, "won_per_hour": args.won_per_hour,
+    });
+    let client = ApiClient::new(&args.server)?;
+    let answer = client.post("/api/v1/accelerator-prices", &body).await?;
+    print(&answer, args.server.json, |row| {
+        let (kind, from) = (cell(row, "accelerator"), instant_cell(row, "from"));
+        format!("the price of an hour of '{kind}' is set from {from} on\n")
+    })
 }
 
 /// `madang exchange`: exit code 0 where the server did it.
@@ -192,17 +206,24 @@ fn shown(row: &Value, field: &str) -> String {
     }
 }
 
-/// What an amount is for, where it is for one class of models.
+/// What an amount is for, where it is for one class of models or one kind of accelerator.
 fn for_class(row: &Value) -> String {
-    let class = row["model_class"].as_str();
-    class.map_or_else(String::new, |class| {
-        format!(" for models of the class '{class}'")
-    })
+    match (row["model_class"].as_str(), row["accelerator"].as_str()) {
+        (Some(class), _) => format!(" for models of the class '{class}'"),
+        (None, Some(kind)) => format!(" of '{kind}'"),
+        (None, None) => String::new(),
+    }
 }
 
 fn budgets(rows: &[Value]) -> String {
-    let columns = ["programme", "amount", "model class", "most for one tenant"];
-    let mut table = Table::new(&columns, &[1, 3]);
+    let columns = [
+        "programme",
+        "amount",
+        "model class",
+        "accelerator",
+        "most for one tenant",
+    ];
+    let mut table = Table::new(&columns, &[1, 4]);
     for row in rows {
         let cap = row["concentration_permille_max"]
             .as_i64()
@@ -211,6 +232,7 @@ fn budgets(rows: &[Value]) -> String {
             cell(row, "programme"),
             shown(row, "amount"),
             cell(row, "model_class"),
+            cell(row, "accelerator"),
             format!("{}.{} %", cap / 10, cap % 10),
         ]);
     }
@@ -223,6 +245,7 @@ fn allocations(rows: &[Value]) -> String {
         "tenant",
         "granted",
         "model class",
+        "accelerator",
         "left",
         "not yet come",
         "next comes",
@@ -231,13 +254,14 @@ fn allocations(rows: &[Value]) -> String {
         "until",
         "recalled",
     ];
-    let mut table = Table::new(&columns, &[2, 4, 5]);
+    let mut table = Table::new(&columns, &[2, 5, 6]);
     for row in rows {
         table.row(vec![
             cell(row, "id"),
             cell(row, "tenant"),
             shown(row, "amount"),
             cell(row, "model_class"),
+            cell(row, "accelerator"),
             shown(row, "left"),
             shown(row, "unreleased"),
             instant_cell(row, "next_tranche_at"),
@@ -264,6 +288,19 @@ fn prices(rows: &[Value]) -> String {
             cell(row, "uncached"),
             cell(row, "cached"),
             cell(row, "output"),
+        ]);
+    }
+    table.text()
+}
+
+fn accelerator_prices(rows: &[Value]) -> String {
+    let mut table = Table::new(&["accelerator", "site", "from", "won per hour"], &[3]);
+    for row in rows {
+        table.row(vec![
+            cell(row, "accelerator"),
+            cell(row, "site"),
+            instant_cell(row, "from"),
+            cell(row, "won_per_hour"),
         ]);
     }
     table.text()

@@ -63,7 +63,7 @@ impl Bank {
             programme: "startups".parse().unwrap(),
             tenant: "hanbit".parse().unwrap(),
             unit: UNIT,
-            model_class: None,
+            class: None,
             amount: tranches.iter().map(|tranche| tranche.amount).sum(),
             hard: true,
             from: tranches[0].from,

@@ -244,8 +244,7 @@ impl Over {
 
 /// When more comes of what pays for whatever this one pays for: its own parts, and allocations that begin later.
 fn renewals<'a>(of: &Allocation, others: impl Iterator<Item = &'a Allocation>) -> Vec<Micros> {
-    let covers =
-        |other: &&Allocation| other.model_class.is_none() || other.model_class == of.model_class;
+    let covers = |other: &&Allocation| other.class.is_none() || other.class == of.class;
     let later = others.filter(covers).map(|other| other.from);
     let later = later.filter(|from| *from > of.from);
     let parts = of.tranches.iter().map(|tranche| tranche.from);
@@ -284,7 +283,7 @@ impl Granted {
             purses.push(PurseView {
                 purse,
                 unit: allocation.unit,
-                model_class: allocation.model_class.clone(),
+                model_class: allocation.class.clone().map(Into::into),
                 hard: allocation.hard,
                 from: allocation.from,
                 until: Some(allocation.ends_at()),
@@ -332,7 +331,7 @@ mod tests {
             programme: "p".parse().unwrap(),
             tenant: "t".parse().unwrap(),
             unit: Unit::Tokens,
-            model_class: class.map(|class| class.parse().unwrap()),
+            class: class.map(|class| class.parse().unwrap()),
             amount: 2,
             hard: true,
             from: Micros(from),

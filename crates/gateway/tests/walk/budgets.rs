@@ -58,7 +58,7 @@ pub async fn grant_parts(world: &World, (won, hard): (i64, bool), parts: &[(u64,
         programme: "startups".parse().unwrap(),
         tenant: "demo".parse().unwrap(),
         unit: Unit::MicroWon,
-        model_class: None,
+        class: None,
         amount: won * WON,
         hard,
         from: now,
@@ -101,7 +101,7 @@ pub async fn fund(world: &World) {
     let budget = ProgrammeBudget {
         programme: "startups".parse().unwrap(),
         unit: Unit::MicroWon,
-        model_class: None,
+        class: None,
         amount: 1_000_000 * WON,
         concentration_permille_max: 1_000,
     };

@@ -49,7 +49,7 @@ async fn grant(world: &World, id: &str, unit: Unit, class: Option<&str>) {
     let budget = ProgrammeBudget {
         programme: "startups".parse().unwrap(),
         unit,
-        model_class: class.map(|class| class.parse().unwrap()),
+        class: class.map(|class| class.parse().unwrap()),
         amount: 100_000,
         concentration_permille_max: 1_000,
     };
@@ -58,7 +58,7 @@ async fn grant(world: &World, id: &str, unit: Unit, class: Option<&str>) {
         programme: budget.programme.clone(),
         tenant: "demo".parse().unwrap(),
         unit,
-        model_class: budget.model_class.clone(),
+        class: budget.class.clone(),
         amount: 100_000,
         hard: true,
         from: now,

@@ -4,7 +4,7 @@ use super::concentration::Concentration;
 use super::reconcile::{drawn, owed};
 use super::rows::LegSum;
 use super::{Grants, Scope, held};
-use madang_types::{Allocation, Micros, ModelClass, TenantId, Tranche, Unit};
+use madang_types::{Allocation, Class, Micros, TenantId, Tranche, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The units in which programmes grant.
@@ -16,7 +16,7 @@ pub struct Line {
     /// The unit.
     pub unit: Unit,
     /// What is for this class of models alone; `None` for the rest.
-    pub model_class: Option<ModelClass>,
+    pub class: Option<Class>,
     /// What the programme has to allocate in all, whatever the span.
     pub budget: Option<i64>,
     /// The most of the budget that one tenant may hold, in thousandths.
@@ -72,7 +72,7 @@ fn is_in_force(allocation: &Allocation, (from, until): (Micros, Micros)) -> bool
 }
 
 /// What a line is about.
-type Counted<'a> = (Unit, Option<&'a ModelClass>);
+type Counted<'a> = (Unit, Option<&'a Class>);
 
 /// A line for each unit and class of which the programme has a budget or a grant, or in which something was spent.
 pub(super) fn lines(
@@ -81,7 +81,7 @@ pub(super) fn lines(
     (legs, grants): (&[LegSum], &Grants<'_>),
 ) -> Vec<Line> {
     let budgets = scope.budgets.iter();
-    let budgets = budgets.map(|budget| (budget.unit, budget.model_class.as_ref()));
+    let budgets = budgets.map(|budget| (budget.unit, budget.class.as_ref()));
     let all = UNITS.map(|unit| (unit, None)).into_iter().chain(budgets);
     let all: BTreeSet<Counted<'_>> = all.chain(grants.values().map(|grant| of(grant))).collect();
     let lines = all.into_iter();
@@ -102,7 +102,7 @@ pub(super) fn lines(
 }
 
 fn of(grant: &Allocation) -> Counted<'_> {
-    (grant.unit, grant.model_class.as_ref())
+    (grant.unit, grant.class.as_ref())
 }
 
 fn line(
@@ -120,15 +120,15 @@ fn line(
     }
     let spent = spent(counted, scope, (tenants, legs, grants));
     let promised: i128 = promises.values().sum();
-    let (unit, model_class) = counted;
+    let (unit, class) = counted;
     let of_line = |budget: &&madang_types::ProgrammeBudget| {
-        let of = (budget.unit, budget.model_class.as_ref());
+        let of = (budget.unit, budget.class.as_ref());
         of == counted && budget.programme == *scope.programme
     };
     let budget = scope.budgets.iter().find(of_line);
     Line {
         unit,
-        model_class: model_class.cloned(),
+        class: class.cloned(),
         budget: budget.map(|budget| budget.amount),
         concentration_permille_max: budget.map(|budget| budget.concentration_permille_max),
         granted: held(granted),

@@ -12,7 +12,7 @@ fn allocation(id: &str, programme: &str, (from, until): (i64, i64)) -> Allocatio
         programme: programme.parse().unwrap(),
         tenant: id.split('.').next().unwrap().parse().unwrap(),
         unit: Unit::MicroWon,
-        model_class: None,
+        class: None,
         amount: 1000,
         hard: true,
         from: Micros(from),
@@ -53,7 +53,7 @@ fn budget(unit: Unit, class: Option<&str>) -> ProgrammeBudget {
     ProgrammeBudget {
         programme: "ours".parse().unwrap(),
         unit,
-        model_class: class.map(|class| class.parse().unwrap()),
+        class: class.map(|class| class.parse().unwrap()),
         amount: 1_000_000,
         concentration_permille_max: 400,
     }
@@ -190,7 +190,7 @@ fn a_line_tells_who_spent_whose() {
 fn each_class_has_its_line() {
     let tokens = |id: &str, programme: &str, class: Option<&str>| Allocation {
         unit: Unit::Tokens,
-        model_class: class.map(|class| class.parse().unwrap()),
+        class: class.map(|class| class.parse().unwrap()),
         ..allocation(id, programme, (1000, 3000))
     };
     let grants = [
@@ -212,7 +212,7 @@ fn each_class_has_its_line() {
         .lines
         .iter()
         .map(|line| {
-            let class = line.model_class.as_ref().map(|class| class.as_str());
+            let class = line.class.as_ref().map(|class| class.as_str());
             let spent = (line.delivered, line.delivered_by_others, line.unspent);
             (class, line.budget, line.promised, spent)
         })

@@ -49,6 +49,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "jobs",
         sql: include_str!("../../migrations/postgres/0008_jobs.sql"),
     },
+    Migration {
+        version: 9,
+        name: "accelerator_prices",
+        sql: include_str!("../../migrations/postgres/0009_accelerator_prices.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

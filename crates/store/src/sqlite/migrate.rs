@@ -47,6 +47,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "jobs",
         sql: include_str!("../../migrations/sqlite/0008_jobs.sql"),
     },
+    Migration {
+        version: 9,
+        name: "accelerator_prices",
+        sql: include_str!("../../migrations/sqlite/0009_accelerator_prices.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

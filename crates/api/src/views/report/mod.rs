@@ -11,6 +11,7 @@ pub(crate) use html::html as report_html;
 
 use super::csv::{csv, text_cell};
 use super::instant;
+use super::money::class_names;
 use super::usage::won;
 use madang_ledger::report::{
     Cell, Compared, Concentration, Delivered, Difference, Line, Reconciliation, Report, Sums,
@@ -83,7 +84,7 @@ pub(crate) struct ReportView {
     reconciliation: ReconciliationView,
 }
 
-/// Promised and delivered in one unit, and of tokens perhaps for one class of models. Amounts are in that unit.
+/// Promised and delivered in one unit, perhaps for one class of models or one kind of accelerator. Amounts are in that unit.
 #[derive(Debug, Serialize, ToSchema)]
 struct LineView {
     /// `micro_won`, `tokens` or `accelerator_ms`.
@@ -91,6 +92,8 @@ struct LineView {
     unit: &'static str,
     /// What is for models of this class alone; null for the rest.
     model_class: Option<String>,
+    /// What is for accelerators of this kind alone; null for the rest.
+    accelerator: Option<String>,
     /// What the programme has to allocate in all; null where it has no budget in it.
     budget: Option<i64>,
     /// The most of it that one tenant may be granted, in thousandths.
@@ -292,7 +295,7 @@ impl From<Line> for LineView {
     fn from(line: Line) -> Self {
         let Line {
             unit,
-            model_class,
+            class,
             budget,
             concentration_permille_max,
             granted,
@@ -305,9 +308,11 @@ impl From<Line> for LineView {
             promised_among,
             delivered_among,
         } = line;
+        let (model_class, accelerator) = class_names(unit, class);
         Self {
             unit: unit.as_str(),
-            model_class: model_class.map(|class| class.to_string()),
+            model_class,
+            accelerator,
             budget,
             concentration_permille_max,
             granted,

@@ -65,10 +65,10 @@ impl Words {
         }
     }
 
-    /// What a line counts: its unit, and the class of models for which it is.
+    /// What a line counts: its unit, and the class for which it is.
     pub fn counted(&self, line: &Line) -> String {
         let unit = self.unit_of(line.unit);
-        match &line.model_class {
+        match &line.class {
             Some(class) => format!("{unit} · {class}"),
             None => unit.to_owned(),
         }

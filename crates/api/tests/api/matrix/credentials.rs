@@ -212,6 +212,7 @@ async fn state(world: &World) -> Vec<String> {
         "/api/v1/budgets",
         "/api/v1/allocations",
         "/api/v1/prices",
+        "/api/v1/accelerator-prices",
         "/api/v1/exchanges",
         "/api/v1/stops",
         "/api/v1/usage",

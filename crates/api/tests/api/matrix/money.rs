@@ -30,6 +30,10 @@ impl World {
             row("GET /api/v1/costs", EVERYBODY).filtered(),
             row("GET /api/v1/prices", EVERYBODY),
             row("POST /api/v1/prices", OPERATOR).made().body(price),
+            row("GET /api/v1/accelerator-prices", EVERYBODY),
+            row("POST /api/v1/accelerator-prices", OPERATOR)
+                .made()
+                .body(json!({"accelerator": "h200", "won_per_hour": "4500"})),
             row("GET /api/v1/exchanges", EVERYBODY),
             row("POST /api/v1/exchanges", OPERATOR)
                 .made()

@@ -224,7 +224,7 @@ async fn grant(
     let budget = ProgrammeBudget {
         programme: programme.parse().unwrap(),
         unit,
-        model_class: None,
+        class: None,
         amount: 3 * amount,
         concentration_permille_max: 1000,
     };
@@ -235,7 +235,7 @@ async fn grant(
         programme: programme.parse().unwrap(),
         tenant: tenant.parse().unwrap(),
         unit,
-        model_class: None,
+        class: None,
         amount,
         hard: true,
         from: at,

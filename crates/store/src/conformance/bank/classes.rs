@@ -32,7 +32,7 @@ impl World {
             programme: "startups".parse()?,
             tenant: "hanbit".parse()?,
             unit: Unit::Tokens,
-            model_class: class.map(str::parse).transpose()?,
+            class: class.map(str::parse).transpose()?,
             amount,
             hard: true,
             from: Micros(2),
@@ -64,7 +64,7 @@ fn budget(class: Option<&str>, amount: i64) -> Result<ProgrammeBudget, Failure> 
     Ok(ProgrammeBudget {
         programme: "startups".parse()?,
         unit: Unit::Tokens,
-        model_class: class.map(str::parse).transpose()?,
+        class: class.map(str::parse).transpose()?,
         amount,
         concentration_permille_max: 1_000,
     })
@@ -91,7 +91,7 @@ pub async fn budgets_of_classes_stand_side_by_side(fixture: &impl Fixture) -> Re
     let books = fixture.open().await;
     let budgets = [budget(None, 1_000)?, budget(Some("large"), 250)?];
     assert_eq!(books.budget_list().await?, budgets);
-    let classes = granted.iter().map(|grant| grant.model_class.as_ref());
+    let classes = granted.iter().map(|grant| grant.class.as_ref());
     let classes: Vec<_> = classes.map(|class| class.map(|it| it.as_str())).collect();
     assert_eq!(classes, [Some("large"), None]);
     assert_eq!(books.allocation_list((None, None)).await?, granted);

@@ -3,7 +3,7 @@
 use super::{Books, Fixture, GRANT, World, give_back, refused, take};
 use crate::StoreError;
 use crate::conformance::Failure;
-use madang_ledger::{Currency, Exchange, Price, Purse};
+use madang_ledger::{AcceleratorPrice, Currency, Exchange, Price, Purse};
 use madang_types::{MicroWon, Micros, Unit};
 
 /// What breaks a rule is refused in words, and nothing of it is moved.
@@ -111,6 +111,40 @@ pub async fn a_price_begins_now_or_later_and_once(fixture: &impl Fixture) -> Res
     refused(add(prices[0].clone()).await, "exists already")?;
     // By model and place, and what holds everywhere first.
     assert_eq!(books.price_list().await?, prices);
+    Ok(())
+}
+
+fn hour(from: Micros, site: Option<&str>) -> Result<AcceleratorPrice, Failure> {
+    Ok(AcceleratorPrice {
+        accelerator: "h200".parse()?,
+        site: site.map(str::parse).transpose()?,
+        from,
+        hour: MicroWon(4_500_000_000),
+    })
+}
+
+/// The same of prices of accelerator time.
+pub async fn a_price_of_accelerator_time_begins_once(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let books = fixture.open().await;
+    let add = async |price| -> Result<(), Failure> {
+        Ok(books.accelerator_price_insert(price, NOW).await?)
+    };
+    refused(add(hour(Micros(9), None)?).await, "in the past")?;
+    refused(add(hour(from(&*books, -1), None)?).await, "")?;
+    let prices = [
+        hour(from(&*books, 0), None)?,
+        hour(from(&*books, 1), None)?,
+        hour(from(&*books, 0), Some("pohang"))?,
+    ];
+    for price in &prices {
+        add(price.clone()).await?;
+    }
+    refused(add(prices[0].clone()).await, "exists already")?;
+    drop(books);
+    let books = fixture.open().await;
+    assert_eq!(books.accelerator_price_list().await?, prices);
     Ok(())
 }
 

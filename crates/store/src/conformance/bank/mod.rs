@@ -3,6 +3,7 @@
 
 pub mod classes;
 pub mod grants;
+pub mod jobs;
 pub mod orders;
 pub mod settled;
 pub mod tranches;
@@ -36,7 +37,9 @@ macro_rules! bank_conformance_suite {
                 orders_at_one_time_move_what_there_is;
             grants: a_refused_grant_moves_nothing, what_is_left_of_a_grant_that_is_over_goes_back,
                 a_recall_ends_a_grant, a_ceiling_is_filled_once_and_raised_by_the_difference, a_price_begins_now_or_later_and_once,
+                a_price_of_accelerator_time_begins_once,
                 a_rate_of_exchange_begins_once, grants_and_prices_survive;
+            jobs: a_run_is_paid_once_and_nothing_stays_set_aside, a_run_that_lacks_is_not_set_aside;
             classes: budgets_of_classes_stand_side_by_side, what_is_left_goes_back_to_its_class;
             tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,
                 a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
@@ -87,7 +90,7 @@ impl World {
         let budget = ProgrammeBudget {
             programme: "startups".parse()?,
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             concentration_permille_max: 1_000,
         };
@@ -114,7 +117,7 @@ impl World {
             programme: "startups".parse()?,
             tenant: tenant.parse()?,
             unit: Unit::MicroWon,
-            model_class: None,
+            class: None,
             amount,
             hard: true,
             from: Micros(at),

@@ -6,12 +6,12 @@ use crate::postgres::row::{Param, execute, rows};
 use crate::{StoreError, list};
 use deadpool_postgres::GenericClient;
 use madang_ledger::{
-    Account, Exchange, Price, Purse, budget_entry, check_budget, check_exchange, check_price, fill,
-    grant_entry, take_back_entry,
+    AcceleratorPrice, Account, Exchange, Price, Purse, budget_entry, check_accelerator_price,
+    check_budget, check_exchange, check_price, fill, grant_entry, take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
-    ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 
 /// How long before it begins a price must be written: gateways look every second for what was changed.
@@ -25,14 +25,14 @@ pub(super) async fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
+    let before = budget_of(&turn.tx, (programme, *unit, class.as_ref())).await?;
     let before = before.map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = turn.enter(entry).await?
@@ -48,10 +48,7 @@ pub(super) async fn budget_put(
     let row: [Param<'_>; 5] = [
         &programme.as_str(),
         &unit.as_str(),
-        &model_class
-            .as_ref()
-            .map(ModelClass::as_str)
-            .unwrap_or_default(),
+        &class.as_ref().map(Class::as_str).unwrap_or_default(),
         amount,
         &i64::from(*concentration_permille_max),
     ];
@@ -68,7 +65,7 @@ pub(super) async fn budgets(
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -78,12 +75,12 @@ pub(super) async fn budgets(
 
 async fn budget_of(
     client: &impl GenericClient,
-    of: (&ProgrammeId, Unit, Option<&ModelClass>),
+    of: (&ProgrammeId, Unit, Option<&Class>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(client).await?;
     Ok(all
         .into_iter()
-        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -96,7 +93,7 @@ pub(super) async fn allocation_insert(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from,
@@ -106,7 +103,7 @@ pub(super) async fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(&turn.tx, (Some(programme), None)).await?;
-    let budget = budget_of(&turn.tx, (programme, *unit, model_class.as_ref())).await?;
+    let budget = budget_of(&turn.tx, (programme, *unit, class.as_ref())).await?;
     let is_there = allocation(&turn.tx, id).await?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -124,7 +121,7 @@ pub(super) async fn allocation_insert(
         &programme.as_str(),
         &tenant.as_str(),
         &unit.as_str(),
-        &model_class.as_ref().map(ModelClass::as_str),
+        &class.as_ref().map(Class::as_str),
         amount,
         hard,
         &from.0,
@@ -174,7 +171,7 @@ async fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
@@ -307,6 +304,47 @@ pub(super) async fn prices(client: &impl GenericClient) -> Result<Vec<Price>, St
             uncached: columns.get()?,
             cached: columns.get()?,
             output: columns.get()?,
+        })
+    });
+    found.await
+}
+
+/// Adds a price of accelerator time.
+pub(super) async fn accelerator_price_insert(
+    client: &impl GenericClient,
+    (price, at): (&AcceleratorPrice, Micros),
+) -> Result<Answer, StoreError> {
+    if let Err(why) = check_accelerator_price(price, (at, NOTICE_MS)) {
+        return Ok(Answer::Refused(why));
+    }
+    let sql = "INSERT INTO accelerator_prices (accelerator, site, starts_at, hour_micro_won) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING";
+    let site = price.site.as_ref().map_or("", |site| site.as_str());
+    let row: [Param<'_>; 4] = [
+        &price.accelerator.as_str(),
+        &site,
+        &price.from.0,
+        &price.hour.0,
+    ];
+    let added = execute(client, ("write a price", sql), &row).await?;
+    Ok(added_or(
+        added,
+        "a price of this accelerator at this site from this instant exists already",
+    ))
+}
+
+pub(super) async fn accelerator_prices(
+    client: &impl GenericClient,
+) -> Result<Vec<AcceleratorPrice>, StoreError> {
+    let sql =
+        "SELECT accelerator, nullif(site, ''), starts_at, hour_micro_won FROM accelerator_prices
+         ORDER BY accelerator, site, starts_at";
+    let found = rows(client, ("read the prices", sql), &[], |columns| {
+        Ok(AcceleratorPrice {
+            accelerator: columns.word()?,
+            site: columns.word_opt()?,
+            from: Micros(columns.get()?),
+            hour: MicroWon(columns.get()?),
         })
     });
     found.await

@@ -13,7 +13,7 @@ use super::{PostgresStore, stopped};
 use crate::StoreError;
 use crate::bank::{About, Answer, Counter, GatewayRow};
 use async_trait::async_trait;
-use madang_ledger::{Exchange, Price};
+use madang_ledger::{AcceleratorPrice, Exchange, Price};
 use madang_types::{Allocation, Micros, ProgrammeBudget, ProgrammeId, TenantId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -40,6 +40,9 @@ async fn perform(turn: &mut Turn<'_>, (about, at): (&About, Micros)) -> Result<A
         About::Recall(id) => grants::allocation_recall(turn, (id, at)).await,
         About::Sweep => grants::sweep(turn, at).await.map(Answer::Count),
         About::Price(price) => grants::price_insert(&turn.tx, (price, at)).await,
+        About::AcceleratorPrice(price) => {
+            grants::accelerator_price_insert(&turn.tx, (price, at)).await
+        }
         About::Exchange(exchange) => grants::exchange_insert(&turn.tx, (exchange, at)).await,
     }
 }
@@ -92,6 +95,13 @@ impl Counter for PostgresStore {
     async fn prices(&self) -> Result<Vec<Price>, StoreError> {
         PostgresStore::ask(self, |client| {
             Box::pin(async { grants::prices(client).await })
+        })
+        .await
+    }
+
+    async fn accelerator_prices(&self) -> Result<Vec<AcceleratorPrice>, StoreError> {
+        PostgresStore::ask(self, |client| {
+            Box::pin(async { grants::accelerator_prices(client).await })
         })
         .await
     }

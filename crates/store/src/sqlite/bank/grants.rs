@@ -6,12 +6,13 @@ use crate::sqlite::convert::{medium, rows};
 use crate::sqlite::ledger::page::Page;
 use crate::{StoreError, list};
 use madang_ledger::{
-    Account, Exchange, Fault, Price, Purse, budget_entry, check_budget, check_exchange,
-    check_price, fill, grant_entry, take_back_entry,
+    AcceleratorPrice, Account, Exchange, Fault, Price, Purse, budget_entry,
+    check_accelerator_price, check_budget, check_exchange, check_price, fill, grant_entry,
+    take_back_entry,
 };
 use madang_types::{
-    Allocation, AllocationId, CeilingId, MicroWon, Micros, ModelClass, ProgrammeBudget,
-    ProgrammeId, TenantId, Unit,
+    Allocation, AllocationId, CeilingId, Class, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
+    TenantId, Unit,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -25,15 +26,15 @@ pub(super) fn budget_put(
     let ProgrammeBudget {
         programme,
         unit,
-        model_class,
+        class,
         amount,
         concentration_permille_max,
     } = budget;
     if let Err(why) = check_budget(budget) {
         return Ok(Answer::Refused(why));
     }
-    let before = budget_of(conn, (programme, *unit, model_class.as_ref()))?
-        .map_or(0, |budget| budget.amount);
+    let before =
+        budget_of(conn, (programme, *unit, class.as_ref()))?.map_or(0, |budget| budget.amount);
     if let Some(entry) = budget_entry(before, budget, at)
         && let Err(fault) = enter(conn, page, &entry)?
     {
@@ -48,7 +49,7 @@ pub(super) fn budget_put(
         params![
             programme.as_str(),
             unit.as_str(),
-            model_class.as_ref().map(ModelClass::as_str).unwrap_or_default(),
+            class.as_ref().map(Class::as_str).unwrap_or_default(),
             amount,
             concentration_permille_max
         ],
@@ -64,7 +65,7 @@ pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreEr
         Ok(ProgrammeBudget {
             programme: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             concentration_permille_max: columns.number()?,
         })
@@ -73,12 +74,12 @@ pub(super) fn budgets(conn: &Connection) -> Result<Vec<ProgrammeBudget>, StoreEr
 
 fn budget_of(
     conn: &Connection,
-    of: (&ProgrammeId, Unit, Option<&ModelClass>),
+    of: (&ProgrammeId, Unit, Option<&Class>),
 ) -> Result<Option<ProgrammeBudget>, StoreError> {
     let all = budgets(conn)?;
     Ok(all
         .into_iter()
-        .find(|budget| of == (&budget.programme, budget.unit, budget.model_class.as_ref())))
+        .find(|budget| of == (&budget.programme, budget.unit, budget.class.as_ref())))
 }
 
 /// Grants an allocation.
@@ -92,7 +93,7 @@ pub(super) fn allocation_insert(
         programme,
         tenant,
         unit,
-        model_class,
+        class,
         amount,
         hard,
         from,
@@ -102,7 +103,7 @@ pub(super) fn allocation_insert(
         recalled_at: _,
     } = new;
     let others = allocations(conn, (Some(programme), None))?;
-    let budget = budget_of(conn, (programme, *unit, model_class.as_ref()))?;
+    let budget = budget_of(conn, (programme, *unit, class.as_ref()))?;
     let is_there = allocation(conn, id)?.is_some();
     if let Err(why) = check_grant(new, is_there, (budget.as_ref(), &others)) {
         return Ok(Answer::Refused(why));
@@ -121,7 +122,7 @@ pub(super) fn allocation_insert(
             programme.as_str(),
             tenant.as_str(),
             unit.as_str(),
-            model_class.as_ref().map(ModelClass::as_str),
+            class.as_ref().map(Class::as_str),
             amount,
             hard,
             from.0,
@@ -175,7 +176,7 @@ fn allocations_where(
             programme: columns.word()?,
             tenant: columns.word()?,
             unit: columns.word()?,
-            model_class: columns.word_opt()?,
+            class: columns.word_opt()?,
             amount: columns.get()?,
             hard: columns.get()?,
             from: Micros(columns.get()?),
@@ -306,6 +307,42 @@ pub(super) fn prices(conn: &Connection) -> Result<Vec<Price>, StoreError> {
             uncached: columns.get()?,
             cached: columns.get()?,
             output: columns.get()?,
+        })
+    })
+}
+
+/// Adds a price of accelerator time.
+pub(super) fn accelerator_price_insert(
+    conn: &Connection,
+    (price, at): (&AcceleratorPrice, Micros),
+) -> Result<Answer, StoreError> {
+    if let Err(why) = check_accelerator_price(price, (at, 0)) {
+        return Ok(Answer::Refused(why));
+    }
+    let site = price.site.as_ref().map_or("", |site| site.as_str());
+    let added = conn
+        .execute(
+            "INSERT INTO accelerator_prices (accelerator, site, starts_at, hour_micro_won) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO NOTHING",
+            params![price.accelerator.as_str(), site, price.from.0, price.hour.0],
+        )
+        .map_err(|e| medium("write a price", &e))?;
+    Ok(added_or(
+        added,
+        "a price of this accelerator at this site from this instant exists already",
+    ))
+}
+
+pub(super) fn accelerator_prices(conn: &Connection) -> Result<Vec<AcceleratorPrice>, StoreError> {
+    let sql =
+        "SELECT accelerator, nullif(site, ''), starts_at, hour_micro_won FROM accelerator_prices
+        ORDER BY accelerator, site, starts_at";
+    rows(conn, sql, &[], |columns| {
+        Ok(AcceleratorPrice {
+            accelerator: columns.word()?,
+            site: columns.word_opt()?,
+            from: Micros(columns.get()?),
+            hour: MicroWon(columns.get()?),
         })
     })
 }

@@ -12,7 +12,7 @@ use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::bank::{About, Answer, Counter, GatewayRow};
 use async_trait::async_trait;
-use madang_ledger::{Entry, Exchange, Fault, Price};
+use madang_ledger::{AcceleratorPrice, Entry, Exchange, Fault, Price};
 use madang_types::{Allocation, Micros, ProgrammeBudget, ProgrammeId, TenantId};
 use rusqlite::Connection;
 
@@ -36,6 +36,7 @@ pub(super) fn perform(
         About::Recall(id) => grants::allocation_recall(conn, page, (id, at)),
         About::Sweep => grants::sweep(conn, page, at).map(Answer::Count),
         About::Price(price) => grants::price_insert(conn, (price, at)),
+        About::AcceleratorPrice(price) => grants::accelerator_price_insert(conn, (price, at)),
         About::Exchange(exchange) => grants::exchange_insert(conn, (exchange, at)),
     }
 }
@@ -79,6 +80,10 @@ impl Counter for SqliteStore {
 
     async fn prices(&self) -> Result<Vec<Price>, StoreError> {
         self.lookups.read(grants::prices).await
+    }
+
+    async fn accelerator_prices(&self) -> Result<Vec<AcceleratorPrice>, StoreError> {
+        self.lookups.read(grants::accelerator_prices).await
     }
 
     async fn exchanges(&self) -> Result<Vec<Exchange>, StoreError> {
