@@ -78,15 +78,6 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
             handlers::accelerator_price_create
         ))
         .routes(routes!(handlers::exchange_list, handlers::exchange_create))
-        .routes(routes!(handlers::job_list, handlers::job_submit))
-        .routes(routes!(handlers::job_get))
-        .routes(routes!(handlers::job_runs))
-        .routes(routes!(handlers::job_log))
-        .routes(routes!(handlers::job_shell))
-        .routes(routes!(handlers::job_cancel))
-        .routes(routes!(handlers::job_hold))
-        .routes(routes!(handlers::job_release))
-        .routes(routes!(handlers::job_requeue))
         .routes(routes!(handlers::stop_list, handlers::stop_set))
         .routes(routes!(handlers::stop_lift))
         .routes(routes!(handlers::erasure_create))
@@ -96,9 +87,23 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::cost_list))
         .routes(routes!(handlers::request_list))
         .routes(routes!(handlers::request_get))
+        .merge(job_routes())
         .split_for_parts();
     complete(&mut document);
     (router, document)
+}
+
+fn job_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::job_list, handlers::job_submit))
+        .routes(routes!(handlers::job_get))
+        .routes(routes!(handlers::job_runs))
+        .routes(routes!(handlers::job_log))
+        .routes(routes!(handlers::job_shell))
+        .routes(routes!(handlers::job_cancel))
+        .routes(routes!(handlers::job_hold))
+        .routes(routes!(handlers::job_release))
+        .routes(routes!(handlers::job_requeue))
 }
 
 /// The OpenAPI 3.1 document of the control API.

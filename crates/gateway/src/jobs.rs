@@ -4,6 +4,7 @@ use crate::audit::JobPlace;
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::keyring::Account;
+use crate::purses::Over;
 use crate::refused::Refused;
 use crate::rights::permit_period;
 use crate::walk::Facts;
@@ -11,8 +12,8 @@ use madang_audit::AuditError;
 use madang_core::PolicyDecision;
 use madang_core::policy::{Content, Whom};
 use madang_types::{
-    DataClass, DataFlags, DataMark, ErrorCode, Job, KeyId, PolicyEffect, ProgrammeId, ProjectId,
-    SiteId, TenantId,
+    CeilingId, DataClass, DataFlags, DataMark, ErrorCode, Job, KeyId, MicroWon, PolicyEffect,
+    ProgrammeId, ProjectId, SiteId, TenantId,
 };
 
 /// Who submits a job, and what its data counts as.
@@ -95,6 +96,14 @@ impl Gateway {
             .job(job, place, &decision, self.driver.policy_hash())
             .await?;
         Ok(decision.effect == PolicyEffect::Allow)
+    }
+
+    /// What a job's key and its project may spend, where they have a limit.
+    pub fn job_ceilings(&self, job: &Job) -> Vec<(CeilingId, MicroWon)> {
+        let key = job.key.clone().map(Over::Key);
+        let project = job.project.clone();
+        let project = project.map(|project| Over::Project(job.tenant.clone(), project));
+        self.purses.limits_of(key.into_iter().chain(project))
     }
 
     /// The weights of a tenant's programme, of the tenant and of its project, each among its siblings.

@@ -27,7 +27,7 @@ pub use client::{HttpAnswer, HttpStream, http_get, http_post_json, http_send, ht
 pub use engine::behaviour::{Behaviour, BehaviourError, CutEnd};
 pub use engine::options::{FakeEngineOptions, Listen};
 pub use engine::record::{Recorded, Served};
-pub use engine::{FakeEngine, eventually};
+pub use engine::{FakeEngine, eventually, eventually_async};
 pub use link::{Link, Way};
 pub use postgres::{Database, Postgres};
 pub use raw_client::{RawClient, RawEnd, RawRead};

@@ -75,6 +75,7 @@ pub(crate) async fn budget_put(
     };
     api.bank().budget_put(budget.clone(), clock::now()).await?;
     api.gateway().purses.refresh().await?;
+    api.control.jobs().granted();
     Ok((StatusCode::CREATED, Json(budget.into())))
 }
 
@@ -199,6 +200,7 @@ pub(crate) async fn allocation_create(
     check_within(&allocation, period).map_err(GrantError::Refused)?;
     api.bank().allocation_insert(allocation.clone()).await?;
     api.gateway().purses.refresh().await?;
+    api.control.jobs().granted();
     let view = AllocationView::of(allocation, amount, now);
     Ok((StatusCode::CREATED, Json(view)))
 }
@@ -319,6 +321,7 @@ pub(crate) async fn accelerator_price_create(
     };
     let row = price.clone();
     api.bank().accelerator_price_insert(row, now).await?;
+    api.control.jobs().granted();
     Ok((StatusCode::CREATED, Json(price.into())))
 }
 

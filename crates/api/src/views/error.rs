@@ -34,12 +34,34 @@ struct ErrorView {
     remedy: Option<&'static str>,
     /// The page of the code.
     doc: String,
+    /// Where policy denies it: why, place by place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<ReasonView>>,
     /// The fleet file, where it is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     /// The fleet file's problems, by position.
     #[serde(skip_serializing_if = "Option::is_none")]
     problems: Option<Vec<ProblemView>>,
+}
+
+/// Why policy keeps data away from a place.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReasonView {
+    /// The place.
+    location: String,
+    /// Rules that decided.
+    rules: Vec<String>,
+    /// Permitting rules that nearly did, and what of them was not met.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    unmet: Vec<String>,
+    /// The rules' own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The same in Korean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_ko: Option<String>,
 }
 
 impl ErrorBody {
@@ -62,6 +84,7 @@ impl ErrorBody {
                 request_id: String::new(),
                 remedy: Some(remedy.unwrap_or(code.remedy())),
                 doc: doc_page(*code),
+                reasons: None,
                 file: Some(file),
                 problems: Some(problems),
             },

@@ -1,5 +1,6 @@
 //! A whole server without its socket, and calls that check each answer against the OpenAPI document.
 
+use crate::executor::Paper;
 use crate::schema;
 use axum::Router;
 use axum::body::Body;
@@ -8,6 +9,8 @@ use http_body_util::BodyExt;
 use madang_control::jobs::{Executors, JobsOptions};
 use madang_control::{Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
+use madang_executor::jobs::JobExecutor;
+use madang_fleet::JobsExecutor;
 use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::clock;
@@ -29,6 +32,8 @@ pub struct Bench {
     pub operator: String,
     pub fleet_file: PathBuf,
     pub engine: FakeEngine,
+    /// What runs jobs.
+    pub paper: Arc<Paper>,
     document: Value,
     dir: tempfile::TempDir,
 }
@@ -70,6 +75,7 @@ site = "here"
 accelerator = "cpu"
 per_node = 1
 count = 1
+jobs = {{ executor = "local" }}
 
 [[model]]
 id = "m"
@@ -104,10 +110,13 @@ impl Bench {
         let fleet_file = dir.path().join("fleet.toml");
         std::fs::write(&fleet_file, fleet_text(engine.url())).unwrap();
         let store = Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
+        let paper = Arc::<Paper>::default();
+        let executor: Arc<dyn JobExecutor> = Arc::<Paper>::clone(&paper);
         let jobs = JobsOptions {
             id: "test".parse().unwrap(),
             book: Arc::<SqliteStore>::clone(&store),
-            executors: Executors::new(),
+            ledger: Arc::<SqliteStore>::clone(&store),
+            executors: Executors::from([(JobsExecutor::Local, executor)]),
         };
         let options = GatewayOptions {
             id: "test".parse().unwrap(),
@@ -142,6 +151,7 @@ impl Bench {
             engine,
             document,
             dir,
+            paper,
         };
         bench.operator = bench.first_operator_key().await;
         bench

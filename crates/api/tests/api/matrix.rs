@@ -2,6 +2,7 @@
 //! here fails.
 
 mod credentials;
+mod jobs;
 mod money;
 
 use crate::bench::{Answer, Bench};
@@ -171,6 +172,7 @@ impl World {
         let audit = &bench.control.gateway().audit;
         let alpha = "alpha".parse().unwrap();
         audit.hmac(&alpha, Micros(0), b"a prompt").unwrap();
+        jobs::submit(&bench).await;
         Self {
             spare_key: bench.key("alpha").await.0,
             beta_key: bench.key("beta").await.0,
@@ -191,6 +193,7 @@ impl World {
             "/api/v1/projects?tenant=beta",
             "/api/v1/keys?tenant=beta",
             "/api/v1/allocations?tenant=beta",
+            "/api/v1/jobs?tenant=beta",
             "/api/v1/usage?tenant=beta",
             "/api/v1/requests?tenant=beta",
         ];
@@ -203,7 +206,12 @@ impl World {
 
     /// A row for each operation.
     fn rows(&self) -> Vec<Row> {
-        let parts = [self.fleet_rows(), self.money_rows(), self.people_rows()];
+        let parts = [
+            self.fleet_rows(),
+            self.job_rows(),
+            self.money_rows(),
+            self.people_rows(),
+        ];
         parts.into_iter().flatten().collect()
     }
 

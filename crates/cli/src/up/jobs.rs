@@ -9,7 +9,7 @@ use madang_executor::jobs::local::{
     ContainerEngine, LocalExecutor, LocalOptions, StageOptions, StageRoot,
 };
 use madang_fleet::{JobsExecutor, JobsTerms};
-use madang_store::JobBook;
+use madang_store::{JobBook, Ledger};
 use madang_types::GatewayId;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// # Errors
 /// The folder of this machine's runs cannot be used.
 pub fn options(
-    (gateway, book): (&GatewayId, Arc<dyn JobBook>),
+    (gateway, book, ledger): (&GatewayId, Arc<dyn JobBook>, Arc<dyn Ledger>),
     folder: &DataFolder,
     terms: &JobsTerms,
 ) -> anyhow::Result<JobsOptions> {
@@ -26,6 +26,7 @@ pub fn options(
     Ok(JobsOptions {
         id: gateway.clone(),
         book,
+        ledger,
         executors: Executors::from([(JobsExecutor::Local, local)]),
     })
 }

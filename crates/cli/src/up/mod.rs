@@ -65,8 +65,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         store,
         bank,
         jobs,
+        ledger,
     } = books.open(&folder, &fleet.limits).await?;
-    let jobs = jobs::options((&gateway, jobs), &folder, &fleet.jobs)?;
+    let jobs = jobs::options((&gateway, jobs, ledger), &folder, &fleet.jobs)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: gateway,
         store: Arc::clone(&store),

@@ -22,15 +22,17 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     pub bank: Arc<dyn Bank>,
     pub jobs: Arc<dyn JobBook>,
+    pub ledger: Arc<dyn Ledger>,
 }
 
 impl Opened {
-    fn of<T: Store + Bank + JobBook>(gateway: GatewayId, books: T) -> Self {
+    fn of<T: Store + Bank + JobBook + Ledger>(gateway: GatewayId, books: T) -> Self {
         let books = Arc::new(books);
         Self {
             gateway,
             store: Arc::<T>::clone(&books),
             bank: Arc::<T>::clone(&books),
+            ledger: Arc::<T>::clone(&books),
             jobs: books,
         }
     }

@@ -3,6 +3,7 @@
 //! [`JobsPlane`] is what others ask; [`drive`](self) is one task that acts. Where gateways share the books one of them drives, for a term
 //! that it renews; the others take jobs in, and say what the books say.
 
+mod cashier;
 mod drive;
 mod perform;
 mod spec;
@@ -17,7 +18,7 @@ use madang_executor::jobs::{JobExecutor, RunLog};
 use madang_fleet::{Fleet, JobsExecutor};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
-use madang_store::{JobBook, JobWish, StoreError};
+use madang_store::{JobBook, JobWish, Ledger, StoreError};
 use madang_types::{GatewayId, Job, JobId, NodesId, RunId, RunRecord};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,8 @@ pub struct JobsOptions {
     pub id: GatewayId,
     /// Where jobs are kept.
     pub book: Arc<dyn JobBook>,
+    /// Where they are paid.
+    pub ledger: Arc<dyn Ledger>,
     /// What runs them.
     pub executors: Executors,
 }
@@ -42,6 +45,7 @@ pub struct JobsPlane {
     id: GatewayId,
     gateway: Arc<Gateway>,
     book: Arc<dyn JobBook>,
+    ledger: Arc<dyn Ledger>,
     executors: Executors,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
@@ -57,12 +61,14 @@ impl JobsPlane {
         let JobsOptions {
             id,
             book,
+            ledger,
             executors,
         } = options;
         let plane = Arc::new(Self {
             id,
             gateway,
             book,
+            ledger,
             executors,
             desk: Mutex::new(None),
             wake: Notify::new(),
@@ -100,6 +106,11 @@ impl JobsPlane {
             JobWish::Cancel(at) => DeskInput::Cancelled(id, at),
         });
         Ok(job)
+    }
+
+    /// Budgets, allocations or prices have changed: who was refused may try again.
+    pub fn granted(&self) {
+        self.tell(DeskInput::Granted);
     }
 
     /// Has what runs of a job begin anew; false where this gateway does not drive, or nothing of it runs.

@@ -28,7 +28,15 @@ impl JobsPlane {
                         begun.push((job, *run));
                     }
                 }
-                DeskEffect::Run(run) | DeskEffect::Settle(run) => change.runs.push(*run),
+                DeskEffect::Run(run) => change.runs.push(*run),
+                DeskEffect::Settle(mut run) => {
+                    // Its job may have left the desk with it.
+                    let job = self.book.job_get(run.run.task.job).await?;
+                    if let Some(job) = job {
+                        run.charge = self.settle(&job, &run).await?;
+                    }
+                    change.runs.push(*run);
+                }
                 DeskEffect::Stop(run, checkpoint) => stops.push((run, checkpoint)),
                 DeskEffect::Job(job) => change.jobs.push(*job),
             }
@@ -66,7 +74,7 @@ impl JobsPlane {
             nodes: run.nodes.clone(),
         };
         match self.gateway.job_permit(job, place).await {
-            Ok(true) => Ok(()),
+            Ok(true) => self.reserve(job, run, nodes).await,
             Ok(false) => Err(format!("policy keeps its data away from {}", nodes.site)),
             Err(error) => Err(format!("the audit log cannot be written: {error}")),
         }

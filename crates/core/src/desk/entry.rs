@@ -148,6 +148,14 @@ impl Entry {
         }
     }
 
+    /// As many of its tasks are queued or run as it allows at once.
+    pub(super) fn is_full(&self) -> bool {
+        let busy = |task: &&Task| matches!(task.state, TaskState::Queued | TaskState::Running(_));
+        let most = self.job.spec.array.and_then(|array| array.at_once_max);
+        let busy = self.open.values().filter(busy).count();
+        most.is_some_and(|most| usize::try_from(most).is_ok_and(|most| busy >= most))
+    }
+
     /// The books have this run of it, and its end.
     pub(super) fn ended_before(&mut self, run: &RunRecord, end: &RunEnd) {
         let tries = self.job.spec.retries_max;

@@ -134,7 +134,10 @@ impl Desk {
                 starts_at: Some(at),
                 ..Waits::because("its last try failed; it is tried again")
             },
-            None => Waits::because("as many of its tasks run as it allows at once"),
+            None if entry.is_full() => {
+                Waits::because("as many of its tasks run as it allows at once")
+            }
+            None => Waits::because("it has just come"),
         })
     }
 

@@ -138,6 +138,13 @@ impl Purses {
         grants::weigh(shares, &granted.allocations, clock::now());
     }
 
+    /// Ceilings over those of them who have one, and how high each stands.
+    pub(crate) fn limits_of(&self, over: impl Iterator<Item = Over>) -> Vec<(CeilingId, MicroWon)> {
+        let ceilings = over.filter_map(|over| over.ceiling());
+        let with = |id: CeilingId| self.limit(&id).map(|limit| (id, limit));
+        ceilings.filter_map(with).collect()
+    }
+
     /// How high a ceiling stands.
     fn limit(&self, ceiling: &CeilingId) -> Option<MicroWon> {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);

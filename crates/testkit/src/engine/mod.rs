@@ -265,3 +265,14 @@ pub async fn eventually(mut holds: impl FnMut() -> bool) -> bool {
     }
     holds()
 }
+
+/// The same of what has to be waited for itself.
+pub async fn eventually_async(mut holds: impl AsyncFnMut() -> bool) -> bool {
+    for _ in 0..2000 {
+        if holds().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holds().await
+}
