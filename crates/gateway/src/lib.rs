@@ -18,6 +18,7 @@ mod follow;
 pub mod gateway;
 mod grants;
 pub mod headers;
+mod key_rates;
 mod key_slots;
 pub mod keyring;
 pub mod metrics;

@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// The migrations of each database, in their order: a schema was released with each.
 const MIGRATIONS: &[&str] = &[
-    "books", "floors", "projects", "ledger", "bank", "terms", "classes",
+    "books", "floors", "projects", "ledger", "bank", "terms", "classes", "rates",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.

@@ -54,9 +54,9 @@ impl Purses {
     ///
     /// # Errors
     /// The bank cannot be reached.
-    pub(super) async fn seen(&self) -> Result<(), StoreError> {
+    pub(crate) async fn seen(&self) -> Result<(), StoreError> {
         let asked_at = clock::now();
-        let holder = Arc::clone(&self.lock().holder);
+        let holder = self.holder();
         if !self.bank.run_seen((*holder).clone(), asked_at).await? {
             return self.begin_again(&holder).await;
         }

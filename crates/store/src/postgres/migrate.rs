@@ -44,6 +44,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "classes",
         sql: include_str!("../../migrations/postgres/0007_classes.sql"),
     },
+    Migration {
+        version: 8,
+        name: "rates",
+        sql: include_str!("../../migrations/postgres/0008_rates.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

@@ -14,6 +14,7 @@ mod ledger;
 mod migrate;
 mod open;
 mod people;
+mod rates;
 mod row;
 mod settle;
 mod stops;

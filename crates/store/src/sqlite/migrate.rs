@@ -42,6 +42,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "classes",
         sql: include_str!("../../migrations/sqlite/0007_classes.sql"),
     },
+    Migration {
+        version: 8,
+        name: "rates",
+        sql: include_str!("../../migrations/sqlite/0008_rates.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

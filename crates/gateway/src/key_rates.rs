@@ -1,0 +1,145 @@
+//! How fast each key goes: the live driver of the core's rates, and this gateway's way to the books that divide them among gateways.
+//!
+//! A request asks in memory. Only where this gateway holds no part of its key's rates does it wait for the books, and then for
+//! [`PART_WAIT_MAX`] at most.
+
+use crate::purses::Purses;
+use madang_core::rate::{RateBounds, RateRefusal, RateStanding, Rates};
+use madang_ledger::PartAsk;
+use madang_store::{RateBooks, StoreError};
+use madang_types::{KeyId, Micros};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+
+/// How often parts are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a request waits for a part at most: two looks, of the gateway that gives it up and of this one, and some way.
+const PART_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Keys that are asked for at one time.
+const BATCH_KEYS_MAX: usize = 500;
+
+/// The rates of all keys.
+pub(crate) struct KeyRates {
+    rates: Mutex<Rates>,
+    /// From when its clock counts: one that nobody sets, so that no key goes faster and no lease longer when the system's is.
+    began: Instant,
+    purses: Arc<Purses>,
+    /// Something is to be asked before the next look.
+    asked: Notify,
+    /// The books have answered.
+    answered: Notify,
+}
+
+impl KeyRates {
+    /// Whose bank divides rates holds nothing yet; every other one holds all.
+    pub(crate) fn new(purses: Arc<Purses>) -> Arc<Self> {
+        let rates = match purses.bank().rate_books() {
+            Some(_) => Rates::shared(),
+            None => Rates::default(),
+        };
+        Arc::new(Self {
+            rates: Mutex::new(rates),
+            began: Instant::now(),
+            purses,
+            asked: Notify::new(),
+            answered: Notify::new(),
+        })
+    }
+
+    /// Takes one request and `tokens` from a key's rates.
+    ///
+    /// # Errors
+    /// It comes too soon, or no part of the rates came here in time.
+    pub(crate) async fn admit(
+        &self,
+        about: (&KeyId, RateBounds),
+        tokens: u64,
+    ) -> Result<RateStanding, RateRefusal> {
+        let until = Instant::now() + PART_WAIT_MAX;
+        loop {
+            // Before the try: an answer that comes between it and the wait is heard.
+            let answered = self.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            let tried = self.lock().admit(self.now(), about, tokens);
+            match tried {
+                Err(lacking) if lacking.lacks_part => {
+                    self.asked.notify_one();
+                    if timeout_at(until, answered).await.is_err() {
+                        return Err(lacking);
+                    }
+                }
+                tried => return tried,
+            }
+        }
+    }
+
+    /// A request is over: tokens that were taken for it and not used go back, and the other way round.
+    pub(crate) fn settle(&self, about: (&KeyId, RateBounds), tokens: (u64, u64)) {
+        self.lock().settle(self.now(), about, tokens);
+    }
+
+    /// Looks after the parts here; it never ends, but where there are none.
+    pub(crate) async fn attend(self: Arc<Self>) {
+        let Some(books) = self.purses.bank().rate_books() else {
+            return;
+        };
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.lock().fade(),
+                () = self.asked.notified() => {}
+            }
+            let asks = self.lock().asks(self.now());
+            if let Err(error) = self.carry(books, asks).await {
+                tracing::warn!(%error, "the books cannot be asked for parts of keys' rates");
+            }
+        }
+    }
+
+    /// Gives all parts back, and waits until the books have them.
+    pub(crate) async fn close(&self) {
+        let Some(books) = self.purses.bank().rate_books() else {
+            return;
+        };
+        let asks = self.lock().give_all(self.now());
+        if let Err(error) = self.carry(books, asks).await {
+            tracing::warn!(%error, "parts of keys' rates were not given back: they are free again in ten minutes");
+        }
+    }
+
+    async fn carry(&self, books: &dyn RateBooks, asks: Vec<PartAsk>) -> Result<(), StoreError> {
+        for asks in asks.chunks(BATCH_KEYS_MAX) {
+            // From when it was asked: the answer may be on its way for long.
+            let sent_at = self.now();
+            let holder = self.purses.holder();
+            let Some(told) = books.rate_parts((*holder).clone(), asks.to_vec()).await? else {
+                // This run was given up: the next look asks for the new one.
+                return self.purses.seen().await;
+            };
+            let mut rates = self.lock();
+            let now = self.now();
+            let mut to_give = false;
+            for grant in &told {
+                to_give |= rates.granted(now, sent_at, grant);
+            }
+            drop(rates);
+            self.answered.notify_waiters();
+            if to_give {
+                self.asked.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Micros {
+        Micros(i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rates> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
