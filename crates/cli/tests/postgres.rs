@@ -253,6 +253,9 @@ async fn two_gateways_keep_to_one_rate() {
     let models = other.at("/v1/models");
     let known = async || (http_get(&models, Some(&key)).await.unwrap().status == 200).then_some(());
     harness::wait_for("the other knows the key", known).await;
+    let ready = other.at("/readyz");
+    let serves = async || (http_get(&ready, None).await.unwrap().status == 200).then_some(());
+    harness::wait_for("the other's engine serves", serves).await;
 
     let begun = std::time::Instant::now();
     let doors = [&madang, &other].map(|gateway| gateway.at("/v1/chat/completions"));
