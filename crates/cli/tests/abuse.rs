@@ -36,11 +36,15 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::start_with(LIMITS).await
+    }
+
+    async fn start_with(limits: &str) -> Self {
         let place = Place::new();
         let engine = FakeEngine::start(FakeEngineOptions::default()).await;
         let madang = place
             .up(&format!(
-                "{}{LIMITS}",
+                "{}{limits}",
                 fleet(&[url_replica("a", engine.url())])
             ))
             .await;
@@ -236,6 +240,93 @@ async fn readers_that_take_nothing_of_a_stream_are_cut() {
     })
     .await;
     drop(held);
+    site.expect_well().await;
+}
+
+/// No time limit that a busy machine could meet before a cap.
+const CAPS: &str = "
+[limits]
+header_bytes_max = 4096
+header_read_ms_max = 60000
+body_bytes_max = 65536
+body_read_ms_max = 60000
+client_stall_ms_max = 60000
+json_depth_max = 32
+messages_max = 64
+fetch_count_max = 4
+answer_bytes_max = 131072
+stream_bytes_max = 131072
+";
+/// Clients of each kind at once.
+const CLIENTS: u64 = 16;
+/// What each may cost: a body, an answer, and what is made of them.
+const CONNECTION_KIB_MAX: u64 = 512;
+
+/// Bodies as large as they may be, with too much of one thing or a call for it; what answers each.
+fn too_much() -> Vec<(String, u16, &'static str)> {
+    let many = |one: &str| vec![one; 60_000 / (one.len() + 1)].join(",");
+    let with = |messages: &str| format!("{{\"model\":\"m\",\"messages\":[{messages}]}}");
+    let image = r#"{"type":"image_url","image_url":{"url":"https://192.0.2.1/a.png"}}"#;
+    let images = format!("{{\"role\":\"user\",\"content\":[{}]}}", many(image));
+    let endless = |stream| chat_body("fake-behaviour=endless", 1_000_000, stream);
+    vec![
+        (with(&"[".repeat(60_000)), 400, "body_too_deep"),
+        (
+            with(&many(r#"{"role":"user","content":"a"}"#)),
+            400,
+            "limits.messages_max",
+        ),
+        (with(&images), 400, "limits.fetch_count_max"),
+        (endless(false), 502, "answer_too_large"),
+        (endless(true), 200, "answer_too_large"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_18_whatever_is_sent_a_connection_costs_no_more_than_its_bound() {
+    let site = Site::start_with(CAPS).await;
+    let mut clients = JoinSet::new();
+    for (body, status, named) in too_much() {
+        for _ in 0..CLIENTS {
+            let (mut client, request) = (site.connect().await, site.head(body.len()) + &body);
+            clients.spawn(async move {
+                client.send(request.as_bytes()).await.unwrap();
+                let read = client.read_until(named.as_bytes(), CLOSE_MAX).await;
+                let told = read.text();
+                assert_eq!(read.status(), Some(status), "{named}: {told}");
+                assert!(told.contains(named), "{named}: {told}");
+            });
+        }
+    }
+    // Whole heads and bodies without end, as fast as they go.
+    let line = [b"x: ".as_slice(), &[b'a'; 1024], b"\r\n"].concat();
+    let begun = "GET / HTTP/1.1\r\n".to_owned();
+    let endless = [
+        (begun, line, 431),
+        (site.head(1 << 40), vec![b' '; 4096], 413),
+    ];
+    for (head, piece, status) in endless {
+        for _ in 0..CLIENTS {
+            let (mut client, head, piece) = (site.connect().await, head.clone(), piece.clone());
+            clients.spawn(async move {
+                client.send(head.as_bytes()).await.unwrap();
+                let sent = client.send_endlessly(&piece, ENDLESS_BYTES).await;
+                assert!(sent < ENDLESS_BYTES, "{status}: {sent} bytes were taken");
+                let read = client.read_to_close(CLOSE_MAX).await;
+                assert_ne!(read.end, RawEnd::Open, "{status}");
+                let told = read.status();
+                assert!(told.is_none() || told == Some(status), "{}", read.text());
+            });
+        }
+    }
+    let count = clients.len() as u64;
+    clients.join_all().await;
+    let grown = process::peak_kib(site.madang.pid).saturating_sub(site.resident_kib);
+    assert!(
+        grown <= count * CONNECTION_KIB_MAX,
+        "{count} connections cost {grown} KiB"
+    );
+    println!("{count} connections cost {grown} KiB at most");
     site.expect_well().await;
 }
 

@@ -2,35 +2,25 @@
 //! books hold nothing finished that no engine served; in SQLite and in PostgreSQL. Rounds: `MADANG_KILL_ROUNDS`;
 //! moments: `MADANG_TEST_SEED`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a failed test shows what was printed")]
 
 mod harness;
 
 use harness::books::{records, served};
 use harness::fleet::{fleet, url_replica};
+use harness::load::{Finished, ask, check_ledger, compare, grant};
 use harness::random::Random;
-use harness::{Madang, Place, chat_body};
-use http::Method;
-use madang_ledger::Account;
+use harness::{Madang, Place};
 use madang_store::conformance::bank::Books;
 use madang_store::{PostgresOptions, PostgresStore, SqliteStore};
-use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, http_stream};
-use madang_types::{MicroWon, Outcome, Unit, UsageRecord};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres};
+use madang_types::UsageRecord;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 const ROUNDS: u64 = 6;
 const CLIENTS: u64 = 12;
-
-/// Ids of requests whose answer came to its end.
-type Finished = Vec<String>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_survive_kill_9_under_load() {
@@ -48,7 +38,7 @@ async fn the_ledger_survives_kill_9_under_load() {
     let path = place.data().join("madang.sqlite");
     let open = || -> Box<dyn Books> { Box::new(SqliteStore::open(&path).unwrap()) };
     let records = kill_under_load(&place, (&[], Load::LONG), open).await;
-    check_ledger(&*open(), &records).await;
+    check_orphans(&*open(), &records).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +56,14 @@ async fn the_ledger_in_postgres_survives_kill_9_under_load() {
     let args = ["--store", &url];
     let open = || shared(&url);
     let records = kill_under_load(&Place::new(), (&args, Load::LONG), open).await;
-    check_ledger(&*open(), &records).await;
+    check_orphans(&*open(), &records).await;
+}
+
+/// That the ledger is right, and that kills met requests that had been written down.
+async fn check_orphans(books: &dyn Books, records: &[UsageRecord]) {
+    let orphans = check_ledger(books, records).await;
+    println!("{orphans} of {} were under way at a kill", records.len());
+    assert!(orphans > 0, "no kill met a request that was written down");
 }
 
 fn database() -> (Postgres, Database) {
@@ -78,42 +75,6 @@ fn database() -> (Postgres, Database) {
 fn shared(url: &str) -> Box<dyn Books> {
     let options = PostgresOptions::default();
     Box::new(PostgresStore::open(&url.parse().unwrap(), &options).unwrap())
-}
-
-/// That the ledger follows its rules, and says of each request what its record says.
-async fn check_ledger(books: &dyn Books, records: &[UsageRecord]) {
-    let report = books.ledger_verify().await.unwrap();
-    assert!(report.findings.is_empty(), "{report:?}");
-    let (mut charged, mut orphans) = (0, 0);
-    for record in records {
-        let rows = books.entry(record.id.into()).await.unwrap();
-        let legs: Vec<_> = rows.iter().flat_map(|row| &row.entry.legs).collect();
-        let sum = |unit| -> i64 {
-            let of = legs.iter().filter(|leg| leg.unit == unit);
-            of.map(|leg| leg.amount).sum()
-        };
-        let tokens = record.tokens;
-        let expected = [tokens.uncached, tokens.cached, tokens.output];
-        let expected = expected.map(|tokens| i64::try_from(tokens.0).unwrap());
-        let units = [Unit::UncachedTokens, Unit::CachedTokens, Unit::OutputTokens];
-        assert_eq!(units.map(sum), expected, "{record:?}");
-        let cost = record.cost.unwrap_or_default();
-        assert_eq!(MicroWon(sum(Unit::MicroWon)), cost, "{record:?}");
-        charged += cost.0;
-        orphans += usize::from(record.outcome == Outcome::Orphaned);
-    }
-    let site = Account::Site("here".parse().unwrap());
-    let earned = books.balance(site).await.unwrap();
-    let earned = earned.iter().find(|(unit, _)| *unit == Unit::MicroWon);
-    assert_eq!(earned.map_or(0, |(_, balance)| balance.total_in), charged);
-    let purse = format!("allocation:{GRANT}").parse().unwrap();
-    let left = books.purse_left(purse, Unit::MicroWon);
-    assert_eq!(left.await.unwrap(), GRANTED - charged);
-    println!(
-        "{orphans} of {} were under way at a kill and are settled",
-        records.len()
-    );
-    assert!(orphans > 0, "no kill met a request that was written down");
 }
 
 /// What is asked, and when the kill comes.
@@ -138,38 +99,6 @@ impl Load {
         kill_ms_max: 2_500,
         pays: true,
     };
-}
-
-const GRANT: &str = "demo-2026";
-/// A million won.
-const GRANTED: i64 = 1_000_000_000_000;
-
-/// The tenant of the first key pays from a grant, and tokens have a price.
-async fn grant(madang: &Madang) {
-    let post = Method::POST;
-    madang
-        .operate(
-            post.clone(),
-            "/api/v1/programmes",
-            json!({"id": "startups"}),
-        )
-        .await;
-    madang
-        .operate(
-            Method::PATCH,
-            "/api/v1/tenants/demo",
-            json!({"programme": "startups"}),
-        )
-        .await;
-    let price = json!({"model": "m", "uncached": "350", "cached": "90", "output": "1400"});
-    madang.operate(post.clone(), "/api/v1/prices", price).await;
-    let budget = json!({"programme": "startups", "amount": GRANTED});
-    madang
-        .operate(post.clone(), "/api/v1/budgets", budget)
-        .await;
-    let grant =
-        json!({"id": GRANT, "tenant": "demo", "amount": GRANTED, "until": "2100-01-01T00:00:00Z"});
-    madang.operate(post, "/api/v1/allocations", grant).await;
 }
 
 /// `open` opens the books once Madang has ended in order. Gives all records.
@@ -239,64 +168,4 @@ fn load(madang: &Madang, random: &mut Random) -> JoinSet<Finished> {
         });
     }
     clients
-}
-
-/// The request's id where its answer was whole; an error where the server is gone.
-async fn ask(url: &str, key: &str, streamed: bool) -> anyhow::Result<Option<String>> {
-    let answer = http_stream(url, Some(key), chat_body("count for me", 16, streamed)).await?;
-    let id = answer
-        .headers
-        .get("x-madang-request-id")
-        .map(|id| id.to_str().unwrap().to_owned());
-    let whole = if streamed {
-        let (events, cut) = answer.sse().to_end().await;
-        if let Some(cut) = cut
-            && !events.iter().any(|event| event.is_done())
-        {
-            return Err(cut);
-        }
-        events.last().is_some_and(|event| event.is_done())
-    } else {
-        answer.collect().await?.status == 200
-    };
-    Ok(id.filter(|_| whole))
-}
-
-fn compare(finished: &Finished, records: &[UsageRecord], served: &BTreeMap<String, Value>) {
-    let mut books: BTreeMap<String, &UsageRecord> = BTreeMap::new();
-    for record in records {
-        assert!(
-            books.insert(record.id.to_string(), record).is_none(),
-            "{} is in the books twice",
-            record.id
-        );
-    }
-    for id in finished {
-        let record = books
-            .get(id)
-            .unwrap_or_else(|| panic!("{id} was answered to its end and is not in the books"));
-        assert_eq!(record.outcome, Outcome::Finished, "{id}");
-    }
-    for (id, record) in books
-        .iter()
-        .filter(|(_, record)| record.outcome == Outcome::Finished)
-    {
-        let line = served
-            .get(id)
-            .unwrap_or_else(|| panic!("{id} is in the books and no engine served it"));
-        let tokens = record.tokens;
-        let prompt = tokens.uncached.0 + tokens.cached.0;
-        assert!(!tokens.estimated, "{id}");
-        assert_eq!(
-            [Some(prompt), Some(tokens.cached.0), Some(tokens.output.0)],
-            ["prompt_tokens", "cached_tokens", "output_tokens"].map(|name| line[name].as_u64()),
-            "{id}"
-        );
-    }
-    println!(
-        "{} answers seen whole, {} records, {} served",
-        finished.len(),
-        records.len(),
-        served.len()
-    );
 }

@@ -18,6 +18,11 @@ use madang_types::{
     RuleId, SiteId, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longest wait for the disk: who asks is told then.
+const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The audit log of a running gateway.
 pub struct Audit {
@@ -263,8 +268,15 @@ impl Audit {
 
     async fn write(&self, event: Event) -> Result<(), AuditError> {
         let bytes = Leaf::new(clock::now(), event).encode()?;
-        self.log.append(bytes).await.map(drop)
+        let confirmed = timeout(CONFIRM_WAIT_MAX, self.log.append(bytes)).await;
+        confirmed.map_err(|_| slow())?.map(drop)
     }
+}
+
+/// The leaf may still be written: that of a decision after which nothing was sent.
+fn slow() -> AuditError {
+    let waited_s = CONFIRM_WAIT_MAX.as_secs();
+    AuditError::Unavailable(format!("the disk has not taken a leaf for {waited_s} s"))
 }
 
 fn decision((whose, facts): (&Whose, &Facts), policy_hash: PolicyHash) -> Decision {

@@ -8,7 +8,7 @@ use crate::bank::Holder;
 use crate::entry::{Entry, EntryId, Leg, Phase, Subject};
 use crate::rules::Fault;
 use madang_types::{GatewayId, Micros, TenantId, Unit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long ago a gateway must have been given up before what waits of it is released, in milliseconds: long after the longest that one
 /// that is cut off spends from what it holds, and than any request takes, so that only what lies on its disk can still come.
@@ -25,14 +25,17 @@ pub struct Suspended {
     pub since: Micros,
 }
 
-/// Of a purse the parts in suspense, by the run that held them, as the entries say that name the account of its suspense.
+/// Of a purse the parts in suspense, by the run that held them, as the entries say that name the account of its suspense. Of one that
+/// was released nothing waits.
 pub fn suspended<'a>(
     purse: &Purse,
     entries: impl IntoIterator<Item = &'a Entry>,
 ) -> BTreeMap<Holder, Suspended> {
     let suspense = Account::Suspense(purse.clone());
-    let mut parts = BTreeMap::new();
+    let mut parts = BTreeMap::<Holder, Suspended>::new();
+    let mut written = BTreeSet::new();
     for entry in entries {
+        written.insert(entry.id);
         for leg in &entry.legs {
             let (run, amount) = match (&leg.from, &leg.to) {
                 (run, to) if *to == suspense => (run, leg.amount),
@@ -51,6 +54,11 @@ pub fn suspended<'a>(
             if amount > 0 {
                 part.since = part.since.max(entry.at);
             }
+        }
+    }
+    for (holder, part) in &mut parts {
+        if written.contains(&holder.release_id(purse)) {
+            part.left = 0;
         }
     }
     parts
@@ -270,6 +278,18 @@ mod tests {
             (part.left, part.since.0)
         };
         assert_eq!((parts.len(), part(1), part(2)), (2, (60, 10), (0, 20)));
+    }
+
+    #[test]
+    fn what_was_released_in_part_is_not_released_again() {
+        let purse: Purse = GRANT.parse().unwrap();
+        // Less was there than was given up: an entry of an earlier version took it and does not say whose it was.
+        let entries = [
+            holder(1).give_up(Micros(10), &purse, (Unit::MicroWon, 100)),
+            holder(1).release(Micros(20), &purse, (Unit::MicroWon, 70)),
+        ];
+        let left = |count| suspended(&purse, &entries[..count])[&holder(1)].left;
+        assert_eq!((left(1), left(2)), (100, 0));
     }
 
     #[test]

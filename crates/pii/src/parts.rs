@@ -48,8 +48,9 @@ fn alone(parts: &[&str]) -> Vec<Finding> {
     found
 }
 
-/// In order; of two that overlap a unique identifier, then the surer one, then the longer: the rest of an identifier that
-/// is cut may look like a telephone number, and must not pass for one.
+/// In order; two that overlap are one, of all their bytes, since what the lesser one has alone may be the rest of a value.
+/// Its kind is that of a unique identifier, then of the surer one, then of the longer: the rest of an identifier that is cut
+/// may look like a telephone number, and must not pass for one.
 fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort_by_key(|finding| (finding.span.start, finding.span.end));
     let mut kept: Vec<Finding> = Vec::with_capacity(found.len());
@@ -60,9 +61,11 @@ fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
         };
         match kept.last_mut() {
             Some(last) if last.span.end > finding.span.start => {
+                let both = last.span.start..last.span.end.max(finding.span.end);
                 if rank(&finding) > rank(last) {
                     *last = finding;
                 }
+                last.span = both;
             }
             _ => kept.push(finding),
         }

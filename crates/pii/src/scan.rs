@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn work_is_linear() {
+    fn invariant_11_work_is_linear() {
         const LENGTH: usize = 20_000;
         for (_, flood) in FLOODS {
             let (once, twice) = (steps(flood, LENGTH), steps(flood, 2 * LENGTH));

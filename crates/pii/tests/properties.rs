@@ -126,7 +126,7 @@ fn spans_lie_between_characters() {
 }
 
 #[test]
-fn masking_is_undone() {
+fn invariant_11_masking_is_undone() {
     for seed in 0..6_000 {
         let mut random = Random(seed);
         let text = text(&mut random);
@@ -155,19 +155,49 @@ fn masking_is_undone() {
     }
 }
 
+/// The text, cut into parts anywhere between its characters.
+fn cut<'a>(text: &'a str, random: &mut Random) -> Vec<&'a str> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
+    for (at, _) in text.char_indices() {
+        if random.below(12) == 0 {
+            parts.push(&text[begin..at]);
+            begin = at;
+        }
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// Each byte of what is found in a text is found wherever the text is cut, so a cut hides nothing.
 #[test]
-fn parts_are_one_text() {
+fn invariant_11_no_cut_hides_what_a_text_holds() {
+    let mut values = 0;
     for seed in 0..6_000 {
         let mut random = Random(seed);
         let text = text(&mut random);
-        let mut parts = vec![String::new()];
-        for letter in text.chars() {
-            if random.below(12) == 0 {
-                parts.push(String::new());
-            }
-            parts.last_mut().unwrap().push(letter);
+        let parts = cut(&text, &mut random);
+        let mut covered = vec![false; text.len()];
+        for (part, span) in scan_parts(&parts).iter().flat_map(|found| &found.pieces) {
+            let begin: usize = parts[..*part].iter().map(|part| part.len()).sum();
+            covered[begin + span.start..begin + span.end].fill(true);
         }
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        for finding in scan(text.as_bytes()) {
+            values += 1;
+            assert!(
+                covered[finding.span.clone()].iter().all(|byte| *byte),
+                "seed {seed}: {finding:?} of {parts:?}"
+            );
+        }
+    }
+    assert!(values > 1_000, "{values} were found");
+}
+
+#[test]
+fn invariant_11_parts_are_one_text() {
+    for seed in 0..6_000 {
+        let mut random = Random(seed);
+        let text = text(&mut random);
+        let parts = cut(&text, &mut random);
         let found = scan_parts(&parts);
         let mut masker = Masker::new(parts.iter().copied());
         let masked = masker.mask_parts(&parts, &found);

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod classes;
 mod document;
+mod erasure;
 mod fleet;
 mod grants;
 mod matrix;

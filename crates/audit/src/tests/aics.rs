@@ -11,7 +11,7 @@ fn python() -> PathBuf {
 }
 
 #[test]
-fn aics_tlog_accepts_logs_of_every_size_and_refuses_changed_ones() {
+fn invariant_8_aics_tlog_accepts_logs_of_every_size_and_refuses_changed_ones() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Growing::new();
     for size in 1..=SIZE_MAX {

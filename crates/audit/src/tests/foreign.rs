@@ -6,7 +6,7 @@ use crate::Hash;
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{check_record, check_tree, record_hash};
 
-fn theirs(hash: &Hash) -> tlog_tiles::Hash {
+pub(super) fn theirs(hash: &Hash) -> tlog_tiles::Hash {
     tlog_tiles::Hash(hash.0)
 }
 
@@ -27,7 +27,7 @@ fn flipped(hashes: &[tlog_tiles::Hash], random: &mut SplitMix) -> Option<Vec<tlo
 }
 
 #[test]
-fn others_accept_checkpoints_and_proofs_of_every_size_and_refuse_changed_ones() {
+fn invariant_8_others_accept_checkpoints_and_proofs_of_every_size_and_refuse_changed_ones() {
     let (mut log, mut random) = (Growing::new(), SplitMix(16));
     let key = log.key.verifier().to_string();
     let mut roots = vec![log.checkpoint()];

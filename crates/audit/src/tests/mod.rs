@@ -2,6 +2,7 @@
 
 mod aics;
 mod foreign;
+mod growth;
 mod proofs;
 mod tampering;
 
@@ -31,13 +32,16 @@ impl Growing {
     }
 
     fn grow(&mut self) {
+        self.push(&leaf(self.edge.size));
+    }
+
+    fn push(&mut self, leaf: &[u8]) {
         let full = &mut self.full;
-        let leaf = leaf(self.edge.size);
         let mut put = |tile: crate::tile::Tile, bytes: &[u8]| {
             full.insert(tile.to_string(), bytes.to_vec());
             Ok(())
         };
-        self.edge.push(&leaf, &mut put).unwrap();
+        self.edge.push(leaf, &mut put).unwrap();
     }
 
     fn checkpoint(&self) -> Checkpoint {

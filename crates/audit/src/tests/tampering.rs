@@ -11,7 +11,7 @@ fn refused(log: &Growing, files: FileMap) -> bool {
 }
 
 #[test]
-fn every_bit_of_a_small_log_counts() {
+fn invariant_8_every_bit_of_a_small_log_counts() {
     let mut log = Growing::new();
     for _ in 0..6 {
         log.grow();
@@ -34,7 +34,7 @@ fn every_bit_of_a_small_log_counts() {
 }
 
 #[test]
-fn a_flipped_bit_a_cut_and_a_missing_file_are_refused_at_every_size() {
+fn invariant_8_a_flipped_bit_a_cut_and_a_missing_file_are_refused_at_every_size() {
     let (mut log, mut random) = (Growing::new(), SplitMix(14));
     for size in 1..=SIZE_MAX {
         log.grow();
@@ -73,9 +73,9 @@ fn a_flipped_bit_a_cut_and_a_missing_file_are_refused_at_every_size() {
     }
 }
 
-/// Hashes of a changed tile are in no proof, and a changed leaf is given to nobody (as CVE-2026-56865 would).
+/// Hashes of a changed tile are in no proof, and a changed leaf is given to nobody.
 #[test]
-fn a_proof_from_changed_tiles_is_the_true_one_or_none() {
+fn cve_2026_56865_a_proof_from_changed_tiles_is_the_true_one_or_none() {
     let (mut log, mut random) = (Growing::new(), SplitMix(15));
     let mut earlier = log.checkpoint();
     let mut refused = 0;

@@ -15,6 +15,7 @@
 pub mod books;
 pub mod engine;
 pub mod fleet;
+pub mod load;
 pub mod process;
 pub mod random;
 
@@ -52,6 +53,8 @@ pub async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -
 /// A temporary folder with a fleet file, a data folder and a cache.
 pub struct Place {
     dir: tempfile::TempDir,
+    /// What its commands find in their environment.
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 /// What a command left.
@@ -82,7 +85,13 @@ impl Place {
     pub fn new() -> Self {
         Self {
             dir: tempfile::Builder::new().prefix("mdg").tempdir().unwrap(),
+            env: Vec::new(),
         }
+    }
+
+    /// From now on its commands find `value` in their environment.
+    pub fn env(&mut self, name: &'static str, value: PathBuf) {
+        self.env.push((name, value));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -126,6 +135,7 @@ impl Place {
             .env("MADANG_DATA", self.data())
             .env("MADANG_CACHE", self.path("cache"))
             .env("NO_COLOR", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command

@@ -19,12 +19,10 @@ struct Account {
     at: Micros,
     /// What they hold now, in thousandths of an accelerator.
     held_milli: u64,
-    /// What they would hold after the pass that is under way.
-    granted_milli: u64,
 }
 
 /// All of them. The first is the root.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Accounts {
     half_life_us: f64,
     /// What somebody is to hold counts as if it were used for so long.
@@ -78,31 +76,20 @@ impl Accounts {
 
     /// `account` and all above it hold `milli` more, or less, from `now` on.
     pub(super) fn hold(&mut self, account: AccountKey, milli: i64, now: Micros) {
-        let half_life_us = self.half_life_us;
-        self.up(account, |account| {
-            account.used = account.used_at(now, half_life_us);
-            account.at = account.at.max(now);
-            account.held_milli = account.held_milli.saturating_add_signed(milli);
-        });
-    }
-
-    /// Forgets what was granted in the last pass.
-    pub(super) fn clear(&mut self) {
-        for account in &mut self.accounts {
-            account.granted_milli = 0;
+        let mut next = Some(account);
+        while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
+            here.used = here.used_at(now, self.half_life_us);
+            here.at = here.at.max(now);
+            here.held_milli = here.held_milli.saturating_add_signed(milli);
+            next = here.parent;
         }
     }
 
-    /// `account` and all above it are to hold `milli` more.
-    pub(super) fn grant(&mut self, account: AccountKey, milli: u64) {
-        self.up(account, |account| account.granted_milli += milli);
-    }
-
-    /// Where `account` stands among its siblings: what was used of its share, and what it is to hold.
-    pub(super) fn standing(&self, account: AccountKey, now: Micros) -> Standing {
+    /// Where `account` stands among its siblings: what was used of its share, and the `milli` that it is to hold.
+    pub(super) fn standing(&self, account: AccountKey, milli: u64, now: Micros) -> Standing {
         let of = &self.accounts[account.0.min(self.accounts.len() - 1)];
         let used = of.used_at(now, self.half_life_us);
-        Standing((used + whole(of.granted_milli) * self.horizon_us) / of.weight)
+        Standing((used + whole(milli) * self.horizon_us) / of.weight)
     }
 
     /// What was used until `now` and has not faded, in accelerator-seconds.
@@ -110,14 +97,6 @@ impl Accounts {
         self.accounts
             .get(account.0)
             .map_or(0.0, |of| of.used_at(now, self.half_life_us) / 1e9)
-    }
-
-    fn up(&mut self, account: AccountKey, mut visit: impl FnMut(&mut Account)) {
-        let mut next = Some(account);
-        while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
-            visit(here);
-            next = here.parent;
-        }
     }
 }
 
@@ -129,7 +108,6 @@ impl Account {
             used: 0.0,
             at: Micros(0),
             held_milli: 0,
-            granted_milli: 0,
         }
     }
 

@@ -139,10 +139,7 @@ impl Jobs {
     fn ended(&mut self, now: Micros, key: JobKey) {
         self.leave(now, key);
         if let Some(job) = self.jobs.remove(&key) {
-            self.queues.remove(&job);
-            if job.is_aged {
-                self.queues.aged.remove(&job.ask.account);
-            }
+            self.queues.ended(&job);
             if job.used > 0 {
                 self.estimates.ended(&job.ask, job.run_us());
             }

@@ -25,7 +25,7 @@ pub(super) struct Placer {
     usual: Vec<((Piece, Ground), u64)>,
     /// All of these together.
     sum: Sum,
-    memo: Lookup<(Free, Piece), Option<Score>>,
+    memo: Lookup<(Free, Piece), Score>,
 }
 
 /// What usually comes, all together.
@@ -147,14 +147,14 @@ impl Placer {
         free.room_for(piece)?;
         let key = (free.clone(), *piece);
         if let Some(score) = self.memo.get(&key) {
-            return score.clone();
+            return Some(score.clone());
         }
-        let score = self.score_anew(free, piece);
+        let score = self.score_anew(free, piece)?;
         if self.memo.len() >= MEMO_MAX {
             self.memo.clear();
         }
         self.memo.insert(key, score.clone());
-        score
+        Some(score)
     }
 
     fn score_anew(&self, free: &Free, piece: &Piece) -> Option<Score> {

@@ -51,6 +51,18 @@ impl Job {
         }
     }
 
+    /// In whose line it waits, since when, and its rank there.
+    fn waits(&self) -> Option<(AccountKey, Micros, Rank)> {
+        match self.state {
+            State::Waiting {
+                account,
+                since,
+                rank,
+            } => Some((account, since, rank)),
+            State::Running { .. } => None,
+        }
+    }
+
     /// Accelerators, in thousandths.
     pub(super) fn milli(&self) -> u64 {
         self.ask.need.milli()
@@ -106,18 +118,13 @@ pub(super) struct Queues {
     /// Those of each account that are not its first yet, the oldest first.
     since: BTreeMap<AccountKey, BTreeSet<(Micros, JobKey)>>,
     /// Accounts with a job that waited for too long, and has not ended.
-    pub(super) aged: BTreeSet<AccountKey>,
+    aged: BTreeSet<AccountKey>,
 }
 
 impl Queues {
     /// Puts a job that waits into its line.
     pub(super) fn add(&mut self, job: &Job) {
-        let State::Waiting {
-            account,
-            since,
-            rank,
-        } = job.state
-        else {
+        let Some((account, since, rank)) = job.waits() else {
             return;
         };
         let line = self.lines.entry(account).or_default();
@@ -134,12 +141,7 @@ impl Queues {
 
     /// Takes a job that waits out of its line.
     pub(super) fn remove(&mut self, job: &Job) {
-        let State::Waiting {
-            account,
-            since,
-            rank,
-        } = job.state
-        else {
+        let Some((account, since, rank)) = job.waits() else {
             return;
         };
         if let Some(old) = self.since.get_mut(&account) {
@@ -159,6 +161,14 @@ impl Queues {
         }
         if line.is_empty() {
             self.lines.remove(&account);
+        }
+    }
+
+    /// A job is over, whether it waited or not.
+    pub(super) fn ended(&mut self, job: &Job) {
+        self.remove(job);
+        if job.is_aged {
+            self.aged.remove(&job.ask.account);
         }
     }
 

@@ -51,12 +51,12 @@ impl Jobs {
     fn find_room(
         &mut self,
         now: Micros,
-        mut chosen: Chosen,
+        Chosen { start, mut loose }: Chosen,
         dead: &mut BTreeSet<Need>,
         effects: &mut Vec<JobEffect>,
     ) {
         let mut room: Option<Room> = None;
-        for key in std::mem::take(&mut chosen.start) {
+        for key in start {
             let Some(need) = self.jobs.get(&key).map(|job| job.ask.need) else {
                 continue;
             };
@@ -79,8 +79,8 @@ impl Jobs {
                 dead.insert(need);
                 continue;
             }
-            let room = room.get_or_insert_with(|| self.room(&chosen.loose));
-            if !self.make_room(&need, room, &mut chosen.loose, effects) {
+            let room = room.get_or_insert_with(|| self.room(&loose));
+            if !self.make_room(&need, room, &mut loose, effects) {
                 dead.insert(need);
             }
         }

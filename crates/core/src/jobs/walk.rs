@@ -27,7 +27,7 @@ type Turn = (Rank, bool, JobKey);
 /// An account's jobs, the next one on top. The number says from which kind it comes.
 struct Leaf<'a> {
     turns: BinaryHeap<Reverse<(Turn, Option<usize>)>>,
-    kinds: Vec<(Need, Iter<'a, (Rank, JobKey)>)>,
+    kinds: Vec<Iter<'a, (Rank, JobKey)>>,
 }
 
 struct Walk<'a> {
@@ -36,6 +36,8 @@ struct Walk<'a> {
     leaves: BTreeMap<AccountKey, Leaf<'a>>,
     /// Of each account with others below it, those that have jobs.
     open: BTreeMap<AccountKey, BinaryHeap<Reverse<(Standing, AccountKey)>>>,
+    /// What accounts, with all below them, are to hold, in thousandths of an accelerator.
+    granted_milli: BTreeMap<AccountKey, u64>,
     /// Kinds that may still be had.
     alive: BTreeSet<Need>,
     /// Accelerators that are not given yet, by [`NodesKey`].
@@ -47,15 +49,11 @@ struct Walk<'a> {
 
 impl Jobs {
     /// Who is to run, where kinds in `dead` find no place.
-    pub(super) fn walk(&mut self, now: Micros, dead: &BTreeSet<Need>) -> Chosen {
-        let mut accounts = std::mem::take(&mut self.accounts);
-        accounts.clear();
+    pub(super) fn walk(&self, now: Micros, dead: &BTreeSet<Need>) -> Chosen {
         let mut walk = Walk::new(self, now, dead);
-        walk.begin(&mut accounts);
-        walk.run(&mut accounts);
-        let chosen = walk.end();
-        self.accounts = accounts;
-        chosen
+        walk.begin();
+        walk.run();
+        walk.end()
     }
 }
 
@@ -66,6 +64,7 @@ impl<'a> Walk<'a> {
             now,
             leaves: BTreeMap::new(),
             open: BTreeMap::new(),
+            granted_milli: BTreeMap::new(),
             alive: BTreeSet::new(),
             left_milli: jobs.floor.free_milli().to_vec(),
             ends: Vec::new(),
@@ -76,7 +75,7 @@ impl<'a> Walk<'a> {
             let leaf = walk.leaves.entry(*account).or_insert_with(Leaf::new);
             for (need, kind) in line.iter().filter(|(need, _)| !dead.contains(need)) {
                 walk.alive.insert(*need);
-                leaf.kinds.push((*need, kind.iter()));
+                leaf.kinds.push(kind.iter());
                 leaf.advance(leaf.kinds.len() - 1);
             }
         }
@@ -84,7 +83,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Who holds accelerators whatever comes, and who may lose them.
-    fn begin(&mut self, accounts: &mut Accounts) {
+    fn begin(&mut self) {
         for key in &self.jobs.running {
             let Some(job) = self.jobs.jobs.get(key) else {
                 continue;
@@ -109,7 +108,7 @@ impl<'a> Walk<'a> {
                 let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
             } else {
-                accounts.grant(job.ask.account, job.milli());
+                self.grant(job);
                 self.ends
                     .push((self.ends_at(job), *key, nodes, job.milli()));
             }
@@ -117,16 +116,16 @@ impl<'a> Walk<'a> {
         self.leaves.retain(|_, leaf| !leaf.turns.is_empty());
         let leaves: Vec<AccountKey> = self.leaves.keys().copied().collect();
         for leaf in leaves {
-            self.open_above(accounts, leaf);
+            self.open_above(leaf);
         }
     }
 
     /// Puts `account` before its parent's eyes, and that before its own, up to where it is there already.
-    fn open_above(&mut self, accounts: &Accounts, account: AccountKey) {
+    fn open_above(&mut self, account: AccountKey) {
         let mut here = account;
-        while let Some(parent) = accounts.parent(here) {
+        while let Some(parent) = self.jobs.accounts.parent(here) {
             let known = self.open.contains_key(&parent);
-            let standing = accounts.standing(here, self.now);
+            let standing = self.standing(here);
             let open = self.open.entry(parent).or_default();
             open.push(Reverse((standing, here)));
             if known {
@@ -136,12 +135,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn run(&mut self, accounts: &mut Accounts) {
+    fn run(&mut self) {
         while !self.alive.is_empty() {
             let Some(account) = self.next_account() else {
                 return;
             };
-            let goes_on = self.turn(accounts, account);
+            let goes_on = self.turn(account);
             if self
                 .leaves
                 .get(&account)
@@ -149,7 +148,7 @@ impl<'a> Walk<'a> {
             {
                 self.leaves.remove(&account);
             }
-            self.close(accounts, account);
+            self.close(account);
             if !goes_on {
                 return;
             }
@@ -167,13 +166,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Puts an account that had its turn back where it stands now, unless nothing of it is left.
-    fn close(&mut self, accounts: &Accounts, account: AccountKey) {
+    fn close(&mut self, account: AccountKey) {
         let mut here = account;
-        while let Some(parent) = accounts.parent(here) {
+        while let Some(parent) = self.jobs.accounts.parent(here) {
             let is_left = self.leaves.contains_key(&here)
                 || self.open.get(&here).is_some_and(|open| !open.is_empty());
             if is_left {
-                let standing = accounts.standing(here, self.now);
+                let standing = self.standing(here);
                 self.open
                     .entry(parent)
                     .or_default()
@@ -184,7 +183,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One job's turn; false where no other may come.
-    fn turn(&mut self, accounts: &mut Accounts, account: AccountKey) -> bool {
+    fn turn(&mut self, account: AccountKey) -> bool {
         let Some(leaf) = self.leaves.get_mut(&account) else {
             return true;
         };
@@ -195,18 +194,18 @@ impl<'a> Walk<'a> {
             return true;
         };
         let Some(kind) = kind else {
-            self.keep(accounts, job);
+            self.keep(job);
             return true;
         };
         if self.alive.contains(&job.ask.need) {
             leaf.advance(kind);
-            return self.start(accounts, job);
+            return self.start(job);
         }
         true
     }
 
     /// A job that runs goes on where there is enough for it.
-    fn keep(&mut self, accounts: &mut Accounts, job: &Job) {
+    fn keep(&mut self, job: &Job) {
         let State::Running { placements, .. } = &job.state else {
             return;
         };
@@ -214,7 +213,7 @@ impl<'a> Walk<'a> {
             return;
         };
         if self.give(nodes, job.milli()) {
-            accounts.grant(job.ask.account, job.milli());
+            self.grant(job);
             self.ends
                 .push((self.ends_at(job), job.ask.job, nodes, job.milli()));
         } else {
@@ -223,7 +222,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A job that waits is to start where there is enough for it; false where those behind it must wait for it.
-    fn start(&mut self, accounts: &mut Accounts, job: &Job) -> bool {
+    fn start(&mut self, job: &Job) -> bool {
         let need = &job.ask.need;
         let most = (0u8..)
             .zip(&self.left_milli)
@@ -245,7 +244,7 @@ impl<'a> Walk<'a> {
         let shadow = self.shadow.as_mut().filter(|_| !makes_room);
         if shadow.is_none_or(|shadow| shadow.lets(nodes, need.milli(), ends_at)) {
             self.give(nodes, need.milli());
-            accounts.grant(job.ask.account, need.milli());
+            self.grant(job);
             self.ends.push((ends_at, job.ask.job, nodes, need.milli()));
             self.chosen.start.push(job.ask.job);
         }
@@ -284,6 +283,20 @@ impl<'a> Walk<'a> {
         later(self.now, run_us.saturating_sub(ran_us))
     }
 
+    /// The job's account and all above it are to hold what it needs.
+    fn grant(&mut self, job: &Job) {
+        let mut next = Some(job.ask.account);
+        while let Some(here) = next {
+            *self.granted_milli.entry(here).or_default() += job.milli();
+            next = self.jobs.accounts.parent(here);
+        }
+    }
+
+    fn standing(&self, account: AccountKey) -> Standing {
+        let milli = self.granted_milli.get(&account).copied().unwrap_or(0);
+        self.jobs.accounts.standing(account, milli, self.now)
+    }
+
     fn nodes_of(&self, placements: &[super::Placement]) -> Option<NodesKey> {
         self.jobs.floor.nodes_of(placements)
     }
@@ -311,7 +324,7 @@ impl Leaf<'_> {
 
     /// Puts the next job of a kind into the line.
     fn advance(&mut self, kind: usize) {
-        let next = self.kinds.get_mut(kind).and_then(|(_, jobs)| jobs.next());
+        let next = self.kinds.get_mut(kind).and_then(Iterator::next);
         if let Some((rank, job)) = next {
             self.turns.push(Reverse(((*rank, true, *job), Some(kind))));
         }

@@ -6,14 +6,15 @@
 //! |---|---|
 //! | 1, 3, 4, 6, 7, 10, 12, 16, 19 | the tests here |
 //! | 2, 5 | `core/tests/policy/invariants.rs` over every combination; `core/tests/replay` |
-//! | 8 | `audit/src/tests`, with verifiers that others wrote |
-//! | 9 | `audit/src/keyring.rs`, `cli/tests/audit.rs` |
+//! | 8 | `invariant_8_…` in `audit/src/tests`, with verifiers that others wrote |
+//! | 9 | `invariant_9_…` in `api/tests/api/erasure.rs`; `audit/src/keyring.rs`, `cli/tests/audit.rs` |
 //! | 11 | `pii/tests/properties.rs` |
-//! | 13 | `gateway/tests/walk/refusals.rs`, `api/tests/api` |
-//! | 14 | `api/tests/api`, `gateway/src/keyring/tests.rs` |
+//! | 13 | `invariant_13_…` in `api/tests/api/matrix/credentials.rs`; `gateway/tests/walk/refusals.rs` |
+//! | 14 | `invariant_14_…` in `api/tests/api/matrix.rs` and `gateway/tests/walk/tenants.rs` |
 //! | 1, 15, 19 of URLs | `gateway/tests/walk/urls.rs`, `gateway/src/fetch`, `wire/src/urls/tests.rs` |
 //! | 17 | `i17` here, and `gateway/tests/walk/upstreams.rs` |
-//! | 18 | `gateway/tests/walk/refusals.rs`, `gateway/src/edge/tests.rs` |
+//! | 18 | `invariant_18_…` in `cli/tests/abuse.rs`; `gateway/tests/walk/refusals.rs`, `gateway/src/edge/tests.rs` |
+//! | 20 | `core/tests/policy/change.rs` |
 #![cfg(test)]
 
 mod case;

@@ -18,6 +18,7 @@ mod responses;
 mod shares;
 mod slots;
 mod submit;
+mod tenants;
 mod terms;
 mod tools;
 mod upstreams;

@@ -82,16 +82,12 @@ pub fn tasks(bytes: &[u8]) -> Result<Vec<TaskRow>, TraceError> {
     let spec = table.column("gpu_spec")?;
     let mut rows = Vec::new();
     for row in table.rows() {
-        let small = |column| {
-            let number = u16::try_from(row.number(column)?).ok();
-            number.ok_or_else(|| wrong(row.line, row.cell(column), "a number up to 65,535"))
-        };
         let kinds = row.cell(spec).split('|').filter(|kind| !kind.is_empty());
         rows.push(TaskRow {
             cpu_milli: row.number(cpu)?,
             memory_mib: row.number(memory)?,
-            accelerators: small(gpus)?,
-            share_milli: small(share)?,
+            accelerators: row.small(gpus)?,
+            share_milli: row.small(share)?,
             kinds: kinds.map(str::to_owned).collect(),
         });
     }
@@ -109,12 +105,10 @@ pub fn machines(bytes: &[u8]) -> Result<Vec<MachineRow>, TraceError> {
     let (gpus, kind) = (table.column("gpus")?, table.column("gpu_model")?);
     let mut rows = Vec::new();
     for row in table.rows() {
-        let accelerators = u16::try_from(row.number(gpus)?).ok();
         rows.push(MachineRow {
             cpu_milli: row.number(cpu)?,
             memory_mib: row.number(memory)?,
-            accelerators: accelerators
-                .ok_or_else(|| wrong(row.line, row.cell(gpus), "a number up to 65,535"))?,
+            accelerators: row.small(gpus)?,
             kind: row.cell(kind).into(),
         });
     }

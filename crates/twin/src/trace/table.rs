@@ -68,6 +68,12 @@ impl<'a> Row<'a> {
     pub(super) fn number(&self, column: usize) -> Result<u64, TraceError> {
         number(self.line, self.cell(column))
     }
+
+    /// The same, where it is small.
+    pub(super) fn small(&self, column: usize) -> Result<u16, TraceError> {
+        let small = u16::try_from(self.number(column)?);
+        small.map_err(|_| wrong(self.line, self.cell(column), "a number up to 65,535"))
+    }
 }
 
 pub(super) fn number(line: usize, text: &str) -> Result<u64, TraceError> {

@@ -45,8 +45,7 @@ async fn parts_of(turn: &mut Turn<'_>, gateway: &GatewayId) -> Result<Vec<Part>,
     for purse in turn.suspended().await? {
         let entries = turn.entries_of(&Account::Suspense(purse.clone())).await?;
         for (holder, part) in suspended(&purse, &entries) {
-            let released = turn.has_entry(holder.release_id(&purse)).await?;
-            if holder.gateway == *gateway && part.left > 0 && !released {
+            if holder.gateway == *gateway && part.left > 0 {
                 parts.push((purse.clone(), holder, part));
             }
         }
