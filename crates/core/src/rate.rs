@@ -71,8 +71,8 @@ pub struct RateRefusal {
     pub wait_us: u64,
     /// How the buckets stand.
     pub standing: RateStanding,
-    /// The part that this gateway holds does not suffice for any request: it is to be asked for.
-    pub lacks_part: bool,
+    /// Where what this gateway holds of the rates does not suffice for any request: microseconds until a part comes that does.
+    pub part_comes_us: Option<u64>,
 }
 
 /// The rates of all keys that are not idle.
@@ -109,26 +109,20 @@ impl Rates {
     ) -> Result<RateStanding, RateRefusal> {
         self.forget(now);
         if let Some(parts) = &mut self.parts {
-            parts.tried(key, bounds);
+            parts.held(key, bounds).tried();
         }
         let mut debts = self.debts_at(now, key, bounds);
-        if let Some(refusal) = self.lacking(now, key, &debts) {
+        let tokens = tokens.min(TOKENS_MAX);
+        if let Some(refusal) = self.lacking(now, (key, &debts), tokens) {
             return Err(refusal);
         }
-        let tokens = tokens.min(TOKENS_MAX);
-        let requests_wait = debts.wait_us(debts.requests, bounds.requests_per_min, 1);
-        let tokens_wait = debts.wait_us(debts.tokens, bounds.tokens_per_min, tokens);
-        let (unit, wait_us) = if tokens_wait > requests_wait {
-            (RateUnit::Tokens, tokens_wait)
-        } else {
-            (RateUnit::Requests, requests_wait)
-        };
+        let (unit, wait_us) = debts.wait_us(tokens);
         if wait_us > 0 {
             return Err(RateRefusal {
                 unit,
                 wait_us,
                 standing: debts.standing(),
-                lacks_part: false,
+                part_comes_us: None,
             });
         }
         debts.take(1, tokens);
@@ -148,11 +142,13 @@ impl Rates {
         debts.take(0, used.saturating_sub(taken));
         let back = taken.saturating_sub(used) * PARTS;
         debts.tokens = debts.tokens.saturating_sub(back);
-        if debts.is_empty() {
-            self.debts.remove(key);
-        } else {
-            self.debts.insert(key.clone(), debts);
+        if let Some(parts) = &mut self.parts
+            && !debts.is_empty()
+        {
+            // Whoever owes needs a part to work it off.
+            parts.held(key, bounds);
         }
+        self.keep(key, debts);
     }
 
     /// How many keys are known: those that were not idle lately.
@@ -163,6 +159,14 @@ impl Rates {
     /// Whether no key is known.
     pub fn is_empty(&self) -> bool {
         self.debts.is_empty()
+    }
+
+    fn keep(&mut self, key: &KeyId, debts: Debts) {
+        if debts.is_empty() {
+            self.debts.remove(key);
+        } else {
+            self.debts.insert(key.clone(), debts);
+        }
     }
 
     /// A key's debts, with what has come back since they were written down.
@@ -241,8 +245,19 @@ impl Debts {
         u64::try_from(us).unwrap_or(u64::MAX)
     }
 
+    /// Microseconds until there is room for one request and so many tokens, or the bucket is full, and of which it takes so long.
+    fn wait_us(&self, tokens: u64) -> (RateUnit, u64) {
+        let requests_us = self.room_us(self.requests, self.bounds.requests_per_min, 1);
+        let tokens_us = self.room_us(self.tokens, self.bounds.tokens_per_min, tokens);
+        if tokens_us > requests_us {
+            (RateUnit::Tokens, tokens_us)
+        } else {
+            (RateUnit::Requests, requests_us)
+        }
+    }
+
     /// Microseconds until a bucket has room for `count`, or is full.
-    fn wait_us(&self, debt: u64, limit: Option<u32>, count: u64) -> u64 {
+    fn room_us(&self, debt: u64, limit: Option<u32>, count: u64) -> u64 {
         let Some(limit) = limit else {
             return 0;
         };

@@ -1,7 +1,7 @@
 //! How fast each key goes: the live driver of the core's rates, and this gateway's way to the books that divide them among gateways.
 //!
-//! A request asks in memory. Only where this gateway holds no part of its key's rates does it wait for the books, and then for
-//! [`PART_WAIT_MAX`] at most.
+//! A request asks in memory. Only where this gateway holds no part of its key's rates, and one may come within [`PART_WAIT_US_MAX`],
+//! does it wait for that.
 
 use crate::purses::Purses;
 use madang_core::rate::{RateBounds, RateRefusal, RateStanding, Rates};
@@ -15,8 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 /// How often parts are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a request waits for a part at most: two looks, of the gateway that gives it up and of this one, and some way.
-const PART_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long a request waits for a part at most, in microseconds: two looks, of the gateway that gives it up and of this one, and some
+/// way.
+const PART_WAIT_US_MAX: u64 = 3_000_000;
 /// Keys that are asked for at one time.
 const BATCH_KEYS_MAX: usize = 500;
 
@@ -51,13 +52,13 @@ impl KeyRates {
     /// Takes one request and `tokens` from a key's rates.
     ///
     /// # Errors
-    /// It comes too soon, or no part of the rates came here in time.
+    /// It comes too soon, or no part of the rates came here in time or will.
     pub(crate) async fn admit(
         &self,
         about: (&KeyId, RateBounds),
         tokens: u64,
     ) -> Result<RateStanding, RateRefusal> {
-        let until = Instant::now() + PART_WAIT_MAX;
+        let until = Instant::now() + Duration::from_micros(PART_WAIT_US_MAX);
         loop {
             // Before the try: an answer that comes between it and the wait is heard.
             let answered = self.answered.notified();
@@ -65,10 +66,13 @@ impl KeyRates {
             answered.as_mut().enable();
             let tried = self.lock().admit(self.now(), about, tokens);
             match tried {
-                Err(lacking) if lacking.lacks_part => {
+                Err(RateRefusal {
+                    part_comes_us: Some(comes_us),
+                    ..
+                }) if comes_us <= PART_WAIT_US_MAX => {
                     self.asked.notify_one();
                     if timeout_at(until, answered).await.is_err() {
-                        return Err(lacking);
+                        return tried;
                     }
                 }
                 tried => return tried,
@@ -89,11 +93,10 @@ impl KeyRates {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = looks.tick() => self.lock().fade(),
-                () = self.asked.notified() => {}
-            }
-            let asks = self.lock().asks(self.now());
+            let asks = tokio::select! {
+                _ = looks.tick() => self.lock().look(self.now()),
+                () = self.asked.notified() => self.lock().urgent_asks(self.now()),
+            };
             if let Err(error) = self.carry(books, asks).await {
                 tracing::warn!(%error, "the books cannot be asked for parts of keys' rates");
             }
@@ -117,18 +120,19 @@ impl KeyRates {
             let sent_at = self.now();
             let holder = self.purses.holder();
             let Some(told) = books.rate_parts((*holder).clone(), asks.to_vec()).await? else {
-                // This run was given up: the next look asks for the new one.
+                // This run was given up, and what it held: the next look asks for the new one.
+                self.lock().lose_all();
                 return self.purses.seen().await;
             };
             let mut rates = self.lock();
             let now = self.now();
-            let mut to_give = false;
+            let mut is_urgent = false;
             for grant in &told {
-                to_give |= rates.granted(now, sent_at, grant);
+                is_urgent |= rates.granted(now, sent_at, grant);
             }
             drop(rates);
             self.answered.notify_waiters();
-            if to_give {
+            if is_urgent {
                 self.asked.notify_one();
             }
         }

@@ -33,7 +33,7 @@ pub use decimal::{decimal, decimal_text};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use grants::{AMOUNT_MAX, check_allocation, check_budget, check_exchange, check_price};
 pub use moves::{budget_entry, grant_entry, take_back_entry};
-pub use parts::{KeyParts, PART_LEASE_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
+pub use parts::{KeyParts, PART_LEASE_MS, PART_MOVES_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };

@@ -6,16 +6,25 @@
 //! taken that it is empty.
 
 use crate::bank::Holder;
-use madang_types::{KeyId, Micros};
+use madang_types::{GatewayId, KeyId, Micros};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// All of a key's rates, in thousandths.
 pub const WHOLE_PERMILLE: u32 = 1_000;
 /// How long a gateway counts on its part after it asked, in milliseconds.
 pub const PART_LEASE_MS: u64 = 600_000;
-/// How much longer the books do, so that clocks that go at different speeds do no harm, in milliseconds.
+/// How much longer the books do at least, so that clocks that go at different speeds or are set do no harm, in milliseconds.
 const PART_GRACE_MS: u64 = 10_000;
+/// How old a lease may be until it is written anew where nothing else changes, in milliseconds.
+const RENEW_MS: u64 = 10_000;
+/// How long the books count on a lease that has just been written, in milliseconds.
+const HELD_MS: u64 = PART_LEASE_MS + PART_GRACE_MS + RENEW_MS;
+/// Whoever said nothing for so long gives nothing up before its lease ends, in milliseconds.
+const SILENT_MS: u64 = RENEW_MS + 5_000;
+/// How long it takes until a part has come that another gateway gives up, in milliseconds: one look of each.
+pub const PART_MOVES_MS: u64 = 2_000;
 /// In which an empty part fills, in milliseconds.
 const FILL_MS: u64 = 60_000;
 /// What of a key's rates is divided evenly among those who want it, so that nobody waits for a first request; the rest goes by demand.
@@ -26,7 +35,7 @@ const EVEN_PERMILLE: u32 = 250;
 pub struct PartAsk {
     /// Whose rates.
     pub key: KeyId,
-    /// Its number; each ask has a higher one, and what comes late is not carried out.
+    /// Its number; each ask of a run has a higher one, and what comes late is not carried out.
     pub number: u64,
     /// What the gateway counts on, in thousandths.
     pub holds: u32,
@@ -53,6 +62,8 @@ pub struct PartGrant {
     pub fill: u32,
     /// What it should hold, in thousandths: it gives up what is above.
     pub target: u32,
+    /// How long until it holds so much that one request fits, if nothing more is asked of the others, in milliseconds.
+    pub comes_ms: u64,
 }
 
 /// Who holds which part of a key's rates. None at all is a key that nobody asked for within a minute.
@@ -73,53 +84,73 @@ struct Part {
 }
 
 impl KeyParts {
-    /// A gateway gives up what it counts on no longer, and gets what is free of what it should hold.
+    /// Ends leases that are over, and those of runs that are, of which `latest` knows a later one: how full these were nobody knows.
+    pub fn end(&mut self, now: Micros, latest: &BTreeMap<GatewayId, u32>) {
+        // What was written before the clock was set back lasts no longer than if it had been written now.
+        let mut full_at = self.full_at.min(now.plus_ms(FILL_MS));
+        self.parts.retain_mut(|part| {
+            part.until = part.until.min(now.plus_ms(HELD_MS));
+            let runs = latest.get(&part.holder.gateway) == Some(&part.holder.epoch);
+            if runs && part.until > now {
+                return true;
+            }
+            if part.permille > 0 {
+                full_at = full_at.max(part.until.min(now).plus_ms(FILL_MS));
+            }
+            false
+        });
+        self.full_at = full_at;
+    }
+
+    /// A run of a gateway gives up what it counts on no longer, and gets what is free of what it should hold. What is over must have
+    /// ended before ([`Self::end`]).
     pub fn ask(&mut self, now: Micros, holder: &Holder, ask: &PartAsk) -> PartGrant {
-        self.end(now, holder);
-        let is_mine = |part: &Part| part.holder.gateway == holder.gateway;
-        let at = self.parts.iter().position(is_mine);
-        let known = at.map(|at| &self.parts[at]);
-        let told = |permille, fill, target| PartGrant {
+        let at = self.place(holder);
+        let Part {
+            number,
+            permille: held,
+            until,
+            ..
+        } = self.parts[at];
+        let mut told = PartGrant {
             key: ask.key.clone(),
             number: ask.number,
-            permille,
-            fill,
-            target,
+            permille: held,
+            fill: 0,
+            target: held,
+            comes_ms: 0,
         };
-        // Of a run that is over, or an ask that came before: nothing is done a second time.
-        match known {
-            Some(part) if part.holder.epoch > holder.epoch => return told(0, 0, 0),
-            Some(part) if part.number >= ask.number => {
-                return told(part.permille, 0, part.permille);
-            }
-            _ => {}
+        let keeps_all = self.parts.len() == 1
+            && (held, ask.holds) == (WHOLE_PERMILLE, WHOLE_PERMILLE)
+            && ask.demand > 0;
+        let is_young = until >= now.plus_ms(HELD_MS - RENEW_MS);
+        // What comes twice or late is not done, and while nobody else wants any of it nothing need be written.
+        if ask.number <= number || (keeps_all && is_young) {
+            return told;
         }
-        let held = known.map_or(0, |part| part.permille);
         let holds = ask.holds.min(held);
         self.free(now, held - holds, ask);
-        let mine = Part {
+        self.parts[at] = Part {
             holder: holder.clone(),
             number: ask.number,
             permille: holds,
             demand: ask.demand,
-            until: now.plus_ms(PART_LEASE_MS + PART_GRACE_MS),
+            until: now.plus_ms(HELD_MS),
         };
-        self.parts.retain(|part| !is_mine(part));
-        self.parts.push(mine);
-        let target = self.target(holder, ask.least);
-        let granted = self.nobodys().min(target.saturating_sub(holds));
-        let permille = holds + granted;
-        match self.parts.last_mut() {
-            Some(mine) if permille > 0 || ask.demand > 0 => mine.permille = permille,
-            _ => drop(self.parts.pop()),
+        told.target = self.target(holder, ask.least);
+        told.permille = holds + self.nobodys().min(told.target.saturating_sub(holds));
+        told.fill = self.fill(now);
+        self.parts[at].permille = told.permille;
+        told.comes_ms = self.comes_ms(now, (at, told.target), ask.least);
+        if told.permille == 0 && ask.demand == 0 {
+            self.parts.remove(at);
         }
-        told(permille, self.fill(now), target)
+        told
     }
 
     /// Whether it says no more than nothing would.
     pub fn is_idle(&self, now: Micros) -> bool {
-        let over = |part: &Part| part.until.plus_ms(FILL_MS) <= now;
-        self.full_at <= now && self.parts.iter().all(over)
+        self.parts.is_empty() && self.full_at <= now
     }
 
     /// The sum of all parts, in thousandths: never above the whole.
@@ -127,22 +158,19 @@ impl KeyParts {
         self.parts.iter().map(|part| part.permille).sum()
     }
 
-    /// Ends leases that are over, and those of earlier runs of a gateway: how full these were nobody knows.
-    fn end(&mut self, now: Micros, holder: &Holder) {
-        let mut full_at = self.full_at;
-        self.parts.retain(|part| {
-            let by = &part.holder;
-            let ended_at = if part.until <= now {
-                part.until
-            } else if by.gateway == holder.gateway && by.epoch < holder.epoch {
-                now
-            } else {
-                return true;
-            };
-            full_at = full_at.max(ended_at.plus_ms(FILL_MS));
-            false
-        });
-        self.full_at = full_at;
+    /// Where a run's part stands; one that has none gets an empty one.
+    fn place(&mut self, holder: &Holder) -> usize {
+        let found = self.parts.iter().position(|part| part.holder == *holder);
+        found.unwrap_or_else(|| {
+            self.parts.push(Part {
+                holder: holder.clone(),
+                number: 0,
+                permille: 0,
+                demand: 0,
+                until: Micros(0),
+            });
+            self.parts.len() - 1
+        })
     }
 
     /// So much is nobody's from now on. Where it is not what the gateway says that it gave up, an answer or an ask was lost.
@@ -187,6 +215,37 @@ impl KeyParts {
         let by_demand = u64::from(rest) * u64::from(mine.demand) / demand;
         even + u32::try_from(by_demand).unwrap_or(0)
     }
+
+    /// How long until the part at `at` has grown to its least: the others give up what they have too much of with their next look, and
+    /// those of which nothing is heard when their leases end. Whoever is due nothing waits until the others want none.
+    fn comes_ms(&self, now: Micros, (at, target): (usize, u32), least: u32) -> u64 {
+        let mut has = self.parts[at].permille;
+        if has >= least {
+            return 0;
+        }
+        if target == 0 {
+            return PART_MOVES_MS + FILL_MS;
+        }
+        let others = self.parts.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != at);
+        let comes = |(_, part): (usize, &Part)| {
+            let lasts_ms = part.until.since_us(now).div_ceil(1_000);
+            let excess = part
+                .permille
+                .saturating_sub(self.target(&part.holder, least));
+            match lasts_ms + SILENT_MS > HELD_MS {
+                true => (PART_MOVES_MS, excess),
+                false => (lasts_ms, part.permille),
+            }
+        };
+        let mut coming: Vec<(u64, u32)> = others.map(comes).collect();
+        coming.sort_unstable();
+        let found = coming.into_iter().find(|(_, permille)| {
+            has += permille;
+            has >= least
+        });
+        found.map_or(PART_MOVES_MS, |(ms, _)| ms)
+    }
 }
 
 #[cfg(test)]
@@ -202,91 +261,144 @@ mod tests {
         Micros(0).plus_ms(s * 1_000)
     }
 
-    /// Asks at a second; the part, how full what came is, and what it should be.
-    fn ask(
-        parts: &mut KeyParts,
-        (s, gateway): (u64, (&str, u32)),
-        (number, holds, demand): (u64, u32, u32),
-    ) -> (u32, u32, u32) {
-        ask_giving(parts, (s, gateway), (number, holds, demand), (0, 0))
+    /// The parts of a key that lets 60 requests through in a minute, and the latest run of each gateway.
+    #[derive(Default)]
+    struct Books {
+        parts: KeyParts,
+        latest: BTreeMap<GatewayId, u32>,
     }
 
-    fn ask_giving(
-        parts: &mut KeyParts,
-        (s, (gateway, epoch)): (u64, (&str, u32)),
-        (number, holds, demand): (u64, u32, u32),
-        (gives, fill): (u32, u32),
-    ) -> (u32, u32, u32) {
-        let ask = PartAsk {
-            key: KeyId::new("k").unwrap(),
-            number,
-            holds,
-            gives,
-            fill,
-            demand,
-            least: 17,
-        };
-        let told = parts.ask(at(s), &holder(gateway, epoch), &ask);
-        assert!(parts.held() <= WHOLE_PERMILLE, "{parts:?}");
-        (told.permille, told.fill, told.target)
+    impl Books {
+        fn begin(&mut self, gateway: &str) {
+            let gateway = gateway.parse().unwrap();
+            *self.latest.entry(gateway).or_default() += 1;
+        }
+
+        fn ask_giving(
+            &mut self,
+            (s, gateway): (u64, &str),
+            (number, holds, demand): (u64, u32, u32),
+            (gives, fill): (u32, u32),
+        ) -> PartGrant {
+            let id: GatewayId = gateway.parse().unwrap();
+            let epoch = *self.latest.entry(id.clone()).or_insert(1);
+            let ask = PartAsk {
+                key: KeyId::new("k").unwrap(),
+                number,
+                holds,
+                gives,
+                fill,
+                demand,
+                least: 17,
+            };
+            self.parts.end(at(s), &self.latest);
+            let holder = Holder { gateway: id, epoch };
+            let told = self.parts.ask(at(s), &holder, &ask);
+            assert!(self.parts.held() <= WHOLE_PERMILLE, "{:?}", self.parts);
+            told
+        }
+
+        /// Asks at a second; the part, how full what came is, and what it should be.
+        fn ask(
+            &mut self,
+            about: (u64, &str),
+            (number, holds, demand): (u64, u32, u32),
+        ) -> (u32, u32, u32) {
+            let told = self.ask_giving(about, (number, holds, demand), (0, 0));
+            (told.permille, told.fill, told.target)
+        }
     }
 
     #[test]
     fn one_holds_all_and_gives_up_what_another_should_have() {
-        let mut parts = KeyParts::default();
-        let (a, b) = (("gw-a", 1), ("gw-b", 1));
-        assert_eq!(ask(&mut parts, (100, a), (1, 0, 30)), (1_000, 1_000, 1_000));
-        assert_eq!(ask(&mut parts, (101, b), (1, 0, 10)), (0, 1_000, 312));
-        assert_eq!(
-            ask(&mut parts, (102, a), (2, 1_000, 30)),
-            (1_000, 1_000, 687)
-        );
+        let mut books = Books::default();
+        assert_eq!(books.ask((100, "a"), (1, 0, 30)), (1_000, 1_000, 1_000));
+        assert_eq!(books.ask((101, "b"), (1, 0, 10)), (0, 1_000, 312));
+        assert_eq!(books.ask((102, "a"), (2, 1_000, 30)), (1_000, 1_000, 687));
         // What it gives up is half full, and fills from then on.
-        let told = ask_giving(&mut parts, (103, a), (3, 687, 30), (313, 500));
-        assert_eq!(told, (687, 500, 687));
-        assert_eq!(ask(&mut parts, (109, b), (2, 0, 10)), (312, 600, 312));
+        let told = books.ask_giving((103, "a"), (3, 687, 30), (313, 500));
+        assert_eq!((told.permille, told.fill, told.target), (687, 500, 687));
+        assert_eq!(books.ask((109, "b"), (2, 0, 10)), (312, 600, 312));
         // Who wants nothing holds nothing; what is free is the other's.
-        let told = ask_giving(&mut parts, (200, a), (4, 0, 0), (687, 1_000));
-        assert_eq!(told, (0, 1_000, 0));
-        assert_eq!(
-            ask(&mut parts, (200, b), (3, 312, 10)),
-            (1_000, 1_000, 1_000)
-        );
-        ask_giving(&mut parts, (201, b), (4, 0, 0), (1_000, 1_000));
-        assert!(parts.is_idle(at(201)));
+        let told = books.ask_giving((200, "a"), (4, 0, 0), (687, 1_000));
+        assert_eq!((told.permille, told.fill, told.target), (0, 1_000, 0));
+        assert_eq!(books.ask((200, "b"), (3, 312, 10)), (1_000, 1_000, 1_000));
+        books.ask_giving((201, "b"), (4, 0, 0), (1_000, 1_000));
+        assert!(books.parts.is_idle(at(201)));
     }
 
     #[test]
     fn what_is_doubled_lost_or_late_creates_nothing() {
-        let mut parts = KeyParts::default();
-        let a = ("gw-a", 1);
-        assert_eq!(ask(&mut parts, (100, a), (2, 0, 30)).0, 1_000);
-        // A second time: what it holds, of which nothing is known to be full.
-        assert_eq!(ask(&mut parts, (100, a), (2, 0, 30)), (1_000, 0, 1_000));
-        assert_eq!(ask(&mut parts, (100, a), (1, 0, 0)), (1_000, 0, 1_000));
+        let mut books = Books::default();
+        assert_eq!(books.ask((100, "a"), (2, 0, 30)).0, 1_000);
+        // A second time, or late: what it holds, of which nothing is known to be full.
+        assert_eq!(books.ask((100, "a"), (2, 0, 30)), (1_000, 0, 1_000));
+        assert_eq!(books.ask((100, "a"), (1, 0, 0)), (1_000, 0, 1_000));
         // The answer was lost: what it was to get is free again, and empty.
-        assert_eq!(ask(&mut parts, (100, a), (3, 0, 30)), (1_000, 0, 1_000));
+        assert_eq!(books.ask((100, "a"), (3, 0, 30)), (1_000, 0, 1_000));
         // It does not hold more than the books say, whatever it says.
-        assert_eq!(ask(&mut parts, (160, ("gw-b", 1)), (1, 900, 30)).0, 0);
+        assert_eq!(books.ask((160, "b"), (1, 900, 30)).0, 0);
     }
 
     #[test]
     fn a_lease_ends_by_time_and_with_its_run() {
-        let mut parts = KeyParts::default();
-        let b = ("gw-b", 1);
-        assert_eq!(ask(&mut parts, (0, ("gw-a", 1)), (9, 0, 30)).0, 1_000);
-        assert_eq!(ask(&mut parts, (609, b), (1, 0, 30)).0, 0);
-        assert_eq!(ask(&mut parts, (610, b), (2, 0, 30)), (1_000, 0, 1_000));
-        // Its next run begins with nothing and from 1, and takes nothing back that was not its own.
-        assert_eq!(
-            ask(&mut parts, (611, ("gw-b", 2)), (1, 0, 30)),
-            (1_000, 0, 1_000)
-        );
-        assert_eq!(ask(&mut parts, (612, b), (3, 1_000, 30)), (0, 0, 0));
-        assert_eq!(
-            ask(&mut parts, (1_251, ("gw-a", 2)), (1, 0, 30)),
-            (1_000, 500, 1_000)
-        );
+        let mut books = Books::default();
+        assert_eq!(books.ask((0, "a"), (9, 0, 30)).0, 1_000);
+        assert_eq!(books.ask((619, "b"), (1, 0, 30)).0, 0);
+        assert_eq!(books.ask((620, "b"), (2, 0, 30)), (1_000, 0, 1_000));
+        // Its next run begins with nothing and from 1.
+        books.begin("b");
+        assert_eq!(books.ask((621, "b"), (1, 0, 30)), (1_000, 0, 1_000));
+        // Of a run that was given up, or began anew and asked nothing yet, others get what it held.
+        books.begin("b");
+        assert_eq!(books.ask((651, "a"), (10, 0, 30)), (1_000, 0, 1_000));
+        // How full it was when its lease ended nobody knows; since then it fills.
+        assert_eq!(books.ask((1_301, "b"), (1, 0, 30)), (1_000, 500, 1_000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_nobody() {
+        let mut books = Books::default();
+        assert_eq!(books.ask((50_000, "a"), (1, 0, 30)).0, 1_000);
+        assert_eq!(books.ask((100, "b"), (1, 0, 30)).0, 0);
+        assert_eq!(books.ask((720, "b"), (2, 0, 30)).0, 1_000);
+        books.ask((50_000, "b"), (3, 0, 0));
+        assert_eq!(books.ask((100, "a"), (2, 0, 30)), (1_000, 0, 1_000));
+    }
+
+    #[test]
+    fn who_is_alone_writes_only_to_renew_its_lease() {
+        let mut books = Books::default();
+        books.ask((100, "a"), (1, 0, 30));
+        let written = books.parts.clone();
+        for number in 2..=12 {
+            let told = books.ask((98 + number, "a"), (number, 1_000, 40));
+            assert_eq!(told, (1_000, 0, 1_000));
+            assert!(books.parts == written, "{number}");
+        }
+        books.ask((111, "a"), (13, 1_000, 40));
+        assert!(books.parts != written);
+        books.ask((112, "b"), (1, 0, 40));
+        let written = books.parts.clone();
+        books.ask((113, "a"), (14, 1_000, 40));
+        assert!(books.parts != written);
+    }
+
+    #[test]
+    fn whoever_has_no_part_is_told_when_it_comes() {
+        let mut books = Books::default();
+        let comes_ms = |books: &mut Books, (s, number): (u64, u64)| {
+            books.ask_giving((s, "b"), (number, 0, 30), (0, 0)).comes_ms
+        };
+        assert_eq!(comes_ms(&mut books, (0, 1)), 0);
+        books.begin("b");
+        books.ask((100, "a"), (1, 0, 30));
+        // One that was heard of gives it up with its next look, one that is silent when its lease ends.
+        assert_eq!(comes_ms(&mut books, (101, 1)), PART_MOVES_MS);
+        assert_eq!(comes_ms(&mut books, (114, 2)), PART_MOVES_MS);
+        assert_eq!(comes_ms(&mut books, (115, 3)), 605_000);
+        assert_eq!(comes_ms(&mut books, (719, 4)), 1_000);
+        assert_eq!(comes_ms(&mut books, (720, 5)), 0);
     }
 
     #[test]

@@ -113,7 +113,8 @@ pub trait Bank: Send + Sync + 'static {
 #[async_trait]
 pub trait RateBooks: Send + Sync {
     /// A run of a gateway gives up what it counts on no longer, and is told what it holds from now on: all in one transaction, by the
-    /// books' own clock. `None` where a later run has begun: nothing was done.
+    /// books' own clock. What runs hold of which a later one has begun, or that were given up, is free. `None` where this run is one of
+    /// them: nothing was done.
     async fn rate_parts(
         &self,
         holder: Holder,

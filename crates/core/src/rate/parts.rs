@@ -3,32 +3,43 @@
 //! What a bucket has when its part is cut is split as the part is, and what a new piece brings is what the books say that it holds:
 //! so all gateways' buckets together never hold more than one, and fill no faster.
 
-use super::{Debts, PARTS, RateBounds, RateRefusal, RateUnit, Rates};
-use madang_ledger::{PART_LEASE_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
-use madang_types::{KeyId, Micros};
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
 
-/// How long it takes until a part has come that another gateway gives up, in microseconds: one look of each.
-const PART_COMES_US: u64 = 2_000_000;
+use super::{Debts, PARTS, RateBounds, RateRefusal, Rates};
+use madang_ledger::{PART_LEASE_MS, PART_MOVES_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
+use madang_types::{KeyId, Micros};
+use std::collections::{BTreeMap, BTreeSet};
+
 /// What one request counts as demand; a quarter of it is forgotten with each look.
 const DEMAND: u32 = 1_024;
 
-/// The part of each key that requests came for lately.
+/// The part of each key that requests came for lately, or that owes something.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     held: BTreeMap<KeyId, Held>,
+    /// Keys that are to be asked for before the next look.
+    urgent: BTreeSet<KeyId>,
+    /// The number of the last ask.
+    number: u64,
 }
 
-#[derive(Debug, Default)]
-struct Held {
+#[derive(Debug)]
+pub(super) struct Held {
     bounds: RateBounds,
     permille: u32,
     /// What it should be.
     target: u32,
     /// When it ends.
     until: Micros,
+    /// When it suffices for a request, as the books said.
+    comes_at: Micros,
     /// The number of the last ask.
     number: u64,
+    /// That one said that nothing is wanted.
+    is_given_up: bool,
+    /// Was urgent since the last look, and is not again before the next one.
+    was_urgent: bool,
     /// Requests since the last look.
     tried: u32,
     demand: u32,
@@ -39,19 +50,65 @@ impl Parts {
         self.held.get(key).map_or(0, |held| held.permille)
     }
 
-    /// Notes that a request came.
-    pub(super) fn tried(&mut self, key: &KeyId, bounds: RateBounds) {
-        if !self.held.contains_key(key) {
-            self.held.insert(key.clone(), Held::default());
+    /// What is held of a key's rates: nothing yet where it is not known.
+    pub(super) fn held(&mut self, key: &KeyId, bounds: RateBounds) -> &mut Held {
+        let urgent = &mut self.urgent;
+        let held = self.held.entry(key.clone()).or_insert_with(|| {
+            urgent.insert(key.clone());
+            Held::new(bounds, 0, 0)
+        });
+        held.bounds = bounds;
+        held
+    }
+
+    /// What the books said; `true` where it makes the key urgent.
+    fn granted(&mut self, (now, sent_at): (Micros, Micros), grant: &PartGrant, owes: bool) -> bool {
+        let Some(held) = self.held.get_mut(&grant.key) else {
+            return false;
+        };
+        if held.is_given_up {
+            if held.wants() == 0 && !owes {
+                self.held.remove(&grant.key);
+                return false;
+            }
+            // What came since then begins anew.
+            *held = Held::new(held.bounds, held.tried, held.demand);
+            return self.urgent.insert(grant.key.clone());
         }
-        if let Some(held) = self.held.get_mut(key) {
-            held.bounds = bounds;
-            held.tried = held.tried.saturating_add(1);
+        held.permille = grant.permille.min(WHOLE_PERMILLE);
+        held.target = grant.target;
+        held.until = sent_at.plus_ms(PART_LEASE_MS);
+        held.comes_at = now.plus_ms(grant.comes_ms);
+        let is_urgent = held.permille > held.target && !held.was_urgent;
+        if is_urgent {
+            held.was_urgent = true;
+            self.urgent.insert(grant.key.clone());
         }
+        is_urgent
     }
 }
 
 impl Held {
+    fn new(bounds: RateBounds, tried: u32, demand: u32) -> Self {
+        Self {
+            bounds,
+            permille: 0,
+            target: WHOLE_PERMILLE,
+            until: Micros(0),
+            comes_at: Micros(0),
+            number: 0,
+            is_given_up: false,
+            was_urgent: true,
+            tried,
+            demand,
+        }
+    }
+
+    /// Notes that a request came.
+    pub(super) fn tried(&mut self) {
+        self.tried = self.tried.saturating_add(1);
+    }
+
     /// The part below which not one request fits.
     fn least(&self) -> u32 {
         let requests = self.bounds.requests_per_min;
@@ -73,122 +130,126 @@ impl Rates {
         }
     }
 
-    /// Whether several gateways share the rates.
-    pub fn is_shared(&self) -> bool {
-        self.parts.is_some()
-    }
-
-    /// A look: demand fades.
-    pub fn fade(&mut self) {
-        let parts = self.parts.iter_mut();
-        for held in parts.flat_map(|parts| parts.held.values_mut()) {
+    /// A look: demand fades; what is to be asked of the books now, of every key that requests came for lately or that owes something.
+    /// Parts are cut to what they should be, and of all others everything is given up, so that whoever needs it has it.
+    pub fn look(&mut self, now: Micros) -> Vec<PartAsk> {
+        let Some(parts) = &mut self.parts else {
+            return Vec::new();
+        };
+        parts.urgent.clear();
+        for held in parts.held.values_mut() {
             held.demand = held.wants() - held.wants().div_ceil(4);
             held.tried = 0;
+            held.was_urgent = false;
         }
+        let keys: Vec<KeyId> = parts.held.keys().cloned().collect();
+        keys.into_iter()
+            .filter_map(|key| self.ask(now, key, false))
+            .collect()
     }
 
-    /// What is to be asked of the books now, of every key that requests came for lately. Parts are cut to what they should be, and of
-    /// keys that are idle all is given up, so that whoever needs it has it.
-    pub fn asks(&mut self, now: Micros) -> Vec<PartAsk> {
-        let parts = self.parts.as_ref();
-        let keys: Vec<KeyId> =
-            parts.map_or(Vec::new(), |parts| parts.held.keys().cloned().collect());
+    /// What is to be asked before the next look: of keys that are new here, and of those of which another gateway waits for a part.
+    pub fn urgent_asks(&mut self, now: Micros) -> Vec<PartAsk> {
+        let parts = self.parts.as_mut();
+        let keys = parts.map_or_else(BTreeSet::new, |parts| std::mem::take(&mut parts.urgent));
         keys.into_iter()
-            .filter_map(|key| self.ask(now, key))
+            .filter_map(|key| self.ask(now, key, false))
             .collect()
     }
 
     /// Gives up all that it holds: what to tell the books of it.
     pub fn give_all(&mut self, now: Micros) -> Vec<PartAsk> {
-        for held in self
-            .parts
-            .iter_mut()
-            .flat_map(|parts| parts.held.values_mut())
-        {
-            (held.demand, held.tried) = (0, 0);
-        }
-        self.asks(now)
+        let parts = self.parts.iter();
+        let keys: Vec<KeyId> = parts.flat_map(|parts| parts.held.keys().cloned()).collect();
+        keys.into_iter()
+            .filter_map(|key| self.ask(now, key, true))
+            .collect()
     }
 
-    fn ask(&mut self, now: Micros, key: KeyId) -> Option<PartAsk> {
+    /// The books gave this gateway up: it holds nothing any more.
+    pub fn lose_all(&mut self) {
+        let parts = self.parts.iter_mut();
+        for held in parts.flat_map(|parts| parts.held.values_mut()) {
+            held.until = Micros(i64::MIN);
+        }
+    }
+
+    fn ask(&mut self, now: Micros, key: KeyId, gives_all: bool) -> Option<PartAsk> {
         let held = self.parts.as_ref()?.held.get(&key)?;
         let (bounds, is_over) = (held.bounds, held.until <= now);
         let mut debts = self.debts_at(now, &key, bounds);
-        let held = self.parts.as_mut()?.held.get_mut(&key)?;
-        // Who owes more than its bucket holds works that off first.
-        let is_idle = held.wants() == 0 && !debts.is_overdrawn();
-        let target = if is_idle || is_over { 0 } else { held.target };
+        let parts = self.parts.as_mut()?;
+        parts.number += 1;
+        let held = parts.held.get_mut(&key)?;
+        // Who owes something works that off first.
+        held.is_given_up = gives_all || (held.wants() == 0 && debts.is_empty());
+        let keeps_none = held.is_given_up || is_over;
+        let target = if keeps_none { 0 } else { held.target };
         let cut = held.permille.saturating_sub(target);
         let fill = debts.cut(held.permille - cut);
         held.permille -= cut;
-        held.number += 1;
+        held.number = parts.number;
         let ask = PartAsk {
             number: held.number,
             holds: held.permille,
             // The books have it that a lease that is over holds nothing.
             gives: if is_over { 0 } else { cut },
             fill,
-            demand: if is_idle { 0 } else { held.wants().max(1) },
+            demand: if held.is_given_up {
+                0
+            } else {
+                held.wants().max(1)
+            },
             least: held.least(),
             key: key.clone(),
         };
-        self.keep(key, debts);
+        self.keep(&key, debts);
         Some(ask)
     }
 
     /// What the books said of an ask that was sent at `sent_at`. A word that comes twice or late changes nothing. `true` where
-    /// something is to be given up at once.
+    /// something is to be asked before the next look.
     pub fn granted(&mut self, now: Micros, sent_at: Micros, grant: &PartGrant) -> bool {
-        let found = self
-            .parts
-            .as_ref()
-            .and_then(|parts| parts.held.get(&grant.key));
+        let parts = self.parts.as_ref();
+        let found = parts.and_then(|parts| parts.held.get(&grant.key));
         let Some(held) = found.filter(|held| held.number == grant.number) else {
             return false;
         };
-        let (key, bounds) = (&grant.key, held.bounds);
-        let mut debts = self.debts_at(now, key, bounds);
+        let mut debts = self.debts_at(now, &grant.key, held.bounds);
         let permille = grant.permille.min(WHOLE_PERMILLE);
         if permille > debts.permille {
             debts.grow(permille, grant.fill);
         } else {
             debts.cut(permille);
         }
-        self.keep(key.clone(), debts);
-        let Some(parts) = &mut self.parts else {
-            return false;
-        };
-        if let Some(held) = parts.held.get_mut(key) {
-            held.permille = permille;
-            held.target = grant.target;
-            held.until = sent_at.plus_ms(PART_LEASE_MS);
-            if permille == 0 && held.wants() == 0 {
-                parts.held.remove(key);
-            }
-        }
-        permille > grant.target
+        let owes = !debts.is_empty();
+        self.keep(&grant.key, debts);
+        let parts = self.parts.as_mut();
+        parts.is_some_and(|parts| parts.granted((now, sent_at), grant, owes))
     }
 
     /// Why not even one request fits into what this gateway holds of a key's rates, if so.
-    pub(super) fn lacking(&self, now: Micros, key: &KeyId, debts: &Debts) -> Option<RateRefusal> {
+    pub(super) fn lacking(
+        &self,
+        now: Micros,
+        (key, debts): (&KeyId, &Debts),
+        tokens: u64,
+    ) -> Option<RateRefusal> {
         let held = self.parts.as_ref()?.held.get(key)?;
         if held.until > now && held.permille >= held.least() {
             return None;
         }
+        let comes_us = held.comes_at.since_us(now).max(PART_MOVES_MS * 1_000);
+        // It may come empty.
+        let mut coming = *debts;
+        coming.grow(held.target.max(held.least()), 0);
+        let (unit, fills_us) = coming.wait_us(tokens);
         Some(RateRefusal {
-            unit: RateUnit::Requests,
-            wait_us: PART_COMES_US,
+            unit,
+            wait_us: comes_us.saturating_add(fills_us),
             standing: debts.standing(),
-            lacks_part: true,
+            part_comes_us: Some(comes_us),
         })
-    }
-
-    fn keep(&mut self, key: KeyId, debts: Debts) {
-        if debts.is_empty() {
-            self.debts.remove(&key);
-        } else {
-            self.debts.insert(key, debts);
-        }
     }
 }
 
@@ -201,12 +262,6 @@ impl Debts {
             .map(|limit| (&mut self.requests, limit));
         let tokens = bounds.tokens_per_min.map(|limit| (&mut self.tokens, limit));
         requests.into_iter().chain(tokens)
-    }
-
-    fn is_overdrawn(&mut self) -> bool {
-        let permille = self.permille;
-        self.bounded()
-            .any(|(debt, limit)| *debt > capacity(limit, permille))
     }
 
     /// Cuts the buckets, and what they hold with them; how full the piece is that is cut off, in thousandths. What is owed beyond a

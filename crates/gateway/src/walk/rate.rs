@@ -59,7 +59,7 @@ fn refused(refusal: &RateRefusal) -> Refused {
         unit,
         wait_us,
         standing,
-        lacks_part,
+        part_comes_us,
     } = refusal;
     let (what, name, bucket) = match unit {
         RateUnit::Requests => ("requests", "rate_requests_per_min", standing.requests),
@@ -67,8 +67,8 @@ fn refused(refusal: &RateRefusal) -> Refused {
     };
     let limit = bucket.map_or(0, |bucket| bucket.limit);
     let mut message = format!("this key may have {limit} {what} in a minute ({name})");
-    if *lacks_part {
-        message.push_str(", and no part of them has come to this gateway yet");
+    if part_comes_us.is_some() {
+        message.push_str(", and this gateway holds no part of them yet");
     }
     Refused::new(ErrorCode::RateLimited, message).retry_after_ms(Some(wait_us.div_ceil(1_000)))
 }

@@ -8,7 +8,7 @@ use crate::bank::RateBooks;
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use madang_ledger::{Holder, KeyParts, PartAsk, PartGrant};
-use madang_types::{KeyId, Micros};
+use madang_types::{GatewayId, KeyId, Micros};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,28 +42,33 @@ async fn divide(
         "SET LOCAL idle_in_transaction_session_timeout TO {SILENT_MS_MAX}; SELECT pg_advisory_xact_lock({LOCK})"
     );
     tx.batch_execute(&sql).await.map_err(failed)?;
-    let Some(now) = run_now(&tx, holder).await? else {
+    let (now, latest) = runs(&tx).await?;
+    if latest.get(&holder.gateway) != Some(&holder.epoch) {
         return Ok(None);
-    };
-    let mut all = read(&tx, asks).await?;
+    }
+    let found = read(&tx, asks).await?;
+    let mut all = found.clone();
     let mut divide = |ask: &PartAsk| {
         let parts = all.entry(ask.key.clone()).or_default();
+        parts.end(now, &latest);
         parts.ask(now, holder, ask)
     };
     let told = asks.iter().map(&mut divide).collect();
+    // Most often nothing has changed, and then nothing is synced either.
+    all.retain(|key, parts| found.get(key) != Some(parts));
     write(&tx, (&all, now)).await?;
     tx.commit().await.map_err(failed)?;
     Ok(Some(told))
 }
 
-/// The server's clock, which is one for all gateways; `None` where a later run of the gateway has begun.
-async fn run_now(tx: &Transaction<'_>, holder: &Holder) -> Result<Option<Micros>, StoreError> {
-    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM runs WHERE gateway = $1 AND epoch = $2";
-    let about: [Param<'_>; 2] = [&holder.gateway.as_str(), &i64::from(holder.epoch)];
-    let found = rows(tx, ("find a run", sql), &about, |columns| {
-        columns.get().map(Micros)
+/// The server's clock, which is one for all gateways, and the latest run of each.
+async fn runs(tx: &Transaction<'_>) -> Result<(Micros, BTreeMap<GatewayId, u32>), StoreError> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, gateway, epoch FROM runs";
+    let found = rows(tx, ("read the runs", sql), &[], |columns| {
+        Ok((columns.get::<i64>()?, (columns.word()?, columns.number()?)))
     });
-    Ok(found.await?.into_iter().next())
+    let (clock, latest): (Vec<i64>, BTreeMap<_, _>) = found.await?.into_iter().unzip();
+    Ok((Micros(clock.last().copied().unwrap_or_default()), latest))
 }
 
 async fn read(
@@ -100,9 +105,10 @@ async fn write(
         let sql = "DELETE FROM rate_parts WHERE key = ANY($1)";
         execute(tx, ("forget parts of rates", sql), &[&idle]).await?;
     }
-    let sql = "INSERT INTO rate_parts (key, parts) SELECT * FROM unnest($1::text[], $2::text[])
+    if !keys.is_empty() {
+        let sql = "INSERT INTO rate_parts (key, parts) SELECT * FROM unnest($1::text[], $2::text[])
          ON CONFLICT (key) DO UPDATE SET parts = excluded.parts";
-    execute(tx, ("write parts of rates", sql), &[&keys, &texts])
-        .await
-        .map(drop)
+        execute(tx, ("write parts of rates", sql), &[&keys, &texts]).await?;
+    }
+    Ok(())
 }
