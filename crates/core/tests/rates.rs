@@ -12,7 +12,7 @@ use madang_ledger::{Holder, KeyParts, PART_LEASE_MS, PartAsk, PartGrant, WHOLE_P
 use madang_types::{GatewayId, KeyId, Micros};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STEP_US: i64 = 50_000;
 const SECOND_US: i64 = 1_000_000;
@@ -190,7 +190,7 @@ impl World {
             let node = &mut self.nodes[at];
             if node.look_at <= now {
                 node.look_at = Micros(now.0 + SECOND_US);
-                self.ask(at, Rates::look);
+                self.ask(at, |rates| rates.look().into_iter().collect());
             }
         }
         let nodes = self.nodes.iter();
@@ -220,20 +220,21 @@ impl World {
                     self.admitted += 1;
                 }
                 Err(refusal) if refusal.part_comes_us.is_some() => {
-                    self.ask(at, Rates::urgent_asks);
+                    self.ask(at, Rates::urgent);
                 }
                 Err(_) => {}
             }
         }
     }
 
-    fn ask(&mut self, at: usize, which: fn(&mut Rates, Micros) -> Vec<PartAsk>) {
+    fn ask(&mut self, at: usize, which: fn(&mut Rates) -> BTreeSet<KeyId>) {
         let (now, node) = (self.now, &mut self.nodes[at]);
         if node.asked_at.is_some() {
             return;
         }
         let clock = node.clock(now);
-        let asks = which(&mut node.rates, clock);
+        let keys = which(&mut node.rates);
+        let asks = node.rates.asks(clock, &keys);
         if let Some(ask) = asks.last() {
             node.asked_at = Some(now);
             node.part = (ask.holds, node.part.1, ask.number);
@@ -305,7 +306,7 @@ impl World {
                     is_urgent |= node.rates.granted(node.clock(now), sent_at, &grant);
                 }
                 if is_urgent {
-                    self.ask(at, Rates::urgent_asks);
+                    self.ask(at, Rates::urgent);
                 }
             }
         }
@@ -334,8 +335,9 @@ impl World {
             8 => node.die(Micros(now.0 + dead_us)),
             9 => self.set_clock(),
             _ => {
-                let asks = node.rates.give_all(node.clock(now));
-                let message = Message::Ask(at, node.holder(), node.clock(now), asks);
+                let (clock, keys) = (node.clock(now), node.rates.close());
+                let asks = node.rates.asks(clock, &keys);
+                let message = Message::Ask(at, node.holder(), clock, asks);
                 node.die(Micros(now.0 + dead_us));
                 self.send(at, message);
             }

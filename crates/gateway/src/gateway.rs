@@ -281,11 +281,11 @@ impl Gateway {
         self.driver.recording_close();
         self.books.close().await;
         // After the last request, and before the last word to the bank.
+        self.rates.close().await;
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        self.rates.close().await;
         self.purses.close().await;
     }
 }

@@ -3,9 +3,11 @@
 //! A request asks in memory. Only where this gateway holds no part of its key's rates, and one may come within [`PART_WAIT_US_MAX`],
 //! does it wait for that.
 
+#[cfg(test)]
+mod tests;
+
 use crate::purses::Purses;
 use madang_core::rate::{RateBounds, RateRefusal, RateStanding, Rates};
-use madang_ledger::PartAsk;
 use madang_store::{RateBooks, StoreError};
 use madang_types::{KeyId, Micros};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,8 @@ pub(crate) struct KeyRates {
     /// From when its clock counts: one that nobody sets, so that no key goes faster and no lease longer when the system's is.
     began: Instant,
     purses: Arc<Purses>,
+    /// Who asks the books: one at a time, from what is to be asked to what was answered.
+    turn: tokio::sync::Mutex<()>,
     /// Something is to be asked before the next look.
     asked: Notify,
     /// The books have answered.
@@ -44,6 +48,7 @@ impl KeyRates {
             rates: Mutex::new(rates),
             began: Instant::now(),
             purses,
+            turn: tokio::sync::Mutex::default(),
             asked: Notify::new(),
             answered: Notify::new(),
         })
@@ -93,33 +98,41 @@ impl KeyRates {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let asks = tokio::select! {
-                _ = looks.tick() => self.lock().look(self.now()),
-                () = self.asked.notified() => self.lock().urgent_asks(self.now()),
+            let is_look = tokio::select! {
+                _ = looks.tick() => true,
+                () = self.asked.notified() => false,
             };
-            if let Err(error) = self.carry(books, asks).await {
+            let _turn = self.turn.lock().await;
+            let keys = match is_look {
+                true => self.lock().look(),
+                false => self.lock().urgent().into_iter().collect(),
+            };
+            if let Err(error) = self.ask(books, keys).await {
                 tracing::warn!(%error, "the books cannot be asked for parts of keys' rates");
             }
         }
     }
 
-    /// Gives all parts back, and waits until the books have them.
+    /// Gives all parts back, and waits until the books have them. Whoever attends must not be cut off before, in the middle of an ask:
+    /// how full a part was would be lost.
     pub(crate) async fn close(&self) {
         let Some(books) = self.purses.bank().rate_books() else {
             return;
         };
-        let asks = self.lock().give_all(self.now());
-        if let Err(error) = self.carry(books, asks).await {
+        let _turn = self.turn.lock().await;
+        let keys = self.lock().close();
+        if let Err(error) = self.ask(books, keys).await {
             tracing::warn!(%error, "parts of keys' rates were not given back: they are free again in ten minutes");
         }
     }
 
-    async fn carry(&self, books: &dyn RateBooks, asks: Vec<PartAsk>) -> Result<(), StoreError> {
-        for asks in asks.chunks(BATCH_KEYS_MAX) {
+    async fn ask(&self, books: &dyn RateBooks, keys: Vec<KeyId>) -> Result<(), StoreError> {
+        for keys in keys.chunks(BATCH_KEYS_MAX) {
             // From when it was asked: the answer may be on its way for long.
             let sent_at = self.now();
             let holder = self.purses.holder();
-            let Some(told) = books.rate_parts((*holder).clone(), asks.to_vec()).await? else {
+            let asks = self.lock().asks(sent_at, keys);
+            let Some(told) = books.rate_parts((*holder).clone(), asks).await? else {
                 // This run was given up, and what it held: the next look asks for the new one.
                 self.lock().lose_all();
                 return self.purses.seen().await;

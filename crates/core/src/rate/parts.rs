@@ -22,6 +22,8 @@ pub(super) struct Parts {
     urgent: BTreeSet<KeyId>,
     /// The number of the last ask.
     number: u64,
+    /// All is given up.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -130,9 +132,8 @@ impl Rates {
         }
     }
 
-    /// A look: demand fades; what is to be asked of the books now, of every key that requests came for lately or that owes something.
-    /// Parts are cut to what they should be, and of all others everything is given up, so that whoever needs it has it.
-    pub fn look(&mut self, now: Micros) -> Vec<PartAsk> {
+    /// A look: demand fades. The keys that are to be asked for now: those that requests came for lately, or that owe something.
+    pub fn look(&mut self) -> Vec<KeyId> {
         let Some(parts) = &mut self.parts else {
             return Vec::new();
         };
@@ -142,28 +143,22 @@ impl Rates {
             held.tried = 0;
             held.was_urgent = false;
         }
-        let keys: Vec<KeyId> = parts.held.keys().cloned().collect();
-        keys.into_iter()
-            .filter_map(|key| self.ask(now, key, false))
-            .collect()
+        parts.held.keys().cloned().collect()
     }
 
-    /// What is to be asked before the next look: of keys that are new here, and of those of which another gateway waits for a part.
-    pub fn urgent_asks(&mut self, now: Micros) -> Vec<PartAsk> {
+    /// The keys that are to be asked for before the next look: those that are new here, and those of which another gateway waits for a
+    /// part.
+    pub fn urgent(&mut self) -> BTreeSet<KeyId> {
         let parts = self.parts.as_mut();
-        let keys = parts.map_or_else(BTreeSet::new, |parts| std::mem::take(&mut parts.urgent));
-        keys.into_iter()
-            .filter_map(|key| self.ask(now, key, false))
-            .collect()
+        parts.map_or_else(BTreeSet::new, |parts| std::mem::take(&mut parts.urgent))
     }
 
-    /// Gives up all that it holds: what to tell the books of it.
-    pub fn give_all(&mut self, now: Micros) -> Vec<PartAsk> {
-        let parts = self.parts.iter();
-        let keys: Vec<KeyId> = parts.flat_map(|parts| parts.held.keys().cloned()).collect();
-        keys.into_iter()
-            .filter_map(|key| self.ask(now, key, true))
-            .collect()
+    /// From now on everything is given up: the keys that are to be asked for.
+    pub fn close(&mut self) -> Vec<KeyId> {
+        if let Some(parts) = &mut self.parts {
+            parts.is_closed = true;
+        }
+        self.look()
     }
 
     /// The books gave this gateway up: it holds nothing any more.
@@ -174,15 +169,26 @@ impl Rates {
         }
     }
 
-    fn ask(&mut self, now: Micros, key: KeyId, gives_all: bool) -> Option<PartAsk> {
-        let held = self.parts.as_ref()?.held.get(&key)?;
+    /// What is to be asked of the books now about these keys. Parts are cut to what they should be, and where nothing is used or owed
+    /// everything is given up, so that whoever needs it has it.
+    pub fn asks<'a>(
+        &mut self,
+        now: Micros,
+        keys: impl IntoIterator<Item = &'a KeyId>,
+    ) -> Vec<PartAsk> {
+        let keys = keys.into_iter();
+        keys.filter_map(|key| self.ask(now, key)).collect()
+    }
+
+    fn ask(&mut self, now: Micros, key: &KeyId) -> Option<PartAsk> {
+        let held = self.parts.as_ref()?.held.get(key)?;
         let (bounds, is_over) = (held.bounds, held.until <= now);
-        let mut debts = self.debts_at(now, &key, bounds);
+        let mut debts = self.debts_at(now, key, bounds);
         let parts = self.parts.as_mut()?;
         parts.number += 1;
-        let held = parts.held.get_mut(&key)?;
+        let held = parts.held.get_mut(key)?;
         // Who owes something works that off first.
-        held.is_given_up = gives_all || (held.wants() == 0 && debts.is_empty());
+        held.is_given_up = parts.is_closed || (held.wants() == 0 && debts.is_empty());
         let keeps_none = held.is_given_up || is_over;
         let target = if keeps_none { 0 } else { held.target };
         let cut = held.permille.saturating_sub(target);
@@ -203,7 +209,7 @@ impl Rates {
             least: held.least(),
             key: key.clone(),
         };
-        self.keep(&key, debts);
+        self.keep(key, debts);
         Some(ask)
     }
 
