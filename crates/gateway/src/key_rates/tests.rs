@@ -1,6 +1,6 @@
 use super::*;
 use madang_store::sqlite::SqliteStore;
-use madang_store::{Bank, PostgresOptions, PostgresStore};
+use madang_store::{PostgresOptions, PostgresStore};
 use madang_testkit::{Database, Postgres};
 use madang_types::GatewayId;
 
