@@ -240,7 +240,7 @@ impl Debts {
 
     /// How long so much of it takes to come back, in microseconds.
     fn filling_us(&self, limit: u32, debt: u64) -> u64 {
-        let speed = (u128::from(limit) * u128::from(self.permille)).max(1);
+        let speed = u128::from(limit.max(1)) * u128::from(self.permille.max(1));
         let us = (u128::from(debt) * u128::from(WHOLE_PERMILLE)).div_ceil(speed);
         u64::try_from(us).unwrap_or(u64::MAX)
     }
