@@ -226,3 +226,54 @@ async fn a_store_that_cannot_be_had_is_told_with_what_mends_it() {
         "{shown}"
     );
 }
+
+/// Two gateways on one set of books let a key through as often as one does: what came of a minute's requests at once, and no more than
+/// came back while they were asked.
+#[tokio::test]
+async fn two_gateways_keep_to_one_rate() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let (place, other_place) = (Place::new(), Place::new());
+    let engine = place.start_engine().await;
+    other_place.write_fleet_of(&engine);
+    let mut madang = up(&place, &database).await;
+    let mut other = other_place.start(&["--store", &database.url()]);
+    other.listening().await;
+    place.json(&["tenant", "create", "acme"]).await;
+    let args = [
+        "key",
+        "create",
+        "--tenant",
+        "acme",
+        "--requests-per-min",
+        "60",
+    ];
+    let made = place.json(&args).await;
+    let key = made["key"].as_str().unwrap().to_owned();
+    let models = other.at("/v1/models");
+    let known = async || (http_get(&models, Some(&key)).await.unwrap().status == 200).then_some(());
+    harness::wait_for("the other knows the key", known).await;
+    let ready = other.at("/readyz");
+    let serves = async || (http_get(&ready, None).await.unwrap().status == 200).then_some(());
+    harness::wait_for("the other's engine serves", serves).await;
+
+    let begun = std::time::Instant::now();
+    let doors = [&madang, &other].map(|gateway| gateway.at("/v1/chat/completions"));
+    let (mut served, mut refused) = (0_u64, 0_u64);
+    for url in doors.iter().cycle().take(240) {
+        let body = harness::chat_body("hello", 3, false);
+        match http_post_json(url, Some(&key), body).await.unwrap().status {
+            200 => served += 1,
+            status => {
+                assert_eq!(status, 429);
+                refused += 1;
+            }
+        }
+    }
+    let back = begun.elapsed().as_secs() + 1;
+    println!("{served} served, {refused} refused; {back} came back");
+    assert!(served <= 60 + back, "{served} in {back} s");
+    assert!(served >= 30, "{served}");
+    assert_eq!(other.stop().await, 0);
+    assert_eq!(madang.stop().await, 0);
+}

@@ -5,12 +5,17 @@
 //!
 //! Tokens are taken by an estimate and trued up at the end. A request that is estimated at more than a whole minute's
 //! tokens is let through once the bucket is full, and its debt is worked off after it: the rate holds over time.
+//!
+//! Where several gateways share a key's rates, each has a bucket of the part that it holds ([`parts`]).
 
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use crate::input::TOKENS_MAX;
+use madang_ledger::WHOLE_PERMILLE;
 use madang_types::{KeyId, Micros};
+use parts::{Parts, capacity};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -66,12 +71,16 @@ pub struct RateRefusal {
     pub wait_us: u64,
     /// How the buckets stand.
     pub standing: RateStanding,
+    /// Where what this gateway holds of the rates does not suffice for any request: microseconds until a part comes that does.
+    pub part_comes_us: Option<u64>,
 }
 
 /// The rates of all keys that are not idle.
 #[derive(Debug, Default)]
 pub struct Rates {
     debts: BTreeMap<KeyId, Debts>,
+    /// What this gateway holds of each; `None` where it is the only one, and holds all.
+    parts: Option<Parts>,
     /// The key that was looked at last, for forgetting.
     looked_at: Option<KeyId>,
 }
@@ -80,6 +89,8 @@ pub struct Rates {
 #[derive(Clone, Copy, Debug, Default)]
 struct Debts {
     bounds: RateBounds,
+    /// How large the buckets are here, in thousandths.
+    permille: u32,
     at: Micros,
     requests: u64,
     tokens: u64,
@@ -97,20 +108,21 @@ impl Rates {
         tokens: u64,
     ) -> Result<RateStanding, RateRefusal> {
         self.forget(now);
+        if let Some(parts) = &mut self.parts {
+            parts.held(key, bounds).tried();
+        }
         let mut debts = self.debts_at(now, key, bounds);
         let tokens = tokens.min(TOKENS_MAX);
-        let requests_wait = wait_us(debts.requests, bounds.requests_per_min, 1);
-        let tokens_wait = wait_us(debts.tokens, bounds.tokens_per_min, tokens);
-        let (unit, wait_us) = if tokens_wait > requests_wait {
-            (RateUnit::Tokens, tokens_wait)
-        } else {
-            (RateUnit::Requests, requests_wait)
-        };
+        if let Some(refusal) = self.lacking(now, (key, &debts), tokens) {
+            return Err(refusal);
+        }
+        let (unit, wait_us) = debts.wait_us(tokens);
         if wait_us > 0 {
             return Err(RateRefusal {
                 unit,
                 wait_us,
                 standing: debts.standing(),
+                part_comes_us: None,
             });
         }
         debts.take(1, tokens);
@@ -130,11 +142,13 @@ impl Rates {
         debts.take(0, used.saturating_sub(taken));
         let back = taken.saturating_sub(used) * PARTS;
         debts.tokens = debts.tokens.saturating_sub(back);
-        if debts.is_empty() {
-            self.debts.remove(key);
-        } else {
-            self.debts.insert(key.clone(), debts);
+        if let Some(parts) = &mut self.parts
+            && !debts.is_empty()
+        {
+            // Whoever owes needs a part to work it off.
+            parts.held(key, bounds);
         }
+        self.keep(key, debts);
     }
 
     /// How many keys are known: those that were not idle lately.
@@ -147,11 +161,21 @@ impl Rates {
         self.debts.is_empty()
     }
 
+    fn keep(&mut self, key: &KeyId, debts: Debts) {
+        if debts.is_empty() {
+            self.debts.remove(key);
+        } else {
+            self.debts.insert(key.clone(), debts);
+        }
+    }
+
     /// A key's debts, with what has come back since they were written down.
     fn debts_at(&self, now: Micros, key: &KeyId, bounds: RateBounds) -> Debts {
         let mut debts = self.debts.get(key).copied().unwrap_or_default();
         debts.pass(now);
         debts.bounds = bounds;
+        let parts = self.parts.as_ref();
+        debts.permille = parts.map_or(WHOLE_PERMILLE, |parts| parts.permille(key));
         debts
     }
 
@@ -179,13 +203,11 @@ impl Debts {
     /// Time went by. Where the clock went backwards nothing comes back, and from there it goes on.
     fn pass(&mut self, now: Micros) {
         let elapsed_us = now.since_us(self.at);
-        let back = |rate: Option<u32>| {
-            rate.map_or(u64::MAX, |rate| elapsed_us.saturating_mul(rate.into()))
-        };
-        self.requests = self
-            .requests
-            .saturating_sub(back(self.bounds.requests_per_min));
-        self.tokens = self.tokens.saturating_sub(back(self.bounds.tokens_per_min));
+        let back = |rate: Option<u32>| rate.map_or(u64::MAX, |rate| self.filled(rate, elapsed_us));
+        let requests = back(self.bounds.requests_per_min);
+        let tokens = back(self.bounds.tokens_per_min);
+        self.requests = self.requests.saturating_sub(requests);
+        self.tokens = self.tokens.saturating_sub(tokens);
         self.at = now;
     }
 
@@ -204,28 +226,52 @@ impl Debts {
 
     fn standing(&self) -> RateStanding {
         RateStanding {
-            requests: bucket(self.requests, self.bounds.requests_per_min),
-            tokens: bucket(self.tokens, self.bounds.tokens_per_min),
+            requests: self.bucket(self.requests, self.bounds.requests_per_min),
+            tokens: self.bucket(self.tokens, self.bounds.tokens_per_min),
         }
     }
-}
 
-/// Microseconds until a bucket has room for `count`, or is full.
-fn wait_us(debt: u64, limit: Option<u32>, count: u64) -> u64 {
-    let Some(limit) = limit.map(u64::from) else {
-        return 0;
-    };
-    let room = (limit - count.min(limit)) * PARTS;
-    debt.saturating_sub(room).div_ceil(limit.max(1))
-}
+    /// What comes back of it in so long.
+    fn filled(&self, limit: u32, elapsed_us: u64) -> u64 {
+        let speed = u128::from(limit) * u128::from(self.permille);
+        let filled = speed * u128::from(elapsed_us) / u128::from(WHOLE_PERMILLE);
+        u64::try_from(filled).unwrap_or(u64::MAX)
+    }
 
-fn bucket(debt: u64, limit: Option<u32>) -> Option<Bucket> {
-    let limit = limit?;
-    let whole = u64::from(limit) * PARTS;
-    let remaining = whole.saturating_sub(debt) / PARTS;
-    Some(Bucket {
-        limit,
-        remaining: u32::try_from(remaining).unwrap_or(limit),
-        reset_us: debt.div_ceil(u64::from(limit.max(1))),
-    })
+    /// How long so much of it takes to come back, in microseconds.
+    fn filling_us(&self, limit: u32, debt: u64) -> u64 {
+        let speed = u128::from(limit.max(1)) * u128::from(self.permille.max(1));
+        let us = (u128::from(debt) * u128::from(WHOLE_PERMILLE)).div_ceil(speed);
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
+
+    /// Microseconds until there is room for one request and so many tokens, or the bucket is full, and of which it takes so long.
+    fn wait_us(&self, tokens: u64) -> (RateUnit, u64) {
+        let requests_us = self.room_us(self.requests, self.bounds.requests_per_min, 1);
+        let tokens_us = self.room_us(self.tokens, self.bounds.tokens_per_min, tokens);
+        if tokens_us > requests_us {
+            (RateUnit::Tokens, tokens_us)
+        } else {
+            (RateUnit::Requests, requests_us)
+        }
+    }
+
+    /// Microseconds until a bucket has room for `count`, or is full.
+    fn room_us(&self, debt: u64, limit: Option<u32>, count: u64) -> u64 {
+        let Some(limit) = limit else {
+            return 0;
+        };
+        let room = capacity(limit, self.permille).saturating_sub(count * PARTS);
+        self.filling_us(limit, debt.saturating_sub(room))
+    }
+
+    fn bucket(&self, debt: u64, limit: Option<u32>) -> Option<Bucket> {
+        let limit = limit?;
+        let remaining = capacity(limit, self.permille).saturating_sub(debt) / PARTS;
+        Some(Bucket {
+            limit,
+            remaining: u32::try_from(remaining).unwrap_or(limit),
+            reset_us: self.filling_us(limit, debt),
+        })
+    }
 }

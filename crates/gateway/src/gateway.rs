@@ -6,6 +6,7 @@ use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient
 use crate::drafts::{self, Drafts};
 use crate::driver::Driver;
 use crate::follow::Seen;
+use crate::key_rates::KeyRates;
 use crate::key_slots::KeySlots;
 use crate::keyring::Keyring;
 use crate::metrics::{FleetSample, Metrics};
@@ -13,7 +14,6 @@ use crate::purses::Purses;
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
-use madang_core::rate::Rates;
 use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, ShareStatus, Shares};
 use madang_store::{Bank, Store, StoreError};
 use madang_types::{GatewayId, ReplicaId};
@@ -76,7 +76,7 @@ pub struct Gateway {
     /// Requests under way, by key.
     pub(crate) key_slots: Arc<KeySlots>,
     /// How fast each key goes.
-    pub(crate) rates: Mutex<Rates>,
+    pub(crate) rates: Arc<KeyRates>,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
@@ -127,14 +127,16 @@ impl Gateway {
         let purses = Purses::open(bank, id).await?;
         purses.refresh().await?;
         let books = Arc::new(Books::new(store, Arc::clone(&metrics)));
+        let rates = KeyRates::new(Arc::clone(&purses));
         let drafts = Arc::<Drafts>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&purses).attend());
+        tasks.spawn(Arc::clone(&rates).attend());
         tasks.spawn(drafts::attend(Arc::clone(&drafts), Arc::clone(&books)));
         let gateway = Self {
             keyring,
             key_slots: Arc::default(),
-            rates: Mutex::default(),
+            rates,
             books,
             purses,
             drafts,
@@ -279,6 +281,7 @@ impl Gateway {
         self.driver.recording_close();
         self.books.close().await;
         // After the last request, and before the last word to the bank.
+        self.rates.close().await;
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

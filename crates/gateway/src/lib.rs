@@ -19,6 +19,7 @@ pub mod gateway;
 mod grants;
 pub mod headers;
 pub mod jobs;
+mod key_rates;
 mod key_slots;
 pub mod keyring;
 pub mod metrics;

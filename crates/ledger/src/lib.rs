@@ -17,6 +17,7 @@ mod entry;
 mod grants;
 mod job;
 mod moves;
+mod parts;
 mod price;
 pub mod report;
 mod rules;
@@ -41,6 +42,7 @@ pub use grants::{
 };
 pub use job::{JobPurses, JobRun, JobShort, JobUse};
 pub use moves::{budget_entry, grant_entry, take_back_entry};
+pub use parts::{KeyParts, PART_LEASE_MS, PART_MOVES_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
 pub use price::{
     Currency, CurrencyError, Exchange, PRICE_MAX, Price, PriceError, RateCard, TokenRates,
 };

@@ -3,8 +3,8 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use madang_ledger::{
-    AcceleratorPrice, Exchange, Fault, Holder, Order, Price, Purse, Suspended, check_allocation,
-    check_release,
+    AcceleratorPrice, Exchange, Fault, Holder, Order, PartAsk, PartGrant, Price, Purse, Suspended,
+    check_allocation, check_release,
 };
 use madang_types::{
     Allocation, AllocationId, CeilingId, GatewayId, MicroWon, Micros, ProgrammeBudget, ProgrammeId,
@@ -112,6 +112,22 @@ pub trait Bank: Send + Sync + 'static {
     async fn exchange_insert(&self, exchange: Exchange, at: Micros) -> Result<(), GrantError>;
     /// All rates of exchange, past ones too.
     async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError>;
+
+    /// The books that divide keys' rates among gateways; `None` where there is one gateway, which holds all of them.
+    fn rate_books(&self) -> Option<&dyn RateBooks>;
+}
+
+/// Who holds which part of keys' rates.
+#[async_trait]
+pub trait RateBooks: Send + Sync {
+    /// A run of a gateway gives up what it counts on no longer, and is told what it holds from now on: all in one transaction, by the
+    /// books' own clock. What runs hold of which a later one has begun, or that were given up, is free. `None` where this run is one of
+    /// them: nothing was done.
+    async fn rate_parts(
+        &self,
+        holder: Holder,
+        asks: Vec<PartAsk>,
+    ) -> Result<Option<Vec<PartGrant>>, StoreError>;
 }
 
 /// A gateway of which nothing was heard for so long takes no part when a purse is divided, in milliseconds.
@@ -202,6 +218,9 @@ pub(crate) trait Counter: Send + Sync + 'static {
     async fn prices(&self) -> Result<Vec<Price>, StoreError>;
     async fn accelerator_prices(&self) -> Result<Vec<AcceleratorPrice>, StoreError>;
     async fn exchanges(&self) -> Result<Vec<Exchange>, StoreError>;
+    fn rate_books(&self) -> Option<&dyn RateBooks> {
+        None
+    }
 }
 
 /// An entry that was worked out from the balances of the same transaction is not refused.
@@ -350,5 +369,9 @@ impl<T: Counter> Bank for T {
 
     async fn exchange_list(&self) -> Result<Vec<Exchange>, StoreError> {
         self.exchanges().await
+    }
+
+    fn rate_books(&self) -> Option<&dyn RateBooks> {
+        Counter::rate_books(self)
     }
 }

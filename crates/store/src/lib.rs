@@ -16,7 +16,7 @@ pub mod postgres;
 mod settlement;
 pub mod sqlite;
 
-pub use bank::{Bank, GatewayRow, GrantError, Moved};
+pub use bank::{Bank, GatewayRow, GrantError, Moved, RateBooks};
 pub use jobs::{JOBS_LIST_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange};
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,

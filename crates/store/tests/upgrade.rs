@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     "classes",
     "jobs",
     "accelerator_prices",
+    "rates",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.

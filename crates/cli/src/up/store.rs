@@ -6,7 +6,7 @@ use crate::up::data_folder::DataFolder;
 use anyhow::{Context, anyhow};
 use madang_fleet::Limits;
 use madang_store::{
-    Bank, JobBook, PostgresOptions, PostgresStore, PostgresUrl, SqliteStore, Store,
+    Bank, JobBook, Ledger, PostgresOptions, PostgresStore, PostgresUrl, SqliteStore, Store,
 };
 use madang_types::GatewayId;
 use std::path::PathBuf;

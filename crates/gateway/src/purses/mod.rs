@@ -176,6 +176,11 @@ impl Purses {
         &*self.bank
     }
 
+    /// The run of this gateway that the bank knows.
+    pub(crate) fn holder(&self) -> Arc<Holder> {
+        Arc::clone(&self.lock().holder)
+    }
+
     /// Sets aside what a request can cost at most.
     ///
     /// # Errors

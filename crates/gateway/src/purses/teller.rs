@@ -31,12 +31,13 @@ impl Purses {
 
     /// One look, the `count`th.
     async fn look(self: &Arc<Self>, count: u32) -> Result<(), StoreError> {
-        // While nothing may be spent, nobody need know that this gateway is there: it costs a sync of the books.
+        // While it holds nothing, nobody need know that this gateway is there: it costs a sync of the books.
+        let may_hold = self.is_metered() || self.bank.rate_books().is_some();
+        if may_hold && count.is_multiple_of(SEEN_TICKS) {
+            self.seen().await?;
+        }
         if !self.is_metered() {
             return Ok(());
-        }
-        if count.is_multiple_of(SEEN_TICKS) {
-            self.seen().await?;
         }
         if count.is_multiple_of(SWEEP_TICKS) {
             self.bank.allocations_sweep(clock::now()).await?;
@@ -54,9 +55,9 @@ impl Purses {
     ///
     /// # Errors
     /// The bank cannot be reached.
-    pub(super) async fn seen(&self) -> Result<(), StoreError> {
+    pub(crate) async fn seen(&self) -> Result<(), StoreError> {
         let asked_at = clock::now();
-        let holder = Arc::clone(&self.lock().holder);
+        let holder = self.holder();
         if !self.bank.run_seen((*holder).clone(), asked_at).await? {
             return self.begin_again(&holder).await;
         }

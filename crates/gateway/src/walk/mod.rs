@@ -89,7 +89,7 @@ pub async fn walk(
         return settle::refuse(flight, refused.retry_after_ms(Some(1_000))).await;
     }
     let tokens = ask.prompt_tokens.saturating_add(ask.output_tokens_max);
-    let (standing, taken) = rate::take(&mut flight, tokens);
+    let (standing, taken) = rate::take(&mut flight, tokens).await;
     let mut response = match taken {
         Ok(()) => match reserve::reserve(&mut flight, &mut ask, &parts.headers).await {
             Ok(()) => relay::relay(flight, ask, &parts.headers).await,

@@ -1,14 +1,12 @@
 //! The end of step 2: does the key come too soon? Its rates are the core's word; here they are asked, trued up and told.
 
-use crate::clock;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::refused::Refused;
 use crate::walk::flight::Flight;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use madang_core::rate::{Bucket, RateBounds, RateRefusal, RateStanding, RateUnit, Rates};
+use madang_core::rate::{Bucket, RateBounds, RateRefusal, RateStanding, RateUnit};
 use madang_types::{ErrorCode, KeyTerms, UsageRecord};
-use std::sync::{MutexGuard, PoisonError};
 
 /// Tokens taken from a key's rate for a request under way.
 pub struct RateHold {
@@ -18,7 +16,7 @@ pub struct RateHold {
 
 /// Takes a request and its tokens, as they are estimated, from the key's rates: how these stand then (`None` where the key has
 /// none), or also the refusal to send, with the time after which it would be let through.
-pub(super) fn take(
+pub(super) async fn take(
     flight: &mut Flight,
     tokens: u64,
 ) -> (Option<RateStanding>, Result<(), Refused>) {
@@ -27,7 +25,7 @@ pub(super) fn take(
         return (None, Ok(()));
     }
     let key = &flight.record.key;
-    let taken = rates(&flight.gateway).admit(clock::now(), (key, bounds), tokens);
+    let taken = flight.gateway.rates.admit((key, bounds), tokens).await;
     match taken {
         Ok(standing) => {
             flight.rate = Some(RateHold {
@@ -46,11 +44,7 @@ pub(super) fn settle(gateway: &Gateway, hold: &RateHold, record: &UsageRecord) {
     let used = tokens.uncached.saturating_add(tokens.cached);
     let used = used.saturating_add(tokens.output).0;
     let key = (&record.key, hold.bounds);
-    rates(gateway).settle(clock::now(), key, (hold.taken, used));
-}
-
-fn rates(gateway: &Gateway) -> MutexGuard<'_, Rates> {
-    gateway.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    gateway.rates.settle(key, (hold.taken, used));
 }
 
 fn bounds(terms: &KeyTerms) -> RateBounds {
@@ -65,13 +59,17 @@ fn refused(refusal: &RateRefusal) -> Refused {
         unit,
         wait_us,
         standing,
+        part_comes_us,
     } = refusal;
     let (what, name, bucket) = match unit {
         RateUnit::Requests => ("requests", "rate_requests_per_min", standing.requests),
         RateUnit::Tokens => ("tokens", "rate_tokens_per_min", standing.tokens),
     };
     let limit = bucket.map_or(0, |bucket| bucket.limit);
-    let message = format!("this key may have {limit} {what} in a minute ({name})");
+    let mut message = format!("this key may have {limit} {what} in a minute ({name})");
+    if part_comes_us.is_some() {
+        message.push_str(", and this gateway holds no part of them yet");
+    }
     Refused::new(ErrorCode::RateLimited, message).retry_after_ms(Some(wait_us.div_ceil(1_000)))
 }
 

@@ -54,6 +54,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "accelerator_prices",
         sql: include_str!("../../migrations/postgres/0009_accelerator_prices.sql"),
     },
+    Migration {
+        version: 10,
+        name: "rates",
+        sql: include_str!("../../migrations/postgres/0010_rates.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

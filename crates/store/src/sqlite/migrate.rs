@@ -52,6 +52,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "accelerator_prices",
         sql: include_str!("../../migrations/sqlite/0009_accelerator_prices.sql"),
     },
+    Migration {
+        version: 10,
+        name: "rates",
+        sql: include_str!("../../migrations/sqlite/0010_rates.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -4,6 +4,7 @@
 
 mod away;
 mod ledger;
+mod rates;
 mod start;
 mod tls;
 

@@ -1,10 +1,11 @@
 //! Properties of the bank: orders are carried out once, a run that begins takes back what the one before it held, what a gateway that
-//! was given up still reports is paid, and no grant breaks a rule or moves a part of what it says.
+//! was given up still reports is paid, no grant breaks a rule or moves a part of what it says, and keys' rates are divided and not made.
 
 pub mod classes;
 pub mod grants;
 pub mod jobs;
 pub mod orders;
+pub mod rates;
 pub mod settled;
 pub mod tranches;
 
@@ -43,6 +44,7 @@ macro_rules! bank_conformance_suite {
             classes: budgets_of_classes_stand_side_by_side, what_is_left_goes_back_to_its_class;
             tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,
                 a_recall_takes_back_what_has_not_come_yet_too, tranches_that_break_a_rule_move_nothing;
+            rates: parts_are_kept_and_moved, a_run_that_is_over_holds_no_part, first_asks_at_one_time_divide_one_whole;
             settled: a_settlement_is_booked_once, what_is_refused_is_kept_apart, a_draft_is_settled_by_the_next_start,
                 what_has_ended_has_no_draft, what_a_gateway_reports_late_is_taken_from_suspense,
                 what_is_released_can_be_spent_and_what_comes_after_is_owed,

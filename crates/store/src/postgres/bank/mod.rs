@@ -11,7 +11,7 @@ pub(super) use teller::{Question, Teller};
 use super::ledger::page::Turn;
 use super::{PostgresStore, stopped};
 use crate::StoreError;
-use crate::bank::{About, Answer, Counter, GatewayRow};
+use crate::bank::{About, Answer, Counter, GatewayRow, RateBooks};
 use async_trait::async_trait;
 use madang_ledger::{AcceleratorPrice, Exchange, Price};
 use madang_types::{Allocation, Micros, ProgrammeBudget, ProgrammeId, TenantId};
@@ -64,6 +64,10 @@ impl Counter for PostgresStore {
 
     fn notice_ms(&self) -> u64 {
         grants::NOTICE_MS
+    }
+
+    fn rate_books(&self) -> Option<&dyn RateBooks> {
+        Some(self)
     }
 
     async fn gateways(&self) -> Result<Vec<GatewayRow>, StoreError> {

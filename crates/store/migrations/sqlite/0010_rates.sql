@@ -1,0 +1,1 @@
+-- Nothing: these books have one gateway, which holds all of every key's rates. See ../postgres/0010_rates.sql.
