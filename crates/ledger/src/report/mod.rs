@@ -138,7 +138,9 @@ pub fn report(scope: &Scope<'_>, extract: &Extract) -> Report {
         tenants,
         rows,
         legs,
+        job_legs,
     } = extract;
+    let all_legs = [legs.as_slice(), job_legs].concat();
     let tenants: BTreeSet<&TenantId> = tenants.iter().collect();
     let grants: Grants<'_> = scope.allocations.iter().map(|row| (&row.id, row)).collect();
     let by_tenant = grouped(rows, |row| row.tenant.clone());
@@ -151,7 +153,7 @@ pub fn report(scope: &Scope<'_>, extract: &Extract) -> Report {
         .copied()
         .fold(Delivered::default(), Delivered::plus);
     Report {
-        lines: promise::lines(scope, &tenants, (legs, &grants)),
+        lines: promise::lines(scope, &tenants, (&all_legs, &grants)),
         total,
         tokens_among: Concentration::of(&tokens),
         by_tenant,

@@ -15,6 +15,8 @@ pub struct Extract {
     pub rows: Vec<Row>,
     /// Sums over the legs, of entries about requests, that name an account of theirs or a grant to them or by their programme.
     pub legs: Vec<LegSum>,
+    /// The same of entries about jobs. A run is of the span in which it ended.
+    pub job_legs: Vec<LegSum>,
 }
 
 /// Sums over the records of one kind.

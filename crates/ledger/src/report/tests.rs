@@ -80,6 +80,7 @@ fn made_of(
         tenants: ["a", "b"].map(|id| id.parse().unwrap()).into(),
         rows,
         legs,
+        job_legs: Vec::new(),
     };
     report(&scope, &extract)
 }
@@ -224,6 +225,45 @@ fn each_class_has_its_line() {
         (Some("tiny"), Some(1_000_000), 0, (0, 0, 0)),
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_jobs_took_is_delivered_and_is_no_difference() {
+    let hours = |id: &str, class: Option<&str>| Allocation {
+        unit: Unit::AcceleratorMs,
+        class: class.map(|class| class.parse().unwrap()),
+        ..allocation(id, "ours", (1000, 3000))
+    };
+    let grants = [hours("a", Some("h200")), hours("b", None)];
+    let leg = |unit, amount, from: &str| leg(unit, amount, from, "site:pohang");
+    let extract = Extract {
+        tenants: ["a", "b"].map(|id| id.parse().unwrap()).into(),
+        job_legs: vec![
+            leg(Unit::AcceleratorMs, 70, "allocation:a"),
+            leg(Unit::AcceleratorMs, 5, "allocation:b"),
+            leg(Unit::MicroWon, 9, "tenant:a"),
+        ],
+        ..Extract::default()
+    };
+    let programme = "ours".parse().unwrap();
+    let scope = Scope {
+        programme: &programme,
+        span: SPAN,
+        budgets: &[],
+        allocations: &grants,
+    };
+    let report = report(&scope, &extract);
+    assert!(report.reconciliation.agrees());
+    let lines = report.lines.iter().map(|line| {
+        let class = line.class.as_ref().map(|class| class.as_str());
+        (line.unit, class, line.promised, line.delivered, line.owed)
+    });
+    let expected = [
+        (Unit::MicroWon, None, 0, 0, 9),
+        (Unit::AcceleratorMs, None, 500, 5, 0),
+        (Unit::AcceleratorMs, Some("h200"), 500, 70, 0),
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
 }
 
 /// One request of `a` that made 10 tokens for 30 µ₩, as the ledger tells it.

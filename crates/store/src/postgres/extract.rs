@@ -25,9 +25,11 @@ pub(super) async fn extract(
         .read_only(true);
     let snapshot = snapshot.start().await.map_err(failed)?;
     let owners = owners(&snapshot, filter).await?;
+    let span = (filter.from, filter.until);
     let extract = Extract {
         rows: record_sums(&snapshot, filter, offset_s).await?,
-        legs: leg_sums(&snapshot, (filter.from, filter.until), &owners).await?,
+        legs: leg_sums(&snapshot, codes::ABOUT_REQUEST, span, &owners).await?,
+        job_legs: leg_sums(&snapshot, codes::ABOUT_JOB, span, &owners).await?,
         tenants: owners.tenants.into_iter().collect(),
     };
     snapshot.commit().await.map_err(failed)?;
@@ -134,6 +136,7 @@ fn booked(code: i64) -> Option<Booked> {
 /// The sums of what concerns them. What is only set aside has not moved.
 async fn leg_sums(
     client: &impl GenericClient,
+    about: i64,
     (from, until): (Option<Micros>, Option<Micros>),
     owners: &Owners,
 ) -> Result<Vec<LegSum>, StoreError> {
@@ -141,7 +144,7 @@ async fn leg_sums(
           SELECT unit, from_id, to_id, sum(amount >> 32)::bigint AS high, sum(amount & 4294967295)::bigint AS low \
           FROM (SELECT unnest(units) AS unit, unnest(amounts) AS amount, \
               unnest(from_accounts) AS from_id, unnest(to_accounts) AS to_id \
-            FROM ledger_entries WHERE at >= $1 AND at < $2 AND about = 4 AND phase IN (1, 3)) leg \
+            FROM ledger_entries WHERE at >= $1 AND at < $2 AND about = $3 AND phase IN (1, 3)) leg \
           GROUP BY unit, from_id, to_id) moved \
         LEFT JOIN ledger_accounts f ON f.id = from_id LEFT JOIN ledger_accounts t ON t.id = to_id";
     let from = from.map_or(i64::MIN, |at| at.0);
@@ -159,7 +162,7 @@ async fn leg_sums(
             amount,
         }))
     };
-    let found = rows(client, ("sum legs", sql), &[&from, &until], read).await?;
+    let found = rows(client, ("sum legs", sql), &[&from, &until, &about], read).await?;
     let found: Vec<LegSum> = found.into_iter().flatten().collect();
     check_count(found.len(), "sums of legs")?;
     Ok(found)

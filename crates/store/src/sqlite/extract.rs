@@ -22,9 +22,12 @@ pub(super) fn extract(
     let failed = |e: rusqlite::Error| medium("read the books as they stand", &e);
     let snapshot = conn.unchecked_transaction().map_err(failed)?;
     let owners = owners(&snapshot, filter)?;
+    let span = (filter.from, filter.until);
+    let legs_about = |about| leg_sums(&snapshot, about, span, &owners);
     let extract = Extract {
         rows: record_sums(&snapshot, filter, offset_s)?,
-        legs: leg_sums(&snapshot, (filter.from, filter.until), &owners)?,
+        legs: legs_about(codes::ABOUT_REQUEST)?,
+        job_legs: legs_about(codes::ABOUT_JOB)?,
         tenants: owners.tenants.into_iter().collect(),
     };
     snapshot.finish().map_err(failed)?;
@@ -122,6 +125,7 @@ fn read(columns: &mut Columns<'_>, offset_s: i32) -> Result<(Key, Sums), StoreEr
 /// The sums of what concerns them, taken here for the same reason. What is only set aside has not moved.
 fn leg_sums(
     conn: &Connection,
+    about: i64,
     (from, until): (Option<Micros>, Option<Micros>),
     owners: &Owners,
 ) -> Result<Vec<LegSum>, StoreError> {
@@ -136,8 +140,9 @@ fn leg_sums(
     each(
         conn,
         "SELECT l.from_account, l.to_account, l.unit, l.amount FROM ledger_entries e JOIN ledger_legs l ON l.seq = e.seq \
-         WHERE e.at >= :from AND e.at < :until AND e.about = 4 AND e.phase IN (1, 3)",
+         WHERE e.at >= :from AND e.at < :until AND e.about = :about AND e.phase IN (1, 3)",
         &[
+            (":about", about.into()),
             (":from", from.map_or(i64::MIN, |at| at.0).into()),
             (":until", until.map_or(i64::MAX, |at| at.0).into()),
         ],

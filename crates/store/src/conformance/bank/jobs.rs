@@ -1,6 +1,7 @@
 //! Runs of jobs, paid out of grants.
 
 use super::{Books, Fixture};
+use crate::UsageFilter;
 use crate::conformance::Failure;
 use madang_ledger::{
     Account, Applied, Entry, Fault, JobPurses, JobRun, JobShort, JobUse, Purse, Subject,
@@ -152,6 +153,46 @@ pub async fn a_run_is_paid_once_and_nothing_stays_set_aside(
         .ok_or("it was set aside")?;
     assert!(world.write(&void).await?.is_ok());
     world.check(2 * HOUR_MS, 30_000_000).await
+}
+
+/// What runs took is told apart from what requests did, by the span in which they ended.
+pub async fn what_runs_took_is_in_its_programmes_extract(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    let one = run("7-1")?;
+    let reserve = world.reserve(&one, 2).await?.map_err(|e| e.to_string())?;
+    assert!(world.write(&reserve).await?.is_ok());
+    let of = JobUse {
+        span_us: 2 * HOUR_US,
+        energy: None,
+        charged: true,
+    };
+    let post = one.settle(Some(&reserve), Some(of), Micros(20));
+    let post = post.ok_or("it used something")?;
+    for (programme, (from, until), taken) in [
+        ("startups", (20, 21), [12_000_000, 10 * HOUR_MS].as_slice()),
+        ("startups", (10, 20), &[]),
+        ("others", (20, 21), &[]),
+    ] {
+        // What is only set aside has not moved.
+        if from == 20 {
+            world.write(&post).await?.map_err(|e| e.to_string())?;
+        }
+        let filter = UsageFilter {
+            programme: Some(programme.parse()?),
+            from: Some(Micros(from)),
+            until: Some(Micros(until)),
+            ..UsageFilter::default()
+        };
+        let extract = world.books.usage_extract(filter, 0).await?;
+        let mut legs = extract.job_legs;
+        legs.sort_by_key(|leg| leg.unit);
+        let amounts: Vec<i64> = legs.iter().map(|leg| leg.amount).collect();
+        assert_eq!(amounts, taken, "{programme} {from}");
+        assert_eq!(extract.legs, []);
+    }
+    Ok(())
 }
 
 /// What was recalled or is lacking pays for no more runs, and for those that it was set aside for.
