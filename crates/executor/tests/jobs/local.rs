@@ -1,5 +1,9 @@
 //! Jobs on this machine.
 
+mod crash;
+mod files;
+mod web;
+
 use crate::conformance::{Fixture, suite};
 use async_trait::async_trait;
 use madang_executor::GuardProgram;

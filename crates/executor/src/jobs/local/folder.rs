@@ -6,8 +6,10 @@
 use super::container::Remains;
 use crate::jobs::{RunStatus, StopHow};
 use crate::pid_file::{Identity, boot_id};
+use crate::process;
 use madang_types::{JobCheckpoint, Micros, RunEnd, RunId};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,8 +17,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What withdraws a run where the disk takes no order. Nothing else sends it to a runner.
+const CANCEL_SIGNAL: Signal = Signal::USR2;
 /// None of these files is longer; its reader trusts nobody with more.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// More than the end of a run and the names that change with it take.
+const RESERVE_BYTES: usize = 32 * 1024;
 
 /// Whose the run is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,11 @@ pub(super) struct Claim {
 impl Claim {
     pub fn lives(&self) -> bool {
         self.boot == boot_id() && self.runner.lives()
+    }
+
+    /// Orders its runner to withdraw the run, without the disk; whether it is told.
+    pub fn tell_to_cancel(&self) -> bool {
+        process::signal_if(self.runner.pid, CANCEL_SIGNAL, || self.lives())
     }
 }
 
@@ -142,6 +153,19 @@ impl RunFolder {
 
     pub fn set_end(&self, end: &RunEnd) -> io::Result<()> {
         replace(&self.0.join("end.json"), end)
+    }
+
+    /// Takes room on the disk, so that the end of a run that fills it can be written.
+    pub fn reserve(&self) -> io::Result<()> {
+        let mut file = File::create(self.0.join("reserve"))?;
+        file.write_all(&[0; RESERVE_BYTES])?;
+        file.sync_all()
+    }
+
+    /// Gives that room back.
+    pub fn release(&self) {
+        // It is given back with the folder at the latest.
+        fs::remove_file(self.0.join("reserve")).ok();
     }
 
     /// How the run stands; `None` where nobody claimed it: nothing was begun.

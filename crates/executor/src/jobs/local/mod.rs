@@ -310,7 +310,13 @@ fn order_stop(folder: &RunFolder, order: StopOrder) -> io::Result<()> {
     if over || !urgent {
         return Ok(());
     }
-    folder.set_stop_order(order)
+    let left = folder.set_stop_order(order);
+    let claim = folder.claim()?.filter(|_| order == StopOrder::Cancel);
+    match (left, claim) {
+        // Whose output fills the disk can be withdrawn all the same.
+        (Err(_), Some(claim)) if claim.tell_to_cancel() => Ok(()),
+        (left, _) => left,
+    }
 }
 
 /// Removes a folder and all in it, folders that its owner closed too. One that is not there is no error.
