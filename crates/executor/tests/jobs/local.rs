@@ -1,5 +1,6 @@
 //! Jobs on this machine.
 
+mod container;
 mod crash;
 mod files;
 mod web;

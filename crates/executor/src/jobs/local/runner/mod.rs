@@ -184,6 +184,11 @@ impl Runner {
         self.write_state();
         let (code, why) = self.watch(&mut program).await;
         let ended_at = now();
+        if code != 0 && why.is_none() && !program.began().await {
+            let (program, _) = program::words(&self.folder, &self.order.program);
+            let why = format!("cannot start {program} in its container: its output says why");
+            return ended(RunOutcome::NotStarted { why });
+        }
         let outcome = match (why, code) {
             (Some(Why::Cancel), _) => RunOutcome::Cancelled,
             (_, 0) => self.keep().await,

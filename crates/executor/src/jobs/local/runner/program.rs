@@ -128,6 +128,14 @@ impl Program {
         self.stopped
     }
 
+    /// Whether it began at all: a container may be made and yet lack the program.
+    pub async fn began(&self) -> bool {
+        match &self.kind {
+            Kind::Process { .. } => true,
+            Kind::Container { container, .. } => container.began().await,
+        }
+    }
+
     /// Whether there is nothing more to wait for. The time that a stop leaves belongs to all of its processes: a shell that dies of the
     /// signal at once may have a child that writes a checkpoint.
     pub fn is_over(&mut self) -> bool {
@@ -298,7 +306,7 @@ fn spawn(
 }
 
 /// The program and its arguments: a script that names no interpreter is the shell's.
-fn words(folder: &RunFolder, program: &RunProgram) -> (String, Vec<String>) {
+pub(super) fn words(folder: &RunFolder, program: &RunProgram) -> (String, Vec<String>) {
     match program {
         RunProgram::Command(words) => {
             let mut words = words.iter().cloned();
