@@ -9,7 +9,9 @@ use crate::conformance::{Fixture, suite};
 use async_trait::async_trait;
 use madang_executor::GuardProgram;
 use madang_executor::jobs::JobExecutor;
-use madang_executor::jobs::local::{LocalExecutor, LocalOptions, StageOptions, StageRoot};
+use madang_executor::jobs::local::{
+    Confinement, LocalExecutor, LocalOptions, StageOptions, StageRoot,
+};
 use std::path::{Path, PathBuf};
 
 /// An executor in a folder of its own.
@@ -41,6 +43,7 @@ pub fn options(place: &Path) -> LocalOptions {
             }],
             ..StageOptions::default()
         },
+        confinement: Some(Confinement::default()),
         engine: None,
     }
 }

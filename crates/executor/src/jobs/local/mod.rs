@@ -4,6 +4,7 @@
 //! folder and reads there how the run stands; a Madang that was killed finds all of it again. What is begun is begun once: of several runners
 //! of one run one claims it.
 
+mod confine;
 mod container;
 mod folder;
 mod log;
@@ -13,6 +14,7 @@ pub(crate) mod shell;
 mod stage;
 mod watch;
 
+pub use confine::Confinement;
 pub use container::ContainerEngine;
 pub use stage::{StageBucket, StageOptions, StageRoot};
 
@@ -61,6 +63,8 @@ pub struct LocalOptions {
     pub runner: GuardProgram,
     /// What jobs may bring and keep.
     pub stages: StageOptions,
+    /// What their programs reach besides; all that Madang's own user does where nothing is said.
+    pub confinement: Option<Confinement>,
     /// What runs their images, where there is something that does.
     pub engine: Option<ContainerEngine>,
 }

@@ -1,6 +1,6 @@
 //! What a runner is told, once, through the pipe that is its standard input: it carries secrets, which no file holds.
 
-use super::{ContainerEngine, LocalOptions, StageOptions};
+use super::{Confinement, ContainerEngine, LocalOptions, StageOptions};
 use crate::jobs::{RunProgram, RunSpec};
 use madang_types::{JobCheckpoint, JobStage, TenantId};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ pub(super) struct Order {
     pub outputs: Vec<JobStage>,
     pub log_bytes_max: u64,
     pub stages: StageOptions,
+    pub confinement: Option<Confinement>,
     pub engine: Option<ContainerEngine>,
 }
 
@@ -48,6 +49,7 @@ impl Order {
             outputs: spec.outputs.clone(),
             log_bytes_max: spec.log_bytes_max,
             stages: options.stages.clone(),
+            confinement: options.confinement.clone(),
             engine: options.engine.clone(),
         }
     }

@@ -114,3 +114,44 @@ async fn a_folder_may_be_one_tenants_and_may_be_closed_for_writing() {
     let end = run(&site, spec).await;
     assert!(why(&end.outcome).contains("cannot be read"), "{end:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_reaches_what_is_open_and_no_more() {
+    let site = Local::new().await;
+    let place = site.site().parent().unwrap();
+    fs::write(place.join("key"), "sesame").unwrap();
+    // What Madang's own user may do, it may not.
+    let own = std::process::id();
+    for (job, text) in (1..).zip([
+        format!("cat {}/key", place.display()),
+        format!("ls {}", place.join("runs").display()),
+        "cat ../claim.json".to_owned(),
+        "cat /etc/shadow".to_owned(),
+        format!("cat /proc/{own}/environ"),
+        format!("kill -0 {own}"),
+        "echo x > /etc/made".to_owned(),
+        "echo x > ../script".to_owned(),
+        format!("echo x > {}/made", place.display()),
+    ]) {
+        let mut spec = script(&site, &text);
+        spec.run = run_id(job);
+        let end = run(&site, spec.clone()).await;
+        assert!(
+            matches!(end.outcome, RunOutcome::Failed { .. }),
+            "{text}: {end:?}"
+        );
+        let said = output(&site, spec.run).await;
+        let denied = ["ermission denied", "not permitted"].map(|word| said.contains(word));
+        assert!(denied.contains(&true), "{text}: {said}");
+    }
+    let text = "set -e; echo x > here; echo x > $TMPDIR/y; echo x > $SITE/z; cat /etc/passwd > /dev/null; kill -0 $$";
+    let mut spec = script(&site, text);
+    spec.run = run_id(100);
+    let end = run(&site, spec.clone()).await;
+    assert_eq!(
+        end.outcome,
+        RunOutcome::Completed,
+        "{}",
+        output(&site, spec.run).await
+    );
+}

@@ -1,6 +1,7 @@
 //! A program that runs: started, told to end, ended with all that came of it.
 
 use super::stops::Stops;
+use crate::jobs::local::confine::Confinement;
 use crate::jobs::local::container::Remains;
 use crate::jobs::local::folder::{Claim, RunFolder, StopOrder};
 use crate::jobs::local::log::LogWriter;
@@ -285,7 +286,8 @@ fn spawn(
 ) -> Result<Identity, String> {
     let (program, args) = words(folder, &order.program);
     let errors = output.try_clone().map_err(|e| e.to_string())?;
-    let child = Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(args)
         .env_clear()
         .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
@@ -298,11 +300,30 @@ fn spawn(
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+        .stderr(errors);
+    let child = match &order.confinement {
+        None => command.spawn().map_err(|error| error.to_string()),
+        Some(walls) => within(walls, folder, order).spawn(&mut command),
+    };
+    let child = child.map_err(|why| format!("cannot start {program}: {why}"))?;
     // It is there until it is fetched, dead or alive.
     Identity::of(child.id()).ok_or_else(|| "cannot read /proc".to_owned())
+}
+
+/// What is open to this run: what is open to all, to its tenant, and its own.
+fn within(walls: &Confinement, folder: &RunFolder, order: &Order) -> Confinement {
+    let mut walls = walls.clone();
+    walls.read.push(folder.script());
+    walls.write.extend([folder.work(), folder.scratch()]);
+    for root in &order.stages.roots {
+        let open = if root.writable {
+            &mut walls.write
+        } else {
+            &mut walls.read
+        };
+        open.push(root.of(&order.tenant));
+    }
+    walls
 }
 
 /// The program and its arguments: a script that names no interpreter is the shell's.

@@ -58,6 +58,13 @@ pub struct StageRoot {
     pub writable: bool,
 }
 
+impl StageRoot {
+    /// Where it is for this tenant.
+    pub(super) fn of(&self, tenant: &TenantId) -> PathBuf {
+        PathBuf::from(self.path.replace(TENANT, tenant.as_str()))
+    }
+}
+
 /// A bucket of an S3-compatible store that is open to jobs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageBucket {
@@ -225,7 +232,7 @@ impl<'a> Stager<'a> {
         let roots = self.options.roots.iter();
         let roots = roots.filter(|root| root.writable || !write);
         let open = roots.filter_map(|root| {
-            let root = PathBuf::from(root.path.replace(TENANT, self.tenant.as_str()));
+            let root = root.of(self.tenant);
             let inner = path.strip_prefix(&root).ok()?.to_owned();
             Some((root, inner))
         });
