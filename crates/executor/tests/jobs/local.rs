@@ -3,6 +3,7 @@
 mod container;
 mod crash;
 mod files;
+mod mixed;
 mod web;
 
 use crate::conformance::{Fixture, suite};

@@ -5,7 +5,7 @@ use crate::conformance::{
     Fixture, output, run, run_id, script, until, until_ended, until_file, until_running,
 };
 use madang_executor::jobs::local::LocalExecutor;
-use madang_executor::jobs::{JobExecutor, SecretText, StopHow};
+use madang_executor::jobs::{JobExecutor, RunStatus, SecretText, StopHow};
 use madang_types::{Micros, RunOutcome};
 use std::fs;
 use std::io::Read;
@@ -70,6 +70,28 @@ async fn a_run_outlives_a_madang_that_is_killed() {
     fs::write(site.site().join("go"), "").unwrap();
     let end = until_ended(&site, run_id(1042)).await;
     assert_eq!(end.outcome, RunOutcome::Completed);
+}
+
+/// What a run does goes on where no Madang is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_needs_no_madang() {
+    if let Some(place) = killed_place() {
+        return begin_and_stay(place).await;
+    }
+    let site = Local::new().await;
+    let place = site.site().parent().unwrap().to_owned();
+    let mut madang = Madang::start("local::crash::a_runner_needs_no_madang", &place);
+    until_file(site.site().join("began")).await;
+    madang.kill();
+    // Nobody looks; who comes later reads what it wrote.
+    fs::write(site.site().join("go"), "").unwrap();
+    let end = site.options.folder.join("1042-1/end.json");
+    until("its end", || end.exists().then_some(())).await;
+    let executor = LocalExecutor::open(site.options.clone()).unwrap();
+    let status = executor.look(run_id(1042)).await.unwrap();
+    let done =
+        matches!(&status, Some(RunStatus::Ended(end)) if end.outcome == RunOutcome::Completed);
+    assert!(done, "{status:?}");
 }
 
 /// Whenever it dies between the call and its end, who comes after asks again, and the run is begun once.
