@@ -24,6 +24,12 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// More than the end of a run and the names that change with it take.
 const RESERVE_BYTES: usize = 32 * 1024;
 
+/// No process has this number.
+pub(super) const NOBODY: Identity = Identity {
+    pid: 0,
+    start_ticks: 0,
+};
+
 /// Whose the run is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
@@ -38,6 +44,20 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    /// Of nobody: it keeps every runner from a run that is not to be.
+    pub fn nobodys() -> Self {
+        Self {
+            runner: NOBODY,
+            boot: boot_id(),
+            mark: String::new(),
+            container: None,
+        }
+    }
+
+    pub fn is_nobodys(&self) -> bool {
+        self.runner == NOBODY
+    }
+
     pub fn lives(&self) -> bool {
         self.boot == boot_id() && self.runner.lives()
     }
@@ -119,7 +139,7 @@ impl RunFolder {
 
     /// Makes the run this claim's for good; false where it is another's already.
     pub fn take(&self, claim: &Claim) -> io::Result<bool> {
-        let scratch = self.0.join(format!("claim-{}.new", claim.runner.pid));
+        let scratch = self.0.join(format!("claim-{}.new", std::process::id()));
         write_synced(&scratch, claim)?;
         // A link is made whole or not at all, and never over another.
         let linked = fs::hard_link(&scratch, self.0.join("claim.json"));
@@ -173,7 +193,7 @@ impl RunFolder {
         if let Some(end) = self.end()? {
             return Ok(Some(RunStatus::Ended(end)));
         }
-        let Some(claim) = self.claim()? else {
+        let Some(claim) = self.claim()?.filter(|claim| !claim.is_nobodys()) else {
             return Ok(None);
         };
         let lives = claim.lives();

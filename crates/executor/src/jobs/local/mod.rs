@@ -21,7 +21,7 @@ pub use stage::{StageBucket, StageOptions, StageRoot};
 use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use crate::guard::GuardProgram;
 use async_trait::async_trait;
-use folder::{RunFolder, StopOrder, create_private, sync_folder};
+use folder::{Claim, RunFolder, StopOrder, create_private, sync_folder};
 use madang_types::RunId;
 use order::Order;
 use std::ffi::OsString;
@@ -98,14 +98,16 @@ impl LocalExecutor {
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let run = name.parse::<RunId>().ok();
-            let status = run.map(|_| RunFolder::at(path.clone()).status());
-            match (run, status) {
-                (Some(run), Some(Ok(Some(status)))) if !status.is_over() => watched.add(run),
-                // Nobody has claimed it, and nobody can once its folder is gone.
-                (Some(_), Some(Ok(None))) => remove(&path).map_err(failed)?,
-                (None, _) if name.starts_with(GONE) => remove(&path).map_err(failed)?,
-                _ => {}
+            if name.starts_with(GONE) {
+                remove(&path).map_err(failed)?;
+            }
+            let Ok(run) = name.parse::<RunId>() else {
+                continue;
+            };
+            match take_up(&RunFolder::at(path)) {
+                Ok(true) => watched.add(run),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%run, %error, "the folder of a run cannot be used"),
             }
         }
         Ok(Self {
@@ -226,14 +228,15 @@ impl JobExecutor for LocalExecutor {
             let mut all = Vec::new();
             for entry in fs::read_dir(runs)? {
                 let entry = entry?;
-                let run = entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse().ok());
-                if let Some(run) = run
-                    && let Some(status) = RunFolder::at(entry.path()).status()?
-                {
-                    all.push((run, status));
+                let name = entry.file_name();
+                let Some(Ok(run)) = name.to_str().map(str::parse::<RunId>) else {
+                    continue;
+                };
+                match RunFolder::at(entry.path()).status() {
+                    Ok(Some(status)) => all.push((run, status)),
+                    Ok(None) => {}
+                    // The others are told all the same; who asks for this one hears why not.
+                    Err(error) => tracing::warn!(%run, %error, "a run cannot be read"),
                 }
             }
             all.sort_by_key(|(run, _)| *run);
@@ -287,6 +290,20 @@ impl JobExecutor for LocalExecutor {
     fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.watched.changes()
     }
+}
+
+/// Whether the run of this folder is to be watched. One that nobody has claimed is dropped, and nobody claims it from then on.
+fn take_up(folder: &RunFolder) -> io::Result<bool> {
+    if let Some(status) = folder.status()? {
+        return Ok(!status.is_over());
+    }
+    let given_up = folder.claim()?.is_some_and(|claim| claim.is_nobodys());
+    let nobodys = given_up || folder.take(&Claim::nobodys())?;
+    if nobodys {
+        remove(folder.path())?;
+    }
+    // A runner may have claimed it since it was looked at.
+    Ok(!nobodys)
 }
 
 /// Makes the run's folder; true where somebody has claimed it already.

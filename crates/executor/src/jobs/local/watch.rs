@@ -1,8 +1,8 @@
 //! Watches the runs that are not over: tells each change, and ends what a runner left that was killed itself.
 
-use super::folder::{RunFolder, now};
+use super::folder::{NOBODY, RunFolder, now};
 use crate::jobs::RunStatus;
-use crate::pid_file::{self, Identity, PidFile};
+use crate::pid_file::{self, PidFile};
 use madang_types::{RunEnd, RunId, RunOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -127,13 +127,9 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
     };
     let state = folder.state()?;
     let restarted = claim.boot != pid_file::boot_id();
-    let nobody = Identity {
-        pid: 0,
-        start_ticks: 0,
-    };
     if !restarted {
         let remains = PidFile {
-            engine: state.program.unwrap_or(nobody),
+            engine: state.program.unwrap_or(NOBODY),
             guard: claim.runner,
             boot: claim.boot.clone(),
             mark: claim.mark.clone(),

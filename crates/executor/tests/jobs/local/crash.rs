@@ -45,7 +45,10 @@ const COUNTS: &str = "echo here >> $SITE/began; while [ ! -e $SITE/go ]; do slee
 /// In the other process: begins the run, and is killed while it does or after.
 async fn begin_and_stay(place: PathBuf) {
     let executor = LocalExecutor::open(options(&place)).unwrap();
-    let mut spec = script(&Local::new().await, COUNTS);
+    // It is killed: what it makes goes with the place.
+    let own = tempfile::tempdir_in(&place).unwrap();
+    let own_options = options(own.path());
+    let mut spec = script(&Local::with(own, own_options), COUNTS);
     spec.env
         .insert("SITE".to_owned(), place.join("site").display().to_string());
     executor.start(spec).await.unwrap();
@@ -207,6 +210,30 @@ async fn another_process_by_its_number_is_no_runner() {
         assert!(lost, "{end:?}");
         assert_eq!(end.started_at, Some(Micros(77)));
     }
+}
+
+/// A folder that nobody has claimed is of a run that never was; a damaged one is in nobody's way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_begun_is_dropped_and_what_is_damaged_is_told() {
+    let mut site = Local::new().await;
+    let folder = |run: &str| site.options.folder.join(run);
+    fs::create_dir_all(folder("1-1/work")).unwrap();
+    fs::create_dir_all(folder(".gone-2-1/work")).unwrap();
+    fs::create_dir_all(folder("3-1")).unwrap();
+    fs::write(folder("3-1").join("end.json"), "{").unwrap();
+    let (dropped, gone) = (folder("1-1"), folder(".gone-2-1"));
+    site.restart().await;
+    assert!(!dropped.exists() && !gone.exists());
+    let end = run(&site, script(&site, "exit 0")).await;
+    let known = site.executor().runs().await.unwrap();
+    assert_eq!(known, [(run_id(1042), RunStatus::Ended(end))]);
+    let told = site
+        .executor()
+        .look(run_id(3))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("3-1/end.json is damaged"), "{told}");
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -68,6 +68,7 @@ pub(super) struct Program {
     kind: Kind,
     output: pipe::Receiver,
     output_ended: bool,
+    bytes: Box<[u8]>,
     /// Its exit code, once its first process is gone.
     code: Option<i32>,
     /// No process of it is left.
@@ -107,6 +108,7 @@ impl Program {
             kind,
             output,
             output_ended: false,
+            bytes: vec![0; OUTPUT_BYTES].into(),
             code: None,
             empty: false,
             stopped: None,
@@ -153,11 +155,7 @@ impl Program {
 
     /// Waits for the next thing to happen to it, and does what that asks for.
     pub async fn step(&mut self, stops: &mut Stops, log: &mut LogWriter) {
-        let mut bytes = vec![0; OUTPUT_BYTES];
-        let due = match self.kill_at {
-            Some(at) if self.stopped.is_some() => at,
-            _ => self.tell_at,
-        };
+        let due = self.kill_at.unwrap_or(self.tell_at);
         let changed = async {
             match &mut self.kind {
                 Kind::Process { children, .. } => {
@@ -172,8 +170,8 @@ impl Program {
                 self.code = Some(status.map_or(1, exit_code));
                 self.empty = true;
             },
-            read = self.output.read(&mut bytes), if !self.output_ended => match read {
-                Ok(length @ 1..) => log.write(&bytes[..length]),
+            read = self.output.read(&mut self.bytes), if !self.output_ended => match read {
+                Ok(length @ 1..) => log.write(&self.bytes[..length]),
                 Ok(0) | Err(_) => self.output_ended = true,
             },
             order = stops.next() => match order {
@@ -183,16 +181,10 @@ impl Program {
                 }
                 StopOrder::Checkpoint(by) => self.stop(Why::Checkpoint, by).await,
             },
-            () = sleep_until(due) => self.due().await,
-        }
-    }
-
-    async fn due(&mut self) {
-        let now = Instant::now();
-        if self.kill_at.is_some_and(|at| at <= now) {
-            self.killed = true;
-        } else if self.tell_at <= now {
-            self.stop(Why::Limit, self.told_by).await;
+            () = sleep_until(due) => match self.kill_at {
+                Some(_) => self.killed = true,
+                None => self.stop(Why::Limit, self.told_by).await,
+            },
         }
     }
 
@@ -257,12 +249,11 @@ impl Program {
             let first = rounds < ROUNDS_FIRST;
             sleep(if first { ROUND } else { ROUND_LATER }).await;
         }
-        let mut bytes = vec![0; OUTPUT_BYTES];
         let mut late = 0;
         while late < LATE_BYTES_MAX && !self.output_ended {
-            match timeout(LATE, self.output.read(&mut bytes)).await {
+            match timeout(LATE, self.output.read(&mut self.bytes)).await {
                 Ok(Ok(length @ 1..)) => {
-                    log.write(&bytes[..length]);
+                    log.write(&self.bytes[..length]);
                     late += length;
                 }
                 _ => break,
