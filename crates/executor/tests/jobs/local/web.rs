@@ -2,8 +2,8 @@
 
 use super::{Local, options};
 use crate::conformance::{output, run, run_id, script};
-use madang_executor::jobs::SecretText;
 use madang_executor::jobs::local::StageBucket;
+use madang_executor::jobs::{RunProgram, SecretText};
 use madang_types::{JobStage, RunOutcome};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -42,48 +42,72 @@ impl Store {
         };
         let mut body = text.split_off(head);
         let head = String::from_utf8(text).unwrap();
+        let length = head.to_lowercase();
+        let length = length.split_once("content-length: ");
+        let length = length.map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+        while body.len() < length {
+            stream.read_buf(&mut body).await.unwrap();
+        }
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         self.queries.lock().unwrap().push(query.to_owned());
-        let length = head.to_lowercase();
-        let length = length
-            .split_once("content-length: ")
-            .map_or(0, |(_, rest)| {
-                rest.split_once("\r\n").unwrap().0.parse().unwrap()
-            });
-        while body.len() < length {
-            stream.read_buf(&mut body).await.unwrap();
-        }
-        let answer = match (method, path) {
-            ("GET", "/moved") => {
-                b"HTTP/1.1 302 Found\r\nlocation: /abc\r\ncontent-length: 0\r\n\r\n".to_vec()
+        let (status, header, body) = self.exchange(method, (path, query), body);
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} x\r\n{header}content-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.ok();
+        // One is cut short.
+        let sent = if path == "/cut" { 3 } else { length };
+        stream.write_all(&body[..sent]).await.ok();
+        stream.shutdown().await.ok();
+    }
+
+    /// Status, headers and body.
+    fn exchange(
+        &self,
+        method: &str,
+        (path, query): (&str, &str),
+        body: Vec<u8>,
+    ) -> (u16, String, Vec<u8>) {
+        let mut objects = self.objects.lock().unwrap();
+        let empty = |status, header: &str| (status, header.to_owned(), Vec::new());
+        let asked = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name));
+        match (method, path) {
+            ("GET", "/moved") => empty(302, "location: /abc\r\n"),
+            ("GET", "/away") => empty(302, "location: http://localhost:1/\r\n"),
+            ("PUT", "/full/key") => empty(507, ""),
+            ("GET", _) => match objects.get(path) {
+                None => empty(404, ""),
+                Some(object) => (200, String::new(), object.clone()),
+            },
+            ("POST", _) if asked("uploads").is_some() => {
+                let text = "<InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                    <Bucket>jobs</Bucket><Key>k</Key><UploadId>up-1</UploadId></InitiateMultipartUploadResult>";
+                (200, String::new(), text.into())
             }
-            ("GET", "/away") => {
-                b"HTTP/1.1 302 Found\r\nlocation: http://localhost:1/\r\ncontent-length: 0\r\n\r\n"
-                    .to_vec()
+            // The parts in the order in which they are named.
+            ("POST", _) => {
+                let text = String::from_utf8(body).unwrap();
+                let etags = text.split("<ETag>").skip(1);
+                let etags = etags.map(|rest| rest.split_once('<').unwrap().0);
+                let parts = etags.map(|etag| objects.remove(&format!("{path}?{etag}")).unwrap());
+                let whole = parts.collect::<Vec<_>>().concat();
+                objects.insert(path.to_owned(), whole);
+                empty(200, "")
             }
-            ("GET", "/cut") => b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc".to_vec(),
-            ("PUT", "/full/key") => {
-                b"HTTP/1.1 507 Insufficient Storage\r\ncontent-length: 0\r\n\r\n".to_vec()
-            }
-            ("PUT", _) => {
-                self.objects.lock().unwrap().insert(path.to_owned(), body);
-                b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()
-            }
-            _ => match self.objects.lock().unwrap().get(path) {
-                None => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
-                Some(object) => {
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
-                        object.len()
-                    );
-                    [head.as_bytes(), object].concat()
+            ("PUT", _) => match asked("partNumber=") {
+                None => {
+                    objects.insert(path.to_owned(), body);
+                    empty(200, "")
+                }
+                Some(number) => {
+                    assert_eq!(asked("uploadId="), Some("up-1"));
+                    objects.insert(format!("{path}?part-{number}"), body);
+                    empty(200, &format!("etag: part-{number}\r\n"))
                 }
             },
-        };
-        stream.write_all(&answer).await.ok();
-        stream.shutdown().await.ok();
+            _ => empty(405, ""),
+        }
     }
 }
 
@@ -119,11 +143,10 @@ fn stage(from: &str, to: &str) -> JobStage {
 async fn files_come_over_http_whole_or_not_at_all() {
     let store = Store::default();
     let (site, port) = site(&store).await;
-    store
-        .objects
-        .lock()
-        .unwrap()
-        .insert("/abc".to_owned(), b"abc".to_vec());
+    for (path, text) in [("/abc", "abc"), ("/cut", "0123456789")] {
+        let mut objects = store.objects.lock().unwrap();
+        objects.insert(path.to_owned(), text.into());
+    }
     for (job, path, expected) in [
         (1, "abc", Ok("abc")),
         (2, "moved", Ok("abc")),
@@ -181,6 +204,19 @@ async fn objects_are_got_and_put() {
             assert!(!query.contains("sesame"), "{query}");
         }
     }
+    // What is long goes in parts.
+    spec.run = run_id(3);
+    spec.program = RunProgram::Script("(head -c 70000000 /dev/zero; echo end) > long".to_owned());
+    spec.outputs = vec![stage("long", "s3://jobs/hanbit/long")];
+    let end = run(&site, spec.clone()).await;
+    assert_eq!(end.outcome, RunOutcome::Completed);
+    {
+        let objects = store.objects.lock().unwrap();
+        let long = &objects["/jobs/hanbit/long"];
+        assert!(long.len() == 70_000_004 && long.ends_with(b"\0end\n"));
+        assert_eq!(objects.len(), 4, "no part is left");
+    }
+    spec.program = RunProgram::Script("cat in in > out".to_owned());
     // Another tenant's keys, and a store without room.
     for (job, to, word) in [
         (1, "s3://jobs/other/out", "no bucket that is open"),

@@ -3,6 +3,7 @@
 //! Only what the operator opened is read or written. A file is there by its name when all of it is, and not before.
 
 mod beneath;
+mod object;
 mod web;
 
 use crate::jobs::SecretText;
@@ -10,6 +11,7 @@ use beneath::{Folder, NewFile};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use madang_types::{JobStage, TenantId};
+use object::Object;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -154,7 +156,9 @@ impl<'a> Stager<'a> {
                 Source::File(file.into())
             }
             Place::Url(url) => Source::Body(self.web.get(&url).await?),
-            Place::Object(bucket, key) => Source::Body(self.web.get_object(bucket, &key).await?),
+            Place::Object(bucket, key) => {
+                Source::Body(Object::new(&self.web, bucket, &key)?.get().await?)
+            }
         };
         let new = self.work.create(Path::new(&stage.to));
         let new = new.map_err(|e| format!("{} in its folder: {e}", stage.to))?;
@@ -180,9 +184,8 @@ impl<'a> Stager<'a> {
             }
             Place::Url(url) => self.web.put(&url, file.into(), length).await,
             Place::Object(bucket, key) => {
-                self.web
-                    .put_object(bucket, &key, (file.into(), length))
-                    .await
+                let object = Object::new(&self.web, bucket, &key)?;
+                object.put(file.into(), length).await
             }
         }
     }
