@@ -1,5 +1,6 @@
 //! Jobs on this machine.
 
+mod cgroup;
 mod container;
 mod crash;
 mod files;
@@ -45,6 +46,7 @@ pub fn options(place: &Path) -> LocalOptions {
             ..StageOptions::default()
         },
         confinement: Some(Confinement::default()),
+        cgroup: None,
         engine: None,
     }
 }

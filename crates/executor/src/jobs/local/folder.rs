@@ -41,6 +41,8 @@ pub(super) struct Claim {
     pub mark: String,
     /// What has to be removed where it runs in a container.
     pub container: Option<Remains>,
+    /// Its control group, where it has one.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Claim {
@@ -51,6 +53,7 @@ impl Claim {
             boot: boot_id(),
             mark: String::new(),
             container: None,
+            cgroup: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! folder and reads there how the run stands; a Madang that was killed finds all of it again. What is begun is begun once: of several runners
 //! of one run one claims it.
 
+mod cgroup;
 mod confine;
 mod container;
 mod folder;
@@ -65,6 +66,9 @@ pub struct LocalOptions {
     pub stages: StageOptions,
     /// What their programs reach besides; all that Madang's own user does where nothing is said.
     pub confinement: Option<Confinement>,
+    /// A control group (version 2) below which each run without an image has one of its own, that holds it to its memory and processors:
+    /// Madang may write there, and no process is in it.
+    pub cgroup: Option<PathBuf>,
     /// What runs their images, where there is something that does.
     pub engine: Option<ContainerEngine>,
 }

@@ -5,6 +5,7 @@ use crate::jobs::{RunProgram, RunSpec};
 use madang_types::{JobCheckpoint, JobStage, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The greatest order: a program, its variables, its files, and the operator's own settings.
 pub(super) const ORDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -27,6 +28,7 @@ pub(super) struct Order {
     pub log_bytes_max: u64,
     pub stages: StageOptions,
     pub confinement: Option<Confinement>,
+    pub cgroup: Option<PathBuf>,
     pub engine: Option<ContainerEngine>,
 }
 
@@ -50,6 +52,7 @@ impl Order {
             log_bytes_max: spec.log_bytes_max,
             stages: options.stages.clone(),
             confinement: options.confinement.clone(),
+            cgroup: options.cgroup.clone(),
             engine: options.engine.clone(),
         }
     }

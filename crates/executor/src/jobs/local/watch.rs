@@ -1,5 +1,6 @@
 //! Watches the runs that are not over: tells each change, and ends what a runner left that was killed itself.
 
+use super::cgroup::Cgroup;
 use super::folder::{NOBODY, RunFolder, now};
 use crate::jobs::RunStatus;
 use crate::pid_file::{self, PidFile};
@@ -127,6 +128,10 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
     };
     let state = folder.state()?;
     let restarted = claim.boot != pid_file::boot_id();
+    let cgroup = claim.cgroup.clone().map(Cgroup::at);
+    if let Some(cgroup) = &cgroup {
+        cgroup.kill();
+    }
     if !restarted {
         let remains = PidFile {
             engine: state.program.unwrap_or(NOBODY),
@@ -138,6 +143,9 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
         if !gone {
             return Err(io::Error::other("processes do not end after SIGKILL"));
         }
+    }
+    if cgroup.is_some_and(|cgroup| !cgroup.remove()) {
+        return Err(io::Error::other("its control group does not empty"));
     }
     if !claim.container_is_gone().await {
         return Err(io::Error::other("its container cannot be removed"));

@@ -197,7 +197,7 @@ async fn another_process_by_its_number_is_no_runner() {
         let folder = site.options.folder.join(format!("{job}-1"));
         fs::create_dir_all(&folder).unwrap();
         let claim = format!(
-            r#"{{"runner":{{"pid":{own},"start_ticks":1}},"boot":"{boot}","mark":"{job}-none","container":null}}"#
+            r#"{{"runner":{{"pid":{own},"start_ticks":1}},"boot":"{boot}","mark":"{job}-none","container":null,"cgroup":null}}"#
         );
         fs::write(folder.join("claim.json"), claim).unwrap();
         let state = format!(

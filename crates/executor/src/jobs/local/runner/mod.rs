@@ -78,6 +78,8 @@ fn prepare_process(order: &Order, folder: &RunFolder) -> Result<Claim, String> {
     let mark = format!("{run}-{}-{}", runner.start_ticks, runner.pid);
     let engine = order.image.as_ref().and(order.engine.as_ref());
     let container = engine.map(|engine| Remains::new(engine, &mark));
+    let cgroup = order.cgroup.as_ref().filter(|_| order.image.is_none());
+    let cgroup = cgroup.map(|above| above.join(format!("madang-{mark}")));
     if container.is_none() {
         // Every orphan below it comes to it. What an engine leaves behind is the engine's.
         let adopted = set_child_subreaper(Some(getpid()));
@@ -88,6 +90,7 @@ fn prepare_process(order: &Order, folder: &RunFolder) -> Result<Claim, String> {
         boot: boot_id(),
         mark,
         container,
+        cgroup,
     })
 }
 

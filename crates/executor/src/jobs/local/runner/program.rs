@@ -1,6 +1,7 @@
 //! A program that runs: started, told to end, ended with all that came of it.
 
 use super::stops::Stops;
+use crate::jobs::local::cgroup::Cgroup;
 use crate::jobs::local::confine::Confinement;
 use crate::jobs::local::container::Remains;
 use crate::jobs::local::folder::{Claim, RunFolder, StopOrder};
@@ -56,6 +57,7 @@ enum Kind {
     Process {
         leader: Identity,
         children: SignalStream,
+        cgroup: Option<Cgroup>,
     },
     Container {
         container: Remains,
@@ -93,8 +95,23 @@ impl Program {
             },
             None => {
                 let children = signal(SignalKind::child()).map_err(|e| e.to_string())?;
-                let leader = spawn(folder, order, claim, input)?;
-                Kind::Process { leader, children }
+                let cgroup = claim.cgroup.clone().map(Cgroup::at);
+                let leader = match &cgroup {
+                    None => spawn(folder, order, claim, input)?,
+                    Some(cgroup) => {
+                        let start = || spawn(folder, order, claim, input);
+                        let started = cgroup.make(order).and_then(|()| cgroup.within(start)?);
+                        if started.is_err() {
+                            cgroup.remove();
+                        }
+                        started?
+                    }
+                };
+                Kind::Process {
+                    leader,
+                    children,
+                    cgroup,
+                }
             }
         };
         // Without a checkpoint it is withdrawn at its limit as any other.
@@ -233,7 +250,10 @@ impl Program {
                         self.empty = true;
                     }
                 }
-                Kind::Process { leader, .. } => {
+                Kind::Process { leader, cgroup, .. } => {
+                    if let Some(cgroup) = cgroup {
+                        cgroup.kill();
+                    }
                     if self.code.is_none() {
                         process::signal_group(leader.pid, Signal::KILL);
                     }
@@ -248,6 +268,19 @@ impl Program {
             }
             let first = rounds < ROUNDS_FIRST;
             sleep(if first { ROUND } else { ROUND_LATER }).await;
+        }
+        if let Kind::Process {
+            cgroup: Some(cgroup),
+            ..
+        } = &self.kind
+        {
+            if cgroup.ran_out_of_memory() {
+                log.say("it was killed for its memory: it asked for less than it used");
+            }
+            while !cgroup.remove() {
+                cgroup.kill();
+                sleep(ROUND_LATER).await;
+            }
         }
         let mut late = 0;
         while late < LATE_BYTES_MAX && !self.output_ended {
