@@ -24,7 +24,7 @@ use crate::guard::GuardProgram;
 use async_trait::async_trait;
 use folder::{Claim, RunFolder, StopOrder, create_private, sync_folder};
 use madang_types::RunId;
-use order::Order;
+use order::{ORDER_BYTES_MAX, Order};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -202,6 +202,10 @@ impl JobExecutor for LocalExecutor {
         }
         let order = serde_json::to_vec(&Order::new(&spec, &self.options));
         let order = order.map_err(|error| JobsError::Refused(error.to_string()))?;
+        if order.len() as u64 > ORDER_BYTES_MAX {
+            let what = format!("a run is told in at most {ORDER_BYTES_MAX} bytes: it is longer");
+            return Err(JobsError::Refused(what));
+        }
         let folder = self.folder(run);
         if let Err(why) = self.launch(&folder, &order).await {
             let claimed = self.disk(move |runs| RunFolder::of(runs, run).claim());

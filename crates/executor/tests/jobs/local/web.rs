@@ -1,10 +1,10 @@
 //! Files over HTTP and in S3-compatible stores.
 
 use super::{Local, options};
-use crate::conformance::{output, run, run_id, script};
+use crate::conformance::{output, run, run_id, script, until_ended, until_status};
 use madang_executor::jobs::local::StageBucket;
-use madang_executor::jobs::{RunProgram, SecretText};
-use madang_types::{JobStage, RunOutcome};
+use madang_executor::jobs::{JobExecutor, RunProgram, RunStatus, SecretText, StopHow};
+use madang_types::{JobCheckpoint, JobStage, RunOutcome, StopSignal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,6 +52,9 @@ impl Store {
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         self.queries.lock().unwrap().push(query.to_owned());
+        if path == "/silent" {
+            return std::future::pending().await;
+        }
         let (status, header, body) = self.exchange(method, (path, query), body);
         let length = body.len();
         let head = format!("HTTP/1.1 {status} x\r\n{header}content-length: {length}\r\n\r\n");
@@ -229,5 +232,29 @@ async fn objects_are_got_and_put() {
             RunOutcome::NotKept { why } => assert!(why.contains(word), "{why}"),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_its_files_can_be_stopped() {
+    let store = Store::default();
+    let (site, port) = site(&store).await;
+    let checkpoint = JobCheckpoint {
+        signal: StopSignal::Usr1,
+        grace_ms: 3_600_000,
+    };
+    for (job, how, outcome) in [
+        (1, StopHow::Cancel, RunOutcome::Cancelled),
+        (2, StopHow::Checkpoint(checkpoint), RunOutcome::Stopped),
+    ] {
+        let mut spec = script(&site, "exit 0");
+        spec.run = run_id(job);
+        spec.inputs = vec![stage(&format!("http://127.0.0.1:{port}/silent"), "in")];
+        site.executor.start(spec.clone()).await.unwrap();
+        let brings = |status: &RunStatus| matches!(status, RunStatus::Preparing { why } if why.contains("inputs"));
+        until_status(&site, spec.run, brings).await;
+        site.executor.stop(spec.run, how).await.unwrap();
+        let end = until_ended(&site, spec.run).await;
+        assert_eq!((end.outcome, end.started_at), (outcome, None));
     }
 }
