@@ -1,7 +1,9 @@
 //! What `/proc` says about processes, and signals that cannot reach a stranger.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
+};
 use std::fs;
 use std::path::Path;
 
@@ -57,6 +59,12 @@ pub(crate) fn signal_process(pid: u32, signal: Signal) {
     if let Some(pid) = to_pid(pid) {
         rustix::process::kill_process(pid, signal).ok();
     }
+}
+
+/// Sends a signal to a process for which `is_it` holds while nobody else can have its number; whether it did.
+pub(crate) fn signal_if(pid: u32, signal: Signal, is_it: impl FnOnce() -> bool) -> bool {
+    let held = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    held.is_some_and(|held| is_it() && pidfd_send_signal(held, signal).is_ok())
 }
 
 /// Sends a signal to each of this process's own children: none of their numbers is another's before it is fetched.

@@ -1,10 +1,19 @@
 //! Jobs on this machine.
 
+mod cgroup;
+mod container;
+mod crash;
+mod files;
+mod mixed;
+mod web;
+
 use crate::conformance::{Fixture, suite};
 use async_trait::async_trait;
 use madang_executor::GuardProgram;
 use madang_executor::jobs::JobExecutor;
-use madang_executor::jobs::local::{LocalExecutor, LocalOptions, StageOptions, StageRoot};
+use madang_executor::jobs::local::{
+    Confinement, LocalExecutor, LocalOptions, StageOptions, StageRoot,
+};
 use std::path::{Path, PathBuf};
 
 /// An executor in a folder of its own.
@@ -36,6 +45,8 @@ pub fn options(place: &Path) -> LocalOptions {
             }],
             ..StageOptions::default()
         },
+        confinement: Some(Confinement::default()),
+        cgroup: None,
         engine: None,
     }
 }

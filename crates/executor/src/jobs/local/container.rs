@@ -130,6 +130,14 @@ impl Remains {
         command.stdout(out).stderr(errors).spawn()
     }
 
+    /// Whether its program began, as its engine says.
+    pub async fn began(&self) -> bool {
+        let words = ["inspect", "--format", "{{.State.StartedAt}}", &self.name];
+        let told = self.ask(&words).await;
+        // The engines' word for never.
+        !told.is_ok_and(|told| told.stdout.starts_with(b"0001-"))
+    }
+
     /// Sends a signal to its first process. One that is gone is no error.
     pub async fn signal(&self, signal: &str) {
         let words = ["kill", "--signal", signal, &self.name];

@@ -6,8 +6,10 @@
 use super::container::Remains;
 use crate::jobs::{RunStatus, StopHow};
 use crate::pid_file::{Identity, boot_id};
+use crate::process;
 use madang_types::{JobCheckpoint, Micros, RunEnd, RunId};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,8 +17,18 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What withdraws a run where the disk takes no order. Nothing else sends it to a runner.
+const CANCEL_SIGNAL: Signal = Signal::USR2;
 /// None of these files is longer; its reader trusts nobody with more.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// More than the end of a run and the names that change with it take.
+const RESERVE_BYTES: usize = 32 * 1024;
+
+/// No process has this number.
+pub(super) const NOBODY: Identity = Identity {
+    pid: 0,
+    start_ticks: 0,
+};
 
 /// Whose the run is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,11 +41,33 @@ pub(super) struct Claim {
     pub mark: String,
     /// What has to be removed where it runs in a container.
     pub container: Option<Remains>,
+    /// Its control group, where it has one.
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Claim {
+    /// Of nobody: it keeps every runner from a run that is not to be.
+    pub fn nobodys() -> Self {
+        Self {
+            runner: NOBODY,
+            boot: boot_id(),
+            mark: String::new(),
+            container: None,
+            cgroup: None,
+        }
+    }
+
+    pub fn is_nobodys(&self) -> bool {
+        self.runner == NOBODY
+    }
+
     pub fn lives(&self) -> bool {
         self.boot == boot_id() && self.runner.lives()
+    }
+
+    /// Orders its runner to withdraw the run, without the disk; whether it is told.
+    pub fn tell_to_cancel(&self) -> bool {
+        process::signal_if(self.runner.pid, CANCEL_SIGNAL, || self.lives())
     }
 }
 
@@ -108,7 +142,7 @@ impl RunFolder {
 
     /// Makes the run this claim's for good; false where it is another's already.
     pub fn take(&self, claim: &Claim) -> io::Result<bool> {
-        let scratch = self.0.join(format!("claim-{}.new", claim.runner.pid));
+        let scratch = self.0.join(format!("claim-{}.new", std::process::id()));
         write_synced(&scratch, claim)?;
         // A link is made whole or not at all, and never over another.
         let linked = fs::hard_link(&scratch, self.0.join("claim.json"));
@@ -144,12 +178,25 @@ impl RunFolder {
         replace(&self.0.join("end.json"), end)
     }
 
+    /// Takes room on the disk, so that the end of a run that fills it can be written.
+    pub fn reserve(&self) -> io::Result<()> {
+        let mut file = File::create(self.0.join("reserve"))?;
+        file.write_all(&[0; RESERVE_BYTES])?;
+        file.sync_all()
+    }
+
+    /// Gives that room back.
+    pub fn release(&self) {
+        // It is given back with the folder at the latest.
+        fs::remove_file(self.0.join("reserve")).ok();
+    }
+
     /// How the run stands; `None` where nobody claimed it: nothing was begun.
     pub fn status(&self) -> io::Result<Option<RunStatus>> {
         if let Some(end) = self.end()? {
             return Ok(Some(RunStatus::Ended(end)));
         }
-        let Some(claim) = self.claim()? else {
+        let Some(claim) = self.claim()?.filter(|claim| !claim.is_nobodys()) else {
             return Ok(None);
         };
         let lives = claim.lives();

@@ -4,6 +4,8 @@
 //! folder and reads there how the run stands; a Madang that was killed finds all of it again. What is begun is begun once: of several runners
 //! of one run one claims it.
 
+mod cgroup;
+mod confine;
 mod container;
 mod folder;
 mod log;
@@ -13,15 +15,16 @@ pub(crate) mod shell;
 mod stage;
 mod watch;
 
+pub use confine::Confinement;
 pub use container::ContainerEngine;
 pub use stage::{StageBucket, StageOptions, StageRoot};
 
 use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use crate::guard::GuardProgram;
 use async_trait::async_trait;
-use folder::{RunFolder, StopOrder, create_private, sync_folder};
+use folder::{Claim, RunFolder, StopOrder, create_private, sync_folder};
 use madang_types::RunId;
-use order::Order;
+use order::{ORDER_BYTES_MAX, Order};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -61,6 +64,11 @@ pub struct LocalOptions {
     pub runner: GuardProgram,
     /// What jobs may bring and keep.
     pub stages: StageOptions,
+    /// What their programs reach besides; all that Madang's own user does where nothing is said.
+    pub confinement: Option<Confinement>,
+    /// A control group (version 2) below which each run without an image has one of its own, that holds it to its memory and processors:
+    /// Madang may write there, and no process is in it.
+    pub cgroup: Option<PathBuf>,
     /// What runs their images, where there is something that does.
     pub engine: Option<ContainerEngine>,
 }
@@ -94,14 +102,16 @@ impl LocalExecutor {
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let run = name.parse::<RunId>().ok();
-            let status = run.map(|_| RunFolder::at(path.clone()).status());
-            match (run, status) {
-                (Some(run), Some(Ok(Some(status)))) if !status.is_over() => watched.add(run),
-                // Nobody has claimed it, and nobody can once its folder is gone.
-                (Some(_), Some(Ok(None))) => remove(&path).map_err(failed)?,
-                (None, _) if name.starts_with(GONE) => remove(&path).map_err(failed)?,
-                _ => {}
+            if name.starts_with(GONE) {
+                remove(&path).map_err(failed)?;
+            }
+            let Ok(run) = name.parse::<RunId>() else {
+                continue;
+            };
+            match take_up(&RunFolder::at(path)) {
+                Ok(true) => watched.add(run),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%run, %error, "the folder of a run cannot be used"),
             }
         }
         Ok(Self {
@@ -192,6 +202,10 @@ impl JobExecutor for LocalExecutor {
         }
         let order = serde_json::to_vec(&Order::new(&spec, &self.options));
         let order = order.map_err(|error| JobsError::Refused(error.to_string()))?;
+        if order.len() as u64 > ORDER_BYTES_MAX {
+            let what = format!("a run is told in at most {ORDER_BYTES_MAX} bytes: it is longer");
+            return Err(JobsError::Refused(what));
+        }
         let folder = self.folder(run);
         if let Err(why) = self.launch(&folder, &order).await {
             let claimed = self.disk(move |runs| RunFolder::of(runs, run).claim());
@@ -222,14 +236,15 @@ impl JobExecutor for LocalExecutor {
             let mut all = Vec::new();
             for entry in fs::read_dir(runs)? {
                 let entry = entry?;
-                let run = entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse().ok());
-                if let Some(run) = run
-                    && let Some(status) = RunFolder::at(entry.path()).status()?
-                {
-                    all.push((run, status));
+                let name = entry.file_name();
+                let Some(Ok(run)) = name.to_str().map(str::parse::<RunId>) else {
+                    continue;
+                };
+                match RunFolder::at(entry.path()).status() {
+                    Ok(Some(status)) => all.push((run, status)),
+                    Ok(None) => {}
+                    // The others are told all the same; who asks for this one hears why not.
+                    Err(error) => tracing::warn!(%run, %error, "a run cannot be read"),
                 }
             }
             all.sort_by_key(|(run, _)| *run);
@@ -285,6 +300,20 @@ impl JobExecutor for LocalExecutor {
     }
 }
 
+/// Whether the run of this folder is to be watched. One that nobody has claimed is dropped, and nobody claims it from then on.
+fn take_up(folder: &RunFolder) -> io::Result<bool> {
+    if let Some(status) = folder.status()? {
+        return Ok(!status.is_over());
+    }
+    let given_up = folder.claim()?.is_some_and(|claim| claim.is_nobodys());
+    let nobodys = given_up || folder.take(&Claim::nobodys())?;
+    if nobodys {
+        remove(folder.path())?;
+    }
+    // A runner may have claimed it since it was looked at.
+    Ok(!nobodys)
+}
+
 /// Makes the run's folder; true where somebody has claimed it already.
 fn begin(runs: &Path, run: RunId) -> io::Result<bool> {
     let folder = RunFolder::of(runs, run);
@@ -310,7 +339,13 @@ fn order_stop(folder: &RunFolder, order: StopOrder) -> io::Result<()> {
     if over || !urgent {
         return Ok(());
     }
-    folder.set_stop_order(order)
+    let left = folder.set_stop_order(order);
+    let claim = folder.claim()?.filter(|_| order == StopOrder::Cancel);
+    match (left, claim) {
+        // Whose output fills the disk can be withdrawn all the same.
+        (Err(_), Some(claim)) if claim.tell_to_cancel() => Ok(()),
+        (left, _) => left,
+    }
 }
 
 /// Removes a folder and all in it, folders that its owner closed too. One that is not there is no error.

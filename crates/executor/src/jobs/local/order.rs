@@ -1,10 +1,11 @@
 //! What a runner is told, once, through the pipe that is its standard input: it carries secrets, which no file holds.
 
-use super::{ContainerEngine, LocalOptions, StageOptions};
+use super::{Confinement, ContainerEngine, LocalOptions, StageOptions};
 use crate::jobs::{RunProgram, RunSpec};
 use madang_types::{JobCheckpoint, JobStage, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The greatest order: a program, its variables, its files, and the operator's own settings.
 pub(super) const ORDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -26,6 +27,8 @@ pub(super) struct Order {
     pub outputs: Vec<JobStage>,
     pub log_bytes_max: u64,
     pub stages: StageOptions,
+    pub confinement: Option<Confinement>,
+    pub cgroup: Option<PathBuf>,
     pub engine: Option<ContainerEngine>,
 }
 
@@ -48,6 +51,8 @@ impl Order {
             outputs: spec.outputs.clone(),
             log_bytes_max: spec.log_bytes_max,
             stages: options.stages.clone(),
+            confinement: options.confinement.clone(),
+            cgroup: options.cgroup.clone(),
             engine: options.engine.clone(),
         }
     }

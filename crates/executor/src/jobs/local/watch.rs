@@ -1,8 +1,9 @@
 //! Watches the runs that are not over: tells each change, and ends what a runner left that was killed itself.
 
-use super::folder::{RunFolder, now};
+use super::cgroup::Cgroup;
+use super::folder::{NOBODY, RunFolder, now};
 use crate::jobs::RunStatus;
-use crate::pid_file::{self, Identity, PidFile};
+use crate::pid_file::{self, PidFile};
 use madang_types::{RunEnd, RunId, RunOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -127,13 +128,13 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
     };
     let state = folder.state()?;
     let restarted = claim.boot != pid_file::boot_id();
-    let nobody = Identity {
-        pid: 0,
-        start_ticks: 0,
-    };
+    let cgroup = claim.cgroup.clone().map(Cgroup::at);
+    if let Some(cgroup) = &cgroup {
+        cgroup.kill();
+    }
     if !restarted {
         let remains = PidFile {
-            engine: state.program.unwrap_or(nobody),
+            engine: state.program.unwrap_or(NOBODY),
             guard: claim.runner,
             boot: claim.boot.clone(),
             mark: claim.mark.clone(),
@@ -142,6 +143,9 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
         if !gone {
             return Err(io::Error::other("processes do not end after SIGKILL"));
         }
+    }
+    if cgroup.is_some_and(|cgroup| !cgroup.remove()) {
+        return Err(io::Error::other("its control group does not empty"));
     }
     if !claim.container_is_gone().await {
         return Err(io::Error::other("its container cannot be removed"));

@@ -23,6 +23,10 @@ const POLLS_MAX: u32 = 2_400;
 #[async_trait]
 pub trait Fixture: Send + Sync + Sized {
     async fn new() -> Self;
+    /// Whether this machine can have such a site. Where it cannot, that is told, and the tests pass.
+    fn is_there() -> bool {
+        true
+    }
     fn executor(&self) -> &dyn JobExecutor;
     /// Madang's side dies, as by `kill -9`, and begins again over what is there.
     async fn restart(&mut self);
@@ -30,6 +34,10 @@ pub trait Fixture: Send + Sync + Sized {
     fn site(&self) -> &Path;
     /// Makes a plain run one that this site can run.
     fn place(&self, _spec: &mut RunSpec) {}
+    /// Whether a process lives that a run told the number of.
+    fn lives(&self, pid: &str) -> bool {
+        end::lives(pid)
+    }
 }
 
 /// One test for each property.
@@ -50,6 +58,9 @@ macro_rules! suite {
     ($fixture:ty: $($part:ident::$property:ident),+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $property() {
+            if !<$fixture as $crate::conformance::Fixture>::is_there() {
+                return;
+            }
             let site = <$fixture as $crate::conformance::Fixture>::new().await;
             $crate::conformance::$part::$property(site).await;
         }

@@ -56,7 +56,11 @@ pub(crate) fn main(folder: PathBuf) -> Result<ExitCode, String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
-    runtime.block_on(async { Runner::new(folder, order, claim).carry_out().await });
+    let carried_out = runtime.block_on(async {
+        Runner::new(folder, order, claim)?.carry_out().await;
+        io::Result::Ok(())
+    });
+    carried_out.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,6 +78,8 @@ fn prepare_process(order: &Order, folder: &RunFolder) -> Result<Claim, String> {
     let mark = format!("{run}-{}-{}", runner.start_ticks, runner.pid);
     let engine = order.image.as_ref().and(order.engine.as_ref());
     let container = engine.map(|engine| Remains::new(engine, &mark));
+    let cgroup = order.cgroup.as_ref().filter(|_| order.image.is_none());
+    let cgroup = cgroup.map(|above| above.join(format!("madang-{mark}")));
     if container.is_none() {
         // Every orphan below it comes to it. What an engine leaves behind is the engine's.
         let adopted = set_child_subreaper(Some(getpid()));
@@ -84,6 +90,7 @@ fn prepare_process(order: &Order, folder: &RunFolder) -> Result<Claim, String> {
         boot: boot_id(),
         mark,
         container,
+        cgroup,
     })
 }
 
@@ -97,15 +104,15 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(folder: RunFolder, order: Order, claim: Claim) -> Self {
-        Self {
+    fn new(folder: RunFolder, order: Order, claim: Claim) -> io::Result<Self> {
+        Ok(Self {
             log: LogWriter::new(folder.path(), order.log_bytes_max),
-            stops: Stops::new(folder.clone()),
+            stops: Stops::new(folder.clone())?,
             state: State::default(),
             folder,
             order,
             claim,
-        }
+        })
     }
 
     async fn carry_out(mut self) {
@@ -126,14 +133,15 @@ impl Runner {
         if let RunOutcome::NotStarted { why } | RunOutcome::NotKept { why } = &end.outcome {
             self.log.say(why);
         }
-        // A full disk gets room from the run's own output; else its end waits for some.
+        // A disk that the run itself has filled has room for its end.
         while let Err(error) = self.folder.set_end(&end) {
             if error.kind() == ErrorKind::NotFound {
                 return;
             }
-            self.log.give_way();
+            self.folder.release();
             sleep(AGAIN).await;
         }
+        self.folder.release();
     }
 
     /// Brings all that it needs; else how the run ended by that.
@@ -179,6 +187,11 @@ impl Runner {
         self.write_state();
         let (code, why) = self.watch(&mut program).await;
         let ended_at = now();
+        if code != 0 && why.is_none() && !program.began().await {
+            let (program, _) = program::words(&self.folder, &self.order.program);
+            let why = format!("cannot start {program} in its container: its output says why");
+            return ended(RunOutcome::NotStarted { why });
+        }
         let outcome = match (why, code) {
             (Some(Why::Cancel), _) => RunOutcome::Cancelled,
             (_, 0) => self.keep().await,
@@ -289,6 +302,7 @@ fn make_folders(folder: &RunFolder, program: &RunProgram) -> io::Result<()> {
     inherit(folder)?;
     create_private(&folder.work())?;
     create_private(&folder.scratch())?;
+    folder.reserve()?;
     if let RunProgram::Script(script) = program {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o700);

@@ -1,6 +1,8 @@
 //! A program that runs: started, told to end, ended with all that came of it.
 
 use super::stops::Stops;
+use crate::jobs::local::cgroup::Cgroup;
+use crate::jobs::local::confine::Confinement;
 use crate::jobs::local::container::Remains;
 use crate::jobs::local::folder::{Claim, RunFolder, StopOrder};
 use crate::jobs::local::log::LogWriter;
@@ -55,6 +57,7 @@ enum Kind {
     Process {
         leader: Identity,
         children: SignalStream,
+        cgroup: Option<Cgroup>,
     },
     Container {
         container: Remains,
@@ -67,6 +70,7 @@ pub(super) struct Program {
     kind: Kind,
     output: pipe::Receiver,
     output_ended: bool,
+    bytes: Box<[u8]>,
     /// Its exit code, once its first process is gone.
     code: Option<i32>,
     /// No process of it is left.
@@ -91,8 +95,23 @@ impl Program {
             },
             None => {
                 let children = signal(SignalKind::child()).map_err(|e| e.to_string())?;
-                let leader = spawn(folder, order, claim, input)?;
-                Kind::Process { leader, children }
+                let cgroup = claim.cgroup.clone().map(Cgroup::at);
+                let leader = match &cgroup {
+                    None => spawn(folder, order, claim, input)?,
+                    Some(cgroup) => {
+                        let start = || spawn(folder, order, claim, input);
+                        let started = cgroup.make(order).and_then(|()| cgroup.within(start)?);
+                        if started.is_err() {
+                            cgroup.remove();
+                        }
+                        started?
+                    }
+                };
+                Kind::Process {
+                    leader,
+                    children,
+                    cgroup,
+                }
             }
         };
         // Without a checkpoint it is withdrawn at its limit as any other.
@@ -106,6 +125,7 @@ impl Program {
             kind,
             output,
             output_ended: false,
+            bytes: vec![0; OUTPUT_BYTES].into(),
             code: None,
             empty: false,
             stopped: None,
@@ -128,6 +148,14 @@ impl Program {
         self.stopped
     }
 
+    /// Whether it began at all: a container may be made and yet lack the program.
+    pub async fn began(&self) -> bool {
+        match &self.kind {
+            Kind::Process { .. } => true,
+            Kind::Container { container, .. } => container.began().await,
+        }
+    }
+
     /// Whether there is nothing more to wait for. The time that a stop leaves belongs to all of its processes: a shell that dies of the
     /// signal at once may have a child that writes a checkpoint.
     pub fn is_over(&mut self) -> bool {
@@ -144,11 +172,7 @@ impl Program {
 
     /// Waits for the next thing to happen to it, and does what that asks for.
     pub async fn step(&mut self, stops: &mut Stops, log: &mut LogWriter) {
-        let mut bytes = vec![0; OUTPUT_BYTES];
-        let due = match self.kill_at {
-            Some(at) if self.stopped.is_some() => at,
-            _ => self.tell_at,
-        };
+        let due = self.kill_at.unwrap_or(self.tell_at);
         let changed = async {
             match &mut self.kind {
                 Kind::Process { children, .. } => {
@@ -163,8 +187,8 @@ impl Program {
                 self.code = Some(status.map_or(1, exit_code));
                 self.empty = true;
             },
-            read = self.output.read(&mut bytes), if !self.output_ended => match read {
-                Ok(length @ 1..) => log.write(&bytes[..length]),
+            read = self.output.read(&mut self.bytes), if !self.output_ended => match read {
+                Ok(length @ 1..) => log.write(&self.bytes[..length]),
                 Ok(0) | Err(_) => self.output_ended = true,
             },
             order = stops.next() => match order {
@@ -174,16 +198,10 @@ impl Program {
                 }
                 StopOrder::Checkpoint(by) => self.stop(Why::Checkpoint, by).await,
             },
-            () = sleep_until(due) => self.due().await,
-        }
-    }
-
-    async fn due(&mut self) {
-        let now = Instant::now();
-        if self.kill_at.is_some_and(|at| at <= now) {
-            self.killed = true;
-        } else if self.tell_at <= now {
-            self.stop(Why::Limit, self.told_by).await;
+            () = sleep_until(due) => match self.kill_at {
+                Some(_) => self.killed = true,
+                None => self.stop(Why::Limit, self.told_by).await,
+            },
         }
     }
 
@@ -232,7 +250,10 @@ impl Program {
                         self.empty = true;
                     }
                 }
-                Kind::Process { leader, .. } => {
+                Kind::Process { leader, cgroup, .. } => {
+                    if let Some(cgroup) = cgroup {
+                        cgroup.kill();
+                    }
                     if self.code.is_none() {
                         process::signal_group(leader.pid, Signal::KILL);
                     }
@@ -248,12 +269,24 @@ impl Program {
             let first = rounds < ROUNDS_FIRST;
             sleep(if first { ROUND } else { ROUND_LATER }).await;
         }
-        let mut bytes = vec![0; OUTPUT_BYTES];
+        if let Kind::Process {
+            cgroup: Some(cgroup),
+            ..
+        } = &self.kind
+        {
+            if cgroup.ran_out_of_memory() {
+                log.say("it was killed for its memory: it asked for less than it used");
+            }
+            while !cgroup.remove() {
+                cgroup.kill();
+                sleep(ROUND_LATER).await;
+            }
+        }
         let mut late = 0;
         while late < LATE_BYTES_MAX && !self.output_ended {
-            match timeout(LATE, self.output.read(&mut bytes)).await {
+            match timeout(LATE, self.output.read(&mut self.bytes)).await {
                 Ok(Ok(length @ 1..)) => {
-                    log.write(&bytes[..length]);
+                    log.write(&self.bytes[..length]);
                     late += length;
                 }
                 _ => break,
@@ -277,7 +310,8 @@ fn spawn(
 ) -> Result<Identity, String> {
     let (program, args) = words(folder, &order.program);
     let errors = output.try_clone().map_err(|e| e.to_string())?;
-    let child = Command::new(&program)
+    let mut command = Command::new(&program);
+    command
         .args(args)
         .env_clear()
         .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
@@ -290,15 +324,34 @@ fn spawn(
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+        .stderr(errors);
+    let child = match &order.confinement {
+        None => command.spawn().map_err(|error| error.to_string()),
+        Some(walls) => within(walls, folder, order).spawn(&mut command),
+    };
+    let child = child.map_err(|why| format!("cannot start {program}: {why}"))?;
     // It is there until it is fetched, dead or alive.
     Identity::of(child.id()).ok_or_else(|| "cannot read /proc".to_owned())
 }
 
+/// What is open to this run: what is open to all, to its tenant, and its own.
+fn within(walls: &Confinement, folder: &RunFolder, order: &Order) -> Confinement {
+    let mut walls = walls.clone();
+    walls.read.push(folder.script());
+    walls.write.extend([folder.work(), folder.scratch()]);
+    for root in &order.stages.roots {
+        let open = if root.writable {
+            &mut walls.write
+        } else {
+            &mut walls.read
+        };
+        open.push(root.of(&order.tenant));
+    }
+    walls
+}
+
 /// The program and its arguments: a script that names no interpreter is the shell's.
-fn words(folder: &RunFolder, program: &RunProgram) -> (String, Vec<String>) {
+pub(super) fn words(folder: &RunFolder, program: &RunProgram) -> (String, Vec<String>) {
     match program {
         RunProgram::Command(words) => {
             let mut words = words.iter().cloned();

@@ -3,6 +3,7 @@
 //! Only what the operator opened is read or written. A file is there by its name when all of it is, and not before.
 
 mod beneath;
+mod object;
 mod web;
 
 use crate::jobs::SecretText;
@@ -10,6 +11,7 @@ use beneath::{Folder, NewFile};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use madang_types::{JobStage, TenantId};
+use object::Object;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -56,6 +58,13 @@ pub struct StageRoot {
     pub path: String,
     /// Outputs may be put there too.
     pub writable: bool,
+}
+
+impl StageRoot {
+    /// Where it is for this tenant.
+    pub(super) fn of(&self, tenant: &TenantId) -> PathBuf {
+        PathBuf::from(self.path.replace(TENANT, tenant.as_str()))
+    }
 }
 
 /// A bucket of an S3-compatible store that is open to jobs.
@@ -147,7 +156,9 @@ impl<'a> Stager<'a> {
                 Source::File(file.into())
             }
             Place::Url(url) => Source::Body(self.web.get(&url).await?),
-            Place::Object(bucket, key) => Source::Body(self.web.get_object(bucket, &key).await?),
+            Place::Object(bucket, key) => {
+                Source::Body(Object::new(&self.web, bucket, &key)?.get().await?)
+            }
         };
         let new = self.work.create(Path::new(&stage.to));
         let new = new.map_err(|e| format!("{} in its folder: {e}", stage.to))?;
@@ -173,9 +184,8 @@ impl<'a> Stager<'a> {
             }
             Place::Url(url) => self.web.put(&url, file.into(), length).await,
             Place::Object(bucket, key) => {
-                self.web
-                    .put_object(bucket, &key, (file.into(), length))
-                    .await
+                let object = Object::new(&self.web, bucket, &key)?;
+                object.put(file.into(), length).await
             }
         }
     }
@@ -225,7 +235,7 @@ impl<'a> Stager<'a> {
         let roots = self.options.roots.iter();
         let roots = roots.filter(|root| root.writable || !write);
         let open = roots.filter_map(|root| {
-            let root = PathBuf::from(root.path.replace(TENANT, self.tenant.as_str()));
+            let root = root.of(self.tenant);
             let inner = path.strip_prefix(&root).ok()?.to_owned();
             Some((root, inner))
         });

@@ -1,19 +1,17 @@
-//! Files over HTTP, and objects of S3-compatible stores, which are HTTP with a signed URL.
+//! Files over HTTP.
 
-use super::{PIECE_BYTES, StageBucket};
+use super::PIECE_BYTES;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rusty_s3::actions::{GetObject, PutObject};
-use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -23,16 +21,13 @@ use tokio::time::timeout;
 
 /// Until a connection stands, until an answer's head is there, and between two pieces of its body.
 const CONNECT: Duration = Duration::from_secs(15);
-const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// An object's store may take as long as the whole of it takes to be written.
 const PUT: Duration = Duration::from_secs(6 * 3_600);
-/// A signed URL is used at once, but its machine's clock may differ.
-const SIGNED: Duration = Duration::from_secs(3_600);
 const REDIRECTS_MAX: u32 = 5;
-/// The greatest object that S3 takes in one piece: 5 GiB.
-const OBJECT_BYTES_MAX: u64 = 5 << 30;
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// What is sent.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The way to hosts.
 pub(super) struct Web<'a> {
@@ -51,7 +46,10 @@ impl<'a> Web<'a> {
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).build(https);
+        // A kept connection may be closed by its other end just when a body goes out that cannot be sent twice.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(https);
         Self { hosts, client }
     }
 
@@ -77,55 +75,36 @@ impl<'a> Web<'a> {
     /// Puts a file where a URL says.
     pub async fn put(&self, url: &str, file: File, length: u64) -> Result<(), String> {
         let uri = self.listed(url)?;
-        self.send(uri, file, length).await
+        self.send(uri, file, length).await.map(drop)
     }
 
-    pub async fn get_object(&self, of: &StageBucket, key: &str) -> Result<Incoming, String> {
-        let (bucket, credentials) = signer(of)?;
-        let url = GetObject::new(&bucket, Some(&credentials), key).sign(SIGNED);
-        let uri = parse(url.as_str())?;
-        whole(self.ask(Method::GET, uri, nothing(), IDLE).await?)
-    }
-
-    pub async fn put_object(
+    /// Puts so much of a file, from where it stands.
+    pub async fn send(
         &self,
-        of: &StageBucket,
-        key: &str,
-        (file, length): (File, u64),
-    ) -> Result<(), String> {
-        if length > OBJECT_BYTES_MAX {
-            let what = "an object has at most 5 GiB here, this file has";
-            return Err(format!("{what} {length} bytes: split it"));
-        }
-        let (bucket, credentials) = signer(of)?;
-        let url = PutObject::new(&bucket, Some(&credentials), key).sign(SIGNED);
-        self.send(parse(url.as_str())?, file, length).await
-    }
-
-    async fn send(&self, uri: Uri, file: File, length: u64) -> Result<(), String> {
+        uri: Uri,
+        file: File,
+        length: u64,
+    ) -> Result<Response<Incoming>, String> {
         let pieces = stream::try_unfold(file.take(length), async |mut rest| {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
             let read = rest.read_buf(&mut piece).await?;
             Ok((read > 0).then(|| (Frame::data(Bytes::from(piece)), rest)))
         });
         let body = (StreamBody::new(pieces).boxed_unsync(), length);
-        let answer = self.ask(Method::PUT, uri, body, PUT).await?;
-        let status = answer.status();
-        status
-            .is_success()
-            .then_some(())
-            .ok_or_else(|| refused(status))
+        taken(self.ask(Method::PUT, uri, body, PUT).await?)
     }
 
-    async fn ask(
+    /// One exchange, in which the head of the answer is waited for so long.
+    pub async fn ask(
         &self,
         method: Method,
         uri: Uri,
         (body, length): (Body, u64),
         patience: Duration,
     ) -> Result<Response<Incoming>, String> {
-        let mut request = Request::builder().method(method.clone()).uri(uri);
-        if method == Method::PUT {
+        let sends = matches!(method, Method::PUT | Method::POST);
+        let mut request = Request::builder().method(method).uri(uri);
+        if sends {
             request = request.header(CONTENT_LENGTH, length);
         }
         let request = request.body(body).map_err(|e| e.to_string())?;
@@ -161,14 +140,30 @@ pub(super) async fn piece(body: &mut Incoming) -> Result<Option<Bytes>, String> 
     }
 }
 
-fn nothing() -> (Body, u64) {
-    let body = Empty::new().map_err(|never| match never {});
-    (body.boxed_unsync(), 0)
+/// No body.
+pub(super) fn nothing() -> (Body, u64) {
+    bytes(String::new())
 }
 
-fn whole(answer: Response<Incoming>) -> Result<Incoming, String> {
+/// A short body.
+pub(super) fn bytes(text: String) -> (Body, u64) {
+    let length = text.len() as u64;
+    let body = Full::from(text).map_err(|never| match never {});
+    (body.boxed_unsync(), length)
+}
+
+/// The body of an answer that has all of what was asked for.
+pub(super) fn whole(answer: Response<Incoming>) -> Result<Incoming, String> {
     match answer.status() {
         StatusCode::OK => Ok(answer.into_body()),
+        status => Err(refused(status)),
+    }
+}
+
+/// An answer that says yes.
+pub(super) fn taken(answer: Response<Incoming>) -> Result<Response<Incoming>, String> {
+    match answer.status() {
+        status if status.is_success() => Ok(answer),
         status => Err(refused(status)),
     }
 }
@@ -180,21 +175,8 @@ fn refused(status: StatusCode) -> String {
     }
 }
 
-fn signer(of: &StageBucket) -> Result<(Bucket, Credentials), String> {
-    let style = if of.virtual_host {
-        UrlStyle::VirtualHost
-    } else {
-        UrlStyle::Path
-    };
-    let endpoint = of.endpoint.parse();
-    let endpoint = endpoint.map_err(|e| format!("the bucket's endpoint is no URL: {e}"))?;
-    let bucket = Bucket::new(endpoint, style, of.name.clone(), of.region.clone());
-    let bucket = bucket.map_err(|e| format!("the bucket's endpoint: {e}"))?;
-    let credentials = Credentials::new(of.access_key.clone(), of.secret.0.clone());
-    Ok((bucket, credentials))
-}
-
-fn parse(url: &str) -> Result<Uri, String> {
+/// An address that can be asked.
+pub(super) fn parse(url: &str) -> Result<Uri, String> {
     let uri = url.parse::<Uri>().ok();
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     let uri = uri.filter(|uri| uri.host().is_some());
