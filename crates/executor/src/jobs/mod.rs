@@ -5,6 +5,7 @@
 //! run twice.
 
 mod run;
+pub mod slurm;
 
 pub use run::{RunProgram, RunSpec, SecretText};
 

@@ -23,6 +23,10 @@ const POLLS_MAX: u32 = 2_400;
 #[async_trait]
 pub trait Fixture: Send + Sync + Sized {
     async fn new() -> Self;
+    /// Whether this machine can have such a site. Where it cannot, that is told, and the tests pass.
+    fn is_there() -> bool {
+        true
+    }
     fn executor(&self) -> &dyn JobExecutor;
     /// Madang's side dies, as by `kill -9`, and begins again over what is there.
     async fn restart(&mut self);
@@ -50,6 +54,9 @@ macro_rules! suite {
     ($fixture:ty: $($part:ident::$property:ident),+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $property() {
+            if !<$fixture as $crate::conformance::Fixture>::is_there() {
+                return;
+            }
             let site = <$fixture as $crate::conformance::Fixture>::new().await;
             $crate::conformance::$part::$property(site).await;
         }
