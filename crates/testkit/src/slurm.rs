@@ -85,6 +85,12 @@ impl Slurm {
         Ok(rest.context("it has a REST daemon")?.to_owned())
     }
 
+    /// The words that lead over ssh into a shell of its machine.
+    pub fn ssh(&self) -> Vec<String> {
+        let config = self.folder.join("ssh/config").display().to_string();
+        ["ssh", "-F", &config, "slurm"].map(str::to_owned).to_vec()
+    }
+
     /// Runs a line of a shell as its administrator and gives what it printed.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::job::Stop;
 use crate::jobs::{JobsError, RunStatus};
 use madang_types::{RunEnd, RunId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,8 @@ pub(super) struct Book {
     folder: PathBuf,
     made_at_ms: u64,
     known: Mutex<BTreeMap<RunId, Known>>,
+    /// Held by whoever changes what is on the disk.
+    writing: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -79,6 +81,7 @@ impl Book {
             folder: folder.to_owned(),
             made_at_ms,
             known: Mutex::new(known),
+            writing: Mutex::new(()),
             changes: watch::Sender::new(0),
         })
     }
@@ -100,11 +103,32 @@ impl Book {
 
     /// Writes it to the disk, then to memory.
     pub(super) fn put(&self, entry: Entry) -> Result<(), JobsError> {
+        let writing = self.writing.lock();
+        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
+        self.write_down(entry)
+    }
+
+    /// Changes a run that is not over, if there is one; nobody else does meanwhile.
+    pub(super) fn change(
+        &self,
+        run: RunId,
+        change: impl FnOnce(&mut Entry),
+    ) -> Result<(), JobsError> {
+        let writing = self.writing.lock();
+        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
+        let Some(mut entry) = self.get(run).filter(|entry| entry.end.is_none()) else {
+            return Ok(());
+        };
+        change(&mut entry);
+        self.write_down(entry)
+    }
+
+    fn write_down(&self, entry: Entry) -> Result<(), JobsError> {
         let text = serde_json::to_vec(&entry).map_err(|e| JobsError::Unavailable(e.to_string()))?;
         write(&self.file(entry.run), &text)?;
         match self.lock().entry(entry.run) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut().entry = entry,
-            std::collections::btree_map::Entry::Vacant(place) => {
+            btree_map::Entry::Occupied(known) => known.into_mut().entry = entry,
+            btree_map::Entry::Vacant(place) => {
                 place.insert(Known::new(entry));
             }
         }
@@ -113,6 +137,8 @@ impl Book {
     }
 
     pub(super) fn remove(&self, run: RunId) -> Result<(), JobsError> {
+        let writing = self.writing.lock();
+        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
         let file = self.file(run);
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

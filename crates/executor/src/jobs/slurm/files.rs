@@ -69,6 +69,8 @@ impl Files {
                 log.map(Some).map_err(|error| disk(&path, &error))
             }
             Self::By(shell) => {
+                // A shell counts in 64 bits with a sign.
+                let kept_max = kept_max.min(1 << 62);
                 let text = format!(
                     "f={} from={from}; bytes=$(stat -c %s -- \"$f\" 2>/dev/null) || {{ echo \"$from\"; exit 0; }}
                     [ $((bytes - {kept_max})) -le \"$from\" ] || from=$((bytes - {kept_max})); echo \"$from\"

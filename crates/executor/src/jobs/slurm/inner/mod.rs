@@ -178,7 +178,7 @@ impl Inner {
 
     pub(super) async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
         let _turn = self.lock(run).lock().await;
-        let Some(mut entry) = self.entry(run).await? else {
+        let Some(entry) = self.entry(run).await? else {
             return Ok(());
         };
         if entry.end.is_some() {
@@ -206,13 +206,11 @@ impl Inner {
             self.look_at(run).await?,
             Some(RunStatus::Running { .. } | RunStatus::Stopping { since: Some(_) })
         );
+        self.book.change(run, |entry| entry.stop = Some(stop))?;
         // It may have ended in the meantime.
-        entry = match self.book.get(run) {
-            Some(entry) if entry.end.is_none() => entry,
-            _ => return Ok(()),
-        };
-        entry.stop = Some(stop);
-        self.book.put(entry)?;
+        if self.book.get(run).is_none_or(|entry| entry.end.is_some()) {
+            return Ok(());
+        }
         let told = match how {
             _ if waits => self.transport.cancel(id).await,
             StopHow::Cancel => self.transport.signal(id, word::END).await,

@@ -3,8 +3,8 @@
 use super::{Inner, SKEW_S, now_ms};
 use crate::jobs::slurm::ask::{job_name, log_path};
 use crate::jobs::slurm::book::Entry;
-use crate::jobs::slurm::job::{SlurmJob, micros};
-use crate::jobs::{JobsError, NOTICE_MS_MAX, RunStatus};
+use crate::jobs::slurm::job::{SlurmJob, micros, word};
+use crate::jobs::{JobsError, NOTICE_MS_MAX, RunStatus, STOP_MS};
 use madang_types::{RunEnd, RunId, RunOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// From one look at all that runs to the next.
 const LOOK_TIME: Duration = Duration::from_millis(NOTICE_MS_MAX / 2);
 /// The same while Slurm is away: doubled up to this.
-const AWAY_TIME_MAX: Duration = Duration::from_secs(60);
+const AWAY_TIME_MAX: Duration = Duration::from_secs(8);
 /// Runs that are asked about in one look; the others are next.
 const LOOK_COUNT_MAX: usize = 200;
 /// Looks at the accounting in one look: it is slow.
@@ -66,34 +66,23 @@ impl Inner {
             let entries = known.values().map(|known| &known.entry);
             entries.filter(|entry| due(entry)).cloned().collect()
         };
-        for mut entry in due {
+        for entry in due {
             let _turn = self.lock(entry.run).lock().await;
-            if let (Some(id), Some(stop)) = (entry.job, &mut entry.stop) {
-                // A checkpoint whose grace is over is ended as any other; its script keeps the way from there.
-                let first = !stop.forced;
-                let told = match first {
-                    true => {
-                        self.transport
-                            .signal(id, crate::jobs::slurm::job::word::END)
-                            .await
-                    }
-                    false => self.transport.cancel(id).await,
-                };
-                told.map_err(|fault| self.named(fault))?;
-                stop.forced = true;
-                stop.force_at_ms = now_ms.saturating_add(if first {
-                    2 * crate::jobs::STOP_MS
-                } else {
-                    AGAIN_MS
-                });
-                if self
-                    .book
-                    .get(entry.run)
-                    .is_some_and(|now| now.end.is_none())
-                {
-                    self.book.put(entry)?;
+            let (Some(id), Some(stop)) = (entry.job, entry.stop) else {
+                continue;
+            };
+            // Its script ends it; where that does not, Slurm.
+            let (told, again_ms) = match stop.forced {
+                false => (self.transport.signal(id, word::END).await, 2 * STOP_MS),
+                true => (self.transport.cancel(id).await, AGAIN_MS),
+            };
+            told.map_err(|fault| self.named(fault))?;
+            self.book.change(entry.run, |entry| {
+                if let Some(stop) = &mut entry.stop {
+                    stop.forced = true;
+                    stop.force_at_ms = now_ms.saturating_add(again_ms);
                 }
-            }
+            })?;
         }
         Ok(())
     }
@@ -210,14 +199,10 @@ impl Inner {
             }
             status => status,
         };
-        let first = entry.submitted_s != Some(job.submitted_s);
-        if let Some(mut now) = self
-            .book
-            .get(entry.run)
-            .filter(|now| first && now.end.is_none())
-        {
-            now.submitted_s = Some(job.submitted_s);
-            self.book.put(now)?;
+        if entry.submitted_s != Some(job.submitted_s) {
+            let submitted_s = Some(job.submitted_s);
+            self.book
+                .change(entry.run, |entry| entry.submitted_s = submitted_s)?;
         }
         let changed = {
             let mut known = self.book.lock();
@@ -235,11 +220,7 @@ impl Inner {
     }
 
     fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
-        let Some(mut now) = self.book.get(entry.run).filter(|now| now.end.is_none()) else {
-            return Ok(());
-        };
-        now.end = Some(end);
-        self.book.put(now)
+        self.book.change(entry.run, |entry| entry.end = Some(end))
     }
 
     /// Why it was not begun or not kept stands at the end of its log, where that can be read.

@@ -26,12 +26,16 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Jobs that are asked about at once.
 const AT_ONCE: usize = 8;
 
-/// Slurm's own numbers of errors (slurm_errno.h): there is no such job; it is over; the accounting has nothing of it.
+/// Slurm's own numbers of errors (slurm/slurm_errno.h): there is no such job; it is over; the accounting has nothing of it.
 const NO_SUCH_JOB: i64 = 2017;
 const ALREADY_OVER: i64 = 2021;
 const NOTHING_FOUND: i64 = 9003;
+/// It takes no job now: its queue is full, it stands by, submissions are switched off.
+const NOT_NOW: [i64; 4] = [2007, 2027, 2037, 2105];
+/// It does not take our token.
+const TOKEN: [std::ops::Range<i64>; 2] = [6000..6100, 9008..9009];
 /// Its errors of connections to its own daemons: nobody knows more.
-const COMMUNICATION: [std::ops::Range<i64>; 3] = [1000..1100, 5000..5100, 7000..7100];
+const COMMUNICATION: [std::ops::Range<i64>; 4] = [1000..1100, 1800..1900, 5000..5100, 7000..7100];
 
 /// What the two shapes do differently.
 trait Shape: Send + Sync {
@@ -224,17 +228,14 @@ fn errors(status: StatusCode, answer: &Value) -> Option<Told> {
         .or_else(|| text("description"))
         .unwrap_or("no reason given");
     let told = format!("{told} ({number})");
+    let is_in =
+        |ranges: &[std::ops::Range<i64>]| ranges.iter().any(|range| range.contains(&number));
     Some(match number {
         NO_SUCH_JOB | ALREADY_OVER | NOTHING_FOUND => Told::Nothing,
-        _ if COMMUNICATION.iter().any(|range| range.contains(&number)) => {
-            let connect = told.contains("connect");
-            Told::Fault(if connect {
-                Fault::NotSent(told)
-            } else {
-                Fault::Unknown(told)
-            })
-        }
+        _ if NOT_NOW.contains(&number) || is_in(&TOKEN) => Told::Fault(Fault::NotSent(told)),
+        _ if is_in(&COMMUNICATION) && told.contains("connect") => Told::Fault(Fault::NotSent(told)),
         0 => Told::Fault(Fault::Unknown(told)),
+        _ if is_in(&COMMUNICATION) => Told::Fault(Fault::Unknown(told)),
         _ => Told::Fault(Fault::Refused(told)),
     })
 }

@@ -4,9 +4,9 @@ export PATH=${PATH:-/usr/local/bin:/usr/bin:/bin} HOME=${HOME:-~}
 exec 3>&2 2>/dev/null
 child='' told='' over='' mark=''
 
-# By the environment: a process that left its session is found too.
+# By the environment: a process that went apart is found too.
 sweep() {
-    kill -s KILL $(grep -lsxz "SLURM_JOB_ID=$SLURM_JOB_ID" /proc/[0-9]*/environ | cut -d/ -f3 | grep -vx "$$")
+    kill -s KILL $(grep -lsxz "SLURM_JOB_NAME=$SLURM_JOB_NAME" /proc/[0-9]*/environ | cut -d/ -f3 | grep -vx "$$")
 }
 # Ends by a signal, which no end of the program is told by.
 die() {
