@@ -74,11 +74,9 @@ impl Shell {
     /// # Errors
     /// It could not be run: [`Fault::NotSent`]; it did not end in time, or was cut off: [`Fault::Unknown`].
     pub(super) async fn run(&self, line: &str, input: &[u8]) -> Result<Answer, Fault> {
-        let _permit = self
-            .at_once
-            .acquire()
-            .await
-            .map_err(|e| Fault::NotSent(e.to_string()))?;
+        let permit = tokio::time::timeout(LINE_TIME, self.at_once.acquire()).await;
+        let busy = || Fault::NotSent(format!("{AT_ONCE} lines wait for an answer"));
+        let _permit = permit.ok().and_then(Result::ok).ok_or_else(busy)?;
         let program = self.words.first().map_or("sh", String::as_str);
         let mut command = Command::new(program);
         command

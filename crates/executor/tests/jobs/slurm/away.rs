@@ -50,14 +50,13 @@ async fn a_killed_controller_loses_nothing() {
     until_written(&site).await;
     let before = site.executor().look(long.run).await.unwrap();
     site.cluster.kill("slurmctld").unwrap();
-    is_away(async {
-        // What was seen a moment ago may still be told.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        site.executor().look(long.run).await
-    })
-    .await;
-    is_away(site.executor().start(later.clone())).await;
-    is_away(site.executor().runs()).await;
+    // What was seen a moment ago may still be told.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::join!(
+        is_away(site.executor().look(long.run)),
+        is_away(site.executor().start(later.clone())),
+        is_away(site.executor().runs()),
+    );
     // It ends while the controller is dead.
     go(&site, 2);
     site.cluster.start_controller().unwrap();

@@ -79,8 +79,10 @@ impl Http {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value), Fault> {
-        let permit = self.at_once.acquire().await;
-        let _permit = permit.map_err(|error| Fault::NotSent(error.to_string()))?;
+        // A daemon whose controller is away takes its time with each of them.
+        let permit = tokio::time::timeout(ANSWER_TIME, self.at_once.acquire()).await;
+        let busy = || Fault::NotSent(format!("{}: {AT_ONCE} calls wait for an answer", self.url));
+        let _permit = permit.ok().and_then(Result::ok).ok_or_else(busy)?;
         self.pace().await;
         let request = self.request(method, path, body)?;
         let talk = async {
