@@ -19,8 +19,8 @@ pub use model::{
     AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, JobsExecutor, JobsTerms,
     KeySource, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes, NodesJobs, Origin,
     OriginAddress, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry, Replica, ReplicaAt,
-    ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, TenantEntry,
-    ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
+    ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster,
+    TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

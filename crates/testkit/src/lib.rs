@@ -1,5 +1,5 @@
 //! What tests and benches talk to instead of accelerators: an engine that speaks the OpenAI protocol, breaks it on
-//! demand and writes down what it served; clients, one well-behaved, one that sends raw bytes; and a PostgreSQL.
+//! demand and writes down what it served; clients, one well-behaved, one that sends raw bytes; a PostgreSQL, and a Slurm.
 //!
 //! It must not ship (only dev-dependencies may name it), must not know any of our crates' logic, and must never reach
 //! beyond the loopback.
@@ -21,6 +21,8 @@ mod engine;
 mod link;
 mod postgres;
 mod raw_client;
+mod served;
+mod slurm;
 mod sse;
 
 pub use client::{HttpAnswer, HttpStream, http_get, http_post_json, http_send, http_stream};
@@ -31,4 +33,5 @@ pub use engine::{FakeEngine, eventually, eventually_async};
 pub use link::{Link, Way};
 pub use postgres::{Database, Postgres};
 pub use raw_client::{RawClient, RawEnd, RawRead};
+pub use slurm::Slurm;
 pub use sse::{SseEvent, SseStream};

@@ -1,18 +1,15 @@
 //! A real PostgreSQL for tests: one server for all tests of this checkout, or one of a test's own that it may kill; and
 //! databases in it that are gone with their test. `scripts/test-postgres` serves it, and ends it when nobody is left.
 
+use crate::served::{ROOT, Script, hold};
 use anyhow::{Context, bail, ensure};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The repository's root.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// How long the shared server stays when nobody uses it, so that one test after another finds it.
 const IDLE_S: u32 = 5;
 
@@ -42,7 +39,7 @@ impl Postgres {
         starting.lock()?;
         if !is_up(&folder) {
             let settings = ["fsync=off", "max_connections=200"];
-            Script::start(&folder, (IDLE_S, &memory()), &settings)?.wait("up", &folder)?;
+            start(&folder, (IDLE_S, &memory()), &settings)?.wait("up", &folder)?;
         }
         Ok(Self {
             folder,
@@ -67,7 +64,7 @@ impl Postgres {
     pub fn own_at(place: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let lock = hold(folder.path())?;
-        let mut script = Script::start(folder.path(), (0, place), settings)?;
+        let mut script = start(folder.path(), (0, place), settings)?;
         script.wait("up", folder.path())?;
         Ok(Self {
             folder: folder.path().to_owned(),
@@ -127,7 +124,7 @@ impl Postgres {
 impl Drop for Owned {
     fn drop(&mut self) {
         // The lock was let go of before: the script removes all of its own and ends.
-        self.script.child.wait().ok();
+        self.script.end();
     }
 }
 
@@ -224,55 +221,18 @@ fn memory() -> PathBuf {
     }
 }
 
-/// Holds the folder's server: it ends when nobody does.
-fn hold(folder: &Path) -> anyhow::Result<File> {
-    let lock = File::create(folder.join("lock"))?;
-    lock.lock_shared()?;
-    Ok(lock)
+fn start(
+    folder: &Path,
+    (idle_s, place): (u32, &Path),
+    settings: &[&str],
+) -> anyhow::Result<Script> {
+    binary("postgres")?;
+    let mut args = vec![idle_s.to_string(), place.display().to_string()];
+    args.extend(settings.iter().map(ToString::to_string));
+    Script::start("test-postgres", folder, &args)
 }
 
 fn is_up(folder: &Path) -> bool {
     let socket = std::fs::read_to_string(folder.join("socket")).unwrap_or_default();
     UnixStream::connect(Path::new(socket.trim_end()).join(".s.PGSQL.5432")).is_ok()
-}
-
-/// `scripts/test-postgres`, and what it says.
-struct Script {
-    child: Child,
-    words: BufReader<ChildStdout>,
-}
-
-impl Script {
-    /// Starts it apart from this process, whose end must not be its own before it has cleaned up.
-    fn start(
-        folder: &Path,
-        (idle_s, place): (u32, &Path),
-        settings: &[&str],
-    ) -> anyhow::Result<Self> {
-        binary("postgres")?;
-        let said = File::create(folder.join("said"))?;
-        let mut command = Command::new(Path::new(ROOT).join("scripts/test-postgres"));
-        command.arg(folder).arg(idle_s.to_string());
-        command.arg(place).args(settings);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = command.stderr(said).process_group(0).spawn();
-        let mut child = child.context("scripts/test-postgres cannot be started")?;
-        let words = child.stdout.take().context("the output is piped")?;
-        let words = BufReader::new(words);
-        Ok(Self { child, words })
-    }
-
-    /// Waits until it says so.
-    fn wait(&mut self, word: &str, folder: &Path) -> anyhow::Result<()> {
-        let mut said = String::new();
-        self.words.read_line(&mut said)?;
-        let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        ensure!(
-            said.trim_end() == word,
-            "the server is not {word}: {}{}",
-            read("said"),
-            read("log")
-        );
-        Ok(())
-    }
 }

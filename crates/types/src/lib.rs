@@ -29,8 +29,8 @@ pub use id::{
 };
 pub use job::{
     After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError, JobResources,
-    JobSpec, JobSpecError, JobStage, JobState, RunEnd, RunId, RunOutcome, RunPiece, RunRecord,
-    RunState, StopSignal, TaskId,
+    JobSpec, JobSpecError, JobStage, JobState, MILLI, RunEnd, RunId, RunOutcome, RunPiece,
+    RunRecord, RunState, StopSignal, TaskId,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,

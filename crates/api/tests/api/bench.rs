@@ -116,7 +116,7 @@ impl Bench {
             id: "test".parse().unwrap(),
             book: Arc::<SqliteStore>::clone(&store),
             ledger: Arc::<SqliteStore>::clone(&store),
-            executors: Executors::from([(JobsExecutor::Local, executor)]),
+            executors: Executors::from([((JobsExecutor::Local, None), executor)]),
         };
         let options = GatewayOptions {
             id: "test".parse().unwrap(),

@@ -2,32 +2,49 @@
 
 use super::GUARD_SUBCOMMAND;
 use super::data_folder::DataFolder;
+use anyhow::{Context, bail};
 use madang_control::jobs::{Executors, JobsOptions};
 use madang_executor::GuardProgram;
 use madang_executor::jobs::JobExecutor;
 use madang_executor::jobs::local::{
-    ContainerEngine, LocalExecutor, LocalOptions, StageOptions, StageRoot,
+    Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageOptions, StageRoot,
 };
-use madang_fleet::{JobsExecutor, JobsTerms};
+use madang_executor::jobs::slurm::{SlurmExecutor, SlurmOptions, SlurmRest, SlurmToken};
+use madang_fleet::{JobsExecutor, JobsTerms, SlurmCluster};
 use madang_store::{JobBook, Ledger};
 use madang_types::GatewayId;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Jobs in those books, driven by the gateway of that name.
 ///
 /// # Errors
-/// The folder of this machine's runs cannot be used.
+/// A folder of runs cannot be used, or a cluster cannot be reached as the fleet file says.
 pub fn options(
     (gateway, book, ledger): (&GatewayId, Arc<dyn JobBook>, Arc<dyn Ledger>),
     folder: &DataFolder,
     terms: &JobsTerms,
 ) -> anyhow::Result<JobsOptions> {
     let local: Arc<dyn JobExecutor> = Arc::new(LocalExecutor::open(local(folder, terms))?);
+    let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
+    for cluster in &terms.slurm {
+        let state = folder.path().join("slurm").join(&cluster.id);
+        let named = || {
+            format!(
+                "the Slurm cluster '{}' of the fleet file cannot be used",
+                cluster.id
+            )
+        };
+        let options = slurm(cluster, state).with_context(named)?;
+        let executor: Arc<dyn JobExecutor> =
+            Arc::new(SlurmExecutor::open(options).with_context(named)?);
+        executors.insert((JobsExecutor::Slurm, Some(cluster.id.clone())), executor);
+    }
     Ok(JobsOptions {
         id: gateway.clone(),
         book,
         ledger,
-        executors: Executors::from([(JobsExecutor::Local, local)]),
+        executors,
     })
 }
 
@@ -45,11 +62,64 @@ fn local(folder: &DataFolder, terms: &JobsTerms) -> LocalOptions {
             hosts: terms.stage_hosts.clone(),
             ..StageOptions::default()
         },
+        confinement: Some(Confinement::default()),
+        cgroup: terms.cgroup.clone(),
         engine: engine.map(|program| ContainerEngine {
             program: program.into(),
             args: Vec::new(),
-            create_args: Vec::new(),
-            device_args: Vec::new(),
+            create_args: terms.container_args.clone(),
+            device_args: terms.container_device_args.clone(),
         }),
     }
+}
+
+fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions> {
+    let SlurmCluster {
+        id,
+        folder,
+        mounted,
+        rest_url,
+        rest_authority_file,
+        rest_user,
+        rest_token_file,
+        rest_key_file,
+        shell,
+        account,
+        qos,
+        partition,
+        reservation,
+        shards,
+        container,
+    } = cluster.clone();
+    let token = match (rest_token_file, rest_key_file) {
+        (Some(file), None) => Some(SlurmToken::File(file)),
+        (None, Some(file)) => Some(SlurmToken::Key(file)),
+        (None, None) => None,
+        (Some(_), Some(_)) => bail!("it has `rest_token_file` or `rest_key_file`, not both"),
+    };
+    let rest = match (rest_url, rest_user, token) {
+        (None, _, _) => None,
+        (Some(url), Some(user), Some(token)) => Some(SlurmRest {
+            url,
+            authority: rest_authority_file,
+            user,
+            token,
+        }),
+        (Some(_), _, _) => {
+            bail!("`rest_url` needs `rest_user`, and `rest_token_file` or `rest_key_file`")
+        }
+    };
+    Ok(SlurmOptions {
+        rest,
+        shell,
+        folder,
+        mounted,
+        account,
+        qos,
+        partition,
+        reservation,
+        shards,
+        container: container.unwrap_or_default(),
+        ..SlurmOptions::here(&id, state, PathBuf::new())
+    })
 }

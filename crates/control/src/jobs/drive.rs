@@ -20,6 +20,9 @@ const TERM_MS: u64 = 30_000;
 const TERM_EARLY_MS: u64 = 20_000;
 /// Time between two looks at all open jobs where other gateways write to the books too.
 const RELIST_MS: u64 = 5_000;
+/// Time between two looks for runs whose time to be kept has ended, and how many are dropped in one.
+const FORGET_MS: u64 = 60_000;
+const FORGET_MAX: usize = 200;
 /// Rounds of the desk in one look: each carries out what the one before led to.
 const ROUNDS_MAX: usize = 16;
 
@@ -30,6 +33,7 @@ pub(super) struct Driving {
     generation: u64,
     revision: Option<u64>,
     listed_at: Micros,
+    forgot_at: Micros,
 }
 
 /// Drives until the plane is gone.
@@ -93,6 +97,10 @@ impl JobsPlane {
         self.follow_fleet(held);
         self.follow_books(held, now).await?;
         self.follow_runs().await;
+        if now >= held.forgot_at.plus_ms(FORGET_MS) {
+            held.forgot_at = now;
+            self.forget_old(now).await?;
+        }
         let done = self.rounds(held.term).await;
         if done.is_err() {
             // The desk is ahead of the books: it is opened anew from them.
@@ -145,6 +153,7 @@ impl JobsPlane {
                     generation: self.gateway.snapshot().generation,
                     revision: self.book.jobs_revision().await?,
                     listed_at: now,
+                    forgot_at: now,
                 });
                 self.stop_again().await;
             }
@@ -272,6 +281,26 @@ impl JobsPlane {
                 }
             }
         }
+    }
+
+    /// Drops what executors keep of jobs that were over long ago.
+    async fn forget_old(&self, now: Micros) -> Result<(), StoreError> {
+        let keep_ms = self.gateway.snapshot().fleet.jobs.keep_ms;
+        for executor in self.executors.values() {
+            let known = executor.runs().await.unwrap_or_default();
+            let over = known.into_iter().filter(|(_, status)| status.is_over());
+            for (run, _) in over.take(FORGET_MAX) {
+                let job = self.book.job_get(run.task.job).await?;
+                let ended_at = job.map_or(Some(Micros(0)), |job| job.ended_at);
+                if ended_at.is_none_or(|at| now < at.plus_ms(keep_ms)) {
+                    continue;
+                }
+                if let Err(error) = executor.forget(run).await {
+                    tracing::warn!(%run, %error, "what a run left is not dropped yet");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// False where the executor is away.

@@ -37,8 +37,8 @@ pub struct JobsOptions {
     pub executors: Executors,
 }
 
-/// What runs jobs, by the word of the fleet file.
-pub type Executors = BTreeMap<JobsExecutor, Arc<dyn JobExecutor>>;
+/// What runs jobs, by the word of the fleet file and the cluster that it names.
+pub type Executors = BTreeMap<(JobsExecutor, Option<String>), Arc<dyn JobExecutor>>;
 
 /// What drives jobs, and what others ask of it.
 pub struct JobsPlane {
@@ -172,7 +172,8 @@ impl JobsPlane {
     fn executor(&self, nodes: &NodesId) -> Option<Arc<dyn JobExecutor>> {
         let snapshot = self.gateway.snapshot();
         let jobs = snapshot.fleet.nodes.get(nodes)?.jobs.as_ref()?;
-        self.executors.get(&jobs.executor).cloned()
+        let named = (jobs.executor, jobs.cluster.clone());
+        self.executors.get(&named).cloned()
     }
 
     /// Tells the desk, where this gateway drives.

@@ -3,9 +3,18 @@
 //! An executor carries out and tells; it does not choose who runs, nor where. It is told of a *run*: one stretch of one task. It keeps
 //! what it knows of its runs on its own side (a folder, a cluster's own queue), so that a restart of Madang finds them again and none is
 //! run twice.
+//!
+//! For Kubernetes, which is not there because it cannot be tested here, an executor would make of a run one suspended `Job` named after
+//! it (names are unique, so that a second `start` finds the first), with `backoffLimit: 0`, `parallelism` and an `Indexed` completion
+//! for pieces, extended resources (`nvidia.com/gpu`) or claims of devices for accelerators, `activeDeadlineSeconds` for the time limit,
+//! and a small program of ours as the first process of its container for what the batch script does on Slurm: inputs, signals, the
+//! checkpoint's grace, outputs, and an exit code that says which of these failed. `look` and `changes` are one watch over our label, the
+//! end's times are the container's own (`terminated.startedAt`, `finishedAt`), `log` is the kubelet's with its rotation, `shell` is
+//! `exec`. `forget` deletes the `Job`; until then nothing else may (`ttlSecondsAfterFinished` unset).
 
 pub mod local;
 mod run;
+pub mod slurm;
 
 pub use run::{RunProgram, RunSpec, SecretText};
 

@@ -4,3 +4,5 @@
 mod conformance;
 #[cfg(test)]
 mod local;
+#[cfg(test)]
+mod slurm;

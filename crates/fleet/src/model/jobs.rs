@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// `nodes.jobs`: machines that take batch jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct NodesJobs {
     /// What runs them there.
     pub executor: JobsExecutor,
+    /// The Slurm cluster that runs them there, by its `id` in `jobs.slurm`; for `executor = "slurm"`.
+    pub cluster: Option<String>,
     /// Memory of each accelerator, in MiB.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub accelerator_memory_mib: Option<u64>,
@@ -31,6 +34,46 @@ pub struct NodesJobs {
 pub enum JobsExecutor {
     /// Madang itself, on its own machine.
     Local,
+    /// A Slurm cluster.
+    Slurm,
+}
+
+/// A Slurm cluster that runs batch jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlurmCluster {
+    /// Its name.
+    pub id: String,
+    /// The folder of the runs on the cluster: an absolute path that all its machines have and its user may write.
+    pub folder: String,
+    /// Where that folder is on this machine, if it is.
+    pub mounted: Option<PathBuf>,
+    /// The address of its REST daemon, such as `https://slurm.example.kr:6820`.
+    pub rest_url: Option<String>,
+    /// Certificates (PEM) of the authority that vouches for the daemon, beside the public ones.
+    pub rest_authority_file: Option<PathBuf>,
+    /// The cluster's user who owns the runs; for the REST daemon.
+    pub rest_user: Option<String>,
+    /// A file with the token for the REST daemon, which somebody else renews.
+    pub rest_token_file: Option<PathBuf>,
+    /// The cluster's own key (`jwt_hs256.key`), with which tokens for the REST daemon are made.
+    pub rest_key_file: Option<PathBuf>,
+    /// The words before one line of a shell that reaches the cluster's programs, such as `["ssh", "login.example.kr"]`, or
+    /// `["sh", "-c"]` where they are on this machine. Needed where there is no REST daemon, or the folder is not mounted.
+    pub shell: Option<Vec<String>>,
+    /// The Slurm account of all runs; each run's tenant names it where not given.
+    pub account: Option<String>,
+    /// The QOS of all runs; each run's programme names it where not given.
+    pub qos: Option<String>,
+    /// The partition; the cluster's own choice where not given.
+    pub partition: Option<String>,
+    /// The reservation in which runs are.
+    pub reservation: Option<String>,
+    /// Into how many shards each accelerator is cut; a run for a part of one is refused where not given.
+    #[schemars(range(min = 1, max = 1000))]
+    pub shards: Option<u32>,
+    /// The words before the command of a run that names an image, `{image}` for it.
+    pub container: Option<Vec<String>>,
 }
 
 /// `[jobs]`: how batch jobs are kept. Read at the start.
@@ -46,12 +89,23 @@ pub struct JobsTerms {
     /// The program that runs jobs' images: `podman` or `docker`; without it a job with an image cannot be started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_program: Option<String>,
+    /// What each container is made with, such as `--init` and `--network=none`.
+    pub container_args: Vec<String>,
+    /// How a container is given an accelerator, whose number `{device}` stands for, such as `--device=nvidia.com/gpu={device}`.
+    pub container_device_args: Vec<String>,
+    /// A control group (version 2) below which each run has one of its own, that holds it to its memory and processors: Madang may
+    /// write there, and no process is in it. Without one a job that asks for memory or processors cannot be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
     /// Bytes of output that are kept of each run.
     #[schemars(range(min = 1024, max = 10_737_418_240_u64))]
     pub log_bytes_max: u64,
     /// How long the output and the folder of a run are kept after its end, in milliseconds.
     #[schemars(range(min = 1000, max = 31_536_000_000_u64))]
     pub keep_ms: u64,
+    /// Slurm clusters that run batch jobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slurm: Vec<SlurmCluster>,
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
@@ -64,8 +118,12 @@ impl Default for JobsTerms {
             stage_writable: Vec::new(),
             stage_hosts: Vec::new(),
             container_program: None,
+            container_args: Vec::new(),
+            container_device_args: Vec::new(),
+            cgroup: None,
             log_bytes_max: 16 << 20,
             keep_ms: 7 * 86_400_000,
+            slurm: Vec::new(),
             open_tenant_max: 10_000,
         }
     }

@@ -1,0 +1,350 @@
+//! The executor itself: what is done at each call. How runs stand is asked in [`refresh`].
+
+mod refresh;
+
+use super::ask::{Ask, job_name, log_path};
+use super::book::{Book, Entry};
+use super::files::Files;
+use super::job::{SlurmJob, Stop, word};
+use super::options::SlurmOptions;
+use super::script::{quoted, secrets, secrets_path};
+use super::shell::Shell;
+use super::transport::{Fault, Transport};
+use super::{cli::Cli, rest::Rest};
+use crate::jobs::{JobsError, RunLog, RunSpec, RunStatus, StopHow};
+use madang_types::RunId;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Mutex, watch};
+
+/// Calls that change one run come one after the other; calls about others seldom wait for them.
+const LOCKS: usize = 64;
+/// What `look` told a moment ago is told again, in milliseconds.
+const FRESH_MS: u64 = 250;
+/// How far back jobs may be from that a lost folder knew, in seconds: the longest time limit and 9 days in the queue.
+const FORERUNNER_S: u64 = 99 * 86_400;
+/// Clocks differ, in seconds.
+const SKEW_S: u64 = 600;
+
+pub(super) struct Inner {
+    options: SlurmOptions,
+    book: Book,
+    transport: Box<dyn Transport>,
+    shell: Option<Arc<Shell>>,
+    files: Files,
+    locks: Vec<Mutex<()>>,
+}
+
+impl Inner {
+    pub(super) fn open(options: SlurmOptions) -> Result<Self, JobsError> {
+        let cluster = &options.cluster;
+        let shell = options
+            .shell
+            .clone()
+            .map(|words| Arc::new(Shell::new(words)));
+        if !options.folder.starts_with('/') {
+            let folder = &options.folder;
+            let what = format!("the Slurm cluster {cluster}: '{folder}' is no absolute path");
+            return Err(JobsError::Unsupported(what));
+        }
+        let transport: Box<dyn Transport> = match (&options.rest, &shell) {
+            (Some(rest), _) => Box::new(Rest::new(rest)?),
+            (None, Some(shell)) => Box::new(Cli {
+                shell: Arc::clone(shell),
+            }),
+            (None, None) => {
+                let what =
+                    format!("the Slurm cluster {cluster} has neither a REST daemon nor a shell");
+                return Err(JobsError::Unsupported(what));
+            }
+        };
+        let files = match (&options.mounted, &shell) {
+            (Some(mounted), _) => Files::Here {
+                folder: options.folder.clone(),
+                mounted: mounted.clone(),
+            },
+            (None, Some(shell)) => Files::By(Arc::clone(shell)),
+            (None, None) => Files::Nowhere,
+        };
+        Ok(Self {
+            book: Book::open(&options.state, now_ms())?,
+            transport,
+            shell,
+            files,
+            locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            options,
+        })
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.book.changes()
+    }
+
+    fn lock(&self, run: RunId) -> &Mutex<()> {
+        let at = usize::try_from(run.task.job.0 % LOCKS as u64).unwrap_or(0);
+        &self.locks[at]
+    }
+
+    fn named(&self, fault: Fault) -> JobsError {
+        fault.named(&self.options.cluster)
+    }
+
+    pub(super) async fn start(&self, spec: RunSpec) -> Result<(), JobsError> {
+        let run = spec.run;
+        let ask = Ask::new(&self.options, &spec)?;
+        let _turn = self.lock(run).lock().await;
+        match self.entry(run).await? {
+            Some(entry) if entry.job.is_some() || entry.end.is_some() => return Ok(()),
+            Some(entry) => {
+                let waited_ms = now_ms().saturating_sub(entry.asked_at_ms);
+                if waited_ms < self.options.settle_ms {
+                    let what = format!(
+                        "{run} was submitted without an answer; it is not known yet whether it is there"
+                    );
+                    return Err(self.named(Fault::Unknown(what)));
+                }
+            }
+            None => {}
+        }
+        if let Some(text) = secrets(&spec) {
+            let path = secrets_path(&self.options, run);
+            let written = self.files.write_secret(&path, &text).await;
+            written.map_err(|fault| self.named(fault))?;
+        }
+        self.book
+            .put(Entry::new(run, now_ms(), spec.log_bytes_max))?;
+        match self.transport.submit(&ask).await {
+            Ok(id) => {
+                let mut entry = Entry::new(run, now_ms(), spec.log_bytes_max);
+                entry.job = Some(id);
+                self.book.put(entry)
+            }
+            Err(fault) => {
+                if !matches!(fault, Fault::Unknown(_)) {
+                    self.book.remove(run)?;
+                    self.remove_secrets(run).await;
+                }
+                Err(self.named(fault))
+            }
+        }
+    }
+
+    /// What is known of a run: from the book, or from Slurm by its name where the book has no job for it.
+    async fn entry(&self, run: RunId) -> Result<Option<Entry>, JobsError> {
+        let entry = self.book.get(run);
+        let (since_s, until_s) = match &entry {
+            Some(entry) if entry.job.is_some() || entry.end.is_some() => {
+                return Ok(Some(entry.clone()));
+            }
+            Some(entry) => (entry.asked_at_ms / 1000, u64::MAX),
+            None => match self.book.forerunner_until_s(now_ms()) {
+                Some(until_s) => (until_s.saturating_sub(FORERUNNER_S), until_s),
+                None => return Ok(None),
+            },
+        };
+        let since_s = since_s.saturating_sub(SKEW_S);
+        let found = self
+            .transport
+            .accounted(&job_name(&self.options, run), since_s)
+            .await;
+        let mut found = found.map_err(|fault| self.named(fault))?;
+        found.retain(|job| job.name == job_name(&self.options, run) && job.submitted_s < until_s);
+        // Of several, one that has begun is the run: its folder lets no other begin.
+        found.sort_by_key(|job| (!job.had_nodes, job.submitted_s, job.id));
+        let Some(job) = found.first() else {
+            return Ok(entry);
+        };
+        let mut adopted =
+            entry.unwrap_or_else(|| Entry::new(run, job.submitted_s * 1000, u64::MAX));
+        adopted.job = Some(job.id);
+        adopted.submitted_s = Some(job.submitted_s);
+        self.book.put(adopted.clone())?;
+        self.cancel_twins(&found[1..]).await?;
+        Ok(Some(adopted))
+    }
+
+    async fn cancel_twins(&self, twins: &[SlurmJob]) -> Result<(), JobsError> {
+        for twin in twins.iter().filter(|twin| !twin.state.is_over()) {
+            tracing::warn!(
+                job = twin.id,
+                name = twin.name,
+                "a run is queued twice: one is withdrawn"
+            );
+            let done = self.transport.cancel(twin.id).await;
+            done.map_err(|fault| self.named(fault))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
+        let _turn = self.lock(run).lock().await;
+        let Some(entry) = self.entry(run).await? else {
+            return Ok(());
+        };
+        if entry.end.is_some() {
+            return Ok(());
+        }
+        let now_ms = now_ms();
+        let mut stop = Stop::new(how, now_ms);
+        if let Some(earlier) = entry.stop {
+            if earlier.cancel && !stop.cancel {
+                return Ok(());
+            }
+            stop.force_at_ms = stop.force_at_ms.min(earlier.force_at_ms.max(now_ms));
+        }
+        let Some(id) = entry.job else {
+            let settled = now_ms.saturating_sub(entry.asked_at_ms) >= self.options.settle_ms;
+            if settled {
+                return Ok(());
+            }
+            let what = format!(
+                "{run} was submitted without an answer; it is not known yet whether it is there"
+            );
+            return Err(self.named(Fault::Unknown(what)));
+        };
+        let waits = !matches!(
+            self.look_at(run).await?,
+            Some(RunStatus::Running { .. } | RunStatus::Stopping { since: Some(_) })
+        );
+        self.book.change(run, |entry| entry.stop = Some(stop))?;
+        // It may have ended in the meantime.
+        if self.book.get(run).is_none_or(|entry| entry.end.is_some()) {
+            return Ok(());
+        }
+        let told = match how {
+            _ if waits => self.transport.cancel(id).await,
+            StopHow::Cancel => self.transport.signal(id, word::END).await,
+            StopHow::Checkpoint(checkpoint) => {
+                self.transport.signal(id, checkpoint.signal.as_str()).await
+            }
+        };
+        told.map_err(|fault| self.named(fault))
+    }
+
+    pub(super) async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
+        let known = self.book.get(run);
+        if known.is_none_or(|entry| entry.job.is_none() && entry.end.is_none()) {
+            let _turn = self.lock(run).lock().await;
+            let Some(entry) = self.entry(run).await? else {
+                return Ok(None);
+            };
+            if entry.job.is_none() {
+                let settled = now_ms().saturating_sub(entry.asked_at_ms) >= self.options.settle_ms;
+                if settled {
+                    return Ok(None);
+                }
+                let why = "submitted without an answer".to_owned();
+                return Ok(Some(RunStatus::Preparing { why }));
+            }
+        }
+        self.look_at(run).await
+    }
+
+    /// How a run stands that has a job.
+    async fn look_at(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
+        if let Some(status) = self.fresh(run, FRESH_MS) {
+            return Ok(Some(status));
+        }
+        self.refresh(&[run]).await?;
+        Ok(self.fresh(run, u64::MAX))
+    }
+
+    pub(super) async fn runs(&self) -> Result<Vec<(RunId, RunStatus)>, JobsError> {
+        let open = self.open_runs();
+        self.refresh(&open).await?;
+        let known: Vec<RunId> = self.book.lock().keys().copied().collect();
+        let status = |run: &RunId| Some((*run, self.fresh(*run, u64::MAX)?));
+        Ok(known.iter().filter_map(status).collect())
+    }
+
+    pub(super) async fn log(
+        &self,
+        run: RunId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<RunLog, JobsError> {
+        let entry = {
+            let _turn = self.lock(run).lock().await;
+            self.entry(run).await?.ok_or(JobsError::Absent(run))?
+        };
+        let Some(id) = entry.job else {
+            return Ok(RunLog {
+                from,
+                bytes: Vec::new(),
+            });
+        };
+        let path = log_path(&self.options, run, &id.to_string());
+        let log = self
+            .files
+            .read(&path, from, bytes_max, entry.log_bytes_max)
+            .await;
+        log.map_err(|fault| self.named(fault))?.ok_or_else(|| {
+            let cluster = &self.options.cluster;
+            JobsError::Unsupported(format!(
+                "no log is read of the Slurm cluster {cluster}: the folder of its runs is not mounted here, and no shell of it is configured"
+            ))
+        })
+    }
+
+    pub(super) async fn terminal(&self, run: RunId) -> Result<Vec<String>, JobsError> {
+        let runs = matches!(
+            self.look(run).await?,
+            Some(RunStatus::Running { .. } | RunStatus::Stopping { since: Some(_) })
+        );
+        let job = self.book.get(run).and_then(|entry| entry.job);
+        let id = job.filter(|_| runs).ok_or(JobsError::Absent(run))?;
+        let shell = self.shell.as_ref().ok_or_else(|| {
+            let cluster = &self.options.cluster;
+            JobsError::Unsupported(format!(
+                "no shell of the Slurm cluster {cluster} is configured"
+            ))
+        })?;
+        let folder = quoted(&format!("{}/{}", self.options.folder, run.task));
+        let inner = quoted(". ./.madang-env; exec bash -i");
+        let srun = format!("srun --overlap --jobid={id} --chdir={folder} --pty bash -c {inner}");
+        Ok(shell.terminal(&srun))
+    }
+
+    pub(super) async fn forget(&self, run: RunId) -> Result<(), JobsError> {
+        let _turn = self.lock(run).lock().await;
+        let Some(entry) = self.book.get(run) else {
+            return Ok(());
+        };
+        if entry.end.is_none() {
+            return Err(JobsError::Unavailable(format!("{run} is not over")));
+        }
+        let mut paths = vec![secrets_path(&self.options, run)];
+        paths.extend(
+            entry
+                .job
+                .map(|id| log_path(&self.options, run, &id.to_string())),
+        );
+        let goes_on = self
+            .book
+            .lock()
+            .keys()
+            .any(|other| other.task == run.task && *other != run);
+        if !goes_on {
+            paths.push(format!("{}/{}", self.options.folder, run.task));
+        }
+        self.files
+            .remove(&paths)
+            .await
+            .map_err(|fault| self.named(fault))?;
+        self.book.remove(run)
+    }
+
+    async fn remove_secrets(&self, run: RunId) {
+        let path = secrets_path(&self.options, run);
+        if self.files.remove(&[path]).await.is_err() {
+            tracing::warn!(%run, cluster = self.options.cluster, "the secrets of a run that is not there are left on the cluster");
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

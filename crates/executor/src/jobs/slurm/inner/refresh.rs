@@ -1,0 +1,256 @@
+//! How runs stand: asked of the controller, and of the accounting where that does not know them any more.
+
+use super::{Inner, SKEW_S, now_ms};
+use crate::jobs::slurm::ask::{job_name, log_path};
+use crate::jobs::slurm::book::Entry;
+use crate::jobs::slurm::job::{SlurmJob, micros, word};
+use crate::jobs::{JobsError, NOTICE_MS_MAX, RunStatus, STOP_MS};
+use madang_types::{RunEnd, RunId, RunOutcome};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// From one look at all that runs to the next.
+const LOOK_TIME: Duration = Duration::from_millis(NOTICE_MS_MAX / 2);
+/// The same while Slurm is away: doubled up to this.
+const AWAY_TIME_MAX: Duration = Duration::from_secs(8);
+/// Runs that are asked about in one look; the others are next.
+const LOOK_COUNT_MAX: usize = 200;
+/// Looks at the accounting in one look: it is slow.
+const ACCOUNTED_COUNT_MAX: usize = 16;
+/// Who does not end by force is told so again after so long, in milliseconds.
+const AGAIN_MS: u64 = 60_000;
+/// How much of a log's end is looked at for the script's own last word, in bytes.
+const WORD_BYTES: u64 = 4096;
+
+impl Inner {
+    /// Looks after what runs, as long as it is let.
+    pub(in crate::jobs::slurm) async fn watch(self: Arc<Self>) {
+        let mut wait = LOOK_TIME;
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = match self.look_after().await {
+                Ok(()) => LOOK_TIME,
+                Err(error) => {
+                    if wait == LOOK_TIME {
+                        tracing::warn!(%error, "a Slurm cluster cannot be asked");
+                    }
+                    (wait * 2).min(AWAY_TIME_MAX)
+                }
+            };
+        }
+    }
+
+    async fn look_after(&self) -> Result<(), JobsError> {
+        let mut open = self.open_runs();
+        let seen: BTreeMap<RunId, Option<Instant>> = {
+            let known = self.book.lock();
+            let at = |run: &RunId| Some((*run, known.get(run)?.seen.as_ref().map(|seen| seen.0)));
+            open.iter().filter_map(at).collect()
+        };
+        open.sort_by_key(|run| seen.get(run).copied());
+        open.truncate(LOOK_COUNT_MAX);
+        self.refresh(&open).await?;
+        self.force().await
+    }
+
+    /// Ends those by force whose grace is over.
+    async fn force(&self) -> Result<(), JobsError> {
+        let now_ms = now_ms();
+        let due = |entry: &Entry| {
+            let stop = entry.stop.filter(|stop| stop.force_at_ms <= now_ms);
+            entry.end.is_none() && stop.is_some()
+        };
+        let due: Vec<Entry> = {
+            let known = self.book.lock();
+            let entries = known.values().map(|known| &known.entry);
+            entries.filter(|entry| due(entry)).cloned().collect()
+        };
+        for entry in due {
+            let _turn = self.lock(entry.run).lock().await;
+            let (Some(id), Some(stop)) = (entry.job, entry.stop) else {
+                continue;
+            };
+            // Its script ends it; where that does not, Slurm.
+            let (told, again_ms) = match stop.forced {
+                false => (self.transport.signal(id, word::END).await, 2 * STOP_MS),
+                true => (self.transport.cancel(id).await, AGAIN_MS),
+            };
+            told.map_err(|fault| self.named(fault))?;
+            self.book.change(entry.run, |entry| {
+                if let Some(stop) = &mut entry.stop {
+                    stop.forced = true;
+                    stop.force_at_ms = now_ms.saturating_add(again_ms);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs with a job that are not over.
+    pub(super) fn open_runs(&self) -> Vec<RunId> {
+        let known = self.book.lock();
+        let open = known
+            .values()
+            .filter(|known| known.entry.end.is_none() && known.entry.job.is_some());
+        open.map(|known| known.entry.run).collect()
+    }
+
+    /// The status that was seen at most so long ago; an end is always.
+    pub(super) fn fresh(&self, run: RunId, age_ms_max: u64) -> Option<RunStatus> {
+        let known = self.book.lock();
+        let known = known.get(&run)?;
+        if let Some(end) = &known.entry.end {
+            return Some(RunStatus::Ended(end.clone()));
+        }
+        let (at, status) = known.seen.as_ref()?;
+        let age_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // What is told of a stop is told at once.
+        let told = known.entry.stop.is_none() || matches!(status, RunStatus::Stopping { .. });
+        (age_ms <= age_ms_max && told).then(|| status.clone())
+    }
+
+    /// Asks how these runs stand.
+    pub(super) async fn refresh(&self, runs: &[RunId]) -> Result<(), JobsError> {
+        let asked: Vec<Entry> = runs.iter().filter_map(|run| self.book.get(*run)).collect();
+        let asked = asked.into_iter().filter(|entry| entry.end.is_none());
+        let asked: BTreeMap<u32, Entry> = asked
+            .filter_map(|entry| Some((entry.job?, entry)))
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<u32> = asked.keys().copied().collect();
+        let live = self
+            .transport
+            .live(&ids)
+            .await
+            .map_err(|fault| self.named(fault))?;
+        let mut live: BTreeMap<u32, SlurmJob> = live.into_iter().map(|job| (job.id, job)).collect();
+        let mut accounted = 0;
+        for (id, entry) in asked {
+            let job = live.remove(&id).filter(|job| self.is_of(job, &entry));
+            if let Some(job) = job {
+                self.seen(&entry, &job).await?;
+            } else if accounted < ACCOUNTED_COUNT_MAX {
+                accounted += 1;
+                self.refresh_from_accounting(&entry).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn refresh_from_accounting(&self, entry: &Entry) -> Result<(), JobsError> {
+        let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
+        let jobs = self
+            .transport
+            .accounted(&job_name(&self.options, entry.run), since_s)
+            .await;
+        let jobs = jobs.map_err(|fault| self.named(fault))?;
+        let job = jobs
+            .into_iter()
+            .filter(|job| self.is_of(job, entry))
+            .max_by_key(|job| job.submitted_s);
+        match job {
+            Some(job) if job.state.is_over() => self.seen(entry, &job).await,
+            job => self.missing(entry, job.as_ref()),
+        }
+    }
+
+    /// Neither side says that it runs or how it ended. Between the controller and the accounting a job may be for a moment; and one
+    /// that was just accepted may not be anywhere yet.
+    fn missing(&self, entry: &Entry, job: Option<&SlurmJob>) -> Result<(), JobsError> {
+        let lost = {
+            let mut known = self.book.lock();
+            let Some(known) = known.get_mut(&entry.run) else {
+                return Ok(());
+            };
+            let since = *known.missing_since.get_or_insert_with(Instant::now);
+            if known.seen.is_none() {
+                let why = "submitted; the site does not tell of it yet".to_owned();
+                known.seen = Some((Instant::now(), RunStatus::Preparing { why }));
+            }
+            since.elapsed() >= Duration::from_millis(self.options.lost_ms)
+        };
+        if !lost {
+            return Ok(());
+        }
+        let started_at = job
+            .and_then(|job| job.started_s.filter(|_| job.had_nodes))
+            .map(micros);
+        let cluster = &self.options.cluster;
+        let end = RunEnd {
+            outcome: RunOutcome::Lost {
+                why: format!("the Slurm cluster {cluster} does not know its job any more"),
+            },
+            started_at,
+            ended_at: micros(now_ms() / 1000),
+            energy: None,
+        };
+        self.ended(entry, end)
+    }
+
+    async fn seen(&self, entry: &Entry, job: &SlurmJob) -> Result<(), JobsError> {
+        let stop = self.book.get(entry.run).and_then(|entry| entry.stop);
+        let status = match job.status(stop) {
+            RunStatus::Ended(end) => {
+                let end = self.with_last_word(entry, end).await;
+                return self.ended(entry, end);
+            }
+            status => status,
+        };
+        if entry.submitted_s != Some(job.submitted_s) {
+            let submitted_s = Some(job.submitted_s);
+            self.book
+                .change(entry.run, |entry| entry.submitted_s = submitted_s)?;
+        }
+        let changed = {
+            let mut known = self.book.lock();
+            let Some(known) = known.get_mut(&entry.run) else {
+                return Ok(());
+            };
+            known.missing_since = None;
+            let before = known.seen.replace((Instant::now(), status.clone()));
+            before.is_none_or(|(_, before)| before != status)
+        };
+        if changed {
+            self.book.tell();
+        }
+        Ok(())
+    }
+
+    fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
+        self.book.change(entry.run, |entry| entry.end = Some(end))
+    }
+
+    /// Why it was not begun or not kept stands at the end of its log, where that can be read.
+    async fn with_last_word(&self, entry: &Entry, mut end: RunEnd) -> RunEnd {
+        let (RunOutcome::NotStarted { why } | RunOutcome::NotKept { why }) = &mut end.outcome
+        else {
+            return end;
+        };
+        let Some(id) = entry.job else { return end };
+        let path = log_path(&self.options, entry.run, &id.to_string());
+        let bytes_max = usize::try_from(WORD_BYTES).unwrap_or(0);
+        if let Ok(Some(log)) = self.files.read(&path, 0, bytes_max, WORD_BYTES).await {
+            let text = String::from_utf8_lossy(&log.bytes).into_owned();
+            let word = text
+                .lines()
+                .rev()
+                .find_map(|line| line.strip_prefix("madang: "));
+            if let Some(word) = word {
+                *why = word.to_owned();
+            }
+        }
+        end
+    }
+
+    /// Numbers of jobs come again; names of runs do not.
+    fn is_of(&self, job: &SlurmJob, entry: &Entry) -> bool {
+        let same_id = Some(job.id) == entry.job && job.name == job_name(&self.options, entry.run);
+        same_id
+            && entry
+                .submitted_s
+                .is_none_or(|submitted_s| submitted_s == job.submitted_s)
+    }
+}

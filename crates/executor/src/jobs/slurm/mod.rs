@@ -1,0 +1,96 @@
+//! Jobs on a Slurm cluster.
+//!
+//! Madang chooses the site, the time and the shares; the cluster's own scheduler chooses the machines. A run is one batch job named
+//! after it, and Slurm neither requeues nor retries it. Our folder says which run is which job; a run whose submission was not answered
+//! is found by its name, and so is every run where the folder was lost. Its times are Slurm's own, so that what we account is what
+//! `sacct` says.
+//!
+//! A cluster is reached by its REST daemon or by its programs, here or over ssh. Nothing asks for the whole list of jobs.
+
+mod ask;
+mod book;
+mod cli;
+mod files;
+mod inner;
+mod job;
+mod options;
+mod rest;
+mod script;
+mod shell;
+mod site;
+mod token;
+mod transport;
+
+pub use options::{
+    LOST_MS, SETTLE_MS, SHELL_HERE, SlurmOptions, SlurmPower, SlurmRest, SlurmToken,
+};
+pub use site::{SlurmReservation, SlurmSite};
+
+use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
+use async_trait::async_trait;
+use inner::Inner;
+use madang_types::RunId;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Runs jobs on one Slurm cluster.
+pub struct SlurmExecutor {
+    inner: Arc<Inner>,
+    /// Asks after what runs, until this executor goes.
+    watcher: JoinHandle<()>,
+}
+
+impl SlurmExecutor {
+    /// Takes up what its folder knows. Slurm need not be there.
+    ///
+    /// # Errors
+    /// [`JobsError::Unavailable`] where the folder cannot be read or written; [`JobsError::Unsupported`] where the options do not fit
+    /// together.
+    pub fn open(options: SlurmOptions) -> Result<Self, JobsError> {
+        let inner = Arc::new(Inner::open(options)?);
+        let watcher = tokio::spawn(Arc::clone(&inner).watch());
+        Ok(Self { inner, watcher })
+    }
+}
+
+impl Drop for SlurmExecutor {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
+#[async_trait]
+impl JobExecutor for SlurmExecutor {
+    async fn start(&self, spec: RunSpec) -> Result<(), JobsError> {
+        self.inner.start(spec).await
+    }
+
+    async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
+        self.inner.stop(run, how).await
+    }
+
+    async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
+        self.inner.look(run).await
+    }
+
+    async fn runs(&self) -> Result<Vec<(RunId, RunStatus)>, JobsError> {
+        self.inner.runs().await
+    }
+
+    async fn log(&self, run: RunId, from: u64, bytes_max: usize) -> Result<RunLog, JobsError> {
+        self.inner.log(run, from, bytes_max).await
+    }
+
+    async fn shell(&self, run: RunId) -> Result<Vec<String>, JobsError> {
+        self.inner.terminal(run).await
+    }
+
+    async fn forget(&self, run: RunId) -> Result<(), JobsError> {
+        self.inner.forget(run).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes()
+    }
+}

@@ -1,0 +1,64 @@
+//! Servers that a program in `scripts` serves in a folder, for as long as somebody holds that folder's lock.
+
+use anyhow::{Context, ensure};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// The repository's root.
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Holds the folder's server: it ends when nobody does.
+pub(crate) fn hold(folder: &Path) -> anyhow::Result<File> {
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock_shared()?;
+    Ok(lock)
+}
+
+/// A program of `scripts`, and what it says.
+pub(crate) struct Script {
+    child: Child,
+    words: BufReader<ChildStdout>,
+}
+
+impl Script {
+    /// Starts it apart from this process, whose end must not be its own before it has cleaned up.
+    pub(crate) fn start(name: &str, folder: &Path, args: &[String]) -> anyhow::Result<Self> {
+        let said = File::create(folder.join("said"))?;
+        let mut command = Command::new(Path::new(ROOT).join("scripts").join(name));
+        command.arg(folder).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = command.stderr(said).process_group(0).spawn();
+        let mut child = child.with_context(|| format!("scripts/{name} cannot be started"))?;
+        let words = child.stdout.take().context("the output is piped")?;
+        let words = BufReader::new(words);
+        Ok(Self { child, words })
+    }
+
+    /// What it says next.
+    pub(crate) fn word(&mut self) -> anyhow::Result<String> {
+        let mut said = String::new();
+        self.words.read_line(&mut said)?;
+        Ok(said.trim_end().to_owned())
+    }
+
+    /// Waits until it says so.
+    pub(crate) fn wait(&mut self, word: &str, folder: &Path) -> anyhow::Result<()> {
+        let said = self.word()?;
+        let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        ensure!(
+            said == word,
+            "the server is not {word}: {}{}",
+            read("said"),
+            read("log")
+        );
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(&mut self) {
+        self.child.wait().ok();
+    }
+}
