@@ -41,13 +41,17 @@ async fn every_line_has_one_result_through_kill_9() {
     let mut madang = place.up_with(&[]).await;
     grant(&madang).await;
     let batch = begin(&madang).await;
+    let path = format!("/v1/batches/{batch}");
+    let mut met = 0;
     for _ in 0..rounds {
         // The wait is the test's subject: the kill comes at a moment that nothing chose.
         tokio::time::sleep(Duration::from_millis(100 + random.below(600))).await;
+        let found = ask(&madang, Method::GET, &path, "").await.json().unwrap();
+        met += u64::from(found["status"] == "in_progress");
         madang.kill().await;
         madang = place.up_with(&[]).await;
     }
-    let path = format!("/v1/batches/{batch}");
+    assert!(met > 0, "no kill met the batch while it ran");
     let done = wait_for("the batch is over", async || {
         let found = ask(&madang, Method::GET, &path, "").await.json().unwrap();
         (found["status"] == "completed").then_some(found)
@@ -71,7 +75,9 @@ async fn every_line_has_one_result_through_kill_9() {
         assert!(finished.contains(request), "{request} is not in the books");
     }
     let twice = finished.len() as u64 - LINES;
-    println!("{twice} lines were answered and paid for twice, in {rounds} kills");
+    println!(
+        "{twice} lines were answered and paid for twice; {met} of {rounds} kills met the batch"
+    );
     assert!(twice <= rounds * IN_FLIGHT, "{twice}");
     place.run(&["ledger", "verify"]).await.expect_code(0);
 }
@@ -91,7 +97,7 @@ async fn ask(madang: &Madang, method: Method, path: &str, body: &str) -> HttpAns
 /// Sends the lines and asks for the batch; gives its id.
 async fn begin(madang: &Madang) -> String {
     let body: Value = serde_json::from_str(&chat_body("count for me", 8, false)).unwrap();
-    let line = |n| json!({"custom_id": n.to_string(), "method": "POST", "url": "/v1/chat/completions", "body": body});
+    let line = |n: u64| json!({"custom_id": n.to_string(), "method": "POST", "url": "/v1/chat/completions", "body": body});
     let lines: String = (0..LINES).map(|n| line(n).to_string() + "\n").collect();
     let form = format!(
         "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\n\

@@ -20,8 +20,8 @@ use std::time::Duration;
 pub(super) struct Answer {
     /// The request's id, as in the books.
     pub request: String,
-    /// It had to wait for room.
-    pub waited: bool,
+    /// How many stood before it when it had to wait for room, where it had to.
+    pub place: Option<u32>,
     pub verdict: Verdict,
 }
 
@@ -39,10 +39,10 @@ pub(super) enum Verdict {
 pub(super) async fn ask(gateway: Arc<Gateway>, order: &Order, body: Bytes) -> Answer {
     let response = walk_line(gateway, order.endpoint, &order.key, request(order, body)).await;
     let request = text(response.headers(), &headers::REQUEST_ID);
-    let waited = response.headers().contains_key(headers::QUEUE_PLACE);
+    let place = text(response.headers(), &headers::QUEUE_PLACE);
     Answer {
         request,
-        waited,
+        place: place.parse().ok(),
         verdict: verdict(response).await,
     }
 }

@@ -10,7 +10,7 @@ use super::upload::keep_s;
 use super::{Batches, TENANT_COUNT_MAX, not_found, unix_s};
 use crate::refused::Refused;
 use crate::rights::permit_endpoint;
-use crate::walk::{claims, identify};
+use crate::walk::claims;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -57,17 +57,16 @@ pub(super) async fn create(State(batches): State<Batches>, request: Request) -> 
 
 async fn created(batches: &Batches, request: Request) -> Result<Json<Value>, Refused> {
     let (parts, body) = request.into_parts();
-    let (tenant, key) = batches.caller(&parts.headers)?;
+    let (tenant, identity) = batches.caller(&parts.headers)?;
     let (data_class, data_flags, _) = claims(&parts.headers)?;
     let asked = read(body).await?;
     let endpoint = endpoint(&asked)?;
-    let identity = identify(&batches.gateway, &parts.headers, crate::clock::now())?;
     permit_endpoint(&identity.terms, endpoint)?;
     let now_s = unix_s();
     let order = Order {
         id: BatchId::new(),
         tenant: tenant.clone(),
-        key,
+        key: identity.key,
         endpoint,
         input_file_id: asked.input_file_id.parse().map_err(|_| no_input())?,
         created_at: now_s,

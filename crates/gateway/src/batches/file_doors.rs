@@ -29,8 +29,8 @@ pub(super) async fn create(State(batches): State<Batches>, request: Request) -> 
 }
 
 async fn created(batches: &Batches, request: Request) -> Result<Json<Value>, Refused> {
-    let (tenant, key) = batches.caller(request.headers())?;
-    let _slot = take_key_slot(&batches.gateway, &key)?;
+    let (tenant, identity) = batches.caller(request.headers())?;
+    let _slot = take_key_slot(&batches.gateway, &identity.key)?;
     let parts = Multipart::from_request(request, &()).await.map_err(|_| {
         let message = "a file is sent as multipart/form-data, with the parts file and purpose";
         Refused::new(ErrorCode::FieldInvalid, message).at("content-type")

@@ -22,6 +22,7 @@ pub use driver::BatchDriver;
 use crate::clock;
 use crate::doors::method_not_allowed_by;
 use crate::gateway::Gateway;
+use crate::keyring::Identity;
 use crate::refused::Refused;
 use crate::walk::{billed, identify};
 use axum::Router;
@@ -29,7 +30,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{get, post};
 use batch::Orders;
 use http::HeaderMap;
-use madang_types::{ErrorCode, KeyId, TenantId};
+use madang_types::{ErrorCode, TenantId};
 use shelf::Shelf;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,10 +84,10 @@ impl Batches {
             .with_state(self.clone())
     }
 
-    /// Who asks: the tenant whose files and batches are meant, and the key.
-    fn caller(&self, headers: &HeaderMap) -> Result<(TenantId, KeyId), Refused> {
+    /// Who asks, and the tenant whose files and batches are meant.
+    fn caller(&self, headers: &HeaderMap) -> Result<(TenantId, Identity), Refused> {
         let identity = identify(&self.gateway, headers, clock::now())?;
-        Ok((billed(&identity)?, identity.key))
+        Ok((billed(&identity)?, identity))
     }
 }
 

@@ -355,7 +355,7 @@ impl Asking {
         match answer.verdict {
             Verdict::Result { status, body } => {
                 self.pause.clear();
-                self.window.answered(answer.waited);
+                self.window.answered(answer.place);
                 let is_error = status != 200;
                 let result = ResultLine::of(&line, (status, &answer.request), &body);
                 self.results.put(&result, is_error);

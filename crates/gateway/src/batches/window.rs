@@ -1,11 +1,13 @@
-//! How many lines of a batch are under way: as many as find room without waiting, and one more. What waits in a queue keeps nobody
-//! else from anything, but it is of no use there either.
+//! How many lines of a batch are under way: as many as find room, and a few that wait for the next. Those that wait keep nobody else
+//! from anything; more of them would be of no use.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Lines that are under way at the beginning.
 const FIRST: usize = 4;
+/// Requests before a line in the queue that are enough to fill what room there comes.
+const QUEUE_PLACES: u32 = 4;
 /// Shortest and longest pause after a refusal that does not say how long to wait.
 const PAUSE_MS: (u64, u64) = (250, 60_000);
 
@@ -29,13 +31,13 @@ impl Window {
         self.0
     }
 
-    /// A line was answered; whether it had to wait in a queue.
-    pub fn answered(&mut self, waited: bool) {
-        self.0 = if waited {
-            self.0.saturating_sub(1).max(1)
-        } else {
-            self.0.saturating_add(1)
-        };
+    /// A line was answered; how many stood before it, where it had to wait in a queue.
+    pub fn answered(&mut self, place: Option<u32>) {
+        match place {
+            None => self.0 = self.0.saturating_add(1),
+            Some(place) if place > QUEUE_PLACES => self.0 = self.0.saturating_sub(1).max(1),
+            Some(_) => {}
+        }
     }
 
     /// A line was not served for now.
@@ -80,16 +82,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_stays_where_lines_begin_to_wait() {
-        let mut window = Window::default();
+    fn a_window_stays_where_a_few_lines_wait() {
+        let mut window = Window(200);
         let room = 40;
-        for _ in 0..200 {
-            let waits = window.size(1000) > room;
-            window.answered(waits);
-        }
-        assert!((room..=room + 1).contains(&window.size(1000)));
+        let place = |under_way: usize| {
+            let before = under_way.checked_sub(room + 1)?;
+            u32::try_from(before).ok()
+        };
+        (0..400).for_each(|_| window.answered(place(window.0)));
+        assert_eq!(window.size(1000), room + 5);
+        window.0 = FIRST;
+        (0..400).for_each(|_| window.answered(place(window.0)));
+        assert_eq!(window.size(1000), room + 1);
         window.refused();
-        assert_eq!(window.size(1000), room / 2);
+        assert_eq!(window.size(1000), 20);
         assert_eq!(window.size(3), 3);
         (0..9).for_each(|_| window.refused());
         assert_eq!(window.size(1000), 1);
