@@ -2,7 +2,6 @@
 //! was under way. Rounds: `MADANG_KILL_ROUNDS`; moments: `MADANG_TEST_SEED`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a failed test shows what was printed")]
 
 mod harness;
 
