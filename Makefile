@@ -7,7 +7,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN = $(or $(MADANG_BIN),$(TARGET)/release/madang)
 
-.PHONY: help up build test soak bench bench-pii doctor clean
+.PHONY: help up build test soak bench bench-batch bench-pii doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -33,6 +33,9 @@ bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast ups
 	@cargo bench --locked -p madang-store --bench ledger -- 1000000
 	@cargo bench --locked -p madang-store --bench fold
 	@$(BIN) twin speed
+
+bench-batch: build ## a batch of 50,000 lines beside interactive clients, on modelled engines (ARGS="--lines N --rate R --seconds S"): six minutes
+	@bench/batch $(BIN) $(ARGS)
 
 bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")
 	cargo bench --locked -p madang-pii --bench bars -- $(ARGS)

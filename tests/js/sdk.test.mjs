@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const CHAT = "qwen2.5-coder-0.5b-instruct";
 const EMBED = "multilingual-e5-small";
@@ -108,4 +108,20 @@ test("a stream may be left", async () => {
     break;
   }
   assert.ok((await client.chat.completions.create({ ...ask("Say hello."), max_tokens: 1 })).choices[0]);
+});
+
+test("a batch is answered", async () => {
+  const url = "/v1/chat/completions";
+  const line = (id) => JSON.stringify({ custom_id: id, method: "POST", url, body: ask("Say yes.") });
+  const lines = Buffer.from([line("one"), line("two")].join("\n"));
+  const file = await client.files.create({ file: await toFile(lines, "lines.jsonl"), purpose: "batch" });
+  let batch = await client.batches.create({ input_file_id: file.id, endpoint: url, completion_window: "24h" });
+  while (["validating", "in_progress", "finalizing"].includes(batch.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    batch = await client.batches.retrieve(batch.id);
+  }
+  assert.equal(batch.status, "completed");
+  const text = await (await client.files.content(batch.output_file_id)).text();
+  const ids = text.trimEnd().split("\n").map((answer) => JSON.parse(answer).custom_id);
+  assert.deepEqual(ids.sort(), ["one", "two"]);
 });

@@ -1,7 +1,5 @@
 //! Batch jobs by the commands, on this machine: submitted, through kill -9, withdrawn, paid.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod harness;
 
 use harness::fleet::{HEAD, url_replica};
@@ -23,7 +21,10 @@ jobs = { executor = "local" }
 async fn up() -> (Place, Madang, FakeEngine) {
     let place = Place::new();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    place.write("fleet.toml", HEAD.to_owned() + NODES + &url_replica("a", engine.url()));
+    place.write(
+        "fleet.toml",
+        HEAD.to_owned() + NODES + &url_replica("a", engine.url()),
+    );
     let madang = place.up_with(&[]).await;
     (place, madang, engine)
 }
@@ -52,9 +53,7 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
     ] {
         json_of(&place, command).await;
     }
-    let script = concat!(
-        "#!/bin/sh\n#MADANG name = \"long\"\n#MADANG time_limit = \"10m\"\necho begun\necho x >> count\nwhile ! test -e go; do sleep 0.1; done\ncat count\n"
-    );
+    let script = "#!/bin/sh\n#MADANG name = \"long\"\n#MADANG time_limit = \"10m\"\necho begun\necho x >> count\nwhile ! test -e go; do sleep 0.1; done\ncat count\n";
     place.write("long.sh", script);
     let submitted = json_of(&place, "job submit long.sh").await;
     let id = submitted["id"].as_str().unwrap().to_owned();

@@ -2,6 +2,7 @@
 
 use crate::member::Member;
 use crate::request::{FlowIndex, MemberIndex, Request, RequestIndex, Run};
+use crate::share::RestUse;
 use crate::state::{Core, Pool};
 use std::collections::BTreeMap;
 
@@ -13,12 +14,17 @@ struct Sums {
     prefill_us: u64,
     over_us: u64,
     long: u32,
+    rest: RestUse,
 }
 
 impl Sums {
     fn add(&mut self, request: &Request, run: &Run) {
         self.running += 1;
         self.kv_tokens += run.kv_tokens;
+        if run.rest {
+            self.rest.running += 1;
+            self.rest.kv_tokens += run.kv_tokens;
+        }
         if !request.prompt_done {
             self.prefill_us += run.work.prefill_us;
             self.over_us += run.over_us;
@@ -161,8 +167,9 @@ impl Core {
         for (tenant, node) in pool.tree.tenants() {
             let sums = tenants.get(&tenant).copied().unwrap_or_default();
             let usage = node.usage.as_deref();
-            let counted = usage.map(|usage| (node.running, usage.kv_tokens, usage.prefill_us));
-            if counted != Some((sums.running, sums.kv_tokens, sums.prefill_us)) {
+            let counted =
+                usage.map(|usage| (node.running, usage.kv_tokens, usage.prefill_us, usage.rest));
+            if counted != Some((sums.running, sums.kv_tokens, sums.prefill_us, sums.rest)) {
                 let name = &node.name;
                 return Err(format!(
                     "{name:?} of {model} counts {counted:?}, not {sums:?}"

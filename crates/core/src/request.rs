@@ -5,6 +5,7 @@ use crate::input::{RequestSubmit, TOKENS_MAX};
 use crate::lookup::Lookup;
 use crate::member::Work;
 use crate::policy::{Denial, Subject};
+use crate::share::REST_LANE;
 use madang_types::{Micros, ModelId, RequestId};
 use smallvec::SmallVec;
 
@@ -96,6 +97,11 @@ impl Request {
             submit,
         }
     }
+
+    /// Whether it takes only what others leave.
+    pub fn takes_rest(&self) -> bool {
+        usize::from(self.lane) == REST_LANE
+    }
 }
 
 /// One attempt under way.
@@ -116,6 +122,8 @@ pub(crate) struct Run {
     pub cached_tokens: u64,
     /// Memory that it is predicted to need.
     pub kv_tokens: u64,
+    /// It takes what others leave.
+    pub rest: bool,
 }
 
 /// All requests, by index and by id.

@@ -8,13 +8,16 @@ use crate::overload::{Budget, Pace};
 use crate::policy::PolicyTable;
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
-use crate::share::{Guard, Holds, Tree, Weights};
+use crate::share::{Guard, Holds, Rest, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
 use madang_types::{
     Micros, ModelId, Place, Policy, ProgrammeId, ReplicaId, SiteId, StopScope, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Whoever asked a pool within that time asks it: it is not left to those who take what is left.
+const ASKED_US: u64 = 10_000_000;
 
 /// The decision core: one value, one owner.
 #[derive(Debug, Default)]
@@ -66,6 +69,8 @@ pub(crate) struct Pool {
     pub holds: Holds,
     /// Prompt work of tenants over their share that is under way, as the guard counts it.
     pub over_us: u64,
+    /// When the last came that does not just take what is left.
+    pub asked_at: Micros,
     /// When the guard was last worked out.
     pub guarded_at: Micros,
     /// How fast those who wait are started.
@@ -90,6 +95,7 @@ impl Pool {
             guard: Guard::default(),
             holds: Holds::default(),
             over_us: 0,
+            asked_at: Micros(i64::MIN / 2),
             guarded_at: Micros(i64::MIN / 2),
             pace: Pace::default(),
             need: Mean::new(0.0),
@@ -97,6 +103,15 @@ impl Pool {
             hedge_budget: Budget::hedges(),
             counts: AttemptCounts::default(),
             refusals: BTreeMap::new(),
+        }
+    }
+
+    /// Whether others ask it beside those who take what is left.
+    pub fn rest(&self, now: Micros) -> Rest {
+        if now.since_us(self.asked_at) < ASKED_US {
+            Rest::BesideOthers
+        } else {
+            Rest::Alone
         }
     }
 }

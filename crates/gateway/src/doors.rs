@@ -114,6 +114,11 @@ fn door(endpoint: Endpoint) -> MethodRouter<Arc<Gateway>> {
 }
 
 async fn method_not_allowed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    method_not_allowed_by(gateway, request).await
+}
+
+/// The answer to a method that a route does not have; with a key, as in [`fallback`].
+pub(crate) async fn method_not_allowed_by(gateway: Arc<Gateway>, request: Request) -> Response {
     if let Err(refused) = identify(&gateway, request.headers(), clock::now()) {
         return refused.into_response(None);
     }

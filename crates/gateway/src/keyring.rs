@@ -259,6 +259,16 @@ impl Keyring {
         }
     }
 
+    /// Whom a key belongs to that was shown before.
+    ///
+    /// # Errors
+    /// The key is not in force at `now`.
+    pub fn identity(&self, key: &KeyId, now: Micros) -> Result<Identity, IdentifyError> {
+        let book = self.book.load();
+        let key = book.keys.get(key).ok_or(IdentifyError::Invalid)?;
+        book.check(key, now)
+    }
+
     /// Who a request of a tenant that is in force would be of, with a key of its own or with none.
     pub fn account(&self, tenant: &TenantId, key: Option<&KeyId>) -> Option<Account> {
         let book = self.book.load();

@@ -3,6 +3,7 @@
 //! It contains no policy: what may go where is decided in `madang-core`. docs/life-of-a-request.md names each step's file.
 
 pub mod audit;
+pub mod batches;
 pub mod books;
 pub mod client;
 pub mod clock;

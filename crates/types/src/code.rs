@@ -111,6 +111,8 @@ codes! {
     JobsTooMany = "jobs_too_many", 429, "rate_limit_error", "Wait until some of the tenant's jobs are over, or raise `jobs.open_tenant_max` in the fleet file.";
     StoreUnavailable = "store_unavailable", 503, "server_error", "The books cannot be written (disk full or read-only?); see the server's log. No request is served unrecorded.";
     AuditUnavailable = "audit_unavailable", 503, "server_error", "The audit log cannot be written (disk full or read-only?); see the server's log. No request is served unlogged.";
+    FilesFull = "files_full", 413, "invalid_request_error", "Delete files that nobody needs (`DELETE /v1/files/ID`), or raise the limit that the message names.";
+    FilesUnavailable = "files_unavailable", 503, "server_error", "Files cannot be kept (disk full or read-only?); see the server's log. Nothing that was kept is lost.";
     Conflict = "conflict", 409, "invalid_request_error", "The message says what stands in the way; a row that the fleet file owns is changed there, then `madang reload`.";
     FleetInvalid = "fleet_invalid", 422, "invalid_request_error", "Mend the problems that the message lists (`madang check FILE`); the last good fleet goes on serving.";
     Internal = "internal", 500, "server_error", "A fault of Madang's own; please report it with the request id.";

@@ -40,7 +40,7 @@ macro_rules! actions {
 
 actions! {
     //  operator, programme_manager, tenant_admin, member, auditor
-    /// ask a model: `POST /v1/…`
+    /// ask a model: `POST /v1/…`, `/v1/files`, `/v1/batches`
     Infer = [Nothing, Nothing, Own, Own, Nothing];
     /// see what may be asked: `/v1/models`, `/v1/messages/count_tokens`
     InferLook = [All, Nothing, Own, Own, Nothing];

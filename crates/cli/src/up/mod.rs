@@ -21,6 +21,7 @@ use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{AuditLog, FileProblems, Fleet, Limits};
 use madang_gateway::audit::{Audit, Settings};
+use madang_gateway::batches::Batches;
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
@@ -78,11 +79,9 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     })
     .await
     .map_err(gateway_failure)?;
-    gateway
-        .audit
-        .note("start")
-        .await
-        .context("the audit log cannot be written")?;
+    let noted = gateway.audit.note("start").await;
+    noted.context("the audit log cannot be written")?;
+    let batches = Batches::new(Arc::clone(&gateway), &folder.path().join("files"));
     let options = ControlOptions {
         source,
         data_dir: folder.path().to_path_buf(),
@@ -95,15 +94,16 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let shown = folder.path().display();
     let control = control.with_context(|| format!("the data folder {shown} cannot be written"))?;
 
+    let driver = batches.start(fleet.limits.drain_ms_max)?;
     let result = serve(
         &args,
-        &control,
+        (&control, &batches),
         (listener, &fleet.limits),
         (&folder, &mut signals),
     )
     .await;
     tokio::select! {
-        () = control.stop() => {}
+        () = async { driver.stop().await; control.stop().await } => {}
         () = signals.stop() => tracing::warn!("asked again to stop: the engines are left to their guards, which end them"),
     }
     if let Err(error) = gateway.audit.note("stop").await {
@@ -180,13 +180,14 @@ fn edge_options(limits: &Limits) -> EdgeOptions {
 /// Answers from the first moment (health, keys, models), loads the fleet meanwhile, and runs until a signal.
 async fn serve(
     args: &UpArgs,
-    control: &Arc<Control>,
+    (control, batches): (&Arc<Control>, &Batches),
     (listener, limits): (TcpListener, &Limits),
     (folder, signals): (&DataFolder, &mut Signals),
 ) -> anyhow::Result<ExitCode> {
     let gateway = Arc::clone(control.gateway());
     let fallback = Arc::clone(&gateway);
     let router = madang_gateway::doors::router(Arc::clone(&gateway))
+        .merge(batches.router())
         .merge(madang_api::router(Arc::clone(control)))
         .merge(madang_api::audit_router(Arc::clone(control)))
         .fallback(move |request| madang_gateway::doors::fallback(Arc::clone(&fallback), request));

@@ -84,7 +84,7 @@ impl Core {
             return;
         };
         run.kv_tokens = run.kv_tokens.saturating_add(more);
-        let at = run.member;
+        let (at, rest) = (run.member, run.rest);
         if let Some(member) = self.member_mut(at) {
             member.account.kv_tokens = member.account.kv_tokens.saturating_add(more);
         }
@@ -93,6 +93,9 @@ impl Core {
         };
         if let Some(usage) = pool.tree.usage_mut(leaf) {
             usage.kv_tokens = usage.kv_tokens.saturating_add(more);
+            if rest {
+                usage.rest.kv_tokens = usage.rest.kv_tokens.saturating_add(more);
+            }
         }
     }
 }

@@ -92,15 +92,27 @@ impl Core {
             let tenant = pool.tree.node(pool.tree.tenant_of(leaf));
             tenant.is_some_and(|tenant| tenant.waiting_total() == 0)
         });
-        if let Some(usage) = self
-            .pool_mut(pool_index)
-            .and_then(|pool| pool.tree.usage_mut(leaf))
-        {
+        let rest = request.takes_rest();
+        let pool = self.pool_mut(pool_index);
+        let usage = pool.and_then(|pool| {
+            if !rest {
+                pool.asked_at = now;
+            }
+            pool.tree.usage_mut(leaf)
+        });
+        if let Some(usage) = usage {
             usage.last_seen_us = usage.last_seen_us.max(now.0);
             usage.unsettled.asked_us += whole(cost_us);
             if nobody_waits {
                 usage.unbacked_us = now.0;
             }
+        }
+        // What takes what is left asks for nothing: its tenant's other requests are not over their share for it.
+        if let Some(usage) = self
+            .pool_mut(pool_index)
+            .and_then(|pool| pool.tree.usage_mut(leaf))
+            .filter(|_| !rest)
+        {
             usage.offered.add(now.0, whole(cost_us));
             usage.offered_long.add(now.0, whole(cost_us));
             usage.arrivals.add(now.0, 1.0);

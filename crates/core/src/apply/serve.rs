@@ -95,6 +95,7 @@ impl Core {
             raw_us: estimate.raw_us,
             cached_tokens: chosen.decision.cached_tokens,
             kv_tokens: chosen.kv_tokens,
+            rest: request.takes_rest(),
         };
         let meter = Meter {
             prefill_us: estimate.prefill_us,
@@ -132,6 +133,10 @@ impl Core {
             }
             if let Some(usage) = pool.tree.usage_mut(leaf) {
                 usage.kv_tokens = usage.kv_tokens.saturating_sub(run.kv_tokens);
+                if run.rest {
+                    usage.rest.running = usage.rest.running.saturating_sub(1);
+                    usage.rest.kv_tokens = usage.rest.kv_tokens.saturating_sub(run.kv_tokens);
+                }
             }
         }
         Some(run)
@@ -241,6 +246,10 @@ impl crate::state::Pool {
         self.need.add(whole(run.kv_tokens), 0.01);
         if let Some(usage) = self.tree.usage_mut(leaf) {
             usage.kv_tokens = usage.kv_tokens.saturating_add(run.kv_tokens);
+            if run.rest {
+                usage.rest.running = usage.rest.running.saturating_add(1);
+                usage.rest.kv_tokens = usage.rest.kv_tokens.saturating_add(run.kv_tokens);
+            }
             usage.prefill_us = usage.prefill_us.saturating_add(run.work.prefill_us);
             usage.service.add(now.0, whole(service_us));
             usage.service_us = usage.service_us.saturating_add(service_us);

@@ -5,7 +5,7 @@ use crate::effect::{Decision, RouteReason};
 use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
 use crate::member::{Estimate, Member};
 use crate::request::{MemberIndex, Request};
-use crate::share::{Door, Lanes, Want};
+use crate::share::{Door, Lanes, Rest, Want};
 use crate::state::{Core, Pool};
 use madang_types::{Micros, PolicyEffect};
 use smallvec::SmallVec;
@@ -113,11 +113,12 @@ impl Field {
 struct Standing {
     over: bool,
     heavy: bool,
+    rest: Option<Rest>,
 }
 
 impl Standing {
-    fn of(pool: &Pool, request: &Request) -> Self {
-        let rest = request.lane == 2;
+    fn of(now: Micros, pool: &Pool, request: &Request) -> Self {
+        let rest = request.takes_rest();
         let (over, heavy) = pool
             .tree
             .usage(request.leaf)
@@ -128,6 +129,7 @@ impl Standing {
         Self {
             over: over || rest,
             heavy: heavy || rest,
+            rest: rest.then(|| pool.rest(now)),
         }
     }
 
@@ -135,6 +137,7 @@ impl Standing {
         Want {
             over: self.over,
             heavy: self.heavy,
+            rest: self.rest,
             kv_tokens,
         }
     }
@@ -153,7 +156,7 @@ impl Core {
         };
         let prefix = &request.submit.prefix;
         pool.prefix.lookup(&prefix.blocks, &mut scratch.matches);
-        let standing = Standing::of(pool, request);
+        let standing = Standing::of(now, pool, request);
         let mut field = Field {
             lanes: self.lanes(now, (pool, standing)),
             open: std::mem::take(&mut scratch.open),
@@ -314,9 +317,11 @@ impl Core {
         let madang = self.rules.share == ShareRule::Madang;
         let lane = !standing.over
             || !madang
-            || pool
-                .guard
-                .has_over_room((pool.over_us, &field.lanes), member, &estimate);
+            || pool.guard.has_over_room(
+                (pool.over_us, &field.lanes),
+                (member, standing.rest),
+                &estimate,
+            );
         let door = pool.guard.admits(self.rules.share, (member, now), &want);
         let room_us = match door {
             Door::Soon if !standing.over => Some(0),

@@ -36,6 +36,11 @@ const OVERLAP_DIVISOR: u64 = 3;
 const OVERLAP_US_MAX: u64 = 800_000;
 /// It does not begin where more prompt work than this stands before each member that would be left.
 const OVERLAP_BACKLOG_US: u64 = 100_000;
+/// Prompt work that may stand at a member before a request that takes what is left, while others ask.
+const REST_PREFILL_US: u64 = 10_000;
+/// The part of a member's slots and memory that those do not take, while others ask and while nobody does.
+const REST_KEPT_DIVISOR: u64 = 2;
+const REST_ALONE_KEPT_DIVISOR: u64 = 8;
 /// Requests that the rules of others let stand unanswered at an engine: two in its iteration and two that wait for the next.
 const PARKED_MAX: u32 = 4;
 
@@ -114,7 +119,28 @@ pub(crate) struct Want {
     pub over: bool,
     /// Its tenant is over its share, or holds more than its part: what is kept is not for it.
     pub heavy: bool,
+    /// It takes only what is left.
+    pub rest: Option<Rest>,
     pub kv_tokens: u64,
+}
+
+/// Whether anybody else asks a pool beside those who take what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    BesideOthers,
+    Alone,
+}
+
+impl Want {
+    /// What of a member's `whole` is kept from it, of which `reserve` is for those under their share.
+    fn kept(&self, reserve: u64, whole: u64) -> u64 {
+        let reserve = if self.heavy { reserve } else { 0 };
+        match self.rest {
+            None => reserve,
+            Some(Rest::BesideOthers) => reserve.max(whole / REST_KEPT_DIVISOR),
+            Some(Rest::Alone) => reserve.max(whole / REST_ALONE_KEPT_DIVISOR),
+        }
+    }
 }
 
 impl Guard {
@@ -159,10 +185,10 @@ impl Guard {
     pub fn has_over_room(
         &self,
         (over_us, lanes): (u64, &Lanes),
-        member: &Member,
+        (member, rest): (&Member, Option<Rest>),
         estimate: &Estimate,
     ) -> bool {
-        if !self.guests {
+        if !self.guests && rest != Some(Rest::BesideOthers) {
             return true;
         }
         if estimate.long {
@@ -213,8 +239,8 @@ impl Guard {
     }
 
     fn has_room(&self, member: &Member, want: &Want) -> bool {
-        let kept = |reserve: u64| if want.heavy { reserve } else { 0 };
-        let slots = u64::from(member.slots_limit()).saturating_sub(kept(self.reserve_slots.into()));
+        let slots = u64::from(member.slots_limit());
+        let slots = slots.saturating_sub(want.kept(self.reserve_slots.into(), slots));
         if u64::from(member.running_count()) >= slots.max(1) {
             return false;
         }
@@ -222,12 +248,13 @@ impl Guard {
             return true;
         };
         // What is larger than the whole memory is the engine's to refuse.
-        let free = kv_tokens.saturating_sub(kept(self.reserve_tokens));
+        let free = kv_tokens.saturating_sub(want.kept(self.reserve_tokens, kv_tokens));
         member.running.is_empty() || member.account.kv_tokens + want.kv_tokens <= free
     }
 
     fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
         let bound_us = match (self.shared, want.over) {
+            _ if want.rest == Some(Rest::BesideOthers) => REST_PREFILL_US,
             (false, _) => FREE_PREFILL_US,
             (true, true) if self.guests => OVER_PREFILL_US,
             (true, true) => CROWD_PREFILL_US,

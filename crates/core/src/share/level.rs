@@ -4,7 +4,7 @@
 //! it fits, nobody is over. Where it does not, the level is the share at which it would fit; whoever asks for more is over.
 
 use super::parts::parts;
-use super::tree::Tree;
+use super::tree::{REST_LANE, Tree};
 use crate::credit::{Claimant, Reach, Used, leans};
 use crate::learn::{Mean, Rate, rounded, whole};
 use crate::request::FlowIndex;
@@ -34,6 +34,8 @@ pub(crate) struct TenantUse {
     /// Memory that its running requests are predicted to need, and what one needs on average.
     pub kv_tokens: u64,
     pub need: Mean,
+    /// What of its running requests just takes what is left: nothing of that is held against it.
+    pub rest: RestUse,
     /// Output tokens that its requests are predicted to make.
     pub output: Mean,
     /// Prompt work asked for, in microseconds.
@@ -70,6 +72,7 @@ impl Default for TenantUse {
             service_us: 0,
             kv_tokens: 0,
             need: Mean::new(0.0),
+            rest: RestUse::default(),
             output: Mean::new(0.0),
             prompts: Rate::default(),
             prefill_us: 0,
@@ -83,6 +86,13 @@ impl Default for TenantUse {
             unbacked_us: 0,
         }
     }
+}
+
+/// What running requests hold that take what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RestUse {
+    pub running: u32,
+    pub kv_tokens: u64,
 }
 
 /// What a pool has.
@@ -246,9 +256,9 @@ impl Tree {
 
     /// The active tenants' claims; everybody else is forgotten to be over.
     fn claims(&mut self, now_us: i64, capacity: Capacity) -> Vec<Claim> {
-        let tenants: Vec<(FlowIndex, u32, u32)> = self
+        let tenants: Vec<_> = self
             .tenants()
-            .map(|(index, node)| (index, node.running, node.waiting_total()))
+            .map(|(index, node)| (index, node.running, node.waiting))
             .collect();
         let mut claims = Vec::with_capacity(tenants.len());
         let mut weights = Vec::with_capacity(tenants.len());
@@ -256,10 +266,13 @@ impl Tree {
             let Some(usage) = self.node_mut(tenant).and_then(|n| n.usage.as_deref_mut()) else {
                 continue;
             };
-            if running + waiting > 0 {
+            let waiting_total: u32 = waiting.iter().sum();
+            // Those who take what is left wait as long as others ask.
+            let waiting = waiting_total.saturating_sub(waiting[REST_LANE]);
+            if running + waiting_total > 0 {
                 usage.last_seen_us = usage.last_seen_us.max(now_us);
             }
-            if waiting == 0 {
+            if waiting_total == 0 {
                 usage.unbacked_us = now_us;
             }
             if now_us.saturating_sub(usage.last_seen_us) > ACTIVE_US {
@@ -270,11 +283,13 @@ impl Tree {
                 usage.lean_permille = 0;
                 continue;
             }
+            let running = running.saturating_sub(usage.rest.running);
+            let kv_tokens = usage.kv_tokens.saturating_sub(usage.rest.kv_tokens);
             let members = f64::from(capacity.members.max(1));
             let memory = if capacity.kv_tokens == 0 {
                 0.0
             } else {
-                whole(usage.kv_tokens) / whole(capacity.kv_tokens)
+                whole(kv_tokens) / whole(capacity.kv_tokens)
             };
             let long = usage.offered_long.per_second(now_us);
             let recent = usage.offered.per_second(now_us);
@@ -293,7 +308,7 @@ impl Tree {
                 output: usage.output.value,
                 prefill: usage.prompts.per_second(now_us) / 1e6 / members,
                 running,
-                kv_tokens: usage.kv_tokens,
+                kv_tokens,
             });
             weights.push(self.weights(tenant));
         }

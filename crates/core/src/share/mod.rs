@@ -9,8 +9,8 @@ mod tree;
 mod weights;
 
 pub(crate) use charge::Meter;
-pub(crate) use guard::{Door, Guard, Holds, Lanes, Want};
-pub(crate) use level::Capacity;
+pub(crate) use guard::{Door, Guard, Holds, Lanes, Rest, Want};
+pub(crate) use level::{Capacity, RestUse};
 pub(crate) use parts::parts;
-pub(crate) use tree::{LANES, Name, Node, Tree};
+pub(crate) use tree::{LANES, Name, Node, REST_LANE, Tree};
 pub(crate) use weights::Weights;

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Queues of a pool, the first goes first: what is urgent and under its share, the ordinary, what takes what is left.
 pub(crate) const LANES: usize = 3;
+/// The last of them.
+pub(crate) const REST_LANE: usize = 2;
 /// Requests of one leaf that are looked at: the first may wait for a member while the second goes to another.
 const LEAF_HEADS: usize = 8;
 /// Virtual time of one unit of service at weight 1.

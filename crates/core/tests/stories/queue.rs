@@ -93,6 +93,25 @@ fn what_takes_what_is_left_does_not_pass_the_urgent() {
 }
 
 #[test]
+fn what_takes_what_is_left_leaves_an_eighth_and_half_while_others_ask() {
+    let mut story = Story::new(vec![member("a", 8)]);
+    for id in 1..=7 {
+        story.ask(batch(id), &[&format!("start {id} #1 at a")]);
+    }
+    story.ask(batch(8), &["queued 8 behind 0"]);
+    story.submit(9, &["start 9 #1 at a"]);
+    for id in 1..=4 {
+        story.done(id, &[]);
+    }
+    story.done(5, &["start 8 #1 at a"]);
+    story.ask(batch(10), &["queued 10 behind 0"]);
+    story.submit(11, &["start 11 #1 at a"]);
+    // Nobody else has asked for ten seconds.
+    story.at_ms(10_001);
+    story.expect(Input::Tick, &["start 10 #1 at a"]);
+}
+
+#[test]
 fn the_small_go_first_among_one_keys_own_but_are_not_waited_for() {
     let limits = CoreLimits {
         queue_length_max: 9,

@@ -99,6 +99,21 @@ pub struct Limits {
     /// Time that running requests have when Madang stops.
     #[schemars(range(min = 1, max = 86400000))]
     pub drain_ms_max: u64,
+    /// Bytes of a file that is sent to `/v1/files`.
+    #[schemars(range(min = 1024, max = 1_099_511_627_776_u64))]
+    pub file_bytes_max: u64,
+    /// Bytes of all files of one tenant; results of batches count, and are kept even beyond.
+    #[schemars(range(min = 1024, max = 1_125_899_906_842_624_u64))]
+    pub files_tenant_bytes_max: u64,
+    /// Seconds that a file is kept, and a batch after its end.
+    #[schemars(range(min = 3600, max = 315_360_000))]
+    pub files_keep_s: u64,
+    /// Lines of a batch.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub batch_lines_max: u32,
+    /// Lines of batches under way at once.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub batch_in_flight_max: u32,
     /// Bytes of log kept per replica.
     #[schemars(range(min = 131072, max = 1073741824))]
     pub replica_log_bytes_max: u64,
@@ -137,6 +152,11 @@ impl Default for Limits {
             books_spool_bytes_max: 256 * 1024 * 1024,
             output_tokens_default: 4096,
             drain_ms_max: 30_000,
+            file_bytes_max: 512 * 1024 * 1024,
+            files_tenant_bytes_max: 16 * 1024 * 1024 * 1024,
+            files_keep_s: 30 * 24 * 3_600,
+            batch_lines_max: 50_000,
+            batch_in_flight_max: 256,
             replica_log_bytes_max: 4 * 1024 * 1024,
         }
     }

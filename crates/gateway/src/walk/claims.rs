@@ -19,7 +19,7 @@ pub struct MessagesHeaders {
 }
 
 /// What the request says of itself. An unknown word is refused.
-pub(super) fn claims(
+pub(crate) fn claims(
     headers: &HeaderMap,
 ) -> Result<(Option<DataClass>, DataFlags, Priority), Refused> {
     let class: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;

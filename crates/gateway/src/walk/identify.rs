@@ -4,7 +4,7 @@ use crate::gateway::Gateway;
 use crate::keyring::{IdentifyError, Identity, presented_key};
 use crate::refused::Refused;
 use http::HeaderMap;
-use madang_types::{ErrorCode, Micros};
+use madang_types::{ErrorCode, KeyId, Micros};
 
 /// Finds the identity behind the presented key.
 ///
@@ -32,6 +32,18 @@ pub(crate) fn identify_presented(
         gateway.metrics.identify_failure(error);
         refused(error)
     })
+}
+
+/// The same for a key that was shown before, and counts as it stands now.
+///
+/// # Errors
+/// As [`identify`].
+pub(crate) fn identify_known(
+    gateway: &Gateway,
+    key: &KeyId,
+    now: Micros,
+) -> Result<Identity, Refused> {
+    gateway.keyring.identity(key, now).map_err(refused)
 }
 
 fn refused(error: IdentifyError) -> Refused {

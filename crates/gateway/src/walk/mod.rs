@@ -16,10 +16,12 @@ mod restore;
 mod route;
 mod settle;
 
+pub(crate) use claims::claims;
 pub use classify::Ask;
 pub(crate) use classify::{body_refused, count_prompt, nearest};
 pub use facts::Facts;
 pub use flight::Flight;
+use identify::identify_known;
 pub(crate) use identify::{identify, identify_presented};
 pub(crate) use inspect::holds_personal_data;
 pub use inspect::{Inspection, Masked, inspect};
@@ -34,7 +36,7 @@ use crate::refused::Refused;
 use crate::rights::{permit_endpoint, permit_period};
 use axum::body::Body;
 use axum::response::Response;
-use madang_types::{Action, Endpoint, ErrorCode, KeyId, TenantId};
+use madang_types::{Action, Endpoint, ErrorCode, KeyId, Micros, RequestId, TenantId};
 use std::sync::Arc;
 
 /// Walks one request of the data plane. Dropping the future (the client left) frees all it holds and records it.
@@ -43,14 +45,60 @@ pub async fn walk(
     endpoint: Endpoint,
     request: http::Request<Body>,
 ) -> Response {
-    let arrived_at = clock::now();
-    let id = clock::request_id_new();
+    let arrival = Arrival::now(endpoint);
     let (parts, body) = request.into_parts();
-
-    let identity = match identify(&gateway, &parts.headers, arrived_at) {
+    let identity = match identify(&gateway, &parts.headers, arrival.at) {
         Ok(identity) => identity,
-        Err(refused) => return refused.into_response_of(endpoint, Some(id)),
+        Err(refused) => return refused.into_response_of(endpoint, Some(arrival.id)),
     };
+    let slot = take_key_slot(&gateway, &identity.key).map(Some);
+    walk_on(gateway, arrival, (identity, slot), (parts, body)).await
+}
+
+/// Walks one line of a batch as a request of the key that made the batch. It takes no slot of the key's: those are for who
+/// waits at a connection.
+pub(crate) async fn walk_line(
+    gateway: Arc<Gateway>,
+    endpoint: Endpoint,
+    key: &KeyId,
+    request: http::Request<Body>,
+) -> Response {
+    let arrival = Arrival::now(endpoint);
+    let (parts, body) = request.into_parts();
+    match identify_known(&gateway, key, arrival.at) {
+        Ok(identity) => walk_on(gateway, arrival, (identity, Ok(None)), (parts, body)).await,
+        Err(refused) => refused.into_response_of(endpoint, Some(arrival.id)),
+    }
+}
+
+/// A request that has just come.
+struct Arrival {
+    id: RequestId,
+    at: Micros,
+    endpoint: Endpoint,
+}
+
+impl Arrival {
+    fn now(endpoint: Endpoint) -> Self {
+        Self {
+            at: clock::now(),
+            id: clock::request_id_new(),
+            endpoint,
+        }
+    }
+}
+
+/// The walk of a request whose sender is known.
+async fn walk_on(
+    gateway: Arc<Gateway>,
+    Arrival {
+        id,
+        at: arrived_at,
+        endpoint,
+    }: Arrival,
+    (identity, slot): (Identity, Result<Option<KeySlot>, Refused>),
+    (parts, body): (http::request::Parts, Body),
+) -> Response {
     let tenant = match billed(&identity) {
         Ok(tenant) => tenant,
         Err(refused) => return refused.into_response_of(endpoint, Some(id)),
@@ -73,8 +121,8 @@ pub async fn walk(
     if let Err(refused) = permitted {
         return settle::refuse(flight, refused).await;
     }
-    match take_key_slot(&gateway, &identity.key) {
-        Ok(slot) => flight.key_slot = Some(slot),
+    match slot {
+        Ok(slot) => flight.key_slot = slot,
         Err(refused) => return settle::refuse(flight, refused).await,
     }
     let mut ask = match classify::classify(&mut flight, (&parts, body)).await {
@@ -104,7 +152,7 @@ pub async fn walk(
 }
 
 /// Whom a request of this caller is billed to.
-fn billed(identity: &Identity) -> Result<TenantId, Refused> {
+pub(crate) fn billed(identity: &Identity) -> Result<TenantId, Refused> {
     identity.may(Action::Infer)?;
     // Whoever may ask belongs to a tenant.
     let none = || Refused::new(ErrorCode::RoleForbidden, "this key belongs to no tenant");

@@ -1,6 +1,7 @@
 //! Whole requests through real sockets: edge, walk, core, books, and engines that break what they promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batches;
 mod books;
 mod budgets;
 mod classes;

@@ -360,7 +360,7 @@ async fn every_route_wants_a_key() {
         "/",
         "/v1",
         "/v1/chat",
-        "/v1/files",
+        "/v1/images",
         "/api/v2",
         "/v1/chat/completions/x",
         "/admin",

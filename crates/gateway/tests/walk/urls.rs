@@ -3,6 +3,7 @@
 mod host;
 mod scene;
 
+use crate::batches;
 use crate::harness::{CHAT, code};
 use host::Asked;
 use madang_core::Refusal;
@@ -326,15 +327,27 @@ async fn cve_2026_25960_what_is_checked_is_what_is_fetched() {
     assert_eq!(origins, ["pics", "pics", "tools", "tools"]);
 }
 
-/// CVE-2026-34753: lines of a batch were fetched for on a way of their own. Here is no such way.
+/// CVE-2026-34753: lines of a batch were fetched for on a way of their own. Here is no such way: a line is a request.
 #[tokio::test]
 async fn cve_2026_34753_there_is_no_other_way_in() {
     let scene = scene().await;
     let line = json!({"custom_id": "1", "method": "POST", "url": CHAT, "body": {"model": "m", "messages": [
         {"role": "user", "content": image(&scene.sneaky.url("/a.png"))}]}}).to_string();
+    for path in ["/v1/batches", "/v1/files"] {
+        assert_eq!(scene.world.post(path, &line).await.status, 400, "{path}");
+    }
+    let batch = batches::over(
+        &scene.world,
+        &batches::begin(&scene.world, &line, &[]).await,
+    )
+    .await;
+    let (_, errors) = batches::both(&scene.world, &batch).await;
+    let refused = &errors["1"]["response"];
+    assert_eq!(
+        refused["body"]["error"]["code"], "policy_denied",
+        "{refused}"
+    );
     for path in [
-        "/v1/batches",
-        "/v1/files",
         "/v1/chat/completions/batch",
         "/v1/images/edits",
         "/v1/audio/transcriptions",

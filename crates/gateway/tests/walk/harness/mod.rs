@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use madang_audit::{Folder, Leaf, Reader, verifier_key};
 use madang_core::ReplicaHealth;
 use madang_gateway::audit::{Audit, Settings};
+use madang_gateway::batches::{BatchDriver, Batches};
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
@@ -88,6 +89,9 @@ pub struct World {
     pub key: String,
     pub operator_key: String,
     pub folder: TempDir,
+    /// Files and batches, below `folder`.
+    pub batches: Batches,
+    driver: Option<BatchDriver>,
     stop: Option<oneshot::Sender<()>>,
     edge: Option<JoinHandle<std::io::Result<EdgeReport>>>,
     ticks: JoinHandle<()>,
@@ -139,7 +143,10 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fallback = Arc::clone(&gateway);
+        let batches = Batches::new(Arc::clone(&gateway), &folder.path().join("files"));
+        let driver = Some(batches.start(5_000).unwrap());
         let router = doors::router(Arc::clone(&gateway))
+            .merge(batches.router())
             .fallback(move |request| doors::fallback(Arc::clone(&fallback), request));
         let (stop, stopped) = oneshot::channel::<()>();
         let options = EdgeOptions {
@@ -166,6 +173,8 @@ impl World {
             key,
             operator_key,
             folder,
+            batches,
+            driver,
             stop,
             edge,
             ticks,
@@ -308,10 +317,23 @@ impl World {
         }
     }
 
+    /// Stops driving batches.
+    pub async fn batches_stop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.stop().await;
+        }
+    }
+
+    /// Drives batches, as after a start.
+    pub fn batches_start(&mut self) {
+        self.driver = Some(self.batches.start(5_000).unwrap());
+    }
+
     /// Stops accepting, waits for the last connection and closes the gateway; gives the recording's text.
     pub async fn close(mut self) -> String {
         drop(self.stop.take());
         self.edge.take().unwrap().await.unwrap().unwrap();
+        self.batches_stop().await;
         self.gateway.close().await;
         std::fs::read_to_string(recording(self.folder.path())).unwrap_or_default()
     }
