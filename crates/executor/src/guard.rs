@@ -16,6 +16,7 @@
 
 mod watch;
 
+use crate::jobs::local::{runner, shell};
 use crate::pid_file::{Identity, MARK_VARIABLE, PidFile, boot_id};
 use rustix::process::Signal;
 use std::ffi::{OsStr, OsString};
@@ -56,6 +57,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let done = match Order::parse(&args) {
         Ok(Order::Watch(order)) => watch::watch(&order, &prefix),
         Ok(Order::Exec(order)) => Err(exec(&order)),
+        Ok(Order::Job(folder)) => runner::main(folder),
+        Ok(Order::Shell(folder)) => shell::main(folder),
         Err(text) => Err(text),
     };
     done.unwrap_or_else(|text| {
@@ -75,6 +78,10 @@ fn say(text: &str) {
 enum Order {
     Watch(Watch),
     Exec(Exec),
+    /// Carry out the run of a job, in its folder.
+    Job(PathBuf),
+    /// Become a shell beside it.
+    Shell(PathBuf),
 }
 
 /// Start an engine and watch it.
@@ -97,6 +104,13 @@ struct Exec {
 impl Order {
     fn parse(args: &[OsString]) -> Result<Self, String> {
         let usage = "this subcommand is for Madang's own use";
+        if let [mode, folder] = args {
+            match mode.to_str() {
+                Some("job") => return Ok(Self::Job(folder.into())),
+                Some("shell") => return Ok(Self::Shell(folder.into())),
+                _ => {}
+            }
+        }
         let [mode, pid_file, number, command @ ..] = args else {
             return Err(usage.to_owned());
         };
@@ -196,6 +210,10 @@ mod tests {
             command: vec!["engine".into(), "--x".into()],
         });
         assert_eq!(watch, Ok(expected));
+        assert_eq!(
+            parse(&["job", "/runs/1-1"]),
+            Ok(Order::Job("/runs/1-1".into()))
+        );
         for broken in [
             &[] as &[&str],
             &["watch"],

@@ -42,7 +42,7 @@ impl Identity {
         Some(Self { pid, start_ticks })
     }
 
-    fn lives(self) -> bool {
+    pub fn lives(self) -> bool {
         process::stat(self.pid).is_some_and(|p| p.start_ticks == self.start_ticks && !p.is_dead())
     }
 }
@@ -145,7 +145,8 @@ pub async fn reap_leftovers(run_dir: &Path) -> io::Result<Vec<Reaped>> {
     Ok(reaped)
 }
 
-async fn reap(file: &PidFile) -> (u32, bool) {
+/// Ends what the file names; how many processes that was, and whether all are gone.
+pub(crate) async fn reap(file: &PidFile) -> (u32, bool) {
     if !wait_until(GUARD_WAIT_MS_MAX, || !file.guard.lives()).await {
         process::signal_process(file.guard.pid, Signal::KILL);
     }

@@ -1,6 +1,9 @@
 //! What `/proc` says about processes, and signals that cannot reach a stranger.
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, wait,
+};
 use std::fs;
 use std::path::Path;
 
@@ -55,6 +58,37 @@ pub(crate) fn signal_group(group: u32, signal: Signal) {
 pub(crate) fn signal_process(pid: u32, signal: Signal) {
     if let Some(pid) = to_pid(pid) {
         rustix::process::kill_process(pid, signal).ok();
+    }
+}
+
+/// Sends a signal to a process for which `is_it` holds while nobody else can have its number; whether it did.
+pub(crate) fn signal_if(pid: u32, signal: Signal, is_it: impl FnOnce() -> bool) -> bool {
+    let held = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    held.is_some_and(|held| is_it() && pidfd_send_signal(held, signal).is_ok())
+}
+
+/// Sends a signal to each of this process's own children: none of their numbers is another's before it is fetched.
+pub(crate) fn signal_children(signal: Signal) {
+    let own_pid = std::process::id();
+    for child in all().iter().filter(|p| p.parent == own_pid) {
+        signal_process(child.pid, signal);
+    }
+}
+
+/// Fetches dead children of any group (`waitpid` without a pid sees our own group only), and tells each; whether there are no children
+/// left, dead or alive.
+pub(crate) fn reap(mut ended: impl FnMut(u32, WaitStatus)) -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                if let Ok(pid) = u32::try_from(pid.as_raw_nonzero().get()) {
+                    ended(pid, status);
+                }
+            }
+            Err(Errno::INTR) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use super::{Watch, say};
 use crate::pid_file::PidFile;
 use crate::process;
-use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait};
+use rustix::process::{Signal, WaitStatus, getpid, set_child_subreaper};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -65,7 +64,13 @@ impl Guard {
         };
         report(&format!("started {}", guard.engine_pid));
         let status = loop {
-            if let Some(status) = reap_until(guard.engine_pid) {
+            let mut status = None;
+            process::reap(|pid, ended| {
+                if pid == guard.engine_pid {
+                    status = Some(ended);
+                }
+            });
+            if let Some(status) = status {
                 break status;
             }
             tokio::select! {
@@ -116,12 +121,9 @@ impl Guard {
     /// given to others before it has fetched them: no signal reaches a stranger.
     async fn sweep(&self) {
         process::signal_group(self.engine_pid, Signal::KILL);
-        let own_pid = std::process::id();
         for _ in 0..SWEEP_ROUNDS_MAX {
-            for child in process::all().iter().filter(|p| p.parent == own_pid) {
-                process::signal_process(child.pid, Signal::KILL);
-            }
-            if reap_all() {
+            process::signal_children(Signal::KILL);
+            if process::reap(|_, _| {}) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(SWEEP_ROUND_MS)).await;
@@ -151,32 +153,6 @@ fn spawn(order: &Watch, prefix: &[OsString]) -> io::Result<u32> {
 fn report(line: &str) {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).ok();
-}
-
-/// Fetches dead children of any group (`waitpid` without a pid sees our own group only); the engine's status once it is among them.
-fn reap_until(engine_pid: u32) -> Option<WaitStatus> {
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) => {
-                if u32::try_from(pid.as_raw_nonzero().get()) == Ok(engine_pid) {
-                    return Some(status);
-                }
-            }
-            Err(Errno::INTR) => {}
-            Ok(None) | Err(_) => return None,
-        }
-    }
-}
-
-/// Fetches dead children; whether there are no children left, dead or alive.
-fn reap_all() -> bool {
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some(_)) | Err(Errno::INTR) => {}
-            Ok(None) => return false,
-            Err(_) => return true,
-        }
-    }
 }
 
 /// The grace time in the last whole order of what was read.

@@ -12,6 +12,7 @@
 //! end's times are the container's own (`terminated.startedAt`, `finishedAt`), `log` is the kubelet's with its rotation, `shell` is
 //! `exec`. `forget` deletes the `Job`; until then nothing else may (`ttlSecondsAfterFinished` unset).
 
+pub mod local;
 mod run;
 pub mod slurm;
 
@@ -114,6 +115,13 @@ pub enum RunStatus {
     },
     /// It is over: none of its processes is left.
     Ended(RunEnd),
+}
+
+impl RunStatus {
+    /// Nothing follows.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
 }
 
 /// A part of a run's output.

@@ -3,6 +3,7 @@
 use madang_types::{
     JobCheckpoint, JobStage, NodesId, Priority, ProgrammeId, ProjectId, RunId, RunPiece, TenantId,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub struct RunSpec {
 }
 
 /// What is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunProgram {
     /// A program and its arguments.
     Command(Vec<String>),
@@ -94,5 +95,60 @@ impl RunSpec {
             variables.insert(name.clone(), devices);
         }
         variables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_types::{JobId, TaskId};
+
+    #[test]
+    fn accelerators_of_the_first_machine_are_told_whatever_their_pieces() {
+        let piece = |node, accelerators: &[u16]| RunPiece {
+            node,
+            accelerators: accelerators.to_vec(),
+            share_milli: 250,
+            cpu_milli: 0,
+            memory_mib: 0,
+        };
+        let spec = RunSpec {
+            run: RunId {
+                task: TaskId::from(JobId(1042)),
+                number: 2,
+            },
+            owner: (None, TenantId::new("hanbit").unwrap(), None),
+            name: "a test".to_owned(),
+            priority: Priority::default(),
+            program: RunProgram::Command(Vec::new()),
+            image: None,
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            nodes: NodesId::new("here").unwrap(),
+            accelerator: "h200".to_owned(),
+            device_variable: Some("CUDA_VISIBLE_DEVICES".to_owned()),
+            pieces: vec![piece(3, &[1]), piece(4, &[0]), piece(3, &[5, 6])],
+            time_limit_ms: 1,
+            checkpoint: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            tasks: 1,
+            log_bytes_max: 1,
+        };
+        let told: Vec<String> = spec
+            .variables()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let expected = [
+            "CUDA_VISIBLE_DEVICES=1,5,6",
+            "MADANG_ACCELERATORS=1,5,6",
+            "MADANG_JOB=1042",
+            "MADANG_RUN=2",
+            "MADANG_SHARE_MILLI=250",
+            "MADANG_TASK=0",
+            "MADANG_TASKS=1",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -1,4 +1,5 @@
 //! Batch jobs as real processes, behind each executor.
+
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub async fn a_run_ends_with_its_program<F: Fixture>(site: F) {
     let end = run(&site, script(&site, text)).await;
     assert_eq!(end.outcome, RunOutcome::Completed);
     let pid = until_file(site.site().join("pid")).await;
-    assert!(!lives(pid.trim()), "{pid}");
+    assert!(!site.lives(pid.trim()), "{pid}");
 }
 
 pub async fn a_run_is_forgotten<F: Fixture>(mut site: F) {

@@ -34,6 +34,10 @@ pub trait Fixture: Send + Sync + Sized {
     fn site(&self) -> &Path;
     /// Makes a plain run one that this site can run.
     fn place(&self, _spec: &mut RunSpec) {}
+    /// Whether a process lives that a run told the number of.
+    fn lives(&self, pid: &str) -> bool {
+        end::lives(pid)
+    }
 }
 
 /// One test for each property.

@@ -1,6 +1,5 @@
 //! Runs are stopped.
 
-use super::end::lives;
 use super::*;
 use madang_executor::jobs::StopHow;
 use madang_types::{JobCheckpoint, RunOutcome, StopSignal};
@@ -106,7 +105,7 @@ pub async fn nothing_is_left_of_who_lingers<F: Fixture>(site: F) {
     let end = until_ended(&site, spec.run).await;
     assert_eq!(end.outcome, RunOutcome::Cancelled);
     for pid in pids {
-        assert!(!lives(pid.trim()), "{pid}");
+        assert!(!site.lives(pid.trim()), "{pid}");
     }
 }
 

@@ -1,0 +1,201 @@
+//! Jobs in containers of Podman, where it works here: the same suite.
+
+use super::{Local, options};
+use crate::conformance::{Fixture, output, run, script, suite, until_ended, until_running};
+use async_trait::async_trait;
+use madang_executor::jobs::local::ContainerEngine;
+use madang_executor::jobs::{JobExecutor, RunProgram, RunSpec};
+use madang_types::RunOutcome;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+const IMAGE: &str = "localhost/madang-conformance:1";
+/// An image of a few of this machine's own programs: none is fetched.
+const BUILD: &str = r#"set -e; podman image exists $0 && exit; place=$(mktemp -d); trap 'rm -rf $place' EXIT; cd $place
+for name in sh bash env cat sleep mkdir mv setsid printf head tr; do
+    path=$(which $name); mkdir -p root/bin root/tmp; cp -L $path root/bin/
+    ldd $path | grep -o '/[^ ]*' | while read library; do mkdir -p root$(dirname $library); cp -L $library root$library; done
+done; tar -C root -cf image.tar . && podman import image.tar $0"#;
+
+/// The words with which Podman makes containers on this machine; none where it does not.
+fn engine() -> Option<&'static ContainerEngine> {
+    static ENGINE: OnceLock<Option<ContainerEngine>> = OnceLock::new();
+    ENGINE.get_or_init(find).as_ref()
+}
+
+fn works(command: &mut Command) -> bool {
+    let command = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn find() -> Option<ContainerEngine> {
+    if !works(Command::new("sh").args(["-c", BUILD, IMAGE])) {
+        return None;
+    }
+    let limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
+    let engines = [
+        (&[] as &[&str], &[] as &[&str]),
+        (&["--runtime=runc"], &limits),
+    ];
+    let mut engines = engines.into_iter().map(|(args, limits)| {
+        let create_args = [&["--init", "--network=host"], limits].concat();
+        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        ContainerEngine {
+            program: "podman".into(),
+            args: owned(args),
+            create_args: owned(&create_args),
+            device_args: vec!["--label=device={device}".to_owned()],
+        }
+    });
+    engines.find(|engine| {
+        let mut command = Command::new(&engine.program);
+        command
+            .args(&engine.args)
+            .args(["run", "--rm"])
+            .args(&engine.create_args);
+        works(command.args([
+            "--cpus=0.1",
+            "--memory=64m",
+            IMAGE,
+            "/bin/sh",
+            "-c",
+            "exit 0",
+        ]))
+    })
+}
+
+struct Contained(Local);
+
+#[async_trait]
+impl Fixture for Contained {
+    async fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mut options = options(place.path());
+        let mut engine = engine().unwrap().clone();
+        let site = place.path().join("site").display().to_string();
+        engine.create_args.push(format!("--volume={site}:{site}"));
+        options.engine = Some(engine);
+        Self(Local::with(place, options))
+    }
+
+    fn is_there() -> bool {
+        if engine().is_none() {
+            println!("skipped: Podman makes no containers here");
+        }
+        engine().is_some()
+    }
+
+    fn executor(&self) -> &dyn JobExecutor {
+        self.0.executor()
+    }
+
+    async fn restart(&mut self) {
+        self.0.restart().await;
+    }
+
+    fn site(&self) -> &Path {
+        self.0.site()
+    }
+
+    fn place(&self, spec: &mut RunSpec) {
+        spec.image = Some(IMAGE.to_owned());
+    }
+
+    /// Processes have other numbers inside; each run's have its site in their variables.
+    fn lives(&self, pid: &str) -> bool {
+        let site = format!("SITE={}", self.site().display());
+        fs::read_dir("/proc").unwrap().any(|entry| {
+            let path = entry.unwrap().path();
+            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+            let inside = status.lines().find(|line| line.starts_with("NSpid:"));
+            let numbers = inside.unwrap_or_default().split_whitespace().skip(2);
+            let environ = fs::read(path.join("environ")).unwrap_or_default();
+            let mut words = environ.split(|byte| *byte == 0);
+            numbers.last() == Some(pid) && words.any(|word| word == site.as_bytes())
+        })
+    }
+}
+
+suite!(Contained);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_cannot_be_had_is_told() {
+    if !Contained::is_there() {
+        return;
+    }
+    let site = Contained::new().await;
+    let mut spec = script(&site, "exit 0");
+    spec.image = Some("localhost/no-such-image:1".to_owned());
+    let end = run(&site, spec).await;
+    match &end.outcome {
+        RunOutcome::NotStarted { why } => {
+            assert!(
+                why.starts_with("no container of the image localhost/no-such-image:1: "),
+                "{why}"
+            );
+            assert!(why.len() > 70, "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_the_image_lacks_is_told() {
+    if !Contained::is_there() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mut options = options(place.path());
+    let mut engine = engine().unwrap().clone();
+    engine.create_args.retain(|arg| arg != "--init");
+    options.engine = Some(engine);
+    let site = Local::with(place, options);
+    let mut spec = script(&site, "");
+    spec.image = Some(IMAGE.to_owned());
+    spec.program = RunProgram::Command(vec!["/no/such/program".to_owned()]);
+    let end = run(&site, spec).await;
+    let told =
+        matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("/no/such/program"));
+    assert!(told && end.started_at.is_none(), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_engine_no_image_is_run() {
+    let site = Local::new().await;
+    let mut spec = script(&site, "exit 0");
+    spec.image = Some(IMAGE.to_owned());
+    let end = run(&site, spec).await;
+    let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("no container engine"));
+    assert!(told, "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_goes_with_its_runner() {
+    if !Contained::is_there() {
+        return;
+    }
+    let site = Contained::new().await;
+    let mut spec = script(&site, "echo $MADANG_ACCELERATORS; exec sleep 1000");
+    spec.pieces[0].accelerators = vec![2, 3];
+    site.executor().start(spec.clone()).await.unwrap();
+    until_running(&site, spec.run).await;
+    while output(&site, spec.run).await != "2,3\n" {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let words = site.executor().shell(spec.run).await.unwrap();
+    let name = words[words.len() - 2].clone();
+    let there = || works(Command::new("podman").args(["container", "exists", &name]));
+    assert!(there(), "{words:?}");
+    let claim = fs::read(site.0.options.folder.join("1042-1/claim.json")).unwrap();
+    let claim: serde_json::Value = serde_json::from_slice(&claim).unwrap();
+    let runner = claim["runner"]["pid"].to_string();
+    assert!(works(Command::new("kill").args(["-KILL", &runner])));
+    let end = until_ended(&site, spec.run).await;
+    assert!(matches!(end.outcome, RunOutcome::Lost { .. }), "{end:?}");
+    assert!(!there());
+}
