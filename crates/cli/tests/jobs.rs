@@ -36,7 +36,10 @@ async fn json_of(place: &Place, command: &str) -> Value {
 
 /// Waits until a job stands so.
 async fn until(place: &Place, id: &str, state: &str) -> Value {
-    let command = format!("job show {id}");
+    let command = format!(
+        "job show {id} --key-file {}",
+        place.data().join("operator.key").display()
+    );
     wait_for(&format!("job {id} is {state}"), async || {
         let shown = json_of(place, &command).await;
         (shown["state"] == state).then_some(shown)
@@ -48,14 +51,18 @@ async fn until(place: &Place, id: &str, state: &str) -> Value {
 async fn jobs_go_on_through_kill_9_and_are_paid_once() {
     let (place, mut madang, _engine) = up().await;
     for command in [
-        "budget set demo --accelerator-hours 10",
-        "allocation create hours --tenant demo --accelerator-hours 2 --until 2100-01-01T00:00:00+09:00",
+        "programme create ours",
+        "tenant create acme --programme ours",
+        "budget set ours --accelerator-hours 10",
+        "allocation create hours --tenant acme --accelerator-hours 2 --until 2100-01-01T00:00:00+09:00",
     ] {
         json_of(&place, command).await;
     }
+    let key = json_of(&place, "key create --tenant acme").await;
+    place.write("acme.key", key["key"].as_str().unwrap());
     let script = "#!/bin/sh\n#MADANG name = \"long\"\n#MADANG time_limit = \"10m\"\necho begun\necho x >> count\nwhile ! test -e go; do sleep 0.1; done\ncat count\n";
     place.write("long.sh", script);
-    let submitted = json_of(&place, "job submit long.sh").await;
+    let submitted = json_of(&place, "job submit long.sh --key-file acme.key").await;
     let id = submitted["id"].as_str().unwrap().to_owned();
     until(&place, &id, "running").await;
     for _ in 0..3 {
@@ -67,10 +74,11 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
     let work = wait_for("the folder of the run", async || work_of(&run_folder)).await;
     std::fs::write(work.join("go"), "").unwrap();
     until(&place, &id, "completed").await;
-    let log = place.run(&["job", "logs", &id]).await.expect_code(0);
+    let logs = ["job", "logs", &id, "--key-file", "acme.key"];
+    let log = place.run(&logs).await.expect_code(0);
     assert_eq!(log.out, "begun\nx\n", "it ran once");
 
-    let listed = json_of(&place, "allocation list --tenant demo").await;
+    let listed = json_of(&place, "allocation list --tenant acme").await;
     let left = listed["data"][0]["left"].as_i64().unwrap();
     let spent = 7_200_000 - left;
     assert!(
