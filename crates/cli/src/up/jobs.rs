@@ -84,6 +84,7 @@ fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions>
         rest_token_file,
         rest_key_file,
         shell,
+        prefix,
         account,
         qos,
         partition,
@@ -109,7 +110,9 @@ fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions>
             bail!("`rest_url` needs `rest_user`, and `rest_token_file` or `rest_key_file`")
         }
     };
+    let usual = SlurmOptions::here(&id, state, PathBuf::new());
     Ok(SlurmOptions {
+        prefix: prefix.unwrap_or_else(|| usual.prefix.clone()),
         rest,
         shell,
         folder,
@@ -120,6 +123,6 @@ fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions>
         reservation,
         shards,
         container: container.unwrap_or_default(),
-        ..SlurmOptions::here(&id, state, PathBuf::new())
+        ..usual
     })
 }

@@ -61,6 +61,8 @@ pub struct SlurmCluster {
     /// The words before one line of a shell that reaches the cluster's programs, such as `["ssh", "login.example.kr"]`, or
     /// `["sh", "-c"]` where they are on this machine. Needed where there is no REST daemon, or the folder is not mounted.
     pub shell: Option<Vec<String>>,
+    /// The beginning of its jobs' names; `madang` where not given. Whoever else uses the same user of the cluster has another.
+    pub prefix: Option<String>,
     /// The Slurm account of all runs; each run's tenant names it where not given.
     pub account: Option<String>,
     /// The QOS of all runs; each run's programme names it where not given.
