@@ -101,3 +101,13 @@ fn one_ends_and_one_comes(bencher: Bencher<'_, '_>, (machines, waiting): (usize,
         full.pass();
     });
 }
+
+/// Somebody asks when the job that came last will start.
+#[divan::bench(args = [(64, 1_000), (64, 80_000), (1_250, 80_000)])]
+fn when_is_it_my_turn(bencher: Bencher<'_, '_>, (machines, waiting): (usize, usize)) {
+    let full = Full::new(machines, waiting);
+    let last = (1..=full.next).rev().map(JobKey);
+    let mut waits = last.filter(|job| full.jobs.outlook(full.now, *job).is_some());
+    let job = waits.next().unwrap_or(JobKey(0));
+    bencher.bench_local(|| full.jobs.outlook(full.now, job));
+}

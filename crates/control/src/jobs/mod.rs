@@ -123,6 +123,11 @@ impl JobsPlane {
         found
     }
 
+    /// How a job's tasks stand; `None` where it is over or another gateway drives.
+    pub fn counts(&self, id: JobId) -> Option<Counts> {
+        self.lock().as_ref()?.counts(id)
+    }
+
     /// Why a job waits, and how its tasks stand; `None` where it is over or another gateway drives.
     pub fn outlook(&self, id: JobId) -> Option<(Counts, Option<Waits>)> {
         let desk = self.lock();

@@ -2,6 +2,7 @@
 
 use super::Desk;
 use super::entry::{self, TaskState};
+use crate::jobs::AHEAD_MAX;
 use madang_types::{Job, JobId, Micros, RunRecord};
 
 /// How many tasks of a job stand how.
@@ -97,7 +98,8 @@ impl Desk {
             TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
         });
         if let Some(why) = prepares {
-            return Some(Waits::because(why));
+            let begins = "it has machines, and begins".to_owned();
+            return Some(Waits::because(if why.is_empty() { begins } else { why }));
         }
         if self.counts(id)?.pending == 0 {
             return None;
@@ -147,6 +149,9 @@ impl Desk {
             (_, None) => "it needs more than its machines have together".to_owned(),
             (0, Some(_)) => "it is next, and waits for machines to be free".to_owned(),
             (1, Some(_)) => "1 task is before it".to_owned(),
+            (AHEAD_MAX.., Some(_)) => {
+                format!("{AHEAD_MAX} tasks or more are before it: not before the time that is told")
+            }
             (ahead, Some(_)) => format!("{ahead} tasks are before it"),
         };
         Some(Waits {

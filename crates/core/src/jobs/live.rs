@@ -1,6 +1,6 @@
 //! What a live queue needs beside the rule: it begins with jobs that run, its machines change, and people ask when it is their turn.
 
-use super::ask::{Ask, JobKey};
+use super::ask::{Ask, JobKey, NodesKey};
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State};
 use super::{AccountKey, Jobs};
@@ -8,13 +8,16 @@ use madang_types::Micros;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// So far down the queue one looks: whoever stands there waits for long, and need not know to the minute.
+pub const AHEAD_MAX: usize = 10_000;
+
 /// What somebody who waits is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outlook {
-    /// Jobs that are before it, as things stand.
+    /// Jobs that are before it, as things stand; at least so many where they are [`AHEAD_MAX`].
     pub ahead: usize,
-    /// When it will start if nobody else comes, nobody is stopped, and jobs run as long as their like did. `None` where its like has no
-    /// room even on empty machines.
+    /// When it will start if nobody else comes, nobody is stopped, and jobs run as long as their like did; not before then where
+    /// [`AHEAD_MAX`] are before it. `None` where its like has no room even on empty machines.
     pub starts_at: Option<Micros>,
 }
 
@@ -88,16 +91,20 @@ impl Jobs {
         let State::Waiting { .. } = self.jobs.get(&job)?.state else {
             return None;
         };
-        let order = self.order(now);
-        let ahead = order.iter().position(|key| *key == job)?;
         let mut halls = self.halls(now);
-        let before = order.get(..=ahead)?;
-        let mut starts_at = None;
-        for key in before {
-            let waiting = self.jobs.get(key)?;
-            starts_at = self.seat(waiting, &mut halls);
-        }
-        Some(Outlook { ahead, starts_at })
+        let need = self.jobs.get(&job)?.ask.need;
+        let fits = |(nodes, hall): (u8, &Hall)| {
+            need.ground.has(NodesKey(nodes)) && hall.all_milli >= need.milli()
+        };
+        let is_possible = (0u8..).zip(&halls).any(fits);
+        let order = self.order(now, job, AHEAD_MAX);
+        let seats = order.iter().filter_map(|key| self.jobs.get(key));
+        let last = seats.map(|waiting| self.seat(waiting, &mut halls)).last();
+        let is_it = order.last() == Some(&job);
+        Some(Outlook {
+            ahead: order.len() - usize::from(is_it),
+            starts_at: last.flatten().filter(|_| is_possible),
+        })
     }
 
     /// Machines of each `[[nodes]]`, with all that runs there.
@@ -132,7 +139,7 @@ impl Jobs {
         let need = &job.ask.need;
         let open = (0u8..)
             .zip(halls)
-            .filter(|(nodes, _)| need.ground.has(super::NodesKey(*nodes)));
+            .filter(|(nodes, _)| need.ground.has(NodesKey(*nodes)));
         let best = open
             .map(|(_, hall)| hall)
             .filter(|hall| hall.all_milli >= need.milli())

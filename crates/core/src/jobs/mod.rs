@@ -21,7 +21,7 @@ mod rule;
 mod walk;
 
 pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
-pub use live::Outlook;
+pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
 pub use rule::{JobRule, JobTerms};
 

@@ -44,6 +44,8 @@ struct Walk<'a> {
     left_milli: Vec<u64>,
     ends: Vec<End>,
     shadow: Option<Shadow>,
+    /// Who comes after this one, or after so many, is not asked for.
+    last: Option<(JobKey, usize)>,
     chosen: Chosen,
 }
 
@@ -56,9 +58,10 @@ impl Jobs {
         walk.end()
     }
 
-    /// All that wait in the order in which they would start if there were room for each.
-    pub(super) fn order(&self, now: Micros) -> Vec<JobKey> {
+    /// Those that wait, up to this one or so many, in the order in which they would start if there were room for each.
+    pub(super) fn order(&self, now: Micros, last: JobKey, count_max: usize) -> Vec<JobKey> {
         let mut walk = Walk::new(self, now, &BTreeSet::new());
+        walk.last = Some((last, count_max));
         walk.begin();
         // Enough for anybody, and far from the end of what can be counted.
         walk.left_milli.fill(u64::MAX / 2);
@@ -91,6 +94,7 @@ impl<'a> Walk<'a> {
             left_milli: jobs.floor.free_milli().to_vec(),
             ends: Vec::new(),
             shadow: None,
+            last: None,
             chosen: Chosen::default(),
         };
         for (account, line) in &jobs.queues.lines {
@@ -157,7 +161,7 @@ impl<'a> Walk<'a> {
     }
 
     fn run(&mut self) {
-        while !self.alive.is_empty() {
+        while !self.alive.is_empty() && !self.is_enough() {
             let Some(account) = self.next_account() else {
                 return;
             };
@@ -174,6 +178,12 @@ impl<'a> Walk<'a> {
                 return;
             }
         }
+    }
+
+    fn is_enough(&self) -> bool {
+        let start = &self.chosen.start;
+        self.last
+            .is_some_and(|(last, most)| start.last() == Some(&last) || start.len() >= most)
     }
 
     /// Whose turn it is; it is taken out of all that are above it.
