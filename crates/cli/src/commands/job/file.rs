@@ -374,7 +374,7 @@ mod tests {
         );
         check(
             "#!/bin/sh\n\n#MADANG  retries = -1\n",
-            &["line 3, column 21", "^"],
+            &["line 3, column 20", "^"],
         );
         check(
             "command = [\"x\"]\n[resources]\nmemory = \"80 XB\"\n",
