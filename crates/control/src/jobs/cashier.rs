@@ -25,7 +25,10 @@ impl JobsPlane {
         let paid = self
             .paid_run(job, run, nodes)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                StoreError::Invalid(what) => what,
+                other => unread(other),
+            })?;
         let grants = self.grants(job).await.map_err(unread)?;
         let ceilings = self.ceilings(job).await.map_err(unread)?;
         let purses = JobPurses {
@@ -64,7 +67,15 @@ impl JobsPlane {
             tracing::error!(run = %run.run, "a run is not paid: its machines have left the fleet");
             return Ok(None);
         };
-        let paid = self.paid_run(job, run, nodes).await?;
+        let paid = match self.paid_run(job, run, nodes).await {
+            Ok(paid) => paid,
+            // Asking again would say the same for ever, and hold up everybody.
+            Err(StoreError::Invalid(what)) => {
+                tracing::error!(run = %run.run, what, "a run is not paid");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let known = self.ledger.entry(paid.entry_id()).await?;
         let known: Vec<Entry> = known.into_iter().map(|row| row.entry).collect();
         if let Some(done) = known.iter().find(|entry| entry.phase != Phase::Reserve) {
