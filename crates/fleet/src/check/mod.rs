@@ -4,6 +4,7 @@
 mod bounds;
 mod conflict;
 mod country;
+mod jobs;
 mod launch;
 mod model;
 mod origin;
@@ -89,6 +90,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     check.origins_apart();
     check.adapters_apart();
     check.served();
+    check.jobs();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }
