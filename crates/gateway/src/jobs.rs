@@ -59,22 +59,16 @@ impl Gateway {
         })
     }
 
-    /// What the policy says of a tenant's data of that kind at a site. A job's data cannot be masked: where that is asked for, it is
-    /// denied.
-    pub fn job_decide(
-        &self,
-        (tenant, programme): (&TenantId, Option<&ProgrammeId>),
-        mark: DataMark,
-        site: &SiteId,
-    ) -> PolicyDecision {
+    /// What the policy says of a job's data at a site. It cannot be masked: where that is asked for, it is denied.
+    pub fn job_decide(&self, job: &Job, site: &SiteId) -> PolicyDecision {
         let whom = Whom {
-            tenant: Some(tenant),
-            programme,
+            tenant: Some(&job.tenant),
+            programme: job.programme.as_ref(),
             model: None,
         };
         let content = Content {
-            class: mark.class,
-            flags: mark.flags,
+            class: job.spec.data_class,
+            flags: job.spec.data_flags,
             maskable: false,
         };
         self.driver.decide_of(whom, content, site)
@@ -85,13 +79,7 @@ impl Gateway {
     /// # Errors
     /// The log cannot be written: it must not begin.
     pub async fn job_permit(&self, job: &Job, place: JobPlace) -> Result<bool, AuditError> {
-        let mark = DataMark {
-            class: job.spec.data_class,
-            flags: job.spec.data_flags,
-        };
-        let site = place.site.clone();
-        let whom = (&job.tenant, job.programme.as_ref());
-        let decision = self.job_decide(whom, mark, &site);
+        let decision = self.job_decide(job, &place.site);
         self.audit
             .job(job, place, &decision, self.driver.policy_hash())
             .await?;

@@ -105,7 +105,7 @@ pub(crate) async fn job_runs(
     PathId(id): PathId,
 ) -> Result<Json<List<JobRunView>>> {
     let job = find(&api, &may.ground, &id).await?;
-    let runs = api.control.jobs().runs(job.id, None).await?;
+    let runs = api.control.jobs().book().run_list(job.id, None).await?;
     Ok(Json(List::new(runs.into_iter().map(Into::into).collect())))
 }
 
@@ -240,7 +240,12 @@ async fn run_of(
         return Err(Refusal::absent("task", &task.to_string()).at("task"));
     }
     let before = madang_types::RunId { task, number: 0 };
-    let runs = api.control.jobs().runs(job.id, Some(before)).await?;
+    let runs = api
+        .control
+        .jobs()
+        .book()
+        .run_list(job.id, Some(before))
+        .await?;
     let asked = |run: &RunRecord| number.is_none_or(|number| run.run.number == number);
     let found = runs.into_iter().take_while(|run| run.run.task == task);
     found.filter(asked).last().ok_or_else(|| {

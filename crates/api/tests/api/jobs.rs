@@ -83,6 +83,13 @@ async fn what_cannot_be_is_refused_by_its_name() {
     check("time_limit_ms", json!(1), "field_invalid", "time_limit_ms").await;
     check("data_class", json!("classified"), "policy_denied", "here").await;
     check("after", json!([{"job": "99"}]), "field_invalid", "job 99").await;
+    check(
+        "secrets",
+        json!({"TOKEN": "hub"}),
+        "field_invalid",
+        "no secrets are kept",
+    )
+    .await;
     check("colour", json!("red"), "field_invalid", "colour").await;
     let list = bench.get(JOBS, &key).await;
     assert_eq!(list.json["data"], json!([]));

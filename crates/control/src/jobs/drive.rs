@@ -1,20 +1,24 @@
 //! The task that drives: it holds the term, hears of jobs and runs, asks the desk, and has done what it says.
 
 use super::{JobsPlane, desk_nodes};
+use futures_util::future::join_all;
 use madang_core::desk::{Desk, DeskInput};
 use madang_core::jobs::JobTerms;
 use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
-use madang_types::{Job, Micros, RunEnd, RunOutcome, RunRecord, RunState};
+use madang_types::{
+    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord, RunState,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// Longest time between two looks.
+/// Longest time between two looks, and the shortest where nobody wakes it.
 const LOOK_MS: u64 = 1_000;
+const REST_US_MIN: u64 = 10_000;
 /// How long a term is held, and how long before its end it is renewed.
 const TERM_MS: u64 = 30_000;
 const TERM_EARLY_MS: u64 = 20_000;
@@ -27,8 +31,8 @@ const FORGET_MAX: usize = 200;
 const ROUNDS_MAX: usize = 16;
 
 /// What the driving task knows beside the desk.
-pub(super) struct Driving {
-    pub(super) term: JobTerm,
+struct Driving {
+    term: JobTerm,
     until: Micros,
     generation: u64,
     revision: Option<u64>,
@@ -37,7 +41,7 @@ pub(super) struct Driving {
 }
 
 /// Drives until the plane is gone.
-pub(super) async fn drive(plane: Weak<JobsPlane>) {
+pub(super) async fn drive(plane: Weak<JobsPlane>, wake: Arc<Notify>) {
     let mut driving: Option<Driving> = None;
     // Told when it begins, not at each look.
     let mut away = false;
@@ -50,34 +54,33 @@ pub(super) async fn drive(plane: Weak<JobsPlane>) {
                 }
             }
         }
-        plane.rest().await;
+        let rest = plane.rest();
+        // Whoever rests does not keep it.
+        drop(plane);
+        drop(timeout(rest, wake.notified()).await);
     }
 }
 
 /// Wakes whoever drives when a run has changed.
-pub(super) async fn listen(plane: Weak<JobsPlane>, mut changes: watch::Receiver<u64>) {
+pub(super) async fn listen(wake: Arc<Notify>, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
-        let Some(plane) = plane.upgrade() else {
-            return;
-        };
-        plane.wake.notify_one();
+        wake.notify_one();
     }
 }
 
 impl JobsPlane {
-    async fn rest(self: Arc<Self>) {
+    /// How long nothing is to be done, as far as is known.
+    fn rest(&self) -> Duration {
         let now = clock::now();
         let wake_at = self.lock().as_ref().and_then(|desk| desk.wake_at(now));
         let us = wake_at.map_or(u64::MAX, |at| at.since_us(now));
-        let longest = Duration::from_micros(us.clamp(10_000, LOOK_MS * 1_000));
-        // Whoever ends the plane does not wait for a look that nobody needs.
-        let this = Arc::downgrade(&self);
-        let woken = async move {
-            if let Some(plane) = this.upgrade() {
-                plane.wake.notified().await;
-            }
-        };
-        drop(timeout(longest, woken).await);
+        Duration::from_micros(us.clamp(REST_US_MIN, LOOK_MS * 1_000))
+    }
+
+    /// Another gateway drives, or nobody knows: the next term begins with a desk of its own.
+    fn step_down(&self, driving: &mut Option<Driving>) {
+        *driving = None;
+        *self.lock() = None;
     }
 
     async fn look(&self, driving: &mut Option<Driving>) -> Result<(), StoreError> {
@@ -104,8 +107,7 @@ impl JobsPlane {
         let done = self.rounds(held.term).await;
         if done.is_err() {
             // The desk is ahead of the books: it is opened anew from them.
-            *driving = None;
-            *self.lock() = None;
+            self.step_down(driving);
         }
         done
     }
@@ -134,8 +136,7 @@ impl JobsPlane {
             Ok(term) => term,
             Err(error) => {
                 if over {
-                    *driving = None;
-                    *self.lock() = None;
+                    self.step_down(driving);
                 }
                 return Err(error);
             }
@@ -143,8 +144,7 @@ impl JobsPlane {
         match (term, driving.as_mut()) {
             (Some(term), Some(held)) if held.term == term => held.until = until,
             (Some(term), _) => {
-                *self.lock() = None;
-                *driving = None;
+                self.step_down(driving);
                 let desk = self.open_desk().await?;
                 *self.lock() = Some(desk);
                 *driving = Some(Driving {
@@ -157,10 +157,7 @@ impl JobsPlane {
                 });
                 self.stop_again().await;
             }
-            (None, _) => {
-                *driving = None;
-                *self.lock() = None;
-            }
+            (None, _) => self.step_down(driving),
         }
         Ok(())
     }
@@ -169,6 +166,7 @@ impl JobsPlane {
     async fn open_desk(&self) -> Result<Desk, StoreError> {
         let nodes = desk_nodes(&self.gateway.snapshot().fleet);
         let mut desk = Desk::new(JobTerms::default(), nodes);
+        let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
             let page = self.book.jobs_open(after).await?;
@@ -177,19 +175,50 @@ impl JobsPlane {
             };
             after = Some(last.id);
             for job in page {
-                let arrival = self.arrival(job).await?;
+                let over = self.over(&job).await?;
+                let runs = runs.remove(&job.id).unwrap_or_default();
+                let arrival = self.arrival(job, runs, over);
                 desk.apply(clock::now(), DeskInput::Came(Box::new(arrival)));
             }
         }
     }
 
+    /// Runs of all jobs that are not over.
+    async fn runs_open(&self) -> Result<BTreeMap<JobId, Vec<RunRecord>>, StoreError> {
+        let mut runs: BTreeMap<JobId, Vec<RunRecord>> = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = self.book.runs_open(after).await?;
+            let Some(last) = page.last() else {
+                return Ok(runs);
+            };
+            after = Some(last.run);
+            for run in page {
+                runs.entry(run.run.task.job).or_default().push(run);
+            }
+        }
+    }
+
+    /// How those of the jobs that one waits for ended that are over.
+    pub(super) async fn over(&self, job: &Job) -> Result<BTreeMap<JobId, JobState>, StoreError> {
+        let mut over = BTreeMap::new();
+        for after in &job.spec.after {
+            let other = self.book.job_get(after.job).await?;
+            let state = other.map_or(JobState::Cancelled, |other| other.state);
+            if state.is_over() {
+                over.insert(after.job, state);
+            }
+        }
+        Ok(over)
+    }
+
     /// Who was being stopped when the one before ended is told so again.
     async fn stop_again(&self) {
-        for (job, run) in self.live() {
-            if run.state == RunState::Stopping {
-                let checkpoint = job.spec.checkpoint.filter(|_| run.makes_room);
-                self.stop_run(&run, checkpoint).await;
-            }
+        let stopping = |run: &RunRecord| run.state == RunState::Stopping;
+        for run in self.live().into_iter().filter(stopping) {
+            let job = self.open_job(run.run.task.job).filter(|_| run.makes_room);
+            let checkpoint = job.and_then(|job| job.spec.checkpoint);
+            self.stop_run(&run, checkpoint).await;
         }
     }
 
@@ -241,7 +270,11 @@ impl JobsPlane {
         let known = |desk: &Desk| desk.job(job.id).map(|job| (job.held, job.cancelled_at));
         let known = self.lock().as_ref().and_then(known);
         let input = match known {
-            None => DeskInput::Came(Box::new(self.arrival(job).await?)),
+            None => {
+                let runs = self.book.run_list(job.id, None).await?;
+                let over = self.over(&job).await?;
+                DeskInput::Came(Box::new(self.arrival(job, runs, over)))
+            }
             Some((held, _)) if held != job.held => DeskInput::Held(job.id, job.held),
             Some((_, None)) => match job.cancelled_at {
                 Some(at) => DeskInput::Cancelled(job.id, at),
@@ -249,38 +282,32 @@ impl JobsPlane {
             },
             Some(_) => return Ok(()),
         };
-        if let Some(desk) = self.lock().as_mut() {
-            desk.apply(clock::now(), input);
-        }
+        self.note(input);
         Ok(())
     }
 
-    /// Runs that hold machines, with their jobs.
-    fn live(&self) -> Vec<(Job, RunRecord)> {
+    /// Runs that hold machines.
+    fn live(&self) -> Vec<RunRecord> {
         let desk = self.lock();
-        let Some(desk) = desk.as_ref() else {
-            return Vec::new();
-        };
-        let with = |run: &RunRecord| Some((desk.job(run.run.task.job)?.clone(), run.clone()));
-        desk.runs().filter_map(with).collect()
+        let runs = desk.as_ref().map(|desk| desk.runs().cloned().collect());
+        runs.unwrap_or_default()
     }
 
-    /// Asks executors how their runs stand. Each executor's runs are asked about at once, so that one that is away holds up no other.
+    /// Asks executors how their runs stand; those of other machines are asked at the same time, so that one that is away holds up its
+    /// own alone.
     async fn follow_runs(&self) {
-        let mut by_nodes: BTreeMap<_, Vec<(Job, RunRecord)>> = BTreeMap::new();
-        for (job, run) in self.live() {
-            by_nodes
-                .entry(run.nodes.clone())
-                .or_default()
-                .push((job, run));
+        let mut by_nodes: BTreeMap<NodesId, Vec<RunRecord>> = BTreeMap::new();
+        for run in self.live() {
+            by_nodes.entry(run.nodes.clone()).or_default().push(run);
         }
-        for runs in by_nodes.into_values() {
-            for (job, run) in runs {
-                if !self.follow_run(&job, &run).await {
+        let each = by_nodes.into_values().map(async |runs| {
+            for run in runs {
+                if !self.follow_run(&run).await {
                     break;
                 }
             }
-        }
+        });
+        join_all(each).await;
     }
 
     /// Drops what executors keep of jobs that were over long ago.
@@ -304,7 +331,7 @@ impl JobsPlane {
     }
 
     /// False where the executor is away.
-    async fn follow_run(&self, job: &Job, run: &RunRecord) -> bool {
+    async fn follow_run(&self, run: &RunRecord) -> bool {
         let Some(executor) = self.executor(&run.nodes) else {
             return false;
         };
@@ -324,14 +351,14 @@ impl JobsPlane {
             Some(RunStatus::Ended(end)) => DeskInput::Ended(run.run, end),
             // It was written down, and nobody was told, or nobody took it.
             None if run.state == RunState::Starting => {
-                self.start_run(job, run).await;
+                if let Some(job) = self.open_job(run.run.task.job) {
+                    self.start_run(&job, run).await;
+                }
                 return true;
             }
             None => DeskInput::Ended(run.run, gone(run)),
         };
-        if let Some(desk) = self.lock().as_mut() {
-            desk.apply(clock::now(), input);
-        }
+        self.note(input);
         true
     }
 }

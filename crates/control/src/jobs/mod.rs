@@ -11,7 +11,6 @@ mod submit;
 
 pub use madang_core::desk::{Counts, Waits};
 pub use madang_executor::jobs::JobsError;
-pub use submit::LACKS_SHOWN_MAX;
 
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::{JobExecutor, RunLog};
@@ -19,7 +18,7 @@ use madang_fleet::{Fleet, JobsExecutor};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, StoreError};
-use madang_types::{GatewayId, Job, JobId, NodesId, RunId, RunRecord};
+use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -50,7 +49,7 @@ pub struct JobsPlane {
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
-    wake: Notify,
+    wake: Arc<Notify>,
     /// Who drives, and who listens to executors.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -71,13 +70,16 @@ impl JobsPlane {
             ledger,
             executors,
             desk: Mutex::new(None),
-            wake: Notify::new(),
+            wake: Arc::default(),
             tasks: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(drive::drive(Arc::downgrade(&plane)));
+        tasks.spawn(drive::drive(
+            Arc::downgrade(&plane),
+            Arc::clone(&plane.wake),
+        ));
         for executor in plane.executors.values() {
-            tasks.spawn(drive::listen(Arc::downgrade(&plane), executor.changes()));
+            tasks.spawn(drive::listen(Arc::clone(&plane.wake), executor.changes()));
         }
         *plane.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         plane
@@ -135,18 +137,6 @@ impl JobsPlane {
         Some((desk.counts(id)?, desk.waits(clock::now(), id)))
     }
 
-    /// Runs of a job, by task and number, above `after`.
-    ///
-    /// # Errors
-    /// As [`JobBook::run_list`].
-    pub async fn runs(
-        &self,
-        id: JobId,
-        after: Option<RunId>,
-    ) -> Result<Vec<RunRecord>, StoreError> {
-        self.book.run_list(id, after).await
-    }
-
     /// The output of a run.
     ///
     /// # Errors
@@ -181,12 +171,22 @@ impl JobsPlane {
         self.executors.get(&named).cloned()
     }
 
-    /// Tells the desk, where this gateway drives.
+    /// Tells the desk, where this gateway drives, and wakes whoever drives.
     fn tell(&self, input: DeskInput) {
+        self.note(input);
+        self.wake.notify_one();
+    }
+
+    /// Tells the desk, where this gateway drives.
+    fn note(&self, input: DeskInput) {
         if let Some(desk) = self.lock().as_mut() {
             desk.apply(clock::now(), input);
         }
-        self.wake.notify_one();
+    }
+
+    /// A job that is not over, where this gateway drives.
+    fn open_job(&self, id: JobId) -> Option<Job> {
+        self.lock().as_ref()?.job(id).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Desk>> {

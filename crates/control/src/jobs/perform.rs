@@ -6,7 +6,7 @@ use madang_executor::jobs::{JobsError, StopHow};
 use madang_gateway::audit::JobPlace;
 use madang_gateway::clock;
 use madang_store::{JobTerm, JobsChange, StoreError};
-use madang_types::{Job, JobCheckpoint, RunEnd, RunId, RunOutcome, RunRecord};
+use madang_types::{Job, JobCheckpoint, RunEnd, RunOutcome, RunRecord};
 
 impl JobsPlane {
     /// Carries out what the desk said in one pass.
@@ -37,7 +37,10 @@ impl JobsPlane {
                     }
                     change.runs.push(*run);
                 }
-                DeskEffect::Stop(run, checkpoint) => stops.push((run, checkpoint)),
+                DeskEffect::Stop(run, checkpoint) => {
+                    change.runs.push((*run).clone());
+                    stops.push((run, checkpoint));
+                }
                 DeskEffect::Job(job) => change.jobs.push(*job),
             }
         }
@@ -46,16 +49,14 @@ impl JobsPlane {
             self.start_run(&job, &run).await;
         }
         for (run, checkpoint) in stops {
-            if let Some((_, run)) = self.live_run(run) {
-                self.stop_run(&run, checkpoint).await;
-            }
+            self.stop_run(&run, checkpoint).await;
         }
         Ok(())
     }
 
     /// A run that may begin, with its job. The desk is told of one that may not.
     async fn permit(&self, run: &RunRecord) -> Option<Job> {
-        let (job, _) = self.live_run(run.run)?;
+        let job = self.open_job(run.run.task.job)?;
         let refused = match self.may_begin(&job, run).await {
             Ok(()) => return Some(job),
             Err(why) => why,
@@ -78,14 +79,6 @@ impl JobsPlane {
             Ok(false) => Err(format!("policy keeps its data away from {}", nodes.site)),
             Err(error) => Err(format!("the audit log cannot be written: {error}")),
         }
-    }
-
-    /// A run that holds machines, with its job.
-    fn live_run(&self, id: RunId) -> Option<(Job, RunRecord)> {
-        let desk = self.lock();
-        let desk = desk.as_ref()?;
-        let run = desk.runs().find(|run| run.run == id)?.clone();
-        Some((desk.job(id.task.job)?.clone(), run))
     }
 
     /// Tells its executor of a run. Where that is in vain it is told again at the next look.

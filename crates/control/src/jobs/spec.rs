@@ -25,6 +25,7 @@ pub(super) fn run_spec(job: &Job, run: &RunRecord, fleet: &Fleet) -> Option<RunS
         },
         image: spec.image.clone(),
         env: spec.env.clone(),
+        // A job that names some is not taken.
         secrets: BTreeMap::new(),
         nodes: run.nodes.clone(),
         accelerator: nodes.accelerator.clone(),

@@ -1,8 +1,10 @@
 //! A job on the desk, and its tasks.
 
+use super::DeskEffect;
 use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
 use madang_types::{
-    After, Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord, TaskId,
+    After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
+    RunState, TaskId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,6 +106,14 @@ pub(super) struct Running {
     pub(super) prepares: Option<String>,
     /// It begins anew once it has ended, whatever came of it.
     pub(super) anew: bool,
+}
+
+impl Running {
+    /// It is told to stop, with a checkpoint where there is one.
+    pub(super) fn stop(&mut self, checkpoint: Option<JobCheckpoint>) -> DeskEffect {
+        self.record.state = RunState::Stopping;
+        DeskEffect::Stop(Box::new(self.record.clone()), checkpoint)
+    }
 }
 
 impl Entry {

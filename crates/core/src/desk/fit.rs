@@ -4,6 +4,10 @@ use crate::jobs::{Need, NodesKey, Piece};
 use madang_types::{JobResources, NodesId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
+
+/// Machines whose lacks are told at once.
+const LACKS_SHOWN_MAX: usize = 8;
 
 /// Machines of one `[[nodes]]` that take jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,19 +41,38 @@ pub struct Lack {
     pub what: String,
 }
 
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.nodes, self.site, self.what)
+    }
+}
+
+/// Why none of the machines that take jobs would do; `lacks` has each of them.
+pub fn nowhere(lacks: impl IntoIterator<Item = Lack>) -> String {
+    let shown = lacks.into_iter().take(LACKS_SHOWN_MAX);
+    let shown: Vec<String> = shown.map(|lack| lack.to_string()).collect();
+    match shown.as_slice() {
+        [] => "no machines of this fleet take jobs".to_owned(),
+        lacks => format!("no machines would do: {}", lacks.join("; ")),
+    }
+}
+
 impl DeskNodes {
     /// Whether all of them, empty, would do.
     ///
     /// # Errors
     /// What they lack.
     pub fn fits(&self, wanted: &JobResources) -> Result<(), Lack> {
-        self.lacks(wanted).map_or(Ok(()), |what| {
-            Err(Lack {
-                nodes: self.id.clone(),
-                site: self.site.clone(),
-                what,
-            })
-        })
+        self.lacks(wanted)
+            .map_or(Ok(()), |what| Err(self.lack(what)))
+    }
+
+    pub(super) fn lack(&self, what: impl Into<String>) -> Lack {
+        Lack {
+            nodes: self.id.clone(),
+            site: self.site.clone(),
+            what: what.into(),
+        }
     }
 
     fn lacks(&self, wanted: &JobResources) -> Option<String> {

@@ -4,11 +4,11 @@
 //! tries, what the budget said, and what executors tell of runs. It is told by [`Desk::apply`], and [`Desk::pass`] says what to do.
 
 mod entry;
-mod finish;
 mod fit;
+mod steps;
 mod view;
 
-pub use fit::{DeskNodes, Lack};
+pub use fit::{DeskNodes, Lack, nowhere};
 pub use view::{Counts, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -66,16 +66,14 @@ pub enum DeskEffect {
     Begin(Box<RunRecord>),
     /// Write it down.
     Run(Box<RunRecord>),
-    /// Stop it; with a checkpoint where there is one.
-    Stop(RunId, Option<JobCheckpoint>),
+    /// Write it down, and stop it; with a checkpoint where there is one.
+    Stop(Box<RunRecord>, Option<JobCheckpoint>),
     /// Settle it, and write it down.
     Settle(Box<RunRecord>),
     /// Write down how a job stands.
     Job(Box<Job>),
 }
 
-/// How long who was refused waits until it is tried again, in microseconds.
-pub const REFUSED_US: u64 = 60_000_000;
 /// Tasks of one job that stand in the queue at most: those of an array are alike, so that more of them change nothing.
 const QUEUED_MAX: usize = 1_000;
 /// How often a task that was lost with its machine is begun anew.
@@ -252,10 +250,7 @@ impl Desk {
             return;
         };
         match &run.end {
-            Some(end) => {
-                let end = end.clone();
-                entry.ended_before(&run, &end);
-            }
+            Some(end) => entry.ended_before(&run, end),
             None => self.was_running(run),
         }
     }

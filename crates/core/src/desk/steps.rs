@@ -1,7 +1,7 @@
-//! What happens to a job that is on the desk.
+//! What happens to a job that is on the desk, step by step.
 
 use super::entry::{self, Running, TaskState};
-use super::{Desk, DeskEffect, QUEUED_MAX, REFUSED_US};
+use super::{Desk, DeskEffect, QUEUED_MAX};
 use crate::jobs::{JobInput, Placement};
 use madang_types::{
     AfterWhen, JobId, JobState, Micros, NodesId, RunEnd, RunId, RunOutcome, RunPiece, RunRecord,
@@ -9,6 +9,8 @@ use madang_types::{
 };
 use std::collections::BTreeSet;
 
+/// How long who was refused waits until it is tried again, in microseconds.
+const REFUSED_US: i64 = 60_000_000;
 /// From a failed run to the next try; doubled with each, up to [`TRY_US_MAX`].
 const TRY_US: i64 = 10_000_000;
 const TRY_US_MAX: i64 = 600_000_000;
@@ -151,11 +153,8 @@ impl Desk {
         };
         let checkpoint = entry.job.spec.checkpoint;
         if let Some(running) = running(entry.task(task), None) {
-            running.record.state = RunState::Stopping;
             running.record.makes_room = true;
-            let record = running.record.clone();
-            self.effects.push(DeskEffect::Stop(record.run, checkpoint));
-            self.effects.push(DeskEffect::Run(Box::new(record)));
+            self.effects.push(running.stop(checkpoint));
         }
     }
 
@@ -196,11 +195,8 @@ impl Desk {
             let task = entry.task_id(index);
             match running(entry.task(task), None) {
                 Some(running) => {
-                    running.record.state = RunState::Stopping;
-                    let record = running.record.clone();
                     self.jobs.stopping(entry::key_of(task));
-                    self.effects.push(DeskEffect::Stop(record.run, None));
-                    self.effects.push(DeskEffect::Run(Box::new(record)));
+                    self.effects.push(running.stop(None));
                 }
                 None => entry.close(task, JobState::Cancelled),
             }
@@ -216,11 +212,9 @@ impl Desk {
         for task in entry.open.values_mut() {
             if let Some(running) = running(task, None) {
                 running.anew = true;
-                running.record.state = RunState::Stopping;
-                let record = running.record.clone();
-                self.jobs.stopping(entry::key_of(record.run.task));
-                self.effects.push(DeskEffect::Stop(record.run, checkpoint));
-                self.effects.push(DeskEffect::Run(Box::new(record)));
+                let task = running.record.run.task;
+                self.jobs.stopping(entry::key_of(task));
+                self.effects.push(running.stop(checkpoint));
             }
         }
     }
@@ -237,10 +231,7 @@ impl Desk {
         }
         task.state = TaskState::Ready;
         task.runs = run.number - 1;
-        let until = Micros(
-            now.0
-                .saturating_add(i64::try_from(REFUSED_US).unwrap_or(i64::MAX)),
-        );
+        let until = Micros(now.0.saturating_add(REFUSED_US));
         entry.refused = Some((until, why));
         self.later.insert((until, run.task));
         self.jobs

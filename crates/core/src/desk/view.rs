@@ -40,16 +40,6 @@ impl Waits {
 }
 
 impl Desk {
-    /// Jobs that are not over.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Jobs that are not over, by number.
     pub fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.entries.values().map(|entry| &entry.job)
@@ -166,14 +156,10 @@ impl Desk {
         let Some(entry) = self.entries.get(&id) else {
             return String::new();
         };
-        let lack = |nodes: &super::DeskNodes| match nodes.fits(&entry.job.spec.resources) {
-            Err(lack) => format!("{} at {}: {}", lack.nodes, lack.site, lack.what),
-            Ok(()) => format!("{} at {}: policy keeps its data away", nodes.id, nodes.site),
+        let lack = |nodes: &super::DeskNodes| {
+            let fits = nodes.fits(&entry.job.spec.resources);
+            fits.map_or_else(|lack| lack, |()| nodes.lack("policy keeps its data away"))
         };
-        let lacks: Vec<String> = self.nodes.iter().take(8).map(lack).collect();
-        match lacks.as_slice() {
-            [] => "no machines take jobs".to_owned(),
-            lacks => format!("no machines would do: {}", lacks.join("; ")),
-        }
+        super::nowhere(self.nodes.iter().map(lack))
     }
 }

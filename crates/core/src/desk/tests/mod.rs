@@ -91,7 +91,7 @@ fn said(effects: &[DeskEffect]) -> String {
     let words = effects.iter().filter_map(|effect| match effect {
         DeskEffect::Begin(run) => Some(format!("+{}", run.run)),
         DeskEffect::Run(_) => None,
-        DeskEffect::Stop(run, _) => Some(format!("-{run}")),
+        DeskEffect::Stop(run, _) => Some(format!("-{}", run.run)),
         DeskEffect::Settle(run) => Some(format!("={}", run.run)),
         DeskEffect::Job(job) => Some(format!("{}:{}", job.id, job.state)),
     });

@@ -65,7 +65,7 @@ fn a_job_comes_runs_and_ends() {
     story.check_waits(8, "it is next");
     story.at(9).ends("7-1", RunOutcome::Completed);
     story.check("=7-1 7:completed +8-1 8:running");
-    assert_eq!(story.desk.len(), 1);
+    assert_eq!(story.desk.jobs().count(), 1);
 }
 
 #[test]

@@ -38,13 +38,13 @@ impl World {
 
     fn run(mut self) -> usize {
         let mut steps = 0;
-        while self.to_come > 0 || !self.desk.is_empty() {
+        while self.to_come > 0 || self.desk.jobs().next().is_some() {
             steps += 1;
             assert!(
                 steps < 20_000,
                 "seed {}: {} jobs never end",
                 self.seed,
-                self.desk.len()
+                self.desk.jobs().count()
             );
             self.now += self.random.random_range(0..120);
             self.happen();
@@ -219,13 +219,10 @@ impl World {
                 }
                 self.look();
             }
-            DeskEffect::Run(run) | DeskEffect::Settle(run) => {
-                let known = self.runs.insert(run.run, *run);
-                let over = known.is_some_and(|run| run.end.is_some());
-                assert!(!over, "seed {}: changed after its end", self.seed);
-            }
+            DeskEffect::Run(run) | DeskEffect::Settle(run) => self.write(*run),
             DeskEffect::Stop(run, _) => {
-                self.stopping.insert(run);
+                self.stopping.insert(run.run);
+                self.write(*run);
             }
             DeskEffect::Job(job) => {
                 let known = self.jobs.get_mut(&job.id).unwrap();
@@ -233,6 +230,12 @@ impl World {
                 (known.state, known.why, known.ended_at) = (job.state, job.why, job.ended_at);
             }
         }
+    }
+
+    fn write(&mut self, run: RunRecord) {
+        let known = self.runs.insert(run.run, run);
+        let over = known.is_some_and(|run| run.end.is_some());
+        assert!(!over, "seed {}: changed after its end", self.seed);
     }
 
     /// No accelerator is held twice.
