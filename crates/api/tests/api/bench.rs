@@ -117,6 +117,7 @@ impl Bench {
             book: Arc::<SqliteStore>::clone(&store),
             ledger: Arc::<SqliteStore>::clone(&store),
             executors: Executors::from([((JobsExecutor::Local, None), executor)]),
+            shared: false,
         };
         let options = GatewayOptions {
             id: "test".parse().unwrap(),

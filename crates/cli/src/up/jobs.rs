@@ -16,12 +16,13 @@ use madang_types::GatewayId;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Jobs in those books, driven by the gateway of that name.
+/// Jobs in those books, driven by the gateway of that name or, where they are shared, by another one.
 ///
 /// # Errors
 /// A folder of runs cannot be used, or a cluster cannot be reached as the fleet file says.
 pub fn options(
-    (gateway, book, ledger): (&GatewayId, Arc<dyn JobBook>, Arc<dyn Ledger>),
+    (gateway, shared): (&GatewayId, bool),
+    (book, ledger): (Arc<dyn JobBook>, Arc<dyn Ledger>),
     folder: &DataFolder,
     terms: &JobsTerms,
 ) -> anyhow::Result<JobsOptions> {
@@ -45,6 +46,7 @@ pub fn options(
         book,
         ledger,
         executors,
+        shared,
     })
 }
 

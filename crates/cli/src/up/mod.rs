@@ -61,6 +61,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let listener = listen(&args).await?;
     folder.announce(listener.local_addr()?)?;
 
+    let shared = books.are_shared();
     let store::Opened {
         gateway,
         store,
@@ -68,7 +69,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         jobs,
         ledger,
     } = books.open(&folder, &fleet.limits).await?;
-    let jobs = jobs::options((&gateway, jobs, ledger), &folder, &fleet.jobs)?;
+    let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet.jobs)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: gateway,
         store: Arc::clone(&store),

@@ -54,6 +54,11 @@ impl Books {
         Ok(Self { postgres })
     }
 
+    /// Whether several gateways may write to them.
+    pub fn are_shared(&self) -> bool {
+        self.postgres.is_some()
+    }
+
     /// Opens them.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The task that drives: it holds the term, hears of jobs and runs, asks the desk, and has done what it says.
 
-use super::{JobsPlane, desk_nodes};
+use super::JobsPlane;
 use futures_util::future::join_all;
 use madang_core::desk::{Desk, DeskInput};
 use madang_core::jobs::JobTerms;
@@ -164,8 +164,7 @@ impl JobsPlane {
 
     /// A desk with all jobs that are not over, as the books have them.
     async fn open_desk(&self) -> Result<Desk, StoreError> {
-        let nodes = desk_nodes(&self.gateway.snapshot().fleet);
-        let mut desk = Desk::new(JobTerms::default(), nodes);
+        let mut desk = Desk::new(JobTerms::default(), self.nodes(Self::reaches));
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -229,7 +228,7 @@ impl JobsPlane {
             return;
         }
         held.generation = snapshot.generation;
-        let nodes = desk_nodes(&snapshot.fleet);
+        let nodes = self.nodes(Self::reaches);
         let now = clock::now();
         let mut desk = self.lock();
         let Some(desk) = desk.as_mut() else {

@@ -14,7 +14,7 @@ pub use madang_executor::jobs::JobsError;
 
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::{JobExecutor, RunLog};
-use madang_fleet::{Fleet, JobsExecutor};
+use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, StoreError};
@@ -34,6 +34,8 @@ pub struct JobsOptions {
     pub ledger: Arc<dyn Ledger>,
     /// What runs them.
     pub executors: Executors,
+    /// Other gateways may drive jobs in these books.
+    pub shared: bool,
 }
 
 /// What runs jobs, by the word of the fleet file and the cluster that it names.
@@ -46,6 +48,7 @@ pub struct JobsPlane {
     book: Arc<dyn JobBook>,
     ledger: Arc<dyn Ledger>,
     executors: Executors,
+    shared: bool,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
@@ -62,6 +65,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            shared,
         } = options;
         let plane = Arc::new(Self {
             id,
@@ -69,6 +73,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            shared,
             desk: Mutex::new(None),
             wake: Arc::default(),
             tasks: Mutex::default(),
@@ -167,8 +172,40 @@ impl JobsPlane {
     fn executor(&self, nodes: &NodesId) -> Option<Arc<dyn JobExecutor>> {
         let snapshot = self.gateway.snapshot();
         let jobs = snapshot.fleet.nodes.get(nodes)?.jobs.as_ref()?;
+        if !self.reaches(jobs) {
+            return None;
+        }
         let named = (jobs.executor, jobs.cluster.clone());
         self.executors.get(&named).cloned()
+    }
+
+    /// Whether this gateway can know what runs there.
+    fn reaches(&self, jobs: &NodesJobs) -> bool {
+        reaches(jobs, &self.id, self.shared)
+    }
+
+    /// Whether any gateway can.
+    fn takes(&self, jobs: &NodesJobs) -> bool {
+        takes(jobs, self.shared)
+    }
+
+    /// Machines that take jobs, of which that holds.
+    fn nodes(&self, holds: fn(&Self, &NodesJobs) -> bool) -> Vec<DeskNodes> {
+        let snapshot = self.gateway.snapshot();
+        let nodes = snapshot.fleet.nodes.iter().filter_map(|(id, nodes)| {
+            let jobs = nodes.jobs.as_ref().filter(|jobs| holds(self, jobs))?;
+            Some(DeskNodes {
+                id: id.clone(),
+                site: nodes.site.clone(),
+                accelerator: nodes.accelerator.clone(),
+                count: nodes.count,
+                per_node: u16::try_from(nodes.per_node).unwrap_or(u16::MAX),
+                accelerator_memory_mib: jobs.accelerator_memory_mib,
+                cpu_milli: jobs.cpu_milli,
+                memory_mib: jobs.memory_mib,
+            })
+        });
+        nodes.collect()
     }
 
     /// Tells the desk, where this gateway drives, and wakes whoever drives.
@@ -200,20 +237,43 @@ impl Drop for JobsPlane {
     }
 }
 
-/// Machines of the fleet that take jobs.
-fn desk_nodes(fleet: &Fleet) -> Vec<DeskNodes> {
-    let nodes = fleet.nodes.iter().filter_map(|(id, nodes)| {
-        let jobs = nodes.jobs.as_ref()?;
-        Some(DeskNodes {
-            id: id.clone(),
-            site: nodes.site.clone(),
-            accelerator: nodes.accelerator.clone(),
-            count: nodes.count,
-            per_node: u16::try_from(nodes.per_node).unwrap_or(u16::MAX),
-            accelerator_memory_mib: jobs.accelerator_memory_mib,
-            cpu_milli: jobs.cpu_milli,
-            memory_mib: jobs.memory_mib,
-        })
-    });
-    nodes.collect()
+/// Whether a gateway can know what runs there: where the books are shared it does not see another one's own machine.
+fn reaches(jobs: &NodesJobs, id: &GatewayId, shared: bool) -> bool {
+    let own = jobs.gateway.as_deref() == Some(id.as_str());
+    own || !shared || jobs.executor == JobsExecutor::Slurm
+}
+
+/// Whether there is a gateway that can.
+fn takes(jobs: &NodesJobs, shared: bool) -> bool {
+    !shared || jobs.executor == JobsExecutor::Slurm || jobs.gateway.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_of_shared_books_is_its_own_gateways() {
+        let id: GatewayId = "one".parse().unwrap();
+        let check = |executor, gateway: Option<&str>, shared, expected| {
+            let jobs = NodesJobs {
+                executor,
+                cluster: None,
+                gateway: gateway.map(str::to_owned),
+                accelerator_memory_mib: None,
+                cpu_milli: None,
+                memory_mib: None,
+                device_variable: None,
+            };
+            let found = (takes(&jobs, shared), reaches(&jobs, &id, shared));
+            assert_eq!(found, expected, "{executor:?} {gateway:?} {shared}");
+        };
+        let (local, slurm) = (JobsExecutor::Local, JobsExecutor::Slurm);
+        check(local, None, false, (true, true));
+        check(local, Some("two"), false, (true, true));
+        check(local, None, true, (false, false));
+        check(local, Some("one"), true, (true, true));
+        check(local, Some("two"), true, (true, false));
+        check(slurm, None, true, (true, true));
+    }
 }

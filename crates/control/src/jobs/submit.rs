@@ -1,6 +1,6 @@
 //! A job comes: what it says is looked at before it is taken.
 
-use super::{JobsPlane, desk_nodes};
+use super::JobsPlane;
 use madang_core::desk::{Arrival, DeskInput, DeskNodes, nowhere};
 use madang_core::policy::Denial;
 use madang_gateway::clock;
@@ -57,7 +57,7 @@ impl JobsPlane {
 
     /// It fits somewhere, and policy lets it be there.
     fn check_place(&self, job: &Job) -> Result<(), Refused> {
-        let nodes = desk_nodes(&self.gateway.snapshot().fleet);
+        let nodes = self.nodes(Self::takes);
         let (mut fits, mut lacks) = (false, Vec::new());
         let mut denials: Vec<Denial> = Vec::new();
         for nodes in &nodes {
@@ -131,7 +131,7 @@ impl JobsPlane {
 
     /// Machines where policy lets a job's data be.
     pub(super) fn allowed(&self, job: &Job) -> BTreeSet<NodesId> {
-        let nodes = desk_nodes(&self.gateway.snapshot().fleet).into_iter();
+        let nodes = self.nodes(Self::takes).into_iter();
         let may = |nodes: &DeskNodes| {
             self.gateway.job_decide(job, &nodes.site).effect == PolicyEffect::Allow
         };

@@ -43,6 +43,11 @@ impl Check<'_, '_> {
                 let entry = self.report.error("missing_key", span, message);
                 entry.help("add `cluster`: the `id` of one in [[jobs.slurm]]");
             }
+            (JobsExecutor::Slurm, Some(_)) if jobs.gateway.is_some() => {
+                let message = "`gateway` says nothing where `executor` is \"slurm\"";
+                let entry = self.report.error("key_without_effect", span, message);
+                entry.help("take it out: any gateway reaches a cluster");
+            }
             (JobsExecutor::Slurm, Some(id)) if known.contains(id) => {}
             (JobsExecutor::Slurm, Some(id)) => {
                 let message = format!("`cluster` names no jobs.slurm: \"{}\"", brief(id));

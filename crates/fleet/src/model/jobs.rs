@@ -12,6 +12,9 @@ pub struct NodesJobs {
     pub executor: JobsExecutor,
     /// The Slurm cluster that runs them there, by its `id` in `jobs.slurm`; for `executor = "slurm"`.
     pub cluster: Option<String>,
+    /// The gateway whose own machine it is, as `madang gateway list` shows it; for `executor = "local"` where gateways share the books.
+    /// Without it a machine of shared books takes no jobs: another gateway could not know what runs there.
+    pub gateway: Option<String>,
     /// Memory of each accelerator, in MiB.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub accelerator_memory_mib: Option<u64>,
