@@ -294,7 +294,7 @@ impl Madang {
         let until = Instant::now() + WAIT_MAX;
         while !holds().await {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("it ended with {status} before: {what}");
+                panic!("it ended with {status} before: {what}\n{}", self.said());
             }
             assert!(Instant::now() < until, "not within {WAIT_MAX:?}: {what}");
             sleep(LOOK).await;
