@@ -18,6 +18,8 @@ pub enum Way {
     Slow(u64),
     /// Nothing is passed on, and nobody is told: what comes waits until the way is open again.
     Silent,
+    /// What comes is passed on until one side says this in one piece: it and all that follows it waits.
+    SilentAt(&'static [u8]),
     /// Connections are closed, those that stand and those that come.
     Refused,
 }
@@ -26,6 +28,8 @@ pub enum Way {
 pub struct Link {
     address: SocketAddr,
     way: watch::Sender<Way>,
+    /// Counts the words of [`Way::SilentAt`] that were said.
+    said: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
 
@@ -38,15 +42,22 @@ impl Link {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (way, seen) = watch::channel(Way::Open);
+        let said = watch::Sender::new(0);
+        let saying = said.clone();
         let task = tokio::spawn(async move {
             // A failed accept is the next one's try.
             loop {
                 if let Ok((near, _)) = listener.accept().await {
-                    tokio::spawn(pass(near, socket.clone(), seen.clone()));
+                    tokio::spawn(pass(near, socket.clone(), (seen.clone(), saying.clone())));
                 }
             }
         });
-        Ok(Self { address, way, task })
+        Ok(Self {
+            address,
+            way,
+            said,
+            task,
+        })
     }
 
     /// Where it listens.
@@ -58,6 +69,18 @@ impl Link {
     pub fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
+
+    /// Waits until a word of [`Way::SilentAt`] was said and is held back.
+    pub async fn silent(&self) {
+        let said = self
+            .said
+            .subscribe()
+            .wait_for(|said| *said > 0)
+            .await
+            .map(drop);
+        // This link says it, and is there.
+        said.ok();
+    }
 }
 
 impl Drop for Link {
@@ -67,7 +90,11 @@ impl Drop for Link {
     }
 }
 
-async fn pass(near: TcpStream, socket: PathBuf, mut way: watch::Receiver<Way>) {
+async fn pass(
+    near: TcpStream,
+    socket: PathBuf,
+    (mut way, said): (watch::Receiver<Way>, watch::Sender<u64>),
+) {
     if !open(&mut way).await {
         return;
     }
@@ -76,7 +103,7 @@ async fn pass(near: TcpStream, socket: PathBuf, mut way: watch::Receiver<Way>) {
     };
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
-    let (there, back) = (way.clone(), way.clone());
+    let (there, back) = ((way.clone(), &said), (way.clone(), &said));
     // Both end once the way is refused or one side has ended; what is left of the other is dropped and closes.
     tokio::select! {
         () = pump(near_in, far_out, there) => {}
@@ -98,21 +125,32 @@ async fn refused(mut way: watch::Receiver<Way>) {
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    mut way: watch::Receiver<Way>,
+    (mut way, said): (watch::Receiver<Way>, &watch::Sender<u64>),
 ) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut piece).await {
         if !open(&mut way).await {
             return;
         }
-        let slow = *way.borrow();
-        if let Way::Slow(ms) = slow {
-            sleep(Duration::from_millis(ms)).await;
+        let now = *way.borrow_and_update();
+        match now {
+            Way::Slow(ms) => sleep(Duration::from_millis(ms)).await,
+            Way::SilentAt(word) if holds(&piece[..read], word) => {
+                said.send_modify(|said| *said += 1);
+                if way.changed().await.is_err() || !open(&mut way).await {
+                    return;
+                }
+            }
+            _ => {}
         }
         if to.write_all(&piece[..read]).await.is_err() {
             return;
         }
     }
+}
+
+fn holds(piece: &[u8], word: &[u8]) -> bool {
+    piece.windows(word.len()).any(|part| part == word)
 }
 
 #[cfg(test)]
@@ -151,6 +189,15 @@ mod tests {
         link.set(Way::Slow(1));
         client.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"b");
+        link.set(Way::SilentAt(b"d"));
+        client.write_all(b"c").await.unwrap();
+        client.read_exact(&mut answer).await.unwrap();
+        client.write_all(b"d").await.unwrap();
+        let silent = timeout(Duration::from_millis(50), client.read_exact(&mut answer)).await;
+        assert!(silent.is_err(), "something passed");
+        link.set(Way::Open);
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"d");
         link.set(Way::Refused);
         assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
         let mut late = TcpStream::connect(link.address()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Jobs, their runs and who drives them as rows.
 
 use super::connect::medium;
-use super::row::{Columns, Param, execute, rows};
+use super::row::{Columns, Param, column, execute, rows};
 use super::{PostgresStore, check_text};
 use crate::StoreError;
 use crate::jobs::{
@@ -81,11 +81,6 @@ async fn hold(
         columns.number().map(JobTerm)
     });
     Ok(held.await?.into_iter().next())
-}
-
-/// One column of all rows.
-fn column<R, T>(rows: impl IntoIterator<Item = R>, get: impl Fn(R) -> T) -> Vec<T> {
-    rows.into_iter().map(get).collect()
 }
 
 async fn change(client: &mut Object, term: JobTerm, change: &JobsChange) -> Result<(), StoreError> {

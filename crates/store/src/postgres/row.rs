@@ -87,6 +87,11 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// One column of all rows.
+pub(super) fn column<R, T>(rows: impl IntoIterator<Item = R>, get: impl Fn(R) -> T) -> Vec<T> {
+    rows.into_iter().map(get).collect()
+}
+
 /// The rows of a query.
 pub(super) async fn rows<T>(
     client: &impl GenericClient,

@@ -3,8 +3,8 @@
 use super::url;
 use madang_ledger::{Entry, Leg, Phase, Subject};
 use madang_store::conformance::sample::{LEASE, SITE, entry, grant, won};
-use madang_store::{Ledger, PostgresOptions, PostgresStore};
-use madang_testkit::{Database, Postgres};
+use madang_store::{ENTRIES_APPEND_COUNT_MAX, Ledger, PostgresOptions, PostgresStore};
+use madang_testkit::{Database, Link, Postgres, Way};
 use madang_types::{RequestId, Unit};
 
 /// Two grants, a direct, a posted, a voided and an open reservation: entries 1 to 8.
@@ -27,6 +27,57 @@ fn entries() -> Vec<Entry> {
         entry(5, Phase::Void, Vec::new()),
         entry(6, Phase::Reserve, take(7)),
     ]
+}
+
+/// The name of the last of many budgets.
+const LAST: &str = "the-last-of-them";
+
+/// As many as may be written at once.
+const MANY: u128 = ENTRIES_APPEND_COUNT_MAX as u128;
+
+/// So many budgets that writing them takes more than one piece on the way to the server.
+fn many_budgets() -> Vec<Entry> {
+    let budget = |id: u128| {
+        let name = if id == MANY {
+            LAST.to_owned()
+        } else {
+            format!("budget-{id}")
+        };
+        let subject = Subject::Budget(name.parse().unwrap());
+        Entry {
+            subject,
+            ..grant(1_000 + id, 1).unwrap()
+        }
+    };
+    (1..=MANY).map(budget).collect()
+}
+
+/// A gateway that is cut off while it has the ledger, when the server has given it, or in the middle of what it writes, holds it:
+/// the others need not wait as long as a statement may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_cut_off_while_it_has_the_ledger_does_not_keep_it() {
+    // The server's answer to whoever waited for the ledger, and the gateway's last row.
+    for word in ["SELECT 1\0", LAST] {
+        let server = Postgres::shared().unwrap();
+        let database = server.database().unwrap();
+        let link = Link::to(database.socket()).await.unwrap();
+        let far = PostgresOptions::default();
+        let near = PostgresOptions {
+            statement_wait_ms_max: far.statement_wait_ms_max / 2,
+            ..PostgresOptions::default()
+        };
+        let far = PostgresStore::open(&url(&database.url_at(link.address())), &far).unwrap();
+        let near = PostgresStore::open(&url(&database.url()), &near).unwrap();
+        link.set(Way::SilentAt(word.as_bytes()));
+        let cut = tokio::spawn(async move { far.entries_append(many_budgets()).await });
+        link.silent().await;
+        for told in near.entries_append(entries()).await.unwrap() {
+            told.unwrap();
+        }
+        link.set(Way::Refused);
+        assert!(cut.await.unwrap().is_err(), "{word}: it is written");
+        assert_eq!(near.ledger_verify().await.unwrap().findings, []);
+    }
 }
 
 struct World {

@@ -7,14 +7,12 @@ use crate::ledger::checksum::checksum;
 use crate::ledger::codes::{about_code, phase_code, unit_code};
 use crate::ledger::known::Known;
 use crate::postgres::connect::medium;
-use crate::postgres::row::{Param, execute, rows as found};
+use crate::postgres::row::{Param, column, execute, rows as found};
 use crate::{BalanceRow, EntryFilter, LEDGER_LIST_COUNT_MAX};
 use deadpool_postgres::{Object, Transaction};
 use madang_ledger::{Account, Applied, Entry, EntryId, Fault, Leg, Purse};
 use madang_types::Unit;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 /// "MDNL" in ASCII: who holds this lock writes the ledger. One at a time, so that entries stand in one order and each is judged by
@@ -184,7 +182,7 @@ impl Page {
             return Ok(());
         }
         self.number_accounts(tx).await?;
-        self.copy_entries(tx).await?;
+        self.put_entries(tx).await?;
         self.put_balances(tx).await
     }
 
@@ -210,55 +208,37 @@ impl Page {
         Ok(())
     }
 
-    async fn copy_entries(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
-        const TYPES: [Type; 11] = [
-            Type::INT8,
-            Type::UUID,
-            Type::INT8,
-            Type::INT8,
-            Type::INT8,
-            Type::TEXT,
-            Type::INT8,
-            Type::INT8_ARRAY,
-            Type::INT8_ARRAY,
-            Type::INT8_ARRAY,
-            Type::INT8_ARRAY,
-        ];
-        let failed = |e: tokio_postgres::Error| medium("write entries", &e);
+    /// By one statement and not by a COPY: a server that waits for a COPY's rows waits without end, and no timeout of its own counts.
+    async fn put_entries(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
         let last = rows::last_seq(tx).await?;
-        let sql = "COPY ledger_entries (seq, id, phase, at, about, subject, checksum, units, amounts, from_accounts,
-             to_accounts) FROM STDIN BINARY";
-        let sink = tx.copy_in(sql).await.map_err(failed)?;
-        let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &TYPES));
-        for (seq, entry) in (last + 1..).zip(&self.written) {
-            let row = self.row(seq, entry);
-            let row: Vec<Param<'_>> = row.iter().map(|value| &**value as Param<'_>).collect();
-            writer.as_mut().write(&row).await.map_err(failed)?;
-        }
-        writer.finish().await.map(drop).map_err(failed)
-    }
-
-    /// The columns of an entry in its place.
-    fn row(&self, seq: i64, entry: &Entry) -> [Box<dyn ToSql + Sync + Send>; 11] {
-        let column = |get: fn(&Leg) -> i64| -> Vec<i64> { entry.legs.iter().map(get).collect() };
-        let numbers = |get: fn(&Leg) -> &Account| -> Vec<i64> {
-            let numbers = entry.legs.iter().map(|leg| self.known.number(get(leg)));
-            // All have one by now; 0 is nobody's and would be found by whoever verifies.
-            numbers.map(Option::unwrap_or_default).collect()
+        let seqs: Vec<i64> = (last + 1..).take(self.written.len()).collect();
+        let entries = || self.written.iter();
+        let legs = |get: &dyn Fn(&Leg) -> i64| -> Vec<String> {
+            entries().map(|entry| array(entry, get)).collect()
         };
-        [
-            Box::new(seq),
-            Box::new(Uuid::from_u128(entry.id.0)),
-            Box::new(phase_code(entry.phase)),
-            Box::new(entry.at.0),
-            Box::new(about_code(&entry.subject)),
-            Box::new(rows::subject_text(entry)),
-            Box::new(checksum(seq, entry)),
-            Box::new(column(|leg| unit_code(leg.unit))),
-            Box::new(column(|leg| leg.amount)),
-            Box::new(numbers(|leg| &leg.from)),
-            Box::new(numbers(|leg| &leg.to)),
-        ]
+        // All have a number by now; 0 is nobody's and would be found by whoever verifies.
+        let number = |account: &Account| self.known.number(account).unwrap_or_default();
+        let sql = "INSERT INTO ledger_entries (seq, id, phase, at, about, subject, checksum, units, amounts, from_accounts, to_accounts)
+             SELECT seq, id, phase, at, about, subject, checksum, units::bigint[], amounts::bigint[], froms::bigint[], tos::bigint[]
+             FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
+                 $9::text[], $10::text[], $11::text[])
+                 AS new (seq, id, phase, at, about, subject, checksum, units, amounts, froms, tos)";
+        let params: &[Param<'_>] = &[
+            &seqs,
+            &column(entries(), |entry| Uuid::from_u128(entry.id.0)),
+            &column(entries(), |entry| phase_code(entry.phase)),
+            &column(entries(), |entry| entry.at.0),
+            &column(entries(), |entry| about_code(&entry.subject)),
+            &column(entries(), rows::subject_text),
+            &column(seqs.iter().zip(entries()), |(seq, entry)| {
+                checksum(*seq, entry)
+            }),
+            &legs(&|leg| unit_code(leg.unit)),
+            &legs(&|leg| leg.amount),
+            &legs(&|leg| number(&leg.from)),
+            &legs(&|leg| number(&leg.to)),
+        ];
+        execute(tx, ("write entries", sql), params).await.map(drop)
     }
 
     async fn put_balances(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
@@ -288,4 +268,10 @@ impl Page {
         .await
         .map(drop)
     }
+}
+
+/// What the legs of an entry have in one column, as the text of an array: PostgreSQL's arrays of arrays are rectangles.
+fn array(entry: &Entry, get: &dyn Fn(&Leg) -> i64) -> String {
+    let values: Vec<String> = column(&entry.legs, |leg| get(leg).to_string());
+    format!("{{{}}}", values.join(","))
 }
