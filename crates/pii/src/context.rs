@@ -77,8 +77,10 @@ pub struct Context {
     /// The machine's state after the byte before `read_to`.
     state: Option<aho_corasick::automaton::StateID>,
     read_to: usize,
-    /// The last answer, where it holds for each shorter span from the same place: no word is behind.
-    last: Option<(Range<usize>, Near)>,
+    /// The last answer. It stays in its place: to copy it right after it was written costs more than to work it out.
+    near: Near,
+    /// What it was asked for, where it holds for each shorter span from the same place: no word is behind.
+    last: Option<Range<usize>>,
 }
 
 /// The words around one span, read when a rule first asks.
@@ -86,7 +88,7 @@ pub struct Nearby<'c, 'a> {
     text: &'c Text<'a>,
     context: &'c mut Context,
     span: Range<usize>,
-    near: Option<Near>,
+    asked: bool,
 }
 
 impl<'c, 'a> Nearby<'c, 'a> {
@@ -95,7 +97,7 @@ impl<'c, 'a> Nearby<'c, 'a> {
             text,
             context,
             span,
-            near: None,
+            asked: false,
         }
     }
 
@@ -115,18 +117,16 @@ impl<'c, 'a> Nearby<'c, 'a> {
     }
 
     fn near(&mut self) -> &Near {
-        let Self {
-            text,
-            context,
-            span,
-            near,
-        } = self;
-        near.get_or_insert_with(|| context.near(text, span.clone()))
+        if !self.asked {
+            self.context.look(self.text, &self.span);
+            self.asked = true;
+        }
+        &self.context.near
     }
 }
 
 /// How near the words of each topic stand to one number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Near {
     distance: [u16; TOPICS],
     /// The least distance of a word that is for anything.
@@ -144,6 +144,12 @@ pub enum Stance {
     Silent,
     /// The nearest word says that it is something else, that many bytes away.
     Against(usize),
+}
+
+impl Default for Near {
+    fn default() -> Self {
+        Self::NOTHING
+    }
 }
 
 impl Near {
@@ -186,17 +192,17 @@ impl Near {
 }
 
 impl Context {
-    fn near(&mut self, text: &Text<'_>, span: Range<usize>) -> Near {
-        let mut near = Near::NOTHING;
-        if !self.read(text, &span) {
-            return near;
+    /// Works out what the words around `span` say.
+    fn look(&mut self, text: &Text<'_>, span: &Range<usize>) {
+        if !self.read(text, span) {
+            (self.near, self.last) = (Near::NOTHING, None);
+            return;
         }
-        if let Some((last, near)) = &self.last
-            && last.start == span.start
-            && last.end >= span.end
-        {
-            return *near;
+        let known = |last: &Range<usize>| last.start == span.start && last.end >= span.end;
+        if self.last.as_ref().is_some_and(known) {
+            return;
         }
+        self.near = Near::NOTHING;
         let first = span.start.saturating_sub(BEFORE);
         while self
             .hits
@@ -205,24 +211,21 @@ impl Context {
         {
             self.hits.pop_front();
         }
-        if self.hits.is_empty() {
-            return near;
-        }
         let (mut before, mut behind) = (0, false);
         for hit in self.hits.iter().rev() {
             text.count(1);
             behind |= hit.end > span.start;
             if hit.start >= span.end && hit.end <= span.end + AFTER {
-                near.add(hit.topic, hit.start - span.end + AFTER_HANDICAP);
+                self.near
+                    .add(hit.topic, hit.start - span.end + AFTER_HANDICAP);
             } else if hit.start < first || before == BEFORE_WORDS_MAX {
                 break;
             } else if hit.end <= span.start {
-                near.add(hit.topic, span.start - hit.end);
+                self.near.add(hit.topic, span.start - hit.end);
                 before += 1;
             }
         }
-        self.last = (!behind).then_some((span, near));
-        near
+        self.last = (!behind).then(|| span.clone());
     }
 
     /// Reads on until all words around `span` are known; false where there is no machine to read them.

@@ -53,7 +53,9 @@ impl<'a> Scan<'a> {
             Some(b'@') => mail::look(self, at, at + 1),
             Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
             // Most syllables that are read as a digit are words.
-            Some(0x80..0xEF) if !spoken::may_begin(&self.text, at) => at + 1,
+            Some(0x80..0xEF) if at < self.spoken_until || !spoken::may_begin(&self.text, at) => {
+                at + 1
+            }
             _ => number::look(self, at),
         }
     }

@@ -17,6 +17,26 @@ struct Issued {
     length: Range<usize>,
 }
 
+impl Issued {
+    /// The byte before the last of the prefix.
+    const fn before_last(&self) -> u8 {
+        match self.prefix.as_bytes() {
+            [.., before, _] => *before,
+            _ => 0,
+        }
+    }
+}
+
+/// Which bytes stand before the last of the prefixes, a bit for each; they are ASCII.
+const fn before_last(mut issued: &[Issued]) -> u128 {
+    let mut known = 0;
+    while let [first, others @ ..] = issued {
+        known |= 1 << first.before_last();
+        issued = others;
+    }
+    known
+}
+
 const fn issued(prefix: &'static str, least: usize, most: usize) -> Issued {
     Issued {
         prefix,
@@ -59,6 +79,9 @@ const UNDERSCORED: [Issued; 18] = [
     issued("ntn_", 30, 64),
 ];
 
+const BEFORE_DASH: u128 = before_last(&DASHED);
+const BEFORE_UNDERSCORE: u128 = before_last(&UNDERSCORED);
+
 /// Keys of Amazon and Google, and where the I stands in them that the sweep names.
 const CAPITAL: [(Issued, usize); 3] = [
     (issued("AKIA", 16, 16), 2),
@@ -72,8 +95,8 @@ pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
     let found = match text.byte(at) {
         Some(b'=' | b':') => assigned::value(text, at),
         Some(b'-') if text.byte(at + 1) == Some(b'-') => private_key(text, at),
-        Some(b'-') => ends_here(text, at, &DASHED),
-        Some(b'_') => ends_here(text, at, &UNDERSCORED),
+        Some(b'-') => ends_here(text, at, (&DASHED, BEFORE_DASH)),
+        Some(b'_') => ends_here(text, at, (&UNDERSCORED, BEFORE_UNDERSCORE)),
         Some(b'J') => web_token(text, at),
         Some(b'G') => mail_key(text, at),
         _ => CAPITAL
@@ -86,12 +109,15 @@ pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
 }
 
 /// A token whose beginning ends with the byte at `at`.
-fn ends_here(text: &Text<'_>, at: usize, issued: &[Issued]) -> Found {
+fn ends_here(text: &Text<'_>, at: usize, (issued, known): (&[Issued], u128)) -> Found {
     // The byte before tells most of what is written with dashes from tokens.
-    let before = text.bytes().get(at.checked_sub(1)?);
+    let before = *text.bytes().get(at.checked_sub(1)?)?;
+    if known.unbounded_shr(u32::from(before)) & 1 == 0 {
+        return None;
+    }
     issued
         .iter()
-        .filter(|issued| issued.prefix.as_bytes().iter().rev().nth(1) == before)
+        .filter(|issued| issued.before_last() == before)
         .find_map(|issued| token(text, (at + 1).checked_sub(issued.prefix.len())?, issued))
 }
 

@@ -83,8 +83,7 @@ impl<'a> Text<'a> {
 
     /// Which of some words in Hangul stands at `at`.
     pub fn one_of<const N: usize>(&self, at: usize, words: &Words<N>) -> Option<&'static str> {
-        let first = first_syllable(self.ahead(at, 3));
-        if !words.firsts.contains(&first) {
+        if !words.begin_with(self.ahead(at, 3)) {
             return None;
         }
         let mut words = words.words.iter().copied();
@@ -203,6 +202,12 @@ impl<const N: usize> Words<N> {
             at += 1;
         }
         Self { words, firsts }
+    }
+
+    /// Whether any of them begins with the first syllable of `bytes`.
+    #[inline]
+    pub fn begin_with(&self, bytes: &[u8]) -> bool {
+        self.firsts.contains(&first_syllable(bytes))
     }
 }
 

@@ -40,4 +40,6 @@ pub const FLOODS: &[(&str, &str)] = &[
     ),
     ("names of roads without end", "1로2@3(4 81로2@3("),
     ("states", "21 A St AL AK 21 Aa St 34 "),
+    ("births of Hangul and plain digits", "일1-"),
+    ("rows and words", "12전화34 1로2@3(4 81로2(1112_341234 일 "),
 ];

@@ -14,7 +14,7 @@ const NAME_MAX: usize = 45;
 /// Names before the road's: province, city, district, town.
 const NAMES_MAX: usize = 5;
 /// What roads, neighbourhoods, villages and towns end with.
-const PLACES: &str = "로길동리가읍면";
+const PLACES: Words<7> = Words::new(["로", "길", "동", "리", "가", "읍", "면"]);
 /// What follows digits that belong to a road's name: 7길, 12번길, 3로, 2가, and towns: 3동.
 const IN_NAMES: Words<5> = Words::new(["번길", "길", "로", "가", "대로"]);
 
@@ -59,8 +59,8 @@ fn is_part_of_name(text: &Text<'_>, at: usize) -> bool {
 }
 
 fn ends_place(name: &[u8]) -> bool {
-    let (places, _) = PLACES.as_bytes().as_chunks::<3>();
-    name.last_chunk().is_some_and(|end| places.contains(end))
+    name.last_chunk::<3>()
+        .is_some_and(|end| PLACES.begin_with(end))
 }
 
 /// Walks back over the names before the number. Where they begin, and how many of them there are in the country.

@@ -40,15 +40,20 @@ pub fn corporation(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     if !matches!(number.shape, [13] | [6, 7]) || number.edges.plus {
         return 0;
     }
+    let stance = near.stance(Topic::Crn);
+    // The cheap question first: most that is written without a gap has no word for it.
+    if stance == Stance::Silent && number.is_solid() {
+        return 0;
+    }
     let valid = check::corporation(number.digits);
     let registry = (1101..=2299).contains(&number.value(0..4));
-    match (near.stance(Topic::Crn), valid) {
+    match (stance, valid) {
         (Stance::For(_), true) => 98,
         (Stance::For(_), false) if registry => 86,
         (Stance::For(_), false) => 60,
         (Stance::Perhaps, true) if registry => 70,
         // More sure than a foreigner's number without its check digit.
-        (Stance::Silent, true) if registry && !number.is_solid() => 62,
+        (Stance::Silent, true) if registry => 62,
         _ => 0,
     }
 }

@@ -8,7 +8,7 @@ use crate::words::Topic;
 
 /// A resident registration number of thirteen digits.
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
-    if !fits(number) || !matches!(number.digit(6), 1..=4 | 9 | 0) {
+    if !matches!(number.digit(6), 1..=4 | 9 | 0) || !fits(number) {
         return 0;
     }
     judge(
@@ -20,7 +20,7 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 
 /// A foreigner registration number of thirteen digits.
 pub fn foreigner(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
-    if !fits(number) || !matches!(number.digit(6), 5..=8) {
+    if !matches!(number.digit(6), 5..=8) || !fits(number) {
         return 0;
     }
     judge(
