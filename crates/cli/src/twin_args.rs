@@ -1,7 +1,7 @@
 //! Flags of `madang twin`.
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use madang_core::jobs::JobRule;
+use madang_core::jobs::{Backfill, JobRule};
 use madang_core::{RouteRule, ShareRule};
 use madang_twin::experiment::noisy::Flood;
 use std::path::PathBuf;
@@ -221,6 +221,8 @@ pub enum Next {
     Fifo,
     /// The same with backfill, run times known.
     Easy,
+    /// The same where nobody is delayed who waits.
+    Conservative,
     /// Shortest first, run times known.
     Sjf,
     /// The same with backfill.
@@ -235,9 +237,29 @@ impl Next {
         match self {
             Self::Fifo => JobRule::Fifo,
             Self::Easy => JobRule::Easy,
+            Self::Conservative => JobRule::Conservative,
             Self::Sjf => JobRule::Sjf,
             Self::SjfBackfill => JobRule::SjfBackfill,
             Self::Madang => JobRule::Madang,
+        }
+    }
+}
+
+/// Whose start a job that goes before others may not delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Delays {
+    /// That of the first that waits.
+    Easy,
+    /// That of each that waits.
+    Conservative,
+}
+
+impl Delays {
+    /// The core's word.
+    pub fn backfill(self) -> Backfill {
+        match self {
+            Self::Easy => Backfill::Easy,
+            Self::Conservative => Backfill::Conservative,
         }
     }
 }
@@ -254,6 +276,12 @@ pub struct JobsArgs {
     /// Who is next; without any, all are run and printed side by side.
     #[arg(long, value_enum)]
     pub policy: Vec<Next>,
+    /// With Madang's rule: whose start a job may not delay that goes before it and cannot be stopped.
+    #[arg(long, value_enum, default_value_t = Delays::Easy)]
+    pub backfill: Delays,
+    /// Madang's rule stops nobody: as if no job wrote checkpoints.
+    #[arg(long)]
+    pub rigid: bool,
     /// What a tenant used counts half after so many days.
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_650))]
     pub half_life_days: u64,

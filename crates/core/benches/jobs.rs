@@ -2,7 +2,8 @@
 
 use divan::Bencher;
 use madang_core::jobs::{
-    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need, NodesKey,
+    AccountKey, Ask, Backfill, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need,
+    NodesKey,
 };
 use madang_types::{Micros, Priority};
 
@@ -24,17 +25,17 @@ struct Full {
 
 impl Full {
     fn new(machines: usize, waiting: usize) -> Self {
+        Self::with(machines, waiting, JobTerms::default())
+    }
+
+    fn with(machines: usize, waiting: usize, terms: JobTerms) -> Self {
         let machine = Machine {
             nodes: NodesKey(0),
             accelerators: 8,
             cpu_milli: 0,
             memory_mib: 0,
         };
-        let mut jobs = Jobs::new(
-            JobRule::Madang,
-            JobTerms::default(),
-            &vec![machine; machines],
-        );
+        let mut jobs = Jobs::new(JobRule::Madang, terms, &vec![machine; machines]);
         let programmes: Vec<_> = (0..10).map(|_| jobs.account(Jobs::ROOT, 1)).collect();
         let accounts = (0..1_000)
             .map(|n| jobs.account(programmes[n % 10], 1))
@@ -89,7 +90,20 @@ impl Full {
 /// A job ends, another comes, and it is decided who runs.
 #[divan::bench(args = [(64, 1_000), (64, 80_000), (1_250, 80_000)])]
 fn one_ends_and_one_comes(bencher: Bencher<'_, '_>, (machines, waiting): (usize, usize)) {
-    let mut full = Full::new(machines, waiting);
+    passes(bencher, Full::new(machines, waiting));
+}
+
+/// The same where each job that waits is promised a start.
+#[divan::bench(args = [(64, 1_000), (64, 80_000), (1_250, 80_000)])]
+fn conservative(bencher: Bencher<'_, '_>, (machines, waiting): (usize, usize)) {
+    let terms = JobTerms {
+        backfill: Backfill::Conservative,
+        ..JobTerms::default()
+    };
+    passes(bencher, Full::with(machines, waiting, terms));
+}
+
+fn passes(bencher: Bencher<'_, '_>, mut full: Full) {
     bencher.bench_local(|| {
         full.now = Micros(full.now.0 + 10 * SECOND_US);
         if !full.running.is_empty() {

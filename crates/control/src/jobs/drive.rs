@@ -3,7 +3,6 @@
 use super::JobsPlane;
 use futures_util::future::join_all;
 use madang_core::desk::{Desk, DeskInput};
-use madang_core::jobs::JobTerms;
 use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
@@ -164,7 +163,7 @@ impl JobsPlane {
 
     /// A desk with all jobs that are not over, as the books have them.
     async fn open_desk(&self) -> Result<Desk, StoreError> {
-        let mut desk = Desk::new(JobTerms::default(), self.nodes(Self::reaches));
+        let mut desk = Desk::new(self.terms(), self.nodes(Self::reaches));
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -234,6 +233,7 @@ impl JobsPlane {
         let Some(desk) = desk.as_mut() else {
             return;
         };
+        desk.terms(self.terms());
         if desk.nodes() != nodes.as_slice() {
             desk.machines(nodes);
         }

@@ -8,6 +8,7 @@ mod drive;
 mod perform;
 mod spec;
 mod submit;
+mod terms;
 
 pub use madang_core::desk::{Counts, Waits};
 pub use madang_executor::jobs::JobsError;

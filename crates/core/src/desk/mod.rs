@@ -159,6 +159,11 @@ impl Desk {
         &self.nodes
     }
 
+    /// Other terms from now on.
+    pub fn terms(&mut self, terms: JobTerms) {
+        self.jobs.terms(terms);
+    }
+
     /// Notes what happened. What is said of a job or a run that is not known changes nothing.
     pub fn apply(&mut self, now: Micros, input: DeskInput) {
         match input {

@@ -3,10 +3,10 @@
 use super::ask::{Ask, JobKey, NodesKey};
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State};
-use super::{AccountKey, Jobs};
+use super::{AccountKey, JobTerms, Jobs};
 use madang_types::Micros;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 /// So far down the queue one looks: whoever stands there waits for long, and need not know to the minute.
 pub const AHEAD_MAX: usize = 10_000;
@@ -25,6 +25,11 @@ impl Jobs {
     /// The weight of an account among its siblings from now on.
     pub fn weigh(&mut self, account: AccountKey, weight: u32) {
         self.accounts.weigh(account, weight);
+    }
+
+    /// Other terms from now on; what was used fades as it did.
+    pub fn terms(&mut self, terms: JobTerms) {
+        self.terms = terms;
     }
 
     /// A job that ran before anything was told: since `at`, on those machines. One that is known already stays as it is.
@@ -85,6 +90,11 @@ impl Jobs {
         }
     }
 
+    /// When those start that wait and are planned: nobody who comes later delays them, unless it is before them in the queue.
+    pub fn planned(&self, now: Micros) -> Vec<(JobKey, Micros)> {
+        self.walk(self.latest.max(now), &BTreeSet::new()).planned
+    }
+
     /// When a job that waits will start; `None` for one that does not wait.
     pub fn outlook(&self, now: Micros, job: JobKey) -> Option<Outlook> {
         let now = self.latest.max(now);
@@ -103,8 +113,18 @@ impl Jobs {
         let is_it = order.last() == Some(&job);
         Some(Outlook {
             ahead: order.len() - usize::from(is_it),
-            starts_at: last.flatten().filter(|_| is_possible),
+            starts_at: self
+                .promised(now, job)
+                .or(last.flatten())
+                .filter(|_| is_possible),
         })
+    }
+
+    /// When a job starts at the latest, where each one that waits is promised a start.
+    fn promised(&self, now: Micros, job: JobKey) -> Option<Micros> {
+        let planned = self.promises().then(|| self.planned(now))?;
+        let found = planned.into_iter().find(|(other, _)| *other == job);
+        found.map(|(_, at)| at)
     }
 
     /// Machines of each `[[nodes]]`, with all that runs there.

@@ -2,19 +2,19 @@
 //!
 //! A job needs all its pieces at once. Accounts (programme, tenant, project, key) have shares of all accelerators, which fade: who had
 //! least of its share is next. Inside an account those jobs come first that have had least accelerator time, as most jobs are short and
-//! nobody knows which; a job that writes checkpoints makes room for them. A job that cannot be stopped is let by only where the first that
-//! waits starts no later for it. Places are chosen so that what stays free is of use to the jobs that usually come.
+//! nobody knows which; a job that writes checkpoints makes room for them. A job that cannot be stopped is let by only where those that are
+//! planned start no later for it. Places are chosen so that what stays free is of use to the jobs that usually come.
 //!
 //! [`Jobs::apply`] notes what happened, [`Jobs::pass`] says what to do: first *who* (`walk.rs`, in thousandths of accelerators), then
 //! *where* (`room.rs`, on machines).
 
 mod account;
 mod ask;
-mod backfill;
 mod estimate;
 mod live;
 mod nodes;
 mod place;
+mod plan;
 mod queue;
 mod room;
 mod rule;
@@ -23,6 +23,7 @@ mod walk;
 pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
 pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
+pub use plan::Backfill;
 pub use rule::{JobRule, JobTerms};
 
 use account::Accounts;
@@ -222,6 +223,11 @@ impl Jobs {
         changes.chain(overdue).filter(|at| *at > now).min()
     }
 
+    /// Each job that waits has a planned start which nobody behind it delays.
+    fn promises(&self) -> bool {
+        self.rule.backfill(&self.terms) == Some(Backfill::Conservative)
+    }
+
     fn present(&mut self, now: Micros) -> Micros {
         self.latest = self.latest.max(now);
         self.latest
@@ -236,7 +242,7 @@ const AGED: Rank = 0;
 
 fn rank(rule: JobRule, terms: &JobTerms, estimates: &Estimates, job: &Job) -> Rank {
     match rule {
-        JobRule::Fifo | JobRule::Easy => 1,
+        JobRule::Fifo | JobRule::Easy | JobRule::Conservative => 1,
         JobRule::Sjf | JobRule::SjfBackfill => job.ask.run_us_max.saturating_add(1),
         JobRule::Madang if job.ask.preemptible => job.rank(terms, job.used),
         JobRule::Madang => {

@@ -3,7 +3,7 @@
 use super::ask::{JobKey, Need};
 use super::nodes::{Floor, Placement};
 use super::queue::State;
-use super::walk::Chosen;
+use super::walk::{Chosen, Start};
 use super::{JobEffect, Jobs};
 use madang_types::Micros;
 use std::collections::BTreeSet;
@@ -51,20 +51,23 @@ impl Jobs {
     fn find_room(
         &mut self,
         now: Micros,
-        Chosen { start, mut loose }: Chosen,
+        Chosen {
+            start, mut loose, ..
+        }: Chosen,
         dead: &mut BTreeSet<Need>,
         effects: &mut Vec<JobEffect>,
     ) {
         let mut room: Option<Room> = None;
-        for key in start {
+        for Start { job: key, ground } in start {
             let Some(need) = self.jobs.get(&key).map(|job| job.ask.need) else {
                 continue;
             };
+            let there = Need { ground, ..need };
             if dead.contains(&need) {
                 continue;
             }
             let here = room.as_ref().map_or(&self.floor, |room| &room.here);
-            if let Some(placements) = self.placer.place(here, &need) {
+            if let Some(placements) = self.placer.place(here, &there) {
                 if let Some(room) = &mut room {
                     room.take(&placements);
                 }
@@ -80,7 +83,7 @@ impl Jobs {
                 continue;
             }
             let room = room.get_or_insert_with(|| self.room(&loose));
-            if !self.make_room(&need, room, &mut loose, effects) {
+            if !self.make_room(&there, room, &mut loose, effects) {
                 dead.insert(need);
             }
         }

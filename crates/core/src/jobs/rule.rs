@@ -1,5 +1,6 @@
 //! Who is next. One rule is Madang's; the others are the field's yardsticks, which the twin prints beside it.
 
+use super::plan::Backfill;
 use serde::{Deserialize, Serialize};
 
 /// How jobs are ordered, and what may be done to start one.
@@ -12,6 +13,8 @@ pub enum JobRule {
     Fifo,
     /// The same, and who delays the first that waits by nothing goes before it (Lifka, "The ANL/IBM SP Scheduling System", 1995).
     Easy,
+    /// The same where nobody is delayed who waits.
+    Conservative,
     /// Shortest run time first: as if it were known.
     Sjf,
     /// The same with backfill as in `Easy`.
@@ -29,9 +32,14 @@ impl JobRule {
         self == Self::Madang
     }
 
-    /// Jobs behind one that has to wait may start.
-    pub(super) fn backfills(self) -> bool {
-        matches!(self, Self::Madang | Self::Easy | Self::SjfBackfill)
+    /// Jobs behind one that has to wait may start, where they delay none of these.
+    pub(super) fn backfill(self, terms: &JobTerms) -> Option<Backfill> {
+        match self {
+            Self::Fifo | Self::Sjf => None,
+            Self::Easy | Self::SjfBackfill => Some(Backfill::Easy),
+            Self::Conservative => Some(Backfill::Conservative),
+            Self::Madang => Some(terms.backfill),
+        }
     }
 }
 
@@ -51,6 +59,8 @@ pub struct JobTerms {
     pub run_us_min: u64,
     /// A job that has waited for so long, in microseconds, is its account's first, until it has ended.
     pub wait_us_max: u64,
+    /// Whose start a job may not delay that goes before it and cannot be stopped.
+    pub backfill: Backfill,
 }
 
 impl Default for JobTerms {
@@ -63,6 +73,7 @@ impl Default for JobTerms {
             level_factor: 10,
             run_us_min: 60_000_000,
             wait_us_max: 7 * DAY_US,
+            backfill: Backfill::Easy,
         }
     }
 }

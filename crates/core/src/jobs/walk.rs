@@ -3,8 +3,8 @@
 //! What is decided here counts accelerators of each `[[nodes]]`; on which machines they are is `room.rs`'s.
 
 use super::account::{Accounts, Standing};
-use super::ask::{AccountKey, JobKey, Need, NodesKey};
-use super::backfill::{End, Shadow};
+use super::ask::{AccountKey, Ground, JobKey, Need, NodesKey};
+use super::plan::{End, Plan};
 use super::queue::{Job, State, later};
 use super::{Jobs, Rank};
 use madang_types::Micros;
@@ -12,13 +12,26 @@ use std::cmp::Reverse;
 use std::collections::btree_set::Iter;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+/// So many are looked at behind those that are planned, where they are many.
+const BEHIND_MAX: usize = 2_000;
+
 /// Who is to run.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     /// Those that wait and are to start, the first first.
-    pub(super) start: Vec<JobKey>,
+    pub(super) start: Vec<Start>,
     /// Those that run and may be stopped for them, the last to be stopped first.
     pub(super) loose: Vec<JobKey>,
+    /// Those that wait and are planned: when each starts.
+    pub(super) planned: Vec<(JobKey, Micros)>,
+}
+
+/// A job that is to start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) job: JobKey,
+    /// Where, of its ground.
+    pub(super) ground: Ground,
 }
 
 /// Somebody's turn: by rank, those that run before those that wait, then by age.
@@ -43,7 +56,10 @@ struct Walk<'a> {
     /// Accelerators that are not given yet, by [`NodesKey`].
     left_milli: Vec<u64>,
     ends: Vec<End>,
-    shadow: Option<Shadow>,
+    /// The time to come, once somebody has to wait.
+    plan: Option<Plan>,
+    /// Those that were looked at behind all that are planned, and have to wait.
+    behind: usize,
     /// Who comes after this one, or after so many, is not asked for.
     last: Option<(JobKey, usize)>,
     chosen: Chosen,
@@ -66,7 +82,8 @@ impl Jobs {
         // Enough for anybody, and far from the end of what can be counted.
         walk.left_milli.fill(u64::MAX / 2);
         walk.run();
-        walk.chosen.start
+        let start = walk.chosen.start.into_iter();
+        start.map(|start| start.job).collect()
     }
 
     /// When a job will have ended that runs from `now` on.
@@ -93,7 +110,8 @@ impl<'a> Walk<'a> {
             alive: BTreeSet::new(),
             left_milli: jobs.floor.free_milli().to_vec(),
             ends: Vec::new(),
-            shadow: None,
+            plan: None,
+            behind: 0,
             last: None,
             chosen: Chosen::default(),
         };
@@ -182,8 +200,9 @@ impl<'a> Walk<'a> {
 
     fn is_enough(&self) -> bool {
         let start = &self.chosen.start;
-        self.last
-            .is_some_and(|(last, most)| start.last() == Some(&last) || start.len() >= most)
+        self.last.is_some_and(|(last, most)| {
+            start.last().map(|start| start.job) == Some(last) || start.len() >= most
+        })
     }
 
     /// Whose turn it is; it is taken out of all that are above it.
@@ -258,32 +277,74 @@ impl<'a> Walk<'a> {
 
     /// A job that waits is to start where there is enough for it; false where those behind it must wait for it.
     fn start(&mut self, job: &Job) -> bool {
-        let need = &job.ask.need;
-        let most = (0u8..)
-            .zip(&self.left_milli)
-            .filter(|(nodes, left)| need.ground.has(NodesKey(*nodes)) && **left >= need.milli())
-            .max_by_key(|(nodes, left)| (**left, Reverse(*nodes)));
-        let Some((nodes, _)) = most else {
-            self.alive.remove(need);
-            if !self.jobs.rule.backfills() {
-                return false;
-            }
-            if self.shadow.is_none() {
-                self.shadow = Shadow::of(need, &self.left_milli, &mut self.ends);
-            }
-            return true;
-        };
-        let nodes = NodesKey(nodes);
+        let milli = job.milli();
         let ends_at = self.jobs.ends_at(self.now, job);
         let makes_room = self.jobs.rule.preempts() && job.ask.preemptible;
-        let shadow = self.shadow.as_mut().filter(|_| !makes_room);
-        if shadow.is_none_or(|shadow| shadow.lets(nodes, need.milli(), ends_at)) {
-            self.give(nodes, need.milli());
-            self.grant(job);
-            self.ends.push((ends_at, job.ask.job, nodes, need.milli()));
-            self.chosen.start.push(job.ask.job);
+        let plan = self.plan.as_ref();
+        let lets = |nodes| plan.is_none_or(|plan| plan.lets(nodes, milli, ends_at));
+        let promises = self.jobs.promises();
+        let open = |nodes: NodesKey| job.ask.need.ground.has(nodes);
+        let roomy = (0u8..)
+            .zip(&self.left_milli)
+            .map(|(nodes, left)| (NodesKey(nodes), *left))
+            .filter(|(nodes, left)| open(*nodes) && *left >= milli);
+        let has_room = roomy.clone().next().is_some();
+        let best = roomy
+            .filter(|(nodes, _)| makes_room || lets(*nodes))
+            // What is promised to those behind counts on the same choice each time.
+            .max_by_key(|(nodes, left)| (if promises { 0 } else { *left }, Reverse(*nodes)));
+        let Some((nodes, _)) = best else {
+            return self.wait(job, has_room);
+        };
+        // Who makes room is in nobody's way later.
+        let stays = lets(nodes);
+        if let Some(plan) = self.plan.as_mut().filter(|_| stays) {
+            plan.take(nodes, milli, ends_at);
         }
+        self.give(nodes, milli);
+        self.grant(job);
+        self.ends.push((ends_at, job.ask.job, nodes, milli));
+        self.chosen.start.push(Start {
+            job: job.ask.job,
+            ground: if promises {
+                Ground::of([nodes])
+            } else {
+                job.ask.need.ground
+            },
+        });
         true
+    }
+
+    /// A job has to wait: it is planned, where it is among those that are. False where those behind it must wait for it.
+    fn wait(&mut self, job: &Job, has_room: bool) -> bool {
+        let need = &job.ask.need;
+        let Some(backfill) = self.jobs.rule.backfill(&self.jobs.terms) else {
+            self.alive.remove(need);
+            return false;
+        };
+        let (left, ends) = (&self.left_milli, &mut self.ends);
+        let plan = self
+            .plan
+            .get_or_insert_with(|| Plan::new(backfill, self.now, left, ends));
+        let was_full = plan.is_full();
+        if !was_full {
+            let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
+            let ground = (0u8..)
+                .zip(left)
+                .map(|(nodes, _)| NodesKey(nodes))
+                .filter(|nodes| need.ground.has(*nodes));
+            let is_planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
+            if !is_planned {
+                self.alive.remove(need);
+            } else if self.jobs.promises() {
+                self.grant(job);
+            }
+        }
+        if self.plan.as_ref().is_some_and(Plan::is_full) && !has_room {
+            self.alive.remove(need);
+        }
+        self.behind += usize::from(was_full && self.jobs.promises());
+        self.behind < BEHIND_MAX
     }
 
     /// Those whose turn did not come are the first to be stopped.
@@ -298,6 +359,9 @@ impl<'a> Walk<'a> {
         chosen
             .loose
             .extend(others.into_iter().map(|(_, _, job)| job));
+        chosen.planned = self
+            .plan
+            .map_or_else(Vec::new, |plan| plan.starts().to_vec());
         chosen
     }
 

@@ -41,6 +41,17 @@ pub enum JobsExecutor {
     Slurm,
 }
 
+/// Whose start a job may not delay that goes before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobsBackfill {
+    /// That of the first job that waits.
+    #[default]
+    Easy,
+    /// That of each job that waits: it is promised a start.
+    Conservative,
+}
+
 /// A Slurm cluster that runs batch jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +119,8 @@ pub struct JobsTerms {
     /// How long the output and the folder of a run are kept after its end, in milliseconds.
     #[schemars(range(min = 1000, max = 31_536_000_000_u64))]
     pub keep_ms: u64,
+    /// Whose start a job may not delay that goes before it and cannot be stopped.
+    pub backfill: JobsBackfill,
     /// Slurm clusters that run batch jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slurm: Vec<SlurmCluster>,
@@ -128,6 +141,7 @@ impl Default for JobsTerms {
             cgroup: None,
             log_bytes_max: 16 << 20,
             keep_ms: 7 * 86_400_000,
+            backfill: JobsBackfill::Easy,
             slurm: Vec::new(),
             open_tenant_max: 10_000,
         }

@@ -45,9 +45,11 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
                     rule: policy.rule(),
                     terms: JobTerms {
                         half_life_us: args.half_life_days * DAY_US,
+                        backfill: args.backfill.backfill(),
                         ..JobTerms::default()
                     },
                     accelerators: *accelerators,
+                    rigid: args.rigid,
                     checkpoint_s: args.checkpoint_s,
                     restore_s: args.restore_s,
                 },

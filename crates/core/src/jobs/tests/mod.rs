@@ -1,6 +1,7 @@
 //! Jobs as stories, and random worlds.
 
 mod live;
+mod plan;
 mod stories;
 mod worlds;
 

@@ -139,6 +139,22 @@ fn a_job_that_fits_beside_nobody_waits_though_there_is_room_now() {
 }
 
 #[test]
+fn who_is_let_by_delays_the_first_that_waits_or_none_of_them() {
+    // Job 4 delays job 3 and not job 2: two are free until 100, and job 2 leaves none free from then until 200.
+    for (rule, expected) in [(JobRule::Easy, "+1 +4"), (JobRule::Conservative, "+1")] {
+        let mut story = Story::new(rule, &[8]);
+        story
+            .comes(job(1, 6, 100))
+            .comes(job(2, 6, 100))
+            .comes(job(3, 8, 10))
+            .comes(job(4, 2, 250));
+        story.check(expected);
+        story.comes(job(5, 2, 200));
+        story.check(if rule == JobRule::Easy { "" } else { "+5" });
+    }
+}
+
+#[test]
 fn the_shortest_is_first_where_run_times_are_known() {
     let mut story = Story::new(JobRule::Sjf, &[1]);
     story

@@ -6,10 +6,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use std::collections::BTreeMap;
 
-const RULES: [JobRule; 5] = [
+const RULES: [JobRule; 6] = [
     JobRule::Madang,
     JobRule::Fifo,
     JobRule::Easy,
+    JobRule::Conservative,
     JobRule::Sjf,
     JobRule::SjfBackfill,
 ];
@@ -30,6 +31,11 @@ struct World {
 
 impl World {
     fn new(seed: u64, rule: JobRule) -> Self {
+        // Each way to go before others, with Madang's rule too.
+        let terms = JobTerms {
+            backfill: [Backfill::Easy, Backfill::Conservative][usize::from(seed % 2 == 1)],
+            ..JobTerms::default()
+        };
         let machine = |(nodes, accelerators): &(u8, u16)| Machine {
             nodes: NodesKey(*nodes),
             accelerators: *accelerators,
@@ -37,7 +43,7 @@ impl World {
             memory_mib: u64::from(*accelerators) * 1_024,
         };
         let machines: Vec<Machine> = MACHINES.iter().map(machine).collect();
-        let mut jobs = Jobs::new(rule, JobTerms::default(), &machines);
+        let mut jobs = Jobs::new(rule, terms, &machines);
         let tenant = jobs.account(Jobs::ROOT, 2);
         let accounts = vec![
             jobs.account(tenant, 1),

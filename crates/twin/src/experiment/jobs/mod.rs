@@ -22,6 +22,8 @@ pub struct JobsOptions {
     pub terms: JobTerms,
     /// How many accelerators there are, on machines of eight.
     pub accelerators: u32,
+    /// No job writes checkpoints, so that none is stopped for others.
+    pub rigid: bool,
     /// How long a job takes to write its checkpoint, in seconds: it holds its accelerators meanwhile, and gets on with nothing.
     pub checkpoint_s: u64,
     /// How long it takes to go on from there, in seconds, likewise.

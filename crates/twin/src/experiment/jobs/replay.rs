@@ -168,7 +168,7 @@ impl<'a> Replay<'a> {
             } else {
                 RUN_US_MAX
             },
-            preemptible: true,
+            preemptible: !self.options.rigid,
             priority: Priority::Standard,
         };
         self.jobs

@@ -13,6 +13,7 @@ fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
         rule,
         terms: JobTerms::default(),
         accelerators,
+        rigid: false,
         checkpoint_s: 30,
         restore_s: 30,
     };
@@ -66,6 +67,19 @@ fn backfill_of_a_long_line_is_as_published() {
         JobRule::Easy,
         512,
         [(121.25, 0.01), (117.60, 0.01), (215.5, 0.1)],
+    );
+}
+
+/// A promised start of each costs as good as nothing beside one of the first alone, and both wait for less than first come, first served.
+#[test]
+fn who_is_promised_a_start_waits_no_longer_than_first_come() {
+    let [first, easy, promised] =
+        [JobRule::Fifo, JobRule::Easy, JobRule::Conservative].map(|rule| philly(rule, 640));
+    assert!(promised.wait_h_mean < first.wait_h_mean, "{promised:?}");
+    assert!(promised.wait_h_max < first.wait_h_max, "{promised:?}");
+    assert!(
+        promised.wait_h_mean < easy.wait_h_mean * 1.02,
+        "{promised:?}"
     );
 }
 
