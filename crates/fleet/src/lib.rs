@@ -16,8 +16,8 @@ mod shape;
 
 pub use load::{FILE_BYTES_MAX, FileProblems, LoadError, Loaded, PolicyText, load, load_text};
 pub use model::{
-    AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, JobsExecutor, JobsTerms,
-    KeySource, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes, NodesJobs, Origin,
+    AuditLog, Builtin, Candidate, Costs, Dialect, Engine, Fleet, JobsBucket, JobsExecutor,
+    JobsTerms, KeySource, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes, NodesJobs, Origin,
     OriginAddress, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry, Replica, ReplicaAt,
     ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster,
     TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,

@@ -123,7 +123,7 @@ fn sbatch(ask: &Ask) -> Vec<String> {
         .to_vec();
     let mut say = |name: &str, value: &str| words.push(format!("--{name}={value}"));
     say("job-name", &ask.name);
-    say("comment", &ask.name);
+    say("comment", &ask.comment);
     say("account", &ask.account);
     say("ntasks", &ask.tasks.to_string());
     say("cpus-per-task", &ask.cpus.to_string());

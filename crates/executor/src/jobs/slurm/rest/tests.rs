@@ -124,7 +124,7 @@ async fn a_run_in_the_new_shape() {
     let expected = json!({ "job": {
         "script": null,
         "name": "madang-1042-1",
-        "comment": "madang-1042-1",
+        "comment": "hanbit/a_test",
         "account": "hanbit",
         "qos": "ai-centre",
         "nodes": "1",
