@@ -34,6 +34,13 @@ pub(crate) async fn status_get(
         requests_count: gateway.requests_count(),
         books_writable: !gateway.books.resting(),
         pools: pool_views(&api),
+        clusters: api
+            .control
+            .jobs()
+            .clusters()
+            .into_iter()
+            .map(Into::into)
+            .collect(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The fleet and what runs of it.
 
 use super::{PoolView, ProblemView, instant};
+use madang_control::jobs::ClusterState;
 use madang_control::probe::metrics::EngineLoad;
 use madang_control::view;
 use madang_ledger::Holder;
@@ -27,6 +28,36 @@ pub(crate) struct StatusView {
     pub books_writable: bool,
     /// Replicas that serve the same model, model by model.
     pub pools: Vec<PoolView>,
+    /// Slurm clusters whose accounts, QOS and limits are set from here.
+    pub clusters: Vec<ClusterView>,
+}
+
+/// A Slurm cluster that is set up from here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClusterView {
+    /// Its name in the fleet file.
+    id: String,
+    /// When it was last looked at and set up by this gateway; absent where it never was.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_up_at: Option<String>,
+    /// What is not as it should be, and why; jobs that need it wait.
+    faults: Vec<String>,
+}
+
+impl From<ClusterState> for ClusterView {
+    fn from(state: ClusterState) -> Self {
+        let ClusterState {
+            id,
+            set_up_at,
+            faults,
+        } = state;
+        Self {
+            id,
+            set_up_at: set_up_at.map(instant),
+            faults,
+        }
+    }
 }
 
 /// A gateway that has served from these books.

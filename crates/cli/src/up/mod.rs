@@ -69,7 +69,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         jobs,
         ledger,
     } = books.open(&folder, &fleet.limits).await?;
-    let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet.jobs)?;
+    let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: gateway,
         store: Arc::clone(&store),

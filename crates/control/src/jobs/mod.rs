@@ -6,20 +6,24 @@
 mod cashier;
 mod drive;
 mod perform;
+mod sites;
 mod spec;
 mod submit;
 mod terms;
 
 pub use madang_core::desk::{Counts, Waits};
 pub use madang_executor::jobs::JobsError;
+pub use sites::ClusterState;
 
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
+use madang_executor::jobs::slurm::SlurmSite;
 use madang_executor::jobs::{JobExecutor, RunLog};
 use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, StoreError};
 use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord};
+use sites::Sites;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -35,6 +39,8 @@ pub struct JobsOptions {
     pub ledger: Arc<dyn Ledger>,
     /// What runs them.
     pub executors: Executors,
+    /// Slurm clusters that are set up from here, by their name in the fleet file.
+    pub sites: BTreeMap<String, SlurmSite>,
     /// Other gateways may drive jobs in these books.
     pub shared: bool,
 }
@@ -49,6 +55,7 @@ pub struct JobsPlane {
     book: Arc<dyn JobBook>,
     ledger: Arc<dyn Ledger>,
     executors: Executors,
+    sites: Sites,
     shared: bool,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
@@ -66,6 +73,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            sites,
             shared,
         } = options;
         let plane = Arc::new(Self {
@@ -74,6 +82,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            sites: Sites::new(sites),
             shared,
             desk: Mutex::new(None),
             wake: Arc::default(),
@@ -84,6 +93,9 @@ impl JobsPlane {
             Arc::downgrade(&plane),
             Arc::clone(&plane.wake),
         ));
+        if !plane.sites.are_none() {
+            tasks.spawn(sites::keep(Arc::downgrade(&plane), plane.sites.wake()));
+        }
         for executor in plane.executors.values() {
             tasks.spawn(drive::listen(Arc::clone(&plane.wake), executor.changes()));
         }
@@ -116,9 +128,10 @@ impl JobsPlane {
         Ok(job)
     }
 
-    /// Budgets, allocations or prices have changed: who was refused may try again.
+    /// Budgets, allocations or prices have changed: who was refused may try again, and clusters are told what is left.
     pub fn granted(&self) {
         self.tell(DeskInput::Granted);
+        self.sites.changed();
     }
 
     /// Has what runs of a job begin anew; false where this gateway does not drive, or nothing of it runs.
@@ -265,6 +278,8 @@ mod tests {
                 cpu_milli: None,
                 memory_mib: None,
                 device_variable: None,
+                gres: None,
+                watts: None,
             };
             let found = (takes(&jobs, shared), reaches(&jobs, &id, shared));
             assert_eq!(found, expected, "{executor:?} {gateway:?} {shared}");

@@ -84,6 +84,17 @@ impl JobsPlane {
     /// Tells its executor of a run. Where that is in vain it is told again at the next look.
     pub(super) async fn start_run(&self, job: &Job, run: &RunRecord) {
         let snapshot = self.gateway.snapshot();
+        let jobs = snapshot
+            .fleet
+            .nodes
+            .get(&run.nodes)
+            .and_then(|nodes| nodes.jobs.as_ref());
+        let cluster = jobs.and_then(|jobs| jobs.cluster.as_deref());
+        match self.site_lacks(cluster, job, run.created_at) {
+            None => {}
+            Some((why, false)) => return self.note(DeskInput::Prepares(run.run, why)),
+            Some((why, true)) => return self.never_started(run, why),
+        }
         let spec = spec::run_spec(job, run, &snapshot.fleet);
         let started = match (self.executor(&run.nodes), spec) {
             (Some(executor), Some(spec)) => executor.start(spec).await,
@@ -96,19 +107,18 @@ impl JobsPlane {
             Err(error @ JobsError::Unavailable(_)) => {
                 tracing::warn!(run = %run.run, %error, "a run is not begun yet");
             }
-            Err(error) => {
-                let outcome = RunOutcome::NotStarted {
-                    why: error.to_string(),
-                };
-                let end = RunEnd {
-                    outcome,
-                    started_at: None,
-                    ended_at: clock::now(),
-                    energy: None,
-                };
-                self.tell(DeskInput::Ended(run.run, end));
-            }
+            Err(error) => self.never_started(run, error.to_string()),
         }
+    }
+
+    fn never_started(&self, run: &RunRecord, why: String) {
+        let end = RunEnd {
+            outcome: RunOutcome::NotStarted { why },
+            started_at: None,
+            ended_at: clock::now(),
+            energy: None,
+        };
+        self.tell(DeskInput::Ended(run.run, end));
     }
 
     /// Tells its executor to stop a run.
