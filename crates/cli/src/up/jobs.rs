@@ -10,9 +10,10 @@ use madang_executor::jobs::local::{
     Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageOptions, StageRoot,
 };
 use madang_executor::jobs::slurm::{SlurmExecutor, SlurmOptions, SlurmRest, SlurmToken};
-use madang_fleet::{JobsExecutor, JobsTerms, SlurmCluster};
+use madang_fleet::{Fleet, JobsExecutor, SlurmCluster};
 use madang_store::{JobBook, Ledger};
 use madang_types::GatewayId;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,9 +25,10 @@ pub fn options(
     (gateway, shared): (&GatewayId, bool),
     (book, ledger): (Arc<dyn JobBook>, Arc<dyn Ledger>),
     folder: &DataFolder,
-    terms: &JobsTerms,
+    fleet: &Fleet,
 ) -> anyhow::Result<JobsOptions> {
-    let local: Arc<dyn JobExecutor> = Arc::new(LocalExecutor::open(local(folder, terms))?);
+    let terms = &fleet.jobs;
+    let local: Arc<dyn JobExecutor> = Arc::new(LocalExecutor::open(local(folder, fleet))?);
     let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
     for cluster in &terms.slurm {
         let state = folder.path().join("slurm").join(&cluster.id);
@@ -50,17 +52,28 @@ pub fn options(
     })
 }
 
-fn local(folder: &DataFolder, terms: &JobsTerms) -> LocalOptions {
+fn local(folder: &DataFolder, fleet: &Fleet) -> LocalOptions {
+    let terms = &fleet.jobs;
     let root = |path: &String| StageRoot {
         path: path.clone(),
         writable: terms.stage_writable.contains(path),
     };
+    // Where fine-tuning jobs find their inputs and leave their results, for each tenant.
+    let tuned = fleet
+        .fine_tuning
+        .iter()
+        .filter_map(|template| template.folder.clone());
+    let tuned: BTreeSet<PathBuf> = tuned.chain([tuning_folder(folder)]).collect();
+    let tuned = tuned.iter().map(|path| StageRoot {
+        path: path.join("{tenant}").display().to_string(),
+        writable: true,
+    });
     let engine = terms.container_program.as_ref();
     LocalOptions {
         folder: folder.path().join("jobs"),
         runner: GuardProgram::this_binary(GUARD_SUBCOMMAND),
         stages: StageOptions {
-            roots: terms.stage_roots.iter().map(root).collect(),
+            roots: terms.stage_roots.iter().map(root).chain(tuned).collect(),
             hosts: terms.stage_hosts.clone(),
             ..StageOptions::default()
         },
@@ -73,6 +86,11 @@ fn local(folder: &DataFolder, terms: &JobsTerms) -> LocalOptions {
             device_args: terms.container_device_args.clone(),
         }),
     }
+}
+
+/// Where fine-tuning jobs find their inputs and leave their results, if their template names no other place.
+pub fn tuning_folder(folder: &DataFolder) -> PathBuf {
+    folder.path().join("fine-tuning")
 }
 
 fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions> {
