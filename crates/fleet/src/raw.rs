@@ -5,8 +5,8 @@
 
 use crate::at::At;
 use crate::model::{
-    AuditLog, Builtin, Costs, Credit, Dialect, Engine, JobsTerms, Limits, ModelKind, NodesJobs,
-    Probe, ResponsesSupport, Rules, ToolSupport,
+    AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, ModelKind,
+    NodesJobs, Probe, ResponsesSupport, Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,6 +79,8 @@ pub(crate) struct RawFleet {
     pub audit: Option<At<AuditLog>>,
     /// How batch jobs are kept.
     pub jobs: Option<At<JobsTerms>>,
+    /// Templates of fine-tuning jobs: what `/v1/fine_tuning/jobs` runs.
+    pub fine_tuning: Rows<FineTuning>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
     pub rules: Option<At<Rules>>,
     /// Shares over time: what of its share a tenant left to others comes back to it, out of the shares of those who took it.

@@ -12,11 +12,11 @@ use madang_executor::jobs::local::{
 };
 use madang_executor::jobs::slurm::{SlurmExecutor, SlurmSite};
 use madang_executor::jobs::{JobExecutor, SecretText};
-use madang_fleet::{Fleet, JobsBucket, JobsExecutor, JobsTerms};
+use madang_fleet::{Fleet, JobsBucket, JobsExecutor};
 use madang_store::{JobBook, Ledger};
 use madang_types::GatewayId;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Jobs in those books, driven by the gateway of that name or, where they are shared, by another one.
@@ -29,7 +29,7 @@ pub fn options(
     folder: &DataFolder,
     fleet: &Fleet,
 ) -> anyhow::Result<JobsOptions> {
-    let local = LocalExecutor::open(local(folder, &fleet.jobs)?)?;
+    let local = LocalExecutor::open(local(folder, fleet)?)?;
     let local: Arc<dyn JobExecutor> = Arc::new(local);
     let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
     let mut sites = BTreeMap::new();
@@ -60,11 +60,22 @@ pub fn options(
     })
 }
 
-fn local(folder: &DataFolder, terms: &JobsTerms) -> anyhow::Result<LocalOptions> {
+fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
+    let terms = &fleet.jobs;
     let root = |path: &String| StageRoot {
         path: path.clone(),
         writable: terms.stage_writable.contains(path),
     };
+    // Where fine-tuning jobs find their inputs and leave their results, for each tenant.
+    let tuned = fleet
+        .fine_tuning
+        .iter()
+        .filter_map(|template| template.folder.clone());
+    let tuned: BTreeSet<PathBuf> = tuned.chain([tuning_folder(folder)]).collect();
+    let tuned = tuned.iter().map(|path| StageRoot {
+        path: path.join("{tenant}").display().to_string(),
+        writable: true,
+    });
     let engine = terms.container_program.as_ref();
     let buckets = terms.bucket.iter().map(bucket);
     let buckets = buckets.collect::<anyhow::Result<_>>()?;
@@ -72,7 +83,7 @@ fn local(folder: &DataFolder, terms: &JobsTerms) -> anyhow::Result<LocalOptions>
         folder: folder.path().join("jobs"),
         runner: GuardProgram::this_binary(GUARD_SUBCOMMAND),
         stages: StageOptions {
-            roots: terms.stage_roots.iter().map(root).collect(),
+            roots: terms.stage_roots.iter().map(root).chain(tuned).collect(),
             hosts: terms.stage_hosts.clone(),
             buckets,
             authority: terms.stage_authority_file.clone(),
@@ -110,4 +121,9 @@ fn bucket(bucket: &JobsBucket) -> anyhow::Result<StageBucket> {
         secret: SecretText(key(&bucket.secret_key_file)?),
         writable: bucket.writable,
     })
+}
+
+/// Where fine-tuning jobs find their inputs and leave their results, if their template names no other place.
+pub fn tuning_folder(folder: &DataFolder) -> PathBuf {
+    folder.path().join("fine-tuning")
 }

@@ -5,6 +5,7 @@
 
 mod cashier;
 mod drive;
+mod fine_tuning;
 mod perform;
 mod sites;
 mod spec;

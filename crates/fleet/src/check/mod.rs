@@ -4,6 +4,7 @@
 mod bounds;
 mod conflict;
 mod country;
+mod fine_tuning;
 mod jobs;
 mod launch;
 mod model;
@@ -91,6 +92,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     check.adapters_apart();
     check.served();
     check.jobs(&shaped.spans);
+    fleet.fine_tuning = check.fine_tuning();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }
