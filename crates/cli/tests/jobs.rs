@@ -3,9 +3,13 @@
 mod harness;
 
 use harness::fleet::{HEAD, url_replica};
+use harness::random::Random;
 use harness::{Madang, Place, wait_for};
+use madang_store::{JobBook as _, SqliteStore};
 use madang_testkit::{FakeEngine, FakeEngineOptions};
+use madang_types::RunState;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const NODES: &str = r#"
 [[nodes]]
@@ -92,6 +96,46 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
         verified.out
     );
     assert_eq!(madang.stop().await, 0);
+}
+
+/// The beginning of many runs, cut at some instant again and again: whatever was written and not set aside, or set aside and not begun,
+/// is made good. Moments: `MADANG_TEST_SEED`.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_runs_begin_leave_nothing_set_aside() {
+    let (place, mut madang, _engine) = up().await;
+    for command in [
+        "programme create ours",
+        "tenant create acme --programme ours",
+        "budget set ours --accelerator-hours 10",
+        "allocation create hours --tenant acme --accelerator-hours 5 --until 2100-01-01T00:00:00+09:00",
+    ] {
+        json_of(&place, command).await;
+    }
+    let key = json_of(&place, "key create --tenant acme").await;
+    place.write("acme.key", key["key"].as_str().unwrap());
+    let many = "command = [\"sh\", \"-c\", \"echo x >> count; cat count\"]\ntime_limit = \"1m\"\n[array]\ntasks = 400\n";
+    place.write("many.toml", many);
+    let submitted = json_of(&place, "job submit many.toml --key-file acme.key").await;
+    let id = submitted["id"].as_str().unwrap().to_owned();
+    let mut random = Random::new();
+    for _ in 0..8 {
+        // Not for luck: where in its work Madang is cut is what varies.
+        tokio::time::sleep(Duration::from_millis(random.below(400))).await;
+        madang.kill().await;
+        madang = place.up_with(&[]).await;
+    }
+    json_of(&place, &format!("job cancel {id} --key-file acme.key")).await;
+    until(&place, &id, "cancelled").await;
+    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
+    let sound = verified.out.contains("0 open reservations");
+    assert!(sound, "{}", verified.out);
+    assert_eq!(madang.stop().await, 0);
+    let books = SqliteStore::open(&place.data().join("madang.sqlite")).unwrap();
+    let runs = books.run_list(id.parse().unwrap(), None).await.unwrap();
+    assert!(!runs.is_empty());
+    for run in runs {
+        assert_eq!(run.state, RunState::Ended, "{run:?}");
+    }
 }
 
 /// The folder in which the only run works.

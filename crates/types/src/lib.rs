@@ -30,7 +30,7 @@ pub use id::{
 pub use job::{
     After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError, JobResources,
     JobSpec, JobSpecError, JobStage, JobState, MILLI, RunEnd, RunId, RunOutcome, RunPiece,
-    RunRecord, RunState, StopSignal, TaskId,
+    RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,

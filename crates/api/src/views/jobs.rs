@@ -151,6 +151,10 @@ pub(crate) struct JobRunView {
     task: String,
     /// The machines.
     nodes: String,
+    /// Where they stand; null of a run from before that was kept.
+    site: Option<String>,
+    /// Their kind of accelerator.
+    accelerator: Option<String>,
     /// What of which of them.
     pieces: Vec<JobPieceView>,
     /// `starting`, `running`, `stopping` or `ended`.
@@ -165,7 +169,10 @@ pub(crate) struct JobRunView {
     /// When it was over.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept` or `lost`.
+    /// Why it was told to stop, where it was: `withdrawn`, `requeued`, `room`, `budget` or `switch`.
+    #[schema(value_type = Option<String>)]
+    stopped_for: Option<&'static str>,
+    /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept`, `refused` or `lost`.
     #[schema(value_type = Option<String>)]
     outcome: Option<&'static str>,
     /// Its program's exit code, where it failed.
@@ -197,10 +204,11 @@ impl From<RunRecord> for JobRunView {
         let RunRecord {
             run,
             nodes,
+            place,
             pieces,
             accelerator_milli: _,
             state,
-            makes_room: _,
+            stop,
             created_at,
             started_at,
             end,
@@ -211,11 +219,14 @@ impl From<RunRecord> for JobRunView {
             id: run.to_string(),
             task: run.task.to_string(),
             nodes: nodes.to_string(),
+            site: place.as_ref().map(|place| place.site.to_string()),
+            accelerator: place.map(|place| place.accelerator),
             pieces: pieces.into_iter().map(Into::into).collect(),
             state: state.as_str(),
             created_at: instant(created_at),
             started_at: started_at.map(instant),
             ended_at: end.as_ref().map(|end| instant(end.ended_at)),
+            stopped_for: stop.map(|stop| stop.why.as_str()),
             outcome: outcome.map(RunOutcome::as_str),
             exit_code: outcome.and_then(RunOutcome::exit_code),
             why: outcome.and_then(RunOutcome::why).map(str::to_owned),

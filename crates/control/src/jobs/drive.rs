@@ -7,7 +7,8 @@ use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
 use madang_types::{
-    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord, RunState,
+    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunPlace, RunRecord, RunState,
+    StopWhy,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -191,10 +192,21 @@ impl JobsPlane {
                 return Ok(runs);
             };
             after = Some(last.run);
-            for run in page {
+            for mut run in page {
+                // One from before that was kept with it: its machines are as they were then, or it cannot be paid.
+                run.place = run.place.or_else(|| self.place_of(&run.nodes));
                 runs.entry(run.run.task.job).or_default().push(run);
             }
         }
+    }
+
+    fn place_of(&self, nodes: &NodesId) -> Option<RunPlace> {
+        let snapshot = self.gateway.snapshot();
+        let nodes = snapshot.fleet.nodes.get(nodes)?;
+        Some(RunPlace {
+            site: nodes.site.clone(),
+            accelerator: nodes.accelerator.clone(),
+        })
     }
 
     /// How those of the jobs that one waits for ended that are over.
@@ -214,7 +226,8 @@ impl JobsPlane {
     async fn stop_again(&self) {
         let stopping = |run: &RunRecord| run.state == RunState::Stopping;
         for run in self.live().into_iter().filter(stopping) {
-            let job = self.open_job(run.run.task.job).filter(|_| run.makes_room);
+            let withdrawn = run.stop.is_none_or(|s| s.why == StopWhy::Withdrawn);
+            let job = self.open_job(run.run.task.job).filter(|_| !withdrawn);
             let checkpoint = job.and_then(|job| job.spec.checkpoint);
             self.stop_run(&run, checkpoint).await;
         }
@@ -350,8 +363,10 @@ impl JobsPlane {
             Some(RunStatus::Ended(end)) => DeskInput::Ended(run.run, end),
             // It was written down, and nobody was told, or nobody took it.
             None if run.state == RunState::Starting => {
-                if let Some(job) = self.open_job(run.run.task.job) {
-                    self.start_run(&job, run).await;
+                if let Some(job) = self.open_job(run.run.task.job)
+                    && let Err(error) = self.resume(job, run.clone()).await
+                {
+                    tracing::warn!(run = %run.run, %error, "a run is not begun yet");
                 }
                 return true;
             }
@@ -363,7 +378,7 @@ impl JobsPlane {
 }
 
 /// The end of a run that its executor knows no more.
-fn gone(run: &RunRecord) -> RunEnd {
+pub(super) fn gone(run: &RunRecord) -> RunEnd {
     let outcome = if run.state == RunState::Stopping && run.started_at.is_none() {
         RunOutcome::Cancelled
     } else {

@@ -4,7 +4,7 @@ use super::DeskEffect;
 use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
 use madang_types::{
     After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
-    RunState, TaskId,
+    RunState, RunStop, StopWhy, TaskId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,14 +104,18 @@ pub(super) struct Running {
     pub(super) record: RunRecord,
     /// What its executor says that it still fetches.
     pub(super) prepares: Option<String>,
-    /// It begins anew once it has ended, whatever came of it.
-    pub(super) anew: bool,
 }
 
 impl Running {
-    /// It is told to stop, with a checkpoint where there is one.
-    pub(super) fn stop(&mut self, checkpoint: Option<JobCheckpoint>) -> DeskEffect {
+    /// It is told to stop: with the job's checkpoint, where it has one and was not withdrawn.
+    pub(super) fn stop(
+        &mut self,
+        (why, at): (StopWhy, Micros),
+        checkpoint: Option<JobCheckpoint>,
+    ) -> DeskEffect {
         self.record.state = RunState::Stopping;
+        self.record.stop = Some(RunStop { why, at });
+        let checkpoint = checkpoint.filter(|_| why != StopWhy::Withdrawn);
         DeskEffect::Stop(Box::new(self.record.clone()), checkpoint)
     }
 }
@@ -172,7 +176,7 @@ impl Entry {
         let task = self.task(run.run.task);
         task.runs = task.runs.max(run.run.number);
         task.had(run, end);
-        if let Some(state) = task.count(&end.outcome, tries) {
+        if let Some(state) = task.count(run, &end.outcome, tries) {
             self.close(run.run.task, state);
         }
     }
@@ -184,7 +188,6 @@ impl Entry {
         task.state = TaskState::Running(Box::new(Running {
             record,
             prepares: None,
-            anew: false,
         }));
     }
 
@@ -242,13 +245,21 @@ impl Task {
     }
 
     /// A run ended so: how the task stands then, where that is the end of it.
-    pub(super) fn count(&mut self, outcome: &RunOutcome, retries_max: u32) -> Option<JobState> {
+    pub(super) fn count(
+        &mut self,
+        run: &RunRecord,
+        outcome: &RunOutcome,
+        retries_max: u32,
+    ) -> Option<JobState> {
         self.state = TaskState::Ready;
+        if run.stop.is_some_and(|stop| stop.why == StopWhy::Requeued) {
+            return None;
+        }
         match outcome {
             RunOutcome::Completed => Some(JobState::Completed),
             RunOutcome::TimedOut => Some(JobState::TimedOut),
             RunOutcome::Cancelled => Some(JobState::Cancelled),
-            RunOutcome::Stopped => None,
+            RunOutcome::Stopped | RunOutcome::Refused { .. } => None,
             RunOutcome::Failed { .. }
             | RunOutcome::NotStarted { .. }
             | RunOutcome::NotKept { .. } => {

@@ -47,7 +47,8 @@ pub enum DeskInput {
     Requeued(JobId),
     /// Policy says something else of where its data may be.
     Allowed(JobId, BTreeSet<NodesId>),
-    /// A run that was to begin may not: its budget or a stop switch is against it. It is tried again later.
+    /// A run that was to begin may not, and nothing of it is in the books: its budget or policy is against it. It is tried again later.
+    /// One that the books have ends as [`madang_types::RunOutcome::Refused`].
     Refused(RunId, String),
     /// Something has changed for which those that were refused may try again at once.
     Granted,
@@ -62,7 +63,7 @@ pub enum DeskInput {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeskEffect {
-    /// Have its budget set aside, write it down, start it.
+    /// Write it down, have its budget set aside, start it.
     Begin(Box<RunRecord>),
     /// Write it down.
     Run(Box<RunRecord>),
@@ -170,7 +171,7 @@ impl Desk {
             DeskInput::Came(arrival) => self.came(now, *arrival),
             DeskInput::Held(id, held) => self.held(now, id, held),
             DeskInput::Cancelled(id, at) => self.cancelled(now, id, at),
-            DeskInput::Requeued(id) => self.requeued(id),
+            DeskInput::Requeued(id) => self.requeued(now, id),
             DeskInput::Allowed(id, allowed) => self.allowed(now, id, allowed),
             DeskInput::Refused(run, why) => self.refused(now, run, why),
             DeskInput::Granted => self.granted(),
@@ -193,7 +194,7 @@ impl Desk {
                 JobEffect::Start { job, placements } => {
                     self.begin(now, entry::task_of(job), &placements)
                 }
-                JobEffect::Stop { job } => self.make_room(entry::task_of(job)),
+                JobEffect::Stop { job } => self.make_room(now, entry::task_of(job)),
             }
         }
         effects.append(&mut self.effects);

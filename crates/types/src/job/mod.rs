@@ -6,7 +6,7 @@ mod spec;
 mod state;
 
 pub use resources::{JobResources, MILLI};
-pub use run::{RunEnd, RunOutcome, RunPiece, RunRecord, RunState};
+pub use run::{RunEnd, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopWhy};
 pub use spec::{
     After, AfterWhen, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError, JobStage, StopSignal,
 };

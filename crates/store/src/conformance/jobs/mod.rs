@@ -73,10 +73,11 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
     Ok(RunRecord {
         run,
         nodes: "pohang-h200".parse()?,
+        place: None,
         pieces: Vec::new(),
         accelerator_milli: 8_000,
         state: RunState::Starting,
-        makes_room: false,
+        stop: None,
         created_at: Micros(2),
         started_at: None,
         end: None,
