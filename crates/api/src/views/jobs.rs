@@ -2,7 +2,7 @@
 
 use super::instant;
 use crate::params::JobSubmit;
-use madang_control::jobs::{Counts, Waits};
+use madang_control::jobs::{Counts, Standing, Waits};
 use madang_types::{Job, MilliJoules, RunOutcome, RunPiece, RunRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,6 +32,8 @@ pub(crate) struct JobView {
     cancelled_at: Option<String>,
     /// What went wrong, where something did.
     why: Option<String>,
+    /// What its owner is to know though it runs: nothing pays for it any more, or it is being stopped though nobody withdrew it.
+    warning: Option<String>,
     /// Why it, or the first task of it that waits, does not run; null where nothing of it waits, or another gateway drives jobs.
     waits: Option<WaitsView>,
     /// How its tasks stand; null once it is over, or where another gateway drives jobs.
@@ -73,7 +75,7 @@ pub(crate) struct TasksView {
 }
 
 impl JobView {
-    pub fn new(job: Job, outlook: Option<(Counts, Option<Waits>)>) -> Self {
+    pub fn new(job: Job, standing: Option<Standing>) -> Self {
         let Job {
             id,
             tenant,
@@ -88,7 +90,9 @@ impl JobView {
             submitted_at,
             ended_at,
         } = job;
-        let (tasks, waits) = outlook.map_or((None, None), |(tasks, waits)| (Some(tasks), waits));
+        let (tasks, warning, waits) = standing.map_or((None, None, None), |standing| {
+            (Some(standing.tasks), standing.warning, standing.waits)
+        });
         Self {
             id: id.to_string(),
             name: spec.name.clone(),
@@ -100,6 +104,7 @@ impl JobView {
             held,
             cancelled_at: cancelled_at.map(instant),
             why,
+            warning,
             waits: waits.map(Into::into),
             tasks: tasks.map(Into::into),
             submitted_at: instant(submitted_at),

@@ -2,14 +2,15 @@
 //! done twice.
 
 use super::JobsPlane;
+use super::bars::left_nothing;
 use madang_ledger::{
     AcceleratorCard, Account, Applied, Entry, EntryId, Fault, JobPurses, JobRun, JobUse, Phase,
     Purse,
 };
 use madang_store::{ENTRIES_APPEND_COUNT_MAX, StoreError};
 use madang_types::{
-    Allocation, CeilingId, Class, Job, MicroWon, Micros, ProgrammeId, RunEnd, RunOutcome,
-    RunRecord, TenantId, Unit,
+    Allocation, CeilingId, Class, Job, MicroWon, Micros, Preempted, ProgrammeId, RunEnd,
+    RunOutcome, RunRecord, TenantId, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -212,14 +213,19 @@ impl JobsPlane {
         let known = self.known(paid.values().map(JobRun::entry_id)).await?;
         let (mut asked, mut entries) = (Vec::new(), Vec::new());
         for (at, paid) in paid {
-            let run = &mut ended[at].1;
+            let (job, run) = &mut ended[at];
             let Some(end) = &run.end else {
                 continue;
             };
             let known = known.get(&paid.entry_id()).map_or(&[][..], Vec::as_slice);
             if let Some(done) = known.iter().find(|entry| entry.phase != Phase::Reserve) {
                 run.charge = charge(done);
-            } else if let Some(entry) = paid.settle(known.first(), used(end), end.ended_at) {
+                continue;
+            }
+            let free = self.gateway.programme_jobs(job).preempted == Preempted::Free
+                && left_nothing(job, run);
+            let of = used(end, free);
+            if let Some(entry) = paid.settle(known.first(), of, end.ended_at) {
                 run.charge = charge(&entry);
                 asked.push(at);
                 entries.push(entry);
@@ -259,13 +265,14 @@ impl JobsPlane {
     }
 }
 
-/// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay.
-fn used(end: &RunEnd) -> Option<JobUse> {
+/// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay, nor what its programme
+/// leaves `free`.
+fn used(end: &RunEnd, free: bool) -> Option<JobUse> {
     let began = end.started_at?;
     Some(JobUse {
         span_us: end.ended_at.since_us(began),
         energy: end.energy,
-        charged: !matches!(end.outcome, RunOutcome::Lost { .. }),
+        charged: !free && !matches!(end.outcome, RunOutcome::Lost { .. }),
     })
 }
 

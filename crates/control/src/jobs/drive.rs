@@ -2,7 +2,8 @@
 
 use super::JobsPlane;
 use futures_util::future::join_all;
-use madang_core::desk::{Desk, DeskInput};
+use madang_core::desk::{Desk, DeskInput, Used};
+use madang_core::jobs::JobTerms;
 use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
@@ -12,7 +13,7 @@ use madang_types::{
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -27,6 +28,8 @@ const RELIST_MS: u64 = 5_000;
 /// Time between two looks for runs whose time to be kept has ended, and how many are dropped in one.
 const FORGET_MS: u64 = 60_000;
 const FORGET_MAX: usize = 200;
+/// Time between two looks at what pays for jobs and what operators stopped.
+const BARS_MS: u64 = 1_000;
 /// Rounds of the desk in one look: each carries out what the one before led to.
 const ROUNDS_MAX: usize = 16;
 
@@ -38,6 +41,7 @@ struct Driving {
     revision: Option<u64>,
     listed_at: Micros,
     forgot_at: Micros,
+    barred_at: Micros,
 }
 
 /// Drives until the plane is gone.
@@ -99,6 +103,12 @@ impl JobsPlane {
         };
         self.follow_fleet(held);
         self.follow_books(held, now).await?;
+        let untold = |desk: &Desk| desk.has_untold_payers();
+        let untold = self.lock().as_ref().is_some_and(untold);
+        if untold || now >= held.barred_at.plus_ms(BARS_MS) {
+            held.barred_at = now;
+            self.follow_bars(now);
+        }
         self.follow_runs().await;
         if now >= held.forgot_at.plus_ms(FORGET_MS) {
             held.forgot_at = now;
@@ -116,7 +126,9 @@ impl JobsPlane {
         for _ in 0..ROUNDS_MAX {
             let mut effects = Vec::new();
             if let Some(desk) = self.lock().as_mut() {
+                let begun = Instant::now();
                 desk.pass(clock::now(), &mut effects);
+                self.gateway.metrics.job_pass(begun.elapsed());
             }
             if effects.is_empty() {
                 return Ok(());
@@ -154,6 +166,7 @@ impl JobsPlane {
                     revision: self.book.jobs_revision().await?,
                     listed_at: now,
                     forgot_at: now,
+                    barred_at: Micros(i64::MIN),
                 });
                 self.stop_again().await;
             }
@@ -164,7 +177,9 @@ impl JobsPlane {
 
     /// A desk with all jobs that are not over, as the books have them.
     async fn open_desk(&self) -> Result<Desk, StoreError> {
-        let mut desk = Desk::new(self.terms(), self.nodes(Self::reaches));
+        let terms = self.terms();
+        let mut desk = Desk::new(terms, self.nodes(Self::reaches));
+        self.open_shares(&mut desk, terms).await?;
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -180,6 +195,26 @@ impl JobsPlane {
                 desk.apply(clock::now(), DeskInput::Came(Box::new(arrival)));
             }
         }
+    }
+
+    /// Tells what was used before, as far back as it makes a difference.
+    async fn open_shares(&self, desk: &mut Desk, terms: JobTerms) -> Result<(), StoreError> {
+        let now = clock::now();
+        let memory_us = i64::try_from(terms.memory_ms() * 1_000).unwrap_or(i64::MAX);
+        let since = Micros(now.0.saturating_sub(memory_us));
+        for used in self.book.jobs_used(since).await? {
+            let weights = self
+                .gateway
+                .job_weights(used.programme.as_ref(), &used.tenant);
+            let used = Used {
+                owner: (used.programme, used.tenant, used.project),
+                weights,
+                accelerator_ms: used.accelerator_ms,
+                at: used.at,
+            };
+            desk.apply(now, DeskInput::Used(used));
+        }
+        Ok(())
     }
 
     /// Runs of all jobs that are not over.
@@ -250,11 +285,7 @@ impl JobsPlane {
         if desk.nodes() != nodes.as_slice() {
             desk.machines(nodes);
         }
-        let jobs: Vec<Job> = desk.jobs().cloned().collect();
-        for job in jobs {
-            let allowed = self.allowed(&job);
-            desk.apply(now, DeskInput::Allowed(job.id, allowed));
-        }
+        self.allow_anew(desk, now);
     }
 
     /// What other gateways took in, and what was wished of them there.
@@ -344,10 +375,14 @@ impl JobsPlane {
 
     /// False where the executor is away.
     async fn follow_run(&self, run: &RunRecord) -> bool {
-        let Some(executor) = self.executor(&run.nodes) else {
-            return false;
+        let looked = match self.executor_of(run).await {
+            Ok(Some(executor)) => executor.look(run.run).await,
+            // Nobody here knows of it. Of several gateways another one may; of one alone, nobody ever will.
+            Ok(None) if self.has_left(&run.nodes) && !self.shared => Ok(None),
+            Ok(None) => return false,
+            Err(error) => Err(error),
         };
-        let status = match executor.look(run.run).await {
+        let status = match looked {
             Ok(status) => status,
             Err(error) => {
                 tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");

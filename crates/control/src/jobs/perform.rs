@@ -51,10 +51,19 @@ impl JobsPlane {
         }
         let mut ended = self.with_jobs(ended, &change.jobs).await?;
         self.settle(&mut till, &mut ended).await?;
+        let outcomes: Vec<RunOutcome> = ended
+            .iter()
+            .filter_map(|(_, run)| Some(run.end.as_ref()?.outcome.clone()))
+            .collect();
         change.runs.extend(ended.into_iter().map(|(_, run)| run));
         self.book.jobs_write(term, change).await?;
+        let metrics = &self.gateway.metrics;
+        outcomes.iter().for_each(|outcome| metrics.job_end(outcome));
         self.begin(begun).await?;
         for (run, checkpoint) in stops {
+            if let Some(stop) = run.stop {
+                metrics.job_stop(stop.why);
+            }
             self.stop_run(&run, checkpoint).await;
         }
         Ok(())
@@ -197,7 +206,7 @@ impl JobsPlane {
             )),
         };
         match started {
-            Ok(()) => {}
+            Ok(()) => self.gateway.metrics.job_start(),
             Err(error @ JobsError::Unavailable(_)) => {
                 tracing::warn!(run = %run.run, %error, "a run is not begun yet");
             }
@@ -212,11 +221,13 @@ impl JobsPlane {
 
     /// Tells its executor to stop a run.
     pub(super) async fn stop_run(&self, run: &RunRecord, checkpoint: Option<JobCheckpoint>) {
-        let Some(executor) = self.executor(&run.nodes) else {
-            return;
-        };
         let how = checkpoint.map_or(StopHow::Cancel, StopHow::Checkpoint);
-        if let Err(error) = executor.stop(run.run, how).await {
+        let stopped = match self.executor_of(run).await {
+            Ok(Some(executor)) => executor.stop(run.run, how).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stopped {
             tracing::warn!(run = %run.run, %error, "a run is not stopped yet");
         }
     }

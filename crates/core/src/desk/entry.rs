@@ -1,6 +1,7 @@
 //! A job on the desk, and its tasks.
 
 use super::DeskEffect;
+use super::bar::Bars;
 use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
 use madang_types::{
     After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
@@ -275,11 +276,20 @@ impl Task {
 }
 
 /// Those of `nodes` where a job may be and would fit.
-pub(super) fn open_to(entry: &Entry, nodes: &[super::DeskNodes]) -> BTreeSet<NodesKey> {
+pub(super) fn open_to(
+    entry: &Entry,
+    nodes: &[super::DeskNodes],
+    bars: &Bars,
+) -> BTreeSet<NodesKey> {
     let wanted = &entry.job.spec.resources;
+    let is_open = |nodes: &super::DeskNodes| {
+        entry.allowed.contains(&nodes.id)
+            && nodes.fits(wanted).is_ok()
+            && bars.bar_at(&entry.job, nodes).is_none()
+    };
     (0u8..)
         .zip(nodes)
-        .filter(|(_, nodes)| entry.allowed.contains(&nodes.id) && nodes.fits(wanted).is_ok())
+        .filter(|(_, nodes)| is_open(nodes))
         .map(|(at, _)| NodesKey(at))
         .collect()
 }

@@ -25,7 +25,7 @@ impl Desk {
         if waits || entry.refused.is_some() {
             return;
         }
-        let nodes = entry::open_to(entry, &self.nodes);
+        let nodes = entry::open_to(entry, &self.nodes, &self.bars);
         if nodes.is_empty() {
             return;
         }
@@ -401,6 +401,7 @@ impl Desk {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        self.bars.left(&entry.job);
         self.effects.push(DeskEffect::Job(Box::new(entry.job)));
         for waiting in self.waits.remove(&id).unwrap_or_default() {
             self.other_over(now, waiting, id, state);

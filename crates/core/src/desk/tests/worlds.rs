@@ -35,6 +35,10 @@ struct World {
     /// Runs that an executor was told of.
     started: BTreeSet<RunId>,
     stopping: BTreeSet<RunId>,
+    /// Nothing pays for jobs of hanbit now.
+    unpaid: bool,
+    /// An operator stopped the site.
+    stopped: bool,
     to_come: u64,
 }
 
@@ -54,6 +58,8 @@ impl World {
             aside: BTreeMap::new(),
             started: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            unpaid: false,
+            stopped: false,
             to_come: 40,
         }
     }
@@ -194,6 +200,12 @@ impl World {
                     self.desk.apply(now, DeskInput::Requeued(id));
                 }
             }
+            96..98 => {
+                // Else some jobs would never end.
+                self.unpaid = !self.unpaid && self.to_come > 0;
+                self.stopped = self.to_come > 0 && self.random.random_bool(0.3);
+                self.tell_bars();
+            }
             _ => {
                 // Those that are held would never end.
                 let held: Vec<JobId> = self
@@ -210,10 +222,27 @@ impl World {
         }
     }
 
+    /// The driver's word of budgets and stops.
+    fn tell_bars(&mut self) {
+        let funds = Funds {
+            closed: self.unpaid.then(|| "nothing pays".to_owned()),
+            kinds: None,
+            stops: self.random.random_bool(0.5),
+        };
+        let payer = (None, "hanbit".parse().unwrap());
+        let site = ("pohang".parse().unwrap(), "site:pohang".to_owned());
+        let sites = self.stopped.then_some(site).into_iter().collect();
+        for input in [DeskInput::Funds(payer, funds), DeskInput::Stopped(sites)] {
+            self.desk.apply(at(self.now), input);
+        }
+    }
+
     fn outcome(&mut self, run: RunId) -> RunOutcome {
         if self.stopping.contains(&run) && self.random.random_bool(0.8) {
             let withdrawn = self.jobs[&run.task.job].cancelled_at.is_some();
-            return if withdrawn {
+            // An executor ends whoever writes no checkpoint as if it had been withdrawn.
+            let writes = self.jobs[&run.task.job].spec.checkpoint.is_some();
+            return if withdrawn || !writes {
                 RunOutcome::Cancelled
             } else {
                 RunOutcome::Stopped
@@ -261,6 +290,7 @@ impl World {
         let arrival = self.arrival(&new);
         self.desk
             .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
+        self.tell_bars();
     }
 
     fn arrival(&self, job: &Job) -> Arrival {
@@ -302,6 +332,9 @@ impl World {
                     self.desk.apply(at(self.now), refused);
                 }
                 DeskEffect::Begin(run) => {
+                    let unpaid =
+                        self.unpaid && self.jobs[&run.run.task.job].tenant.as_str() == "hanbit";
+                    assert!(!self.stopped && !unpaid, "seed {}: {}", self.seed, run.run);
                     begun.push(run.run);
                     self.write_new(*run);
                 }
@@ -377,6 +410,7 @@ impl World {
             self.desk
                 .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
         }
+        self.tell_bars();
     }
 }
 
