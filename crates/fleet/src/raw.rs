@@ -391,6 +391,14 @@ pub(crate) struct RawProgramme {
     /// The data of its tenants is served on this ground or a better one: `gov_isolated`, `domestic_private`, `domestic_public`, `foreign`.
     #[schemars(extend("enum" = ZONES))]
     pub residency_floor: Text,
+    /// What becomes of its tenants' batch jobs that run when nothing pays for them any more: they `run_on` until their time limit, or
+    /// are sent their checkpoint signal, given its grace, and `stop`.
+    #[schemars(extend("enum" = ["run_on", "stop"], "default" = "run_on"))]
+    pub jobs_when_ended: Text,
+    /// What a stretch of a batch job costs that was stopped for others, or by a stop switch, and left no checkpoint: `charged` as used,
+    /// or `free`.
+    #[schemars(extend("enum" = ["charged", "free"], "default" = "charged"))]
+    pub jobs_preempted: Text,
 }
 
 /// Who is billed.
