@@ -7,7 +7,7 @@ mod acts;
 
 pub use acts::{
     FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, ProgrammeChange,
-    SignIn, StopSwitch,
+    SignIn, StopSwitch, TenantChange,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -52,8 +52,10 @@ pub enum Event {
     SignIn(SignIn),
     /// A key was made, or revoked.
     Key(KeyChange),
-    /// What a programme says of its tenants' batch jobs was set or changed.
+    /// A programme's residency floor or what it says of batch jobs was set or changed, or it was removed.
     Programme(ProgrammeChange),
+    /// A tenant was made, changed in what decides where its data may go, or removed.
+    Tenant(TenantChange),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -292,6 +294,7 @@ impl Leaf {
             | Event::Stop(_)
             | Event::SignIn(_)
             | Event::Programme(_)
+            | Event::Tenant(_)
             | Event::Key(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
@@ -429,13 +432,27 @@ mod tests {
         );
         let change = ProgrammeChange {
             programme: ProgrammeId::new("public").unwrap(),
+            removed: false,
+            residency_floor: Some(madang_types::Zone::GovIsolated),
             jobs_when_ended: WhenEnded::Stop,
             jobs_preempted: Preempted::Free,
             by: KeyId::new("k2").unwrap(),
         };
         check(
             Event::Programme(change),
-            r#"{"programme":{"programme":"public","jobs_when_ended":"stop","jobs_preempted":"free","by":"k2"}}"#,
+            r#"{"programme":{"programme":"public","residency_floor":"gov_isolated","jobs_when_ended":"stop","jobs_preempted":"free","by":"k2"}}"#,
+        );
+        let removed = TenantChange {
+            tenant: TenantId::new("kma").unwrap(),
+            removed: true,
+            programme: None,
+            class_floor: DataClass::Sensitive,
+            flags: DataFlags::NONE,
+            by: KeyId::new("k2").unwrap(),
+        };
+        check(
+            Event::Tenant(removed),
+            r#"{"tenant":{"tenant":"kma","removed":true,"class_floor":"sensitive","flags":[],"by":"k2"}}"#,
         );
         let load = PolicyLoad {
             before: Some("ab".into()),

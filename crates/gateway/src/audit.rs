@@ -10,13 +10,13 @@ use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
     Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, ProgrammeChange, RequestEnd,
-    SignIn, StopSwitch,
+    SignIn, StopSwitch, TenantChange,
 };
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant, PolicyDecision};
 use madang_types::{
     Endpoint, ErrorCode, Job, KeyId, KeyRecord, Micros, ModelId, NodesId, PolicyEffect, PolicyHash,
-    Programme, RequestId, RuleId, RunId, SiteId, TenantId, UsageRecord,
+    Programme, RequestId, RuleId, RunId, SiteId, Tenant, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -246,18 +246,36 @@ impl Audit {
         self.write(Event::SignIn(sign_in)).await
     }
 
-    /// Logs what a programme says of its tenants' batch jobs from now on, by whoever showed `by`; durable when it returns `Ok`.
+    /// Logs what is to hold of a programme from now on, as whoever showed `by` says; durable when it returns `Ok`.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub async fn programme_jobs(&self, row: &Programme, by: &KeyId) -> Result<(), AuditError> {
+    pub async fn programme(&self, row: &Programme, by: &KeyId) -> Result<(), AuditError> {
         let change = ProgrammeChange {
             programme: row.id.clone(),
+            removed: row.disabled_at.is_some(),
+            residency_floor: row.terms.residency_floor,
             jobs_when_ended: row.terms.jobs.when_ended,
             jobs_preempted: row.terms.jobs.preempted,
             by: by.clone(),
         };
         self.write(Event::Programme(change)).await
+    }
+
+    /// The same of a tenant.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn tenant(&self, row: &Tenant, by: &KeyId) -> Result<(), AuditError> {
+        let change = TenantChange {
+            tenant: row.id.clone(),
+            removed: row.disabled_at.is_some(),
+            programme: row.programme.clone(),
+            class_floor: row.class_floor,
+            flags: row.data_flags,
+            by: by.clone(),
+        };
+        self.write(Event::Tenant(change)).await
     }
 
     /// Logs that a key is made, or was revoked, by whoever showed `by`; durable when it returns `Ok`.

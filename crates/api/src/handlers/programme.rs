@@ -15,7 +15,7 @@ use madang_gateway::clock;
 use madang_types::people::TermsError;
 use madang_types::{
     Action, ErrorCode, KeyId, Micros, Origin, Period, Programme, ProgrammeId, ProgrammeJobs,
-    ProgrammeTerms,
+    ProgrammeTerms, Zone,
 };
 use std::sync::Arc;
 
@@ -90,11 +90,7 @@ pub(crate) async fn programme_create(
             .map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
     };
-    let before = before.map(|row| row.terms.jobs).unwrap_or_default();
-    if row.terms.jobs != before {
-        log_jobs(&api, &row, &may.caller.0.key).await?;
-    }
-    write(&api, &row).await?;
+    write(&api, before.as_ref(), &row, &may.caller.0.key).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -110,9 +106,10 @@ pub(crate) async fn programme_change(
     JsonBody(asked): JsonBody<ProgrammePatch>,
 ) -> Result<Json<ProgrammeView>> {
     let _changing = api.changing.lock().await;
-    let mut row = find(&api, &may.ground, &id).await?;
+    let before = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::ProgrammeWrite)?;
-    must_be_ours(&row, "change")?;
+    must_be_ours(&before, "change")?;
+    let mut row = before.clone();
     if row.disabled_at.is_some() {
         let message = format!("the programme '{id}' was removed: make it again first");
         return Err(Refusal::conflict(message));
@@ -127,7 +124,6 @@ pub(crate) async fn programme_change(
         jobs_preempted,
     } = asked;
     let terms = &mut row.terms;
-    let jobs_before = terms.jobs;
     let bound = |asked: Option<Option<Instant>>, before: Option<Micros>| {
         asked.map_or(before, |at| at.map(|Instant(at)| at))
     };
@@ -139,10 +135,7 @@ pub(crate) async fn programme_change(
     terms.jobs.preempted = jobs_preempted.unwrap_or(terms.jobs.preempted);
     must_make_sense(terms)?;
     row.weight = weight.map_or(row.weight, |Weight(weight)| weight);
-    if row.terms.jobs != jobs_before {
-        log_jobs(&api, &row, &may.caller.0.key).await?;
-    }
-    write(&api, &row).await?;
+    write(&api, Some(&before), &row, &may.caller.0.key).await?;
     Ok(Json(row.into()))
 }
 
@@ -176,12 +169,13 @@ pub(crate) async fn programme_remove(
     PathId(id): PathId,
 ) -> Result<Json<ProgrammeView>> {
     let _changing = api.changing.lock().await;
-    let mut row = find(&api, &may.ground, &id).await?;
+    let before = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::ProgrammeWrite)?;
+    let mut row = before.clone();
     if row.disabled_at.is_none() {
         must_be_ours(&row, "remove")?;
         row.disabled_at = Some(clock::now());
-        write(&api, &row).await?;
+        write(&api, Some(&before), &row, &may.caller.0.key).await?;
     }
     Ok(Json(row.into()))
 }
@@ -196,13 +190,18 @@ pub(super) async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Program
     api.store().programme_get(name).await?.ok_or_else(absent)
 }
 
-/// What a programme says of its tenants' jobs stands in the audit log before it is in force: it stops work, and decides who pays.
-async fn log_jobs(api: &Api, row: &Programme, by: &KeyId) -> Result<()> {
-    Ok(api.gateway().audit.programme_jobs(row, by).await?)
+/// What of a programme decides where data may go, what stops work and who pays for it, and whether it is there.
+fn weighty(row: &Programme) -> (Option<Zone>, ProgrammeJobs, bool) {
+    let terms = &row.terms;
+    (terms.residency_floor, terms.jobs, row.disabled_at.is_some())
 }
 
-/// Into the books first, then in force.
-async fn write(api: &Api, row: &Programme) -> Result<()> {
+/// Into the audit log where it is weighty, then into the books, then in force.
+async fn write(api: &Api, before: Option<&Programme>, row: &Programme, by: &KeyId) -> Result<()> {
+    let unset = (None, ProgrammeJobs::default(), false);
+    if weighty(row) != before.map_or(unset, weighty) {
+        api.gateway().audit.programme(row, by).await?;
+    }
     api.store().programme_put(row.clone()).await?;
     api.gateway().programme_apply(row.clone());
     Ok(())

@@ -89,10 +89,12 @@ pub(crate) async fn tenant_create(
         class_floor,
         data_flags,
         origin: Origin::Api,
-        created_at: before.map_or_else(clock::now, |row| row.created_at),
+        created_at: before
+            .as_ref()
+            .map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
     };
-    write(&api, &row).await?;
+    write(&api, before.as_ref(), &row, &may.caller.0.key).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -106,9 +108,10 @@ pub(crate) async fn tenant_change(
     JsonBody(asked): JsonBody<TenantPatch>,
 ) -> Result<Json<TenantView>> {
     let _changing = api.changing.lock().await;
-    let mut row = find(&api, &may.ground, &id).await?;
+    let standing = find(&api, &may.ground, &id).await?;
     let ground = may.caller.ground(Action::TenantWrite)?;
-    must_be_ours(&row, "change")?;
+    must_be_ours(&standing, "change")?;
+    let mut row = standing.clone();
     if row.disabled_at.is_some() {
         let message = format!("the tenant '{id}' was removed: make it again first");
         return Err(Refusal::conflict(message));
@@ -127,15 +130,14 @@ pub(crate) async fn tenant_change(
         }
         Some(None) | None => {}
     }
-    let before = mark_of(&row);
     row.programme = programme.unwrap_or(row.programme);
     row.weight = weight.map_or(row.weight, |Weight(weight)| weight);
     row.class_floor = class_floor.unwrap_or(row.class_floor);
     row.data_flags = data_flags.unwrap_or(row.data_flags);
     if ground != Ground::All {
-        bounds::floors(before, mark_of(&row))?;
+        bounds::floors(mark_of(&standing), mark_of(&row))?;
     }
-    write(&api, &row).await?;
+    write(&api, Some(&standing), &row, &may.caller.0.key).await?;
     Ok(Json(row.into()))
 }
 
@@ -148,12 +150,13 @@ pub(crate) async fn tenant_remove(
     PathId(id): PathId,
 ) -> Result<Json<TenantView>> {
     let _changing = api.changing.lock().await;
-    let mut row = find(&api, &may.ground, &id).await?;
+    let before = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::TenantWrite)?;
+    let mut row = before.clone();
     if row.disabled_at.is_none() {
         must_be_ours(&row, "remove")?;
         row.disabled_at = Some(clock::now());
-        write(&api, &row).await?;
+        write(&api, Some(&before), &row, &may.caller.0.key).await?;
     }
     Ok(Json(row.into()))
 }
@@ -198,8 +201,20 @@ async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Tenant> {
     api.store().tenant_get(name).await?.ok_or_else(absent)
 }
 
-/// Into the books first, then in force.
-async fn write(api: &Api, row: &Tenant) -> Result<()> {
+/// What of a tenant decides where its data may go, and whether it is there.
+fn weighty(row: &Tenant) -> (Option<&ProgrammeId>, DataMark, bool) {
+    (
+        row.programme.as_ref(),
+        mark_of(row),
+        row.disabled_at.is_some(),
+    )
+}
+
+/// Into the audit log where it is weighty, then into the books, then in force.
+async fn write(api: &Api, before: Option<&Tenant>, row: &Tenant, by: &KeyId) -> Result<()> {
+    if before.map(weighty) != Some(weighty(row)) {
+        api.gateway().audit.tenant(row, by).await?;
+    }
     api.store().tenant_put(row.clone()).await?;
     api.gateway().tenant_apply(row.clone());
     Ok(())

@@ -191,6 +191,12 @@ async fn whoever_gives_a_gateway_up_and_releases_it_is_in_the_log() {
     assert_eq!(counts, [1, 0, 1], "{leaves}");
 }
 
+/// The public part of a key.
+fn key_id(key: &str) -> String {
+    let (id, _) = key.trim_start_matches("mdg_").rsplit_once('_').unwrap();
+    id.to_owned()
+}
+
 #[tokio::test]
 async fn whoever_makes_and_revokes_a_key_is_in_the_log_and_no_secret_is() {
     let bench = Bench::start().await;
@@ -207,13 +213,6 @@ async fn whoever_makes_and_revokes_a_key_is_in_the_log_and_no_secret_is() {
         let path = format!("/api/v1/keys/{other}");
         assert_eq!(bench.delete(&path, op).await.status, 200);
     }
-    let id = |key: &str| {
-        key.trim_start_matches("mdg_")
-            .rsplit_once('_')
-            .unwrap()
-            .0
-            .to_owned()
-    };
     let leaves = bench.leaves().await;
     let count = |key: &str, made: bool, role: &str, by: &str| {
         let leaf = format!(
@@ -221,11 +220,75 @@ async fn whoever_makes_and_revokes_a_key_is_in_the_log_and_no_secret_is() {
         );
         assert_eq!(leaves.matches(&leaf).count(), 1, "{leaf} in {leaves}");
     };
-    count(&key, true, "tenant_admin", &id(op));
-    count(&other, true, "member", &id(&text));
-    count(&other, false, "member", &id(op));
+    count(&key, true, "tenant_admin", &key_id(op));
+    count(&other, true, "member", &key_id(&text));
+    count(&other, false, "member", &key_id(op));
     for text in [&text, &other_text] {
         let (_, secret) = text.rsplit_once('_').unwrap();
         assert!(!leaves.contains(secret));
     }
+}
+
+/// What decides where data may go stands in the log before it is in force, with the key that said so; what does not leaves no leaf.
+#[tokio::test]
+async fn floors_are_logged_by_whom_they_were_set() {
+    let bench = Bench::start().await;
+    let by = key_id(&bench.operator);
+    let steps = [
+        ("POST", "programmes", json!({ "id": "ours" })),
+        (
+            "PATCH",
+            "programmes/ours",
+            json!({ "residency_floor": "gov_isolated" }),
+        ),
+        ("PATCH", "programmes/ours", json!({ "weight": 3 })),
+        (
+            "POST",
+            "tenants",
+            json!({ "id": "kma", "programme": "ours" }),
+        ),
+        (
+            "PATCH",
+            "tenants/kma",
+            json!({ "class_floor": "classified", "data_flags": ["health"] }),
+        ),
+        ("PATCH", "tenants/kma", json!({ "weight": 2 })),
+        ("DELETE", "tenants/kma", json!(null)),
+        (
+            "PATCH",
+            "programmes/ours",
+            json!({ "residency_floor": null }),
+        ),
+        ("DELETE", "programmes/ours", json!(null)),
+    ];
+    for (method, path, body) in steps {
+        let path = format!("/api/v1/{path}");
+        let answer = match method {
+            "POST" => bench.post(&path, &bench.operator, body).await,
+            "PATCH" => bench.patch(&path, &bench.operator, body).await,
+            _ => bench.delete(&path, &bench.operator).await,
+        };
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text);
+    }
+    let usual = r#""jobs_when_ended":"run_on","jobs_preempted":"charged","#;
+    let expected = [
+        format!(r#"{{"programme":"ours","residency_floor":"gov_isolated",{usual}"by":"{by}"}}"#),
+        format!(
+            r#"{{"tenant":"kma","programme":"ours","class_floor":"open","flags":[],"by":"{by}"}}"#
+        ),
+        format!(
+            r#"{{"tenant":"kma","programme":"ours","class_floor":"classified","flags":["health"],"by":"{by}"}}"#
+        ),
+        format!(
+            r#"{{"tenant":"kma","removed":true,"programme":"ours","class_floor":"classified","flags":["health"],"by":"{by}"}}"#
+        ),
+        format!(r#"{{"programme":"ours",{usual}"by":"{by}"}}"#),
+        format!(r#"{{"programme":"ours","removed":true,{usual}"by":"{by}"}}"#),
+    ];
+    let leaves = bench.leaves().await;
+    for leaf in &expected {
+        assert_eq!(leaves.matches(leaf).count(), 1, "{leaf} in {leaves}");
+    }
+    let of = |kind: &str| leaves.matches(&format!(r#""event":{{"{kind}":"#)).count();
+    assert_eq!([of("programme"), of("tenant")], [3, 3], "{leaves}");
 }

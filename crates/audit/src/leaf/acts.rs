@@ -123,16 +123,43 @@ pub struct KeyChange {
     pub by: Option<KeyId>,
 }
 
-/// What a programme says of its tenants' batch jobs was set or changed.
+/// A programme's residency floor or what it says of its tenants' batch jobs was set or changed, or it was removed, at the API or by the
+/// command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgrammeChange {
     /// Which.
     pub programme: ProgrammeId,
+    /// Whether it is removed; what follows holds until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// Its residency floor, from now on; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residency_floor: Option<Zone>,
     /// What becomes of those that run when nothing pays for them any more, from now on.
     pub jobs_when_ended: WhenEnded,
     /// What a stretch costs that was stopped and left no checkpoint, from now on.
     pub jobs_preempted: Preempted,
+    /// The key that was shown.
+    pub by: KeyId,
+}
+
+/// A tenant was made, changed in what decides where its data may go, or removed, at the API or by the command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantChange {
+    /// Which.
+    pub tenant: TenantId,
+    /// Whether it is removed; what follows holds until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// Its programme, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<ProgrammeId>,
+    /// The least class of its requests, from now on.
+    pub class_floor: DataClass,
+    /// What counts of all its data, from now on.
+    pub flags: DataFlags,
     /// The key that was shown.
     pub by: KeyId,
 }

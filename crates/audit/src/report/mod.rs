@@ -329,6 +329,7 @@ impl Tally {
             | Event::Job(_)
             | Event::SignIn(_)
             | Event::Programme(_)
+            | Event::Tenant(_)
             | Event::Key(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
