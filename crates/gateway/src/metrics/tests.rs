@@ -1,11 +1,13 @@
 use super::*;
 use madang_core::credit::Month;
+use madang_core::desk::Totals;
 use madang_core::{AttemptCounts, MemberStatus, PoolStatus, Refusal, ShareStatus, TenantStatus};
 use madang_types::{
-    DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, SiteId, TokenUse,
-    Tokens,
+    DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, RunOutcome,
+    RunState, SiteId, StopWhy, TokenUse, Tokens,
 };
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const BOARD: &str = include_str!("../../../../docs/grafana/madang.json");
 
@@ -136,6 +138,17 @@ fn one_of_each() -> Metrics {
         shares: vec![share("hanbit", 40_000_000), share("idle", 0)],
         replicas: vec![replica(4)],
     });
+    metrics.job_start();
+    metrics.job_end(&RunOutcome::Failed { exit_code: 3 });
+    metrics.job_stop(StopWhy::Room);
+    metrics.job_pass(Duration::from_millis(4));
+    metrics.jobs_sampler_set(Box::new(|| {
+        let site = SiteId::new("pohang").ok();
+        Some(Totals {
+            waiting: 7,
+            runs: [((site, RunState::Running), 40)].into(),
+        })
+    }));
     metrics
 }
 
@@ -161,6 +174,14 @@ fn a_request_is_counted_under_its_names() {
         format!("madang_request_queue_seconds_count{{{model}}} 1"),
         "madang_identify_failures_total{reason=\"expired\"} 1".into(),
         "madang_usage_write_failures_total 1".into(),
+        "madang_jobs_driving 1".into(),
+        "madang_job_tasks_waiting 7".into(),
+        "madang_job_runs{site=\"pohang\",state=\"running\"} 40".into(),
+        "madang_job_starts_total 1".into(),
+        "madang_job_ends_total{outcome=\"failed\"} 1".into(),
+        "madang_job_stops_total{reason=\"room\"} 1".into(),
+        "madang_job_pass_seconds_bucket{le=\"0.005\"} 1".into(),
+        "madang_job_pass_seconds_bucket{le=\"0.003\"} 0".into(),
         format!("madang_requests_running{place} 3.0"),
         format!("madang_replica_up{place} 1.0"),
         format!("madang_replica_restarts_total{place} 4"),
