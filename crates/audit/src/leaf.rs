@@ -7,7 +7,7 @@ mod acts;
 
 pub use acts::{
     FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, ProgrammeChange,
-    SignIn, StopSwitch,
+    SecretChange, SignIn, StopSwitch,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -54,6 +54,8 @@ pub enum Event {
     Key(KeyChange),
     /// What a programme says of its tenants' batch jobs was set or changed.
     Programme(ProgrammeChange),
+    /// A secret of jobs was put or deleted.
+    Secret(SecretChange),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -293,6 +295,7 @@ impl Leaf {
             | Event::SignIn(_)
             | Event::Programme(_)
             | Event::Key(_)
+            | Event::Secret(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => None,
@@ -395,13 +398,25 @@ mod tests {
     }
 
     #[test]
-    fn an_act_is_written_in_one_way() {
-        let note = Note {
-            what: "start".into(),
-            version: "0.1.0".into(),
+    fn a_secret_is_written_without_its_value() {
+        let put = SecretChange {
+            tenant: TenantId::new("kma").unwrap(),
+            project: None,
+            name: "HF_TOKEN".parse().unwrap(),
+            version: Some(2),
+            key: KeyId::new("k1").unwrap(),
         };
         check(
-            Event::Note(note),
+            Event::Secret(put),
+            r#"{"secret":{"tenant":"kma","name":"HF_TOKEN","version":2,"key":"k1"}}"#,
+        );
+    }
+
+    #[test]
+    fn an_act_is_written_in_one_way() {
+        let (what, version) = ("start".into(), "0.1.0".into());
+        check(
+            Event::Note(Note { what, version }),
             r#"{"note":{"what":"start","version":"0.1.0"}}"#,
         );
         let sign_in = SignIn {

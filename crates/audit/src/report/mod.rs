@@ -330,6 +330,7 @@ impl Tally {
             | Event::SignIn(_)
             | Event::Programme(_)
             | Event::Key(_)
+            | Event::Secret(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => {}
