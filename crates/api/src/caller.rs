@@ -66,6 +66,8 @@ rights!(
     JobSubmit,
     JobWrite,
     JobOutput,
+    SecretRead,
+    SecretWrite,
     Explain,
     AuditErase
 );

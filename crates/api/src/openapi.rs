@@ -104,6 +104,8 @@ fn job_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(handlers::job_hold))
         .routes(routes!(handlers::job_release))
         .routes(routes!(handlers::job_requeue))
+        .routes(routes!(handlers::secret_list, handlers::secret_put))
+        .routes(routes!(handlers::secret_delete))
 }
 
 /// The OpenAPI 3.1 document of the control API.

@@ -4,11 +4,13 @@ mod jobs;
 mod money;
 mod people;
 mod report;
+mod secrets;
 
 pub(crate) use jobs::*;
 pub(crate) use money::*;
 pub(crate) use people::*;
 pub(crate) use report::*;
+pub(crate) use secrets::*;
 
 use madang_audit::Month;
 use madang_types::{

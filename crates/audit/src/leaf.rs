@@ -7,7 +7,7 @@ mod acts;
 
 pub use acts::{
     FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, ProgrammeChange,
-    SignIn, StopSwitch, TenantChange,
+    SecretChange, SignIn, StopSwitch, TenantChange,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -56,6 +56,8 @@ pub enum Event {
     Programme(ProgrammeChange),
     /// A tenant was made, changed in what decides where its data may go, or removed.
     Tenant(TenantChange),
+    /// A secret of jobs was put or deleted.
+    Secret(SecretChange),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -296,6 +298,7 @@ impl Leaf {
             | Event::Programme(_)
             | Event::Tenant(_)
             | Event::Key(_)
+            | Event::Secret(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => None,
@@ -334,169 +337,4 @@ impl Leaf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use madang_types::{DataFlag, GatewayId, Preempted, Role, WhenEnded, Zone};
-
-    fn check(event: Event, json: &str) {
-        let leaf = Leaf::new(Micros(1_764_150_000_000_001), event);
-        let bytes = leaf.encode().unwrap();
-        let json = format!(r#"{{"v":1,"time_us":1764150000000001,"event":{json}}}"#);
-        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), json);
-        assert_eq!(Leaf::decode(&bytes), Ok(leaf));
-    }
-
-    #[test]
-    fn a_decision_is_written_in_one_way() {
-        let decision = Decision {
-            request: RequestId(7),
-            tenant: TenantId::new("kma").unwrap(),
-            programme: Some(ProgrammeId::new("public").unwrap()),
-            key: KeyId::new("k1").unwrap(),
-            door: Endpoint::Chat,
-            model_asked: Some(ModelId::new("auto").unwrap()),
-            model: Some(ModelId::new("gpt-5").unwrap()),
-            class_claimed: None,
-            class: DataClass::Open,
-            class_from: ClassSource::Scanner,
-            flags: DataFlags::NONE.with(DataFlag::Pii),
-            pii: [(PiiKind::Phone, 2), (PiiKind::Rrn, 1)].into(),
-            basis: vec!["consent-2026".into()],
-            attempt: 1,
-            location: Some(Location {
-                id: "openai".into(),
-                own: false,
-                country: Some("US".into()),
-                operator_country: Some("US".into()),
-                zone: Some("foreign".into()),
-                recipient: None,
-                purpose: None,
-                retention: Some("30 days".into()),
-                refusal: None,
-            }),
-            origin: None,
-            effect: PolicyEffect::Mask,
-            error: None,
-            rules: vec!["pii-abroad".into()],
-            unmet: Vec::new(),
-            policy_hash: "ab".into(),
-            bytes: 120,
-            prompt_tokens: 30,
-            prompt_hmac: Some(Hmac([0xab; 32])),
-        };
-        let hash = "ab".repeat(32);
-        let json = [
-            r#"{"decision":{"request":"req_00000000000000000000000000000007","tenant":"kma","programme":"public","key":"k1","#,
-            r#""door":"chat","model_asked":"auto","model":"gpt-5","class":"open","class_from":"scanner","flags":["pii"],"#,
-            r#""pii":{"RRN":1,"PHONE":2},"basis":["consent-2026"],"attempt":1,"location":{"id":"openai","own":false,"#,
-            r#""country":"US","operator_country":"US","zone":"foreign","retention":"30 days"},"effect":"mask","#,
-            r#""rules":["pii-abroad"],"policy_hash":"ab","bytes":120,"prompt_tokens":30,"prompt_hmac":""#,
-            &hash,
-            r#""}}"#,
-        ];
-        check(Event::Decision(Box::new(decision)), &json.concat());
-    }
-
-    #[test]
-    fn an_act_is_written_in_one_way() {
-        let note = Note {
-            what: "start".into(),
-            version: "0.1.0".into(),
-        };
-        check(
-            Event::Note(note),
-            r#"{"note":{"what":"start","version":"0.1.0"}}"#,
-        );
-        let sign_in = SignIn {
-            key: KeyId::new("k1").unwrap(),
-            begun: true,
-            role: Role::Member,
-            tenant: Some(TenantId::new("kma").unwrap()),
-            programme: None,
-        };
-        check(
-            Event::SignIn(sign_in),
-            r#"{"sign_in":{"key":"k1","begun":true,"role":"member","tenant":"kma"}}"#,
-        );
-        let revoked = KeyChange {
-            key: KeyId::new("k1").unwrap(),
-            made: false,
-            role: Role::ProgrammeManager,
-            tenant: None,
-            programme: Some(ProgrammeId::new("public").unwrap()),
-            by: Some(KeyId::new("k2").unwrap()),
-        };
-        check(
-            Event::Key(revoked),
-            r#"{"key":{"key":"k1","made":false,"role":"programme_manager","programme":"public","by":"k2"}}"#,
-        );
-        let change = ProgrammeChange {
-            programme: ProgrammeId::new("public").unwrap(),
-            removed: false,
-            residency_floor: Some(madang_types::Zone::GovIsolated),
-            jobs_when_ended: WhenEnded::Stop,
-            jobs_preempted: Preempted::Free,
-            by: KeyId::new("k2").unwrap(),
-        };
-        check(
-            Event::Programme(change),
-            r#"{"programme":{"programme":"public","residency_floor":"gov_isolated","jobs_when_ended":"stop","jobs_preempted":"free","by":"k2"}}"#,
-        );
-        let removed = TenantChange {
-            tenant: TenantId::new("kma").unwrap(),
-            removed: true,
-            programme: None,
-            class_floor: DataClass::Sensitive,
-            flags: DataFlags::NONE,
-            by: KeyId::new("k2").unwrap(),
-        };
-        check(
-            Event::Tenant(removed),
-            r#"{"tenant":{"tenant":"kma","removed":true,"class_floor":"sensitive","flags":[],"by":"k2"}}"#,
-        );
-        let load = PolicyLoad {
-            before: Some("ab".into()),
-            after: "ab".into(),
-            combinations: 9,
-            gained: 0,
-            lost: 0,
-            floors: vec![FloorChange {
-                programme: ProgrammeId::new("public").unwrap(),
-                before: None,
-                after: Some(Zone::GovIsolated),
-            }],
-        };
-        check(
-            Event::Policy(load),
-            r#"{"policy":{"before":"ab","after":"ab","combinations":9,"gained":0,"lost":0,"floors":[{"programme":"public","after":"gov_isolated"}]}}"#,
-        );
-        let released = GatewayEnd {
-            gateway: GatewayId::new("gw-1").unwrap(),
-            released: true,
-            key: KeyId::new("k1").unwrap(),
-        };
-        check(
-            Event::Gateway(released),
-            r#"{"gateway":{"gateway":"gw-1","released":true,"key":"k1"}}"#,
-        );
-    }
-
-    #[test]
-    fn what_this_program_does_not_write_is_refused() {
-        for (json, why) in [
-            (
-                r#"{"v":2,"time_us":1,"event":{"note":{"what":"start","version":"1"}}}"#,
-                "version 2",
-            ),
-            (r#"{"v":1,"time_us":1,"event":{"other":{}}}"#, "other"),
-            (
-                r#"{"v":1,"time_us":1,"event":{"note":{"what":"start","version":"1","x":1}}}"#,
-                "x",
-            ),
-            ("", "EOF"),
-        ] {
-            let error = Leaf::decode(json.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
-        }
-    }
-}
+mod tests;

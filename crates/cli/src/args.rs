@@ -74,6 +74,9 @@ pub enum Command {
     /// Batch jobs: submit, look, hold, withdraw.
     #[command(subcommand)]
     Job(crate::job_args::JobCommand),
+    /// Secrets of jobs: put, list, delete.
+    #[command(subcommand)]
+    Secret(crate::secret_args::SecretCommand),
     /// Show what was used.
     Usage(UsageArgs),
     /// What programmes promised and delivered in a month, and what it cost.

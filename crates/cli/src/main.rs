@@ -16,6 +16,7 @@ mod people_args;
 mod pii_args;
 mod policy_args;
 mod report_args;
+mod secret_args;
 mod twin_args;
 mod up;
 

@@ -11,6 +11,7 @@ mod policy_load;
 pub mod probe;
 mod probe_client;
 mod reconciler;
+pub mod secrets;
 pub mod source;
 pub mod view;
 pub mod watching;

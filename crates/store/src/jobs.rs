@@ -3,8 +3,8 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use madang_types::{
-    GatewayId, Job, JobId, JobState, Micros, ProgrammeId, ProjectId, RunId, RunRecord, TaskId,
-    TenantId,
+    GatewayId, Job, JobId, JobState, Micros, ProgrammeId, ProjectId, RunId, RunRecord, SecretId,
+    SecretRow, TaskId, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,6 +88,19 @@ pub trait JobBook: Send + Sync + 'static {
     async fn jobs_used(&self, since: Micros) -> Result<Vec<JobsUsed>, StoreError>;
     /// All runs of jobs that are not over, by job, task and number, above `after`; at most [`JOBS_LIST_COUNT_MAX`].
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError>;
+
+    /// Keeps a secret, in place of one of a lower version.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where there is one of this version or a later one: it stays.
+    async fn secret_put(&self, row: SecretRow) -> Result<(), StoreError>;
+    /// A tenant's secrets and its projects', by project and name, those of the tenant first.
+    async fn secret_list(&self, tenant: TenantId) -> Result<Vec<SecretRow>, StoreError>;
+    /// Drops a secret.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`].
+    async fn secret_delete(&self, id: SecretId) -> Result<(), StoreError>;
 }
 
 /// The length of a span of [`JobBook::jobs_used`], in microseconds: six hours, in which little of what is used fades.
@@ -255,6 +268,26 @@ pub(crate) fn bound(id: JobId) -> i64 {
 /// The last number of a page that goes on before a job.
 pub(crate) fn last_before(before: Option<JobId>) -> i64 {
     before.map_or(i64::MAX, |id| bound(JobId(id.0.saturating_sub(1))))
+}
+
+/// A secret's project as a column holds it: empty where it is all of the tenant's.
+pub(crate) fn project_column(id: &SecretId) -> &str {
+    id.project.as_ref().map_or("", ProjectId::as_str)
+}
+
+pub(crate) fn project_read(column: &str) -> Result<Option<ProjectId>, StoreError> {
+    let named = (!column.is_empty()).then(|| ProjectId::new(column));
+    let damaged = |e| StoreError::Damaged(format!("a secret's project: {e}"));
+    named.transpose().map_err(damaged)
+}
+
+pub(crate) fn secret_absent(id: &SecretId) -> StoreError {
+    StoreError::Absent(format!("the secret {}", id.name))
+}
+
+/// What is said of a version that is not the next one.
+pub(crate) fn secret_newer(id: &SecretId) -> StoreError {
+    StoreError::Exists(format!("a later version of the secret {}", id.name))
 }
 
 fn given(id: JobId) -> Result<i64, StoreError> {

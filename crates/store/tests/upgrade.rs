@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     "accelerator_prices",
     "rates",
     "job_terms",
+    "secrets",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.

@@ -111,6 +111,7 @@ codes! {
     TrainingFileInvalid = "training_file_invalid", 400, "invalid_request_error", "Mend the line that the message names, send the file again, and ask with its new id.";
     ExecutorUnavailable = "executor_unavailable", 503, "server_error", "Try again; the operator looks at what runs jobs on those machines. The job itself is not lost.";
     JobsTooMany = "jobs_too_many", 429, "rate_limit_error", "Wait until some of the tenant's jobs are over, or raise `jobs.open_tenant_max` in the fleet file.";
+    SecretsUnavailable = "secrets_unavailable", 503, "server_error", "The operator looks at the key file of secrets (`jobs.secrets_key_file`); the message says what is wrong with it.";
     StoreUnavailable = "store_unavailable", 503, "server_error", "The books cannot be written (disk full or read-only?); see the server's log. No request is served unrecorded.";
     AuditUnavailable = "audit_unavailable", 503, "server_error", "The audit log cannot be written (disk full or read-only?); see the server's log. No request is served unlogged.";
     FilesFull = "files_full", 413, "invalid_request_error", "Delete files that nobody needs (`DELETE /v1/files/ID`), or raise the limit that the message names.";

@@ -14,6 +14,7 @@ pub mod people;
 pub mod pii;
 pub mod policy;
 pub mod rights;
+mod secret;
 pub mod stop;
 pub mod unit;
 pub mod usage;
@@ -42,6 +43,10 @@ pub use policy::{
     Zone,
 };
 pub use rights::{Action, Reach};
+pub use secret::{
+    SECRET_NAME_BYTES_MAX, SECRET_VALUE_BYTES_MAX, SECRETS_TENANT_MAX, SecretId, SecretName,
+    SecretNameError, SecretRow,
+};
 pub use stop::{Stop, StopScope};
 pub use unit::{MicroWon, Micros, MilliJoules, Tokens, Unit};
 pub use usage::{Endpoint, Outcome, TokenUse, UsageRecord};

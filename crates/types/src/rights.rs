@@ -88,6 +88,10 @@ actions! {
     JobWrite = [All, Own, Own, Own, Nothing];
     /// read what batch jobs print, and get into them
     JobOutput = [All, Nothing, Own, Own, Nothing];
+    /// see which secrets of jobs there are, never their values: `GET /api/v1/secrets`
+    SecretRead = [All, Nothing, Own, Own, All];
+    /// put and delete secrets of jobs
+    SecretWrite = [All, Nothing, Own, Own, Nothing];
     /// ask what would become of a request: `/api/v1/explain`
     Explain = [All, Own, Own, Own, All];
     /// read the audit log: `/audit/*`
@@ -155,7 +159,12 @@ mod tests {
                     // A tenant's own work, and what comes of it, is nobody else's: no part of the control plane.
                     let works = matches!(
                         action,
-                        Action::Infer | Action::InferLook | Action::JobSubmit | Action::JobOutput
+                        Action::Infer
+                            | Action::InferLook
+                            | Action::JobSubmit
+                            | Action::JobOutput
+                            | Action::SecretRead
+                            | Action::SecretWrite
                     );
                     let wider = width(made.reach(*action)) > width(maker.reach(*action));
                     assert!(works || !wider, "{maker} makes {made}: {action:?}");
@@ -179,6 +188,7 @@ mod tests {
             AllocationRead,
             PriceRead,
             JobRead,
+            SecretRead,
             Explain,
             AuditRead,
         ];

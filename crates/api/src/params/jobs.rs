@@ -79,7 +79,7 @@ pub(crate) struct JobSubmit {
     /// Variables of its environment.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// Variables whose values are secrets that the operator keeps, by their names.
+    /// Variables whose values are secrets of the tenant or the project, by the secrets' names.
     #[serde(default)]
     secrets: BTreeMap<String, String>,
 }

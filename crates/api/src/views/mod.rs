@@ -10,6 +10,7 @@ mod people;
 mod policy;
 mod pool;
 mod report;
+mod secrets;
 mod share;
 mod usage;
 
@@ -23,6 +24,7 @@ pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
 pub(crate) use report::{About, ReportView, costs_csv, report_csv, report_html};
+pub(crate) use secrets::SecretView;
 pub(crate) use share::ShareView;
 pub(crate) use usage::{RequestList, RequestView, UsageView, usage_csv};
 

@@ -7,6 +7,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use madang_control::jobs::{Executors, JobsOptions};
+use madang_control::secrets::SecretKeys;
 use madang_control::{Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_executor::jobs::JobExecutor;
@@ -120,6 +121,7 @@ impl Bench {
             executors: Executors::from([((JobsExecutor::Local, None), executor)]),
             sites: BTreeMap::new(),
             shared: false,
+            secret_keys: SecretKeys::Own(dir.path().join("secrets.key")),
         };
         let options = GatewayOptions {
             id: "test".parse().unwrap(),

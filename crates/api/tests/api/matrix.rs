@@ -194,6 +194,7 @@ impl World {
             "/api/v1/keys?tenant=beta",
             "/api/v1/allocations?tenant=beta",
             "/api/v1/jobs?tenant=beta",
+            "/api/v1/secrets?tenant=beta",
             "/api/v1/usage?tenant=beta",
             "/api/v1/requests?tenant=beta",
         ];
@@ -209,6 +210,7 @@ impl World {
         let parts = [
             self.fleet_rows(),
             self.job_rows(),
+            self.secret_rows(),
             self.money_rows(),
             self.people_rows(),
         ];

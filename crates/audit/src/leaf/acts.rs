@@ -1,8 +1,8 @@
 //! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
 use madang_types::{
-    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, Preempted, ProgrammeId, Role,
-    RunId, SiteId, TenantId, WhenEnded, Zone,
+    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, Preempted, ProgrammeId,
+    ProjectId, Role, RunId, SecretName, SiteId, TenantId, WhenEnded, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -162,6 +162,24 @@ pub struct TenantChange {
     pub flags: DataFlags,
     /// The key that was shown.
     pub by: KeyId,
+}
+
+/// A secret of jobs was put or deleted; never its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretChange {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which of its projects; absent where it is for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectId>,
+    /// Which.
+    pub name: SecretName,
+    /// Its version from now on; absent where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The key that was shown.
+    pub key: KeyId,
 }
 
 /// A gateway was given up, or what waited of one was released.

@@ -331,6 +331,7 @@ impl Tally {
             | Event::Programme(_)
             | Event::Tenant(_)
             | Event::Key(_)
+            | Event::Secret(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => {}

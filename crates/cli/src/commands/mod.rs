@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod request;
 mod schema;
+mod secret;
 mod server;
 mod status;
 mod stop;
@@ -81,6 +82,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway(command) => gateway::run(command).await,
         Command::Ledger(command) => ledger::run(command).await,
         Command::Job(command) => job::run(command).await,
+        Command::Secret(command) => secret::run(command).await,
         Command::Stop(command) => stop::run(command).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Check(_)

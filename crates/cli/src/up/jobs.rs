@@ -6,6 +6,7 @@ use super::GUARD_SUBCOMMAND;
 use super::data_folder::DataFolder;
 use anyhow::Context;
 use madang_control::jobs::{Executors, JobsOptions};
+use madang_control::secrets::SecretKeys;
 use madang_executor::GuardProgram;
 use madang_executor::jobs::local::{
     Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageBucket, StageOptions, StageRoot,
@@ -50,6 +51,13 @@ pub fn options(
             Arc::new(SlurmExecutor::open(options).with_context(named)?);
         executors.insert((JobsExecutor::Slurm, Some(cluster.id.clone())), executor);
     }
+    let secret_keys = match (&fleet.jobs.secrets_key_file, shared) {
+        (Some(path), _) => SecretKeys::Named(path.clone()),
+        (None, true) => SecretKeys::Unnamed,
+        (None, false) => SecretKeys::Own(folder.path().join("secrets.key")),
+    };
+    let checked = secret_keys.check();
+    checked.context("`jobs.secrets_key_file` of the fleet file; make one with: (umask 077; openssl rand -base64 32 > FILE)")?;
     Ok(JobsOptions {
         id: gateway.clone(),
         book,
@@ -57,6 +65,7 @@ pub fn options(
         executors,
         sites,
         shared,
+        secret_keys,
     })
 }
 

@@ -17,6 +17,7 @@ pub use madang_core::desk::{Counts, Totals, Waits};
 pub use madang_executor::jobs::JobsError;
 pub use sites::ClusterState;
 
+use crate::secrets::{SecretKeys, Secrets};
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::slurm::SlurmSite;
 use madang_executor::jobs::{JobExecutor, RunLog};
@@ -45,6 +46,8 @@ pub struct JobsOptions {
     pub sites: BTreeMap<String, SlurmSite>,
     /// Other gateways may drive jobs in these books.
     pub shared: bool,
+    /// What jobs' secrets are sealed with.
+    pub secret_keys: SecretKeys,
 }
 
 /// What runs jobs, by the word of the fleet file and the cluster that it names.
@@ -70,6 +73,7 @@ pub struct JobsPlane {
     executors: Executors,
     sites: Sites,
     shared: bool,
+    secrets: Secrets,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
@@ -88,10 +92,12 @@ impl JobsPlane {
             executors,
             sites,
             shared,
+            secret_keys,
         } = options;
         let plane = Arc::new(Self {
             id,
             gateway,
+            secrets: Secrets::new(Arc::clone(&book), secret_keys),
             book,
             ledger,
             executors,
@@ -128,6 +134,11 @@ impl JobsPlane {
     /// The books of jobs.
     pub fn book(&self) -> &dyn JobBook {
         &*self.book
+    }
+
+    /// Secrets of jobs.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Says what somebody wants of a job.

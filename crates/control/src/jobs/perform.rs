@@ -3,6 +3,7 @@
 
 use super::cashier::Till;
 use super::{JobsPlane, spec};
+use crate::secrets::SecretsError;
 use madang_core::desk::{DeskEffect, DeskInput};
 use madang_executor::jobs::{JobsError, StopHow};
 use madang_gateway::audit::JobPlace;
@@ -198,14 +199,7 @@ impl JobsPlane {
             Some((why, false)) => return self.note(DeskInput::Prepares(run.run, why)),
             Some((why, true)) => return self.never_started(run, why),
         }
-        let spec = spec::run_spec(job, run, &snapshot.fleet);
-        let started = match (self.executor(&run.nodes), spec) {
-            (Some(executor), Some(spec)) => executor.start(spec).await,
-            _ => Err(JobsError::Refused(
-                "its machines take jobs no more".to_owned(),
-            )),
-        };
-        match started {
+        match self.try_start(job, run).await {
             Ok(()) => self.gateway.metrics.job_start(),
             Err(error @ JobsError::Unavailable(_)) => {
                 tracing::warn!(run = %run.run, %error, "a run is not begun yet");
@@ -217,6 +211,24 @@ impl JobsPlane {
     fn never_started(&self, run: &RunRecord, why: String) {
         let end = never(RunOutcome::NotStarted { why });
         self.tell(DeskInput::Ended(run.run, end));
+    }
+
+    async fn try_start(&self, job: &Job, run: &RunRecord) -> Result<(), JobsError> {
+        let whose = (&job.tenant, job.project.as_ref());
+        let secrets = self.secrets.open(whose, &job.spec).await;
+        let secrets = secrets.map_err(|error| match error {
+            SecretsError::Store(error) => JobsError::Unavailable(error.to_string()),
+            // Waiting would hold its machines, and not bring the secret back.
+            error => JobsError::Refused(error.to_string()),
+        })?;
+        let snapshot = self.gateway.snapshot();
+        let spec = spec::run_spec((job, run), &snapshot.fleet, secrets);
+        match (self.executor(&run.nodes), spec) {
+            (Some(executor), Some(spec)) => executor.start(spec).await,
+            _ => Err(JobsError::Refused(
+                "its machines take jobs no more".to_owned(),
+            )),
+        }
     }
 
     /// Tells its executor to stop a run.

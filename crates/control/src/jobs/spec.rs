@@ -1,12 +1,16 @@
 //! What an executor is told of a run.
 
-use madang_executor::jobs::{RunProgram, RunSpec};
+use madang_executor::jobs::{RunProgram, RunSpec, SecretText};
 use madang_fleet::Fleet;
 use madang_types::{Job, RunRecord};
 use std::collections::BTreeMap;
 
-/// The run of a job on the machines that it was given; `None` where they left the fleet.
-pub(super) fn run_spec(job: &Job, run: &RunRecord, fleet: &Fleet) -> Option<RunSpec> {
+/// The run of a job on the machines that it was given, with the values of its secrets; `None` where they left the fleet.
+pub(super) fn run_spec(
+    (job, run): (&Job, &RunRecord),
+    fleet: &Fleet,
+    secrets: BTreeMap<String, SecretText>,
+) -> Option<RunSpec> {
     let nodes = fleet.nodes.get(&run.nodes)?;
     let jobs = nodes.jobs.as_ref()?;
     let spec = &job.spec;
@@ -25,8 +29,7 @@ pub(super) fn run_spec(job: &Job, run: &RunRecord, fleet: &Fleet) -> Option<RunS
         },
         image: spec.image.clone(),
         env: spec.env.clone(),
-        // A job that names some is not taken.
-        secrets: BTreeMap::new(),
+        secrets,
         nodes: run.nodes.clone(),
         accelerator: nodes.accelerator.clone(),
         device_variable: jobs.device_variable.clone(),

@@ -1,6 +1,7 @@
 //! A job comes: what it says is looked at before it is taken.
 
 use super::JobsPlane;
+use crate::secrets::SecretsError;
 use madang_core::desk::{Arrival, DeskInput, DeskNodes, nowhere};
 use madang_core::policy::Denial;
 use madang_gateway::clock;
@@ -24,13 +25,13 @@ impl JobsPlane {
         spec.check().map_err(|error| {
             Refused::new(ErrorCode::FieldInvalid, error.to_string()).at(&error.field)
         })?;
-        if let Some(name) = spec.secrets.keys().next() {
-            // A run without what it was promised would fail later, and in words of its own.
-            let message = format!("no secrets are kept for jobs yet: '{name}' would have no value");
-            return Err(Refused::new(ErrorCode::FieldInvalid, message).at("secrets"));
-        }
         let said = (spec.data_class, spec.data_flags);
         let owner = self.gateway.job_owner((&tenant, &key), said)?;
+        let checked = self
+            .secrets
+            .check((&tenant, owner.project.as_ref()), &spec)
+            .await;
+        checked.map_err(|error| secret(&error))?;
         (spec.data_class, spec.data_flags) = (owner.mark.class, owner.mark.flags);
         let job = Job {
             id: JobId(0),
@@ -137,6 +138,15 @@ impl JobsPlane {
         };
         nodes.filter(may).map(|nodes| nodes.id).collect()
     }
+}
+
+fn secret(error: &SecretsError) -> Refused {
+    let code = match error {
+        SecretsError::Store(_) => ErrorCode::StoreUnavailable,
+        _ => ErrorCode::FieldInvalid,
+    };
+    let refused = Refused::new(code, error.to_string()).at("secrets");
+    refused.remedied("Put the secret first (`madang secret put NAME`), or name one that `madang secret list` shows.")
 }
 
 fn store(error: StoreError) -> Refused {

@@ -59,6 +59,17 @@ impl Check<'_, '_> {
     pub(super) fn jobs(&mut self, spans: &Spans) {
         let mut clusters: BTreeMap<&str, &SlurmCluster> = BTreeMap::new();
         if let Some(At { value, span }) = &self.raw.jobs {
+            if let Some(path) = &value.secrets_key_file
+                && !path.is_absolute()
+            {
+                let shown = path.display().to_string();
+                let message = format!(
+                    "`secrets_key_file` is no absolute path: \"{}\"",
+                    brief(&shown)
+                );
+                let entry = self.report.error("path_invalid", span, message);
+                entry.help("gateways that share the books find it at the same place");
+            }
             let row = |list, number| Row {
                 spans,
                 list,

@@ -172,6 +172,10 @@ pub struct JobsTerms {
     pub keep_ms: u64,
     /// Whose start a job may not delay that goes before it and cannot be stopped.
     pub backfill: JobsBackfill,
+    /// The keys that jobs' secrets are sealed with, an absolute path: needed where gateways share the books, each of which has it. A
+    /// file of the data folder, made at the first use, where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets_key_file: Option<PathBuf>,
     /// Slurm clusters that run batch jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slurm: Vec<SlurmCluster>,
@@ -195,6 +199,7 @@ impl Default for JobsTerms {
             log_bytes_max: 16 << 20,
             keep_ms: 7 * 86_400_000,
             backfill: JobsBackfill::Easy,
+            secrets_key_file: None,
             slurm: Vec::new(),
             open_tenant_max: 10_000,
         }

@@ -2,6 +2,7 @@
 
 use super::connect::medium;
 use super::row::{Columns, Param, column, execute, rows};
+use super::secrets;
 use super::{PostgresStore, check_text};
 use crate::StoreError;
 use crate::jobs::{
@@ -11,7 +12,9 @@ use crate::jobs::{
 };
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Object};
-use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord, TenantId};
+use madang_types::{
+    GatewayId, Job, JobId, Micros, RunId, RunRecord, SecretId, SecretRow, TenantId,
+};
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
 const LIMIT: i64 = JOBS_LIST_COUNT_MAX as i64;
@@ -346,6 +349,21 @@ impl JobBook for PostgresStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.ask(move |client| Box::pin(runs_open(client, after)))
+            .await
+    }
+
+    async fn secret_put(&self, row: SecretRow) -> Result<(), StoreError> {
+        self.ask(move |client| Box::pin(async move { secrets::put(client, &row).await }))
+            .await
+    }
+
+    async fn secret_list(&self, tenant: TenantId) -> Result<Vec<SecretRow>, StoreError> {
+        self.ask(move |client| Box::pin(async move { secrets::list(client, &tenant).await }))
+            .await
+    }
+
+    async fn secret_delete(&self, id: SecretId) -> Result<(), StoreError> {
+        self.ask(move |client| Box::pin(async move { secrets::delete(client, &id).await }))
             .await
     }
 }

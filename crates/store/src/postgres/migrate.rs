@@ -64,6 +64,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "job_terms",
         sql: include_str!("../../migrations/postgres/0011_job_terms.sql"),
     },
+    Migration {
+        version: 12,
+        name: "secrets",
+        sql: include_str!("../../migrations/postgres/0012_secrets.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

@@ -17,6 +17,7 @@ mod open;
 mod people;
 mod rates;
 mod row;
+mod secrets;
 mod settle;
 mod stops;
 mod url;

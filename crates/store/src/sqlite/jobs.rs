@@ -2,6 +2,7 @@
 
 use super::SqliteStore;
 use super::convert::{Columns, medium, rows};
+use super::secrets;
 use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::jobs::{
@@ -10,7 +11,9 @@ use crate::jobs::{
     last_before, middle_of, superseded,
 };
 use async_trait::async_trait;
-use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord, TenantId};
+use madang_types::{
+    GatewayId, Job, JobId, Micros, RunId, RunRecord, SecretId, SecretRow, TenantId,
+};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
@@ -26,6 +29,8 @@ pub(super) enum JobsWrite {
         until: Micros,
     },
     Change(JobTerm, JobsChange),
+    SecretPut(Box<SecretRow>),
+    SecretDelete(SecretId),
 }
 
 /// What it gives back.
@@ -44,6 +49,14 @@ pub(super) fn perform(conn: &Connection, write: &JobsWrite) -> Result<JobsWritte
         }
         JobsWrite::Change(term, change) => {
             self::change(conn, *term, change)?;
+            JobsWritten::Done
+        }
+        JobsWrite::SecretPut(row) => {
+            secrets::put(conn, row)?;
+            JobsWritten::Done
+        }
+        JobsWrite::SecretDelete(id) => {
+            secrets::delete(conn, id)?;
             JobsWritten::Done
         }
     })
@@ -406,5 +419,22 @@ impl JobBook for SqliteStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.lookups.read(move |conn| runs_open(conn, after)).await
+    }
+
+    async fn secret_put(&self, row: SecretRow) -> Result<(), StoreError> {
+        let put = JobsWrite::SecretPut(Box::new(row));
+        self.jobs_perform(put).await.map(drop)
+    }
+
+    async fn secret_list(&self, tenant: TenantId) -> Result<Vec<SecretRow>, StoreError> {
+        self.lookups
+            .read(move |conn| secrets::list(conn, &tenant))
+            .await
+    }
+
+    async fn secret_delete(&self, id: SecretId) -> Result<(), StoreError> {
+        self.jobs_perform(JobsWrite::SecretDelete(id))
+            .await
+            .map(drop)
     }
 }

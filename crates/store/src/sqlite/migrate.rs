@@ -62,6 +62,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "job_terms",
         sql: include_str!("../../migrations/sqlite/0011_job_terms.sql"),
     },
+    Migration {
+        version: 12,
+        name: "secrets",
+        sql: include_str!("../../migrations/sqlite/0012_secrets.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

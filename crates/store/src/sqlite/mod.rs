@@ -15,6 +15,7 @@ mod ledger;
 mod migrate;
 mod people;
 mod reader;
+mod secrets;
 mod settle;
 mod stops;
 #[cfg(test)]

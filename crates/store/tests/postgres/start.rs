@@ -29,7 +29,7 @@ async fn many_gateways_start_at_once_and_share_the_books() {
     let applied = "SELECT version, name FROM madang.schema_migrations ORDER BY 1";
     assert_eq!(
         database.sql(applied).unwrap(),
-        "1|books\n2|floors\n3|projects\n4|ledger\n5|bank\n6|terms\n7|classes\n8|jobs\n9|accelerator_prices\n10|rates"
+        "1|books\n2|floors\n3|projects\n4|ledger\n5|bank\n6|terms\n7|classes\n8|jobs\n9|accelerator_prices\n10|rates\n11|job_terms\n12|secrets"
     );
     for (gateway, _, store) in &stores {
         for number in 0..10 {

@@ -75,7 +75,7 @@ pub struct JobSpec {
     /// Variables of its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Variables whose values are secrets that the operator keeps, by their names.
+    /// Variables whose values are secrets of the tenant or the project, by the secrets' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
 }

@@ -1,6 +1,6 @@
 //! Rows about batch jobs. The first is of `alpha` and runs, the second is of `beta` and is held back.
 
-use super::{ABSENT, EVERYBODY, FORBIDDEN, Row, Statuses, World, row};
+use super::{ABSENT, EVERYBODY, FORBIDDEN, NO_SUCH_NAME, Row, Statuses, World, row};
 use crate::bench::Bench;
 use madang_testkit::eventually_async;
 use madang_types::Role;
@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 const BY_TENANTS: Statuses = [403, 403, 200, 200, 403];
 const BUT_AUDITORS: Statuses = [200, 200, 200, 200, 403];
+/// Who sees names of secrets.
+const NO_MANAGER: Statuses = [200, 403, 200, 200, 200];
+/// Who reads outputs, and who puts secrets.
 const READERS: Statuses = [200, 403, 200, 200, 403];
 
 fn job() -> Value {
@@ -37,6 +40,26 @@ pub(super) async fn submit(bench: &Bench) {
 }
 
 impl World {
+    pub(super) fn secret_rows(&self) -> Vec<Row> {
+        let absent = [FORBIDDEN, ABSENT, ABSENT];
+        let names_none = [FORBIDDEN, NO_SUCH_NAME, NO_SUCH_NAME];
+        let secret = |tenant| json!({"name": "TOKEN", "tenant": tenant, "value": "sesame-7f3a"});
+        let mut list = row("GET /api/v1/secrets", NO_MANAGER)
+            .filtered()
+            .answers(absent);
+        list.path += "?tenant=alpha";
+        vec![
+            row("POST /api/v1/secrets", READERS)
+                .made()
+                .body(secret("alpha"))
+                .foreign_body("beta", secret("beta"), names_none),
+            list,
+            row("DELETE /api/v1/secrets/{tenant}/{id}", READERS)
+                .object("alpha/TOKEN", "beta/TOKEN")
+                .answers(absent),
+        ]
+    }
+
     pub(super) fn job_rows(&self) -> Vec<Row> {
         let unread = [FORBIDDEN, ABSENT, ABSENT];
         vec![

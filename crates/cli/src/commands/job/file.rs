@@ -63,7 +63,30 @@ struct JobFile {
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
-    secrets: BTreeMap<String, String>,
+    secrets: Secrets,
+}
+
+/// Names of secrets, which their variables have too, or each variable with the name of its secret.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "NamesOrTable")]
+struct Secrets(BTreeMap<String, String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NamesOrTable {
+    Names(Vec<String>),
+    Table(BTreeMap<String, String>),
+}
+
+impl From<NamesOrTable> for Secrets {
+    fn from(secrets: NamesOrTable) -> Self {
+        match secrets {
+            NamesOrTable::Names(names) => {
+                Self(names.into_iter().map(|name| (name.clone(), name)).collect())
+            }
+            NamesOrTable::Table(table) => Self(table),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,7 +217,7 @@ impl JobFile {
             },
             retries_max: self.retries,
             env: self.env,
-            secrets: self.secrets,
+            secrets: self.secrets.0,
         }
     }
 }
@@ -386,6 +409,22 @@ mod tests {
         assert_eq!((&*spec.name, spec.resources.count), ("hello", 2));
         assert_eq!(spec.script.as_deref(), Some(text));
         assert_eq!(parse("#!/bin/sh\necho hi\n", "hi").unwrap().name, "hi");
+    }
+
+    #[test]
+    fn secrets_are_named_or_given_other_variables() {
+        let secrets = |text: &str| {
+            parse(&format!("command = [\"x\"]\n{text}"), "x")
+                .unwrap()
+                .secrets
+        };
+        let own = [
+            ("A".to_owned(), "A".to_owned()),
+            ("B".to_owned(), "B".to_owned()),
+        ];
+        assert_eq!(secrets("secrets = [\"A\", \"B\"]"), own.into());
+        let other = [("TOKEN".to_owned(), "HF_TOKEN".to_owned())];
+        assert_eq!(secrets("secrets = { TOKEN = \"HF_TOKEN\" }"), other.into());
     }
 
     #[test]

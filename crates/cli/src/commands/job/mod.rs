@@ -71,7 +71,7 @@ pub async fn run(command: JobCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The key of a job's owner: the one named, that of a sign-in, the first tenant's, or the operator's.
-fn client(server: &ServerArgs) -> anyhow::Result<ApiClient> {
+pub(super) fn client(server: &ServerArgs) -> anyhow::Result<ApiClient> {
     let tenant = server.data.join("tenant.key");
     if server.key_file.is_none() && !sign_in_file(server).exists() && tenant.exists() {
         return ApiClient::with_key(server, tenant);

@@ -2,6 +2,7 @@
 
 pub mod driven;
 pub mod kept;
+pub mod secrets;
 pub mod used;
 
 use super::Failure;
@@ -27,6 +28,7 @@ macro_rules! jobs_conformance_suite {
             driven: what_is_over_is_not_open, a_term_is_held_by_one, an_old_term_writes_nothing, a_change_is_written_whole,
                 extreme_runs_read_back, runs_are_by_task_and_number, runs_of_open_jobs_meet, jobs_survive;
             used: what_was_used_is_summed_by_owner_and_span;
+            secrets: a_secret_is_replaced_by_a_later_one_alone, secrets_are_their_tenants_and_projects;
         }
     };
     (@tests $make:path; $($room:ident: $($property:ident),+;)+) => {
