@@ -336,6 +336,12 @@ impl Desk {
             }
             None => {}
         }
+        let why = match &end.outcome {
+            RunOutcome::Cancelled if !withdrawn && !anew => {
+                Some("it was withdrawn at its site".to_owned())
+            }
+            outcome => why_of(outcome),
+        };
         if why.is_some() && entry.job.why.is_none() {
             entry.job.why = why.map(|why| format!("{run}: {why}"));
         }
