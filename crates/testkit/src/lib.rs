@@ -1,5 +1,6 @@
 //! What tests and benches talk to instead of accelerators: an engine that speaks the OpenAI protocol, breaks it on
-//! demand and writes down what it served; clients, one well-behaved, one that sends raw bytes; a PostgreSQL, and a Slurm.
+//! demand and writes down what it served; clients, one well-behaved, one that sends raw bytes; a PostgreSQL, a Slurm, and a
+//! Docker.
 //!
 //! It must not ship (only dev-dependencies may name it), must not know any of our crates' logic, and must never reach
 //! beyond the loopback.
@@ -17,6 +18,7 @@
 //! ```
 
 mod client;
+mod docker;
 mod engine;
 mod link;
 mod postgres;
@@ -26,6 +28,7 @@ mod slurm;
 mod sse;
 
 pub use client::{HttpAnswer, HttpStream, http_get, http_post_json, http_send, http_stream};
+pub use docker::Docker;
 pub use engine::behaviour::{Behaviour, BehaviourError, CutEnd};
 pub use engine::options::{FakeEngineOptions, Listen};
 pub use engine::record::{Recorded, Served};

@@ -15,7 +15,8 @@ struct Policy {
     allow: Vec<String>,
     /// Licences allowed to one package: name, licence.
     exceptions: Vec<(String, String)>,
-    banned: Vec<String>,
+    /// Banned packages, and those in which one may be all the same.
+    banned: Vec<(String, Vec<String>)>,
     registries: Vec<String>,
 }
 
@@ -50,6 +51,10 @@ impl Policy {
             let named = value.get("crate").or_else(|| value.get("name"));
             text(named.unwrap_or(value))
         };
+        let wrappers = |value: &toml::Value| -> Vec<String> {
+            let wrappers = value.get("wrappers").and_then(toml::Value::as_array);
+            wrappers.into_iter().flatten().map(text).collect()
+        };
         let exceptions = list("licenses", "exceptions");
         let licences =
             |value: &toml::Value| value.get("allow").and_then(toml::Value::as_array).cloned();
@@ -65,7 +70,10 @@ impl Policy {
                         .collect::<Vec<_>>()
                 })
                 .collect(),
-            banned: list("bans", "deny").iter().map(name).collect(),
+            banned: list("bans", "deny")
+                .iter()
+                .map(|value| (name(value), wrappers(value)))
+                .collect(),
             registries: list("sources", "allow-registry").iter().map(text).collect(),
         }
     }
@@ -87,7 +95,8 @@ fn packages(metadata: &Value, policy: &Policy) -> Vec<Finding> {
         let mut find = |text: String| {
             findings.push(Finding::new(LOCK, 0, format!("{name} {version}: {text}")))
         };
-        if policy.banned.iter().any(|banned| banned == name) {
+        let banned = policy.banned.iter().find(|(banned, _)| banned == name);
+        if banned.is_some_and(|(_, wrappers)| !is_inside(metadata, package, wrappers)) {
             find("banned in deny.toml: see there what to use instead".to_owned());
         }
         // our own rooms have no source
@@ -115,6 +124,29 @@ fn packages(metadata: &Value, policy: &Policy) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether none but these packages depend on it, and one does.
+fn is_inside(metadata: &Value, package: &Value, wrappers: &[String]) -> bool {
+    let rows = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let names = |id: &Value| {
+        let found = rows(&metadata["packages"])
+            .into_iter()
+            .find(|other| other["id"] == *id);
+        found.and_then(|found| Some(found["name"].as_str()?.to_owned()))
+    };
+    let nodes = rows(&metadata["resolve"]["nodes"]);
+    let depends = |node: &&Value| {
+        rows(&node["deps"])
+            .iter()
+            .any(|dep| dep["pkg"] == package["id"])
+    };
+    let mut users = nodes
+        .iter()
+        .filter(depends)
+        .map(|node| names(&node["id"]))
+        .peekable();
+    users.peek().is_some() && users.all(|user| user.is_some_and(|user| wrappers.contains(&user)))
 }
 
 /// Reads an SPDX expression: OR binds weaker than AND; the old `MIT/Apache-2.0` means OR.
@@ -218,7 +250,7 @@ mod tests {
             allow = ["MIT"]
             exceptions = [{ crate = "roots", allow = ["CDLA-Permissive-2.0"] }]
             [bans]
-            deny = [{ crate = "openssl-sys", reason = "r" }]
+            deny = [{ crate = "openssl-sys", reason = "r" }, { crate = "held", wrappers = ["roots"] }, { crate = "loose", wrappers = ["roots"] }]
             [sources]
             allow-registry = ["https://example.org/index"]
         "#;
@@ -226,12 +258,17 @@ mod tests {
         let mut repo = Repo::of(&[("deny.toml", policy)]);
         repo.metadata = Some(json!({"packages": [
             {"name": "ours", "version": "1", "license": "MIT", "source": null},
-            {"name": "roots", "version": "1", "license": "CDLA-Permissive-2.0", "source": registry},
-            {"name": "other", "version": "1", "license": "CDLA-Permissive-2.0", "source": registry},
+            {"name": "roots", "id": "r", "version": "1", "license": "CDLA-Permissive-2.0", "source": registry},
+            {"name": "other", "id": "o", "version": "1", "license": "CDLA-Permissive-2.0", "source": registry},
             {"name": "openssl-sys", "version": "1", "license": "MIT", "source": registry},
+            {"name": "held", "id": "h", "version": "1", "license": "MIT", "source": registry},
+            {"name": "loose", "id": "l", "version": "1", "license": "MIT", "source": registry},
             {"name": "forked", "version": "1", "license": "MIT", "source": "git+https://example.org/x"},
             {"name": "silent", "version": "1", "license": null, "source": registry},
-        ]}));
+        ], "resolve": {"nodes": [
+            {"id": "r", "deps": [{"pkg": "h"}, {"pkg": "l"}]},
+            {"id": "o", "deps": [{"pkg": "l"}]},
+        ]}}));
         let found: Vec<String> = check(&repo)
             .into_iter()
             .map(|finding| finding.text)
@@ -239,6 +276,7 @@ mod tests {
         let starts = [
             "other 1: its licence",
             "openssl-sys 1: banned",
+            "loose 1: banned",
             "forked 1: comes from git+",
             "silent 1: names no licence",
         ];

@@ -315,7 +315,6 @@ impl Desk {
             // An executor ends whoever writes no checkpoint as if it had been withdrawn.
             end.outcome = RunOutcome::Stopped;
         }
-        let why = why_of(&end.outcome);
         record.state = RunState::Ended;
         record.started_at = end.started_at;
         task.had(&record, &end);
@@ -336,6 +335,10 @@ impl Desk {
             }
             None => {}
         }
+        let why = match &end.outcome {
+            RunOutcome::Cancelled if !withdrawn => Some("it was withdrawn at its site".to_owned()),
+            outcome => why_of(outcome),
+        };
         if why.is_some() && entry.job.why.is_none() {
             entry.job.why = why.map(|why| format!("{run}: {why}"));
         }

@@ -5,6 +5,7 @@ mod container;
 mod crash;
 mod files;
 mod mixed;
+mod s3;
 mod web;
 
 use crate::conformance::{Fixture, suite};

@@ -1,4 +1,4 @@
-//! Jobs in containers of Podman, where it works here: the same suite.
+//! Jobs in containers of Podman and of Docker, each where it works here: the same suite.
 
 use super::{Local, options};
 use crate::conformance::{Fixture, output, run, script, suite, until_ended, until_running};
@@ -7,22 +7,54 @@ use madang_executor::jobs::local::ContainerEngine;
 use madang_executor::jobs::{JobExecutor, RunProgram, RunSpec};
 use madang_types::RunOutcome;
 use std::fs;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 const IMAGE: &str = "localhost/madang-conformance:1";
 /// An image of a few of this machine's own programs: none is fetched.
-const BUILD: &str = r#"set -e; podman image exists $0 && exit; place=$(mktemp -d); trap 'rm -rf $place' EXIT; cd $place
+const BUILD: &str = r#"set -e; ! "$@" image inspect $0 >/dev/null 2>&1 || exit 0; place=$(mktemp -d); trap 'rm -rf $place' EXIT; cd $place
 for name in sh bash env cat sleep mkdir mv setsid printf head tr; do
     path=$(which $name); mkdir -p root/bin root/tmp; cp -L $path root/bin/
     ldd $path | grep -o '/[^ ]*' | while read library; do mkdir -p root$(dirname $library); cp -L $library root$library; done
-done; tar -C root -cf image.tar . && podman import image.tar $0"#;
+done; tar -C root -cf image.tar . && "$@" import image.tar $0"#;
 
-/// The words with which Podman makes containers on this machine; none where it does not.
-fn engine() -> Option<&'static ContainerEngine> {
-    static ENGINE: OnceLock<Option<ContainerEngine>> = OnceLock::new();
-    ENGINE.get_or_init(find).as_ref()
+/// A kind of engine, and what all its tests hold.
+trait Kind: Send + Sync + 'static {
+    const NAME: &'static str;
+
+    /// The words with which it makes containers on this machine; none where it does not.
+    fn engine() -> Option<&'static ContainerEngine>;
+}
+
+struct Podman;
+
+impl Kind for Podman {
+    const NAME: &'static str = "Podman";
+
+    fn engine() -> Option<&'static ContainerEngine> {
+        static ENGINE: OnceLock<Option<ContainerEngine>> = OnceLock::new();
+        ENGINE.get_or_init(|| find("podman", &[])).as_ref()
+    }
+}
+
+struct Docker;
+
+impl Kind for Docker {
+    const NAME: &'static str = "Docker";
+
+    fn engine() -> Option<&'static ContainerEngine> {
+        // The daemon is held as long as this process is.
+        static ENGINE: OnceLock<(Option<ContainerEngine>, Option<madang_testkit::Docker>)> =
+            OnceLock::new();
+        let held = ENGINE.get_or_init(|| {
+            let daemon = madang_testkit::Docker::shared().unwrap();
+            let args = daemon.as_ref().map(madang_testkit::Docker::args);
+            (args.and_then(|args| find("docker", &args)), daemon)
+        });
+        held.0.as_ref()
+    }
 }
 
 fn works(command: &mut Command) -> bool {
@@ -33,8 +65,9 @@ fn works(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn find() -> Option<ContainerEngine> {
-    if !works(Command::new("sh").args(["-c", BUILD, IMAGE])) {
+fn find(program: &str, own: &[String]) -> Option<ContainerEngine> {
+    let mut build = Command::new("sh");
+    if !works(build.args(["-c", BUILD, IMAGE, program]).args(own)) {
         return None;
     }
     let limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"];
@@ -44,10 +77,10 @@ fn find() -> Option<ContainerEngine> {
     ];
     let mut engines = engines.into_iter().map(|(args, limits)| {
         let create_args = [&["--init", "--network=host"], limits].concat();
-        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
         ContainerEngine {
-            program: "podman".into(),
-            args: owned(args),
+            program: program.into(),
+            args: [own, &owned(args)].concat(),
             create_args: owned(&create_args),
             device_args: vec!["--label=device={device}".to_owned()],
         }
@@ -69,25 +102,25 @@ fn find() -> Option<ContainerEngine> {
     })
 }
 
-struct Contained(Local);
+struct Contained<K>(Local, PhantomData<K>);
 
 #[async_trait]
-impl Fixture for Contained {
+impl<K: Kind> Fixture for Contained<K> {
     async fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         let mut options = options(place.path());
-        let mut engine = engine().unwrap().clone();
+        let mut engine = K::engine().unwrap().clone();
         let site = place.path().join("site").display().to_string();
         engine.create_args.push(format!("--volume={site}:{site}"));
         options.engine = Some(engine);
-        Self(Local::with(place, options))
+        Self(Local::with(place, options), PhantomData)
     }
 
     fn is_there() -> bool {
-        if engine().is_none() {
-            println!("skipped: Podman makes no containers here");
+        if K::engine().is_none() {
+            println!("skipped: {} makes no containers here", K::NAME);
         }
-        engine().is_some()
+        K::engine().is_some()
     }
 
     fn executor(&self) -> &dyn JobExecutor {
@@ -121,14 +154,40 @@ impl Fixture for Contained {
     }
 }
 
-suite!(Contained);
+macro_rules! engine {
+    ($name:ident, $kind:ident) => {
+        mod $name {
+            use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_image_that_cannot_be_had_is_told() {
-    if !Contained::is_there() {
+            type Site = Contained<$kind>;
+            suite!(Site);
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn an_image_that_cannot_be_had_is_told() {
+                super::an_image_that_cannot_be_had_is_told::<$kind>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_program_that_the_image_lacks_is_told() {
+                super::a_program_that_the_image_lacks_is_told::<$kind>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn a_container_goes_with_its_runner() {
+                super::a_container_goes_with_its_runner::<$kind>().await;
+            }
+        }
+    };
+}
+
+engine!(podman, Podman);
+engine!(docker, Docker);
+
+async fn an_image_that_cannot_be_had_is_told<K: Kind>() {
+    if !Contained::<K>::is_there() {
         return;
     }
-    let site = Contained::new().await;
+    let site = Contained::<K>::new().await;
     let mut spec = script(&site, "exit 0");
     spec.image = Some("localhost/no-such-image:1".to_owned());
     let end = run(&site, spec).await;
@@ -144,14 +203,13 @@ async fn an_image_that_cannot_be_had_is_told() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_the_image_lacks_is_told() {
-    if !Contained::is_there() {
+async fn a_program_that_the_image_lacks_is_told<K: Kind>() {
+    if !Contained::<K>::is_there() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
     let mut options = options(place.path());
-    let mut engine = engine().unwrap().clone();
+    let mut engine = K::engine().unwrap().clone();
     engine.create_args.retain(|arg| arg != "--init");
     options.engine = Some(engine);
     let site = Local::with(place, options);
@@ -164,22 +222,11 @@ async fn a_program_that_the_image_lacks_is_told() {
     assert!(told && end.started_at.is_none(), "{end:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_an_engine_no_image_is_run() {
-    let site = Local::new().await;
-    let mut spec = script(&site, "exit 0");
-    spec.image = Some(IMAGE.to_owned());
-    let end = run(&site, spec).await;
-    let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("no container engine"));
-    assert!(told, "{end:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_goes_with_its_runner() {
-    if !Contained::is_there() {
+async fn a_container_goes_with_its_runner<K: Kind>() {
+    if !Contained::<K>::is_there() {
         return;
     }
-    let site = Contained::new().await;
+    let site = Contained::<K>::new().await;
     let mut spec = script(&site, "echo $MADANG_ACCELERATORS; exec sleep 1000");
     spec.pieces[0].accelerators = vec![2, 3];
     site.executor().start(spec.clone()).await.unwrap();
@@ -189,7 +236,15 @@ async fn a_container_goes_with_its_runner() {
     }
     let words = site.executor().shell(spec.run).await.unwrap();
     let name = words[words.len() - 2].clone();
-    let there = || works(Command::new("podman").args(["container", "exists", &name]));
+    let engine = K::engine().unwrap();
+    let there = || {
+        let mut command = Command::new(&engine.program);
+        works(
+            command
+                .args(&engine.args)
+                .args(["container", "inspect", &name]),
+        )
+    };
     assert!(there(), "{words:?}");
     let claim = fs::read(site.0.options.folder.join("1042-1/claim.json")).unwrap();
     let claim: serde_json::Value = serde_json::from_slice(&claim).unwrap();
@@ -198,4 +253,14 @@ async fn a_container_goes_with_its_runner() {
     let end = until_ended(&site, spec.run).await;
     assert!(matches!(end.outcome, RunOutcome::Lost { .. }), "{end:?}");
     assert!(!there());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_engine_no_image_is_run() {
+    let site = Local::new().await;
+    let mut spec = script(&site, "exit 0");
+    spec.image = Some(IMAGE.to_owned());
+    let end = run(&site, spec).await;
+    let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("no container engine"));
+    assert!(told, "{end:?}");
 }

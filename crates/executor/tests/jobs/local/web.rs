@@ -55,7 +55,7 @@ impl Store {
         if path == "/silent" {
             return std::future::pending().await;
         }
-        let (status, header, body) = self.exchange(method, (path, query), body);
+        let (status, header, body) = self.exchange(method, path, body);
         let length = body.len();
         let head = format!("HTTP/1.1 {status} x\r\n{header}content-length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.ok();
@@ -66,15 +66,9 @@ impl Store {
     }
 
     /// Status, headers and body.
-    fn exchange(
-        &self,
-        method: &str,
-        (path, query): (&str, &str),
-        body: Vec<u8>,
-    ) -> (u16, String, Vec<u8>) {
+    fn exchange(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, String, Vec<u8>) {
         let mut objects = self.objects.lock().unwrap();
         let empty = |status, header: &str| (status, header.to_owned(), Vec::new());
-        let asked = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name));
         match (method, path) {
             ("GET", "/moved") => empty(302, "location: /abc\r\n"),
             ("GET", "/away") => empty(302, "location: http://localhost:1/\r\n"),
@@ -83,32 +77,10 @@ impl Store {
                 None => empty(404, ""),
                 Some(object) => (200, String::new(), object.clone()),
             },
-            ("POST", _) if asked("uploads").is_some() => {
-                let text = "<InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
-                    <Bucket>jobs</Bucket><Key>k</Key><UploadId>up-1</UploadId></InitiateMultipartUploadResult>";
-                (200, String::new(), text.into())
-            }
-            // The parts in the order in which they are named.
-            ("POST", _) => {
-                let text = String::from_utf8(body).unwrap();
-                let etags = text.split("<ETag>").skip(1);
-                let etags = etags.map(|rest| rest.split_once('<').unwrap().0);
-                let parts = etags.map(|etag| objects.remove(&format!("{path}?{etag}")).unwrap());
-                let whole = parts.collect::<Vec<_>>().concat();
-                objects.insert(path.to_owned(), whole);
+            ("PUT", _) => {
+                objects.insert(path.to_owned(), body);
                 empty(200, "")
             }
-            ("PUT", _) => match asked("partNumber=") {
-                None => {
-                    objects.insert(path.to_owned(), body);
-                    empty(200, "")
-                }
-                Some(number) => {
-                    assert_eq!(asked("uploadId="), Some("up-1"));
-                    objects.insert(format!("{path}?part-{number}"), body);
-                    empty(200, &format!("etag: part-{number}\r\n"))
-                }
-            },
             _ => empty(405, ""),
         }
     }
@@ -206,18 +178,6 @@ async fn objects_are_got_and_put() {
             assert!(query.contains("X-Amz-Signature="), "{query}");
             assert!(!query.contains("sesame"), "{query}");
         }
-    }
-    // What is long goes in parts.
-    spec.run = run_id(3);
-    spec.program = RunProgram::Script("(head -c 70000000 /dev/zero; echo end) > long".to_owned());
-    spec.outputs = vec![stage("long", "s3://jobs/hanbit/long")];
-    let end = run(&site, spec.clone()).await;
-    assert_eq!(end.outcome, RunOutcome::Completed);
-    {
-        let objects = store.objects.lock().unwrap();
-        let long = &objects["/jobs/hanbit/long"];
-        assert!(long.len() == 70_000_004 && long.ends_with(b"\0end\n"));
-        assert_eq!(objects.len(), 4, "no part is left");
     }
     spec.program = RunProgram::Script("cat in in > out".to_owned());
     // Another tenant's keys, and a store without room.

@@ -25,7 +25,7 @@ async fn is_away<T: std::fmt::Debug>(what: impl Future<Output = Result<T, JobsEr
 }
 
 /// A controller forgets what it has not written yet, which it does within some seconds of a change: one is made, and waited for.
-async fn until_written(site: &Site) {
+pub(super) async fn until_written(site: &Site) {
     let state = site.cluster.conf().with_file_name("../state/job_state");
     let (state, mark) = (state.display(), site.site.path().join("mark"));
     fs::write(&mark, "").unwrap();

@@ -1,6 +1,7 @@
 //! Jobs on a real Slurm, by each way to it. Where this machine can have none, the tests say so and pass.
 
 mod away;
+mod bad;
 mod found;
 mod placed;
 mod site;

@@ -164,7 +164,12 @@ impl Inner {
         let mut failed = Failed::default();
         let mut gone = Vec::new();
         for (id, entry) in asked {
-            let job = live.remove(&id).filter(|job| self.is_of(job, &entry));
+            let job = live.remove(&id);
+            if let Some(job) = job.as_ref().filter(|job| self.is_anew(job, &entry)) {
+                failed.note(self.taken_back(&entry, job).await);
+                continue;
+            }
+            let job = job.filter(|job| self.is_of(job, &entry));
             match (job, unread.get(&id)) {
                 (Some(job), _) => failed.note(self.seen(&entry, &job).await),
                 (None, Some(fault)) => failed.note(Err(self.named(fault.clone()))),
@@ -262,6 +267,34 @@ impl Inner {
         Ok(())
     }
 
+    /// Somebody of the site had a job queued again. No run begins twice: this one ended then, and makes room for another one of ours.
+    async fn taken_back(&self, entry: &Entry, again: &SlurmJob) -> Result<(), JobsError> {
+        if !again.state.is_over() {
+            let done = self.transport.cancel(again.id).await;
+            done.map_err(|fault| self.named(fault))?;
+        }
+        let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
+        let name = job_name(&self.options, entry.run);
+        let jobs = self.transport.accounted(&name, since_s).await;
+        let jobs = jobs.map_err(|fault| self.named(fault))?;
+        let before = jobs.into_iter().find(|job| self.is_of(job, entry));
+        let times = before.and_then(|job| Some((job.started_s?, job.ended_s?)));
+        let Some((started_s, ended_s)) = times else {
+            return self.missing(entry, None).await;
+        };
+        let withdrawn = entry.stop.is_some_and(|stop| stop.cancel);
+        let end = RunEnd {
+            outcome: match withdrawn {
+                true => RunOutcome::Cancelled,
+                false => RunOutcome::Stopped,
+            },
+            started_at: Some(micros(started_s)),
+            ended_at: micros(ended_s),
+            energy: None,
+        };
+        self.ended(entry, end).await
+    }
+
     async fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
         let ended = |entry: &mut Entry| entry.end = Some(end);
         self.book.change(entry.run, ended).await
@@ -287,6 +320,12 @@ impl Inner {
             }
         }
         end
+    }
+
+    /// It is that run's job, and was queued again.
+    fn is_anew(&self, job: &SlurmJob, entry: &Entry) -> bool {
+        let same = Some(job.id) == entry.job && job.name == job_name(&self.options, entry.run);
+        same && entry.submitted_s.is_some_and(|at_s| at_s < job.submitted_s)
     }
 
     /// Numbers of jobs come again; names of runs do not.
