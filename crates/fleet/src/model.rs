@@ -17,7 +17,7 @@ mod sign_in;
 mod tuning;
 mod virtual_model;
 
-pub use jobs::{JobsBackfill, JobsExecutor, JobsTerms, NodesJobs, SlurmCluster};
+pub use jobs::{JobsBackfill, JobsExecutor, JobsReservation, JobsTerms, NodesJobs, SlurmCluster};
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
 pub use sign_in::{SignIn, SignInRule};

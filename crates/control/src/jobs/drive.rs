@@ -164,6 +164,7 @@ impl JobsPlane {
     /// A desk with all jobs that are not over, as the books have them.
     async fn open_desk(&self) -> Result<Desk, StoreError> {
         let mut desk = Desk::new(self.terms(), self.nodes(Self::reaches));
+        desk.reserve(self.reservations());
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -237,6 +238,7 @@ impl JobsPlane {
         if desk.nodes() != nodes.as_slice() {
             desk.machines(nodes);
         }
+        desk.reserve(self.reservations());
         let jobs: Vec<Job> = desk.jobs().cloned().collect();
         for job in jobs {
             let allowed = self.allowed(&job);

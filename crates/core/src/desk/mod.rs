@@ -5,10 +5,12 @@
 
 mod entry;
 mod fit;
+mod reserve;
 mod steps;
 mod view;
 
 pub use fit::{DeskNodes, Lack, nowhere};
+pub use reserve::DeskReservation;
 pub use view::{Counts, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -92,6 +94,7 @@ pub struct Desk {
     jobs: Jobs,
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
+    reservations: Vec<DeskReservation>,
     accounts: BTreeMap<Owner, AccountKey>,
     entries: BTreeMap<JobId, Entry>,
     /// Who waits for whom.
@@ -110,6 +113,7 @@ impl Desk {
             jobs: Jobs::new(JobRule::Madang, terms, &[]),
             nodes: Vec::new(),
             machines: Vec::new(),
+            reservations: Vec::new(),
             accounts: BTreeMap::new(),
             entries: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -146,6 +150,7 @@ impl Desk {
         self.jobs.refit(&machines, now_is);
         self.nodes = nodes;
         self.machines = all;
+        self.keep();
         // What was queued asks for places by their old numbers.
         let known: Vec<JobId> = self.entries.keys().copied().collect();
         for id in known {
@@ -302,15 +307,18 @@ impl Desk {
         ];
         let mut parent = Jobs::ROOT;
         for (owner, weight) in path.into_iter().zip(weights) {
-            let account = match self.accounts.get(&owner) {
-                Some(account) => *account,
-                None => self.jobs.account(parent, weight),
-            };
+            let account = self.account_of(owner, parent);
             self.jobs.weigh(account, weight);
-            self.accounts.insert(owner, account);
             parent = account;
         }
         parent
+    }
+
+    /// The account of somebody below `parent`.
+    fn account_of(&mut self, owner: Owner, parent: AccountKey) -> AccountKey {
+        let (accounts, jobs) = (&mut self.accounts, &mut self.jobs);
+        let account = accounts.entry(owner);
+        *account.or_insert_with(|| jobs.account(parent, 1))
     }
 }
 

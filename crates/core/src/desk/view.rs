@@ -144,6 +144,10 @@ impl Desk {
             }
             (ahead, Some(_)) => format!("{ahead} tasks are before it"),
         };
+        let kept = self
+            .kept_from(now, key)
+            .filter(|_| outlook.starts_at.is_some());
+        let why = kept.map_or(why.clone(), |kept| format!("{why}; {kept}"));
         Some(Waits {
             why,
             ahead: Some(outlook.ahead),

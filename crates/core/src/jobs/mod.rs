@@ -16,6 +16,7 @@ mod nodes;
 mod place;
 mod plan;
 mod queue;
+mod reserve;
 mod room;
 mod rule;
 mod walk;
@@ -24,6 +25,7 @@ pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILL
 pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;
+pub use reserve::{RESERVATIONS_MAX, Reservation};
 pub use rule::{JobRule, JobTerms};
 
 use account::Accounts;
@@ -78,6 +80,8 @@ pub struct Jobs {
     /// Those that hold machines.
     running: BTreeSet<JobKey>,
     queues: Queues,
+    /// Machines that are kept for somebody.
+    reservations: Vec<Reservation>,
     /// The latest instant that was told: time does not go back here.
     latest: Micros,
 }
@@ -95,6 +99,7 @@ impl Jobs {
             jobs: BTreeMap::new(),
             running: BTreeSet::new(),
             queues: Queues::default(),
+            reservations: Vec::new(),
             latest: Micros(0),
         }
     }
@@ -214,13 +219,19 @@ impl Jobs {
 
     /// When there may be something to do though nothing happens; `None` where nothing waits.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
+        let kept = self.kept_at().filter(|at| *at > now).min();
+        let kept = kept.filter(|_| !self.jobs.is_empty());
         if self.waiting() == 0 || !self.rule.preempts() {
-            return None;
+            return kept;
         }
         let running = self.running.iter().filter_map(|key| self.jobs.get(key));
         let changes = running.filter_map(|job| job.changes_at(&self.terms, now));
         let overdue = self.queues.overdue_at(self.terms.wait_us_max);
-        changes.chain(overdue).filter(|at| *at > now).min()
+        changes
+            .chain(overdue)
+            .filter(|at| *at > now)
+            .chain(kept)
+            .min()
     }
 
     /// Each job that waits has a planned start which nobody behind it delays.

@@ -2,17 +2,32 @@
 
 use super::{Check, rows};
 use crate::at::At;
-use crate::model::{JobsExecutor, JobsTerms, NodesJobs, SlurmCluster};
+use crate::model::{JobsExecutor, JobsReservation, JobsTerms, NodesJobs, SlurmCluster};
+use crate::raw::{RawNodes, Text};
 use crate::shape::brief;
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+/// As many as the core tells apart.
+const RESERVATIONS_MAX: usize = 64;
+/// So many names are told of those that are there.
+const NAMES_SHOWN_MAX: usize = 16;
+
+fn named<'r>(ids: impl Iterator<Item = &'r Text>) -> BTreeSet<&'r str> {
+    ids.flatten().map(|at| at.value.as_str()).collect()
+}
 
 impl Check<'_, '_> {
     /// Machines name a cluster that is there, and each cluster can be reached.
     pub(super) fn jobs(&mut self) {
         let mut clusters = BTreeSet::new();
         if let Some(At { value, span }) = &self.raw.jobs {
-            let JobsTerms { slurm, .. } = value;
+            let JobsTerms {
+                slurm,
+                reservations,
+                ..
+            } = value;
+            self.reservations(reservations, span);
             for cluster in slurm {
                 if !clusters.insert(cluster.id.as_str()) {
                     let id = brief(&cluster.id);
@@ -27,6 +42,85 @@ impl Check<'_, '_> {
             if let Some(At { value, span }) = &row.value.jobs {
                 self.cluster_of(value, span, &clusters);
             }
+        }
+    }
+
+    fn reservations(&mut self, reservations: &[JobsReservation], span: &Range<usize>) {
+        if reservations.len() > RESERVATIONS_MAX {
+            let message = format!("there are more than {RESERVATIONS_MAX} `jobs.reservations`");
+            self.report.error("number_range", span, message);
+        }
+        let mut ids = BTreeSet::new();
+        for kept in reservations {
+            let id = brief(&kept.id);
+            if !ids.insert(kept.id.as_str()) {
+                let message = format!("two of `jobs.reservations` are called \"{id}\"");
+                let entry = self.report.error("id_duplicate", span, message);
+                entry.help("give one of them another `id`");
+            }
+            if kept.span().is_none_or(|(from, until)| from >= until) {
+                let message =
+                    format!("`jobs.reservations` \"{id}\" has no time between `from` and `until`");
+                let entry = self.report.error("date_invalid", span, message);
+                entry.help("write both as 2026-12-01T09:00:00+09:00, the earlier one as `from`");
+            }
+            let is_twice = kept.machines.is_some() && kept.count.is_some();
+            if is_twice || (kept.programme.is_some() && kept.tenant.is_some()) {
+                let (one, other) = if is_twice {
+                    ("machines", "count")
+                } else {
+                    ("programme", "tenant")
+                };
+                let message = format!("`jobs.reservations` \"{id}\" has `{one}` and `{other}`");
+                let entry = self.report.error("choose_one", span, message);
+                entry.help("take one of them out");
+            }
+            self.kept_names(kept, span);
+        }
+    }
+
+    /// What a reservation names is there.
+    fn kept_names(&mut self, kept: &JobsReservation, span: &Range<usize>) {
+        let raw = self.raw;
+        let nodes = rows(&raw.nodes).map(|row| &row.value.id);
+        let programmes = rows(&raw.programme).map(|row| &row.value.id);
+        let tenants = rows(&raw.tenant).map(|row| &row.value.id);
+        let names: [(_, _, BTreeSet<&str>); 3] = [
+            ("nodes", Some(&kept.nodes), named(nodes)),
+            ("programme", kept.programme.as_ref(), named(programmes)),
+            ("tenant", kept.tenant.as_ref(), named(tenants)),
+        ];
+        let id = brief(&kept.id);
+        for (table, name, known) in names {
+            let Some(name) = name.filter(|name| !known.contains(name.as_str())) else {
+                continue;
+            };
+            let name = brief(name);
+            let message =
+                format!("`{table}` of `jobs.reservations` \"{id}\" names no {table}: \"{name}\"");
+            let entry = self.report.error("reference_unknown", span, message);
+            let all: Vec<&str> = known.into_iter().take(NAMES_SHOWN_MAX).collect();
+            match all.as_slice() {
+                [] => entry.help(format!("there is no [[{table}]] yet")),
+                all => entry.help(format!("there are: {}", all.join(", "))),
+            };
+        }
+        let is_it = |row: &&At<RawNodes>| {
+            let id = row.value.id.as_ref();
+            id.is_some_and(|id| id.value == kept.nodes)
+        };
+        let of = rows(&raw.nodes).find(is_it);
+        let count = of.and_then(|row| row.value.count.as_ref());
+        let last = kept.machines.iter().flatten().copied().max();
+        if let (Some(count), Some(last)) = (count, last)
+            && last >= count.value
+        {
+            let message = format!(
+                "`jobs.reservations` \"{id}\" keeps machine {last} of {}",
+                count.value
+            );
+            let entry = self.report.error("number_range", span, message);
+            entry.help("machines are counted from 0");
         }
     }
 

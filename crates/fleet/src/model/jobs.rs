@@ -1,7 +1,9 @@
 //! What the fleet file says of batch jobs.
 
+use madang_types::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// `nodes.jobs`: machines that take batch jobs.
@@ -50,6 +52,51 @@ pub enum JobsBackfill {
     Easy,
     /// That of each job that waits: it is promised a start.
     Conservative,
+}
+
+/// Machines that are kept for a programme or a tenant for a time; for nobody, as when they are mended, where neither is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsReservation {
+    /// Its name, which those are told from whom machines are kept.
+    pub id: String,
+    /// Of which `[[nodes]]`.
+    pub nodes: String,
+    /// Which of these machines, from 0; all where neither these nor `count` are given.
+    pub machines: Option<Vec<u32>>,
+    /// How many of these machines: the last ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub count: Option<u32>,
+    /// The programme for whose tenants they are kept.
+    pub programme: Option<String>,
+    /// The tenant for whom they are kept.
+    pub tenant: Option<String>,
+    /// From when on, as `2026-12-01T09:00:00+09:00`.
+    pub from: String,
+    /// Until when, likewise.
+    pub until: String,
+    /// So long before its beginning jobs are stopped there that write checkpoints, in milliseconds; ten minutes where not given.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub notice_ms: Option<u64>,
+}
+
+impl JobsReservation {
+    /// Its beginning and its end; `None` where one of them is no instant.
+    pub fn span(&self) -> Option<(Micros, Micros)> {
+        let instant = |text: &str| {
+            let instant: jiff::Timestamp = text.parse().ok()?;
+            Some(Micros(instant.as_microsecond()))
+        };
+        Some((instant(&self.from)?, instant(&self.until)?))
+    }
+
+    /// Which machines it keeps, of `count` that there are.
+    pub fn machines_of(&self, count: u32) -> BTreeSet<u32> {
+        match (&self.machines, self.count) {
+            (Some(machines), _) => machines.iter().copied().collect(),
+            (None, last) => (count.saturating_sub(last.unwrap_or(count))..count).collect(),
+        }
+    }
 }
 
 /// A Slurm cluster that runs batch jobs.
@@ -124,6 +171,9 @@ pub struct JobsTerms {
     /// Slurm clusters that run batch jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slurm: Vec<SlurmCluster>,
+    /// Machines that are kept for somebody for a time, or for nobody; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<JobsReservation>,
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
@@ -143,6 +193,7 @@ impl Default for JobsTerms {
             keep_ms: 7 * 86_400_000,
             backfill: JobsBackfill::Easy,
             slurm: Vec::new(),
+            reservations: Vec::new(),
             open_tenant_max: 10_000,
         }
     }

@@ -222,3 +222,32 @@ fn a_job_that_makes_room_comes_back_and_its_tries_are_its_own() {
         .ends("1-2", RunOutcome::Cancelled)
         .check("=1-2 1:pending +1-3 1:running");
 }
+
+#[test]
+fn machines_that_are_kept_are_told_and_open_to_whom_they_are_kept_for() {
+    let mut story = Story::new(vec![nodes("a", "h200", 2, 2)]);
+    let keep = |owner| DeskReservation {
+        id: "exam".to_owned(),
+        nodes: "a".parse().unwrap(),
+        machines: BTreeSet::from([1]),
+        owner,
+        from: at(100),
+        until: at(10_000),
+        notice_us: 0,
+    };
+    story.desk.reserve(vec![keep(None)]);
+    story
+        .tell(arrival(job(1, 2)))
+        .tell(arrival(job(2, 2)))
+        .check("+1-1 1:running")
+        .check_waits(2, "it is next, and waits for machines to be free; machines are kept for others, or would be before it had ended, by: exam");
+    // Machines that are told anew are kept as before.
+    story.desk.machines(vec![nodes("a", "h200", 3, 2)]);
+    story
+        .check("+2-1 2:running")
+        .tell(arrival(job(3, 2)))
+        .check("");
+    let hanbit = (None, Some("hanbit".parse().unwrap()));
+    story.desk.reserve(vec![keep(Some(hanbit))]);
+    story.at(100).check("+3-1 3:running");
+}

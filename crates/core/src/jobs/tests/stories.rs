@@ -5,7 +5,7 @@ use madang_types::Priority;
 
 /// A job of whole accelerators.
 #[derive(Clone, Copy)]
-struct J {
+pub(super) struct J {
     key: u64,
     account: AccountKey,
     accelerators: u32,
@@ -14,7 +14,7 @@ struct J {
     priority: Priority,
 }
 
-fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
+pub(super) fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
     J {
         key,
         account: Jobs::ROOT,
@@ -26,11 +26,11 @@ fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
 }
 
 impl J {
-    fn of(self, account: AccountKey) -> Self {
+    pub(super) fn of(self, account: AccountKey) -> Self {
         Self { account, ..self }
     }
 
-    fn rigid(self) -> Self {
+    pub(super) fn rigid(self) -> Self {
         Self {
             preemptible: false,
             ..self
@@ -50,41 +50,41 @@ impl J {
 }
 
 /// A world, and what it says: `+1` starts job 1, `-1` stops it.
-struct Story {
-    jobs: Jobs,
+pub(super) struct Story {
+    pub(super) jobs: Jobs,
     now: Micros,
 }
 
 impl Story {
-    fn new(rule: JobRule, accelerators: &[u16]) -> Self {
+    pub(super) fn new(rule: JobRule, accelerators: &[u16]) -> Self {
         Self {
             jobs: Jobs::new(rule, JobTerms::default(), &machines(accelerators)),
             now: at(0),
         }
     }
 
-    fn at(&mut self, seconds: u64) -> &mut Self {
+    pub(super) fn at(&mut self, seconds: u64) -> &mut Self {
         self.now = at(seconds);
         self
     }
 
-    fn comes(&mut self, job: J) -> &mut Self {
+    pub(super) fn comes(&mut self, job: J) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Submitted(job.ask()));
         self
     }
 
-    fn ends(&mut self, key: u64) -> &mut Self {
+    pub(super) fn ends(&mut self, key: u64) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Ended(JobKey(key)));
         self
     }
 
-    fn has_stopped(&mut self, key: u64) -> &mut Self {
+    pub(super) fn has_stopped(&mut self, key: u64) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Stopped(JobKey(key)));
         self
     }
 
     #[track_caller]
-    fn check(&mut self, expected: &str) -> &mut Self {
+    pub(super) fn check(&mut self, expected: &str) -> &mut Self {
         let mut effects = Vec::new();
         self.jobs.pass(self.now, &mut effects);
         let said = effects.iter().map(|effect| match effect {

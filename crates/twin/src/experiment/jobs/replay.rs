@@ -1,16 +1,18 @@
 //! The trace on a virtual clock: jobs come, run, are stopped, and end.
 
-use super::JobsOptions;
 use super::promise::{Promises, ShareRow, Wish};
+use super::{JobsOptions, Maintenance};
 use crate::trace::JobRow;
 use madang_core::jobs::{
-    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, Need, NodesKey,
+    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, MachineKey, Need,
+    NodesKey, Placement, Reservation,
 };
 use madang_types::{Micros, Priority};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 const SECOND_US: u64 = 1_000_000;
+const HOUR_US: u64 = 3_600 * SECOND_US;
 /// Accelerators of one machine.
 const MACHINE_ACCELERATORS: u32 = 8;
 /// Nobody names a limit in these traces.
@@ -24,6 +26,7 @@ pub(super) struct Past {
     /// Accelerator time that went into checkpoints and restores.
     pub(super) lost_us: u64,
     pub(super) passes: u64,
+    pub(super) kept_held_max: u32,
     pub(super) shares: Vec<ShareRow>,
 }
 
@@ -58,6 +61,8 @@ pub(super) struct Replay<'a> {
     promises: Promises,
     runs: Vec<Run>,
     due: BinaryHeap<Reverse<Due>>,
+    /// Where those run that run, where it is asked for.
+    on: BTreeMap<usize, Vec<Placement>>,
     next: usize,
     now_us: u64,
     past: Past,
@@ -73,6 +78,7 @@ impl<'a> Replay<'a> {
         for (number, value) in names.values_mut().enumerate() {
             *value = number;
         }
+        jobs.reserve(options.maintenance.map(reservation).into_iter().collect());
         let tenants: Vec<String> = names.keys().map(|name| (*name).to_owned()).collect();
         let accounts = tenants
             .iter()
@@ -93,6 +99,7 @@ impl<'a> Replay<'a> {
             promises: Promises::new(&options.terms, options.accelerators, &tenants),
             runs: rows.iter().map(run).collect(),
             due: BinaryHeap::new(),
+            on: BTreeMap::new(),
             next: 0,
             now_us: 0,
             past: Past {
@@ -100,6 +107,7 @@ impl<'a> Replay<'a> {
                 stops: 0,
                 lost_us: 0,
                 passes: 0,
+                kept_held_max: 0,
                 shares: Vec::new(),
             },
         }
@@ -115,11 +123,28 @@ impl<'a> Replay<'a> {
             for effect in effects.drain(..) {
                 self.perform(effect);
             }
+            self.look_at_kept();
         }
         if self.options.rule == JobRule::Madang {
             self.past.shares = self.promises.rows();
         }
         self.past
+    }
+
+    /// How many accelerators are held of those that are kept for nobody.
+    fn look_at_kept(&mut self) {
+        let Some(maintenance) = self.options.maintenance else {
+            return;
+        };
+        let hours = maintenance.from_h..maintenance.from_h + maintenance.span_h;
+        if hours.contains(&(self.now_us / HOUR_US)) {
+            let machines = maintenance.machines();
+            let held = self.on.values().flatten();
+            let held = held.filter(|at| at.machine.0 < machines);
+            let held: usize = held.map(|at| at.accelerators.len()).sum();
+            let held = u32::try_from(held).unwrap_or(u32::MAX);
+            self.past.kept_held_max = self.past.kept_held_max.max(held);
+        }
     }
 
     fn next_at(&self) -> Option<u64> {
@@ -180,6 +205,7 @@ impl<'a> Replay<'a> {
         let wish = &mut self.wishes[self.tenant_of[index]];
         wish.held -= accelerators;
         self.runs[index].number += 1;
+        self.on.remove(&index);
         let input = match event {
             Event::Ends => {
                 wish.wanted -= accelerators;
@@ -193,8 +219,11 @@ impl<'a> Replay<'a> {
 
     fn perform(&mut self, effect: JobEffect) {
         match effect {
-            JobEffect::Start { job, .. } => {
+            JobEffect::Start { job, placements } => {
                 let index = index(job);
+                if self.options.maintenance.is_some() {
+                    self.on.insert(index, placements);
+                }
                 let accelerators = u64::from(self.rows[index].accelerators);
                 let run = &mut self.runs[index];
                 if run.number > 0 {
@@ -220,6 +249,23 @@ impl<'a> Replay<'a> {
                 self.past.lost_us += accelerators * us;
             }
         }
+    }
+}
+
+impl Maintenance {
+    fn machines(&self) -> u32 {
+        self.accelerators.div_ceil(MACHINE_ACCELERATORS)
+    }
+}
+
+/// A running job that makes room is told ten minutes before.
+fn reservation(maintenance: Maintenance) -> Reservation {
+    Reservation {
+        machines: (0..maintenance.machines()).map(MachineKey).collect(),
+        account: None,
+        from: micros(maintenance.from_h * HOUR_US),
+        until: micros((maintenance.from_h + maintenance.span_h) * HOUR_US),
+        notice_us: 600 * SECOND_US,
     }
 }
 

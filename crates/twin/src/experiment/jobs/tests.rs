@@ -14,6 +14,7 @@ fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
         terms: JobTerms::default(),
         accelerators,
         rigid: false,
+        maintenance: None,
         checkpoint_s: 30,
         restore_s: 30,
     };
@@ -81,6 +82,38 @@ fn who_is_promised_a_start_waits_no_longer_than_first_come() {
         promised.wait_h_mean < easy.wait_h_mean * 1.02,
         "{promised:?}"
     );
+}
+
+#[test]
+fn machines_are_free_in_time_where_they_are_to_be_mended() {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = &rows[..8_000];
+    for rule in [JobRule::Easy, JobRule::Conservative, JobRule::Madang] {
+        let report = |maintenance| {
+            let options = JobsOptions {
+                rule,
+                terms: JobTerms::default(),
+                accelerators: 512,
+                rigid: false,
+                maintenance,
+                checkpoint_s: 30,
+                restore_s: 30,
+            };
+            replay(rows, &options)
+        };
+        let kept = report(Some(Maintenance {
+            accelerators: 256,
+            from_h: 650,
+            span_h: 24,
+        }));
+        assert_eq!(kept.kept_held_max, Some(0), "{kept:?}");
+        let other = report(None);
+        assert_eq!(other.kept_held_max, None);
+        assert_ne!(
+            kept.wait_h_mean, other.wait_h_mean,
+            "they were in nobody's way"
+        );
+    }
 }
 
 #[test]
