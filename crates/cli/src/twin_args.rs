@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use madang_core::jobs::{Backfill, JobRule};
 use madang_core::{RouteRule, ShareRule};
-use madang_twin::experiment::jobs::Maintenance;
+use madang_twin::experiment::jobs::{Maintenance, OtherKind};
 use madang_twin::experiment::noisy::Flood;
 use std::path::PathBuf;
 
@@ -265,6 +265,17 @@ impl Delays {
     }
 }
 
+fn other_kind(text: &str) -> Result<OtherKind, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([accelerators, worth_milli]) if (1..=100_000).contains(worth_milli) => Ok(OtherKind {
+            accelerators: *accelerators,
+            worth_milli: *worth_milli,
+        }),
+        _ => Err("two whole numbers, as in 384,500".to_owned()),
+    }
+}
+
 fn maintenance(text: &str) -> Result<Maintenance, String> {
     let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
     match numbers.as_deref() {
@@ -289,6 +300,9 @@ pub struct JobsArgs {
     /// Who is next; without any, all are run and printed side by side.
     #[arg(long, value_enum)]
     pub policy: Vec<Next>,
+    /// So many accelerators of another kind beside them, and how fast jobs run there, in thousandths; an hour counts so much in shares.
+    #[arg(long, value_name = "N,MILLI", value_parser = other_kind)]
+    pub other: Option<OtherKind>,
     /// With Madang's rule: whose start a job may not delay that goes before it and cannot be stopped.
     #[arg(long, value_enum, default_value_t = Delays::Easy)]
     pub backfill: Delays,

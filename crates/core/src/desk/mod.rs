@@ -148,6 +148,8 @@ impl Desk {
             new.get(&(id, *number)).copied().map(MachineKey)
         };
         self.jobs.refit(&machines, now_is);
+        let worth = nodes.iter().map(|nodes| nodes.worth_milli);
+        self.jobs.worth(worth.collect());
         self.nodes = nodes;
         self.machines = all;
         self.keep();

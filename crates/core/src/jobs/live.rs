@@ -27,6 +27,12 @@ impl Jobs {
         self.accounts.weigh(account, weight);
     }
 
+    /// What an accelerator of each `[[nodes]]` counts in shares, in thousandths, by [`NodesKey`]; whole where nothing is said. What runs
+    /// goes on to count as it did.
+    pub fn worth(&mut self, worth_milli: Vec<u32>) {
+        self.worth_milli = worth_milli;
+    }
+
     /// Other terms from now on; what was used fades as it did.
     pub fn terms(&mut self, terms: JobTerms) {
         self.terms = terms;
@@ -39,12 +45,14 @@ impl Jobs {
         }
         let mut job = Job::new(ask, at);
         self.floor.take(&placements);
+        let counts_milli = self.counts(self.floor.nodes_of(&placements), job.milli());
         job.state = State::Running {
             at,
             placements,
+            counts_milli,
             stopping: false,
         };
-        let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+        let milli = i64::try_from(counts_milli).unwrap_or(i64::MAX);
         self.accounts.hold(ask.account, milli, at);
         self.running.insert(ask.job);
         self.jobs.insert(ask.job, job);

@@ -123,20 +123,19 @@ impl Plan {
         }
     }
 
-    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow. False where it never fits.
+    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow. Where; `None` where it never
+    /// fits.
     pub(super) fn put(
         &mut self,
         job: JobKey,
         (milli, run_us): (u64, u64),
         ground: impl Iterator<Item = NodesKey>,
-    ) -> bool {
+    ) -> Option<NodesKey> {
         let earliest = |nodes: NodesKey| {
             let line = self.lines.get(usize::from(nodes.0))?;
             Some((line.earliest(milli, run_us)?, nodes))
         };
-        let Some((at, nodes)) = ground.filter_map(earliest).min() else {
-            return false;
-        };
+        let (at, nodes) = ground.filter_map(earliest).min()?;
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);
@@ -144,7 +143,7 @@ impl Plan {
         if at > self.now {
             line.drops.insert(at, free.saturating_sub(milli));
         }
-        true
+        Some(nodes)
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum State {
     Running {
         at: Micros,
         placements: Vec<Placement>,
+        /// What it holds of its account's share: its accelerators, in thousandths, by what one of their kind counts.
+        counts_milli: u64,
         /// It was told to stop.
         stopping: bool,
     },

@@ -145,6 +145,7 @@ impl Jobs {
                 at,
                 placements,
                 stopping: false,
+                ..
             } = &job.state
             else {
                 continue;

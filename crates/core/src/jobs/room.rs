@@ -3,7 +3,7 @@
 use super::ask::JobKey;
 use super::nodes::{Floor, Placement};
 use super::place::Wanted;
-use super::queue::State;
+use super::queue::{Job, State};
 use super::walk::{Chosen, Kind, Start};
 use super::{JobEffect, Jobs};
 use madang_types::Micros;
@@ -149,14 +149,18 @@ impl Jobs {
 
     fn start(&mut self, now: Micros, key: JobKey, placements: Vec<Placement>) {
         self.floor.take(&placements);
+        let nodes = self.floor.nodes_of(&placements);
+        let milli = self.jobs.get(&key).map_or(0, Job::milli);
+        let counts_milli = self.counts(nodes, milli);
         if let Some(job) = self.jobs.get_mut(&key) {
             self.queues.remove(job);
             job.state = State::Running {
                 at: now,
                 placements,
+                counts_milli,
                 stopping: false,
             };
-            let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+            let milli = i64::try_from(counts_milli).unwrap_or(i64::MAX);
             self.accounts.hold(job.ask.account, milli, now);
             self.running.insert(key);
         }

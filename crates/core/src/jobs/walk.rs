@@ -152,6 +152,7 @@ impl<'a> Walk<'a> {
                 at,
                 placements,
                 stopping,
+                ..
             } = &job.state
             else {
                 continue;
@@ -169,7 +170,7 @@ impl<'a> Walk<'a> {
                 let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
             } else {
-                self.grant(job);
+                self.grant(job, nodes);
                 self.ends(job, nodes, placements);
             }
         }
@@ -285,7 +286,7 @@ impl<'a> Walk<'a> {
             return;
         };
         if self.give(nodes, job.milli()) {
-            self.grant(job);
+            self.grant(job, nodes);
             self.kept.change(&self.jobs.floor, placements, false);
             self.ends(job, nodes, placements);
         } else {
@@ -326,10 +327,11 @@ impl<'a> Walk<'a> {
     }
 
     /// The job's account and all above it are to hold what it needs.
-    fn grant(&mut self, job: &Job) {
+    fn grant(&mut self, job: &Job, nodes: NodesKey) {
+        let milli = self.jobs.counts(Some(nodes), job.milli());
         let mut next = Some(job.ask.account);
         while let Some(here) = next {
-            *self.granted_milli.entry(here).or_default() += job.milli();
+            *self.granted_milli.entry(here).or_default() += milli;
             next = self.jobs.accounts.parent(here);
         }
     }

@@ -17,6 +17,10 @@ pub struct NodesJobs {
     /// The gateway whose own machine it is, as `madang gateway list` shows it; for `executor = "local"` where gateways share the books.
     /// Without it a machine of shared books takes no jobs: another gateway could not know what runs there.
     pub gateway: Option<String>,
+    /// What an hour of one of its accelerators counts in shares, in thousandths of an hour of the kind by which the operator measures:
+    /// the throughput of the same work on both, divided; 1000 where not given.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub worth_milli: Option<u32>,
     /// Memory of each accelerator, in MiB.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub accelerator_memory_mib: Option<u64>,

@@ -49,6 +49,7 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
                         ..JobTerms::default()
                     },
                     accelerators: *accelerators,
+                    other: args.other,
                     rigid: args.rigid,
                     maintenance: args.maintenance,
                     checkpoint_s: args.checkpoint_s,

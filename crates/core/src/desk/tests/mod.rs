@@ -17,6 +17,7 @@ fn nodes(id: &str, accelerator: &str, count: u32, per_node: u16) -> DeskNodes {
         accelerator: accelerator.to_owned(),
         count,
         per_node,
+        worth_milli: 1000,
         accelerator_memory_mib: Some(80_000),
         cpu_milli: None,
         memory_mib: None,

@@ -423,3 +423,25 @@ fn a_job_that_never_fits_holds_up_nobody() {
     let mut story = Story::new(JobRule::Easy, &[4]);
     story.comes(job(1, 8, 10)).comes(job(2, 4, 10)).check("+2");
 }
+
+#[test]
+fn what_an_accelerator_counts_is_its_kinds() {
+    let mut story = Story::new(JobRule::Madang, &[4, 4]);
+    let (fast, slow) = (
+        story.jobs.account(Jobs::ROOT, 1),
+        story.jobs.account(Jobs::ROOT, 1),
+    );
+    for (account, worth_milli) in [(fast, 1000), (slow, 250)] {
+        let key = u64::from(worth_milli);
+        story.jobs.worth(vec![worth_milli]);
+        story
+            .comes(job(key, 4, 10_000).of(account))
+            .check(&format!("+{key}"));
+    }
+    // What runs counts as it did when it began, until it ends.
+    story.jobs.worth(vec![7]);
+    story.at(1_000).ends(1000).ends(250);
+    let used = [fast, slow].map(|account| story.jobs.used_s(account, at(1_000)));
+    assert!((used[0] / used[1] - 4.0).abs() < 1e-9, "{used:?}");
+    assert!((used[0] / 4_000.0 - 1.0).abs() < 0.01, "{used:?}");
+}

@@ -76,7 +76,7 @@ impl Walk<'_> {
     /// A job is to start on `nodes`.
     fn choose(&mut self, job: &Job, nodes: NodesKey, (closed, own): (Kept, Kept), ground: Ground) {
         self.give(nodes, job.milli());
-        self.grant(job);
+        self.grant(job, nodes);
         let need = job.ask.need;
         self.chosen.start.push(Start {
             job: job.ask.job,
@@ -104,20 +104,20 @@ impl Walk<'_> {
             }
         };
         let was_full = plan.is_full();
-        let mut is_planned = false;
+        let mut planned = None;
         if !was_full {
             let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
             let nodes = (0u8..)
                 .zip(&self.left_milli)
                 .map(|(nodes, _)| NodesKey(nodes));
             let ground = nodes.filter(|nodes| need.ground.has(*nodes));
-            is_planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
+            planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
         }
         let is_full = plan.is_full();
-        if is_planned && self.jobs.promises() {
-            self.grant(job);
+        if let Some(nodes) = planned.filter(|_| self.jobs.promises()) {
+            self.grant(job, nodes);
         }
-        if !has_room && (is_full || !is_planned) {
+        if !has_room && (is_full || planned.is_none()) {
             self.gives_up((*need, closed));
         }
         self.behind += usize::from(was_full && self.jobs.promises());

@@ -22,6 +22,8 @@ pub struct JobsOptions {
     pub terms: JobTerms,
     /// How many accelerators there are, on machines of eight.
     pub accelerators: u32,
+    /// Beside them, those of another kind.
+    pub other: Option<OtherKind>,
     /// No job writes checkpoints, so that none is stopped for others.
     pub rigid: bool,
     /// Machines that are kept for nobody for a time.
@@ -30,6 +32,15 @@ pub struct JobsOptions {
     pub checkpoint_s: u64,
     /// How long it takes to go on from there, in seconds, likewise.
     pub restore_s: u64,
+}
+
+/// Further accelerators, of another kind.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherKind {
+    /// How many, on machines of eight.
+    pub accelerators: u32,
+    /// How fast jobs run there, and what an hour counts in shares, in thousandths of what it does on the first kind.
+    pub worth_milli: u32,
 }
 
 /// Machines that are kept for nobody.

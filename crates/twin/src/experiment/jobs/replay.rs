@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 const SECOND_US: u64 = 1_000_000;
 const HOUR_US: u64 = 3_600 * SECOND_US;
+/// The speed and the worth of the first kind of accelerator, in thousandths.
+const WHOLE: u32 = 1000;
 /// Accelerators of one machine.
 const MACHINE_ACCELERATORS: u32 = 8;
 /// Nobody names a limit in these traces.
@@ -46,8 +48,10 @@ struct Run {
     number: u32,
     /// When this one began.
     at_us: u64,
-    /// What is still to be done, restores among it.
+    /// What is still to be done, restores among it, in time on the first kind of accelerator.
     left_us: u64,
+    /// How fast it goes where it runs, in thousandths.
+    speed_milli: u32,
 }
 
 pub(super) struct Replay<'a> {
@@ -70,7 +74,9 @@ pub(super) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     pub(super) fn new(rows: &'a [JobRow], options: &'a JobsOptions) -> Self {
-        let mut jobs = Jobs::new(options.rule, options.terms, &machines(options.accelerators));
+        let mut jobs = Jobs::new(options.rule, options.terms, &machines(options));
+        let of_each = options.other.map(|other| vec![WHOLE, other.worth_milli]);
+        jobs.worth(of_each.unwrap_or_default());
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for row in rows {
             names.entry(&row.tenant).or_default();
@@ -96,7 +102,7 @@ impl<'a> Replay<'a> {
             accounts,
             tenant_of,
             wishes: vec![Wish::default(); tenants.len()],
-            promises: Promises::new(&options.terms, options.accelerators, &tenants),
+            promises: Promises::new(&options.terms, worth_milli(options), &tenants),
             runs: rows.iter().map(run).collect(),
             due: BinaryHeap::new(),
             on: BTreeMap::new(),
@@ -147,6 +153,17 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// How fast jobs run there, in thousandths.
+    fn speed_milli(&self, placements: &[Placement]) -> u32 {
+        let first = self.options.accelerators.div_ceil(MACHINE_ACCELERATORS);
+        let is_first = |at: &Placement| at.machine.0 < first;
+        let other = self.options.other.map(|other| other.worth_milli);
+        match placements.first() {
+            Some(at) if !is_first(at) => other.unwrap_or(WHOLE).max(1),
+            _ => WHOLE,
+        }
+    }
+
     fn next_at(&self) -> Option<u64> {
         let comes = self.rows.get(self.next).map(|row| row.submit_s * SECOND_US);
         let due = self.due.peek().map(|Reverse((at, ..))| *at);
@@ -183,7 +200,7 @@ impl<'a> Replay<'a> {
 
     fn comes(&mut self, index: usize, row: &JobRow) {
         let known = self.options.rule != JobRule::Madang;
-        self.wishes[self.tenant_of[index]].wanted += u64::from(row.accelerators);
+        self.wishes[self.tenant_of[index]].wanted_milli += counts(row.accelerators, WHOLE);
         let ask = Ask {
             job: key(index),
             account: self.accounts[self.tenant_of[index]],
@@ -201,18 +218,22 @@ impl<'a> Replay<'a> {
     }
 
     fn happens(&mut self, index: usize, event: Event) {
-        let accelerators = u64::from(self.rows[index].accelerators);
+        let accelerators = self.rows[index].accelerators;
+        let held_milli = counts(accelerators, self.runs[index].speed_milli);
         let wish = &mut self.wishes[self.tenant_of[index]];
-        wish.held -= accelerators;
+        wish.held_milli -= held_milli;
+        wish.wanted_milli -= held_milli;
         self.runs[index].number += 1;
         self.on.remove(&index);
         let input = match event {
             Event::Ends => {
-                wish.wanted -= accelerators;
                 self.past.ended_us[index] = self.now_us;
                 JobInput::Ended(key(index))
             }
-            Event::IsStopped => JobInput::Stopped(key(index)),
+            Event::IsStopped => {
+                wish.wanted_milli += counts(accelerators, WHOLE);
+                JobInput::Stopped(key(index))
+            }
         };
         self.jobs.apply(micros(self.now_us), input);
     }
@@ -221,26 +242,35 @@ impl<'a> Replay<'a> {
         match effect {
             JobEffect::Start { job, placements } => {
                 let index = index(job);
-                if self.options.maintenance.is_some() {
-                    self.on.insert(index, placements);
-                }
                 let accelerators = u64::from(self.rows[index].accelerators);
+                let speed_milli = self.speed_milli(&placements);
                 let run = &mut self.runs[index];
                 if run.number > 0 {
                     run.left_us += self.options.restore_s * SECOND_US;
                     self.past.lost_us += accelerators * self.options.restore_s * SECOND_US;
                 }
                 run.at_us = self.now_us;
-                let due = (self.now_us + run.left_us, index, run.number, Event::Ends);
+                run.speed_milli = speed_milli;
+                let us = run.left_us * u64::from(WHOLE) / u64::from(speed_milli);
+                let due = (self.now_us + us, index, run.number, Event::Ends);
                 self.due.push(Reverse(due));
-                self.wishes[self.tenant_of[index]].held += accelerators;
+                let held_milli = counts(self.rows[index].accelerators, speed_milli);
+                let wish = &mut self.wishes[self.tenant_of[index]];
+                wish.held_milli += held_milli;
+                wish.wanted_milli += held_milli;
+                wish.wanted_milli -= counts(self.rows[index].accelerators, WHOLE);
+                if self.options.maintenance.is_some() {
+                    self.on.insert(index, placements);
+                }
             }
             JobEffect::Stop { job } => {
                 let index = index(job);
                 let accelerators = u64::from(self.rows[index].accelerators);
                 let run = &mut self.runs[index];
                 let us = self.options.checkpoint_s * SECOND_US;
-                run.left_us = run.left_us.saturating_sub(self.now_us - run.at_us);
+                let done_us =
+                    (self.now_us - run.at_us) * u64::from(run.speed_milli) / u64::from(WHOLE);
+                run.left_us = run.left_us.saturating_sub(done_us);
                 // Its end is not due any more.
                 run.number += 1;
                 let due = (self.now_us + us, index, run.number, Event::IsStopped);
@@ -269,18 +299,36 @@ fn reservation(maintenance: Maintenance) -> Reservation {
     }
 }
 
-fn machines(accelerators: u32) -> Vec<Machine> {
-    let count = accelerators.div_ceil(MACHINE_ACCELERATORS);
-    let machine = |number: u32| Machine {
-        nodes: NodesKey(0),
-        accelerators: (accelerators - number * MACHINE_ACCELERATORS)
-            .min(MACHINE_ACCELERATORS)
-            .try_into()
-            .unwrap_or(0),
-        cpu_milli: 0,
-        memory_mib: 0,
-    };
-    (0..count).map(machine).collect()
+/// What so many accelerators count in shares, in thousandths.
+fn counts(accelerators: u32, worth_milli: u32) -> u64 {
+    u64::from(accelerators) * u64::from(worth_milli)
+}
+
+/// What all accelerators count together, in thousandths.
+fn worth_milli(options: &JobsOptions) -> u64 {
+    let other = options.other;
+    let other = other.map_or(0, |other| counts(other.accelerators, other.worth_milli));
+    counts(options.accelerators, WHOLE) + other
+}
+
+fn machines(options: &JobsOptions) -> Vec<Machine> {
+    let other = options.other.map_or(0, |other| other.accelerators);
+    let mut machines = Vec::new();
+    for (nodes, accelerators) in [(0, options.accelerators), (1, other)] {
+        let count = accelerators.div_ceil(MACHINE_ACCELERATORS);
+        machines.extend((0..count).map(|number| {
+            Machine {
+                nodes: NodesKey(nodes),
+                accelerators: (accelerators - number * MACHINE_ACCELERATORS)
+                    .min(MACHINE_ACCELERATORS)
+                    .try_into()
+                    .unwrap_or(0),
+                cpu_milli: 0,
+                memory_mib: 0,
+            }
+        }));
+    }
+    machines
 }
 
 fn key(index: usize) -> JobKey {

@@ -13,6 +13,7 @@ fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
         rule,
         terms: JobTerms::default(),
         accelerators,
+        other: None,
         rigid: false,
         maintenance: None,
         checkpoint_s: 30,
@@ -94,6 +95,7 @@ fn machines_are_free_in_time_where_they_are_to_be_mended() {
                 rule,
                 terms: JobTerms::default(),
                 accelerators: 512,
+                other: None,
                 rigid: false,
                 maintenance,
                 checkpoint_s: 30,
@@ -150,6 +152,30 @@ fn nobody_knows_run_times_and_waits_are_shorter() {
 #[test]
 fn nobody_knows_run_times_and_waits_are_shorter_where_there_is_more() {
     check_madang(640);
+}
+
+#[test]
+fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let options = JobsOptions {
+        rule: JobRule::Madang,
+        terms: JobTerms::default(),
+        accelerators: 320,
+        other: Some(OtherKind {
+            accelerators: 384,
+            worth_milli: 500,
+        }),
+        rigid: false,
+        maintenance: None,
+        checkpoint_s: 30,
+        restore_s: 30,
+    };
+    let report = replay(&rows, &options);
+    let long = report.shares.iter().filter(|row| row.backlogged_h >= 24.0);
+    assert!(long.clone().count() > 3, "{report:?}");
+    for row in long {
+        assert!((0.95..=1.05).contains(&row.ratio), "{row:?}");
+    }
 }
 
 #[test]
