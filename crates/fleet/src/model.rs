@@ -17,7 +17,9 @@ mod sign_in;
 mod tuning;
 mod virtual_model;
 
-pub use jobs::{JobsBackfill, JobsExecutor, JobsReservation, JobsTerms, NodesJobs, SlurmCluster};
+pub use jobs::{
+    JobsBackfill, JobsExecutor, JobsQos, JobsReservation, JobsTerms, NodesJobs, SlurmCluster,
+};
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
 pub use sign_in::{SignIn, SignInRule};

@@ -165,6 +165,7 @@ impl JobsPlane {
     async fn open_desk(&self) -> Result<Desk, StoreError> {
         let mut desk = Desk::new(self.terms(), self.nodes(Self::reaches));
         desk.reserve(self.reservations());
+        desk.qos(self.qos());
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -239,6 +240,7 @@ impl JobsPlane {
             desk.machines(nodes);
         }
         desk.reserve(self.reservations());
+        desk.qos(self.qos());
         let jobs: Vec<Job> = desk.jobs().cloned().collect();
         for job in jobs {
             let allowed = self.allowed(&job);

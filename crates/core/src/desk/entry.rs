@@ -1,7 +1,9 @@
 //! A job on the desk, and its tasks.
 
 use super::DeskEffect;
-use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
+use crate::jobs::{
+    AccountKey, Ask, JobClass, JobKey, MachineKey, Need, NodesKey, Piece, Placement,
+};
 use madang_types::{
     After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
     RunState, TaskId,
@@ -146,7 +148,7 @@ impl Entry {
     }
 
     /// What a task asks the queue for.
-    pub(super) fn ask(&self, task: TaskId, need: Need) -> Ask {
+    pub(super) fn ask(&self, task: TaskId, need: Need, class: JobClass) -> Ask {
         let spec = &self.job.spec;
         Ask {
             job: key_of(task),
@@ -155,6 +157,7 @@ impl Entry {
             run_us_max: spec.time_limit_ms.saturating_mul(1_000),
             preemptible: spec.checkpoint.is_some(),
             priority: spec.priority,
+            class,
         }
     }
 

@@ -5,11 +5,13 @@
 
 mod entry;
 mod fit;
+mod qos;
 mod reserve;
 mod steps;
 mod view;
 
 pub use fit::{DeskNodes, Lack, nowhere};
+pub use qos::DeskQos;
 pub use reserve::DeskReservation;
 pub use view::{Counts, Waits};
 
@@ -95,6 +97,7 @@ pub struct Desk {
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
     reservations: Vec<DeskReservation>,
+    qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
     entries: BTreeMap<JobId, Entry>,
     /// Who waits for whom.
@@ -114,6 +117,7 @@ impl Desk {
             nodes: Vec::new(),
             machines: Vec::new(),
             reservations: Vec::new(),
+            qos: Vec::new(),
             accounts: BTreeMap::new(),
             entries: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -154,6 +158,10 @@ impl Desk {
         self.machines = all;
         self.keep();
         // What was queued asks for places by their old numbers.
+        self.queue_anew();
+    }
+
+    fn queue_anew(&mut self) {
         let known: Vec<JobId> = self.entries.keys().copied().collect();
         for id in known {
             self.unqueue(Micros(0), id);
@@ -277,7 +285,8 @@ impl Desk {
             &entry.job.spec.resources,
             &entry::open_to(entry, &self.nodes),
         );
-        let ask = entry.ask(task, need);
+        let class = qos::class(&self.qos, &entry.job.spec);
+        let ask = entry.ask(task, need, class);
         self.jobs
             .found(ask, run.started_at.unwrap_or(run.created_at), placements);
         if run.state == RunState::Stopping {

@@ -109,6 +109,9 @@ impl Desk {
                 ..waits
             });
         }
+        if let Some(why) = self.is_bound(id) {
+            return Some(Waits::because(why));
+        }
         if entry::open_to(entry, &self.nodes).is_empty() {
             return Some(Waits::because(self.nowhere(id)));
         }

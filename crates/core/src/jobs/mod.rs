@@ -21,7 +21,7 @@ mod room;
 mod rule;
 mod walk;
 
-pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
+pub use ask::{AccountKey, Ask, Ground, JobClass, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
 pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;

@@ -53,9 +53,14 @@ struct Leaf<'a> {
 struct Walk<'a> {
     jobs: &'a Jobs,
     now: Micros,
+    /// Those of the tier whose turn it is.
     leaves: BTreeMap<AccountKey, Leaf<'a>>,
+    /// Those of lower tiers.
+    below: BTreeMap<u8, BTreeMap<AccountKey, Leaf<'a>>>,
     /// Of each account with others below it, those that have jobs.
     open: BTreeMap<AccountKey, BinaryHeap<Reverse<(Standing, AccountKey)>>>,
+    /// What accounts that have a bound hold in jobs of a class, or are to hold, in thousandths of an accelerator.
+    held_milli: BTreeMap<(AccountKey, u8), u64>,
     /// What accounts, with all below them, are to hold, in thousandths of an accelerator.
     granted_milli: BTreeMap<AccountKey, u64>,
     /// Kinds that may still be had.
@@ -64,7 +69,7 @@ struct Walk<'a> {
     dead: BTreeSet<Kind>,
     /// What is free on machines that are kept.
     kept: KeptFree,
-    /// Those that were looked at and are dead.
+    /// Those that were looked at and are dead, or bound by their class.
     looked: usize,
     /// Accelerators that are not given yet, by [`NodesKey`].
     left_milli: Vec<u64>,
@@ -118,6 +123,8 @@ impl<'a> Walk<'a> {
             jobs,
             now,
             leaves: BTreeMap::new(),
+            below: BTreeMap::new(),
+            held_milli: BTreeMap::new(),
             open: BTreeMap::new(),
             granted_milli: BTreeMap::new(),
             alive: BTreeSet::new(),
@@ -132,9 +139,12 @@ impl<'a> Walk<'a> {
             chosen: Chosen::default(),
         };
         for (account, line) in &jobs.queues.lines {
-            let leaf = walk.leaves.entry(*account).or_insert_with(Leaf::new);
-            for (need, kind) in line.iter().filter(|(need, _)| !dead.contains(&(**need, 0))) {
+            for ((need, class), kind) in line {
+                if dead.contains(&(*need, 0)) {
+                    continue;
+                }
                 walk.alive.insert(*need);
+                let leaf = walk.leaf(class.tier, *account);
                 leaf.kinds.push(kind.iter());
                 leaf.advance(leaf.kinds.len() - 1);
             }
@@ -160,6 +170,7 @@ impl<'a> Walk<'a> {
             let Some(nodes) = self.nodes_of(placements) else {
                 continue;
             };
+            self.hold(job);
             if *stopping {
                 self.free(nodes, job.milli());
                 self.kept.change(&self.jobs.floor, placements, true);
@@ -167,18 +178,34 @@ impl<'a> Walk<'a> {
                 self.free(nodes, job.milli());
                 self.kept.change(&self.jobs.floor, placements, true);
                 let rank = job.rank(&self.jobs.terms, job.used_at(self.now));
-                let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
+                let leaf = self.leaf(job.ask.class.tier, job.ask.account);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
             } else {
                 self.grant(job, nodes);
                 self.ends(job, nodes, placements);
             }
         }
+        self.next_tier();
+    }
+
+    fn leaf(&mut self, tier: u8, account: AccountKey) -> &mut Leaf<'a> {
+        let leaves = self.below.entry(tier).or_default();
+        leaves.entry(account).or_insert_with(Leaf::new)
+    }
+
+    /// Those of the next lower tier have their turns; false where there is none.
+    fn next_tier(&mut self) -> bool {
+        let Some((_, leaves)) = self.below.pop_last() else {
+            return false;
+        };
+        self.leaves = leaves;
         self.leaves.retain(|_, leaf| !leaf.turns.is_empty());
+        self.open.clear();
         let leaves: Vec<AccountKey> = self.leaves.keys().copied().collect();
         for leaf in leaves {
             self.open_above(leaf);
         }
+        true
     }
 
     /// Puts `account` before its parent's eyes, and that before its own, up to where it is there already.
@@ -199,6 +226,9 @@ impl<'a> Walk<'a> {
     fn run(&mut self) {
         while !self.alive.is_empty() && !self.is_enough() {
             let Some(account) = self.next_account() else {
+                if self.next_tier() {
+                    continue;
+                }
                 return;
             };
             let goes_on = self.turn(account);
@@ -268,7 +298,7 @@ impl<'a> Walk<'a> {
         if self.alive.contains(&job.ask.need) {
             leaf.advance(kind);
             let closed = self.jobs.closed(self.now, job);
-            if !self.dead.contains(&(job.ask.need, closed)) {
+            if !self.dead.contains(&(job.ask.need, closed)) && self.is_within_bound(job) {
                 return self.start(job, closed);
             }
             self.looked += 1;
@@ -305,15 +335,17 @@ impl<'a> Walk<'a> {
     /// Those whose turn did not come are the first to be stopped.
     fn end(self) -> Chosen {
         let mut chosen = self.chosen;
-        let left = self.leaves.into_values().flat_map(|leaf| leaf.turns);
-        let mut others: Vec<Turn> = left
-            .filter(|Reverse((_, kind))| kind.is_none())
-            .map(|Reverse((turn, _))| turn)
-            .collect();
-        others.sort_unstable();
-        chosen
-            .loose
-            .extend(others.into_iter().map(|(_, _, job)| job));
+        let below = self.below.into_values().rev();
+        for leaves in std::iter::once(self.leaves).chain(below) {
+            let left = leaves.into_values().flat_map(|leaf| leaf.turns);
+            let mut others: Vec<Turn> = left
+                .filter(|Reverse((_, kind))| kind.is_none())
+                .map(|Reverse((turn, _))| turn)
+                .collect();
+            others.sort_unstable();
+            let others = others.into_iter().map(|(_, _, job)| job);
+            chosen.loose.extend(others);
+        }
         chosen.planned = self
             .plan
             .map_or_else(Vec::new, |plan| plan.starts().to_vec());
@@ -333,6 +365,29 @@ impl<'a> Walk<'a> {
         while let Some(here) = next {
             *self.granted_milli.entry(here).or_default() += milli;
             next = self.jobs.accounts.parent(here);
+        }
+    }
+
+    /// Whose bound counts for a job, and for which class; `None` where there is no bound.
+    fn bounded(&self, job: &Job) -> Option<(AccountKey, u8)> {
+        let class = job.ask.class;
+        let above = self.jobs.accounts.parent(job.ask.account);
+        let has_bound = class.held_milli_max < u64::MAX;
+        has_bound.then_some((above.unwrap_or(job.ask.account), class.key))
+    }
+
+    /// Whether a job's class lets those above its account hold as much as it needs besides.
+    fn is_within_bound(&self, job: &Job) -> bool {
+        self.bounded(job).is_none_or(|bounded| {
+            let held = self.held_milli.get(&bounded).copied().unwrap_or(0);
+            held.saturating_add(job.milli()) <= job.ask.class.held_milli_max
+        })
+    }
+
+    /// It holds what it needs, or is to.
+    fn hold(&mut self, job: &Job) {
+        if let Some(bounded) = self.bounded(job) {
+            *self.held_milli.entry(bounded).or_default() += job.milli();
         }
     }
 

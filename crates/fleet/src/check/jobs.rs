@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// As many as the core tells apart.
 const RESERVATIONS_MAX: usize = 64;
+/// Classes of jobs.
+const QOS_MAX: usize = 64;
 /// So many names are told of those that are there.
 const NAMES_SHOWN_MAX: usize = 16;
 
@@ -28,6 +30,7 @@ impl Check<'_, '_> {
                 ..
             } = value;
             self.reservations(reservations, span);
+            self.qos(value, span);
             for cluster in slurm {
                 if !clusters.insert(cluster.id.as_str()) {
                     let id = brief(&cluster.id);
@@ -41,6 +44,42 @@ impl Check<'_, '_> {
         for row in rows(&self.raw.nodes) {
             if let Some(At { value, span }) = &row.value.jobs {
                 self.cluster_of(value, span, &clusters);
+            }
+        }
+    }
+
+    fn qos(&mut self, terms: &JobsTerms, span: &Range<usize>) {
+        if terms.qos.len() > QOS_MAX {
+            let message = format!("there are more than {QOS_MAX} `jobs.qos`");
+            self.report.error("number_range", span, message);
+            return;
+        }
+        let known: BTreeSet<&str> = terms.qos.iter().map(|qos| qos.id.as_str()).collect();
+        if known.len() < terms.qos.len() {
+            let message = "two of `jobs.qos` have one `id`";
+            let entry = self.report.error("id_duplicate", span, message);
+            entry.help("give one of them another `id`");
+        } else if terms.qos_tiers().is_none() {
+            let message = "a class of `jobs.qos` goes before itself by way of `preempts`";
+            let entry = self.report.error("terms_invalid", span, message);
+            entry.help("take one of the names out of `preempts`");
+        }
+        let raw = self.raw;
+        let programmes = named(rows(&raw.programme).map(|row| &row.value.id));
+        for qos in &terms.qos {
+            let lists = [
+                ("preempts", &qos.preempts, "jobs.qos", &known),
+                ("programmes", &qos.programmes, "programme", &programmes),
+            ];
+            for (key, names, table, there) in lists {
+                let names = names.iter().flatten();
+                for name in names.filter(|name| !there.contains(name.as_str())) {
+                    let (id, name) = (brief(&qos.id), brief(name));
+                    let message =
+                        format!("`{key}` of `jobs.qos` \"{id}\" names no {table}: \"{name}\"");
+                    let entry = self.report.error("reference_unknown", span, message);
+                    entry.help(format!("add a [[{table}]] with this id, or take it out"));
+                }
             }
         }
     }

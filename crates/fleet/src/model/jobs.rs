@@ -3,7 +3,7 @@
 use madang_types::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// `nodes.jobs`: machines that take batch jobs.
@@ -103,6 +103,48 @@ impl JobsReservation {
     }
 }
 
+/// A class of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsQos {
+    /// Its name.
+    pub id: String,
+    /// Among a tenant's own jobs those of the class with the greatest priority are first; 50 where not given, and for jobs without a class.
+    #[schemars(range(min = 0, max = 100))]
+    pub priority: Option<u8>,
+    /// Classes before whose jobs its jobs go, whoever's they are, and before those without a class: whoever of them writes checkpoints
+    /// makes room.
+    pub preempts: Option<Vec<String>>,
+    /// Programmes whose tenants may name it; anybody where not given.
+    pub programmes: Option<Vec<String>>,
+    /// Accelerators that a tenant may hold at once in its jobs.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub running_accelerators_max: Option<u32>,
+    /// The longest time limit of its jobs, in milliseconds.
+    #[schemars(range(min = 1000, max = 7_776_000_000_u64))]
+    pub time_limit_ms_max: Option<u64>,
+}
+
+impl JobsTerms {
+    /// How many classes each class has below it, one below the other; `None` where one goes before itself.
+    pub fn qos_tiers(&self) -> Option<BTreeMap<&str, u8>> {
+        let mut tiers: BTreeMap<&str, u8> = self.qos.iter().map(|qos| (&*qos.id, 0)).collect();
+        for _ in 0..=self.qos.len() {
+            let mut is_settled = true;
+            for qos in &self.qos {
+                let below = qos.preempts.iter().flatten();
+                let below = below.filter_map(|id| tiers.get(id.as_str()));
+                let tier = below.max().map_or(0, |tier| tier.saturating_add(1));
+                is_settled &= tiers.insert(&qos.id, tier) == Some(tier);
+            }
+            if is_settled {
+                return Some(tiers);
+            }
+        }
+        None
+    }
+}
+
 /// A Slurm cluster that runs batch jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +220,9 @@ pub struct JobsTerms {
     /// Machines that are kept for somebody for a time, or for nobody; at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reservations: Vec<JobsReservation>,
+    /// Classes that a job may name as its `qos`; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub qos: Vec<JobsQos>,
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
@@ -198,6 +243,7 @@ impl Default for JobsTerms {
             backfill: JobsBackfill::Easy,
             slurm: Vec::new(),
             reservations: Vec::new(),
+            qos: Vec::new(),
             open_tenant_max: 10_000,
         }
     }

@@ -44,6 +44,7 @@ struct JobFile {
     data_flags: DataFlags,
     #[serde(default)]
     priority: Priority,
+    qos: Option<String>,
     #[serde(default)]
     retries: u32,
     #[serde(default)]
@@ -174,6 +175,7 @@ impl JobFile {
                 grace_ms: checkpoint.grace.0,
             }),
             priority: self.priority,
+            qos: self.qos,
             flex: JobFlex {
                 slow_milli: self.flex.slow.map_or(0, |Milli(milli)| milli),
                 shift_ms: ms(self.flex.shift),

@@ -54,6 +54,7 @@ fn job(id: u64, count: u32) -> Job {
             after: Vec::new(),
             checkpoint: None,
             priority: Priority::Standard,
+            qos: None,
             flex: madang_types::JobFlex::default(),
             retries_max: 0,
             env: BTreeMap::new(),

@@ -163,6 +163,7 @@ impl World {
             run_us_max: self.random.random_range(1..100_000) * SECOND_US,
             preemptible: self.random.random_bool(0.7),
             priority: Priority::Standard,
+            class: JobClass::default(),
         }
     }
 

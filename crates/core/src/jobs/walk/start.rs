@@ -77,6 +77,7 @@ impl Walk<'_> {
     fn choose(&mut self, job: &Job, nodes: NodesKey, (closed, own): (Kept, Kept), ground: Ground) {
         self.give(nodes, job.milli());
         self.grant(job, nodes);
+        self.hold(job);
         let need = job.ask.need;
         self.chosen.start.push(Start {
             job: job.ask.job,

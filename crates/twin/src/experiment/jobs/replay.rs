@@ -4,8 +4,8 @@ use super::promise::{Promises, ShareRow, Wish};
 use super::{JobsOptions, Maintenance};
 use crate::trace::JobRow;
 use madang_core::jobs::{
-    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, MachineKey, Need,
-    NodesKey, Placement, Reservation,
+    AccountKey, Ask, JobClass, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, MachineKey,
+    Need, NodesKey, Placement, Reservation,
 };
 use madang_types::{Micros, Priority};
 use std::cmp::Reverse;
@@ -212,6 +212,7 @@ impl<'a> Replay<'a> {
             },
             preemptible: !self.options.rigid,
             priority: Priority::Standard,
+            class: JobClass::default(),
         };
         self.jobs
             .apply(micros(self.now_us), JobInput::Submitted(ask));
