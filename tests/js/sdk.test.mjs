@@ -125,3 +125,27 @@ test("a batch is answered", async () => {
   const ids = text.trimEnd().split("\n").map((answer) => JSON.parse(answer).custom_id);
   assert.deepEqual(ids.sort(), ["one", "two"]);
 });
+
+test("a model is tuned", async () => {
+  const line = (n) => JSON.stringify({ messages: [{ role: "assistant", content: `마당은 뜰입니다. ${n}` }] });
+  const lines = Buffer.from(Array.from({ length: 12 }, (_, n) => line(n)).join("\n"));
+  const file = await client.files.create({ file: await toFile(lines, "examples.jsonl"), purpose: "fine-tune" });
+  const asked = { model: "letters", training_file: file.id, hyperparameters: { n_epochs: 2, batch_size: 4 } };
+  let job = await client.fineTuning.jobs.create(asked);
+  while (["validating_files", "queued", "running"].includes(job.status)) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    job = await client.fineTuning.jobs.retrieve(job.id);
+  }
+  assert.equal(job.status, "succeeded", JSON.stringify(job));
+  const losses = [];
+  for await (const event of client.fineTuning.jobs.listEvents(job.id, { limit: 3 })) {
+    if (event.type === "metrics") losses.unshift(event.data.train_loss);
+  }
+  assert.equal(losses.length, 6);
+  assert.ok(losses[5] < losses[0], losses.join(" "));
+  const steps = [];
+  for await (const checkpoint of client.fineTuning.jobs.checkpoints.list(job.id)) steps.push(checkpoint.step_number);
+  assert.deepEqual(steps, [6, 3]);
+  const model = await (await client.files.content(job.result_files[0])).json();
+  assert.ok(model.letters.includes("마"));
+});

@@ -6,8 +6,8 @@
 mod acts;
 
 pub use acts::{
-    FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, SignIn,
-    StopSwitch,
+    FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, ProgrammeChange,
+    SignIn, StopSwitch,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -52,6 +52,8 @@ pub enum Event {
     SignIn(SignIn),
     /// A key was made, or revoked.
     Key(KeyChange),
+    /// What a programme says of its tenants' batch jobs was set or changed.
+    Programme(ProgrammeChange),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -289,6 +291,7 @@ impl Leaf {
             | Event::Policy(_)
             | Event::Stop(_)
             | Event::SignIn(_)
+            | Event::Programme(_)
             | Event::Key(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
@@ -330,7 +333,7 @@ impl Leaf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::{DataFlag, GatewayId, Role, Zone};
+    use madang_types::{DataFlag, GatewayId, Preempted, Role, WhenEnded, Zone};
 
     fn check(event: Event, json: &str) {
         let leaf = Leaf::new(Micros(1_764_150_000_000_001), event);
@@ -423,6 +426,16 @@ mod tests {
         check(
             Event::Key(revoked),
             r#"{"key":{"key":"k1","made":false,"role":"programme_manager","programme":"public","by":"k2"}}"#,
+        );
+        let change = ProgrammeChange {
+            programme: ProgrammeId::new("public").unwrap(),
+            jobs_when_ended: WhenEnded::Stop,
+            jobs_preempted: Preempted::Free,
+            by: KeyId::new("k2").unwrap(),
+        };
+        check(
+            Event::Programme(change),
+            r#"{"programme":{"programme":"public","jobs_when_ended":"stop","jobs_preempted":"free","by":"k2"}}"#,
         );
         let load = PolicyLoad {
             before: Some("ab".into()),

@@ -40,7 +40,17 @@ pub enum JobCommand {
         server: ServerArgs,
     },
     /// One job: how it stands, why it waits, when it is expected to start, and its runs.
-    Show(JobArgs),
+    Show {
+        /// Which.
+        #[command(flatten)]
+        job: JobArgs,
+        /// Runs after this one, as 1042.7-1.
+        #[arg(long)]
+        after: Option<String>,
+        /// How many runs.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// What a job prints.
     Logs {
         /// The job, or a task of an array, as 1042.7.

@@ -2,7 +2,7 @@
 
 use crate::args::ServerArgs;
 use clap::{Args as ClapArgs, Subcommand};
-use madang_types::{Endpoint, Role, Zone};
+use madang_types::{Endpoint, Preempted, Role, WhenEnded, Zone};
 
 /// `madang tenant`.
 #[derive(Debug, Subcommand)]
@@ -62,6 +62,12 @@ pub struct TermsArgs {
     /// On this ground or a better one: gov_isolated, domestic_private, domestic_public or foreign.
     #[arg(long)]
     pub residency_floor: Option<Zone>,
+    /// What becomes of its tenants' jobs that run when nothing pays for them any more: run_on (until their time limit) or stop.
+    #[arg(long)]
+    pub jobs_when_ended: Option<WhenEnded>,
+    /// What a stretch of a job costs that was stopped for others, or by a stop switch, and left no checkpoint: charged or free.
+    #[arg(long)]
+    pub jobs_preempted: Option<Preempted>,
 }
 
 /// `madang programme`.

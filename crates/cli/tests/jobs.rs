@@ -1,11 +1,18 @@
 //! Batch jobs by the commands, on this machine: submitted, through kill -9, withdrawn, paid.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod harness;
 
 use harness::fleet::{HEAD, url_replica};
+use harness::random::Random;
 use harness::{Madang, Place, wait_for};
+use http::Method;
+use madang_store::{JobBook as _, SqliteStore};
 use madang_testkit::{FakeEngine, FakeEngineOptions};
+use madang_types::RunState;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const NODES: &str = r#"
 [[nodes]]
@@ -34,12 +41,15 @@ async fn json_of(place: &Place, command: &str) -> Value {
     place.json(&words).await
 }
 
+/// The words that take the operator's key.
+fn operator(place: &Place) -> String {
+    let file = place.data().join("operator.key");
+    format!("--key-file {}", file.display())
+}
+
 /// Waits until a job stands so.
 async fn until(place: &Place, id: &str, state: &str) -> Value {
-    let command = format!(
-        "job show {id} --key-file {}",
-        place.data().join("operator.key").display()
-    );
+    let command = format!("job show {id} {}", operator(place));
     wait_for(&format!("job {id} is {state}"), async || {
         let shown = json_of(place, &command).await;
         (shown["state"] == state).then_some(shown)
@@ -91,6 +101,181 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
         "{}",
         verified.out
     );
+    assert_eq!(madang.stop().await, 0);
+}
+
+/// The beginning of many runs, cut at some instant again and again: whatever was written and not set aside, or set aside and not begun,
+/// is made good. Moments: `MADANG_TEST_SEED`.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_runs_begin_leave_nothing_set_aside() {
+    let (place, mut madang, _engine) = up().await;
+    for command in [
+        "programme create ours",
+        "tenant create acme --programme ours",
+        "budget set ours --accelerator-hours 10",
+        "allocation create hours --tenant acme --accelerator-hours 5 --until 2100-01-01T00:00:00+09:00",
+    ] {
+        json_of(&place, command).await;
+    }
+    let key = json_of(&place, "key create --tenant acme").await;
+    place.write("acme.key", key["key"].as_str().unwrap());
+    let many = "command = [\"sh\", \"-c\", \"echo x >> count; cat count\"]\ntime_limit = \"1m\"\n[array]\ntasks = 400\n";
+    place.write("many.toml", many);
+    let submitted = json_of(&place, "job submit many.toml --key-file acme.key").await;
+    let id = submitted["id"].as_str().unwrap().to_owned();
+    let mut random = Random::new();
+    for _ in 0..8 {
+        // Not for luck: where in its work Madang is cut is what varies.
+        tokio::time::sleep(Duration::from_millis(random.below(400))).await;
+        madang.kill().await;
+        madang = place.up_with(&[]).await;
+    }
+    json_of(&place, &format!("job cancel {id} --key-file acme.key")).await;
+    until(&place, &id, "cancelled").await;
+    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
+    let sound = verified.out.contains("0 open reservations");
+    assert!(sound, "{}", verified.out);
+    assert_eq!(madang.stop().await, 0);
+    let books = SqliteStore::open(&place.data().join("madang.sqlite")).unwrap();
+    let runs = books.run_list(id.parse().unwrap(), None).await.unwrap();
+    assert!(!runs.is_empty());
+    for run in runs {
+        assert_eq!(run.state, RunState::Ended, "{run:?}");
+    }
+}
+
+/// Waits until a job waits for that reason, and gives its last run.
+async fn until_waits(place: &Place, id: &str, why: &str) -> Value {
+    let shown = wait_for(&format!("job {id} waits: {why}"), async || {
+        let shown = json_of(place, &format!("job show {id} {}", operator(place))).await;
+        let waits = shown["waits"]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        (shown["state"] == "pending" && waits.contains(why)).then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["warning"], json!(null));
+    shown
+}
+
+const GRANT: &str = "--tenant acme --won 4000000 --until 2100-01-01T00:00:00+09:00";
+
+/// A server with a tenant that pays 1,000 won a second, of a programme on such terms, and two jobs that run: the first writes a checkpoint
+/// when it is told, the second does not.
+async fn two_run(terms: &str) -> (Place, Madang, FakeEngine) {
+    let (place, madang, engine) = up().await;
+    for command in [
+        "price set --accelerator cpu --won-per-hour 3600000",
+        &format!("programme create ours {terms}"),
+        "tenant create acme --programme ours",
+        "budget set ours --won 9000000",
+        &format!("allocation create first {GRANT}"),
+    ] {
+        json_of(&place, command).await;
+    }
+    let key = json_of(&place, "key create --tenant acme").await;
+    place.write("acme.key", key["key"].as_str().unwrap());
+    let head = "#!/bin/sh\n#MADANG time_limit = \"10m\"\n";
+    let checkpoint = "#MADANG checkpoint = { signal = \"USR1\", grace = \"30s\" }\n";
+    let trap = "trap 'echo saved; exit 1' USR1\necho ready\nwhile true; do sleep 0.1; done\n";
+    place.write("writes.sh", format!("{head}{checkpoint}{trap}"));
+    place.write("loses.sh", format!("{head}echo ready\nexec sleep 600\n"));
+    for (file, id) in [("writes.sh", "1"), ("loses.sh", "2")] {
+        let command = format!("job submit {file} --key-file acme.key");
+        assert_eq!(json_of(&place, &command).await["id"], id);
+        ready(&place, &madang, (id, 1)).await;
+    }
+    (place, madang, engine)
+}
+
+/// Waits until a run of a job runs, of so many, and has said so.
+async fn ready(place: &Place, madang: &Madang, (id, runs): (&str, usize)) {
+    wait_for(&format!("run {runs} of job {id} is ready"), async || {
+        let all = runs_of(madang, id).await;
+        let log = place
+            .run(&["job", "logs", id, "--key-file", "acme.key"])
+            .await;
+        let runs_now = all.len() == runs && all.last()?["state"] == "running";
+        (runs_now && log.out.ends_with("ready\n")).then_some(())
+    })
+    .await;
+}
+
+async fn runs_of(madang: &Madang, id: &str) -> Vec<Value> {
+    let path = format!("/api/v1/jobs/{id}/runs");
+    let runs = madang.operate(Method::GET, &path, Value::Null).await;
+    runs["data"].as_array().unwrap().clone()
+}
+
+/// Withdraws both jobs; then nothing is set aside.
+async fn withdraw(place: &Place) {
+    for id in ["1", "2"] {
+        json_of(place, &format!("job cancel {id} --key-file acme.key")).await;
+        until(place, id, "cancelled").await;
+    }
+    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
+    let sound = verified.out.contains("0 open reservations");
+    assert!(sound, "{}", verified.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_switch_stops_what_runs_until_it_is_lifted() {
+    let (place, mut madang, _engine) = two_run("--jobs-preempted free").await;
+    json_of(&place, "stop site here --reason maintenance").await;
+    for id in ["1", "2"] {
+        until_waits(&place, id, "an operator stopped here (site:here)").await;
+        let run = &runs_of(&madang, id).await[0];
+        let said = (&run["outcome"], &run["stopped_for"]);
+        assert_eq!(said, (&json!("stopped"), &json!("switch")));
+        // Who wrote its checkpoint pays for what it had, who lost it does not.
+        assert_eq!(run["micro_won"].is_null(), id == "2", "{run}");
+    }
+    json_of(&place, "stop lift site:here").await;
+    for id in ["1", "2"] {
+        ready(&place, &madang, (id, 2)).await;
+    }
+    withdraw(&place).await;
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_ends_stops_what_runs_or_lets_it_run_on() {
+    let (place, mut madang, _engine) =
+        two_run("--jobs-when-ended stop --jobs-preempted free").await;
+    json_of(&place, "allocation recall first").await;
+    let why = "no budget: nothing that 'acme' was granted pays now for accelerators 'cpu'";
+    for id in ["1", "2"] {
+        until_waits(&place, id, why).await;
+        let run = &runs_of(&madang, id).await[0];
+        assert_eq!(run["stopped_for"], "budget");
+        assert!(run["micro_won"].as_i64().unwrap() > 0, "{run}");
+    }
+    json_of(&place, "programme set ours --jobs-when-ended run_on").await;
+    json_of(&place, &format!("allocation create second {GRANT}")).await;
+    for id in ["1", "2"] {
+        ready(&place, &madang, (id, 2)).await;
+    }
+    json_of(&place, "allocation recall second").await;
+    let command = format!("job list {}", operator(&place));
+    let words: Vec<&str> = command.split(' ').collect();
+    let warned = wait_for("a warning", async || {
+        let listed = place.run(&words).await.expect_code(0);
+        let is_told = listed.out.contains("job 1 warning: 1-2: no budget");
+        is_told.then_some(listed.out)
+    })
+    .await;
+    assert!(warned.contains("it runs until its time limit"), "{warned}");
+    let said = madang.said();
+    assert!(said.contains("no budget for jobs"), "{said}");
+    let top = place.run(&["top", "--once"]).await.expect_code(0);
+    let line = "jobs: 0 tasks waiting, 0 starting, 2 running, 0 stopping";
+    assert!(top.out.contains(line), "{}", top.out);
+    let stopped = madang.gauge("madang_job_stops_total{reason=\"budget\"}");
+    assert_eq!(stopped.await, 2);
+    let running = madang.gauge("madang_job_runs{site=\"here\",state=\"running\"}");
+    assert_eq!(running.await, 2);
+    withdraw(&place).await;
     assert_eq!(madang.stop().await, 0);
 }
 

@@ -5,9 +5,17 @@ mod harness;
 use harness::fleet::{HEAD, url_replica};
 use harness::{Place, wait_for};
 use madang_testkit::{FakeEngine, FakeEngineOptions, Slurm};
+use serde_json::Value;
+use std::path::Path;
 
-fn fleet(cluster: &Slurm, runs: &std::path::Path, engine: &FakeEngine) -> String {
+/// The fleet of one machine on the cluster; `more` are further keys of it, the last one's of `[[jobs.slurm]]`.
+fn fleet(cluster: &Slurm, runs: &Path, engine: &FakeEngine, more: &str) -> String {
     let conf = cluster.conf();
+    let watts = if more.contains("power_licence") {
+        ", watts = 1500"
+    } else {
+        ""
+    };
     let nodes = format!(
         r#"
 [[nodes]]
@@ -16,7 +24,7 @@ site = "here"
 accelerator = "h200"
 per_node = 8
 count = 1
-jobs = {{ executor = "slurm", cluster = "sim" }}
+jobs = {{ executor = "slurm", cluster = "sim", gres = "gpu:h200"{watts} }}
 
 [[jobs.slurm]]
 id = "sim"
@@ -24,7 +32,7 @@ folder = "{runs}"
 mounted = "{runs}"
 shell = ["env", "SLURM_CONF={conf}", "sh", "-c"]
 prefix = "up{pid}"
-account = "root"
+{more}
 "#,
         runs = runs.display(),
         conf = conf.display(),
@@ -41,7 +49,10 @@ async fn what_is_booked_of_a_job_on_slurm_is_what_its_accounting_says() {
     let place = Place::new();
     let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
     let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-    place.write("fleet.toml", fleet(&cluster, runs.path(), &engine));
+    place.write(
+        "fleet.toml",
+        fleet(&cluster, runs.path(), &engine, "account = \"root\""),
+    );
     let mut madang = place.up_with(&[]).await;
     let job = "name = \"two\"\ncommand = [\"sh\", \"-c\", \"echo on $CUDA_VISIBLE_DEVICES; sleep 3\"]\n\
                time_limit = \"10m\"\n[resources]\ncount = 2\nper_node = 2\naccelerator = \"h200\"\n";
@@ -87,5 +98,147 @@ async fn what_is_booked_of_a_job_on_slurm_is_what_its_accounting_says() {
         "{elapsed} s on two: {}",
         shown.out
     );
+    assert_eq!(madang.stop().await, 0);
+}
+
+async fn json_of(place: &Place, command: &str) -> Value {
+    let words: Vec<&str> = command.split(' ').collect();
+    place.json(&words).await
+}
+
+/// Waits until a line of the cluster's shell prints that.
+async fn until_told(cluster: &Slurm, line: &str, expected: &str) {
+    wait_for(&format!("{line}: {expected}"), async || {
+        let told = cluster.run(line).expect("the cluster answers");
+        (told == expected).then_some(())
+    })
+    .await;
+}
+
+/// A tenant of a programme that has granted it 100 accelerator-hours, with a key in `tenant.key`.
+async fn granted(place: &Place, tenant: &str, programme: &str) {
+    for command in [
+        format!("programme create {programme}"),
+        format!("tenant create {tenant} --programme {programme} --weight 7"),
+        format!("budget set {programme} --accelerator-hours 1000"),
+        format!(
+            "allocation create {tenant}-hours --tenant {tenant} --accelerator-hours 100 --until 2100-01-01T00:00:00+09:00"
+        ),
+    ] {
+        json_of(place, &command).await;
+    }
+    let key = json_of(place, &format!("key create --tenant {tenant}")).await;
+    place.write("tenant.key", key["key"].as_str().expect("a key is told"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_follows_tenants_programmes_and_awards() {
+    let Some(cluster) = Slurm::shared().unwrap() else {
+        return;
+    };
+    let place = Place::new();
+    let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let pid = std::process::id();
+    let power = format!(
+        "manages = true\npower_licence = \"kw@e{pid}\"\npower_token_watts = 500\npower_tokens = 20"
+    );
+    place.write("fleet.toml", fleet(&cluster, runs.path(), &engine, &power));
+    let mut madang = place.up_with(&[]).await;
+    let (tenant, programme) = (format!("hanbit{pid}"), format!("centre{pid}"));
+    granted(&place, &tenant, &programme).await;
+    place.write(
+        "one.toml",
+        "name = \"one\"\ncommand = [\"sleep\", \"2\"]\ntime_limit = \"10m\"\n[resources]\ncount = 1\naccelerator = \"h200\"\n",
+    );
+    let submit = "job submit one.toml --key-file tenant.key";
+    let id = json_of(&place, submit).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let shown = format!("job show {id} --key-file tenant.key");
+    wait_for("the first job of a new tenant has ended", async || {
+        let shown = json_of(&place, &shown).await;
+        (shown["state"] == "completed").then_some(())
+    })
+    .await;
+    // It was charged to an account and a QOS that nobody had made before.
+    let name = format!("sacct -X -n -P -o Account,QOS -S now-1hours --name=up{pid}-{id}-1");
+    until_told(&cluster, &name, &format!("{tenant}|{programme}")).await;
+    let weight =
+        format!("sacctmgr -n -P show assoc account={tenant} user= format=fairshare | head -n 1");
+    until_told(&cluster, &weight, "7").await;
+    // 6,000 minutes, and a sixteenth at most.
+    let limit = format!("sacctmgr -n -P show qos {programme} format=flags,grptresmins");
+    until_told(&cluster, &limit, "NoDecay|gres/gpu:h200=6144,gres/gpu=6144").await;
+    // What somebody else changes is set again when something is granted.
+    let other = format!("sacctmgr -i modify account {tenant} set fairshare=1");
+    cluster.run(&other).unwrap();
+    let more = format!(
+        "allocation create {tenant}-more --tenant {tenant} --accelerator h200 --accelerator-hours 20 --until 2100-01-01T00:00:00+09:00"
+    );
+    json_of(
+        &place,
+        &format!("budget set {programme} --accelerator h200 --accelerator-hours 100"),
+    )
+    .await;
+    json_of(&place, &more).await;
+    until_told(&cluster, &limit, "NoDecay|gres/gpu:h200=7424,gres/gpu=7424").await;
+    until_told(&cluster, &weight, "7").await;
+    // A recall leaves what was used.
+    for allocation in ["hours", "more"] {
+        json_of(&place, &format!("allocation recall {tenant}-{allocation}")).await;
+    }
+    until_told(&cluster, &limit, "NoDecay|gres/gpu:h200=0,gres/gpu=0").await;
+    let status = json_of(&place, "status").await;
+    assert_eq!(status["clusters"][0]["id"], "sim");
+    assert_eq!(status["clusters"][0]["faults"], serde_json::json!([]));
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_account_on_a_cluster_waits_and_is_told_why() {
+    let Some(cluster) = Slurm::shared().unwrap() else {
+        return;
+    };
+    let place = Place::new();
+    let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    place.write(
+        "fleet.toml",
+        fleet(&cluster, runs.path(), &engine, "manages = true"),
+    );
+    let mut madang = place.up_with(&[]).await;
+    let pid = std::process::id();
+    let (tenant, programme) = (format!("physics{pid}"), format!("labs{pid}"));
+    // The site's own, which is not ours to change.
+    cluster
+        .run(&format!("sacctmgr -i add account {tenant}"))
+        .unwrap();
+    granted(&place, &tenant, &programme).await;
+    place.write(
+        "one.toml",
+        "name = \"one\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\n[resources]\ncount = 1\naccelerator = \"h200\"\n",
+    );
+    let submitted = json_of(&place, "job submit one.toml --key-file tenant.key").await;
+    let id = submitted["id"].as_str().unwrap().to_owned();
+    let why = format!("the account {tenant} is there and is not Madang's");
+    let shown = format!("job show {id} --key-file tenant.key");
+    let states = wait_for("it is told why the job waits", async || {
+        let shown = json_of(&place, &shown).await;
+        shown.to_string().contains(&why).then_some(shown)
+    })
+    .await;
+    assert_ne!(states["state"], "completed");
+    let status = place.run(&["status"]).await.expect_code(0);
+    assert!(status.out.contains(&why), "{}", status.out);
+    // It gives it to us: the job begins.
+    let given = format!("sacctmgr -i modify account {tenant} set organization=madang");
+    cluster.run(&given).unwrap();
+    wait_for("the job has ended", async || {
+        let shown = json_of(&place, &shown).await;
+        (shown["state"] == "completed").then_some(())
+    })
+    .await;
     assert_eq!(madang.stop().await, 0);
 }

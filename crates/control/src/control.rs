@@ -169,7 +169,7 @@ impl Control {
     }
 
     /// Batch jobs.
-    pub fn jobs(&self) -> &JobsPlane {
+    pub fn jobs(&self) -> &Arc<JobsPlane> {
         &self.jobs
     }
 

@@ -4,8 +4,10 @@ use crate::input::RequestSubmit;
 use crate::policy::{Content, Denial, PlaceIndex, PolicyDecision, Whom};
 use crate::state::Core;
 use madang_types::{
-    BasisId, ModelId, Place, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, SiteId, Zone,
+    BasisId, ModelId, Place, PolicyEffect, PolicyHash, ReplicaId, RequestId, RuleId, SiteId,
+    StopScope, Zone,
 };
+use std::collections::BTreeSet;
 
 /// What the policy said of a request at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,11 @@ impl Core {
         let index = index.unwrap_or(PlaceIndex::NOWHERE);
         let subject = self.policy.subject(whom);
         self.policy.decide(subject, content, index).clone()
+    }
+
+    /// Stops in force.
+    pub fn stops(&self) -> &BTreeSet<StopScope> {
+        &self.stops
     }
 
     /// Names the policy in force.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod fine_tuning;
 mod jobs;
 mod limits;
 mod origin;
@@ -17,8 +18,11 @@ mod sign_in;
 mod tuning;
 mod virtual_model;
 
+pub(crate) use fine_tuning::placeholders;
+pub use fine_tuning::{FINE_TUNING_PLACEHOLDERS, FineTuning, FineTuningResources, Hyperparameter};
 pub use jobs::{
-    JobsBackfill, JobsExecutor, JobsQos, JobsReservation, JobsTerms, NodesJobs, SlurmCluster,
+    JobsBackfill, JobsBucket, JobsExecutor, JobsQos, JobsReservation, JobsTerms, NodesJobs,
+    SlurmCluster,
 };
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
@@ -61,6 +65,8 @@ pub struct Fleet {
     pub audit: AuditLog,
     /// How batch jobs are kept.
     pub jobs: JobsTerms,
+    /// Templates of fine-tuning jobs; no model is in two of them.
+    pub fine_tuning: Vec<FineTuning>,
     /// The rules by which requests are served and routed.
     pub rules: Rules,
     /// How credit lives.

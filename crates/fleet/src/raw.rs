@@ -5,8 +5,8 @@
 
 use crate::at::At;
 use crate::model::{
-    AuditLog, Builtin, Costs, Credit, Dialect, Engine, JobsTerms, Limits, ModelKind, NodesJobs,
-    Probe, ResponsesSupport, Rules, ToolSupport,
+    AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, ModelKind,
+    NodesJobs, Probe, ResponsesSupport, Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,6 +79,8 @@ pub(crate) struct RawFleet {
     pub audit: Option<At<AuditLog>>,
     /// How batch jobs are kept.
     pub jobs: Option<At<JobsTerms>>,
+    /// Templates of fine-tuning jobs: what `/v1/fine_tuning/jobs` runs.
+    pub fine_tuning: Rows<FineTuning>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
     pub rules: Option<At<Rules>>,
     /// Shares over time: what of its share a tenant left to others comes back to it, out of the shares of those who took it.
@@ -389,6 +391,14 @@ pub(crate) struct RawProgramme {
     /// The data of its tenants is served on this ground or a better one: `gov_isolated`, `domestic_private`, `domestic_public`, `foreign`.
     #[schemars(extend("enum" = ZONES))]
     pub residency_floor: Text,
+    /// What becomes of its tenants' batch jobs that run when nothing pays for them any more: they `run_on` until their time limit, or
+    /// are sent their checkpoint signal, given its grace, and `stop`.
+    #[schemars(extend("enum" = ["run_on", "stop"], "default" = "run_on"))]
+    pub jobs_when_ended: Text,
+    /// What a stretch of a batch job costs that was stopped for others, or by a stop switch, and left no checkpoint: `charged` as used,
+    /// or `free`.
+    #[schemars(extend("enum" = ["charged", "free"], "default" = "charged"))]
+    pub jobs_preempted: Text,
 }
 
 /// Who is billed.

@@ -1,6 +1,8 @@
 //! The first pass: TOML text to raw structs. Checks keys, types, words and ranges against the schema, notes each
 //! problem with its place, and takes out what is wrong, so that the rest can still be read and checked.
 
+mod synonym;
+
 use crate::problem::{Report, nearest};
 use crate::raw::{RawFleet, RawPolicy};
 use crate::schema::TREE;
@@ -8,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use synonym::synonym;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -46,6 +49,7 @@ fn read_table<T: DeserializeOwned>(
         report,
         lost: BTreeSet::new(),
         spans: BTreeMap::new(),
+        row: None,
     };
     let span = table.span();
     let table = walk.table(schema, path, Spanned::new(span, table.into_inner()));
@@ -75,6 +79,8 @@ struct Walk<'w, 's> {
     report: &'w mut Report<'s>,
     lost: BTreeSet<String>,
     spans: BTreeMap<String, Range<usize>>,
+    /// The list whose row is being looked at, and which row that is.
+    row: Option<(String, usize)>,
 }
 
 impl Walk<'_, '_> {
@@ -97,6 +103,11 @@ impl Walk<'_, '_> {
             };
             let at = join(path, &name);
             self.spans.insert(at.clone(), key.span());
+            if let Some((_, row)) = self.row.as_ref().filter(|(list, _)| list == path) {
+                let at = row_path(path, *row);
+                self.spans.insert(at.clone(), span.clone());
+                self.spans.insert(join(&at, &name), value.span());
+            }
             present.insert(name);
             match self.value(property, &at, value) {
                 Some(value) => {
@@ -207,12 +218,15 @@ impl Walk<'_, '_> {
             }
             (Kind::Array, DeValue::Array(array)) => {
                 let mut kept = toml::de::DeArray::new();
-                for item in array {
+                let around = self.row.take();
+                for (row, item) in array.into_iter().enumerate() {
+                    self.row = Some((path.to_owned(), row));
                     match self.value(&schema["items"], path, item) {
                         Some(item) => kept.push(item),
                         None => self.lose(path),
                     }
                 }
+                self.row = around;
                 Some(Spanned::new(span, DeValue::Array(kept)))
             }
             (Kind::Array, DeValue::Table(table)) if kind(&schema["items"]) == Kind::Table => {
@@ -424,29 +438,9 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.len() < 20 && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// What people write for a key of ours.
-fn synonym(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "name" => "id",
-        "base_url" | "endpoint" | "address" | "api_base" => "url",
-        "api_key" | "key" | "token" | "secret" | "api_key_file" => "key_file",
-        "provider" | "backend" | "providers" | "backends" => "upstream",
-        "data_center" | "datacenter" | "dc" | "location" => "site",
-        "engines" | "worker" | "server" | "endpoints" => "replica",
-        "node" | "node_pool" | "machines" => "nodes",
-        "program" | "project" => "programme",
-        "customer" | "org" | "account" => "tenant",
-        "concurrency" | "max_num_seqs" | "parallel" => "slots",
-        "max_model_len" | "context" | "context_length" | "context_size" => "context_tokens",
-        "served_model" | "model_name" => "upstream_model",
-        "gpus" | "gpus_per_node" => "per_node",
-        "gpu" | "accelerators" => "accelerator",
-        "cmd" | "argv" => "command",
-        "type" => "kind",
-        "digest" | "hash" => "sha256",
-        "size" => "bytes",
-        _ => return None,
-    })
+/// What a row of a list is called among the places of the text.
+pub(crate) fn row_path(list: &str, row: usize) -> String {
+    format!("{list}[{row}]")
 }
 
 fn join(path: &str, key: &str) -> String {

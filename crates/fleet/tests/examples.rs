@@ -55,6 +55,9 @@ fn laptop_serves_a_chat_and_an_embedding_model() {
         (embed.kind, embed.context_tokens),
         (ModelKind::Embedding, 512)
     );
+    let tuned = &fleet.fine_tuning[0];
+    assert_eq!(tuned.models, ["letters"]);
+    assert!(tuned.script.as_deref().unwrap().starts_with("#!"));
     assert_eq!(fleet.limits, Limits::default());
     assert_eq!(fleet.probe, Probe::default());
 }

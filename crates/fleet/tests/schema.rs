@@ -167,6 +167,7 @@ fn tables() -> String {
         "probe",
         "audit",
         "jobs",
+        "fine_tuning",
         "rules",
         "credit",
     ];

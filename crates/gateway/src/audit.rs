@@ -9,13 +9,14 @@ pub use madang_audit::{AuditError, Settings};
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
-    Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, RequestEnd, SignIn, StopSwitch,
+    Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, ProgrammeChange, RequestEnd,
+    SignIn, StopSwitch,
 };
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant, PolicyDecision};
 use madang_types::{
     Endpoint, ErrorCode, Job, KeyId, KeyRecord, Micros, ModelId, NodesId, PolicyEffect, PolicyHash,
-    RequestId, RuleId, RunId, SiteId, TenantId, UsageRecord,
+    Programme, RequestId, RuleId, RunId, SiteId, TenantId, UsageRecord,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -243,6 +244,20 @@ impl Audit {
             programme: key.programme.clone(),
         };
         self.write(Event::SignIn(sign_in)).await
+    }
+
+    /// Logs what a programme says of its tenants' batch jobs from now on, by whoever showed `by`; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn programme_jobs(&self, row: &Programme, by: &KeyId) -> Result<(), AuditError> {
+        let change = ProgrammeChange {
+            programme: row.id.clone(),
+            jobs_when_ended: row.terms.jobs.when_ended,
+            jobs_preempted: row.terms.jobs.preempted,
+            by: by.clone(),
+        };
+        self.write(Event::Programme(change)).await
     }
 
     /// Logs that a key is made, or was revoked, by whoever showed `by`; durable when it returns `Ok`.

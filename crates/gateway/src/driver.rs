@@ -9,9 +9,9 @@ use madang_core::{
     AttemptEnd, Core, Decision, Denial, Effect, Explanation, Grant, Input, PolicyDecision,
     PoolStatus, Refusal, RequestSubmit, ShareStatus, Spent,
 };
-use madang_types::{ModelId, Place, PolicyHash, ReplicaId, RequestId, SiteId, Zone};
+use madang_types::{ModelId, Place, PolicyHash, ReplicaId, RequestId, SiteId, StopScope, Zone};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -297,6 +297,11 @@ impl Driver {
     /// What the policy says of such data of somebody at a place of the fleet.
     pub fn decide_of(&self, whom: Whom<'_>, content: Content, at: &SiteId) -> PolicyDecision {
         self.lock().core.decide_of(whom, content, at)
+    }
+
+    /// Stops in force.
+    pub fn stops(&self) -> BTreeSet<StopScope> {
+        self.lock().core.stops().clone()
     }
 
     /// Names the policy in force.

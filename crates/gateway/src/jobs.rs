@@ -10,11 +10,13 @@ use crate::rights::permit_period;
 use crate::walk::Facts;
 use madang_audit::AuditError;
 use madang_core::PolicyDecision;
+use madang_core::desk::{Funds, Payer};
 use madang_core::policy::{Content, Whom};
 use madang_types::{
-    CeilingId, DataClass, DataFlags, DataMark, ErrorCode, Job, KeyId, MicroWon, PolicyEffect,
-    ProgrammeId, ProjectId, SiteId, TenantId,
+    CeilingId, DataClass, DataFlags, DataMark, ErrorCode, Job, KeyId, MicroWon, Micros,
+    PolicyEffect, ProgrammeId, ProgrammeJobs, ProjectId, SiteId, StopScope, TenantId, WhenEnded,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who submits a job, and what its data counts as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,58 @@ impl Gateway {
         let project = job.project.clone();
         let project = project.map(|project| Over::Project(job.tenant.clone(), project));
         self.purses.limits_of(key.into_iter().chain(project))
+    }
+
+    /// What each of these may have paid for at `now`.
+    pub fn job_funds(
+        &self,
+        payers: impl Iterator<Item = Payer>,
+        now: Micros,
+    ) -> Vec<(Payer, Funds)> {
+        let grants = self.purses.accelerator_grants(now);
+        let with = |payer: Payer| {
+            let (programme, tenant) = &payer;
+            let (closed, jobs) = self.keyring.jobs_of(programme.as_ref(), tenant, now);
+            let is_funded = programme
+                .as_ref()
+                .is_some_and(|id| grants.funded.contains(id));
+            let granted = || grants.kinds.get(tenant).cloned();
+            let funds = Funds {
+                closed,
+                kinds: match is_funded {
+                    true => granted().unwrap_or_else(|| Some(BTreeSet::new())),
+                    false => None,
+                },
+                stops: jobs.when_ended == WhenEnded::Stop,
+            };
+            (payer, funds)
+        };
+        payers.map(with).collect()
+    }
+
+    /// What a programme says of its tenants' batch jobs.
+    pub fn programme_jobs(&self, job: &Job) -> ProgrammeJobs {
+        let (_, jobs) = self
+            .keyring
+            .jobs_of(job.programme.as_ref(), &job.tenant, clock::now());
+        jobs
+    }
+
+    /// Sites that an operator has stopped, by which switch.
+    pub fn sites_stopped(&self) -> BTreeMap<SiteId, String> {
+        let snapshot = self.snapshot();
+        let mut stopped = BTreeMap::new();
+        for scope in self.driver.stops() {
+            // Also where it has left the fleet file, and something runs there yet.
+            if let StopScope::Site(site) = &scope {
+                stopped.insert(site.clone(), scope.to_string());
+            }
+            let sites = snapshot.fleet.sites.iter();
+            for (id, _) in sites.filter(|(id, site)| scope.stops(id, &site.place)) {
+                stopped.insert(id.clone(), scope.to_string());
+            }
+        }
+        stopped
     }
 
     /// The weights of a tenant's programme, of the tenant and of its project, each among its siblings.

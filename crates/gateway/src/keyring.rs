@@ -2,6 +2,7 @@
 //!
 //! Only hashes of secrets are held. Nothing here prints a key, and an error never says which part was wrong.
 
+mod jobs;
 #[cfg(test)]
 mod tests;
 

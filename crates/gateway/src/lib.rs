@@ -15,6 +15,7 @@ pub mod driver;
 pub mod edge;
 pub mod explain;
 pub mod fetch;
+pub mod fine_tuning;
 mod follow;
 pub mod gateway;
 mod grants;

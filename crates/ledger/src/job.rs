@@ -89,7 +89,12 @@ pub enum JobShort {
 impl JobRun {
     /// The id of its entries.
     pub fn entry_id(&self) -> EntryId {
-        EntryId::named(&format!("run:{}", self.run))
+        Self::entry_id_of(self.run)
+    }
+
+    /// The id of the entries of a run.
+    pub fn entry_id_of(run: RunId) -> EntryId {
+        EntryId::named(&format!("run:{run}"))
     }
 
     /// The reservation of a run that takes `span_us_max` at most; `None` where it costs nothing and no allocation pays. Of the allocations

@@ -8,6 +8,7 @@
 
 mod accelerator;
 mod account;
+mod award;
 mod balance;
 mod bank;
 mod book;
@@ -30,6 +31,7 @@ pub use accelerator::{
     AcceleratorCard, AcceleratorPrice, AcceleratorPriceMissing, HOUR_PRICE_MAX, accelerator_cost,
 };
 pub use account::{Account, AccountError, Purse};
+pub use award::{MinutesLeft, minutes_left};
 pub use balance::Balance;
 pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;

@@ -197,7 +197,7 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
         // Hangul
         [0xEA..=0xED, _, _, ..] => true,
         // What may separate two groups, and behind it Hangul
-        [..0x80, 0xEA..=0xED, _, _, ..] => true,
+        [0..0x80, 0xEA..=0xED, _, _, ..] => true,
         [first @ ..0x80, second @ ..0x80, ..] => {
             !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
         }

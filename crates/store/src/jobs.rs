@@ -83,8 +83,39 @@ pub trait JobBook: Send + Sync + 'static {
         job: JobId,
         after: Option<RunId>,
     ) -> Result<Vec<RunRecord>, StoreError>;
+    /// What was had of accelerators by runs that are over, by who answers for it and by spans of [`USED_SPAN_US`]: of runs whose middle is
+    /// `since` or later, each in the span of its middle; the latest first, at most [`JOBS_USED_COUNT_MAX`].
+    async fn jobs_used(&self, since: Micros) -> Result<Vec<JobsUsed>, StoreError>;
     /// All runs of jobs that are not over, by job, task and number, above `after`; at most [`JOBS_LIST_COUNT_MAX`].
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError>;
+}
+
+/// The length of a span of [`JobBook::jobs_used`], in microseconds: six hours, in which little of what is used fades.
+pub const USED_SPAN_US: i64 = 21_600_000_000;
+/// The most rows that it gives.
+pub const JOBS_USED_COUNT_MAX: u32 = 200_000;
+
+/// What was had of accelerators by one who answers for jobs, in one span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobsUsed {
+    /// The tenant's programme when the jobs came.
+    pub programme: Option<ProgrammeId>,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its project.
+    pub project: Option<ProjectId>,
+    /// The middle of the span.
+    pub at: Micros,
+    /// How much, in milliseconds of a whole accelerator.
+    pub accelerator_ms: u64,
+}
+
+/// The middle of a span by its number.
+pub(crate) fn middle_of(span: i64) -> Micros {
+    Micros(
+        span.saturating_mul(USED_SPAN_US)
+            .saturating_add(USED_SPAN_US / 2),
+    )
 }
 
 /// What somebody wants of a job.
@@ -128,7 +159,32 @@ impl JobFilter {
 /// A change as rows: each job and run once, the last that is said of it, in their order.
 pub(crate) struct ChangeRows<'a> {
     pub jobs: BTreeMap<i64, &'a Job>,
-    pub runs: BTreeMap<RunKey, String>,
+    pub runs: BTreeMap<RunKey, RunRow>,
+}
+
+/// A run as columns hold it beside its key.
+pub(crate) struct RunRow {
+    pub record: String,
+    /// The middle of the time in which it had accelerators, once it is over.
+    pub used_at: Option<i64>,
+    /// How much of a whole one, in milliseconds.
+    pub used_ms: Option<i64>,
+}
+
+impl RunRow {
+    fn new(record: &RunRecord) -> Result<Self, StoreError> {
+        let end = record.end.as_ref();
+        let began = end.and_then(|end| end.started_at);
+        let middle = began
+            .zip(end)
+            .map(|(began, end)| i64::midpoint(began.0, end.ended_at.0));
+        let used = record.accelerator_ms().filter(|_| middle.is_some());
+        Ok(Self {
+            record: json_text("a run", record)?,
+            used_at: middle,
+            used_ms: used.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+        })
+    }
 }
 
 impl<'a> ChangeRows<'a> {
@@ -138,7 +194,7 @@ impl<'a> ChangeRows<'a> {
         let jobs = change.jobs.iter().map(|job| Ok((given(job.id)?, job)));
         let runs = change.runs.iter().map(|record| {
             given(record.run.task.job)?;
-            Ok((RunKey::from(record.run), json_text("a run", record)?))
+            Ok((RunKey::from(record.run), RunRow::new(record)?))
         });
         Ok(Self {
             jobs: jobs.collect::<Result<_, StoreError>>()?,

@@ -14,7 +14,8 @@ use madang_store::{
 use madang_testkit::Postgres;
 use madang_types::{
     Allocation, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros, Period,
-    ProgrammeBudget, ProgrammeTerms, Stop, Unit, Zone,
+    Preempted, ProgrammeBudget, ProgrammeJobs, ProgrammeTerms, RunPlace, RunStop, Stop, StopWhy,
+    Unit, WhenEnded, Zone,
 };
 use std::path::Path;
 
@@ -30,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     "jobs",
     "accelerator_prices",
     "rates",
+    "job_terms",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -102,7 +104,14 @@ async fn check(store: &dyn Books, version: usize) {
             },
             eligibility: "창업 7년 이내 기업".into(),
             residency_floor: Some(Zone::DomesticPrivate),
+            jobs: ProgrammeJobs::default(),
         };
+        if version >= 11 {
+            one_programme.terms.jobs = ProgrammeJobs {
+                when_ended: WhenEnded::Stop,
+                preempted: Preempted::Free,
+            };
+        }
         projects.push(project("demo", "web").unwrap());
         projects[0].won_limit = Some(MicroWon(9));
     }
@@ -185,6 +194,12 @@ async fn check_jobs(store: &dyn Books, version: usize) {
         (running.id, running.state) = (JobId(1), JobState::Running);
         running.spec.name = "train".into();
         runs.push(run("1-1".parse().unwrap()).unwrap());
+        if version >= 11 {
+            runs[0].place = Some(RunPlace {
+                site: "pohang".parse().unwrap(),
+                accelerator: "h200".into(),
+            });
+        }
         jobs.push(running);
     }
     assert_eq!(store.jobs_open(None).await.unwrap(), jobs);
@@ -221,6 +236,51 @@ async fn postgres_opens_every_released_schema() {
         let store = PostgresStore::open(&url, &PostgresOptions::default()).unwrap();
         check(&store, version).await;
     }
+}
+
+/// Runs as schema 10 kept them: one that is over, whose error says what looks like its own times, and one that is being stopped for
+/// others.
+const RUNS_BEFORE_11: &str = r#"
+INSERT INTO job_runs (job, task, number, record) VALUES (1, -1, 2,
+    '{"run":"1-2","nodes":"n","pieces":[],"accelerator_milli":8000,"state":"ended","makes_room":false,"created_at":2,"started_at":3000000,"end":{"outcome":{"not_kept":{"why":"\u0000 \"started_at\":9,\"ended_at\":9"}},"started_at":3000000,"ended_at":5000000,"energy":null},"charge":null}');
+INSERT INTO job_runs (job, task, number, record) VALUES (1, -1, 3,
+    '{"run":"1-3","nodes":"n","pieces":[],"accelerator_milli":8000,"state":"stopping","makes_room":true,"created_at":2,"started_at":4,"end":null,"charge":null}');
+"#;
+
+/// What they had of accelerators is known, and why the other is stopped.
+async fn check_before_11(store: &dyn Books) {
+    let used = store.jobs_used(Micros(0)).await.unwrap();
+    assert_eq!(used.len(), 1);
+    assert_eq!(used[0].accelerator_ms, 16_000);
+    assert_eq!(store.jobs_used(Micros(4_000_001)).await.unwrap(), []);
+    let runs = store.runs_open(None).await.unwrap();
+    let stop = RunStop {
+        why: StopWhy::Room,
+        at: Micros(0),
+    };
+    let stops: Vec<Option<RunStop>> = runs.iter().map(|run| run.stop).collect();
+    assert_eq!(stops, [None, None, Some(stop)]);
+}
+
+#[tokio::test]
+async fn runs_of_earlier_schemas_count_and_are_stopped_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("books.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let sql = books("sqlite", 10) + RUNS_BEFORE_11;
+    old.execute_batch(&sql).unwrap();
+    old.pragma_update(None, "application_id", 0x4d44_4e47)
+        .unwrap();
+    drop(old);
+    check_before_11(&SqliteStore::open(&path).unwrap()).await;
+
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
+    let sql = books("postgres", 10) + RUNS_BEFORE_11;
+    database.sql(&format!("{schema}{sql}")).unwrap();
+    let url = database.url().parse().unwrap();
+    check_before_11(&PostgresStore::open(&url, &PostgresOptions::default()).unwrap()).await;
 }
 
 #[test]

@@ -107,6 +107,8 @@ codes! {
     AnswerTooLarge = "answer_too_large", 502, "server_error", "The engine's answer passed `limits.answer_bytes_max`, or as a stream `limits.stream_bytes_max`.";
     // settle, store
     JobImpossible = "job_impossible", 422, "invalid_request_error", "Ask for what the message says is there, or for less; `GET /api/v1/sites` shows all machines.";
+    FineTuningUnconfigured = "fine_tuning_unconfigured", 404, "invalid_request_error", "Ask the operator for a template: `[[fine_tuning]]` in the fleet file, docs/fine-tuning.md.";
+    TrainingFileInvalid = "training_file_invalid", 400, "invalid_request_error", "Mend the line that the message names, send the file again, and ask with its new id.";
     ExecutorUnavailable = "executor_unavailable", 503, "server_error", "Try again; the operator looks at what runs jobs on those machines. The job itself is not lost.";
     JobsTooMany = "jobs_too_many", 429, "rate_limit_error", "Wait until some of the tenant's jobs are over, or raise `jobs.open_tenant_max` in the fleet file.";
     StoreUnavailable = "store_unavailable", 503, "server_error", "The books cannot be written (disk full or read-only?); see the server's log. No request is served unrecorded.";

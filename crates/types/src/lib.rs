@@ -28,12 +28,13 @@ pub use id::{
     NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use job::{
-    After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError, JobResources,
-    JobSpec, JobSpecError, JobStage, JobState, MILLI, RunEnd, RunId, RunOutcome, RunPiece,
-    RunRecord, RunState, StopSignal, TaskId,
+    After, AfterWhen, GRACE_TOO_LONG, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError,
+    JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, RunEnd, RunId, RunOutcome,
+    RunPiece, RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId,
 };
 pub use people::{
-    KeyRecord, KeyTerms, Origin, Period, Programme, ProgrammeTerms, Project, Role, Tenant,
+    KeyRecord, KeyTerms, Origin, Period, Preempted, Programme, ProgrammeJobs, ProgrammeTerms,
+    Project, Role, Tenant, WhenEnded,
 };
 pub use pii::PiiKind;
 pub use policy::{

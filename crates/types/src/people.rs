@@ -76,6 +76,43 @@ impl Period {
     }
 }
 
+/// What becomes of jobs that run when nothing pays for them any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenEnded {
+    /// They run until their time limit, as so much was set aside for them.
+    #[default]
+    RunOn,
+    /// They are stopped: by their checkpoint signal, with its grace, where they have one.
+    Stop,
+}
+
+words!(WhenEnded, WhenEndedError, "what becomes of jobs at the end of their budget is run_on or stop",
+    "run_on" => WhenEnded::RunOn, "stop" => WhenEnded::Stop);
+
+/// What a job's stretch costs that was stopped for others, or by an operator, and left no checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preempted {
+    /// What it used.
+    #[default]
+    Charged,
+    /// Nothing: it is delivered, and nobody pays.
+    Free,
+}
+
+words!(Preempted, PreemptedError, "a stretch that was stopped without a checkpoint is charged or free",
+    "charged" => Preempted::Charged, "free" => Preempted::Free);
+
+/// What a programme says of its tenants' batch jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgrammeJobs {
+    /// What becomes of those that run when nothing pays for them any more.
+    pub when_ended: WhenEnded,
+    /// What a stretch costs that was stopped and left no checkpoint.
+    pub preempted: Preempted,
+}
+
 /// On what terms a programme's tenants are served.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgrammeTerms {
@@ -85,6 +122,8 @@ pub struct ProgrammeTerms {
     pub eligibility: String,
     /// Their data is served on this ground or a better one; `None` where the policy alone says where.
     pub residency_floor: Option<Zone>,
+    /// What becomes of its tenants' batch jobs.
+    pub jobs: ProgrammeJobs,
 }
 
 /// The longest text that says who may take part, in characters.
@@ -244,7 +283,7 @@ mod tests {
                     until: until.map(Micros),
                 },
                 eligibility: eligibility.to_owned(),
-                residency_floor: None,
+                ..ProgrammeTerms::default()
             };
             assert_eq!(terms.check(), expected);
         };

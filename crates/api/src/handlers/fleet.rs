@@ -33,7 +33,15 @@ pub(crate) async fn status_get(
         uptime_s: clock::now().since_us(api.started_at) / 1_000_000,
         requests_count: gateway.requests_count(),
         books_writable: !gateway.books.resting(),
+        jobs: api.control.jobs().totals().map(Into::into),
         pools: pool_views(&api),
+        clusters: api
+            .control
+            .jobs()
+            .clusters()
+            .into_iter()
+            .map(Into::into)
+            .collect(),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Result;
 use crate::caller::{Ground, May, right};
 use crate::extract::{LargeBody, PathId, Query};
-use crate::params::{JobLogQuery, JobQuery, JobSubmit, LOG_BYTES_MAX};
+use crate::params::{JobLogQuery, JobQuery, JobRunsQuery, JobSubmit, LOG_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{JobRunView, JobShellView, JobView, List};
@@ -78,8 +78,8 @@ pub(crate) async fn job_list(
     // When each will start is worked out for one job, not for a page of them.
     let plane = api.control.jobs();
     let views = jobs.into_iter().map(|job| {
-        let counts = plane.counts(job.id);
-        JobView::new(job, counts.map(|counts| (counts, None)))
+        let standing = plane.standing(job.id);
+        JobView::new(job, standing)
     });
     Ok(Json(List::new(views.collect())))
 }
@@ -98,14 +98,19 @@ pub(crate) async fn job_get(
 
 /// Runs of a job, by task and number
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/runs", tag = "jobs",
-    params(("id" = String, Path, description = "The job's number")), responses((status = 200, body = List<JobRunView>)))]
+    params(("id" = String, Path, description = "The job's number"), JobRunsQuery), responses((status = 200, body = List<JobRunView>)))]
 pub(crate) async fn job_runs(
     may: May<right::JobRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
+    Query(JobRunsQuery { after, limit }): Query<JobRunsQuery>,
 ) -> Result<Json<List<JobRunView>>> {
     let job = find(&api, &may.ground, &id).await?;
-    let runs = api.control.jobs().book().run_list(job.id, None).await?;
+    if let Some(other) = after.filter(|after| after.task.job != job.id) {
+        return Err(Refusal::absent("run", &other.to_string()).at("after"));
+    }
+    let mut runs = api.control.jobs().book().run_list(job.id, after).await?;
+    runs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Json(List::new(runs.into_iter().map(Into::into).collect())))
 }
 

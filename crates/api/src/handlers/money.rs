@@ -224,6 +224,7 @@ pub(crate) async fn allocation_recall(
     may.caller.ground(Action::AllocationWrite)?;
     let recalled = api.bank().allocation_recall(found.id, clock::now()).await?;
     api.gateway().purses.refresh().await?;
+    api.control.jobs().granted();
     view(&api, recalled).await.map(Json)
 }
 

@@ -14,7 +14,8 @@ use http::StatusCode;
 use madang_gateway::clock;
 use madang_types::people::TermsError;
 use madang_types::{
-    Action, ErrorCode, Micros, Origin, Period, Programme, ProgrammeId, ProgrammeTerms,
+    Action, ErrorCode, KeyId, Micros, Origin, Period, Programme, ProgrammeId, ProgrammeJobs,
+    ProgrammeTerms,
 };
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ pub(crate) async fn programme_get(
 #[utoipa::path(post, path = "/api/v1/programmes", tag = "people", request_body = ProgrammeCreate,
     responses((status = 201, body = ProgrammeView)))]
 pub(crate) async fn programme_create(
-    _: May<right::ProgrammeWrite>,
+    may: May<right::ProgrammeWrite>,
     State(api): State<Arc<Api>>,
     JsonBody(asked): JsonBody<ProgrammeCreate>,
 ) -> Result<(StatusCode, Json<ProgrammeView>)> {
@@ -57,6 +58,8 @@ pub(crate) async fn programme_create(
         until,
         eligibility,
         residency_floor,
+        jobs_when_ended,
+        jobs_preempted,
     } = asked;
     let terms = ProgrammeTerms {
         period: Period {
@@ -65,6 +68,10 @@ pub(crate) async fn programme_create(
         },
         eligibility,
         residency_floor,
+        jobs: ProgrammeJobs {
+            when_ended: jobs_when_ended,
+            preempted: jobs_preempted,
+        },
     };
     must_make_sense(&terms)?;
     let _changing = api.changing.lock().await;
@@ -78,9 +85,15 @@ pub(crate) async fn programme_create(
         weight,
         terms,
         origin: Origin::Api,
-        created_at: before.map_or_else(clock::now, |row| row.created_at),
+        created_at: before
+            .as_ref()
+            .map_or_else(clock::now, |row| row.created_at),
         disabled_at: None,
     };
+    let before = before.map(|row| row.terms.jobs).unwrap_or_default();
+    if row.terms.jobs != before {
+        log_jobs(&api, &row, &may.caller.0.key).await?;
+    }
     write(&api, &row).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
@@ -110,8 +123,11 @@ pub(crate) async fn programme_change(
         until,
         eligibility,
         residency_floor,
+        jobs_when_ended,
+        jobs_preempted,
     } = asked;
     let terms = &mut row.terms;
+    let jobs_before = terms.jobs;
     let bound = |asked: Option<Option<Instant>>, before: Option<Micros>| {
         asked.map_or(before, |at| at.map(|Instant(at)| at))
     };
@@ -119,8 +135,13 @@ pub(crate) async fn programme_change(
     terms.period.until = bound(until, terms.period.until);
     terms.eligibility = eligibility.unwrap_or(std::mem::take(&mut terms.eligibility));
     terms.residency_floor = residency_floor.unwrap_or(terms.residency_floor);
+    terms.jobs.when_ended = jobs_when_ended.unwrap_or(terms.jobs.when_ended);
+    terms.jobs.preempted = jobs_preempted.unwrap_or(terms.jobs.preempted);
     must_make_sense(terms)?;
     row.weight = weight.map_or(row.weight, |Weight(weight)| weight);
+    if row.terms.jobs != jobs_before {
+        log_jobs(&api, &row, &may.caller.0.key).await?;
+    }
     write(&api, &row).await?;
     Ok(Json(row.into()))
 }
@@ -173,6 +194,11 @@ pub(super) async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Program
         return Err(absent());
     }
     api.store().programme_get(name).await?.ok_or_else(absent)
+}
+
+/// What a programme says of its tenants' jobs stands in the audit log before it is in force: it stops work, and decides who pays.
+async fn log_jobs(api: &Api, row: &Programme, by: &KeyId) -> Result<()> {
+    Ok(api.gateway().audit.programme_jobs(row, by).await?)
 }
 
 /// Into the books first, then in force.

@@ -2,7 +2,7 @@
 
 use madang_types::{
     After, DataClass, DataFlags, JobArray, JobCheckpoint, JobFlex, JobId, JobResources, JobSpec,
-    JobStage, JobState, Priority, ProjectId, TaskId, TenantId,
+    JobStage, JobState, Priority, ProjectId, RunId, TaskId, TenantId,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -255,6 +255,20 @@ pub(crate) struct JobQuery {
     #[param(value_type = Option<String>)]
     pub before: Option<JobId>,
     /// Jobs in the page.
+    #[serde(default = "limit", deserialize_with = "limited")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: u32,
+}
+
+/// Which runs of a job.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobRunsQuery {
+    /// Continues after this run of the page before, as `1042.7-1`.
+    #[param(value_type = Option<String>)]
+    pub after: Option<RunId>,
+    /// Runs in the page.
     #[serde(default = "limit", deserialize_with = "limited")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: u32,

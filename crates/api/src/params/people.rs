@@ -2,7 +2,8 @@
 
 use super::{Instant, Label, Weight, present};
 use madang_types::{
-    DataClass, DataFlags, Endpoint, MicroWon, ModelId, ProgrammeId, ProjectId, Role, TenantId, Zone,
+    DataClass, DataFlags, Endpoint, MicroWon, ModelId, Preempted, ProgrammeId, ProjectId, Role,
+    TenantId, WhenEnded, Zone,
 };
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeSet;
@@ -46,6 +47,15 @@ pub(crate) struct ProgrammeCreate {
     #[serde(default)]
     #[schema(value_type = Option<ZoneWord>)]
     pub residency_floor: Option<Zone>,
+    /// What becomes of its tenants' batch jobs that run when nothing pays for them any more: they run on until their time limit, or are
+    /// sent their checkpoint signal, given its grace, and stopped.
+    #[serde(default)]
+    #[schema(value_type = WhenEndedWord, default = "run_on")]
+    pub jobs_when_ended: WhenEnded,
+    /// What a stretch of a batch job costs that was stopped for others, or by a stop switch, and left no checkpoint.
+    #[serde(default)]
+    #[schema(value_type = PreemptedWord, default = "charged")]
+    pub jobs_preempted: Preempted,
 }
 
 /// What to change of a programme; what is left out stays.
@@ -72,6 +82,14 @@ pub(crate) struct ProgrammePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<ZoneWord>)]
     pub residency_floor: Option<Option<Zone>>,
+    /// What becomes of its tenants' batch jobs that run when nothing pays for them any more.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = WhenEndedWord, required = false)]
+    pub jobs_when_ended: Option<WhenEnded>,
+    /// What a stretch of a batch job costs that was stopped for others, or by a stop switch, and left no checkpoint.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = PreemptedWord, required = false)]
+    pub jobs_preempted: Option<Preempted>,
 }
 
 /// A tenant to make.
@@ -312,6 +330,28 @@ pub(crate) enum ZoneWord {
     DomesticPublic,
     /// Anything else.
     Foreign,
+}
+
+/// What becomes of jobs at the end of their budget.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "names the words in the document")]
+pub(crate) enum WhenEndedWord {
+    /// They run until their time limit.
+    RunOn,
+    /// They are sent their checkpoint signal, given its grace, and stopped.
+    Stop,
+}
+
+/// What a stretch costs that was stopped and left no checkpoint.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "names the words in the document")]
+pub(crate) enum PreemptedWord {
+    /// What it used.
+    Charged,
+    /// Nothing.
+    Free,
 }
 
 /// A fact about data that policy may look at.

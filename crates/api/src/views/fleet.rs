@@ -1,11 +1,12 @@
 //! The fleet and what runs of it.
 
 use super::{PoolView, ProblemView, instant};
+use madang_control::jobs::{ClusterState, Totals};
 use madang_control::probe::metrics::EngineLoad;
 use madang_control::view;
 use madang_ledger::Holder;
 use madang_store::GatewayRow;
-use madang_types::Micros;
+use madang_types::{Micros, RunState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,8 +26,68 @@ pub(crate) struct StatusView {
     pub requests_count: usize,
     /// Whether the books can be written.
     pub books_writable: bool,
+    /// How batch jobs stand; null where another gateway drives them.
+    pub jobs: Option<JobsStatusView>,
     /// Replicas that serve the same model, model by model.
     pub pools: Vec<PoolView>,
+    /// Slurm clusters whose accounts, QOS and limits are set from here.
+    pub clusters: Vec<ClusterView>,
+}
+
+/// A Slurm cluster that is set up from here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClusterView {
+    /// Its name in the fleet file.
+    id: String,
+    /// When it was last looked at and set up by this gateway; absent where it never was.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_up_at: Option<String>,
+    /// What is not as it should be, and why; jobs that need it wait.
+    faults: Vec<String>,
+}
+
+impl From<ClusterState> for ClusterView {
+    fn from(state: ClusterState) -> Self {
+        let ClusterState {
+            id,
+            set_up_at,
+            faults,
+        } = state;
+        Self {
+            id,
+            set_up_at: set_up_at.map(instant),
+            faults,
+        }
+    }
+}
+
+/// How all batch jobs stand that are not over.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct JobsStatusView {
+    /// Tasks that wait, those that are held back too.
+    waiting: u64,
+    /// Runs that have machines and have not begun.
+    starting: u64,
+    /// Runs that run.
+    running: u64,
+    /// Runs that were told to stop.
+    stopping: u64,
+}
+
+impl From<Totals> for JobsStatusView {
+    fn from(Totals { waiting, runs }: Totals) -> Self {
+        let of = |asked| {
+            let those = runs.iter().filter(|((_, state), _)| *state == asked);
+            those.map(|(_, count)| *count).sum()
+        };
+        Self {
+            waiting,
+            starting: of(RunState::Starting),
+            running: of(RunState::Running),
+            stopping: of(RunState::Stopping),
+        }
+    }
 }
 
 /// A gateway that has served from these books.

@@ -2,7 +2,7 @@
 
 use super::instant;
 use crate::params::JobSubmit;
-use madang_control::jobs::{Counts, Waits};
+use madang_control::jobs::{Counts, Standing, Waits};
 use madang_types::{Job, MilliJoules, RunOutcome, RunPiece, RunRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,6 +32,8 @@ pub(crate) struct JobView {
     cancelled_at: Option<String>,
     /// What went wrong, where something did.
     why: Option<String>,
+    /// What its owner is to know though it runs: nothing pays for it any more, or it is being stopped though nobody withdrew it.
+    warning: Option<String>,
     /// Why it, or the first task of it that waits, does not run; null where nothing of it waits, or another gateway drives jobs.
     waits: Option<WaitsView>,
     /// How its tasks stand; null once it is over, or where another gateway drives jobs.
@@ -73,7 +75,7 @@ pub(crate) struct TasksView {
 }
 
 impl JobView {
-    pub fn new(job: Job, outlook: Option<(Counts, Option<Waits>)>) -> Self {
+    pub fn new(job: Job, standing: Option<Standing>) -> Self {
         let Job {
             id,
             tenant,
@@ -88,7 +90,9 @@ impl JobView {
             submitted_at,
             ended_at,
         } = job;
-        let (tasks, waits) = outlook.map_or((None, None), |(tasks, waits)| (Some(tasks), waits));
+        let (tasks, warning, waits) = standing.map_or((None, None, None), |standing| {
+            (Some(standing.tasks), standing.warning, standing.waits)
+        });
         Self {
             id: id.to_string(),
             name: spec.name.clone(),
@@ -100,6 +104,7 @@ impl JobView {
             held,
             cancelled_at: cancelled_at.map(instant),
             why,
+            warning,
             waits: waits.map(Into::into),
             tasks: tasks.map(Into::into),
             submitted_at: instant(submitted_at),
@@ -151,6 +156,10 @@ pub(crate) struct JobRunView {
     task: String,
     /// The machines.
     nodes: String,
+    /// Where they stand; null of a run from before that was kept.
+    site: Option<String>,
+    /// Their kind of accelerator.
+    accelerator: Option<String>,
     /// What of which of them.
     pieces: Vec<JobPieceView>,
     /// `starting`, `running`, `stopping` or `ended`.
@@ -165,7 +174,10 @@ pub(crate) struct JobRunView {
     /// When it was over.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept` or `lost`.
+    /// Why it was told to stop, where it was: `withdrawn`, `requeued`, `room`, `budget` or `switch`.
+    #[schema(value_type = Option<String>)]
+    stopped_for: Option<&'static str>,
+    /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept`, `refused` or `lost`.
     #[schema(value_type = Option<String>)]
     outcome: Option<&'static str>,
     /// Its program's exit code, where it failed.
@@ -197,10 +209,11 @@ impl From<RunRecord> for JobRunView {
         let RunRecord {
             run,
             nodes,
+            place,
             pieces,
             accelerator_milli: _,
             state,
-            makes_room: _,
+            stop,
             created_at,
             started_at,
             end,
@@ -211,11 +224,14 @@ impl From<RunRecord> for JobRunView {
             id: run.to_string(),
             task: run.task.to_string(),
             nodes: nodes.to_string(),
+            site: place.as_ref().map(|place| place.site.to_string()),
+            accelerator: place.map(|place| place.accelerator),
             pieces: pieces.into_iter().map(Into::into).collect(),
             state: state.as_str(),
             created_at: instant(created_at),
             started_at: started_at.map(instant),
             ended_at: end.as_ref().map(|end| instant(end.ended_at)),
+            stopped_for: stop.map(|stop| stop.why.as_str()),
             outcome: outcome.map(RunOutcome::as_str),
             exit_code: outcome.and_then(RunOutcome::exit_code),
             why: outcome.and_then(RunOutcome::why).map(str::to_owned),

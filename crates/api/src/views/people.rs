@@ -26,6 +26,12 @@ pub(crate) struct ProgrammeView {
     /// The data of its tenants is served on this ground or a better one; null for wherever policy permits.
     #[schema(value_type = Option<String>)]
     residency_floor: Option<&'static str>,
+    /// What becomes of its tenants' batch jobs that run when nothing pays for them any more: `run_on` or `stop`.
+    #[schema(value_type = String)]
+    jobs_when_ended: &'static str,
+    /// What a stretch of a batch job costs that was stopped for others, or by a stop switch, and left no checkpoint: `charged` or `free`.
+    #[schema(value_type = String)]
+    jobs_preempted: &'static str,
     /// `fleet` where the fleet file owns the row, else `api`.
     #[schema(value_type = String)]
     origin: &'static str,
@@ -51,6 +57,7 @@ impl From<Programme> for ProgrammeView {
             period: Period { from, until },
             eligibility,
             residency_floor,
+            jobs,
         } = terms;
         Self {
             id: id.to_string(),
@@ -59,6 +66,8 @@ impl From<Programme> for ProgrammeView {
             until: until.map(instant),
             eligibility,
             residency_floor: residency_floor.map(Zone::as_str),
+            jobs_when_ended: jobs.when_ended.as_str(),
+            jobs_preempted: jobs.preempted.as_str(),
             origin: origin.as_str(),
             created_at: instant(created_at),
             disabled_at: disabled_at.map(instant),

@@ -22,6 +22,7 @@ use madang_store::{SqliteStore, Store};
 use madang_testkit::{FakeEngine, FakeEngineOptions, eventually};
 use madang_types::*;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -117,6 +118,7 @@ impl Bench {
             book: Arc::<SqliteStore>::clone(&store),
             ledger: Arc::<SqliteStore>::clone(&store),
             executors: Executors::from([((JobsExecutor::Local, None), executor)]),
+            sites: BTreeMap::new(),
             shared: false,
         };
         let options = GatewayOptions {

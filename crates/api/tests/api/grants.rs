@@ -164,6 +164,8 @@ async fn terms_of_a_programme_are_kept_changed_and_refused_where_they_make_no_se
     assert_eq!(found.json["until"], "2100-12-31T15:00:00.000000Z");
     assert_eq!(found.json["eligibility"], "창업 7년 이내 기업");
     assert_eq!(found.json["residency_floor"], "domestic_private");
+    assert_eq!(found.json["jobs_when_ended"], "run_on");
+    assert_eq!(found.json["jobs_preempted"], "charged");
     let rows = [
         (json!({"from": "2101-01-01T00:00:00+09:00"}), "until"),
         (json!({"from": "2200-01-01T00:00:00Z"}), "until"),
@@ -173,6 +175,8 @@ async fn terms_of_a_programme_are_kept_changed_and_refused_where_they_make_no_se
         (json!({"eligibility": null}), "eligibility"),
         (json!({"residency_floor": "moon"}), "residency_floor"),
         (json!({"residency_floor": "GovIsolated"}), "residency_floor"),
+        (json!({"jobs_when_ended": "linger"}), "jobs_when_ended"),
+        (json!({"jobs_preempted": "gratis"}), "jobs_preempted"),
         (json!({"weight": 0}), "weight"),
         (json!({"tenants": 5}), "tenants"),
     ];
@@ -197,6 +201,15 @@ async fn terms_of_a_programme_are_kept_changed_and_refused_where_they_make_no_se
         assert_eq!(changed.json[field], Value::Null);
     }
     assert_eq!(bench.patch(&path, op, json!({})).await.json, changed.json);
+    for _ in 0..2 {
+        let body = json!({"jobs_when_ended": "stop", "jobs_preempted": "free"});
+        let changed = bench.patch(&path, op, body).await;
+        assert_eq!(changed.json["jobs_when_ended"], "stop", "{}", changed.text);
+        assert_eq!(changed.json["jobs_preempted"], "free");
+    }
+    let leaf = r#"{"programme":{"programme":"ours","jobs_when_ended":"stop","jobs_preempted":"free","by":""#;
+    let leaves = bench.leaves().await;
+    assert_eq!(leaves.matches(leaf).count(), 1, "{leaves}");
     let fleets = bench
         .patch("/api/v1/programmes/startups-2026", op, json!({"weight": 2}))
         .await;

@@ -114,7 +114,8 @@ async fn a_job_without_a_budget_waits_and_what_it_used_is_taken() {
     let path = format!("{JOBS}/{id}");
     let refused = async || {
         let shown = bench.get(&path, &key).await;
-        shown.text.contains("no allocation that pays now")
+        let why = "no budget: nothing that 'alpha' was granted pays now for accelerators 'cpu'";
+        shown.text.contains(why)
     };
     assert!(eventually_async(refused).await, "it waits for its budget");
     let grant = json!({
@@ -140,4 +141,72 @@ async fn a_job_without_a_budget_waits_and_what_it_used_is_taken() {
     let used = runs.json["data"][0]["accelerator_ms"].as_i64().unwrap();
     let taken = 7_200_000 - left().await;
     assert!((used - taken).abs() <= 1, "{used} used, {taken} taken");
+}
+
+#[tokio::test]
+async fn a_run_is_followed_and_paid_whose_machines_left_the_fleet() {
+    let bench = Bench::start().await;
+    let (_, key) = bench.tenant("alpha").await;
+    let price = json!({"accelerator": "cpu", "won_per_hour": "360000000"});
+    let priced = bench
+        .post("/api/v1/accelerator-prices", &bench.operator, price)
+        .await;
+    assert_eq!(priced.status, 201, "{}", priced.text);
+    let id = made(&bench, &key, job("first")).await;
+    until(&bench, &id, "running").await;
+    let fleet = std::fs::read_to_string(&bench.fleet_file).unwrap();
+    let without = fleet.replace("jobs = { executor = \"local\" }\n", "");
+    assert_ne!(fleet, without);
+    std::fs::write(&bench.fleet_file, without).unwrap();
+    bench.control.reload().await.unwrap();
+    let log = bench.get(&format!("{JOBS}/{id}/log"), &key).await;
+    assert_eq!(log.text, "first");
+    bench
+        .paper
+        .end("1-1".parse().unwrap(), RunOutcome::Completed);
+    until(&bench, &id, "completed").await;
+    let runs = bench.get(&format!("{JOBS}/{id}/runs"), &key).await;
+    let run = &runs.json["data"][0];
+    assert_eq!(
+        (&run["site"], &run["accelerator"]),
+        (&json!("here"), &json!("cpu"))
+    );
+    assert!(run["micro_won"].as_i64().unwrap() > 0, "{run}");
+}
+
+#[tokio::test]
+async fn runs_are_told_in_pages() {
+    let bench = Bench::start().await;
+    let (_, key) = bench.tenant("alpha").await;
+    let mut array = job("array");
+    array["array"] = json!({"tasks": 3});
+    let id = made(&bench, &key, array).await;
+    for index in 0..3 {
+        let run = format!("{id}.{index}-1").parse().unwrap();
+        let began = async || {
+            let runs = bench.get(&format!("{JOBS}/{id}/runs"), &key).await;
+            runs.json["data"][index]["state"] == "running"
+        };
+        assert!(eventually_async(began).await, "{run}");
+        bench.paper.end(run, RunOutcome::Completed);
+    }
+    until(&bench, &id, "completed").await;
+    let page = async |asked: &str| {
+        let runs = bench.get(&format!("{JOBS}/{id}/runs?{asked}"), &key).await;
+        assert_eq!(runs.status, 200, "{}", runs.text);
+        let ids = runs.json["data"].as_array().unwrap().iter();
+        ids.map(|run| run["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(page("limit=2").await, ["1.0-1", "1.1-1"]);
+    assert_eq!(page("limit=2&after=1.1-1").await, ["1.2-1"]);
+    assert_eq!(page("after=1.2-1").await, [""; 0]);
+    for (asked, code) in [
+        ("after=2-1", "not_found"),
+        ("after=x", "field_invalid"),
+        ("limit=0", "field_invalid"),
+    ] {
+        let refused = bench.get(&format!("{JOBS}/{id}/runs?{asked}"), &key).await;
+        assert_eq!(refused.code(), code, "{}", refused.text);
+    }
 }

@@ -1,8 +1,8 @@
 //! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
 use madang_types::{
-    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, ProgrammeId, Role, RunId,
-    SiteId, TenantId, Zone,
+    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, Preempted, ProgrammeId, Role,
+    RunId, SiteId, TenantId, WhenEnded, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,20 @@ pub struct KeyChange {
     /// The key that was shown; absent of the first keys, which the program makes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<KeyId>,
+}
+
+/// What a programme says of its tenants' batch jobs was set or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgrammeChange {
+    /// Which.
+    pub programme: ProgrammeId,
+    /// What becomes of those that run when nothing pays for them any more, from now on.
+    pub jobs_when_ended: WhenEnded,
+    /// What a stretch costs that was stopped and left no checkpoint, from now on.
+    pub jobs_preempted: Preempted,
+    /// The key that was shown.
+    pub by: KeyId,
 }
 
 /// A gateway was given up, or what waited of one was released.

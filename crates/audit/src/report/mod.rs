@@ -328,6 +328,7 @@ impl Tally {
             | Event::Outcome(_)
             | Event::Job(_)
             | Event::SignIn(_)
+            | Event::Programme(_)
             | Event::Key(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)

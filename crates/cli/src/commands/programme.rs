@@ -3,7 +3,7 @@
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::http_client::{ApiClient, escape};
 use crate::people_args::{ProgrammeCommand, TermsArgs};
-use madang_types::Zone;
+use madang_types::{Preempted, WhenEnded, Zone};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
 
@@ -66,12 +66,16 @@ fn given(terms: &TermsArgs) -> Map<String, Value> {
         until,
         eligibility,
         residency_floor,
+        jobs_when_ended,
+        jobs_preempted,
     } = terms;
     let fields = [
         ("from", from.as_deref()),
         ("until", until.as_deref()),
         ("eligibility", eligibility.as_deref()),
         ("residency_floor", residency_floor.map(Zone::as_str)),
+        ("jobs_when_ended", jobs_when_ended.map(WhenEnded::as_str)),
+        ("jobs_preempted", jobs_preempted.map(Preempted::as_str)),
     ];
     let given = fields
         .into_iter()
@@ -88,6 +92,8 @@ fn table(rows: &[Value]) -> String {
         "from",
         "until",
         "least ground",
+        "jobs at its end",
+        "stopped jobs are",
         "origin",
         "created",
         "removed",
@@ -101,6 +107,8 @@ fn table(rows: &[Value]) -> String {
             instant_cell(row, "from"),
             instant_cell(row, "until"),
             cell(row, "residency_floor"),
+            cell(row, "jobs_when_ended"),
+            cell(row, "jobs_preempted"),
             cell(row, "origin"),
             instant_cell(row, "created_at"),
             instant_cell(row, "disabled_at"),

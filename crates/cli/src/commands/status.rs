@@ -59,7 +59,37 @@ fn shown(status: &Value, replicas: &[Value]) -> String {
         text.push('\n');
         text.push_str(&replica_table(replicas));
     }
+    let clusters: Vec<&Value> = status["clusters"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    if !clusters.is_empty() {
+        text.push('\n');
+        text.push_str(&cluster_table(&clusters));
+    }
     text
+}
+
+/// Slurm clusters that are set up from here; a row for each fault.
+fn cluster_table(clusters: &[&Value]) -> String {
+    let mut table = Table::new(&["cluster", "set up", "fault"], &[]);
+    for cluster in clusters {
+        let faults = cluster["faults"].as_array().cloned().unwrap_or_default();
+        let none = [Value::Null];
+        for fault in if faults.is_empty() {
+            &none[..]
+        } else {
+            &faults
+        } {
+            table.row(vec![
+                cell(cluster, "id"),
+                cell(cluster, "set_up_at"),
+                cell(&json!({ "fault": fault }), "fault"),
+            ]);
+        }
+    }
+    table.text()
 }
 
 fn replica_table(replicas: &[Value]) -> String {
@@ -90,6 +120,7 @@ mod tests {
             "fleet": "fleet.toml", "generation": 2, "uptime_s": 5, "requests_count": 1, "books_writable": true,
             "pools": [{"model": "m", "waiting": 0, "members": [
                 {"replica": "r1", "site": "here", "available": true, "leaving": false, "running": 1, "slots": 4}]}],
+            "clusters": [{"id": "pohang", "faults": ["it is away"]}],
         });
         let replicas = [
             json!({"id": "r1", "state": "up", "starts_count": 1, "pid": 7, "address": "http://a", "reason": null}),
@@ -105,5 +136,6 @@ mod tests {
             "m            0  r1      here  yes           1      4"
         );
         assert_eq!(lines[6], "r1       up          1    7  http://a  -");
+        assert_eq!(lines[9], "pohang   -       it is away");
     }
 }

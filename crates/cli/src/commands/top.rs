@@ -13,6 +13,8 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthChar;
 
 const PATH: &str = "/api/v1/pools";
+/// Where it stands how batch jobs do.
+const STATUS: &str = "/api/v1/status";
 /// Time between two frames.
 const FRAME_MS: u64 = 1_000;
 /// The size of a terminal that does not tell its own.
@@ -25,23 +27,26 @@ pub async fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
     let client = ApiClient::new(&server)?;
     if once || server.json || !out::is_terminal() {
         let answer = client.get(PATH).await?;
+        let status = client.get(STATUS).await?.json()?;
         return print(&answer, server.json, |pools| {
             let color = out::result_color();
-            let lines = frame(rows(pools)).into_iter();
+            let lines = frame(rows(pools), &status["jobs"]).into_iter();
             lines.map(|line| line.shown(None, color) + "\n").collect()
         });
     }
     let mut signals = Signals::new()?;
     // The first answer comes before the screen: a refusal is said where it can be read.
     let mut answer = client.get(PATH).await?;
+    let mut status = client.get(STATUS).await?.json()?;
     let _screen = Screen::open()?;
     loop {
-        draw(&frame(rows(&answer.json()?)))?;
+        draw(&frame(rows(&answer.json()?), &status["jobs"]))?;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(FRAME_MS)) => {}
             _ = signals.next() => return Ok(ExitCode::SUCCESS),
         }
         answer = client.get(PATH).await?;
+        status = client.get(STATUS).await?.json()?;
     }
 }
 
@@ -153,8 +158,8 @@ fn within(text: &str, columns: usize) -> &str {
 }
 
 /// Everything that is shown.
-fn frame(pools: &[Value]) -> Vec<Line> {
-    let mut lines = vec![summary(pools)];
+fn frame(pools: &[Value], jobs: &Value) -> Vec<Line> {
+    let mut lines = vec![summary(pools), jobs_line(jobs)];
     for part in [pool_lines(pools), member_lines(pools), tenant_lines(pools)] {
         lines.push(Line::new(Style::Plain, String::new()));
         lines.extend(part);
@@ -180,6 +185,22 @@ fn summary(pools: &[Value]) -> Line {
         members().count(),
     );
     Line::new(Style::Head, text)
+}
+
+/// Batch jobs in a line.
+fn jobs_line(jobs: &Value) -> Line {
+    if jobs.is_null() {
+        let text = "jobs: another gateway drives them";
+        return Line::new(Style::Quiet, text.into());
+    }
+    let text = format!(
+        "jobs: {} tasks waiting, {} starting, {} running, {} stopping",
+        cell(jobs, "waiting"),
+        cell(jobs, "starting"),
+        cell(jobs, "running"),
+        cell(jobs, "stopping"),
+    );
+    Line::new(Style::Plain, text)
 }
 
 /// A table's lines, each row in its own style.
@@ -367,10 +388,12 @@ mod tests {
     #[test]
     fn a_frame_is_aligned_whatever_the_letters() {
         let pools = pools();
-        let lines = frame(pools.as_array().unwrap());
+        let jobs = json!({"waiting": 7, "starting": 1, "running": 40, "stopping": 2});
+        let lines = frame(pools.as_array().unwrap(), &jobs);
         let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
         let expected = [
             "12 waiting, 61 running; 1 of 2 replicas serve",
+            "jobs: 7 tasks waiting, 1 starting, 40 running, 2 stopping",
             "",
             "MODEL           WAITING  JAIN  RESERVE  ATTEMPTS  RETRIES  DENIED  HEDGES  REFUSED",
             "exaone-4.0-32b       12  0.97      25%      1200        3       1       5        3",
@@ -386,19 +409,21 @@ mod tests {
         assert_eq!(text, expected);
         let styles: Vec<Style> = lines.iter().map(|line| line.style).collect();
         assert_eq!(
-            [styles[3], styles[6], styles[7]],
+            [styles[4], styles[7], styles[8]],
             [Style::Odd, Style::Plain, Style::Odd]
         );
-        assert_eq!([styles[10], styles[11]], [Style::Odd, Style::Plain]);
+        assert_eq!([styles[11], styles[12]], [Style::Odd, Style::Plain]);
     }
 
     #[test]
     fn nothing_there_is_said() {
-        let lines = frame(&[]);
+        let lines = frame(&[], &Value::Null);
+        assert_eq!(lines[1].text, "jobs: another gateway drives them");
         assert_eq!(lines[0].text, "0 waiting, 0 running; 0 of 0 replicas serve");
         assert_eq!(lines.last().unwrap().style, Style::Quiet);
         // An answer of another version leaves dashes.
-        assert!(frame(&[json!({"members": [{}], "tenants": [{}]})]).len() > 8);
+        let other = [json!({"members": [{}], "tenants": [{}]})];
+        assert!(frame(&other, &json!({})).len() > 9);
     }
 
     #[test]

@@ -1,34 +1,39 @@
 //! What drives batch jobs.
 
+mod slurm;
+
 use super::GUARD_SUBCOMMAND;
 use super::data_folder::DataFolder;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use madang_control::jobs::{Executors, JobsOptions};
 use madang_executor::GuardProgram;
-use madang_executor::jobs::JobExecutor;
 use madang_executor::jobs::local::{
-    Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageOptions, StageRoot,
+    Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageBucket, StageOptions, StageRoot,
 };
-use madang_executor::jobs::slurm::{SlurmExecutor, SlurmOptions, SlurmRest, SlurmToken};
-use madang_fleet::{JobsExecutor, JobsTerms, SlurmCluster};
+use madang_executor::jobs::slurm::{SlurmExecutor, SlurmSite};
+use madang_executor::jobs::{JobExecutor, SecretText};
+use madang_fleet::{Fleet, JobsBucket, JobsExecutor};
 use madang_store::{JobBook, Ledger};
 use madang_types::GatewayId;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Jobs in those books, driven by the gateway of that name or, where they are shared, by another one.
 ///
 /// # Errors
-/// A folder of runs cannot be used, or a cluster cannot be reached as the fleet file says.
+/// A folder of runs cannot be used, a cluster cannot be reached as the fleet file says, or a key of a bucket cannot be read.
 pub fn options(
     (gateway, shared): (&GatewayId, bool),
     (book, ledger): (Arc<dyn JobBook>, Arc<dyn Ledger>),
     folder: &DataFolder,
-    terms: &JobsTerms,
+    fleet: &Fleet,
 ) -> anyhow::Result<JobsOptions> {
-    let local: Arc<dyn JobExecutor> = Arc::new(LocalExecutor::open(local(folder, terms))?);
+    let local = LocalExecutor::open(local(folder, fleet)?)?;
+    let local: Arc<dyn JobExecutor> = Arc::new(local);
     let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
-    for cluster in &terms.slurm {
+    let mut sites = BTreeMap::new();
+    for cluster in &fleet.jobs.slurm {
         let state = folder.path().join("slurm").join(&cluster.id);
         let named = || {
             format!(
@@ -36,7 +41,11 @@ pub fn options(
                 cluster.id
             )
         };
-        let options = slurm(cluster, state).with_context(named)?;
+        let options = slurm::options(cluster, fleet, state).with_context(named)?;
+        if cluster.manages {
+            let site = SlurmSite::new(&options).with_context(named)?;
+            sites.insert(cluster.id.clone(), site);
+        }
         let executor: Arc<dyn JobExecutor> =
             Arc::new(SlurmExecutor::open(options).with_context(named)?);
         executors.insert((JobsExecutor::Slurm, Some(cluster.id.clone())), executor);
@@ -46,22 +55,38 @@ pub fn options(
         book,
         ledger,
         executors,
+        sites,
         shared,
     })
 }
 
-fn local(folder: &DataFolder, terms: &JobsTerms) -> LocalOptions {
+fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
+    let terms = &fleet.jobs;
     let root = |path: &String| StageRoot {
         path: path.clone(),
         writable: terms.stage_writable.contains(path),
     };
+    // Where fine-tuning jobs find their inputs and leave their results, for each tenant.
+    let tuned = fleet
+        .fine_tuning
+        .iter()
+        .filter_map(|template| template.folder.clone());
+    let tuned: BTreeSet<PathBuf> = tuned.chain([tuning_folder(folder)]).collect();
+    let tuned = tuned.iter().map(|path| StageRoot {
+        path: path.join("{tenant}").display().to_string(),
+        writable: true,
+    });
     let engine = terms.container_program.as_ref();
-    LocalOptions {
+    let buckets = terms.bucket.iter().map(bucket);
+    let buckets = buckets.collect::<anyhow::Result<_>>()?;
+    Ok(LocalOptions {
         folder: folder.path().join("jobs"),
         runner: GuardProgram::this_binary(GUARD_SUBCOMMAND),
         stages: StageOptions {
-            roots: terms.stage_roots.iter().map(root).collect(),
+            roots: terms.stage_roots.iter().map(root).chain(tuned).collect(),
             hosts: terms.stage_hosts.clone(),
+            buckets,
+            authority: terms.stage_authority_file.clone(),
             ..StageOptions::default()
         },
         confinement: Some(Confinement::default()),
@@ -72,59 +97,33 @@ fn local(folder: &DataFolder, terms: &JobsTerms) -> LocalOptions {
             create_args: terms.container_args.clone(),
             device_args: terms.container_device_args.clone(),
         }),
-    }
+    })
 }
 
-fn slurm(cluster: &SlurmCluster, state: PathBuf) -> anyhow::Result<SlurmOptions> {
-    let SlurmCluster {
-        id,
-        folder,
-        mounted,
-        rest_url,
-        rest_authority_file,
-        rest_user,
-        rest_token_file,
-        rest_key_file,
-        shell,
-        prefix,
-        account,
-        qos,
-        partition,
-        reservation,
-        shards,
-        container,
-    } = cluster.clone();
-    let token = match (rest_token_file, rest_key_file) {
-        (Some(file), None) => Some(SlurmToken::File(file)),
-        (None, Some(file)) => Some(SlurmToken::Key(file)),
-        (None, None) => None,
-        (Some(_), Some(_)) => bail!("it has `rest_token_file` or `rest_key_file`, not both"),
+/// A bucket with its keys, which are read once.
+fn bucket(bucket: &JobsBucket) -> anyhow::Result<StageBucket> {
+    let key = |path: &Path| {
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| {
+            let (name, path) = (&bucket.name, path.display());
+            format!("the bucket '{name}' of the fleet file cannot be used: {path} cannot be read")
+        })?;
+        anyhow::Ok(text.trim().to_owned())
     };
-    let rest = match (rest_url, rest_user, token) {
-        (None, _, _) => None,
-        (Some(url), Some(user), Some(token)) => Some(SlurmRest {
-            url,
-            authority: rest_authority_file,
-            user,
-            token,
-        }),
-        (Some(_), _, _) => {
-            bail!("`rest_url` needs `rest_user`, and `rest_token_file` or `rest_key_file`")
-        }
-    };
-    let usual = SlurmOptions::here(&id, state, PathBuf::new());
-    Ok(SlurmOptions {
-        prefix: prefix.unwrap_or_else(|| usual.prefix.clone()),
-        rest,
-        shell,
-        folder,
-        mounted,
-        account,
-        qos,
-        partition,
-        reservation,
-        shards,
-        container: container.unwrap_or_default(),
-        ..usual
+    let region = bucket.region.clone();
+    Ok(StageBucket {
+        name: bucket.name.clone(),
+        prefix: bucket.prefix.clone(),
+        endpoint: bucket.endpoint.clone(),
+        region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+        virtual_host: bucket.virtual_host,
+        access_key: key(&bucket.access_key_file)?,
+        secret: SecretText(key(&bucket.secret_key_file)?),
+        writable: bucket.writable,
     })
+}
+
+/// Where fine-tuning jobs find their inputs and leave their results, if their template names no other place.
+pub fn tuning_folder(folder: &DataFolder) -> PathBuf {
+    folder.path().join("fine-tuning")
 }

@@ -17,6 +17,7 @@ use crate::commands::load_failure;
 use anyhow::{Context, anyhow};
 use data_folder::DataFolder;
 use first_keys::FirstKeys;
+use madang_control::jobs::JobsPlane;
 use madang_control::{ApplyError, Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
 use madang_fleet::{AuditLog, FileProblems, Fleet, Limits};
@@ -25,12 +26,14 @@ use madang_gateway::batches::Batches;
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{self, EdgeOptions, EdgeReport};
+use madang_gateway::fine_tuning::{FineTunings, Jobs};
 use madang_gateway::gateway::{Gateway, GatewayError, GatewayOptions};
 use madang_provision::{Cache, progress_for_terminal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signals::{Asked, Signals};
 use std::io;
 use std::num::NonZero;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +72,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         jobs,
         ledger,
     } = books.open(&folder, &fleet.limits).await?;
-    let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet.jobs)?;
+    let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
         id: gateway,
         store: Arc::clone(&store),
@@ -82,7 +85,8 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     .map_err(gateway_failure)?;
     let noted = gateway.audit.note("start").await;
     noted.context("the audit log cannot be written")?;
-    let batches = Batches::new(Arc::clone(&gateway), &folder.path().join("files"));
+    let files = folder.path().join("files");
+    let batches = Batches::new(Arc::clone(&gateway), &files);
     let options = ControlOptions {
         source,
         data_dir: folder.path().to_path_buf(),
@@ -95,16 +99,18 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let shown = folder.path().display();
     let control = control.with_context(|| format!("the data folder {shown} cannot be written"))?;
 
+    let tunings = fine_tunings(&control, &folder, &files);
     let driver = batches.start(fleet.limits.drain_ms_max)?;
+    let keeper = tunings.start()?;
     let result = serve(
         &args,
-        (&control, &batches),
+        (&control, &batches, &tunings),
         (listener, &fleet.limits),
         (&folder, &mut signals),
     )
     .await;
     tokio::select! {
-        () = async { driver.stop().await; control.stop().await } => {}
+        () = async { driver.stop().await; keeper.stop().await; control.stop().await } => {}
         () = signals.stop() => tracing::warn!("asked again to stop: the engines are left to their guards, which end them"),
     }
     if let Err(error) = gateway.audit.note("stop").await {
@@ -112,6 +118,12 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     }
     gateway.close().await;
     result
+}
+
+fn fine_tunings(control: &Control, folder: &DataFolder, files: &Path) -> FineTunings {
+    let jobs: Arc<dyn Jobs> = Arc::<JobsPlane>::clone(control.jobs());
+    let gateway = Arc::clone(control.gateway());
+    FineTunings::new(gateway, jobs, (files, &jobs::tuning_folder(folder)))
 }
 
 /// A stream holds two files. The system's soft limit is set for programs that cannot have many; the hard one is ours.
@@ -181,7 +193,7 @@ fn edge_options(limits: &Limits) -> EdgeOptions {
 /// Answers from the first moment (health, keys, models), loads the fleet meanwhile, and runs until a signal.
 async fn serve(
     args: &UpArgs,
-    (control, batches): (&Arc<Control>, &Batches),
+    (control, batches, tunings): (&Arc<Control>, &Batches, &FineTunings),
     (listener, limits): (TcpListener, &Limits),
     (folder, signals): (&DataFolder, &mut Signals),
 ) -> anyhow::Result<ExitCode> {
@@ -189,6 +201,7 @@ async fn serve(
     let fallback = Arc::clone(&gateway);
     let router = madang_gateway::doors::router(Arc::clone(&gateway))
         .merge(batches.router())
+        .merge(tunings.router())
         .merge(madang_api::router(Arc::clone(control)))
         .merge(madang_api::audit_router(Arc::clone(control)))
         .fallback(move |request| madang_gateway::doors::fallback(Arc::clone(&fallback), request));

@@ -1,172 +1,278 @@
-//! What a run may cost is set aside before it begins, and what it used is taken once it is over. Both may be done twice.
+//! What a run may cost is set aside once the books have it and before it begins, and what it used is taken once it is over. Both may be
+//! done twice.
 
 use super::JobsPlane;
-use madang_fleet::Nodes;
+use super::bars::left_nothing;
 use madang_ledger::{
-    AcceleratorCard, Account, Entry, Fault, JobPurses, JobRun, JobUse, Phase, Purse,
+    AcceleratorCard, Account, Applied, Entry, EntryId, Fault, JobPurses, JobRun, JobUse, Phase,
+    Purse,
 };
-use madang_store::StoreError;
+use madang_store::{ENTRIES_APPEND_COUNT_MAX, StoreError};
 use madang_types::{
-    Allocation, CeilingId, Class, Job, MicroWon, RunEnd, RunOutcome, RunRecord, Unit,
+    Allocation, CeilingId, Class, Job, MicroWon, Micros, Preempted, ProgrammeId, RunEnd,
+    RunOutcome, RunRecord, TenantId, Unit,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
-impl JobsPlane {
-    /// Sets aside what a run may cost.
+/// What is known of prices and purses while what the desk said at one time is carried out: each is read once, and what was taken for one
+/// run is not there for the next.
+pub(super) struct Till<'a> {
+    plane: &'a JobsPlane,
+    card: Option<AcceleratorCard>,
+    funded: Option<BTreeSet<ProgrammeId>>,
+    grants: BTreeMap<TenantId, Vec<(Allocation, i64)>>,
+    ceilings: BTreeMap<CeilingId, i64>,
+}
+
+impl<'a> Till<'a> {
+    pub(super) fn new(plane: &'a JobsPlane) -> Self {
+        Self {
+            plane,
+            card: None,
+            funded: None,
+            grants: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
+        }
+    }
+
+    /// The entry that sets aside what a run may cost as things stand at `at`; none where it costs nothing. Nothing is written. Why it
+    /// cannot be set aside is said in words for the job's owner.
     ///
     /// # Errors
-    /// It is not there, or the books cannot be asked: why, in words for the job's owner.
-    pub(super) async fn reserve(
-        &self,
-        job: &Job,
-        run: &RunRecord,
-        nodes: &Nodes,
-    ) -> Result<(), String> {
-        let unread = |error: StoreError| format!("the books cannot be read: {error}");
-        let paid = self
-            .paid_run(job, run, nodes)
-            .await
-            .map_err(|error| match error {
-                StoreError::Invalid(what) => what,
-                other => unread(other),
-            })?;
-        let grants = self.grants(job).await.map_err(unread)?;
-        let ceilings = self.ceilings(job).await.map_err(unread)?;
+    /// The books cannot be read.
+    pub(super) async fn reservation(
+        &mut self,
+        (job, run): (&Job, &RunRecord),
+        at: Micros,
+    ) -> Result<Result<Option<Entry>, String>, StoreError> {
+        let paid = match self.paid_run(job, run).await? {
+            Ok(paid) => paid,
+            Err(why) => return Ok(Err(why)),
+        };
+        let is_funded = self.is_funded(job.programme.as_ref()).await?;
+        if is_funded {
+            self.read_grants(&job.tenant).await?;
+        }
+        let ceilings = self.ceilings(job).await?;
+        let grants = self
+            .grants
+            .get(&job.tenant)
+            .filter(|_| is_funded)
+            .map(Vec::as_slice);
         let purses = JobPurses {
-            grants: grants.as_deref(),
+            grants,
             ceilings: &ceilings,
         };
         let span_us = job.spec.time_limit_ms.saturating_mul(1_000);
-        let entry = paid.reserve(span_us, purses, run.created_at);
-        let Some(entry) = entry.map_err(|short| short.to_string())? else {
-            return Ok(());
-        };
-        let written = self
-            .ledger
-            .entries_append(vec![entry])
-            .await
-            .map_err(unread)?;
-        match written.into_iter().next() {
-            // It was set aside before, when other allocations were there.
-            Some(Ok(_) | Err(Fault::Conflict(Phase::Reserve))) => Ok(()),
-            Some(Err(fault)) => Err(fault.to_string()),
-            None => Err("the books said nothing of an entry".to_owned()),
+        let entry = paid.reserve(span_us, purses, at);
+        let entry = entry.map_err(|short| short.to_string());
+        if let Ok(Some(entry)) = &entry {
+            self.take(&job.tenant, entry);
         }
+        Ok(entry)
     }
 
-    /// Takes what a run used, and says what it cost; nothing where it cost nothing.
-    ///
-    /// # Errors
-    /// The books cannot be written: nothing is lost by asking again.
-    pub(super) async fn settle(
-        &self,
-        job: &Job,
-        run: &RunRecord,
-    ) -> Result<Option<MicroWon>, StoreError> {
-        let snapshot = self.gateway.snapshot();
-        let (Some(nodes), Some(end)) = (snapshot.fleet.nodes.get(&run.nodes), &run.end) else {
-            tracing::error!(run = %run.run, "a run is not paid: its machines have left the fleet");
-            return Ok(None);
-        };
-        let paid = match self.paid_run(job, run, nodes).await {
-            Ok(paid) => paid,
-            // Asking again would say the same for ever, and hold up everybody.
-            Err(StoreError::Invalid(what)) => {
-                tracing::error!(run = %run.run, what, "a run is not paid");
-                return Ok(None);
+    /// What was set aside is there for nobody else.
+    fn take(&mut self, tenant: &TenantId, entry: &Entry) {
+        for leg in &entry.legs {
+            let left = match &leg.from {
+                Account::Purse(Purse::Allocation(id)) => {
+                    let grants = self.grants.get_mut(tenant);
+                    let grant = grants.and_then(|all| all.iter_mut().find(|(of, _)| of.id == *id));
+                    grant.map(|(_, left)| left)
+                }
+                Account::Purse(Purse::Ceiling(id)) => self.ceilings.get_mut(id),
+                _ => None,
+            };
+            if let Some(left) = left {
+                *left = left.saturating_sub(leg.amount);
             }
-            Err(error) => return Err(error),
-        };
-        let known = self.ledger.entry(paid.entry_id()).await?;
-        let known: Vec<Entry> = known.into_iter().map(|row| row.entry).collect();
-        if let Some(done) = known.iter().find(|entry| entry.phase != Phase::Reserve) {
-            return Ok(charge(done));
         }
-        let settled = paid.settle(known.first(), used(end), end.ended_at);
-        let Some(entry) = settled else {
-            return Ok(None);
-        };
-        let cost = charge(&entry);
-        let written = self.ledger.entries_append(vec![entry]).await?;
-        if let Some(Err(fault)) = written.into_iter().next() {
-            tracing::error!(run = %run.run, %fault, "the ledger refused what a run used");
-            return Ok(None);
-        }
-        Ok(cost)
     }
 
-    /// A run with the price that was in force when it was given its machines.
+    /// A run with the price that was in force when it was given its machines; why it has none.
     async fn paid_run(
-        &self,
+        &mut self,
         job: &Job,
         run: &RunRecord,
-        nodes: &Nodes,
-    ) -> Result<JobRun, StoreError> {
-        let invalid = |what: String| StoreError::Invalid(what);
-        let kind: Class = nodes.accelerator.parse().map_err(|_| {
-            invalid(format!(
-                "'{}' is no kind that could be paid for",
-                nodes.accelerator
-            ))
-        })?;
-        let prices = self.gateway.purses.bank().accelerator_price_list().await?;
-        let card = AcceleratorCard::new(prices);
-        let hour = card.hour(&kind, &nodes.site, run.created_at);
-        Ok(JobRun {
-            run: run.run,
-            tenant: job.tenant.clone(),
-            project: job.project.clone(),
-            site: nodes.site.clone(),
-            kind,
-            accelerator_milli: run.accelerator_milli,
-            hour: hour.map_err(|missing| invalid(missing.to_string()))?,
-        })
+    ) -> Result<Result<JobRun, String>, StoreError> {
+        let Some(place) = &run.place else {
+            return Ok(Err("nobody has kept where it runs".to_owned()));
+        };
+        let Ok(kind) = place.accelerator.parse::<Class>() else {
+            let kind = &place.accelerator;
+            return Ok(Err(format!("'{kind}' is no kind that could be paid for")));
+        };
+        if self.card.is_none() {
+            let bank = self.plane.gateway.purses.bank();
+            self.card = Some(AcceleratorCard::new(bank.accelerator_price_list().await?));
+        }
+        let hour = match &self.card {
+            Some(card) => card.hour(&kind, &place.site, run.created_at),
+            None => Ok(MicroWon(0)),
+        };
+        Ok(hour
+            .map(|hour| JobRun {
+                run: run.run,
+                tenant: job.tenant.clone(),
+                project: job.project.clone(),
+                site: place.site.clone(),
+                kind,
+                accelerator_milli: run.accelerator_milli,
+                hour,
+            })
+            .map_err(|missing| missing.to_string()))
     }
 
-    /// A tenant's allocations, and what is left of each; `None` where its programme has no budget.
-    async fn grants(&self, job: &Job) -> Result<Option<Vec<(Allocation, i64)>>, StoreError> {
-        let bank = self.gateway.purses.bank();
-        let budgets = bank.budget_list().await?;
-        let funded = budgets
-            .iter()
-            .any(|budget| Some(&budget.programme) == job.programme.as_ref());
-        if !funded {
-            return Ok(None);
+    /// Whether a programme has a budget, so that its tenants spend what they were granted and nothing else.
+    async fn is_funded(&mut self, programme: Option<&ProgrammeId>) -> Result<bool, StoreError> {
+        let funded = match &mut self.funded {
+            Some(funded) => funded,
+            unread => {
+                let budgets = self.plane.gateway.purses.bank().budget_list().await?;
+                unread.insert(budgets.into_iter().map(|of| of.programme).collect())
+            }
+        };
+        Ok(programme.is_some_and(|programme| funded.contains(programme)))
+    }
+
+    /// A tenant's allocations, and what is left of each.
+    async fn read_grants(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
+        if self.grants.contains_key(tenant) {
+            return Ok(());
         }
+        let bank = self.plane.gateway.purses.bank();
         let mut grants = Vec::new();
-        for grant in bank
-            .allocation_list((None, Some(job.tenant.clone())))
-            .await?
-        {
+        for grant in bank.allocation_list((None, Some(tenant.clone()))).await? {
             if matches!(grant.unit, Unit::AcceleratorMs | Unit::MicroWon) {
                 let purse = Purse::Allocation(grant.id.clone());
                 let left = bank.purse_left(purse, grant.unit).await?;
                 grants.push((grant, left));
             }
         }
-        Ok(Some(grants))
+        self.grants.insert(tenant.clone(), grants);
+        Ok(())
     }
 
     /// What a job's key and project may spend, as far as they have a limit, and what is left under each.
-    async fn ceilings(&self, job: &Job) -> Result<Vec<(CeilingId, i64)>, StoreError> {
-        let bank = self.gateway.purses.bank();
+    async fn ceilings(&mut self, job: &Job) -> Result<Vec<(CeilingId, i64)>, StoreError> {
+        let bank = self.plane.gateway.purses.bank();
         let mut ceilings = Vec::new();
-        for (ceiling, limit) in self.gateway.job_ceilings(job) {
-            let at = madang_gateway::clock::now();
-            bank.ceiling_fill(ceiling.clone(), limit, at).await?;
-            let purse = Purse::Ceiling(ceiling.clone());
-            ceilings.push((ceiling, bank.purse_left(purse, Unit::MicroWon).await?));
+        for (ceiling, limit) in self.plane.gateway.job_ceilings(job) {
+            let left = match self.ceilings.get(&ceiling) {
+                Some(left) => *left,
+                None => {
+                    let at = madang_gateway::clock::now();
+                    bank.ceiling_fill(ceiling.clone(), limit, at).await?;
+                    let purse = Purse::Ceiling(ceiling.clone());
+                    bank.purse_left(purse, Unit::MicroWon).await?
+                }
+            };
+            self.ceilings.insert(ceiling.clone(), left);
+            ceilings.push((ceiling, left));
         }
         Ok(ceilings)
     }
 }
 
-/// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay.
-fn used(end: &RunEnd) -> Option<JobUse> {
+impl JobsPlane {
+    /// Writes reservations of runs that the books have, and says of each what stands in its way, in words for the job's owner.
+    ///
+    /// # Errors
+    /// The books cannot be written: nothing is lost by asking again.
+    pub(super) async fn reserve(
+        &self,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Result<(), String>>, StoreError> {
+        let written = self.append(entries).await?;
+        let told = written.into_iter().map(|told| match told {
+            // It was set aside before, when other allocations were there.
+            Ok(_) | Err(Fault::Conflict(Phase::Reserve)) => Ok(()),
+            Err(fault) => Err(fault.to_string()),
+        });
+        Ok(told.collect())
+    }
+
+    /// Takes what runs used, and notes with each what it cost; nothing where it cost nothing.
+    ///
+    /// # Errors
+    /// The books cannot be written: nothing is lost by asking again.
+    pub(super) async fn settle(
+        &self,
+        till: &mut Till<'_>,
+        ended: &mut [(Job, RunRecord)],
+    ) -> Result<(), StoreError> {
+        let mut paid = BTreeMap::new();
+        for (at, (job, run)) in ended.iter().enumerate() {
+            match till.paid_run(job, run).await? {
+                Ok(found) => drop(paid.insert(at, found)),
+                // Asking again would say the same for ever, and hold up everybody.
+                Err(why) => tracing::error!(run = %run.run, why, "a run is not paid"),
+            }
+        }
+        let known = self.known(paid.values().map(JobRun::entry_id)).await?;
+        let (mut asked, mut entries) = (Vec::new(), Vec::new());
+        for (at, paid) in paid {
+            let (job, run) = &mut ended[at];
+            let Some(end) = &run.end else {
+                continue;
+            };
+            let known = known.get(&paid.entry_id()).map_or(&[][..], Vec::as_slice);
+            if let Some(done) = known.iter().find(|entry| entry.phase != Phase::Reserve) {
+                run.charge = charge(done);
+                continue;
+            }
+            let free = self.gateway.programme_jobs(job).preempted == Preempted::Free
+                && left_nothing(job, run);
+            let of = used(end, free);
+            if let Some(entry) = paid.settle(known.first(), of, end.ended_at) {
+                run.charge = charge(&entry);
+                asked.push(at);
+                entries.push(entry);
+            }
+        }
+        for (at, told) in asked.into_iter().zip(self.append(entries).await?) {
+            if let Err(fault) = told {
+                let run = &mut ended[at].1;
+                tracing::error!(run = %run.run, %fault, "the ledger refused what a run used");
+                run.charge = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries that the books have of these ids.
+    pub(super) async fn known(
+        &self,
+        ids: impl Iterator<Item = EntryId>,
+    ) -> Result<BTreeMap<EntryId, Vec<Entry>>, StoreError> {
+        let ids: Vec<EntryId> = ids.collect();
+        let mut known: BTreeMap<EntryId, Vec<Entry>> = BTreeMap::new();
+        for ids in ids.chunks(ENTRIES_APPEND_COUNT_MAX) {
+            for row in self.ledger.entries_of(ids.to_vec()).await? {
+                known.entry(row.entry.id).or_default().push(row.entry);
+            }
+        }
+        Ok(known)
+    }
+
+    async fn append(&self, entries: Vec<Entry>) -> Result<Vec<Result<Applied, Fault>>, StoreError> {
+        let mut told = Vec::with_capacity(entries.len());
+        for entries in entries.chunks(ENTRIES_APPEND_COUNT_MAX) {
+            told.extend(self.ledger.entries_append(entries.to_vec()).await?);
+        }
+        Ok(told)
+    }
+}
+
+/// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay, nor what its programme
+/// leaves `free`.
+fn used(end: &RunEnd, free: bool) -> Option<JobUse> {
     let began = end.started_at?;
     Some(JobUse {
         span_us: end.ended_at.since_us(began),
         energy: end.energy,
-        charged: !matches!(end.outcome, RunOutcome::Lost { .. }),
+        charged: !free && !matches!(end.outcome, RunOutcome::Lost { .. }),
     })
 }
 

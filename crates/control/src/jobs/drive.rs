@@ -2,16 +2,18 @@
 
 use super::JobsPlane;
 use futures_util::future::join_all;
-use madang_core::desk::{Desk, DeskInput};
+use madang_core::desk::{Desk, DeskInput, Used};
+use madang_core::jobs::JobTerms;
 use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
 use madang_types::{
-    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord, RunState,
+    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunPlace, RunRecord, RunState,
+    StopWhy,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -26,6 +28,8 @@ const RELIST_MS: u64 = 5_000;
 /// Time between two looks for runs whose time to be kept has ended, and how many are dropped in one.
 const FORGET_MS: u64 = 60_000;
 const FORGET_MAX: usize = 200;
+/// Time between two looks at what pays for jobs and what operators stopped.
+const BARS_MS: u64 = 1_000;
 /// Rounds of the desk in one look: each carries out what the one before led to.
 const ROUNDS_MAX: usize = 16;
 
@@ -37,6 +41,7 @@ struct Driving {
     revision: Option<u64>,
     listed_at: Micros,
     forgot_at: Micros,
+    barred_at: Micros,
 }
 
 /// Drives until the plane is gone.
@@ -98,6 +103,12 @@ impl JobsPlane {
         };
         self.follow_fleet(held);
         self.follow_books(held, now).await?;
+        let untold = |desk: &Desk| desk.has_untold_payers();
+        let untold = self.lock().as_ref().is_some_and(untold);
+        if untold || now >= held.barred_at.plus_ms(BARS_MS) {
+            held.barred_at = now;
+            self.follow_bars(now);
+        }
         self.follow_runs().await;
         if now >= held.forgot_at.plus_ms(FORGET_MS) {
             held.forgot_at = now;
@@ -115,7 +126,9 @@ impl JobsPlane {
         for _ in 0..ROUNDS_MAX {
             let mut effects = Vec::new();
             if let Some(desk) = self.lock().as_mut() {
+                let begun = Instant::now();
                 desk.pass(clock::now(), &mut effects);
+                self.gateway.metrics.job_pass(begun.elapsed());
             }
             if effects.is_empty() {
                 return Ok(());
@@ -153,6 +166,7 @@ impl JobsPlane {
                     revision: self.book.jobs_revision().await?,
                     listed_at: now,
                     forgot_at: now,
+                    barred_at: Micros(i64::MIN),
                 });
                 self.stop_again().await;
             }
@@ -163,7 +177,9 @@ impl JobsPlane {
 
     /// A desk with all jobs that are not over, as the books have them.
     async fn open_desk(&self) -> Result<Desk, StoreError> {
-        let mut desk = Desk::new(self.terms(), self.nodes(Self::reaches));
+        let terms = self.terms();
+        let mut desk = Desk::new(terms, self.nodes(Self::reaches));
+        self.open_shares(&mut desk, terms).await?;
         desk.reserve(self.reservations());
         desk.qos(self.qos());
         let mut runs = self.runs_open().await?;
@@ -183,6 +199,26 @@ impl JobsPlane {
         }
     }
 
+    /// Tells what was used before, as far back as it makes a difference.
+    async fn open_shares(&self, desk: &mut Desk, terms: JobTerms) -> Result<(), StoreError> {
+        let now = clock::now();
+        let memory_us = i64::try_from(terms.memory_ms() * 1_000).unwrap_or(i64::MAX);
+        let since = Micros(now.0.saturating_sub(memory_us));
+        for used in self.book.jobs_used(since).await? {
+            let weights = self
+                .gateway
+                .job_weights(used.programme.as_ref(), &used.tenant);
+            let used = Used {
+                owner: (used.programme, used.tenant, used.project),
+                weights,
+                accelerator_ms: used.accelerator_ms,
+                at: used.at,
+            };
+            desk.apply(now, DeskInput::Used(used));
+        }
+        Ok(())
+    }
+
     /// Runs of all jobs that are not over.
     async fn runs_open(&self) -> Result<BTreeMap<JobId, Vec<RunRecord>>, StoreError> {
         let mut runs: BTreeMap<JobId, Vec<RunRecord>> = BTreeMap::new();
@@ -193,10 +229,21 @@ impl JobsPlane {
                 return Ok(runs);
             };
             after = Some(last.run);
-            for run in page {
+            for mut run in page {
+                // One from before that was kept with it: its machines are as they were then, or it cannot be paid.
+                run.place = run.place.or_else(|| self.place_of(&run.nodes));
                 runs.entry(run.run.task.job).or_default().push(run);
             }
         }
+    }
+
+    fn place_of(&self, nodes: &NodesId) -> Option<RunPlace> {
+        let snapshot = self.gateway.snapshot();
+        let nodes = snapshot.fleet.nodes.get(nodes)?;
+        Some(RunPlace {
+            site: nodes.site.clone(),
+            accelerator: nodes.accelerator.clone(),
+        })
     }
 
     /// How those of the jobs that one waits for ended that are over.
@@ -216,7 +263,8 @@ impl JobsPlane {
     async fn stop_again(&self) {
         let stopping = |run: &RunRecord| run.state == RunState::Stopping;
         for run in self.live().into_iter().filter(stopping) {
-            let job = self.open_job(run.run.task.job).filter(|_| run.makes_room);
+            let withdrawn = run.stop.is_none_or(|s| s.why == StopWhy::Withdrawn);
+            let job = self.open_job(run.run.task.job).filter(|_| !withdrawn);
             let checkpoint = job.and_then(|job| job.spec.checkpoint);
             self.stop_run(&run, checkpoint).await;
         }
@@ -241,11 +289,7 @@ impl JobsPlane {
         }
         desk.reserve(self.reservations());
         desk.qos(self.qos());
-        let jobs: Vec<Job> = desk.jobs().cloned().collect();
-        for job in jobs {
-            let allowed = self.allowed(&job);
-            desk.apply(now, DeskInput::Allowed(job.id, allowed));
-        }
+        self.allow_anew(desk, now);
     }
 
     /// What other gateways took in, and what was wished of them there.
@@ -335,10 +379,14 @@ impl JobsPlane {
 
     /// False where the executor is away.
     async fn follow_run(&self, run: &RunRecord) -> bool {
-        let Some(executor) = self.executor(&run.nodes) else {
-            return false;
+        let looked = match self.executor_of(run).await {
+            Ok(Some(executor)) => executor.look(run.run).await,
+            // Nobody here knows of it. Of several gateways another one may; of one alone, nobody ever will.
+            Ok(None) if self.has_left(&run.nodes) && !self.shared => Ok(None),
+            Ok(None) => return false,
+            Err(error) => Err(error),
         };
-        let status = match executor.look(run.run).await {
+        let status = match looked {
             Ok(status) => status,
             Err(error) => {
                 tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");
@@ -354,8 +402,10 @@ impl JobsPlane {
             Some(RunStatus::Ended(end)) => DeskInput::Ended(run.run, end),
             // It was written down, and nobody was told, or nobody took it.
             None if run.state == RunState::Starting => {
-                if let Some(job) = self.open_job(run.run.task.job) {
-                    self.start_run(&job, run).await;
+                if let Some(job) = self.open_job(run.run.task.job)
+                    && let Err(error) = self.resume(job, run.clone()).await
+                {
+                    tracing::warn!(run = %run.run, %error, "a run is not begun yet");
                 }
                 return true;
             }
@@ -367,7 +417,7 @@ impl JobsPlane {
 }
 
 /// The end of a run that its executor knows no more.
-fn gone(run: &RunRecord) -> RunEnd {
+pub(super) fn gone(run: &RunRecord) -> RunEnd {
     let outcome = if run.state == RunState::Stopping && run.started_at.is_none() {
         RunOutcome::Cancelled
     } else {

@@ -3,23 +3,29 @@
 //! [`JobsPlane`] is what others ask; [`drive`](self) is one task that acts. Where gateways share the books one of them drives, for a term
 //! that it renews; the others take jobs in, and say what the books say.
 
+mod bars;
 mod cashier;
 mod drive;
+mod fine_tuning;
 mod perform;
+mod sites;
 mod spec;
 mod submit;
 mod terms;
 
-pub use madang_core::desk::{Counts, Waits};
+pub use madang_core::desk::{Counts, Totals, Waits};
 pub use madang_executor::jobs::JobsError;
+pub use sites::ClusterState;
 
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
+use madang_executor::jobs::slurm::SlurmSite;
 use madang_executor::jobs::{JobExecutor, RunLog};
 use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, StoreError};
 use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord};
+use sites::Sites;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -35,12 +41,25 @@ pub struct JobsOptions {
     pub ledger: Arc<dyn Ledger>,
     /// What runs them.
     pub executors: Executors,
+    /// Slurm clusters that are set up from here, by their name in the fleet file.
+    pub sites: BTreeMap<String, SlurmSite>,
     /// Other gateways may drive jobs in these books.
     pub shared: bool,
 }
 
 /// What runs jobs, by the word of the fleet file and the cluster that it names.
 pub type Executors = BTreeMap<(JobsExecutor, Option<String>), Arc<dyn JobExecutor>>;
+
+/// What whoever drives knows of a job that is not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How its tasks stand.
+    pub tasks: Counts,
+    /// What its owner is to know though it runs.
+    pub warning: Option<String>,
+    /// Why it, or the first task of it that waits, does not run.
+    pub waits: Option<Waits>,
+}
 
 /// What drives jobs, and what others ask of it.
 pub struct JobsPlane {
@@ -49,6 +68,7 @@ pub struct JobsPlane {
     book: Arc<dyn JobBook>,
     ledger: Arc<dyn Ledger>,
     executors: Executors,
+    sites: Sites,
     shared: bool,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
@@ -66,6 +86,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            sites,
             shared,
         } = options;
         let plane = Arc::new(Self {
@@ -74,16 +95,23 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            sites: Sites::new(sites),
             shared,
             desk: Mutex::new(None),
             wake: Arc::default(),
             tasks: Mutex::default(),
         });
+        let sampled = Arc::downgrade(&plane);
+        let sampler = move || sampled.upgrade()?.totals();
+        plane.gateway.metrics.jobs_sampler_set(Box::new(sampler));
         let mut tasks = JoinSet::new();
         tasks.spawn(drive::drive(
             Arc::downgrade(&plane),
             Arc::clone(&plane.wake),
         ));
+        if !plane.sites.are_none() {
+            tasks.spawn(sites::keep(Arc::downgrade(&plane), plane.sites.wake()));
+        }
         for executor in plane.executors.values() {
             tasks.spawn(drive::listen(Arc::clone(&plane.wake), executor.changes()));
         }
@@ -116,9 +144,10 @@ impl JobsPlane {
         Ok(job)
     }
 
-    /// Budgets, allocations or prices have changed: who was refused may try again.
+    /// Budgets, allocations or prices have changed: who was refused may try again, and clusters are told what is left.
     pub fn granted(&self) {
         self.tell(DeskInput::Granted);
+        self.sites.changed();
     }
 
     /// Has what runs of a job begin anew; false where this gateway does not drive, or nothing of it runs.
@@ -131,16 +160,30 @@ impl JobsPlane {
         found
     }
 
-    /// How a job's tasks stand; `None` where it is over or another gateway drives.
-    pub fn counts(&self, id: JobId) -> Option<Counts> {
-        self.lock().as_ref()?.counts(id)
+    /// How all jobs that are not over stand; `None` where another gateway drives.
+    pub fn totals(&self) -> Option<Totals> {
+        Some(self.lock().as_ref()?.totals())
     }
 
-    /// Why a job waits, and how its tasks stand; `None` where it is over or another gateway drives.
-    pub fn outlook(&self, id: JobId) -> Option<(Counts, Option<Waits>)> {
+    /// How a job stands, without why it waits; `None` where it is over or another gateway drives.
+    pub fn standing(&self, id: JobId) -> Option<Standing> {
         let desk = self.lock();
         let desk = desk.as_ref()?;
-        Some((desk.counts(id)?, desk.waits(clock::now(), id)))
+        Some(Standing {
+            tasks: desk.counts(id)?,
+            warning: desk.warning(id),
+            waits: None,
+        })
+    }
+
+    /// How a job stands, and why it waits; `None` where it is over or another gateway drives.
+    pub fn outlook(&self, id: JobId) -> Option<Standing> {
+        let standing = self.standing(id)?;
+        let desk = self.lock();
+        Some(Standing {
+            waits: desk.as_ref()?.waits(clock::now(), id),
+            ..standing
+        })
     }
 
     /// The output of a run.
@@ -153,9 +196,8 @@ impl JobsPlane {
         from: u64,
         bytes_max: usize,
     ) -> Result<RunLog, JobsError> {
-        let executor = self
-            .executor(&run.nodes)
-            .ok_or(JobsError::Absent(run.run))?;
+        let executor = self.executor_of(run).await?;
+        let executor = executor.ok_or(JobsError::Absent(run.run))?;
         executor.log(run.run, from, bytes_max).await
     }
 
@@ -164,9 +206,8 @@ impl JobsPlane {
     /// # Errors
     /// As [`JobExecutor::shell`].
     pub async fn shell(&self, run: &RunRecord) -> Result<Vec<String>, JobsError> {
-        let executor = self
-            .executor(&run.nodes)
-            .ok_or(JobsError::Absent(run.run))?;
+        let executor = self.executor_of(run).await?;
+        let executor = executor.ok_or(JobsError::Absent(run.run))?;
         executor.shell(run.run).await
     }
 
@@ -178,6 +219,29 @@ impl JobsPlane {
         }
         let named = (jobs.executor, jobs.cluster.clone());
         self.executors.get(&named).cloned()
+    }
+
+    /// What runs a run, as far as this gateway can know: where its machines have left the fleet file, whoever knows of it.
+    async fn executor_of(
+        &self,
+        run: &RunRecord,
+    ) -> Result<Option<Arc<dyn JobExecutor>>, JobsError> {
+        if !self.has_left(&run.nodes) {
+            return Ok(self.executor(&run.nodes));
+        }
+        for executor in self.executors.values() {
+            if executor.look(run.run).await?.is_some() {
+                return Ok(Some(Arc::clone(executor)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether machines are none of the fleet file's any more, or take no jobs.
+    fn has_left(&self, nodes: &NodesId) -> bool {
+        let snapshot = self.gateway.snapshot();
+        let nodes = snapshot.fleet.nodes.get(nodes);
+        nodes.is_none_or(|nodes| nodes.jobs.is_none())
     }
 
     /// Whether this gateway can know what runs there.
@@ -267,6 +331,8 @@ mod tests {
                 cpu_milli: None,
                 memory_mib: None,
                 device_variable: None,
+                gres: None,
+                watts: None,
             };
             let found = (takes(&jobs, shared), reaches(&jobs, &id, shared));
             assert_eq!(found, expected, "{executor:?} {gateway:?} {shared}");

@@ -1,12 +1,23 @@
-//! What the desk says is carried out: money first, then the books, then machines. Each step may be done twice.
+//! What the desk says is carried out: a run is written down, then what it may cost is set aside, then it starts. Each step may be done
+//! twice, and whatever the end of Madang leaves undone is found by the run that the books have.
 
+use super::cashier::Till;
 use super::{JobsPlane, spec};
 use madang_core::desk::{DeskEffect, DeskInput};
 use madang_executor::jobs::{JobsError, StopHow};
 use madang_gateway::audit::JobPlace;
 use madang_gateway::clock;
+use madang_ledger::{Entry, JobRun, Phase};
 use madang_store::{JobTerm, JobsChange, StoreError};
-use madang_types::{Job, JobCheckpoint, RunEnd, RunOutcome, RunRecord};
+use madang_types::{Job, JobCheckpoint, JobId, RunEnd, RunOutcome, RunRecord};
+use std::collections::BTreeMap;
+
+/// A run that is to begin, and the entry that sets aside what it may cost.
+struct Begun {
+    job: Job,
+    run: RunRecord,
+    entry: Option<Entry>,
+}
 
 impl JobsPlane {
     /// Carries out what the desk said in one pass.
@@ -18,25 +29,19 @@ impl JobsPlane {
         term: JobTerm,
         effects: Vec<DeskEffect>,
     ) -> Result<(), StoreError> {
+        let mut till = Till::new(self);
         let mut change = JobsChange::default();
-        let (mut begun, mut stops) = (Vec::new(), Vec::new());
+        let (mut begun, mut stops, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for effect in effects {
             match effect {
                 DeskEffect::Begin(run) => {
-                    if let Some(job) = self.permit(&run).await {
-                        change.runs.push((*run).clone());
-                        begun.push((job, *run));
+                    if let Some(one) = self.permit(&mut till, *run).await? {
+                        change.runs.push(one.run.clone());
+                        begun.push(one);
                     }
                 }
                 DeskEffect::Run(run) => change.runs.push(*run),
-                DeskEffect::Settle(mut run) => {
-                    // Its job may have left the desk with it.
-                    let job = self.book.job_get(run.run.task.job).await?;
-                    if let Some(job) = job {
-                        run.charge = self.settle(&job, &run).await?;
-                    }
-                    change.runs.push(*run);
-                }
+                DeskEffect::Settle(run) => ended.push(*run),
                 DeskEffect::Stop(run, checkpoint) => {
                     change.runs.push((*run).clone());
                     stops.push((run, checkpoint));
@@ -44,46 +49,155 @@ impl JobsPlane {
                 DeskEffect::Job(job) => change.jobs.push(*job),
             }
         }
+        let mut ended = self.with_jobs(ended, &change.jobs).await?;
+        self.settle(&mut till, &mut ended).await?;
+        let outcomes: Vec<RunOutcome> = ended
+            .iter()
+            .filter_map(|(_, run)| Some(run.end.as_ref()?.outcome.clone()))
+            .collect();
+        change.runs.extend(ended.into_iter().map(|(_, run)| run));
         self.book.jobs_write(term, change).await?;
-        for (job, run) in begun {
-            self.start_run(&job, &run).await;
-        }
+        let metrics = &self.gateway.metrics;
+        outcomes.iter().for_each(|outcome| metrics.job_end(outcome));
+        self.begin(begun).await?;
         for (run, checkpoint) in stops {
+            if let Some(stop) = run.stop {
+                metrics.job_stop(stop.why);
+            }
             self.stop_run(&run, checkpoint).await;
         }
         Ok(())
     }
 
-    /// A run that may begin, with its job. The desk is told of one that may not.
-    async fn permit(&self, run: &RunRecord) -> Option<Job> {
-        let job = self.open_job(run.run.task.job)?;
-        let refused = match self.may_begin(&job, run).await {
-            Ok(()) => return Some(job),
-            Err(why) => why,
+    /// Runs with their jobs: those that leave the desk with them stand in `leaving`.
+    async fn with_jobs(
+        &self,
+        runs: Vec<RunRecord>,
+        leaving: &[Job],
+    ) -> Result<Vec<(Job, RunRecord)>, StoreError> {
+        let mut jobs: BTreeMap<JobId, Job> = BTreeMap::new();
+        let mut found = Vec::with_capacity(runs.len());
+        for run in runs {
+            let id = run.run.task.job;
+            if !jobs.contains_key(&id) {
+                let near = leaving.iter().find(|job| job.id == id).cloned();
+                let job = match near.or_else(|| self.open_job(id)) {
+                    Some(job) => Some(job),
+                    None => self.book.job_get(id).await?,
+                };
+                jobs.extend(job.map(|job| (id, job)));
+            }
+            found.extend(jobs.get(&id).map(|job| (job.clone(), run)));
+        }
+        Ok(found)
+    }
+
+    /// A run that may begin. The desk is told of one that may not, and nothing of it is in the books.
+    async fn permit(
+        &self,
+        till: &mut Till<'_>,
+        run: RunRecord,
+    ) -> Result<Option<Begun>, StoreError> {
+        let Some(job) = self.open_job(run.run.task.job) else {
+            return Ok(None);
         };
-        self.tell(DeskInput::Refused(run.run, refused));
-        None
+        let permitted = match self.may_begin(&job, &run).await {
+            Ok(()) => till.reservation((&job, &run), run.created_at).await?,
+            Err(why) => Err(why),
+        };
+        match permitted {
+            Ok(entry) => Ok(Some(Begun { job, run, entry })),
+            Err(why) => {
+                self.tell(DeskInput::Refused(run.run, why));
+                Ok(None)
+            }
+        }
     }
 
     async fn may_begin(&self, job: &Job, run: &RunRecord) -> Result<(), String> {
-        let snapshot = self.gateway.snapshot();
-        let nodes = snapshot.fleet.nodes.get(&run.nodes);
-        let nodes = nodes.ok_or("its machines have left the fleet")?;
+        let place = run.place.as_ref().ok_or("nobody knows its machines")?;
+        let site = place.site.clone();
         let place = JobPlace {
             run: run.run,
-            site: nodes.site.clone(),
+            site: site.clone(),
             nodes: run.nodes.clone(),
         };
         match self.gateway.job_permit(job, place).await {
-            Ok(true) => self.reserve(job, run, nodes).await,
-            Ok(false) => Err(format!("policy keeps its data away from {}", nodes.site)),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("policy keeps its data away from {site}")),
             Err(error) => Err(format!("the audit log cannot be written: {error}")),
         }
+    }
+
+    /// Sets aside what runs may cost that the books have, and starts those for which that is done.
+    async fn begin(&self, begun: Vec<Begun>) -> Result<(), StoreError> {
+        let entries = begun.iter().filter_map(|one| one.entry.clone()).collect();
+        let mut told = self.reserve(entries).await?.into_iter();
+        for Begun { job, run, entry } in begun {
+            let reserved = match entry {
+                Some(_) => told.next().unwrap_or(Ok(())),
+                None => Ok(()),
+            };
+            match reserved {
+                Ok(()) => self.start_run(&job, &run).await,
+                Err(why) => self.refuse(&run, why),
+            }
+        }
+        Ok(())
+    }
+
+    /// A run that the books have and its executor does not: Madang ended in between, or the executor could not be asked. What was not
+    /// done for it is done now.
+    ///
+    /// # Errors
+    /// The books cannot be used: it is asked again at the next look.
+    pub(super) async fn resume(&self, job: Job, run: RunRecord) -> Result<(), StoreError> {
+        let id = JobRun::entry_id_of(run.run);
+        let mut known = self.known([id].into_iter()).await?;
+        let known = known.remove(&id).unwrap_or_default();
+        if known.iter().any(|entry| entry.phase != Phase::Reserve) {
+            // It was over and paid, and its end was not written down.
+            self.tell(DeskInput::Ended(run.run, super::drive::gone(&run)));
+            return Ok(());
+        }
+        if !known.is_empty() {
+            self.start_run(&job, &run).await;
+            return Ok(());
+        }
+        let reservation = Till::new(self)
+            .reservation((&job, &run), clock::now())
+            .await?;
+        match reservation {
+            Ok(entry) => self.begin(vec![Begun { job, run, entry }]).await,
+            Err(why) => {
+                self.refuse(&run, why);
+                Ok(())
+            }
+        }
+    }
+
+    /// A run that the books have does not begin.
+    fn refuse(&self, run: &RunRecord, why: String) {
+        self.tell(DeskInput::Ended(
+            run.run,
+            never(RunOutcome::Refused { why }),
+        ));
     }
 
     /// Tells its executor of a run. Where that is in vain it is told again at the next look.
     pub(super) async fn start_run(&self, job: &Job, run: &RunRecord) {
         let snapshot = self.gateway.snapshot();
+        let jobs = snapshot
+            .fleet
+            .nodes
+            .get(&run.nodes)
+            .and_then(|nodes| nodes.jobs.as_ref());
+        let cluster = jobs.and_then(|jobs| jobs.cluster.as_deref());
+        match self.site_lacks(cluster, job, run.created_at) {
+            None => {}
+            Some((why, false)) => return self.note(DeskInput::Prepares(run.run, why)),
+            Some((why, true)) => return self.never_started(run, why),
+        }
         let spec = spec::run_spec(job, run, &snapshot.fleet);
         let started = match (self.executor(&run.nodes), spec) {
             (Some(executor), Some(spec)) => executor.start(spec).await,
@@ -92,33 +206,39 @@ impl JobsPlane {
             )),
         };
         match started {
-            Ok(()) => {}
+            Ok(()) => self.gateway.metrics.job_start(),
             Err(error @ JobsError::Unavailable(_)) => {
                 tracing::warn!(run = %run.run, %error, "a run is not begun yet");
             }
-            Err(error) => {
-                let outcome = RunOutcome::NotStarted {
-                    why: error.to_string(),
-                };
-                let end = RunEnd {
-                    outcome,
-                    started_at: None,
-                    ended_at: clock::now(),
-                    energy: None,
-                };
-                self.tell(DeskInput::Ended(run.run, end));
-            }
+            Err(error) => self.never_started(run, error.to_string()),
         }
+    }
+
+    fn never_started(&self, run: &RunRecord, why: String) {
+        let end = never(RunOutcome::NotStarted { why });
+        self.tell(DeskInput::Ended(run.run, end));
     }
 
     /// Tells its executor to stop a run.
     pub(super) async fn stop_run(&self, run: &RunRecord, checkpoint: Option<JobCheckpoint>) {
-        let Some(executor) = self.executor(&run.nodes) else {
-            return;
-        };
         let how = checkpoint.map_or(StopHow::Cancel, StopHow::Checkpoint);
-        if let Err(error) = executor.stop(run.run, how).await {
+        let stopped = match self.executor_of(run).await {
+            Ok(Some(executor)) => executor.stop(run.run, how).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stopped {
             tracing::warn!(run = %run.run, %error, "a run is not stopped yet");
         }
+    }
+}
+
+/// The end of a run whose program never began.
+fn never(outcome: RunOutcome) -> RunEnd {
+    RunEnd {
+        outcome,
+        started_at: None,
+        ended_at: clock::now(),
+        energy: None,
     }
 }

@@ -1,12 +1,13 @@
 //! A job on the desk, and its tasks.
 
 use super::DeskEffect;
+use super::bar::Bars;
 use crate::jobs::{
     AccountKey, Ask, JobClass, JobKey, MachineKey, Need, NodesKey, Piece, Placement,
 };
 use madang_types::{
     After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
-    RunState, TaskId,
+    RunState, RunStop, StopWhy, TaskId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,14 +107,18 @@ pub(super) struct Running {
     pub(super) record: RunRecord,
     /// What its executor says that it still fetches.
     pub(super) prepares: Option<String>,
-    /// It begins anew once it has ended, whatever came of it.
-    pub(super) anew: bool,
 }
 
 impl Running {
-    /// It is told to stop, with a checkpoint where there is one.
-    pub(super) fn stop(&mut self, checkpoint: Option<JobCheckpoint>) -> DeskEffect {
+    /// It is told to stop: with the job's checkpoint, where it has one and was not withdrawn.
+    pub(super) fn stop(
+        &mut self,
+        (why, at): (StopWhy, Micros),
+        checkpoint: Option<JobCheckpoint>,
+    ) -> DeskEffect {
         self.record.state = RunState::Stopping;
+        self.record.stop = Some(RunStop { why, at });
+        let checkpoint = checkpoint.filter(|_| why != StopWhy::Withdrawn);
         DeskEffect::Stop(Box::new(self.record.clone()), checkpoint)
     }
 }
@@ -175,7 +180,7 @@ impl Entry {
         let task = self.task(run.run.task);
         task.runs = task.runs.max(run.run.number);
         task.had(run, end);
-        if let Some(state) = task.count(&end.outcome, tries) {
+        if let Some(state) = task.count(run, &end.outcome, tries) {
             self.close(run.run.task, state);
         }
     }
@@ -187,7 +192,6 @@ impl Entry {
         task.state = TaskState::Running(Box::new(Running {
             record,
             prepares: None,
-            anew: false,
         }));
     }
 
@@ -245,13 +249,21 @@ impl Task {
     }
 
     /// A run ended so: how the task stands then, where that is the end of it.
-    pub(super) fn count(&mut self, outcome: &RunOutcome, retries_max: u32) -> Option<JobState> {
+    pub(super) fn count(
+        &mut self,
+        run: &RunRecord,
+        outcome: &RunOutcome,
+        retries_max: u32,
+    ) -> Option<JobState> {
         self.state = TaskState::Ready;
+        if run.stop.is_some_and(|stop| stop.why == StopWhy::Requeued) {
+            return None;
+        }
         match outcome {
             RunOutcome::Completed => Some(JobState::Completed),
             RunOutcome::TimedOut => Some(JobState::TimedOut),
             RunOutcome::Cancelled => Some(JobState::Cancelled),
-            RunOutcome::Stopped => None,
+            RunOutcome::Stopped | RunOutcome::Refused { .. } => None,
             RunOutcome::Failed { .. }
             | RunOutcome::NotStarted { .. }
             | RunOutcome::NotKept { .. } => {
@@ -267,11 +279,20 @@ impl Task {
 }
 
 /// Those of `nodes` where a job may be and would fit.
-pub(super) fn open_to(entry: &Entry, nodes: &[super::DeskNodes]) -> BTreeSet<NodesKey> {
+pub(super) fn open_to(
+    entry: &Entry,
+    nodes: &[super::DeskNodes],
+    bars: &Bars,
+) -> BTreeSet<NodesKey> {
     let wanted = &entry.job.spec.resources;
+    let is_open = |nodes: &super::DeskNodes| {
+        entry.allowed.contains(&nodes.id)
+            && nodes.fits(wanted).is_ok()
+            && bars.bar_at(&entry.job, nodes).is_none()
+    };
     (0u8..)
         .zip(nodes)
-        .filter(|(_, nodes)| entry.allowed.contains(&nodes.id) && nodes.fits(wanted).is_ok())
+        .filter(|(_, nodes)| is_open(nodes))
         .map(|(at, _)| NodesKey(at))
         .collect()
 }

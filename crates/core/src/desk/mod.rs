@@ -3,6 +3,7 @@
 //! [`crate::jobs`] knows tasks that want machines now; the desk knows the rest: holds and withdrawals, jobs that wait for others, arrays,
 //! tries, what the budget said, and what executors tell of runs. It is told by [`Desk::apply`], and [`Desk::pass`] says what to do.
 
+mod bar;
 mod entry;
 mod fit;
 mod qos;
@@ -10,16 +11,18 @@ mod reserve;
 mod steps;
 mod view;
 
+pub use bar::{Funds, Payer};
 pub use fit::{DeskNodes, Lack, nowhere};
 pub use qos::DeskQos;
 pub use reserve::DeskReservation;
-pub use view::{Counts, Waits};
+pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
+use bar::Bars;
 use entry::Entry;
 use madang_types::{
     Job, JobCheckpoint, JobId, JobState, Micros, NodesId, ProgrammeId, ProjectId, RunEnd, RunId,
-    RunPiece, RunRecord, RunState, TaskId, TenantId,
+    RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,9 +41,27 @@ pub struct Arrival {
     pub weights: [u32; 3],
 }
 
+/// Who answers for a job: the programme in which its tenant was when it came, the tenant, and the project.
+pub type JobOwner = (Option<ProgrammeId>, TenantId, Option<ProjectId>);
+
+/// What somebody had of accelerators before the desk was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Who.
+    pub owner: JobOwner,
+    /// As in [`Arrival`].
+    pub weights: [u32; 3],
+    /// How much, in milliseconds of a whole accelerator.
+    pub accelerator_ms: u64,
+    /// About when.
+    pub at: Micros,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeskInput {
+    /// Something was used in runs that were over when the desk was opened.
+    Used(Used),
     /// A job came.
     Came(Box<Arrival>),
     /// Its owner holds it back, or lets it go on.
@@ -51,8 +72,13 @@ pub enum DeskInput {
     Requeued(JobId),
     /// Policy says something else of where its data may be.
     Allowed(JobId, BTreeSet<NodesId>),
-    /// A run that was to begin may not: its budget or a stop switch is against it. It is tried again later.
+    /// A run that was to begin may not, and nothing of it is in the books: its budget or policy is against it. It is tried again later.
+    /// One that the books have ends as [`madang_types::RunOutcome::Refused`].
     Refused(RunId, String),
+    /// What somebody may have paid for from now on.
+    Funds(Payer, Funds),
+    /// Sites that an operator has stopped, by which switch: nothing begins there, and what runs there is stopped.
+    Stopped(BTreeMap<SiteId, String>),
     /// Something has changed for which those that were refused may try again at once.
     Granted,
     /// An executor fetches what a run needs: what it says.
@@ -66,7 +92,7 @@ pub enum DeskInput {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeskEffect {
-    /// Have its budget set aside, write it down, start it.
+    /// Write it down, have its budget set aside, start it.
     Begin(Box<RunRecord>),
     /// Write it down.
     Run(Box<RunRecord>),
@@ -83,7 +109,7 @@ const QUEUED_MAX: usize = 1_000;
 /// How often a task that was lost with its machine is begun anew.
 const LOST_MAX: u32 = 3;
 
-/// Who answers for a job: programme, tenant, project.
+/// An account's path: programme, tenant, project.
 type Owner = (
     Option<ProgrammeId>,
     Option<TenantId>,
@@ -99,6 +125,7 @@ pub struct Desk {
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
+    bars: Bars,
     entries: BTreeMap<JobId, Entry>,
     /// Who waits for whom.
     waits: BTreeMap<JobId, BTreeSet<JobId>>,
@@ -119,6 +146,7 @@ impl Desk {
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
+            bars: Bars::default(),
             entries: BTreeMap::new(),
             waits: BTreeMap::new(),
             later: BTreeSet::new(),
@@ -182,12 +210,15 @@ impl Desk {
     /// Notes what happened. What is said of a job or a run that is not known changes nothing.
     pub fn apply(&mut self, now: Micros, input: DeskInput) {
         match input {
+            DeskInput::Used(used) => self.used(now, used),
             DeskInput::Came(arrival) => self.came(now, *arrival),
             DeskInput::Held(id, held) => self.held(now, id, held),
             DeskInput::Cancelled(id, at) => self.cancelled(now, id, at),
-            DeskInput::Requeued(id) => self.requeued(id),
+            DeskInput::Requeued(id) => self.requeued(now, id),
             DeskInput::Allowed(id, allowed) => self.allowed(now, id, allowed),
             DeskInput::Refused(run, why) => self.refused(now, run, why),
+            DeskInput::Funds(payer, funds) => self.set_funds(now, payer, funds),
+            DeskInput::Stopped(sites) => self.set_stopped(now, sites),
             DeskInput::Granted => self.granted(),
             DeskInput::Prepares(run, why) => self.prepares(run, why),
             DeskInput::Began(run, at) => self.began(run, at),
@@ -208,7 +239,7 @@ impl Desk {
                 JobEffect::Start { job, placements } => {
                     self.begin(now, entry::task_of(job), &placements)
                 }
-                JobEffect::Stop { job } => self.make_room(entry::task_of(job)),
+                JobEffect::Stop { job } => self.make_room(now, entry::task_of(job)),
             }
         }
         effects.append(&mut self.effects);
@@ -225,7 +256,8 @@ impl Desk {
         if self.entries.contains_key(&id) {
             return;
         }
-        let account = self.account(&arrival.job, arrival.weights);
+        self.bars.came(&arrival.job);
+        let account = self.account(owner(&arrival.job), arrival.weights);
         let over = arrival.over;
         let mut entry = Entry::new(arrival.job, account, arrival.allowed);
         entry.after.retain(|after| !over.contains_key(&after.job));
@@ -260,6 +292,7 @@ impl Desk {
             self.cancelled(now, id, at);
         }
         self.feed.insert(id);
+        self.stop_barred(now, id);
         self.settle_state(now, id);
     }
 
@@ -283,7 +316,7 @@ impl Desk {
         let task = run.run.task;
         let need = fit::need(
             &entry.job.spec.resources,
-            &entry::open_to(entry, &self.nodes),
+            &entry::open_to(entry, &self.nodes, &self.bars),
         );
         let class = qos::class(&self.qos, &entry.job.spec);
         let ask = entry.ask(task, need, class);
@@ -308,13 +341,19 @@ impl Desk {
         run.pieces.iter().filter_map(at).collect()
     }
 
-    fn account(&mut self, job: &Job, weights: [u32; 3]) -> AccountKey {
-        let programme = job.programme.clone();
-        let tenant = Some(job.tenant.clone());
+    /// What was used before the desk was opened counts as if it had not been closed.
+    fn used(&mut self, now: Micros, used: Used) {
+        let account = self.account(used.owner, used.weights);
+        self.jobs
+            .used_before(now, account, (used.accelerator_ms, used.at));
+    }
+
+    fn account(&mut self, (programme, tenant, project): JobOwner, weights: [u32; 3]) -> AccountKey {
+        let tenant = Some(tenant);
         let path: [Owner; 3] = [
             (programme.clone(), None, None),
             (programme.clone(), tenant.clone(), None),
-            (programme, tenant, Some(job.project.clone())),
+            (programme, tenant, Some(project)),
         ];
         let mut parent = Jobs::ROOT;
         for (owner, weight) in path.into_iter().zip(weights) {
@@ -331,6 +370,14 @@ impl Desk {
         let account = accounts.entry(owner);
         *account.or_insert_with(|| jobs.account(parent, 1))
     }
+}
+
+fn owner(job: &Job) -> JobOwner {
+    (
+        job.programme.clone(),
+        job.tenant.clone(),
+        job.project.clone(),
+    )
 }
 
 /// As many as a [`crate::jobs::Ground`] tells apart.

@@ -1,11 +1,11 @@
 //! What happens to a job that is on the desk, step by step.
 
 use super::entry::{self, Running, TaskState};
-use super::{Desk, DeskEffect, QUEUED_MAX};
+use super::{Desk, DeskEffect, DeskNodes, QUEUED_MAX};
 use crate::jobs::{JobInput, Placement};
 use madang_types::{
-    AfterWhen, JobId, JobState, Micros, NodesId, RunEnd, RunId, RunOutcome, RunPiece, RunRecord,
-    RunState, TaskId,
+    AfterWhen, JobId, JobState, Micros, NodesId, RunEnd, RunId, RunOutcome, RunPiece, RunPlace,
+    RunRecord, RunState, StopWhy, TaskId,
 };
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ impl Desk {
         if waits || entry.refused.is_some() {
             return;
         }
-        let nodes = entry::open_to(entry, &self.nodes);
+        let nodes = entry::open_to(entry, &self.nodes, &self.bars);
         if nodes.is_empty() {
             return;
         }
@@ -107,6 +107,11 @@ impl Desk {
         let Some((nodes, pieces)) = self.pieces(placements) else {
             return;
         };
+        let place = RunPlace {
+            site: nodes.site.clone(),
+            accelerator: nodes.accelerator.clone(),
+        };
+        let nodes = nodes.id.clone();
         let Some(entry) = self.entries.get_mut(&task.job) else {
             return;
         };
@@ -115,10 +120,11 @@ impl Desk {
         let record = RunRecord {
             run: RunId { task, number },
             nodes,
+            place: Some(place),
             pieces,
             accelerator_milli,
             state: RunState::Starting,
-            makes_room: false,
+            stop: None,
             created_at: now,
             started_at: None,
             end: None,
@@ -129,7 +135,7 @@ impl Desk {
         self.settle_state(now, task.job);
     }
 
-    fn pieces(&self, placements: &[Placement]) -> Option<(NodesId, Vec<RunPiece>)> {
+    fn pieces(&self, placements: &[Placement]) -> Option<(&DeskNodes, Vec<RunPiece>)> {
         let piece = |placement: &Placement| {
             let at = usize::try_from(placement.machine.0).ok()?;
             let (_, number) = self.machines.get(at)?;
@@ -143,19 +149,19 @@ impl Desk {
         };
         let first = usize::try_from(placements.first()?.machine.0).ok()?;
         let (key, _) = self.machines.get(first)?;
-        let nodes = self.nodes.get(usize::from(key.0))?.id.clone();
+        let nodes = self.nodes.get(usize::from(key.0))?;
         Some((nodes, placements.iter().filter_map(piece).collect()))
     }
 
     /// A task is stopped for others.
-    pub(super) fn make_room(&mut self, task: TaskId) {
+    pub(super) fn make_room(&mut self, now: Micros, task: TaskId) {
         let Some(entry) = self.entries.get_mut(&task.job) else {
             return;
         };
         let checkpoint = entry.job.spec.checkpoint;
         if let Some(running) = running(entry.task(task), None) {
-            running.record.makes_room = true;
-            self.effects.push(running.stop(checkpoint));
+            self.effects
+                .push(running.stop((StopWhy::Room, now), checkpoint));
         }
     }
 
@@ -197,7 +203,8 @@ impl Desk {
             match running(entry.task(task), None) {
                 Some(running) => {
                     self.jobs.stopping(entry::key_of(task));
-                    self.effects.push(running.stop(None));
+                    self.effects
+                        .push(running.stop((StopWhy::Withdrawn, now), None));
                 }
                 None => entry.close(task, JobState::Cancelled),
             }
@@ -205,17 +212,22 @@ impl Desk {
         self.settle_state(now, id);
     }
 
-    pub(super) fn requeued(&mut self, id: JobId) {
+    pub(super) fn requeued(&mut self, now: Micros, id: JobId) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let checkpoint = entry.job.spec.checkpoint;
         for task in entry.open.values_mut() {
-            if let Some(running) = running(task, None) {
-                running.anew = true;
+            // Who was withdrawn does not come back.
+            let stays = |running: &&mut Running| {
+                let stop = running.record.stop;
+                stop.is_none_or(|stop| stop.why != StopWhy::Withdrawn)
+            };
+            if let Some(running) = running(task, None).filter(stays) {
                 let task = running.record.run.task;
                 self.jobs.stopping(entry::key_of(task));
-                self.effects.push(running.stop(checkpoint));
+                self.effects
+                    .push(running.stop((StopWhy::Requeued, now), checkpoint));
             }
         }
     }
@@ -232,12 +244,9 @@ impl Desk {
         }
         task.state = TaskState::Ready;
         task.runs = run.number - 1;
-        let until = Micros(now.0.saturating_add(REFUSED_US));
-        entry.refused = Some((until, why));
-        self.later.insert((until, run.task));
         self.jobs
             .apply(now, JobInput::Ended(entry::key_of(run.task)));
-        self.unqueue(now, id);
+        self.refuse(now, run.task, why);
         // It was withdrawn meanwhile: there is nothing that could stop.
         if let Some(at) = self
             .entries
@@ -247,6 +256,16 @@ impl Desk {
             self.cancelled(now, id, at);
         }
         self.settle_state(now, id);
+    }
+
+    /// A job waits for a while, as what a task of it would cost cannot be set aside.
+    fn refuse(&mut self, now: Micros, task: TaskId, why: String) {
+        let until = Micros(now.0.saturating_add(REFUSED_US));
+        if let Some(entry) = self.entries.get_mut(&task.job) {
+            entry.refused = Some((until, why));
+        }
+        self.later.insert((until, task));
+        self.unqueue(now, task.job);
     }
 
     pub(super) fn granted(&mut self) {
@@ -280,36 +299,37 @@ impl Desk {
         }
     }
 
-    pub(super) fn run_ended(&mut self, now: Micros, run: RunId, end: RunEnd) {
+    pub(super) fn run_ended(&mut self, now: Micros, run: RunId, mut end: RunEnd) {
         let id = run.task.job;
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let withdrawn = entry.job.cancelled_at.is_some();
         let retries_max = entry.job.spec.retries_max;
-        let why = why_of(&end.outcome);
         let task = entry.task(run.task);
         let Some(running) = running(task, Some(run)) else {
             return;
         };
-        let anew = running.anew && !withdrawn;
         let mut record = running.record.clone();
+        let stopped = record.stop.is_some_and(|s| s.why != StopWhy::Withdrawn);
+        if stopped && end.outcome == RunOutcome::Cancelled {
+            // An executor ends whoever writes no checkpoint as if it had been withdrawn.
+            end.outcome = RunOutcome::Stopped;
+        }
+        let why = why_of(&end.outcome);
         record.state = RunState::Ended;
         record.started_at = end.started_at;
         task.had(&record, &end);
-        let over = task.count(&end.outcome, retries_max);
-        let failed = matches!(
-            end.outcome,
-            RunOutcome::Failed { .. } | RunOutcome::NotStarted { .. } | RunOutcome::NotKept { .. }
-        );
+        let failed_before = task.failed;
+        let over = task.count(&record, &end.outcome, retries_max);
+        let failed = task.failed > failed_before;
         let state = match over {
-            _ if anew => None,
             None if withdrawn => Some(JobState::Cancelled),
             other => other,
         };
         match state {
             Some(state) => entry.close(run.task, state),
-            None if failed && !anew => {
+            None if failed => {
                 let wait = TRY_US.saturating_mul(1 << task.failed.min(10)) / 2;
                 let at = Micros(now.0.saturating_add(wait.min(TRY_US_MAX)));
                 task.state = TaskState::Later(at);
@@ -320,9 +340,16 @@ impl Desk {
         if why.is_some() && entry.job.why.is_none() {
             entry.job.why = why.map(|why| format!("{run}: {why}"));
         }
+        let refused = match &end.outcome {
+            RunOutcome::Refused { why } if !withdrawn => Some(why.clone()),
+            _ => None,
+        };
         record.end = Some(end);
         self.jobs
             .apply(now, JobInput::Ended(entry::key_of(run.task)));
+        if let Some(why) = refused {
+            self.refuse(now, run.task, why);
+        }
         self.effects.push(DeskEffect::Settle(Box::new(record)));
         self.feed.insert(id);
         self.settle_state(now, id);
@@ -375,6 +402,7 @@ impl Desk {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        self.bars.left(&entry.job);
         self.effects.push(DeskEffect::Job(Box::new(entry.job)));
         for waiting in self.waits.remove(&id).unwrap_or_default() {
             self.other_over(now, waiting, id, state);
@@ -395,7 +423,10 @@ fn running(task: &mut entry::Task, run: Option<RunId>) -> Option<&mut Running> {
 /// What there is to say of an end that is not a good one.
 fn why_of(outcome: &RunOutcome) -> Option<String> {
     match outcome {
-        RunOutcome::Completed | RunOutcome::Stopped | RunOutcome::Cancelled => None,
+        RunOutcome::Completed
+        | RunOutcome::Stopped
+        | RunOutcome::Cancelled
+        | RunOutcome::Refused { .. } => None,
         RunOutcome::Failed { exit_code } => Some(format!("it ended with {exit_code}")),
         RunOutcome::TimedOut => Some("it was stopped at its time limit".to_owned()),
         RunOutcome::NotStarted { why } | RunOutcome::NotKept { why } | RunOutcome::Lost { why } => {

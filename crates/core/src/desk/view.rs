@@ -3,7 +3,8 @@
 use super::Desk;
 use super::entry::{self, TaskState};
 use crate::jobs::AHEAD_MAX;
-use madang_types::{Job, JobId, Micros, RunRecord};
+use madang_types::{Job, JobId, Micros, RunRecord, RunState, SiteId, StopWhy};
+use std::collections::BTreeMap;
 
 /// How many tasks of a job stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,15 @@ pub struct Counts {
     pub completed: u32,
     /// They did not, were stopped at their time limit, or were withdrawn.
     pub failed: u32,
+}
+
+/// How all that is on the desk stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Tasks that wait, those that are held back too.
+    pub waiting: u64,
+    /// Runs that hold machines, by site and by how they stand; without a site those from before that was kept.
+    pub runs: BTreeMap<(Option<SiteId>, RunState), u64>,
 }
 
 /// Why something does not run, and when it will.
@@ -57,6 +67,18 @@ impl Desk {
             TaskState::Running(running) => Some(&running.record),
             TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
         })
+    }
+
+    /// How all that is on the desk stands.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for run in self.runs() {
+            let site = run.place.as_ref().map(|place| place.site.clone());
+            *totals.runs.entry((site, run.state)).or_default() += 1;
+        }
+        let counts = self.entries.keys().filter_map(|id| self.counts(*id));
+        totals.waiting = counts.map(|counts| u64::from(counts.pending)).sum();
+        totals
     }
 
     /// How many of a job's tasks stand how; `None` for one that is over.
@@ -102,6 +124,9 @@ impl Desk {
             let why = format!("it waits until job {} is {}", after.job, after.when);
             return Some(Waits::because(why));
         }
+        if let Some(why) = self.barred(entry) {
+            return Some(Waits::because(why));
+        }
         if let Some((until, why)) = &entry.refused {
             let waits = Waits::because(why.clone());
             return Some(Waits {
@@ -112,7 +137,7 @@ impl Desk {
         if let Some(why) = self.is_bound(id) {
             return Some(Waits::because(why));
         }
-        if entry::open_to(entry, &self.nodes).is_empty() {
+        if entry::open_to(entry, &self.nodes, &self.bars).is_empty() {
             return Some(Waits::because(self.nowhere(id)));
         }
         let mut tasks = entry.open.iter();
@@ -165,7 +190,12 @@ impl Desk {
         };
         let lack = |nodes: &super::DeskNodes| {
             let fits = nodes.fits(&entry.job.spec.resources);
-            fits.map_or_else(|lack| lack, |()| nodes.lack("policy keeps its data away"))
+            let away = || match self.bars.bar_at(&entry.job, nodes) {
+                Some(bar) if bar.why == StopWhy::Switch => bar.text,
+                Some(bar) if entry.allowed.contains(&nodes.id) => bar.text,
+                _ => "policy keeps its data away".to_owned(),
+            };
+            fits.map_or_else(|lack| lack, |()| nodes.lack(away()))
         };
         super::nowhere(self.nodes.iter().map(lack))
     }

@@ -91,6 +91,22 @@ impl Accounts {
         }
     }
 
+    /// `account` and all above it had used so much, at about `at`, of which nothing was told.
+    pub(super) fn used_before(
+        &mut self,
+        account: AccountKey,
+        (used, at): (Use, Micros),
+        now: Micros,
+    ) {
+        let kept = half(whole(now.since_us(at)) / self.half_life_us);
+        let mut next = Some(account);
+        while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
+            here.used = here.used_at(now, self.half_life_us) + used * kept;
+            here.at = here.at.max(now);
+            next = here.parent;
+        }
+    }
+
     /// Where `account` stands among its siblings: what was used of its share, and the `milli` that it is to hold.
     pub(super) fn standing(&self, account: AccountKey, milli: u64, now: Micros) -> Standing {
         let of = &self.accounts[account.0.min(self.accounts.len() - 1)];

@@ -4,6 +4,7 @@ use super::ask::{Ask, JobKey, NodesKey};
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State};
 use super::{AccountKey, JobTerms, Jobs};
+use crate::learn::whole;
 use madang_types::Micros;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -36,6 +37,15 @@ impl Jobs {
     /// Other terms from now on; what was used fades as it did.
     pub fn terms(&mut self, terms: JobTerms) {
         self.terms = terms;
+    }
+
+    /// An account used so much before anything was told, in milliseconds of a whole accelerator, at about that instant. It fades as what
+    /// was told.
+    pub fn used_before(&mut self, now: Micros, account: AccountKey, (ms, at): (u64, Micros)) {
+        let now = self.present(now);
+        // In thousandths of an accelerator, for microseconds.
+        self.accounts
+            .used_before(account, (whole(ms) * 1e6, at), now);
     }
 
     /// A job that ran before anything was told: since `at`, on those machines. One that is known already stays as it is.

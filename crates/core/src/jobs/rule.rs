@@ -79,6 +79,12 @@ impl Default for JobTerms {
 }
 
 impl JobTerms {
+    /// How long ago something was used that makes no difference any more, in milliseconds: after seven half-lives less than a hundredth
+    /// of it is left.
+    pub fn memory_ms(&self) -> u64 {
+        self.half_life_us.saturating_mul(7) / 1_000
+    }
+
     /// The level of a job that has had `used` milli-accelerator-µs: first those that have had least, as most jobs are short and nobody
     /// knows which (foreground–background; Tiresias, NSDI 2019, on accelerators).
     pub(super) fn level(&self, used: u128) -> u32 {

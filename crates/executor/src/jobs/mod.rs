@@ -15,6 +15,7 @@
 pub mod local;
 mod run;
 pub mod slurm;
+mod tls;
 
 pub use run::{RunProgram, RunSpec, SecretText};
 

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::at::At;
-use crate::model::{Builtin, Engine, Launch, LaunchWhat, ModelKind};
+use crate::model::{Builtin, Engine, Launch, LaunchWhat, ModelKind, placeholders};
 use crate::problem::nearest;
 use crate::raw::{RawLaunch, RawModel, RawReplica};
 use crate::shape::brief;
@@ -288,33 +288,5 @@ impl Check<'_, '_> {
             .error("launch_invalid", &at.span, message)
             .help("for example ready = \"/health\"");
         None
-    }
-}
-
-/// The names in `{…}`. Braces around anything but a lower-case word (JSON, say) are left to the engine.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{').skip(1).filter_map(|rest| {
-        let (name, _) = rest.split_once('}')?;
-        let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        is_word.then_some(name)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_words_in_braces_are_placeholders() {
-        let check = |text: &str, expected: &[&str]| {
-            assert_eq!(placeholders(text).collect::<Vec<_>>(), expected, "{text}");
-        };
-        check("{port}", &["port"]);
-        check("0.0.0.0:{port}/{served_name}", &["port", "served_name"]);
-        check(r#"{"a":{"b":1}}"#, &[]);
-        check("{}", &[]);
-        check("{open", &[]);
-        check("${HOME}", &[]);
-        check("{gpu_ids}", &["gpu_ids"]);
     }
 }

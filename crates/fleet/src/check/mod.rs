@@ -4,6 +4,7 @@
 mod bounds;
 mod conflict;
 mod country;
+mod fine_tuning;
 mod jobs;
 mod launch;
 mod model;
@@ -49,7 +50,7 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
         limits: given(raw.limits.as_ref()),
         probe: given(raw.probe.as_ref()),
         audit: given(raw.audit.as_ref()),
-        jobs: given(raw.jobs.as_ref()),
+        jobs: jobs::terms(raw.jobs.as_ref(), base_dir),
         rules: given(raw.rules.as_ref()),
         credit: given(raw.credit.as_ref()),
         ..Fleet::default()
@@ -90,7 +91,8 @@ pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -
     check.origins_apart();
     check.adapters_apart();
     check.served();
-    check.jobs();
+    check.jobs(&shaped.spans);
+    fleet.fine_tuning = check.fine_tuning();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }

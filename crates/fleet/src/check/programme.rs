@@ -7,7 +7,7 @@ use crate::model::ProgrammeEntry;
 use crate::problem::Report;
 use crate::raw::{RawProgramme, Text};
 use madang_types::people::TermsError;
-use madang_types::{Micros, Period, ProgrammeId, ProgrammeTerms};
+use madang_types::{Micros, Period, ProgrammeId, ProgrammeJobs, ProgrammeTerms};
 
 impl Check<'_, '_> {
     pub(super) fn programme(
@@ -28,6 +28,10 @@ impl Check<'_, '_> {
                 .as_ref()
                 .map_or_else(String::new, |at| at.value.clone()),
             residency_floor: word(&raw.residency_floor),
+            jobs: ProgrammeJobs {
+                when_ended: word(&raw.jobs_when_ended).unwrap_or_default(),
+                preempted: word(&raw.jobs_preempted).unwrap_or_default(),
+            },
         };
         if let Err(error) = terms.check() {
             let (text, remedy) = match error {

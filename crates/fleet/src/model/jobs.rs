@@ -33,6 +33,12 @@ pub struct NodesJobs {
     /// The variable by which a job is told its accelerators, such as `CUDA_VISIBLE_DEVICES`.
     #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"))]
     pub device_variable: Option<String>,
+    /// What the Slurm cluster calls their accelerators, such as `gpu:h200-sxm` or `npu:atom`; `gpu:` and their kind where not given.
+    #[schemars(regex(pattern = "^[a-z_]{1,64}(:[A-Za-z0-9_.-]{1,64})?$"))]
+    pub gres: Option<String>,
+    /// Watts of one accelerator with its part of the machine; needed where the cluster has `power_licence`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub watts: Option<u64>,
 }
 
 /// What runs batch jobs.
@@ -183,6 +189,45 @@ pub struct SlurmCluster {
     pub shards: Option<u32>,
     /// The words before the command of a run that names an image, `{image}` for it.
     pub container: Option<Vec<String>>,
+    /// Madang makes the cluster's accounts and QOS, and sets their limits; the shell's user is an administrator of its accounting. Else the
+    /// site makes them.
+    #[serde(default)]
+    pub manages: bool,
+    /// The licence that stands for power there, as `name@server`: each job holds as many as it needs.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}@[A-Za-z0-9_.-]{1,64}$"))]
+    pub power_licence: Option<String>,
+    /// Watts that one of them stands for; 1,000 where not given.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub power_token_watts: Option<u64>,
+    /// How many of them there are for all jobs of the cluster, which Madang sets where it `manages`; the site sets it where not given.
+    /// A change counts at the next reload.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub power_tokens: Option<u64>,
+}
+
+/// A bucket of an S3-compatible store that is open to jobs on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsBucket {
+    /// Its name, as in `s3://name/key`.
+    pub name: String,
+    /// What the keys of its objects have to begin with; `{tenant}` in it stands for the job's tenant.
+    #[serde(default)]
+    pub prefix: String,
+    /// Where it is, such as `https://s3.example.kr`.
+    pub endpoint: String,
+    /// Its region, which is signed; `us-east-1` where not given.
+    pub region: Option<String>,
+    /// The bucket's name is a part of the host, not of the path.
+    #[serde(default)]
+    pub virtual_host: bool,
+    /// A file with the access key's name.
+    pub access_key_file: PathBuf,
+    /// A file with its secret; no job reads it.
+    pub secret_key_file: PathBuf,
+    /// Jobs may put outputs there too.
+    #[serde(default)]
+    pub writable: bool,
 }
 
 /// `[jobs]`: how batch jobs are kept. Read at the start.
@@ -195,6 +240,12 @@ pub struct JobsTerms {
     pub stage_writable: Vec<String>,
     /// Hosts from which jobs may bring inputs over `https`, such as `data.example.kr`; `*` for any.
     pub stage_hosts: Vec<String>,
+    /// Buckets of S3-compatible stores that jobs may name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bucket: Vec<JobsBucket>,
+    /// Certificates (PEM) of the authority that vouches for such hosts and stores, beside the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage_authority_file: Option<PathBuf>,
     /// The program that runs jobs' images: `podman` or `docker`; without it a job with an image cannot be started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_program: Option<String>,
@@ -234,6 +285,8 @@ impl Default for JobsTerms {
             stage_roots: Vec::new(),
             stage_writable: Vec::new(),
             stage_hosts: Vec::new(),
+            bucket: Vec::new(),
+            stage_authority_file: None,
             container_program: None,
             container_args: Vec::new(),
             container_device_args: Vec::new(),

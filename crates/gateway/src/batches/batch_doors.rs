@@ -18,6 +18,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use madang_types::{Endpoint, ErrorCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -102,37 +103,49 @@ async fn created(batches: &Batches, request: Request) -> Result<Json<Value>, Ref
     })))
 }
 
-async fn read(body: Body) -> Result<Asked, Refused> {
+/// A body of JSON, which asks for that.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn read_json<T: DeserializeOwned>(body: Body, what: &str) -> Result<T, Refused> {
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
         .await
         .map_err(|_| {
             let message = format!("the body has more than {BODY_BYTES_MAX} bytes, or broke off");
             Refused::new(ErrorCode::BodyTooLarge, message).remedied("Send less.")
         })?;
-    let asked: Asked = serde_json::from_slice(&bytes).map_err(|error| {
-        let message = format!("the body is no request for a batch: {error}");
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let message = format!("the body is no request for {what}: {error}");
         Refused::new(ErrorCode::FieldInvalid, message)
-    })?;
-    let invalid =
-        |name: &str, message: String| Err(Refused::new(ErrorCode::FieldInvalid, message).at(name));
+    })
+}
+
+async fn read(body: Body) -> Result<Asked, Refused> {
+    let asked: Asked = read_json(body, "a batch").await?;
     if asked.completion_window != WINDOW.0 {
-        return invalid(
-            "completion_window",
-            format!("the completion_window is '{}'", WINDOW.0),
-        );
+        let message = format!("the completion_window is '{}'", WINDOW.0);
+        return Err(Refused::new(ErrorCode::FieldInvalid, message).at("completion_window"));
     }
+    check_metadata(asked.metadata.as_ref())?;
+    Ok(asked)
+}
+
+/// Whether metadata is as in OpenAI's API.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) fn check_metadata(metadata: Option<&BTreeMap<String, String>>) -> Result<(), Refused> {
     let (pairs, key_chars, value_chars) = METADATA_MAX;
     let fits = |(key, value): (&String, &String)| {
         key.chars().count() <= key_chars && value.chars().count() <= value_chars
     };
-    let metadata = asked.metadata.as_ref();
     if metadata.is_some_and(|all| all.len() > pairs || !all.iter().all(fits)) {
         let message = format!(
             "metadata has at most {pairs} pairs, with keys of {key_chars} and values of {value_chars} characters"
         );
-        return invalid("metadata", message);
+        return Err(Refused::new(ErrorCode::FieldInvalid, message).at("metadata"));
     }
-    Ok(asked)
+    Ok(())
 }
 
 fn endpoint(asked: &Asked) -> Result<Endpoint, Refused> {

@@ -14,12 +14,12 @@ use std::str::FromStr;
 const PART: &str = "part";
 
 /// Makes a folder and those above it, for nobody else to read.
-pub(super) fn folder_make(path: &Path) -> io::Result<()> {
+pub(crate) fn folder_make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// An empty folder in the making at `path` with `.part` behind it.
-pub(super) fn part_make(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn part_make(path: &Path) -> io::Result<PathBuf> {
     let part = path.with_extension(PART);
     match std::fs::remove_dir_all(&part) {
         Err(error) if !absent(&error) => return Err(error),
@@ -30,28 +30,28 @@ pub(super) fn part_make(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Gives a folder in the making its name, durably.
-pub(super) fn part_keep(part: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn part_keep(part: &Path, path: &Path) -> io::Result<()> {
     File::open(part)?.sync_all()?;
     std::fs::rename(part, path)?;
     parent_sync(path)
 }
 
 /// Takes a folder away: at once from its name, then from the disk.
-pub(super) fn folder_remove(path: &Path) -> io::Result<()> {
+pub(crate) fn folder_remove(path: &Path) -> io::Result<()> {
     let part = path.with_extension(PART);
     std::fs::rename(path, &part)?;
     std::fs::remove_dir_all(&part)
 }
 
 /// A file that nobody else reads, for writing at its end.
-pub(super) fn append_open(path: &Path) -> io::Result<File> {
+pub(crate) fn append_open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).append(true).mode(0o600);
     options.open(path)
 }
 
 /// Writes a value, durably, whole or not at all.
-pub(super) fn json_write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn json_write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let part = path.with_extension(PART);
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
@@ -63,7 +63,7 @@ pub(super) fn json_write(path: &Path, value: &impl Serialize) -> io::Result<()> 
 }
 
 /// Reads a value; `None` where there is none.
-pub(super) fn json_read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+pub(crate) fn json_read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if absent(&error) => Ok(None),
@@ -72,12 +72,12 @@ pub(super) fn json_read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
 }
 
 /// Whether it is just not there.
-pub(super) fn absent(error: &io::Error) -> bool {
+pub(crate) fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// The names in a folder that read as `T`; none where there is no folder.
-pub(super) fn names<T: FromStr>(folder: &Path) -> io::Result<Vec<T>> {
+pub(crate) fn names<T: FromStr>(folder: &Path) -> io::Result<Vec<T>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if absent(&error) => return Ok(Vec::new()),
@@ -92,7 +92,7 @@ pub(super) fn names<T: FromStr>(folder: &Path) -> io::Result<Vec<T>> {
 }
 
 /// Takes away what was in the making when its maker died: parts whose id, before `.part`, was made before `before_s`.
-pub(super) fn parts_sweep(
+pub(crate) fn parts_sweep(
     folder: &Path,
     before_s: i64,
     made_at_s: fn(&str) -> Option<i64>,
@@ -114,7 +114,7 @@ fn parent_sync(path: &Path) -> io::Result<()> {
 }
 
 /// What a caller is told where the disk does not do its part: nothing of where that is.
-pub(super) fn unavailable(error: &io::Error) -> Refused {
+pub(crate) fn unavailable(error: &io::Error) -> Refused {
     tracing::error!(%error, "the folder of files cannot be used");
     let what = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full",
@@ -128,7 +128,7 @@ pub(super) fn unavailable(error: &io::Error) -> Refused {
 ///
 /// # Errors
 /// The refusal to send.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Refused> {
     let done = tokio::task::spawn_blocking(work).await;

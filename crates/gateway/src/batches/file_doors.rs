@@ -41,25 +41,25 @@ async fn created(batches: &Batches, request: Request) -> Result<Json<Value>, Ref
 }
 
 /// An id in a path, which is looked at once it is known who asks.
-pub(super) type Id = Result<Path<String>, PathRejection>;
+pub(crate) type Id = Result<Path<String>, PathRejection>;
 
 /// What it names.
 ///
 /// # Errors
 /// It can name nothing.
-pub(super) fn named<T: FromStr>(id: Id, what: &str) -> Result<T, Refused> {
+pub(crate) fn named<T: FromStr>(id: Id, what: &str) -> Result<T, Refused> {
     let id = id.ok().and_then(|Path(id)| id.parse().ok());
     id.ok_or_else(|| not_found(what))
 }
 
 /// A query that is looked at once it is known who asks.
-pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(crate) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// What a query asks for.
 ///
 /// # Errors
 /// The refusal to send.
-pub(super) fn asked<T>(query: Asked<T>) -> Result<T, Refused> {
+pub(crate) fn asked<T>(query: Asked<T>) -> Result<T, Refused> {
     match query {
         Ok(Query(query)) => Ok(query),
         Err(error) => Err(Refused::new(ErrorCode::FieldInvalid, error.body_text())),
@@ -107,7 +107,7 @@ async fn listed(
 }
 
 /// A page of a list, behind the one named `after`.
-pub(super) fn page(all: Vec<(String, Value)>, after: Option<&str>, limit: usize) -> Value {
+pub(crate) fn page(all: Vec<(String, Value)>, after: Option<&str>, limit: usize) -> Value {
     let skipped = after.map_or(0, |after| {
         all.iter()
             .position(|(id, _)| id == after)
@@ -202,7 +202,7 @@ fn view(meta: &FileMeta) -> Value {
 }
 
 /// An answer or a refusal.
-pub(super) fn answered(result: Result<impl IntoResponse, Refused>) -> Response {
+pub(crate) fn answered(result: Result<impl IntoResponse, Refused>) -> Response {
     match result {
         Ok(answer) => answer.into_response(),
         Err(refused) => refused.into_response(None),

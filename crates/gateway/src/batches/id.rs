@@ -1,4 +1,4 @@
-//! Names of files and batches, as OpenAI's clients know them: a prefix and 32 hexadecimal digits. They become names on disk, so
+//! Names of files, batches and fine-tuning jobs, as OpenAI's clients know them: a prefix and 32 hexadecimal digits. They become names on disk, so
 //! nothing else is taken for one.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -68,6 +68,17 @@ id!(
     /// A batch.
     BatchId, "batch_"
 );
+id!(
+    /// A fine-tuning job.
+    TuningId, "ftjob-"
+);
+
+impl TuningId {
+    /// The part of it that was drawn at random, as far as 32 bits hold it.
+    pub fn drawn(self) -> u64 {
+        u64::try_from(self.0 & 0xffff_ffff).unwrap_or(0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

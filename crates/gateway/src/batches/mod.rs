@@ -5,15 +5,15 @@
 
 mod answer;
 mod batch;
-mod batch_doors;
-mod disk;
+pub(crate) mod batch_doors;
+pub(crate) mod disk;
 mod driver;
-mod file_doors;
-mod id;
+pub(crate) mod file_doors;
+pub(crate) mod id;
 mod line;
 mod results;
 mod run;
-mod shelf;
+pub(crate) mod shelf;
 mod upload;
 mod window;
 
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// Files of one tenant, and batches that are over and not yet forgotten.
-const TENANT_COUNT_MAX: usize = 10_000;
+pub(crate) const TENANT_COUNT_MAX: usize = 10_000;
 
 /// Files and batches of a gateway. Cheap to clone.
 #[derive(Clone)]
@@ -92,11 +92,11 @@ impl Batches {
 }
 
 /// Now, in seconds since 1970.
-fn unix_s() -> i64 {
+pub(crate) fn unix_s() -> i64 {
     clock::now().0 / 1_000_000
 }
 
 /// What is not there, or another tenant's.
-fn not_found(what: &str) -> Refused {
+pub(crate) fn not_found(what: &str) -> Refused {
     Refused::new(ErrorCode::NotFound, format!("there is no such {what}")).at("id")
 }

@@ -21,14 +21,25 @@ pub(crate) enum Purpose {
     Batch,
     /// The results of one.
     BatchOutput,
+    /// Examples to fine-tune a model with.
+    #[serde(rename = "fine-tune")]
+    FineTune,
+    /// What a fine-tuning job made.
+    #[serde(rename = "fine-tune-results")]
+    FineTuneResults,
 }
 
 impl Purpose {
+    /// What callers may send files for.
+    pub const SENT: [Self; 2] = [Self::Batch, Self::FineTune];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Batch => "batch",
             Self::BatchOutput => "batch_output",
+            Self::FineTune => "fine-tune",
+            Self::FineTuneResults => "fine-tune-results",
         }
     }
 }

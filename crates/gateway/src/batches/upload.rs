@@ -113,11 +113,11 @@ async fn read_part(
             Ok(())
         }
         "purpose" => {
-            if word(&mut field, room).await? != Purpose::Batch.as_str() {
-                return Err(invalid("the purpose of a file is 'batch' here".into()));
-            }
-            form.purpose = Some(Purpose::Batch);
-            Ok(())
+            let asked = word(&mut field, room).await?;
+            let mut sent = Purpose::SENT.into_iter();
+            form.purpose = sent.find(|purpose| purpose.as_str() == asked);
+            let wrong = || invalid("the purpose of a file is 'batch' or 'fine-tune' here".into());
+            form.purpose.map(drop).ok_or_else(wrong)
         }
         "expires_after[anchor]" if word(&mut field, room).await? == "created_at" => Ok(()),
         "expires_after[seconds]" => {
@@ -126,7 +126,7 @@ async fn read_part(
             Ok(())
         }
         _ => Err(invalid(format!(
-            "a file's form has the parts file, purpose ('batch'), expires_after[anchor] ('created_at') and \
+            "a file's form has the parts file, purpose ('batch' or 'fine-tune'), expires_after[anchor] ('created_at') and \
              expires_after[seconds], and not '{name}' as it is"
         ))),
     }

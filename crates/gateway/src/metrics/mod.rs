@@ -3,16 +3,19 @@
 //! No label comes from a user's text: models, replicas and sites are those of the fleet, tenants those of the books,
 //! and the number of each is bounded.
 
+mod jobs;
 mod label;
 mod process;
 mod sample;
 #[cfg(test)]
 mod tests;
 
+pub use jobs::JobsSampler;
 pub use sample::{FleetSample, ReplicaSample};
 
 use crate::keyring::IdentifyError;
 use arc_swap::ArcSwap;
+use jobs::JobMetrics;
 use label::{Bounded, Label};
 use madang_types::{ModelId, TenantId, UsageRecord};
 use process::ProcessCollector;
@@ -113,6 +116,7 @@ pub struct Metrics {
     queue: Histograms<ModelLabels>,
     identify_failures: Family<ReasonLabels, Counter>,
     usage_write_failures: Counter,
+    jobs: JobMetrics,
 }
 
 impl Metrics {
@@ -140,6 +144,7 @@ impl Metrics {
             queue: Family::new_with_constructor(|| Histogram::new(QUEUE_SECONDS.iter().copied())),
             identify_failures: Family::default(),
             usage_write_failures: Counter::default(),
+            jobs: JobMetrics::new(),
         };
         metrics.register();
         metrics
@@ -212,6 +217,7 @@ impl Metrics {
         r.register("madang_build", "The program's version", build);
         let sample = SampleCollector::new(Arc::clone(&self.fleet), Arc::clone(&self.tenants));
         r.register_collector(Box::new(sample));
+        self.jobs.register(r);
         r.register_collector(Box::new(ProcessCollector::new()));
     }
 

@@ -55,6 +55,12 @@ pub(crate) enum Over {
     Project(TenantId, ProjectId),
 }
 
+/// What pays for accelerators.
+pub(crate) struct AcceleratorGrants {
+    pub(crate) funded: BTreeSet<ProgrammeId>,
+    pub(crate) kinds: BTreeMap<TenantId, Option<BTreeSet<String>>>,
+}
+
 /// Budgets and allocations of the books, which tenant is of which programme, and what keys and projects may spend.
 #[derive(Default)]
 struct Granted {
@@ -136,6 +142,36 @@ impl Purses {
     pub(crate) fn weigh(&self, shares: &mut Shares) {
         let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         grants::weigh(shares, &granted.allocations, clock::now());
+    }
+
+    /// Programmes with a budget, and for which kinds of accelerators something is in force at `now` that each of their tenants was
+    /// granted; `None` for any kind.
+    pub(crate) fn accelerator_grants(&self, now: Micros) -> AcceleratorGrants {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let funded = granted.budgets.iter().map(|of| of.programme.clone());
+        let mut grants = AcceleratorGrants {
+            funded: funded.collect(),
+            kinds: BTreeMap::new(),
+        };
+        let in_force = |grant: &&Allocation| grant.from <= now && now < grant.ends_at();
+        for grant in granted.allocations.iter().filter(in_force) {
+            let kind = match grant.unit {
+                Unit::AcceleratorMs => grant.class.as_ref(),
+                Unit::MicroWon => None,
+                _ => continue,
+            };
+            let some = || Some(BTreeSet::new());
+            let kinds = grants
+                .kinds
+                .entry(grant.tenant.clone())
+                .or_insert_with(some);
+            match (kind, kinds.as_mut()) {
+                (Some(kind), Some(kinds)) => drop(kinds.insert(kind.as_str().to_owned())),
+                (None, _) => *kinds = None,
+                (Some(_), None) => {}
+            }
+        }
+        grants
     }
 
     /// Ceilings over those of them who have one, and how high each stands.

@@ -4,8 +4,8 @@ use super::sample::{key, programme, project, tenant, terms};
 use super::{Failure, Fixture};
 use crate::StoreError;
 use madang_types::{
-    DataClass, DataFlag, KeyId, KeyRecord, MicroWon, Micros, Origin, Period, ProgrammeTerms, Role,
-    TenantId, Zone,
+    DataClass, DataFlag, KeyId, KeyRecord, MicroWon, Micros, Origin, Period, Preempted,
+    ProgrammeJobs, ProgrammeTerms, Role, TenantId, WhenEnded, Zone,
 };
 
 /// Putting a row again replaces every field of it.
@@ -26,6 +26,10 @@ pub async fn put_replaces(fixture: &impl Fixture) -> Result<(), Failure> {
         },
         eligibility: "창업 7년 이내 기업".into(),
         residency_floor: Some(Zone::DomesticPrivate),
+        jobs: ProgrammeJobs {
+            when_ended: WhenEnded::Stop,
+            preempted: Preempted::Free,
+        },
     };
     store.programme_put(one.clone()).await?;
     assert_eq!(

@@ -48,6 +48,19 @@ pub struct BalanceRow {
     pub balance: Balance,
 }
 
+/// Refuses more entries, or ids of entries, than are taken at once.
+///
+/// # Errors
+/// [`StoreError::Invalid`].
+pub(crate) fn check_count(count: usize) -> Result<(), StoreError> {
+    if count <= ENTRIES_APPEND_COUNT_MAX {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "{count} entries at once; {ENTRIES_APPEND_COUNT_MAX} at most are taken"
+    )))
+}
+
 /// How the names of accounts begin where parts wait whose gateway was given up.
 pub(crate) const SUSPENSE: &str = "suspense:";
 
@@ -97,8 +110,15 @@ pub trait Ledger: Send + Sync + 'static {
         before: Option<u64>,
         count_max: u32,
     ) -> Result<Vec<EntryRow>, StoreError>;
+    /// All entries of these ids, in the order of writing.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for more ids than [`ENTRIES_APPEND_COUNT_MAX`].
+    async fn entries_of(&self, ids: Vec<EntryId>) -> Result<Vec<EntryRow>, StoreError>;
     /// All entries of an id, in the order of writing.
-    async fn entry(&self, id: EntryId) -> Result<Vec<EntryRow>, StoreError>;
+    async fn entry(&self, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
+        self.entries_of(vec![id]).await
+    }
     /// Reads all of it as it stands at this moment, in memory that grows with accounts and open reservations only, and says
     /// what breaks a rule.
     ///

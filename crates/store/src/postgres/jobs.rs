@@ -5,8 +5,9 @@ use super::row::{Columns, Param, column, execute, rows};
 use super::{PostgresStore, check_text};
 use crate::StoreError;
 use crate::jobs::{
-    ChangeRows, JOBS_LIST_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange, OPEN,
-    RunKey, absent, bound, json_text, json_value, last_before, superseded,
+    ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish,
+    JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text, json_value,
+    last_before, middle_of, superseded,
 };
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Object};
@@ -132,14 +133,17 @@ async fn jobs_update(tx: &impl GenericClient, change: &ChangeRows<'_>) -> Result
 
 async fn runs_put(tx: &impl GenericClient, change: &ChangeRows<'_>) -> Result<(), StoreError> {
     let keys = || change.runs.keys();
-    let sql = "INSERT INTO job_runs (job, task, number, record)
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])
-         ON CONFLICT (job, task, number) DO UPDATE SET record = excluded.record";
+    let sql = "INSERT INTO job_runs (job, task, number, record, used_at, used_ms)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
+         ON CONFLICT (job, task, number) DO UPDATE
+         SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms";
     let params: &[Param<'_>] = &[
         &column(keys(), |key| key.job),
         &column(keys(), |key| key.task),
         &column(keys(), |key| key.number),
-        &column(change.runs.values(), |record| record.as_str()),
+        &column(change.runs.values(), |row| row.record.as_str()),
+        &column(change.runs.values(), |row| row.used_at),
+        &column(change.runs.values(), |row| row.used_ms),
     ];
     execute(tx, ("write runs", sql), params).await.map(drop)
 }
@@ -219,6 +223,24 @@ async fn runs_open(client: &Object, after: Option<RunId>) -> Result<Vec<RunRecor
     let params: &[Param<'_>] = &[&key.job, &left];
     found.extend(rows(client, ("read runs", &sql), params, read_run).await?);
     Ok(found)
+}
+
+async fn used(client: &Object, since: Micros) -> Result<Vec<JobsUsed>, StoreError> {
+    let sql = format!(
+        "SELECT programme, tenant, project, used_at / {USED_SPAN_US} AS span, least(sum(used_ms), 9e18)::bigint
+         FROM job_runs JOIN jobs ON id = job WHERE used_at >= $1
+         GROUP BY programme, tenant, project, span ORDER BY span DESC, tenant, programme, project LIMIT {JOBS_USED_COUNT_MAX}"
+    );
+    rows(client, ("sum up runs", &sql), &[&since.0], |columns| {
+        Ok(JobsUsed {
+            programme: columns.word_opt()?,
+            tenant: columns.word()?,
+            project: columns.word_opt()?,
+            at: middle_of(columns.get()?),
+            accelerator_ms: columns.number()?,
+        })
+    })
+    .await
 }
 
 fn read(columns: &mut Columns<'_>) -> Result<Job, StoreError> {
@@ -314,6 +336,11 @@ impl JobBook for PostgresStore {
     ) -> Result<Vec<RunRecord>, StoreError> {
         let key = RunKey::of_job(job, after);
         self.ask(move |client| Box::pin(run_list(client, key)))
+            .await
+    }
+
+    async fn jobs_used(&self, since: Micros) -> Result<Vec<JobsUsed>, StoreError> {
+        self.report(move |client| Box::pin(used(client, since)))
             .await
     }
 

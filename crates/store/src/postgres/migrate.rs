@@ -59,6 +59,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "rates",
         sql: include_str!("../../migrations/postgres/0010_rates.sql"),
     },
+    Migration {
+        version: 11,
+        name: "job_terms",
+        sql: include_str!("../../migrations/postgres/0011_job_terms.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

@@ -4,12 +4,13 @@ use super::row::{Columns, execute, rows};
 use crate::{StoreError, list};
 use deadpool_postgres::Object;
 use madang_types::{
-    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeTerms,
-    Project, ProjectId, Tenant, TenantId, Zone,
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeJobs,
+    ProgrammeTerms, Project, ProjectId, Tenant, TenantId, Zone,
 };
 use std::sync::Arc;
 
-const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at \
+const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, \
+    jobs_when_ended, jobs_preempted, origin, created_at, disabled_at \
     FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
 const PROJECTS: &str =
@@ -34,12 +35,15 @@ pub(super) async fn programme_put(
         period: Period { from, until },
         eligibility,
         residency_floor,
+        jobs,
     } = terms;
-    let sql = "INSERT INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (id) DO UPDATE SET (weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
-         = (excluded.weight, excluded.starts_at, excluded.until_at, excluded.eligibility, excluded.residency_floor, excluded.origin,
-            excluded.created_at, excluded.disabled_at)";
+    let sql = "INSERT INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, jobs_when_ended, jobs_preempted,
+             origin, created_at, disabled_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (id) DO UPDATE SET (weight, starts_at, until_at, eligibility, residency_floor, jobs_when_ended, jobs_preempted,
+             origin, created_at, disabled_at)
+         = (excluded.weight, excluded.starts_at, excluded.until_at, excluded.eligibility, excluded.residency_floor,
+            excluded.jobs_when_ended, excluded.jobs_preempted, excluded.origin, excluded.created_at, excluded.disabled_at)";
     execute(
         client,
         ("write a programme", sql),
@@ -50,6 +54,8 @@ pub(super) async fn programme_put(
             &until.map(|at| at.0),
             eligibility,
             &residency_floor.map(Zone::as_str),
+            &jobs.when_ended.as_str(),
+            &jobs.preempted.as_str(),
             &origin.as_str(),
             created_at,
             &disabled_at.map(|at| at.0),
@@ -76,6 +82,10 @@ pub(super) async fn programmes(
                 },
                 eligibility: columns.get()?,
                 residency_floor: columns.word_opt()?,
+                jobs: ProgrammeJobs {
+                    when_ended: columns.word()?,
+                    preempted: columns.word()?,
+                },
             },
             origin: columns.word()?,
             created_at: Micros(columns.get()?),

@@ -5,8 +5,9 @@ use super::convert::{Columns, medium, rows};
 use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::jobs::{
-    ChangeRows, JOBS_LIST_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange, OPEN,
-    RunKey, absent, bound, json_text, json_value, last_before, superseded,
+    ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish,
+    JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text, json_value,
+    last_before, middle_of, superseded,
 };
 use async_trait::async_trait;
 use madang_types::{GatewayId, Job, JobId, Micros, RunId, RunRecord, TenantId};
@@ -152,13 +153,21 @@ fn change(conn: &Connection, term: JobTerm, change: &JobsChange) -> Result<(), S
     }
     let mut run_put = conn
         .prepare_cached(
-            "INSERT INTO job_runs (job, task, number, record) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (job, task, number) DO UPDATE SET record = excluded.record",
+            "INSERT INTO job_runs (job, task, number, record, used_at, used_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (job, task, number) DO UPDATE
+             SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms",
         )
         .map_err(failed)?;
-    for (RunKey { job, task, number }, record) in &change.runs {
+    for (RunKey { job, task, number }, row) in &change.runs {
         run_put
-            .execute(params![job, task, number, record])
+            .execute(params![
+                job,
+                task,
+                number,
+                row.record,
+                row.used_at,
+                row.used_ms
+            ])
             .map_err(failed)?;
     }
     Ok(())
@@ -259,6 +268,29 @@ pub(super) fn runs_sql() -> String {
         "SELECT record FROM jobs CROSS JOIN job_runs ON job = id WHERE {OPEN} AND id > :after
          ORDER BY id, task, number LIMIT :left"
     )
+}
+
+fn used(conn: &Connection, since: Micros) -> Result<Vec<JobsUsed>, StoreError> {
+    rows(conn, &used_sql(), &[(":since", since.0.into())], read_used)
+}
+
+/// The statement of what was used. A sum beyond 63 bits is no whole number any more, so it is held below.
+pub(super) fn used_sql() -> String {
+    format!(
+        "SELECT programme, tenant, project, used_at / {USED_SPAN_US} AS span, CAST(min(total(used_ms), 9e18) AS INTEGER)
+         FROM job_runs JOIN jobs ON id = job WHERE used_at >= :since
+         GROUP BY programme, tenant, project, span ORDER BY span DESC, tenant, programme, project LIMIT {JOBS_USED_COUNT_MAX}"
+    )
+}
+
+fn read_used(columns: &mut Columns<'_>) -> Result<JobsUsed, StoreError> {
+    Ok(JobsUsed {
+        programme: columns.word_opt()?,
+        tenant: columns.word()?,
+        project: columns.word_opt()?,
+        at: middle_of(columns.get()?),
+        accelerator_ms: columns.number()?,
+    })
 }
 
 fn read(columns: &mut Columns<'_>) -> Result<Job, StoreError> {
@@ -366,6 +398,10 @@ impl JobBook for SqliteStore {
     ) -> Result<Vec<RunRecord>, StoreError> {
         let key = RunKey::of_job(job, after);
         self.lookups.read(move |conn| run_list(conn, key)).await
+    }
+
+    async fn jobs_used(&self, since: Micros) -> Result<Vec<JobsUsed>, StoreError> {
+        self.reports.read(move |conn| used(conn, since)).await
     }
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {

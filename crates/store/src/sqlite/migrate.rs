@@ -57,6 +57,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "rates",
         sql: include_str!("../../migrations/sqlite/0010_rates.sql"),
     },
+    Migration {
+        version: 11,
+        name: "job_terms",
+        sql: include_str!("../../migrations/sqlite/0011_job_terms.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -3,13 +3,14 @@
 use super::convert::{Columns, medium, rows};
 use crate::{StoreError, list};
 use madang_types::{
-    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeTerms,
-    Project, ProjectId, Tenant, TenantId, Zone,
+    KeyId, KeyRecord, KeyTerms, MicroWon, Micros, Period, Programme, ProgrammeId, ProgrammeJobs,
+    ProgrammeTerms, Project, ProjectId, Tenant, TenantId, Zone,
 };
 use rusqlite::{Connection, named_params};
 use std::sync::Arc;
 
-const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at \
+const PROGRAMMES: &str = "SELECT id, weight, starts_at, until_at, eligibility, residency_floor, \
+    jobs_when_ended, jobs_preempted, origin, created_at, disabled_at \
     FROM programmes";
 const TENANTS: &str = "SELECT id, programme, weight, class_floor, data_flags, origin, created_at, disabled_at FROM tenants";
 const PROJECTS: &str =
@@ -32,16 +33,20 @@ pub(super) fn programme_put(conn: &Connection, programme: &Programme) -> Result<
         period: Period { from, until },
         eligibility,
         residency_floor,
+        jobs,
     } = terms;
     let failed = |e: rusqlite::Error| medium("write a programme", &e);
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, origin, created_at, disabled_at)
-         VALUES (:id, :weight, :starts_at, :until_at, :eligibility, :residency_floor, :origin, :created_at, :disabled_at)",
+        "INSERT OR REPLACE INTO programmes (id, weight, starts_at, until_at, eligibility, residency_floor, jobs_when_ended,
+             jobs_preempted, origin, created_at, disabled_at)
+         VALUES (:id, :weight, :starts_at, :until_at, :eligibility, :residency_floor, :jobs_when_ended, :jobs_preempted, :origin,
+             :created_at, :disabled_at)",
     )
     .map_err(failed)?
     .execute(named_params! {
         ":id": id.as_str(), ":weight": weight, ":starts_at": from.map(|at| at.0), ":until_at": until.map(|at| at.0),
-        ":eligibility": eligibility, ":residency_floor": residency_floor.map(Zone::as_str), ":origin": origin.as_str(),
+        ":eligibility": eligibility, ":residency_floor": residency_floor.map(Zone::as_str),
+        ":jobs_when_ended": jobs.when_ended.as_str(), ":jobs_preempted": jobs.preempted.as_str(), ":origin": origin.as_str(),
         ":created_at": created_at, ":disabled_at": disabled_at.map(|at| at.0),
     })
     .map(drop)
@@ -68,6 +73,10 @@ pub(super) fn programmes(
                     },
                     eligibility: columns.get()?,
                     residency_floor: columns.word_opt()?,
+                    jobs: ProgrammeJobs {
+                        when_ended: columns.word()?,
+                        preempted: columns.word()?,
+                    },
                 },
                 origin: columns.word()?,
                 created_at: Micros(columns.get()?),

@@ -121,6 +121,14 @@ fn jobs_that_are_over_are_in_nobodys_way() {
         "SEARCH job_runs USING PRIMARY KEY (job=?)",
     ];
     check_plan(&conn, &jobs::runs_sql(), &runs);
+    let used = [
+        "SEARCH job_runs USING INDEX job_runs_used (used_at>?)",
+        "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+        // Of the sums, not of the runs.
+        "USE TEMP B-TREE FOR GROUP BY",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ];
+    check_plan(&conn, &jobs::used_sql(), &used);
 }
 
 #[test]

@@ -6,9 +6,10 @@ mod spec;
 mod state;
 
 pub use resources::{JobResources, MILLI};
-pub use run::{RunEnd, RunOutcome, RunPiece, RunRecord, RunState};
+pub use run::{RunEnd, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopWhy};
 pub use spec::{
-    After, AfterWhen, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError, JobStage, StopSignal,
+    After, AfterWhen, GRACE_TOO_LONG, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError,
+    JobStage, StopSignal,
 };
 pub use state::{Job, JobState};
 

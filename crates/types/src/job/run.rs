@@ -2,7 +2,7 @@
 
 use super::RunId;
 use crate::class::words;
-use crate::{MicroWon, Micros, MilliJoules, NodesId};
+use crate::{MicroWon, Micros, MilliJoules, NodesId, SiteId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -40,6 +40,44 @@ words!(RunState, RunStateError, "a run's state is one of starting, running, stop
     "starting" => RunState::Starting, "running" => RunState::Running, "stopping" => RunState::Stopping,
     "ended" => RunState::Ended);
 
+/// Why a run was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWhy {
+    /// Its owner withdrew the job.
+    Withdrawn,
+    /// Its owner wants it to begin anew.
+    Requeued,
+    /// Others are to run.
+    Room,
+    /// Nothing pays for it any more, and its programme has such runs stopped.
+    Budget,
+    /// An operator stopped its site.
+    Switch,
+}
+
+words!(StopWhy, StopWhyError, "a run is stopped for one of withdrawn, requeued, room, budget, switch",
+    "withdrawn" => StopWhy::Withdrawn, "requeued" => StopWhy::Requeued, "room" => StopWhy::Room,
+    "budget" => StopWhy::Budget, "switch" => StopWhy::Switch);
+
+/// That a run was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStop {
+    /// Why.
+    pub why: StopWhy,
+    /// When.
+    pub at: Micros,
+}
+
+/// What the price of a run depends on beside its length: it is kept with the run, as machines leave the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPlace {
+    /// Where its machines stand.
+    pub site: SiteId,
+    /// Their kind of accelerator.
+    pub accelerator: String,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +91,7 @@ pub enum RunOutcome {
     },
     /// It was stopped at its time limit.
     TimedOut,
-    /// It was stopped for others, and had time to write a checkpoint.
+    /// It was stopped, not by its owner's withdrawal, and its task waits again. One that writes checkpoints had time for one.
     Stopped,
     /// It was stopped because it was withdrawn.
     Cancelled,
@@ -64,6 +102,11 @@ pub enum RunOutcome {
     },
     /// Its program ended with 0, but what was to be kept of it was not.
     NotKept {
+        /// Why, in words for its owner.
+        why: String,
+    },
+    /// It was not begun: its budget was against it. It is tried again, and that costs none of its tries.
+    Refused {
         /// Why, in words for its owner.
         why: String,
     },
@@ -94,14 +137,18 @@ pub struct RunRecord {
     pub run: RunId,
     /// Where.
     pub nodes: NodesId,
+    /// What its price depends on; `None` of a run from before that was kept, until somebody who knows its machines adds it.
+    #[serde(default)]
+    pub place: Option<RunPlace>,
     /// On which machines; empty where the site's own scheduler chooses.
     pub pieces: Vec<RunPiece>,
     /// Accelerators in all, in thousandths.
     pub accelerator_milli: u64,
     /// How it stands.
     pub state: RunState,
-    /// It was told to stop so that others can run, not because it was withdrawn.
-    pub makes_room: bool,
+    /// That it was told to stop, and why.
+    #[serde(default)]
+    pub stop: Option<RunStop>,
     /// When it was given its machines.
     pub created_at: Micros,
     /// When its program began.
@@ -123,6 +170,7 @@ impl RunOutcome {
             Self::Cancelled => "cancelled",
             Self::NotStarted { .. } => "not_started",
             Self::NotKept { .. } => "not_kept",
+            Self::Refused { .. } => "refused",
             Self::Lost { .. } => "lost",
         }
     }
@@ -138,7 +186,10 @@ impl RunOutcome {
     /// What else is known.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::NotStarted { why } | Self::NotKept { why } | Self::Lost { why } => Some(why),
+            Self::NotStarted { why }
+            | Self::NotKept { why }
+            | Self::Refused { why }
+            | Self::Lost { why } => Some(why),
             _ => None,
         }
     }

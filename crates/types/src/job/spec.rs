@@ -145,6 +145,10 @@ pub struct JobCheckpoint {
     pub grace_ms: u64,
 }
 
+/// What is wrong with a grace that is longer than a whole run.
+pub const GRACE_TOO_LONG: &str =
+    "a grace is not longer than the time limit: a run would be stopped before it began";
+
 /// A signal that a job may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -346,6 +350,11 @@ impl JobSpec {
                 grace,
                 "checkpoint.grace_ms",
                 format!("it is at most {GRACE_MS_MAX} (an hour)"),
+            )?;
+            expect(
+                checkpoint.grace_ms <= self.time_limit_ms,
+                "checkpoint.grace_ms",
+                GRACE_TOO_LONG,
             )?;
         }
         expect(

@@ -55,7 +55,7 @@ pub async fn run(command: JobCommand) -> anyhow::Result<ExitCode> {
             let answer = client(&server)?.get(&path).await?;
             print(&answer, server.json, |list| table(rows(list)))
         }
-        JobCommand::Show(args) => show(args).await,
+        JobCommand::Show { job, after, limit } => show(job, after.as_deref(), limit).await,
         JobCommand::Logs {
             task,
             run,
@@ -111,7 +111,11 @@ fn table(rows: &[Value]) -> String {
             instant_cell(row, "ended_at"),
         ]);
     }
-    table.text()
+    let warnings = rows.iter().filter_map(|row| {
+        let line = warning(row)?;
+        Some(format!("job {} {line}\n", cell(row, "id")))
+    });
+    table.text() + &warnings.collect::<String>()
 }
 
 /// How many tasks there are; of an array that is not over also `8: 3 run, 2 wait, 3 done, 0 failed`.
@@ -129,12 +133,25 @@ fn tasks(job: &Value) -> String {
     )
 }
 
-async fn show(args: JobArgs) -> anyhow::Result<ExitCode> {
+async fn show(args: JobArgs, after: Option<&str>, limit: u32) -> anyhow::Result<ExitCode> {
     let client = client(&args.server)?;
     let path = format!("/api/v1/jobs/{}", escape(&args.job));
     let answer = client.get(&path).await?;
-    let runs = client.get(&format!("{path}/runs")).await?.json()?;
-    print(&answer, args.server.json, |job| shown(job, rows(&runs)))
+    let count = limit.to_string();
+    let asked = [("after", after), ("limit", Some(&*count))];
+    let runs = path_with(&format!("{path}/runs"), &asked);
+    let runs = client.get(&runs).await?.json()?;
+    print(&answer, args.server.json, |job| {
+        let runs = rows(&runs);
+        let last = runs
+            .last()
+            .filter(|_| u32::try_from(runs.len()) == Ok(limit));
+        let more = last.map_or_else(String::new, |last| {
+            let last = cell(last, "id");
+            format!("the next: madang job show {} --after {last}\n", args.job)
+        });
+        shown(job, runs) + &more
+    })
 }
 
 fn shown(job: &Value, runs: &[Value]) -> String {
@@ -145,7 +162,7 @@ fn shown(job: &Value, runs: &[Value]) -> String {
         cell(job, "tenant"),
         cell(job, "state")
     );
-    if let Some(line) = waits(job) {
+    for line in [warning(job), waits(job)].into_iter().flatten() {
         text.push_str(&format!("  {line}\n"));
     }
     if !job["why"].is_null() {
@@ -189,6 +206,11 @@ fn shown(job: &Value, runs: &[Value]) -> String {
     text
 }
 
+/// What the owner of a job is to know though it runs.
+fn warning(job: &Value) -> Option<String> {
+    Some(format!("warning: {}", job["warning"].as_str()?))
+}
+
 /// Why a job waits, and when it is expected to start.
 fn waits(job: &Value) -> Option<String> {
     let waits = &job["waits"];
@@ -220,7 +242,8 @@ async fn until_over(client: &ApiClient, id: &str, json: bool) -> anyhow::Result<
             let well = job["state"] == "completed";
             return Ok(if well { done } else { ExitCode::FAILURE });
         }
-        let line = waits(&job).unwrap_or_else(|| cell(&job, "state"));
+        let line = waits(&job).or_else(|| warning(&job));
+        let line = line.unwrap_or_else(|| cell(&job, "state"));
         if line != told {
             out::note(&format!("job {id} {line}"));
             told = line;

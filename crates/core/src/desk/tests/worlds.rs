@@ -1,10 +1,27 @@
 //! Random worlds: every job ends, no task runs twice at once, and a desk that is opened anew from the books goes on where it was.
+//! Madang dies between any two steps of beginning and paying a run: nothing stays set aside, and nothing is begun twice.
 //!
 //! `SEED=7 SEEDS=1 cargo test -p madang-core desk::tests::worlds` runs one.
 
 use super::*;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
+
+/// How what a run may cost stands in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aside {
+    Reserved,
+    Over,
+}
+
+/// After which step Madang dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dies {
+    Settled,
+    Written,
+    Reserved,
+    Started,
+}
 
 /// What outlives the desk: the books, and what executors do.
 struct World {
@@ -14,7 +31,14 @@ struct World {
     desk: Desk,
     jobs: BTreeMap<JobId, Job>,
     runs: BTreeMap<RunId, RunRecord>,
+    aside: BTreeMap<RunId, Aside>,
+    /// Runs that an executor was told of.
+    started: BTreeSet<RunId>,
     stopping: BTreeSet<RunId>,
+    /// Nothing pays for jobs of hanbit now.
+    unpaid: bool,
+    /// An operator stopped the site.
+    stopped: bool,
     to_come: u64,
 }
 
@@ -47,7 +71,11 @@ impl World {
             desk: desk(),
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            started: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            unpaid: false,
+            stopped: false,
             to_come: 40,
         }
     }
@@ -64,6 +92,7 @@ impl World {
             );
             self.now += self.random.random_range(0..120);
             self.happen();
+            self.follow();
             self.pass();
             if self.random.random_bool(0.05) {
                 self.reopen();
@@ -76,20 +105,80 @@ impl World {
         for run in self.runs.values() {
             assert_eq!(run.state, RunState::Ended, "seed {}: {run:?}", self.seed);
         }
+        for (run, aside) in &self.aside {
+            let seed = self.seed;
+            assert_eq!(*aside, Aside::Over, "seed {seed}: {run} is set aside");
+            assert!(self.runs.contains_key(run), "seed {seed}: {run} is unknown");
+        }
         self.runs.len()
     }
 
     fn pass(&mut self) {
         let mut effects = Vec::new();
         self.desk.pass(at(self.now), &mut effects);
-        for effect in effects {
-            self.perform(effect);
+        let dies = match self.random.random_range(0..100) {
+            0 => Some(Dies::Settled),
+            1 => Some(Dies::Written),
+            2 => Some(Dies::Reserved),
+            3 => Some(Dies::Started),
+            _ => None,
+        };
+        if self.perform(effects, dies).is_none() {
+            self.reopen();
+        }
+    }
+
+    /// Executors tell of their runs, and those of which none knows are made good.
+    fn follow(&mut self) {
+        let unknown = self.live().filter(|run| !self.started.contains(run));
+        for run in unknown.collect::<Vec<_>>() {
+            let state = self.runs[&run].state;
+            match (state, self.aside.get(&run)) {
+                (RunState::Starting, Some(Aside::Reserved)) => self.start(run),
+                (RunState::Starting, None) => {
+                    self.reserve(run);
+                    self.start(run);
+                }
+                (RunState::Starting, Some(Aside::Over)) => {
+                    self.never(run, RunOutcome::Lost { why: String::new() });
+                }
+                _ => self.never(run, RunOutcome::Cancelled),
+            }
+        }
+    }
+
+    /// Its executor is told of a run, where what it may cost is set aside.
+    fn start(&mut self, run: RunId) {
+        if self.aside.contains_key(&run) {
+            let new = self.started.insert(run);
+            assert!(new, "seed {}: {run} starts twice", self.seed);
+        }
+    }
+
+    /// A run that the books have is over before its program began.
+    fn never(&mut self, run: RunId, outcome: RunOutcome) {
+        let end = RunEnd {
+            started_at: None,
+            ..end(outcome, self.now, self.now)
+        };
+        self.desk.apply(at(self.now), DeskInput::Ended(run, end));
+    }
+
+    /// Sets aside what a run may cost; now and then somebody else was faster.
+    fn reserve(&mut self, run: RunId) {
+        if self.random.random_bool(0.05) {
+            let why = "no budget".to_owned();
+            self.never(run, RunOutcome::Refused { why });
+        } else {
+            let before = self.aside.insert(run, Aside::Reserved);
+            assert_eq!(before, None, "seed {}: {run} is set aside twice", self.seed);
         }
     }
 
     fn happen(&mut self) {
         let (now, pick) = (at(self.now), self.random.random_range(0..100));
-        let live: Vec<RunId> = self.live().collect();
+        let told = |run: &RunId| self.started.contains(run);
+        let live: Vec<RunId> = self.live().filter(told).collect();
         let any_job = self
             .jobs
             .keys()
@@ -127,6 +216,12 @@ impl World {
                     self.desk.apply(now, DeskInput::Requeued(id));
                 }
             }
+            96..98 => {
+                // Else some jobs would never end.
+                self.unpaid = !self.unpaid && self.to_come > 0;
+                self.stopped = self.to_come > 0 && self.random.random_bool(0.3);
+                self.tell_bars();
+            }
             _ => {
                 // Those that are held would never end.
                 let held: Vec<JobId> = self
@@ -143,10 +238,27 @@ impl World {
         }
     }
 
+    /// The driver's word of budgets and stops.
+    fn tell_bars(&mut self) {
+        let funds = Funds {
+            closed: self.unpaid.then(|| "nothing pays".to_owned()),
+            kinds: None,
+            stops: self.random.random_bool(0.5),
+        };
+        let payer = (None, "hanbit".parse().unwrap());
+        let site = ("pohang".parse().unwrap(), "site:pohang".to_owned());
+        let sites = self.stopped.then_some(site).into_iter().collect();
+        for input in [DeskInput::Funds(payer, funds), DeskInput::Stopped(sites)] {
+            self.desk.apply(at(self.now), input);
+        }
+    }
+
     fn outcome(&mut self, run: RunId) -> RunOutcome {
         if self.stopping.contains(&run) && self.random.random_bool(0.8) {
             let withdrawn = self.jobs[&run.task.job].cancelled_at.is_some();
-            return if withdrawn {
+            // An executor ends whoever writes no checkpoint as if it had been withdrawn.
+            let writes = self.jobs[&run.task.job].spec.checkpoint.is_some();
+            return if withdrawn || !writes {
                 RunOutcome::Cancelled
             } else {
                 RunOutcome::Stopped
@@ -197,6 +309,7 @@ impl World {
         let arrival = self.arrival(&new);
         self.desk
             .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
+        self.tell_bars();
     }
 
     fn arrival(&self, job: &Job) -> Arrival {
@@ -219,26 +332,58 @@ impl World {
         live.map(|run| run.run)
     }
 
-    fn perform(&mut self, effect: DeskEffect) {
-        match effect {
-            DeskEffect::Begin(run) => {
-                let twice = self.live().find(|live| live.task == run.run.task);
-                assert_eq!(twice, None, "seed {}: {} begins", self.seed, run.run);
-                assert!(
-                    !self.runs.contains_key(&run.run),
-                    "seed {}: {} again",
-                    self.seed,
-                    run.run
-                );
-                if self.random.random_bool(0.1) {
+    /// Carries out what the desk said, in the steps of the driver; `None` where Madang dies on the way.
+    fn perform(&mut self, effects: Vec<DeskEffect>, dies: Option<Dies>) -> Option<()> {
+        let lives = |step| (dies != Some(step)).then_some(());
+        for effect in &effects {
+            if let DeskEffect::Settle(run) = effect
+                && let Some(aside) = self.aside.get_mut(&run.run)
+            {
+                *aside = Aside::Over;
+            }
+        }
+        lives(Dies::Settled)?;
+        let mut begun = Vec::new();
+        for effect in effects {
+            match effect {
+                DeskEffect::Begin(run) if self.random.random_bool(0.1) => {
                     let refused = DeskInput::Refused(run.run, "no budget".to_owned());
                     self.desk.apply(at(self.now), refused);
-                } else {
-                    self.runs.insert(run.run, *run);
                 }
-                self.look();
+                DeskEffect::Begin(run) => {
+                    let unpaid =
+                        self.unpaid && self.jobs[&run.run.task.job].tenant.as_str() == "hanbit";
+                    assert!(!self.stopped && !unpaid, "seed {}: {}", self.seed, run.run);
+                    begun.push(run.run);
+                    self.write_new(*run);
+                }
+                other => self.write_of(other),
             }
-            DeskEffect::Run(run) | DeskEffect::Settle(run) => self.write(*run),
+        }
+        self.look();
+        lives(Dies::Written)?;
+        for run in &begun {
+            self.reserve(*run);
+        }
+        lives(Dies::Reserved)?;
+        begun.into_iter().for_each(|run| self.start(run));
+        lives(Dies::Started)
+    }
+
+    fn write_new(&mut self, run: RunRecord) {
+        let seed = self.seed;
+        let twice = self.live().find(|live| live.task == run.run.task);
+        assert_eq!(twice, None, "seed {seed}: {} begins", run.run);
+        let known = self.runs.contains_key(&run.run);
+        assert!(!known, "seed {seed}: {} again", run.run);
+        self.runs.insert(run.run, run);
+    }
+
+    fn write_of(&mut self, effect: DeskEffect) {
+        match effect {
+            DeskEffect::Begin(run) | DeskEffect::Run(run) | DeskEffect::Settle(run) => {
+                self.write(*run);
+            }
             DeskEffect::Stop(run, _) => {
                 self.stopping.insert(run.run);
                 self.write(*run);
@@ -284,6 +429,7 @@ impl World {
             self.desk
                 .apply(at(self.now), DeskInput::Came(Box::new(arrival)));
         }
+        self.tell_bars();
     }
 }
 

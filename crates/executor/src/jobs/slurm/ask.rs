@@ -17,6 +17,8 @@ const WARN_S_MAX: u64 = 65_535;
 pub(super) struct Ask {
     pub(super) run: RunId,
     pub(super) name: String,
+    /// For the site's people: whose it is and what it is called.
+    pub(super) comment: String,
     pub(super) script: String,
     pub(super) account: String,
     pub(super) qos: Option<String>,
@@ -42,9 +44,34 @@ pub(super) struct Ask {
     pub(super) folder: String,
 }
 
+/// The minutes for which a run is submitted, where it may bring or keep files or not: all of them have to be left of its award.
+pub fn minutes_asked(time_limit_ms: u64, stages: bool) -> u64 {
+    // The script keeps to the limit by itself and to the second; Slurm counts in minutes, and ends a script that does not.
+    time_limit_ms.div_ceil(60_000) + 1 + if stages { STAGE_MIN } else { 0 }
+}
+
 /// What a run's job is called, and no other job: by it a run is found whose submission was not answered.
 pub(super) fn job_name(options: &SlurmOptions, run: RunId) -> String {
     format!("{}-{run}", options.prefix)
+}
+
+/// `hanbit/search/train`: tenant, project and name, with nothing in it that Slurm's own lists would be misread by.
+fn comment(spec: &RunSpec) -> String {
+    let (_, tenant, project) = &spec.owner;
+    let project = project.as_ref().map(ToString::to_string);
+    let words = [Some(tenant.to_string()), project, Some(spec.name.clone())];
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-._".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let words = words.into_iter().flatten();
+    let words: Vec<String> = words
+        .map(|word| word.chars().map(plain).collect())
+        .collect();
+    words.join("/")
 }
 
 impl Ask {
@@ -61,13 +88,11 @@ impl Ask {
             )));
         }
         let stages = !spec.inputs.is_empty() || !spec.outputs.is_empty();
-        let staging = if stages { STAGE_MIN } else { 0 };
-        // The script keeps to the limit by itself and to the second; Slurm counts in minutes, and ends a script that does not.
-        let minutes = spec.time_limit_ms.div_ceil(60_000) + 1 + staging;
         let accelerators = piece.accelerators.len() as u64;
         Ok(Self {
             run: spec.run,
             name: job_name(options, spec.run),
+            comment: comment(spec),
             script,
             account: options
                 .account
@@ -80,10 +105,10 @@ impl Ask {
             partition: options.partition.clone(),
             reservation: options.reservation.clone(),
             tasks: spec.pieces.len(),
-            gres: gres(options, &spec.accelerator, piece)?,
+            gres: gres(options, spec, piece)?,
             cpus: piece.cpu_milli.div_ceil(u64::from(MILLI)).max(1),
             memory_mib: piece.memory_mib,
-            minutes,
+            minutes: minutes_asked(spec.time_limit_ms, stages),
             warn_s: spec
                 .checkpoint
                 .map(|c| c.grace_ms.div_ceil(1000).min(WARN_S_MAX)),
@@ -157,11 +182,11 @@ fn even_piece(spec: &RunSpec) -> Result<&RunPiece, JobsError> {
 
 fn gres(
     options: &SlurmOptions,
-    accelerator: &str,
+    spec: &RunSpec,
     piece: &RunPiece,
 ) -> Result<Option<(String, u64)>, JobsError> {
     let count = piece.accelerators.len() as u64;
-    let whole = options.gres(accelerator);
+    let whole = options.gres(&spec.nodes, &spec.accelerator);
     if count == 0 {
         return Ok(None);
     }
@@ -193,16 +218,16 @@ fn licences(
     let Some(power) = options.power.as_ref().filter(|_| on_one > 0) else {
         return Ok(None);
     };
-    let watts = power.watts.get(&spec.accelerator).ok_or_else(|| {
-        let (kind, cluster) = (&spec.accelerator, &options.cluster);
+    let watts = power.watts.get(&spec.nodes).ok_or_else(|| {
         refused(format!(
-            "the cluster {cluster} does not say how many watts a {kind} takes"
+            "nobody says how many watts an accelerator of {} takes",
+            spec.nodes
         ))
     })?;
     let share = spec.pieces.first().map_or(MILLI, |piece| piece.share_milli);
     let milliwatts = watts * on_one * spec.pieces.len() as u64 * u64::from(share);
-    let kw = milliwatts.div_ceil(1_000_000);
-    Ok(Some(format!("{}:{kw}", power.licence)))
+    let tokens = milliwatts.div_ceil(power.token_watts.max(1) * u64::from(MILLI));
+    Ok(Some(format!("{}:{tokens}", power.licence)))
 }
 
 pub(super) fn refused(why: String) -> JobsError {

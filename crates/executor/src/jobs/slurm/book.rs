@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, btree_map};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -41,8 +41,11 @@ pub(super) struct Known {
     pub(super) missing_since: Option<Instant>,
 }
 
-/// All runs, and the news of them.
-pub(super) struct Book {
+/// All runs, and the news of them. What is written is on the disk when a call returns, and waited for aside of the tasks of others.
+#[derive(Clone)]
+pub(super) struct Book(Arc<Shelf>);
+
+struct Shelf {
     folder: PathBuf,
     made_at_ms: u64,
     known: Mutex<BTreeMap<RunId, Known>>,
@@ -77,18 +80,17 @@ impl Book {
             })?;
             known.insert(entry.run, Known::new(entry));
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Shelf {
             folder: folder.to_owned(),
             made_at_ms,
             known: Mutex::new(known),
             writing: Mutex::new(()),
             changes: watch::Sender::new(0),
-        })
+        })))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Known>> {
-        // What is in the map is whole after each statement that changes it.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(super) fn get(&self, run: RunId) -> Option<Entry> {
@@ -97,30 +99,64 @@ impl Book {
 
     /// Where the folder is new, its forerunner may have been lost: since when jobs of unknown runs may be from, in seconds since 1970.
     pub(super) fn forerunner_until_s(&self, now_ms: u64) -> Option<u64> {
-        let young = now_ms.saturating_sub(self.made_at_ms) < LOST_BOOK_MS;
-        young.then_some(self.made_at_ms / 1000)
+        let young = now_ms.saturating_sub(self.0.made_at_ms) < LOST_BOOK_MS;
+        young.then_some(self.0.made_at_ms / 1000)
     }
 
     /// Writes it to the disk, then to memory.
-    pub(super) fn put(&self, entry: Entry) -> Result<(), JobsError> {
-        let writing = self.writing.lock();
-        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
-        self.write_down(entry)
+    pub(super) async fn put(&self, entry: Entry) -> Result<(), JobsError> {
+        self.aside(move |shelf| shelf.write_down(entry)).await
     }
 
     /// Changes a run that is not over, if there is one; nobody else does meanwhile.
-    pub(super) fn change(
+    pub(super) async fn change(
         &self,
         run: RunId,
-        change: impl FnOnce(&mut Entry),
+        change: impl FnOnce(&mut Entry) + Send + 'static,
     ) -> Result<(), JobsError> {
-        let writing = self.writing.lock();
-        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
-        let Some(mut entry) = self.get(run).filter(|entry| entry.end.is_none()) else {
-            return Ok(());
-        };
-        change(&mut entry);
-        self.write_down(entry)
+        self.aside(move |shelf| {
+            let entry = shelf.lock().get(&run).map(|known| known.entry.clone());
+            let Some(mut entry) = entry.filter(|entry| entry.end.is_none()) else {
+                return Ok(());
+            };
+            change(&mut entry);
+            shelf.write_down(entry)
+        })
+        .await
+    }
+
+    pub(super) async fn remove(&self, run: RunId) -> Result<(), JobsError> {
+        self.aside(move |shelf| shelf.strike(run)).await
+    }
+
+    /// Does what waits for the disk, one after the other; it is done to its end also where nobody waits for it any more.
+    async fn aside(
+        &self,
+        write: impl FnOnce(&Shelf) -> Result<(), JobsError> + Send + 'static,
+    ) -> Result<(), JobsError> {
+        let shelf = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            let writing = shelf.writing.lock();
+            let _writing = writing.unwrap_or_else(PoisonError::into_inner);
+            write(&shelf)
+        });
+        let failed = |error: tokio::task::JoinError| JobsError::Unavailable(error.to_string());
+        done.await.unwrap_or_else(|error| Err(failed(error)))
+    }
+
+    pub(super) fn tell(&self) {
+        self.0.tell();
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Known>> {
+        // What is in the map is whole after each statement that changes it.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_down(&self, entry: Entry) -> Result<(), JobsError> {
@@ -136,9 +172,7 @@ impl Book {
         Ok(())
     }
 
-    pub(super) fn remove(&self, run: RunId) -> Result<(), JobsError> {
-        let writing = self.writing.lock();
-        let _writing = writing.unwrap_or_else(PoisonError::into_inner);
+    fn strike(&self, run: RunId) -> Result<(), JobsError> {
         let file = self.file(run);
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -151,12 +185,8 @@ impl Book {
         Ok(())
     }
 
-    pub(super) fn tell(&self) {
+    fn tell(&self) {
         self.changes.send_modify(|number| *number += 1);
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
     }
 
     fn file(&self, run: RunId) -> PathBuf {

@@ -4,7 +4,7 @@ use super::ask::Ask;
 use super::job::{SlurmJob, SlurmState, word};
 use super::script::line;
 use super::shell::{Answer, Shell};
-use super::transport::{Fault, Transport};
+use super::transport::{Fault, Live, Transport};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Transport for Cli {
         id.map_err(|_| Fault::Unknown(format!("sbatch answered {text:?}")))
     }
 
-    async fn live(&self, ids: &[u32]) -> Result<Vec<SlurmJob>, Fault> {
+    async fn live(&self, ids: &[u32]) -> Result<Live, Fault> {
         // Of our user alone: the controller is not asked for everybody's.
         let squeue = format!("{EPOCH} squeue --me -h -o '%A|%j|%T|%V|%S|%N|%r'");
         let answer = self.shell.run(&squeue, b"").await?;
@@ -65,7 +65,10 @@ impl Transport for Cli {
             .map(|id| format!("{EPOCH} scontrol -o show job {id}"))
             .collect();
         if lines.is_empty() {
-            return Ok(jobs);
+            return Ok(Live {
+                jobs,
+                ..Live::default()
+            });
         }
         let answer = self.shell.run(&lines.join("; "), b"").await?;
         if AWAY
@@ -76,7 +79,10 @@ impl Transport for Cli {
             return Err(fault(&answer));
         }
         jobs.extend(answer.text().lines().filter_map(scontrol_line));
-        Ok(jobs)
+        Ok(Live {
+            jobs,
+            ..Live::default()
+        })
     }
 
     async fn accounted(&self, name: &str, since_s: u64) -> Result<Vec<SlurmJob>, Fault> {
@@ -123,7 +129,7 @@ fn sbatch(ask: &Ask) -> Vec<String> {
         .to_vec();
     let mut say = |name: &str, value: &str| words.push(format!("--{name}={value}"));
     say("job-name", &ask.name);
-    say("comment", &ask.name);
+    say("comment", &ask.comment);
     say("account", &ask.account);
     say("ntasks", &ask.tasks.to_string());
     say("cpus-per-task", &ask.cpus.to_string());

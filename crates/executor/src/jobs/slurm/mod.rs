@@ -21,10 +21,14 @@ mod site;
 mod token;
 mod transport;
 
+pub use ask::minutes_asked;
 pub use options::{
     LOST_MS, SETTLE_MS, SHELL_HERE, SlurmOptions, SlurmPower, SlurmRest, SlurmToken,
 };
-pub use site::{SlurmReservation, SlurmSite};
+pub use site::{
+    SlurmFound, SlurmQosWish, SlurmReservation, SlurmSite, SlurmWish, account_named, licence_named,
+    qos_named,
+};
 
 use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use async_trait::async_trait;

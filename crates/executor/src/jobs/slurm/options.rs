@@ -1,6 +1,7 @@
 //! What a site says of its Slurm.
 
 use crate::jobs::SecretText;
+use madang_types::NodesId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -33,13 +34,13 @@ pub struct SlurmOptions {
     pub partition: Option<String>,
     /// The reservation in which runs are.
     pub reservation: Option<String>,
-    /// What Slurm calls a kind of accelerator: `gpu:h200`, `npu:atom`. `gpu:` and the kind where nothing is said.
-    pub gres: BTreeMap<String, String>,
+    /// What Slurm calls the accelerators of some machines: `gpu:h200`, `npu:atom`. `gpu:` and their kind where nothing is said.
+    pub gres: BTreeMap<NodesId, String>,
     /// Into how many shards (`gres/shard`) each accelerator is cut; a run for a part of one is refused where there are none.
     pub shards: Option<u32>,
     /// The words before the command of a run that names an image, `{image}` for it: `apptainer exec --nv docker://{image}`.
     pub container: Vec<String>,
-    /// The licence that stands for power, and the watts of an accelerator of each kind.
+    /// The licence that stands for power, and the watts of an accelerator.
     pub power: Option<SlurmPower>,
     /// How long an accepted job may be unknown to the accounting, in milliseconds: so long nobody submits a run again whose submission
     /// was not answered.
@@ -77,9 +78,9 @@ impl SlurmOptions {
         }
     }
 
-    /// What Slurm calls that kind.
-    pub(super) fn gres(&self, accelerator: &str) -> String {
-        let named = self.gres.get(accelerator).cloned();
+    /// What Slurm calls the accelerators of these machines.
+    pub fn gres(&self, nodes: &NodesId, accelerator: &str) -> String {
+        let named = self.gres.get(nodes).cloned();
         named.unwrap_or_else(|| format!("gpu:{accelerator}"))
     }
 }
@@ -111,8 +112,10 @@ pub enum SlurmToken {
 /// Power as a licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlurmPower {
-    /// Its name for jobs, such as `kw@seoul`; one stands for a kilowatt.
+    /// Its name for jobs, such as `kw@seoul`.
     pub licence: String,
-    /// Watts of one accelerator, by kind, with its part of the machine.
-    pub watts: BTreeMap<String, u64>,
+    /// Watts that one of them stands for; at least 1.
+    pub token_watts: u64,
+    /// Watts of one accelerator with its part of the machine, by machines.
+    pub watts: BTreeMap<NodesId, u64>,
 }

@@ -114,7 +114,7 @@ fn variables(text: &mut String, options: &SlurmOptions, spec: &RunSpec) {
         .pieces
         .first()
         .is_some_and(|p| !p.accelerators.is_empty());
-    let gres = options.gres(&spec.accelerator);
+    let gres = options.gres(&spec.nodes, &spec.accelerator);
     let gres = gres.split(':').next().unwrap_or_default();
     let found = match (held, gres) {
         (false, _) => String::new(),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::conformance::{output, run, until_ended, until_running, until_status};
 use madang_executor::jobs::{JobsError, RunStatus, StopHow};
-use madang_types::{Micros, RunOutcome, RunPiece};
+use madang_types::{Micros, NodesId, RunOutcome, RunPiece};
 
 fn pieces(count: usize, accelerators: u16, share_milli: u32) -> Vec<RunPiece> {
     let piece = RunPiece {
@@ -23,9 +23,10 @@ async fn accelerators_are_given_and_told() {
             return;
         };
         site.options.shards = Some(4);
+        let atoms = NodesId::new("atoms").unwrap();
         site.options
             .gres
-            .insert("atom".to_owned(), "npu:atom".to_owned());
+            .insert(atoms.clone(), "npu:atom".to_owned());
         site.restart();
         let mut job = 0;
         let mut check = async |kind: &str,
@@ -38,6 +39,9 @@ async fn accelerators_are_given_and_told() {
             );
             let mut spec = site.script(job, &told);
             spec.accelerator = kind.to_owned();
+            if kind == "atom" {
+                spec.nodes = atoms.clone();
+            }
             spec.device_variable = Some(variable.to_owned());
             spec.pieces = pieces;
             let end = run(&site, spec.clone()).await;

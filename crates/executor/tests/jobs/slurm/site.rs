@@ -2,14 +2,67 @@
 
 use super::*;
 use crate::conformance::{run, until_status};
-use madang_executor::jobs::slurm::{SlurmPower, SlurmReservation, SlurmSite};
+use madang_executor::jobs::slurm::{
+    SlurmFound, SlurmPower, SlurmQosWish, SlurmReservation, SlurmSite, SlurmWish, account_named,
+    qos_named,
+};
 use madang_executor::jobs::{RunStatus, StopHow};
 use madang_types::{ProgrammeId, RunOutcome, TenantId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of this test's own in the books that all tests share.
 fn named(what: &str) -> String {
     format!("{what}{}", std::process::id())
+}
+
+/// A tenant of a programme, whose awards have so many minutes left.
+fn award((tenant, weight): (&str, u32), programme: &str, left: u64) -> SlurmWish {
+    let qos = SlurmQosWish {
+        accounts: BTreeSet::from([tenant.to_owned()]),
+        left_minutes: BTreeMap::from([("gres/gpu".to_owned(), left)]),
+    };
+    SlurmWish {
+        accounts: BTreeMap::from([(tenant.to_owned(), weight)]),
+        qos: BTreeMap::from([(programme.to_owned(), qos)]),
+        power: None,
+    }
+}
+
+/// Sets it up; gives what was found before and what could not be.
+async fn made(setup: &SlurmSite, wish: &SlurmWish) -> (SlurmFound, BTreeMap<String, String>) {
+    let licence = wish.power.as_ref().map(|(licence, _)| licence.as_str());
+    let found = setup.look(licence).await.unwrap();
+    let faults = setup.set_up(&found, wish).await.unwrap();
+    (found, faults)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_the_sites_own_is_not_touched() {
+    let Some(site) = Site::shared(programs) else {
+        return;
+    };
+    let programme = named("own");
+    let mut wish = award(("root", 99), &programme, 60);
+    wish.qos
+        .insert("normal".to_owned(), SlurmQosWish::default());
+    let qos = wish.qos.get_mut(&programme).unwrap();
+    qos.left_minutes.insert("gres/none".to_owned(), 1);
+    let root = || {
+        let line = "sacctmgr -n -P show assoc account=root user=root format=user,fairshare,qos";
+        site.cluster.run(line).unwrap()
+    };
+    let before = root();
+    let setup = SlurmSite::new(&site.options).unwrap();
+    let (found, faults) = made(&setup, &wish).await;
+    assert!(found.qos().all(|qos| qos != "normal"));
+    let mut expected = vec![
+        account_named("root"),
+        qos_named(&programme),
+        qos_named("normal"),
+    ];
+    expected.sort();
+    assert!(faults.keys().eq(&expected), "{faults:?}");
+    assert_eq!(root(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,22 +71,24 @@ async fn tenants_programmes_and_awards_become_accounts_and_limits() {
         return;
     };
     let (tenant, programme) = (named("hanbit"), named("centre"));
-    let setup = SlurmSite::new(&site.options, "root").unwrap();
-    // Twice: a call may be made again.
-    for weight in [10, 30] {
-        setup.account(&tenant, weight).await.unwrap();
-        setup.programme(&programme, 100, &[&tenant]).await.unwrap();
-        setup.award(&programme, 60).await.unwrap();
+    let setup = SlurmSite::new(&site.options).unwrap();
+    // Twice: it may be done again.
+    for (weight, left) in [(10, 600), (30, 60), (30, 60)] {
+        let (_, faults) = made(&setup, &award((&tenant, weight), &programme, left)).await;
+        assert_eq!(faults, BTreeMap::new());
     }
+    let found = setup.look(None).await.unwrap();
+    assert!(found.accounts().any(|account| account == tenant));
+    assert!(found.qos().any(|qos| qos == programme));
     let told = |line: String| site.cluster.run(&line).unwrap();
     let share = told(format!(
         "sacctmgr -n -P show assoc account={tenant} user= format=fairshare"
     ));
     assert_eq!(share.lines().next(), Some("30"));
     let limit = told(format!(
-        "sacctmgr -n -P show qos {programme} format=priority,grptresmins,flags"
+        "sacctmgr -n -P show qos {programme} format=grptresmins,flags"
     ));
-    assert_eq!(limit, "100|gres/gpu=60|NoDecay");
+    assert_eq!(limit, "gres/gpu=60|NoDecay");
     site.options.account = None;
     site.restart();
     let mut spec = site.script(1, "exit 0");
@@ -75,28 +130,80 @@ async fn power_is_a_licence_whose_count_changes_live() {
     let (licence, server) = (named("kw"), "seoul");
     let licence = format!("{licence}@{server}");
     site.options.shell = Some(words(&site.cluster));
-    let setup = SlurmSite::new(&site.options, "root").unwrap();
-    setup.power(&licence, 1).await.unwrap();
-    let watts = BTreeMap::from([("h200".to_owned(), 1_500)]);
+    let setup = SlurmSite::new(&site.options).unwrap();
+    let set = async |count| {
+        let wish = SlurmWish {
+            power: Some((licence.clone(), count)),
+            ..SlurmWish::default()
+        };
+        let (_, faults) = made(&setup, &wish).await;
+        assert_eq!(faults, BTreeMap::new());
+    };
+    set(1).await;
+    let spec = site.script(1, "exit 0");
     site.options.power = Some(SlurmPower {
         licence: licence.clone(),
-        watts,
+        token_watts: 1_000,
+        watts: BTreeMap::from([(spec.nodes.clone(), 1_500)]),
     });
     site.restart();
-    let mut spec = site.script(1, "exit 0");
+    let mut spec = spec;
     spec.pieces[0].accelerators = vec![0];
     // Two kilowatts where there is one can never be.
     let refused = site.executor().start(spec.clone()).await;
     assert!(refused.is_err(), "{refused:?}");
-    setup.power(&licence, 5).await.unwrap();
+    set(5).await;
     assert_eq!(run(&site, spec).await.outcome, RunOutcome::Completed);
-    assert!(
-        SlurmSite::new(&site.options, "root")
-            .unwrap()
-            .power("kw", 1)
-            .await
-            .is_err()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
+    let Some(site) = Site::shared(programs) else {
+        return;
+    };
+    let user = "games";
+    let mut options = site.options.clone();
+    let mut words = [
+        "setpriv",
+        "--reuid=games",
+        "--regid=nogroup",
+        "--clear-groups",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    words.extend(super::words(&site.cluster));
+    options.shell = Some(words);
+    let setup = SlurmSite::new(&options).unwrap();
+    let account = named("operated");
+    let wish = SlurmWish {
+        accounts: BTreeMap::from([(account.clone(), 1)]),
+        qos: BTreeMap::from([(named("limited"), SlurmQosWish::default())]),
+        power: Some((format!("{}@busan", named("kw")), 3)),
+    };
+    let (_, faults) = made(&setup, &wish).await;
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    let more = |what: &str| site.cluster.run(&format!("sacctmgr -i {what}")).unwrap();
+    more(&format!("add user {user} account=root adminlevel=Operator"));
+    // An operator makes accounts alone.
+    let (_, faults) = made(&setup, &wish).await;
+    let whys: Vec<&str> = faults.values().map(String::as_str).collect();
+    assert_eq!(
+        whys,
+        [
+            "the Slurm cluster madang: Problem adding QOS: Access/permission denied",
+            "the Slurm cluster madang: Problem adding system resource: Access/permission denied"
+        ]
     );
+    more(&format!("modify user {user} set adminlevel=Admin"));
+    let (_, faults) = made(&setup, &wish).await;
+    assert_eq!(faults, BTreeMap::new());
+    let told = site
+        .cluster
+        .run(&format!(
+            "sacctmgr -n -P show assoc account={account} user={user} format=qos"
+        ))
+        .unwrap();
+    assert_eq!(told, "normal");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,7 +211,7 @@ async fn machines_are_kept_for_accounts() {
     let Some(site) = Site::shared(programs) else {
         return;
     };
-    let setup = SlurmSite::new(&site.options, "root").unwrap();
+    let setup = SlurmSite::new(&site.options).unwrap();
     let reservation = SlurmReservation {
         name: named("kept"),
         accounts: vec!["root".to_owned()],

@@ -3,7 +3,8 @@
 use super::{Failure, Fixture, drive, insert, over, run, run_id, term, write};
 use crate::{JobFilter, JobTerm, JobWish, StoreError};
 use madang_types::{
-    Job, JobId, JobState, MicroWon, Micros, MilliJoules, RunEnd, RunOutcome, RunPiece, RunState,
+    Job, JobId, JobState, MicroWon, Micros, MilliJoules, RunEnd, RunOutcome, RunPiece, RunPlace,
+    RunState, RunStop, StopWhy,
 };
 
 /// Whatever its end, a job leaves those that are open, and its runs with it.
@@ -157,7 +158,15 @@ pub async fn extreme_runs_read_back(fixture: &impl Fixture) -> Result<(), Failur
         cpu_milli: u64::MAX,
         memory_mib: u64::MAX,
     }];
-    (one.accelerator_milli, one.makes_room) = (u64::MAX, true);
+    one.accelerator_milli = u64::MAX;
+    one.place = Some(RunPlace {
+        site: "pohang".parse()?,
+        accelerator: "가속기 1".to_owned(),
+    });
+    one.stop = Some(RunStop {
+        why: StopWhy::Room,
+        at: Micros(i64::MAX),
+    });
     (one.created_at, one.started_at) = (Micros(i64::MIN), Some(Micros(i64::MAX)));
     one.charge = Some(MicroWon(i64::MIN));
     let why = || "\u{0} 기계가 사라짐".to_owned();
@@ -171,6 +180,7 @@ pub async fn extreme_runs_read_back(fixture: &impl Fixture) -> Result<(), Failur
         RunOutcome::Cancelled,
         RunOutcome::NotStarted { why: why() },
         RunOutcome::Lost { why: why() },
+        RunOutcome::Refused { why: why() },
     ] {
         one.state = RunState::Ended;
         one.end = Some(RunEnd {

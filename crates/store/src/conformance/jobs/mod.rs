@@ -2,6 +2,7 @@
 
 pub mod driven;
 pub mod kept;
+pub mod used;
 
 use super::Failure;
 use crate::{JobBook, JobFilter, JobTerm, JobsChange, StoreError};
@@ -25,6 +26,7 @@ macro_rules! jobs_conformance_suite {
                 lists_follow_all_filters, lists_are_bounded, wishes_are_kept_until_the_end;
             driven: what_is_over_is_not_open, a_term_is_held_by_one, an_old_term_writes_nothing, a_change_is_written_whole,
                 extreme_runs_read_back, runs_are_by_task_and_number, runs_of_open_jobs_meet, jobs_survive;
+            used: what_was_used_is_summed_by_owner_and_span;
         }
     };
     (@tests $make:path; $($room:ident: $($property:ident),+;)+) => {
@@ -73,10 +75,11 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
     Ok(RunRecord {
         run,
         nodes: "pohang-h200".parse()?,
+        place: None,
         pieces: Vec::new(),
         accelerator_milli: 8_000,
         state: RunState::Starting,
-        makes_room: false,
+        stop: None,
         created_at: Micros(2),
         started_at: None,
         end: None,

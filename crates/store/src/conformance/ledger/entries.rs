@@ -119,6 +119,15 @@ pub async fn every_word_reads_back(fixture: &impl Fixture) -> Result<(), Failure
     let phases: Vec<Entry> = phases.into_iter().map(|row| row.entry).collect();
     assert_eq!(phases, entries[2..4]);
     assert_eq!(ledger.entry(EntryId(99)).await?, []);
+    let many = [u128::MAX, 99, 2].map(EntryId).to_vec();
+    assert_eq!(seqs(&ledger.entries_of(many).await?), [3, 4, 5, 6]);
+    assert_eq!(ledger.entries_of(Vec::new()).await?, []);
+    let many = vec![EntryId(2); ENTRIES_APPEND_COUNT_MAX + 1];
+    let refused = ledger.entries_of(many).await;
+    assert!(
+        matches!(refused, Err(StoreError::Invalid(_))),
+        "{refused:?}"
+    );
     Ok(())
 }
 

@@ -5,7 +5,8 @@ mod rows;
 mod verify;
 
 use super::PostgresStore;
-use crate::{BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, Ledger, StoreError};
+use crate::ledger::check_count;
+use crate::{BalanceRow, EntryFilter, EntryRow, Ledger, StoreError};
 use async_trait::async_trait;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Report};
 use madang_types::Unit;
@@ -17,12 +18,7 @@ impl Ledger for PostgresStore {
         &self,
         entries: Vec<Entry>,
     ) -> Result<Vec<Result<Applied, Fault>>, StoreError> {
-        if entries.len() > ENTRIES_APPEND_COUNT_MAX {
-            return Err(StoreError::Invalid(format!(
-                "{} entries at once; write {ENTRIES_APPEND_COUNT_MAX} at most",
-                entries.len()
-            )));
-        }
+        check_count(entries.len())?;
         self.ask(move |client| {
             Box::pin(async move {
                 let mut turn = Turn::begin(client).await?;
@@ -69,9 +65,10 @@ impl Ledger for PostgresStore {
         .await
     }
 
-    async fn entry(&self, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
+    async fn entries_of(&self, ids: Vec<EntryId>) -> Result<Vec<EntryRow>, StoreError> {
+        check_count(ids.len())?;
         self.settle().await?;
-        self.ask(move |client| Box::pin(async move { rows::of_ids(client, &[id]).await }))
+        self.ask(move |client| Box::pin(async move { rows::of_ids(client, &ids).await }))
             .await
     }
 

@@ -9,7 +9,8 @@ mod verify;
 use super::connect::{self, Settings};
 use super::writer::{Write, Written};
 use super::{BUSY_WAIT_MS_MAX, SqliteStore};
-use crate::{BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, Ledger, StoreError};
+use crate::ledger::check_count;
+use crate::{BalanceRow, EntryFilter, EntryRow, Ledger, StoreError};
 use async_trait::async_trait;
 use madang_ledger::{Account, Applied, Balance, Entry, EntryId, Fault, Report};
 use madang_types::Unit;
@@ -22,12 +23,7 @@ impl Ledger for SqliteStore {
         &self,
         entries: Vec<Entry>,
     ) -> Result<Vec<Result<Applied, Fault>>, StoreError> {
-        if entries.len() > ENTRIES_APPEND_COUNT_MAX {
-            return Err(StoreError::Invalid(format!(
-                "{} entries at once; write {ENTRIES_APPEND_COUNT_MAX} at most",
-                entries.len()
-            )));
-        }
+        check_count(entries.len())?;
         match self.write(Write::Entries(entries)).await? {
             Written::Entries(applied) => Ok(applied),
             _ => Err(StoreError::Damaged(
@@ -67,9 +63,12 @@ impl Ledger for SqliteStore {
             .await
     }
 
-    async fn entry(&self, id: EntryId) -> Result<Vec<EntryRow>, StoreError> {
+    async fn entries_of(&self, ids: Vec<EntryId>) -> Result<Vec<EntryRow>, StoreError> {
+        check_count(ids.len())?;
         self.settle().await?;
-        self.lookups.read(move |conn| rows::of_id(conn, id)).await
+        self.lookups
+            .read(move |conn| rows::of_ids(conn, &ids))
+            .await
     }
 
     async fn ledger_verify(&self) -> Result<Report, StoreError> {

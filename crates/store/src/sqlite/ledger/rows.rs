@@ -108,6 +108,16 @@ pub(super) fn of_id(conn: &Connection, id: EntryId) -> Result<Vec<EntryRow>, Sto
     with_legs(conn, found)
 }
 
+/// All entries of these ids, in the order of writing.
+pub(super) fn of_ids(conn: &Connection, ids: &[EntryId]) -> Result<Vec<EntryRow>, StoreError> {
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(of_id(conn, *id)?);
+    }
+    found.sort_by_key(|row| row.seq);
+    Ok(found)
+}
+
 /// Entries, the last written first.
 pub(super) fn list(
     conn: &Connection,

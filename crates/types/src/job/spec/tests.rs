@@ -50,6 +50,12 @@ fn what_cannot_be_is_refused_by_its_name() {
         json!({"grace_ms": 3_600_001}),
         "checkpoint.grace_ms",
     );
+    let mut short = spec();
+    short["time_limit_ms"] = json!(60_000);
+    short["checkpoint"] = json!({"grace_ms": 60_000});
+    assert!(read(short.clone()).is_ok());
+    short["checkpoint"] = json!({"grace_ms": 60_001});
+    assert!(read(short).unwrap_err().contains("the time limit"));
     check("retries_max", json!(101), "retries_max");
     check("env", json!({"1A": "x"}), "env.1A");
     check("env", json!({"MADANG_TASK": "x"}), "MADANG_");

@@ -33,6 +33,8 @@ pub struct StageOptions {
     pub hosts: Vec<String>,
     /// Buckets that `s3://` may name.
     pub buckets: Vec<StageBucket>,
+    /// Certificates (PEM) of the authority that vouches for such hosts and stores, beside the public ones.
+    pub authority: Option<PathBuf>,
     /// The most bytes of one file.
     pub file_bytes_max: u64,
     /// The longest that all inputs of a run may take, and the longest that all its outputs may, in milliseconds.
@@ -45,6 +47,7 @@ impl Default for StageOptions {
             roots: Vec::new(),
             hosts: Vec::new(),
             buckets: Vec::new(),
+            authority: None,
             file_bytes_max: 1 << 40,
             ms_max: 6 * 3_600_000,
         }
@@ -131,7 +134,7 @@ impl<'a> Stager<'a> {
             options,
             tenant,
             work: Folder::open(work)?,
-            web: Web::new(&options.hosts),
+            web: Web::new(options).map_err(io::Error::other)?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Files over HTTP.
 
-use super::PIECE_BYTES;
+use super::{PIECE_BYTES, StageOptions};
+use crate::jobs::tls;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, LOCATION};
@@ -36,13 +37,14 @@ pub(super) struct Web<'a> {
 }
 
 impl<'a> Web<'a> {
-    pub fn new(hosts: &'a [String]) -> Self {
+    /// # Errors
+    /// The authority's certificates cannot be read.
+    pub fn new(options: &'a StageOptions) -> Result<Self, String> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT));
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-            .expect("ring offers TLS 1.2 and 1.3")
+            .with_tls_config(tls::client(options.authority.as_deref())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -50,7 +52,10 @@ impl<'a> Web<'a> {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(https);
-        Self { hosts, client }
+        Ok(Self {
+            hosts: &options.hosts,
+            client,
+        })
     }
 
     /// The body of what a URL leads to.

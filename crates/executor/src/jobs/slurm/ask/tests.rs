@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 pub(crate) fn options() -> SlurmOptions {
     let mut options = SlurmOptions::here("seoul", "/state".into(), "/scratch/madang".into());
-    options
-        .gres
-        .insert("atom".to_owned(), "npu:atom".to_owned());
+    let atoms = NodesId::new("seoul-atom").unwrap();
+    options.gres.insert(atoms, "npu:atom".to_owned());
     options
 }
 
@@ -96,7 +95,7 @@ fn a_part_of_an_accelerator_is_shards() {
 #[test]
 fn others_than_gpus_are_one_task_a_machine() {
     let mut spec = spec();
-    spec.accelerator = "atom".to_owned();
+    spec.nodes = NodesId::new("seoul-atom").unwrap();
     spec.pieces = vec![spec.pieces[0].clone(), spec.pieces[0].clone()];
     let asked = ask(&spec);
     assert_eq!(asked.gres_per_node().as_deref(), Some("npu:atom:8"));
@@ -108,13 +107,18 @@ fn others_than_gpus_are_one_task_a_machine() {
 }
 
 #[test]
-fn power_is_asked_for_in_whole_kilowatts() {
+fn power_is_asked_for_in_whole_licences() {
     let mut options = options();
-    let watts = BTreeMap::from([("h200".to_owned(), 1_250)]);
-    options.power = Some(SlurmPower {
+    let mut power = SlurmPower {
         licence: "kw@seoul".to_owned(),
-        watts,
-    });
+        token_watts: 100,
+        watts: BTreeMap::from([(NodesId::new("seoul-h200").unwrap(), 1_250)]),
+    };
+    options.power = Some(power.clone());
+    let asked = Ask::new(&options, &spec()).unwrap();
+    assert_eq!(asked.licences.as_deref(), Some("kw@seoul:100"));
+    power.token_watts = 1_000;
+    options.power = Some(power);
     let asked = |spec: &RunSpec| Ask::new(&options, spec).unwrap().licences;
     let mut spec = spec();
     assert_eq!(asked(&spec).as_deref(), Some("kw@seoul:10"));
@@ -123,8 +127,8 @@ fn power_is_asked_for_in_whole_kilowatts() {
     spec.pieces[0].accelerators = Vec::new();
     assert_eq!(asked(&spec), None);
     spec.pieces[0].accelerators = vec![0];
-    spec.accelerator = "b200".to_owned();
-    assert!(refusal(&options, &spec).contains("watts"));
+    spec.nodes = NodesId::new("seoul-b200").unwrap();
+    assert!(refusal(&options, &spec).contains("how many watts an accelerator of seoul-b200"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_run_in_the_words_of_sbatch() {
         grace_ms: 90_000,
     });
     let words = sbatch(&ask(&spec)).join(" ");
-    let expected = "sbatch --parsable --no-requeue --export=NIL --job-name=madang-1042-1 --comment=madang-1042-1 \
+    let expected = "sbatch --parsable --no-requeue --export=NIL --job-name=madang-1042-1 --comment=hanbit/a_test \
         --account=hanbit --ntasks=1 --cpus-per-task=16 --time=61 --nice=1000 --output=/scratch/madang/1042-1.%j.log \
         --open-mode=append --chdir=/scratch/madang --qos=ai-centre --gres=gpu:h200:8 --ntasks-per-node=1 --nodes=1 \
         --mem=64000M --signal=B:XCPU@90";

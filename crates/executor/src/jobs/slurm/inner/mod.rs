@@ -112,16 +112,17 @@ impl Inner {
             written.map_err(|fault| self.named(fault))?;
         }
         self.book
-            .put(Entry::new(run, now_ms(), spec.log_bytes_max))?;
+            .put(Entry::new(run, now_ms(), spec.log_bytes_max))
+            .await?;
         match self.transport.submit(&ask).await {
             Ok(id) => {
                 let mut entry = Entry::new(run, now_ms(), spec.log_bytes_max);
                 entry.job = Some(id);
-                self.book.put(entry)
+                self.book.put(entry).await
             }
             Err(fault) => {
                 if !matches!(fault, Fault::Unknown(_)) {
-                    self.book.remove(run)?;
+                    self.book.remove(run).await?;
                     self.remove_secrets(run).await;
                 }
                 Err(self.named(fault))
@@ -158,7 +159,7 @@ impl Inner {
             entry.unwrap_or_else(|| Entry::new(run, job.submitted_s * 1000, u64::MAX));
         adopted.job = Some(job.id);
         adopted.submitted_s = Some(job.submitted_s);
-        self.book.put(adopted.clone())?;
+        self.book.put(adopted.clone()).await?;
         self.cancel_twins(&found[1..]).await?;
         Ok(Some(adopted))
     }
@@ -206,7 +207,9 @@ impl Inner {
             self.look_at(run).await?,
             Some(RunStatus::Running { .. } | RunStatus::Stopping { since: Some(_) })
         );
-        self.book.change(run, |entry| entry.stop = Some(stop))?;
+        self.book
+            .change(run, move |entry| entry.stop = Some(stop))
+            .await?;
         // It may have ended in the meantime.
         if self.book.get(run).is_none_or(|entry| entry.end.is_some()) {
             return Ok(());
@@ -331,7 +334,7 @@ impl Inner {
             .remove(&paths)
             .await
             .map_err(|fault| self.named(fault))?;
-        self.book.remove(run)
+        self.book.remove(run).await
     }
 
     async fn remove_secrets(&self, run: RunId) {

@@ -4,6 +4,7 @@ use super::{Inner, SKEW_S, now_ms};
 use crate::jobs::slurm::ask::{job_name, log_path};
 use crate::jobs::slurm::book::Entry;
 use crate::jobs::slurm::job::{SlurmJob, micros, word};
+use crate::jobs::slurm::transport::{Fault, Live};
 use crate::jobs::{JobsError, NOTICE_MS_MAX, RunStatus, STOP_MS};
 use madang_types::{RunEnd, RunId, RunOutcome};
 use std::collections::BTreeMap;
@@ -22,6 +23,33 @@ const ACCOUNTED_COUNT_MAX: usize = 16;
 const AGAIN_MS: u64 = 60_000;
 /// How much of a log's end is looked at for the script's own last word, in bytes.
 const WORD_BYTES: u64 = 4096;
+
+/// What went wrong with some of several runs.
+#[derive(Default)]
+struct Failed {
+    first: Option<JobsError>,
+    others: usize,
+}
+
+impl Failed {
+    fn note(&mut self, done: Result<(), JobsError>) {
+        match (done, &self.first) {
+            (Err(error), None) => self.first = Some(error),
+            (Err(_), Some(_)) => self.others += 1,
+            (Ok(()), _) => {}
+        }
+    }
+
+    fn told(self) -> Result<(), JobsError> {
+        let Some(error) = self.first else {
+            return Ok(());
+        };
+        if self.others > 0 {
+            tracing::warn!(%error, others = self.others, "more than one run of a Slurm cluster is not looked after");
+        }
+        Err(error)
+    }
+}
 
 impl Inner {
     /// Looks after what runs, as long as it is let.
@@ -50,8 +78,10 @@ impl Inner {
         };
         open.sort_by_key(|run| seen.get(run).copied());
         open.truncate(LOOK_COUNT_MAX);
-        self.refresh(&open).await?;
-        self.force().await
+        let mut failed = Failed::default();
+        failed.note(self.refresh(&open).await);
+        failed.note(self.force().await);
+        failed.told()
     }
 
     /// Ends those by force whose grace is over.
@@ -66,25 +96,31 @@ impl Inner {
             let entries = known.values().map(|known| &known.entry);
             entries.filter(|entry| due(entry)).cloned().collect()
         };
+        let mut failed = Failed::default();
         for entry in due {
-            let _turn = self.lock(entry.run).lock().await;
-            let (Some(id), Some(stop)) = (entry.job, entry.stop) else {
-                continue;
-            };
-            // Its script ends it; where that does not, Slurm.
-            let (told, again_ms) = match stop.forced {
-                false => (self.transport.signal(id, word::END).await, 2 * STOP_MS),
-                true => (self.transport.cancel(id).await, AGAIN_MS),
-            };
-            told.map_err(|fault| self.named(fault))?;
-            self.book.change(entry.run, |entry| {
-                if let Some(stop) = &mut entry.stop {
-                    stop.forced = true;
-                    stop.force_at_ms = now_ms.saturating_add(again_ms);
-                }
-            })?;
+            failed.note(self.force_one(&entry, now_ms).await);
         }
-        Ok(())
+        failed.told()
+    }
+
+    async fn force_one(&self, entry: &Entry, now_ms: u64) -> Result<(), JobsError> {
+        let _turn = self.lock(entry.run).lock().await;
+        let (Some(id), Some(stop)) = (entry.job, entry.stop) else {
+            return Ok(());
+        };
+        // Its script ends it; where that does not, Slurm.
+        let (told, again_ms) = match stop.forced {
+            false => (self.transport.signal(id, word::END).await, 2 * STOP_MS),
+            true => (self.transport.cancel(id).await, AGAIN_MS),
+        };
+        told.map_err(|fault| self.named(fault))?;
+        let forced = move |entry: &mut Entry| {
+            if let Some(stop) = &mut entry.stop {
+                stop.forced = true;
+                stop.force_at_ms = now_ms.saturating_add(again_ms);
+            }
+        };
+        self.book.change(entry.run, forced).await
     }
 
     /// Runs with a job that are not over.
@@ -110,7 +146,8 @@ impl Inner {
         (age_ms <= age_ms_max && told).then(|| status.clone())
     }
 
-    /// Asks how these runs stand.
+    /// Asks how these runs stand. One that cannot be read or written down keeps nobody else from being looked at; the first of them is
+    /// told once all are.
     pub(super) async fn refresh(&self, runs: &[RunId]) -> Result<(), JobsError> {
         let asked: Vec<Entry> = runs.iter().filter_map(|run| self.book.get(*run)).collect();
         let asked = asked.into_iter().filter(|entry| entry.end.is_none());
@@ -121,45 +158,50 @@ impl Inner {
             return Ok(());
         }
         let ids: Vec<u32> = asked.keys().copied().collect();
-        let live = self
-            .transport
-            .live(&ids)
-            .await
-            .map_err(|fault| self.named(fault))?;
-        let mut live: BTreeMap<u32, SlurmJob> = live.into_iter().map(|job| (job.id, job)).collect();
-        let mut accounted = 0;
+        let live = self.transport.live(&ids).await;
+        let Live { jobs, unread } = live.map_err(|fault| self.named(fault))?;
+        let mut live: BTreeMap<u32, SlurmJob> = jobs.into_iter().map(|job| (job.id, job)).collect();
+        let mut failed = Failed::default();
+        let mut gone = Vec::new();
         for (id, entry) in asked {
             let job = live.remove(&id).filter(|job| self.is_of(job, &entry));
-            if let Some(job) = job {
-                self.seen(&entry, &job).await?;
-            } else if accounted < ACCOUNTED_COUNT_MAX {
-                accounted += 1;
-                self.refresh_from_accounting(&entry).await?;
+            match (job, unread.get(&id)) {
+                (Some(job), _) => failed.note(self.seen(&entry, &job).await),
+                (None, Some(fault)) => failed.note(Err(self.named(fault.clone()))),
+                (None, None) => gone.push(entry),
             }
         }
-        Ok(())
+        for entry in gone.into_iter().take(ACCOUNTED_COUNT_MAX) {
+            let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
+            let name = job_name(&self.options, entry.run);
+            match self.transport.accounted(&name, since_s).await {
+                Ok(jobs) => failed.note(self.accounted(&entry, jobs).await),
+                Err(fault @ Fault::Refused(_)) => failed.note(Err(self.named(fault))),
+                // It is away, for the others too.
+                Err(fault) => {
+                    failed.note(Err(self.named(fault)));
+                    break;
+                }
+            }
+        }
+        failed.told()
     }
 
-    async fn refresh_from_accounting(&self, entry: &Entry) -> Result<(), JobsError> {
-        let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
-        let jobs = self
-            .transport
-            .accounted(&job_name(&self.options, entry.run), since_s)
-            .await;
-        let jobs = jobs.map_err(|fault| self.named(fault))?;
+    /// A run that the controller does not know, as the accounting has it.
+    async fn accounted(&self, entry: &Entry, jobs: Vec<SlurmJob>) -> Result<(), JobsError> {
         let job = jobs
             .into_iter()
             .filter(|job| self.is_of(job, entry))
             .max_by_key(|job| job.submitted_s);
         match job {
             Some(job) if job.state.is_over() => self.seen(entry, &job).await,
-            job => self.missing(entry, job.as_ref()),
+            job => self.missing(entry, job.as_ref()).await,
         }
     }
 
     /// Neither side says that it runs or how it ended. Between the controller and the accounting a job may be for a moment; and one
     /// that was just accepted may not be anywhere yet.
-    fn missing(&self, entry: &Entry, job: Option<&SlurmJob>) -> Result<(), JobsError> {
+    async fn missing(&self, entry: &Entry, job: Option<&SlurmJob>) -> Result<(), JobsError> {
         let lost = {
             let mut known = self.book.lock();
             let Some(known) = known.get_mut(&entry.run) else {
@@ -187,7 +229,7 @@ impl Inner {
             ended_at: micros(now_ms() / 1000),
             energy: None,
         };
-        self.ended(entry, end)
+        self.ended(entry, end).await
     }
 
     async fn seen(&self, entry: &Entry, job: &SlurmJob) -> Result<(), JobsError> {
@@ -195,14 +237,15 @@ impl Inner {
         let status = match job.status(stop) {
             RunStatus::Ended(end) => {
                 let end = self.with_last_word(entry, end).await;
-                return self.ended(entry, end);
+                return self.ended(entry, end).await;
             }
             status => status,
         };
         if entry.submitted_s != Some(job.submitted_s) {
             let submitted_s = Some(job.submitted_s);
             self.book
-                .change(entry.run, |entry| entry.submitted_s = submitted_s)?;
+                .change(entry.run, move |entry| entry.submitted_s = submitted_s)
+                .await?;
         }
         let changed = {
             let mut known = self.book.lock();
@@ -219,8 +262,9 @@ impl Inner {
         Ok(())
     }
 
-    fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
-        self.book.change(entry.run, |entry| entry.end = Some(end))
+    async fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
+        let ended = |entry: &mut Entry| entry.end = Some(end);
+        self.book.change(entry.run, ended).await
     }
 
     /// Why it was not begun or not kept stands at the end of its log, where that can be read.
@@ -254,3 +298,6 @@ impl Inner {
                 .is_none_or(|submitted_s| submitted_s == job.submitted_s)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! Calls to a `slurmrestd`, each within bounds.
 
-use crate::jobs::JobsError;
 use crate::jobs::slurm::options::SlurmRest;
 use crate::jobs::slurm::token::Tokens;
 use crate::jobs::slurm::transport::Fault;
+use crate::jobs::{JobsError, tls};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
@@ -11,11 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -55,7 +51,7 @@ impl Http {
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT_TIME));
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(options).map_err(wrong)?)
+            .with_tls_config(tls::client(options.authority.as_deref()).map_err(wrong)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -146,23 +142,4 @@ impl Http {
             .body(Full::from(body))
             .map_err(|_| unsent("the address is not sound"))
     }
-}
-
-fn tls(options: &SlurmRest) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(path) = &options.authority {
-        let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| fault(&e))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|e| fault(&e))?;
-            roots.add(certificate).map_err(|e| fault(&e))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -10,7 +10,7 @@ mod old;
 use super::ask::Ask;
 use super::job::SlurmJob;
 use super::options::SlurmRest;
-use super::transport::{Fault, Transport};
+use super::transport::{Fault, Live, Transport};
 use crate::jobs::JobsError;
 use ::http::{Method, StatusCode};
 use async_trait::async_trait;
@@ -164,15 +164,23 @@ impl Transport for Rest {
         id.ok_or_else(|| Fault::Unknown("a submission was answered without a job's number".into()))
     }
 
-    async fn live(&self, ids: &[u32]) -> Result<Vec<SlurmJob>, Fault> {
+    async fn live(&self, ids: &[u32]) -> Result<Live, Fault> {
         let version = self.version().await?;
-        let asked = ids.iter().copied().map(|id| self.job(version, id));
-        let mut jobs = Vec::new();
+        let asked = ids.iter().copied();
+        let asked = asked.map(async |id| (id, self.job(version, id).await));
+        let mut live = Live::default();
         let mut asked = stream::iter(asked).buffered(AT_ONCE);
-        while let Some(job) = asked.next().await {
-            jobs.extend(job?);
+        while let Some((id, job)) = asked.next().await {
+            match job {
+                Ok(job) => live.jobs.extend(job),
+                // The daemon is away, for the others too.
+                Err(fault @ Fault::NotSent(_)) => return Err(fault),
+                Err(fault) => {
+                    live.unread.insert(id, fault);
+                }
+            }
         }
-        Ok(jobs)
+        Ok(live)
     }
 
     async fn accounted(&self, name: &str, since_s: u64) -> Result<Vec<SlurmJob>, Fault> {

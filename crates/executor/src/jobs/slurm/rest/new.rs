@@ -14,7 +14,7 @@ impl Shape for New {
         let mut say = |name: &str, value: Value| job.insert(name.to_owned(), value);
         say("script", json!(ask.script));
         say("name", json!(ask.name));
-        say("comment", json!(ask.name));
+        say("comment", json!(ask.comment));
         say("account", json!(ask.account));
         say("tasks", json!(ask.tasks));
         say("cpus_per_task", json!(ask.cpus));

@@ -12,7 +12,7 @@ impl Shape for Old {
         let mut job = Map::new();
         let mut say = |name: &str, value: Value| job.insert(name.to_owned(), value);
         say("name", json!(ask.name));
-        say("comment", json!(ask.name));
+        say("comment", json!(ask.comment));
         say("account", json!(ask.account));
         say("tasks", json!(ask.tasks));
         say("cpus_per_task", json!(ask.cpus));

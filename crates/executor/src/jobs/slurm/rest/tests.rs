@@ -124,7 +124,7 @@ async fn a_run_in_the_new_shape() {
     let expected = json!({ "job": {
         "script": null,
         "name": "madang-1042-1",
-        "comment": "madang-1042-1",
+        "comment": "hanbit/a_test",
         "account": "hanbit",
         "qos": "ai-centre",
         "nodes": "1",
@@ -169,6 +169,7 @@ async fn jobs_are_read_in_the_new_shape() {
         ("GET /openapi", 200, described(&[41])),
         ("GET /slurm/v0.0.41/job/77", 200, live),
         ("GET /slurm/v0.0.41/job/78", 500, gone.clone()),
+        ("GET /slurm/v0.0.41/job/79", 200, json!({ "jobs": [{}] })),
         (
             "GET /slurmdb/v0.0.41/jobs/?job_name=madang-1042-1&start_time=90&skip_steps=true",
             200,
@@ -182,7 +183,7 @@ async fn jobs_are_read_in_the_new_shape() {
         ("DELETE /slurm/v0.0.41/job/78", 500, gone),
     ])
     .await;
-    let jobs = rest.live(&[77, 78]).await.unwrap();
+    let live = rest.live(&[77, 78, 79]).await.unwrap();
     let job = SlurmJob {
         id: 77,
         name: "madang-1042-1".to_owned(),
@@ -194,7 +195,10 @@ async fn jobs_are_read_in_the_new_shape() {
         had_nodes: true,
         exit: (0, 9),
     };
-    assert_eq!(jobs, std::slice::from_ref(&job));
+    assert_eq!(live.jobs, std::slice::from_ref(&job));
+    // One that cannot be read keeps nobody else.
+    let unread = Fault::Unknown("the job 79 cannot be read".to_owned());
+    assert!(live.unread.iter().eq([(&79, &unread)]), "{live:?}");
     let accounted = SlurmJob {
         state: SlurmState::Failed,
         reason: "NonZeroExitCode".to_owned(),

@@ -1,0 +1,98 @@
+//! A Slurm cluster as the fleet file has it.
+
+use anyhow::bail;
+use madang_executor::jobs::slurm::{SlurmOptions, SlurmPower, SlurmRest, SlurmToken};
+use madang_fleet::{Fleet, NodesJobs, SlurmCluster};
+use madang_types::NodesId;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Watts that a licence for power stands for, where the fleet file does not say: a kilowatt.
+const TOKEN_WATTS: u64 = 1_000;
+
+/// # Errors
+/// Its keys do not fit together.
+pub(super) fn options(
+    cluster: &SlurmCluster,
+    fleet: &Fleet,
+    state: PathBuf,
+) -> anyhow::Result<SlurmOptions> {
+    let SlurmCluster {
+        id,
+        folder,
+        mounted,
+        rest_url,
+        rest_authority_file,
+        rest_user,
+        rest_token_file,
+        rest_key_file,
+        shell,
+        prefix,
+        account,
+        qos,
+        partition,
+        reservation,
+        shards,
+        container,
+        manages: _,
+        power_licence,
+        power_token_watts,
+        // Set where the cluster is managed, and may change while we run.
+        power_tokens: _,
+    } = cluster.clone();
+    let token = match (rest_token_file, rest_key_file) {
+        (Some(file), None) => Some(SlurmToken::File(file)),
+        (None, Some(file)) => Some(SlurmToken::Key(file)),
+        (None, None) => None,
+        (Some(_), Some(_)) => bail!("it has `rest_token_file` or `rest_key_file`, not both"),
+    };
+    let rest = match (rest_url, rest_user, token) {
+        (None, _, _) => None,
+        (Some(url), Some(user), Some(token)) => Some(SlurmRest {
+            url,
+            authority: rest_authority_file,
+            user,
+            token,
+        }),
+        (Some(_), _, _) => {
+            bail!("`rest_url` needs `rest_user`, and `rest_token_file` or `rest_key_file`")
+        }
+    };
+    let (mut gres, mut watts) = (BTreeMap::new(), BTreeMap::new());
+    for (nodes, jobs) in of_cluster(fleet, &id) {
+        gres.extend(jobs.gres.clone().map(|name| (nodes.clone(), name)));
+        watts.extend(jobs.watts.map(|watts| (nodes.clone(), watts)));
+    }
+    let usual = SlurmOptions::here(&id, state, PathBuf::new());
+    Ok(SlurmOptions {
+        prefix: prefix.unwrap_or_else(|| usual.prefix.clone()),
+        rest,
+        shell,
+        folder,
+        mounted,
+        account,
+        qos,
+        partition,
+        reservation,
+        gres,
+        shards,
+        power: power_licence.map(|licence| SlurmPower {
+            licence,
+            token_watts: power_token_watts.unwrap_or(TOKEN_WATTS),
+            watts,
+        }),
+        container: container.unwrap_or_default(),
+        ..usual
+    })
+}
+
+/// Machines of that cluster.
+fn of_cluster<'a>(
+    fleet: &'a Fleet,
+    cluster: &'a str,
+) -> impl Iterator<Item = (&'a NodesId, &'a NodesJobs)> {
+    fleet.nodes.iter().filter_map(move |(id, nodes)| {
+        let jobs = nodes.jobs.as_ref()?;
+        (jobs.cluster.as_deref() == Some(cluster)).then_some((id, jobs))
+    })
+}
