@@ -3,6 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use madang_core::jobs::{Backfill, JobRule};
 use madang_core::{RouteRule, ShareRule};
+use madang_twin::experiment::jobs::{Maintenance, OtherKind};
 use madang_twin::experiment::noisy::Flood;
 use std::path::PathBuf;
 
@@ -264,6 +265,29 @@ impl Delays {
     }
 }
 
+fn other_kind(text: &str) -> Result<OtherKind, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([accelerators, worth_milli]) if (1..=100_000).contains(worth_milli) => Ok(OtherKind {
+            accelerators: *accelerators,
+            worth_milli: *worth_milli,
+        }),
+        _ => Err("two whole numbers, as in 384,500".to_owned()),
+    }
+}
+
+fn maintenance(text: &str) -> Result<Maintenance, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([accelerators, from_h, span_h]) if *span_h > 0 => Ok(Maintenance {
+            accelerators: *accelerators,
+            from_h: u64::from(*from_h),
+            span_h: u64::from(*span_h),
+        }),
+        _ => Err("three whole numbers, as in 256,650,24".to_owned()),
+    }
+}
+
 /// `madang twin jobs`.
 #[derive(Debug, ClapArgs)]
 pub struct JobsArgs {
@@ -276,12 +300,18 @@ pub struct JobsArgs {
     /// Who is next; without any, all are run and printed side by side.
     #[arg(long, value_enum)]
     pub policy: Vec<Next>,
+    /// So many accelerators of another kind beside them, and how fast jobs run there, in thousandths; an hour counts so much in shares.
+    #[arg(long, value_name = "N,MILLI", value_parser = other_kind)]
+    pub other: Option<OtherKind>,
     /// With Madang's rule: whose start a job may not delay that goes before it and cannot be stopped.
     #[arg(long, value_enum, default_value_t = Delays::Easy)]
     pub backfill: Delays,
     /// Madang's rule stops nobody: as if no job wrote checkpoints.
     #[arg(long)]
     pub rigid: bool,
+    /// So many accelerators are kept for nobody, from an hour of the trace on and for so many hours, as when machines are mended.
+    #[arg(long, value_name = "N,FROM_H,SPAN_H", value_parser = maintenance)]
+    pub maintenance: Option<Maintenance>,
     /// What a tenant used counts half after so many days.
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_650))]
     pub half_life_days: u64,

@@ -2,8 +2,8 @@
 
 use divan::Bencher;
 use madang_core::jobs::{
-    AccountKey, Ask, Backfill, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need,
-    NodesKey,
+    AccountKey, Ask, Backfill, JobClass, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs,
+    Machine, Need, NodesKey,
 };
 use madang_types::{Micros, Priority};
 
@@ -67,6 +67,7 @@ impl Full {
             run_us_max: 86_400_000_000,
             preemptible: !pick.is_multiple_of(4),
             priority: Priority::Standard,
+            class: JobClass::default(),
         };
         self.jobs.apply(self.now, JobInput::Submitted(ask));
     }

@@ -20,7 +20,10 @@ mod virtual_model;
 
 pub(crate) use fine_tuning::placeholders;
 pub use fine_tuning::{FINE_TUNING_PLACEHOLDERS, FineTuning, FineTuningResources, Hyperparameter};
-pub use jobs::{JobsBackfill, JobsBucket, JobsExecutor, JobsTerms, NodesJobs, SlurmCluster};
+pub use jobs::{
+    JobsBackfill, JobsBucket, JobsExecutor, JobsQos, JobsReservation, JobsTerms, NodesJobs,
+    SlurmCluster,
+};
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
 pub use sign_in::{SignIn, SignInRule};

@@ -68,6 +68,8 @@ pub(crate) struct JobSubmit {
     #[serde(default)]
     #[schema(value_type = String, default = "standard")]
     priority: Priority,
+    /// Its class, of those that the operator defines.
+    qos: Option<String>,
     /// How it may be bent where power is short.
     #[serde(default)]
     #[schema(value_type = JobBend)]
@@ -101,6 +103,7 @@ impl From<JobSubmit> for JobSpec {
             after,
             checkpoint,
             priority,
+            qos,
             flex,
             retries_max,
             env,
@@ -121,6 +124,7 @@ impl From<JobSubmit> for JobSpec {
             after,
             checkpoint,
             priority,
+            qos,
             flex,
             retries_max,
             env,

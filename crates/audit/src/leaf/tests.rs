@@ -107,6 +107,10 @@ fn an_act_is_written_in_one_way() {
         Event::Key(revoked),
         r#"{"key":{"key":"k1","made":false,"role":"programme_manager","programme":"public","by":"k2"}}"#,
     );
+}
+
+#[test]
+fn what_holds_from_now_on_is_written_in_one_way() {
     let change = ProgrammeChange {
         programme: ProgrammeId::new("public").unwrap(),
         removed: false,

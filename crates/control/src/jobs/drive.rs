@@ -180,6 +180,8 @@ impl JobsPlane {
         let terms = self.terms();
         let mut desk = Desk::new(terms, self.nodes(Self::reaches));
         self.open_shares(&mut desk, terms).await?;
+        desk.reserve(self.reservations());
+        desk.qos(self.qos());
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -285,6 +287,8 @@ impl JobsPlane {
         if desk.nodes() != nodes.as_slice() {
             desk.machines(nodes);
         }
+        desk.reserve(self.reservations());
+        desk.qos(self.qos());
         self.allow_anew(desk, now);
     }
 

@@ -47,6 +47,7 @@ impl JobsPlane {
             submitted_at: clock::now(),
             ended_at: None,
         };
+        self.check_qos(&job)?;
         self.check_place(&job)?;
         let over = self.check_after(&job).await?;
         self.check_open(&job).await?;

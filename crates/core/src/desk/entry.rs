@@ -2,7 +2,9 @@
 
 use super::DeskEffect;
 use super::bar::Bars;
-use crate::jobs::{AccountKey, Ask, JobKey, MachineKey, Need, NodesKey, Piece, Placement};
+use crate::jobs::{
+    AccountKey, Ask, JobClass, JobKey, MachineKey, Need, NodesKey, Piece, Placement,
+};
 use madang_types::{
     After, Job, JobCheckpoint, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunRecord,
     RunState, RunStop, StopWhy, TaskId,
@@ -151,7 +153,7 @@ impl Entry {
     }
 
     /// What a task asks the queue for.
-    pub(super) fn ask(&self, task: TaskId, need: Need) -> Ask {
+    pub(super) fn ask(&self, task: TaskId, need: Need, class: JobClass) -> Ask {
         let spec = &self.job.spec;
         Ask {
             job: key_of(task),
@@ -160,6 +162,7 @@ impl Entry {
             run_us_max: spec.time_limit_ms.saturating_mul(1_000),
             preemptible: spec.checkpoint.is_some(),
             priority: spec.priority,
+            class,
         }
     }
 

@@ -22,6 +22,8 @@ pub struct DeskNodes {
     pub count: u32,
     /// Accelerators in each.
     pub per_node: u16,
+    /// What an hour of one counts in shares, in thousandths of an hour.
+    pub worth_milli: u32,
     /// Memory of each accelerator, in MiB; `None` where nobody said.
     pub accelerator_memory_mib: Option<u64>,
     /// Processor time of each machine, in thousandths of a core; `None` where it is not counted.

@@ -6,11 +6,15 @@
 mod bar;
 mod entry;
 mod fit;
+mod qos;
+mod reserve;
 mod steps;
 mod view;
 
 pub use bar::{Funds, Payer};
 pub use fit::{DeskNodes, Lack, nowhere};
+pub use qos::DeskQos;
+pub use reserve::DeskReservation;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -118,6 +122,8 @@ pub struct Desk {
     jobs: Jobs,
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
+    reservations: Vec<DeskReservation>,
+    qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
     bars: Bars,
     entries: BTreeMap<JobId, Entry>,
@@ -137,6 +143,8 @@ impl Desk {
             jobs: Jobs::new(JobRule::Madang, terms, &[]),
             nodes: Vec::new(),
             machines: Vec::new(),
+            reservations: Vec::new(),
+            qos: Vec::new(),
             accounts: BTreeMap::new(),
             bars: Bars::default(),
             entries: BTreeMap::new(),
@@ -172,9 +180,16 @@ impl Desk {
             new.get(&(id, *number)).copied().map(MachineKey)
         };
         self.jobs.refit(&machines, now_is);
+        let worth = nodes.iter().map(|nodes| nodes.worth_milli);
+        self.jobs.worth(worth.collect());
         self.nodes = nodes;
         self.machines = all;
+        self.keep();
         // What was queued asks for places by their old numbers.
+        self.queue_anew();
+    }
+
+    fn queue_anew(&mut self) {
         let known: Vec<JobId> = self.entries.keys().copied().collect();
         for id in known {
             self.unqueue(Micros(0), id);
@@ -303,7 +318,8 @@ impl Desk {
             &entry.job.spec.resources,
             &entry::open_to(entry, &self.nodes, &self.bars),
         );
-        let ask = entry.ask(task, need);
+        let class = qos::class(&self.qos, &entry.job.spec);
+        let ask = entry.ask(task, need, class);
         self.jobs
             .found(ask, run.started_at.unwrap_or(run.created_at), placements);
         if run.state == RunState::Stopping {
@@ -341,15 +357,18 @@ impl Desk {
         ];
         let mut parent = Jobs::ROOT;
         for (owner, weight) in path.into_iter().zip(weights) {
-            let account = match self.accounts.get(&owner) {
-                Some(account) => *account,
-                None => self.jobs.account(parent, weight),
-            };
+            let account = self.account_of(owner, parent);
             self.jobs.weigh(account, weight);
-            self.accounts.insert(owner, account);
             parent = account;
         }
         parent
+    }
+
+    /// The account of somebody below `parent`.
+    fn account_of(&mut self, owner: Owner, parent: AccountKey) -> AccountKey {
+        let (accounts, jobs) = (&mut self.accounts, &mut self.jobs);
+        let account = accounts.entry(owner);
+        *account.or_insert_with(|| jobs.account(parent, 1))
     }
 }
 

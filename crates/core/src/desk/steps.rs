@@ -30,6 +30,7 @@ impl Desk {
             return;
         }
         let need = super::fit::need(&entry.job.spec.resources, &nodes);
+        let class = super::qos::class(&self.qos, &entry.job.spec);
         let in_queue = |task: &entry::Task| matches!(task.state, TaskState::Queued);
         let active =
             |task: &entry::Task| !matches!(task.state, TaskState::Later(_) | TaskState::Ready);
@@ -50,7 +51,7 @@ impl Desk {
         let chosen: Vec<u32> = again.chain(new).take(room).collect();
         for index in chosen {
             let task = entry.task_id(index);
-            let ask = entry.ask(task, need);
+            let ask = entry.ask(task, need, class);
             let state = entry.task(task);
             state.state = TaskState::Queued;
             let (used, since) = (state.used, state.ended_at);

@@ -134,6 +134,9 @@ impl Desk {
                 ..waits
             });
         }
+        if let Some(why) = self.is_bound(id) {
+            return Some(Waits::because(why));
+        }
         if entry::open_to(entry, &self.nodes, &self.bars).is_empty() {
             return Some(Waits::because(self.nowhere(id)));
         }
@@ -169,6 +172,10 @@ impl Desk {
             }
             (ahead, Some(_)) => format!("{ahead} tasks are before it"),
         };
+        let kept = self
+            .kept_from(now, key)
+            .filter(|_| outlook.starts_at.is_some());
+        let why = kept.map_or(why.clone(), |kept| format!("{why}; {kept}"));
         Some(Waits {
             why,
             ahead: Some(outlook.ahead),

@@ -91,6 +91,30 @@ impl Piece {
     }
 }
 
+/// The class of a job, as its operator defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobClass {
+    /// Which.
+    pub key: u8,
+    /// Jobs of a higher tier go before all those of lower ones, whoever's they are; those that can be stopped make room.
+    pub tier: u8,
+    /// Among its account's own of one tier those of the least rank are first.
+    pub rank: u8,
+    /// What the account above a job's own may hold at once in jobs of this class, in thousandths of an accelerator.
+    pub held_milli_max: u64,
+}
+
+impl Default for JobClass {
+    fn default() -> Self {
+        Self {
+            key: 0,
+            tier: 0,
+            rank: 0,
+            held_milli_max: u64::MAX,
+        }
+    }
+}
+
 /// A job, as it is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
@@ -104,6 +128,8 @@ pub struct Ask {
     pub run_us_max: u64,
     /// It can be stopped and goes on later where it was, because it writes checkpoints.
     pub preemptible: bool,
-    /// How urgent it is among its account's own.
+    /// How urgent it is among its account's own of its class.
     pub priority: Priority,
+    /// Its class.
+    pub class: JobClass,
 }

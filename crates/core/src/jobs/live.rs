@@ -28,6 +28,12 @@ impl Jobs {
         self.accounts.weigh(account, weight);
     }
 
+    /// What an accelerator of each `[[nodes]]` counts in shares, in thousandths, by [`NodesKey`]; whole where nothing is said. What runs
+    /// goes on to count as it did.
+    pub fn worth(&mut self, worth_milli: Vec<u32>) {
+        self.worth_milli = worth_milli;
+    }
+
     /// Other terms from now on; what was used fades as it did.
     pub fn terms(&mut self, terms: JobTerms) {
         self.terms = terms;
@@ -49,12 +55,14 @@ impl Jobs {
         }
         let mut job = Job::new(ask, at);
         self.floor.take(&placements);
+        let counts_milli = self.counts(self.floor.nodes_of(&placements), job.milli());
         job.state = State::Running {
             at,
             placements,
+            counts_milli,
             stopping: false,
         };
-        let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+        let milli = i64::try_from(counts_milli).unwrap_or(i64::MAX);
         self.accounts.hold(ask.account, milli, at);
         self.running.insert(ask.job);
         self.jobs.insert(ask.job, job);
@@ -85,6 +93,8 @@ impl Jobs {
         now_is: impl Fn(MachineKey) -> Option<MachineKey>,
     ) {
         self.floor = Floor::new(machines);
+        // They name machines by their old numbers.
+        self.reservations.clear();
         for key in &self.running {
             let Some(job) = self.jobs.get_mut(key) else {
                 continue;
@@ -112,6 +122,7 @@ impl Jobs {
             return None;
         };
         let mut halls = self.halls(now);
+        self.keep_halls(now, job, &mut halls);
         let need = self.jobs.get(&job)?.ask.need;
         let fits = |(nodes, hall): (u8, &Hall)| {
             need.ground.has(NodesKey(nodes)) && hall.all_milli >= need.milli()
@@ -135,6 +146,19 @@ impl Jobs {
         let planned = self.promises().then(|| self.planned(now))?;
         let found = planned.into_iter().find(|(other, _)| *other == job);
         found.map(|(_, at)| at)
+    }
+
+    /// What is free on machines that are kept from a job is free for it once they are kept no more.
+    fn keep_halls(&self, now: Micros, job: JobKey, halls: &mut [Hall]) {
+        let closed = self.jobs.get(&job).map_or(0, |job| self.closed(now, job));
+        for (kept, bit) in self.to_come(now).filter(|(_, bit)| closed & bit != 0) {
+            for (nodes, hall) in (0u8..).zip(&mut *halls) {
+                let free = self.floor.kept_free_milli(NodesKey(nodes), bit);
+                let free = free.min(hall.free_milli);
+                hall.free_milli -= free;
+                hall.ends.push(Reverse((kept.until, free)));
+            }
+        }
     }
 
     /// Machines of each `[[nodes]]`, with all that runs there.

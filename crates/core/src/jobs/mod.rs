@@ -16,14 +16,16 @@ mod nodes;
 mod place;
 mod plan;
 mod queue;
+mod reserve;
 mod room;
 mod rule;
 mod walk;
 
-pub use ask::{AccountKey, Ask, Ground, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
+pub use ask::{AccountKey, Ask, Ground, JobClass, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
 pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;
+pub use reserve::{RESERVATIONS_MAX, Reservation};
 pub use rule::{JobRule, JobTerms};
 
 use account::Accounts;
@@ -78,6 +80,10 @@ pub struct Jobs {
     /// Those that hold machines.
     running: BTreeSet<JobKey>,
     queues: Queues,
+    /// What an accelerator of each `[[nodes]]` counts in shares, in thousandths, by [`NodesKey`].
+    worth_milli: Vec<u32>,
+    /// Machines that are kept for somebody.
+    reservations: Vec<Reservation>,
     /// The latest instant that was told: time does not go back here.
     latest: Micros,
 }
@@ -95,6 +101,8 @@ impl Jobs {
             jobs: BTreeMap::new(),
             running: BTreeSet::new(),
             queues: Queues::default(),
+            worth_milli: Vec::new(),
+            reservations: Vec::new(),
             latest: Micros(0),
         }
     }
@@ -117,7 +125,7 @@ impl Jobs {
         self.running.len()
     }
 
-    /// What `account` and all below it used until `now`, as far as it has not faded, in accelerator-seconds.
+    /// What `account` and all below it used until `now`, as far as it has not faded, in seconds of an accelerator that counts whole.
     pub fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
         self.accounts.used_s(account, now)
     }
@@ -184,12 +192,18 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(&key) else {
             return false;
         };
-        let State::Running { at, placements, .. } = &job.state else {
+        let State::Running {
+            at,
+            placements,
+            counts_milli,
+            ..
+        } = &job.state
+        else {
             return false;
         };
         job.used += u128::from(now.since_us(*at)) * u128::from(job.milli());
         self.floor.give(placements);
-        let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+        let milli = i64::try_from(*counts_milli).unwrap_or(i64::MAX);
         self.accounts.hold(job.ask.account, -milli, now);
         self.running.remove(&key);
         true
@@ -214,13 +228,27 @@ impl Jobs {
 
     /// When there may be something to do though nothing happens; `None` where nothing waits.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
+        let kept = self.kept_at().filter(|at| *at > now).min();
+        let kept = kept.filter(|_| !self.jobs.is_empty());
         if self.waiting() == 0 || !self.rule.preempts() {
-            return None;
+            return kept;
         }
         let running = self.running.iter().filter_map(|key| self.jobs.get(key));
         let changes = running.filter_map(|job| job.changes_at(&self.terms, now));
         let overdue = self.queues.overdue_at(self.terms.wait_us_max);
-        changes.chain(overdue).filter(|at| *at > now).min()
+        changes
+            .chain(overdue)
+            .filter(|at| *at > now)
+            .chain(kept)
+            .min()
+    }
+
+    /// What so many accelerators of `nodes`, in thousandths, count in shares.
+    fn counts(&self, nodes: Option<NodesKey>, milli: u64) -> u64 {
+        let worth = nodes.and_then(|nodes| self.worth_milli.get(usize::from(nodes.0)));
+        worth.map_or(milli, |worth| {
+            milli.saturating_mul(u64::from(*worth)) / u64::from(WHOLE_MILLI)
+        })
     }
 
     /// Each job that waits has a planned start which nobody behind it delays.

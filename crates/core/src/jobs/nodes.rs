@@ -1,6 +1,7 @@
 //! Machines: what of each is free.
 
 use super::ask::{NodesKey, Piece, WHOLE_MILLI};
+use super::reserve::{Kept, Reservation};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -50,6 +51,8 @@ pub(super) struct Floor {
     pub(super) machines: Vec<Free>,
     /// Of accelerators, in thousandths, by [`NodesKey`].
     free_milli: Vec<u64>,
+    /// Which reservations keep each machine; empty where there are none.
+    kept: Vec<Kept>,
 }
 
 impl Floor {
@@ -76,6 +79,45 @@ impl Floor {
     /// Free accelerators by [`NodesKey`], in thousandths.
     pub(super) fn free_milli(&self) -> &[u64] {
         &self.free_milli
+    }
+
+    /// Machines that are kept from now on.
+    pub(super) fn keep(&mut self, reservations: &[Reservation]) {
+        self.kept = Vec::new();
+        for (at, reservation) in reservations.iter().enumerate() {
+            self.kept.resize(self.machines.len(), 0);
+            for machine in &reservation.machines {
+                if let Some(kept) = self.kept.get_mut(index(*machine)) {
+                    *kept |= 1 << at;
+                }
+            }
+        }
+    }
+
+    /// Which reservations keep a machine.
+    pub(super) fn kept(&self, machine: MachineKey) -> Kept {
+        self.kept.get(index(machine)).copied().unwrap_or(0)
+    }
+
+    /// Accelerators of `nodes` that those keep, free or not, in thousandths.
+    pub(super) fn kept_milli(&self, nodes: NodesKey, keepers: Kept) -> u64 {
+        let kept = self.kept_machines();
+        let of = kept.filter(|(kept, free)| kept & keepers != 0 && free.nodes == nodes);
+        of.map(|(_, free)| free.share_milli.len() as u64 * u64::from(WHOLE_MILLI))
+            .sum()
+    }
+
+    /// What of them is free, in thousandths.
+    pub(super) fn kept_free_milli(&self, nodes: NodesKey, keepers: Kept) -> u64 {
+        let kept = self.kept_machines();
+        let of = kept.filter(|(kept, free)| kept & keepers != 0 && free.nodes == nodes);
+        of.map(|(_, free)| free.milli()).sum()
+    }
+
+    /// Machines that are kept.
+    pub(super) fn kept_machines(&self) -> impl Iterator<Item = (Kept, &Free)> {
+        let each = self.kept.iter().copied().zip(&self.machines);
+        each.filter(|(kept, _)| *kept != 0)
     }
 
     pub(super) fn take(&mut self, placements: &[Placement]) {

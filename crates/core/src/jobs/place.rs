@@ -4,6 +4,7 @@
 
 use super::ask::{Ground, Need, NodesKey, Piece, WHOLE_MILLI};
 use super::nodes::{Floor, Free, MachineKey, Placement, index};
+use super::reserve::Kept;
 use crate::lookup::Lookup;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -35,6 +36,16 @@ struct Sum {
     milli: i128,
     cpu_milli: i128,
     memory_mib: i128,
+}
+
+/// What a job needs, and what is closed to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) need: Need,
+    /// Reservations whose machines it may not have.
+    pub(super) closed: Kept,
+    /// Reservations on whose machines it is to be; none where it may be on any that is not closed.
+    pub(super) own: Kept,
 }
 
 /// What taking a piece does.
@@ -79,14 +90,15 @@ impl Placer {
         self.memo.clear();
     }
 
-    /// All pieces of `need` on machines of one `[[nodes]]`, where least is lost; `None` where they are not free.
-    pub(super) fn place(&mut self, floor: &Floor, need: &Need) -> Option<Vec<Placement>> {
+    /// All pieces of a job on machines of one `[[nodes]]`, where least is lost; `None` where they are not free.
+    pub(super) fn place(&mut self, floor: &Floor, place: &Wanted) -> Option<Vec<Placement>> {
+        let need = &place.need;
         let groups = (0u8..)
             .zip(floor.free_milli())
             .filter(|(group, free)| need.ground.has(NodesKey(*group)) && **free >= need.milli());
         let mut best: Option<(i128, Vec<Placement>)> = None;
         for (group, _) in groups {
-            let Some(found) = self.place_in(floor, need, NodesKey(group)) else {
+            let Some(found) = self.place_in(floor, place, NodesKey(group)) else {
                 continue;
             };
             if best.as_ref().is_none_or(|(lost, _)| found.0 < *lost) {
@@ -99,12 +111,14 @@ impl Placer {
     fn place_in(
         &mut self,
         floor: &Floor,
-        need: &Need,
+        Wanted { need, closed, own }: &Wanted,
         group: NodesKey,
     ) -> Option<(i128, Vec<Placement>)> {
         let mut open: Vec<Open> = Vec::new();
         for (key, free) in (0u32..).zip(&floor.machines) {
-            if free.nodes != group {
+            let kept = floor.kept(MachineKey(key));
+            let is_apart = *own != 0 && kept & own == 0;
+            if free.nodes != group || kept & closed != 0 || is_apart {
                 continue;
             }
             if let Some(score) = self.score(free, &need.piece) {

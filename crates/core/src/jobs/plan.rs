@@ -110,20 +110,32 @@ impl Plan {
         }
     }
 
-    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow. False where it never fits.
+    /// So much of `nodes` is kept from all, from one instant until another.
+    pub(super) fn keep(&mut self, nodes: NodesKey, milli: u64, (from, until): (Micros, Micros)) {
+        let from = from.max(self.now);
+        let line = self.lines.get_mut(usize::from(nodes.0));
+        if let Some(line) = line.filter(|_| milli > 0 && from < until) {
+            let free = line.at_instant(from);
+            line.take(from, until, milli);
+            if from > self.now {
+                line.drops.insert(from, free.saturating_sub(milli));
+            }
+        }
+    }
+
+    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow. Where; `None` where it never
+    /// fits.
     pub(super) fn put(
         &mut self,
         job: JobKey,
         (milli, run_us): (u64, u64),
         ground: impl Iterator<Item = NodesKey>,
-    ) -> bool {
+    ) -> Option<NodesKey> {
         let earliest = |nodes: NodesKey| {
             let line = self.lines.get(usize::from(nodes.0))?;
             Some((line.earliest(milli, run_us)?, nodes))
         };
-        let Some((at, nodes)) = ground.filter_map(earliest).min() else {
-            return false;
-        };
+        let (at, nodes) = ground.filter_map(earliest).min()?;
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);
@@ -131,7 +143,7 @@ impl Plan {
         if at > self.now {
             line.drops.insert(at, free.saturating_sub(milli));
         }
-        true
+        Some(nodes)
     }
 }
 
@@ -145,6 +157,14 @@ impl Timeline {
         } else {
             self.points.push((at, free));
         }
+    }
+
+    /// How much is free at an instant.
+    fn at_instant(&self, at: Micros) -> u64 {
+        let after = self.points.partition_point(|(from, _)| *from <= at);
+        after
+            .checked_sub(1)
+            .map_or(0, |before| self.points[before].1)
     }
 
     /// How much is free at an instant at which `milli` are. By EASY's rule no more than it takes of those who end then are counted.

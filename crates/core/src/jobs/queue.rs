@@ -1,6 +1,6 @@
 //! Jobs, and the lines in which they wait.
 
-use super::ask::{AccountKey, Ask, JobKey, Need};
+use super::ask::{AccountKey, Ask, JobClass, JobKey, Need};
 use super::nodes::Placement;
 use super::rule::{JobTerms, LEVELS};
 use super::{AGED, Rank};
@@ -32,6 +32,8 @@ pub(super) enum State {
     Running {
         at: Micros,
         placements: Vec<Placement>,
+        /// What it holds of its account's share: its accelerators, in thousandths, by what one of their kind counts.
+        counts_milli: u64,
         /// It was told to stop.
         stopping: bool,
     },
@@ -68,7 +70,7 @@ impl Job {
         if self.is_aged {
             return AGED;
         }
-        let urgency = self.ask.priority as u64;
+        let urgency = u64::from(self.ask.class.rank) * URGENCIES + self.ask.priority as u64;
         1 + urgency * LEVELS + u64::from(terms.level(used))
     }
 
@@ -121,8 +123,11 @@ impl Job {
     }
 }
 
-/// Those of an account that wait: by what they need, and then by rank. What one cannot have, none of its kind can.
-pub(super) type Line = BTreeMap<Need, BTreeSet<(Rank, JobKey)>>;
+/// How many ways there are to be urgent inside a class.
+const URGENCIES: u64 = 3;
+
+/// Those of an account that wait: by what they need and by their class, and then by rank. What one cannot have, none of its kind can.
+pub(super) type Line = BTreeMap<(Need, JobClass), BTreeSet<(Rank, JobKey)>>;
 
 /// All lines.
 #[derive(Clone, Debug, Default)]
@@ -141,7 +146,7 @@ impl Queues {
             return;
         };
         let line = self.lines.entry(account).or_default();
-        line.entry(job.ask.need)
+        line.entry((job.ask.need, job.ask.class))
             .or_default()
             .insert((rank, job.ask.job));
         if job.is_aged {
@@ -166,10 +171,11 @@ impl Queues {
         let Some(line) = self.lines.get_mut(&account) else {
             return;
         };
-        if let Some(kind) = line.get_mut(&job.ask.need) {
+        let kind_key = (job.ask.need, job.ask.class);
+        if let Some(kind) = line.get_mut(&kind_key) {
             kind.remove(&(rank, job.ask.job));
             if kind.is_empty() {
-                line.remove(&job.ask.need);
+                line.remove(&kind_key);
             }
         }
         if line.is_empty() {

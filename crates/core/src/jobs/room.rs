@@ -1,9 +1,10 @@
 //! Where those run that are to start, and who is stopped for them.
 
-use super::ask::{JobKey, Need};
+use super::ask::JobKey;
 use super::nodes::{Floor, Placement};
-use super::queue::State;
-use super::walk::{Chosen, Start};
+use super::place::Wanted;
+use super::queue::{Job, State};
+use super::walk::{Chosen, Kind, Start};
 use super::{JobEffect, Jobs};
 use madang_types::Micros;
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ impl Jobs {
     pub fn pass(&mut self, now: Micros, effects: &mut Vec<JobEffect>) {
         let now = self.present(now);
         self.promote(now);
+        self.clear(now, effects);
         let mut dead = BTreeSet::new();
         for _ in 0..WALKS_MAX {
             if self.queues.lines.is_empty() {
@@ -54,20 +56,16 @@ impl Jobs {
         Chosen {
             start, mut loose, ..
         }: Chosen,
-        dead: &mut BTreeSet<Need>,
+        dead: &mut BTreeSet<Kind>,
         effects: &mut Vec<JobEffect>,
     ) {
         let mut room: Option<Room> = None;
-        for Start { job: key, ground } in start {
-            let Some(need) = self.jobs.get(&key).map(|job| job.ask.need) else {
-                continue;
-            };
-            let there = Need { ground, ..need };
-            if dead.contains(&need) {
+        for Start { job: key, kind, at } in start {
+            if dead.contains(&kind) {
                 continue;
             }
             let here = room.as_ref().map_or(&self.floor, |room| &room.here);
-            if let Some(placements) = self.placer.place(here, &there) {
+            if let Some(placements) = self.placer.place(here, &at) {
                 if let Some(room) = &mut room {
                     room.take(&placements);
                 }
@@ -79,12 +77,12 @@ impl Jobs {
                 continue;
             }
             if !self.rule.preempts() {
-                dead.insert(need);
+                dead.insert(kind);
                 continue;
             }
             let room = room.get_or_insert_with(|| self.room(&loose));
-            if !self.make_room(&there, room, &mut loose, effects) {
-                dead.insert(need);
+            if !self.make_room(&at, room, &mut loose, effects) {
+                dead.insert(kind);
             }
         }
     }
@@ -115,16 +113,16 @@ impl Jobs {
     /// Keeps a place that becomes free, and stops as many of the last in line as it takes; false where all of them do not suffice.
     fn make_room(
         &mut self,
-        need: &Need,
+        wanted: &Wanted,
         room: &mut Room,
         loose: &mut Vec<JobKey>,
         effects: &mut Vec<JobEffect>,
     ) -> bool {
-        if self.placer.place(&room.at_most, need).is_none() {
+        if self.placer.place(&room.at_most, wanted).is_none() {
             return false;
         }
         loop {
-            if let Some(placements) = self.placer.place(&room.soon, need) {
+            if let Some(placements) = self.placer.place(&room.soon, wanted) {
                 room.take(&placements);
                 return true;
             }
@@ -151,14 +149,18 @@ impl Jobs {
 
     fn start(&mut self, now: Micros, key: JobKey, placements: Vec<Placement>) {
         self.floor.take(&placements);
+        let nodes = self.floor.nodes_of(&placements);
+        let milli = self.jobs.get(&key).map_or(0, Job::milli);
+        let counts_milli = self.counts(nodes, milli);
         if let Some(job) = self.jobs.get_mut(&key) {
             self.queues.remove(job);
             job.state = State::Running {
                 at: now,
                 placements,
+                counts_milli,
                 stopping: false,
             };
-            let milli = i64::try_from(job.milli()).unwrap_or(i64::MAX);
+            let milli = i64::try_from(counts_milli).unwrap_or(i64::MAX);
             self.accounts.hold(job.ask.account, milli, now);
             self.running.insert(key);
         }

@@ -2,18 +2,22 @@
 //!
 //! What is decided here counts accelerators of each `[[nodes]]`; on which machines they are is `room.rs`'s.
 
+mod start;
+
 use super::account::{Accounts, Standing};
-use super::ask::{AccountKey, Ground, JobKey, Need, NodesKey};
+use super::ask::{AccountKey, JobKey, Need, NodesKey};
+use super::place::Wanted;
 use super::plan::{End, Plan};
 use super::queue::{Job, State, later};
+use super::reserve::{Kept, KeptFree};
 use super::{Jobs, Rank};
 use madang_types::Micros;
 use std::cmp::Reverse;
 use std::collections::btree_set::Iter;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// So many are looked at behind those that are planned, where they are many.
-const BEHIND_MAX: usize = 2_000;
+/// So many are looked at to whom machines are closed, and whose like found none.
+const LOOKED_MAX: usize = 20_000;
 
 /// Who is to run.
 #[derive(Debug, Default)]
@@ -30,9 +34,12 @@ pub(super) struct Chosen {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) job: JobKey,
-    /// Where, of its ground.
-    pub(super) ground: Ground,
+    pub(super) kind: Kind,
+    pub(super) at: Wanted,
 }
+
+/// Those that need the same, and to whom the same is closed: what one cannot have, none of them can.
+pub(super) type Kind = (Need, Kept);
 
 /// Somebody's turn: by rank, those that run before those that wait, then by age.
 type Turn = (Rank, bool, JobKey);
@@ -46,13 +53,24 @@ struct Leaf<'a> {
 struct Walk<'a> {
     jobs: &'a Jobs,
     now: Micros,
+    /// Those of the tier whose turn it is.
     leaves: BTreeMap<AccountKey, Leaf<'a>>,
+    /// Those of lower tiers.
+    below: BTreeMap<u8, BTreeMap<AccountKey, Leaf<'a>>>,
     /// Of each account with others below it, those that have jobs.
     open: BTreeMap<AccountKey, BinaryHeap<Reverse<(Standing, AccountKey)>>>,
+    /// What accounts that have a bound hold in jobs of a class, or are to hold, in thousandths of an accelerator.
+    held_milli: BTreeMap<(AccountKey, u8), u64>,
     /// What accounts, with all below them, are to hold, in thousandths of an accelerator.
     granted_milli: BTreeMap<AccountKey, u64>,
     /// Kinds that may still be had.
     alive: BTreeSet<Need>,
+    /// Those of these that may not, as what others may have is closed to them.
+    dead: BTreeSet<Kind>,
+    /// What is free on machines that are kept.
+    kept: KeptFree,
+    /// Those that were looked at and are dead, or bound by their class.
+    looked: usize,
     /// Accelerators that are not given yet, by [`NodesKey`].
     left_milli: Vec<u64>,
     ends: Vec<End>,
@@ -67,7 +85,7 @@ struct Walk<'a> {
 
 impl Jobs {
     /// Who is to run, where kinds in `dead` find no place.
-    pub(super) fn walk(&self, now: Micros, dead: &BTreeSet<Need>) -> Chosen {
+    pub(super) fn walk(&self, now: Micros, dead: &BTreeSet<Kind>) -> Chosen {
         let mut walk = Walk::new(self, now, dead);
         walk.begin();
         walk.run();
@@ -100,14 +118,19 @@ impl Jobs {
 }
 
 impl<'a> Walk<'a> {
-    fn new(jobs: &'a Jobs, now: Micros, dead: &BTreeSet<Need>) -> Self {
+    fn new(jobs: &'a Jobs, now: Micros, dead: &BTreeSet<Kind>) -> Self {
         let mut walk = Self {
             jobs,
             now,
             leaves: BTreeMap::new(),
+            below: BTreeMap::new(),
+            held_milli: BTreeMap::new(),
             open: BTreeMap::new(),
             granted_milli: BTreeMap::new(),
             alive: BTreeSet::new(),
+            dead: dead.clone(),
+            kept: KeptFree::new(&jobs.floor),
+            looked: 0,
             left_milli: jobs.floor.free_milli().to_vec(),
             ends: Vec::new(),
             plan: None,
@@ -116,9 +139,12 @@ impl<'a> Walk<'a> {
             chosen: Chosen::default(),
         };
         for (account, line) in &jobs.queues.lines {
-            let leaf = walk.leaves.entry(*account).or_insert_with(Leaf::new);
-            for (need, kind) in line.iter().filter(|(need, _)| !dead.contains(need)) {
+            for ((need, class), kind) in line {
+                if dead.contains(&(*need, 0)) {
+                    continue;
+                }
                 walk.alive.insert(*need);
+                let leaf = walk.leaf(class.tier, *account);
                 leaf.kinds.push(kind.iter());
                 leaf.advance(leaf.kinds.len() - 1);
             }
@@ -136,6 +162,7 @@ impl<'a> Walk<'a> {
                 at,
                 placements,
                 stopping,
+                ..
             } = &job.state
             else {
                 continue;
@@ -143,24 +170,42 @@ impl<'a> Walk<'a> {
             let Some(nodes) = self.nodes_of(placements) else {
                 continue;
             };
+            self.hold(job);
             if *stopping {
                 self.free(nodes, job.milli());
+                self.kept.change(&self.jobs.floor, placements, true);
             } else if self.is_loose(job, *at) {
                 self.free(nodes, job.milli());
+                self.kept.change(&self.jobs.floor, placements, true);
                 let rank = job.rank(&self.jobs.terms, job.used_at(self.now));
-                let leaf = self.leaves.entry(job.ask.account).or_insert_with(Leaf::new);
+                let leaf = self.leaf(job.ask.class.tier, job.ask.account);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
             } else {
-                self.grant(job);
-                self.ends
-                    .push((self.jobs.ends_at(self.now, job), *key, nodes, job.milli()));
+                self.grant(job, nodes);
+                self.ends(job, nodes, placements);
             }
         }
+        self.next_tier();
+    }
+
+    fn leaf(&mut self, tier: u8, account: AccountKey) -> &mut Leaf<'a> {
+        let leaves = self.below.entry(tier).or_default();
+        leaves.entry(account).or_insert_with(Leaf::new)
+    }
+
+    /// Those of the next lower tier have their turns; false where there is none.
+    fn next_tier(&mut self) -> bool {
+        let Some((_, leaves)) = self.below.pop_last() else {
+            return false;
+        };
+        self.leaves = leaves;
         self.leaves.retain(|_, leaf| !leaf.turns.is_empty());
+        self.open.clear();
         let leaves: Vec<AccountKey> = self.leaves.keys().copied().collect();
         for leaf in leaves {
             self.open_above(leaf);
         }
+        true
     }
 
     /// Puts `account` before its parent's eyes, and that before its own, up to where it is there already.
@@ -181,6 +226,9 @@ impl<'a> Walk<'a> {
     fn run(&mut self) {
         while !self.alive.is_empty() && !self.is_enough() {
             let Some(account) = self.next_account() else {
+                if self.next_tier() {
+                    continue;
+                }
                 return;
             };
             let goes_on = self.turn(account);
@@ -249,7 +297,12 @@ impl<'a> Walk<'a> {
         };
         if self.alive.contains(&job.ask.need) {
             leaf.advance(kind);
-            return self.start(job);
+            let closed = self.jobs.closed(self.now, job);
+            if !self.dead.contains(&(job.ask.need, closed)) && self.is_within_bound(job) {
+                return self.start(job, closed);
+            }
+            self.looked += 1;
+            return self.looked < LOOKED_MAX;
         }
         true
     }
@@ -263,102 +316,36 @@ impl<'a> Walk<'a> {
             return;
         };
         if self.give(nodes, job.milli()) {
-            self.grant(job);
-            self.ends.push((
-                self.jobs.ends_at(self.now, job),
-                job.ask.job,
-                nodes,
-                job.milli(),
-            ));
+            self.grant(job, nodes);
+            self.kept.change(&self.jobs.floor, placements, false);
+            self.ends(job, nodes, placements);
         } else {
             self.chosen.loose.push(job.ask.job);
         }
     }
 
-    /// A job that waits is to start where there is enough for it; false where those behind it must wait for it.
-    fn start(&mut self, job: &Job) -> bool {
-        let milli = job.milli();
+    /// A job that runs ends, and its accelerators are for all once nobody keeps its machines.
+    fn ends(&mut self, job: &Job, nodes: NodesKey, placements: &[super::Placement]) {
         let ends_at = self.jobs.ends_at(self.now, job);
-        let makes_room = self.jobs.rule.preempts() && job.ask.preemptible;
-        let plan = self.plan.as_ref();
-        let lets = |nodes| plan.is_none_or(|plan| plan.lets(nodes, milli, ends_at));
-        let promises = self.jobs.promises();
-        let open = |nodes: NodesKey| job.ask.need.ground.has(nodes);
-        let roomy = (0u8..)
-            .zip(&self.left_milli)
-            .map(|(nodes, left)| (NodesKey(nodes), *left))
-            .filter(|(nodes, left)| open(*nodes) && *left >= milli);
-        let has_room = roomy.clone().next().is_some();
-        let best = roomy
-            .filter(|(nodes, _)| makes_room || lets(*nodes))
-            // What is promised to those behind counts on the same choice each time.
-            .max_by_key(|(nodes, left)| (if promises { 0 } else { *left }, Reverse(*nodes)));
-        let Some((nodes, _)) = best else {
-            return self.wait(job, has_room);
-        };
-        // Who makes room is in nobody's way later.
-        let stays = lets(nodes);
-        if let Some(plan) = self.plan.as_mut().filter(|_| stays) {
-            plan.take(nodes, milli, ends_at);
-        }
-        self.give(nodes, milli);
-        self.grant(job);
-        self.ends.push((ends_at, job.ask.job, nodes, milli));
-        self.chosen.start.push(Start {
-            job: job.ask.job,
-            ground: if promises {
-                Ground::of([nodes])
-            } else {
-                job.ask.need.ground
-            },
-        });
-        true
-    }
-
-    /// A job has to wait: it is planned, where it is among those that are. False where those behind it must wait for it.
-    fn wait(&mut self, job: &Job, has_room: bool) -> bool {
-        let need = &job.ask.need;
-        let Some(backfill) = self.jobs.rule.backfill(&self.jobs.terms) else {
-            self.alive.remove(need);
-            return false;
-        };
-        let (left, ends) = (&self.left_milli, &mut self.ends);
-        let plan = self
-            .plan
-            .get_or_insert_with(|| Plan::new(backfill, self.now, left, ends));
-        let was_full = plan.is_full();
-        if !was_full {
-            let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
-            let ground = (0u8..)
-                .zip(left)
-                .map(|(nodes, _)| NodesKey(nodes))
-                .filter(|nodes| need.ground.has(*nodes));
-            let is_planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
-            if !is_planned {
-                self.alive.remove(need);
-            } else if self.jobs.promises() {
-                self.grant(job);
-            }
-        }
-        if self.plan.as_ref().is_some_and(Plan::is_full) && !has_room {
-            self.alive.remove(need);
-        }
-        self.behind += usize::from(was_full && self.jobs.promises());
-        self.behind < BEHIND_MAX
+        let kept_until = self.jobs.kept_until(self.now, placements);
+        let at = kept_until.map_or(ends_at, |until| until.max(ends_at));
+        self.ends.push((at, job.ask.job, nodes, job.milli()));
     }
 
     /// Those whose turn did not come are the first to be stopped.
     fn end(self) -> Chosen {
         let mut chosen = self.chosen;
-        let left = self.leaves.into_values().flat_map(|leaf| leaf.turns);
-        let mut others: Vec<Turn> = left
-            .filter(|Reverse((_, kind))| kind.is_none())
-            .map(|Reverse((turn, _))| turn)
-            .collect();
-        others.sort_unstable();
-        chosen
-            .loose
-            .extend(others.into_iter().map(|(_, _, job)| job));
+        let below = self.below.into_values().rev();
+        for leaves in std::iter::once(self.leaves).chain(below) {
+            let left = leaves.into_values().flat_map(|leaf| leaf.turns);
+            let mut others: Vec<Turn> = left
+                .filter(|Reverse((_, kind))| kind.is_none())
+                .map(|Reverse((turn, _))| turn)
+                .collect();
+            others.sort_unstable();
+            let others = others.into_iter().map(|(_, _, job)| job);
+            chosen.loose.extend(others);
+        }
         chosen.planned = self
             .plan
             .map_or_else(Vec::new, |plan| plan.starts().to_vec());
@@ -372,11 +359,35 @@ impl<'a> Walk<'a> {
     }
 
     /// The job's account and all above it are to hold what it needs.
-    fn grant(&mut self, job: &Job) {
+    fn grant(&mut self, job: &Job, nodes: NodesKey) {
+        let milli = self.jobs.counts(Some(nodes), job.milli());
         let mut next = Some(job.ask.account);
         while let Some(here) = next {
-            *self.granted_milli.entry(here).or_default() += job.milli();
+            *self.granted_milli.entry(here).or_default() += milli;
             next = self.jobs.accounts.parent(here);
+        }
+    }
+
+    /// Whose bound counts for a job, and for which class; `None` where there is no bound.
+    fn bounded(&self, job: &Job) -> Option<(AccountKey, u8)> {
+        let class = job.ask.class;
+        let above = self.jobs.accounts.parent(job.ask.account);
+        let has_bound = class.held_milli_max < u64::MAX;
+        has_bound.then_some((above.unwrap_or(job.ask.account), class.key))
+    }
+
+    /// Whether a job's class lets those above its account hold as much as it needs besides.
+    fn is_within_bound(&self, job: &Job) -> bool {
+        self.bounded(job).is_none_or(|bounded| {
+            let held = self.held_milli.get(&bounded).copied().unwrap_or(0);
+            held.saturating_add(job.milli()) <= job.ask.class.held_milli_max
+        })
+    }
+
+    /// It holds what it needs, or is to.
+    fn hold(&mut self, job: &Job) {
+        if let Some(bounded) = self.bounded(job) {
+            *self.held_milli.entry(bounded).or_default() += job.milli();
         }
     }
 

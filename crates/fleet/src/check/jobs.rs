@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cluster;
+mod kept;
 
 use super::{Check, given, rows};
 use crate::at::At;
@@ -70,6 +71,8 @@ impl Check<'_, '_> {
                 let entry = self.report.error("path_invalid", span, message);
                 entry.help("gateways that share the books find it at the same place");
             }
+            self.reservations(&value.reservations, span);
+            self.qos(value, span);
             let row = |list, number| Row {
                 spans,
                 list,

@@ -1,7 +1,9 @@
 //! What the fleet file says of batch jobs.
 
+use madang_types::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// `nodes.jobs`: machines that take batch jobs.
@@ -15,6 +17,10 @@ pub struct NodesJobs {
     /// The gateway whose own machine it is, as `madang gateway list` shows it; for `executor = "local"` where gateways share the books.
     /// Without it a machine of shared books takes no jobs: another gateway could not know what runs there.
     pub gateway: Option<String>,
+    /// What an hour of one of its accelerators counts in shares, in thousandths of an hour of the kind by which the operator measures:
+    /// the throughput of the same work on both, divided; 1000 where not given.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub worth_milli: Option<u32>,
     /// Memory of each accelerator, in MiB.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub accelerator_memory_mib: Option<u64>,
@@ -56,6 +62,93 @@ pub enum JobsBackfill {
     Easy,
     /// That of each job that waits: it is promised a start.
     Conservative,
+}
+
+/// Machines that are kept for a programme or a tenant for a time; for nobody, as when they are mended, where neither is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsReservation {
+    /// Its name, which those are told from whom machines are kept.
+    pub id: String,
+    /// Of which `[[nodes]]`.
+    pub nodes: String,
+    /// Which of these machines, from 0; all where neither these nor `count` are given.
+    pub machines: Option<Vec<u32>>,
+    /// How many of these machines: the last ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub count: Option<u32>,
+    /// The programme for whose tenants they are kept.
+    pub programme: Option<String>,
+    /// The tenant for whom they are kept.
+    pub tenant: Option<String>,
+    /// From when on, as `2026-12-01T09:00:00+09:00`.
+    pub from: String,
+    /// Until when, likewise.
+    pub until: String,
+    /// So long before its beginning jobs are stopped there that write checkpoints, in milliseconds; ten minutes where not given.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub notice_ms: Option<u64>,
+}
+
+impl JobsReservation {
+    /// Its beginning and its end; `None` where one of them is no instant.
+    pub fn span(&self) -> Option<(Micros, Micros)> {
+        let instant = |text: &str| {
+            let instant: jiff::Timestamp = text.parse().ok()?;
+            Some(Micros(instant.as_microsecond()))
+        };
+        Some((instant(&self.from)?, instant(&self.until)?))
+    }
+
+    /// Which machines it keeps, of `count` that there are.
+    pub fn machines_of(&self, count: u32) -> BTreeSet<u32> {
+        match (&self.machines, self.count) {
+            (Some(machines), _) => machines.iter().copied().collect(),
+            (None, last) => (count.saturating_sub(last.unwrap_or(count))..count).collect(),
+        }
+    }
+}
+
+/// A class of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobsQos {
+    /// Its name.
+    pub id: String,
+    /// Among a tenant's own jobs those of the class with the greatest priority are first; 50 where not given, and for jobs without a class.
+    #[schemars(range(min = 0, max = 100))]
+    pub priority: Option<u8>,
+    /// Classes before whose jobs its jobs go, whoever's they are, and before those without a class: whoever of them writes checkpoints
+    /// makes room.
+    pub preempts: Option<Vec<String>>,
+    /// Programmes whose tenants may name it; anybody where not given.
+    pub programmes: Option<Vec<String>>,
+    /// Accelerators that a tenant may hold at once in its jobs.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub running_accelerators_max: Option<u32>,
+    /// The longest time limit of its jobs, in milliseconds.
+    #[schemars(range(min = 1000, max = 7_776_000_000_u64))]
+    pub time_limit_ms_max: Option<u64>,
+}
+
+impl JobsTerms {
+    /// How many classes each class has below it, one below the other; `None` where one goes before itself.
+    pub fn qos_tiers(&self) -> Option<BTreeMap<&str, u8>> {
+        let mut tiers: BTreeMap<&str, u8> = self.qos.iter().map(|qos| (&*qos.id, 0)).collect();
+        for _ in 0..=self.qos.len() {
+            let mut is_settled = true;
+            for qos in &self.qos {
+                let below = qos.preempts.iter().flatten();
+                let below = below.filter_map(|id| tiers.get(id.as_str()));
+                let tier = below.max().map_or(0, |tier| tier.saturating_add(1));
+                is_settled &= tiers.insert(&qos.id, tier) == Some(tier);
+            }
+            if is_settled {
+                return Some(tiers);
+            }
+        }
+        None
+    }
 }
 
 /// A Slurm cluster that runs batch jobs.
@@ -179,6 +272,12 @@ pub struct JobsTerms {
     /// Slurm clusters that run batch jobs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub slurm: Vec<SlurmCluster>,
+    /// Machines that are kept for somebody for a time, or for nobody; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reservations: Vec<JobsReservation>,
+    /// Classes that a job may name as its `qos`; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub qos: Vec<JobsQos>,
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
@@ -201,6 +300,8 @@ impl Default for JobsTerms {
             backfill: JobsBackfill::Easy,
             secrets_key_file: None,
             slurm: Vec::new(),
+            reservations: Vec::new(),
+            qos: Vec::new(),
             open_tenant_max: 10_000,
         }
     }

@@ -139,6 +139,7 @@ pub(super) fn spec(template: &FineTuning, asked: &Asked<'_>) -> Result<JobSpec, 
             grace_ms,
         }),
         priority: asked.priority,
+        qos: None,
         flex: JobFlex::default(),
         retries_max: 0,
         env: env

@@ -66,6 +66,9 @@ pub struct JobSpec {
     /// How urgent it is.
     #[serde(default)]
     pub priority: Priority,
+    /// Its class, of those that the operator defines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<String>,
     /// How it may be bent where power is short.
     #[serde(default)]
     pub flex: JobFlex,
@@ -221,6 +224,12 @@ impl JobSpec {
             named && self.name.len() <= 128,
             "name",
             "it has 1 to 128 bytes, none of them a control character",
+        )?;
+        let qos = self.qos.as_deref().unwrap_or("x");
+        expect(
+            !qos.is_empty() && qos.len() <= 128,
+            "qos",
+            "it is the name of a class, of 1 to 128 bytes",
         )?;
         let image = self.image.as_deref().unwrap_or("x");
         let sound =

@@ -46,6 +46,7 @@ struct JobFile {
     data_flags: DataFlags,
     #[serde(default)]
     priority: Priority,
+    qos: Option<String>,
     #[serde(default)]
     retries: u32,
     #[serde(default)]
@@ -210,6 +211,7 @@ impl JobFile {
                 grace_ms: checkpoint.grace.into_inner().0,
             }),
             priority: self.priority,
+            qos: self.qos,
             flex: JobFlex {
                 slow_milli: self.flex.slow.map_or(0, |Milli(milli)| milli),
                 shift_ms: ms(self.flex.shift),

@@ -49,7 +49,9 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
                         ..JobTerms::default()
                     },
                     accelerators: *accelerators,
+                    other: args.other,
                     rigid: args.rigid,
+                    maintenance: args.maintenance,
                     checkpoint_s: args.checkpoint_s,
                     restore_s: args.restore_s,
                 },
@@ -59,6 +61,7 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
     let head = "accelerators   policy          completion h   wait h: mean       p95       p99       max   slowdown    stops   lost %";
     show(args.json, &reports, head, jobs_line)?;
     if !args.json {
+        reports.iter().for_each(show_kept);
         reports.iter().for_each(show_shares);
     }
     Ok(())
@@ -78,6 +81,15 @@ fn jobs_line(report: &JobsReport) -> String {
         report.stops,
         report.lost_ratio * 100.0,
     )
+}
+
+fn show_kept(report: &JobsReport) {
+    if let Some(held) = report.kept_held_max {
+        let rule = word(report.rule);
+        out::line(&format!(
+            "{rule}: of the accelerators that were kept, {held} were held by jobs at one time"
+        ));
+    }
 }
 
 fn show_shares(report: &JobsReport) {

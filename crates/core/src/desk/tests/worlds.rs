@@ -46,13 +46,29 @@ fn machines() -> Vec<DeskNodes> {
     vec![nodes("a", "h200", 2, 4), nodes("b", "rngd", 3, 2)]
 }
 
+/// With classes: one that goes before all else and is bounded, and one that comes last.
+fn desk() -> Desk {
+    let mut desk = Desk::new(JobTerms::default(), machines());
+    let qos = |id: &str, priority, tier, held_max| DeskQos {
+        id: id.to_owned(),
+        priority,
+        tier,
+        held_max,
+    };
+    desk.qos(vec![
+        qos("urgent", 80, 1, Some(8)),
+        qos("night", 10, 0, None),
+    ]);
+    desk
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         Self {
             seed,
             random: Pcg64::seed_from_u64(seed),
             now: 0,
-            desk: Desk::new(JobTerms::default(), machines()),
+            desk: desk(),
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),
             aside: BTreeMap::new(),
@@ -266,6 +282,9 @@ impl World {
         new.tenant = ["hanbit", "hankuk"][self.random.random_range(0..2)]
             .parse()
             .unwrap();
+        new.spec.qos = [None, Some("urgent"), Some("night"), Some("gone")]
+            [self.random.random_range(0..4)]
+        .map(str::to_owned);
         new.spec.retries_max = self.random.random_range(0..3);
         if self.random.random_bool(0.5) {
             new.spec.checkpoint = Some(JobCheckpoint {
@@ -398,7 +417,7 @@ impl World {
 
     /// Madang dies, and begins again from its books.
     fn reopen(&mut self) {
-        self.desk = Desk::new(JobTerms::default(), machines());
+        self.desk = desk();
         let open: Vec<Job> = self
             .jobs
             .values()

@@ -11,6 +11,7 @@ fn ask(key: u64, accelerators: u32, run_s_max: u64) -> Ask {
         run_us_max: run_s_max * SECOND_US,
         preemptible: false,
         priority: Priority::Standard,
+        class: JobClass::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod live;
 mod plan;
+mod reserve;
 mod stories;
 mod worlds;
 

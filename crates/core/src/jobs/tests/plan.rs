@@ -82,6 +82,7 @@ impl World {
                 run_us_max: run_s * SECOND_US,
                 preemptible: false,
                 priority: Priority::Standard,
+                class: JobClass::default(),
             }),
         );
     }

@@ -5,16 +5,17 @@ use madang_types::Priority;
 
 /// A job of whole accelerators.
 #[derive(Clone, Copy)]
-struct J {
+pub(super) struct J {
     key: u64,
     account: AccountKey,
     accelerators: u32,
     run_s_max: u64,
     preemptible: bool,
     priority: Priority,
+    class: JobClass,
 }
 
-fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
+pub(super) fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
     J {
         key,
         account: Jobs::ROOT,
@@ -22,15 +23,20 @@ fn job(key: u64, accelerators: u32, run_s_max: u64) -> J {
         run_s_max,
         preemptible: true,
         priority: Priority::Standard,
+        class: JobClass::default(),
     }
 }
 
 impl J {
-    fn of(self, account: AccountKey) -> Self {
+    pub(super) fn of(self, account: AccountKey) -> Self {
         Self { account, ..self }
     }
 
-    fn rigid(self) -> Self {
+    fn in_class(self, class: JobClass) -> Self {
+        Self { class, ..self }
+    }
+
+    pub(super) fn rigid(self) -> Self {
         Self {
             preemptible: false,
             ..self
@@ -45,46 +51,47 @@ impl J {
             run_us_max: self.run_s_max * SECOND_US,
             preemptible: self.preemptible,
             priority: self.priority,
+            class: self.class,
         }
     }
 }
 
 /// A world, and what it says: `+1` starts job 1, `-1` stops it.
-struct Story {
-    jobs: Jobs,
+pub(super) struct Story {
+    pub(super) jobs: Jobs,
     now: Micros,
 }
 
 impl Story {
-    fn new(rule: JobRule, accelerators: &[u16]) -> Self {
+    pub(super) fn new(rule: JobRule, accelerators: &[u16]) -> Self {
         Self {
             jobs: Jobs::new(rule, JobTerms::default(), &machines(accelerators)),
             now: at(0),
         }
     }
 
-    fn at(&mut self, seconds: u64) -> &mut Self {
+    pub(super) fn at(&mut self, seconds: u64) -> &mut Self {
         self.now = at(seconds);
         self
     }
 
-    fn comes(&mut self, job: J) -> &mut Self {
+    pub(super) fn comes(&mut self, job: J) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Submitted(job.ask()));
         self
     }
 
-    fn ends(&mut self, key: u64) -> &mut Self {
+    pub(super) fn ends(&mut self, key: u64) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Ended(JobKey(key)));
         self
     }
 
-    fn has_stopped(&mut self, key: u64) -> &mut Self {
+    pub(super) fn has_stopped(&mut self, key: u64) -> &mut Self {
         self.jobs.apply(self.now, JobInput::Stopped(JobKey(key)));
         self
     }
 
     #[track_caller]
-    fn check(&mut self, expected: &str) -> &mut Self {
+    pub(super) fn check(&mut self, expected: &str) -> &mut Self {
         let mut effects = Vec::new();
         self.jobs.pass(self.now, &mut effects);
         let said = effects.iter().map(|effect| match effect {
@@ -422,4 +429,97 @@ fn what_is_said_of_nobody_or_twice_changes_nothing() {
 fn a_job_that_never_fits_holds_up_nobody() {
     let mut story = Story::new(JobRule::Easy, &[4]);
     story.comes(job(1, 8, 10)).comes(job(2, 4, 10)).check("+2");
+}
+
+#[test]
+fn what_an_accelerator_counts_is_its_kinds() {
+    let mut story = Story::new(JobRule::Madang, &[4, 4]);
+    let (fast, slow) = (
+        story.jobs.account(Jobs::ROOT, 1),
+        story.jobs.account(Jobs::ROOT, 1),
+    );
+    for (account, worth_milli) in [(fast, 1000), (slow, 250)] {
+        let key = u64::from(worth_milli);
+        story.jobs.worth(vec![worth_milli]);
+        story
+            .comes(job(key, 4, 10_000).of(account))
+            .check(&format!("+{key}"));
+    }
+    // What runs counts as it did when it began, until it ends.
+    story.jobs.worth(vec![7]);
+    story.at(1_000).ends(1000).ends(250);
+    let used = [fast, slow].map(|account| story.jobs.used_s(account, at(1_000)));
+    assert!((used[0] / used[1] - 4.0).abs() < 1e-9, "{used:?}");
+    assert!((used[0] / 4_000.0 - 1.0).abs() < 0.01, "{used:?}");
+}
+
+/// Tier 1 goes before all else.
+fn first() -> JobClass {
+    JobClass {
+        key: 1,
+        tier: 1,
+        ..JobClass::default()
+    }
+}
+
+#[test]
+fn a_class_that_goes_before_others_stops_whoever_can_be_whatever_their_shares() {
+    let mut story = Story::new(JobRule::Madang, &[4, 4]);
+    let (poor, rich) = (
+        story.jobs.account(Jobs::ROOT, 1),
+        story.jobs.account(Jobs::ROOT, 1_000),
+    );
+    story
+        .comes(job(1, 4, 10_000).of(rich))
+        .comes(job(2, 4, 10_000).of(rich).rigid())
+        .check("+1 +2");
+    // By shares and levels alone this one would wait: the poor have had more.
+    story.at(70).comes(job(3, 4, 10_000).of(rich)).check("");
+    story
+        .comes(job(4, 4, 10_000).of(poor).in_class(first()))
+        .check("-1");
+    story.at(80).has_stopped(1).check("+4");
+    // Who writes no checkpoint is not stopped, and nobody of a lower tier stops one of a higher.
+    let more = job(5, 4, 10).of(poor).in_class(first());
+    story
+        .at(160)
+        .comes(more)
+        .comes(job(6, 4, 10).of(rich))
+        .check("");
+    story.at(200).ends(4).check("+5").ends(5).check("+1");
+}
+
+#[test]
+fn a_class_bounds_what_a_tenant_holds_in_it_and_nothing_else() {
+    let mut story = Story::new(JobRule::Madang, &[8]);
+    let tenant = story.jobs.account(Jobs::ROOT, 1);
+    let project = story.jobs.account(tenant, 1);
+    let bound = JobClass {
+        held_milli_max: 3_000,
+        ..first()
+    };
+    for key in 1..=3 {
+        story.comes(job(key, 2, 1_000).of(project).in_class(bound));
+    }
+    story.comes(job(4, 1, 1_000).of(project).in_class(bound));
+    story.comes(job(5, 4, 1_000).of(project)).check("+1 +4 +5");
+    story.at(10).ends(1).check("+2").ends(4).check("");
+    story.at(20).ends(2).check("+3");
+}
+
+#[test]
+fn among_ones_own_the_class_counts_before_the_priority() {
+    let mut story = Story::new(JobRule::Madang, &[1]);
+    let ranked = |rank| JobClass {
+        rank,
+        ..JobClass::default()
+    };
+    let urgent = J {
+        priority: Priority::Critical,
+        ..job(1, 1, 10)
+    };
+    story
+        .comes(urgent.in_class(ranked(50)))
+        .comes(job(2, 1, 10).in_class(ranked(20)))
+        .check("+2");
 }

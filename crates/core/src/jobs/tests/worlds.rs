@@ -18,7 +18,11 @@ const MACHINES: [(u8, u16); 6] = [(0, 8), (0, 8), (0, 4), (1, 8), (1, 2), (2, 1)
 
 struct World {
     seed: u64,
+    rule: JobRule,
     jobs: Jobs,
+    reservations: Vec<Reservation>,
+    /// To whom the first two accounts belong.
+    tenant: AccountKey,
     accounts: Vec<AccountKey>,
     random: Pcg64,
     now_s: u64,
@@ -50,9 +54,27 @@ impl World {
             jobs.account(tenant, 5),
             jobs.account(Jobs::ROOT, 1),
         ];
+        let mut reservations = Vec::new();
+        for at_s in [20_000, 90_000]
+            .into_iter()
+            .take(usize::try_from(seed % 3).unwrap())
+        {
+            let from = at(at_s);
+            reservations.push(Reservation {
+                machines: [MachineKey(0), MachineKey(3)].into(),
+                account: seed.is_multiple_of(2).then_some(tenant),
+                from,
+                until: at(at_s + 60_000),
+                notice_us: 600 * SECOND_US,
+            });
+        }
+        jobs.reserve(reservations.clone());
         Self {
             seed,
+            rule,
             jobs,
+            reservations,
+            tenant,
             accounts,
             random: Pcg64::seed_from_u64(seed),
             now_s: 0,
@@ -141,6 +163,7 @@ impl World {
             run_us_max: self.random.random_range(1..100_000) * SECOND_US,
             preemptible: self.random.random_bool(0.7),
             priority: Priority::Standard,
+            class: JobClass::default(),
         }
     }
 
@@ -149,6 +172,7 @@ impl World {
             JobEffect::Start { job, placements } => {
                 let ask = self.asks[job];
                 assert_eq!(placements.len(), usize::try_from(ask.need.pieces).unwrap());
+                self.is_open(&ask, placements);
                 let was = self.on.insert(*job, placements.clone());
                 assert!(was.is_none(), "seed {}: {job:?} runs twice", self.seed);
             }
@@ -157,6 +181,28 @@ impl World {
                 assert!(self.on.contains_key(job) && !self.stopping.contains(job));
                 self.stopping.push(*job);
             }
+        }
+    }
+
+    /// Nobody begins on a machine that is kept for others before it would have ended.
+    fn is_open(&self, ask: &Ask, placements: &[Placement]) {
+        let (now, ends) = (
+            at(self.now_s),
+            at(self.now_s).0 + i64::try_from(ask.run_us_max).unwrap(),
+        );
+        for kept in &self.reservations {
+            let on = placements
+                .iter()
+                .any(|at| kept.machines.contains(&at.machine));
+            let is_own =
+                kept.account == Some(self.tenant) && self.accounts[..2].contains(&ask.account);
+            let clear_at = kept.from.0.saturating_sub_unsigned(kept.notice_us);
+            let leaves = ask.preemptible && self.rule == JobRule::Madang && now.0 < clear_at;
+            let open = now >= kept.until
+                || leaves
+                || ends <= kept.from.0
+                || (is_own && ends <= kept.until.0);
+            assert!(!on || open, "seed {}: {ask:?} on {kept:?}", self.seed);
         }
     }
 

@@ -22,12 +22,36 @@ pub struct JobsOptions {
     pub terms: JobTerms,
     /// How many accelerators there are, on machines of eight.
     pub accelerators: u32,
+    /// Beside them, those of another kind.
+    pub other: Option<OtherKind>,
     /// No job writes checkpoints, so that none is stopped for others.
     pub rigid: bool,
+    /// Machines that are kept for nobody for a time.
+    pub maintenance: Option<Maintenance>,
     /// How long a job takes to write its checkpoint, in seconds: it holds its accelerators meanwhile, and gets on with nothing.
     pub checkpoint_s: u64,
     /// How long it takes to go on from there, in seconds, likewise.
     pub restore_s: u64,
+}
+
+/// Further accelerators, of another kind.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherKind {
+    /// How many, on machines of eight.
+    pub accelerators: u32,
+    /// How fast jobs run there, and what an hour counts in shares, in thousandths of what it does on the first kind.
+    pub worth_milli: u32,
+}
+
+/// Machines that are kept for nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Maintenance {
+    /// How many accelerators; as many machines of eight as it takes.
+    pub accelerators: u32,
+    /// From when on, in hours.
+    pub from_h: u64,
+    /// For how long, in hours.
+    pub span_h: u64,
 }
 
 /// What came of it. A wait is all the time between a job's coming and its end in which it did not run.
@@ -57,6 +81,8 @@ pub struct JobsReport {
     pub lost_ratio: f64,
     /// How often it was decided anew.
     pub passes: u64,
+    /// Most accelerators that somebody held of those that were kept for nobody, while they were; `None` where none were.
+    pub kept_held_max: Option<u32>,
     /// What each tenant had of what it was promised, where shares count.
     pub shares: Vec<ShareRow>,
 }
@@ -98,6 +124,7 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
         stops: past.stops,
         lost_ratio: lost_s / (used_s + lost_s).max(1.0),
         passes: past.passes,
+        kept_held_max: options.maintenance.map(|_| past.kept_held_max),
         shares: past.shares.clone(),
     }
 }

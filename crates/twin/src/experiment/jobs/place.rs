@@ -6,8 +6,8 @@
 use crate::random::Random;
 use crate::trace::{MachineRow, TaskRow};
 use madang_core::jobs::{
-    Ask, Ground, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need, NodesKey,
-    Piece, WHOLE_MILLI,
+    Ask, Ground, JobClass, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs, Machine, Need,
+    NodesKey, Piece, WHOLE_MILLI,
 };
 use madang_types::{Micros, Priority};
 use serde::Serialize;
@@ -72,6 +72,7 @@ pub fn place(tasks: &[TaskRow], machines: &[MachineRow], options: PlaceOptions) 
             run_us_max: u64::MAX / 2,
             preemptible: false,
             priority: Priority::Standard,
+            class: JobClass::default(),
         };
         if tells(&mut jobs, ask) {
             given_milli += need.milli();

@@ -11,7 +11,7 @@ pub struct ShareRow {
     pub tenant: String,
     /// How long it wanted more than it was promised, in hours.
     pub backlogged_h: f64,
-    /// What it was promised meanwhile, in accelerator-hours.
+    /// What it was promised meanwhile, in accelerator-hours, each by what its kind counts.
     pub promised_accelerator_h: f64,
     /// What it had ÷ what it was promised.
     pub ratio: f64,
@@ -22,11 +22,12 @@ pub struct ShareRow {
 pub(super) struct Promises {
     half_life_s: f64,
     horizon_s: f64,
-    accelerators: f64,
+    /// What all accelerators count, in thousandths.
+    worth_milli: f64,
     tenants: Vec<Tenant>,
 }
 
-/// In accelerator-seconds.
+/// In thousandths of accelerator-seconds.
 #[derive(Clone, Debug, Default)]
 struct Tenant {
     name: String,
@@ -36,15 +37,15 @@ struct Tenant {
     backlogged_s: f64,
 }
 
-/// What a tenant wants and has at one time, in accelerators.
+/// What a tenant wants and has at one time, in thousandths of an accelerator that counts whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wish {
-    pub(super) wanted: u64,
-    pub(super) held: u64,
+    pub(super) wanted_milli: u64,
+    pub(super) held_milli: u64,
 }
 
 impl Promises {
-    pub(super) fn new(terms: &JobTerms, accelerators: u32, tenants: &[String]) -> Self {
+    pub(super) fn new(terms: &JobTerms, worth_milli: u64, tenants: &[String]) -> Self {
         let tenant = |name: &String| Tenant {
             name: name.clone(),
             ..Tenant::default()
@@ -52,7 +53,7 @@ impl Promises {
         Self {
             half_life_s: terms.half_life_us as f64 / 1e6,
             horizon_s: terms.horizon_us as f64 / 1e6,
-            accelerators: f64::from(accelerators),
+            worth_milli: worth_milli as f64,
             tenants: tenants.iter().map(tenant).collect(),
         }
     }
@@ -65,9 +66,9 @@ impl Promises {
         let promised = self.promised(wishes);
         let kept = 0.5f64.powf(seconds / self.half_life_s);
         for ((tenant, wish), promised) in self.tenants.iter_mut().zip(wishes).zip(promised) {
-            let held = wish.held as f64;
+            let held = wish.held_milli as f64;
             // Somebody who wants half an accelerator more than it was promised wants none.
-            if wish.wanted as f64 > promised + 0.5 {
+            if wish.wanted_milli as f64 > promised + 500.0 {
                 tenant.promised += promised * seconds;
                 tenant.delivered += held * seconds;
                 tenant.backlogged_s += seconds;
@@ -76,19 +77,20 @@ impl Promises {
         }
     }
 
-    /// In accelerators: all have the same of what counts as used, or all that they want.
+    /// In thousandths of accelerators: all have the same of what counts as used, or all that they want.
     fn promised(&self, wishes: &[Wish]) -> Vec<f64> {
         let at = |level: f64| {
             let each = self.tenants.iter().zip(wishes);
             each.map(move |(tenant, wish)| {
                 let promised = (level - tenant.used) / self.horizon_s;
-                promised.clamp(0.0, wish.wanted as f64)
+                promised.clamp(0.0, wish.wanted_milli as f64)
             })
         };
-        let wanted: f64 = wishes.iter().map(|wish| wish.wanted as f64).sum();
-        let given = wanted.min(self.accelerators);
-        let most =
-            |(tenant, wish): (&Tenant, &Wish)| tenant.used + wish.wanted as f64 * self.horizon_s;
+        let wanted: f64 = wishes.iter().map(|wish| wish.wanted_milli as f64).sum();
+        let given = wanted.min(self.worth_milli);
+        let most = |(tenant, wish): (&Tenant, &Wish)| {
+            tenant.used + wish.wanted_milli as f64 * self.horizon_s
+        };
         let mut high = self
             .tenants
             .iter()
@@ -111,8 +113,8 @@ impl Promises {
         let row = |tenant: &Tenant| ShareRow {
             tenant: tenant.name.clone(),
             backlogged_h: tenant.backlogged_s / 3_600.0,
-            promised_accelerator_h: tenant.promised / 3_600.0,
-            ratio: tenant.delivered / tenant.promised.max(1.0),
+            promised_accelerator_h: tenant.promised / 3_600_000.0,
+            ratio: tenant.delivered / tenant.promised.max(1_000.0),
         };
         let mut rows: Vec<_> = self
             .tenants

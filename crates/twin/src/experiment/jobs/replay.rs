@@ -1,16 +1,20 @@
 //! The trace on a virtual clock: jobs come, run, are stopped, and end.
 
-use super::JobsOptions;
 use super::promise::{Promises, ShareRow, Wish};
+use super::{JobsOptions, Maintenance};
 use crate::trace::JobRow;
 use madang_core::jobs::{
-    AccountKey, Ask, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, Need, NodesKey,
+    AccountKey, Ask, JobClass, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, MachineKey,
+    Need, NodesKey, Placement, Reservation,
 };
 use madang_types::{Micros, Priority};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 const SECOND_US: u64 = 1_000_000;
+const HOUR_US: u64 = 3_600 * SECOND_US;
+/// The speed and the worth of the first kind of accelerator, in thousandths.
+const WHOLE: u32 = 1000;
 /// Accelerators of one machine.
 const MACHINE_ACCELERATORS: u32 = 8;
 /// Nobody names a limit in these traces.
@@ -24,6 +28,7 @@ pub(super) struct Past {
     /// Accelerator time that went into checkpoints and restores.
     pub(super) lost_us: u64,
     pub(super) passes: u64,
+    pub(super) kept_held_max: u32,
     pub(super) shares: Vec<ShareRow>,
 }
 
@@ -43,8 +48,10 @@ struct Run {
     number: u32,
     /// When this one began.
     at_us: u64,
-    /// What is still to be done, restores among it.
+    /// What is still to be done, restores among it, in time on the first kind of accelerator.
     left_us: u64,
+    /// How fast it goes where it runs, in thousandths.
+    speed_milli: u32,
 }
 
 pub(super) struct Replay<'a> {
@@ -58,6 +65,8 @@ pub(super) struct Replay<'a> {
     promises: Promises,
     runs: Vec<Run>,
     due: BinaryHeap<Reverse<Due>>,
+    /// Where those run that run, where it is asked for.
+    on: BTreeMap<usize, Vec<Placement>>,
     next: usize,
     now_us: u64,
     past: Past,
@@ -65,7 +74,9 @@ pub(super) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     pub(super) fn new(rows: &'a [JobRow], options: &'a JobsOptions) -> Self {
-        let mut jobs = Jobs::new(options.rule, options.terms, &machines(options.accelerators));
+        let mut jobs = Jobs::new(options.rule, options.terms, &machines(options));
+        let of_each = options.other.map(|other| vec![WHOLE, other.worth_milli]);
+        jobs.worth(of_each.unwrap_or_default());
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for row in rows {
             names.entry(&row.tenant).or_default();
@@ -73,6 +84,7 @@ impl<'a> Replay<'a> {
         for (number, value) in names.values_mut().enumerate() {
             *value = number;
         }
+        jobs.reserve(options.maintenance.map(reservation).into_iter().collect());
         let tenants: Vec<String> = names.keys().map(|name| (*name).to_owned()).collect();
         let accounts = tenants
             .iter()
@@ -90,9 +102,10 @@ impl<'a> Replay<'a> {
             accounts,
             tenant_of,
             wishes: vec![Wish::default(); tenants.len()],
-            promises: Promises::new(&options.terms, options.accelerators, &tenants),
+            promises: Promises::new(&options.terms, worth_milli(options), &tenants),
             runs: rows.iter().map(run).collect(),
             due: BinaryHeap::new(),
+            on: BTreeMap::new(),
             next: 0,
             now_us: 0,
             past: Past {
@@ -100,6 +113,7 @@ impl<'a> Replay<'a> {
                 stops: 0,
                 lost_us: 0,
                 passes: 0,
+                kept_held_max: 0,
                 shares: Vec::new(),
             },
         }
@@ -115,11 +129,39 @@ impl<'a> Replay<'a> {
             for effect in effects.drain(..) {
                 self.perform(effect);
             }
+            self.look_at_kept();
         }
         if self.options.rule == JobRule::Madang {
             self.past.shares = self.promises.rows();
         }
         self.past
+    }
+
+    /// How many accelerators are held of those that are kept for nobody.
+    fn look_at_kept(&mut self) {
+        let Some(maintenance) = self.options.maintenance else {
+            return;
+        };
+        let hours = maintenance.from_h..maintenance.from_h + maintenance.span_h;
+        if hours.contains(&(self.now_us / HOUR_US)) {
+            let machines = maintenance.machines();
+            let held = self.on.values().flatten();
+            let held = held.filter(|at| at.machine.0 < machines);
+            let held: usize = held.map(|at| at.accelerators.len()).sum();
+            let held = u32::try_from(held).unwrap_or(u32::MAX);
+            self.past.kept_held_max = self.past.kept_held_max.max(held);
+        }
+    }
+
+    /// How fast jobs run there, in thousandths.
+    fn speed_milli(&self, placements: &[Placement]) -> u32 {
+        let first = self.options.accelerators.div_ceil(MACHINE_ACCELERATORS);
+        let is_first = |at: &Placement| at.machine.0 < first;
+        let other = self.options.other.map(|other| other.worth_milli);
+        match placements.first() {
+            Some(at) if !is_first(at) => other.unwrap_or(WHOLE).max(1),
+            _ => WHOLE,
+        }
     }
 
     fn next_at(&self) -> Option<u64> {
@@ -158,7 +200,7 @@ impl<'a> Replay<'a> {
 
     fn comes(&mut self, index: usize, row: &JobRow) {
         let known = self.options.rule != JobRule::Madang;
-        self.wishes[self.tenant_of[index]].wanted += u64::from(row.accelerators);
+        self.wishes[self.tenant_of[index]].wanted_milli += counts(row.accelerators, WHOLE);
         let ask = Ask {
             job: key(index),
             account: self.accounts[self.tenant_of[index]],
@@ -170,48 +212,66 @@ impl<'a> Replay<'a> {
             },
             preemptible: !self.options.rigid,
             priority: Priority::Standard,
+            class: JobClass::default(),
         };
         self.jobs
             .apply(micros(self.now_us), JobInput::Submitted(ask));
     }
 
     fn happens(&mut self, index: usize, event: Event) {
-        let accelerators = u64::from(self.rows[index].accelerators);
+        let accelerators = self.rows[index].accelerators;
+        let held_milli = counts(accelerators, self.runs[index].speed_milli);
         let wish = &mut self.wishes[self.tenant_of[index]];
-        wish.held -= accelerators;
+        wish.held_milli -= held_milli;
+        wish.wanted_milli -= held_milli;
         self.runs[index].number += 1;
+        self.on.remove(&index);
         let input = match event {
             Event::Ends => {
-                wish.wanted -= accelerators;
                 self.past.ended_us[index] = self.now_us;
                 JobInput::Ended(key(index))
             }
-            Event::IsStopped => JobInput::Stopped(key(index)),
+            Event::IsStopped => {
+                wish.wanted_milli += counts(accelerators, WHOLE);
+                JobInput::Stopped(key(index))
+            }
         };
         self.jobs.apply(micros(self.now_us), input);
     }
 
     fn perform(&mut self, effect: JobEffect) {
         match effect {
-            JobEffect::Start { job, .. } => {
+            JobEffect::Start { job, placements } => {
                 let index = index(job);
                 let accelerators = u64::from(self.rows[index].accelerators);
+                let speed_milli = self.speed_milli(&placements);
                 let run = &mut self.runs[index];
                 if run.number > 0 {
                     run.left_us += self.options.restore_s * SECOND_US;
                     self.past.lost_us += accelerators * self.options.restore_s * SECOND_US;
                 }
                 run.at_us = self.now_us;
-                let due = (self.now_us + run.left_us, index, run.number, Event::Ends);
+                run.speed_milli = speed_milli;
+                let us = run.left_us * u64::from(WHOLE) / u64::from(speed_milli);
+                let due = (self.now_us + us, index, run.number, Event::Ends);
                 self.due.push(Reverse(due));
-                self.wishes[self.tenant_of[index]].held += accelerators;
+                let held_milli = counts(self.rows[index].accelerators, speed_milli);
+                let wish = &mut self.wishes[self.tenant_of[index]];
+                wish.held_milli += held_milli;
+                wish.wanted_milli += held_milli;
+                wish.wanted_milli -= counts(self.rows[index].accelerators, WHOLE);
+                if self.options.maintenance.is_some() {
+                    self.on.insert(index, placements);
+                }
             }
             JobEffect::Stop { job } => {
                 let index = index(job);
                 let accelerators = u64::from(self.rows[index].accelerators);
                 let run = &mut self.runs[index];
                 let us = self.options.checkpoint_s * SECOND_US;
-                run.left_us = run.left_us.saturating_sub(self.now_us - run.at_us);
+                let done_us =
+                    (self.now_us - run.at_us) * u64::from(run.speed_milli) / u64::from(WHOLE);
+                run.left_us = run.left_us.saturating_sub(done_us);
                 // Its end is not due any more.
                 run.number += 1;
                 let due = (self.now_us + us, index, run.number, Event::IsStopped);
@@ -223,18 +283,53 @@ impl<'a> Replay<'a> {
     }
 }
 
-fn machines(accelerators: u32) -> Vec<Machine> {
-    let count = accelerators.div_ceil(MACHINE_ACCELERATORS);
-    let machine = |number: u32| Machine {
-        nodes: NodesKey(0),
-        accelerators: (accelerators - number * MACHINE_ACCELERATORS)
-            .min(MACHINE_ACCELERATORS)
-            .try_into()
-            .unwrap_or(0),
-        cpu_milli: 0,
-        memory_mib: 0,
-    };
-    (0..count).map(machine).collect()
+impl Maintenance {
+    fn machines(&self) -> u32 {
+        self.accelerators.div_ceil(MACHINE_ACCELERATORS)
+    }
+}
+
+/// A running job that makes room is told ten minutes before.
+fn reservation(maintenance: Maintenance) -> Reservation {
+    Reservation {
+        machines: (0..maintenance.machines()).map(MachineKey).collect(),
+        account: None,
+        from: micros(maintenance.from_h * HOUR_US),
+        until: micros((maintenance.from_h + maintenance.span_h) * HOUR_US),
+        notice_us: 600 * SECOND_US,
+    }
+}
+
+/// What so many accelerators count in shares, in thousandths.
+fn counts(accelerators: u32, worth_milli: u32) -> u64 {
+    u64::from(accelerators) * u64::from(worth_milli)
+}
+
+/// What all accelerators count together, in thousandths.
+fn worth_milli(options: &JobsOptions) -> u64 {
+    let other = options.other;
+    let other = other.map_or(0, |other| counts(other.accelerators, other.worth_milli));
+    counts(options.accelerators, WHOLE) + other
+}
+
+fn machines(options: &JobsOptions) -> Vec<Machine> {
+    let other = options.other.map_or(0, |other| other.accelerators);
+    let mut machines = Vec::new();
+    for (nodes, accelerators) in [(0, options.accelerators), (1, other)] {
+        let count = accelerators.div_ceil(MACHINE_ACCELERATORS);
+        machines.extend((0..count).map(|number| {
+            Machine {
+                nodes: NodesKey(nodes),
+                accelerators: (accelerators - number * MACHINE_ACCELERATORS)
+                    .min(MACHINE_ACCELERATORS)
+                    .try_into()
+                    .unwrap_or(0),
+                cpu_milli: 0,
+                memory_mib: 0,
+            }
+        }));
+    }
+    machines
 }
 
 fn key(index: usize) -> JobKey {

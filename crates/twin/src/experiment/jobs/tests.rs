@@ -13,7 +13,9 @@ fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
         rule,
         terms: JobTerms::default(),
         accelerators,
+        other: None,
         rigid: false,
+        maintenance: None,
         checkpoint_s: 30,
         restore_s: 30,
     };
@@ -84,6 +86,39 @@ fn who_is_promised_a_start_waits_no_longer_than_first_come() {
 }
 
 #[test]
+fn machines_are_free_in_time_where_they_are_to_be_mended() {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = &rows[..8_000];
+    for rule in [JobRule::Easy, JobRule::Conservative, JobRule::Madang] {
+        let report = |maintenance| {
+            let options = JobsOptions {
+                rule,
+                terms: JobTerms::default(),
+                accelerators: 512,
+                other: None,
+                rigid: false,
+                maintenance,
+                checkpoint_s: 30,
+                restore_s: 30,
+            };
+            replay(rows, &options)
+        };
+        let kept = report(Some(Maintenance {
+            accelerators: 256,
+            from_h: 650,
+            span_h: 24,
+        }));
+        assert_eq!(kept.kept_held_max, Some(0), "{kept:?}");
+        let other = report(None);
+        assert_eq!(other.kept_held_max, None);
+        assert_ne!(
+            kept.wait_h_mean, other.wait_h_mean,
+            "they were in nobody's way"
+        );
+    }
+}
+
+#[test]
 fn shortest_first_is_as_published() {
     check(JobRule::Sjf, 512, [(6.94, 0.01), (3.29, 0.01), (9.5, 0.1)]);
     check(JobRule::Sjf, 640, [(4.89, 0.01), (1.24, 0.01), (6.5, 0.1)]);
@@ -117,6 +152,30 @@ fn nobody_knows_run_times_and_waits_are_shorter() {
 #[test]
 fn nobody_knows_run_times_and_waits_are_shorter_where_there_is_more() {
     check_madang(640);
+}
+
+#[test]
+fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let options = JobsOptions {
+        rule: JobRule::Madang,
+        terms: JobTerms::default(),
+        accelerators: 320,
+        other: Some(OtherKind {
+            accelerators: 384,
+            worth_milli: 500,
+        }),
+        rigid: false,
+        maintenance: None,
+        checkpoint_s: 30,
+        restore_s: 30,
+    };
+    let report = replay(&rows, &options);
+    let long = report.shares.iter().filter(|row| row.backlogged_h >= 24.0);
+    assert!(long.clone().count() > 3, "{report:?}");
+    for row in long {
+        assert!((0.95..=1.05).contains(&row.ratio), "{row:?}");
+    }
 }
 
 #[test]
