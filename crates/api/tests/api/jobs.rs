@@ -87,7 +87,7 @@ async fn what_cannot_be_is_refused_by_its_name() {
         "secrets",
         json!({"TOKEN": "hub"}),
         "field_invalid",
-        "no secrets are kept",
+        "there is no secret 'hub'",
     )
     .await;
     check("colour", json!("red"), "field_invalid", "colour").await;

@@ -3,7 +3,8 @@
 use super::*;
 
 pub async fn output_is_read_by_its_offset<F: Fixture>(site: F) {
-    let text = "echo one; echo two >&2; echo three > $SITE/three; while [ ! -e $SITE/go ]; do sleep 0.1; done; echo four";
+    // Docker has two pipes for output and for errors: what was said on both at one moment comes in either order.
+    let text = "echo one; echo two; echo three > $SITE/three; while [ ! -e $SITE/go ]; do sleep 0.1; done; echo four >&2";
     let spec = script(&site, text);
     site.executor().start(spec.clone()).await.unwrap();
     until_file(site.site().join("three")).await;
