@@ -242,3 +242,62 @@ async fn who_has_no_account_on_a_cluster_waits_and_is_told_why() {
     .await;
     assert_eq!(madang.stop().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_site_withdraws_is_told_and_paid_to_the_second() {
+    let Some(cluster) = Slurm::shared().unwrap() else {
+        return;
+    };
+    let place = Place::new();
+    let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let fixed = "account = \"root\"\nqos = \"normal\"";
+    place.write("fleet.toml", fleet(&cluster, runs.path(), &engine, fixed));
+    let mut madang = place.up_with(&[]).await;
+    granted(&place, "daon", "startups").await;
+    place.write(
+        "long.toml",
+        "name = \"long\"\ncommand = [\"sleep\", \"1000\"]\ntime_limit = \"1h\"\n[resources]\ncount = 2\nper_node = 2\naccelerator = \"h200\"\n",
+    );
+    let submitted = json_of(&place, "job submit long.toml --key-file tenant.key").await;
+    let id = submitted["id"].as_str().unwrap().to_owned();
+    let shown = format!("job show {id} --key-file tenant.key");
+    let name = format!("up{}-{id}-1", std::process::id());
+    // It counts as running from its being written down on: the cluster says when there is something to withdraw.
+    until_told(
+        &cluster,
+        &format!("squeue -h -o %T --name={name}"),
+        "RUNNING",
+    )
+    .await;
+    cluster.run(&format!("scancel --name={name}")).unwrap();
+    let ended = wait_for("the job is withdrawn", async || {
+        let shown = json_of(&place, &shown).await;
+        (shown["state"] == "cancelled").then_some(shown)
+    })
+    .await;
+    assert!(
+        ended.to_string().contains("it was withdrawn at its site"),
+        "{ended}"
+    );
+    let line = format!("sacct -X -n -P -o ElapsedRaw -S now-1hours --name={name}");
+    let elapsed_s: i64 = wait_for("the accounting has it", async || {
+        let state = cluster
+            .run(&format!(
+                "sacct -X -n -P -o End -S now-1hours --name={name}"
+            ))
+            .ok()?;
+        if state == "Unknown" {
+            return None;
+        }
+        cluster.run(&line).ok()?.trim().parse().ok()
+    })
+    .await;
+    let left = json_of(&place, "allocation list --tenant daon").await["data"][0]["left"].clone();
+    assert_eq!(
+        left,
+        100 * 3_600_000 - elapsed_s * 2 * 1_000,
+        "{elapsed_s} s on two"
+    );
+    assert_eq!(madang.stop().await, 0);
+}
