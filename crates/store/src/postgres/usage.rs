@@ -1,6 +1,6 @@
 //! Usage records as rows.
 
-use super::row::{Columns, Param, rows};
+use super::row::{Columns, Param, column, rows};
 use crate::count::{count, count_opt};
 use crate::day::day_text;
 use crate::{StoreError, USAGE_LIST_COUNT_MAX, UsageFilter, UsageGroup, UsageSum};
@@ -22,11 +22,6 @@ const ARRAYS: &str = "$1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text
     $10::text[], $11::bigint[], $12::text[], $13::boolean[], $14::bigint[], $15::text[], $16::text[], $17::bigint[], \
     $18::bigint[], $19::bigint[], $20::boolean[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], \
     $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::text[]";
-
-/// One column of all records.
-fn column<'a, T>(records: &[&'a UsageRecord], get: impl Fn(&'a UsageRecord) -> T) -> Vec<T> {
-    records.iter().map(|record| get(record)).collect()
-}
 
 /// One column of counts.
 fn counts(
