@@ -1,18 +1,11 @@
 //! What a live queue does beside the rule.
 
+use super::story::{Story, job};
 use super::*;
 use madang_types::Priority;
 
 fn ask(key: u64, accelerators: u32, run_s_max: u64) -> Ask {
-    Ask {
-        job: JobKey(key),
-        account: Jobs::ROOT,
-        need: Need::accelerators(accelerators),
-        run_us_max: run_s_max * SECOND_US,
-        preemptible: false,
-        priority: Priority::Standard,
-        class: JobClass::default(),
-    }
+    job(key, accelerators, run_s_max).rigid().ask()
 }
 
 fn queue(accelerators: &[u16]) -> Jobs {
@@ -115,4 +108,25 @@ fn machines_come_and_go_and_who_runs_keeps_its_own() {
     assert_eq!(started(&pass(&mut jobs, 1)), [2]);
     jobs.apply(at(2), JobInput::Ended(JobKey(1)));
     assert_eq!(started(&pass(&mut jobs, 2)), [3]);
+}
+
+#[test]
+fn what_is_said_of_nobody_or_twice_changes_nothing() {
+    let mut story = Story::new(JobRule::Madang, &[1]);
+    story
+        .ends(7)
+        .has_stopped(7)
+        .comes(job(1, 1, 10))
+        .comes(job(1, 1, 10))
+        .check("+1");
+    story
+        .comes(job(2, 1, 10))
+        .at(9)
+        .ends(1)
+        .ends(1)
+        .check("+2")
+        .check("");
+    // The clock was set back.
+    story.at(0).ends(2).comes(job(3, 1, 10)).check("+3");
+    assert_eq!((story.jobs.running(), story.jobs.waiting()), (1, 0));
 }

@@ -1,6 +1,6 @@
 //! Machines that are kept.
 
-use super::stories::{Story, job};
+use super::story::{Story, job};
 use super::*;
 
 /// Machine 1 is kept from 100 until 200, and cleared from 90 on.
