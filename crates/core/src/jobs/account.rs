@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 /// Milli-accelerator-µs of use, or thousandths of an accelerator in use.
 type Use = f64;
 
-/// One programme, tenant, project or key.
+/// One programme, tenant or project.
 #[derive(Clone, Debug)]
 struct Account {
     parent: Option<AccountKey>,
@@ -82,13 +82,9 @@ impl Accounts {
 
     /// `account` and all above it hold `milli` more, or less, from `now` on.
     pub(super) fn hold(&mut self, account: AccountKey, milli: i64, now: Micros) {
-        let mut next = Some(account);
-        while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
-            here.used = here.used_at(now, self.half_life_us);
-            here.at = here.at.max(now);
+        self.each_above(account, now, |here| {
             here.held_milli = here.held_milli.saturating_add_signed(milli);
-            next = here.parent;
-        }
+        });
     }
 
     /// `account` and all above it had used so much, at about `at`, of which nothing was told.
@@ -99,10 +95,16 @@ impl Accounts {
         now: Micros,
     ) {
         let kept = half(whole(now.since_us(at)) / self.half_life_us);
+        self.each_above(account, now, |here| here.used += used * kept);
+    }
+
+    /// Changes `account` and all above it, as they stand at `now`.
+    fn each_above(&mut self, account: AccountKey, now: Micros, change: impl Fn(&mut Account)) {
         let mut next = Some(account);
         while let Some(here) = next.and_then(|key| self.accounts.get_mut(key.0)) {
-            here.used = here.used_at(now, self.half_life_us) + used * kept;
+            here.used = here.used_at(now, self.half_life_us);
             here.at = here.at.max(now);
+            change(here);
             next = here.parent;
         }
     }

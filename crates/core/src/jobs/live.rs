@@ -2,7 +2,8 @@
 
 use super::ask::{Ask, JobKey, NodesKey};
 use super::nodes::{Floor, Machine, MachineKey, Placement};
-use super::queue::{Job, State};
+use super::queue::{Job, State, later};
+use super::reserve::KeptFree;
 use super::{AccountKey, JobTerms, Jobs};
 use crate::learn::whole;
 use madang_types::Micros;
@@ -53,19 +54,8 @@ impl Jobs {
         if self.jobs.contains_key(&ask.job) {
             return;
         }
-        let mut job = Job::new(ask, at);
-        self.floor.take(&placements);
-        let counts_milli = self.counts(self.floor.nodes_of(&placements), job.milli());
-        job.state = State::Running {
-            at,
-            placements,
-            counts_milli,
-            stopping: false,
-        };
-        let milli = i64::try_from(counts_milli).unwrap_or(i64::MAX);
-        self.accounts.hold(ask.account, milli, at);
-        self.running.insert(ask.job);
-        self.jobs.insert(ask.job, job);
+        self.jobs.insert(ask.job, Job::new(ask, at));
+        self.start(at, ask.job, placements);
     }
 
     /// A job that waits had so many milli-accelerator-µs before it came, and has waited since then.
@@ -151,9 +141,13 @@ impl Jobs {
     /// What is free on machines that are kept from a job is free for it once they are kept no more.
     fn keep_halls(&self, now: Micros, job: JobKey, halls: &mut [Hall]) {
         let closed = self.jobs.get(&job).map_or(0, |job| self.closed(now, job));
+        if closed == 0 {
+            return;
+        }
+        let kept_free = KeptFree::new(&self.floor);
         for (kept, bit) in self.to_come(now).filter(|(_, bit)| closed & bit != 0) {
             for (nodes, hall) in (0u8..).zip(&mut *halls) {
-                let free = self.floor.kept_free_milli(NodesKey(nodes), bit);
+                let free = kept_free.closed_milli(NodesKey(nodes), bit);
                 let free = free.min(hall.free_milli);
                 hall.free_milli -= free;
                 hall.ends.push(Reverse((kept.until, free)));
@@ -200,8 +194,7 @@ impl Jobs {
             .max_by_key(|hall| (hall.free_milli, Reverse(hall.at)))?;
         let at = best.wait_for(need.milli());
         let run_us = self.estimates.run_us(&job.ask, 0);
-        best.ends
-            .push(Reverse((super::queue::later(at, run_us), need.milli())));
+        best.ends.push(Reverse((later(at, run_us), need.milli())));
         best.free_milli -= need.milli();
         Some(at)
     }

@@ -1,6 +1,6 @@
 //! Batch jobs: which of them start now, where, and which make room.
 //!
-//! A job needs all its pieces at once. Accounts (programme, tenant, project, key) have shares of all accelerators, which fade: who had
+//! A job needs all its pieces at once. Accounts (programme, tenant, project) have shares of all accelerators, which fade: who had
 //! least of its share is next. Inside an account those jobs come first that have had least accelerator time, as most jobs are short and
 //! nobody knows which; a job that writes checkpoints makes room for them. A job that cannot be stopped is let by only where those that are
 //! planned start no later for it. Places are chosen so that what stays free is of use to the jobs that usually come.
@@ -226,7 +226,8 @@ impl Jobs {
         }
     }
 
-    /// When there may be something to do though nothing happens; `None` where nothing waits.
+    /// When there may be something to do though nothing happens; `None` where there is no job, or none waits and no machines are
+    /// kept.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
         let kept = self.kept_at().filter(|at| *at > now).min();
         let kept = kept.filter(|_| !self.jobs.is_empty());

@@ -1,6 +1,6 @@
 //! Machines: what of each is free.
 
-use super::ask::{NodesKey, Piece, WHOLE_MILLI};
+use super::ask::{Ground, NodesKey, Piece, WHOLE_MILLI};
 use super::reserve::{Kept, Reservation};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -76,6 +76,13 @@ impl Floor {
         floor
     }
 
+    /// Those of `ground` that there are.
+    pub(super) fn nodes_in(&self, ground: Ground) -> impl Iterator<Item = NodesKey> + '_ {
+        let all = (0u8..).zip(&self.free_milli);
+        let all = all.map(|(nodes, _)| NodesKey(nodes));
+        all.filter(move |nodes| ground.has(*nodes))
+    }
+
     /// Free accelerators by [`NodesKey`], in thousandths.
     pub(super) fn free_milli(&self) -> &[u64] {
         &self.free_milli
@@ -105,13 +112,6 @@ impl Floor {
         let of = kept.filter(|(kept, free)| kept & keepers != 0 && free.nodes == nodes);
         of.map(|(_, free)| free.share_milli.len() as u64 * u64::from(WHOLE_MILLI))
             .sum()
-    }
-
-    /// What of them is free, in thousandths.
-    pub(super) fn kept_free_milli(&self, nodes: NodesKey, keepers: Kept) -> u64 {
-        let kept = self.kept_machines();
-        let of = kept.filter(|(kept, free)| kept & keepers != 0 && free.nodes == nodes);
-        of.map(|(_, free)| free.milli()).sum()
     }
 
     /// Machines that are kept.

@@ -4,6 +4,7 @@
 //! (Mu'alem and Feitelson, IEEE TPDS 2001).
 
 use super::ask::{JobKey, NodesKey};
+use super::queue::later;
 use madang_types::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,8 +90,8 @@ impl Plan {
     }
 
     /// Who starts when.
-    pub(super) fn starts(&self) -> &[(JobKey, Micros)] {
-        &self.starts
+    pub(super) fn into_starts(self) -> Vec<(JobKey, Micros)> {
+        self.starts
     }
 
     /// Whether so much may be taken on `nodes` from now until `ends_at`, and delays nobody.
@@ -139,7 +140,7 @@ impl Plan {
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);
-        line.take(at, super::queue::later(at, run_us), milli);
+        line.take(at, later(at, run_us), milli);
         if at > self.now {
             line.drops.insert(at, free.saturating_sub(milli));
         }
@@ -186,7 +187,7 @@ impl Timeline {
         let mut start: Option<Micros> = None;
         for (at, free) in &self.points {
             if let Some(start) = start
-                && *at >= super::queue::later(start, run_us)
+                && *at >= later(start, run_us)
             {
                 return Some(start);
             }

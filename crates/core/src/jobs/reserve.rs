@@ -74,18 +74,8 @@ impl Jobs {
         };
         let closed = self.closed(now, job);
         let could = |(_, bit): &(&Reservation, Kept)| {
-            let on = |(at, _): &(usize, u64)| {
-                u8::try_from(*at).is_ok_and(|at| {
-                    let nodes = NodesKey(at);
-                    job.ask.need.ground.has(nodes) && self.floor.kept_milli(nodes, *bit) > 0
-                })
-            };
-            self.floor
-                .free_milli()
-                .iter()
-                .copied()
-                .enumerate()
-                .any(|nodes| on(&nodes))
+            let mut nodes = self.floor.nodes_in(job.ask.need.ground);
+            nodes.any(|nodes| self.floor.kept_milli(nodes, *bit) > 0)
         };
         let each = self.to_come(now).filter(|(_, bit)| closed & bit != 0);
         each.filter(could)
@@ -160,8 +150,7 @@ impl Jobs {
             }
         }
         for key in stopped {
-            self.stopping(key);
-            effects.push(JobEffect::Stop { job: key });
+            self.stop(key, effects);
         }
     }
 

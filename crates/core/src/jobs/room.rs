@@ -132,12 +132,14 @@ impl Jobs {
             if let Some(placements) = self.placements(last) {
                 room.soon.give(placements);
             }
-            let last_job = self.jobs.get_mut(&last);
-            if let Some(State::Running { stopping, .. }) = last_job.map(|job| &mut job.state) {
-                *stopping = true;
-                effects.push(JobEffect::Stop { job: last });
-            }
+            self.stop(last, effects);
         }
+    }
+
+    /// A job that runs is told to stop.
+    pub(super) fn stop(&mut self, job: JobKey, effects: &mut Vec<JobEffect>) {
+        self.stopping(job);
+        effects.push(JobEffect::Stop { job });
     }
 
     fn placements(&self, key: JobKey) -> Option<&[Placement]> {
@@ -147,7 +149,8 @@ impl Jobs {
         }
     }
 
-    fn start(&mut self, now: Micros, key: JobKey, placements: Vec<Placement>) {
+    /// A job has those machines from now on.
+    pub(super) fn start(&mut self, now: Micros, key: JobKey, placements: Vec<Placement>) {
         self.floor.take(&placements);
         let nodes = self.floor.nodes_of(&placements);
         let milli = self.jobs.get(&key).map_or(0, Job::milli);

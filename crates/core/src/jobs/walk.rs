@@ -171,18 +171,17 @@ impl<'a> Walk<'a> {
                 continue;
             };
             self.hold(job);
-            if *stopping {
-                self.free(nodes, job.milli());
-                self.kept.change(&self.jobs.floor, placements, true);
-            } else if self.is_loose(job, *at) {
-                self.free(nodes, job.milli());
-                self.kept.change(&self.jobs.floor, placements, true);
+            if !*stopping && !self.is_loose(job, *at) {
+                self.grant(job, nodes);
+                self.ends(job, nodes, placements);
+                continue;
+            }
+            self.free(nodes, job.milli());
+            self.kept.change(&self.jobs.floor, placements, true);
+            if !*stopping {
                 let rank = job.rank(&self.jobs.terms, job.used_at(self.now));
                 let leaf = self.leaf(job.ask.class.tier, job.ask.account);
                 leaf.turns.push(Reverse(((rank, false, *key), None)));
-            } else {
-                self.grant(job, nodes);
-                self.ends(job, nodes, placements);
             }
         }
         self.next_tier();
@@ -346,9 +345,7 @@ impl<'a> Walk<'a> {
             let others = others.into_iter().map(|(_, _, job)| job);
             chosen.loose.extend(others);
         }
-        chosen.planned = self
-            .plan
-            .map_or_else(Vec::new, |plan| plan.starts().to_vec());
+        chosen.planned = self.plan.map(Plan::into_starts).unwrap_or_default();
         chosen
     }
 

@@ -60,11 +60,7 @@ impl Walk<'_> {
         if own == 0 {
             return false;
         }
-        let ground = job.ask.need.ground;
-        let nodes = (0u8..)
-            .zip(&self.left_milli)
-            .map(|(nodes, _)| NodesKey(nodes));
-        let mut nodes = nodes.filter(|nodes| ground.has(*nodes));
+        let mut nodes = self.jobs.floor.nodes_in(job.ask.need.ground);
         let found = nodes.find(|nodes| self.kept.take_own(*nodes, job.milli(), own));
         let Some(nodes) = found else {
             return false;
@@ -97,24 +93,17 @@ impl Walk<'_> {
             self.gives_up((*need, closed));
             return false;
         };
-        let plan = match self.plan.take() {
-            Some(plan) => self.plan.insert(plan),
-            None => {
-                let plan = self.begin_plan(backfill);
-                self.plan.insert(plan)
-            }
-        };
+        let plan = self.plan.take();
+        let mut plan = plan.unwrap_or_else(|| self.begin_plan(backfill));
         let was_full = plan.is_full();
         let mut planned = None;
         if !was_full {
             let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
-            let nodes = (0u8..)
-                .zip(&self.left_milli)
-                .map(|(nodes, _)| NodesKey(nodes));
-            let ground = nodes.filter(|nodes| need.ground.has(*nodes));
+            let ground = self.jobs.floor.nodes_in(need.ground);
             planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
         }
         let is_full = plan.is_full();
+        self.plan = Some(plan);
         if let Some(nodes) = planned.filter(|_| self.jobs.promises()) {
             self.grant(job, nodes);
         }
