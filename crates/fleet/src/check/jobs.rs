@@ -71,21 +71,20 @@ impl Check<'_, '_> {
                 let entry = self.report.error("path_invalid", span, message);
                 entry.help("gateways that share the books find it at the same place");
             }
-            self.reservations(&value.reservations, span);
-            self.qos(value, span);
             let row = |list, number| Row {
                 spans,
                 list,
                 number,
                 table: span,
             };
+            self.reservations(&value.reservations, span, |number| {
+                row("jobs.reservations", number)
+            });
+            self.qos(value, span, |number| row("jobs.qos", number));
             for (number, cluster) in value.slurm.iter().enumerate() {
                 let row = row("jobs.slurm", number);
                 if clusters.insert(cluster.id.as_str(), cluster).is_some() {
-                    let id = brief(&cluster.id);
-                    let message = format!("two clusters of `jobs.slurm` are called \"{id}\"");
-                    let entry = self.report.error("id_duplicate", &row.key("id"), message);
-                    entry.help("give one of them another `id`");
+                    self.called_twice(&cluster.id, row);
                 }
                 self.cluster(cluster, row);
             }
@@ -98,6 +97,12 @@ impl Check<'_, '_> {
                 self.cluster_of(value, span, &clusters);
             }
         }
+    }
+
+    fn called_twice(&mut self, id: &str, row: Row<'_>) {
+        let message = format!("two of `{}` are called \"{}\"", row.list, brief(id));
+        let entry = self.report.error("id_duplicate", &row.key("id"), message);
+        entry.help("give one of them another `id`");
     }
 
     fn cluster_of(
