@@ -243,23 +243,24 @@ impl<'a> Replay<'a> {
         match effect {
             JobEffect::Start { job, placements } => {
                 let index = index(job);
-                let accelerators = u64::from(self.rows[index].accelerators);
+                let accelerators = self.rows[index].accelerators;
                 let speed_milli = self.speed_milli(&placements);
                 let run = &mut self.runs[index];
                 if run.number > 0 {
                     run.left_us += self.options.restore_s * SECOND_US;
-                    self.past.lost_us += accelerators * self.options.restore_s * SECOND_US;
+                    self.past.lost_us +=
+                        u64::from(accelerators) * self.options.restore_s * SECOND_US;
                 }
                 run.at_us = self.now_us;
                 run.speed_milli = speed_milli;
                 let us = run.left_us * u64::from(WHOLE) / u64::from(speed_milli);
                 let due = (self.now_us + us, index, run.number, Event::Ends);
                 self.due.push(Reverse(due));
-                let held_milli = counts(self.rows[index].accelerators, speed_milli);
+                let held_milli = counts(accelerators, speed_milli);
                 let wish = &mut self.wishes[self.tenant_of[index]];
                 wish.held_milli += held_milli;
                 wish.wanted_milli += held_milli;
-                wish.wanted_milli -= counts(self.rows[index].accelerators, WHOLE);
+                wish.wanted_milli -= counts(accelerators, WHOLE);
                 if self.options.maintenance.is_some() {
                     self.on.insert(index, placements);
                 }

@@ -9,7 +9,11 @@ const NODES: &[u8] = include_bytes!("../../../data/alibaba-2023-nodes.csv.gz");
 
 fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
     let rows = trace::jobs(PHILLY).unwrap();
-    let options = JobsOptions {
+    replay(&rows, &options(rule, accelerators))
+}
+
+fn options(rule: JobRule, accelerators: u32) -> JobsOptions {
+    JobsOptions {
         rule,
         terms: JobTerms::default(),
         accelerators,
@@ -18,8 +22,7 @@ fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
         maintenance: None,
         checkpoint_s: 30,
         restore_s: 30,
-    };
-    replay(&rows, &options)
+    }
 }
 
 /// Mean completion, mean wait and 95th percentile of wait, in hours, as an independent replay of the same trace gives them: one pool,
@@ -92,14 +95,8 @@ fn machines_are_free_in_time_where_they_are_to_be_mended() {
     for rule in [JobRule::Easy, JobRule::Conservative, JobRule::Madang] {
         let report = |maintenance| {
             let options = JobsOptions {
-                rule,
-                terms: JobTerms::default(),
-                accelerators: 512,
-                other: None,
-                rigid: false,
                 maintenance,
-                checkpoint_s: 30,
-                restore_s: 30,
+                ..options(rule, 512)
             };
             replay(rows, &options)
         };
@@ -158,17 +155,11 @@ fn nobody_knows_run_times_and_waits_are_shorter_where_there_is_more() {
 fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
     let rows = trace::jobs(PHILLY).unwrap();
     let options = JobsOptions {
-        rule: JobRule::Madang,
-        terms: JobTerms::default(),
-        accelerators: 320,
         other: Some(OtherKind {
             accelerators: 384,
             worth_milli: 500,
         }),
-        rigid: false,
-        maintenance: None,
-        checkpoint_s: 30,
-        restore_s: 30,
+        ..options(JobRule::Madang, 320)
     };
     let report = replay(&rows, &options);
     let long = report.shares.iter().filter(|row| row.backlogged_h >= 24.0);
