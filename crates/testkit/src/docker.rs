@@ -1,10 +1,9 @@
 //! A real Docker daemon for tests, where one can be had: one for all tests of this checkout. `scripts/test-docker` serves it, and ends it
 //! when nobody is left.
 
-use crate::served::{ROOT, Script, hold};
-use anyhow::ensure;
+use crate::served::{Script, Shared};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// How long it stays when nobody uses it, so that one test after another finds it.
@@ -22,28 +21,20 @@ impl Docker {
     /// # Errors
     /// Where it does not start.
     pub fn shared() -> anyhow::Result<Option<Self>> {
-        let folder = Path::new(ROOT).join("target/test-docker");
-        std::fs::create_dir_all(&folder)?;
-        let folder = folder.canonicalize()?;
-        let docker = Self {
-            _lock: hold(&folder)?,
+        let Shared {
             folder,
+            lock,
+            turn: _turn,
+        } = Shared::hold("test-docker")?;
+        let docker = Self {
+            folder,
+            _lock: lock,
         };
-        let starting = File::create(docker.folder.join("starting"))?;
-        starting.lock()?;
-        if docker.answers() {
-            return Ok(Some(docker));
-        }
-        let mut script = Script::start("test-docker", &docker.folder, &[IDLE_S.to_string()])?;
-        let said = script.word()?;
-        if let Some(why) = said.strip_prefix("no: ") {
-            std::io::Write::write_all(
-                &mut std::io::stderr(),
-                format!("skipped, there is no Docker: {why}\n").as_bytes(),
-            )?;
+        let place = (docker.folder.as_path(), IDLE_S);
+        if !docker.answers() && Script::start_if_possible("test-docker", place, "Docker")?.is_none()
+        {
             return Ok(None);
         }
-        ensure!(said == "up", "the Docker daemon does not start");
         Ok(Some(docker))
     }
 

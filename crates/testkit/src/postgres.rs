@@ -1,7 +1,7 @@
 //! A real PostgreSQL for tests: one server for all tests of this checkout, or one of a test's own that it may kill; and
 //! databases in it that are gone with their test. `scripts/test-postgres` serves it, and ends it when nobody is left.
 
-use crate::served::{ROOT, Script, hold};
+use crate::served::{ROOT, Script, Shared, hold};
 use anyhow::{Context, bail, ensure};
 use std::fs::File;
 use std::net::SocketAddr;
@@ -32,11 +32,11 @@ impl Postgres {
     /// # Errors
     /// Where it does not start.
     pub fn shared() -> anyhow::Result<Self> {
-        let folder = Path::new(ROOT).join("target/test-postgres");
-        std::fs::create_dir_all(&folder)?;
-        let lock = hold(&folder)?;
-        let starting = File::create(folder.join("starting"))?;
-        starting.lock()?;
+        let Shared {
+            folder,
+            lock,
+            turn: _turn,
+        } = Shared::hold("test-postgres")?;
         if !is_up(&folder) {
             let settings = ["fsync=off", "max_connections=200"];
             start(&folder, (IDLE_S, &memory()), &settings)?.wait("up", &folder)?;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, ensure};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The repository's root.
@@ -15,6 +15,28 @@ pub(crate) fn hold(folder: &Path) -> anyhow::Result<File> {
     let lock = File::create(folder.join("lock"))?;
     lock.lock_shared()?;
     Ok(lock)
+}
+
+/// A server that all tests of this checkout share.
+pub(crate) struct Shared {
+    pub folder: PathBuf,
+    /// Holds it.
+    pub lock: File,
+    /// Whoever has it alone looks whether the server is there, and starts it where it is not.
+    pub turn: File,
+}
+
+impl Shared {
+    /// The one of that name, once nobody else is starting it.
+    pub(crate) fn hold(name: &str) -> anyhow::Result<Self> {
+        let folder = Path::new(ROOT).join("target").join(name);
+        std::fs::create_dir_all(&folder)?;
+        let folder = folder.canonicalize()?;
+        let lock = hold(&folder)?;
+        let turn = File::create(folder.join("starting"))?;
+        turn.lock()?;
+        Ok(Self { folder, lock, turn })
+    }
 }
 
 /// A program of `scripts`, and what it says.
@@ -37,8 +59,26 @@ impl Script {
         Ok(Self { child, words })
     }
 
+    /// Starts it and waits until its server, which is called `what`, is up; `None` where this machine can have none, which is told.
+    pub(crate) fn start_if_possible(
+        name: &str,
+        (folder, idle_s): (&Path, u32),
+        what: &str,
+    ) -> anyhow::Result<Option<Self>> {
+        let mut script = Self::start(name, folder, &[idle_s.to_string()])?;
+        let said = script.word()?;
+        if let Some(why) = said.strip_prefix("no: ") {
+            let told = format!("skipped, there is no {what}: {why}\n");
+            std::io::stderr().write_all(told.as_bytes())?;
+            return Ok(None);
+        }
+        let told = std::fs::read_to_string(folder.join("said")).unwrap_or_default();
+        ensure!(said == "up", "{what} does not start: {told}");
+        Ok(Some(script))
+    }
+
     /// What it says next.
-    pub(crate) fn word(&mut self) -> anyhow::Result<String> {
+    fn word(&mut self) -> anyhow::Result<String> {
         let mut said = String::new();
         self.words.read_line(&mut said)?;
         Ok(said.trim_end().to_owned())

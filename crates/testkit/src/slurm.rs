@@ -1,7 +1,7 @@
 //! A real Slurm for tests, where one can be had (Debian's packages, as root): one cluster for all tests of this checkout, or one of a
 //! test's own whose controller it may kill. `scripts/test-slurm` serves it, and ends it when nobody is left.
 
-use crate::served::{ROOT, Script, hold};
+use crate::served::{Script, Shared, hold};
 use anyhow::{Context, ensure};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,11 @@ impl Slurm {
     /// # Errors
     /// Where it does not start.
     pub fn shared() -> anyhow::Result<Option<Self>> {
-        let folder = Path::new(ROOT).join("target/test-slurm");
-        std::fs::create_dir_all(&folder)?;
-        let folder = folder.canonicalize()?;
-        let lock = hold(&folder)?;
-        let starting = File::create(folder.join("starting"))?;
-        starting.lock()?;
+        let Shared {
+            folder,
+            lock,
+            turn: _turn,
+        } = Shared::hold("test-slurm")?;
         let is_there = folder.join("up").exists() && command(&folder, "scontrol ping").is_ok();
         if !is_there && start(&folder, IDLE_S)?.is_none() {
             return Ok(None);
@@ -139,18 +138,7 @@ impl Drop for Slurm {
 }
 
 fn start(folder: &Path, idle_s: u32) -> anyhow::Result<Option<Script>> {
-    let mut script = Script::start("test-slurm", folder, &[idle_s.to_string()])?;
-    let said = script.word()?;
-    if let Some(why) = said.strip_prefix("no: ") {
-        std::io::Write::write_all(
-            &mut std::io::stderr(),
-            format!("skipped, there is no Slurm: {why}\n").as_bytes(),
-        )?;
-        return Ok(None);
-    }
-    let told = std::fs::read_to_string(folder.join("said")).unwrap_or_default();
-    ensure!(said == "up", "Slurm does not start: {told}");
-    Ok(Some(script))
+    Script::start_if_possible("test-slurm", (folder, idle_s), "Slurm")
 }
 
 fn command(folder: &Path, line: &str) -> anyhow::Result<String> {

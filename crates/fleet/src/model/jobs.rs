@@ -230,7 +230,8 @@ pub struct JobsBucket {
     pub writable: bool,
 }
 
-/// `[jobs]`: how batch jobs are kept. Read at the start.
+/// `[jobs]`: how batch jobs are kept. Ways to files, images, secrets and clusters are read at the start; bounds, classes, reservations and
+/// `power_tokens` hold from the next reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobsTerms {

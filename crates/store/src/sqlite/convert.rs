@@ -106,6 +106,17 @@ pub(super) fn rows<T>(
     Ok(out)
 }
 
+/// What a statement changes; how many rows.
+pub(super) fn execute(
+    conn: &rusqlite::Connection,
+    (what, sql): (&str, &str),
+    params: &[(&str, &dyn ToSql)],
+) -> Result<usize, StoreError> {
+    let failed = |e: rusqlite::Error| medium(what, &e);
+    let mut statement = conn.prepare_cached(sql).map_err(failed)?;
+    statement.execute(params).map_err(failed)
+}
+
 /// The rows of a query that has more than memory should hold, one after the other.
 pub(super) fn each(
     conn: &rusqlite::Connection,

@@ -1,7 +1,7 @@
 //! Jobs, their runs and who drives them as rows.
 
 use super::SqliteStore;
-use super::convert::{Columns, medium, rows};
+use super::convert::{Columns, execute, medium, rows};
 use super::secrets;
 use super::writer::{Write, Written};
 use crate::StoreError;
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use madang_types::{
     GatewayId, Job, JobId, Micros, RunId, RunRecord, SecretId, SecretRow, TenantId,
 };
-use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
 const LIMIT: i64 = JOBS_LIST_COUNT_MAX as i64;
@@ -60,16 +60,6 @@ pub(super) fn perform(conn: &Connection, write: &JobsWrite) -> Result<JobsWritte
             JobsWritten::Done
         }
     })
-}
-
-fn execute(
-    conn: &Connection,
-    (what, sql): (&str, &str),
-    params: &[(&str, &dyn ToSql)],
-) -> Result<usize, StoreError> {
-    let failed = |e: rusqlite::Error| medium(what, &e);
-    let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-    statement.execute(params).map_err(failed)
 }
 
 fn insert(conn: &Connection, job: &Job) -> Result<Job, StoreError> {

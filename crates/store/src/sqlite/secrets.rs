@@ -1,22 +1,12 @@
 //! Secrets of jobs as rows.
 
-use super::convert::{Columns, medium, rows};
+use super::convert::{Columns, execute, rows};
 use crate::StoreError;
-use crate::jobs::{project_column, secret_absent, secret_newer};
+use crate::jobs::{project_column, project_read, secret_absent, secret_newer};
 use madang_types::{Micros, SecretId, SecretRow, TenantId};
-use rusqlite::{Connection, ToSql, named_params};
+use rusqlite::{Connection, named_params};
 
 const COLUMNS: &str = "tenant, project, name, version, seal_key, sealed, set_by, set_at";
-
-fn execute(
-    conn: &Connection,
-    (what, sql): (&str, &str),
-    params: &[(&str, &dyn ToSql)],
-) -> Result<usize, StoreError> {
-    let failed = |e: rusqlite::Error| medium(what, &e);
-    let mut statement = conn.prepare_cached(sql).map_err(failed)?;
-    statement.execute(params).map_err(failed)
-}
 
 pub(super) fn put(conn: &Connection, row: &SecretRow) -> Result<(), StoreError> {
     let sql = format!(
@@ -71,7 +61,7 @@ fn read(columns: &mut Columns<'_>) -> Result<SecretRow, StoreError> {
     Ok(SecretRow {
         id: SecretId {
             tenant,
-            project: crate::jobs::project_read(&project)?,
+            project: project_read(&project)?,
             name: columns.word()?,
         },
         version: columns.number()?,

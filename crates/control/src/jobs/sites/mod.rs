@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use wish::Claims;
+use wish::{Books, Claims};
 
 /// Longest time between two looks at what our own books say, and the shortest between two at one cluster.
 const LOOK_MS: u64 = 5_000;
@@ -254,17 +254,22 @@ impl JobsPlane {
         if self.lock().is_none() {
             return;
         }
-        let sites = self.sites.by_name.iter();
-        join_all(sites.map(|(name, site)| self.keep_site(name, site))).await;
-    }
-
-    async fn keep_site(&self, name: &str, site: &Site) {
-        let claims = match self.claims(name).await {
-            Ok(claims) => claims,
+        let books = match self.site_books().await {
+            Ok(books) => books,
             Err(error) => {
-                return site.in_vain(format!("the books cannot be read: {error}"), clock::now());
+                for site in self.sites.by_name.values() {
+                    site.in_vain(format!("the books cannot be read: {error}"), clock::now());
+                }
+                return;
             }
         };
+        let sites = self.sites.by_name.iter();
+        let kept = sites.map(|(name, site)| self.keep_site(name, site, &books));
+        join_all(kept).await;
+    }
+
+    async fn keep_site(&self, name: &str, site: &Site, books: &Arc<Books>) {
+        let claims = self.claims(name, Arc::clone(books));
         if !site.is_due(&claims, clock::now()) {
             return;
         }

@@ -13,6 +13,7 @@ use madang_types::{
     SiteId, TenantId, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a cluster is set up for. While it is the same, and the cluster too, nothing need be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub(super) struct Claims {
     runs: BTreeMap<RunId, RunClaim>,
     /// Machines of the cluster: where they are, and of which kind.
     nodes: BTreeMap<NodesId, (SiteId, String)>,
+    books: Arc<Books>,
+    power_tokens: Option<u64>,
+}
+
+/// What our own books say, for all clusters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Books {
     /// What jobs may be paid from: allocations of accelerator time and of won.
     allocations: Vec<Allocation>,
     prices: Vec<AcceleratorPrice>,
@@ -28,7 +36,6 @@ pub(super) struct Claims {
     funded: BTreeSet<ProgrammeId>,
     /// Tenants and programmes in force, with their weights.
     people: Shares,
-    power_tokens: Option<u64>,
 }
 
 /// What a run needs there.
@@ -48,8 +55,20 @@ impl Claims {
 }
 
 impl JobsPlane {
+    pub(super) async fn site_books(&self) -> Result<Arc<Books>, StoreError> {
+        let bank = self.gateway.purses.bank();
+        let mut allocations = bank.allocation_list((None, None)).await?;
+        allocations.retain(|row| matches!(row.unit, Unit::AcceleratorMs | Unit::MicroWon));
+        Ok(Arc::new(Books {
+            allocations,
+            people: self.gateway.keyring.shares(),
+            prices: bank.accelerator_price_list().await?,
+            funded: funded(bank.budget_list().await?),
+        }))
+    }
+
     /// What that cluster is needed for now.
-    pub(super) async fn claims(&self, cluster: &str) -> Result<Claims, StoreError> {
+    pub(super) fn claims(&self, cluster: &str, books: Arc<Books>) -> Claims {
         let snapshot = self.gateway.snapshot();
         let there = |nodes: &madang_fleet::Nodes| {
             let jobs = nodes.jobs.as_ref();
@@ -69,18 +88,12 @@ impl JobsPlane {
             .slurm
             .iter()
             .find(|row| row.id == cluster);
-        let bank = self.gateway.purses.bank();
-        let mut allocations = bank.allocation_list((None, None)).await?;
-        allocations.retain(|row| matches!(row.unit, Unit::AcceleratorMs | Unit::MicroWon));
-        Ok(Claims {
+        Claims {
             runs: self.run_claims(&nodes),
             nodes,
-            allocations,
-            people: self.gateway.keyring.shares(),
-            prices: bank.accelerator_price_list().await?,
-            funded: funded(bank.budget_list().await?),
+            books,
             power_tokens: terms.and_then(|terms| terms.power_tokens),
-        })
+        }
     }
 
     fn run_claims(&self, nodes: &BTreeMap<NodesId, (SiteId, String)>) -> BTreeMap<RunId, RunClaim> {
@@ -117,7 +130,7 @@ impl JobsPlane {
             programmes: of_programmes,
             tenants: of_tenants,
             ..
-        } = &claims.people;
+        } = &claims.books.people;
         let there = of_tenants
             .iter()
             .filter(|row| accounts.contains(row.tenant.as_str()));
@@ -168,12 +181,13 @@ impl JobsPlane {
         (programme, options): (&ProgrammeId, &SlurmOptions),
         claims: &Claims,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
-        if !claims.funded.contains(programme) {
+        if !claims.books.funded.contains(programme) {
             return Ok(BTreeMap::new());
         }
         let bank = self.gateway.purses.bank();
         let mut grants = Vec::new();
         for row in claims
+            .books
             .allocations
             .iter()
             .filter(|row| row.programme == *programme)
@@ -212,7 +226,7 @@ fn tres_minutes(
     options: &SlurmOptions,
     at: Micros,
 ) -> BTreeMap<String, u64> {
-    let card = AcceleratorCard::new(claims.prices.clone());
+    let card = AcceleratorCard::new(claims.books.prices.clone());
     // By the name that all kinds of a sort share.
     let mut sorts: BTreeMap<String, Sort> = BTreeMap::new();
     let mut held: BTreeMap<String, u64> = BTreeMap::new();
@@ -326,7 +340,10 @@ mod tests {
             from: Micros(0),
             hour: MicroWon(won * 1_000_000),
         });
-        claims.prices = prices.collect();
+        claims.books = Arc::new(Books {
+            prices: prices.collect(),
+            ..Books::default()
+        });
         let centre = programme("centre");
         let found = tres_minutes(&claims, (&centre, grants), &options, Micros(50));
         let found: Vec<(&str, u64)> = found

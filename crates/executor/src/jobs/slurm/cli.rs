@@ -54,21 +54,21 @@ impl Transport for Cli {
             return Err(fault(&answer));
         }
         let text = answer.text();
-        let mut jobs: Vec<SlurmJob> = text.lines().filter_map(squeue_line).collect();
-        jobs.retain(|job| ids.contains(&job.id));
+        let jobs = text.lines().filter_map(squeue_line);
+        let mut live = Live {
+            jobs: jobs.filter(|job| ids.contains(&job.id)).collect(),
+            ..Live::default()
+        };
         // Of those that are over the controller knows more than the accounting, and sooner.
         let over = ids
             .iter()
-            .filter(|id| jobs.iter().all(|job| job.id != **id));
+            .filter(|id| live.jobs.iter().all(|job| job.id != **id));
         let over = over.take(SHOWN_COUNT_MAX);
         let lines: Vec<String> = over
             .map(|id| format!("{EPOCH} scontrol -o show job {id}"))
             .collect();
         if lines.is_empty() {
-            return Ok(Live {
-                jobs,
-                ..Live::default()
-            });
+            return Ok(live);
         }
         let answer = self.shell.run(&lines.join("; "), b"").await?;
         if AWAY
@@ -78,11 +78,9 @@ impl Transport for Cli {
         {
             return Err(fault(&answer));
         }
-        jobs.extend(answer.text().lines().filter_map(scontrol_line));
-        Ok(Live {
-            jobs,
-            ..Live::default()
-        })
+        let shown = answer.text();
+        live.jobs.extend(shown.lines().filter_map(scontrol_line));
+        Ok(live)
     }
 
     async fn accounted(&self, name: &str, since_s: u64) -> Result<Vec<SlurmJob>, Fault> {

@@ -140,14 +140,13 @@ async fn power_is_a_licence_whose_count_changes_live() {
         assert_eq!(faults, BTreeMap::new());
     };
     set(1).await;
-    let spec = site.script(1, "exit 0");
+    let mut spec = site.script(1, "exit 0");
     site.options.power = Some(SlurmPower {
         licence: licence.clone(),
         token_watts: 1_000,
         watts: BTreeMap::from([(spec.nodes.clone(), 1_500)]),
     });
     site.restart();
-    let mut spec = spec;
     spec.pieces[0].accelerators = vec![0];
     // Two kilowatts where there is one can never be.
     let refused = site.executor().start(spec.clone()).await;
@@ -163,16 +162,9 @@ async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
     };
     let user = "games";
     let mut options = site.options.clone();
-    let mut words = [
-        "setpriv",
-        "--reuid=games",
-        "--regid=nogroup",
-        "--clear-groups",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    words.extend(super::words(&site.cluster));
-    options.shell = Some(words);
+    let as_user = format!("setpriv --reuid={user} --regid=nogroup --clear-groups");
+    let as_user = as_user.split(' ').map(str::to_owned);
+    options.shell = Some(as_user.chain(words(&site.cluster)).collect());
     let setup = SlurmSite::new(&options).unwrap();
     let account = named("operated");
     let wish = SlurmWish {

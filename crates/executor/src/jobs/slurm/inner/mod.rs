@@ -143,11 +143,7 @@ impl Inner {
                 None => return Ok(None),
             },
         };
-        let since_s = since_s.saturating_sub(SKEW_S);
-        let found = self
-            .transport
-            .accounted(&job_name(&self.options, run), since_s)
-            .await;
+        let found = self.in_accounting(run, since_s).await;
         let mut found = found.map_err(|fault| self.named(fault))?;
         found.retain(|job| job.name == job_name(&self.options, run) && job.submitted_s < until_s);
         // Of several, one that has begun is the run: its folder lets no other begin.
@@ -162,6 +158,13 @@ impl Inner {
         self.book.put(adopted.clone()).await?;
         self.cancel_twins(&found[1..]).await?;
         Ok(Some(adopted))
+    }
+
+    /// What the accounting knows of a run's jobs since a time by this machine's clock, in seconds since 1970.
+    async fn in_accounting(&self, run: RunId, since_s: u64) -> Result<Vec<SlurmJob>, Fault> {
+        let since_s = since_s.saturating_sub(SKEW_S);
+        let name = job_name(&self.options, run);
+        self.transport.accounted(&name, since_s).await
     }
 
     async fn cancel_twins(&self, twins: &[SlurmJob]) -> Result<(), JobsError> {

@@ -1,6 +1,6 @@
 //! How runs stand: asked of the controller, and of the accounting where that does not know them any more.
 
-use super::{Inner, SKEW_S, now_ms};
+use super::{Inner, now_ms};
 use crate::jobs::slurm::ask::{job_name, log_path};
 use crate::jobs::slurm::book::Entry;
 use crate::jobs::slurm::job::{SlurmJob, micros, word};
@@ -177,9 +177,8 @@ impl Inner {
             }
         }
         for entry in gone.into_iter().take(ACCOUNTED_COUNT_MAX) {
-            let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
-            let name = job_name(&self.options, entry.run);
-            match self.transport.accounted(&name, since_s).await {
+            let found = self.in_accounting(entry.run, entry.asked_at_ms / 1000);
+            match found.await {
                 Ok(jobs) => failed.note(self.accounted(&entry, jobs).await),
                 Err(fault @ Fault::Refused(_)) => failed.note(Err(self.named(fault))),
                 // It is away, for the others too.
@@ -273,10 +272,8 @@ impl Inner {
             let done = self.transport.cancel(again.id).await;
             done.map_err(|fault| self.named(fault))?;
         }
-        let since_s = (entry.asked_at_ms / 1000).saturating_sub(SKEW_S);
-        let name = job_name(&self.options, entry.run);
-        let jobs = self.transport.accounted(&name, since_s).await;
-        let jobs = jobs.map_err(|fault| self.named(fault))?;
+        let jobs = self.in_accounting(entry.run, entry.asked_at_ms / 1000);
+        let jobs = jobs.await.map_err(|fault| self.named(fault))?;
         let before = jobs.into_iter().find(|job| self.is_of(job, entry));
         let times = before.and_then(|job| Some((job.started_s?, job.ended_s?)));
         let Some((started_s, ended_s)) = times else {
@@ -324,17 +321,19 @@ impl Inner {
 
     /// It is that run's job, and was queued again.
     fn is_anew(&self, job: &SlurmJob, entry: &Entry) -> bool {
-        let same = Some(job.id) == entry.job && job.name == job_name(&self.options, entry.run);
-        same && entry.submitted_s.is_some_and(|at_s| at_s < job.submitted_s)
+        let again = entry.submitted_s.is_some_and(|at_s| at_s < job.submitted_s);
+        self.has_name_of(job, entry) && again
+    }
+
+    /// It is that run's job, in the stretch that is ours.
+    fn is_of(&self, job: &SlurmJob, entry: &Entry) -> bool {
+        let same = entry.submitted_s.is_none_or(|at_s| at_s == job.submitted_s);
+        self.has_name_of(job, entry) && same
     }
 
     /// Numbers of jobs come again; names of runs do not.
-    fn is_of(&self, job: &SlurmJob, entry: &Entry) -> bool {
-        let same_id = Some(job.id) == entry.job && job.name == job_name(&self.options, entry.run);
-        same_id
-            && entry
-                .submitted_s
-                .is_none_or(|submitted_s| submitted_s == job.submitted_s)
+    fn has_name_of(&self, job: &SlurmJob, entry: &Entry) -> bool {
+        Some(job.id) == entry.job && job.name == job_name(&self.options, entry.run)
     }
 }
 

@@ -5,10 +5,12 @@ use crate::jobs::slurm::options::SlurmOptions;
 use crate::jobs::slurm::transport::Transport;
 use async_trait::async_trait;
 use madang_types::{JobId, TaskId};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A cluster of paper: jobs 1 to 5 have completed, of which 2 cannot be read, and 3 to 5 are not known to the controller any more.
+/// A cluster of paper: jobs 1 to 6 have completed, of which 2 cannot be read, and 3 to 5 are not known to the controller any more.
 struct Paper {
     accounting_is_there: bool,
+    accounting_count: Arc<AtomicU32>,
 }
 
 fn run(number: u64) -> RunId {
@@ -50,6 +52,7 @@ impl Transport for Paper {
     }
 
     async fn accounted(&self, name: &str, _: u64) -> Result<Vec<SlurmJob>, Fault> {
+        self.accounting_count.fetch_add(1, Ordering::Relaxed);
         match (name, self.accounting_is_there) {
             (_, false) => Err(Fault::Unknown("no answer".to_owned())),
             ("madang-3-1", true) => Err(Fault::Refused("bad name".to_owned())),
@@ -69,18 +72,21 @@ impl Transport for Paper {
     }
 }
 
-async fn site(folder: &std::path::Path, accounting_is_there: bool) -> Inner {
+/// It, and how often its accounting was asked.
+async fn site(folder: &std::path::Path, accounting_is_there: bool) -> (Inner, Arc<AtomicU32>) {
     let options = SlurmOptions::here("paper", folder.join("book"), folder.join("runs"));
     let mut inner = Inner::open(options).unwrap();
+    let accounting_count = Arc::new(AtomicU32::new(0));
     inner.transport = Box::new(Paper {
         accounting_is_there,
+        accounting_count: Arc::clone(&accounting_count),
     });
     for number in 1..=6 {
         let mut entry = Entry::new(run(number), now_ms(), 1_000);
         entry.job = u32::try_from(number).ok();
         inner.book.put(entry).await.unwrap();
     }
-    inner
+    (inner, accounting_count)
 }
 
 fn ended(inner: &Inner) -> Vec<u64> {
@@ -92,7 +98,7 @@ fn ended(inner: &Inner) -> Vec<u64> {
 #[tokio::test]
 async fn one_that_fails_keeps_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let inner = site(folder.path(), true).await;
+    let (inner, _) = site(folder.path(), true).await;
     // Its end cannot be written down.
     std::fs::create_dir(folder.path().join("book/1-1.new")).unwrap();
     let told = inner.refresh(&inner.open_runs()).await;
@@ -113,15 +119,16 @@ async fn one_that_fails_keeps_nobody_else() {
 #[tokio::test]
 async fn an_accounting_that_is_away_is_asked_once() {
     let folder = tempfile::tempdir().unwrap();
-    let inner = site(folder.path(), false).await;
+    let (inner, accounting_count) = site(folder.path(), false).await;
     assert!(inner.refresh(&inner.open_runs()).await.is_err());
     assert_eq!(ended(&inner), [1, 6]);
+    assert_eq!(accounting_count.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
 async fn force_goes_on_with_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let inner = site(folder.path(), true).await;
+    let (inner, _) = site(folder.path(), true).await;
     for number in [1, 2] {
         let due = |entry: &mut Entry| {
             entry.stop = Some(crate::jobs::slurm::job::Stop {
