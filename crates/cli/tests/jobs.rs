@@ -57,6 +57,13 @@ async fn until(place: &Place, id: &str, state: &str) -> Value {
     .await
 }
 
+/// The books follow the rules, and nothing is set aside in them.
+async fn nothing_set_aside(place: &Place) {
+    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
+    let sound = verified.out.contains(", 0 open reservations");
+    assert!(sound, "{}", verified.out);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_go_on_through_kill_9_and_are_paid_once() {
     let (place, mut madang, _engine) = up().await;
@@ -95,12 +102,7 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
         (1..600_000).contains(&spent),
         "{spent} ms are spent, and nothing is set aside"
     );
-    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
-    assert!(
-        verified.out.contains("0 open reservations"),
-        "{}",
-        verified.out
-    );
+    nothing_set_aside(&place).await;
     assert_eq!(madang.stop().await, 0);
 }
 
@@ -132,9 +134,7 @@ async fn kills_while_runs_begin_leave_nothing_set_aside() {
     }
     json_of(&place, &format!("job cancel {id} --key-file acme.key")).await;
     until(&place, &id, "cancelled").await;
-    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
-    let sound = verified.out.contains("0 open reservations");
-    assert!(sound, "{}", verified.out);
+    nothing_set_aside(&place).await;
     assert_eq!(madang.stop().await, 0);
     let books = SqliteStore::open(&place.data().join("madang.sqlite")).unwrap();
     let runs = books.run_list(id.parse().unwrap(), None).await.unwrap();
@@ -144,8 +144,8 @@ async fn kills_while_runs_begin_leave_nothing_set_aside() {
     }
 }
 
-/// Waits until a job waits for that reason, and gives its last run.
-async fn until_waits(place: &Place, id: &str, why: &str) -> Value {
+/// Waits until a job waits for that reason; then it warns of nothing.
+async fn until_waits(place: &Place, id: &str, why: &str) {
     let shown = wait_for(&format!("job {id} waits: {why}"), async || {
         let shown = json_of(place, &format!("job show {id} {}", operator(place))).await;
         let waits = shown["waits"]["why"]
@@ -156,7 +156,6 @@ async fn until_waits(place: &Place, id: &str, why: &str) -> Value {
     })
     .await;
     assert_eq!(shown["warning"], json!(null));
-    shown
 }
 
 const GRANT: &str = "--tenant acme --won 4000000 --until 2100-01-01T00:00:00+09:00";
@@ -214,9 +213,7 @@ async fn withdraw(place: &Place) {
         json_of(place, &format!("job cancel {id} --key-file acme.key")).await;
         until(place, id, "cancelled").await;
     }
-    let verified = place.run(&["ledger", "verify"]).await.expect_code(0);
-    let sound = verified.out.contains("0 open reservations");
-    assert!(sound, "{}", verified.out);
+    nothing_set_aside(place).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

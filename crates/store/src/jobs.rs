@@ -285,7 +285,7 @@ pub(crate) fn secret_absent(id: &SecretId) -> StoreError {
     StoreError::Absent(format!("the secret {}", id.name))
 }
 
-/// What is said of a version that is not the next one.
+/// What is said of a version where there is that one or a later one.
 pub(crate) fn secret_newer(id: &SecretId) -> StoreError {
     StoreError::Exists(format!("a later version of the secret {}", id.name))
 }

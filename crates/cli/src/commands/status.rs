@@ -59,33 +59,27 @@ fn shown(status: &Value, replicas: &[Value]) -> String {
         text.push('\n');
         text.push_str(&replica_table(replicas));
     }
-    let clusters: Vec<&Value> = status["clusters"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .collect();
+    let clusters = status["clusters"].as_array();
+    let clusters = clusters.map_or(&[][..], Vec::as_slice);
     if !clusters.is_empty() {
         text.push('\n');
-        text.push_str(&cluster_table(&clusters));
+        text.push_str(&cluster_table(clusters));
     }
     text
 }
 
 /// Slurm clusters that are set up from here; a row for each fault.
-fn cluster_table(clusters: &[&Value]) -> String {
+fn cluster_table(clusters: &[Value]) -> String {
     let mut table = Table::new(&["cluster", "set up", "fault"], &[]);
+    let none = [Value::Null];
     for cluster in clusters {
-        let faults = cluster["faults"].as_array().cloned().unwrap_or_default();
-        let none = [Value::Null];
-        for fault in if faults.is_empty() {
-            &none[..]
-        } else {
-            &faults
-        } {
+        let faults = cluster["faults"].as_array();
+        let faults = faults.filter(|faults| !faults.is_empty());
+        for fault in faults.map_or(&none[..], Vec::as_slice) {
             table.row(vec![
                 cell(cluster, "id"),
                 cell(cluster, "set_up_at"),
-                cell(&json!({ "fault": fault }), "fault"),
+                fault.as_str().unwrap_or("-").to_owned(),
             ]);
         }
     }

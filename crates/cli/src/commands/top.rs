@@ -2,7 +2,7 @@
 
 use super::server::{Table, cell, print, rows, serves};
 use crate::args::TopArgs;
-use crate::http_client::ApiClient;
+use crate::http_client::{Answer, ApiClient};
 use crate::out;
 use crate::up::signals::Signals;
 use rustix::termios::tcgetwinsize;
@@ -26,8 +26,7 @@ pub async fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
     let TopArgs { once, server } = args;
     let client = ApiClient::new(&server)?;
     if once || server.json || !out::is_terminal() {
-        let answer = client.get(PATH).await?;
-        let status = client.get(STATUS).await?.json()?;
+        let (answer, status) = look(&client).await?;
         return print(&answer, server.json, |pools| {
             let color = out::result_color();
             let lines = frame(rows(pools), &status["jobs"]).into_iter();
@@ -36,8 +35,7 @@ pub async fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
     }
     let mut signals = Signals::new()?;
     // The first answer comes before the screen: a refusal is said where it can be read.
-    let mut answer = client.get(PATH).await?;
-    let mut status = client.get(STATUS).await?.json()?;
+    let (mut answer, mut status) = look(&client).await?;
     let _screen = Screen::open()?;
     loop {
         draw(&frame(rows(&answer.json()?), &status["jobs"]))?;
@@ -45,9 +43,14 @@ pub async fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
             () = tokio::time::sleep(Duration::from_millis(FRAME_MS)) => {}
             _ = signals.next() => return Ok(ExitCode::SUCCESS),
         }
-        answer = client.get(PATH).await?;
-        status = client.get(STATUS).await?.json()?;
+        (answer, status) = look(&client).await?;
     }
+}
+
+/// Pools, and what stands beside them of all there is.
+async fn look(client: &ApiClient) -> anyhow::Result<(Answer, Value)> {
+    let pools = client.get(PATH).await?;
+    Ok((pools, client.get(STATUS).await?.json()?))
 }
 
 /// The terminal's other screen, without a cursor. Dropped, it gives back what was there.

@@ -103,14 +103,15 @@ impl<'a> Till<'a> {
             let kind = &place.accelerator;
             return Ok(Err(format!("'{kind}' is no kind that could be paid for")));
         };
-        if self.card.is_none() {
-            let bank = self.plane.gateway.purses.bank();
-            self.card = Some(AcceleratorCard::new(bank.accelerator_price_list().await?));
-        }
-        let hour = match &self.card {
-            Some(card) => card.hour(&kind, &place.site, run.created_at),
-            None => Ok(MicroWon(0)),
+        let card = match &self.card {
+            Some(card) => card,
+            None => {
+                let bank = self.plane.gateway.purses.bank();
+                let prices = bank.accelerator_price_list().await?;
+                self.card.insert(AcceleratorCard::new(prices))
+            }
         };
+        let hour = card.hour(&kind, &place.site, run.created_at);
         Ok(hour
             .map(|hour| JobRun {
                 run: run.run,

@@ -25,12 +25,11 @@ impl JobsPlane {
 
     /// Classes of jobs.
     pub(super) fn qos(&self) -> Vec<DeskQos> {
-        const PRIORITY: u8 = 50;
         let snapshot = self.gateway.snapshot();
         let tiers = snapshot.fleet.jobs.qos_tiers().unwrap_or_default();
         let qos = |qos: &JobsQos| DeskQos {
             id: qos.id.clone(),
-            priority: qos.priority.unwrap_or(PRIORITY),
+            priority: qos.priority.unwrap_or(DeskQos::PRIORITY),
             tier: tiers.get(qos.id.as_str()).copied().unwrap_or(0),
             held_max: qos.running_accelerators_max,
         };

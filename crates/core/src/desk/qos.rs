@@ -1,9 +1,8 @@
 //! Classes of jobs, as the operator defines them.
 
 use super::Desk;
-use super::entry::TaskState;
 use crate::jobs::JobClass;
-use madang_types::{JobId, JobSpec};
+use madang_types::{JobId, JobSpec, RunRecord};
 
 /// A class of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +17,12 @@ pub struct DeskQos {
     pub held_max: Option<u32>,
 }
 
-/// The priority of jobs without a class.
-const PRIORITY: u8 = 50;
 const PRIORITY_MAX: u8 = 100;
+
+impl DeskQos {
+    /// The priority of jobs without a class, and of classes that name none.
+    pub const PRIORITY: u8 = 50;
+}
 
 /// The class of a job; that of jobs without one where nobody defines its own any more.
 pub(super) fn class(known: &[DeskQos], spec: &JobSpec) -> JobClass {
@@ -29,7 +31,7 @@ pub(super) fn class(known: &[DeskQos], spec: &JobSpec) -> JobClass {
     let rank = |priority: u8| PRIORITY_MAX.saturating_sub(priority);
     match found {
         None => JobClass {
-            rank: rank(PRIORITY),
+            rank: rank(DeskQos::PRIORITY),
             ..JobClass::default()
         },
         Some((key, qos)) => JobClass {
@@ -45,27 +47,19 @@ pub(super) fn class(known: &[DeskQos], spec: &JobSpec) -> JobClass {
 
 impl Desk {
     /// Why a job's class lets no more of it run now; `None` where it does.
-    pub(super) fn is_bound(&self, id: JobId) -> Option<String> {
-        let job = &self.entries.get(&id)?.job;
-        let qos = self
-            .qos
-            .iter()
-            .find(|qos| Some(&qos.id) == job.spec.qos.as_ref())?;
+    pub(super) fn bound_by(&self, id: JobId) -> Option<String> {
+        let job = self.job(id)?;
+        let mut known = self.qos.iter();
+        let qos = known.find(|qos| Some(&qos.id) == job.spec.qos.as_ref())?;
         let held_max = qos.held_max?;
-        let mut held_milli = 0;
-        for entry in self.entries.values() {
-            let of = &entry.job;
-            let is_same = (&of.programme, &of.tenant, &of.spec.qos)
-                == (&job.programme, &job.tenant, &job.spec.qos);
-            let running = entry
-                .open
-                .values()
-                .filter(|task| matches!(task.state, TaskState::Running(_)));
-            if is_same {
-                let count = u64::try_from(running.count()).unwrap_or(u64::MAX);
-                held_milli += count * of.spec.resources.accelerator_milli();
-            }
-        }
+        let is_same = |run: &&RunRecord| {
+            self.job(run.run.task.job).is_some_and(|of| {
+                (&of.programme, &of.tenant, &of.spec.qos)
+                    == (&job.programme, &job.tenant, &job.spec.qos)
+            })
+        };
+        let held = self.runs().filter(is_same).map(|run| run.accelerator_milli);
+        let held_milli: u64 = held.sum();
         let needed = held_milli + job.spec.resources.accelerator_milli();
         (needed > u64::from(held_max) * 1_000).then(|| {
             format!(

@@ -1,7 +1,7 @@
 //! Machines that are kept, by the names that people use.
 
 use super::Desk;
-use crate::jobs::{JobKey, MachineKey, Reservation};
+use crate::jobs::{AccountKey, JobKey, Jobs, MachineKey, NodesKey, Reservation};
 use madang_types::{Micros, NodesId, ProgrammeId, TenantId};
 use std::collections::BTreeSet;
 
@@ -33,41 +33,39 @@ impl Desk {
 
     /// Tells the queue which machines are kept, by their numbers there.
     pub(super) fn keep(&mut self) {
-        let mut kept = Vec::new();
-        for reservation in &self.reservations {
-            let is_it = |(key, number): &(crate::jobs::NodesKey, u32)| {
-                let nodes = self.nodes.get(usize::from(key.0));
-                nodes.is_some_and(|nodes| nodes.id == reservation.nodes)
-                    && reservation.machines.contains(number)
-            };
-            let machines = (0u32..).zip(&self.machines);
-            kept.push(Reservation {
-                machines: machines
-                    .filter(|(_, machine)| is_it(machine))
-                    .map(|(at, _)| MachineKey(at))
-                    .collect(),
-                account: None,
-                from: reservation.from,
-                until: reservation.until,
-                notice_us: reservation.notice_us,
-            });
-        }
-        let owners: Vec<_> = self
-            .reservations
-            .iter()
-            .map(|kept| kept.owner.clone())
-            .collect();
-        for (kept, owner) in kept.iter_mut().zip(owners) {
-            kept.account = owner.map(|(programme, tenant)| {
-                let above =
-                    self.account_of((programme.clone(), None, None), crate::jobs::Jobs::ROOT);
-                match tenant {
-                    Some(tenant) => self.account_of((programme, Some(tenant), None), above),
-                    None => above,
-                }
-            });
-        }
+        let reservations = std::mem::take(&mut self.reservations);
+        let kept = reservations.iter().map(|kept| Reservation {
+            machines: self.machines_of(kept),
+            account: kept.owner.clone().map(|owner| self.account_kept(owner)),
+            from: kept.from,
+            until: kept.until,
+            notice_us: kept.notice_us,
+        });
+        let kept = kept.collect();
+        self.reservations = reservations;
         self.jobs.reserve(kept);
+    }
+
+    fn machines_of(&self, kept: &DeskReservation) -> BTreeSet<MachineKey> {
+        let is_kept = |(key, number): &(NodesKey, u32)| {
+            let nodes = self.nodes.get(usize::from(key.0));
+            nodes.is_some_and(|nodes| nodes.id == kept.nodes) && kept.machines.contains(number)
+        };
+        let machines = (0u32..).zip(&self.machines);
+        let kept = machines.filter(|(_, machine)| is_kept(machine));
+        kept.map(|(at, _)| MachineKey(at)).collect()
+    }
+
+    /// The account of a programme, or of a tenant in it.
+    fn account_kept(
+        &mut self,
+        (programme, tenant): (Option<ProgrammeId>, Option<TenantId>),
+    ) -> AccountKey {
+        let above = self.account_of((programme.clone(), None, None), Jobs::ROOT);
+        match tenant {
+            Some(tenant) => self.account_of((programme, Some(tenant), None), above),
+            None => above,
+        }
     }
 
     /// Which reservations keep machines from a task that waits, in a line; `None` where none does.

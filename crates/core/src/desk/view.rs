@@ -134,7 +134,7 @@ impl Desk {
                 ..waits
             });
         }
-        if let Some(why) = self.is_bound(id) {
+        if let Some(why) = self.bound_by(id) {
             return Some(Waits::because(why));
         }
         if entry::open_to(entry, &self.nodes, &self.bars).is_empty() {
@@ -175,7 +175,10 @@ impl Desk {
         let kept = self
             .kept_from(now, key)
             .filter(|_| outlook.starts_at.is_some());
-        let why = kept.map_or(why.clone(), |kept| format!("{why}; {kept}"));
+        let why = match kept {
+            Some(kept) => format!("{why}; {kept}"),
+            None => why,
+        };
         Some(Waits {
             why,
             ahead: Some(outlook.ahead),
