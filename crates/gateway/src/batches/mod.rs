@@ -17,8 +17,6 @@ pub(crate) mod shelf;
 mod upload;
 mod window;
 
-pub use driver::BatchDriver;
-
 use crate::clock;
 use crate::doors::method_not_allowed_by;
 use crate::gateway::Gateway;

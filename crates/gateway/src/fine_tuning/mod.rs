@@ -17,8 +17,6 @@ mod results;
 mod template;
 mod view;
 
-pub use keeper::TuningKeeper;
-
 use crate::batches::shelf::Shelf;
 use crate::clock;
 use crate::doors::method_not_allowed_by;
