@@ -274,10 +274,7 @@ impl Keeping {
     /// The end is written last: until then all of this is done again.
     fn finish(&self, order: &Order, end: &End) -> io::Result<()> {
         for name in [TRAINING_FILE, VALIDATION_FILE] {
-            match std::fs::remove_file(order.exchange().join(name)) {
-                Err(error) if !disk::absent(&error) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            disk::gone(std::fs::remove_file(order.exchange().join(name)))?;
         }
         let status = end.status.as_str();
         tracing::info!(tuning = %order.id, tenant = %order.tenant, status, "a fine-tuning job is over");
