@@ -4,7 +4,7 @@
 use super::FineTunings;
 use super::followed::{Followed, ended};
 use super::order::{End, Order, Status, Tuning};
-use super::results::{self, Room};
+use super::results;
 use super::template::{TRAINING_FILE, VALIDATION_FILE};
 use crate::batches::disk;
 use crate::batches::id::TuningId;
@@ -231,15 +231,11 @@ impl Keeping {
     /// Writes down how a job ended, with what it left.
     fn end(&mut self, order: &Order, job: &Job, last: Option<&RunRecord>) -> io::Result<()> {
         let now_s = unix_s();
-        let limits = &self.tunings.gateway.snapshot().fleet.limits;
-        let room = Room {
-            file_bytes_max: limits.file_bytes_max,
-            tenant_bytes_max: limits.files_tenant_bytes_max,
-        };
         let (status, error) = outcome(job, last);
         let (mut result_files, mut left_out) = (Vec::new(), Vec::new());
         if status == Status::Succeeded {
-            (result_files, left_out) = results::keep(&self.tunings.shelf, order, (room, now_s))?;
+            let limits = &self.tunings.gateway.snapshot().fleet.limits;
+            (result_files, left_out) = results::keep(&self.tunings.shelf, order, (limits, now_s))?;
         }
         let followed = self.followed(&order.tenant, order.id)?;
         followed.over((status, error.as_deref()), left_out)?;
