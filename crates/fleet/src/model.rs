@@ -18,8 +18,8 @@ mod sign_in;
 mod tuning;
 mod virtual_model;
 
-pub(crate) use fine_tuning::placeholders;
 pub use fine_tuning::{FINE_TUNING_PLACEHOLDERS, FineTuning, FineTuningResources, Hyperparameter};
+pub(crate) use fine_tuning::{is_placeholder, placeholders};
 pub use jobs::{
     JobsBackfill, JobsBucket, JobsExecutor, JobsQos, JobsReservation, JobsTerms, NodesJobs,
     SlurmCluster,

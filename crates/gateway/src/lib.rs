@@ -35,3 +35,4 @@ pub mod snapshot;
 pub mod stops;
 pub mod trace_context;
 pub mod walk;
+pub mod worker;

@@ -2,8 +2,7 @@
 
 use super::{Check, rows};
 use crate::at::At;
-use crate::model::{FINE_TUNING_PLACEHOLDERS, FineTuning};
-use crate::problem::nearest;
+use crate::model::{FINE_TUNING_PLACEHOLDERS, FineTuning, is_placeholder};
 use crate::shape::brief;
 use madang_types::ModelId;
 use std::collections::BTreeMap;
@@ -72,20 +71,12 @@ impl<'c> Check<'c, '_> {
     }
 
     fn words_of(&mut self, template: &FineTuning, span: &Range<usize>) {
-        for (name, _) in template
-            .placeholders()
-            .filter(|(name, _)| !template.knows(name))
-        {
-            let own = template.hyperparameter.iter().map(|row| row.name.as_str());
-            let known: Vec<&str> = FINE_TUNING_PLACEHOLDERS.into_iter().chain(own).collect();
-            let message = format!("`{{{}}}` is no placeholder", brief(name));
-            let help = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{{{near}}}`?"),
-                None => format!("known: {}", known.join(", ")),
-            };
-            self.report
-                .error("placeholder_unknown", span, message)
-                .help(help);
+        let own = template.hyperparameter.iter().map(|row| row.name.as_str());
+        let known: Vec<&str> = FINE_TUNING_PLACEHOLDERS.into_iter().chain(own).collect();
+        for name in template.placeholders() {
+            if !known.contains(&name) {
+                self.unknown_placeholder(name, &known, span);
+            }
         }
     }
 
@@ -98,11 +89,8 @@ impl<'c> Check<'c, '_> {
         }
         for (at, row) in rows.iter().enumerate() {
             let name = brief(&row.name);
-            let word = row
-                .name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b == b'_');
-            if !word || row.name.is_empty() || FINE_TUNING_PLACEHOLDERS.contains(&&*row.name) {
+            let known = FINE_TUNING_PLACEHOLDERS.contains(&&*row.name);
+            if known || !is_placeholder(&row.name) {
                 let message = format!("a hyperparameter cannot be called \"{name}\"");
                 let entry = self.report.error("name_invalid", span, message);
                 entry.help("use small letters and '_', and no other placeholder's name");

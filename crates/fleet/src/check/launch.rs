@@ -7,6 +7,7 @@ use crate::problem::nearest;
 use crate::raw::{RawLaunch, RawModel, RawReplica};
 use crate::shape::brief;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What `{…}` in a command line can stand for.
 const PLACEHOLDERS: [&str; 6] = [
@@ -92,7 +93,7 @@ impl Check<'_, '_> {
                 if let Some(known) = PLACEHOLDERS.iter().find(|p| **p == name) {
                     used.entry(known).or_insert(argument);
                 } else {
-                    self.unknown_placeholder(name, argument);
+                    self.unknown_placeholder(name, &PLACEHOLDERS, &argument.span);
                 }
             }
         }
@@ -126,18 +127,17 @@ impl Check<'_, '_> {
         self.secret(&argument.value, &argument.span, remedy);
     }
 
-    fn unknown_placeholder(&mut self, name: &str, argument: &At<String>) {
-        let near = nearest(name, PLACEHOLDERS);
+    pub(super) fn unknown_placeholder(&mut self, name: &str, known: &[&str], span: &Range<usize>) {
         let message = format!("`{{{}}}` is no placeholder", brief(name));
-        let help = match near {
+        let help = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{{{near}}}`?"),
             None => {
-                let known: Vec<String> = PLACEHOLDERS.iter().map(|p| format!("{{{p}}}")).collect();
+                let known: Vec<String> = known.iter().map(|p| format!("{{{p}}}")).collect();
                 format!("known: {}", known.join(", "))
             }
         };
         self.report
-            .error("placeholder_unknown", &argument.span, message)
+            .error("placeholder_unknown", span, message)
             .help(help);
     }
 

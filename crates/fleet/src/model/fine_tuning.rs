@@ -119,19 +119,10 @@ fn hour_ms() -> u64 {
 }
 
 impl FineTuning {
-    /// Names in braces of its command and its variables, with the text in which each stands.
-    pub fn placeholders(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The names in braces of its command and its variables.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         let texts = self.command.iter().chain(self.env.values());
-        texts.flat_map(|text| placeholders(text).map(move |name| (name, text.as_str())))
-    }
-
-    /// Whether its words may name that in braces.
-    pub fn knows(&self, placeholder: &str) -> bool {
-        FINE_TUNING_PLACEHOLDERS.contains(&placeholder)
-            || self
-                .hyperparameter
-                .iter()
-                .any(|row| row.name == placeholder)
+        texts.flat_map(|text| placeholders(text))
     }
 }
 
@@ -146,9 +137,13 @@ impl Hyperparameter {
 pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|rest| {
         let (name, _) = rest.split_once('}')?;
-        let is_word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        is_word.then_some(name)
+        is_placeholder(name).then_some(name)
     })
+}
+
+/// Whether a name can stand in braces.
+pub(crate) fn is_placeholder(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 #[cfg(test)]

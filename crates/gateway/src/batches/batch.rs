@@ -6,7 +6,7 @@ use super::id::{BatchId, FileId};
 use madang_types::{DataClass, DataFlags, Endpoint, KeyId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -217,14 +217,9 @@ impl BatchFolder {
         disk::json_write(&self.path.join(CANCEL), &Cancel { at })
     }
 
-    /// Takes the driving of it; `None` where another gateway has it. The kernel lets go of it with the process, `kill -9` included.
+    /// Takes the driving of it; `None` where another gateway has it.
     pub fn take(&self) -> io::Result<Option<File>> {
-        let lock = disk::append_open(&self.path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(lock)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        disk::lock_take(&self.path.join(LOCK))
     }
 
     pub fn state_write(&self, state: &State) -> io::Result<()> {
@@ -246,10 +241,7 @@ impl BatchFolder {
     /// Takes away what is needed only while it is not over.
     pub fn clear(&self) -> io::Result<()> {
         for path in [self.input(), self.output(), self.errors()] {
-            match std::fs::remove_file(path) {
-                Err(error) if !disk::absent(&error) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            disk::gone(std::fs::remove_file(path))?;
         }
         Ok(())
     }

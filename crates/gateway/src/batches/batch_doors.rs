@@ -2,9 +2,10 @@
 
 use super::batch::{Batch, Order, State as Standing, Status};
 use super::disk::blocking;
-use super::file_doors::{Asked as Query, Id, answered, asked, named, page};
+use super::file_doors::{Asked as Query, Id, answered, asked, named};
 use super::id::{BatchId, FileId};
 use super::line::{DOORS, path_of};
+use super::pages::{PageQuery, got, page};
 use super::shelf::Purpose;
 use super::upload::keep_s;
 use super::{Batches, TENANT_COUNT_MAX, not_found, unix_s};
@@ -28,9 +29,6 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const WINDOW: (&str, i64) = ("24h", 24 * 3600);
 /// Metadata as in OpenAI's API: pairs, and characters of a key and of a value.
 const METADATA_MAX: (usize, usize, usize) = (16, 64, 512);
-/// Batches in one page of a list, and without a word about it.
-const PAGE_MAX: usize = 100;
-const PAGE: usize = 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -182,18 +180,10 @@ fn too_many() -> Refused {
     Refused::new(ErrorCode::FilesFull, message)
 }
 
-/// What a list is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct BatchQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
 pub(super) async fn list(
     State(batches): State<Batches>,
     headers: HeaderMap,
-    query: Query<BatchQuery>,
+    query: Query<PageQuery>,
 ) -> Response {
     answered(listed(&batches, &headers, query).await)
 }
@@ -201,27 +191,15 @@ pub(super) async fn list(
 async fn listed(
     batches: &Batches,
     headers: &HeaderMap,
-    query: Query<BatchQuery>,
+    query: Query<PageQuery>,
 ) -> Result<Json<Value>, Refused> {
     let (tenant, _) = batches.caller(headers)?;
     let query = asked(query)?;
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let (after, limit) = (query.behind("batch")?, query.limit());
     let orders = batches.orders.clone();
-    let after: Option<BatchId> = query
-        .after
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|_| not_found("batch"))?;
     let found = blocking(move || {
         let ids = orders.ids(&tenant)?;
-        let behind = ids
-            .into_iter()
-            .filter(|id| after.is_none_or(|after| *id < after));
-        let batches = behind.take(limit + 1).map(|id| orders.get(&tenant, id));
-        batches
-            .filter_map(Result::transpose)
-            .collect::<std::io::Result<Vec<Batch>>>()
+        got(ids, (after, limit), |id| orders.get(&tenant, id))
     });
     let views = found.await?;
     let views = views

@@ -4,7 +4,7 @@ use crate::refused::Refused;
 use madang_types::ErrorCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,10 +21,7 @@ pub(crate) fn folder_make(path: &Path) -> io::Result<()> {
 /// An empty folder in the making at `path` with `.part` behind it.
 pub(crate) fn part_make(path: &Path) -> io::Result<PathBuf> {
     let part = path.with_extension(PART);
-    match std::fs::remove_dir_all(&part) {
-        Err(error) if !absent(&error) => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    gone(std::fs::remove_dir_all(&part))?;
     folder_make(&part)?;
     Ok(part)
 }
@@ -48,6 +45,16 @@ pub(crate) fn append_open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).append(true).mode(0o600);
     options.open(path)
+}
+
+/// Takes the lock that a file is; `None` where another process has it. The kernel lets go of it with the process, `kill -9` included.
+pub(crate) fn lock_take(path: &Path) -> io::Result<Option<File>> {
+    let lock = append_open(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Writes a value, durably, whole or not at all.
@@ -74,6 +81,14 @@ pub(crate) fn json_read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
 /// Whether it is just not there.
 pub(crate) fn absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// What was to be taken away, and is not there: that will do.
+pub(crate) fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if absent(&error) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The names in a folder that read as `T`; none where there is no folder.

@@ -1,19 +1,16 @@
-//! The thread that drives batches: it finds those that are not over, a few at a time, and takes away what is. Its event loop is
-//! apart from those of connections: what waits for the disk here keeps nobody waiting there.
+//! The thread that drives batches: it finds those that are not over, a few at a time, and takes away what is.
 
 use super::batch::Batch;
 use super::id::BatchId;
 use super::run::{self, Desk};
 use super::{Batches, unix_s};
+use crate::worker::{Worker, logged};
 use madang_types::TenantId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::runtime;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -24,63 +21,32 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often what is over is looked for.
 const SWEEP: Duration = Duration::from_secs(600);
 
-/// Drives batches until it is stopped or dropped.
-pub struct BatchDriver {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-}
+/// The name of the thread, and who it is that logs.
+const NAME: &str = "batches";
 
 impl Batches {
-    /// Starts driving. Told to stop, lines that are under way have `drain_ms_max`.
+    /// Starts driving. Told to stop, it begins nothing more, and lines that are under way have `drain_ms_max`.
     ///
     /// # Errors
     /// The thread or its event loop cannot be had.
-    pub fn start(&self, drain_ms_max: u64) -> io::Result<BatchDriver> {
-        let (stop, stopping) = watch::channel(false);
-        let event_loop = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let driving = Driving {
-            batches: self.clone(),
-            desk: Desk {
-                gateway: Arc::clone(&self.gateway),
-                shelf: self.shelf.clone(),
-                running: Arc::new(AtomicU32::new(0)),
-                stopping,
-            },
-            driven: BTreeMap::new(),
-            over: BTreeSet::new(),
-            tasks: JoinSet::new(),
-        };
+    pub fn start(&self, drain_ms_max: u64) -> io::Result<Worker> {
+        let batches = self.clone();
         let drain_max = Duration::from_millis(drain_ms_max);
-        let thread = Builder::new().name("batches".into()).spawn(move || {
-            event_loop.block_on(driving.run(drain_max));
-            event_loop.shutdown_background();
-        })?;
-        Ok(BatchDriver {
-            stop,
-            thread: Some(thread),
+        Worker::start(NAME, move |stopping| {
+            let driving = Driving {
+                desk: Desk {
+                    gateway: Arc::clone(&batches.gateway),
+                    shelf: batches.shelf.clone(),
+                    running: Arc::new(AtomicU32::new(0)),
+                    stopping,
+                },
+                batches,
+                driven: BTreeMap::new(),
+                over: BTreeSet::new(),
+                tasks: JoinSet::new(),
+            };
+            driving.run(drain_max)
         })
-    }
-}
-
-impl BatchDriver {
-    /// Begins nothing more, and waits for what is under way.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
-        if !matches!(joined, Ok(true)) {
-            tracing::error!("the thread of batches had panicked");
-        }
-    }
-}
-
-impl Drop for BatchDriver {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
     }
 }
 
@@ -101,9 +67,9 @@ impl Driving {
         while !*stopping.borrow() {
             if Instant::now() >= sweep_at {
                 sweep_at = Instant::now() + SWEEP;
-                logged("sweep", self.sweep());
+                logged((NAME, "sweep"), self.sweep());
             }
-            logged("look for batches", self.begin());
+            logged((NAME, "look for batches"), self.begin());
             tokio::select! {
                 () = wake.notified() => {}
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
@@ -159,7 +125,7 @@ impl Driving {
             let desk = self.desk.clone();
             self.tasks.spawn(async move {
                 let driven = run::run(desk, folder, (order, state)).await;
-                logged("drive a batch", driven);
+                logged((NAME, "drive a batch"), driven);
                 drop(lock);
                 id
             });
@@ -205,11 +171,5 @@ impl Driving {
             self.batches.orders.sweep(&tenant, before_s)?;
         }
         Ok(())
-    }
-}
-
-fn logged(what: &str, result: io::Result<()>) {
-    if let Err(error) = result {
-        tracing::error!(%error, "batches: cannot {what}, trying again later");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::disk::{blocking, unavailable};
 use super::id::FileId;
+use super::pages::page;
 use super::shelf::{FileMeta, Purpose};
 use super::{Batches, not_found, unix_s, upload};
 use crate::refused::Refused;
@@ -104,20 +105,6 @@ async fn listed(
         .collect();
     let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
     Ok(Json(page(data, query.after.as_deref(), limit)))
-}
-
-/// A page of a list, behind the one named `after`.
-pub(crate) fn page(all: Vec<(String, Value)>, after: Option<&str>, limit: usize) -> Value {
-    let skipped = after.map_or(0, |after| {
-        all.iter()
-            .position(|(id, _)| id == after)
-            .map_or(all.len(), |place| place + 1)
-    });
-    let has_more = all.len() > skipped + limit;
-    let (ids, data): (Vec<String>, Vec<Value>) = all.into_iter().skip(skipped).take(limit).unzip();
-    json!({
-        "object": "list", "data": data, "first_id": ids.first(), "last_id": ids.last(), "has_more": has_more,
-    })
 }
 
 pub(super) async fn get(State(batches): State<Batches>, id: Id, headers: HeaderMap) -> Response {

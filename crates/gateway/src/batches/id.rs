@@ -1,5 +1,5 @@
-//! Names of files, batches and fine-tuning jobs, as OpenAI's clients know them: a prefix and 32 hexadecimal digits. They become names on disk, so
-//! nothing else is taken for one.
+//! Names of files, batches and fine-tuning jobs, as OpenAI's clients know them: a prefix and 32 hexadecimal digits. They become
+//! names on disk, so nothing else is taken for one.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;

@@ -11,20 +11,19 @@ mod driver;
 pub(crate) mod file_doors;
 pub(crate) mod id;
 mod line;
+pub(crate) mod pages;
 mod results;
 mod run;
 pub(crate) mod shelf;
 mod upload;
 mod window;
 
-pub use driver::BatchDriver;
-
 use crate::clock;
 use crate::doors::method_not_allowed_by;
 use crate::gateway::Gateway;
 use crate::keyring::Identity;
 use crate::refused::Refused;
-use crate::walk::{billed, identify};
+use crate::walk::caller;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{get, post};
@@ -86,8 +85,7 @@ impl Batches {
 
     /// Who asks, and the tenant whose files and batches are meant.
     fn caller(&self, headers: &HeaderMap) -> Result<(TenantId, Identity), Refused> {
-        let identity = identify(&self.gateway, headers, clock::now())?;
-        Ok((billed(&identity)?, identity))
+        caller(&self.gateway, headers)
     }
 }
 

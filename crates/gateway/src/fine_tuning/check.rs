@@ -1,4 +1,4 @@
-//! A file of examples, as it has to be: each line a conversation that ends in an answer. It is copied while it is read.
+//! A file of examples, as it has to be: each line a conversation with an answer in it. It is copied while it is read.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

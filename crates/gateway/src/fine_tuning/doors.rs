@@ -4,9 +4,10 @@ use super::FineTunings;
 use super::order::Tuning;
 use super::view;
 use crate::batches::disk::blocking;
-use crate::batches::file_doors::{Asked as Query, Id, answered, asked, named, page};
+use crate::batches::file_doors::{Asked as Query, Id, answered, asked, named};
 use crate::batches::id::TuningId;
 use crate::batches::not_found;
+use crate::batches::pages::{PageQuery, got, page};
 use crate::clock;
 use crate::refused::Refused;
 use axum::Json;
@@ -15,28 +16,10 @@ use axum::response::Response;
 use http::HeaderMap;
 use madang_store::{JobWish, StoreError};
 use madang_types::{ErrorCode, Job, JobState, TenantId};
-use serde::Deserialize;
 use serde_json::Value;
 
-/// Jobs, events or checkpoints in one page of a list, and without a word about it.
-const PAGE_MAX: usize = 100;
-const PAGE: usize = 20;
 /// What is not there.
 const WHAT: &str = "fine-tuning job";
-
-/// What a list is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl PageQuery {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
-    }
-}
 
 pub(super) async fn list(
     State(tunings): State<FineTunings>,
@@ -53,20 +36,11 @@ async fn listed(
 ) -> Result<Json<Value>, Refused> {
     let (tenant, _) = tunings.caller(headers)?;
     let query = asked(query)?;
-    let after: Option<TuningId> = query
-        .after
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|_| not_found(WHAT))?;
-    let (orders, limit) = (tunings.orders.clone(), query.limit());
+    let (after, limit) = (query.behind(WHAT)?, query.limit());
+    let orders = tunings.orders.clone();
     let found = blocking(move || {
-        let ids = orders.ids(&tenant)?.into_iter();
-        let behind = ids.filter(|id| after.is_none_or(|after| *id < after));
-        let found = behind.take(limit + 1).map(|id| orders.get(&tenant, id));
-        found
-            .filter_map(Result::transpose)
-            .collect::<std::io::Result<Vec<Tuning>>>()
+        let ids = orders.ids(&tenant)?;
+        got(ids, (after, limit), |id| orders.get(&tenant, id))
     });
     let mut views = Vec::new();
     for tuning in found.await? {
@@ -207,13 +181,17 @@ async fn told(
 ) -> Result<Json<Value>, Refused> {
     let (tenant, tuning) = found(tunings, headers, id).await?;
     let query = asked(query)?;
-    let (orders, id) = (tunings.orders.clone(), tuning.order.id);
-    let events = blocking(move || orders.events(&tenant, id).read()).await?;
-    let placed = events.iter().enumerate().rev();
-    let views = placed.filter_map(|(place, event)| match checkpoints {
-        true => view::checkpoint(&tuning.order, place + 1, event),
-        false => Some(view::event(id, place + 1, event)),
+    let (orders, order) = (tunings.orders.clone(), tuning.order);
+    // There may be thousands of them.
+    let page = blocking(move || {
+        let events = orders.events(&tenant, order.id).read()?;
+        let placed = events.iter().enumerate().rev();
+        let views = placed.filter_map(|(place, event)| match checkpoints {
+            true => view::checkpoint(&order, place + 1, event),
+            false => Some(view::event(order.id, place + 1, event)),
+        });
+        let views = views.collect();
+        Ok(page(views, query.after.as_deref(), query.limit()))
     });
-    let views = views.collect();
-    Ok(Json(page(views, query.after.as_deref(), query.limit())))
+    Ok(Json(page.await?))
 }

@@ -5,7 +5,7 @@ use super::progress::{Level, Said};
 use crate::batches::disk;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 /// Events of one job; what its program says beyond is not kept.
@@ -134,24 +134,18 @@ impl EventFile {
             Err(error) if disk::absent(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let whole = text.split_inclusive(|byte| *byte == b'\n');
-        let whole = whole.filter(|line| line.ends_with(b"\n"));
-        whole
-            .map(|line| Ok(serde_json::from_slice(line)?))
-            .collect()
+        events(whole(&text))
     }
 
     /// All events, and the file as if nothing had been torn off.
     pub fn mend(&self) -> io::Result<Vec<Event>> {
-        let events = self.read()?;
-        let file = disk::append_open(&self.0)?;
-        let text = std::fs::read(&self.0)?;
-        let whole = text
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        if whole < text.len() {
-            file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+        let mut file = disk::append_open(&self.0)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = whole(&text);
+        let events = events(whole)?;
+        if whole.len() < text.len() {
+            file.set_len(u64::try_from(whole.len()).unwrap_or(u64::MAX))?;
         }
         Ok(events)
     }
@@ -167,6 +161,19 @@ impl EventFile {
         file.write_all(&lines)?;
         file.sync_data()
     }
+}
+
+/// The lines that are whole: the last may have been torn off.
+fn whole(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| *byte == b'\n');
+    end.map_or(&[], |at| &text[..=at])
+}
+
+fn events(lines: &[u8]) -> io::Result<Vec<Event>> {
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .map(|line| Ok(serde_json::from_slice(line)?))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,19 +4,18 @@
 use super::FineTunings;
 use super::followed::{Followed, ended};
 use super::order::{End, Order, Status, Tuning};
-use super::results::{self, Room};
+use super::results;
 use super::template::{TRAINING_FILE, VALIDATION_FILE};
 use crate::batches::disk;
 use crate::batches::id::TuningId;
 use crate::batches::unix_s;
+use crate::worker::{Worker, logged};
 use madang_store::JobFilter;
 use madang_types::{Job, JobId, JobState, RunRecord, RunState, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
-use tokio::runtime;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -34,55 +33,21 @@ const SUBMIT_S_MAX: i64 = 60;
 /// The newest jobs of a tenant, among which one is looked for whose number was never written down.
 const JOBS_MAX: u32 = 1_000;
 
-/// Keeps fine-tuning jobs until it is stopped or dropped.
-pub struct TuningKeeper {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-}
+/// The name of the thread, and who it is that logs.
+const NAME: &str = "fine-tuning";
 
 impl FineTunings {
-    /// Starts keeping.
+    /// Starts keeping. Told to stop, it ends; jobs go on.
     ///
     /// # Errors
     /// The thread or its event loop cannot be had.
-    pub fn start(&self) -> io::Result<TuningKeeper> {
-        let (stop, stopping) = watch::channel(false);
-        let event_loop = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+    pub fn start(&self) -> io::Result<Worker> {
         let keeping = Keeping {
             tunings: self.clone(),
             followed: BTreeMap::new(),
             over: BTreeSet::new(),
         };
-        let thread = Builder::new().name("fine-tuning".into()).spawn(move || {
-            event_loop.block_on(keeping.run(stopping));
-            event_loop.shutdown_background();
-        })?;
-        Ok(TuningKeeper {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl TuningKeeper {
-    /// Ends the keeping; jobs go on.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
-        if !matches!(joined, Ok(true)) {
-            tracing::error!("the thread of fine-tuning jobs had panicked");
-        }
-    }
-}
-
-impl Drop for TuningKeeper {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
+        Worker::start(NAME, move |stopping| keeping.run(stopping))
     }
 }
 
@@ -107,14 +72,14 @@ impl Keeping {
         let mut held = None;
         for look in 0_u64.. {
             if held.is_none() {
-                held = logged("take the keeping", self.tunings.orders.take()).flatten();
+                held = logged((NAME, "take the keeping"), self.tunings.orders.take()).flatten();
             }
             if held.is_some() {
                 if look.is_multiple_of(SWEEP_LOOKS) {
-                    logged("sweep", self.sweep());
+                    logged((NAME, "sweep"), self.sweep());
                 }
                 tokio::select! {
-                    kept = self.look() => { logged("look", kept); }
+                    kept = self.look() => { logged((NAME, "look"), kept); }
                     _ = stopping.wait_for(|stop| *stop) => return,
                 }
             }
@@ -156,7 +121,7 @@ impl Keeping {
                     Some(_) => Ok(true),
                     None => self.keep(&tuning).await,
                 };
-                match logged("keep a job", kept) {
+                match logged((NAME, "keep a job"), kept) {
                     Some(false) => continue,
                     Some(true) => drop(self.over.insert(id)),
                     None => {}
@@ -266,15 +231,11 @@ impl Keeping {
     /// Writes down how a job ended, with what it left.
     fn end(&mut self, order: &Order, job: &Job, last: Option<&RunRecord>) -> io::Result<()> {
         let now_s = unix_s();
-        let limits = &self.tunings.gateway.snapshot().fleet.limits;
-        let room = Room {
-            file_bytes_max: limits.file_bytes_max,
-            tenant_bytes_max: limits.files_tenant_bytes_max,
-        };
         let (status, error) = outcome(job, last);
         let (mut result_files, mut left_out) = (Vec::new(), Vec::new());
         if status == Status::Succeeded {
-            (result_files, left_out) = results::keep(&self.tunings.shelf, order, (room, now_s))?;
+            let limits = &self.tunings.gateway.snapshot().fleet.limits;
+            (result_files, left_out) = results::keep(&self.tunings.shelf, order, (limits, now_s))?;
         }
         let followed = self.followed(&order.tenant, order.id)?;
         followed.over((status, error.as_deref()), left_out)?;
@@ -309,10 +270,7 @@ impl Keeping {
     /// The end is written last: until then all of this is done again.
     fn finish(&self, order: &Order, end: &End) -> io::Result<()> {
         for name in [TRAINING_FILE, VALIDATION_FILE] {
-            match std::fs::remove_file(order.exchange().join(name)) {
-                Err(error) if !disk::absent(&error) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            disk::gone(std::fs::remove_file(order.exchange().join(name)))?;
         }
         let status = end.status.as_str();
         tracing::info!(tuning = %order.id, tenant = %order.tenant, status, "a fine-tuning job is over");
@@ -336,17 +294,6 @@ fn outcome(job: &Job, last: Option<&RunRecord>) -> (Status, Option<String>) {
                 Status::Failed,
                 Some(why.unwrap_or_else(|| "nobody knows why".to_owned())),
             )
-        }
-    }
-}
-
-/// What came of it; what went wrong is logged, and tried again later.
-fn logged<T>(what: &str, result: io::Result<T>) -> Option<T> {
-    match result {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::error!(%error, "fine-tuning: cannot {what}, trying again later");
-            None
         }
     }
 }

@@ -17,15 +17,12 @@ mod results;
 mod template;
 mod view;
 
-pub use keeper::TuningKeeper;
-
 use crate::batches::shelf::Shelf;
-use crate::clock;
 use crate::doors::method_not_allowed_by;
 use crate::gateway::Gateway;
 use crate::keyring::Identity;
 use crate::refused::Refused;
-use crate::walk::{billed, identify};
+use crate::walk::caller;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -123,7 +120,6 @@ impl FineTunings {
 
     /// Who asks, and the tenant whose jobs are meant.
     fn caller(&self, headers: &HeaderMap) -> Result<(TenantId, Identity), Refused> {
-        let identity = identify(&self.gateway, headers, clock::now())?;
-        Ok((billed(&identity)?, identity))
+        caller(&self.gateway, headers)
     }
 }

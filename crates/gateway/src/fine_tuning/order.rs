@@ -8,7 +8,7 @@ use crate::batches::id::{FileId, TuningId};
 use madang_types::{JobId, KeyId, ModelId, TenantId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -87,10 +87,7 @@ impl Order {
             self.folder.join(NEW).join(self.id.to_string()),
             self.exchange(),
         ] {
-            match std::fs::remove_dir_all(path) {
-                Err(error) if !disk::absent(&error) => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
+            disk::gone(std::fs::remove_dir_all(path))?;
         }
         Ok(())
     }
@@ -210,10 +207,7 @@ impl Orders {
     /// Takes one away.
     pub fn remove(&self, order: &Order) -> io::Result<()> {
         order.exchange_remove()?;
-        match disk::folder_remove(&self.path(&order.tenant, order.id)) {
-            Err(error) if !disk::absent(&error) => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        disk::gone(disk::folder_remove(&self.path(&order.tenant, order.id)))
     }
 
     /// Takes away jobs that have been over since before `before_s`, and what was never made whole.
@@ -231,14 +225,9 @@ impl Orders {
         })
     }
 
-    /// Takes the keeping of all of them; `None` where another gateway has it. The kernel lets go of it with the process.
+    /// Takes the keeping of all of them; `None` where another gateway has it.
     pub fn take(&self) -> io::Result<Option<File>> {
         disk::folder_make(&self.root)?;
-        let lock = disk::append_open(&self.root.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(lock)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        disk::lock_take(&self.root.join(LOCK))
     }
 }

@@ -57,10 +57,10 @@ fn read(object: Map<String, Value>) -> Option<Said> {
         Some(printed.take(TEXT_CHARS_MAX).collect::<String>())
     };
     match object.get("event")?.as_str()? {
-        "metrics" => Some(Said::Metrics(metrics(&object))).filter(|said| match said {
-            Said::Metrics(metrics) => !metrics.is_empty(),
-            _ => true,
-        }),
+        "metrics" => {
+            let metrics = metrics(&object);
+            (!metrics.is_empty()).then_some(Said::Metrics(metrics))
+        }
         "checkpoint" => Some(Said::Checkpoint {
             step: object.get("step")?.as_u64()?,
             path: text("path"),

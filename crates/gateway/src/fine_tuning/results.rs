@@ -3,24 +3,18 @@
 use super::order::Order;
 use crate::batches::id::FileId;
 use crate::batches::shelf::{FileMeta, Purpose, Shelf};
+use madang_fleet::Limits;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// What may be kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub file_bytes_max: u64,
-    pub tenant_bytes_max: u64,
-}
-
 /// Makes files of a job's results; those that cannot be, and why, are told beside. A second time makes nothing twice.
 pub(super) fn keep(
     shelf: &Shelf,
     order: &Order,
-    (room, now_s): (Room, i64),
+    (limits, now_s): (&Limits, i64),
 ) -> io::Result<(Vec<FileId>, Vec<String>)> {
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for (name, id) in &order.results {
@@ -28,7 +22,7 @@ pub(super) fn keep(
             files.push(*id);
             continue;
         }
-        match keep_one(shelf, order, (name, *id), (room, now_s))? {
+        match keep_one(shelf, order, (name, *id), (limits, now_s))? {
             None => files.push(*id),
             Some(why) => left_out.push(format!("The result {name} is no file here: {why}")),
         }
@@ -41,7 +35,7 @@ fn keep_one(
     shelf: &Shelf,
     order: &Order,
     (name, id): (&str, FileId),
-    (room, now_s): (Room, i64),
+    (limits, now_s): (&Limits, i64),
 ) -> io::Result<Option<String>> {
     let found = match open(&order.folder, &order.result(name)) {
         Ok(found) => found,
@@ -49,14 +43,14 @@ fn keep_one(
     };
     let others = shelf.list(&order.tenant, now_s)?;
     let used: u64 = others.iter().map(|file| file.bytes).sum();
-    let left = room.tenant_bytes_max.saturating_sub(used);
+    let left = limits.files_tenant_bytes_max.saturating_sub(used);
     let draft = shelf.draft(&order.tenant, id)?;
     let mut content = OpenOptions::new()
         .create_new(true)
         .write(true)
         .mode(0o600)
         .open(draft.content())?;
-    let longest = room.file_bytes_max.min(left);
+    let longest = limits.file_bytes_max.min(left);
     let bytes = io::copy(&mut found.take(longest.saturating_add(1)), &mut content)?;
     if bytes > longest {
         let what =

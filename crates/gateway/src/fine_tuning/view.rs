@@ -2,7 +2,6 @@
 
 use super::events::{Event, Kind};
 use super::order::{End, Order, Status, Tuning};
-use super::progress::Level;
 use crate::batches::id::TuningId;
 use madang_types::{Job, JobState};
 use serde_json::{Map, Value, json};
@@ -25,22 +24,21 @@ pub(super) fn job(tuning: &Tuning, job: Option<&Job>) -> Value {
         fine_tuned_model,
         ..
     } = order;
-    let numbers = numbers(hyperparameters);
-    let succeeded = end
-        .as_ref()
-        .is_some_and(|end| end.status == Status::Succeeded);
-    let error = end.as_ref().and_then(|end| end.error.as_ref());
+    let (end, numbers) = (end.as_ref(), numbers(hyperparameters));
+    let succeeded = end.is_some_and(|end| end.status == Status::Succeeded);
+    let error = end.and_then(|end| end.error.as_ref());
+    let result_files = end.map_or(&[][..], |end| &end.result_files);
     json!({
         "id": id, "object": "fine_tuning.job", "created_at": created_at, "model": model,
-        "organization_id": tenant, "status": status(end.as_ref(), job),
+        "organization_id": tenant, "status": status(end, job),
         "training_file": training_file, "validation_file": validation_file,
         "hyperparameters": numbers, "seed": seed, "metadata": metadata, "integrations": [],
         "method": { "type": "supervised", "supervised": { "hyperparameters": numbers } },
         "user_provided_suffix": suffix, "estimated_finish": null,
         "fine_tuned_model": succeeded.then_some(fine_tuned_model),
-        "finished_at": end.as_ref().map(|end| end.finished_at),
-        "result_files": end.as_ref().map(|end| &end.result_files).cloned().unwrap_or_default(),
-        "trained_tokens": end.as_ref().and_then(|end| end.trained_tokens),
+        "finished_at": end.map(|end| end.finished_at),
+        "result_files": result_files,
+        "trained_tokens": end.and_then(|end| end.trained_tokens),
         "error": error.map(|message| json!({ "code": "job_failed", "message": message, "param": null })),
         // Beside OpenAI's: the batch job that it is.
         "madang_job": tuning.job,
@@ -82,11 +80,6 @@ fn number(value: f64) -> Value {
 /// An event of a job: its place among them, from 1, is its name.
 pub(super) fn event(id: TuningId, place: usize, event: &Event) -> (String, Value) {
     let name = id.to_string().replace("ftjob-", "ftevent-") + &format!("-{place}");
-    let level = match event.level {
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
-    };
     let kind = match event.kind {
         Kind::Metrics => "metrics",
         Kind::Came
@@ -98,7 +91,7 @@ pub(super) fn event(id: TuningId, place: usize, event: &Event) -> (String, Value
     };
     let data = (!event.metrics.is_empty()).then(|| numbers(&event.metrics));
     let value = json!({
-        "id": name, "object": "fine_tuning.job.event", "created_at": event.at_s, "level": level,
+        "id": name, "object": "fine_tuning.job.event", "created_at": event.at_s, "level": event.level,
         "message": event.message, "type": kind, "data": data,
     });
     (name, value)

@@ -36,6 +36,7 @@ use crate::refused::Refused;
 use crate::rights::{permit_endpoint, permit_period};
 use axum::body::Body;
 use axum::response::Response;
+use http::HeaderMap;
 use madang_types::{Action, Endpoint, ErrorCode, KeyId, Micros, RequestId, TenantId};
 use std::sync::Arc;
 
@@ -151,8 +152,17 @@ async fn walk_on(
     response
 }
 
+/// Who asks for what is a tenant's and no request of the walk, and which tenant is meant.
+pub(crate) fn caller(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+) -> Result<(TenantId, Identity), Refused> {
+    let identity = identify(gateway, headers, clock::now())?;
+    Ok((billed(&identity)?, identity))
+}
+
 /// Whom a request of this caller is billed to.
-pub(crate) fn billed(identity: &Identity) -> Result<TenantId, Refused> {
+fn billed(identity: &Identity) -> Result<TenantId, Refused> {
     identity.may(Action::Infer)?;
     // Whoever may ask belongs to a tenant.
     let none = || Refused::new(ErrorCode::RoleForbidden, "this key belongs to no tenant");

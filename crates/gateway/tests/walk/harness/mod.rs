@@ -12,13 +12,14 @@ use http::{HeaderMap, Method};
 use madang_audit::{Folder, Leaf, Reader, verifier_key};
 use madang_core::ReplicaHealth;
 use madang_gateway::audit::{Audit, Settings};
-use madang_gateway::batches::{BatchDriver, Batches};
+use madang_gateway::batches::Batches;
 use madang_gateway::client::ClientOptions;
 use madang_gateway::doors::FrontDoors;
 use madang_gateway::edge::{EdgeOptions, EdgeReport, serve};
 use madang_gateway::gateway::{Gateway, GatewayOptions};
 use madang_gateway::keyring::{KeySecret, hash_secret, key_text};
 use madang_gateway::snapshot::Snapshot;
+use madang_gateway::worker::Worker;
 use madang_gateway::{clock, doors};
 use madang_store::conformance::sample;
 use madang_store::{SqliteStore, Store, UsageFilter};
@@ -91,7 +92,7 @@ pub struct World {
     pub folder: TempDir,
     /// Files and batches, below `folder`.
     pub batches: Batches,
-    driver: Option<BatchDriver>,
+    driver: Option<Worker>,
     stop: Option<oneshot::Sender<()>>,
     edge: Option<JoinHandle<std::io::Result<EdgeReport>>>,
     ticks: JoinHandle<()>,
