@@ -1,19 +1,22 @@
 //! Check digits and dates.
 
-/// Σ weight × digit.
-fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
-    digits
-        .iter()
-        .zip(weights)
-        .map(|(digit, weight)| u32::from(*digit) * weight)
-        .sum()
+/// Σ weight × digit; of so many digits that the sum is right and the compiler adds them side by side.
+fn weighted<const N: usize>(digits: &[u8], weights: [u8; N]) -> u32 {
+    let Some(digits) = digits.first_chunk::<N>() else {
+        return 0;
+    };
+    let mut sum = 0;
+    for (digit, weight) in digits.iter().zip(weights) {
+        sum += u16::from(*digit) * u16::from(weight);
+    }
+    u32::from(sum)
 }
 
 fn at(digits: &[u8], index: usize) -> u32 {
     digits.get(index).copied().map_or(0, u32::from)
 }
 
-const RESIDENT: &[u32] = &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5];
+const RESIDENT: [u8; 12] = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5];
 
 /// The check digit of a resident registration number: (11 − Σ mod 11) mod 10.
 pub fn resident(digits: &[u8]) -> bool {
@@ -27,19 +30,19 @@ pub fn foreigner(digits: &[u8]) -> bool {
 
 /// The check digit of a corporate registration number: (10 − Σ mod 10) mod 10, weights 1, 2, 1, 2 …
 pub fn corporation(digits: &[u8]) -> bool {
-    let sum = weighted(digits, &[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
+    let sum = weighted(digits, [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]);
     (10 - sum % 10) % 10 == at(digits, 12)
 }
 
 /// The check digit of a business registration number: weights 1, 3, 7 …, and the tens of five times the ninth.
 pub fn business(digits: &[u8]) -> bool {
-    let sum = weighted(digits, &[1, 3, 7, 1, 3, 7, 1, 3, 5]) + at(digits, 8) * 5 / 10;
+    let sum = weighted(digits, [1, 3, 7, 1, 3, 7, 1, 3, 5]) + at(digits, 8) * 5 / 10;
     (10 - sum % 10) % 10 == at(digits, 9)
 }
 
 /// The check digit of an article number (EAN-13): weights 1, 3, 1, 3 …
 pub fn article(digits: &[u8]) -> bool {
-    let sum = weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3]);
+    let sum = weighted(digits, [1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3]);
     digits.len() == 13 && (10 - sum % 10) % 10 == at(digits, 12)
 }
 

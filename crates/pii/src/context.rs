@@ -247,12 +247,12 @@ impl Context {
             return false;
         };
         text.count(until.saturating_sub(self.read_to));
-        for at in self.read_to..until {
-            let byte = bytes.get(at).copied().unwrap_or_default();
-            state = words.machine.next_state(Anchored::No, state, byte);
+        let unread = bytes.get(self.read_to..until).unwrap_or_default();
+        for (end, byte) in (self.read_to + 1..).zip(unread) {
+            state = words.machine.next_state(Anchored::No, state, *byte);
             if words.machine.is_match(state) {
                 // Of the words that end here the longest comes first.
-                self.found(words, bytes, words.machine.match_pattern(state, 0), at + 1);
+                self.found(words, bytes, words.machine.match_pattern(state, 0), end);
             }
         }
         self.state = Some(state);

@@ -14,11 +14,11 @@ pub fn look(scan: &mut Scan<'_>, row: &Row) -> Option<usize> {
             .after
             .is_some_and(|after| after.gap == Gap::Dot && !after.spaced)
     };
-    let &[first, second, third, last, ..] = row.groups() else {
+    let four = row.groups().get(..4)?;
+    let [first, second, third, last] = four else {
         return None;
     };
-    let four = [first, second, third, last];
-    if ![first, second, third].iter().all(dotted) || dotted(&last) {
+    if !(dotted(first) && dotted(second) && dotted(third)) || dotted(last) {
         return None;
     }
     let mut digits = row

@@ -230,6 +230,9 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
     groups = groups.get(..most).unwrap_or(groups);
     let start = groups.first()?.start;
     let mut length = row.length(groups.len());
+    if length < rules::DIGITS_MIN {
+        return None;
+    }
     let phone = left.plus || phone::may_begin(row.digits(length));
     while let [others @ .., last] = groups
         && length >= rules::DIGITS_MIN

@@ -5,7 +5,7 @@ use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
 use crate::context::Nearby;
 use crate::finding::CONFIDENCE_MIN;
-use crate::rules;
+use crate::rules::{self, phone};
 use crate::scan::Scan;
 use crate::text::{Symbol, Text, Words, is_spoken_digit};
 use madang_types::PiiKind;
@@ -26,6 +26,9 @@ const SPREADS: [usize; 2] = [6, 11];
 const MARKS_MAX: usize = 3;
 /// Words that are said between groups.
 const SAID: Words<3> = Words::new(["에", "다시", "의"]);
+
+/// Rules that a number is judged by.
+type Rules = fn(&Number<'_>, &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)>;
 
 /// Digits in a row, spelled or plain, with what may separate them.
 #[derive(Default)]
@@ -138,19 +141,26 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
         groups &= groups - 1;
         let rest = run.digits.get(first..)?;
         // The cheap questions first: most groups neither are among the last ones nor begin what may stand in front of more.
-        let (zero, birth) = (rest.starts_with(&[0]), is_birth(rest));
-        if !zero && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
+        let (telephone, birth) = (is_telephone(rest), is_birth(rest));
+        if !telephone && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
+            continue;
+        }
+        // Without a word no other number has so few digits.
+        if rest.len() < WORDLESS_MIN && !telephone && near.is_silent() {
             continue;
         }
         // All of it, all but a particle, or a telephone or resident number in front of more.
-        let counts = [
-            rest.len(),
-            if particle { rest.len() - 1 } else { 0 },
-            if zero { 11 } else { 0 },
-            if birth { 13 } else { 0 },
+        let parts: [(usize, Rules); 4] = [
+            (rest.len(), rules::judge),
+            (if particle { rest.len() - 1 } else { 0 }, rules::judge),
+            (if telephone { 11 } else { 0 }, rules::telephone),
+            (if birth { 13 } else { 0 }, rules::resident),
         ];
-        for count in counts.into_iter().filter(|count| rules::may_match(*count)) {
-            let judged = run.judge(first, count, &mut near);
+        for (count, rules) in parts {
+            if !rules::may_match(count) {
+                continue;
+            }
+            let judged = run.judge(first, count, &mut near, rules);
             if judged.is_some() {
                 return judged;
             }
@@ -162,6 +172,11 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
 /// So many of the lowest bits.
 fn lowest(count: usize) -> u64 {
     !u64::MAX.unbounded_shl(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Whether the digits begin as those of a telephone number that can do without a word.
+fn is_telephone(digits: &[u8]) -> bool {
+    digits.first() == Some(&0) && phone::may_begin(digits)
 }
 
 /// Whether the digits begin with a day.
@@ -188,13 +203,14 @@ impl Run {
         (self.apart | 1) & all == all
     }
 
-    /// The `count` digits from `first` as one number, where they may be one: some are spelled or all stand apart, and no
-    /// more follow.
+    /// The `count` digits from `first` as one number of `rules`, where they may be one: some are spelled or all stand apart,
+    /// and no more follow.
     fn judge(
         &self,
         first: usize,
         count: usize,
         near: &mut Nearby<'_, '_>,
+        rules: Rules,
     ) -> Option<(PiiKind, Range<usize>, u8)> {
         let last = first + count - 1;
         // The syllable after a plain number is its particle: 5678이.
@@ -203,8 +219,7 @@ impl Run {
             return None;
         }
         let digits = self.digits.get(first..=last)?;
-        // Without a word only a telephone number has so few digits, and it begins with a zero.
-        if count < WORDLESS_MIN && digits.first() != Some(&0) && near.is_silent() {
+        if count < WORDLESS_MIN && !is_telephone(digits) && near.is_silent() {
             return None;
         }
         let end = near.text().symbol(*self.starts.get(last)?).1;
@@ -224,7 +239,7 @@ impl Run {
             },
             span: *self.starts.get(first)?..end,
         };
-        let (kind, confidence) = rules::judge(&number, near)?;
+        let (kind, confidence) = rules(&number, near)?;
         (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
     }
 

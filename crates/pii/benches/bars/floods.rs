@@ -42,4 +42,8 @@ pub const FLOODS: &[(&str, &str)] = &[
     ("states", "21 A St AL AK 21 Aa St 34 "),
     ("births of Hangul and plain digits", "일1-"),
     ("rows and words", "12전화34 1로2@3(4 81로2(1112_341234 일 "),
+    (
+        "digits apart and a spelled digit",
+        "0 0 0 0 1 0 - 1 2 3 4  6 7 8 일0 0 1 0 - 1 2 3 4  6 7 8 일1-일:1🙂2@3(4 81로2@3(card2)0 1 0 ",
+    ),
 ];

@@ -11,8 +11,12 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     if !(solid || number.shape == [3, 2, 5]) || number.mixed || number.edges.plus {
         return 0;
     }
-    let valid = check::business(number.digits);
-    match (near.stance(Topic::Brn), valid) {
+    let stance = near.stance(Topic::Brn);
+    // The cheap question first, as below.
+    if stance == Stance::Silent && solid {
+        return 0;
+    }
+    match (stance, check::business(number.digits)) {
         (Stance::For(_), true) => 94,
         (Stance::For(_), false) => {
             if solid {

@@ -123,6 +123,29 @@ pub fn account(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKin
     best.found
 }
 
+/// How sure it is that the number is a telephone's.
+pub fn telephone(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)> {
+    let mut best = Best {
+        number,
+        near,
+        found: None,
+    };
+    best.of(PiiKind::Phone, phone::confidence);
+    best.found
+}
+
+/// How sure it is that the number, of thirteen digits, is a resident's or a foreigner's.
+pub fn resident(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)> {
+    let mut best = Best {
+        number,
+        near,
+        found: None,
+    };
+    best.of(PiiKind::Rrn, resident::confidence);
+    best.of(PiiKind::Frn, resident::foreigner);
+    best.found
+}
+
 /// The best so far; of two that fit as well the first.
 struct Best<'n, 'c, 'a> {
     number: &'n Number<'n>,

@@ -84,26 +84,7 @@ fn named(text: &Text<'_>, at: usize) -> Option<usize> {
         .strip_suffix(b"\"")
         .or(trimmed.strip_suffix(b"'"))
         .unwrap_or(trimmed);
-    // The last bytes of the names above.
-    if !matches!(
-        name.last(),
-        Some(
-            b'd' | b'D'
-                | b'w'
-                | b'W'
-                | b't'
-                | b'T'
-                | b'n'
-                | b'N'
-                | b'y'
-                | b'Y'
-                | b'e'
-                | b'E'
-                | 0x80..
-        )
-    ) {
-        return None;
-    }
+    let last = name.last()?.to_ascii_lowercase();
     text.count(NAME_MAX);
     let ends = |word: &str| {
         name.len()
@@ -113,7 +94,8 @@ fn named(text: &Text<'_>, at: usize) -> Option<usize> {
     };
     NAMES
         .iter()
-        .find(|(word, _)| ends(word))
+        // The cheap question first.
+        .find(|(word, _)| word.as_bytes().last() == Some(&last) && ends(word))
         .map(|(_, least)| *least)
 }
 
