@@ -350,6 +350,6 @@ pub struct EngineArgs {
 pub fn profiles() -> PossibleValuesParser {
     let values = PROFILES
         .iter()
-        .map(|profile| PossibleValue::new(profile.name).help(profile.about));
+        .map(|profile| PossibleValue::new(&*profile.name).help(&*profile.about));
     PossibleValuesParser::new(values)
 }

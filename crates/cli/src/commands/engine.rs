@@ -16,7 +16,7 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     profile.slots = args.slots.unwrap_or(profile.slots);
     profile.kv_tokens = args.kv_tokens.unwrap_or(profile.kv_tokens);
     profile.host_tokens = args.host_kv_tokens.unwrap_or(profile.host_tokens);
-    let name = args.model.as_deref().unwrap_or(profile.name);
+    let name = args.model.as_deref().unwrap_or(&profile.name);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
     let mut signals = Signals::new()?;
     let engine = serve(Options {

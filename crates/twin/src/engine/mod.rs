@@ -7,6 +7,7 @@ mod cache;
 mod lru;
 mod model;
 mod profile;
+mod roofline;
 mod run;
 mod step;
 #[cfg(test)]
@@ -14,3 +15,4 @@ mod tests;
 
 pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
 pub use profile::{PROFILES, Profile};
+pub use roofline::Roofline;

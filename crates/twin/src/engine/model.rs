@@ -3,6 +3,7 @@
 use super::cache::PrefixCache;
 use super::lru::NumberMap;
 use super::profile::Profile;
+use super::roofline::Roofline;
 use super::run::Run;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -91,6 +92,7 @@ impl Sequence {
 /// A model of an engine. All times are nanoseconds on the driver's clock, which begins at or after zero.
 pub struct Engine {
     pub(super) profile: Profile,
+    pub(super) times: Roofline,
     pub(super) sequences: NumberMap<Sequence>,
     pub(super) waiting: VecDeque<u64>,
     pub(super) prefilling: VecDeque<u64>,
@@ -120,6 +122,7 @@ impl Engine {
     pub fn new(profile: Profile) -> Self {
         Self {
             cache: PrefixCache::new(profile.host_tokens),
+            times: profile.roofline(),
             profile,
             sequences: NumberMap::default(),
             waiting: VecDeque::new(),

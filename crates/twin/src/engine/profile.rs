@@ -1,16 +1,21 @@
 //! What an engine on its accelerators can do, by name.
 
+use super::roofline::Roofline;
+use madang_catalog::{Deployment, DeploymentError};
 use madang_core::EngineCosts;
+use std::borrow::Cow;
 
 /// One engine's size and speed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// The name that the command line knows it by.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it stands for.
-    pub about: &'static str,
-    /// Times of its iterations.
+    pub about: Cow<'static, str>,
+    /// Times of its iterations, as what stands before engines believes them.
     pub costs: EngineCosts,
+    /// Those that it takes in truth; none: as believed.
+    pub times: Option<Roofline>,
     /// Tokens that one iteration takes at most, decoding sequences included.
     pub batch_tokens: u64,
     /// Sequences at once.
@@ -25,8 +30,8 @@ pub struct Profile {
 /// parallel 2 on H100; the others are scaled from it by parameters read per token and by memory bandwidth, and not measured.
 pub const PROFILES: &[Profile] = &[
     Profile {
-        name: "h100x2-32b",
-        about: "a dense model of 32 billion parameters on two H100",
+        name: Cow::Borrowed("h100x2-32b"),
+        about: Cow::Borrowed("a dense model of 32 billion parameters on two H100"),
         costs: EngineCosts {
             step_us: 12_000,
             uncached_ns: 62_783,
@@ -35,14 +40,15 @@ pub const PROFILES: &[Profile] = &[
             kv_ps: 60_000,
             context_double_tokens: 32_768,
         },
+        times: None,
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 270_000,
         host_tokens: 0,
     },
     Profile {
-        name: "h100-8b",
-        about: "a dense model of 8 billion parameters on one H100",
+        name: Cow::Borrowed("h100-8b"),
+        about: Cow::Borrowed("a dense model of 8 billion parameters on one H100"),
         costs: EngineCosts {
             step_us: 6_500,
             uncached_ns: 31_000,
@@ -51,14 +57,17 @@ pub const PROFILES: &[Profile] = &[
             kv_ps: 40_000,
             context_double_tokens: 24_576,
         },
+        times: None,
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 430_000,
         host_tokens: 0,
     },
     Profile {
-        name: "npu-8b",
-        about: "a dense model of 8 billion parameters on one inference card with 1.5 TB/s",
+        name: Cow::Borrowed("npu-8b"),
+        about: Cow::Borrowed(
+            "a dense model of 8 billion parameters on one inference card with 1.5 TB/s",
+        ),
         costs: EngineCosts {
             step_us: 14_000,
             uncached_ns: 120_000,
@@ -67,14 +76,15 @@ pub const PROFILES: &[Profile] = &[
             kv_ps: 90_000,
             context_double_tokens: 16_384,
         },
+        times: None,
         batch_tokens: 4_096,
         slots: 64,
         kv_tokens: 200_000,
         host_tokens: 0,
     },
     Profile {
-        name: "tiny",
-        about: "an engine that hardly takes time, for tests",
+        name: Cow::Borrowed("tiny"),
+        about: Cow::Borrowed("an engine that hardly takes time, for tests"),
         costs: EngineCosts {
             step_us: 200,
             uncached_ns: 1_000,
@@ -83,6 +93,7 @@ pub const PROFILES: &[Profile] = &[
             kv_ps: 100,
             context_double_tokens: 0,
         },
+        times: None,
         batch_tokens: 8_192,
         slots: 64,
         kv_tokens: 100_000,
@@ -94,6 +105,39 @@ impl Profile {
     /// The profile of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
         PROFILES.iter().find(|profile| profile.name == name)
+    }
+
+    /// A model on chips as the catalogue knows them, with the sizes that vLLM has by itself: 8,192 tokens an iteration and 256
+    /// sequences on each rank.
+    ///
+    /// # Errors
+    /// The model has no room there.
+    pub fn of(deployment: &Deployment) -> Result<Self, DeploymentError> {
+        let parallel = &deployment.parallel;
+        let times = Roofline::of(deployment);
+        let batch_tokens = 8_192;
+        let name = format!(
+            "{} on {} × {}",
+            deployment.model.name,
+            parallel.accelerators(),
+            deployment.chip.name
+        );
+        Ok(Self {
+            about: Cow::Owned(name.clone()),
+            name: Cow::Owned(name),
+            costs: times.costs(batch_tokens),
+            times: Some(times),
+            batch_tokens,
+            slots: 256_u32.saturating_mul(parallel.data.max(1)),
+            kv_tokens: deployment.memory()?.kv_tokens,
+            host_tokens: 0,
+        })
+    }
+
+    /// The times of its iterations.
+    pub fn roofline(&self) -> Roofline {
+        let own = self.times.clone();
+        own.unwrap_or_else(|| Roofline::linear(&self.costs))
     }
 
     /// The same engine, `permille` thousandths as fast.
@@ -110,6 +154,10 @@ impl Profile {
                 kv_ps: slower(costs.kv_ps),
                 context_double_tokens: costs.context_double_tokens,
             },
+            times: self
+                .times
+                .as_ref()
+                .map(|times| times.slower(1000.0 / permille.max(1) as f64)),
             ..self.clone()
         }
     }

@@ -1,6 +1,7 @@
 //! What goes into an iteration, and what comes out of it.
 
 use super::model::{Engine, EngineEvent};
+use super::roofline::Prompts;
 use super::run::Run;
 use std::cmp::Reverse;
 
@@ -16,13 +17,11 @@ impl Engine {
         if self.running == 0 {
             return;
         }
-        let prefill_ps = self.fill_chunks();
-        let costs = &self.profile.costs;
-        let first_ps = costs.step_us * 1_000_000
-            + self.decoding * costs.output_ns * 1000
-            + self.held_tokens * costs.kv_ps
-            + prefill_ps;
-        let growth_ps = self.decoding * costs.kv_ps;
+        let prompts = self.fill_chunks();
+        let first_ps = self
+            .times
+            .iteration_ps(self.decoding, self.held_tokens, &prompts);
+        let growth_ps = self.decoding * self.times.kv_ps;
         let iterations = if self.chunks.is_empty() && !thrown_out {
             self.iterations_alike()
         } else {
@@ -134,11 +133,10 @@ impl Engine {
         }
     }
 
-    /// Shares the iteration's tokens among prompts; returns the time that they take, in picoseconds.
-    fn fill_chunks(&mut self) -> u64 {
-        let costs = &self.profile.costs;
+    /// Shares the iteration's tokens among prompts.
+    fn fill_chunks(&mut self) -> Prompts {
         let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
-        let mut time_ps = 0_u64;
+        let mut prompts = Prompts::default();
         for tag in &self.prefilling {
             if budget == 0 {
                 break;
@@ -149,17 +147,12 @@ impl Engine {
             let chunk = sequence.uncached_left.min(budget);
             budget -= chunk;
             let position = sequence.context() - sequence.uncached_left + chunk / 2;
-            let flat_ps = chunk * costs.uncached_ns * 1000;
-            let grown_ps = u128::from(flat_ps) * u128::from(position)
-                / u128::from(costs.context_double_tokens.max(1));
-            time_ps += flat_ps;
-            if costs.context_double_tokens > 0 {
-                time_ps += u64::try_from(grown_ps).unwrap_or(u64::MAX / 4);
-            }
-            time_ps += std::mem::take(&mut sequence.host_left) * costs.cached_ns * 1000;
+            prompts.tokens += chunk;
+            prompts.pairs = prompts.pairs.saturating_add(chunk.saturating_mul(position));
+            prompts.host_tokens += std::mem::take(&mut sequence.host_left);
             self.chunks.push((*tag, chunk));
         }
-        time_ps
+        prompts
     }
 
     /// Iterations until a sequence finishes or memory is short.

@@ -1,6 +1,7 @@
 //! The engine by example, and many iterations at once against one at a time.
 
 use super::{Engine, EngineEvent, EngineRequest, Profile};
+use madang_catalog::{Batch, Catalog, EngineKind, Parallel};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -30,6 +31,51 @@ fn small() -> Profile {
     profile.kv_tokens = 2_000;
     profile.batch_tokens = 512;
     profile
+}
+
+/// A model of the catalogue on eight chips, as small as the one above.
+fn deployed(model: &str) -> Profile {
+    let catalog = Catalog::shipped().unwrap();
+    let parallel = Parallel::tensor(8);
+    let deployment = catalog
+        .deployment((model, "H200-SXM"), parallel, "fp8", EngineKind::Vllm)
+        .unwrap();
+    let mut profile = Profile::of(&deployment).unwrap();
+    profile.slots = 4;
+    profile.kv_tokens = 2_000;
+    profile.batch_tokens = 512;
+    profile.host_tokens = 1_500;
+    profile
+}
+
+#[test]
+fn the_engine_takes_the_time_that_the_closed_form_says() {
+    let catalog = Catalog::shipped().unwrap();
+    for model in &catalog.models {
+        let parallel = Parallel::tensor(8);
+        let deployment = catalog
+            .deployment(
+                (&model.name, "B300-SXM"),
+                parallel,
+                "fp8",
+                EngineKind::Sglang,
+            )
+            .unwrap();
+        let mut profile = Profile::of(&deployment).unwrap();
+        profile.batch_tokens = 4_096;
+        let mut engine = Engine::new(profile);
+        engine.submit(0, request(1, 4_000, 1, &[]));
+        let told = drive(&mut engine, u64::MAX);
+        let expected = deployment.iteration_us(&Batch {
+            sequences: 0.0,
+            kv_tokens: 0.0,
+            prompt_tokens: 4_000.0,
+            prompt_pairs: 8e6,
+        });
+        // Beside the prompt itself, which the engine holds while it computes it.
+        let ratio = told[0].0 as f64 / expected;
+        assert!((0.999..1.1).contains(&ratio), "{}: {ratio}", model.name);
+    }
 }
 
 #[test]
@@ -103,10 +149,12 @@ fn what_is_given_up_frees_its_slot_at_the_end_of_the_iteration() {
 proptest! {
     #[test]
     fn many_iterations_at_once_end_as_one_at_a_time(
+        model in prop::sample::select(vec!["", "Llama-3.1-8B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-120b", "Gemma-3-27B"]),
         asks in prop::collection::vec((0_u64..3_000, 1_u64..900, 1_u64..300, 0_u64..4, any::<bool>()), 1..40)
     ) {
+        let profile = if model.is_empty() { small() } else { deployed(model) };
         let [fast, slow] = [false, true].map(|stepwise| {
-            let mut engine = Engine::new(small());
+            let mut engine = Engine::new(profile.clone());
             if stepwise {
                 engine = engine.stepwise();
             }

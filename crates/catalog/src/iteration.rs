@@ -1,0 +1,133 @@
+//! The time of one iteration in closed form.
+
+use crate::chip::Link;
+use crate::coefficients::Coefficients;
+use crate::deployment::Deployment;
+
+/// Bytes of an activation between accelerators.
+const ACTIVATION_BYTES: f64 = 2.0;
+/// How sharply an iteration turns from reading weights to computing: (reading^p + computing^p)^(1/p).
+const TURN: i32 = 3;
+
+/// What an iteration is about, over all accelerators of the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Sequences that make a token.
+    pub sequences: f64,
+    /// Tokens of their pasts.
+    pub kv_tokens: f64,
+    /// Tokens of prompts.
+    pub prompt_tokens: f64,
+    /// Pairs of a prompt token and a token before it.
+    pub prompt_pairs: f64,
+}
+
+/// What the data sheet says about an iteration: times in microseconds of what would be read, computed and sent if nothing
+/// were lost, and counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ideal {
+    /// Layers.
+    pub layers: f64,
+    /// Layers after which accelerators wait for each other, twice each; 0 on one.
+    pub hops: f64,
+    /// Of accelerators that do so, base 2.
+    pub hops_log: f64,
+    /// Sequences that one scheduler looks at.
+    pub sequences: f64,
+    /// Weights are read once.
+    pub weights_us: f64,
+    /// Tokens of decoding sequences are multiplied with them.
+    pub compute_us: f64,
+    /// The past is read.
+    pub kv_us: f64,
+    /// Tokens of prompts are multiplied with weights.
+    pub prompt_us: f64,
+    /// They attend to what is before them.
+    pub attention_us: f64,
+    /// Activations of decoding sequences are exchanged.
+    pub link_us: f64,
+    /// Those of prompts are.
+    pub prompt_link_us: f64,
+}
+
+impl Deployment {
+    /// What the data sheet says about an iteration.
+    pub fn ideal(&self, batch: &Batch) -> Ideal {
+        let shape = &self.model.shape;
+        let parallel = &self.parallel;
+        let tensor = f64::from(parallel.tensor.max(1));
+        let data = f64::from(parallel.data.max(1));
+        let accelerators = f64::from(parallel.accelerators());
+        let spread = tensor * data;
+        let byte = self.precision.weight_bits / 8.0;
+        // Attention keeps wider numbers where experts are packed into four bits.
+        let attention_byte = if byte < 0.6 { 0.8 } else { byte };
+        let read = self.chip.memory_gb_s * 1e3;
+        let tokens = batch.sequences + batch.prompt_tokens;
+        let operations = self
+            .chip
+            .operations_s(self.precision.weight_bits, self.precision.wide_activations)
+            / 1e6;
+        let wide = self.chip.bf16_tflops * 1e6;
+        let weights = (attention_byte * shape.attention_params()
+            + byte * shape.dense_params()
+            + 2.0 * shape.head_params())
+            / tensor
+            + byte * shape.experts_touched(tokens) * shape.expert_params() / spread;
+        let flops = 2.0 * shape.active_params() / spread / operations;
+        let exchanged = 2.0 * shape.layers * shape.hidden * ACTIVATION_BYTES
+            / data
+            / (self.chip.link_gb_s * 1e3);
+        let among = if accelerators > 1.0 { 1.0 } else { 0.0 };
+        let past = shape.kv_layer_elements() * self.precision.kv_bytes;
+        let mean = batch.kv_tokens / batch.sequences.max(1.0);
+        let seen = shape.full_layers * batch.kv_tokens
+            + shape.window_layers * mean.min(shape.window) * batch.sequences;
+        Ideal {
+            layers: shape.layers,
+            hops: among * shape.layers,
+            hops_log: spread.max(1.0).log2(),
+            sequences: batch.sequences / data,
+            weights_us: weights / read,
+            compute_us: flops * batch.sequences,
+            kv_us: seen * past / self.kv_divided() / data / read,
+            prompt_us: flops * batch.prompt_tokens,
+            attention_us: shape.prompt_attention_operations() * batch.prompt_pairs / spread / wide,
+            link_us: among * exchanged * batch.sequences,
+            prompt_link_us: among * exchanged * batch.prompt_tokens,
+        }
+    }
+
+    /// The time of an iteration, in microseconds.
+    pub fn iteration_us(&self, batch: &Batch) -> f64 {
+        self.coefficients
+            .iteration_us(&self.ideal(batch), self.chip.link())
+    }
+}
+
+impl Coefficients {
+    /// The time of an iteration of which the data sheet says `ideal`, in microseconds.
+    pub fn iteration_us(&self, ideal: &Ideal, link: Link) -> f64 {
+        let computing = self.compute * ideal.compute_us + self.prompt * ideal.prompt_us;
+        let reading = self.weights * ideal.weights_us;
+        let product = (reading.powi(TURN) + computing.powi(TURN)).powf(1.0 / f64::from(TURN));
+        let (hop_us, sent) = match link {
+            Link::Fabric => (
+                self.hop_us + self.hop_log_us * ideal.hops_log,
+                self.link * ideal.link_us + self.prompt_link * ideal.prompt_link_us,
+            ),
+            Link::Pcie => (
+                self.pcie_hop_us,
+                self.pcie_link * (ideal.link_us + ideal.prompt_link_us),
+            ),
+        };
+        self.step_us
+            + self.layer_us * ideal.layers
+            + self.sequence_us * ideal.sequences
+            + product
+            + self.kv * ideal.kv_us
+            + self.attention * ideal.attention_us
+            + hop_us * ideal.hops
+            + sent
+    }
+}

@@ -1,0 +1,19 @@
+//! Chips, models and engines as data, and the time that one iteration of an engine takes in closed form.
+//!
+//! It must not read files, sockets or clocks: text is passed in, numbers come out.
+
+mod chip;
+mod coefficients;
+mod config;
+mod deployment;
+mod iteration;
+mod model;
+mod rows;
+
+pub use chip::{Chip, Link};
+pub use coefficients::{COEFFICIENTS, Coefficients, EngineKind};
+pub use config::model_of_config;
+pub use deployment::{Deployment, DeploymentError, Memory, Parallel, Precision};
+pub use iteration::{Batch, Ideal};
+pub use model::{Model, Shape};
+pub use rows::{Catalog, CatalogError, Confidence};

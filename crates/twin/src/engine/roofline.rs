@@ -1,0 +1,208 @@
+//! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
+
+use madang_catalog::{Batch, Coefficients, Deployment, Link};
+use madang_core::EngineCosts;
+
+/// Bytes a second between the host's memory and an accelerator: PCI Express 5 with 16 lanes, as measured by most.
+const HOST_BYTES_S: f64 = 50e9;
+
+/// Times in picoseconds; parts that a product of matrices shares are put together where it is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Roofline {
+    /// Of an iteration, whatever is in it.
+    pub step_ps: f64,
+    /// Of each sequence that makes a token.
+    pub sequence_ps: f64,
+    /// Of each token held by sequences that make one.
+    pub kv_ps: u64,
+    /// Of each pair of a prompt token and one before it.
+    pub pair_ps: f64,
+    /// Of each token copied from the host tier.
+    pub host_ps: f64,
+    /// Weights that are always read.
+    pub dense_ps: f64,
+    /// Weights of all routed experts.
+    pub experts_ps: f64,
+    /// The part of them that a token passes by.
+    pub missed: f64,
+    /// Products of a decoding sequence's token.
+    pub decode_ps: f64,
+    /// Products of a prompt token.
+    pub prompt_ps: f64,
+    /// A decoding sequence's activations are exchanged.
+    pub link_ps: f64,
+    /// A prompt token's are.
+    pub prompt_link_ps: f64,
+}
+
+/// Prompts in an iteration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Prompts {
+    pub tokens: u64,
+    /// Pairs of one of them and a token before it.
+    pub pairs: u64,
+    /// Tokens that are copied from the host tier instead.
+    pub host_tokens: u64,
+}
+
+impl Roofline {
+    /// Without products: every part is added up, as the core's predictions do.
+    pub fn linear(costs: &EngineCosts) -> Self {
+        let prompt_ps = float(costs.uncached_ns) * 1e3;
+        let doubled = costs.context_double_tokens;
+        Self {
+            step_ps: float(costs.step_us) * 1e6,
+            sequence_ps: float(costs.output_ns) * 1e3,
+            kv_ps: costs.kv_ps,
+            pair_ps: if doubled > 0 {
+                prompt_ps / float(doubled)
+            } else {
+                0.0
+            },
+            host_ps: float(costs.cached_ns) * 1e3,
+            dense_ps: 0.0,
+            experts_ps: 0.0,
+            missed: 0.0,
+            decode_ps: 0.0,
+            prompt_ps,
+            link_ps: 0.0,
+            prompt_link_ps: 0.0,
+        }
+    }
+
+    /// Of a model on chips, by the catalogue's closed form.
+    pub fn of(deployment: &Deployment) -> Self {
+        let shape = &deployment.model.shape;
+        let own = &deployment.coefficients;
+        let ps = 1e6;
+        // Each part by itself: the ideal is straight in all but the experts touched.
+        let one = deployment.ideal(&Batch {
+            sequences: 1.0,
+            ..Batch::default()
+        });
+        let prompt = deployment.ideal(&Batch {
+            prompt_tokens: 1.0,
+            prompt_pairs: 1.0,
+            ..Batch::default()
+        });
+        let held = deployment.ideal(&Batch {
+            kv_tokens: 1.0,
+            ..Batch::default()
+        });
+        let idle = deployment.ideal(&Batch::default());
+        let many = deployment.ideal(&Batch {
+            prompt_tokens: 1e9,
+            ..Batch::default()
+        });
+        let (hop_us, link, prompt_link) = links(own, deployment.chip.link(), idle.hops_log);
+        let layers = shape.full_layers.max(1e-9);
+        let windows = shape.window_layers * shape.window / layers;
+        let kv_ps = own.kv * held.kv_us * ps;
+        let token_bytes =
+            shape.kv_elements(1.0) * deployment.precision.kv_bytes / deployment.parallel_spread();
+        Self {
+            step_ps: ps * (own.step_us + own.layer_us * idle.layers + hop_us * idle.hops),
+            sequence_ps: ps * own.sequence_us * one.sequences + kv_ps * windows,
+            kv_ps: kv_ps.round().max(0.0) as u64,
+            pair_ps: ps * own.attention * prompt.attention_us,
+            host_ps: token_bytes / HOST_BYTES_S * 1e12,
+            dense_ps: ps * own.weights * idle.weights_us,
+            experts_ps: ps * own.weights * (many.weights_us - idle.weights_us),
+            missed: 1.0 - shape.experts_per_token / shape.experts.max(1.0),
+            decode_ps: ps * own.compute * one.compute_us,
+            prompt_ps: ps * own.prompt * prompt.prompt_us,
+            link_ps: ps * link * one.link_us,
+            prompt_link_ps: ps * prompt_link * prompt.prompt_link_us,
+        }
+    }
+
+    /// An iteration with so many decoding sequences that hold so many tokens, in picoseconds.
+    pub(super) fn iteration_ps(&self, decoding: u64, held_tokens: u64, prompts: &Prompts) -> u64 {
+        let (decoding, tokens) = (float(decoding), float(prompts.tokens));
+        let fixed = self.step_ps
+            + decoding * (self.sequence_ps + self.link_ps)
+            + tokens * self.prompt_link_ps
+            + float(prompts.pairs) * self.pair_ps
+            + float(prompts.host_tokens) * self.host_ps
+            + self.product_ps(decoding, tokens);
+        // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
+        (fixed.min(1e17).round() as u64).saturating_add(held_tokens.saturating_mul(self.kv_ps))
+    }
+
+    /// Weights are read while tokens are multiplied with them: the longer of both, with a soft turn between them.
+    fn product_ps(&self, decoding: f64, tokens: f64) -> f64 {
+        let computing = decoding * self.decode_ps + tokens * self.prompt_ps;
+        if self.dense_ps <= 0.0 {
+            return computing;
+        }
+        let touched = if self.experts_ps > 0.0 {
+            1.0 - self.missed.powf(decoding + tokens)
+        } else {
+            0.0
+        };
+        let reading = self.dense_ps + self.experts_ps * touched;
+        (reading.powi(3) + computing.powi(3)).cbrt()
+    }
+
+    /// So many times as long.
+    #[must_use]
+    pub fn slower(&self, times: f64) -> Self {
+        Self {
+            step_ps: self.step_ps * times,
+            sequence_ps: self.sequence_ps * times,
+            kv_ps: (float(self.kv_ps) * times).round() as u64,
+            pair_ps: self.pair_ps * times,
+            host_ps: self.host_ps * times,
+            dense_ps: self.dense_ps * times,
+            experts_ps: self.experts_ps * times,
+            missed: self.missed,
+            decode_ps: self.decode_ps * times,
+            prompt_ps: self.prompt_ps * times,
+            link_ps: self.link_ps * times,
+            prompt_link_ps: self.prompt_link_ps * times,
+        }
+    }
+
+    /// What the core believes of it: straight lines through an iteration of one sequence, one of 64 and a prompt of
+    /// `chunk` tokens.
+    pub fn costs(&self, chunk: u64) -> EngineCosts {
+        let none = Prompts::default();
+        let at = |decoding, prompts: &Prompts| float(self.iteration_ps(decoding, 0, prompts));
+        let chunk = chunk.max(1);
+        let prompts = Prompts {
+            tokens: chunk,
+            ..none
+        };
+        let (one, many) = (at(1, &none), at(64, &none));
+        let token = (at(1, &prompts) - one).max(0.0) / float(chunk);
+        let rounded = |value: f64| value.max(0.0).round() as u64;
+        EngineCosts {
+            step_us: rounded(one / 1e6),
+            uncached_ns: rounded(token / 1e3).max(1),
+            cached_ns: 0,
+            output_ns: rounded((many - one) / 63.0 / 1e3),
+            kv_ps: self.kv_ps,
+            context_double_tokens: if self.pair_ps > 0.0 {
+                rounded(token / self.pair_ps)
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// What a hop takes, and by how much sending exceeds the ideal while decoding and with prompts.
+fn links(own: &Coefficients, link: Link, hops_log: f64) -> (f64, f64, f64) {
+    match link {
+        Link::Fabric => (
+            own.hop_us + own.hop_log_us * hops_log,
+            own.link,
+            own.prompt_link,
+        ),
+        Link::Pcie => (own.pcie_hop_us, own.pcie_link, own.pcie_link),
+    }
+}
+
+fn float(value: u64) -> f64 {
+    value as f64
+}
