@@ -62,7 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rehearsal",
         ],
     ),
-    ("twin", &["types", "ledger", "core"]),
+    ("twin", &["types", "ledger", "core", "fleet"]),
     ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),
