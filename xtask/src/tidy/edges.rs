@@ -64,7 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("catalog", &["types"]),
-    ("twin", &["types", "ledger", "core", "catalog"]),
+    ("twin", &["types", "ledger", "core", "fleet", "catalog"]),
     ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),
