@@ -10,6 +10,8 @@ use std::path::PathBuf;
 /// `madang twin`.
 #[derive(Debug, Subcommand)]
 pub enum TwinCommand {
+    /// A scenario: sites, engines, tenants and their demand, through hours or days, with latency, energy, money and carbon.
+    Run(RunArgs),
     /// Tenants that flood beside tenants that ask steadily: how much later do the latter's first tokens come?
     Noisy(NoisyArgs),
     /// A trace over a pool of engines: how many first tokens come within five seconds?
@@ -345,6 +347,32 @@ pub struct PlaceArgs {
     #[arg(long)]
     pub seed: Vec<u64>,
     /// Print JSON: one object for one seed, a list for several.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `madang twin run`.
+#[derive(Debug, ClapArgs)]
+pub struct RunArgs {
+    /// A scenario's file, or the name of one that is built in; without it, the JSON Schema of such files is printed.
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Another seed than the scenario's.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Its first hours only.
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
+    pub hours: Option<u32>,
+    /// How many threads work; the result is the same. As many as there are cores, if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub threads: Option<u32>,
+    /// Engines compute every iteration for itself: slower, with the same result.
+    #[arg(long)]
+    pub step: bool,
+    /// Write each table as CSV into that folder, with every combination of site, model, tenant and hour.
+    #[arg(long, value_name = "DIR")]
+    pub csv: Option<PathBuf>,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

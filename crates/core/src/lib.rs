@@ -20,6 +20,7 @@ mod lookup;
 mod member;
 mod overload;
 pub mod policy;
+pub mod power;
 pub mod rate;
 pub mod recording;
 mod request;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// A value with its byte range. Like `toml::Spanned`, but with a JSON Schema (that of the value).
 #[derive(Clone, Debug)]
-pub(crate) struct At<T> {
+pub struct At<T> {
     /// Bytes of the source.
     pub span: Range<usize>,
     /// What stands there.

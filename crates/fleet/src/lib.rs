@@ -28,6 +28,14 @@ pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};
 pub use schema::schema;
 
+/// What other files of TOML are read with: values with places, reports of problems, the check of shapes against a schema.
+pub mod text {
+    pub use crate::at::At;
+    pub use crate::problem::{Entry, Report, nearest};
+    pub use crate::schema::tree_of;
+    pub use crate::shape::{Shaped, brief, read_table};
+}
+
 use problem::Report;
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -95,7 +95,7 @@ impl Severity {
 }
 
 /// Gathers problems; bounded.
-pub(crate) struct Report<'a> {
+pub struct Report<'a> {
     source: &'a str,
     problems: Vec<Problem>,
     omitted: usize,
@@ -106,7 +106,8 @@ pub(crate) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(source: &'a str) -> Self {
+    /// Nothing is wrong yet with that text.
+    pub fn new(source: &'a str) -> Self {
         Self {
             source,
             problems: Vec::new(),
@@ -138,12 +139,12 @@ impl<'a> Report<'a> {
     }
 
     /// Whether the text is read completely, so that what is absent is truly absent.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.broken_lines.is_empty()
     }
 
     /// Whether no more problems will be shown: what costs time to say need not be worked out.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.problems.len() >= PROBLEMS_MAX
     }
 
@@ -156,7 +157,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds an error; the caller may attach more to what is returned.
-    pub(crate) fn error(
+    pub fn error(
         &mut self,
         code: &'static str,
         span: &Range<usize>,
@@ -166,7 +167,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds a warning.
-    pub(crate) fn warning(
+    pub fn warning(
         &mut self,
         code: &'static str,
         span: &Range<usize>,
@@ -231,7 +232,7 @@ impl<'a> Report<'a> {
     }
 
     /// The problems by position, and whether one is an error.
-    pub(crate) fn finish(mut self) -> (Vec<Problem>, bool) {
+    pub fn finish(mut self) -> (Vec<Problem>, bool) {
         self.problems
             .sort_by_key(|p| (p.span.start, p.span.end, p.severity, p.code));
         if self.omitted > 0 {
@@ -254,20 +255,22 @@ impl<'a> Report<'a> {
 }
 
 /// A problem just added, to which a remedy and other places can be attached. Holds nothing when the report is full.
-pub(crate) struct Entry<'r> {
+pub struct Entry<'r> {
     report_len: usize,
     problem: Option<&'r mut Problem>,
 }
 
 impl Entry<'_> {
-    pub(crate) fn help(mut self, remedy: impl Into<String>) -> Self {
+    /// What would mend it.
+    pub fn help(mut self, remedy: impl Into<String>) -> Self {
         if let Some(problem) = &mut self.problem {
             problem.remedy = Some(remedy.into());
         }
         self
     }
 
-    pub(crate) fn related(mut self, span: &Range<usize>, why: impl Into<String>) -> Self {
+    /// Another place that matters, and why.
+    pub fn related(mut self, span: &Range<usize>, why: impl Into<String>) -> Self {
         let inside = span.end <= self.report_len && span.start <= span.end;
         if let Some(problem) = self.problem.as_mut().filter(|_| inside) {
             problem.related.push((span.clone(), why.into()));
@@ -303,10 +306,7 @@ fn syntax_remedy(message: &str, line: &str) -> Option<String> {
 const CANDIDATES_MAX: usize = 2_000;
 
 /// The candidate that was probably meant, if one is near.
-pub(crate) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded: Cow<'_, str> = word.to_ascii_lowercase().replace('-', "_").into();
     let length = folded.chars().count();
     // A third of the word may be wrong: `cuont` is near `count`, `kind` is not near `site`.

@@ -1,9 +1,9 @@
 //! The JSON Schema of the fleet file, for editors and for the check of shapes.
 
 use crate::raw::RawFleet;
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
@@ -17,12 +17,17 @@ pub fn schema() -> String {
 }
 
 fn tree() -> Value {
+    tree_of::<RawFleet>("Madang fleet file")
+}
+
+/// The schema of a text of that type, as the check of shapes reads it: nothing refers to anything, and nothing is null.
+pub fn tree_of<T: JsonSchema>(title: &str) -> Value {
     let mut root = SchemaSettings::draft2020_12()
         .with(|settings| settings.inline_subschemas = true)
         .with_transform(RecursiveTransform(without_null))
         .into_generator()
-        .into_root_schema_for::<RawFleet>();
-    root.insert("title".into(), "Madang fleet file".into());
+        .into_root_schema_for::<T>();
+    root.insert("title".into(), title.into());
     let mut tree = root.to_value();
     // serde_json's maps may or may not keep insertion order, as other crates of the build wish; the text must not change.
     tree.sort_all_objects();

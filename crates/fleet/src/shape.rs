@@ -15,7 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What the first pass read.
-pub(crate) struct Shaped<T = RawFleet> {
+pub struct Shaped<T> {
     /// The values.
     pub raw: T,
     /// Tables that are not complete because something in them was taken out: what is absent there proves nothing.
@@ -25,7 +25,7 @@ pub(crate) struct Shaped<T = RawFleet> {
 }
 
 /// Reads a fleet file's text as far as it can be read; `None` only when nothing of it can.
-pub(crate) fn read(source: &str, report: &mut Report<'_>) -> Option<Shaped> {
+pub(crate) fn read(source: &str, report: &mut Report<'_>) -> Option<Shaped<RawFleet>> {
     read_table(source, (&TREE, ""), report)
 }
 
@@ -34,8 +34,9 @@ pub(crate) fn read_policy(source: &str, report: &mut Report<'_>) -> Option<Shape
     read_table(source, (&TREE["properties"]["policy"], "policy"), report)
 }
 
-/// Reads a text as the table of that schema and dotted name.
-fn read_table<T: DeserializeOwned>(
+/// Reads a text as the table of that schema and dotted name: every problem of its keys, types, words and ranges is reported, and what
+/// is wrong is left out. `None` only where nothing of it can be read.
+pub fn read_table<T: DeserializeOwned>(
     source: &str,
     (schema, path): (&Value, &str),
     report: &mut Report<'_>,
@@ -47,6 +48,7 @@ fn read_table<T: DeserializeOwned>(
     }
     let mut walk = Walk {
         report,
+        root: if path.is_empty() { schema } else { &TREE },
         lost: BTreeSet::new(),
         spans: BTreeMap::new(),
         row: None,
@@ -77,6 +79,8 @@ fn syntax_message(message: &str) -> String {
 
 struct Walk<'w, 's> {
     report: &'w mut Report<'s>,
+    /// The schema of the whole text.
+    root: &'w Value,
     lost: BTreeSet<String>,
     spans: BTreeMap<String, Range<usize>>,
     /// The list whose row is being looked at, and which row that is.
@@ -145,7 +149,11 @@ impl Walk<'_, '_> {
         let message = if path.is_empty() {
             format!("unknown table or key `{}`", brief(word))
         } else {
-            format!("unknown key `{}` in {}", brief(word), shown(path))
+            format!(
+                "unknown key `{}` in {}",
+                brief(word),
+                shown(self.root, path)
+            )
         };
         let help = match near {
             Some("key_file") => {
@@ -187,7 +195,7 @@ impl Walk<'_, '_> {
                 .error(
                     "missing_key",
                     span,
-                    format!("{} has no `{key}`", shown(path)),
+                    format!("{} has no `{key}`", shown(self.root, path)),
                 )
                 .help(format!("add {}", meaning(key, &schema["properties"][key])));
         }
@@ -456,8 +464,8 @@ fn leaf(path: &str) -> &str {
 }
 
 /// A table's name as a reader of the file knows it.
-fn shown(path: &str) -> String {
-    let is_row = TREE["properties"][path]["type"] == "array";
+fn shown(root: &Value, path: &str) -> String {
+    let is_row = root["properties"][path]["type"] == "array";
     match path.split_once('.') {
         None if is_row => format!("[[{path}]]"),
         None => format!("[{path}]"),
@@ -482,7 +490,7 @@ fn meaning(key: &str, schema: &Value) -> String {
 }
 
 /// A quotation of bounded length.
-pub(crate) fn brief(text: &str) -> String {
+pub fn brief(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     if text.chars().count() <= CHARS_MAX {
         return text.escape_debug().to_string();

@@ -5,5 +5,6 @@
 pub mod engine;
 pub mod experiment;
 pub mod random;
+pub mod scenario;
 pub mod trace;
 pub mod world;

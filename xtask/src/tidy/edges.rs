@@ -63,8 +63,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rehearsal",
         ],
     ),
+<<<<<<< HEAD
     ("catalog", &["types"]),
     ("twin", &["types", "ledger", "core", "catalog"]),
+=======
+    ("twin", &["types", "ledger", "core", "fleet"]),
+>>>>>>> b3d78f6 (The twin runs scenarios: sites, engines, tenants and demand in one file, over the production core)
     ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),

@@ -1,6 +1,7 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
 mod jobs;
+mod run;
 
 use crate::out;
 use crate::twin_args::{MonthArgs, NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
@@ -30,6 +31,7 @@ const SPEED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
 /// Runs the experiment.
 pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
     match command {
+        TwinCommand::Run(args) => return run::run_scenario(&args),
         TwinCommand::Noisy(args) if args.live => run_live(&args)?,
         TwinCommand::Noisy(args) => run_noisy(&args)?,
         TwinCommand::Route(args) => run_route(&args)?,

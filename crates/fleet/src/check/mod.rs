@@ -34,7 +34,11 @@ use policy::{word, words};
 pub(crate) use policy::{Known, read as read_policy, spans as policy_spans};
 
 /// Builds the fleet; `None` when a value that it needs is missing. Problems go into the report.
-pub(crate) fn build(shaped: &Shaped, base_dir: &Path, report: &mut Report<'_>) -> Option<Fleet> {
+pub(crate) fn build(
+    shaped: &Shaped<RawFleet>,
+    base_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<Fleet> {
     let raw = &shaped.raw;
     let mut check = Check {
         raw,

@@ -13,7 +13,7 @@ use crate::world::{Ask, Clients, Ended, Fleet, Outcome, Totals, World, WorldOpti
 pub use madang_core::ShareRule;
 use madang_core::credit::Month;
 use madang_core::{CreditRow, Holder, Payer, RouteRule, Rules, TenantShare};
-use madang_types::{NameError, Priority};
+use madang_types::{DataClass, NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ fn run(
         share: options.share,
         route: RouteRule::PredictedTtft,
     };
-    let mut fleet = Fleet::new(&options.profile, options.replicas, rules);
+    let mut fleet = Fleet::new(&options.profile, options.replicas, rules)?;
     // A pass-through queue has no end.
     fleet.limits.queue_length_max = match options.share {
         ShareRule::Madang => 4_096,
@@ -318,6 +318,7 @@ impl Clients for Crowd {
             label: number,
             payer: stream.payer.clone(),
             priority: Priority::Standard,
+            data_class: DataClass::Open,
             prompt_tokens,
             output_tokens,
             output_tokens_max: output_tokens.max(2_048),

@@ -11,7 +11,7 @@ use crate::engine::Profile;
 use crate::random::Random;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
-use madang_types::{NameError, Priority};
+use madang_types::{DataClass, NameError, Priority};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ pub fn overload(options: &OverloadOptions) -> Result<OverloadReport, ExperimentE
     let capacity = capacity(options, &sizes)?;
     let phases = [ORDINARY, options.step, ORDINARY].map(|part| part * capacity);
     let clients = Steps::new(options.seed, sizes, phases)?;
-    let mut fleet = fleet(options);
+    let mut fleet = fleet(options)?;
     if options.share == ShareRule::Madang {
         fleet.limits.ttft_ms_max = USEFUL_MS;
     }
@@ -116,23 +116,23 @@ pub fn overload(options: &OverloadOptions) -> Result<OverloadReport, ExperimentE
     })
 }
 
-fn fleet(options: &OverloadOptions) -> Fleet {
+fn fleet(options: &OverloadOptions) -> Result<Fleet, NameError> {
     let rules = Rules {
         share: options.share,
         route: RouteRule::PredictedTtft,
     };
-    let mut fleet = Fleet::new(&options.profile, options.replicas, rules);
+    let mut fleet = Fleet::new(&options.profile, options.replicas, rules)?;
     if options.share != ShareRule::Madang {
         fleet.limits.queue_length_max = u32::MAX;
     }
-    fleet
+    Ok(fleet)
 }
 
 /// Requests a second that the fleet finishes while its queue never empties.
 fn capacity(options: &OverloadOptions, sizes: &Sizes) -> Result<f64, ExperimentError> {
     const WARM_S: u64 = 60;
     const COUNT_S: u64 = 120;
-    let mut fleet = fleet(options);
+    let mut fleet = fleet(options)?;
     fleet.rules.share = ShareRule::Vtc;
     fleet.limits.queue_length_max = u32::MAX;
     let plenty = 60.0 * crowd::ratio(u64::try_from(options.replicas).unwrap_or(1), 1);
@@ -255,6 +255,7 @@ impl Clients for Steps {
             label: u64::try_from(self.asked.len()).unwrap_or(0),
             payer: self.payers.get(tenant)?.clone(),
             priority: Priority::Standard,
+            data_class: DataClass::Open,
             prompt_tokens,
             output_tokens,
             output_tokens_max: output_tokens.max(2_048),

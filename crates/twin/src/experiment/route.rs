@@ -7,7 +7,7 @@ use crate::engine::Profile;
 use crate::trace::TraceRow;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
-use madang_types::Priority;
+use madang_types::{DataClass, Priority};
 use serde::Serialize;
 
 /// A first token that comes later is late.
@@ -63,7 +63,7 @@ pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, E
         share,
         route: options.route,
     };
-    let mut fleet = Fleet::of(options.profiles.clone(), rules);
+    let mut fleet = Fleet::at_home(options.profiles.clone(), rules)?;
     fleet.limits.queue_length_max = u32::MAX;
     fleet.limits.hedge_percent_max = 0;
     let payer = named_payer("tenant")?;
@@ -133,6 +133,7 @@ impl Clients for Replay<'_> {
             label: 0,
             payer: self.payer.clone(),
             priority: Priority::Standard,
+            data_class: DataClass::Open,
             prompt_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
             output_tokens_max: row.output_tokens.max(2_048),

@@ -6,7 +6,7 @@ use crate::engine::Profile;
 use crate::random::Random;
 use crate::world::{Ask, Clients, Ended, Fleet, World, WorldOptions};
 use madang_core::{Payer, Rules};
-use madang_types::Priority;
+use madang_types::{DataClass, Priority};
 use std::sync::Arc;
 
 /// Requests a second for each engine: about two thirds of what it can do.
@@ -38,7 +38,7 @@ pub fn speed(
     };
     let world = World::new(
         WorldOptions {
-            fleet: Fleet::new(profile, replicas, Rules::default()),
+            fleet: Fleet::new(profile, replicas, Rules::default())?,
             round_trip_ns: 0,
             until_ns: u64::MAX / 2,
             window_ns: (0, 1),
@@ -83,6 +83,7 @@ impl Clients for Steady {
             label: 0,
             payer: self.payers.get(tenant)?.clone(),
             priority: Priority::Standard,
+            data_class: DataClass::Open,
             prompt_tokens,
             output_tokens,
             output_tokens_max: output_tokens.max(2_048),

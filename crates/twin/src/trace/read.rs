@@ -41,6 +41,9 @@ pub enum TraceError {
         /// What should.
         expected: &'static str,
     },
+    /// A request stands after a later one.
+    #[error("line {0}: it comes before the line above; sort the trace by time")]
+    Order(usize),
     /// There is a header and nothing else.
     #[error("the trace has no rows")]
     Empty,
@@ -84,7 +87,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
     Ok(rows)
 }
 
-fn block_ids(line: usize, text: &str) -> Result<Vec<u64>, TraceError> {
+pub(super) fn block_ids(line: usize, text: &str) -> Result<Vec<u64>, TraceError> {
     let mut ids = Vec::new();
     for part in text.split_whitespace() {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -1,7 +1,7 @@
 //! Who asks: arrivals in the order of time, and what a client does when its request ends.
 
 use madang_core::{Payer, Refusal};
-use madang_types::Priority;
+use madang_types::{DataClass, Priority};
 use std::sync::Arc;
 
 /// One request as its client makes it.
@@ -15,6 +15,8 @@ pub struct Ask {
     pub payer: Payer,
     /// Urgency.
     pub priority: Priority,
+    /// How sensitive its data is.
+    pub data_class: DataClass,
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Tokens that the engine will make.
@@ -63,6 +65,10 @@ pub struct Ended {
     pub output_tokens: u64,
     /// Attempts that reached an engine.
     pub attempts: u32,
+    /// When the gateway sent it to an engine, the first time.
+    pub started_ns: Option<u64>,
+    /// The engine that answered, or the last that it was sent to.
+    pub engine: Option<u32>,
     /// When trying again makes sense, as the refusal said, in milliseconds.
     pub retry_after_ms: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! The engines of an experiment, and the fleet as the core sees it.
+//! The engines of an experiment or a scenario, and the fleet as the core sees it.
 
 use crate::engine::Profile;
 use madang_core::{
@@ -7,11 +7,26 @@ use madang_core::{
 use madang_types::{Country, Endpoint, ModelId, NameError, Place, Policy, ReplicaId, SiteId};
 use std::collections::BTreeSet;
 
-/// Engines that serve one model at one site.
+/// One engine of a fleet.
+#[derive(Clone, Debug)]
+pub struct FleetEngine {
+    /// What it can do.
+    pub profile: Profile,
+    /// Where it stands.
+    pub site: SiteId,
+    /// Where its bytes go, for the policy.
+    pub place: Place,
+}
+
+/// Engines that serve one model.
 #[derive(Clone, Debug)]
 pub struct Fleet {
-    /// One for each engine.
-    pub profiles: Vec<Profile>,
+    /// The model.
+    pub model: ModelId,
+    /// Each engine.
+    pub engines: Vec<FleetEngine>,
+    /// What may go where.
+    pub policy: Policy,
     /// The core's bounds.
     pub limits: CoreLimits,
     /// The core's rules.
@@ -37,15 +52,34 @@ impl Fleet {
         }
     }
 
-    /// `count` engines of one kind under those rules.
-    pub fn new(profile: &Profile, count: usize, rules: Rules) -> Self {
-        Self::of(vec![profile.clone(); count], rules)
+    /// `count` engines of one kind under those rules, at one site.
+    ///
+    /// # Errors
+    /// None: the names are names.
+    pub fn new(profile: &Profile, count: usize, rules: Rules) -> Result<Self, NameError> {
+        Self::at_home(vec![profile.clone(); count], rules)
+    }
+
+    /// These engines under those rules, at one site.
+    ///
+    /// # Errors
+    /// None: the names are names.
+    pub fn at_home(profiles: Vec<Profile>, rules: Rules) -> Result<Self, NameError> {
+        let site = SiteId::new("site")?;
+        let engines = profiles.into_iter().map(|profile| FleetEngine {
+            profile,
+            site: site.clone(),
+            place: home().map(Place::own).unwrap_or_default(),
+        });
+        Ok(Self::of(ModelId::new("model")?, engines.collect(), rules))
     }
 
     /// These engines under those rules. Whoever asks weighs 1 and has nothing beside its share.
-    pub fn of(profiles: Vec<Profile>, rules: Rules) -> Self {
+    pub fn of(model: ModelId, engines: Vec<FleetEngine>, rules: Rules) -> Self {
         Self {
-            profiles,
+            model,
+            engines,
+            policy: home().map(Policy::of_home).unwrap_or_default(),
             limits: Self::default_limits(),
             rules,
             shares: Shares::default(),
@@ -54,22 +88,14 @@ impl Fleet {
         }
     }
 
-    /// The model that they serve.
-    ///
-    /// # Errors
-    /// None: the name is a name.
-    pub fn model() -> Result<ModelId, NameError> {
-        ModelId::new("model")
-    }
-
     /// As the core sees it.
     ///
     /// # Errors
     /// None: all names are names.
     pub fn view(&self) -> Result<FleetView, NameError> {
         let mut members = Vec::new();
-        for (index, profile) in (0..).zip(&self.profiles) {
-            members.push(member(index, profile)?);
+        for (index, engine) in (0..).zip(&self.engines) {
+            members.push(self.member(index, engine)?);
         }
         Ok(FleetView {
             members,
@@ -77,29 +103,30 @@ impl Fleet {
             limits: self.limits.clone(),
             rules: self.rules,
             credit: self.credit,
-            policy: home().map(Policy::of_home).unwrap_or_default(),
+            policy: self.policy.clone(),
             virtuals: Vec::new(),
+        })
+    }
+
+    fn member(&self, index: usize, engine: &FleetEngine) -> Result<PoolMember, NameError> {
+        let profile = &engine.profile;
+        Ok(PoolMember {
+            replica: ReplicaId::new(&format!("engine-{index}"))?,
+            site: engine.site.clone(),
+            model: self.model.clone(),
+            adapters: Vec::new(),
+            endpoints: vec![Endpoint::Chat],
+            slots: profile.slots,
+            kv_tokens: Some(profile.kv_tokens),
+            host_tokens: profile.host_tokens,
+            costs: profile.costs,
+            place: engine.place.clone(),
+            health: ReplicaHealth::Up,
+            held_back: false,
         })
     }
 }
 
 fn home() -> Option<Country> {
     "KR".parse().ok()
-}
-
-fn member(index: usize, profile: &Profile) -> Result<PoolMember, NameError> {
-    Ok(PoolMember {
-        replica: ReplicaId::new(&format!("engine-{index}"))?,
-        site: SiteId::new("site")?,
-        model: Fleet::model()?,
-        adapters: Vec::new(),
-        endpoints: vec![Endpoint::Chat],
-        slots: profile.slots,
-        kv_tokens: Some(profile.kv_tokens),
-        host_tokens: profile.host_tokens,
-        costs: profile.costs,
-        place: home().map(Place::own).unwrap_or_default(),
-        health: ReplicaHealth::Up,
-        held_back: false,
-    })
 }

@@ -9,6 +9,9 @@ pub(super) struct Flight {
     /// Attempts under way: number, engine, whether it has reached it.
     pub attempts: Vec<(u32, u32, bool)>,
     pub started: u32,
+    pub started_ns: Option<u64>,
+    /// The engine of its first token, or of its latest attempt.
+    pub engine: Option<u32>,
     pub first_token_ns: Option<u64>,
     pub cached_tokens: u64,
 }

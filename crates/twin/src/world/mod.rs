@@ -9,5 +9,5 @@ mod flight;
 mod run;
 
 pub use clients::{Ask, Clients, Ended, Outcome};
-pub use fleet::Fleet;
-pub use run::{Totals, World, WorldOptions};
+pub use fleet::{Fleet, FleetEngine};
+pub use run::{EngineView, Totals, World, WorldOptions};

@@ -4,14 +4,13 @@ use super::clients::{Ask, Clients, Ended, Outcome};
 use super::event::{Agenda, Event};
 use super::fleet::Fleet;
 use super::flight::{Flight, Flights};
-use crate::engine::{Engine, EngineEvent, EngineRequest};
+use crate::engine::{Engine, EngineEvent, EngineRequest, EngineStatus};
+use hashbrown::HashMap;
 use madang_core::{
     AttemptEnd, Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit, Spent,
 };
-use madang_types::{
-    DataClass, DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId,
-};
-use std::collections::BTreeMap;
+use madang_types::{DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 /// The gateway's ticker, in nanoseconds.
 const TICK_NS: u64 = 50_000_000;
@@ -42,11 +41,23 @@ pub struct Totals {
     pub attempts: u64,
 }
 
+/// An engine at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineView {
+    /// Time in which it has iterated so far, in nanoseconds.
+    pub busy_ns: u64,
+    /// How loaded it is.
+    pub status: EngineStatus,
+}
+
 /// Engines, clients and the core, on one clock.
 pub struct World<C> {
     core: Core,
     engines: Vec<Engine>,
-    by_replica: BTreeMap<ReplicaId, u32>,
+    by_replica: HashMap<ReplicaId, u32, BuildHasherDefault<DefaultHasher>>,
+    /// Time in which each has iterated, but for the iterations that are under way.
+    busy_ns: Vec<u64>,
+    busy_since_ns: Vec<Option<u64>>,
     agenda: Agenda,
     flights: Flights,
     clients: C,
@@ -77,14 +88,20 @@ impl<C: Clients> World<C> {
         let mut world = Self {
             core: Core::new(),
             by_replica: replicas.zip(0..).collect(),
-            engines: fleet.profiles.into_iter().map(Engine::new).collect(),
+            busy_ns: vec![0; fleet.engines.len()],
+            busy_since_ns: vec![None; fleet.engines.len()],
+            engines: fleet
+                .engines
+                .into_iter()
+                .map(|engine| Engine::new(engine.profile))
+                .collect(),
             agenda: Agenda::default(),
             flights: Flights::default(),
             clients,
             now_ns: 0,
             until_ns,
             round_trip_ns,
-            model: Fleet::model()?,
+            model: fleet.model,
             effects: Vec::new(),
             events: Vec::new(),
             window_ns,
@@ -107,10 +124,44 @@ impl<C: Clients> World<C> {
         (self.clients, self.totals)
     }
 
-    /// Runs until that instant, or until it is over.
-    pub fn run_until(&mut self, at_ns: u64) {
-        while self.agenda.next_at_ns().is_some_and(|next| next < at_ns) && self.step() {}
+    /// Runs until that instant, or until it is over; says whether more is to come.
+    pub fn run_until(&mut self, at_ns: u64) -> bool {
+        while self.agenda.next_at_ns().is_some_and(|next| next < at_ns) {
+            if !self.step() {
+                return false;
+            }
+        }
         self.now_ns = self.now_ns.max(at_ns);
+        self.agenda.next_at_ns().is_some()
+    }
+
+    /// Each engine computes every iteration for itself: slower, and the measure of the faster way.
+    #[must_use]
+    pub fn stepwise(mut self) -> Self {
+        self.engines = self.engines.into_iter().map(Engine::stepwise).collect();
+        self
+    }
+
+    /// Each engine as it is now.
+    pub fn engines(&self) -> impl Iterator<Item = EngineView> + '_ {
+        let busy = self.busy_ns.iter().zip(&self.busy_since_ns);
+        self.engines
+            .iter()
+            .zip(busy)
+            .map(|(engine, (busy_ns, since))| EngineView {
+                busy_ns: busy_ns + since.map_or(0, |since| self.now_ns.saturating_sub(since)),
+                status: engine.status(),
+            })
+    }
+
+    /// The clients, once all is over.
+    pub fn into_clients(self) -> C {
+        self.clients
+    }
+
+    /// The clients, while it goes on.
+    pub fn clients_mut(&mut self) -> &mut C {
+        &mut self.clients
     }
 
     /// The next event; whether more is to come.
@@ -173,7 +224,7 @@ impl<C: Clients> World<C> {
             payer: ask.payer.clone(),
             model: self.model.clone(),
             endpoint: Endpoint::Chat,
-            data_class: DataClass::Open,
+            data_class: ask.data_class,
             flags: DataFlags::NONE,
             maskable: true,
             priority: ask.priority,
@@ -192,6 +243,8 @@ impl<C: Clients> World<C> {
             ask,
             attempts: Vec::new(),
             started: 0,
+            started_ns: None,
+            engine: None,
             first_token_ns: None,
             cached_tokens: 0,
         });
@@ -231,6 +284,8 @@ impl<C: Clients> World<C> {
                 };
                 self.totals.attempts += 1;
                 flight.started = attempt;
+                flight.started_ns.get_or_insert(self.now_ns);
+                flight.engine = Some(engine);
                 flight.attempts.push((attempt, engine, false));
                 if self.round_trip_ns == 0 {
                     self.reach(number, attempt);
@@ -287,6 +342,14 @@ impl<C: Clients> World<C> {
         let before = engine.next_at_ns();
         act(engine);
         let after = engine.next_at_ns();
+        match (before, after) {
+            (None, Some(_)) => self.busy_since_ns[at] = Some(self.now_ns),
+            (Some(_), None) => {
+                let since = self.busy_since_ns[at].take().unwrap_or(self.now_ns);
+                self.busy_ns[at] += self.now_ns - since;
+            }
+            _ => {}
+        }
         if let Some(at_ns) = after
             && before != after
         {
@@ -324,6 +387,7 @@ impl<C: Clients> World<C> {
                     return;
                 };
                 flight.first_token_ns = Some(now_ns);
+                flight.engine = Some(engine);
                 flight.cached_tokens = cached_tokens;
                 let (label, asked_ns) = (flight.ask.label, flight.ask.at_ns);
                 if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
@@ -440,6 +504,8 @@ impl<C: Clients> World<C> {
             cached_tokens: flight.cached_tokens,
             output_tokens: flight.ask.output_tokens,
             attempts: flight.started,
+            started_ns: flight.started_ns,
+            engine: flight.engine,
             retry_after_ms,
         };
         if let Some(again) = self.clients.ended(&ended) {

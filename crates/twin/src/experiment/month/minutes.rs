@@ -8,7 +8,7 @@ use crate::random::Random;
 use crate::world::{Ask, Clients, Ended, Fleet, World, WorldOptions};
 use madang_core::credit::Month;
 use madang_core::{CreditRow, Holder, Payer, Rules, TenantShare, TenantStatus};
-use madang_types::{KeyId, NameError, Priority, ProjectId, TenantId};
+use madang_types::{DataClass, KeyId, NameError, Priority, ProjectId, TenantId};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub(super) fn minutes(
 }
 
 fn fleet(options: &MonthOptions, credit: bool) -> Result<Fleet, NameError> {
-    let mut fleet = Fleet::new(&options.profile, options.replicas, Rules::default());
+    let mut fleet = Fleet::new(&options.profile, options.replicas, Rules::default())?;
     fleet.limits.queue_length_max = u32::MAX;
     fleet.credit = options.terms;
     for (name, weight) in TENANTS {
@@ -169,6 +169,7 @@ impl Crowd {
             label: u64::try_from(whose).unwrap_or(0),
             payer: self.payers.get(whose)?.clone(),
             priority: Priority::Standard,
+            data_class: DataClass::Open,
             prompt_tokens,
             output_tokens,
             output_tokens_max: output_tokens.max(2_048),

@@ -1,0 +1,149 @@
+//! The report as a person reads it.
+
+use crate::out;
+use madang_twin::scenario::{Line, Percentiles, Report, SiteEnergy};
+
+/// Tenants that are shown, those that asked most.
+const TENANTS_SHOWN: usize = 20;
+
+pub fn show(report: &Report) {
+    let Report {
+        start,
+        run_hours,
+        seed,
+        cells,
+        shards,
+        engines,
+        ..
+    } = report;
+    out::line(&report.about);
+    out::line(&format!(
+        "{run_hours} h from {start}, seed {seed}, {engines} engines behind {cells} gateways ({shards} pools)\n"
+    ));
+    table("", std::slice::from_ref(&report.total));
+    table("site", &report.sites);
+    table("model", &report.models);
+    let mut tenants: Vec<Line> = report.tenants.clone();
+    tenants.sort_by(|one, other| (other.asked, &one.name).cmp(&(one.asked, &other.name)));
+    table("tenant", &tenants[..tenants.len().min(TENANTS_SHOWN)]);
+    if tenants.len() > TENANTS_SHOWN {
+        out::line(&format!(
+            "and {} more: --json has them\n",
+            tenants.len() - TENANTS_SHOWN
+        ));
+    }
+    table("hour", &report.hours);
+    energy(&report.energy);
+    out::line(&format!(
+        "fairness among tenants (Jain's index of what each got of its own): {:.3}",
+        report.fairness
+    ));
+    refusals(&report.total);
+    out::line(&format!(
+        "percentiles are within {} % of the true ones",
+        report.percentile_error * 100.0
+    ));
+    for note in &report.notes {
+        out::line(&format!("note: {note}"));
+    }
+}
+
+fn table(what: &str, lines: &[Line]) {
+    out::line(&format!(
+        "{what:<20} {:>10} {:>7} {:>6} {:>17} {:>20} {:>17} {:>20} {:>6} {:>5} {:>5} {:>5} {:>5} {:>9} {:>10}",
+        "asked",
+        "failed%",
+        "good%",
+        "queue ms 50/90/99",
+        "TTFT ms 50/90/99",
+        "TPOT ms 50/90/99",
+        "end s 50/90/99",
+        "cache%",
+        "busy%",
+        "comp%",
+        "bw%",
+        "KV%",
+        "kW",
+        "1000 won",
+    ));
+    for line in lines {
+        out::line(&row(line));
+    }
+    out::line("");
+}
+
+fn row(line: &Line) -> String {
+    let failed = 1.0 - line.finished as f64 / line.asked.max(1) as f64;
+    let used = |part: fn(&madang_twin::scenario::Utilisation) -> f64| {
+        line.utilisation.as_ref().map_or_else(
+            || "-".to_owned(),
+            |used| format!("{:.0}", part(used) * 100.0),
+        )
+    };
+    format!(
+        "{:<20} {:>10} {:>7.2} {:>6.1} {:>17} {:>20} {:>17} {:>20} {:>6.1} {:>5} {:>5} {:>5} {:>5} {:>9.1} {:>10.1}",
+        line.name,
+        line.asked,
+        if line.asked == 0 { 0.0 } else { failed * 100.0 },
+        line.goodput_ratio * 100.0,
+        times(line.queue_ms, 1.0, 0),
+        times(line.ttft_ms, 1.0, 0),
+        times(line.tpot_ms, 1.0, 0),
+        times(line.e2e_ms, 1_000.0, 1),
+        line.cache_hit_ratio * 100.0,
+        used(|used| used.busy),
+        used(|used| used.compute),
+        used(|used| used.bandwidth),
+        used(|used| used.kv),
+        line.watts / 1_000.0,
+        line.won / 1_000.0,
+    )
+}
+
+fn times(times: Option<Percentiles>, by: f64, digits: usize) -> String {
+    let Some(Percentiles { p50, p90, p99 }) = times else {
+        return "-".to_owned();
+    };
+    let [p50, p90, p99] = [p50, p90, p99].map(|ms| format!("{:.digits$}", ms / by));
+    format!("{p50}/{p90}/{p99}")
+}
+
+fn energy(sites: &[SiteEnergy]) {
+    out::line(
+        "site                    cap kW    mean kW    peak kW   min over cap        MWh    own MWh   grid MWh   million won    t CO2",
+    );
+    let or_dash = |number: Option<f64>, by: f64, digits: usize| {
+        number.map_or_else(
+            || "-".to_owned(),
+            |number| format!("{:.digits$}", number / by),
+        )
+    };
+    for site in sites {
+        out::line(&format!(
+            "{:<20} {:>9} {:>10.1} {:>10.1} {:>14} {:>10.2} {:>10.2} {:>10.2} {:>13} {:>8}",
+            site.site,
+            or_dash(site.cap_kw, 1.0, 0),
+            site.mean_kw,
+            site.peak_kw,
+            site.over_cap_minutes,
+            site.kwh / 1_000.0,
+            site.own_kwh / 1_000.0,
+            site.grid_kwh / 1_000.0,
+            or_dash(site.won, 1e6, 3),
+            or_dash(site.gco2, 1e6, 3),
+        ));
+    }
+    out::line("");
+}
+
+fn refusals(total: &Line) {
+    if total.refused.is_empty() && total.left == 0 {
+        return;
+    }
+    let reasons = total
+        .refused
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"));
+    let reasons: Vec<String> = reasons.chain([format!("left {}", total.left)]).collect();
+    out::line(&format!("not answered: {}", reasons.join(", ")));
+}

@@ -1,0 +1,3 @@
+//! Power: what is drawn.
+
+pub mod model;

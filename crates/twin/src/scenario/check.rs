@@ -1,0 +1,374 @@
+//! From the scenario as written to one whose references all resolve. Every problem is said at once.
+
+mod demand;
+mod place;
+
+use super::Files;
+use super::model::{Scenario, ServedModel, Slo, Tenant};
+use super::raw::{RawScenario, RawSlo, Rows, Text};
+use crate::world::Fleet;
+use madang_core::{CoreLimits, Payer, Rules, Shares, TenantShare};
+use madang_fleet::text::{At, Report, Shaped, brief, nearest};
+use madang_types::{Country, KeyId, ModelId, NameError, ProgrammeId, TenantId};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Rows of one table.
+const ROWS_MAX: usize = 10_000;
+/// Lines of the report: sites × models × tenants × hours.
+const REPORT_LINES_MAX: u64 = 500_000;
+
+/// What the checks share.
+struct Check<'c, 's> {
+    report: &'c mut Report<'s>,
+    files: &'c Files,
+    /// Tables of which something was taken out: what is absent there proves nothing.
+    lost: BTreeSet<String>,
+    hours: u32,
+    start: jiff::civil::Date,
+}
+
+/// Names of one table's rows, in their order.
+struct Names(Vec<String>);
+
+impl Names {
+    fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|known| known == name)
+    }
+}
+
+/// Builds the scenario; `None` where something without which it cannot be built is missing, which has been said.
+pub(super) fn build(
+    shaped: Shaped<RawScenario>,
+    files: &Files,
+    report: &mut Report<'_>,
+) -> Option<Scenario> {
+    let Shaped { raw, lost, .. } = shaped;
+    let run = raw.run?.value;
+    let mut check = Check {
+        report,
+        files,
+        lost,
+        hours: run.hours.as_ref().map_or(1, |hours| hours.value),
+        start: jiff::civil::Date::ZERO,
+    };
+    check.start = check.date(run.start.as_ref())?;
+    let home = run.home.as_ref();
+    let home = home.map_or_else(|| "KR".parse().ok(), |home| check.country(home))?;
+    let slo = slo(raw.slo.as_ref().map(|slo| &slo.value));
+    let site_names = check.names("site", &raw.site, |row| &row.id);
+    let sites = check.sites(raw.site)?;
+    let models = check.models(raw.model, raw.engine.as_ref(), slo)?;
+    let model_names = Names(models.iter().map(|model| model.id.to_string()).collect());
+    let engine_names = check.names("engine", &raw.engine, |row| &row.id);
+    let engines = check.engines(raw.engine, (&site_names, &model_names));
+    let (programme_weights, programmes) = check.programmes(raw.programme);
+    let tenant_names = check.names("tenant", &raw.tenant, |row| &row.id);
+    let (tenants, shares) = check.tenants(raw.tenant, programmes, raw.demand.as_ref())?;
+    let tenant_names = Names(
+        tenants
+            .iter()
+            .map(|tenant| tenant.payer.tenant.to_string())
+            .chain(tenant_names.0)
+            .collect(),
+    );
+    let demand_names = check.names("demand", &raw.demand, |row| &row.id);
+    let demands = check.demands(raw.demand, (&model_names, &tenant_names, &engines));
+    let lines = [sites.len() + 1, tenants.len()].map(|count| u64::try_from(count).unwrap_or(0));
+    let lines = lines[0] * lines[1] * u64::from(check.hours);
+    if lines * u64::try_from(models.len()).unwrap_or(1) > REPORT_LINES_MAX {
+        let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
+        check
+            .report
+            .error(
+                "limits_conflict",
+                &span,
+                "sites × models × tenants × hours are too many to report",
+            )
+            .help(format!(
+                "they may be {REPORT_LINES_MAX} together: fewer hours, or fewer tenants"
+            ));
+    }
+    if engine_names.0.is_empty() || demand_names.0.is_empty() {
+        let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
+        check
+            .report
+            .error(
+                "nothing_to_serve",
+                &span,
+                "the scenario has no engine, or nobody who asks",
+            )
+            .help("add [[engine]] and [[demand]]");
+    }
+    let limits = raw.limits.map(|limits| limits.value);
+    let rules = raw.rules.map(|rules| rules.value);
+    Some(Scenario {
+        about: run.about.map(|about| about.value).unwrap_or_default(),
+        start: check.start,
+        hours: check.hours,
+        seed: run.seed.map_or(1, |seed| seed.value),
+        cells: run.cells.map_or(1, |cells| cells.value),
+        round_trip_ns: run
+            .round_trip_ms
+            .map_or(500_000, |ms| (ms.value * 1e6) as u64),
+        home,
+        sites,
+        models,
+        engines: engines.into_iter().flatten().collect(),
+        programme_weights,
+        tenants,
+        shares,
+        demands,
+        rules: Rules {
+            share: rules
+                .as_ref()
+                .and_then(|rules| rules.share.as_ref())
+                .map_or_else(Default::default, |at| at.value),
+            route: rules
+                .as_ref()
+                .and_then(|rules| rules.route.as_ref())
+                .map_or_else(Default::default, |at| at.value),
+        },
+        limits: limits.map_or_else(Fleet::default_limits, |limits| {
+            let default = Fleet::default_limits();
+            CoreLimits {
+                queue_length_max: limits
+                    .queue_length_max
+                    .map_or(default.queue_length_max, |at| at.value),
+                tpot_ms_target: limits
+                    .tpot_ms_target
+                    .map_or(default.tpot_ms_target, |at| at.value),
+                ttft_ms_max: limits
+                    .ttft_ms_max
+                    .map_or(default.ttft_ms_max, |at| at.value),
+                ..default
+            }
+        }),
+    })
+}
+
+fn slo(raw: Option<&RawSlo>) -> Slo {
+    let ns = |at: Option<&At<f64>>| at.map_or(u64::MAX, |ms| (ms.value * 1e6) as u64);
+    Slo {
+        ttft_ns: ns(raw.and_then(|raw| raw.ttft_ms.as_ref())),
+        tpot_ns: ns(raw.and_then(|raw| raw.tpot_ms.as_ref())),
+    }
+}
+
+impl Check<'_, '_> {
+    /// The names of a table's rows; those that stand twice are said.
+    fn names<T>(&mut self, table: &str, rows: &Rows<T>, id: impl Fn(&T) -> &Text) -> Names {
+        let mut names: Vec<String> = Vec::new();
+        let rows = rows.as_ref().map(Vec::as_slice).unwrap_or_default();
+        if let Some(row) = rows.get(ROWS_MAX) {
+            let message = format!("[[{table}]] has more than {ROWS_MAX} rows");
+            self.report
+                .error("limits_conflict", &row.span, message)
+                .help("put alike ones together");
+        }
+        for row in rows {
+            let Some(id) = id(&row.value) else { continue };
+            if names.contains(&id.value) {
+                let message = format!("there are two of `{}` in [[{table}]]", brief(&id.value));
+                self.report
+                    .error("id_duplicate", &id.span, message)
+                    .help("give one of them another `id`");
+            }
+            names.push(id.value.clone());
+        }
+        Names(names)
+    }
+
+    /// The place of what a text refers to.
+    fn find(&mut self, text: &Text, table: &str, names: &Names) -> Option<usize> {
+        let text = text.as_ref()?;
+        let found = names.position(&text.value);
+        if found.is_none() && !self.lost.contains(table) {
+            self.unknown(&text.span, (table, &text.value), names);
+        }
+        found
+    }
+
+    fn unknown(&mut self, span: &Range<usize>, (table, name): (&str, &str), names: &Names) {
+        let known = names.0.iter().map(String::as_str);
+        let help = match nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.0.is_empty() => format!("there is no [[{table}]]"),
+            None => format!("known: {}", known.take(20).collect::<Vec<_>>().join(", ")),
+        };
+        let message = format!("there is no {table} `{}`", brief(name));
+        self.report
+            .error("reference_unknown", span, message)
+            .help(help);
+    }
+
+    /// A name of ours; what is wrong with it is said.
+    fn name<T>(&mut self, text: &At<String>, new: fn(&str) -> Result<T, NameError>) -> Option<T> {
+        match new(&text.value) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let message = format!("`{}` is no name", brief(&text.value));
+                self.report
+                    .error("name_invalid", &text.span, message)
+                    .help(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn date(&mut self, text: Option<&At<String>>) -> Option<jiff::civil::Date> {
+        let text = text?;
+        match text.value.parse() {
+            Ok(date) => Some(date),
+            Err(_) => {
+                let message = format!("`{}` is no day", brief(&text.value));
+                self.report
+                    .error("date_invalid", &text.span, message)
+                    .help("write it as 2026-07-15");
+                None
+            }
+        }
+    }
+
+    fn country(&mut self, text: &At<String>) -> Option<Country> {
+        match text.value.parse() {
+            Ok(country) => Some(country),
+            Err(_) => {
+                let message = format!("`{}` is no country", brief(&text.value));
+                self.report
+                    .error("country_invalid", &text.span, message)
+                    .help("two capital letters, such as KR");
+                None
+            }
+        }
+    }
+
+    /// A file that cannot be used.
+    fn bad_file(&mut self, text: &At<String>, error: impl std::fmt::Display) {
+        let message = format!("`{}` cannot be used: {error}", brief(&text.value));
+        let built_in: Vec<&str> = Files::built_in().collect();
+        self.report
+            .error("path_invalid", &text.span, message)
+            .help(format!(
+                "paths begin at the scenario's folder; built in are {}",
+                built_in.join(", ")
+            ));
+    }
+
+    /// Models that are named, and those that engines serve without a row of their own.
+    fn models(
+        &mut self,
+        rows: Rows<super::raw::RawModel>,
+        engines: Option<&Vec<At<super::raw::RawEngine>>>,
+        slo: Slo,
+    ) -> Option<Vec<ServedModel>> {
+        self.names("model", &rows, |row| &row.id);
+        let mut models: Vec<ServedModel> = Vec::new();
+        for row in rows.into_iter().flatten() {
+            let own = self::slo(Some(&RawSlo {
+                ttft_ms: row.value.ttft_ms,
+                tpot_ms: row.value.tpot_ms,
+            }));
+            let id = self.name(row.value.id.as_ref()?, ModelId::new)?;
+            let or = |own, common| if own == u64::MAX { common } else { own };
+            models.push(ServedModel {
+                id,
+                slo: Slo {
+                    ttft_ns: or(own.ttft_ns, slo.ttft_ns),
+                    tpot_ns: or(own.tpot_ns, slo.tpot_ns),
+                },
+            });
+        }
+        for engine in engines.into_iter().flatten() {
+            let Some(name) = &engine.value.model else {
+                continue;
+            };
+            if models.iter().all(|model| model.id.as_str() != name.value) {
+                let id = self.name(name, ModelId::new)?;
+                models.push(ServedModel { id, slo });
+            }
+        }
+        Some(models)
+    }
+
+    fn programmes(
+        &mut self,
+        rows: Rows<super::raw::RawProgramme>,
+    ) -> (Vec<u32>, Vec<(ProgrammeId, u32)>) {
+        self.names("programme", &rows, |row| &row.id);
+        let mut programmes = Vec::new();
+        for row in rows.into_iter().flatten() {
+            let weight = row.value.weight.map_or(1, |weight| weight.value);
+            let id = row
+                .value
+                .id
+                .as_ref()
+                .and_then(|id| self.name(id, ProgrammeId::new));
+            programmes.extend(id.map(|id| (id, weight)));
+        }
+        (
+            programmes.iter().map(|(_, weight)| *weight).collect(),
+            programmes,
+        )
+    }
+
+    /// Tenants that are named, and those that ask without a row of their own: they weigh 1.
+    fn tenants(
+        &mut self,
+        rows: Rows<super::raw::RawTenant>,
+        programmes: Vec<(ProgrammeId, u32)>,
+        demands: Option<&Vec<At<super::raw::RawDemand>>>,
+    ) -> Option<(Vec<Tenant>, Shares)> {
+        let names = Names(programmes.iter().map(|(id, _)| id.to_string()).collect());
+        let mut shares = Shares {
+            programmes,
+            ..Shares::default()
+        };
+        let mut tenants: Vec<Tenant> = Vec::new();
+        let mut add = |tenant: TenantId, programme: Option<usize>, weight: u32| {
+            let key = KeyId::new(tenant.as_str()).ok()?;
+            shares.tenants.push(TenantShare {
+                tenant: tenant.clone(),
+                programme: programme.and_then(|at| Some(shares.programmes.get(at)?.0.clone())),
+                weight,
+            });
+            let payer = Payer {
+                tenant,
+                project: None,
+                key,
+            };
+            tenants.push(Tenant {
+                payer,
+                programme,
+                weight,
+            });
+            Some(())
+        };
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for row in rows.into_iter().flatten() {
+            let row = row.value;
+            let id = self.name(row.id.as_ref()?, TenantId::new)?;
+            let programme = self.find(&row.programme, "programme", &names);
+            known.insert(id.to_string());
+            add(id, programme, row.weight.map_or(1, |weight| weight.value))?;
+        }
+        for demand in demands.into_iter().flatten() {
+            let asking = demand
+                .value
+                .tenants
+                .iter()
+                .flat_map(|tenants| tenants.value.keys().map(|name| (name, &tenants.span)));
+            for (name, span) in asking {
+                if known.insert(name.clone()) {
+                    let text = At {
+                        span: span.clone(),
+                        value: name.clone(),
+                    };
+                    let id = self.name(&text, TenantId::new)?;
+                    add(id, None, 1)?;
+                }
+            }
+        }
+        Some((tenants, shares))
+    }
+}

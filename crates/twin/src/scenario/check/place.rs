@@ -1,0 +1,190 @@
+//! Sites and the engines that stand at them.
+
+use super::{Check, Names};
+use crate::engine::{PROFILES, Profile};
+use crate::scenario::energy::{EnergyError, Renewables, Tariff};
+use crate::scenario::model::{EngineGroup, Site};
+use crate::scenario::raw::{RawEngine, RawSite, Rows};
+use madang_core::power::model::PowerProfile;
+use madang_fleet::text::{At, brief, nearest};
+use madang_types::SiteId;
+
+impl Check<'_, '_> {
+    pub(super) fn sites(&mut self, rows: Rows<RawSite>) -> Option<Vec<Site>> {
+        let mut sites = Vec::new();
+        let mut whole = true;
+        for row in rows.into_iter().flatten() {
+            let site = self.site(row.value);
+            whole &= site.is_some();
+            sites.extend(site);
+        }
+        whole.then_some(sites)
+    }
+
+    fn site(&mut self, raw: RawSite) -> Option<Site> {
+        let id = raw.id.as_ref().and_then(|id| self.name(id, SiteId::new));
+        let country = raw.country.as_ref().and_then(|text| self.country(text));
+        let (start, hours) = (self.start, self.hours);
+        let tariff = raw.tariff.as_ref().and_then(|text| {
+            self.energy(text, |reader| {
+                let tariff = Tariff::read(reader)?;
+                tariff.covers(start, hours)?;
+                Ok(tariff)
+            })
+        });
+        let watts = raw
+            .renewables_kw
+            .as_ref()
+            .map_or(0.0, |kw| kw.value * 1000.0);
+        let renewables = raw
+            .renewables
+            .as_ref()
+            .and_then(|text| self.energy(text, |reader| Renewables::read(reader, watts)));
+        let (capacity, file) = (raw.renewables_kw.as_ref(), raw.renewables.as_ref());
+        match (capacity, file) {
+            (Some(at), None) => {
+                let message = "`renewables_kw` has no effect without `renewables`";
+                self.report
+                    .error("missing_key", &at.span, message)
+                    .help("name a file such as solar-jeonnam.csv");
+            }
+            (None, Some(at)) => {
+                let message = "`renewables` has no effect without `renewables_kw`";
+                self.report
+                    .error("missing_key", &at.span, message)
+                    .help("say their capacity, as renewables_kw = 100000");
+            }
+            _ => {}
+        }
+        Some(Site {
+            id: id?,
+            country: country?,
+            cap_watts: raw.power_cap_kw.map(|kw| (kw.value * 1000.0) as u64),
+            pue_milli: raw
+                .pue
+                .map_or(1_000, |pue| (pue.value * 1000.0).round() as u32),
+            tariff,
+            carbon_g_per_kwh: raw.carbon_g_per_kwh.map(|grams| grams.value),
+            renewables,
+        })
+    }
+
+    fn energy<T>(
+        &mut self,
+        text: &At<String>,
+        read: impl FnOnce(Box<dyn std::io::Read + Send>) -> Result<T, EnergyError>,
+    ) -> Option<T> {
+        let reader = match self.files.open(&text.value) {
+            Ok(reader) => reader,
+            Err(error) => {
+                self.bad_file(text, error);
+                return None;
+            }
+        };
+        match read(reader) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.bad_file(text, error);
+                None
+            }
+        }
+    }
+
+    /// Groups of engines, each `None` where something is wrong with it.
+    pub(super) fn engines(
+        &mut self,
+        rows: Rows<RawEngine>,
+        names: (&Names, &Names),
+    ) -> Vec<Option<EngineGroup>> {
+        let rows = rows.into_iter().flatten();
+        rows.map(|row| self.engine(row.value, names)).collect()
+    }
+
+    fn engine(&mut self, raw: RawEngine, (sites, models): (&Names, &Names)) -> Option<EngineGroup> {
+        let site = self.find(&raw.site, "site", sites);
+        let model = self.find(&raw.model, "model", models);
+        let profile = self.profile(&raw);
+        let power = self.power(&raw);
+        Some(EngineGroup {
+            site: site?,
+            model: model?,
+            count: raw.count?.value,
+            profile: profile?,
+            power,
+        })
+    }
+
+    fn profile(&mut self, raw: &RawEngine) -> Option<Profile> {
+        let text = raw.profile.as_ref()?;
+        let Some(profile) = Profile::named(&text.value) else {
+            let known = || PROFILES.iter().map(|profile| profile.name);
+            let help = match nearest(&text.value, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("there is no profile `{}`", brief(&text.value));
+            self.report
+                .error("reference_unknown", &text.span, message)
+                .help(help);
+            return None;
+        };
+        let mut profile = match &raw.speed_milli {
+            Some(milli) => profile.at_speed(u64::from(milli.value)),
+            None => profile.clone(),
+        };
+        profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
+        profile.kv_tokens = raw
+            .kv_tokens
+            .as_ref()
+            .map_or(profile.kv_tokens, |at| at.value);
+        profile.host_tokens = raw
+            .host_kv_tokens
+            .as_ref()
+            .map_or(profile.host_tokens, |at| at.value);
+        Some(profile)
+    }
+
+    /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.
+    fn power(&mut self, raw: &RawEngine) -> Option<PowerProfile> {
+        let count = raw
+            .accelerators
+            .as_ref()
+            .map_or(1, |at| u64::from(at.value));
+        let by_kind = raw.accelerator.as_ref().and_then(|kind| {
+            let found = PowerProfile::of_accelerator(&kind.value);
+            if found.is_none() && raw.full_watts.is_none() {
+                let message = format!("the power of `{}` is not known", brief(&kind.value));
+                self.report
+                    .warning("reference_unknown", &kind.span, message)
+                    .help("say idle_watts and full_watts of each engine; without them its energy is not counted");
+            }
+            found.map(|one| one.times(count))
+        });
+        match (&raw.idle_watts, &raw.full_watts) {
+            (Some(idle), Some(full)) if idle.value <= full.value => {
+                Some(PowerProfile::new(idle.value, full.value))
+            }
+            (Some(idle), Some(_)) => {
+                self.report
+                    .error(
+                        "limits_conflict",
+                        &idle.span,
+                        "`idle_watts` is above `full_watts`",
+                    )
+                    .help("an engine draws least where it does nothing");
+                None
+            }
+            (Some(one), None) | (None, Some(one)) => {
+                self.report
+                    .error(
+                        "missing_key",
+                        &one.span,
+                        "`idle_watts` and `full_watts` stand together",
+                    )
+                    .help("say both, or name the kind of `accelerator`");
+                None
+            }
+            (None, None) => by_kind,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The files that a scenario names: in its folder, or built in.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+/// Scenarios that are built in, by name.
+pub const BUILTIN: &[(&str, &str)] = &[
+    (
+        "single-node",
+        include_str!("../../../../examples/scenarios/single-node.toml"),
+    ),
+    (
+        "university",
+        include_str!("../../../../examples/scenarios/university.toml"),
+    ),
+];
+
+/// Files that are built in. Scenarios of one's own may name them too.
+const FILES: &[(&str, &[u8])] = &[
+    (
+        "azure-2023-conversation",
+        include_bytes!("../../data/azure-2023-conv.csv.gz"),
+    ),
+    (
+        "kr-industrial-2026.csv",
+        include_bytes!("../../../../examples/scenarios/kr-industrial-2026.csv"),
+    ),
+    (
+        "solar-jeonnam.csv",
+        include_bytes!("../../../../examples/scenarios/solar-jeonnam.csv"),
+    ),
+];
+
+/// Where the files of a scenario are.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// In that folder; those that are not are looked for among those that are built in.
+    Folder(PathBuf),
+    /// Built in.
+    Builtin,
+}
+
+impl Files {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be opened.
+    pub fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        if let Self::Folder(folder) = self {
+            match File::open(folder.join(name)) {
+                Ok(file) => return Ok(Box::new(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let built_in = FILES.iter().find(|(known, _)| *known == name);
+        match built_in {
+            Some((_, bytes)) => Ok(Box::new(*bytes)),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no such file, and none of that name is built in",
+            )),
+        }
+    }
+
+    /// Names of the files that are built in.
+    pub fn built_in() -> impl Iterator<Item = &'static str> {
+        FILES.iter().map(|(name, _)| *name)
+    }
+}

@@ -1,0 +1,177 @@
+//! A scenario whose references all resolve.
+
+use super::energy::{Renewables, Tariff};
+use crate::engine::Profile;
+use jiff::civil::Date;
+use madang_core::power::model::PowerProfile;
+use madang_core::{CoreLimits, Payer, Rules, Shares};
+use madang_types::{Country, DataClass, ModelId, Priority, SiteId};
+
+/// What a good answer keeps, in nanoseconds; `u64::MAX` where nothing was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slo {
+    /// Time to the first token.
+    pub ttft_ns: u64,
+    /// Time for each further token.
+    pub tpot_ns: u64,
+}
+
+/// A data centre.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its name.
+    pub id: SiteId,
+    /// Where it stands.
+    pub country: Country,
+    /// Greatest power at its meter, in watts.
+    pub cap_watts: Option<u64>,
+    /// Power at the meter ÷ power of the machines, in thousandths.
+    pub pue_milli: u32,
+    /// What electricity costs.
+    pub tariff: Option<Tariff>,
+    /// CO2 of a kilowatt-hour from the grid, in grams.
+    pub carbon_g_per_kwh: Option<f64>,
+    /// Its own renewables.
+    pub renewables: Option<Renewables>,
+}
+
+/// A served name.
+#[derive(Clone, Debug)]
+pub struct ServedModel {
+    /// Its name.
+    pub id: ModelId,
+    /// What a good answer keeps.
+    pub slo: Slo,
+}
+
+/// Engines of one kind that serve one model at one site.
+#[derive(Clone, Debug)]
+pub struct EngineGroup {
+    /// Its place among the sites.
+    pub site: usize,
+    /// Its place among the models.
+    pub model: usize,
+    /// How many.
+    pub count: u32,
+    /// What each can do.
+    pub profile: Profile,
+    /// What each draws.
+    pub power: Option<PowerProfile>,
+}
+
+/// Who is billed, and how much it weighs.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// It, with its only key.
+    pub payer: Payer,
+    /// Its programme's place in [`Scenario::programme_weights`].
+    pub programme: Option<usize>,
+    /// Its weight beside the programme's others.
+    pub weight: u32,
+}
+
+/// Where the requests of a demand come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file of requests.
+    Trace(TraceSource),
+    /// Drawn at random.
+    Drawn(DrawnSource),
+}
+
+/// A file of requests.
+#[derive(Clone, Debug)]
+pub struct TraceSource {
+    /// Its name, as in the scenario.
+    pub file: String,
+    /// How much faster than recorded it goes.
+    pub speed: f64,
+    /// How many ask for each request.
+    pub copies: f64,
+    /// It begins anew at its end.
+    pub repeat: bool,
+    /// From its first arrival to its last, in milliseconds.
+    pub span_ms: u64,
+}
+
+/// Requests that are drawn at random.
+#[derive(Clone, Debug)]
+pub struct DrawnSource {
+    /// Requests a second, and how long each holds, in nanoseconds; after the last comes the first again.
+    pub rates: Vec<f64>,
+    /// How long each holds, in nanoseconds.
+    pub rate_span_ns: u64,
+    /// How long they are.
+    pub lengths: Lengths,
+    /// Beginnings that prompts share; 0: none.
+    pub prefix_families: u64,
+    /// Part of each prompt that is such a beginning.
+    pub prefix_part: f64,
+}
+
+/// Lengths of prompts and answers.
+#[derive(Clone, Debug)]
+pub enum Lengths {
+    /// One of these pairs, each as likely.
+    Rows(std::sync::Arc<[(u32, u32)]>),
+    /// Mean and standard deviation ÷ mean of log-normal distributions: prompt, output.
+    LogNormal((f64, f64), (f64, f64)),
+}
+
+/// Who asks for what, when and how much.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    /// Its name.
+    pub id: String,
+    /// Its place among the models.
+    pub model: usize,
+    /// Tenants by their places, and the part of the requests up to and with each: the last is 1.
+    pub tenants: Vec<(usize, f64)>,
+    /// Urgency.
+    pub priority: Priority,
+    /// How sensitive its data is.
+    pub data_class: DataClass,
+    /// Longest wait at the gateway, in milliseconds.
+    pub wait_ms_max: u64,
+    /// A client leaves where no first token has come by then, in nanoseconds; 0: it stays.
+    pub patience_ns: u64,
+    /// Where its requests come from.
+    pub source: Source,
+}
+
+/// A scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What it is about.
+    pub about: String,
+    /// The first day.
+    pub start: Date,
+    /// How many hours clients ask.
+    pub hours: u32,
+    /// Of everything that is drawn.
+    pub seed: u64,
+    /// Gateways that share the load.
+    pub cells: u32,
+    /// From a gateway to an engine and back, in nanoseconds.
+    pub round_trip_ns: u64,
+    /// By whose law data is judged.
+    pub home: Country,
+    /// Data centres.
+    pub sites: Vec<Site>,
+    /// Served names.
+    pub models: Vec<ServedModel>,
+    /// Engines.
+    pub engines: Vec<EngineGroup>,
+    /// Weight of each programme.
+    pub programme_weights: Vec<u32>,
+    /// Who is billed.
+    pub tenants: Vec<Tenant>,
+    /// The same as the core needs it.
+    pub shares: Shares,
+    /// Who asks for what.
+    pub demands: Vec<Demand>,
+    /// By which rules.
+    pub rules: Rules,
+    /// The core's bounds.
+    pub limits: CoreLimits,
+}

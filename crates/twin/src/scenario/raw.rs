@@ -1,0 +1,290 @@
+//! The scenario file as written: every key optional and with its place, so that one wrong key hides no other problem.
+//!
+//! Values, the JSON Schema and the check of shapes are read off these structs; their comments are what editors show.
+
+use madang_core::{RouteRule, ShareRule};
+use madang_fleet::text::At;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A text and its place.
+pub(super) type Text = Option<At<String>>;
+/// The rows of one table.
+pub(super) type Rows<T> = Option<Vec<At<T>>>;
+
+/// A scenario of Madang's twin: sites, engines, who asks, and what for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScenario {
+    /// What is run, and for how long.
+    #[schemars(required)]
+    pub run: Option<At<RawRun>>,
+    /// What an answer must keep to be a good one, where its model says nothing else.
+    pub slo: Option<At<RawSlo>>,
+    /// Data centres, or single machines that stand for one.
+    #[schemars(required)]
+    pub site: Rows<RawSite>,
+    /// Served names, and what a good answer of each is.
+    pub model: Rows<RawModel>,
+    /// Engines of one kind that serve one model at one site.
+    #[schemars(required)]
+    pub engine: Rows<RawEngine>,
+    /// Programmes that grant shares.
+    pub programme: Rows<RawProgramme>,
+    /// Who is billed.
+    pub tenant: Rows<RawTenant>,
+    /// Who asks for what, when and how much.
+    #[schemars(required)]
+    pub demand: Rows<RawDemand>,
+    /// By which rules requests are served and routed; Madang's own where not given.
+    pub rules: Option<At<RawRules>>,
+    /// Bounds of the gateway.
+    pub limits: Option<At<RawLimits>>,
+}
+
+/// What is run, and for how long.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRun {
+    /// What it is about, in a line.
+    pub about: Text,
+    /// The first day, as `2026-07-15`; it begins at midnight, local time.
+    #[schemars(required)]
+    pub start: Text,
+    /// How many hours clients ask; what runs then is waited for.
+    #[schemars(required, range(min = 1, max = 8_784))]
+    pub hours: Option<At<u32>>,
+    /// Of everything that is drawn at random: the same seed gives the same run.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: Option<At<u64>>,
+    /// Gateways that share the load, each before its part of every site's engines.
+    #[schemars(range(min = 1, max = 4_096))]
+    pub cells: Option<At<u32>>,
+    /// Time from a gateway to an engine and back, in milliseconds.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub round_trip_ms: Option<At<f64>>,
+    /// Country by whose law data is judged; `KR` where not given.
+    #[schemars(extend("pattern" = "^[A-Z]{2}$"))]
+    pub home: Text,
+}
+
+/// What an answer must keep to be a good one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSlo {
+    /// Time to the first token, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub ttft_ms: Option<At<f64>>,
+    /// Time for each further token, the mean of the answer, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub tpot_ms: Option<At<f64>>,
+}
+
+/// A data centre, or one machine that stands for one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSite {
+    /// Its name; letters, digits, `.`, `_` and `-`.
+    #[schemars(required)]
+    pub id: Text,
+    /// Country where it stands: ISO 3166-1 alpha-2, such as `KR`.
+    #[schemars(required, extend("pattern" = "^[A-Z]{2}$"))]
+    pub country: Text,
+    /// Greatest power drawn by the site at its meter, in kW.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10_000_000))]
+    pub power_cap_kw: Option<At<f64>>,
+    /// Power usage effectiveness: power at the meter divided by power of the machines.
+    #[schemars(range(min = 1, max = 10))]
+    pub pue: Option<At<f64>>,
+    /// A file with what electricity costs, by dated bands.
+    pub tariff: Text,
+    /// CO2 of a kilowatt-hour from the grid, in grams.
+    #[schemars(range(min = 0, max = 5_000))]
+    pub carbon_g_per_kwh: Option<At<f64>>,
+    /// A file with the part of their capacity that the site's own renewables give, by month and hour.
+    pub renewables: Text,
+    /// Capacity of the site's own renewables, in kW.
+    #[schemars(range(min = 0, max = 100_000_000))]
+    pub renewables_kw: Option<At<f64>>,
+}
+
+/// A served name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawModel {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// Time to the first token of a good answer, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub ttft_ms: Option<At<f64>>,
+    /// Time for each further token of a good answer, in milliseconds.
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub tpot_ms: Option<At<f64>>,
+}
+
+/// Engines of one kind that serve one model at one site.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEngine {
+    /// Their name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The site where they stand.
+    #[schemars(required)]
+    pub site: Text,
+    /// The model that they serve.
+    #[schemars(required)]
+    pub model: Text,
+    /// How many.
+    #[schemars(required, range(min = 1, max = 100_000))]
+    pub count: Option<At<u32>>,
+    /// What each can do: the name of a profile.
+    #[schemars(required)]
+    pub profile: Text,
+    /// How fast each is beside its profile, in thousandths.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub speed_milli: Option<At<u32>>,
+    /// Sequences at once, if not the profile's.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub slots: Option<At<u32>>,
+    /// Tokens that the KV memory of each holds, if not the profile's.
+    #[schemars(range(min = 1_024, max = 1_000_000_000))]
+    pub kv_tokens: Option<At<u64>>,
+    /// Tokens of prefixes that each keeps behind its KV memory.
+    #[schemars(range(min = 0, max = 100_000_000_000_i64))]
+    pub host_kv_tokens: Option<At<u64>>,
+    /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
+    pub accelerator: Text,
+    /// Accelerators of each engine.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub accelerators: Option<At<u32>>,
+    /// Power of each engine with its part of the machine that does nothing, in watts.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub idle_watts: Option<At<u64>>,
+    /// Power of each engine with its part of the machine at most, in watts.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub full_watts: Option<At<u64>>,
+}
+
+/// A programme that grants shares.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProgramme {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// Its weight beside the other programmes.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub weight: Option<At<u32>>,
+}
+
+/// Who is billed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTenant {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The programme whose share it is in.
+    pub programme: Text,
+    /// Its weight beside the programme's others.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub weight: Option<At<u32>>,
+}
+
+/// Who asks for what, when and how much.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDemand {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The model that is asked for.
+    #[schemars(required)]
+    pub model: Text,
+    /// Who asks, and how much of it: `{ university = 3, city = 1 }`.
+    #[schemars(required)]
+    pub tenants: Option<At<BTreeMap<String, f64>>>,
+    /// How urgent it is.
+    #[schemars(extend("enum" = ["critical", "standard", "batch"]))]
+    pub priority: Text,
+    /// How sensitive its data is.
+    #[schemars(extend("enum" = ["open", "sensitive", "classified"]))]
+    pub data_class: Text,
+    /// Longest wait at the gateway, in seconds.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub wait_s_max: Option<At<u32>>,
+    /// A client leaves where no first token has come by then, in seconds; 0: it stays.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub patience_s: Option<At<u32>>,
+    /// A file of requests with their times; or the name of one that is built in.
+    pub trace: Text,
+    /// How much faster than recorded a trace goes.
+    #[schemars(range(min = 0.01, max = 1_000))]
+    pub speed: Option<At<f64>>,
+    /// How many ask for each request of a trace.
+    #[schemars(range(min = 0.001, max = 10_000))]
+    pub copies: Option<At<f64>>,
+    /// A trace begins anew at its end.
+    pub repeat: Option<At<bool>>,
+    /// Requests of a day.
+    #[schemars(range(min = 0, max = 100_000_000_000_i64))]
+    pub requests_per_day: Option<At<f64>>,
+    /// A file of requests a second through time; or the name of one that is built in.
+    pub rates: Text,
+    /// The row of such a file that is meant, where it has several.
+    pub category: Text,
+    /// How much of a day's requests come in each of its 24 hours, beside each other.
+    pub hours: Option<At<Vec<f64>>>,
+    /// A file of requests from which lengths are drawn; or the name of one that is built in.
+    pub lengths: Text,
+    /// Prompt tokens of a request, the mean of a log-normal distribution.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub input_tokens: Option<At<f64>>,
+    /// Standard deviation of prompt tokens, beside their mean; 0: all alike.
+    #[schemars(range(min = 0, max = 20))]
+    pub input_cv: Option<At<f64>>,
+    /// Output tokens of a request, the mean of a log-normal distribution.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub output_tokens: Option<At<f64>>,
+    /// Standard deviation of output tokens, beside their mean; 0: all alike.
+    #[schemars(range(min = 0, max = 20))]
+    pub output_cv: Option<At<f64>>,
+    /// Beginnings that prompts share, such as instructions and documents.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub prefix_families: Option<At<u64>>,
+    /// Part of each prompt that is such a beginning.
+    #[schemars(range(min = 0, max = 1))]
+    pub prefix_part: Option<At<f64>>,
+}
+
+/// By which rules requests are served and routed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRules {
+    /// Who is next.
+    #[schemars(extend("enum" = ["madang", "vtc", "drr", "round_robin", "fcfs"]))]
+    #[schemars(with = "Option<String>")]
+    pub share: Option<At<ShareRule>>,
+    /// Where it goes.
+    #[schemars(extend("enum" = ["predicted_ttft", "predicted_ttft_no_cache", "random", "round_robin", "least_request", "power_of_two", "prefix_hash", "chwbl", "cache_aware", "block_cost"]))]
+    #[schemars(with = "Option<String>")]
+    pub route: Option<At<RouteRule>>,
+}
+
+/// Bounds of the gateway.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    /// Requests waiting for each model and gateway.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub queue_length_max: Option<At<u32>>,
+    /// Time for each output token that a batch may reach before fewer sequences share it, in milliseconds.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub tpot_ms_target: Option<At<u64>>,
+    /// Time to first token beyond which an answer is of no use: what cannot be served within it is refused at once, in milliseconds; 0: whoever waits, waits.
+    #[schemars(range(min = 0, max = 3_600_000))]
+    pub ttft_ms_max: Option<At<u64>>,
+}

@@ -1,0 +1,251 @@
+//! One pool of one gateway: a world of its own.
+
+use super::arrivals::{Arrivals, Part, tenant_of};
+use super::tally::{Measure, Tally, prefill_ns};
+use super::{Files, Progress, RunError, Scenario};
+use crate::world::{Ask, Clients, Ended, Fleet, FleetEngine, Outcome, World, WorldOptions};
+use madang_types::{Place, Policy};
+use std::sync::atomic::Ordering;
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+/// Engines are looked at so often.
+const SAMPLE_NS: u64 = 10_000_000_000;
+/// Power is averaged over so long, as meters do.
+pub const INTERVAL_NS: u64 = 300_000_000_000;
+
+/// Which pool of which gateway, and which part of the model's requests is its.
+#[derive(Clone, Debug)]
+pub(super) struct ShardPlan {
+    pub cell: u32,
+    pub model: usize,
+    /// The group of each of its engines.
+    pub groups: Vec<usize>,
+    pub part: Part,
+}
+
+/// What the engines of a group did in an interval.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Use {
+    /// Engines.
+    pub engines: u32,
+    /// Time in which they iterated, in nanoseconds of one engine.
+    pub busy_ns: u64,
+    /// Of it, time in which prompts were computed.
+    pub prefill_ns: u64,
+    /// Busy time, each moment as full as making tokens for so many sequences makes an engine.
+    pub decode_full_ns: u64,
+    /// Tokens held in KV memory, summed over samples, and the number of samples.
+    pub kv_tokens: (u64, u64),
+}
+
+impl Use {
+    fn add(&mut self, other: &Self) {
+        self.engines += other.engines;
+        self.busy_ns += other.busy_ns;
+        self.prefill_ns += other.prefill_ns;
+        self.decode_full_ns += other.decode_full_ns;
+        self.kv_tokens.0 += other.kv_tokens.0;
+        self.kv_tokens.1 += other.kv_tokens.1;
+    }
+}
+
+/// What a shard says.
+#[derive(Debug)]
+pub(super) struct ShardResult {
+    pub model: usize,
+    pub tally: Tally,
+    pub uses: Uses,
+}
+
+/// By group of engines and interval.
+#[derive(Debug)]
+pub struct Uses(pub Vec<Vec<Use>>);
+
+impl Uses {
+    pub(super) fn new(groups: usize, hours: u32) -> Self {
+        let intervals = usize::try_from(u64::from(hours) * HOUR_NS / INTERVAL_NS).unwrap_or(0);
+        Self(vec![vec![Use::default(); intervals]; groups])
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (sums, more) in self.0.iter_mut().zip(&other.0) {
+            for (sum, more) in sums.iter_mut().zip(more) {
+                sum.add(more);
+            }
+        }
+    }
+
+    fn at(&mut self, group: usize, at_ns: u64) -> Option<&mut Use> {
+        let interval = usize::try_from(at_ns / INTERVAL_NS).ok()?;
+        self.0.get_mut(group)?.get_mut(interval)
+    }
+}
+
+struct Crowd<'s> {
+    scenario: &'s Scenario,
+    arrivals: Arrivals<'s>,
+    groups: Vec<usize>,
+    measure: Measure,
+    /// Prompt and answer of the longest request that an engine has the memory for.
+    tokens_max: u64,
+    tally: Tally,
+    uses: Uses,
+    failed: Option<RunError>,
+}
+
+impl Crowd<'_> {
+    fn key(&self, engine: Option<u32>, label: u64, asked_ns: u64) -> (usize, usize, u32) {
+        let group = engine.and_then(|engine| self.groups.get(usize::try_from(engine).ok()?));
+        let site = group.map_or(self.scenario.sites.len(), |group| {
+            self.scenario.engines[*group].site
+        });
+        (
+            site,
+            tenant_of(label),
+            u32::try_from(asked_ns / HOUR_NS).unwrap_or(u32::MAX),
+        )
+    }
+}
+
+impl Clients for Crowd<'_> {
+    fn next(&mut self) -> Option<Ask> {
+        loop {
+            let ask = match self.arrivals.next() {
+                Ok(ask) => ask?,
+                Err(error) => {
+                    self.failed = Some(error);
+                    return None;
+                }
+            };
+            if ask.prompt_tokens + ask.output_tokens <= self.tokens_max {
+                return Some(ask);
+            }
+            let key = self.key(None, ask.label, ask.at_ns);
+            self.tally.too_long(key);
+        }
+    }
+
+    fn ended(&mut self, ended: &Ended) -> Option<Ask> {
+        let engine = ended.engine.filter(|_| ended.outcome == Outcome::Finished);
+        let key = self.key(engine, ended.label, ended.asked_ns);
+        self.tally.ended(key, ended, &self.measure);
+        if let (Some(engine), Some(at_ns)) = (ended.engine, ended.first_token_ns) {
+            let group = self.groups[usize::try_from(engine).unwrap_or(0)];
+            let costs = &self.scenario.engines[group].profile.costs;
+            let prefill_ns = prefill_ns(costs, ended.prompt_tokens, ended.cached_tokens);
+            if let Some(used) = self.uses.at(group, at_ns) {
+                used.prefill_ns += prefill_ns;
+            }
+        }
+        None
+    }
+}
+
+/// Runs a shard.
+pub(super) fn run(
+    (scenario, files): (&Scenario, &Files),
+    plan: &ShardPlan,
+    progress: &Progress,
+) -> Result<ShardResult, RunError> {
+    let first = &scenario.engines[plan.groups[0]].profile;
+    let slo = scenario.models[plan.model].slo;
+    let memory = plan
+        .groups
+        .iter()
+        .map(|group| scenario.engines[*group].profile.kv_tokens);
+    let purpose = u64::from(plan.cell) + 1;
+    let crowd = Crowd {
+        scenario,
+        arrivals: Arrivals::new((scenario, files), plan.model, (plan.part, purpose))?,
+        groups: plan.groups.clone(),
+        measure: Measure {
+            ttft_ns: slo.ttft_ns,
+            tpot_ns: slo.tpot_ns,
+            costs: first.costs,
+            slots: first.slots,
+        },
+        tokens_max: memory.max().unwrap_or(0),
+        tally: Tally::default(),
+        uses: Uses::new(scenario.engines.len(), scenario.hours),
+        failed: None,
+    };
+    let end_ns = u64::from(scenario.hours) * HOUR_NS;
+    let options = WorldOptions {
+        fleet: fleet(scenario, plan),
+        round_trip_ns: scenario.round_trip_ns,
+        until_ns: end_ns,
+        window_ns: (0, end_ns),
+    };
+    let mut world = World::new(options, crowd)?;
+    if progress.stepwise {
+        world = world.stepwise();
+    }
+    let mut busy = vec![0; plan.groups.len()];
+    let mut at_ns = 0;
+    let mut more = true;
+    while more {
+        at_ns += SAMPLE_NS;
+        more = world.run_until(at_ns);
+        sample(&mut world, (scenario, plan), (&mut busy, at_ns));
+        if at_ns <= end_ns {
+            progress.done_ns.fetch_add(SAMPLE_NS, Ordering::Relaxed);
+        }
+        if let Some(error) = world.clients_mut().failed.take() {
+            return Err(error);
+        }
+    }
+    progress
+        .done_ns
+        .fetch_add(end_ns.saturating_sub(at_ns), Ordering::Relaxed);
+    let Crowd { tally, uses, .. } = world.into_clients();
+    Ok(ShardResult {
+        model: plan.model,
+        tally,
+        uses,
+    })
+}
+
+/// What the engines did since they were last looked at.
+fn sample(
+    world: &mut World<Crowd<'_>>,
+    (scenario, plan): (&Scenario, &ShardPlan),
+    (busy, at_ns): (&mut [u64], u64),
+) {
+    let views: Vec<_> = world.engines().collect();
+    // What ends now was done in the interval that ends now.
+    let first = at_ns % INTERVAL_NS == SAMPLE_NS;
+    let uses = &mut world.clients_mut().uses;
+    for ((view, group), busy) in views.iter().zip(&plan.groups).zip(busy) {
+        let Some(used) = uses.at(*group, at_ns - 1) else {
+            return;
+        };
+        let busy_ns = view.busy_ns - *busy;
+        *busy = view.busy_ns;
+        used.engines += u32::from(first);
+        used.busy_ns += busy_ns;
+        used.kv_tokens.0 += view.status.kv_tokens_used;
+        used.kv_tokens.1 += 1;
+        if let Some(power) = &scenario.engines[*group].power {
+            let sequences = view.status.running.max(u32::from(busy_ns > 0));
+            used.decode_full_ns += busy_ns / 1_000 * u64::from(power.decode_milli(sequences));
+        }
+    }
+}
+
+fn fleet(scenario: &Scenario, plan: &ShardPlan) -> Fleet {
+    let engines = plan.groups.iter().map(|group| {
+        let group = &scenario.engines[*group];
+        let site = &scenario.sites[group.site];
+        FleetEngine {
+            profile: group.profile.clone(),
+            site: site.id.clone(),
+            place: Place::own(site.country),
+        }
+    });
+    let model = scenario.models[plan.model].id.clone();
+    let mut fleet = Fleet::of(model, engines.collect(), scenario.rules);
+    fleet.policy = Policy::of_home(scenario.home);
+    fleet.limits = scenario.limits.clone();
+    fleet.shares = scenario.shares.clone();
+    fleet
+}

@@ -1,0 +1,246 @@
+//! What comes of requests, counted while they end: nothing is kept of any one of them.
+
+use crate::world::{Ended, Outcome};
+use hdrhistogram::Histogram;
+use madang_core::{EngineCosts, Refusal};
+use std::collections::BTreeMap;
+
+/// Longest time that is told apart, in microseconds: ten days.
+const LATENCY_US_MAX: u64 = 10 * 86_400 * 1_000_000;
+/// Significant digits of percentiles: they are within a hundredth of the true ones.
+const DIGITS: u8 = 2;
+/// How far a percentile may be from the true one.
+pub const PERCENTILE_ERROR: f64 = 0.01;
+
+/// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and one of the engines' own.
+pub const REFUSALS: [&str; 11] = [
+    "model_unknown",
+    "endpoint_unsupported",
+    "policy_denied",
+    "no_replica",
+    "queue_full",
+    "queue_timeout",
+    "overloaded",
+    "shed",
+    "attempts_exhausted",
+    "draining",
+    "context_too_long",
+];
+/// The place of requests that no engine has the memory for.
+pub(super) const TOO_LONG: usize = 10;
+
+fn refusal_place(refusal: Refusal) -> usize {
+    match refusal {
+        Refusal::ModelUnknown => 0,
+        Refusal::EndpointUnsupported => 1,
+        Refusal::PolicyDenied => 2,
+        Refusal::NoReplica => 3,
+        Refusal::QueueFull => 4,
+        Refusal::QueueTimeout => 5,
+        Refusal::Overloaded => 6,
+        Refusal::Shed => 7,
+        Refusal::AttemptsExhausted => 8,
+        Refusal::Draining => 9,
+    }
+}
+
+/// Where requests of one kind are counted: site (one more than there are for those that no engine had), tenant, hour.
+pub type Key = (usize, usize, u32);
+
+/// Times of those that were answered, in microseconds.
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    /// At the gateway, until it was sent to an engine.
+    pub queue: Histogram<u64>,
+    /// Until the first token.
+    pub ttft: Histogram<u64>,
+    /// Of each further token, the mean of an answer; answers of one token have none.
+    pub tpot: Histogram<u64>,
+    /// Until the last token.
+    pub e2e: Histogram<u64>,
+}
+
+impl Latencies {
+    fn new() -> Option<Box<Self>> {
+        // The range is given once, so that a histogram never grows beyond it.
+        let one = || {
+            let mut histogram = Histogram::new(DIGITS).ok()?;
+            histogram.auto(true);
+            Some(histogram)
+        };
+        Some(Box::new(Self {
+            queue: one()?,
+            ttft: one()?,
+            tpot: one()?,
+            e2e: one()?,
+        }))
+    }
+
+    fn each(&mut self) -> [&mut Histogram<u64>; 4] {
+        [
+            &mut self.queue,
+            &mut self.ttft,
+            &mut self.tpot,
+            &mut self.e2e,
+        ]
+    }
+}
+
+/// What came of requests of one kind.
+#[derive(Clone, Debug, Default)]
+pub struct Cell {
+    /// That were answered.
+    pub finished: u64,
+    /// Whose clients left.
+    pub left: u64,
+    /// That were refused, by the places of [`REFUSALS`].
+    pub refused: [u64; REFUSALS.len()],
+    /// Prompt tokens of those that were answered.
+    pub input_tokens: u64,
+    /// Of them from a cache.
+    pub cached_tokens: u64,
+    /// Tokens made.
+    pub output_tokens: u64,
+    /// Answers that kept what their model promises.
+    pub good: u64,
+    /// Tokens of those.
+    pub good_output_tokens: u64,
+    /// Accelerator time of all that was asked for, nothing cached, in microseconds.
+    pub asked_us: u64,
+    /// The same of what was answered.
+    pub served_us: u64,
+    /// Their times; `None` where nothing was answered.
+    pub latencies: Option<Box<Latencies>>,
+}
+
+impl Cell {
+    /// All that asked.
+    pub fn asked(&self) -> u64 {
+        self.finished + self.left + self.refused.iter().sum::<u64>()
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        self.finished += other.finished;
+        self.left += other.left;
+        for (sum, more) in self.refused.iter_mut().zip(&other.refused) {
+            *sum += more;
+        }
+        self.input_tokens += other.input_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_tokens += other.output_tokens;
+        self.good += other.good;
+        self.good_output_tokens += other.good_output_tokens;
+        self.asked_us += other.asked_us;
+        self.served_us += other.served_us;
+        let Some(more) = &other.latencies else { return };
+        match &mut self.latencies {
+            None => self.latencies = Some(more.clone()),
+            Some(sum) => {
+                let mut more = more.clone();
+                for (sum, more) in sum.each().into_iter().zip(more.each()) {
+                    // It grows by itself, so that there is room for each.
+                    sum.add(&*more).unwrap_or_default();
+                }
+            }
+        }
+    }
+}
+
+/// What answers of a model are measured with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    pub ttft_ns: u64,
+    pub tpot_ns: u64,
+    /// What a request costs, to compare tenants by: of the first engines that serve the model.
+    pub costs: EngineCosts,
+    pub slots: u32,
+}
+
+impl Measure {
+    /// Accelerator time of a request with nothing cached, in microseconds.
+    fn work_us(&self, input: u64, output: u64) -> u64 {
+        let costs = &self.costs;
+        let made_ns = costs.output_ns + costs.step_us * 1_000 / u64::from(self.slots.max(1));
+        let held_ns = output
+            .saturating_mul(input + output / 2)
+            .saturating_mul(costs.kv_ps)
+            / 1_000;
+        (prefill_ns(costs, input, 0) + output.saturating_mul(made_ns) + held_ns) / 1_000
+    }
+}
+
+/// Time in which an engine computes a prompt, in nanoseconds.
+pub(super) fn prefill_ns(costs: &EngineCosts, prompt: u64, cached: u64) -> u64 {
+    let computed = prompt.saturating_sub(cached);
+    let flat_ns = computed.saturating_mul(costs.uncached_ns);
+    let position = cached + computed / 2;
+    let grown =
+        u128::from(flat_ns) * u128::from(position) / u128::from(costs.context_double_tokens.max(1));
+    let grown = if costs.context_double_tokens == 0 {
+        0
+    } else {
+        u64::try_from(grown).unwrap_or(u64::MAX / 4)
+    };
+    flat_ns + grown + cached.saturating_mul(costs.cached_ns)
+}
+
+/// All that one shard counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// By site, tenant and hour.
+    pub cells: BTreeMap<Key, Cell>,
+}
+
+impl Tally {
+    /// A request ended.
+    pub(super) fn ended(&mut self, key: Key, ended: &Ended, measure: &Measure) {
+        let cell = self.cells.entry(key).or_default();
+        let work_us = measure.work_us(ended.prompt_tokens, ended.output_tokens);
+        cell.asked_us += work_us;
+        match ended.outcome {
+            Outcome::Refused(refusal) => cell.refused[refusal_place(refusal)] += 1,
+            Outcome::Left => cell.left += 1,
+            Outcome::Finished => {
+                cell.served_us += work_us;
+                answered(cell, ended, measure);
+            }
+        }
+    }
+
+    /// A request that no engine has the memory for.
+    pub(super) fn too_long(&mut self, key: Key) {
+        self.cells.entry(key).or_default().refused[TOO_LONG] += 1;
+    }
+}
+
+fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
+    cell.finished += 1;
+    cell.input_tokens += ended.prompt_tokens;
+    cell.cached_tokens += ended.cached_tokens;
+    cell.output_tokens += ended.output_tokens;
+    let first_ns = ended.first_token_ns.unwrap_or(ended.at_ns);
+    let ttft_ns = first_ns.saturating_sub(ended.asked_ns);
+    let further = ended.output_tokens.saturating_sub(1);
+    let tpot_ns = (ended.at_ns - first_ns).checked_div(further);
+    if ttft_ns <= measure.ttft_ns && tpot_ns.is_none_or(|tpot| tpot <= measure.tpot_ns) {
+        cell.good += 1;
+        cell.good_output_tokens += ended.output_tokens;
+    }
+    if cell.latencies.is_none() {
+        cell.latencies = Latencies::new();
+    }
+    let Some(latencies) = &mut cell.latencies else {
+        return;
+    };
+    let us = |ns: u64| (ns / 1_000).min(LATENCY_US_MAX);
+    let queue_ns = ended.started_ns.unwrap_or(ended.asked_ns) - ended.asked_ns;
+    latencies.queue.saturating_record(us(queue_ns));
+    latencies.ttft.saturating_record(us(ttft_ns));
+    latencies
+        .e2e
+        .saturating_record(us(ended.at_ns - ended.asked_ns));
+    if let Some(tpot_ns) = tpot_ns {
+        latencies.tpot.saturating_record(us(tpot_ns));
+    }
+}

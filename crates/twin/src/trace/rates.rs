@@ -1,0 +1,127 @@
+//! Requests a second through time, as `category,t_s,req_per_s`: the form of ServeGen's rates by ten minutes.
+
+use super::stream::unpacked;
+use std::io::Read;
+
+/// Rows of a file of rates.
+const ROWS_MAX: usize = 1_000_000;
+
+/// Requests a second, each for the same time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates {
+    /// Of each span, one after another.
+    pub per_second: Vec<f64>,
+    /// How long a span is, in seconds.
+    pub span_s: u64,
+}
+
+/// Why rates cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RateError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is no table.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] csv::Error),
+    /// Its form is another one.
+    #[error(
+        "line {0}: it is not category,t_s,req_per_s with times that go up in equal steps, and rates from 0 to 10,000,000"
+    )]
+    Line(u64),
+    /// Nothing is left, or there are several kinds and none was named.
+    #[error("{0}; it has: {1}")]
+    Category(&'static str, String),
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    category: String,
+    t_s: u64,
+    req_per_s: f64,
+}
+
+impl Rates {
+    /// Reads the rates of a category; of the only one where none is named.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(reader: Box<dyn Read + Send>, category: Option<&str>) -> Result<Self, RateError> {
+        let mut table = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .from_reader(unpacked(reader)?);
+        let mut known: Vec<String> = Vec::new();
+        let mut points: Vec<(u64, f64)> = Vec::new();
+        for (line, row) in (2..).zip(table.deserialize::<Row>().take(ROWS_MAX)) {
+            let row = row?;
+            if !known.contains(&row.category) {
+                known.push(row.category.clone());
+            }
+            if category.is_some_and(|category| category != row.category) {
+                continue;
+            }
+            let steps = points.len();
+            let sound = match points.as_slice() {
+                [] => row.t_s == 0,
+                [_] => row.t_s > 0,
+                [_, (step, _), ..] => {
+                    u64::try_from(steps).is_ok_and(|steps| row.t_s == steps * step)
+                }
+            };
+            // A second category begins at zero again: which one was meant is said below.
+            let again = category.is_none() && known.len() > 1;
+            if !again && !(sound && (0.0..=1e7).contains(&row.req_per_s)) {
+                return Err(RateError::Line(line));
+            }
+            points.push((row.t_s, row.req_per_s));
+        }
+        if category.is_none() && known.len() > 1 {
+            return Err(RateError::Category(
+                "name one of its categories",
+                known.join(", "),
+            ));
+        }
+        let span_s = points.get(1).map_or(600, |(step, _)| *step);
+        if points.is_empty() {
+            return Err(RateError::Category(
+                "it has no such category",
+                known.join(", "),
+            ));
+        }
+        Ok(Self {
+            per_second: points.into_iter().map(|(_, rate)| rate).collect(),
+            span_s,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_of_one_category_are_read() {
+        let text = "category,t_s,req_per_s,active_clients\na,0,1.5,4\na,600,2,4\nb,0,9,1\n";
+        let read = |text: &str, category| {
+            let reader = Box::new(std::io::Cursor::new(text.to_owned()));
+            match Rates::read(reader, category) {
+                Ok(rates) => format!("{:?} {}", rates.per_second, rates.span_s),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(read(text, Some("a")), "[1.5, 2.0] 600");
+        assert_eq!(read(text, None), "name one of its categories; it has: a, b");
+        assert_eq!(
+            read(text, Some("c")),
+            "it has no such category; it has: a, b"
+        );
+        let hole = "category,t_s,req_per_s\na,0,1\na,600,1\na,1800,1\n";
+        assert!(
+            read(hole, None).starts_with("line 4: "),
+            "{}",
+            read(hole, None)
+        );
+        let negative = "category,t_s,req_per_s\na,0,-1\n";
+        assert!(read(negative, None).starts_with("line 2: "));
+    }
+}
