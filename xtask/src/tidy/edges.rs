@@ -63,12 +63,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rehearsal",
         ],
     ),
-<<<<<<< HEAD
     ("catalog", &["types"]),
-    ("twin", &["types", "ledger", "core", "catalog"]),
-=======
-    ("twin", &["types", "ledger", "core", "fleet"]),
->>>>>>> b3d78f6 (The twin runs scenarios: sites, engines, tenants and demand in one file, over the production core)
+    ("twin", &["types", "ledger", "core", "fleet", "catalog"]),
     ("rehearsal", &["types", "twin"]),
     ("testkit", &["types"]),
     ("xtask", &["types"]),
