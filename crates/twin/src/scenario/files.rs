@@ -7,6 +7,18 @@ use std::path::PathBuf;
 /// Scenarios that are built in, by name.
 pub const BUILTIN: &[(&str, &str)] = &[
     (
+        "korea-2026",
+        include_str!("../../../../examples/scenarios/korea-2026.toml"),
+    ),
+    (
+        "korea-2026-low",
+        include_str!("../../../../examples/scenarios/korea-2026-low.toml"),
+    ),
+    (
+        "korea-2026-high",
+        include_str!("../../../../examples/scenarios/korea-2026-high.toml"),
+    ),
+    (
         "single-node",
         include_str!("../../../../examples/scenarios/single-node.toml"),
     ),

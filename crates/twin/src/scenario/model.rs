@@ -55,6 +55,8 @@ pub struct EngineGroup {
     pub count: u32,
     /// What each can do.
     pub profile: Profile,
+    /// By what factor its times may be above or below what is predicted; `None` for a profile, which says nothing of it.
+    pub band: Option<f64>,
     /// What each draws.
     pub power: Option<PowerProfile>,
 }

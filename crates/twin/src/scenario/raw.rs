@@ -140,9 +140,30 @@ pub(super) struct RawEngine {
     /// How many.
     #[schemars(required, range(min = 1, max = 100_000))]
     pub count: Option<At<u32>>,
-    /// What each can do: the name of a profile.
-    #[schemars(required)]
+    /// What each can do: the name of a profile. Without it, `chip` says on what the model runs.
     pub profile: Text,
+    /// Chip of the catalogue that the model runs on, such as `H100-SXM`.
+    pub chip: Text,
+    /// The model's name in the catalogue, if not the one that it is served by.
+    pub weights: Text,
+    /// Form of the weights.
+    #[schemars(extend("enum" = ["bf16", "fp8", "fp4", "int8", "int4"]))]
+    pub precision: Text,
+    /// Whose engine it is.
+    #[schemars(extend("enum" = ["vllm", "sglang", "trtllm"]))]
+    pub server: Text,
+    /// Chips of each engine that share each layer.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub tensor: Option<At<u32>>,
+    /// Groups of layers of each engine, one after another.
+    #[schemars(range(min = 1, max = 64))]
+    pub pipeline: Option<At<u32>>,
+    /// Ranks of each engine with whole attention of their own.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub data: Option<At<u32>>,
+    /// Chips among which experts are divided whole.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub expert: Option<At<u32>>,
     /// How fast each is beside its profile, in thousandths.
     #[schemars(range(min = 1, max = 100_000))]
     pub speed_milli: Option<At<u32>>,

@@ -46,6 +46,9 @@ pub struct Report {
     pub percentile_error: f64,
     /// Engines.
     pub engines: u64,
+    /// By what factor times of engines, and with them what the fleet can do, may be above or below the truth for 90 of 100 measurements:
+    /// the widest of its engines. `None` where profiles without such a figure take part.
+    pub engine_time_band: Option<f64>,
     /// Jain's index of what tenants got of what was theirs; 1: nobody was treated worse than another.
     pub fairness: f64,
     /// All of it.
@@ -116,6 +119,7 @@ impl Report {
                 .iter()
                 .map(|group| u64::from(group.count))
                 .sum(),
+            engine_time_band: band(scenario),
             fairness: fairness(scenario, &counts.cells),
             total: by.total(),
             sites: sites.collect(),
@@ -127,6 +131,11 @@ impl Report {
             rows: by.rows(&names),
         }
     }
+}
+
+fn band(scenario: &Scenario) -> Option<f64> {
+    let bands: Option<Vec<f64>> = scenario.engines.iter().map(|group| group.band).collect();
+    bands?.into_iter().reduce(f64::max)
 }
 
 /// Names as they are printed.

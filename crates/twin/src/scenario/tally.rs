@@ -62,7 +62,6 @@ pub struct Latencies {
 
 impl Latencies {
     fn new() -> Option<Box<Self>> {
-        // The range is given once, so that a histogram never grows beyond it.
         let one = || {
             let mut histogram = Histogram::new(DIGITS).ok()?;
             histogram.auto(true);
@@ -233,14 +232,40 @@ fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
     let Some(latencies) = &mut cell.latencies else {
         return;
     };
-    let us = |ns: u64| (ns / 1_000).min(LATENCY_US_MAX);
     let queue_ns = ended.started_ns.unwrap_or(ended.asked_ns) - ended.asked_ns;
-    latencies.queue.saturating_record(us(queue_ns));
-    latencies.ttft.saturating_record(us(ttft_ns));
-    latencies
-        .e2e
-        .saturating_record(us(ended.at_ns - ended.asked_ns));
+    record(&mut latencies.queue, queue_ns);
+    record(&mut latencies.ttft, ttft_ns);
+    record(&mut latencies.e2e, ended.at_ns - ended.asked_ns);
     if let Some(tpot_ns) = tpot_ns {
-        latencies.tpot.saturating_record(us(tpot_ns));
+        record(&mut latencies.tpot, tpot_ns);
+    }
+}
+
+/// Notes a time in nanoseconds, to the microsecond.
+fn record(histogram: &mut Histogram<u64>, ns: u64) {
+    let us = (ns / 1_000).min(LATENCY_US_MAX);
+    // A histogram grows by itself up to any time that is noted.
+    histogram.record(us).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_as_near_as_they_are_said_to_be() {
+        let mut histogram = Latencies::new().unwrap().ttft;
+        for us in 1..=1_000_000_u64 {
+            record(&mut histogram, us * 1_000);
+        }
+        for (quantile, us) in [(0.5, 500_000.0), (0.9, 900_000.0), (0.99, 990_000.0)] {
+            let found = histogram.value_at_quantile(quantile) as f64;
+            assert!(
+                (found - us).abs() / us <= PERCENTILE_ERROR,
+                "{quantile}: {found}"
+            );
+        }
+        record(&mut histogram, u64::MAX);
+        assert!(histogram.max() >= LATENCY_US_MAX);
     }
 }

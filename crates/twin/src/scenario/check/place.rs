@@ -5,6 +5,7 @@ use crate::engine::{PROFILES, Profile};
 use crate::scenario::energy::{EnergyError, Renewables, Tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
+use madang_catalog::{Catalog, Deployment, DeploymentError, EngineKind, Parallel};
 use madang_core::power::model::PowerProfile;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
@@ -105,32 +106,40 @@ impl Check<'_, '_> {
         let model = self.find(&raw.model, "model", models);
         let profile = self.profile(&raw);
         let power = self.power(&raw);
+        let profile = profile?;
         Some(EngineGroup {
             site: site?,
             model: model?,
             count: raw.count?.value,
-            profile: profile?,
+            profile: profile.0,
+            band: profile.1,
             power,
         })
     }
 
-    fn profile(&mut self, raw: &RawEngine) -> Option<Profile> {
-        let text = raw.profile.as_ref()?;
-        let Some(profile) = Profile::named(&text.value) else {
-            let known = || PROFILES.iter().map(|profile| profile.name.as_ref());
-            let help = match nearest(&text.value, known()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known: {}", known().collect::<Vec<_>>().join(", ")),
-            };
-            let message = format!("there is no profile `{}`", brief(&text.value));
-            self.report
-                .error("reference_unknown", &text.span, message)
-                .help(help);
-            return None;
+    /// What each can do, and how far that may be from the truth.
+    fn profile(&mut self, raw: &RawEngine) -> Option<(Profile, Option<f64>)> {
+        let (profile, band) = match (&raw.profile, &raw.chip) {
+            (Some(name), None) => (self.named_profile(name)?, None),
+            (None, Some(chip)) => {
+                let deployment = self.deployment(raw, chip)?;
+                (Profile::of(&deployment).ok()?, Some(deployment.band()))
+            }
+            (one, _) => {
+                let span = one
+                    .as_ref()
+                    .or(raw.id.as_ref())
+                    .map_or(0..0, |at| at.span.clone());
+                let message = "exactly one of `profile` and `chip` says what an engine can do";
+                self.report
+                    .error("choose_one", &span, message)
+                    .help("as chip = \"H100-SXM\"");
+                return None;
+            }
         };
         let mut profile = match &raw.speed_milli {
             Some(milli) => profile.at_speed(u64::from(milli.value)),
-            None => profile.clone(),
+            None => profile,
         };
         profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
         profile.kv_tokens = raw
@@ -141,7 +150,69 @@ impl Check<'_, '_> {
             .host_kv_tokens
             .as_ref()
             .map_or(profile.host_tokens, |at| at.value);
-        Some(profile)
+        Some((profile, band))
+    }
+
+    fn named_profile(&mut self, text: &At<String>) -> Option<Profile> {
+        let found = Profile::named(&text.value);
+        if found.is_none() {
+            let known = || PROFILES.iter().map(|profile| &*profile.name);
+            let help = match nearest(&text.value, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            let message = format!("there is no profile `{}`", brief(&text.value));
+            self.report
+                .error("reference_unknown", &text.span, message)
+                .help(help);
+        }
+        found.cloned()
+    }
+
+    /// The model on its chips by the catalogue.
+    fn deployment(&mut self, raw: &RawEngine, chip: &At<String>) -> Option<Deployment> {
+        let model = raw.weights.as_ref().or(raw.model.as_ref())?;
+        let count = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| at.value);
+        let parallel = Parallel {
+            tensor: count(&raw.tensor),
+            pipeline: count(&raw.pipeline),
+            data: count(&raw.data),
+            expert: count(&raw.expert),
+        };
+        let word = |text: &Option<At<String>>, default: &str| {
+            text.as_ref()
+                .map_or_else(|| default.to_owned(), |at| at.value.clone())
+        };
+        let engine = EngineKind::named(&word(&raw.server, "vllm"));
+        let precision = word(&raw.precision, "bf16");
+        // The shipped catalogue is a part of the program, and a test of its own reads it.
+        let catalog = Catalog::shipped().ok()?;
+        match catalog.deployment((&model.value, &chip.value), parallel, &precision, engine) {
+            Ok(deployment) => Some(deployment),
+            Err(error) => {
+                let (code, at, help) = match &error {
+                    DeploymentError::Unknown { kind: "model", .. } => (
+                        "reference_unknown",
+                        model,
+                        "name the model of the catalogue that has its form, as weights = \"Qwen3-32B\"",
+                    ),
+                    DeploymentError::Unknown { .. } => (
+                        "reference_unknown",
+                        chip,
+                        "name a chip of the catalogue, as chip = \"H100-SXM\"",
+                    ),
+                    DeploymentError::Memory { .. } => (
+                        "kv_too_small",
+                        chip,
+                        "more chips for each engine (`tensor`), or a smaller `precision`",
+                    ),
+                };
+                self.report
+                    .error(code, &at.span, error.to_string())
+                    .help(help);
+                None
+            }
+        }
     }
 
     /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.

@@ -43,6 +43,13 @@ pub fn show(report: &Report) {
         "percentiles are within {} % of the true ones",
         report.percentile_error * 100.0
     ));
+    out::line(&match report.engine_time_band {
+        Some(band) => format!(
+            "engines may be faster or slower than this by a factor of {band:.2} (90 of 100 measurements), and what they hold with them"
+        ),
+        None => "some engines are profiles: how far their speed is from measurements is not known"
+            .to_owned(),
+    });
     for note in &report.notes {
         out::line(&format!("note: {note}"));
     }
