@@ -7,7 +7,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN = $(or $(MADANG_BIN),$(TARGET)/release/madang)
 
-.PHONY: help up build test soak bench bench-batch bench-pii doctor clean
+.PHONY: help up build test soak bench bench-batch bench-pii bench-twin doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -39,6 +39,9 @@ bench-batch: build ## a batch of 50,000 lines beside interactive clients, on mod
 
 bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")
 	cargo bench --locked -p madang-pii --bench bars -- $(ARGS)
+
+bench-twin: ## how far the twin is from measurements that it was not fitted on; MADANG_TWIN_DATA names the folder that has them (ARGS=requests, engines or knee for one part)
+	@cargo bench --locked -p madang-twin --bench fidelity -- $(ARGS)
 
 doctor: build ## what is missing on this machine, and the command that mends it
 	@$(BIN) doctor

@@ -13,7 +13,7 @@ pub struct Chip {
     pub fragments: String,
     /// Who makes it.
     pub vendor: String,
-    /// Memory that a program can use, in 10^9 bytes.
+    /// Memory that a program can use, in 2^30 bytes.
     pub memory_gb: f64,
     /// Memory bandwidth, in 10^9 bytes a second.
     pub memory_gb_s: f64,

@@ -10,7 +10,9 @@ use thiserror::Error;
 /// Part of the memory that an engine gives to weights and KV memory together.
 const MEMORY_USED: f64 = 0.9;
 /// What the program, its graphs and its work memory take on each accelerator, in bytes.
-const PROGRAM_BYTES: f64 = 3e9;
+const PROGRAM_BYTES: f64 = 2e9;
+/// Bytes of what data sheets of memory call a GB.
+const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// How a model is divided among accelerators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -166,6 +168,11 @@ impl Catalog {
 }
 
 impl Deployment {
+    /// Bytes of one accelerator's memory that an engine uses.
+    pub fn usable_bytes(&self) -> f64 {
+        self.chip.memory_gb * GB * MEMORY_USED
+    }
+
     /// Bytes of all weights.
     pub fn weight_bytes(&self) -> f64 {
         self.model.shape.params() * self.precision.weight_bits / 8.0
@@ -183,7 +190,7 @@ impl Deployment {
         let shared = f64::from(parallel.tensor.max(1)) * f64::from(parallel.pipeline.max(1));
         let experts = shape.experts * shape.expert_params();
         let weight_bytes = byte * ((shape.params() - experts) / shared + experts / accelerators);
-        let has = self.chip.memory_gb * 1e9 * MEMORY_USED;
+        let has = self.usable_bytes();
         let kv_bytes = has - weight_bytes - PROGRAM_BYTES;
         // What a token adds to a long context, on the accelerator that holds most of it.
         let layer = shape.kv_layer_elements() * self.precision.kv_bytes;
@@ -195,8 +202,8 @@ impl Deployment {
                 model: self.model.name.clone(),
                 chip: self.chip.name.clone(),
                 accelerators: parallel.accelerators(),
-                needed_gb: (weight_bytes + PROGRAM_BYTES) / 1e9,
-                has_gb: has / 1e9,
+                needed_gb: (weight_bytes + PROGRAM_BYTES) / GB,
+                has_gb: has / GB,
             });
         }
         Ok(Memory {

@@ -9,6 +9,9 @@ const ACTIVATION_BYTES: f64 = 2.0;
 /// How sharply an iteration turns from reading weights to computing: (reading^p + computing^p)^(1/p).
 const TURN: i32 = 3;
 
+/// What a layer with experts has in steps beyond a dense one, as a part of that.
+const MOE_LAYER: f64 = 0.5;
+
 /// What an iteration is about, over all accelerators of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -26,7 +29,7 @@ pub struct Batch {
 /// were lost, and counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ideal {
-    /// Layers.
+    /// Layers; one with experts has more steps and counts for more.
     pub layers: f64,
     /// Layers after which accelerators wait for each other, twice each; 0 on one.
     pub hops: f64,
@@ -84,7 +87,7 @@ impl Deployment {
         let seen = shape.full_layers * batch.kv_tokens
             + shape.window_layers * mean.min(shape.window) * batch.sequences;
         Ideal {
-            layers: shape.layers,
+            layers: shape.layers + MOE_LAYER * shape.moe_layers(),
             hops: among * shape.layers,
             hops_log: spread.max(1.0).log2(),
             sequences: batch.sequences / data,

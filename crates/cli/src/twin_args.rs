@@ -1,5 +1,7 @@
 //! Flags of `madang twin`.
 
+pub mod fidelity;
+
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use madang_core::jobs::{Backfill, JobRule};
 use madang_core::{RouteRule, ShareRule};
@@ -24,6 +26,14 @@ pub enum TwinCommand {
     Jobs(JobsArgs),
     /// Tasks of a trace on the machines of a fleet, until more was asked for than there is: how much of it can be given away?
     Place(PlaceArgs),
+    /// Chips, models and engines that the twin knows, with the trust that each figure deserves.
+    Catalog(fidelity::ListArgs),
+    /// Fits the coefficients of engines on measured rows.
+    Calibrate(fidelity::CalibrateArgs),
+    /// Times of engines at a concurrency, with the band that holds nine of ten.
+    Predict(fidelity::PredictArgs),
+    /// Fits an engine on a log of requests, and predicts each request of another run.
+    Requests(fidelity::RequestsArgs),
     /// How many requests the twin simulates in a second of processor time.
     Speed(SpeedArgs),
 }

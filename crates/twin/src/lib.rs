@@ -4,6 +4,7 @@
 
 pub mod engine;
 pub mod experiment;
+pub mod fidelity;
 pub mod random;
 pub mod scenario;
 pub mod trace;

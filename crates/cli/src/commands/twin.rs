@@ -1,5 +1,6 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
+mod fidelity;
 mod jobs;
 mod run;
 
@@ -39,6 +40,10 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
         TwinCommand::Month(args) => run_month(&args)?,
         TwinCommand::Jobs(args) => jobs::run_jobs(&args)?,
         TwinCommand::Place(args) => jobs::run_place(&args)?,
+        TwinCommand::Catalog(args) => fidelity::run_catalog(&args)?,
+        TwinCommand::Calibrate(args) => fidelity::run_calibrate(&args)?,
+        TwinCommand::Predict(args) => fidelity::run_predict(&args)?,
+        TwinCommand::Requests(args) => fidelity::run_requests(&args)?,
         TwinCommand::Speed(args) => run_speed(&args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! Traces of jobs, and of tasks and the machines that they were placed on.
 
 use super::TraceError;
-use super::table::{Table, text, wrong};
+use super::table::{Table, unpacked, wrong};
 
 /// A job of a trace: `submit_s,vc,gpus,duration_s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct MachineRow {
 /// # Errors
 /// What is wrong with the trace, and where.
 pub fn jobs(bytes: &[u8]) -> Result<Vec<JobRow>, TraceError> {
-    let text = text(bytes)?;
+    let text = unpacked(bytes)?;
     let table = Table::new(&text)?;
     let (submit, tenant) = (table.column("submit_s")?, table.column("vc")?);
     let (gpus, run) = (table.column("gpus")?, table.column("duration_s")?);
@@ -75,7 +75,7 @@ pub fn jobs(bytes: &[u8]) -> Result<Vec<JobRow>, TraceError> {
 /// # Errors
 /// What is wrong with the trace, and where.
 pub fn tasks(bytes: &[u8]) -> Result<Vec<TaskRow>, TraceError> {
-    let text = text(bytes)?;
+    let text = unpacked(bytes)?;
     let table = Table::new(&text)?;
     let (cpu, memory) = (table.column("cpu_milli")?, table.column("mem_mib")?);
     let (gpus, share) = (table.column("gpus")?, table.column("gpu_milli")?);
@@ -99,7 +99,7 @@ pub fn tasks(bytes: &[u8]) -> Result<Vec<TaskRow>, TraceError> {
 /// # Errors
 /// What is wrong with the file, and where.
 pub fn machines(bytes: &[u8]) -> Result<Vec<MachineRow>, TraceError> {
-    let text = text(bytes)?;
+    let text = unpacked(bytes)?;
     let table = Table::new(&text)?;
     let (cpu, memory) = (table.column("cpu_milli")?, table.column("mem_mib")?);
     let (gpus, kind) = (table.column("gpus")?, table.column("gpu_model")?);

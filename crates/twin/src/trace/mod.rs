@@ -6,6 +6,8 @@ mod read;
 mod stream;
 mod table;
 
+pub(crate) use table::unpacked;
+
 pub use jobs::{JobRow, MachineRow, TaskRow, jobs, machines, tasks};
 pub use rates::{RateError, Rates};
 pub use read::{TraceError, TraceRow, azure_conversation, parse};

@@ -1,7 +1,7 @@
 //! Traces as CSV with a header: `arrival_ms,input_tokens,output_tokens`, and for prefixes `prefix_block_ids_512` (ids and ranges
 //! `a-b`, separated by spaces; equal ids are equal blocks).
 
-use super::table::{Table, number, text, wrong};
+use super::table::{Table, number, unpacked, wrong};
 use std::sync::Arc;
 
 /// The conversation trace that Azure published in 2023 (CC-BY 4.0; see `data/README.md`).
@@ -62,7 +62,7 @@ pub fn azure_conversation() -> Result<Vec<TraceRow>, TraceError> {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
-    let text = text(bytes)?;
+    let text = unpacked(bytes)?;
     let table = Table::new(&text)?;
     let arrival = table.column("arrival_ms")?;
     let (input, output) = (

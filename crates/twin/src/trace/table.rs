@@ -8,7 +8,7 @@ use std::io::Read;
 const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// The text of a file, plain or gzip.
-pub(super) fn text(bytes: &[u8]) -> Result<String, TraceError> {
+pub(crate) fn unpacked(bytes: &[u8]) -> std::io::Result<String> {
     let mut text = String::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
         GzDecoder::new(bytes)

@@ -1,0 +1,24 @@
+//! How true the engine model is: predictions for measured rows, coefficients fitted on them, and the error of both.
+//!
+//! Data sheet first: the closed form of the catalogue, with coefficients of each engine. Then what is left, interpolated between
+//! measurements that resemble what is asked about. Far from all of them nothing is left but the first, and the band is wide.
+
+mod calibrate;
+mod first;
+mod fit;
+mod judge;
+mod kriging;
+mod least;
+mod linear;
+mod physics;
+mod predict;
+pub mod requests;
+mod rows;
+mod setting;
+#[cfg(test)]
+mod tests;
+
+pub use calibrate::{CalibrateError, Calibration, calibrate};
+pub use judge::{Judged, Judgement, cross_validate, leave_out};
+pub use predict::{Prediction, predict};
+pub use rows::{EngineRow, RowsError, engine_rows};

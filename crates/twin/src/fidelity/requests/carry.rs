@@ -1,0 +1,376 @@
+//! Coefficients of an engine from logs of its requests, carried to other chips and models by their data sheets.
+
+use super::log::RequestRun;
+use super::replay::{Took, replay};
+use crate::engine::Profile;
+use crate::fidelity::fit::USUAL;
+use crate::fidelity::least::{Search, softened, walk};
+use crate::fidelity::setting::{chip_or_guess, model_or_guess};
+use madang_catalog::{
+    Catalog, Coefficients, Deployment, DeploymentError, EngineKind, Parallel, Precision,
+};
+use serde::Serialize;
+
+/// vLLM's settings of the runs.
+const SLOTS: u32 = 128;
+const BATCH_TOKENS: u64 = 2_048;
+/// Part of an accelerator's memory that weights take at most where a log does not say how many there are.
+const WEIGHTS_MAX: f64 = 0.7;
+/// How firmly coefficients are held to the usual ones: what a log says nothing about stays there.
+const HELD: f64 = 0.05;
+/// First tokens scatter more than ends do, and weigh less.
+const FIRST_WEIGHT: f64 = 0.35;
+/// A percentile of all requests weighs as much as so many squared of them.
+const WHOLE_WEIGHT: f64 = 4.0;
+const OUTLIER: f64 = 0.15;
+/// Where the search for what lies between making and seeing begins.
+const ANSWER_S: f64 = 0.003;
+/// The band is at least so wide: the parts of an hour are not those of another.
+const BAND_MIN: f64 = 1.05;
+/// What another chip, another model or another number of accelerators adds to it, as a logarithm.
+const CARRIED: f64 = 0.12;
+
+/// What was learnt from logs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Learnt {
+    /// Of the engine.
+    pub coefficients: Coefficients,
+    /// Between an answer's being made and its being seen, in seconds.
+    pub answer_s: f64,
+    /// Runs that it was fitted on: hardware, model, accelerators.
+    pub runs: Vec<(String, String, u32)>,
+    /// Errors of the fit, run by run.
+    pub scores: Vec<Score>,
+}
+
+/// A run's predictions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Carried {
+    /// For each request.
+    pub requests: Vec<RequestPrediction>,
+    /// Accelerators that it was taken to be on.
+    pub accelerators: u32,
+    /// What was not known and taken from elsewhere.
+    pub guessed: Vec<String>,
+}
+
+/// One request's. Times in seconds from its arrival; bands hold nine of ten.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequestPrediction {
+    /// As in the log.
+    pub hardware: String,
+    /// As in the log.
+    pub model: String,
+    /// As in the log.
+    pub request: String,
+    /// As in the log.
+    pub arrival_s: f64,
+    /// To the first token.
+    pub ttft_s: f64,
+    /// Its band's lower end.
+    pub ttft_low_s: f64,
+    /// Its band's upper end.
+    pub ttft_high_s: f64,
+    /// To the last token.
+    pub e2e_s: f64,
+    /// Its band's lower end.
+    pub e2e_low_s: f64,
+    /// Its band's upper end.
+    pub e2e_high_s: f64,
+}
+
+/// Errors of a run, as parts of what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Score {
+    /// Hardware and model.
+    pub run: String,
+    /// Requests.
+    pub requests: usize,
+    /// Mean error of a request's time to its last token.
+    pub e2e_mean_error: f64,
+    /// Mean error of its time to the first.
+    pub ttft_mean_error: f64,
+    /// Errors, with their sign, of the mean, median, 90th and 99th percentile: first token, further tokens, last token.
+    pub aggregates: [[f64; 4]; 3],
+    /// The largest of them.
+    pub aggregates_worst: f64,
+}
+
+/// A run as it is simulated.
+struct Place<'a> {
+    run: &'a RequestRun,
+    deployment: Deployment,
+    guessed: Vec<String>,
+}
+
+impl<'a> Place<'a> {
+    fn of(
+        run: &'a RequestRun,
+        catalog: &Catalog,
+        tensor: Option<u32>,
+    ) -> Result<Self, DeploymentError> {
+        let mut guessed = Vec::new();
+        let chip = chip_or_guess(&run.hardware, catalog, &mut guessed);
+        let model = model_or_guess(&run.model, catalog, &mut guessed);
+        let precision = Precision::named("bf16").expect("the catalogue knows bf16");
+        let mut deployment = Deployment {
+            model,
+            chip,
+            parallel: Parallel::tensor(1),
+            precision,
+            coefficients: EngineKind::Vllm.coefficients(),
+        };
+        let tensor = tensor.or(run.tensor).unwrap_or_else(|| {
+            let usable = deployment.usable_bytes() * WEIGHTS_MAX;
+            let fewest = [1, 2, 4, 8, 16].into_iter();
+            let fits = |tensor: &u32| deployment.weight_bytes() / f64::from(*tensor) <= usable;
+            let tensor = fewest.clone().find(fits).unwrap_or(16);
+            guessed.push(format!(
+                "accelerators are not said: {tensor}, so that weights take at most seven tenths of what they can use"
+            ));
+            tensor
+        });
+        deployment.parallel = Parallel::tensor(tensor);
+        deployment.memory()?;
+        Ok(Self {
+            run,
+            deployment,
+            guessed,
+        })
+    }
+
+    fn profile(&self, own: &Coefficients) -> Result<Profile, DeploymentError> {
+        let mut deployment = self.deployment.clone();
+        deployment.coefficients = own.clone();
+        let mut profile = Profile::of(&deployment)?;
+        profile.slots = SLOTS;
+        profile.batch_tokens = BATCH_TOKENS;
+        Ok(profile)
+    }
+
+    fn took(&self, own: &Coefficients, answer_s: f64) -> Vec<Took> {
+        let mut took = self
+            .profile(own)
+            .map_or_else(|_| Vec::new(), |profile| replay(self.run, &profile));
+        for took in &mut took {
+            took.ttft_s += answer_s;
+            took.e2e_s += answer_s;
+        }
+        took
+    }
+}
+
+/// Coefficients for a search: logarithms, with one number for all products of matrices.
+fn coefficients(at: &[f64]) -> Coefficients {
+    let mut values = [0.0; USUAL.len()];
+    for (value, at) in values.iter_mut().zip(at) {
+        *value = at.exp();
+    }
+    let mut own = EngineKind::Vllm.coefficients().with(&values);
+    own.compute = own.prompt;
+    own
+}
+
+/// Fits the coefficients of an engine on logs by running the simulator over them.
+///
+/// # Errors
+/// A model has no room on its chips.
+pub fn learn(
+    catalog: &Catalog,
+    runs: &[RequestRun],
+    tensor: Option<u32>,
+) -> Result<Learnt, DeploymentError> {
+    let places: Result<Vec<Place<'_>>, _> = runs
+        .iter()
+        .map(|run| Place::of(run, catalog, tensor))
+        .collect();
+    let places = places?;
+    // Beside the engine's numbers: what lies between an answer's being made and its being seen, in seconds.
+    let mut usual = USUAL.map(f64::ln).to_vec();
+    usual.push(ANSWER_S.ln());
+    let answer_s = |at: &[f64]| at.last().map_or(0.0, |at| at.exp());
+    let residuals = |at: &[f64]| {
+        let own = coefficients(at);
+        let mut values: Vec<f64> = places
+            .iter()
+            .flat_map(|place| errors(place, &place.took(&own, answer_s(at))))
+            .collect();
+        let held = at.iter().zip(&usual);
+        values.extend(held.map(|(at, usual)| HELD * (at - usual)));
+        values
+    };
+    let search = Search {
+        nudge: 0.02,
+        rounds: 25,
+        enough: 1e-4,
+    };
+    // A walk finds the valley, the slopes its bottom, and another walk what jumps hid from them.
+    let near = search.least(walk(usual.clone(), residuals), residuals);
+    let at = walk(near, residuals);
+    let (own, answer_s) = (coefficients(&at), answer_s(&at));
+    Ok(Learnt {
+        scores: places
+            .iter()
+            .map(|place| score(place.run, &place.took(&own, answer_s)))
+            .collect(),
+        runs: places
+            .iter()
+            .map(|place| {
+                let accelerators = place.deployment.parallel.accelerators();
+                (
+                    place.run.hardware.clone(),
+                    place.run.model.clone(),
+                    accelerators,
+                )
+            })
+            .collect(),
+        coefficients: own,
+        answer_s,
+    })
+}
+
+/// Softened logarithms of predicted over measured times.
+fn errors(place: &Place<'_>, took: &[Took]) -> Vec<f64> {
+    let pairs = place.run.requests.iter().zip(took);
+    let score = score(place.run, took);
+    let whole = score.aggregates.into_iter().flatten();
+    let whole = whole.map(|error| WHOLE_WEIGHT * softened(error.clamp(-10.0, 10.0), OUTLIER));
+    pairs
+        .flat_map(|(request, took)| {
+            let error = |said: f64, measured: Option<f64>| {
+                measured.map_or(0.0, |measured| {
+                    softened((said.max(1e-6) / measured).ln(), OUTLIER)
+                })
+            };
+            [
+                error(took.e2e_s, request.e2e_s),
+                FIRST_WEIGHT * error(took.ttft_s, request.ttft_s),
+            ]
+        })
+        .chain(whole)
+        .collect()
+}
+
+impl Learnt {
+    /// Predicts each request of a run.
+    ///
+    /// # Errors
+    /// The model has no room on the chip.
+    pub fn carry(
+        &self,
+        catalog: &Catalog,
+        run: &RequestRun,
+        tensor: Option<u32>,
+    ) -> Result<Carried, DeploymentError> {
+        let place = Place::of(run, catalog, tensor)?;
+        let accelerators = place.deployment.parallel.accelerators();
+        let took = place.took(&self.coefficients, self.answer_s);
+        let (first, last) = self.bands(run, accelerators, place.guessed.len());
+        let pairs = run.requests.iter().zip(took);
+        Ok(Carried {
+            requests: pairs
+                .map(|(request, took)| RequestPrediction {
+                    hardware: run.hardware.clone(),
+                    model: run.model.clone(),
+                    request: request.request.clone(),
+                    arrival_s: request.arrival_s,
+                    ttft_s: took.ttft_s,
+                    ttft_low_s: took.ttft_s / first,
+                    ttft_high_s: took.ttft_s * first,
+                    e2e_s: took.e2e_s,
+                    e2e_low_s: took.e2e_s / last,
+                    e2e_high_s: took.e2e_s * last,
+                })
+                .collect(),
+            accelerators,
+            guessed: place.guessed,
+        })
+    }
+
+    /// Factors of the bands of first and last tokens: twice the mean error of the fit, and what was carried.
+    fn bands(&self, run: &RequestRun, accelerators: u32, guesses: usize) -> (f64, f64) {
+        let worst = |of: fn(&Score) -> f64| self.scores.iter().map(of).fold(0.0, f64::max);
+        let fitted = |of: fn(&Score) -> f64| (2.0 * worst(of)).ln_1p().max(BAND_MIN.ln());
+        let known = |same: &dyn Fn(&(String, String, u32)) -> bool| self.runs.iter().any(same);
+        let new = [
+            known(&|(hardware, ..)| *hardware == run.hardware),
+            known(&|(_, model, _)| *model == run.model),
+            known(&|(.., other)| *other == accelerators),
+            guesses < 2,
+        ];
+        let carried = CARRIED * new.iter().filter(|known| !**known).count() as f64;
+        (
+            (fitted(|score| score.ttft_mean_error) + 1.5 * carried).exp(),
+            (fitted(|score| score.e2e_mean_error) + carried).exp(),
+        )
+    }
+}
+
+/// Errors of predictions for a run that says what was measured.
+pub fn scores(run: &RequestRun, said: &[RequestPrediction]) -> Score {
+    let took: Vec<Took> = said
+        .iter()
+        .map(|said| Took {
+            ttft_s: said.ttft_s,
+            e2e_s: said.e2e_s,
+        })
+        .collect();
+    score(run, &took)
+}
+
+fn score(run: &RequestRun, took: &[Took]) -> Score {
+    let measured: Vec<(f64, f64, f64, Took)> = run
+        .requests
+        .iter()
+        .zip(took)
+        .filter_map(|(request, took)| {
+            let further = request.output_tokens.saturating_sub(1).max(1) as f64;
+            Some((request.ttft_s?, request.e2e_s?, further, *took))
+        })
+        .collect();
+    let mean_error = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+        let errors = measured
+            .iter()
+            .map(pair)
+            .map(|(said, true_s)| (said / true_s - 1.0).abs());
+        errors.sum::<f64>() / measured.len().max(1) as f64
+    };
+    let aggregate = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+        let (said, true_s): (Vec<f64>, Vec<f64>) = measured.iter().map(pair).unzip();
+        let (said, true_s) = (summary(said), summary(true_s));
+        std::array::from_fn(|at| said[at] / true_s[at] - 1.0)
+    };
+    let aggregates = [
+        aggregate(|(ttft_s, .., took)| (took.ttft_s, *ttft_s)),
+        aggregate(|(ttft_s, e2e_s, further, took)| {
+            (
+                (took.e2e_s - took.ttft_s) / further,
+                (e2e_s - ttft_s) / further,
+            )
+        }),
+        aggregate(|(_, e2e_s, _, took)| (took.e2e_s, *e2e_s)),
+    ];
+    let largest = aggregates.iter().flatten().map(|error: &f64| error.abs());
+    Score {
+        run: format!("{} on {}", run.model, run.hardware),
+        requests: measured.len(),
+        e2e_mean_error: mean_error(|(_, e2e_s, _, took)| (took.e2e_s, *e2e_s)),
+        ttft_mean_error: mean_error(|(ttft_s, .., took)| (took.ttft_s, *ttft_s)),
+        aggregates_worst: largest.fold(0.0, f64::max),
+        aggregates,
+    }
+}
+
+/// Mean, median, 90th and 99th percentile.
+fn summary(mut values: Vec<f64>) -> [f64; 4] {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    let at = |percent: usize| {
+        values
+            .get(last * percent / 100)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    [mean, at(50), at(90), at(99)]
+}

@@ -1,0 +1,213 @@
+//! Rows of measured engines, as the twin's data folder has them (`engine_e2e`).
+
+use crate::trace::unpacked;
+use std::collections::HashMap;
+use thiserror::Error;
+
+/// Rows of one file.
+const ROWS_MAX: usize = 1_000_000;
+
+/// Why a file holds no rows.
+#[derive(Debug, Error)]
+pub enum RowsError {
+    /// It cannot be unpacked, or is no text.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// A line is not one of the table.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// From 1, the header included.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nothing after the header.
+    #[error("no rows: a header and at least one row are wanted")]
+    Empty,
+    /// Too much.
+    #[error("more than {ROWS_MAX} rows: cut the file")]
+    Size,
+}
+
+/// One measured point: a closed loop at a concurrency. Numbers that are not there are `None`.
+#[derive(Clone, Debug, Default)]
+pub struct EngineRow {
+    /// Its name.
+    pub id: String,
+    /// The chip, as in `h100_sxm`.
+    pub system: String,
+    /// The engine, as in `vllm`.
+    pub backend: String,
+    /// Its version.
+    pub version: String,
+    /// The model, as in `Qwen/Qwen3-32B`.
+    pub model_path: String,
+    /// As in `fp8`; empty where it is not known.
+    pub precision: String,
+    /// Prefill and decode have engines of their own.
+    pub split: bool,
+    /// Prompt tokens.
+    pub input_tokens: f64,
+    /// Output tokens.
+    pub output_tokens: f64,
+    /// How the engine is divided.
+    pub own: Side,
+    /// Of engines for prompts: how many, and how each is divided.
+    pub prefill: Side,
+    /// Likewise for decoding.
+    pub decode: Side,
+    /// Measured time to the first token, in milliseconds.
+    pub ttft_ms: Option<f64>,
+    /// Measured time of each further token, in milliseconds.
+    pub tpot_ms: Option<f64>,
+}
+
+/// How an engine is divided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side {
+    /// Engines.
+    pub workers: Option<f64>,
+    /// Requests at once on each attention rank.
+    pub batch: Option<f64>,
+    /// Tensor parallel.
+    pub tensor: Option<f64>,
+    /// Attention ranks.
+    pub data: Option<f64>,
+    /// Tensor parallel of experts.
+    pub expert_tensor: Option<f64>,
+    /// Ranks with whole experts.
+    pub expert: Option<f64>,
+}
+
+/// Reads a table, plain or gzip. Columns that say what was measured may be empty or missing.
+///
+/// # Errors
+/// It is no such table, or says no lengths in a row.
+pub fn engine_rows(bytes: &[u8]) -> Result<Vec<EngineRow>, RowsError> {
+    let mut rows = Vec::new();
+    let needed = ["system", "backend", "model_path", "isl", "osl"];
+    table(bytes, &needed, |number, cells| {
+        rows.push(row(cells).map_err(|problem| line(number, problem))?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Hands each row of a table on, with the number of its line.
+pub(super) fn table(
+    bytes: &[u8],
+    needed: &[&str],
+    mut each: impl FnMut(u64, &Cells<'_>) -> Result<(), RowsError>,
+) -> Result<(), RowsError> {
+    let text = unpacked(bytes)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|error| line(1, error))?;
+    let columns: HashMap<String, usize> = header.iter().map(str::to_owned).zip(0..).collect();
+    if let Some(missing) = needed.iter().find(|name| !columns.contains_key(**name)) {
+        return Err(line(1, format!("no column {missing}")));
+    }
+    let mut rows = 0;
+    for (number, record) in (2..).zip(reader.records()) {
+        let record = record.map_err(|error| line(number, error))?;
+        rows += 1;
+        if rows > ROWS_MAX {
+            return Err(RowsError::Size);
+        }
+        let cells = Cells {
+            columns: &columns,
+            record: &record,
+        };
+        each(number, &cells)?;
+    }
+    if rows == 0 {
+        return Err(RowsError::Empty);
+    }
+    Ok(())
+}
+
+pub(super) fn line(line: u64, problem: impl ToString) -> RowsError {
+    RowsError::Line {
+        line,
+        problem: problem.to_string(),
+    }
+}
+
+pub(super) struct Cells<'a> {
+    columns: &'a HashMap<String, usize>,
+    record: &'a csv::StringRecord,
+}
+
+impl Cells<'_> {
+    pub(super) fn text(&self, name: &str) -> &str {
+        let at = self.columns.get(name).copied();
+        at.and_then(|at| self.record.get(at)).unwrap_or_default()
+    }
+
+    fn owned(&self, name: &str) -> String {
+        self.text(name).to_owned()
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        let value: f64 = self.text(name).parse().ok()?;
+        (value.is_finite() && value > 0.0).then_some(value)
+    }
+
+    pub(super) fn length(&self, name: &str) -> Result<f64, String> {
+        let value = self.number(name).filter(|value| (1.0..1e8).contains(value));
+        value.ok_or_else(|| {
+            format!(
+                "{name} is \"{}\": a number of tokens is wanted",
+                self.text(name)
+            )
+        })
+    }
+
+    fn side(&self, prefix: &str) -> Side {
+        let number = |name: &str| self.number(&format!("{prefix}{name}"));
+        Side {
+            workers: number("num_workers"),
+            batch: number("batch_size"),
+            tensor: number("tp_size"),
+            data: number("attention_dp_size"),
+            expert_tensor: number("moe_tp_size"),
+            expert: number("moe_ep_size"),
+        }
+    }
+}
+
+fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
+    let quant = cells.text("gemm_quant_mode");
+    let precision = match (cells.text("precision"), quant) {
+        ("", "nvfp4") => "fp4",
+        ("", "int4_wo") => "int4",
+        ("", quant) if quant.starts_with("fp8") => "fp8",
+        (precision, _) => precision,
+    };
+    Ok(EngineRow {
+        id: cells.owned("id"),
+        system: cells.owned("system"),
+        backend: cells.owned("backend"),
+        version: cells.owned("backend_version"),
+        model_path: cells.owned("model_path"),
+        precision: precision.to_owned(),
+        split: cells.text("mode") == "disagg",
+        input_tokens: cells.length("isl")?,
+        output_tokens: cells.length("osl")?,
+        own: cells.side(""),
+        prefill: cells.side("prefill_"),
+        decode: cells.side("decode_"),
+        ttft_ms: cells.number("ttft_ms"),
+        tpot_ms: cells.number("tpot_ms"),
+    })
+}
+
+/// The number after a mark in an id, as 64 after `_c` in `x_c64_tp2`.
+pub(super) fn number_in(id: &str, mark: &str) -> Option<f64> {
+    id.match_indices(mark).find_map(|(at, _)| {
+        let rest = &id[at + mark.len()..];
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        rest.get(..digits)?.parse().ok()
+    })
+}

@@ -1,0 +1,219 @@
+//! What a row is about, in the catalogue's words: conventions of its sources are undone here.
+
+use super::rows::{EngineRow, Side, number_in};
+use madang_catalog::{
+    Catalog, Chip, Confidence, Deployment, EngineKind, Model, Parallel, Precision, model_of_name,
+};
+
+/// What stands in for a chip that the catalogue does not have.
+const CHIP: &str = "H100-SXM";
+/// Accelerators of the largest machine whose engine rows call one; beyond, they are several engines, added up.
+const ONE_ENGINE_MAX: f64 = 8.0;
+
+/// One point that can be predicted.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The engine, or each engine that decodes.
+    pub deployment: Deployment,
+    /// Prompts have engines of their own.
+    pub split: bool,
+    /// Accelerators of an engine for prompts; 0 where that is not known.
+    pub prompt_accelerators: f64,
+    /// Engines for prompts.
+    pub prompt_engines: f64,
+    /// Requests at once, over all engines.
+    pub requests: f64,
+    /// The same for each engine.
+    pub concurrency: f64,
+    /// Tokens of each prompt.
+    pub input_tokens: f64,
+    /// Tokens of each answer.
+    pub output_tokens: f64,
+    /// What is compared by name: engine, version, chip, model, how it is built, precision.
+    pub kinds: [String; 6],
+    /// What was not known and taken from elsewhere.
+    pub guesses: Vec<String>,
+}
+
+impl Setting {
+    /// Of a row. Nothing is refused: what is not known is guessed, and said.
+    pub fn of(row: &EngineRow, catalog: &Catalog) -> Self {
+        let mut guesses = Vec::new();
+        let chip = chip_or_guess(&row.system, catalog, &mut guesses);
+        let model = model_or_guess(&row.model_path, catalog, &mut guesses);
+        let precision = precision(row, &mut guesses);
+        let experts = model.shape.experts > 0.0;
+        let many = row.own.tensor.unwrap_or(1.0) > ONE_ENGINE_MAX && squared(&row.own).is_none();
+        let split = row.split || many;
+        let side = if row.split { &row.decode } else { &row.own };
+        let parallel = parallel(side, experts);
+        let workers = if row.split { row.decode.workers } else { None };
+        let in_all = requests(row, workers);
+        let requests = in_all.unwrap_or_else(|| {
+            guesses.push("how many requests at once: 1".to_owned());
+            1.0
+        });
+        let prompts = if many {
+            0.0
+        } else if row.split {
+            f64::from(self::parallel(&row.prefill, experts).accelerators())
+        } else {
+            f64::from(parallel.accelerators())
+        };
+        let build = match (experts, model.shape.kv_latent) {
+            (false, _) => "dense",
+            (true, None) => "experts",
+            (true, Some(_)) => "experts, latent",
+        };
+        let kinds = [
+            row.backend.clone(),
+            row.version.clone(),
+            row.system.clone(),
+            model.name.clone(),
+            build.to_owned(),
+            row.precision.clone(),
+        ];
+        Self {
+            deployment: Deployment {
+                model,
+                chip,
+                parallel,
+                precision,
+                coefficients: EngineKind::named(&row.backend).coefficients(),
+            },
+            split,
+            prompt_accelerators: prompts,
+            prompt_engines: row.prefill.workers.unwrap_or(1.0),
+            requests,
+            concurrency: (requests / workers.unwrap_or(1.0)).max(1.0),
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            kinds,
+            guesses,
+        }
+    }
+
+    /// Which engine's coefficients it takes.
+    pub fn engine(&self) -> EngineKind {
+        self.deployment.coefficients.engine
+    }
+
+    /// Where it stands beside others: logarithms, base 2.
+    pub fn place(&self) -> [f64; 9] {
+        let parallel = &self.deployment.parallel;
+        let chip = &self.deployment.chip;
+        let log = |value: f64| value.max(1.0).log2();
+        let prompts = if self.split {
+            log(self.prompt_accelerators)
+        } else {
+            0.0
+        };
+        [
+            log(self.requests),
+            log(self.input_tokens),
+            log(self.output_tokens),
+            log(f64::from(parallel.accelerators())),
+            log(f64::from(parallel.data)),
+            log(f64::from(parallel.expert)),
+            prompts,
+            log(chip.memory_gb_s),
+            log(chip.bf16_tflops),
+        ]
+    }
+}
+
+pub(super) fn chip_or_guess(system: &str, catalog: &Catalog, guesses: &mut Vec<String>) -> Chip {
+    if let Some(chip) = catalog.chip(system) {
+        return chip.clone();
+    }
+    guesses.push(format!(
+        "chip {system} is not in the catalogue: taken for {CHIP}"
+    ));
+    let mut chip = catalog.chip(CHIP).or(catalog.chips.first()).cloned();
+    if let Some(chip) = &mut chip {
+        chip.confidence = Confidence::Guessed;
+    }
+    chip.expect("a catalogue has chips")
+}
+
+pub(super) fn model_or_guess(path: &str, catalog: &Catalog, guesses: &mut Vec<String>) -> Model {
+    if let Some(model) = catalog.model(path) {
+        return model.clone();
+    }
+    let model = model_of_name(path);
+    guesses.push(format!(
+        "model {path} is not in the catalogue: {}",
+        model.source
+    ));
+    model
+}
+
+fn precision(row: &EngineRow, guesses: &mut Vec<String>) -> Precision {
+    let path = row.model_path.to_lowercase();
+    let by_name = ["fp4", "fp8", "int4", "bf16"]
+        .into_iter()
+        .find(|name| path.contains(name));
+    let named = Precision::named(&row.precision).or_else(|| by_name.and_then(Precision::named));
+    named.unwrap_or_else(|| {
+        guesses.push("precision is not said: fp8".to_owned());
+        Precision {
+            weight_bits: 8.0,
+            wide_activations: false,
+            kv_bytes: 1.0,
+        }
+    })
+}
+
+/// Requests at once, where the row or its id says it.
+fn requests(row: &EngineRow, workers: Option<f64>) -> Option<f64> {
+    let side = if row.split { &row.decode } else { &row.own };
+    let counted = side
+        .batch
+        .map(|batch| batch * side.data.unwrap_or(1.0) * workers.unwrap_or(1.0));
+    let named = number_in(&row.id, "_c");
+    if row.split {
+        named.or(counted)
+    } else {
+        counted.or(named)
+    }
+}
+
+/// Some sources write k for tensor and for expert parallel of the same k accelerators as a product: k × k of both.
+fn squared(side: &Side) -> Option<f64> {
+    let ranks = side.tensor.unwrap_or(1.0) * side.data.unwrap_or(1.0);
+    let (tensor, expert) = (side.expert_tensor?, side.expert?);
+    let both = tensor == expert && expert > 1.0 && ranks == expert * expert;
+    // Likewise attention ranks beside tensor parallel: k of each, on k accelerators.
+    let own = tensor == 1.0 && side.tensor == side.data && expert > 1.0 && ranks == expert;
+    if both {
+        Some(expert)
+    } else if own {
+        side.tensor
+    } else {
+        None
+    }
+}
+
+fn parallel(side: &Side, experts: bool) -> Parallel {
+    let (tensor, data) = (side.tensor.unwrap_or(1.0), side.data.unwrap_or(1.0));
+    let count = |value: f64| value.clamp(1.0, 1e6) as u32;
+    if experts && let Some(ranks) = squared(side) {
+        let own = data > 1.0;
+        return Parallel {
+            tensor: if own { 1 } else { count(ranks) },
+            data: if own { count(ranks) } else { 1 },
+            pipeline: 1,
+            expert: count(ranks),
+        };
+    }
+    Parallel {
+        tensor: count(tensor),
+        data: count(data),
+        pipeline: 1,
+        expert: if experts {
+            count(side.expert.unwrap_or(1.0).min(tensor * data))
+        } else {
+            1
+        },
+    }
+}

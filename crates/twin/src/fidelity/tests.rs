@@ -1,0 +1,187 @@
+//! Predictions by example, and coefficients found again in what they made.
+
+use super::requests::{RequestRun, learn, request_runs, scores};
+use super::{Calibration, EngineRow, RowsError, calibrate, engine_rows, predict};
+use madang_catalog::Catalog;
+use std::fmt::Write;
+
+/// Measured rows of the public set that ships as coefficients: crates/twin/data/README.md.
+const HEADER: &str = "system,backend,backend_version,model_path,precision,gemm_quant_mode,mode,isl,osl,batch_size,tp_size,\
+    attention_dp_size,moe_tp_size,moe_ep_size,ttft_ms,tpot_ms,id";
+const MEASURED: &str = "\
+b200_sxm,vllm,0.19.0,MiniMaxAI/MiniMax-M2.5,fp4,nvfp4,agg,8192,1024,4,4,1,4,1,138.1878,6.4241,minimaxm2_5_b200_vllm_fp4_agg_8192x1024_c4_cfg702
+h100_sxm,trtllm,1.0.0rc3,Qwen/Qwen3-32B,,,agg,4096,256,8,2,,1,1,670.9287,13.9166,qwen3_32b_h100_sxm_trtllm_agg_4096x256_c8_tp2_epnone_50";
+
+fn rows(lines: &str) -> Vec<EngineRow> {
+    engine_rows(format!("{HEADER}\n{lines}\n").as_bytes()).unwrap()
+}
+
+#[test]
+fn what_ships_knows_what_it_was_fitted_on() {
+    let catalog = Catalog::shipped().unwrap();
+    let calibration = Calibration::shipped().unwrap();
+    for row in rows(MEASURED) {
+        let said = predict(&calibration, &catalog, &row);
+        let measured = row.tpot_ms.unwrap();
+        assert!((said.tpot_ms / measured - 1.0).abs() < 0.08, "{said:?}");
+        assert!(
+            (said.tpot_low_ms..said.tpot_high_ms).contains(&measured),
+            "{said:?}"
+        );
+        let measured = row.ttft_ms.unwrap();
+        assert!(
+            (said.ttft_low_ms..said.ttft_high_ms).contains(&measured),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn measured_times_are_not_looked_at() {
+    let catalog = Catalog::shipped().unwrap();
+    let calibration = Calibration::shipped().unwrap();
+    for row in rows(MEASURED) {
+        let mut blind = row.clone();
+        (blind.ttft_ms, blind.tpot_ms) = (None, None);
+        let (seen, blind) = (
+            predict(&calibration, &catalog, &row),
+            predict(&calibration, &catalog, &blind),
+        );
+        assert_eq!(seen.tpot_ms, blind.tpot_ms);
+        assert_eq!(seen.ttft_ms, blind.ttft_ms);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_guessed_said_and_less_sure() {
+    let catalog = Catalog::shipped().unwrap();
+    let calibration = Calibration::shipped().unwrap();
+    let lines = "b200_sxm,vllm,1,meta-llama/Llama-3.1-70B,fp8,fp8,agg,1024,1024,8,4,1,4,1,,,x_c8\n\
+        b200_sxm,vllm,1,somebody/other-70b,fp8,fp8,agg,1024,1024,8,4,1,4,1,,,x_c8\n\
+        new_chip,other,1,somebody/other-70b,,,agg,1024,1024,8,4,1,4,1,,,x_c8";
+    let said: Vec<_> = rows(lines)
+        .iter()
+        .map(|row| predict(&calibration, &catalog, row))
+        .collect();
+    let guesses: Vec<usize> = said.iter().map(|said| said.guessed.len()).collect();
+    assert_eq!(guesses, [0, 1, 3]);
+    let widths: Vec<f64> = said
+        .iter()
+        .map(|said| said.tpot_high_ms / said.tpot_low_ms)
+        .collect();
+    assert!(widths.is_sorted() && widths[0] < widths[2], "{widths:?}");
+    for said in said {
+        assert!((1.0..100.0).contains(&said.tpot_ms), "{said:?}");
+    }
+}
+
+#[test]
+fn a_calibration_is_what_was_written() {
+    let catalog = Catalog::shipped().unwrap();
+    let calibration = Calibration::shipped().unwrap();
+    // Rows made by the shipped coefficients at other concurrencies: a new fit must say what they say.
+    let mut lines = String::new();
+    for requests in [1, 2, 4, 8, 16, 32, 64, 128] {
+        for (model, tensor) in [("Llama-3.1-70B", 4), ("Qwen3-32B", 2), ("Llama-3.1-8B", 1)] {
+            let asked = format!(
+                "h100_sxm,vllm,1,{model},fp8,fp8,agg,1024,1024,{requests},{tensor},1,1,1,,,x"
+            );
+            let row = rows(&asked).remove(0);
+            let said = predict(&calibration, &catalog, &row);
+            let times = format!(",{},{},x", said.ttft_ms, said.tpot_ms);
+            writeln!(lines, "{}", asked.replace(",,,x", &times)).unwrap();
+        }
+    }
+    let made = rows(&lines);
+    let fitted = calibrate(&catalog, &made, "a test").unwrap();
+    let again = Calibration::of_bytes(&fitted.to_bytes().unwrap()).unwrap();
+    for row in &made {
+        let said = predict(&again, &catalog, row);
+        assert_eq!(said.tpot_ms, predict(&fitted, &catalog, row).tpot_ms);
+        let error = (said.tpot_ms / row.tpot_ms.unwrap() - 1.0).abs();
+        assert!(error < 0.05, "{said:?}: {error}");
+    }
+    assert!(calibrate(&catalog, &made[..5], "").is_err());
+    assert!(Calibration::of_bytes(b"{}").is_err());
+}
+
+#[test]
+fn a_broken_table_is_refused_with_its_line() {
+    for (text, says) in [
+        ("system,backend\nx,y\n", "line 1: no column model_path"),
+        ("system,backend,model_path,isl,osl\n", "no rows"),
+        (
+            "system,backend,model_path,isl,osl\na,b,c,1024,-3\n",
+            "line 2: osl is \"-3\"",
+        ),
+        (
+            "system,backend,model_path,isl,osl\na,b,c,1024\n",
+            "line 2: ",
+        ),
+    ] {
+        let error: RowsError = engine_rows(text.as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+}
+
+/// A log of the given length without measured times: requests of uneven sizes, a few of which begin alike.
+fn log(hardware: &str, count: u64) -> String {
+    let mut text = "hardware,model,request,arrival_s,input_tokens,output_tokens,ttft_s,e2e_s,prefix_block_ids_16\n".to_owned();
+    for at in 0..count {
+        let (input, output) = (200 + at * 7919 % 1_500, 50 + at * 6_007 % 400);
+        let blocks: Vec<String> = (0..input / 16)
+            .map(|block| {
+                (if at % 5 == 0 {
+                    block
+                } else {
+                    at * 1_000 + block
+                })
+                .to_string()
+            })
+            .collect();
+        writeln!(
+            text,
+            "{hardware},Llama-3.1-8B,{at},{:.3},{input},{output},,,{}",
+            at as f64 * 0.11,
+            blocks.join(" ")
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn measured(run: &RequestRun, catalog: &Catalog) -> RequestRun {
+    // Nothing is measured in it: what is learnt is what is usual.
+    let usual = learn(catalog, &[], None).unwrap();
+    let said = usual.carry(catalog, run, None).unwrap();
+    let mut run = run.clone();
+    for (request, said) in run.requests.iter_mut().zip(&said.requests) {
+        // An engine that is slower than usual by a third and sees answers late.
+        request.ttft_s = Some(said.ttft_s * 1.33 + 0.01);
+        request.e2e_s = Some(said.e2e_s * 1.33 + 0.01);
+    }
+    run
+}
+
+#[test]
+fn an_engine_is_learnt_from_a_log_and_carried_to_another_chip() {
+    let catalog = Catalog::shipped().unwrap();
+    let runs = request_runs(log("RTXPRO6000", 60).as_bytes()).unwrap();
+    let run = measured(&runs[0], &catalog);
+    let learnt = learn(&catalog, std::slice::from_ref(&run), None).unwrap();
+    assert!(
+        learnt.scores[0].e2e_mean_error < 0.05,
+        "{:?}",
+        learnt.scores
+    );
+    let said = learnt.carry(&catalog, &run, None).unwrap();
+    assert_eq!(said.accelerators, 1);
+    let score = scores(&run, &said.requests);
+    assert_eq!(score.e2e_mean_error, learnt.scores[0].e2e_mean_error);
+    // Another chip: slower memory, slower answers, and a wider band.
+    let other = request_runs(log("RTX4090", 60).as_bytes()).unwrap();
+    let other = learnt.carry(&catalog, &other[0], None).unwrap();
+    let (here, there) = (&said.requests[30], &other.requests[30]);
+    assert!(there.e2e_s > 1.2 * here.e2e_s, "{here:?} {there:?}");
+    assert!(there.e2e_high_s / there.e2e_s > here.e2e_high_s / here.e2e_s);
+}
