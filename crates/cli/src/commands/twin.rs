@@ -1,6 +1,7 @@
 //! `madang twin`: experiments on the virtual clock, with the rules of others beside ours.
 
 mod jobs;
+mod power;
 mod run;
 
 use crate::out;
@@ -39,6 +40,7 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
         TwinCommand::Month(args) => run_month(&args)?,
         TwinCommand::Jobs(args) => jobs::run_jobs(&args)?,
         TwinCommand::Place(args) => jobs::run_place(&args)?,
+        TwinCommand::Power(args) => power::run_power(&args)?,
         TwinCommand::Speed(args) => run_speed(&args)?,
     }
     Ok(ExitCode::SUCCESS)
