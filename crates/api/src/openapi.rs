@@ -80,6 +80,13 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::exchange_list, handlers::exchange_create))
         .routes(routes!(handlers::stop_list, handlers::stop_set))
         .routes(routes!(handlers::stop_lift))
+        .routes(routes!(handlers::power_list))
+        .routes(routes!(handlers::power_get))
+        .routes(routes!(
+            handlers::power_event_list,
+            handlers::power_event_create
+        ))
+        .routes(routes!(handlers::power_event_end))
         .routes(routes!(handlers::erasure_create))
         .routes(routes!(handlers::explain))
         .routes(routes!(handlers::usage_get))

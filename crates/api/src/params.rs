@@ -3,12 +3,14 @@
 mod jobs;
 mod money;
 mod people;
+mod power;
 mod report;
 mod secrets;
 
 pub(crate) use jobs::*;
 pub(crate) use money::*;
 pub(crate) use people::*;
+pub(crate) use power::*;
 pub(crate) use report::*;
 pub(crate) use secrets::*;
 

@@ -6,8 +6,8 @@
 mod acts;
 
 pub use acts::{
-    FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, ProgrammeChange,
-    SecretChange, SignIn, StopSwitch, TenantChange,
+    FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, PowerChange,
+    ProgrammeChange, SecretChange, SignIn, StopSwitch, TenantChange,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -48,6 +48,8 @@ pub enum Event {
     Policy(PolicyLoad),
     /// A stop switch was set or lifted.
     Stop(StopSwitch),
+    /// A cap or an event of a site's power was set or ended.
+    Power(PowerChange),
     /// A person signed in, or a sign-in was ended.
     SignIn(SignIn),
     /// A key was made, or revoked.
@@ -294,6 +296,7 @@ impl Leaf {
             Event::Job(_)
             | Event::Policy(_)
             | Event::Stop(_)
+            | Event::Power(_)
             | Event::SignIn(_)
             | Event::Programme(_)
             | Event::Tenant(_)

@@ -90,6 +90,9 @@ pub enum Command {
     /// Stop a country, an upstream or a site at once; list and lift stops.
     #[command(subcommand)]
     Stop(crate::ground_args::StopCommand),
+    /// What sites draw and may: caps, and events in which a grid wants less.
+    #[command(subcommand)]
+    Power(crate::power_args::PowerCommand),
     /// Say what would become of a request, without sending it.
     Explain(crate::ground_args::ExplainArgs),
     /// Run a recording of the decision core again and compare every effect.
@@ -330,6 +333,12 @@ pub struct EngineArgs {
     /// Tokens of prefixes kept behind its KV memory, if not the profile's.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
     pub host_kv_tokens: Option<u64>,
+    /// Watts that its accelerators draw where they do nothing, if not the profile's.
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub idle_watts: Option<u64>,
+    /// Watts that they draw at most, if not the profile's.
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub full_watts: Option<u64>,
     /// Of faults and drawn lengths: the same seed gives the same ones.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -15,6 +15,7 @@ mod out;
 mod people_args;
 mod pii_args;
 mod policy_args;
+mod power_args;
 mod report_args;
 mod secret_args;
 mod twin_args;

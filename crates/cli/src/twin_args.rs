@@ -34,6 +34,8 @@ pub enum TwinCommand {
     Predict(fidelity::PredictArgs),
     /// Fits an engine on a log of requests, and predicts each request of another run.
     Requests(fidelity::RequestsArgs),
+    /// A grid wants less for hours: how soon is it met, who stands still, and do first tokens come later?
+    Power(PowerArgs),
     /// How many requests the twin simulates in a second of processor time.
     Speed(SpeedArgs),
 }
@@ -396,4 +398,36 @@ pub struct SpeedArgs {
     /// Fleet, seed and form.
     #[command(flatten)]
     pub fleet: FleetArgs,
+}
+
+/// `madang twin power`.
+#[derive(Debug, ClapArgs)]
+pub struct PowerArgs {
+    /// What each engine and its accelerators can do.
+    #[arg(long, value_name = "NAME", default_value = "h100x2-32b", value_parser = crate::args::profiles())]
+    pub profile: String,
+    /// Engines.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub engines: u32,
+    /// Requests a second for each.
+    #[arg(long, value_name = "N", default_value_t = 4.0)]
+    pub rate: f64,
+    /// Batch jobs, each on eight accelerators.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub jobs: u32,
+    /// Percent of them that may stand still.
+    #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub flexible: u32,
+    /// Percent that is cut of what is drawn.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub cut: u32,
+    /// How long the event lasts, in minutes.
+    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub minutes: u32,
+    /// Of arrivals and lengths.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }

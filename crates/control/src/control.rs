@@ -2,6 +2,7 @@
 
 use crate::jobs::{JobsOptions, JobsPlane};
 use crate::launching::Launcher;
+use crate::power::PowerPlane;
 use crate::reconciler::{Board, Order, Reconciler, board_views};
 use crate::source::{ApplyError, FleetSource};
 use crate::view::ReplicaView;
@@ -11,6 +12,7 @@ use madang_gateway::credits::Folded;
 use madang_gateway::gateway::Gateway;
 use madang_gateway::metrics::{FleetSample, ReplicaSample};
 use madang_provision::{Cache, Prepared, Progress};
+use madang_store::PowerBook;
 use madang_types::ReplicaId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -46,6 +48,8 @@ pub struct ControlOptions {
     pub progress: Arc<dyn Progress>,
     /// What batch jobs are driven with.
     pub jobs: JobsOptions,
+    /// Where caps and events of power are kept.
+    pub power: Arc<dyn PowerBook>,
 }
 
 /// A load that was carried out.
@@ -65,6 +69,7 @@ pub struct Applied {
 pub struct Control {
     gateway: Arc<Gateway>,
     jobs: Arc<JobsPlane>,
+    power: Arc<PowerPlane>,
     orders: mpsc::Sender<Order>,
     board: Board,
     log_dir: PathBuf,
@@ -92,6 +97,7 @@ impl Control {
             cache,
             progress,
             jobs,
+            power,
         } = options;
         let log_dir = data_dir.join("logs");
         let run_dir = data_dir.join("run");
@@ -137,8 +143,11 @@ impl Control {
             tokio::spawn(follow(Arc::clone(&gateway))),
             tokio::spawn(share(Arc::clone(&gateway))),
         ];
+        let jobs = JobsPlane::start(Arc::clone(&gateway), jobs);
+        let power = PowerPlane::start(Arc::clone(&gateway), Arc::clone(&jobs), power);
         Ok(Arc::new(Self {
-            jobs: JobsPlane::start(Arc::clone(&gateway), jobs),
+            jobs,
+            power,
             gateway,
             orders,
             board,
@@ -171,6 +180,11 @@ impl Control {
     /// Batch jobs.
     pub fn jobs(&self) -> &Arc<JobsPlane> {
         &self.jobs
+    }
+
+    /// Power.
+    pub fn power(&self) -> &Arc<PowerPlane> {
+        &self.power
     }
 
     /// How the fleet is called in messages.
@@ -212,6 +226,7 @@ impl Control {
 
     /// Stops every launched engine with all its processes. Jobs go on, and are found again.
     pub async fn stop(&self) {
+        self.power.stop();
         self.jobs.stop();
         for task in &self.loops {
             task.abort();

@@ -8,6 +8,7 @@ pub mod jobs;
 mod launching;
 mod people;
 mod policy_load;
+pub mod power;
 pub mod probe;
 mod probe_client;
 mod reconciler;

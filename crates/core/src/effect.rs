@@ -179,6 +179,8 @@ pub enum Refusal {
     Overloaded,
     /// It waited, and gave its place to a more urgent one, or to one of a tenant that has had less.
     Shed,
+    /// Power is short wherever it could be served, and more urgent requests have what there is.
+    PowerShort,
     /// Every attempt failed, or the pool's retries are used up.
     AttemptsExhausted,
     /// Madang is stopping.

@@ -109,6 +109,7 @@ impl Core {
             Choice::EndpointUnsupported => Err(Refusal::EndpointUnsupported),
             Choice::PolicyDenied => Err(Refusal::PolicyDenied),
             Choice::NoReplica => Err(Refusal::NoReplica),
+            Choice::PowerShort => Err(Refusal::PowerShort),
         }
     }
 

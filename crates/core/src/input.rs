@@ -3,8 +3,9 @@
 use crate::credit::CreditRow;
 use crate::fleet_view::{FleetView, Payer, ReplicaHealth, Shares};
 use crate::policy::Content;
+use crate::power::governor::PowerTerms;
 use madang_types::{
-    DataClass, DataFlags, Endpoint, ModelId, Priority, ReplicaId, RequestId, StopScope,
+    DataClass, DataFlags, Endpoint, ModelId, Priority, ReplicaId, RequestId, SiteId, StopScope,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,13 @@ pub enum Input {
         scope: StopScope,
         /// Set, or taken back.
         on: bool,
+    },
+    /// Power is short at a site, or is not any more: what requests meet there.
+    PowerSet {
+        /// Where.
+        site: SiteId,
+        /// What they meet.
+        terms: PowerTerms,
     },
     /// Madang is stopping: nothing new is admitted.
     Drain,

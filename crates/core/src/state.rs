@@ -6,6 +6,7 @@ use crate::learn::Mean;
 use crate::member::Member;
 use crate::overload::{Budget, Pace};
 use crate::policy::PolicyTable;
+use crate::power::governor::PowerTerms;
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
 use crate::share::{Guard, Holds, Rest, Tree, Weights};
@@ -31,6 +32,8 @@ pub struct Core {
     pub(crate) policy_source: Policy,
     pub(crate) policy: PolicyTable,
     pub(crate) stops: BTreeSet<StopScope>,
+    /// Sites where power is short.
+    pub(crate) power: BTreeMap<SiteId, PowerTerms>,
     pub(crate) weights: Weights,
     /// Ground below which no data of a programme goes.
     pub(crate) floors: BTreeMap<ProgrammeId, Zone>,

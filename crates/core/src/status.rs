@@ -60,6 +60,8 @@ pub struct MemberStatus {
     pub ejected: bool,
     /// Requests running.
     pub running: u32,
+    /// Of them those that take what others leave.
+    pub running_rest: u32,
     /// Sequences at once, as the fleet says.
     pub slots: u32,
     /// Sequences at once that time per output token allows now (and a slow start after a return).
@@ -195,6 +197,7 @@ impl Core {
             leaving: member.leaving,
             ejected: member.breaker.is_open(now),
             running: member.running_count(),
+            running_rest: self.rest_count(member),
             slots: member.view.slots,
             slots_limit: member.slots_limit(),
             kv_tokens_used: member.account.kv_tokens,

@@ -18,11 +18,11 @@ pub use load::{FILE_BYTES_MAX, FileProblems, LoadError, Loaded, PolicyText, load
 pub use model::{
     AuditLog, Builtin, Candidate, Costs, Dialect, Engine, FINE_TUNING_PLACEHOLDERS, FineTuning,
     FineTuningResources, Fleet, Hyperparameter, JobsBackfill, JobsBucket, JobsExecutor, JobsQos,
-    JobsReservation, JobsTerms, KeySource, Launch, LaunchWhat, Limits, Model, ModelKind, Nodes,
-    NodesJobs, Origin, OriginAddress, PackagePart, PlaceFacts, Prefer, Probe, ProgrammeEntry,
-    Replica, ReplicaAt, ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site,
-    SlurmCluster, TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource,
-    Weights,
+    JobsReservation, JobsTerms, KeySource, Launch, LaunchWhat, Limits, Meter, MeterKind, Model,
+    ModelKind, Nodes, NodesJobs, NodesPower, Origin, OriginAddress, PackagePart, PlaceFacts,
+    PowerConfig, Prefer, Probe, ProgrammeEntry, Replica, ReplicaAt, ReplicaPower, ResponsesSupport,
+    RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster, TenantEntry, ToolSupport,
+    Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

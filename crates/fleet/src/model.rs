@@ -14,6 +14,7 @@ mod fine_tuning;
 mod jobs;
 mod limits;
 mod origin;
+mod power;
 mod sign_in;
 mod tuning;
 mod virtual_model;
@@ -26,6 +27,7 @@ pub use jobs::{
 };
 pub use limits::{AuditLog, Limits, Probe};
 pub use origin::{Origin, OriginAddress};
+pub use power::{Meter, MeterKind, NodesPower, PowerConfig, ReplicaPower};
 pub use sign_in::{SignIn, SignInRule};
 pub use tuning::{Costs, Credit, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
@@ -65,6 +67,10 @@ pub struct Fleet {
     pub audit: AuditLog,
     /// How batch jobs are kept.
     pub jobs: JobsTerms,
+    /// What measures power, no two of one name.
+    pub meters: Vec<Meter>,
+    /// How sites are kept under their caps.
+    pub power: PowerConfig,
     /// Templates of fine-tuning jobs; no model is in two of them.
     pub fine_tuning: Vec<FineTuning>,
     /// The rules by which requests are served and routed.
@@ -118,6 +124,8 @@ pub struct Nodes {
     pub count: u32,
     /// How they take batch jobs; `None` where they take none.
     pub jobs: Option<NodesJobs>,
+    /// What one of their accelerators draws; `None` where nobody said.
+    pub power: Option<NodesPower>,
 }
 
 /// A served name.
@@ -228,6 +236,8 @@ pub struct Replica {
     pub at: ReplicaAt,
     /// File with a key that the engine asks for (`Authorization: Bearer`).
     pub key_file: Option<PathBuf>,
+    /// What its accelerators draw; `None` where nobody said.
+    pub power: Option<ReplicaPower>,
 }
 
 /// The engine's dialect.

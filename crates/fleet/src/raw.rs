@@ -5,8 +5,9 @@
 
 use crate::at::At;
 use crate::model::{
-    AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, ModelKind,
-    NodesJobs, Probe, ResponsesSupport, Rules, ToolSupport,
+    AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, Meter,
+    ModelKind, NodesJobs, NodesPower, PowerConfig, Probe, ReplicaPower, ResponsesSupport, Rules,
+    ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,6 +80,10 @@ pub(crate) struct RawFleet {
     pub audit: Option<At<AuditLog>>,
     /// How batch jobs are kept.
     pub jobs: Option<At<JobsTerms>>,
+    /// What measures power.
+    pub meter: Rows<Meter>,
+    /// How sites are kept under their caps of power.
+    pub power: Option<At<PowerConfig>>,
     /// Templates of fine-tuning jobs: what `/v1/fine_tuning/jobs` runs.
     pub fine_tuning: Rows<FineTuning>,
     /// The rules by which requests are served and routed. The defaults are meant for production, the others to compare with.
@@ -157,6 +162,8 @@ pub(crate) struct RawNodes {
     pub count: Option<At<u32>>,
     /// They take batch jobs, and how; without it they take none.
     pub jobs: Option<At<NodesJobs>>,
+    /// What one of their accelerators draws with its part of the machine. Where not given, by the kind's rated power, where that is known.
+    pub power: Option<At<NodesPower>>,
 }
 
 /// A served name: what a client writes in `model`.
@@ -272,6 +279,8 @@ pub(crate) struct RawReplica {
     pub responses: Option<At<ResponsesSupport>>,
     /// File with a key that the engine asks for (`Authorization: Bearer`); relative to the fleet file's folder.
     pub key_file: Text,
+    /// What its accelerators draw with their part of the machines. Where not given, a whole machine of its `nodes`.
+    pub power: Option<At<ReplicaPower>>,
 }
 
 /// How an engine is started: exactly one of `command` and `builtin`.

@@ -2,7 +2,7 @@
 //! `MADANG_UPDATE=1 cargo test -p madang-fleet` writes the generated parts anew.
 #![cfg(test)]
 
-use madang_fleet::{AuditLog, CODES, JobsTerms, Limits, Probe, Rules, schema};
+use madang_fleet::{AuditLog, CODES, JobsTerms, Limits, PowerConfig, Probe, Rules, schema};
 use madang_types::{DataClass, Role};
 use serde_json::Value;
 use std::fmt::Write;
@@ -167,6 +167,8 @@ fn tables() -> String {
         "probe",
         "audit",
         "jobs",
+        "meter",
+        "power",
         "fine_tuning",
         "rules",
         "credit",
@@ -241,6 +243,10 @@ fn words_and_defaults_of_the_schema_are_those_of_the_types() {
         ("probe", serde_json::to_value(Probe::default()).unwrap()),
         ("audit", serde_json::to_value(AuditLog::default()).unwrap()),
         ("jobs", serde_json::to_value(JobsTerms::default()).unwrap()),
+        (
+            "power",
+            serde_json::to_value(PowerConfig::default()).unwrap(),
+        ),
         ("rules", serde_json::to_value(Rules::default()).unwrap()),
     ] {
         for (key, default) in defaults.as_object().unwrap() {

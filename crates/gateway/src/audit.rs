@@ -9,8 +9,8 @@ pub use madang_audit::{AuditError, Settings};
 use crate::clock;
 use crate::walk::Facts;
 use madang_audit::leaf::{
-    Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, ProgrammeChange, RequestEnd,
-    SignIn, StopSwitch, TenantChange,
+    Decision, Event, Hmac, JobDecision, KeyChange, Location, Note, PowerChange, ProgrammeChange,
+    RequestEnd, SignIn, StopSwitch, TenantChange,
 };
 use madang_audit::{Appended, AuditLog, Keyring, Leaf, Month, Status};
 use madang_core::{Denial, Grant, PolicyDecision};
@@ -229,6 +229,14 @@ impl Audit {
     /// The log cannot be written.
     pub async fn stop(&self, switch: StopSwitch) -> Result<(), AuditError> {
         self.write(Event::Stop(switch)).await
+    }
+
+    /// Logs what somebody said of a site's power; durable when it returns `Ok`.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn power(&self, change: PowerChange) -> Result<(), AuditError> {
+        self.write(Event::Power(change)).await
     }
 
     /// Logs that the sign-in with this key begins, or is ended; durable when it returns `Ok`.

@@ -26,6 +26,7 @@ mod key_slots;
 pub mod keyring;
 pub mod metrics;
 pub mod policy;
+mod power;
 pub mod purses;
 pub mod recorder;
 pub mod refused;

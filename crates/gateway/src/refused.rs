@@ -24,6 +24,7 @@ pub fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::QueueFull => ErrorCode::QueueFull,
         Refusal::QueueTimeout => ErrorCode::QueueTimeout,
         Refusal::Overloaded => ErrorCode::Overloaded,
+        Refusal::PowerShort => ErrorCode::PowerShort,
         Refusal::Shed => ErrorCode::Shed,
         Refusal::AttemptsExhausted => ErrorCode::EngineUnreachable,
         Refusal::Draining => ErrorCode::Draining,

@@ -3,7 +3,7 @@
 use crate::clock::ScaledClock;
 use crate::metrics::Counters;
 use crate::ticket::Progress;
-use madang_twin::engine::{Engine, EngineEvent, EngineRequest, Profile};
+use madang_twin::engine::{Engine, EngineEvent, EngineRequest, Meter, PowerProfile, Profile};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Cancel(u64),
     /// Asks for the metrics page.
     Metrics(oneshot::Sender<String>),
+    /// So many watts at most, or without a limit.
+    Limit(Option<u64>, oneshot::Sender<()>),
     /// Another process: all that it held is gone.
     Restart(oneshot::Sender<()>),
 }
@@ -61,13 +63,14 @@ pub(crate) struct Driver {
     /// Those whose first token is made, in that order; some may have left.
     decoding: Vec<u64>,
     counters: Counters,
+    meter: Meter,
     model: String,
     told_at: Instant,
     events: Vec<EngineEvent>,
 }
 
 impl Driver {
-    pub fn new(profile: Profile, model: &str, speed: f64) -> Self {
+    pub fn new((profile, power): (Profile, PowerProfile), model: &str, speed: f64) -> Self {
         Self {
             // Each iteration by itself: its end is a wake, at which each stream has a token.
             engine: Engine::new(profile).stepwise(),
@@ -75,6 +78,7 @@ impl Driver {
             streams: HashMap::new(),
             decoding: Vec::new(),
             counters: Counters::new(SystemTime::now()),
+            meter: Meter::new(power, speed),
             model: model.to_owned(),
             told_at: Instant::now(),
             events: Vec::new(),
@@ -116,6 +120,7 @@ impl Driver {
         }
         let mut events = std::mem::take(&mut self.events);
         self.engine.advance(now_ns, &mut events);
+        self.meter.look(now_ns, &self.engine);
         for event in events.drain(..) {
             match event {
                 EngineEvent::FirstToken { tag, cached_tokens } => {
@@ -194,9 +199,16 @@ impl Driver {
                 }
             }
             Command::Metrics(reply) => {
-                let page = self.counters.page(&self.model, &self.engine.status());
+                let drawn = self.meter.read(self.clock.ns_at(now), &self.engine);
+                let status = self.engine.status();
+                let page = self.counters.page(&self.model, &status, drawn);
                 // whoever asked may have left
                 reply.send(page).unwrap_or_default();
+            }
+            Command::Limit(watts, reply) => {
+                let stretch = self.meter.limit(watts);
+                self.engine.stretch(self.clock.ns_at(now), stretch);
+                reply.send(()).unwrap_or_default();
             }
             Command::Restart(reply) => {
                 self.engine.restart();

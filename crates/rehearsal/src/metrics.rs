@@ -2,7 +2,7 @@
 //!
 //! Times are those of the clock on the wall, as clients see them: multiplied by the speed they are the model's.
 
-use madang_twin::engine::EngineStatus;
+use madang_twin::engine::{Drawn, EngineStatus};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -117,7 +117,7 @@ impl Counters {
     }
 
     /// The page.
-    pub fn page(&self, model: &str, status: &EngineStatus) -> String {
+    pub fn page(&self, model: &str, status: &EngineStatus, drawn: Drawn) -> String {
         let mut page = Page {
             text: String::with_capacity(8 * 1024),
             labels: format!("engine=\"0\",model_name=\"{model}\""),
@@ -152,6 +152,7 @@ impl Counters {
         page.histogram("vllm:time_to_first_token_seconds", &self.ttft);
         page.histogram("vllm:time_per_output_token_seconds", &self.tpot);
         page.histogram("vllm:e2e_request_latency_seconds", &self.latency);
+        page.power(drawn);
         let since_1970 = self.started_at.duration_since(UNIX_EPOCH);
         page.labels.clear();
         page.gauge(
@@ -199,6 +200,16 @@ impl Page {
         self.sample(name, "", value as f64);
     }
 
+    /// What its accelerators draw, by the names of NVIDIA's DCGM exporter.
+    fn power(&mut self, drawn: Drawn) {
+        let labels = std::mem::replace(&mut self.labels, "gpu=\"0\"".to_owned());
+        self.gauge("DCGM_FI_DEV_POWER_USAGE", drawn.watts as f64);
+        self.gauge("DCGM_FI_DEV_POWER_MGMT_LIMIT", drawn.limit_watts as f64);
+        // In thousandths of a joule, as there.
+        self.counter("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", drawn.millijoules);
+        self.labels = labels;
+    }
+
     fn histogram(&mut self, name: &str, histogram: &Histogram) {
         self.head(name, "histogram");
         let bounds = histogram
@@ -239,7 +250,12 @@ mod tests {
             cached_tokens: 0,
             preemptions: 3,
         };
-        let page = counters.page("LGAI/EXAONE-4.0-32B", &status);
+        let drawn = Drawn {
+            watts: 812,
+            millijoules: 7,
+            limit_watts: 1_750,
+        };
+        let page = counters.page("LGAI/EXAONE-4.0-32B", &status, drawn);
         for line in [
             "# TYPE vllm:num_requests_running gauge",
             "vllm:num_requests_running{engine=\"0\",model_name=\"LGAI/EXAONE-4.0-32B\"} 2.0",
@@ -255,6 +271,9 @@ mod tests {
             "vllm:time_to_first_token_seconds_bucket{engine=\"0\",model_name=\"LGAI/EXAONE-4.0-32B\",le=\"0.04\"} 1.0",
             "vllm:time_per_output_token_seconds_bucket{engine=\"0\",model_name=\"LGAI/EXAONE-4.0-32B\",le=\"+Inf\"} 4.0",
             "vllm:time_per_output_token_seconds_sum{engine=\"0\",model_name=\"LGAI/EXAONE-4.0-32B\"} 0.08",
+            "DCGM_FI_DEV_POWER_USAGE{gpu=\"0\"} 812.0",
+            "DCGM_FI_DEV_POWER_MGMT_LIMIT{gpu=\"0\"} 1750.0",
+            "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{gpu=\"0\"} 7.0",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");

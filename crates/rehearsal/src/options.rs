@@ -1,7 +1,7 @@
 //! What is served, and how.
 
 use crate::fault::FaultPlan;
-use madang_twin::engine::Profile;
+use madang_twin::engine::{PowerProfile, Profile, rated};
 use madang_types::ModelId;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,6 +19,8 @@ pub struct Options {
     pub port: u16,
     /// The engine.
     pub profile: Profile,
+    /// What its accelerators draw.
+    pub power: PowerProfile,
     /// The id that it serves.
     pub model: ModelId,
     /// How much faster than real its time goes, [`SPEED_MIN`] to [`SPEED_MAX`].
@@ -41,6 +43,7 @@ impl Options {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
+            power: rated(&profile),
             profile,
             model,
             speed: 1.0,

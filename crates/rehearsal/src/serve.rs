@@ -105,7 +105,7 @@ pub async fn serve(options: Options) -> Result<Rehearsal, ServeError> {
     let address = listener.local_addr().map_err(wrap)?;
     let (sender, receiver) = mpsc::channel(options.requests_max + COMMANDS_BESIDE);
     let driver = Driver::new(
-        options.profile.clone(),
+        (options.profile.clone(), options.power),
         options.model.as_str(),
         options.speed,
     );
@@ -202,12 +202,14 @@ async fn route(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
             ask_driver(&shared, Command::Restart).await?;
             json(StatusCode::OK, r#"{"restarted":true}"#.into())
         }
+        (&Method::POST, "/rehearsal/power") => answered(limit(request, &shared).await)?,
         (
             _,
             "/v1/chat/completions"
             | "/v1/completions"
             | "/v1/models"
             | "/health"
+            | "/rehearsal/power"
             | "/rehearsal/restart",
         ) => refused(&Refusal::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -238,6 +240,29 @@ async fn ask_driver<T>(
         .await
         .map_err(|_| Cut)?;
     answer.await.map_err(|_| Cut)
+}
+
+/// What the door of power takes.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    /// At most, in watts; `null` for no limit.
+    limit_watts: Option<u64>,
+}
+
+/// Limits what the accelerators draw, as `nvidia-smi --power-limit` does.
+async fn limit(request: Request<Incoming>, shared: &Shared) -> Result<Response<Body>, Stop> {
+    let body = read_body(request.into_body()).await?;
+    let wrong = |error| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("a limit of power: {error}"),
+        )
+    };
+    let Limit { limit_watts } = serde_json::from_slice(&body).map_err(wrong)?;
+    ask_driver(shared, |reply| Command::Limit(limit_watts, reply)).await?;
+    let told = serde_json::json!({ "limit_watts": limit_watts });
+    Ok(json(StatusCode::OK, told.to_string()))
 }
 
 fn json(status: StatusCode, body: String) -> Response<Body> {

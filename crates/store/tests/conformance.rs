@@ -3,8 +3,10 @@
 
 use async_trait::async_trait;
 use madang_store::conformance::bank::Books;
-use madang_store::conformance::{Fixture, bank, jobs, ledger};
-use madang_store::{JobBook, Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
+use madang_store::conformance::{Fixture, bank, jobs, ledger, power};
+use madang_store::{
+    JobBook, Ledger, PostgresOptions, PostgresStore, PowerBook, SqliteStore, Store,
+};
 use madang_testkit::{Database, Postgres};
 use std::sync::Arc;
 
@@ -70,6 +72,14 @@ impl jobs::Fixture for Folder {
     }
 }
 
+#[async_trait]
+impl power::Fixture for Folder {
+    async fn open(&self) -> Arc<dyn PowerBook> {
+        let path = self.folder.path().join("books.sqlite");
+        Arc::new(SqliteStore::open(&path).expect("a scratch folder can be written"))
+    }
+}
+
 mod entries {
     fn folder() -> super::Folder {
         super::folder(0)
@@ -92,6 +102,14 @@ mod jobs_in_sqlite {
     }
 
     madang_store::conformance::jobs::suite!(folder);
+}
+
+mod power_in_sqlite {
+    fn folder() -> super::Folder {
+        super::folder(0)
+    }
+
+    madang_store::conformance::power::suite!(folder);
 }
 
 struct Server {
@@ -140,6 +158,13 @@ impl bank::Fixture for Server {
 #[async_trait]
 impl jobs::Fixture for Server {
     async fn open(&self) -> Arc<dyn JobBook> {
+        self.store()
+    }
+}
+
+#[async_trait]
+impl power::Fixture for Server {
+    async fn open(&self) -> Arc<dyn PowerBook> {
         self.store()
     }
 }
@@ -200,4 +225,12 @@ mod jobs_in_postgres {
     }
 
     madang_store::conformance::jobs::suite!(server);
+}
+
+mod power_in_postgres {
+    fn server() -> super::Server {
+        super::server(true)
+    }
+
+    madang_store::conformance::power::suite!(server);
 }

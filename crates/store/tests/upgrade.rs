@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     "rates",
     "job_terms",
     "secrets",
+    "power",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.

@@ -89,6 +89,7 @@ codes! {
     PriceMissing = "price_missing", 503, "server_error", "The operator sets a price for the model (`madang price set`), or a rate for its currency (`madang exchange set`).";
     QueueFull = "queue_full", 429, "rate_limit_error", "Try again after `retry-after` seconds, or add replicas.";
     Overloaded = "overloaded", 429, "rate_limit_error", "Try again after `retry-after` seconds, or raise the limit that the message names.";
+    PowerShort = "power_short", 503, "server_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`; `madang power status` shows since when, and why.";
     Shed = "shed", 429, "rate_limit_error", "Try again after `retry-after` seconds, or ask with a higher `x-madang-priority`.";
     RateLimited = "rate_limited", 429, "rate_limit_error", "Try again after `retry-after` seconds, or use a key with a higher rate.";
     KeyBusy = "key_busy", 429, "rate_limit_error", "Wait until one of this key's requests has ended, or raise `limits.connections_key_max`.";

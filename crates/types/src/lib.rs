@@ -13,6 +13,7 @@ pub mod job;
 pub mod people;
 pub mod pii;
 pub mod policy;
+pub mod power;
 pub mod rights;
 mod secret;
 pub mod stop;
@@ -42,6 +43,7 @@ pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
     Zone,
 };
+pub use power::{PowerEvent, PowerEventKind};
 pub use rights::{Action, Reach};
 pub use secret::{
     SECRET_NAME_BYTES_MAX, SECRET_VALUE_BYTES_MAX, SECRETS_TENANT_MAX, SecretId, SecretName,

@@ -158,6 +158,7 @@ fn nodes_view(id: &str, nodes: &Nodes) -> NodesView {
         per_node,
         count,
         jobs,
+        power: _,
     } = nodes;
     NodesView {
         id: id.to_owned(),

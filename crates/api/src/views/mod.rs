@@ -9,6 +9,7 @@ mod money;
 mod people;
 mod policy;
 mod pool;
+mod power;
 mod report;
 mod secrets;
 mod share;
@@ -23,6 +24,7 @@ pub(crate) use money::{AcceleratorPriceView, AllocationView, BudgetView, Exchang
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};
 pub(crate) use policy::{ErasureView, ExplainView, StopView};
 pub(crate) use pool::PoolView;
+pub(crate) use power::{PowerEventView, SitePowerView};
 pub(crate) use report::{About, ReportView, costs_csv, report_csv, report_html};
 pub(crate) use secrets::SecretView;
 pub(crate) use share::ShareView;

@@ -201,6 +201,7 @@ impl From<MemberStatus> for MemberView {
             leaving,
             ejected,
             running,
+            running_rest: _,
             slots,
             slots_limit,
             kv_tokens_used,

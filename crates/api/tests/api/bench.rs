@@ -126,7 +126,7 @@ impl Bench {
         let options = GatewayOptions {
             id: "test".parse().unwrap(),
             bank: Arc::<SqliteStore>::clone(&store),
-            store,
+            store: Arc::<SqliteStore>::clone(&store),
             audit: Audit::open(&dir.path().join("audit"), &Settings::new("test"), 0).unwrap(),
             client: ClientOptions::default(),
             record: None,
@@ -139,6 +139,7 @@ impl Bench {
             cache: Cache::at(dir.path().join("cache")),
             progress: Arc::new(Quiet),
             jobs,
+            power: store,
         };
         let control = Control::start(Arc::clone(&gateway), drained, options)
             .await

@@ -60,6 +60,10 @@ impl JobExecutor for Paper {
         Ok(())
     }
 
+    async fn freeze(&self, run: RunId, _: bool) -> Result<(), JobsError> {
+        self.status(run).ok_or(JobsError::Absent(run)).map(drop)
+    }
+
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
         Ok(self.status(run).map(|(_, status)| status))
     }

@@ -123,6 +123,7 @@ fn fill(template: &str, id: &str) -> String {
         .replace("{tenant}", tenant)
         .replace("{id}", last)
         .replace("{scope}", last)
+        .replace("{event}", "1")
 }
 
 /// Two programmes with a tenant each; everybody's key is of the first.
@@ -236,6 +237,14 @@ impl World {
                 .made()
                 .body(json!({"scope": "country:US", "reason": "drill"})),
             row("DELETE /api/v1/stops/{scope}", OPERATOR).at("country:US"),
+            row("GET /api/v1/power", ALL_SEEING),
+            row("GET /api/v1/sites/{id}/power", ALL_SEEING).at("here"),
+            row("GET /api/v1/sites/{id}/power-events", ALL_SEEING).at("here"),
+            row("POST /api/v1/sites/{id}/power-events", OPERATOR)
+                .made()
+                .at("here")
+                .body(json!({"cut_milli": 250, "for_ms": 3_600_000})),
+            row("DELETE /api/v1/sites/{id}/power-events/{event}", OPERATOR).at("here"),
             row("POST /api/v1/audit/erasures", OPERATOR)
                 .made()
                 .body(json!({"tenant": "alpha", "month": "1970-01"})),

@@ -1,7 +1,7 @@
 //! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
 use madang_types::{
-    DataClass, DataFlags, GatewayId, KeyId, NodesId, PolicyEffect, Preempted, ProgrammeId,
+    DataClass, DataFlags, GatewayId, KeyId, Micros, NodesId, PolicyEffect, Preempted, ProgrammeId,
     ProjectId, Role, RunId, SecretName, SiteId, TenantId, WhenEnded, Zone,
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,32 @@ pub struct StopSwitch {
     /// What it stops: a country, an upstream or a site, as `country:US`.
     pub scope: String,
     /// Whether it was set; else it was lifted.
+    pub set: bool,
+    /// The key that was shown.
+    pub key: KeyId,
+}
+
+/// A cap of a site's power, or an event in which it draws less, was set or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerChange {
+    /// Its number in the books; absent where it was logged before it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<u64>,
+    /// The site.
+    pub site: SiteId,
+    /// What a cap leaves, in watts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_watts: Option<u64>,
+    /// What a cut takes, in thousandths of what was drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_milli: Option<u32>,
+    /// From when on.
+    pub from_us: Micros,
+    /// Until when; absent until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<Micros>,
+    /// Whether it was set; else it was ended.
     pub set: bool,
     /// The key that was shown.
     pub key: KeyId,

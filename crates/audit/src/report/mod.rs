@@ -327,6 +327,7 @@ impl Tally {
             Event::Decision(_)
             | Event::Outcome(_)
             | Event::Job(_)
+            | Event::Power(_)
             | Event::SignIn(_)
             | Event::Programme(_)
             | Event::Tenant(_)

@@ -5,7 +5,7 @@ use crate::out;
 use crate::up::signals::Signals;
 use anyhow::Context;
 use madang_rehearsal::{Options, serve};
-use madang_twin::engine::Profile;
+use madang_twin::engine::{PowerProfile, Profile, rated};
 use madang_types::ModelId;
 use std::process::ExitCode;
 
@@ -18,11 +18,17 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     profile.host_tokens = args.host_kv_tokens.unwrap_or(profile.host_tokens);
     let name = args.model.as_deref().unwrap_or(&profile.name);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
+    let by_rating = rated(&profile);
+    let power = PowerProfile::new(
+        args.idle_watts.unwrap_or(by_rating.idle_watts),
+        args.full_watts.unwrap_or(by_rating.full_watts),
+    );
     let mut signals = Signals::new()?;
     let engine = serve(Options {
         host: args.host,
         port: args.port,
         speed: args.speed,
+        power,
         seed: args.seed,
         faults: args.fault,
         output_tokens_mean: args.output_mean,

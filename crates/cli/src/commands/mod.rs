@@ -14,6 +14,7 @@ mod logs;
 mod money;
 mod pii;
 mod policy;
+mod power;
 mod programme;
 mod project;
 mod reload;
@@ -84,6 +85,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         Command::Job(command) => job::run(command).await,
         Command::Secret(command) => secret::run(command).await,
         Command::Stop(command) => stop::run(command).await,
+        Command::Power(command) => power::run(command).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Check(_)
         | Command::Policy(_)

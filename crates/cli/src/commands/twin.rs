@@ -2,6 +2,7 @@
 
 mod fidelity;
 mod jobs;
+mod power;
 mod run;
 
 use crate::out;
@@ -44,6 +45,7 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
         TwinCommand::Calibrate(args) => fidelity::run_calibrate(&args)?,
         TwinCommand::Predict(args) => fidelity::run_predict(&args)?,
         TwinCommand::Requests(args) => fidelity::run_requests(&args)?,
+        TwinCommand::Power(args) => power::run_power(&args)?,
         TwinCommand::Speed(args) => run_speed(&args)?,
     }
     Ok(ExitCode::SUCCESS)

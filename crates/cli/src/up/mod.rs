@@ -71,6 +71,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         bank,
         jobs,
         ledger,
+        power,
     } = books.open(&folder, &fleet.limits).await?;
     let jobs = jobs::options((&gateway, shared), (jobs, ledger), &folder, &fleet)?;
     let (gateway, drained) = Gateway::new(GatewayOptions {
@@ -94,6 +95,7 @@ pub async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         cache: Cache::from_env()?,
         progress: Arc::from(progress_for_terminal()),
         jobs,
+        power,
     };
     let control = Control::start(Arc::clone(&gateway), drained, options).await;
     let shown = folder.path().display();

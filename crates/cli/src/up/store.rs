@@ -6,7 +6,8 @@ use crate::up::data_folder::DataFolder;
 use anyhow::{Context, anyhow};
 use madang_fleet::Limits;
 use madang_store::{
-    Bank, JobBook, Ledger, PostgresOptions, PostgresStore, PostgresUrl, SqliteStore, Store,
+    Bank, JobBook, Ledger, PostgresOptions, PostgresStore, PostgresUrl, PowerBook, SqliteStore,
+    Store,
 };
 use madang_types::GatewayId;
 use std::path::PathBuf;
@@ -23,16 +24,18 @@ pub struct Opened {
     pub bank: Arc<dyn Bank>,
     pub jobs: Arc<dyn JobBook>,
     pub ledger: Arc<dyn Ledger>,
+    pub power: Arc<dyn PowerBook>,
 }
 
 impl Opened {
-    fn of<T: Store + Bank + JobBook + Ledger>(gateway: GatewayId, books: T) -> Self {
+    fn of<T: Store + Bank + JobBook + Ledger + PowerBook>(gateway: GatewayId, books: T) -> Self {
         let books = Arc::new(books);
         Self {
             gateway,
             store: Arc::<T>::clone(&books),
             bank: Arc::<T>::clone(&books),
             ledger: Arc::<T>::clone(&books),
+            power: Arc::<T>::clone(&books),
             jobs: books,
         }
     }

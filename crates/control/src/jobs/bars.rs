@@ -69,7 +69,7 @@ pub(super) fn left_nothing(job: &Job, run: &RunRecord) -> bool {
         return false;
     };
     let by_others = match stop.why {
-        StopWhy::Room | StopWhy::Switch => true,
+        StopWhy::Room | StopWhy::Switch | StopWhy::Power => true,
         StopWhy::Withdrawn | StopWhy::Requeued | StopWhy::Budget => false,
     };
     let in_time = |grace_ms| end.ended_at < stop.at.plus_ms(grace_ms);

@@ -8,6 +8,7 @@ mod cashier;
 mod drive;
 mod fine_tuning;
 mod perform;
+mod power;
 mod sites;
 mod spec;
 mod submit;
@@ -17,6 +18,7 @@ pub use madang_core::desk::{Counts, Totals, Waits};
 pub use madang_executor::jobs::JobsError;
 pub use sites::ClusterState;
 
+use crate::power::Governors;
 use crate::secrets::{SecretKeys, Secrets};
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::slurm::SlurmSite;
@@ -74,6 +76,8 @@ pub struct JobsPlane {
     sites: Sites,
     shared: bool,
     secrets: Secrets,
+    /// Who is asked for power.
+    governors: Arc<Governors>,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
@@ -98,6 +102,7 @@ impl JobsPlane {
             id,
             gateway,
             secrets: Secrets::new(Arc::clone(&book), secret_keys),
+            governors: Arc::default(),
             book,
             ledger,
             executors,

@@ -102,7 +102,13 @@ impl JobsPlane {
         let Some(job) = self.open_job(run.run.task.job) else {
             return Ok(None);
         };
-        let permitted = match self.may_begin(&job, &run).await {
+        let fleet = &self.gateway.snapshot().fleet;
+        let power = self.governors.let_begin(run.created_at, fleet, &run);
+        let permitted = match power {
+            Ok(()) => self.may_begin(&job, &run).await,
+            Err(why) => Err(why),
+        };
+        let permitted = match permitted {
             Ok(()) => till.reservation((&job, &run), run.created_at).await?,
             Err(why) => Err(why),
         };

@@ -85,29 +85,55 @@ pub fn parse_load(page: &[u8]) -> EngineLoad {
     let read = &page[..page.len().min(METRICS_BYTES_MAX)];
     let text = String::from_utf8_lossy(read);
     let mut load = EngineLoad::default();
-    for line in text.lines() {
-        if let Some((field, value)) = sample(line) {
-            add(&mut load, field, value);
-        }
+    for (field, value) in samples(&text).filter_map(field) {
+        add(&mut load, field, value);
     }
     load
 }
 
-fn sample(line: &str) -> Option<(Field, f64)> {
+/// One sample of a page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample<'a> {
+    /// Its metric.
+    pub name: &'a str,
+    /// What stands between its braces.
+    pub labels: &'a str,
+    /// Its value: any number, infinite ones and none at all too.
+    pub value: f64,
+}
+
+/// All samples of a page in Prometheus's text format; lines that are none are passed over.
+pub fn samples(text: &str) -> impl Iterator<Item = Sample<'_>> {
+    text.lines().filter_map(read_sample)
+}
+
+fn read_sample(line: &str) -> Option<Sample<'_>> {
     let line = line.trim_start();
     let name_end = line.find(|c: char| c == '{' || c.is_ascii_whitespace())?;
     let (name, rest) = line.split_at(name_end);
-    let field = FIELDS.iter().find(|(known, _)| *known == name)?.1;
     let (labels, rest) = match rest.strip_prefix('{') {
         Some(inner) => split_labels(inner)?,
         None => ("", rest),
     };
-    if repeats_rank_0(labels) {
-        return None;
-    }
     // A time may follow the value.
-    let value: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    (value.is_finite() && value >= 0.0).then_some((field, value))
+    let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(Sample {
+        name,
+        labels,
+        value,
+    })
+}
+
+fn field(
+    Sample {
+        name,
+        labels,
+        value,
+    }: Sample<'_>,
+) -> Option<(Field, f64)> {
+    let field = FIELDS.iter().find(|(known, _)| *known == name)?.1;
+    let sound = value.is_finite() && value >= 0.0 && !repeats_rank_0(labels);
+    sound.then_some((field, value))
 }
 
 /// Labels and what follows them; a quoted value may hold `}` and escaped quotes.

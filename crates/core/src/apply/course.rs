@@ -125,7 +125,7 @@ impl Core {
             Choice::Member(chosen) if self.is_failing(now, &chosen) => Prospect::Failing,
             Choice::Member(_) if !self.is_preceded(request) => Prospect::Starts,
             Choice::Member(_) | Choice::Wait | Choice::WaitTurn => Prospect::Waits,
-            Choice::NoReplica => Prospect::Absent,
+            Choice::NoReplica | Choice::PowerShort => Prospect::Absent,
             Choice::EndpointUnsupported => Prospect::Unsupported,
             Choice::PolicyDenied => Prospect::Denied,
         }

@@ -8,6 +8,7 @@ mod first_byte;
 mod fleet_apply;
 mod guard;
 mod policy;
+mod power_set;
 mod progress;
 mod replica_report;
 mod request_cancel;
@@ -55,6 +56,7 @@ impl Core {
                 self.on_attempt_end(now, (request, attempt), (end, spent), effects);
             }
             Input::StopSet { scope, on } => self.on_stop_set(now, (scope, on), effects),
+            Input::PowerSet { site, terms } => self.on_power_set(now, site, terms, effects),
             Input::Drain => self.on_drain(now, effects),
             Input::Tick => self.on_tick(now, effects),
         }

@@ -15,6 +15,8 @@ use madang_types::{Micros, Priority};
 const RETRY_NO_REPLICA_MS: u64 = 2_000;
 /// When trying again makes sense where nothing is known of the pool's pace.
 const RETRY_UNKNOWN_MS: u64 = 1_000;
+/// When trying again makes sense where power is short.
+const RETRY_POWER_MS: u64 = 60_000;
 /// Output tokens expected of a key that has not asked this pool yet.
 const OUTPUT_PRIOR_TOKENS: u64 = 256;
 /// Inside a key's queue small prompts go first: a prompt stands as if it had come later by so many times its own work. Nobody is
@@ -247,6 +249,7 @@ impl Core {
         let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
         match choice {
             Choice::PolicyDenied => Refusal::PolicyDenied,
+            Choice::PowerShort => Refusal::PowerShort,
             // It was served through this door and allowed there: what is left of the fleet is not its fault.
             _ if tried => Refusal::AttemptsExhausted,
             Choice::EndpointUnsupported => Refusal::EndpointUnsupported,
@@ -334,6 +337,8 @@ impl Core {
                     wait.saturating_sub(bound_ms).max(RETRY_UNKNOWN_MS)
                 }))
             }
+            // Power comes back step by step, not within a moment.
+            Refusal::PowerShort => Some(RETRY_POWER_MS),
             Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
         };
         self.unqueue(index);

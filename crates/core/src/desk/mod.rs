@@ -79,6 +79,8 @@ pub enum DeskInput {
     Funds(Payer, Funds),
     /// Sites that an operator has stopped, by which switch: nothing begins there, and what runs there is stopped.
     Stopped(BTreeMap<SiteId, String>),
+    /// Power is short at its site: a run that writes checkpoints is stopped, and waits again.
+    Power(RunId),
     /// Something has changed for which those that were refused may try again at once.
     Granted,
     /// An executor fetches what a run needs: what it says.
@@ -219,6 +221,7 @@ impl Desk {
             DeskInput::Refused(run, why) => self.refused(now, run, why),
             DeskInput::Funds(payer, funds) => self.set_funds(now, payer, funds),
             DeskInput::Stopped(sites) => self.set_stopped(now, sites),
+            DeskInput::Power(run) => self.power_short(now, run),
             DeskInput::Granted => self.granted(),
             DeskInput::Prepares(run, why) => self.prepares(run, why),
             DeskInput::Began(run, at) => self.began(run, at),

@@ -165,6 +165,25 @@ impl Desk {
         }
     }
 
+    /// A run is stopped for want of power, where it writes a checkpoint and nobody has stopped it yet.
+    pub(super) fn power_short(&mut self, now: Micros, run: RunId) {
+        let Some(entry) = self.entries.get_mut(&run.task.job) else {
+            return;
+        };
+        let Some(checkpoint) = entry.job.spec.checkpoint else {
+            return;
+        };
+        let Some(task) = entry.open.get_mut(&run.task.index.unwrap_or(0)) else {
+            return;
+        };
+        let is_told = |running: &&mut Running| running.record.state != RunState::Stopping;
+        if let Some(running) = running(task, Some(run)).filter(is_told) {
+            self.jobs.stopping(entry::key_of(run.task));
+            let stop = running.stop((StopWhy::Power, now), Some(checkpoint));
+            self.effects.push(stop);
+        }
+    }
+
     pub(super) fn held(&mut self, now: Micros, id: JobId, held: bool) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;

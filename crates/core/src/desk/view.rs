@@ -69,6 +69,11 @@ impl Desk {
         })
     }
 
+    /// Some job waits as what it needs was refused to it for now.
+    pub fn has_refused(&self) -> bool {
+        self.entries.values().any(|entry| entry.refused.is_some())
+    }
+
     /// How all that is on the desk stands.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();

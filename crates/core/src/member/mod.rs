@@ -3,11 +3,13 @@
 mod account;
 mod breaker;
 mod limit;
+mod power;
 mod speed;
 
 pub(crate) use account::{Account, Work};
 pub(crate) use breaker::Breaker;
 pub(crate) use limit::SlotLimit;
+pub(crate) use power::Power;
 pub(crate) use speed::{Estimate, Speed};
 
 use crate::fleet_view::{PoolMember, ReplicaHealth};
@@ -34,6 +36,7 @@ pub(crate) struct Member {
     pub speed: Speed,
     pub breaker: Breaker,
     pub limit: SlotLimit,
+    pub power: Power,
     /// Sequence number of its latest start; breaks ties by least recent use.
     pub started_at_sequence: u64,
     /// Of which process it last heard, and how often that ran out of memory.
@@ -53,6 +56,7 @@ impl Member {
             speed: Speed::new(&view.costs),
             breaker: Breaker::default(),
             limit: SlotLimit::new(view.slots),
+            power: Power::default(),
             started_at_sequence: 0,
             process: None,
             preemptions: None,
@@ -77,7 +81,8 @@ impl Member {
 
     /// Sequences that it may have at once, now.
     pub fn slots_limit(&self) -> u32 {
-        self.breaker.slots(self.limit.slots(self.view.slots))
+        let slots = self.breaker.slots(self.limit.slots(self.view.slots));
+        self.power.slots(slots)
     }
 
     /// How much of its memory running requests will need, in thousandths; 0 where nobody said how much it has.

@@ -39,6 +39,8 @@ pub(crate) enum Choice {
     PolicyDenied,
     /// No allowed member is available.
     NoReplica,
+    /// Power is short wherever it may go, and it is not urgent enough.
+    PowerShort,
 }
 
 /// A member for a request, and what it will take there.
@@ -67,6 +69,8 @@ pub(super) struct Candidate {
     pub cache_tokens: u64,
     pub sequence: u64,
     pub own: bool,
+    /// Power is short there: others are better.
+    pub short: bool,
 }
 
 /// What the members allow, gathered in one walk over them.
@@ -147,6 +151,7 @@ impl Standing {
 const MISS_ENDPOINT: u8 = 0;
 const MISS_POLICY: u8 = 1;
 const MISS_REPLICA: u8 = 2;
+const MISS_POWER: u8 = 3;
 
 impl Core {
     /// Chooses for `request`. Members where it failed before, or runs, are left out.
@@ -270,15 +275,31 @@ impl Core {
             field.best_miss = field.best_miss.max(MISS_POLICY);
             return false;
         }
-        field.best_miss = MISS_REPLICA;
+        field.best_miss = field.best_miss.max(MISS_REPLICA);
         let tried = request.failed_at.contains(&index)
             || request.runs.iter().any(|run| run.member == index);
         if tried || !member.available(now) {
             field.later |= !tried && member.health == ReplicaHealth::Starting;
             return false;
         }
+        if member.power.sheds(request.submit.priority) {
+            field.best_miss = MISS_POWER;
+            return false;
+        }
+        if request.takes_rest() && !self.has_power_for_rest(member) {
+            field.later = true;
+            return false;
+        }
         field.serving += 1;
         true
+    }
+
+    /// Whether power leaves an engine room for one more of those that take what is left.
+    fn has_power_for_rest(&self, member: &Member) -> bool {
+        let Some(most) = member.power.rest_max() else {
+            return true;
+        };
+        self.rest_count(member) < most
     }
 
     fn consider(
@@ -350,10 +371,11 @@ impl Core {
             cache_tokens: pool.prefix.tokens(index),
             sequence: member.started_at_sequence,
             own: member.view.place.own,
+            short: member.power.diverts(),
         });
     }
 
-    /// Our own ground first; then by the rule in force.
+    /// Our own ground first, of it where power is not short; then by the rule in force.
     fn pick<'a>(
         &self,
         (pool, request): (&Pool, &Request),
@@ -361,7 +383,9 @@ impl Core {
         random: &mut super::baseline::Pcg,
     ) -> Option<(&'a Candidate, RouteReason)> {
         let own = open.iter().any(|candidate| candidate.own);
-        let field = || open.iter().filter(|candidate| candidate.own == own);
+        let grounds = open.iter().filter(|candidate| candidate.own == own);
+        let short = grounds.clone().all(|candidate| candidate.short);
+        let field = || grounds.clone().filter(|candidate| candidate.short == short);
         match self.rules.route {
             RouteRule::PredictedTtft | RouteRule::PredictedTtftNoCache => {}
             rule => {
@@ -403,6 +427,7 @@ impl Core {
         }
         match field.best_miss {
             MISS_POLICY => Choice::PolicyDenied,
+            MISS_POWER => Choice::PowerShort,
             _ if self.returning.contains(&request.submit.model) => Choice::Wait,
             MISS_ENDPOINT => Choice::EndpointUnsupported,
             _ => Choice::NoReplica,

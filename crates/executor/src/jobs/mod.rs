@@ -44,6 +44,13 @@ pub trait JobExecutor: Send + Sync + 'static {
     /// [`JobsError::Unavailable`].
     async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError>;
 
+    /// Has a run's processes stand still, or go on. One that is over, that nobody knows or that stands so already stays as it is; one that
+    /// is stopped goes on by that.
+    ///
+    /// # Errors
+    /// [`JobsError::Unsupported`] where it cannot be had here; [`JobsError::Unavailable`].
+    async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError>;
+
     /// How a run stands; `None` where it is not known: it was never begun, or was forgotten.
     ///
     /// # Errors

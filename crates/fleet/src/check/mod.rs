@@ -11,6 +11,7 @@ mod model;
 mod origin;
 mod place;
 mod policy;
+mod power;
 mod programme;
 mod replica;
 mod secret;
@@ -55,6 +56,7 @@ pub(crate) fn build(
         probe: given(raw.probe.as_ref()),
         audit: given(raw.audit.as_ref()),
         jobs: jobs::terms(raw.jobs.as_ref(), base_dir),
+        power: given(raw.power.as_ref()),
         rules: given(raw.rules.as_ref()),
         credit: given(raw.credit.as_ref()),
         ..Fleet::default()
@@ -97,6 +99,7 @@ pub(crate) fn build(
     check.served();
     check.jobs(&shaped.spans);
     fleet.fine_tuning = check.fine_tuning();
+    fleet.meters = check.meters();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }
@@ -335,6 +338,7 @@ impl Check<'_, '_> {
             per_node: raw.per_node.as_ref()?.value,
             count: raw.count.as_ref()?.value,
             jobs: raw.jobs.as_ref().map(|at| at.value.clone()),
+            power: raw.power.as_ref().map(|at| at.value),
         };
         Some((id?, nodes))
     }

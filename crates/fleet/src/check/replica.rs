@@ -45,6 +45,7 @@ impl<'c> Check<'c, '_> {
                 .map_or(responses(engine), |at| at.value),
             at: at?,
             key_file: key_file?,
+            power: raw.power.as_ref().map(|at| at.value.clone()),
         };
         Some((id?, replica))
     }

@@ -5,12 +5,14 @@
 
 mod jobs;
 mod label;
+mod power;
 mod process;
 mod sample;
 #[cfg(test)]
 mod tests;
 
 pub use jobs::JobsSampler;
+pub use power::{PowerSample, PowerSampler};
 pub use sample::{FleetSample, ReplicaSample};
 
 use crate::keyring::IdentifyError;
@@ -18,6 +20,7 @@ use arc_swap::ArcSwap;
 use jobs::JobMetrics;
 use label::{Bounded, Label};
 use madang_types::{ModelId, TenantId, UsageRecord};
+use power::PowerMetrics;
 use process::ProcessCollector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -117,6 +120,7 @@ pub struct Metrics {
     identify_failures: Family<ReasonLabels, Counter>,
     usage_write_failures: Counter,
     jobs: JobMetrics,
+    power: PowerMetrics,
 }
 
 impl Metrics {
@@ -145,6 +149,7 @@ impl Metrics {
             identify_failures: Family::default(),
             usage_write_failures: Counter::default(),
             jobs: JobMetrics::new(),
+            power: PowerMetrics::new(),
         };
         metrics.register();
         metrics
@@ -218,6 +223,7 @@ impl Metrics {
         let sample = SampleCollector::new(Arc::clone(&self.fleet), Arc::clone(&self.tenants));
         r.register_collector(Box::new(sample));
         self.jobs.register(r);
+        self.power.register(r);
         r.register_collector(Box::new(ProcessCollector::new()));
     }
 

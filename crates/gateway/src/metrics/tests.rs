@@ -105,6 +105,7 @@ fn pool() -> PoolStatus {
             leaving: false,
             ejected: false,
             running: 3,
+            running_rest: 0,
             slots: 64,
             slots_limit: 48,
             kv_tokens_used: 1_200,

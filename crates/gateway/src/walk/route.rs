@@ -65,6 +65,10 @@ pub(super) fn refused(refusal: Refusal, retry_after_ms: Option<u64>, ask: &Ask) 
             "'{model}' is overloaded: it would wait for longer than {}",
             useful(limits)
         ),
+        Refusal::PowerShort => format!(
+            "power is short wherever '{model}' is served, and requests of priority {} wait until it is not",
+            ask.priority.as_str()
+        ),
         Refusal::Shed => format!(
             "the queue of '{model}' is full (limits.queue_length_max = {}), and this request gave its place to a \
                  more urgent one, or to one of a tenant that has had less",

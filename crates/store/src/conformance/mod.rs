@@ -5,6 +5,7 @@
 //! madang_store::conformance::ledger::suite!(make_ledger_fixture);
 //! madang_store::conformance::bank::suite!(make_bank_fixture);
 //! madang_store::conformance::jobs::suite!(make_jobs_fixture);
+//! madang_store::conformance::power::suite!(make_power_fixture);
 //! ```
 
 pub mod bank;
@@ -12,6 +13,7 @@ pub mod extract;
 pub mod jobs;
 pub mod ledger;
 pub mod people;
+pub mod power;
 pub mod sample;
 pub mod stops;
 pub mod sums;

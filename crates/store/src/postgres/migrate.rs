@@ -69,6 +69,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "secrets",
         sql: include_str!("../../migrations/postgres/0012_secrets.sql"),
     },
+    Migration {
+        version: 13,
+        name: "power",
+        sql: include_str!("../../migrations/postgres/0013_power.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

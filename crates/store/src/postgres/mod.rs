@@ -15,6 +15,7 @@ mod ledger;
 mod migrate;
 mod open;
 mod people;
+mod power;
 mod rates;
 mod row;
 mod secrets;

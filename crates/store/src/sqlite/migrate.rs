@@ -67,6 +67,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "secrets",
         sql: include_str!("../../migrations/sqlite/0012_secrets.sql"),
     },
+    Migration {
+        version: 13,
+        name: "power",
+        sql: include_str!("../../migrations/sqlite/0013_power.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

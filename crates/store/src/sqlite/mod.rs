@@ -14,6 +14,7 @@ mod jobs;
 mod ledger;
 mod migrate;
 mod people;
+mod power;
 mod reader;
 mod secrets;
 mod settle;

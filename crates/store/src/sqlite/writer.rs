@@ -5,13 +5,16 @@ use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
 use super::jobs::{self, JobsWrite, JobsWritten};
 use super::ledger::page::Page;
+use super::power::{self, PowerWrite};
 use super::{bank, people, settle, stops};
 use crate::StoreError;
 use crate::bank::{About, Answer};
 use crate::journal::Backlog;
 use crate::settlement::Line;
 use madang_ledger::{Applied, Entry, Fault};
-use madang_types::{KeyId, KeyRecord, Micros, Programme, Project, Stop, StopScope, Tenant};
+use madang_types::{
+    KeyId, KeyRecord, Micros, PowerEvent, Programme, Project, Stop, StopScope, Tenant,
+};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +35,7 @@ pub(super) enum Write {
     Entries(Vec<Entry>),
     Bank(Box<About>, Micros),
     Jobs(Box<JobsWrite>),
+    Power(Box<PowerWrite>),
     FilePagesMax(Option<u32>),
 }
 
@@ -43,6 +47,7 @@ impl Write {
             Self::Line(_)
             | Self::Bank(..)
             | Self::Jobs(_)
+            | Self::Power(_)
             | Self::Project(_)
             | Self::Backlog
             | Self::Programme(_)
@@ -65,6 +70,7 @@ pub(super) enum Written {
     Entries(Vec<Result<Applied, Fault>>),
     Bank(Answer),
     Jobs(JobsWritten),
+    Power(Box<PowerEvent>),
 }
 
 /// A write and who waits for it.
@@ -220,6 +226,9 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
             return bank::perform(conn, page, (about, *at)).map(Written::Bank);
         }
         Write::Jobs(write) => return jobs::perform(conn, write).map(Written::Jobs),
+        Write::Power(write) => {
+            return power::perform(conn, write).map(|event| Written::Power(Box::new(event)));
+        }
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

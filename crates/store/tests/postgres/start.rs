@@ -185,7 +185,7 @@ fn what_cannot_be_opened_is_told_with_what_mends_it() {
     drop(PostgresStore::open(&url(&at), &plain).unwrap());
     let newer = "INSERT INTO madang.schema_migrations VALUES (99, 'next', '', 0)";
     database.sql(newer).unwrap();
-    let told = ["the database has schema version 99 and this program knows 12"];
+    let told = ["the database has schema version 99 and this program knows 13"];
     check_refused(&at, &plain, &told);
     database
         .sql("DELETE FROM madang.schema_migrations WHERE version = 99")

@@ -5,7 +5,9 @@
 
 mod cache;
 mod lru;
+mod meter;
 mod model;
+mod power;
 mod profile;
 mod roofline;
 mod run;
@@ -13,6 +15,9 @@ mod step;
 #[cfg(test)]
 mod tests;
 
+pub use madang_core::power::model::PowerProfile;
+pub use meter::{Drawn, Meter};
 pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
+pub use power::{Spent, rated};
 pub use profile::{PROFILES, Profile};
 pub use roofline::Roofline;

@@ -2,6 +2,7 @@
 
 use super::cache::PrefixCache;
 use super::lru::NumberMap;
+use super::power::Busy;
 use super::profile::Profile;
 use super::roofline::Roofline;
 use super::run::Run;
@@ -115,6 +116,8 @@ pub struct Engine {
     pub(super) stepwise: bool,
     /// Some sequence of the batch was told to go.
     pub(super) cancelling: bool,
+    /// What it does with its time, and how much longer that takes under a limit of power.
+    pub(super) busy: Busy,
 }
 
 impl Engine {
@@ -139,6 +142,7 @@ impl Engine {
             chunks: Vec::new(),
             stepwise: false,
             cancelling: false,
+            busy: Busy::default(),
         }
     }
 
@@ -242,8 +246,9 @@ impl Engine {
     pub fn restart(&mut self) {
         let profile = self.profile.clone();
         let stepwise = self.stepwise;
+        let busy = std::mem::take(&mut self.busy).stopped();
         *self = Self::new(profile);
-        self.stepwise = stepwise;
+        (self.stepwise, self.busy) = (stepwise, busy);
     }
 
     /// Forgets its prefixes, as an engine does that was told to.

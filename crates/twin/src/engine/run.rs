@@ -34,6 +34,11 @@ impl Run {
         self.start_ps.saturating_add(self.span_ps(self.iterations))
     }
 
+    /// Time of it that is over at `now_ps`.
+    pub fn elapsed_ps(&self, now_ps: u64) -> u64 {
+        now_ps.min(self.end_ps()).saturating_sub(self.start_ps)
+    }
+
     pub fn end_ns(&self) -> u64 {
         self.end_ps().div_ceil(1000)
     }

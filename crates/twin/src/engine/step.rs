@@ -18,10 +18,19 @@ impl Engine {
             return;
         }
         let prompts = self.fill_chunks();
-        let first_ps = self
-            .times
-            .iteration_ps(self.decoding, self.held_tokens, &prompts);
-        let growth_ps = self.decoding * self.times.kv_ps;
+        let (decoding, held_tokens) = (self.decoding, self.held_tokens);
+        let all_ps = self.times.iteration_ps(decoding, held_tokens, &prompts);
+        let decode_ps = match self.chunks.is_empty() {
+            true => all_ps,
+            false => {
+                let none = Prompts::default();
+                let alone_ps = self.times.iteration_ps(decoding, held_tokens, &none);
+                alone_ps.min(all_ps)
+            }
+        };
+        let (prefill_ps, decode_ps) = self.busy.begins((all_ps - decode_ps, decode_ps), decoding);
+        let first_ps = prefill_ps + decode_ps;
+        let growth_ps = self.busy.decode_takes(decoding * self.times.kv_ps);
         let iterations = if self.chunks.is_empty() && !thrown_out {
             self.iterations_alike()
         } else {
@@ -191,6 +200,7 @@ impl Engine {
 
     /// Ends a run: tokens are made, prompts go on, sequences finish.
     pub(super) fn end(&mut self, run: &Run, events: &mut Vec<EngineEvent>) {
+        self.busy.ended(run);
         self.iteration += run.iterations;
         self.decoded += self.decoding * run.iterations;
         self.held_tokens += self.decoding * run.iterations;

@@ -54,11 +54,13 @@ pub enum StopWhy {
     Budget,
     /// An operator stopped its site.
     Switch,
+    /// Power is short at its site.
+    Power,
 }
 
-words!(StopWhy, StopWhyError, "a run is stopped for one of withdrawn, requeued, room, budget, switch",
+words!(StopWhy, StopWhyError, "a run is stopped for one of withdrawn, requeued, room, budget, switch, power",
     "withdrawn" => StopWhy::Withdrawn, "requeued" => StopWhy::Requeued, "room" => StopWhy::Room,
-    "budget" => StopWhy::Budget, "switch" => StopWhy::Switch);
+    "budget" => StopWhy::Budget, "switch" => StopWhy::Switch, "power" => StopWhy::Power);
 
 /// That a run was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

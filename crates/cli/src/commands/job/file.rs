@@ -318,22 +318,25 @@ fn whole(number: f64) -> Option<u64> {
     fits.then(|| format!("{rounded}").parse().ok()).flatten()
 }
 
+/// A time, written `90s`, `30m`, `4h` or `2d`, in milliseconds.
+pub fn span_ms(text: &str) -> Option<u64> {
+    let (number, unit) = parts(text)?;
+    let each = match unit {
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" | "min" => 6e4,
+        "h" => 3.6e6,
+        "d" => 8.64e7,
+        _ => return None,
+    };
+    whole(number * each)
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let ms = parts(&text).and_then(|(number, unit)| {
-            let each = match unit {
-                "ms" => 1.0,
-                "s" => 1e3,
-                "m" | "min" => 6e4,
-                "h" => 3.6e6,
-                "d" => 8.64e7,
-                _ => return None,
-            };
-            whole(number * each)
-        });
         let wanted = || de::Error::custom("a time is written 90s, 30m, 4h or 2d");
-        ms.map(Self).ok_or_else(wanted)
+        span_ms(&text).map(Self).ok_or_else(wanted)
     }
 }
 

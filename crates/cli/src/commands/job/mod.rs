@@ -3,6 +3,8 @@
 mod file;
 mod logs;
 
+pub use file::span_ms;
+
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::args::ServerArgs;
 use crate::http_client::{ApiClient, escape, path_with, sign_in_file};

@@ -136,6 +136,25 @@ impl RunFolder {
         self.0.join("script")
     }
 
+    /// Has the group of its program stand still, or go on; false where it runs in a container. A program that is not there has none.
+    pub fn freeze(&self, still: bool) -> io::Result<bool> {
+        let claim = self.claim()?.filter(Claim::lives);
+        if claim
+            .as_ref()
+            .is_some_and(|claim| claim.container.is_some())
+        {
+            return Ok(false);
+        }
+        let state = claim.and(Some(self.state()?)).unwrap_or_default();
+        // Whoever is being stopped needs its time for that.
+        let leader = state.program.filter(|_| !(still && state.stopping));
+        if let Some(leader) = leader.filter(|leader| leader.lives()) {
+            let signal = if still { Signal::STOP } else { Signal::CONT };
+            process::signal_group(leader.pid, signal);
+        }
+        Ok(true)
+    }
+
     pub fn claim(&self) -> io::Result<Option<Claim>> {
         read(&self.0.join("claim.json"))
     }

@@ -226,6 +226,16 @@ impl JobExecutor for LocalExecutor {
         self.disk(order).await
     }
 
+    async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
+        let frozen = self.disk(move |runs| RunFolder::of(runs, run).freeze(still));
+        match frozen.await? {
+            true => Ok(()),
+            false => Err(JobsError::Unsupported(
+                "what runs in a container does not stand still".to_owned(),
+            )),
+        }
+    }
+
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
         self.disk(move |runs| RunFolder::of(runs, run).status())
             .await

@@ -74,6 +74,16 @@ impl JobExecutor for SlurmExecutor {
         self.inner.stop(run, how).await
     }
 
+    async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
+        // Suspending is an operator's right there, and what is suspended keeps its accelerators: nobody here tested it.
+        match still {
+            true => Err(JobsError::Unsupported(format!(
+                "{run} runs on Slurm: it does not stand still"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
         self.inner.look(run).await
     }

@@ -1,0 +1,256 @@
+//! Power of sites, as callers see it.
+
+use super::instant;
+use madang_control::power::{LoadStatus, MeterStatus, PowerDeed, PowerLine, SitePower};
+use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A cap or an event of a site's power.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PowerEventView {
+    /// Its number.
+    id: u64,
+    /// Where.
+    site: String,
+    /// What a cap leaves, in watts at the site's meter.
+    cap_watts: Option<u64>,
+    /// What a cut takes, in thousandths.
+    cut_milli: Option<u32>,
+    /// Of what: what the site drew when the cut began, in watts; null before that.
+    baseline_watts: Option<u64>,
+    /// From when on.
+    #[schema(format = DateTime)]
+    from: String,
+    /// Until when; null until it is taken back.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// It holds now.
+    in_force: bool,
+    /// Other events of the site that hold at the same time, by number: the lowest of all holds.
+    overlaps: Vec<u64>,
+    /// Why.
+    reason: String,
+    /// The key that set it.
+    set_by: String,
+    /// When.
+    #[schema(format = DateTime)]
+    set_at: String,
+}
+
+impl PowerEventView {
+    /// The view of an event beside the others that are not over.
+    pub fn new(event: &PowerEvent, others: &[PowerEvent], now: Micros) -> Self {
+        let (cap_watts, cut_milli, baseline_watts) = match event.kind {
+            PowerEventKind::Cap { watts } => (Some(watts), None, None),
+            PowerEventKind::Cut {
+                milli,
+                baseline_watts,
+            } => (None, Some(milli), baseline_watts),
+        };
+        let ends = |event: &PowerEvent| event.until.unwrap_or(Micros(i64::MAX));
+        let meets = |other: &&PowerEvent| {
+            let apart = ends(event) <= other.from || ends(other) <= event.from;
+            other.id != event.id && other.site == event.site && !apart
+        };
+        Self {
+            id: event.id,
+            site: event.site.to_string(),
+            cap_watts,
+            cut_milli,
+            baseline_watts,
+            from: instant(event.from),
+            until: event.until.map(instant),
+            in_force: event.is_in_force(now),
+            overlaps: others.iter().filter(meets).map(|other| other.id).collect(),
+            reason: event.reason.clone(),
+            set_by: event.set_by.to_string(),
+            set_at: instant(event.set_at),
+        }
+    }
+}
+
+/// How power stands at a site.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SitePowerView {
+    /// Where.
+    site: String,
+    /// What it may draw at its meter, or will have to within half a minute, in watts; null where nobody says.
+    cap_watts: Option<u64>,
+    /// The event that says so; null where the fleet file does.
+    cap_event: Option<u64>,
+    /// What it draws at its meter, in watts.
+    watts: u64,
+    /// That is measured; else a model says so, or what a meter said last and may have come on top since.
+    measured: bool,
+    /// What it draws where all does nothing: no lower cap can be kept.
+    idle_watts: u64,
+    /// What it may draw at most.
+    full_watts: u64,
+    /// What it may draw once all that was decided holds, with what may rise meanwhile.
+    expected_watts: u64,
+    /// What is over the cap though nothing is left that bends.
+    lacks_watts: u64,
+    /// What is done against it now, the first first.
+    acts: Vec<PowerActView>,
+    /// What draws power.
+    loads: Vec<PowerLoadView>,
+    /// What measures it.
+    meters: Vec<PowerMeterView>,
+    /// Things of which nobody says what they draw: they count as nothing, unless the site's own meter counts them.
+    unknown: Vec<String>,
+    /// What was done lately, the newest last.
+    log: Vec<PowerLineView>,
+}
+
+/// An act in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PowerActView {
+    /// `pause`, `clock`, `batch`, `divert`, `slots` or `shed`.
+    kind: &'static str,
+    /// In words.
+    what: String,
+    /// Since when.
+    #[schema(format = DateTime)]
+    since: String,
+    /// What it is thought to save, in watts at the meter.
+    saves_watts: u64,
+}
+
+/// Something that draws power.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PowerLoadView {
+    /// `replica:ID`, `run:ID`, or `rest` for machines that take jobs and have none.
+    what: String,
+    /// What its machines draw, in watts.
+    watts: u64,
+    /// Where it does nothing.
+    idle_watts: u64,
+    /// At most.
+    full_watts: u64,
+}
+
+/// A meter.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PowerMeterView {
+    /// Its name.
+    id: String,
+    /// What it said last, in watts.
+    told_watts: Option<u64>,
+    /// What is taken as drawn, in watts.
+    watts: u64,
+    /// What it says is believed.
+    measured: bool,
+    /// Why not.
+    doubt: Option<&'static str>,
+    /// Why it cannot be read.
+    error: Option<String>,
+}
+
+/// Something that was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PowerLineView {
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+    /// `took`, `seen`, `gave`, `short` or `met`.
+    deed: &'static str,
+    /// The act, in words.
+    act: Option<String>,
+    /// What it is thought to save (`took`), how much less was drawn once it held (`seen`), or what is over the cap (`short`), in watts.
+    watts: Option<i64>,
+    /// What the site drew then, in watts.
+    drawn_watts: u64,
+    /// What it might draw, in watts.
+    cap_watts: Option<u64>,
+}
+
+impl SitePowerView {
+    /// The view of a site.
+    pub fn new(site: &SiteId, power: SitePower) -> Self {
+        let acts = power
+            .acts
+            .iter()
+            .map(|(act, since, saves_watts)| PowerActView {
+                kind: act.kind(),
+                what: act.to_string(),
+                since: instant(*since),
+                saves_watts: *saves_watts,
+            });
+        Self {
+            site: site.to_string(),
+            cap_watts: power.cap.as_ref().map(|cap| cap.watts),
+            cap_event: power.cap.as_ref().and_then(|cap| cap.event),
+            watts: power.drawn_watts,
+            measured: power.measured,
+            idle_watts: power.idle_watts,
+            full_watts: power.full_watts,
+            expected_watts: power.expected_watts,
+            lacks_watts: power.lacks_watts,
+            acts: acts.collect(),
+            loads: power.loads.into_iter().map(Into::into).collect(),
+            meters: power.meters.into_iter().map(Into::into).collect(),
+            unknown: power.unknown,
+            log: power.log.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<LoadStatus> for PowerLoadView {
+    fn from(load: LoadStatus) -> Self {
+        let LoadStatus {
+            what,
+            watts,
+            idle_watts,
+            full_watts,
+        } = load;
+        Self {
+            what,
+            watts,
+            idle_watts,
+            full_watts,
+        }
+    }
+}
+
+impl From<MeterStatus> for PowerMeterView {
+    fn from(meter: MeterStatus) -> Self {
+        let MeterStatus {
+            id,
+            told_watts,
+            watts,
+            measured,
+            doubt,
+            error,
+        } = meter;
+        Self {
+            id,
+            told_watts,
+            watts,
+            measured,
+            doubt: doubt.map(|doubt| doubt.as_str()),
+            error,
+        }
+    }
+}
+
+impl From<&PowerLine> for PowerLineView {
+    fn from(line: &PowerLine) -> Self {
+        let signed = |watts: u64| Some(i64::try_from(watts).unwrap_or(i64::MAX));
+        let (deed, act, watts) = match &line.what {
+            PowerDeed::Took { act, saves_watts } => ("took", Some(act), signed(*saves_watts)),
+            PowerDeed::Seen { act, saved_watts } => ("seen", Some(act), Some(*saved_watts)),
+            PowerDeed::Gave { act } => ("gave", Some(act), None),
+            PowerDeed::Short { lacks_watts } => ("short", None, signed(*lacks_watts)),
+            PowerDeed::Met => ("met", None, None),
+        };
+        Self {
+            at: instant(line.at),
+            deed,
+            act: act.map(ToString::to_string),
+            watts,
+            drawn_watts: line.drawn_watts,
+            cap_watts: line.cap_watts,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Power by the commands: engines and jobs of this machine under a cap, through an event of the grid and a kill, and back.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use harness::engine::Engine;
+use harness::fleet::HEAD;
+use harness::{Madang, Place, wait_for};
+use madang_testkit::http_post_json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Two engines of 100 to 400 W each, their meters, and a machine of two processors of 10 to 150 W each.
+fn fleet(engines: &[Engine]) -> String {
+    let mut text = format!(
+        "{HEAD}\n[power]\nlook_ms = 200\nmeet_ms = 20000\nhold_ms = 500\nreturn_ms = 500\nlevel_milli_min = 500\n\
+         rise_milli_per_s = 0\n\n\
+         [[nodes]]\nid = \"here\"\nsite = \"here\"\naccelerator = \"cpu\"\nper_node = 2\ncount = 1\n\
+         jobs = {{ executor = \"local\" }}\npower = {{ idle_watts = 10, full_watts = 150 }}\n"
+    );
+    for (number, engine) in engines.iter().enumerate() {
+        let url = &engine.url;
+        text += &format!(
+            "\n[[replica]]\nid = \"e{number}\"\nsite = \"here\"\nmodel = \"m\"\nurl = \"{url}\"\nengine = \"vllm\"\nslots = 64\n\
+             power = {{ idle_watts = 100, full_watts = 400, limit_path = \"/rehearsal/power\" }}\n\n\
+             [[meter]]\nid = \"m{number}\"\nsite = \"here\"\nreplica = \"e{number}\"\nkind = \"prometheus\"\nurl = \"{url}/metrics\"\n"
+        );
+    }
+    text
+}
+
+async fn up() -> (Place, Madang, Vec<Engine>) {
+    let mut engines = Vec::new();
+    for _ in 0..2 {
+        engines.push(
+            Engine::start(&[
+                "--speed",
+                "0.1",
+                "--idle-watts",
+                "100",
+                "--full-watts",
+                "400",
+            ])
+            .await,
+        );
+    }
+    let place = Place::new();
+    place.write("fleet.toml", fleet(&engines));
+    let madang = place.up_with(&[]).await;
+    (place, madang, engines)
+}
+
+async fn json_of(place: &Place, command: &str) -> Value {
+    let words: Vec<&str> = command.split(' ').collect();
+    place.json(&words).await
+}
+
+/// Waits until power stands as it should.
+async fn until(place: &Place, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    wait_for(what, async || {
+        let power = json_of(place, "power status here").await;
+        is_so(&power).then_some(power)
+    })
+    .await
+}
+
+fn acts(power: &Value) -> Vec<&str> {
+    let acts = power["acts"].as_array().unwrap();
+    acts.iter()
+        .map(|act| act["kind"].as_str().unwrap())
+        .collect()
+}
+
+/// The state of a process that runs that script, as the kernel has it: `T` where it stands still.
+fn state_of(mark: &str) -> Option<char> {
+    let is_it = |folder: &PathBuf| {
+        let words = std::fs::read(folder.join("environ")).unwrap_or_default();
+        let mark = format!("POWER_TEST={mark}");
+        words
+            .split(|byte| *byte == 0)
+            .any(|word| word == mark.as_bytes())
+    };
+    let folders = std::fs::read_dir("/proc").ok()?;
+    let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
+    let folder = folders.into_iter().find(is_it)?;
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+async fn submit(place: &Place, name: &str, more: &str) -> String {
+    let mark = format!("{name}-{}", std::process::id());
+    let job = format!(
+        "name = \"{name}\"\ncommand = [\"sh\", \"-c\", \"while true; do sleep 0.1; done\"]\ntime_limit = \"10m\"\nresources = {{ count = 1 }}\n\
+         env = {{ POWER_TEST = \"{mark}\" }}\n{more}\n"
+    );
+    place.write(&format!("{name}.toml"), job);
+    let submitted = json_of(place, &format!("job submit {name}.toml")).await;
+    let id = submitted["id"].as_str().unwrap().to_owned();
+    let key = place.data().join("operator.key");
+    let command = format!("job show {id} --key-file {}", key.display());
+    wait_for("the job runs", async || {
+        let shown = json_of(place, &command).await;
+        (shown["state"] == "running").then_some(())
+    })
+    .await;
+    wait_for("its program runs", async || state_of(&mark)).await;
+    mark
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_met_by_jobs_that_bend_outlives_a_kill_and_all_comes_back() {
+    let (place, mut madang, engines) = up().await;
+    let bends = submit(&place, "bends", "[flex]\npause = \"1h\"").await;
+    let rigid = submit(&place, "rigid", "").await;
+    let all = until(&place, "all is measured and the jobs are seen", |power| {
+        power["watts"] == 500 && power["full_watts"] == 1_100
+    })
+    .await;
+    // Of jobs nobody here measures what they draw, and that is said.
+    assert_eq!(
+        (&all["measured"], &all["idle_watts"]),
+        (&json!(false), &json!(220))
+    );
+    assert_eq!(all["meters"][0]["measured"], true, "{all}");
+
+    let event = json_of(&place, "power event here --cut 25% --for 1h --reason grid").await;
+    let met = until(&place, "the event is met", |power| {
+        power["watts"].as_u64() <= power["cap_watts"].as_u64()
+            && !power["acts"].as_array().unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(
+        (&met["cap_watts"], &met["cap_event"]),
+        (&json!(375), &event["id"])
+    );
+    assert_eq!(acts(&met), ["pause"], "{met}");
+    wait_for("it stands still", async || {
+        (state_of(&bends) == Some('T')).then_some(())
+    })
+    .await;
+    assert_ne!(
+        state_of(&rigid),
+        Some('T'),
+        "who said nothing is left alone"
+    );
+
+    // The event is in the books, and what it is a part of too.
+    madang.kill().await;
+    madang = place.up_with(&[]).await;
+    let again = until(&place, "the event holds after a kill", |power| {
+        power["cap_watts"] == 375 && acts(power) == ["pause"]
+    })
+    .await;
+    assert_eq!(again["lacks_watts"], 0, "{again}");
+    wait_for("it stands still again", async || {
+        (state_of(&bends) == Some('T')).then_some(())
+    })
+    .await;
+
+    let cancel = format!("power cancel here {}", event["id"]);
+    json_of(&place, &cancel).await;
+    until(&place, "all comes back", |power| {
+        acts(power).is_empty() && power["cap_watts"].is_null()
+    })
+    .await;
+    wait_for("it goes on", async || {
+        (state_of(&bends) != Some('T')).then_some(())
+    })
+    .await;
+    let audit = place.run(&["audit", "verify"]).await;
+    audit.expect_code(0);
+    drop(engines);
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn engines_are_slowed_to_a_cap_and_requests_go_on() {
+    let (place, mut madang, engines) = up().await;
+    // Long answers keep both engines busy for as long as the test takes.
+    let url = engines
+        .iter()
+        .map(|engine| format!("{}/v1/chat/completions", engine.url));
+    let load: Vec<_> = url
+        .map(|url| {
+            let body = json!({
+                "model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 90_000, "ignore_eos": true,
+            });
+            tokio::spawn(async move { http_post_json(&url, None, body.to_string()).await })
+        })
+        .collect();
+    let busy = until(&place, "the engines are busy", |power| {
+        power["watts"].as_u64() > Some(600)
+    })
+    .await;
+    assert!(acts(&busy).is_empty());
+    json_of(&place, "power cap here 550").await;
+    let met = until(&place, "the cap is met", |power| {
+        power["watts"].as_u64() <= Some(550) && !power["acts"].as_array().unwrap().is_empty()
+    })
+    .await;
+    assert!(acts(&met).iter().all(|kind| *kind == "clock"), "{met}");
+    assert_eq!(met["lacks_watts"], 0);
+    let lower = json_of(&place, "power event here --to 540 --for 10m").await;
+    assert_eq!(lower["overlaps"].as_array().unwrap().len(), 1, "{lower}");
+    until(&place, "the lowest holds", |power| {
+        power["cap_watts"] == 540
+    })
+    .await;
+    json_of(&place, &format!("power cancel here {}", lower["id"])).await;
+    json_of(&place, "power cap here none").await;
+    until(&place, "clocks come back", |power| acts(power).is_empty()).await;
+    let page = madang_testkit::http_get(&format!("{}/metrics", engines[0].url), None).await;
+    let page = page.unwrap().text();
+    assert!(
+        page.contains("DCGM_FI_DEV_POWER_MGMT_LIMIT{gpu=\"0\"} 400.0"),
+        "{page}"
+    );
+    load.into_iter().for_each(|task| task.abort());
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meter_that_dies_is_not_followed_down_and_what_cannot_be_is_refused() {
+    let (place, mut madang, mut engines) = up().await;
+    until(&place, "both meters are believed", |power| {
+        let meters = power["meters"].as_array().unwrap();
+        meters.len() == 2 && meters.iter().all(|meter| meter["measured"] == true)
+    })
+    .await;
+    engines[1].end(Signal::KILL).await;
+    let lost = until(&place, "the dead one is doubted", |power| {
+        power["meters"][1]["measured"] == false
+    })
+    .await;
+    let meter = &lost["meters"][1];
+    assert_eq!(meter["doubt"], "the meter is silent", "{lost}");
+    assert!(meter["watts"].as_u64() >= Some(100), "{lost}");
+
+    for (command, said) in [
+        ("power status nowhere", "no site 'nowhere'"),
+        ("power cap her 900", "did you mean 'here'"),
+        (
+            "power cap here 100",
+            "draws 220 W where all of it does nothing",
+        ),
+        ("power cap here 0", "is no power"),
+        ("power cap here 1e30", "is no power"),
+        ("power event here --cut 100% --for 1h", "is no part"),
+        (
+            "power event here --cut 99% --for 1h",
+            "draws 220 W where all of it does nothing",
+        ),
+        ("power event here --cut 25% --for 3weeks", "is no time"),
+        (
+            "power event here --cut 25% --for 1h --at 2020-01-01T00:00:00Z",
+            "begins in the past",
+        ),
+        (
+            "power event here --cut 25% --for 1h --at yesterday",
+            "an instant is written as",
+        ),
+        (
+            "power cancel here 77",
+            "there is no power event that is not over '77'",
+        ),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let refused = place.run(&words).await;
+        assert!(refused.err.contains(said), "{command}: {}", refused.err);
+    }
+    let shown = place.run(&["power", "status", "here"]).await.expect_code(0);
+    assert!(shown.out.contains("replica:e1"), "{}", shown.out);
+    let events = place.run(&["power", "events", "here"]).await.expect_code(0);
+    assert_eq!(events.out.lines().count(), 1, "{}", events.out);
+    assert_eq!(madang.stop().await, 0);
+}

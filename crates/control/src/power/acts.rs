@@ -1,0 +1,183 @@
+//! What a governor orders is done, again where it was in vain: each order is the whole of what is wanted.
+
+use super::{BendingRun, PowerPlane};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use madang_core::power::governor::{Load, LoadId, Orders, PauseHow, PowerTerms};
+use madang_core::power::model::WHOLE_MILLI;
+use madang_executor::jobs::JobsError;
+use madang_fleet::Fleet;
+use madang_gateway::clock;
+use madang_types::{Micros, ReplicaId, RunId, SiteId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A limit is told again after so long: an engine that began anew has none.
+const AGAIN_MS: u64 = 30_000;
+/// The time of one such word, and the bytes of its answer.
+const LIMIT_TIME_MAX: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// What was done, as far as is known.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    terms: BTreeMap<SiteId, PowerTerms>,
+    /// Limits of engines in watts, and when they were told.
+    limits: BTreeMap<ReplicaId, (Option<u64>, Micros)>,
+    /// Runs that stand still; before the first look nobody knows which do.
+    frozen: BTreeSet<RunId>,
+    /// Runs that cannot be made to.
+    cannot: BTreeSet<RunId>,
+    known: BTreeSet<RunId>,
+    stopped: BTreeSet<RunId>,
+}
+
+impl PowerPlane {
+    /// Runs that stand still, and those that cannot.
+    pub(super) fn frozen(&self) -> (BTreeSet<RunId>, BTreeSet<RunId>) {
+        let state = self.lock();
+        (state.applied.frozen.clone(), state.applied.cannot.clone())
+    }
+
+    /// Does what the governor of a site orders.
+    pub(super) async fn act(&self, fleet: &Fleet, site: &SiteId, runs: &[BendingRun]) {
+        let Some((orders, loads)) = self.ordered(site) else {
+            return;
+        };
+        self.tell_terms(site, orders.terms);
+        self.limit_engines(fleet, (&orders, &loads)).await;
+        for run in runs {
+            let pause = loads.iter().find(|load| load.id.run() == Some(run.run));
+            let how = pause.and_then(Load::pause).map(|pause| pause.how);
+            let wanted = orders.paused.contains(&run.run);
+            match how {
+                Some(PauseHow::Checkpoint { .. }) if wanted => self.stop_run(run.run),
+                Some(PauseHow::Freeze { .. }) => self.freeze(run.run, wanted).await,
+                _ => self.freeze(run.run, false).await,
+            }
+        }
+    }
+
+    fn ordered(&self, site: &SiteId) -> Option<(Orders, Vec<Load>)> {
+        let state = self.lock();
+        let power = state.sites.get(site)?;
+        Some((power.orders.clone(), power.scene_loads.clone()))
+    }
+
+    fn tell_terms(&self, site: &SiteId, terms: PowerTerms) {
+        let before = self.lock().applied.terms.insert(site.clone(), terms);
+        if before.unwrap_or_default() != terms {
+            self.gateway.power_set(site.clone(), terms);
+        }
+    }
+
+    fn stop_run(&self, run: RunId) {
+        // A run that was told so is not told again.
+        if self.lock().applied.stopped.insert(run) {
+            self.jobs.power_short(run);
+        }
+    }
+
+    async fn freeze(&self, run: RunId, still: bool) {
+        {
+            let state = self.lock();
+            let applied = &state.applied;
+            let is_so = applied.frozen.contains(&run) == still && applied.known.contains(&run);
+            if is_so || (still && applied.cannot.contains(&run)) {
+                return;
+            }
+        }
+        let frozen = self.jobs.freeze(run, still).await;
+        let mut state = self.lock();
+        let applied = &mut state.applied;
+        match frozen {
+            Ok(()) => {
+                applied.known.insert(run);
+                match still {
+                    true => applied.frozen.insert(run),
+                    false => applied.frozen.remove(&run),
+                };
+            }
+            Err(JobsError::Unsupported(why)) => {
+                tracing::warn!(%run, why, "a run cannot stand still");
+                applied.known.insert(run);
+                applied.cannot.insert(run);
+            }
+            Err(error) => tracing::warn!(%run, %error, "a run does not stand as it should yet"),
+        }
+    }
+
+    /// Runs that are over are forgotten.
+    pub(super) fn forget_runs(&self, live: &BTreeSet<RunId>) {
+        let mut state = self.lock();
+        let applied = &mut state.applied;
+        for runs in [
+            &mut applied.frozen,
+            &mut applied.cannot,
+            &mut applied.known,
+            &mut applied.stopped,
+        ] {
+            runs.retain(|run| live.contains(run));
+        }
+    }
+
+    async fn limit_engines(&self, fleet: &Fleet, (orders, loads): (&Orders, &[Load])) {
+        let engines = loads.iter().filter_map(|load| match &load.id {
+            LoadId::Replica(id) => Some((id, load)),
+            LoadId::Run(_) | LoadId::Rest => None,
+        });
+        for (id, load) in engines {
+            let power = fleet
+                .replicas
+                .get(id)
+                .and_then(|replica| replica.power.as_ref());
+            let Some(path) = power.and_then(|power| power.limit_path.as_deref()) else {
+                continue;
+            };
+            let wanted = load
+                .limit_watts(orders.level_milli)
+                .filter(|_| orders.level_milli < WHOLE_MILLI);
+            let now = clock::now();
+            let is_told = |(told, at): &(Option<u64>, Micros)| {
+                *told == wanted && (wanted.is_none() || now < at.plus_ms(AGAIN_MS))
+            };
+            if self.lock().applied.limits.get(id).is_some_and(is_told) {
+                continue;
+            }
+            let told = timeout(LIMIT_TIME_MAX, self.limit(id, path, wanted)).await;
+            match told.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+                Ok(()) => drop(self.lock().applied.limits.insert(id.clone(), (wanted, now))),
+                Err(why) => {
+                    tracing::warn!(replica = %id, why, "an engine is not limited as it should be yet")
+                }
+            }
+        }
+    }
+
+    async fn limit(&self, id: &ReplicaId, path: &str, watts: Option<u64>) -> Result<(), String> {
+        let address = self.gateway.address(id).ok_or("it is not there")?;
+        let body = serde_json::json!({ "limit_watts": watts }).to_string();
+        let mut request = Request::new(vec![Bytes::from(body)]);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = path.parse().map_err(|_| "its path is none".to_owned())?;
+        let snapshot = self.gateway.snapshot();
+        let target = snapshot.targets.get(id);
+        if let Some((name, key)) = target.and_then(|target| target.credential.clone()) {
+            request.headers_mut().insert(name, key);
+        }
+        let answer = self.gateway.client.request(&address, request).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        // Read to its end, so that the connection can be used again.
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
+        drop(body);
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(format!("{path} answers {}", status.as_u16()))
+    }
+}

@@ -1,0 +1,97 @@
+//! The governors of all sites: whoever looks tells them, whoever starts runs asks them.
+
+use super::scene;
+use madang_core::power::governor::{Governor, GovernorTerms};
+use madang_fleet::{Fleet, PowerConfig};
+use madang_types::{Micros, RunRecord, SiteId};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One governor for each site.
+#[derive(Default)]
+pub struct Governors {
+    sites: Mutex<BTreeMap<SiteId, Governor>>,
+    /// Somebody was refused since the last look at this.
+    refused: AtomicBool,
+}
+
+impl Governors {
+    /// Has a run begin, where there is power for it at its site.
+    ///
+    /// # Errors
+    /// What is in its way, in words for its owner.
+    pub(crate) fn let_begin(
+        &self,
+        now: Micros,
+        fleet: &Fleet,
+        run: &RunRecord,
+    ) -> Result<(), String> {
+        let Some(place) = &run.place else {
+            return Ok(());
+        };
+        let one = fleet.nodes.get(&run.nodes).and_then(scene::of_accelerator);
+        // Of machines of which nobody knows what they draw nobody can say that it is too much.
+        let Some(one) = one else {
+            return Ok(());
+        };
+        let watts = scene::part_of(one, run.accelerator_milli).dynamic_watts();
+        let pue_milli = scene::pue_milli(fleet, &place.site);
+        let mut sites = self.lock();
+        let Some(governor) = sites.get_mut(&place.site) else {
+            return Ok(());
+        };
+        let allowed = governor.let_begin(now, run.run, (watts, pue_milli));
+        allowed.map_err(|why| {
+            self.refused.store(true, Ordering::Relaxed);
+            format!("{}: {why}", place.site)
+        })
+    }
+
+    /// Whether somebody was refused, and no act is in force anywhere: then those may try again.
+    pub(super) fn may_try_again(&self) -> bool {
+        let free = self
+            .lock()
+            .values()
+            .all(|governor| governor.acts().next().is_none());
+        free && self.refused.swap(false, Ordering::Relaxed)
+    }
+
+    /// Does something with a site's governor, which is made where there is none.
+    pub(super) fn with<T>(
+        &self,
+        site: &SiteId,
+        terms: GovernorTerms,
+        act: impl FnOnce(&mut Governor) -> T,
+    ) -> T {
+        let mut sites = self.lock();
+        let governor = sites
+            .entry(site.clone())
+            .or_insert_with(|| Governor::new(terms));
+        governor.terms(terms);
+        act(governor)
+    }
+
+    /// Sites that have left the fleet have no governor.
+    pub(super) fn keep(&self, fleet: &Fleet) {
+        self.lock().retain(|site, _| fleet.sites.contains_key(site));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, Governor>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The terms of the fleet file.
+pub(super) fn terms(config: &PowerConfig) -> GovernorTerms {
+    let us = |ms: u64| ms.saturating_mul(1_000);
+    GovernorTerms {
+        meet_us: us(config.meet_ms),
+        // Until the next look, and a second until what it says is done.
+        react_us: us(config.look_ms).saturating_add(1_000_000),
+        hold_us: us(config.hold_ms),
+        return_us: us(config.return_ms),
+        spare_milli: config.spare_milli,
+        level_milli_min: config.level_milli_min,
+    }
+}

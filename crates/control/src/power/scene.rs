@@ -1,0 +1,240 @@
+//! A site as its governor sees it: what the fleet file says of what stands there, what runs, and what meters say.
+
+use madang_core::PoolStatus;
+use madang_core::power::gauge::{Believed, Modelled};
+use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow};
+use madang_core::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
+use madang_fleet::{Fleet, Nodes, Replica};
+use madang_types::{JobCheckpoint, JobFlex, NodesId, ReplicaId, RunId, SiteId};
+use std::collections::BTreeMap;
+
+/// A run of a batch job that holds machines, as far as power is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct BendingRun {
+    pub run: RunId,
+    pub nodes: NodesId,
+    pub accelerator_milli: u64,
+    pub flex: JobFlex,
+    pub checkpoint: Option<JobCheckpoint>,
+    /// Its processes can be made to stand still.
+    pub freezes: bool,
+    /// They stand still.
+    pub is_frozen: bool,
+}
+
+/// What is believed of the meters of a site, by what they measure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Readings {
+    pub site: Option<Believed>,
+    pub replicas: BTreeMap<ReplicaId, Believed>,
+    pub nodes: BTreeMap<NodesId, Believed>,
+}
+
+/// What draws power at a site.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub loads: Vec<Load>,
+    /// All that draws is measured.
+    pub measured: bool,
+    /// Things of which nobody says what they draw.
+    pub unknown: Vec<String>,
+}
+
+/// Power usage effectiveness of a site, in thousandths.
+pub(crate) fn pue_milli(fleet: &Fleet, site: &SiteId) -> u32 {
+    let pue = fleet.sites.get(site).and_then(|site| site.pue);
+    // It is between 1 and 10.
+    pue.map_or(WHOLE_MILLI, |pue| (pue * 1_000.0).round() as u32)
+}
+
+/// The cap of the fleet file, in watts.
+pub(crate) fn standing_cap(fleet: &Fleet, site: &SiteId) -> Option<u64> {
+    let kilowatts = fleet.sites.get(site)?.power_cap_kw?;
+    Some((kilowatts * 1_000.0) as u64)
+}
+
+/// What one accelerator of machines draws, with its part of the machine: as the fleet file says, else by its rated power.
+pub(crate) fn of_accelerator(nodes: &Nodes) -> Option<PowerProfile> {
+    match nodes.power {
+        Some(power) => Some(PowerProfile::new(power.idle_watts, power.full_watts)),
+        None => PowerProfile::of_accelerator(&nodes.accelerator),
+    }
+}
+
+/// What an engine's accelerators draw: as the fleet file says, else a whole machine of those that it runs on.
+pub(crate) fn of_replica(fleet: &Fleet, replica: &Replica) -> Option<PowerProfile> {
+    if let Some(power) = &replica.power {
+        return Some(PowerProfile::new(power.idle_watts, power.full_watts));
+    }
+    let nodes = fleet.nodes.get(replica.nodes.as_ref()?)?;
+    Some(of_accelerator(nodes)?.times(u64::from(nodes.per_node)))
+}
+
+/// So many thousandths of an accelerator.
+pub(crate) fn part_of(one: PowerProfile, accelerator_milli: u64) -> PowerProfile {
+    let part = |watts: u64| watts.saturating_mul(accelerator_milli) / u64::from(WHOLE_MILLI);
+    PowerProfile {
+        idle_watts: part(one.idle_watts),
+        full_watts: part(one.full_watts),
+        ..one
+    }
+}
+
+/// What draws power at a site now.
+pub(crate) fn parts(
+    (fleet, site): (&Fleet, &SiteId),
+    pools: &[PoolStatus],
+    runs: &[BendingRun],
+    readings: &Readings,
+) -> Parts {
+    let mut parts = Parts {
+        measured: true,
+        ..Parts::default()
+    };
+    for (id, replica) in &fleet.replicas {
+        if replica.site == *site {
+            engine(&mut parts, (fleet, id, replica), pools, readings);
+        }
+    }
+    for (id, nodes) in &fleet.nodes {
+        if nodes.site == *site && nodes.jobs.is_some() {
+            machines(&mut parts, (id, nodes), runs, readings);
+        }
+    }
+    parts
+}
+
+fn engine(
+    parts: &mut Parts,
+    (fleet, id, replica): (&Fleet, &ReplicaId, &Replica),
+    pools: &[PoolStatus],
+    readings: &Readings,
+) {
+    let Some(profile) = of_replica(fleet, replica) else {
+        parts.measured = false;
+        parts.unknown.push(format!("replica:{id}"));
+        return;
+    };
+    let members = pools.iter().flat_map(|pool| &pool.members);
+    let member = members.into_iter().find(|member| member.replica == *id);
+    let (running, rest) = member.map_or((0, 0), |member| (member.running, member.running_rest));
+    let believed = readings.replicas.get(id);
+    parts.measured &= believed.is_some_and(|believed| believed.measured);
+    parts.loads.push(Load {
+        id: LoadId::Replica(id.clone()),
+        watts: believed.map_or_else(|| busy_watts(&profile, running), |believed| believed.watts),
+        profile,
+        bend: Bend::Engine {
+            slows: replica
+                .power
+                .as_ref()
+                .is_some_and(|power| power.limit_path.is_some()),
+            batch_milli: rest * WHOLE_MILLI / running.max(1),
+        },
+    });
+}
+
+/// What an engine draws that nobody measures: as if it computed prompts a quarter of the time where anything runs, which errs on the
+/// side of the cap.
+pub(crate) fn busy_watts(profile: &PowerProfile, running: u32) -> u64 {
+    let decode = profile.decode_milli(running);
+    let used = match running {
+        0 => 0,
+        _ => decode + (WHOLE_MILLI - decode) / 4,
+    };
+    profile.watts(used)
+}
+
+/// Machines that take jobs: each run's part, and the accelerators that nobody uses.
+fn machines(
+    parts: &mut Parts,
+    (id, nodes): (&NodesId, &Nodes),
+    runs: &[BendingRun],
+    readings: &Readings,
+) {
+    let own = || runs.iter().filter(|run| run.nodes == *id);
+    let Some(one) = of_accelerator(nodes) else {
+        parts.measured = false;
+        parts.unknown.push(format!("nodes:{id}"));
+        return;
+    };
+    let all = u64::from(nodes.count) * u64::from(nodes.per_node) * u64::from(WHOLE_MILLI);
+    let used: u64 = own().map(|run| run.accelerator_milli).sum();
+    let idle = part_of(one, all.saturating_sub(used)).idle_watts;
+    let believed = readings.nodes.get(id);
+    parts.measured &= believed.is_some_and(|believed| believed.measured);
+    let profiles: Vec<PowerProfile> = own()
+        .map(|run| part_of(one, run.accelerator_milli))
+        .collect();
+    let modelled = |run: &BendingRun, profile: &PowerProfile| match run.is_frozen {
+        true => profile.idle_watts,
+        false => profile.full_watts,
+    };
+    let idles: u64 = idle
+        + profiles
+            .iter()
+            .map(|profile| profile.idle_watts)
+            .sum::<u64>();
+    let above = |run, profile: &PowerProfile| modelled(run, profile) - profile.idle_watts;
+    let all_above: u64 = own()
+        .zip(&profiles)
+        .map(|(run, profile)| above(run, profile))
+        .sum();
+    // What is measured above idle is shared as the model shares it.
+    let measured_above = believed.map(|believed| believed.watts.saturating_sub(idles));
+    for (run, profile) in own().zip(&profiles) {
+        let above = above(run, profile);
+        let watts = match measured_above {
+            Some(measured) if all_above > 0 => {
+                let part = u128::from(measured) * u128::from(above) / u128::from(all_above);
+                profile.idle_watts + u64::try_from(part).unwrap_or(above)
+            }
+            _ => modelled(run, profile),
+        };
+        parts.loads.push(Load {
+            id: LoadId::Run(run.run),
+            watts,
+            profile: *profile,
+            bend: Bend::Run {
+                pause: pause(run, profile),
+                slow_milli: 0,
+            },
+        });
+    }
+    parts.loads.push(Load {
+        id: LoadId::Rest,
+        watts: idle,
+        profile: PowerProfile::new(idle, idle),
+        bend: Bend::Rigid,
+    });
+}
+
+/// How a run can be made to stand still: one whose owner said so, by its checkpoint where it writes one; else one that writes one.
+fn pause(run: &BendingRun, profile: &PowerProfile) -> Option<Pause> {
+    let us_max = run.flex.pause_ms.saturating_mul(1_000);
+    let how = match run.checkpoint {
+        _ if us_max > 0 && run.freezes => PauseHow::Freeze { us_max },
+        Some(JobCheckpoint { grace_ms, .. }) => PauseHow::Checkpoint {
+            takes_us: grace_ms.saturating_mul(1_000),
+            us_max,
+        },
+        None => return None,
+    };
+    Some(Pause {
+        how,
+        left_watts: profile.idle_watts,
+    })
+}
+
+/// What loads draw, and may, together at a site's meter.
+pub(crate) fn modelled(loads: &[Load], pue_milli: u32, rise_milli_per_s: u32) -> Modelled {
+    let sum = |watts: fn(&Load) -> u64| loads.iter().map(watts).sum::<u64>();
+    let dynamic = sum(|load| load.profile.dynamic_watts());
+    let rise = dynamic.saturating_mul(u64::from(rise_milli_per_s)) / u64::from(WHOLE_MILLI);
+    Modelled {
+        idle_watts: at_meter(sum(|load| load.profile.idle_watts), pue_milli),
+        likely_watts: at_meter(sum(|load| load.watts), pue_milli),
+        full_watts: at_meter(sum(|load| load.profile.full_watts), pue_milli),
+        rise_watts_per_s: at_meter(rise, pue_milli),
+    }
+}

@@ -1,0 +1,159 @@
+//! How power stands at a site, for people and for metrics.
+
+use super::{PowerPlane, Seen, Watched};
+use madang_core::power::caps::Cap;
+use madang_core::power::gauge::Doubt;
+use madang_core::power::governor::{Act, Governor, Load, Orders, PowerDeed, PowerLine};
+use madang_gateway::metrics::PowerSample;
+use madang_types::{Micros, SiteId};
+
+/// Lines of the log that are shown, the newest.
+const LINES_SHOWN_MAX: usize = 50;
+
+/// How power stands at a site.
+#[derive(Clone, Debug, Default)]
+pub struct SitePower {
+    /// What it may draw, or will have to soon; `None` where nobody says.
+    pub cap: Option<Cap>,
+    /// What it draws, in watts at its meter.
+    pub drawn_watts: u64,
+    /// That is measured; else a model says so.
+    pub measured: bool,
+    /// What it draws where all does nothing, in watts at its meter: no cap below that can be kept.
+    pub idle_watts: u64,
+    /// What it may draw at most, in watts at its meter.
+    pub full_watts: u64,
+    /// What it may draw once all that was decided holds, with what may rise meanwhile, in watts at its meter.
+    pub expected_watts: u64,
+    /// What is over the cap though nothing is left that bends, in watts.
+    pub lacks_watts: u64,
+    /// Acts in force, since when, and what each is thought to save, in watts.
+    pub acts: Vec<(Act, Micros, u64)>,
+    /// What draws power.
+    pub loads: Vec<LoadStatus>,
+    /// What measures it.
+    pub meters: Vec<MeterStatus>,
+    /// Things of which nobody says what they draw.
+    pub unknown: Vec<String>,
+    /// What was done, the newest last.
+    pub log: Vec<PowerLine>,
+    pub(super) orders: Orders,
+    pub(super) scene_loads: Vec<Load>,
+}
+
+/// Something that draws power.
+#[derive(Clone, Debug)]
+pub struct LoadStatus {
+    /// What: `replica:ID`, `run:ID` or `rest`.
+    pub what: String,
+    /// What it draws, in watts.
+    pub watts: u64,
+    /// Where it does nothing, in watts.
+    pub idle_watts: u64,
+    /// At most, in watts.
+    pub full_watts: u64,
+}
+
+/// A meter.
+#[derive(Clone, Debug)]
+pub struct MeterStatus {
+    /// Its name.
+    pub id: String,
+    /// What it said last, in watts.
+    pub told_watts: Option<u64>,
+    /// What is taken as drawn, in watts.
+    pub watts: u64,
+    /// What it says is believed.
+    pub measured: bool,
+    /// Why not.
+    pub doubt: Option<Doubt>,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+}
+
+impl SitePower {
+    pub(super) fn of(seen: &Seen, governor: &Governor) -> Self {
+        let scene = &seen.scene;
+        let skipped = governor.log().count().saturating_sub(LINES_SHOWN_MAX);
+        let acts = governor.acts();
+        Self {
+            cap: scene.cap.clone(),
+            drawn_watts: scene.drawn_watts,
+            measured: seen.measured,
+            idle_watts: seen.model.idle_watts,
+            full_watts: seen.model.full_watts,
+            expected_watts: governor.expected_watts(),
+            lacks_watts: governor.lacks_watts(),
+            acts: acts
+                .map(|(act, at, saves)| (act.clone(), at, saves))
+                .collect(),
+            loads: scene.loads.iter().map(load).collect(),
+            meters: Vec::new(),
+            unknown: seen.unknown.clone(),
+            log: governor.log().skip(skipped).cloned().collect(),
+            orders: governor.orders(),
+            scene_loads: scene.loads.clone(),
+        }
+    }
+}
+
+fn load(load: &Load) -> LoadStatus {
+    LoadStatus {
+        what: load.id.to_string(),
+        watts: load.watts,
+        idle_watts: load.profile.idle_watts,
+        full_watts: load.profile.full_watts,
+    }
+}
+
+pub(super) fn meter(watched: &Watched) -> MeterStatus {
+    let believed = watched.believed;
+    MeterStatus {
+        id: watched.row.id.clone(),
+        told_watts: watched.reading.map(|reading| reading.watts),
+        watts: believed.map_or(0, |believed| believed.watts),
+        measured: believed.is_some_and(|believed| believed.measured),
+        doubt: believed.and_then(|believed| believed.doubt),
+        error: watched.error.as_ref().map(ToString::to_string),
+    }
+}
+
+/// What was done is in the server's log.
+pub(super) fn tell(site: &SiteId, line: &PowerLine) {
+    let PowerLine {
+        what,
+        drawn_watts,
+        cap_watts,
+        ..
+    } = line;
+    match what {
+        PowerDeed::Took { act, saves_watts } => {
+            tracing::warn!(%site, %act, saves_watts, drawn_watts, cap_watts, "power is short: an act is taken");
+        }
+        PowerDeed::Seen { act, saved_watts } => {
+            tracing::info!(%site, %act, saved_watts, drawn_watts, "what an act brought");
+        }
+        PowerDeed::Gave { act } => {
+            tracing::info!(%site, %act, drawn_watts, cap_watts, "an act is taken back");
+        }
+        PowerDeed::Short { lacks_watts } => {
+            tracing::error!(%site, lacks_watts, drawn_watts, cap_watts, "the cap is not kept: nothing is left that bends");
+        }
+        PowerDeed::Met => tracing::info!(%site, drawn_watts, cap_watts, "the cap is kept again"),
+    }
+}
+
+impl PowerPlane {
+    /// How sites stand at a scrape.
+    pub(super) fn samples(&self) -> Vec<PowerSample> {
+        let sample = |(site, power): (&SiteId, &SitePower)| PowerSample {
+            site: site.clone(),
+            watts: power.drawn_watts,
+            measured: power.measured,
+            cap_watts: power.cap.as_ref().map(|cap| cap.watts),
+            lacks_watts: power.lacks_watts,
+            acts: power.acts.iter().map(|(act, ..)| act.kind()).collect(),
+        };
+        self.lock().sites.iter().map(sample).collect()
+    }
+}

@@ -1,0 +1,245 @@
+//! What to believe of a meter. One that is silent, jumps or lies is not followed down: what is taken instead is never less than what may
+//! be drawn, and it is said that it is not measured.
+
+use madang_types::Micros;
+use serde::{Deserialize, Serialize};
+
+/// Above the model's most by more than this, in thousandths, no reading is true: its unit or its place is another one.
+const ABOVE_MILLI: u64 = 1_250;
+/// Below the model's least by more than this, in thousandths, none is either: what is switched on draws something.
+const BELOW_MILLI: u64 = 500;
+/// Times in a row that a reading of less than half the last one is told before it is believed.
+const FALLS_BELIEVED: u32 = 3;
+/// Times in a row after which a reading that does not move at all is doubted, where the model does.
+const SAME_DOUBTED: u32 = 30;
+
+/// What the model says of what a meter measures, in watts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Modelled {
+    /// Where all of it does nothing.
+    pub idle_watts: u64,
+    /// By what it does.
+    pub likely_watts: u64,
+    /// At most.
+    pub full_watts: u64,
+    /// How fast it may rise, in watts a second.
+    pub rise_watts_per_s: u64,
+}
+
+/// What a meter told, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// In watts.
+    pub watts: u64,
+    /// When it was measured, as far as is known.
+    pub at: Micros,
+}
+
+/// Why a reading is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// None came, or none in time.
+    Silent,
+    /// More than what is measured can draw.
+    TooHigh,
+    /// Less than what is measured draws where it does nothing.
+    TooLow,
+    /// It fell by more than half at once.
+    Fell,
+    /// It has not moved at all though what it measures has.
+    Stuck,
+}
+
+impl Doubt {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "the meter is silent",
+            Self::TooHigh => "the meter says more than what it measures can draw",
+            Self::TooLow => "the meter says less than what it measures draws where it does nothing",
+            Self::Fell => "the meter fell by more than half at once, and is not believed yet",
+            Self::Stuck => "the meter does not move though what it measures does",
+        }
+    }
+}
+
+/// What is taken as drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Believed {
+    /// In watts.
+    pub watts: u64,
+    /// It is what the meter says.
+    pub measured: bool,
+    /// Why not.
+    pub doubt: Option<Doubt>,
+}
+
+/// One meter, over time.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge {
+    /// The last reading that was believed.
+    last: Option<Reading>,
+    /// The last one that was told, how often it came in a row, and what the model said when it first came.
+    told: Option<(u64, u32, u64)>,
+    falls: u32,
+}
+
+impl Gauge {
+    /// What is taken as drawn at `now`, by the newest reading; one older than `stale_us` is none.
+    pub fn take(
+        &mut self,
+        now: Micros,
+        reading: Option<Reading>,
+        model: &Modelled,
+        stale_us: u64,
+    ) -> Believed {
+        let fresh = reading.filter(|reading| now.since_us(reading.at) <= stale_us);
+        let Some(reading) = fresh else {
+            return self.instead(now, Doubt::Silent, model);
+        };
+        if let Some(doubt) = self.doubt(reading, model) {
+            return match doubt {
+                // It errs on the side of the cap, but not beyond what can be.
+                Doubt::TooHigh => Believed {
+                    watts: model.full_watts,
+                    measured: false,
+                    doubt: Some(doubt),
+                },
+                doubt => self.instead(now, doubt, model),
+            };
+        }
+        self.last = Some(reading);
+        Believed {
+            watts: reading.watts,
+            measured: true,
+            doubt: None,
+        }
+    }
+
+    fn doubt(&mut self, reading: Reading, model: &Modelled) -> Option<Doubt> {
+        let watts = reading.watts;
+        self.told = match self.told {
+            Some((same, count, since)) if same == watts => {
+                Some((same, count.saturating_add(1), since))
+            }
+            _ => Some((watts, 1, model.likely_watts)),
+        };
+        let half = self.last.is_some_and(|last| watts < last.watts / 2);
+        self.falls = if half {
+            self.falls.saturating_add(1)
+        } else {
+            0
+        };
+        if watts.saturating_mul(1_000) > model.full_watts.saturating_mul(ABOVE_MILLI) {
+            return Some(Doubt::TooHigh);
+        }
+        if watts.saturating_mul(1_000) < model.idle_watts.saturating_mul(BELOW_MILLI) {
+            return Some(Doubt::TooLow);
+        }
+        if half && self.falls < FALLS_BELIEVED {
+            return Some(Doubt::Fell);
+        }
+        let quarter = model.full_watts.saturating_sub(model.idle_watts) / 4;
+        let (_, count, modelled) = self.told?;
+        let rose = model.likely_watts > modelled.saturating_add(quarter);
+        (count >= SAME_DOUBTED && rose).then_some(Doubt::Stuck)
+    }
+
+    /// What is taken where the meter is not believed: the last reading that was, and what may have come on top since; without one the
+    /// most. Never less than what the model thinks likely.
+    fn instead(&self, now: Micros, doubt: Doubt, model: &Modelled) -> Believed {
+        let watts = self.last.map_or(model.full_watts, |last| {
+            let seconds = now.since_us(last.at).div_ceil(1_000_000);
+            let risen = model.rise_watts_per_s.saturating_mul(seconds);
+            let may_be = last.watts.saturating_add(risen);
+            may_be
+                .max(model.likely_watts)
+                .min(model.full_watts.max(last.watts))
+        });
+        Believed {
+            watts,
+            measured: false,
+            doubt: Some(doubt),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: Modelled = Modelled {
+        idle_watts: 200,
+        likely_watts: 600,
+        full_watts: 1_000,
+        rise_watts_per_s: 50,
+    };
+    const STALE_US: u64 = 5_000_000;
+
+    /// Readings at each second, `-` for none, and what is taken: with `!` where it is not measured.
+    fn check(readings: &str, expected: &str) {
+        let mut gauge = Gauge::default();
+        let mut last = None;
+        let mut found = Vec::new();
+        for (second, told) in (0_i64..).zip(readings.split_whitespace()) {
+            let now = Micros(second * 1_000_000);
+            if let Ok(watts) = told.parse() {
+                last = Some(Reading { watts, at: now });
+            }
+            let believed = gauge.take(now, last, &MODEL, STALE_US);
+            let mark = if believed.measured { "" } else { "!" };
+            assert_eq!(believed.measured, believed.doubt.is_none());
+            found.push(format!("{}{mark}", believed.watts));
+        }
+        assert_eq!(found.join(" "), expected, "{readings}");
+    }
+
+    #[test]
+    fn what_is_silent_is_taken_to_rise_until_it_is_full() {
+        check("500 510", "500 510");
+        check("-", "1000!");
+        // For five seconds the last one stands, then it may have risen since.
+        check(
+            "500 - - - - - - - - - - - - -",
+            "500 500 500 500 500 500 800! 850! 900! 950! 1000! 1000! 1000! 1000!",
+        );
+        check("500 - - - - - - 520", "500 500 500 500 500 500 800! 520");
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        check("700 2000", "700 1000!");
+        check("700 99", "700 750!");
+        check("0", "1000!");
+        // A fall is believed once it was told three times.
+        check("900 400 400 400 400", "900 950! 1000! 400 400");
+        check("900 400 890 400 400 400", "900 950! 890 940! 990! 400");
+        // A rise is believed at once.
+        check("300 950", "300 950");
+    }
+
+    #[test]
+    fn one_that_does_not_move_while_the_model_does_is_doubted() {
+        let mut gauge = Gauge::default();
+        let mut take = |second: i64, likely_watts| {
+            let now = Micros(second * 1_000_000);
+            let model = Modelled {
+                likely_watts,
+                ..MODEL
+            };
+            let reading = Reading {
+                watts: 500,
+                at: now,
+            };
+            gauge.take(now, Some(reading), &model, STALE_US)
+        };
+        for second in 0..60 {
+            assert!(take(second, 500).measured, "{second}");
+        }
+        let stuck = take(60, 900);
+        assert_eq!((stuck.doubt, stuck.watts), (Some(Doubt::Stuck), 900));
+        // It may well stand still where the model does.
+        assert!(take(61, 510).measured);
+    }
+}

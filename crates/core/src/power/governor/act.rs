@@ -1,0 +1,211 @@
+//! What draws power, how it bends, and what can be done to it.
+
+use super::orders::Orders;
+use crate::power::model::{PowerProfile, WHOLE_MILLI};
+use madang_types::{Priority, ReplicaId, RunId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What draws power.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadId {
+    /// An engine.
+    Replica(ReplicaId),
+    /// A batch job's run.
+    Run(RunId),
+    /// All else that somebody counts: machines that nobody uses, a hall.
+    Rest,
+}
+
+impl LoadId {
+    /// The run that it is.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Run(run) => Some(*run),
+            Self::Replica(_) | Self::Rest => None,
+        }
+    }
+}
+
+impl fmt::Display for LoadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replica(id) => write!(f, "replica:{id}"),
+            Self::Run(run) => write!(f, "run:{run}"),
+            Self::Rest => f.write_str("rest"),
+        }
+    }
+}
+
+/// Something that draws power at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// What it is.
+    pub id: LoadId,
+    /// What its machines draw for it now, in watts.
+    pub watts: u64,
+    /// Between what and what.
+    pub profile: PowerProfile,
+    /// How it bends.
+    pub bend: Bend,
+}
+
+/// How a load bends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bend {
+    /// Not at all.
+    Rigid,
+    /// A batch job's run.
+    Run {
+        /// It can stand still.
+        pause: Option<Pause>,
+        /// Its accelerators may be slowed by so much, in thousandths of their power, and can be.
+        slow_milli: u32,
+    },
+    /// An engine.
+    Engine {
+        /// Its accelerators can be slowed.
+        slows: bool,
+        /// Part of what it does that is for requests of the batch class, in thousandths.
+        batch_milli: u32,
+    },
+}
+
+/// How a run stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// How.
+    pub how: PauseHow,
+    /// What it draws then, in watts.
+    pub left_watts: u64,
+}
+
+/// What makes a run stand still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseHow {
+    /// Its processes are stopped, and go on later. It may stand so long in all, in microseconds.
+    Freeze {
+        /// In all.
+        us_max: u64,
+    },
+    /// It writes a checkpoint, ends within that time, in microseconds, and waits for its turn again.
+    Checkpoint {
+        /// Its grace.
+        takes_us: u64,
+        /// How long its owner said that it may stand still, in microseconds: who said nothing is asked last.
+        us_max: u64,
+    },
+}
+
+/// From the order until frozen processes stand still, in microseconds.
+const FREEZES_US: u64 = 1_000_000;
+
+impl Pause {
+    /// How long it takes until it stands, in microseconds.
+    pub fn takes_us(&self) -> u64 {
+        match self.how {
+            PauseHow::Freeze { .. } => FREEZES_US,
+            PauseHow::Checkpoint { takes_us, .. } => takes_us,
+        }
+    }
+
+    /// How long its owner said that it may stand, in microseconds.
+    pub fn us_max(&self) -> u64 {
+        match self.how {
+            PauseHow::Freeze { us_max } | PauseHow::Checkpoint { us_max, .. } => us_max,
+        }
+    }
+
+    /// Whether it has stood as long as it may. One that wrote a checkpoint holds no machines while it waits.
+    pub fn is_over(&self, stood_us: u64) -> bool {
+        matches!(self.how, PauseHow::Freeze { us_max } if stood_us >= us_max)
+    }
+}
+
+impl Load {
+    /// How it can stand still.
+    pub fn pause(&self) -> Option<Pause> {
+        match self.bend {
+            Bend::Run { pause, .. } => pause,
+            Bend::Rigid | Bend::Engine { .. } => None,
+        }
+    }
+
+    /// The limit that its accelerators have at a level of clocks, in watts; `None` for what cannot be slowed, or not so far.
+    pub fn limit_watts(&self, level_milli: u32) -> Option<u64> {
+        let least = match self.bend {
+            Bend::Engine { slows: true, .. } => 0,
+            Bend::Run { slow_milli, .. } if slow_milli > 0 => {
+                WHOLE_MILLI.saturating_sub(slow_milli)
+            }
+            Bend::Rigid | Bend::Run { .. } | Bend::Engine { .. } => return None,
+        };
+        let level = level_milli.max(least);
+        (level < WHOLE_MILLI).then(|| self.profile.limit_watts(level))
+    }
+
+    /// By how much more it can draw under these orders than it does, in watts.
+    pub(super) fn rises_watts(&self, orders: &Orders) -> u64 {
+        let paused = self
+            .id
+            .run()
+            .is_some_and(|run| orders.paused.contains(&run));
+        let most = match self.pause().filter(|_| paused) {
+            Some(_) => self.watts,
+            None => self
+                .limit_watts(orders.level_milli)
+                .unwrap_or(self.profile.full_watts),
+        };
+        most.saturating_sub(self.watts)
+    }
+}
+
+/// One thing that is done against power that is short.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// A run stands still.
+    Pause(RunId),
+    /// All that can be slowed is brought to that level of clocks, in thousandths of what lies between idle and full.
+    Clock(u32),
+    /// Requests of the batch class have so much of what they would have of engines, in thousandths.
+    Batch(u32),
+    /// Requests go to other sites where policy lets them.
+    Divert,
+    /// Engines have so many of their slots, in thousandths.
+    Slots(u32),
+    /// Requests of that class, and of less urgent ones, are refused.
+    Shed(Priority),
+}
+
+impl Act {
+    /// Its word in lists and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pause(_) => "pause",
+            Self::Clock(_) => "clock",
+            Self::Batch(_) => "batch",
+            Self::Divert => "divert",
+            Self::Slots(_) => "slots",
+            Self::Shed(_) => "shed",
+        }
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |milli: &u32| milli / 10;
+        match self {
+            Self::Pause(run) => write!(f, "run {run} stands still"),
+            Self::Clock(level) => write!(f, "clocks at {} %", percent(level)),
+            Self::Batch(0) => f.write_str("no requests of the batch class"),
+            Self::Batch(milli) => {
+                write!(f, "{} % of requests of the batch class", percent(milli))
+            }
+            Self::Divert => f.write_str("requests go to other sites"),
+            Self::Slots(milli) => write!(f, "{} % of engines' slots", percent(milli)),
+            Self::Shed(priority) => write!(f, "requests up to {} are refused", priority.as_str()),
+        }
+    }
+}

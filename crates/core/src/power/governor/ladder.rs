@@ -1,0 +1,144 @@
+//! The order in which a site bends: who said that they bend most come first, who is asked last are people who wait for an answer.
+//!
+//! 1. Runs stand still: those that may stand longest first; then those that write checkpoints though they said nothing of standing.
+//! 2. Clocks are lowered, level by level, of engines and of runs that said how much.
+//! 3. Requests of the batch class get less of engines, then nothing.
+//! 4. Requests go to other sites, where there are any.
+//! 5. Engines have fewer slots.
+//! 6. Requests are refused: of the batch class, then of the standard one. Critical ones are never.
+//!
+//! It is the order of POLCA (ASPLOS 2024: low priority first, clocks before service) and of Emerald's trials (arXiv 2507.00909: jobs that
+//! said that they are flexible first).
+
+use super::act::{Act, Bend, Load, Pause, PauseHow};
+use super::{GovernorTerms, Scene};
+use crate::power::model::{WHOLE_MILLI, at_meter};
+use madang_types::{Priority, RunId};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Between two levels of clocks, in thousandths.
+const LEVEL_STEP_MILLI: u32 = 50;
+/// From the order until clocks are lower, in microseconds.
+const CLOCKS_US: u64 = 1_000_000;
+/// From a word to the gateway until it shows in what engines draw: those that run end first, in microseconds.
+const REQUESTS_US: u64 = 10_000_000;
+
+/// An act that may be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rung {
+    pub act: Act,
+    /// At the meter, in watts.
+    pub saves_watts: u64,
+    pub takes_us: u64,
+}
+
+/// All that may be done, in its order.
+pub(super) fn rungs(
+    scene: &Scene,
+    terms: &GovernorTerms,
+    stood: &BTreeMap<RunId, u64>,
+) -> Vec<Rung> {
+    let mut rungs = pauses(scene, stood);
+    let mut before = WHOLE_MILLI;
+    for level in levels(terms) {
+        let saves = clock_saves(scene, level).saturating_sub(clock_saves(scene, before));
+        rungs.push(rung(scene, Act::Clock(level), (saves, CLOCKS_US)));
+        before = level;
+    }
+    let mut add = |act, saves| rungs.push(rung(scene, act, (saves, REQUESTS_US)));
+    let batch = engines_milli(scene, |batch_milli| batch_milli);
+    add(Act::Batch(500), batch / 2);
+    add(Act::Batch(0), batch / 2);
+    // What the others leave is not known before it is seen: a quarter of what engines draw above idle is counted on for each.
+    let quarter = engines_milli(scene, |_| WHOLE_MILLI) / 4;
+    if scene.elsewhere {
+        add(Act::Divert, quarter * 2);
+    }
+    for milli in [750, 500, 250] {
+        add(Act::Slots(milli), quarter);
+    }
+    add(Act::Shed(Priority::Batch), batch);
+    add(Act::Shed(Priority::Standard), quarter);
+    rungs
+}
+
+fn rung(scene: &Scene, act: Act, (saves, takes_us): (u64, u64)) -> Rung {
+    Rung {
+        act,
+        saves_watts: at_meter(saves, scene.pue_milli),
+        takes_us,
+    }
+}
+
+/// Levels of clocks, the highest first.
+fn levels(terms: &GovernorTerms) -> impl Iterator<Item = u32> {
+    let least = terms.level_milli_min.clamp(1, WHOLE_MILLI);
+    let steps =
+        (1..WHOLE_MILLI / LEVEL_STEP_MILLI).map(|step| WHOLE_MILLI - step * LEVEL_STEP_MILLI);
+    steps.take_while(move |level| *level >= least)
+}
+
+/// Runs that may stand still, those that bend most first.
+fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> Vec<Rung> {
+    let mut able: Vec<(&Load, RunId, Pause)> = scene
+        .loads
+        .iter()
+        .filter_map(|load| Some((load, load.id.run()?, load.pause()?)))
+        .filter(|(_, run, pause)| !pause.is_over(stood.get(run).copied().unwrap_or(0)))
+        .collect();
+    // Of those that bend alike the newest: it has had least that it could lose.
+    able.sort_by_key(|(_, run, pause)| {
+        let freezes = matches!(pause.how, PauseHow::Freeze { .. });
+        (Reverse(pause.us_max()), !freezes, Reverse(*run))
+    });
+    let rungs = able.into_iter().map(|(load, run, pause)| {
+        let saves = load.watts.saturating_sub(pause.left_watts);
+        rung(scene, Act::Pause(run), (saves, pause.takes_us()))
+    });
+    rungs.collect()
+}
+
+/// What a run that stands still may draw once it goes on, at its machines, in watts.
+pub(super) fn pause_frees(scene: &Scene, run: RunId) -> u64 {
+    of_run(scene, run, |load, _| {
+        load.profile.full_watts.saturating_sub(load.watts)
+    })
+}
+
+fn of_run(scene: &Scene, run: RunId, watts: impl Fn(&Load, Pause) -> u64) -> u64 {
+    let load = scene.loads.iter().find(|load| load.id.run() == Some(run));
+    load.and_then(|load| Some(watts(load, load.pause()?)))
+        .unwrap_or(0)
+}
+
+/// What is drawn at the meter where all that bends is bent as far as it goes, in watts.
+pub(super) fn least_watts(scene: &Scene) -> u64 {
+    let least = |load: &Load| match load.bend {
+        Bend::Engine { .. } => load.profile.idle_watts,
+        Bend::Run { .. } => load.pause().map_or(load.watts, |pause| pause.left_watts),
+        Bend::Rigid => load.watts,
+    };
+    at_meter(scene.loads.iter().map(least).sum(), scene.pue_milli)
+}
+
+/// What is drawn above the limits of a level of clocks, at the machines, in watts.
+pub(super) fn clock_saves(scene: &Scene, level_milli: u32) -> u64 {
+    let over = |load: &Load| {
+        let limit = load.limit_watts(level_milli)?;
+        Some(load.watts.saturating_sub(limit))
+    };
+    scene.loads.iter().filter_map(over).sum()
+}
+
+/// So many thousandths of what engines draw above idle, in watts.
+fn engines_milli(scene: &Scene, milli: impl Fn(u32) -> u32) -> u64 {
+    let part = |load: &Load| match load.bend {
+        Bend::Engine { batch_milli, .. } => {
+            let above = load.watts.saturating_sub(load.profile.idle_watts);
+            above.saturating_mul(u64::from(milli(batch_milli))) / u64::from(WHOLE_MILLI)
+        }
+        Bend::Rigid | Bend::Run { .. } => 0,
+    };
+    scene.loads.iter().map(part).sum()
+}

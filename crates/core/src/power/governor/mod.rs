@@ -1,0 +1,442 @@
+//! The governor of a site: keeps what it draws under its cap, by bending what bends, in one order, no further than is needed.
+//!
+//! A driver tells it each second or so what is there ([`Scene`]) and has done what it says ([`Orders`]). The order of acts is in
+//! `ladder.rs`. What rises is met before the cap: it acts where what is drawn, and what may be drawn by the time that an act has taken
+//! hold, would pass it. Acts are taken back one at a time, the last first, each after a while, where there is room for what it frees and
+//! some more.
+
+mod act;
+mod ladder;
+mod orders;
+mod told;
+
+pub use act::{Act, Bend, Load, LoadId, Pause, PauseHow};
+pub use orders::{Orders, PowerTerms};
+pub use told::{NoPower, PowerDeed, PowerLine};
+
+use super::caps::Cap;
+use super::model::at_meter;
+use ladder::Rung;
+use madang_types::{Micros, RunId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Acts and returns that are remembered for people.
+pub const LOG_LINES_MAX: usize = 256;
+/// How long a run that was let begin may take until it is seen at its site.
+const BEGINS_US: u64 = 60_000_000;
+/// The time over which meters tell an average, in microseconds.
+const METER_US: u64 = 1_000_000;
+/// After power was short so much time passes until runs begin as fast as there is room for them.
+const GENTLE_US: u64 = 300_000_000;
+
+/// How it goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GovernorTerms {
+    /// From the fall of a cap until it is met, in microseconds.
+    pub meet_us: u64,
+    /// From what a meter saw until an act that was decided by it holds, in microseconds, beside the reading's own age.
+    pub react_us: u64,
+    /// An act stands for so long at least, in microseconds.
+    pub hold_us: u64,
+    /// Between two steps of the way back, in microseconds.
+    pub return_us: u64,
+    /// Room that must be left beside what a step back needs, in thousandths of the cap.
+    pub spare_milli: u32,
+    /// The lowest level to which clocks are brought, in thousandths of what lies between idle and full.
+    pub level_milli_min: u32,
+}
+
+impl Default for GovernorTerms {
+    fn default() -> Self {
+        Self {
+            // Of the thirty seconds within which grids want an answer.
+            meet_us: 25_000_000,
+            react_us: 3_000_000,
+            hold_us: 60_000_000,
+            return_us: 15_000_000,
+            spare_milli: 20,
+            level_milli_min: 700,
+        }
+    }
+}
+
+/// A site as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scene {
+    /// What it may draw, or will have to soon; `None` where nobody says.
+    pub cap: Option<Cap>,
+    /// What it draws at its meter, in watts.
+    pub drawn_watts: u64,
+    /// How old that is, in microseconds.
+    pub age_us: u64,
+    /// How fast it may rise by itself, in watts a second.
+    pub rise_watts_per_s: u64,
+    /// Power usage effectiveness, in thousandths.
+    pub pue_milli: u32,
+    /// What draws it.
+    pub loads: Vec<Load>,
+    /// Other sites serve what this one does.
+    pub elsewhere: bool,
+}
+
+/// An act in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Taken {
+    act: Act,
+    at: Micros,
+    saves_watts: u64,
+    takes_us: u64,
+    drawn_before: u64,
+    is_seen: bool,
+}
+
+/// A site's governor.
+#[derive(Clone, Debug, Default)]
+pub struct Governor {
+    terms: GovernorTerms,
+    /// Acts in force, the first taken first.
+    taken: Vec<Taken>,
+    /// The cap of the last look, and when a lower one than before came.
+    cap: Option<Cap>,
+    fell_at: Option<Micros>,
+    /// When an act was taken or given back last.
+    changed_at: Option<Micros>,
+    /// When power was short last, and a run was let begin last while it may still be.
+    bent_at: Option<Micros>,
+    let_at: Option<Micros>,
+    /// Runs that were let begin and are not seen yet: what they may draw at the meter, and since when.
+    begins: BTreeMap<RunId, (u64, Micros)>,
+    /// How long runs stood still before, in microseconds.
+    stood: BTreeMap<RunId, u64>,
+    /// What may be drawn once all that was decided holds, and what is missing where nothing is left that bends.
+    expected_watts: u64,
+    lacks_watts: u64,
+    log: VecDeque<PowerLine>,
+}
+
+impl Governor {
+    /// A governor of a site of which nothing is known.
+    pub fn new(terms: GovernorTerms) -> Self {
+        Self {
+            terms,
+            ..Self::default()
+        }
+    }
+
+    /// Other terms from now on.
+    pub fn terms(&mut self, terms: GovernorTerms) {
+        self.terms = terms;
+    }
+
+    /// Looks at the site, and decides.
+    pub fn look(&mut self, now: Micros, scene: &Scene) {
+        self.follow_cap(now, scene);
+        self.follow_runs(now, scene);
+        self.see(now, scene);
+        let risen = self.may_rise(scene);
+        let promised: u64 = self.begins.values().map(|(watts, _)| *watts).sum();
+        let pending = self.pending(now, scene);
+        self.expected_watts = scene
+            .drawn_watts
+            .saturating_add(risen)
+            .saturating_add(promised)
+            .saturating_sub(pending);
+        let Some(cap) = scene.cap.as_ref().map(|cap| cap.watts) else {
+            self.say_short(now, scene, 0);
+            return self.give_back(now, scene, u64::MAX);
+        };
+        if self.expected_watts > cap {
+            let lacks = self.bend(now, scene, self.expected_watts - cap);
+            // What acts are thought to save may be more together than there is to save.
+            let lacks = lacks.max(ladder::least_watts(scene).saturating_sub(cap));
+            self.say_short(now, scene, lacks);
+        } else {
+            self.say_short(now, scene, 0);
+            self.give_back(now, scene, cap - self.expected_watts);
+        }
+        if !self.taken.is_empty() {
+            self.bent_at = Some(now);
+        }
+    }
+
+    /// What is to be done as things stand: the whole of it, each time.
+    pub fn orders(&self) -> Orders {
+        Orders::of(self.taken.iter().map(|taken| &taken.act))
+    }
+
+    /// Lets a run begin that may draw so much at its machines, where there is room for it beside all else.
+    ///
+    /// # Errors
+    /// What is in its way.
+    pub fn let_begin(
+        &mut self,
+        now: Micros,
+        run: RunId,
+        (watts, pue_milli): (u64, u32),
+    ) -> Result<(), NoPower> {
+        let Some(cap) = self.cap.as_ref().map(|cap| cap.watts) else {
+            return self.let_gently(now, run, 0);
+        };
+        let needs_watts = at_meter(watts, pue_milli);
+        let with_spare = needs_watts.saturating_add(self.spare(cap));
+        if !self.taken.is_empty() || self.expected_watts.saturating_add(with_spare) > cap {
+            return Err(NoPower::Short {
+                drawn_watts: self.expected_watts,
+                cap_watts: cap,
+                needs_watts,
+            });
+        }
+        self.let_gently(now, run, needs_watts)
+    }
+
+    fn let_gently(&mut self, now: Micros, run: RunId, watts: u64) -> Result<(), NoPower> {
+        let within = |at: Option<Micros>, us| at.is_some_and(|at| now.since_us(at) < us);
+        if within(self.bent_at, GENTLE_US) && within(self.let_at, self.terms.return_us) {
+            return Err(NoPower::Returning);
+        }
+        self.let_at = Some(now);
+        if self.begins.insert(run, (watts, now)).is_none() {
+            self.expected_watts = self.expected_watts.saturating_add(watts);
+        }
+        Ok(())
+    }
+
+    /// What may be drawn once all that was decided holds, in watts at the meter.
+    pub fn expected_watts(&self) -> u64 {
+        self.expected_watts
+    }
+
+    /// What is over the cap though nothing is left that bends, in watts.
+    pub fn lacks_watts(&self) -> u64 {
+        self.lacks_watts
+    }
+
+    /// Acts in force, since when each, and what each is thought to save, in watts.
+    pub fn acts(&self) -> impl Iterator<Item = (&Act, Micros, u64)> {
+        let taken = self.taken.iter();
+        taken.map(|taken| (&taken.act, taken.at, taken.saves_watts))
+    }
+
+    /// What it did, the newest last; at most [`LOG_LINES_MAX`].
+    pub fn log(&self) -> impl DoubleEndedIterator<Item = &PowerLine> {
+        self.log.iter()
+    }
+
+    fn follow_cap(&mut self, now: Micros, scene: &Scene) {
+        let watts = |cap: &Option<Cap>| cap.as_ref().map_or(u64::MAX, |cap| cap.watts);
+        if watts(&scene.cap) < watts(&self.cap) {
+            self.fell_at = Some(now);
+        }
+        self.cap.clone_from(&scene.cap);
+    }
+
+    /// Acts upon what is gone are over, runs that stood as long as they may go on, and those that were let begin are there or never come.
+    fn follow_runs(&mut self, now: Micros, scene: &Scene) {
+        let runs: BTreeMap<RunId, &Load> = scene
+            .loads
+            .iter()
+            .filter_map(|load| Some((load.id.run()?, load)))
+            .collect();
+        self.begins
+            .retain(|run, (_, at)| !runs.contains_key(run) && now.since_us(*at) < BEGINS_US);
+        self.stood.retain(|run, _| runs.contains_key(run));
+        let mut over = Vec::new();
+        for (at, taken) in self.taken.iter().enumerate() {
+            let Act::Pause(run) = &taken.act else {
+                continue;
+            };
+            match runs.get(run) {
+                None => over.push((at, None)),
+                Some(load) => {
+                    let stood = self.stood.get(run).copied().unwrap_or(0);
+                    let stood = stood.saturating_add(now.since_us(taken.at));
+                    if load.pause().is_none_or(|pause| pause.is_over(stood)) {
+                        over.push((at, Some((*run, stood))));
+                    }
+                }
+            }
+        }
+        for (at, stood) in over.into_iter().rev() {
+            let gone = self.taken.remove(at);
+            if let Some((run, stood)) = stood {
+                self.stood.insert(run, stood);
+                self.say(now, scene, PowerDeed::Gave { act: gone.act });
+            }
+        }
+    }
+
+    /// What acts brought that have had their time.
+    fn see(&mut self, now: Micros, scene: &Scene) {
+        let mut seen = Vec::new();
+        for taken in &mut self.taken {
+            if !taken.is_seen && now.since_us(taken.at) >= taken.takes_us {
+                taken.is_seen = true;
+                let saved_watts = signed(taken.drawn_before) - signed(scene.drawn_watts);
+                let act = taken.act.clone();
+                seen.push(PowerDeed::Seen { act, saved_watts });
+            }
+        }
+        seen.into_iter().for_each(|deed| self.say(now, scene, deed));
+    }
+
+    /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
+    fn may_rise(&self, scene: &Scene) -> u64 {
+        let us = self.terms.react_us.saturating_add(scene.age_us);
+        let risen = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
+        let orders = self.orders();
+        let most: u64 = scene
+            .loads
+            .iter()
+            .map(|load| load.rises_watts(&orders))
+            .sum();
+        let most = at_meter(most, scene.pue_milli);
+        u64::try_from(risen).unwrap_or(u64::MAX).min(most)
+    }
+
+    /// By when what is over the cap must be under it.
+    fn deadline(&self, now: Micros) -> Micros {
+        let soon = plus_us(now, self.terms.react_us);
+        let met = self.fell_at.map(|at| plus_us(at, self.terms.meet_us));
+        met.map_or(soon, |met| met.max(soon))
+    }
+
+    /// What acts will have saved by the deadline that what is read does not show yet, in watts at the meter.
+    fn pending(&self, now: Micros, scene: &Scene) -> u64 {
+        let deadline = self.deadline(now);
+        let unseen = self.taken.iter().filter(|taken| {
+            let holds_at = plus_us(taken.at, taken.takes_us);
+            holds_at <= deadline && !is_shown(now, scene, holds_at)
+        });
+        unseen.map(|taken| taken.saves_watts).sum()
+    }
+
+    /// Bends until what is needed is saved in time; what is missing in the end.
+    fn bend(&mut self, now: Micros, scene: &Scene, need_watts: u64) -> u64 {
+        let deadline = self.deadline(now);
+        // What is needed by then, and in the long run: what takes longer is begun too, and others bridge the time.
+        let (mut soon, mut ever) = (need_watts, need_watts);
+        ever = ever.saturating_sub(self.slow_watts(now, deadline));
+        let in_force = self.in_force();
+        for rung in ladder::rungs(scene, &self.terms, &self.stood) {
+            if soon == 0 {
+                break;
+            }
+            let Rung {
+                act,
+                saves_watts,
+                takes_us,
+            } = rung;
+            let in_time = plus_us(now, takes_us) <= deadline;
+            if in_force.contains(&act) || saves_watts == 0 || (!in_time && ever == 0) {
+                continue;
+            }
+            ever = ever.saturating_sub(saves_watts);
+            if in_time {
+                soon = soon.saturating_sub(saves_watts);
+            }
+            self.say(
+                now,
+                scene,
+                PowerDeed::Took {
+                    act: act.clone(),
+                    saves_watts,
+                },
+            );
+            self.changed_at = Some(now);
+            self.taken.push(Taken {
+                act,
+                at: now,
+                saves_watts,
+                takes_us,
+                drawn_before: scene.drawn_watts,
+                is_seen: false,
+            });
+        }
+        soon
+    }
+
+    /// What acts will save that are under way and hold after the deadline alone.
+    fn slow_watts(&self, now: Micros, deadline: Micros) -> u64 {
+        let slow = self.taken.iter().filter(|taken| {
+            let holds_at = plus_us(taken.at, taken.takes_us);
+            now < holds_at && holds_at > deadline
+        });
+        slow.map(|taken| taken.saves_watts).sum()
+    }
+
+    fn in_force(&self) -> BTreeSet<Act> {
+        self.taken.iter().map(|taken| taken.act.clone()).collect()
+    }
+
+    /// Takes the last act back where there is room for what it frees.
+    fn give_back(&mut self, now: Micros, scene: &Scene, room_watts: u64) {
+        let Some(last) = self.taken.last() else {
+            return;
+        };
+        let since = |at: Option<Micros>| at.map_or(u64::MAX, |at| now.since_us(at));
+        if since(self.changed_at) < self.terms.return_us
+            || now.since_us(last.at) < self.terms.hold_us
+        {
+            return;
+        }
+        let frees = match &last.act {
+            Act::Pause(run) => at_meter(ladder::pause_frees(scene, *run), scene.pue_milli),
+            _ => last.saves_watts,
+        };
+        let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
+        if room_watts < frees.saturating_add(spare) {
+            return;
+        }
+        if let Some(Taken { act, at, .. }) = self.taken.pop() {
+            if let Act::Pause(run) = &act {
+                *self.stood.entry(*run).or_default() += now.since_us(at);
+            }
+            self.changed_at = Some(now);
+            self.expected_watts = self.expected_watts.saturating_add(frees);
+            self.say(now, scene, PowerDeed::Gave { act });
+        }
+    }
+
+    fn spare(&self, cap_watts: u64) -> u64 {
+        cap_watts.saturating_mul(u64::from(self.terms.spare_milli)) / 1_000
+    }
+
+    fn say_short(&mut self, now: Micros, scene: &Scene, lacks_watts: u64) {
+        let before = std::mem::replace(&mut self.lacks_watts, lacks_watts);
+        match (before, lacks_watts) {
+            (0, 1..) => self.say(now, scene, PowerDeed::Short { lacks_watts }),
+            (1.., 0) => self.say(now, scene, PowerDeed::Met),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, now: Micros, scene: &Scene, what: PowerDeed) {
+        if self.log.len() >= LOG_LINES_MAX {
+            self.log.pop_front();
+        }
+        self.log.push_back(PowerLine {
+            at: now,
+            what,
+            drawn_watts: scene.drawn_watts,
+            cap_watts: scene.cap.as_ref().map(|cap| cap.watts),
+        });
+    }
+}
+
+/// Whether what is read shows what holds since then: meters tell averages, and readings are old.
+fn is_shown(now: Micros, scene: &Scene, holds_at: Micros) -> bool {
+    let us = scene.age_us.saturating_add(METER_US);
+    now >= plus_us(holds_at, us)
+}
+
+fn plus_us(at: Micros, us: u64) -> Micros {
+    Micros(at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
+}
+
+fn signed(watts: u64) -> i64 {
+    i64::try_from(watts).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

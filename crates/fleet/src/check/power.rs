@@ -1,0 +1,136 @@
+//! What the file says of power: meters that can be read and measure what is there, and watts in their order.
+
+use super::{Check, rows};
+use crate::at::At;
+use crate::model::{Meter, MeterKind, ReplicaPower};
+use crate::raw::RawReplica;
+use crate::shape::brief;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+impl<'c> Check<'c, '_> {
+    pub(super) fn meters(&mut self) -> Vec<Meter> {
+        let raw = self.raw;
+        for row in rows(&raw.replica) {
+            if let Some(At { value, span }) = &row.value.power {
+                let ReplicaPower {
+                    idle_watts,
+                    full_watts,
+                    ..
+                } = *value;
+                self.watts((idle_watts, full_watts), span);
+            }
+        }
+        for row in rows(&raw.nodes) {
+            if let Some(At { value, span }) = &row.value.power {
+                self.watts((value.idle_watts, value.full_watts), span);
+            }
+        }
+        let mut ids = BTreeMap::new();
+        for At { value, span } in rows(&raw.meter) {
+            if let Some(first) = ids.insert(value.id.as_str(), span) {
+                let message = format!("the meter \"{}\" is there twice", brief(&value.id));
+                let entry = self.report.error("id_duplicate", span, message);
+                entry
+                    .help("give one of the two another id")
+                    .related(first, "first here");
+            }
+            self.meter(value, span);
+        }
+        let meters = rows(&raw.meter).map(|row| Meter {
+            key_file: row
+                .value
+                .key_file
+                .as_ref()
+                .map(|path| self.base_dir.join(path)),
+            ..row.value.clone()
+        });
+        meters.collect()
+    }
+
+    fn watts(&mut self, (idle, full): (u64, u64), span: &Range<usize>) {
+        if idle > full {
+            let message = format!("it draws {idle} W where it does nothing, and {full} W at most");
+            let entry = self.report.error("number_range", span, message);
+            entry.help("`full_watts` is not less than `idle_watts`");
+        }
+    }
+
+    fn meter(&mut self, meter: &Meter, span: &Range<usize>) {
+        self.is_known(("site", &meter.site), span);
+        let site_of = |of: Option<&'c At<String>>| of.map(|at| at.value.as_str());
+        let raw = self.raw;
+        let there = match (&meter.replica, &meter.nodes) {
+            (Some(_), Some(_)) => {
+                let message = "a meter measures an engine or machines, not both";
+                let entry = self.report.error("choose_one", span, message);
+                entry.help("keep `replica` or `nodes`");
+                return;
+            }
+            (Some(replica), None) => {
+                self.is_known(("replica", replica), span);
+                let is_it = |row: &&'c At<RawReplica>| {
+                    let id = row.value.id.as_ref();
+                    id.is_some_and(|id| id.value == *replica)
+                };
+                let row = rows(&raw.replica).find(is_it);
+                row.and_then(|row| site_of(row.value.site.as_ref()))
+            }
+            (None, Some(nodes)) => {
+                self.is_known(("nodes", nodes), span);
+                let row = self.nodes_rows.get(nodes.as_str());
+                row.and_then(|row| site_of(row.site.as_ref()))
+            }
+            (None, None) => None,
+        };
+        if there.is_some_and(|there| there != meter.site) {
+            let message = format!(
+                "what the meter measures is not at \"{}\"",
+                brief(&meter.site)
+            );
+            let entry = self.report.error("site_mismatch", span, message);
+            entry.help("name the site of what it measures");
+        }
+        self.read_at(meter, span);
+    }
+
+    fn read_at(&mut self, meter: &Meter, span: &Range<usize>) {
+        let url = meter.url.as_deref();
+        let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        match url {
+            None => {
+                let entry = self
+                    .report
+                    .error("missing_key", span, "the meter has no `url`");
+                entry.help("add where it is read, such as \"http://10.0.0.5:9400/metrics\"");
+            }
+            Some(url) if !is_web(url) || url.contains(char::is_whitespace) || url.contains('@') => {
+                // Not quoted: what stands before an `@` may be a password.
+                let message = "a meter's `url` begins with http:// or https://, and holds no blank and no user";
+                let entry = self.report.error("url_invalid", span, message);
+                entry.help("put a user and a password into a `key_file`");
+            }
+            Some(_) => {}
+        }
+        if meter.kind == MeterKind::Redfish && meter.metric.is_some() {
+            let message = "`metric` says nothing of a Redfish service";
+            let entry = self.report.error("key_without_effect", span, message);
+            entry.help("take it out: the `url` names the resource");
+        }
+    }
+
+    fn is_known(&mut self, (table, id): (&str, &str), span: &Range<usize>) {
+        let known = self.index.table(table);
+        if known.contains_key(id) {
+            return;
+        }
+        let message = format!(
+            "the meter names no {table} that is there: \"{}\"",
+            brief(id)
+        );
+        let help = format!("there are: {}", super::some_of(known.keys()));
+        self.report
+            .error("reference_unknown", span, message)
+            .help(help);
+    }
+}

@@ -1,0 +1,55 @@
+//! What people say of a site's power: caps, and events in which a grid wants less.
+
+use crate::{KeyId, Micros, SiteId};
+use serde::{Deserialize, Serialize};
+
+/// What a site may draw for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerEvent {
+    /// Its number, given by the books; later ones have greater ones.
+    pub id: u64,
+    /// Where.
+    pub site: SiteId,
+    /// What is left.
+    pub kind: PowerEventKind,
+    /// From when on.
+    pub from: Micros,
+    /// Until when; `None` until it is taken back.
+    pub until: Option<Micros>,
+    /// Why, for people; one line.
+    pub reason: String,
+    /// The key that set it.
+    pub set_by: KeyId,
+    /// Since when it is known.
+    pub set_at: Micros,
+}
+
+/// What an event leaves of a site's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerEventKind {
+    /// So much at its meter.
+    Cap {
+        /// In watts.
+        watts: u64,
+    },
+    /// A part less than it drew when the event began.
+    Cut {
+        /// The part that is cut, in thousandths.
+        milli: u32,
+        /// What it drew then, in watts; `None` before it has begun.
+        baseline_watts: Option<u64>,
+    },
+}
+
+impl PowerEvent {
+    /// Whether it holds at that instant.
+    pub fn is_in_force(&self, at: Micros) -> bool {
+        self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// Whether it will never hold again.
+    pub fn is_over(&self, at: Micros) -> bool {
+        self.until.is_some_and(|until| until <= at)
+    }
+}
