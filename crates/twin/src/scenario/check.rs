@@ -1,11 +1,12 @@
 //! From the scenario as written to one whose references all resolve. Every problem is said at once.
 
 mod demand;
+mod jobs;
 mod place;
 
 use super::Files;
 use super::model::{Scenario, ServedModel, Slo, Tenant};
-use super::raw::{RawScenario, RawSlo, Rows, Text};
+use super::raw::{RawLimits, RawRules, RawScenario, RawSlo, Rows, Text};
 use crate::world::Fleet;
 use madang_core::{CoreLimits, Payer, Rules, Shares, TenantShare};
 use madang_fleet::text::{At, Report, Shaped, brief, nearest};
@@ -54,64 +55,43 @@ pub(super) fn build(
     };
     check.start = check.date(run.start.as_ref())?;
     let home = run.home.as_ref();
-    let home = home.map_or_else(|| "KR".parse().ok(), |home| check.country(home))?;
+    let home = home.map_or_else(|| "KR".parse().ok(), |home| check.country(home));
     let slo = slo(raw.slo.as_ref().map(|slo| &slo.value));
+    let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
+    if (raw.engine.is_none() || raw.demand.is_none()) && raw.jobs.is_none() {
+        let message = "the scenario has no engine, or nobody who asks, and no jobs";
+        let problem = check.report.error("nothing_to_serve", &span, message);
+        problem.help("add [[engine]] and [[demand]], or [[jobs]]");
+    }
     let site_names = check.names("site", &raw.site, |row| &row.id);
-    let sites = check.sites(raw.site)?;
-    let models = check.models(raw.model, raw.engine.as_ref(), slo)?;
-    let model_names = Names(models.iter().map(|model| model.id.to_string()).collect());
-    let engine_names = check.names("engine", &raw.engine, |row| &row.id);
+    let sites = check.sites(raw.site);
+    let models = check.models(raw.model, raw.engine.as_ref(), slo);
+    let known = models.iter().flatten().map(|model| model.id.to_string());
+    let model_names = Names(known.collect());
+    check.names("engine", &raw.engine, |row| &row.id);
     let engines = check.engines(raw.engine, (&site_names, &model_names));
     let (programme_weights, programmes) = check.programmes(raw.programme);
-    let tenant_names = check.names("tenant", &raw.tenant, |row| &row.id);
+    check.names("tenant", &raw.tenant, |row| &row.id);
     let (tenants, shares) = check.tenants(raw.tenant, programmes, raw.demand.as_ref())?;
-    let tenant_names = Names(
-        tenants
-            .iter()
-            .map(|tenant| tenant.payer.tenant.to_string())
-            .chain(tenant_names.0)
-            .collect(),
-    );
-    let demand_names = check.names("demand", &raw.demand, |row| &row.id);
+    let known = tenants.iter().map(|tenant| tenant.payer.tenant.to_string());
+    let tenant_names = Names(known.collect());
+    check.names("demand", &raw.demand, |row| &row.id);
     let demands = check.demands(raw.demand, (&model_names, &tenant_names, &engines));
-    let lines = [sites.len() + 1, tenants.len()].map(|count| u64::try_from(count).unwrap_or(0));
-    let lines = lines[0] * lines[1] * u64::from(check.hours);
-    if lines * u64::try_from(models.len()).unwrap_or(1) > REPORT_LINES_MAX {
-        let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
-        check
-            .report
-            .error(
-                "limits_conflict",
-                &span,
-                "sites × models × tenants × hours are too many to report",
-            )
-            .help(format!(
-                "they may be {REPORT_LINES_MAX} together: fewer hours, or fewer tenants"
-            ));
-    }
-    if engine_names.0.is_empty() || demand_names.0.is_empty() {
-        let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
-        check
-            .report
-            .error(
-                "nothing_to_serve",
-                &span,
-                "the scenario has no engine, or nobody who asks",
-            )
-            .help("add [[engine]] and [[demand]]");
-    }
-    let limits = raw.limits.map(|limits| limits.value);
-    let rules = raw.rules.map(|rules| rules.value);
+    check.names("jobs", &raw.jobs, |row| &row.id);
+    let seed = run.seed.map_or(1, |seed| seed.value);
+    let jobs = check.jobs(raw.jobs, &site_names, seed);
+    let (sites, models) = (sites?, models?);
+    check.size(&span, [sites.len() + 1, models.len(), tenants.len()]);
     Some(Scenario {
         about: run.about.map(|about| about.value).unwrap_or_default(),
         start: check.start,
         hours: check.hours,
-        seed: run.seed.map_or(1, |seed| seed.value),
+        seed,
         cells: run.cells.map_or(1, |cells| cells.value),
         round_trip_ns: run
             .round_trip_ms
             .map_or(500_000, |ms| (ms.value * 1e6) as u64),
-        home,
+        home: home?,
         sites,
         models,
         engines: engines.into_iter().flatten().collect(),
@@ -119,32 +99,35 @@ pub(super) fn build(
         tenants,
         shares,
         demands,
-        rules: Rules {
-            share: rules
-                .as_ref()
-                .and_then(|rules| rules.share.as_ref())
-                .map_or_else(Default::default, |at| at.value),
-            route: rules
-                .as_ref()
-                .and_then(|rules| rules.route.as_ref())
-                .map_or_else(Default::default, |at| at.value),
-        },
-        limits: limits.map_or_else(Fleet::default_limits, |limits| {
-            let default = Fleet::default_limits();
-            CoreLimits {
-                queue_length_max: limits
-                    .queue_length_max
-                    .map_or(default.queue_length_max, |at| at.value),
-                tpot_ms_target: limits
-                    .tpot_ms_target
-                    .map_or(default.tpot_ms_target, |at| at.value),
-                ttft_ms_max: limits
-                    .ttft_ms_max
-                    .map_or(default.ttft_ms_max, |at| at.value),
-                ..default
-            }
-        }),
+        jobs,
+        rules: rules(raw.rules.map(|rules| rules.value)),
+        limits: limits(raw.limits.map(|limits| limits.value)),
     })
+}
+
+fn rules(raw: Option<RawRules>) -> Rules {
+    let Some(raw) = raw else {
+        return Rules::default();
+    };
+    Rules {
+        share: raw.share.map_or_else(Default::default, |at| at.value),
+        route: raw.route.map_or_else(Default::default, |at| at.value),
+    }
+}
+
+fn limits(raw: Option<RawLimits>) -> CoreLimits {
+    let default = Fleet::default_limits();
+    let Some(raw) = raw else { return default };
+    CoreLimits {
+        queue_length_max: raw
+            .queue_length_max
+            .map_or(default.queue_length_max, |at| at.value),
+        tpot_ms_target: raw
+            .tpot_ms_target
+            .map_or(default.tpot_ms_target, |at| at.value),
+        ttft_ms_max: raw.ttft_ms_max.map_or(default.ttft_ms_max, |at| at.value),
+        ..default
+    }
 }
 
 fn slo(raw: Option<&RawSlo>) -> Slo {
@@ -156,6 +139,22 @@ fn slo(raw: Option<&RawSlo>) -> Slo {
 }
 
 impl Check<'_, '_> {
+    /// The report's lines are bounded: sites, models and tenants, of each hour.
+    fn size(&mut self, span: &Range<usize>, counts: [usize; 3]) {
+        let counts = counts.map(|count| u64::try_from(count.max(1)).unwrap_or(u64::MAX));
+        let lines = counts.iter().fold(u64::from(self.hours), |all, count| {
+            all.saturating_mul(*count)
+        });
+        if lines > REPORT_LINES_MAX {
+            let message = "sites × models × tenants × hours are too many to report";
+            self.report
+                .error("limits_conflict", span, message)
+                .help(format!(
+                    "they may be {REPORT_LINES_MAX} together: fewer hours, or fewer tenants"
+                ));
+        }
+    }
+
     /// The names of a table's rows; those that stand twice are said.
     fn names<T>(&mut self, table: &str, rows: &Rows<T>, id: impl Fn(&T) -> &Text) -> Names {
         let mut names: Vec<String> = Vec::new();

@@ -19,6 +19,10 @@ pub const BUILTIN: &[(&str, &str)] = &[
         include_str!("../../../../examples/scenarios/korea-2026-high.toml"),
     ),
     (
+        "startup-programme",
+        include_str!("../../../../examples/scenarios/startup-programme.toml"),
+    ),
+    (
         "single-node",
         include_str!("../../../../examples/scenarios/single-node.toml"),
     ),

@@ -7,6 +7,7 @@ mod arrivals;
 mod check;
 mod energy;
 mod files;
+mod jobs;
 mod model;
 mod raw;
 mod report;
@@ -17,6 +18,7 @@ mod tally;
 mod tests;
 
 pub use files::{BUILTIN, Files};
+pub use jobs::JobsLine;
 pub use model::Scenario;
 pub use report::{Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
 pub use run::run;

@@ -2,6 +2,7 @@
 
 use super::energy::{Renewables, Tariff};
 use crate::engine::Profile;
+use crate::trace::JobRow;
 use jiff::civil::Date;
 use madang_core::power::model::PowerProfile;
 use madang_core::{CoreLimits, Payer, Rules, Shares};
@@ -141,6 +142,21 @@ pub struct Demand {
     pub source: Source,
 }
 
+/// Batch jobs at a site.
+#[derive(Clone, Debug)]
+pub struct JobGroup {
+    /// Their name.
+    pub id: String,
+    /// Its place among the sites.
+    pub site: usize,
+    /// How many accelerators there are for them.
+    pub accelerators: u32,
+    /// What one of those draws with its part of the machine.
+    pub power: PowerProfile,
+    /// The jobs, by their coming.
+    pub rows: Vec<JobRow>,
+}
+
 /// A scenario.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -172,6 +188,8 @@ pub struct Scenario {
     pub shares: Shares,
     /// Who asks for what.
     pub demands: Vec<Demand>,
+    /// Batch jobs.
+    pub jobs: Vec<JobGroup>,
     /// By which rules.
     pub rules: Rules,
     /// The core's bounds.

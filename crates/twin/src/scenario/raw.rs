@@ -28,15 +28,15 @@ pub(super) struct RawScenario {
     /// Served names, and what a good answer of each is.
     pub model: Rows<RawModel>,
     /// Engines of one kind that serve one model at one site.
-    #[schemars(required)]
     pub engine: Rows<RawEngine>,
     /// Programmes that grant shares.
     pub programme: Rows<RawProgramme>,
     /// Who is billed.
     pub tenant: Rows<RawTenant>,
     /// Who asks for what, when and how much.
-    #[schemars(required)]
     pub demand: Rows<RawDemand>,
+    /// Batch jobs on what power the engines of their site leave.
+    pub jobs: Rows<RawJobs>,
     /// By which rules requests are served and routed; Madang's own where not given.
     pub rules: Option<At<RawRules>>,
     /// Bounds of the gateway.
@@ -178,7 +178,7 @@ pub(super) struct RawEngine {
     pub host_kv_tokens: Option<At<u64>>,
     /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
     pub accelerator: Text,
-    /// Accelerators of each engine.
+    /// Accelerators of each engine, if not those that it is divided among.
     #[schemars(range(min = 1, max = 1_024))]
     pub accelerators: Option<At<u32>>,
     /// Power of each engine with its part of the machine that does nothing, in watts.
@@ -279,6 +279,38 @@ pub(super) struct RawDemand {
     /// Part of each prompt that is such a beginning.
     #[schemars(range(min = 0, max = 1))]
     pub prefix_part: Option<At<f64>>,
+}
+
+/// Batch jobs on what power the engines of their site leave.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawJobs {
+    /// Their name.
+    #[schemars(required)]
+    pub id: Text,
+    /// The site where they run.
+    #[schemars(required)]
+    pub site: Text,
+    /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
+    #[schemars(required)]
+    pub accelerator: Text,
+    /// How many there are for jobs, on machines of eight.
+    #[schemars(required, range(min = 8, max = 1_000_000))]
+    pub accelerators: Option<At<u32>>,
+    /// A file of jobs with their times: `submit_s,vc,gpus,duration_s`. Without it, `asks` says how many come.
+    pub trace: Text,
+    /// How many tenants ask, each for one job.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub asks: Option<At<u32>>,
+    /// Accelerators that all of them ask for together.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub asked_accelerators: Option<At<u32>>,
+    /// Hours that a job runs, the mean of an exponential distribution.
+    #[schemars(range(min = 0.01, max = 8_784))]
+    pub run_h: Option<At<f64>>,
+    /// Hours within which they come, each at random.
+    #[schemars(range(min = 0, max = 8_784))]
+    pub over_h: Option<At<f64>>,
 }
 
 /// By which rules requests are served and routed.

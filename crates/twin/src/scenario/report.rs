@@ -9,6 +9,7 @@ pub use line::{Line, Percentiles, Utilisation};
 
 use super::Scenario;
 use super::energy::hour_of;
+use super::jobs::{JobsLine, run_jobs};
 use super::shard::Uses;
 use super::tally::{Cell, PERCENTILE_ERROR};
 use energy::{Account, Energy};
@@ -63,6 +64,8 @@ pub struct Report {
     pub hours: Vec<Line>,
     /// Power and energy of each site.
     pub energy: Vec<SiteEnergy>,
+    /// Batch jobs.
+    pub jobs: Vec<JobsLine>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Each combination that occurred.
@@ -127,6 +130,7 @@ impl Report {
             tenants: tenants.filter(|line| line.asked > 0).collect(),
             hours: hours.collect(),
             energy: energy.sites(scenario),
+            jobs: run_jobs(scenario, &energy.sites(scenario)),
             notes: energy.notes(scenario),
             rows: by.rows(&names),
         }

@@ -3,7 +3,6 @@
 use super::arrivals::Part;
 use super::report::{Counts, Report};
 use super::shard::{self, ShardPlan, ShardResult, Uses};
-use super::tally::Cell;
 use super::{Files, Progress, RunError, Scenario};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -84,11 +83,7 @@ impl Collected {
     fn add(&mut self, result: &ShardResult) {
         for ((site, tenant, hour), cell) in &result.tally.cells {
             let key = (*site, result.model, *tenant, *hour);
-            self.counts
-                .cells
-                .entry(key)
-                .or_insert_with(Cell::default)
-                .add(cell);
+            self.counts.cells.entry(key).or_default().add(cell);
         }
         self.counts.uses.add(&result.uses);
     }

@@ -319,3 +319,61 @@ fn energy_of_idleness_is_that_of_the_power_model() {
     );
     assert!((report.total.gco2 - joules / 3.6e6 * 400.0).abs() < 0.01);
 }
+
+#[test]
+fn jobs_get_the_power_that_engines_leave() {
+    let jobs = "[[jobs]]\nid = \"night\"\nsite = \"here\"\naccelerator = \"h100\"\naccelerators = 64\nasks = 9\nasked_accelerators = 90\nrun_h = 2\n";
+    let capped = |cap_kw: u32| {
+        let cap = format!("pue = 1.5\npower_cap_kw = {cap_kw}");
+        let text = format!("{SMALL}{DRAWN}\n{jobs}").replacen("pue = 1.5", &cap, 1);
+        report(&text, &Files::Builtin, (1, false))
+    };
+    let plenty = capped(1_000);
+    let line = &plenty.jobs[0];
+    assert_eq!(
+        (line.powered_accelerators, line.asked_accelerators),
+        (64, 90)
+    );
+    assert_eq!(
+        line.outcome.as_ref().unwrap().jobs + usize::try_from(line.too_large).unwrap(),
+        9
+    );
+    // Each draws 875 W at most, 1.3125 kW at the meter: 30 kW less what the engines draw feed two machines of eight.
+    let scarce = capped(30);
+    let line = &scarce.jobs[0];
+    assert_eq!(line.powered_accelerators, 16);
+    assert!(scarce.energy[0].peak_kw + line.full_kw <= 30.0);
+    assert_eq!(line.full_kw, 21.0);
+}
+
+#[test]
+fn what_is_wrong_with_jobs_is_said() {
+    let check = |jobs: &str, expected: &str| {
+        let head =
+            "[run]\nstart = \"2026-07-15\"\nhours = 1\n[[site]]\nid = \"here\"\ncountry = \"KR\"\n";
+        let jobs = format!("[[jobs]]\nid = \"j\"\nsite = \"here\"\naccelerators = 64\n{jobs}");
+        assert_eq!(problems(&format!("{head}{jobs}")), expected, "{jobs}");
+    };
+    check(
+        "accelerator = \"abacus\"\nasks = 1\nasked_accelerators = 1\nrun_h = 1\n",
+        "11:15 reference_unknown the power of `abacus` is not known\n",
+    );
+    check(
+        "accelerator = \"h100\"\nasks = 9\nasked_accelerators = 8\nrun_h = 1\n",
+        "13:22 limits_conflict fewer accelerators are asked for than there are jobs\n",
+    );
+    check(
+        "accelerator = \"h100\"\nasks = 9\n",
+        "7:1 choose_one jobs are a `trace`, or `asks`, `asked_accelerators` and `run_h`\n",
+    );
+    check(
+        "accelerator = \"h100\"\ntrace = \"no.csv\"\n",
+        "12:9 path_invalid `no.csv` cannot be used: the trace cannot be read: there is no such file, and none of that name is built in\n",
+    );
+    let nothing =
+        "[run]\nstart = \"2026-07-15\"\nhours = 1\n[[site]]\nid = \"here\"\ncountry = \"KR\"\n";
+    assert_eq!(
+        problems(nothing),
+        "3:9 nothing_to_serve the scenario has no engine, or nobody who asks, and no jobs\n"
+    );
+}

@@ -70,7 +70,7 @@ impl Rates {
             };
             // A second category begins at zero again: which one was meant is said below.
             let again = category.is_none() && known.len() > 1;
-            if !again && !(sound && (0.0..=1e7).contains(&row.req_per_s)) {
+            if !(again || sound && (0.0..=1e7).contains(&row.req_per_s)) {
                 return Err(RateError::Line(line));
             }
             points.push((row.t_s, row.req_per_s));

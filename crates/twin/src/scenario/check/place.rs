@@ -217,10 +217,12 @@ impl Check<'_, '_> {
 
     /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.
     fn power(&mut self, raw: &RawEngine) -> Option<PowerProfile> {
+        let of = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| u64::from(at.value));
+        let chips = of(&raw.tensor) * of(&raw.pipeline) * of(&raw.data);
         let count = raw
             .accelerators
             .as_ref()
-            .map_or(1, |at| u64::from(at.value));
+            .map_or(chips, |at| u64::from(at.value));
         let by_kind = raw.accelerator.as_ref().and_then(|kind| {
             let found = PowerProfile::of_accelerator(&kind.value);
             if found.is_none() && raw.full_watts.is_none() {

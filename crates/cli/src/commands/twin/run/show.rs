@@ -1,7 +1,7 @@
 //! The report as a person reads it.
 
 use crate::out;
-use madang_twin::scenario::{Line, Percentiles, Report, SiteEnergy};
+use madang_twin::scenario::{JobsLine, Line, Percentiles, Report, SiteEnergy};
 
 /// Tenants that are shown, those that asked most.
 const TENANTS_SHOWN: usize = 20;
@@ -20,6 +20,17 @@ pub fn show(report: &Report) {
     out::line(&format!(
         "{run_hours} h from {start}, seed {seed}, {engines} engines behind {cells} gateways ({shards} pools)\n"
     ));
+    if report.total.asked > 0 {
+        requests(report);
+    }
+    energy(&report.energy);
+    jobs(&report.jobs);
+    for note in &report.notes {
+        out::line(&format!("note: {note}"));
+    }
+}
+
+fn requests(report: &Report) {
     table("", std::slice::from_ref(&report.total));
     table("site", &report.sites);
     table("model", &report.models);
@@ -33,7 +44,6 @@ pub fn show(report: &Report) {
         ));
     }
     table("hour", &report.hours);
-    energy(&report.energy);
     out::line(&format!(
         "fairness among tenants (Jain's index of what each got of its own): {:.3}",
         report.fairness
@@ -50,9 +60,7 @@ pub fn show(report: &Report) {
         None => "some engines are profiles: how far their speed is from measurements is not known"
             .to_owned(),
     });
-    for note in &report.notes {
-        out::line(&format!("note: {note}"));
-    }
+    out::line("");
 }
 
 fn table(what: &str, lines: &[Line]) {
@@ -138,6 +146,42 @@ fn energy(sites: &[SiteEnergy]) {
             site.grid_kwh / 1_000.0,
             or_dash(site.won, 1e6, 3),
             or_dash(site.gco2, 1e6, 3),
+        ));
+    }
+    out::line("");
+}
+
+fn jobs(lines: &[JobsLine]) {
+    if lines.is_empty() {
+        return;
+    }
+    out::line(
+        "jobs                 site                  asked   there are   powered   too large     jobs   completion h   wait h: mean      p99      max   accelerator-h        MWh",
+    );
+    for line in lines {
+        let outcome = line.outcome.as_ref().map_or_else(
+            || format!("{:>8} {:>14} {:>14} {:>8} {:>8}", 0, "-", "-", "-", "-"),
+            |jobs| {
+                format!(
+                    "{:>8} {:>14.1} {:>14.1} {:>8.1} {:>8.1}",
+                    jobs.jobs,
+                    jobs.completion_h_mean,
+                    jobs.wait_h_mean,
+                    jobs.wait_h_p99,
+                    jobs.wait_h_max
+                )
+            },
+        );
+        out::line(&format!(
+            "{:<20} {:<18} {:>8} {:>11} {:>9} {:>11} {outcome} {:>15.0} {:>10.1}",
+            line.name,
+            line.site,
+            line.asked_accelerators,
+            line.accelerators,
+            line.powered_accelerators,
+            line.too_large,
+            line.accelerator_h,
+            line.kwh / 1_000.0,
         ));
     }
     out::line("");

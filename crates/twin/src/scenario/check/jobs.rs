@@ -1,0 +1,135 @@
+//! Batch jobs: those of a trace, or as many as are said to ask.
+
+use super::{Check, Names};
+use crate::random::Random;
+use crate::scenario::model::JobGroup;
+use crate::scenario::raw::{RawJobs, Rows};
+use crate::trace::{self, JobRow, TraceError};
+use madang_core::power::model::PowerProfile;
+use madang_fleet::text::{At, brief};
+use std::io::Read;
+
+/// Bytes of a trace of jobs, packed.
+const TRACE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Standard deviation of the logarithm of what jobs ask for: most ask for little, and few for much.
+const SIZE_SPREAD: f64 = 1.0;
+/// The stream of random numbers of jobs, beside those of requests.
+const PURPOSE: u64 = 1 << 61;
+
+impl Check<'_, '_> {
+    pub(super) fn jobs(&mut self, rows: Rows<RawJobs>, sites: &Names, seed: u64) -> Vec<JobGroup> {
+        let rows = (0..).zip(rows.into_iter().flatten());
+        let group = |(number, row): (u64, At<RawJobs>)| {
+            self.job_group(&row, sites, Random::new(seed, PURPOSE | number))
+        };
+        rows.filter_map(group).collect()
+    }
+
+    fn job_group(
+        &mut self,
+        row: &At<RawJobs>,
+        sites: &Names,
+        mut random: Random,
+    ) -> Option<JobGroup> {
+        let raw = &row.value;
+        let site = self.find(&raw.site, "site", sites);
+        let kind = raw.accelerator.as_ref()?;
+        let power = PowerProfile::of_accelerator(&kind.value);
+        if power.is_none() {
+            let message = format!("the power of `{}` is not known", brief(&kind.value));
+            let problem = self.report.error("reference_unknown", &kind.span, message);
+            problem.help("jobs share a cap of power: name a kind such as h100 or b200");
+        }
+        let rows = match (&raw.trace, &raw.asks, &raw.asked_accelerators, &raw.run_h) {
+            (Some(file), None, None, None) => self.job_rows(file)?,
+            (None, Some(asks), Some(asked), Some(run_h)) if asked.value >= asks.value => {
+                let over_h = raw.over_h.as_ref().map_or(0.0, |at| at.value);
+                drawn(
+                    (asks.value, asked.value),
+                    (run_h.value, over_h),
+                    &mut random,
+                )
+            }
+            (None, Some(_), Some(asked), Some(_)) => {
+                let message = "fewer accelerators are asked for than there are jobs";
+                self.report
+                    .error("limits_conflict", &asked.span, message)
+                    .help("each job needs one at least");
+                return None;
+            }
+            _ => {
+                let message = "jobs are a `trace`, or `asks`, `asked_accelerators` and `run_h`";
+                self.report
+                    .error("choose_one", &row.span, message)
+                    .help("as asks = 514, asked_accelerators = 13712, run_h = 100");
+                return None;
+            }
+        };
+        Some(JobGroup {
+            id: raw.id.as_ref()?.value.clone(),
+            site: site?,
+            accelerators: raw.accelerators.as_ref()?.value,
+            power: power?,
+            rows,
+        })
+    }
+
+    fn job_rows(&mut self, file: &At<String>) -> Option<Vec<JobRow>> {
+        let read = || -> Result<Vec<JobRow>, TraceError> {
+            let mut bytes = Vec::new();
+            self.files
+                .open(&file.value)?
+                .take(TRACE_BYTES_MAX)
+                .read_to_end(&mut bytes)?;
+            trace::jobs(&bytes)
+        };
+        match read() {
+            Ok(rows) => Some(rows),
+            Err(error) => {
+                self.bad_file(file, error);
+                None
+            }
+        }
+    }
+}
+
+/// So many jobs, each of a tenant of its own, that ask for so many accelerators together.
+fn drawn(
+    (asks, asked): (u32, u32),
+    (run_h, over_h): (f64, f64),
+    random: &mut Random,
+) -> Vec<JobRow> {
+    let wishes: Vec<f64> = (0..asks)
+        .map(|_| {
+            // Box and Muller's transform.
+            let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
+            (SIZE_SPREAD * radius * (std::f64::consts::TAU * random.unit()).cos()).exp()
+        })
+        .collect();
+    let all: f64 = wishes.iter().sum();
+    // Each has one, and of the rest a part by its wish; what rounding leaves goes to the first.
+    let rest = f64::from(asked - asks);
+    let mut sizes: Vec<u32> = wishes
+        .iter()
+        .map(|wish| 1 + (rest * wish / all) as u32)
+        .collect();
+    let mut left = asked - sizes.iter().sum::<u32>().min(asked);
+    for size in &mut sizes {
+        let more = u32::from(left > 0);
+        *size += more;
+        left -= more;
+    }
+    let mut rows: Vec<JobRow> = (0..)
+        .zip(sizes)
+        .map(|(number, accelerators): (u32, u32)| JobRow {
+            submit_s: (random.unit() * over_h * 3_600.0) as u64,
+            tenant: format!("ask-{number}"),
+            accelerators,
+            run_s: (-(1.0 - random.unit()).ln() * run_h * 3_600.0)
+                .ceil()
+                .max(60.0) as u64,
+        })
+        .collect();
+    rows.sort_by_key(|row| row.submit_s);
+    rows
+}
