@@ -1,14 +1,16 @@
 //! The run: events in order, inputs to the core, effects carried out.
 
+mod engines;
+
+pub use engines::EngineView;
+
 use super::clients::{Ask, Clients, Ended, Outcome};
 use super::event::{Agenda, Event};
 use super::fleet::Fleet;
 use super::flight::{Flight, Flights};
-use crate::engine::{Engine, EngineEvent, EngineRequest, EngineStatus};
+use crate::engine::{Engine, EngineEvent, EngineRequest};
 use hashbrown::HashMap;
-use madang_core::{
-    AttemptEnd, Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit, Spent,
-};
+use madang_core::{Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit};
 use madang_types::{DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
@@ -39,15 +41,6 @@ pub struct Totals {
     pub output_tokens: u64,
     /// Attempts started, in the whole run.
     pub attempts: u64,
-}
-
-/// An engine at one moment.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineView {
-    /// Time in which it has iterated so far, in nanoseconds.
-    pub busy_ns: u64,
-    /// How loaded it is.
-    pub status: EngineStatus,
 }
 
 /// Engines, clients and the core, on one clock.
@@ -133,25 +126,6 @@ impl<C: Clients> World<C> {
         }
         self.now_ns = self.now_ns.max(at_ns);
         self.agenda.next_at_ns().is_some()
-    }
-
-    /// Each engine computes every iteration for itself: slower, and the measure of the faster way.
-    #[must_use]
-    pub fn stepwise(mut self) -> Self {
-        self.engines = self.engines.into_iter().map(Engine::stepwise).collect();
-        self
-    }
-
-    /// Each engine as it is now.
-    pub fn engines(&self) -> impl Iterator<Item = EngineView> + '_ {
-        let busy = self.busy_ns.iter().zip(&self.busy_since_ns);
-        self.engines
-            .iter()
-            .zip(busy)
-            .map(|(engine, (busy_ns, since))| EngineView {
-                busy_ns: busy_ns + since.map_or(0, |since| self.now_ns.saturating_sub(since)),
-                status: engine.status(),
-            })
     }
 
     /// The clients, once all is over.
@@ -333,119 +307,6 @@ impl<C: Clients> World<C> {
         self.with_engine(engine_index, |engine| engine.submit(now_ns, request));
     }
 
-    /// Does something to an engine and puts its next end of iterations on the agenda, where that changed.
-    fn with_engine(&mut self, index: u32, act: impl FnOnce(&mut Engine)) {
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(engine) = self.engines.get_mut(at) else {
-            return;
-        };
-        let before = engine.next_at_ns();
-        act(engine);
-        let after = engine.next_at_ns();
-        match (before, after) {
-            (None, Some(_)) => self.busy_since_ns[at] = Some(self.now_ns),
-            (Some(_), None) => {
-                let since = self.busy_since_ns[at].take().unwrap_or(self.now_ns);
-                self.busy_ns[at] += self.now_ns - since;
-            }
-            _ => {}
-        }
-        if let Some(at_ns) = after
-            && before != after
-        {
-            self.agenda.add(at_ns, Event::Engine(index));
-        }
-    }
-
-    fn engine_advance(&mut self, index: u32) {
-        let at = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(engine) = self.engines.get(at) else {
-            return;
-        };
-        // An engine whose run was cut has another event on the agenda.
-        if engine.next_at_ns() != Some(self.now_ns) {
-            return;
-        }
-        let now_ns = self.now_ns;
-        let mut events = std::mem::take(&mut self.events);
-        // The gateway hears of an iteration's end while the next one begins.
-        self.with_engine(index, |engine| engine.advance(now_ns, &mut events));
-        for event in events.drain(..) {
-            self.engine_said(index, event);
-        }
-        self.events = events;
-    }
-
-    fn engine_said(&mut self, engine: u32, event: EngineEvent) {
-        match event {
-            EngineEvent::FirstToken { tag, cached_tokens } => {
-                let now_ns = self.now_ns;
-                let Some(flight) = self.flights.get_mut(tag) else {
-                    return;
-                };
-                let Some(attempt) = attempt_at(flight, engine) else {
-                    return;
-                };
-                flight.first_token_ns = Some(now_ns);
-                flight.engine = Some(engine);
-                flight.cached_tokens = cached_tokens;
-                let (label, asked_ns) = (flight.ask.label, flight.ask.at_ns);
-                if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
-                    self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
-                }
-                self.clients.first_token(label, now_ns, asked_ns);
-                self.apply(Input::FirstByte {
-                    request: RequestId(u128::from(tag)),
-                    attempt,
-                });
-            }
-            EngineEvent::Finished { tag } => {
-                let Some(flight) = self.flights.get_mut(tag) else {
-                    return;
-                };
-                let Some(attempt) = attempt_at(flight, engine) else {
-                    return;
-                };
-                let spent = Spent {
-                    prompt_tokens: flight.ask.prompt_tokens,
-                    cached_tokens: Some(flight.cached_tokens),
-                    output_tokens: flight.ask.output_tokens,
-                };
-                self.apply(Input::AttemptEnd {
-                    request: RequestId(u128::from(tag)),
-                    attempt,
-                    end: AttemptEnd::Done,
-                    spent: Some(spent),
-                });
-                self.close(tag, Outcome::Finished, None);
-            }
-        }
-    }
-
-    /// Streams tell how far they are.
-    fn progress(&mut self) {
-        for number in self.flights.streaming() {
-            let now_ns = self.now_ns;
-            let Some(flight) = self.flights.get_mut(number) else {
-                continue;
-            };
-            let Some((_, engine, _)) = flight.attempts.first() else {
-                continue;
-            };
-            let at = usize::try_from(*engine).unwrap_or(usize::MAX);
-            let made = self
-                .engines
-                .get(at)
-                .and_then(|engine| engine.made(now_ns, number));
-            if let Some(output_tokens) = made {
-                self.apply(Input::Progress {
-                    request: RequestId(u128::from(number)),
-                    output_tokens,
-                });
-            }
-        }
-    }
-
     fn call_off(&mut self, number: u64, attempt: u32) {
         let Some(flight) = self.flights.get_mut(number) else {
             return;
@@ -513,14 +374,6 @@ impl<C: Clients> World<C> {
             self.agenda.add(at_ns, Event::Again(Box::new(again)));
         }
     }
-}
-
-fn attempt_at(flight: &Flight, engine: u32) -> Option<u32> {
-    flight
-        .attempts
-        .iter()
-        .find(|(_, at, _)| *at == engine)
-        .map(|(attempt, ..)| *attempt)
 }
 
 fn number_of(request: RequestId) -> u64 {
