@@ -121,7 +121,7 @@ impl Engine {
 
 /// What the accelerators of a profile draw, with their part of the machine, by their rated power.
 pub fn rated(profile: &Profile) -> PowerProfile {
-    let (kind, count) = match profile.name {
+    let (kind, count) = match &*profile.name {
         "h100x2-32b" => ("h100", 2),
         "h100-8b" => ("h100", 1),
         "npu-8b" => ("rngd", 1),

@@ -13,7 +13,7 @@ const DIGITS: u8 = 2;
 pub const PERCENTILE_ERROR: f64 = 0.01;
 
 /// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and one of the engines' own.
-pub const REFUSALS: [&str; 11] = [
+pub const REFUSALS: [&str; 12] = [
     "model_unknown",
     "endpoint_unsupported",
     "policy_denied",
@@ -25,6 +25,7 @@ pub const REFUSALS: [&str; 11] = [
     "attempts_exhausted",
     "draining",
     "context_too_long",
+    "power_short",
 ];
 /// The place of requests that no engine has the memory for.
 pub(super) const TOO_LONG: usize = 10;
@@ -41,6 +42,7 @@ fn refusal_place(refusal: Refusal) -> usize {
         Refusal::Shed => 7,
         Refusal::AttemptsExhausted => 8,
         Refusal::Draining => 9,
+        Refusal::PowerShort => 11,
     }
 }
 

@@ -99,7 +99,7 @@ struct Flight {
 
 impl<'o> Site<'o> {
     pub fn new(options: &'o PowerOptions) -> Result<Self, PowerError> {
-        let fleet = Fleet::new(&options.profile, options.engines, Rules::default());
+        let fleet = Fleet::new(&options.profile, options.engines, Rules::default())?;
         let mut core = Core::new();
         core.apply(Micros(0), Input::FleetApply(fleet.view()?), &mut Vec::new());
         let mut by_replica = BTreeMap::new();
@@ -121,7 +121,7 @@ impl<'o> Site<'o> {
         }
         Ok(Self {
             core,
-            model: Fleet::model()?,
+            model: fleet.model,
             payer: Payer {
                 tenant: TenantId::new("people")?,
                 project: None,
