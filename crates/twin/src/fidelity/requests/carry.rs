@@ -318,8 +318,13 @@ pub fn scores(run: &RequestRun, said: &[RequestPrediction]) -> Score {
     score(run, &took)
 }
 
+/// Measured times to the first and the last token, tokens between them, and what was predicted.
+type Point = (f64, f64, f64, Took);
+/// Something of a request: predicted, and measured.
+type Pair = fn(&Point) -> (f64, f64);
+
 fn score(run: &RequestRun, took: &[Took]) -> Score {
-    let measured: Vec<(f64, f64, f64, Took)> = run
+    let measured: Vec<Point> = run
         .requests
         .iter()
         .zip(took)
@@ -328,14 +333,14 @@ fn score(run: &RequestRun, took: &[Took]) -> Score {
             Some((request.ttft_s?, request.e2e_s?, further, *took))
         })
         .collect();
-    let mean_error = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+    let mean_error = |pair: Pair| {
         let errors = measured
             .iter()
             .map(pair)
             .map(|(said, true_s)| (said / true_s - 1.0).abs());
         errors.sum::<f64>() / measured.len().max(1) as f64
     };
-    let aggregate = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+    let aggregate = |pair: Pair| {
         let (said, true_s): (Vec<f64>, Vec<f64>) = measured.iter().map(pair).unzip();
         let (said, true_s) = (summary(said), summary(true_s));
         std::array::from_fn(|at| said[at] / true_s[at] - 1.0)
