@@ -25,6 +25,8 @@ const WHOLE_WEIGHT: f64 = 4.0;
 const OUTLIER: f64 = 0.15;
 /// Where the search for what lies between making and seeing begins.
 const ANSWER_S: f64 = 0.003;
+/// Where the search for the time of an iteration with prompts, beyond one without, begins, in microseconds.
+const MIXED_US: f64 = 1_000.0;
 /// The band is at least so wide: the parts of an hour are not those of another.
 const BAND_MIN: f64 = 1.05;
 /// What another chip, another model or another number of accelerators adds to it, as a logarithm.
@@ -168,6 +170,7 @@ fn coefficients(at: &[f64]) -> Coefficients {
     }
     let mut own = EngineKind::Vllm.coefficients().with(&values);
     own.compute = own.prompt;
+    own.mixed_us = at.get(USUAL.len()).map_or(0.0, |at| at.exp());
     own
 }
 
@@ -187,7 +190,7 @@ pub fn learn(
     let places = places?;
     // Beside the engine's numbers: what lies between an answer's being made and its being seen, in seconds.
     let mut usual = USUAL.map(f64::ln).to_vec();
-    usual.push(ANSWER_S.ln());
+    usual.extend([MIXED_US.ln(), ANSWER_S.ln()]);
     let answer_s = |at: &[f64]| at.last().map_or(0.0, |at| at.exp());
     let residuals = |at: &[f64]| {
         let own = coefficients(at);
