@@ -78,6 +78,10 @@ pub struct Coefficients {
     pub pcie_hop_us: f64,
     /// Sending takes so many times the ideal, over PCI Express.
     pub pcie_link: f64,
+    /// Of an iteration with prompts in it, beyond one without, in microseconds: its steps are not launched all at once. Fitted
+    /// on logs of requests alone; rows of closed loops do not tell it from the rest.
+    #[serde(default)]
+    pub mixed_us: f64,
     /// The truth is at most so many times more or less in 90 of 100 measurements on chips that are in `chips`.
     pub band: f64,
     /// The same elsewhere: chips were left out one at a time.

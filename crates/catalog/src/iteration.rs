@@ -124,7 +124,13 @@ impl Coefficients {
                 self.pcie_link * (ideal.link_us + ideal.prompt_link_us),
             ),
         };
+        let mixed_us = if ideal.prompt_us > 0.0 {
+            self.mixed_us
+        } else {
+            0.0
+        };
         self.step_us
+            + mixed_us
             + self.layer_us * ideal.layers
             + self.sequence_us * ideal.sequences
             + product

@@ -11,6 +11,8 @@ const HOST_BYTES_S: f64 = 50e9;
 pub struct Roofline {
     /// Of an iteration, whatever is in it.
     pub step_ps: f64,
+    /// Of an iteration with prompts in it, beyond one without.
+    pub mixed_ps: f64,
     /// Of each sequence that makes a token.
     pub sequence_ps: f64,
     /// Of each token held by sequences that make one.
@@ -52,6 +54,7 @@ impl Roofline {
         let doubled = costs.context_double_tokens;
         Self {
             step_ps: float(costs.step_us) * 1e6,
+            mixed_ps: 0.0,
             sequence_ps: float(costs.output_ns) * 1e3,
             kv_ps: costs.kv_ps,
             pair_ps: if doubled > 0 {
@@ -102,6 +105,7 @@ impl Roofline {
             shape.kv_elements(1.0) * deployment.precision.kv_bytes / deployment.parallel_spread();
         Self {
             step_ps: ps * (own.step_us + own.layer_us * idle.layers + hop_us * idle.hops),
+            mixed_ps: ps * own.mixed_us,
             sequence_ps: ps * own.sequence_us * one.sequences + kv_ps * windows,
             kv_ps: kv_ps.round().max(0.0) as u64,
             pair_ps: ps * own.attention * prompt.attention_us,
@@ -119,7 +123,13 @@ impl Roofline {
     /// An iteration with so many decoding sequences that hold so many tokens, in picoseconds.
     pub(super) fn iteration_ps(&self, decoding: u64, held_tokens: u64, prompts: &Prompts) -> u64 {
         let (decoding, tokens) = (float(decoding), float(prompts.tokens));
+        let mixed_ps = if prompts.tokens > 0 {
+            self.mixed_ps
+        } else {
+            0.0
+        };
         let fixed = self.step_ps
+            + mixed_ps
             + decoding * (self.sequence_ps + self.link_ps)
             + tokens * self.prompt_link_ps
             + float(prompts.pairs) * self.pair_ps
@@ -149,6 +159,7 @@ impl Roofline {
     pub fn slower(&self, times: f64) -> Self {
         Self {
             step_ps: self.step_ps * times,
+            mixed_ps: self.mixed_ps * times,
             sequence_ps: self.sequence_ps * times,
             kv_ps: (float(self.kv_ps) * times).round() as u64,
             pair_ps: self.pair_ps * times,

@@ -25,6 +25,8 @@ const WHOLE_WEIGHT: f64 = 4.0;
 const OUTLIER: f64 = 0.15;
 /// Where the search for what lies between making and seeing begins.
 const ANSWER_S: f64 = 0.003;
+/// Where the search for the time of an iteration with prompts, beyond one without, begins, in microseconds.
+const MIXED_US: f64 = 1_000.0;
 /// The band is at least so wide: the parts of an hour are not those of another.
 const BAND_MIN: f64 = 1.05;
 /// What another chip, another model or another number of accelerators adds to it, as a logarithm.
@@ -168,6 +170,7 @@ fn coefficients(at: &[f64]) -> Coefficients {
     }
     let mut own = EngineKind::Vllm.coefficients().with(&values);
     own.compute = own.prompt;
+    own.mixed_us = at.get(USUAL.len()).map_or(0.0, |at| at.exp());
     own
 }
 
@@ -187,7 +190,7 @@ pub fn learn(
     let places = places?;
     // Beside the engine's numbers: what lies between an answer's being made and its being seen, in seconds.
     let mut usual = USUAL.map(f64::ln).to_vec();
-    usual.push(ANSWER_S.ln());
+    usual.extend([MIXED_US.ln(), ANSWER_S.ln()]);
     let answer_s = |at: &[f64]| at.last().map_or(0.0, |at| at.exp());
     let residuals = |at: &[f64]| {
         let own = coefficients(at);
@@ -318,8 +321,13 @@ pub fn scores(run: &RequestRun, said: &[RequestPrediction]) -> Score {
     score(run, &took)
 }
 
+/// Measured times to the first and the last token, tokens between them, and what was predicted.
+type Point = (f64, f64, f64, Took);
+/// Something of a request: predicted, and measured.
+type Pair = fn(&Point) -> (f64, f64);
+
 fn score(run: &RequestRun, took: &[Took]) -> Score {
-    let measured: Vec<(f64, f64, f64, Took)> = run
+    let measured: Vec<Point> = run
         .requests
         .iter()
         .zip(took)
@@ -328,14 +336,14 @@ fn score(run: &RequestRun, took: &[Took]) -> Score {
             Some((request.ttft_s?, request.e2e_s?, further, *took))
         })
         .collect();
-    let mean_error = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+    let mean_error = |pair: Pair| {
         let errors = measured
             .iter()
             .map(pair)
             .map(|(said, true_s)| (said / true_s - 1.0).abs());
         errors.sum::<f64>() / measured.len().max(1) as f64
     };
-    let aggregate = |pair: fn(&(f64, f64, f64, Took)) -> (f64, f64)| {
+    let aggregate = |pair: Pair| {
         let (said, true_s): (Vec<f64>, Vec<f64>) = measured.iter().map(pair).unzip();
         let (said, true_s) = (summary(said), summary(true_s));
         std::array::from_fn(|at| said[at] / true_s[at] - 1.0)
