@@ -16,6 +16,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use energy::{EnergyError, Renewables, Tariff, hour_of};
 pub use files::{BUILTIN, Files};
 pub use model::Scenario;
 pub use report::{Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
