@@ -8,17 +8,21 @@ mod effects;
 mod energy;
 mod fleet;
 mod goal;
+mod html;
 mod inputs;
 mod plan;
 mod raw;
 mod report;
 mod sizing;
+#[cfg(test)]
+mod tests;
 mod what_if;
 
 pub use effects::{Effect, EffectsReport};
 pub use energy::{HourPower, YearEnergy};
 pub use fleet::{PlanError, YearCost};
 pub use goal::{Goal, Input};
+pub use html::{Language, html};
 pub use plan::{Asked, plan};
 pub use report::{
     Binding, Confirmed, Line, PhaseLine, Report, ShadowLine, SiteLine, TornadoLine, Totals,

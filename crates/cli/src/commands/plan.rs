@@ -4,11 +4,11 @@ mod show;
 
 use crate::diagnose;
 use crate::out;
-use crate::plan_args::PlanArgs;
+use crate::plan_args::{Lang, PlanArgs};
 use anyhow::{Context, bail};
 use madang_catalog::Catalog;
 use madang_fleet::{FileProblems, Problem};
-use madang_planner::{Asked, BUILTIN, parse, plan, schema};
+use madang_planner::{Asked, BUILTIN, Language, html, parse, plan, schema};
 use madang_twin::scenario::Files;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +43,14 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         threads,
     };
     let report = plan(&goal, asked)?;
+    if let Some(file) = &args.html {
+        let language = match args.lang {
+            Lang::En => Language::English,
+            Lang::Ko => Language::Korean,
+        };
+        std::fs::write(file, html(&report, language))
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+    }
     if args.json {
         out::line(&serde_json::to_string_pretty(&report)?);
     } else {

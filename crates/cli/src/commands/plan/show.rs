@@ -17,7 +17,7 @@ pub fn show(report: &Report) {
     let totals = &report.totals;
     line(format!("{}\n", report.about));
     line(format!(
-        "{:.1} M requests a day, {:.0} a second, {:.0} at the peak; {:.1} % of it is served",
+        "{:.2} M requests a day, {:.1} a second, {:.1} at the peak; {:.1} % of it is served",
         totals.requests_per_day / 1e6,
         totals.mean_per_s,
         totals.peak_per_s,
