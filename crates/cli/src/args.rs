@@ -108,6 +108,8 @@ pub enum Command {
     /// Experiments with the same decisions on a virtual clock.
     #[command(subcommand)]
     Twin(crate::twin_args::TwinCommand),
+    /// The cheapest fleet for a goal: accelerators by site, power, money, carbon, years; confirmed by the twin.
+    Plan(crate::plan_args::PlanArgs),
     /// Look for personal data in a text.
     #[command(subcommand)]
     Pii(crate::pii_args::PiiCommand),

@@ -14,6 +14,7 @@ mod money_args;
 mod out;
 mod people_args;
 mod pii_args;
+mod plan_args;
 mod policy_args;
 mod power_args;
 mod report_args;

@@ -13,6 +13,7 @@ mod login;
 mod logs;
 mod money;
 mod pii;
+mod plan;
 mod policy;
 mod power;
 mod programme;
@@ -44,6 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Replay(args) => replay::run(&args),
         Command::Twin(command) => twin::run(command),
+        Command::Plan(args) => plan::run(&args),
         Command::Pii(command) => pii::run(command),
         Command::Audit(command) => audit::run(command),
         other => in_runtime(run_in_runtime(other)),
@@ -92,6 +94,7 @@ async fn run_in_runtime(command: Command) -> anyhow::Result<ExitCode> {
         | Command::Schema
         | Command::Replay(_)
         | Command::Twin(_)
+        | Command::Plan(_)
         | Command::Audit(_)
         | Command::Pii(_) => Err(anyhow!(
             "this command needs no runtime and was handled before"

@@ -17,6 +17,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use energy::{EnergyError, Renewables, Tariff, hour_of};
 pub use files::{BUILTIN, Files};
 pub use jobs::JobsLine;
 pub use model::Scenario;

@@ -1,0 +1,130 @@
+//! Sites with the files that they name, and the table of effects.
+
+use super::Check;
+use crate::effects::{Effects, Money, Spend, read};
+use crate::goal::SiteGoal;
+use crate::raw::{RawEffects, RawSite, RawSpend, Rows};
+use jiff::civil::Date;
+use madang_fleet::text::{At, brief};
+use madang_twin::scenario::{Files, Renewables, Tariff};
+use madang_types::Country;
+use std::io::Read;
+
+impl Check<'_, '_> {
+    pub(super) fn sites(&mut self, rows: Rows<RawSite>) -> Option<Vec<SiteGoal>> {
+        let rows = self.rows("site", rows, |row| &row.id)?;
+        let mut sites = Vec::new();
+        let mut whole = !rows.is_empty();
+        for row in rows {
+            let site = self.site(row.value);
+            whole &= site.is_some();
+            sites.extend(site);
+        }
+        whole.then_some(sites)
+    }
+
+    fn site(&mut self, raw: RawSite) -> Option<SiteGoal> {
+        let (first, years) = self.years;
+        let tariff = raw.tariff.and_then(|text| {
+            self.file(&text, |reader| {
+                let tariff = Tariff::read(reader).map_err(|error| error.to_string())?;
+                let start = Date::new(first, 1, 1).map_err(|error| error.to_string())?;
+                let covered = tariff.covers(start, years * 8_766);
+                covered.map_err(|error| error.to_string())?;
+                Ok(tariff)
+            })
+        });
+        let renewables = match raw.renewables {
+            Some(text) => Some(self.file(&text, |reader| {
+                Renewables::read(reader, 1.0).map_err(|error| error.to_string())
+            })?),
+            None => None,
+        };
+        if let (Some(at), None) = (&raw.renewables_kw, &renewables) {
+            self.report
+                .error(
+                    "missing_key",
+                    &at.span,
+                    "`renewables_kw` has no effect without `renewables`",
+                )
+                .help("name a file such as solar-jeonnam.csv");
+        }
+        let country = raw.country?;
+        if country.value.parse::<Country>().is_err() {
+            let message = format!("`{}` is no country", brief(&country.value));
+            self.report
+                .error("country_invalid", &country.span, message)
+                .help("two capital letters, such as KR");
+        }
+        Some(SiteGoal {
+            id: raw.id?.value,
+            country: country.value,
+            cap_watts: raw.power_cap_kw?.value * 1_000.0,
+            pue: raw.pue?.value,
+            tariff: tariff?,
+            tariff_factor: 1.0,
+            demand_charge_won_per_kw_month: raw
+                .demand_charge_won_per_kw_month
+                .map_or(0.0, |at| at.value),
+            carbon_g_per_kwh: raw.carbon_g_per_kwh?.value,
+            renewables,
+            renewables_watts: raw.renewables_kw.map_or(0.0, |at| at.value * 1_000.0),
+            renewables_won_per_kwh: raw.renewables_won_per_kwh.map_or(0.0, |at| at.value),
+        })
+    }
+
+    /// What a file says; what is wrong with it is said.
+    fn file<T>(
+        &mut self,
+        text: &At<String>,
+        read: impl FnOnce(Box<dyn Read + Send>) -> Result<T, String>,
+    ) -> Option<T> {
+        let opened = self
+            .files
+            .open(&text.value)
+            .map_err(|error| error.to_string());
+        match opened.and_then(read) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let message = format!("`{}` cannot be used: {error}", brief(&text.value));
+                let built_in: Vec<&str> = Files::built_in().collect();
+                self.report
+                    .error("path_invalid", &text.span, message)
+                    .help(format!(
+                        "paths begin at the goal's folder; built in are {}",
+                        built_in.join(", ")
+                    ));
+                None
+            }
+        }
+    }
+
+    pub(super) fn effects(&mut self, raw: RawEffects) -> Option<Effects> {
+        let table = self.file(&raw.table?, |reader| read(reader))?;
+        let mut spend = Vec::new();
+        for row in raw.spend? {
+            spend.push(self.spend(row.value, &table)?);
+        }
+        Some(Effects { table, spend })
+    }
+
+    fn spend(&mut self, raw: RawSpend, table: &[crate::effects::Coefficient]) -> Option<Spend> {
+        let sector = raw.sector?;
+        if table.iter().all(|row| row.sector != sector.value) {
+            let message = format!("the table has no sector `{}`", brief(&sector.value));
+            let mut known: Vec<&str> = table.iter().map(|row| row.sector.as_str()).collect();
+            known.sort_unstable();
+            known.dedup();
+            known.truncate(20);
+            self.report
+                .error("reference_unknown", &sector.span, message)
+                .help(format!("known: {}", known.join(", ")));
+        }
+        Some(Spend {
+            of: Money::named(&raw.of?.value)?,
+            sector: sector.value,
+            part: raw.part?.value,
+            import_part: raw.import_part?.value,
+        })
+    }
+}

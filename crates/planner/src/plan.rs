@@ -1,0 +1,372 @@
+//! From a goal to its report.
+
+use crate::confirm::confirm;
+use crate::effects::Money as Flow;
+use crate::energy::{YearEnergy, day};
+use crate::fleet::{
+    Fleet, Options, Pick, PlanError, engine_name, engine_watts, solve, year_requests,
+};
+use crate::goal::Goal;
+use crate::report::{Binding, Confirmed, Line, Report, SiteLine, Totals};
+use crate::sizing::{Bound, Refused, division};
+use crate::what_if;
+use madang_types::Country;
+use std::collections::BTreeMap;
+
+/// Contracts from which a power-system impact assessment is needed, in watts.
+const ASSESSED_WATTS: f64 = 10e6;
+
+/// What is asked of the planner beside the goal.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The twin runs each kind of engine.
+    pub confirm: bool,
+    /// On so many threads; the result is the same.
+    pub threads: usize,
+}
+
+/// The plan of a goal.
+///
+/// # Errors
+/// A model cannot be served at all, no site holds an engine, or the twin did not run.
+pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
+    let mut options = Options::of(goal);
+    let mut confirmed: Vec<Confirmed> = Vec::new();
+    let mut fleet = solve(goal, &options)?;
+    if asked.confirm {
+        // What the twin says may make another way the best one, which is then run too: each at most once.
+        let mut known: BTreeMap<String, ()> = BTreeMap::new();
+        while let Some(engine) = fleet
+            .picks
+            .iter()
+            .map(|pick| &pick.engine)
+            .find(|engine| !known.contains_key(&engine_name(engine)))
+            .cloned()
+        {
+            let ran = confirm(goal, &engine, asked.threads)?;
+            known.insert(engine_name(&engine), ());
+            for option in &mut options.engines {
+                if engine_name(option) == engine_name(&engine) && option.model == engine.model {
+                    option.requests_per_s *= ran.ratio.min(1.0);
+                }
+            }
+            confirmed.push(ran);
+            options.engines.retain(|engine| engine.requests_per_s > 0.0);
+            fleet = solve(goal, &options)?;
+        }
+    }
+    let derate = Derate::of(&confirmed);
+    let mut refused = options.refused.clone();
+    refused.extend(dearer(goal, &options, &fleet));
+    let servers = (fleet.servers_won, fleet.facility_won, fleet.cost);
+    let effects = goal.effects.as_ref().map(|effects| {
+        effects.of(|flow| match flow {
+            Flow::Servers => servers.0,
+            Flow::Facility => servers.1,
+            Flow::Opex => servers.2.opex_won,
+            Flow::Energy => servers.2.energy_won,
+        })
+    });
+    Ok(Report {
+        about: goal.about.clone(),
+        year: goal.start_year,
+        totals: totals(goal, &fleet),
+        fleet: fleet.picks.iter().map(|pick| line(goal, pick)).collect(),
+        sites: (0..goal.sites.len())
+            .map(|at| site(goal, &fleet, at))
+            .collect(),
+        binding: binding(goal, &fleet),
+        shadows: what_if::shadows(goal, &fleet, &derate),
+        tornado: what_if::tornado(goal, &derate),
+        phases: what_if::phases(goal, &fleet),
+        effects,
+        refused,
+        notes: notes(goal, &fleet, &confirmed),
+        confirmed,
+        inputs: goal.inputs.clone(),
+    })
+}
+
+/// What the twin took off of each model, carried to what-if questions: they are not run again.
+pub(crate) struct Derate(BTreeMap<String, f64>);
+
+impl Derate {
+    fn of(confirmed: &[Confirmed]) -> Self {
+        let mut ratios = BTreeMap::new();
+        for ran in confirmed {
+            ratios.insert(ran.model.clone(), ran.ratio.min(1.0));
+        }
+        Self(ratios)
+    }
+
+    /// The cheapest fleet of another goal, its engines as much slower than in closed form.
+    pub fn solve(&self, goal: &Goal) -> Result<Fleet, PlanError> {
+        let mut options = Options::of(goal);
+        for engine in &mut options.engines {
+            let ratio = self.0.get(&engine.deployment.model.name);
+            engine.requests_per_s *= ratio.copied().unwrap_or(1.0);
+        }
+        options.engines.retain(|engine| engine.requests_per_s > 0.0);
+        solve(goal, &options)
+    }
+}
+
+fn part(energy: &YearEnergy) -> f64 {
+    energy.renewables_kwh / (energy.renewables_kwh + energy.grid_kwh).max(1e-9)
+}
+
+fn totals(goal: &Goal, fleet: &Fleet) -> Totals {
+    let demand = &goal.demand;
+    let mut energy = YearEnergy::default();
+    for site in &fleet.energy {
+        energy.grid_kwh += site.grid_kwh;
+        energy.renewables_kwh += site.renewables_kwh;
+        energy.won += site.won;
+        energy.gco2 += site.gco2;
+    }
+    let count = |factor: &dyn Fn(f64) -> f64| {
+        let each = fleet.picks.iter().map(|pick| {
+            let engines = pick.engines() as f64 * factor(pick.engine.deployment.band());
+            engines.ceil() as u64 * pick.accelerators()
+        });
+        each.sum()
+    };
+    let m_tokens = (demand.year_tokens() * fleet.served).max(1.0) / 1e6;
+    let output_part = demand.output_tokens / (demand.input_tokens + demand.output_tokens);
+    let rents = fleet.picks.iter().map(|pick| {
+        let rent = goal.chips[pick.engine.chip].rent_won_per_hour?;
+        Some(rent * 8_760.0 * (pick.engines() * pick.accelerators()) as f64)
+    });
+    let rent: Option<f64> = rents.sum();
+    let peak_kw = |at: usize| fleet.site_watts[at] * goal.sites[at].pue / 1e3;
+    Totals {
+        requests_per_day: demand.mean_per_s() * 86_400.0,
+        mean_per_s: demand.mean_per_s(),
+        peak_per_s: demand.peak_per_s(),
+        peak_output_tokens_per_s: demand.peak_per_s() * demand.output_tokens,
+        year_tokens: m_tokens * 1e6,
+        served_part: fleet.served,
+        accelerators: fleet.accelerators(),
+        accelerators_low: count(&|band| 1.0 / band),
+        accelerators_high: count(&|band| band),
+        hbm_bytes: fleet
+            .picks
+            .iter()
+            .map(|pick| hbm(pick, pick.engines()))
+            .sum(),
+        dram_bytes: fleet.picks.iter().map(|pick| dram(goal, pick)).sum(),
+        peak_kw: (0..goal.sites.len()).map(peak_kw).sum(),
+        renewable_part: part(&energy),
+        energy,
+        servers_won: fleet.servers_won,
+        facility_won: fleet.facility_won,
+        cost: fleet.cost,
+        won_per_m_tokens: fleet.won_per_m_tokens(goal),
+        won_per_m_output_tokens: fleet.won_per_m_tokens(goal) / output_part,
+        gco2_per_m_tokens: energy.gco2 / m_tokens,
+        rent_won_per_m_tokens: rent.map(|won| won / m_tokens),
+    }
+}
+
+fn hbm(pick: &Pick, engines: u64) -> f64 {
+    (engines * pick.accelerators()) as f64 * pick.engine.deployment.chip.memory_gb * 1e9
+}
+
+/// Host memory for KV between turns, by Little's law: requests a second times how long each is kept times what each holds.
+fn dram(goal: &Goal, pick: &Pick) -> f64 {
+    let demand = &goal.demand;
+    let shape = &pick.engine.deployment.model.shape;
+    let held = shape.kv_elements(demand.input_tokens + demand.output_tokens)
+        * pick.engine.deployment.precision.kv_bytes;
+    let served = pick.engines() as f64 / pick.needed as f64;
+    demand.peak_per_s() * goal.models[pick.engine.model].share * served * demand.kv_keep_s * held
+}
+
+fn line(goal: &Goal, pick: &Pick) -> Line {
+    let engine = &pick.engine;
+    let deployment = &engine.deployment;
+    let each = engine.requests_per_s / pick.accelerators() as f64;
+    let memory = deployment.memory().ok();
+    Line {
+        model: deployment.model.name.clone(),
+        chip: deployment.chip.name.clone(),
+        division: division(&deployment.parallel, &engine.precision),
+        accelerators_per_engine: pick.accelerators(),
+        engines: pick.engines(),
+        engines_needed: pick.needed,
+        accelerators: pick.engines() * pick.accelerators(),
+        sequences: engine.sequences,
+        requests_per_s: engine.requests_per_s,
+        output_tokens_per_s: each * goal.demand.output_tokens,
+        input_tokens_per_s: each * goal.demand.input_tokens,
+        ttft_ms: engine.ttft_ms,
+        tpot_ms: engine.tpot_ms,
+        bound: engine.bound,
+        band: deployment.band(),
+        weight_bytes: memory.map_or(0.0, |memory| memory.weight_bytes),
+        kv_tokens: memory.map_or(0, |memory| memory.kv_tokens),
+    }
+}
+
+fn site(goal: &Goal, fleet: &Fleet, at: usize) -> SiteLine {
+    let site = &goal.sites[at];
+    let watts = fleet.site_watts[at];
+    let part_of = |pick: &Pick| pick.placed[at] as f64 / pick.engines().max(1) as f64;
+    let mut notes = Vec::new();
+    let korea = "KR".parse::<Country>();
+    if site.cap_watts >= ASSESSED_WATTS && site.country.parse::<Country>() == korea {
+        notes.push(
+            "a contract of 10 MW or more needs a power-system impact assessment (Special Act on the Promotion of Distributed Energy, in force since 14 June 2024): at least 70 of 100 points, about six months in practice"
+                .to_owned(),
+        );
+    }
+    SiteLine {
+        id: site.id.clone(),
+        engines: fleet.picks.iter().map(|pick| pick.placed[at]).collect(),
+        accelerators: fleet
+            .picks
+            .iter()
+            .map(|pick| pick.placed[at] * pick.accelerators())
+            .sum(),
+        hbm_bytes: fleet
+            .picks
+            .iter()
+            .map(|pick| hbm(pick, pick.placed[at]))
+            .sum(),
+        dram_bytes: fleet
+            .picks
+            .iter()
+            .map(|pick| dram(goal, pick) * part_of(pick))
+            .sum(),
+        peak_kw: watts * site.pue / 1e3,
+        cap_kw: site.cap_watts / 1e3,
+        energy: fleet.energy[at],
+        renewable_part: part(&fleet.energy[at]),
+        summer: day(goal, site, 7, watts),
+        winter: day(goal, site, 1, watts),
+        notes,
+    }
+}
+
+fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
+    if fleet.served < 1.0 {
+        let short = |pick: &&Pick| pick.engines() < pick.needed;
+        let chips = fleet.picks.iter().filter(short).any(|pick| {
+            let chip = &goal.chips[pick.engine.chip];
+            let used = fleet
+                .picks
+                .iter()
+                .filter(|other| other.engine.chip == pick.engine.chip);
+            let used: u64 = used
+                .map(|other| other.engines() * other.accelerators())
+                .sum();
+            chip.count_max
+                .is_some_and(|most| most < used + pick.accelerators())
+        });
+        let (resource, of) = if chips {
+            ("chips", "chips that can be had hold")
+        } else {
+            ("power", "power caps of the sites hold")
+        };
+        return Binding {
+            resource: resource.to_owned(),
+            why: format!("{of} {:.1} % of the peak", fleet.served * 100.0),
+        };
+    }
+    if let Some(engine) = fleet.too_hungry.first() {
+        return Binding {
+            resource: "power".to_owned(),
+            why: format!(
+                "{} would be cheaper and has no room under the caps",
+                engine_name(engine)
+            ),
+        };
+    }
+    let mut by_bound: Vec<(Bound, u64)> = Vec::new();
+    for pick in &fleet.picks {
+        let count = pick.engines() * pick.accelerators();
+        match by_bound
+            .iter_mut()
+            .find(|(bound, _)| *bound == pick.engine.bound)
+        {
+            Some((_, sum)) => *sum += count,
+            None => by_bound.push((pick.engine.bound, count)),
+        }
+    }
+    let (bound, count) = by_bound
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .unwrap_or((Bound::Engine, 0));
+    Binding {
+        resource: bound.word().to_owned(),
+        why: format!(
+            "{}: {count} of {} accelerators",
+            bound.why(),
+            fleet.accelerators()
+        ),
+    }
+}
+
+/// Ways that serve and were not taken: the cheapest of each model and chip, with what they would cost beside the one taken.
+fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for engine in &options.engines {
+        let Some(taken) = fleet
+            .picks
+            .iter()
+            .find(|pick| pick.engine.model == engine.model)
+        else {
+            continue;
+        };
+        if engine_name(engine) == engine_name(&taken.engine) {
+            continue;
+        }
+        let cost = |engine: &crate::sizing::Engine| {
+            let annual = goal.money.annuity(goal.money.life_years) + goal.money.opex_part_per_year;
+            let watts = engine_watts(goal, engine);
+            let energy = fleet.cost.energy_won + fleet.cost.facility_won;
+            let per_watt = energy / fleet.site_watts.iter().sum::<f64>().max(1.0);
+            (crate::fleet::engine_won(goal, engine) * annual + watts * per_watt)
+                / engine.requests_per_s
+        };
+        let ratio = cost(engine) / cost(&taken.engine);
+        let reason = if fleet
+            .too_hungry
+            .iter()
+            .any(|other| engine_name(other) == engine_name(engine))
+        {
+            "power"
+        } else {
+            "cost"
+        };
+        refused.push(Refused {
+            model: engine.deployment.model.name.clone(),
+            chip: engine.deployment.chip.name.clone(),
+            division: division(&engine.deployment.parallel, &engine.precision),
+            reason,
+            why: format!("a request costs {ratio:.2} times what it costs on the engines taken"),
+        });
+    }
+    refused
+}
+
+fn notes(goal: &Goal, fleet: &Fleet, confirmed: &[Confirmed]) -> Vec<String> {
+    let mut notes = vec![
+        "capacities are those of a catalogue of measured and published figures; each has its band, and the plan is no measurement".to_owned(),
+        "energy: all machines stay on; what they draw beside idling follows the load of the hour".to_owned(),
+        "CO2 is that of electricity from the grid; making the hardware is not counted".to_owned(),
+        format!("{:.0} million requests a year are served", year_requests(goal, fleet) / 1e6),
+    ];
+    if confirmed.is_empty() {
+        notes.push("not confirmed by a run of the twin".to_owned());
+    }
+    if goal.effects.is_none() {
+        notes.push("effects on the economy: the goal names no table of coefficients ([effects]), and none ships".to_owned());
+    }
+    if fleet.served < 1.0 {
+        notes.push(
+            "what the sites do not hold at the peak is taken off of the whole year".to_owned(),
+        );
+    }
+    notes
+}

@@ -1,0 +1,221 @@
+//! Plans of the goals that are built in, what is wrong with bad ones, and what holds for any.
+
+use super::*;
+use proptest::prelude::*;
+
+fn catalog() -> Catalog {
+    Catalog::shipped().unwrap()
+}
+
+fn built_in(name: &str) -> &'static str {
+    let found = BUILTIN.iter().find(|(known, _)| *known == name);
+    found.unwrap().1
+}
+
+fn goal(name: &str) -> Goal {
+    let parsed = parse(built_in(name), &Files::Builtin, &catalog());
+    parsed
+        .map_err(|problems| format!("{problems:?}"))
+        .unwrap()
+        .0
+}
+
+const CLOSED: Asked = Asked {
+    confirm: false,
+    threads: 1,
+};
+
+/// What is wrong with a built-in goal after one change of its text.
+fn wrong(from: &str, to: &str) -> String {
+    let text = built_in("single-node");
+    assert!(text.contains(from), "{from}");
+    let text = text.replacen(from, to, 1);
+    match parse(&text, &Files::Builtin, &catalog()) {
+        Ok((goal, _)) => match plan(&goal, CLOSED) {
+            Ok(_) => "nothing".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(problems) => {
+            let said = problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.code, problem.message));
+            said.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    for (from, to, expected) in [
+        ("users = 20000", "users = 0", "nobody asks for anything"),
+        ("users = 20000", "users = -1", "number_range"),
+        (
+            "users = 20000",
+            "users = 9_000_000_000\npeak = 3",
+            "unknown_key",
+        ),
+        (
+            "input_tokens = 1200",
+            "input_tokens = 9_000_000",
+            "KV memory holds",
+        ),
+        (
+            "Qwen3-32B",
+            "Kimi-K2.5",
+            "no chip of the goal serves Kimi-K2.5",
+        ),
+        ("Qwen3-32B", "Qwen-32B", "there is no model"),
+        ("H100-SXM", "TPU-v6e", "the power of `TPU-v6e`"),
+        (
+            "power_cap_kw = 20",
+            "power_cap_kw = 0.5",
+            "no site has the power for one engine",
+        ),
+        ("tpot_ms = 50", "tpot_ms = 1", "no chip of the goal serves"),
+        (
+            "kr-industrial-2026.csv",
+            "solar-jeonnam.csv",
+            "it has no column 'from'",
+        ),
+        (
+            "peak_over_mean = 4",
+            "peak_over_mean = 1",
+            "more than the peak",
+        ),
+        ("hours = [1, ", "hours = [", "23 numbers"),
+        ("share = 1", "share = 0", "no model has a share"),
+        ("life_years = 5", "life_years = 0", "number_range"),
+        ("country = \"KR\"", "country = \"KOR\"", "country"),
+    ] {
+        let said = wrong(from, to);
+        assert!(said.contains(expected), "{to}: {said}");
+    }
+}
+
+#[test]
+fn hours_without_a_price_are_named() {
+    let folder = std::env::temp_dir().join(format!("madang-planner-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tariff = "from,until,months,days,hours,won_per_kwh\n,2029-01-01,,,,100\n";
+    std::fs::write(folder.join("short.csv"), tariff).unwrap();
+    let text = built_in("single-node").replace("kr-industrial-2026.csv", "short.csv");
+    let problems = parse(&text, &Files::Folder(folder.clone()), &catalog()).unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(
+        problems[0].message.contains("2029-01-01, 0 to 1 h"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn built_in_goals_are_served_under_their_caps() {
+    for (name, _) in BUILTIN {
+        let goal = goal(name);
+        let report = plan(&goal, CLOSED).unwrap();
+        assert!(report.totals.served_part > 0.999, "{name}");
+        for site in &report.sites {
+            assert!(
+                site.peak_kw <= site.cap_kw * 1.000_001,
+                "{name} {}",
+                site.id
+            );
+            assert_eq!((site.summer.len(), site.winter.len()), (24, 24));
+        }
+        let of_sites: u64 = report.sites.iter().map(|site| site.accelerators).sum();
+        let of_lines: u64 = report.fleet.iter().map(|line| line.accelerators).sum();
+        assert_eq!((of_sites, of_lines), (report.totals.accelerators, of_sites));
+        assert_eq!(report.phases.len(), usize::try_from(goal.years).unwrap());
+        let first = &report.phases[0];
+        assert_eq!((first.accelerators, first.bought), (of_sites, of_sites));
+        let bare = report
+            .inputs
+            .iter()
+            .find(|input| input.source.is_empty() && !input.key.ends_with(".id"));
+        let bare = bare.filter(|input| {
+            !["about", "start_year", "country", "share", "precisions"]
+                .iter()
+                .any(|key| input.key.ends_with(key))
+        });
+        assert!(bare.is_none(), "{name}: {bare:?} has no source beside it");
+    }
+}
+
+#[test]
+fn the_twin_confirms_what_is_planned_and_the_smaller_counts() {
+    let goal = goal("single-node");
+    let closed = plan(&goal, CLOSED).unwrap();
+    let asked = |threads| Asked {
+        confirm: true,
+        threads,
+    };
+    let one = plan(&goal, asked(1)).unwrap();
+    let ran = &one.confirmed[0];
+    assert!(
+        ran.ratio > 0.3 && ran.good_part >= goal.good_part,
+        "{ran:?}"
+    );
+    assert!(one.totals.accelerators >= closed.totals.accelerators);
+    let two = plan(&goal, asked(2)).unwrap();
+    let text = |report: &Report| serde_json::to_string(report).unwrap();
+    assert_eq!(text(&one), text(&two));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn more_demand_never_needs_fewer_accelerators(users in 100.0_f64..50_000.0, more in 1.0_f64..4.0) {
+        let mut goal = goal("single-node");
+        goal.sites[0].cap_watts = 1e9;
+        goal.demand.users = users;
+        let few = fleet::solve(&goal, &fleet::Options::of(&goal)).unwrap().accelerators();
+        goal.demand.users = users * more;
+        let many = fleet::solve(&goal, &fleet::Options::of(&goal)).unwrap().accelerators();
+        prop_assert!(many >= few, "{users} users: {few}, {more} times as many: {many}");
+    }
+
+    #[test]
+    fn a_higher_cap_never_costs_more(site in 0_usize..3, cap_kw in 200.0_f64..20_000.0, more in 1.0_f64..5.0) {
+        let mut goal = goal("korea-2026");
+        goal.models.truncate(1);
+        goal.models[0].share = 1.0;
+        let options = fleet::Options::of(&goal);
+        goal.sites[site].cap_watts = cap_kw * 1e3;
+        let low = fleet::solve(&goal, &options).unwrap();
+        goal.sites[site].cap_watts = cap_kw * 1e3 * more;
+        let high = fleet::solve(&goal, &options).unwrap();
+        prop_assert!(high.served >= low.served - 1e-9);
+        if low.served > 0.999_999 {
+            // Engines are placed in steps: a step's share of one site's price is the only slack.
+            prop_assert!(high.cost.total() <= low.cost.total() * 1.000_1, "{} {}", high.cost.total(), low.cost.total());
+        }
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_beside_it_and_its_links_lead_somewhere() {
+    let report = plan(&goal("korea-2026"), CLOSED).unwrap();
+    for (language, word) in [
+        (Language::English, "What binds"),
+        (Language::Korean, "제약 요인"),
+    ] {
+        let page = html(&report, language);
+        assert!(page.contains(word) && page.contains("<svg"));
+        assert!(
+            !page.contains("<script") && !page.contains("http://") && !page.contains("https://")
+        );
+        assert!(!page.contains("NaN") && !page.contains(">inf"));
+        let links: Vec<&str> = page
+            .split("href=\"#")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        assert!(links.len() > 50);
+        for link in links {
+            assert!(
+                page.contains(&format!("id=\"{link}\"")),
+                "{link} leads nowhere"
+            );
+        }
+    }
+}
