@@ -134,7 +134,7 @@ impl World {
             rise_watts_per_s: at_meter(rises, self.pue_milli),
             pue_milli: self.pue_milli,
             loads: loads.collect(),
-            elsewhere: self.seed % 2 == 0,
+            elsewhere: self.seed.is_multiple_of(2),
         };
         let before = self.governor.log().count();
         self.governor.look(at(second), &scene);
