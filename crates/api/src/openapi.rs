@@ -80,13 +80,6 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::exchange_list, handlers::exchange_create))
         .routes(routes!(handlers::stop_list, handlers::stop_set))
         .routes(routes!(handlers::stop_lift))
-        .routes(routes!(handlers::power_list))
-        .routes(routes!(handlers::power_get))
-        .routes(routes!(
-            handlers::power_event_list,
-            handlers::power_event_create
-        ))
-        .routes(routes!(handlers::power_event_end))
         .routes(routes!(handlers::erasure_create))
         .routes(routes!(handlers::explain))
         .routes(routes!(handlers::usage_get))
@@ -95,9 +88,21 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::request_list))
         .routes(routes!(handlers::request_get))
         .merge(job_routes())
+        .merge(power_routes())
         .split_for_parts();
     complete(&mut document);
     (router, document)
+}
+
+fn power_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::power_list))
+        .routes(routes!(handlers::power_get))
+        .routes(routes!(
+            handlers::power_event_list,
+            handlers::power_event_create
+        ))
+        .routes(routes!(handlers::power_event_end))
 }
 
 fn job_routes() -> OpenApiRouter<Arc<Api>> {

@@ -150,7 +150,7 @@ impl PowerPlane {
         for site in fleet.sites.keys() {
             let own: Vec<BendingRun> = runs
                 .iter()
-                .filter(|run| is_at(&fleet, run, site))
+                .filter(|run| scene::is_at(&fleet, run, site))
                 .cloned()
                 .collect();
             let seen = self.scene(now, (&fleet, site), &pools, &own);
@@ -314,7 +314,7 @@ impl PowerPlane {
             age_us: 0,
             rise_watts_per_s: model.rise_watts_per_s,
             pue_milli,
-            elsewhere: is_served_elsewhere(fleet, site),
+            elsewhere: scene::is_served_elsewhere(fleet, site),
             loads: parts.loads,
         };
         Seen {
@@ -370,7 +370,7 @@ impl PowerPlane {
             let model = scene::modelled(&loads, pue_milli, config.rise_milli_per_s);
             // Of what nobody says what it draws the meter alone is believed.
             let bounded = !loads.is_empty() && (!whole || parts.unknown.is_empty());
-            let model = if bounded { model } else { unbounded() };
+            let model = if bounded { model } else { scene::unbounded() };
             let before = watched.believed.and_then(|believed| believed.doubt);
             let believed = watched.gauge.take(now, watched.reading, &model, stale_us);
             if believed.doubt != before {
@@ -479,34 +479,6 @@ async fn look(plane: Weak<PowerPlane>, wake: Arc<Notify>) {
         // Whoever rests does not keep it.
         drop(plane);
         drop(timeout(Duration::from_millis(look_ms), wake.notified()).await);
-    }
-}
-
-fn is_at(fleet: &Fleet, run: &BendingRun, site: &SiteId) -> bool {
-    let nodes = fleet.nodes.get(&run.nodes);
-    nodes.is_some_and(|nodes| nodes.site == *site)
-}
-
-/// Whether some other site serves a model that this one serves.
-fn is_served_elsewhere(fleet: &Fleet, site: &SiteId) -> bool {
-    let here = fleet
-        .replicas
-        .values()
-        .filter(|replica| replica.site == *site);
-    let mut here = here.map(|replica| &replica.model);
-    here.any(|model| {
-        let mut others = fleet.replicas.values();
-        others.any(|other| other.site != *site && other.model == *model)
-    })
-}
-
-/// Nothing is known of what a meter measures: any reading is possible.
-fn unbounded() -> Modelled {
-    Modelled {
-        idle_watts: 0,
-        likely_watts: 0,
-        full_watts: u64::MAX / 4,
-        rise_watts_per_s: 0,
     }
 }
 

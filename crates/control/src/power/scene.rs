@@ -238,3 +238,31 @@ pub(crate) fn modelled(loads: &[Load], pue_milli: u32, rise_milli_per_s: u32) ->
         rise_watts_per_s: at_meter(rise, pue_milli),
     }
 }
+
+pub(crate) fn is_at(fleet: &Fleet, run: &BendingRun, site: &SiteId) -> bool {
+    let nodes = fleet.nodes.get(&run.nodes);
+    nodes.is_some_and(|nodes| nodes.site == *site)
+}
+
+/// Whether some other site serves a model that this one serves.
+pub(crate) fn is_served_elsewhere(fleet: &Fleet, site: &SiteId) -> bool {
+    let here = fleet
+        .replicas
+        .values()
+        .filter(|replica| replica.site == *site);
+    let mut here = here.map(|replica| &replica.model);
+    here.any(|model| {
+        let mut others = fleet.replicas.values();
+        others.any(|other| other.site != *site && other.model == *model)
+    })
+}
+
+/// Nothing is known of what a meter measures: any reading is possible.
+pub(crate) fn unbounded() -> Modelled {
+    Modelled {
+        idle_watts: 0,
+        likely_watts: 0,
+        full_watts: u64::MAX / 4,
+        rise_watts_per_s: 0,
+    }
+}
