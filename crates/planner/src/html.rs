@@ -2,6 +2,7 @@
 
 mod chart;
 mod parts;
+mod tiles;
 mod words;
 
 pub use words::Language;
