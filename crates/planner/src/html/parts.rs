@@ -28,9 +28,10 @@ impl Page<'_> {
         ];
         self.title("What binds", &keys);
         let binding = &self.report.binding;
+        let resource = self.say(&binding.resource);
         self.add(format_args!(
             "<p><strong>{}</strong>: {}</p>\n",
-            binding.resource,
+            resource,
             escape(&binding.why)
         ));
     }
@@ -58,7 +59,7 @@ impl Page<'_> {
                 number(line.ttft_ms, 0),
                 number(line.tpot_ms, 1),
                 number(line.band, 2),
-                text(line.bound.word()),
+                text(self.say(line.bound.word())),
             ]
         });
         let rows = rows.collect();
@@ -224,7 +225,11 @@ impl Page<'_> {
         let rows = self.report.shadows.iter().map(|line| {
             let keys: Vec<&str> = line.inputs.iter().map(String::as_str).collect();
             vec![
-                Cell::Text(format!("{}{}", escape(&line.what), self.links(&keys))),
+                Cell::Text(format!(
+                    "{}{}",
+                    escape(self.say(&line.what)),
+                    self.links(&keys)
+                )),
                 number(line.saved_won_per_year / MWON, 1),
                 number(line.saved_accelerators as f64, 0),
                 Cell::Number(format!("{:.2} %", line.more_served_part * 100.0)),
@@ -247,7 +252,7 @@ impl Page<'_> {
             .report
             .tornado
             .iter()
-            .map(|line| (escape(&line.what), line.less, line.more))
+            .map(|line| (escape(self.say(&line.what)), line.less, line.more))
             .collect();
         let (less, more) = (self.say("a fifth less"), self.say("a fifth more"));
         self.add(format_args!("<p class=\"legend\"><span class=\"key c1\"></span>{less}<span class=\"key c0\"></span>{more}</p>\n"));
@@ -257,7 +262,11 @@ impl Page<'_> {
         let rows = self.report.tornado.iter().map(|line| {
             let keys: Vec<&str> = line.inputs.iter().map(String::as_str).collect();
             vec![
-                Cell::Text(format!("{}{}", escape(&line.what), self.links(&keys))),
+                Cell::Text(format!(
+                    "{}{}",
+                    escape(self.say(&line.what)),
+                    self.links(&keys)
+                )),
                 won(line.less),
                 won(line.more),
             ]
@@ -376,7 +385,7 @@ impl Page<'_> {
                 text(&each.model),
                 text(&each.chip),
                 text(&each.division),
-                text(each.reason),
+                text(self.say(each.reason)),
                 text(&each.why),
             ]
         });

@@ -24,6 +24,12 @@ const MONEY: &[&str] = &[
 ];
 const CARBON: &[&str] = &["site.*.carbon_g_per_kwh", "power.server_power_factor"];
 
+const CAPS: &[&str] = &["site.*.power_cap_kw"];
+const CHIPS: &[&str] = &["chip.*.id"];
+const KEPT: &[&str] = &["demand.kv_keep_s", "model.*.id"];
+const RENEWABLES: &[&str] = &["site.*.renewables", "site.*.renewables_kw"];
+const POWER: &[&str] = &["power.server_power_factor", "site.*.pue"];
+
 /// A name, a figure, and the keys that it rests on.
 pub(super) type Tile = (&'static str, String, &'static [&'static str]);
 
@@ -44,22 +50,18 @@ pub(super) fn sizes(totals: &Totals) -> Vec<Tile> {
         (
             "of the peak is served",
             format!("{:.1} %", totals.served_part * 100.0),
-            &["site.*.power_cap_kw"],
+            CAPS,
         ),
         (
             "requests a second at the peak",
             grouped(totals.peak_per_s, 1),
             FLEET,
         ),
-        (
-            "memory of accelerators (HBM)",
-            tb(totals.hbm_bytes),
-            &["chip.*.id"],
-        ),
+        ("memory of accelerators (HBM)", tb(totals.hbm_bytes), CHIPS),
         (
             "host memory for conversations (DRAM)",
             tb(totals.dram_bytes),
-            &["demand.kv_keep_s", "model.*.id"],
+            KEPT,
         ),
     ]
 }
@@ -80,12 +82,12 @@ pub(super) fn costs(totals: &Totals) -> Vec<Tile> {
         (
             "renewable share",
             format!("{:.1} %", totals.renewable_part * 100.0),
-            &["site.*.renewables", "site.*.renewables_kw"],
+            RENEWABLES,
         ),
         (
             "peak power",
             format!("{} kW", grouped(totals.peak_kw, 0)),
-            &["power.server_power_factor", "site.*.pue"],
+            POWER,
         ),
     ]
 }
