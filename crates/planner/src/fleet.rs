@@ -195,7 +195,7 @@ pub(crate) fn solve(goal: &Goal, options: &Options) -> Result<Fleet, PlanError> 
         .iter()
         .zip(&best.picks)
         .filter(|(front, pick)| {
-            front[0].engine.requests_per_s != pick.engine.requests_per_s && best.power_bound
+            engine_name(&front[0].engine) != engine_name(&pick.engine) && best.power_bound
         })
         .map(|(front, _)| front[0].engine.clone())
         .collect();

@@ -2,6 +2,7 @@
 
 mod chart;
 mod parts;
+mod tiles;
 mod words;
 
 pub use words::Language;
@@ -89,7 +90,7 @@ impl Page<'_> {
         let _written = self.text.write_fmt(what).is_ok();
     }
 
-    fn say(&self, english: &'static str) -> &'static str {
+    fn say<'w>(&self, english: &'w str) -> &'w str {
         self.language.say(english)
     }
 

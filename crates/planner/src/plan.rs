@@ -50,6 +50,15 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
                     option.requests_per_s *= ran.ratio.min(1.0);
                 }
             }
+            if ran.ratio <= 0.0 {
+                options.refused.push(Refused {
+                    model: engine.deployment.model.name.clone(),
+                    chip: engine.deployment.chip.name.clone(),
+                    division: division(&engine.deployment.parallel, &engine.precision),
+                    reason: "slo",
+                    why: "the twin keeps the SLO at no rate".to_owned(),
+                });
+            }
             confirmed.push(ran);
             options.engines.retain(|engine| engine.requests_per_s > 0.0);
             fleet = solve(goal, &options)?;

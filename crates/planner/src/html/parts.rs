@@ -1,6 +1,7 @@
 //! The page's parts, in their order.
 
 use super::chart::{Bar, stacked, tornado};
+use super::tiles::{costs, sizes};
 use super::{Cell, Page, escape, grouped, number, text};
 use crate::energy::HourPower;
 
@@ -8,107 +9,29 @@ const MWON: f64 = 1e6;
 
 impl Page<'_> {
     pub(super) fn tiles(&mut self) {
-        let totals = &self.report.totals;
-        let band = format!(
-            "{}–{}",
-            grouped(totals.accelerators_low as f64, 0),
-            grouped(totals.accelerators_high as f64, 0)
-        );
-        let fleet: &[&str] = &[
-            "demand.users",
-            "demand.messages_per_user_day",
-            "demand.peak_over_mean",
-            "demand.output_tokens",
-            "demand.input_tokens",
-            "slo.tpot_ms",
-            "slo.ttft_ms",
-            "plan.utilisation",
-        ];
-        let money: &[&str] = &[
-            "chip.*.price_won",
-            "money.server_price_factor",
-            "money.life_years",
-            "money.discount_per_year",
-            "money.facility_won_per_kw",
-        ];
-        let tiles: Vec<(&'static str, String, &[&str])> = vec![
-            (
-                "accelerators",
-                grouped(totals.accelerators as f64, 0),
-                fleet,
-            ),
-            ("by the error band", band, fleet),
-            (
-                "of the peak is served",
-                format!("{:.1} %", totals.served_part * 100.0),
-                &["site.*.power_cap_kw"],
-            ),
-            (
-                "requests a second at the peak",
-                grouped(totals.peak_per_s, 1),
-                &[
-                    "demand.users",
-                    "demand.messages_per_user_day",
-                    "demand.peak_over_mean",
-                ],
-            ),
-            (
-                "won for a million tokens",
-                grouped(totals.won_per_m_tokens, 1),
-                money,
-            ),
-            (
-                "gCO2 for a million tokens",
-                grouped(totals.gco2_per_m_tokens, 1),
-                &["site.*.carbon_g_per_kwh", "power.server_power_factor"],
-            ),
-            (
-                "tCO2 a year",
-                grouped(totals.energy.gco2 / 1e6, 0),
-                &["site.*.carbon_g_per_kwh"],
-            ),
-            (
-                "renewable share",
-                format!("{:.1} %", totals.renewable_part * 100.0),
-                &["site.*.renewables", "site.*.renewables_kw"],
-            ),
-            (
-                "peak power",
-                format!("{} kW", grouped(totals.peak_kw, 0)),
-                &["power.server_power_factor", "site.*.pue"],
-            ),
-            (
-                "memory of accelerators (HBM)",
-                format!("{} TB", grouped(totals.hbm_bytes / 1e12, 1)),
-                &["chip.*.id"],
-            ),
-            (
-                "host memory for conversations (DRAM)",
-                format!("{} TB", grouped(totals.dram_bytes / 1e12, 1)),
-                &["demand.kv_keep_s", "model.*.id"],
-            ),
-        ];
         self.text.push_str("<dl class=\"tiles\">\n");
-        for (name, value, keys) in tiles {
+        for (name, value, keys) in sizes(&self.report.totals)
+            .into_iter()
+            .chain(costs(&self.report.totals))
+        {
             let (name, links) = (self.say(name), self.links(keys));
             self.add(format_args!(
                 "<div class=\"tile\"><dt>{name}</dt><dd>{value}{links}</dd></div>\n"
             ));
         }
         self.text.push_str("</dl>\n");
-        self.title(
-            "What binds",
-            &[
-                "site.*.power_cap_kw",
-                "chip.*.id",
-                "slo.tpot_ms",
-                "slo.ttft_ms",
-            ],
-        );
+        let keys = [
+            "site.*.power_cap_kw",
+            "chip.*.id",
+            "slo.tpot_ms",
+            "slo.ttft_ms",
+        ];
+        self.title("What binds", &keys);
         let binding = &self.report.binding;
+        let resource = self.say(&binding.resource);
         self.add(format_args!(
             "<p><strong>{}</strong>: {}</p>\n",
-            binding.resource,
+            resource,
             escape(&binding.why)
         ));
     }
@@ -136,7 +59,7 @@ impl Page<'_> {
                 number(line.ttft_ms, 0),
                 number(line.tpot_ms, 1),
                 number(line.band, 2),
-                text(line.bound.word()),
+                text(self.say(line.bound.word())),
             ]
         });
         let rows = rows.collect();
@@ -302,7 +225,11 @@ impl Page<'_> {
         let rows = self.report.shadows.iter().map(|line| {
             let keys: Vec<&str> = line.inputs.iter().map(String::as_str).collect();
             vec![
-                Cell::Text(format!("{}{}", escape(&line.what), self.links(&keys))),
+                Cell::Text(format!(
+                    "{}{}",
+                    escape(self.say(&line.what)),
+                    self.links(&keys)
+                )),
                 number(line.saved_won_per_year / MWON, 1),
                 number(line.saved_accelerators as f64, 0),
                 Cell::Number(format!("{:.2} %", line.more_served_part * 100.0)),
@@ -325,7 +252,7 @@ impl Page<'_> {
             .report
             .tornado
             .iter()
-            .map(|line| (escape(&line.what), line.less, line.more))
+            .map(|line| (escape(self.say(&line.what)), line.less, line.more))
             .collect();
         let (less, more) = (self.say("a fifth less"), self.say("a fifth more"));
         self.add(format_args!("<p class=\"legend\"><span class=\"key c1\"></span>{less}<span class=\"key c0\"></span>{more}</p>\n"));
@@ -335,7 +262,11 @@ impl Page<'_> {
         let rows = self.report.tornado.iter().map(|line| {
             let keys: Vec<&str> = line.inputs.iter().map(String::as_str).collect();
             vec![
-                Cell::Text(format!("{}{}", escape(&line.what), self.links(&keys))),
+                Cell::Text(format!(
+                    "{}{}",
+                    escape(self.say(&line.what)),
+                    self.links(&keys)
+                )),
                 won(line.less),
                 won(line.more),
             ]
@@ -454,7 +385,7 @@ impl Page<'_> {
                 text(&each.model),
                 text(&each.chip),
                 text(&each.division),
-                text(each.reason),
+                text(self.say(each.reason)),
                 text(&each.why),
             ]
         });
