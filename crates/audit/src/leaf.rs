@@ -7,7 +7,7 @@ mod acts;
 
 pub use acts::{
     FloorChange, GatewayEnd, JobDecision, KeyChange, KeyErased, Note, PolicyLoad, PowerChange,
-    ProgrammeChange, SecretChange, SignIn, StopSwitch, TenantChange,
+    ProgrammeChange, Recall, SecretChange, SignIn, StopSwitch, TenantChange,
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
@@ -60,6 +60,8 @@ pub enum Event {
     Tenant(TenantChange),
     /// A secret of jobs was put or deleted.
     Secret(SecretChange),
+    /// An allocation was recalled.
+    Recall(Recall),
     /// A gateway was given up, or what waited of it was released.
     Gateway(GatewayEnd),
     /// A key of the hashes was destroyed.
@@ -302,6 +304,7 @@ impl Leaf {
             | Event::Tenant(_)
             | Event::Key(_)
             | Event::Secret(_)
+            | Event::Recall(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => None,

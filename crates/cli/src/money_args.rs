@@ -63,6 +63,9 @@ pub enum AllocationCommand {
     Recall {
         /// The allocation.
         id: String,
+        /// So long before it takes effect, such as `7d` or `12h`: until then it is spent as before. At once without it.
+        #[arg(long, value_name = "TIME")]
+        notice: Option<String>,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,

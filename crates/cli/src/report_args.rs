@@ -33,6 +33,27 @@ pub enum ReportCommand {
         #[command(flatten)]
         report: ReportArgs,
     },
+    /// What of awards and accelerators stood idle, as far as it was measured.
+    Idle {
+        /// Only this programme's.
+        #[arg(long)]
+        programme: Option<String>,
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Runs that were less busy than this are listed, in percent.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
+        below_percent: u32,
+        /// Of those, the ones that were last measured so many seconds after their program began, or later.
+        #[arg(long, default_value_t = 600)]
+        after_s: u32,
+        /// The awards as CSV.
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+        /// Of when, and where to.
+        #[command(flatten)]
+        report: ReportArgs,
+    },
 }
 
 /// What all reports take.

@@ -1,11 +1,13 @@
 //! What a decision about batch jobs costs: `cargo bench -p madang-core --bench jobs`.
 
 use divan::Bencher;
+use madang_core::desk::{Arrival, Desk, DeskEffect, DeskInput, DeskNodes};
 use madang_core::jobs::{
     AccountKey, Ask, Backfill, JobClass, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs,
     Machine, Need, NodesKey,
 };
-use madang_types::{Micros, Priority};
+use madang_types::{Job, JobId, JobState, Micros, Priority, RunEnd, RunOutcome};
+use std::collections::BTreeMap;
 
 fn main() {
     divan::main();
@@ -115,6 +117,72 @@ fn passes(bencher: Bencher<'_, '_>, mut full: Full) {
         full.comes();
         full.pass();
     });
+}
+
+/// A task of an array ends, and it is decided who runs: as much for a long one as for a short one.
+#[divan::bench(args = [1_000, 100_000])]
+fn a_task_of_an_array_ends(bencher: Bencher<'_, '_>, tasks: u32) {
+    let (mut desk, mut running, mut now) = (desk(tasks), Vec::new(), 0);
+    bencher.bench_local(|| {
+        now += SECOND_US;
+        if let Some(run) = running.pop() {
+            let end = RunEnd {
+                outcome: RunOutcome::Stopped,
+                started_at: Some(Micros(now - SECOND_US)),
+                ended_at: Micros(now),
+                energy: None,
+            };
+            desk.apply(Micros(now), DeskInput::Ended(run, end));
+        }
+        let mut effects = Vec::new();
+        desk.pass(Micros(now), &mut effects);
+        running.extend(effects.iter().filter_map(|effect| match effect {
+            DeskEffect::Begin(run) => Some(run.run),
+            _ => None,
+        }));
+    });
+}
+
+/// 512 accelerators, and an array. Its tasks wait again after each run: it never ends.
+fn desk(tasks: u32) -> Desk {
+    let nodes = DeskNodes {
+        id: "a".parse().expect("a name"),
+        site: "pohang".parse().expect("a name"),
+        accelerator: "h200".to_owned(),
+        count: 64,
+        per_node: 8,
+        worth_milli: 1_000,
+        accelerator_memory_mib: None,
+        cpu_milli: None,
+        memory_mib: None,
+    };
+    let mut desk = Desk::new(JobTerms::default(), vec![nodes]);
+    let spec = serde_json::json!({
+        "name": "array", "command": ["true"], "resources": {"count": 1}, "time_limit_ms": 3_600_000, "array": {"tasks": tasks},
+    });
+    let job = Job {
+        id: JobId(1),
+        tenant: "hanbit".parse().expect("a name"),
+        project: None,
+        programme: None,
+        key: None,
+        spec: serde_json::from_value(spec).expect("a job"),
+        state: JobState::Pending,
+        held: false,
+        cancelled_at: None,
+        why: None,
+        submitted_at: Micros(0),
+        ended_at: None,
+    };
+    let arrival = Arrival {
+        job,
+        runs: Vec::new(),
+        over: BTreeMap::new(),
+        allowed: ["a".parse().expect("a name")].into(),
+        weights: [1, 1, 1],
+    };
+    desk.apply(Micros(0), DeskInput::Came(Box::new(arrival)));
+    desk
 }
 
 /// Somebody asks when the job that came last will start.

@@ -3,7 +3,7 @@
 //! A decision is durable before the first byte goes where it allows, or before the refusal is sent. How a request ended is
 //! logged too, and nobody waits for that.
 
-pub use madang_audit::leaf::{FloorChange, GatewayEnd, PolicyLoad, SecretChange};
+pub use madang_audit::leaf::{FloorChange, GatewayEnd, PolicyLoad, Recall, SecretChange};
 pub use madang_audit::{AuditError, Settings};
 
 use crate::clock;
@@ -313,6 +313,14 @@ impl Audit {
     /// The log cannot be written.
     pub async fn secret(&self, change: SecretChange) -> Result<(), AuditError> {
         self.write(Event::Secret(change)).await
+    }
+
+    /// Logs that an allocation was recalled.
+    ///
+    /// # Errors
+    /// The log cannot be written.
+    pub async fn recall(&self, recall: Recall) -> Result<(), AuditError> {
+        self.write(Event::Recall(recall)).await
     }
 
     /// Logs that a gateway was given up, or that what waited of it was released.

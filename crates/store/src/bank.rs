@@ -84,10 +84,12 @@ pub trait Bank: Send + Sync + 'static {
         &self,
         of: (Option<ProgrammeId>, Option<TenantId>),
     ) -> Result<Vec<Allocation>, StoreError>;
-    /// Takes back what is not spent; what gateways hold follows as they return it.
+    /// Ends an allocation at `ends_at`, where it does not end earlier, and takes back what is not spent by then: at once where that is at
+    /// `at` or before, else by [`Self::allocations_sweep`]. What gateways hold follows as they return it.
     async fn allocation_recall(
         &self,
         id: AllocationId,
+        ends_at: Micros,
         at: Micros,
     ) -> Result<Allocation, GrantError>;
     /// Moves what is left of allocations that are over back to their programmes; says how many that was.
@@ -182,7 +184,7 @@ pub(crate) enum About {
     Left(Purse, Unit),
     Budget(ProgrammeBudget),
     Allocation(Allocation),
-    Recall(AllocationId),
+    Recall(AllocationId, Micros),
     Sweep,
     Price(Price),
     AcceleratorPrice(AcceleratorPrice),
@@ -323,9 +325,10 @@ impl<T: Counter> Bank for T {
     async fn allocation_recall(
         &self,
         id: AllocationId,
+        ends_at: Micros,
         at: Micros,
     ) -> Result<Allocation, GrantError> {
-        match grant(self, (About::Recall(id), at)).await? {
+        match grant(self, (About::Recall(id, ends_at), at)).await? {
             Answer::Allocation(allocation) => Ok(*allocation),
             _ => Err(unexpected().into()),
         }

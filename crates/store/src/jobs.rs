@@ -3,8 +3,8 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use madang_types::{
-    GatewayId, Job, JobId, JobState, Micros, ProgrammeId, ProjectId, RunId, RunRecord, SecretId,
-    SecretRow, TaskId, TenantId,
+    GatewayId, Job, JobId, JobState, Micros, NodesHeld, ProgrammeId, ProjectId, RunBusy, RunId,
+    RunRecord, SecretId, SecretRow, TaskId, TenantId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,6 +89,22 @@ pub trait JobBook: Send + Sync + 'static {
     /// All runs of jobs that are not over, by job, task and number, above `after`; at most [`JOBS_LIST_COUNT_MAX`].
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError>;
 
+    /// Notes how busy runs were, each in place of what was noted of it before, and adds what was held of machines at `at`, hour by hour;
+    /// what was held more than [`HELD_KEPT_HOURS`] before that is dropped.
+    async fn busy_write(
+        &self,
+        at: Micros,
+        runs: Vec<RunBusy>,
+        held: Vec<NodesHeld>,
+    ) -> Result<(), StoreError>;
+    /// How busy these runs were, by run; those of which nothing was noted are left out.
+    async fn busy_of(&self, runs: Vec<RunId>) -> Result<Vec<RunBusy>, StoreError>;
+    /// Runs that were last measured in the filter's span, those that left most of what they held idle first; at most
+    /// [`BUSY_LIST_COUNT_MAX`].
+    async fn busy_list(&self, filter: BusyFilter) -> Result<Vec<BusyRun>, StoreError>;
+    /// What was held of machines in the hours that begin in a span (from the first instant on, before the second), by their name.
+    async fn nodes_held(&self, span: (Micros, Micros)) -> Result<Vec<NodesHeld>, StoreError>;
+
     /// Keeps a secret, in place of one of a lower version.
     ///
     /// # Errors
@@ -121,6 +137,61 @@ pub struct JobsUsed {
     pub at: Micros,
     /// How much, in milliseconds of a whole accelerator.
     pub accelerator_ms: u64,
+}
+
+/// The most runs that [`JobBook::busy_list`] gives.
+pub const BUSY_LIST_COUNT_MAX: u32 = 10_000;
+/// What was held of machines is kept for so many hours: a year and a month.
+pub const HELD_KEPT_HOURS: i64 = 9_528;
+pub(crate) const HOUR_US: i64 = 3_600_000_000;
+
+/// Which runs that were measured. All that is given must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusyFilter {
+    /// Last measured from the first instant on, before the second.
+    pub span: (Micros, Micros),
+    /// Only of tenants that were in this programme when they submitted.
+    pub programme: Option<ProgrammeId>,
+    /// Only this tenant's.
+    pub tenant: Option<TenantId>,
+}
+
+/// A run that was measured, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusyRun {
+    /// The tenant's programme when the job came.
+    pub programme: Option<ProgrammeId>,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its project.
+    pub project: Option<ProjectId>,
+    /// The run.
+    pub record: RunRecord,
+    /// How busy it was.
+    pub busy: RunBusy,
+}
+
+/// The first hour that begins at an instant or later, by its number since 1970-01-01.
+pub(crate) fn hour_from(Micros(at): Micros) -> i64 {
+    at.div_euclid(HOUR_US) + i64::from(at.rem_euclid(HOUR_US) > 0)
+}
+
+/// A number as a column holds it.
+pub(crate) fn column_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A run's id from its key as columns hold it.
+pub(crate) fn run_of(key: RunKey) -> Option<RunId> {
+    let index = match key.task {
+        -1 => None,
+        task => Some(u32::try_from(task).ok()?),
+    };
+    let job = JobId(u64::try_from(key.job).ok()?);
+    Some(RunId {
+        task: TaskId { job, index },
+        number: u32::try_from(key.number).ok()?,
+    })
 }
 
 /// The middle of a span by its number.

@@ -19,8 +19,8 @@ pub mod sqlite;
 
 pub use bank::{Bank, GatewayRow, GrantError, Moved, RateBooks};
 pub use jobs::{
-    JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange,
-    JobsUsed, USED_SPAN_US,
+    BUSY_LIST_COUNT_MAX, BusyFilter, BusyRun, HELD_KEPT_HOURS, JOBS_LIST_COUNT_MAX,
+    JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish, JobsChange, JobsUsed, USED_SPAN_US,
 };
 pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,

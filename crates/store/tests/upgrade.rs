@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     "job_terms",
     "secrets",
     "power",
+    "busy",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.

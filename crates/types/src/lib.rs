@@ -30,9 +30,10 @@ pub use id::{
     NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use job::{
-    After, AfterWhen, GRACE_TOO_LONG, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError,
-    JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, RunEnd, RunId, RunOutcome,
-    RunPiece, RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId,
+    AT_WORK_PERMILLE, After, AfterWhen, GRACE_TOO_LONG, Job, JobArray, JobCheckpoint, JobFlex,
+    JobId, JobIdError, JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, Measured,
+    NodesHeld, RunBusy, RunEnd, RunId, RunOutcome, RunPiece, RunPlace, RunRecord, RunState,
+    RunStop, StopSignal, StopWhy, TaskId, accelerator_ms,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Preempted, Programme, ProgrammeJobs, ProgrammeTerms,

@@ -6,7 +6,7 @@ use crate::extract::{JsonBody, PathId, Query};
 use crate::near::hint;
 use crate::params::{
     AcceleratorPriceCreate, AllocationCreate, AllocationQuery, BudgetPut, ExchangeCreate, Instant,
-    PriceCreate,
+    PriceCreate, RecallQuery,
 };
 use crate::refusal::Refusal;
 use crate::state::Api;
@@ -16,6 +16,7 @@ use crate::views::{
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use madang_gateway::audit::Recall;
 use madang_gateway::clock;
 use madang_ledger::{AcceleratorPrice, Exchange, Price, Purse, check_within, class_of};
 use madang_store::GrantError;
@@ -212,17 +213,29 @@ async fn period_of(api: &Api, programme: &ProgrammeId) -> Result<Period> {
 
 /// Recall an allocation: what is not spent goes back to the programme
 ///
-/// What gateways hold of it follows within seconds.
+/// With `notice_s` it is spent as before until so many seconds from now, and `recalled_at` says when that is over. Another recall may
+/// bring that forward, not put it off. What gateways hold of it follows within seconds.
 #[utoipa::path(delete, path = "/api/v1/allocations/{id}", tag = "money",
-    params(("id" = String, Path, description = "The allocation")), responses((status = 200, body = AllocationView)))]
+    params(("id" = String, Path, description = "The allocation"), RecallQuery), responses((status = 200, body = AllocationView)))]
 pub(crate) async fn allocation_recall(
     may: May<right::AllocationRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
+    Query(asked): Query<RecallQuery>,
 ) -> Result<Json<AllocationView>> {
     let found = find(&api, &may.ground, &id).await?;
     may.caller.ground(Action::AllocationWrite)?;
-    let recalled = api.bank().allocation_recall(found.id, clock::now()).await?;
+    let now = clock::now();
+    let ends_at = now.plus_ms(u64::from(asked.notice_s) * 1_000);
+    let recall = Recall {
+        allocation: found.id.clone(),
+        programme: found.programme,
+        tenant: found.tenant,
+        ends_us: ends_at.0,
+        by: may.caller.0.key.clone(),
+    };
+    api.gateway().audit.recall(recall).await?;
+    let recalled = api.bank().allocation_recall(found.id, ends_at, now).await?;
     api.gateway().purses.refresh().await?;
     api.control.jobs().granted();
     view(&api, recalled).await.map(Json)

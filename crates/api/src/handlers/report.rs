@@ -121,7 +121,7 @@ fn about(programme: ProgrammeId, (month, offset_s): (Option<Month>, i32)) -> Res
 }
 
 /// The month, the running one where none is named, and its ends. One that has not begun has nothing to tell.
-fn span(month: Option<Month>, offset_s: i32) -> Result<(Month, (Micros, Micros))> {
+pub(super) fn span(month: Option<Month>, offset_s: i32) -> Result<(Month, (Micros, Micros))> {
     let now = clock::now();
     let invalid = |message: String| Refusal::new(ErrorCode::FieldInvalid, message).at("month");
     let ended = |error: madang_audit::AuditError| invalid(error.to_string());
@@ -135,7 +135,7 @@ fn span(month: Option<Month>, offset_s: i32) -> Result<(Month, (Micros, Micros))
     Ok((month, month.span(offset_s).map_err(ended)?))
 }
 
-fn of_span(
+pub(super) fn of_span(
     (from, until): (Micros, Micros),
     (programme, tenant): (Option<ProgrammeId>, Option<TenantId>),
 ) -> UsageFilter {

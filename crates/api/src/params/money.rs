@@ -193,3 +193,20 @@ pub(crate) struct ExchangeCreate {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub from: Option<Instant>,
 }
+
+/// How an allocation is recalled.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecallQuery {
+    /// So many seconds before it takes effect: a year at most, at once where it is left out.
+    #[serde(default, deserialize_with = "notice")]
+    #[param(minimum = 0, maximum = 31_536_000, default = 0, required = false)]
+    pub notice_s: u32,
+}
+
+fn notice<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let asked = u32::deserialize(from)?;
+    let at_most = || <D::Error as de::Error>::custom("it is 31536000 at most, a year");
+    Some(asked).filter(|s| *s <= 31_536_000).ok_or_else(at_most)
+}

@@ -71,3 +71,54 @@ pub(crate) struct CostQuery {
     #[param(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
 }
+
+/// The form of a report of what stood idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IdleFormat {
+    /// All of it.
+    #[default]
+    Json,
+    /// Its awards: RFC 4180, with a line of names.
+    Csv,
+}
+
+/// Which report of what stood idle.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdleQuery {
+    /// The civil month; the running one where it is left out.
+    #[param(value_type = Option<String>, example = "2026-11")]
+    pub month: Option<Month>,
+    /// Where a month begins: seconds east of UTC; Asia/Seoul is 32400.
+    #[serde(default = "offset_default", deserialize_with = "offset")]
+    #[param(minimum = -43_200, maximum = 50_400, default = 32_400, required = false)]
+    pub offset_s: i32,
+    /// Only this programme's.
+    #[param(value_type = Option<String>)]
+    pub programme: Option<ProgrammeId>,
+    /// Only this tenant's.
+    #[param(value_type = Option<String>)]
+    pub tenant: Option<TenantId>,
+    /// Runs that were less busy than this are told, in thousandths.
+    #[serde(default = "below_default")]
+    #[param(minimum = 0, maximum = 1000, default = 200, required = false)]
+    pub below_permille: u32,
+    /// Of those, the ones that were last measured so many seconds after their program began, or later.
+    #[serde(default = "after_default")]
+    #[param(minimum = 0, default = 600, required = false)]
+    pub after_s: u32,
+    /// The form of the answer.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub format: IdleFormat,
+}
+
+fn below_default() -> u32 {
+    200
+}
+
+fn after_default() -> u32 {
+    600
+}

@@ -160,6 +160,9 @@ pub(crate) struct JobRunView {
     site: Option<String>,
     /// Their kind of accelerator.
     accelerator: Option<String>,
+    /// Why it is there and not on other machines on which it may be, where something speaks against these.
+    #[schema(example = "busan is 12 % dearer")]
+    why_here: Option<String>,
     /// What of which of them.
     pieces: Vec<JobPieceView>,
     /// `starting`, `running`, `stopping` or `ended`.
@@ -218,6 +221,7 @@ impl From<RunRecord> for JobRunView {
             started_at,
             end,
             charge,
+            why_here,
         } = record;
         let outcome = end.as_ref().map(|end| &end.outcome);
         Self {
@@ -226,6 +230,7 @@ impl From<RunRecord> for JobRunView {
             nodes: nodes.to_string(),
             site: place.as_ref().map(|place| place.site.to_string()),
             accelerator: place.map(|place| place.accelerator),
+            why_here,
             pieces: pieces.into_iter().map(Into::into).collect(),
             state: state.as_str(),
             created_at: instant(created_at),

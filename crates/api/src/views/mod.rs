@@ -4,6 +4,7 @@
 mod csv;
 mod error;
 mod fleet;
+mod idle;
 mod jobs;
 mod money;
 mod people;
@@ -19,6 +20,7 @@ pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,
 };
+pub(crate) use idle::{IdleRunView, IdleView, idle_csv};
 pub(crate) use jobs::{JobRunView, JobShellView, JobView};
 pub(crate) use money::{AcceleratorPriceView, AllocationView, BudgetView, ExchangeView, PriceView};
 pub(crate) use people::{KeyView, ProgrammeView, ProjectView, TenantView};

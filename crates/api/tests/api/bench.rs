@@ -6,11 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use madang_control::jobs::{Executors, JobsOptions};
+use madang_control::jobs::{Executors, JobsOptions, Meters};
 use madang_control::secrets::SecretKeys;
 use madang_control::{Control, ControlOptions, FleetSource};
 use madang_executor::GuardProgram;
-use madang_executor::jobs::JobExecutor;
+use madang_executor::jobs::{JobExecutor, RunMeter};
 use madang_fleet::JobsExecutor;
 use madang_gateway::audit::{Audit, Settings};
 use madang_gateway::client::ClientOptions;
@@ -114,11 +114,13 @@ impl Bench {
         let store = Arc::new(SqliteStore::open(&dir.path().join("books.sqlite")).unwrap());
         let paper = Arc::<Paper>::default();
         let executor: Arc<dyn JobExecutor> = Arc::<Paper>::clone(&paper);
+        let meter: Arc<dyn RunMeter> = Arc::<Paper>::clone(&paper);
         let jobs = JobsOptions {
             id: "test".parse().unwrap(),
             book: Arc::<SqliteStore>::clone(&store),
             ledger: Arc::<SqliteStore>::clone(&store),
             executors: Executors::from([((JobsExecutor::Local, None), executor)]),
+            meters: Meters::from([((JobsExecutor::Local, None), meter)]),
             sites: BTreeMap::new(),
             shared: false,
             secret_keys: SecretKeys::Own(dir.path().join("secrets.key")),

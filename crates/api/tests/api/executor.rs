@@ -1,9 +1,11 @@
 //! Machines that are not there: what runs on them runs until it is stopped, and prints its name.
 
 use async_trait::async_trait;
-use madang_executor::jobs::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
+use madang_executor::jobs::{
+    JobExecutor, JobsError, RunLog, RunMeter, RunSpec, RunStatus, StopHow,
+};
 use madang_gateway::clock;
-use madang_types::{RunEnd, RunId, RunOutcome};
+use madang_types::{Measured, RunEnd, RunId, RunOutcome, RunRecord};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::watch;
@@ -13,6 +15,8 @@ use tokio::sync::watch;
 pub struct Paper {
     runs: Mutex<BTreeMap<RunId, (String, RunStatus)>>,
     changes: watch::Sender<u64>,
+    /// How busy each is that somebody measures, in thousandths.
+    pub busy: Mutex<BTreeMap<RunId, u32>>,
 }
 
 impl Paper {
@@ -98,5 +102,14 @@ impl JobExecutor for Paper {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+}
+
+#[async_trait]
+impl RunMeter for Paper {
+    async fn measure(&self, runs: &[RunRecord]) -> Result<Vec<(RunId, Measured)>, JobsError> {
+        let busy = self.busy.lock().unwrap();
+        let told = |record: &RunRecord| Some((record.run, Measured::Now(*busy.get(&record.run)?)));
+        Ok(runs.iter().filter_map(told).collect())
     }
 }

@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 const JOBS: &str = "/api/v1/jobs";
 
-fn job(name: &str) -> Value {
+pub fn job(name: &str) -> Value {
     json!({"name": name, "command": ["true"], "resources": {}, "time_limit_ms": 3_600_000})
 }
 
-async fn made(bench: &Bench, key: &str, body: Value) -> String {
+pub async fn made(bench: &Bench, key: &str, body: Value) -> String {
     let made = bench.post(JOBS, key, body).await;
     assert_eq!(made.status, 201, "{}", made.text);
     made.text_of("id")
 }
 
 /// Waits until a job stands so.
-async fn until(bench: &Bench, id: &str, state: &str) -> Answer {
+pub async fn until(bench: &Bench, id: &str, state: &str) -> Answer {
     let path = format!("{JOBS}/{id}");
     let is_so = async || bench.get(&path, &bench.operator).await.json["state"] == state;
     let shown = bench.get(&path, &bench.operator).await;

@@ -10,6 +10,7 @@ mod erasure;
 mod executor;
 mod fleet;
 mod grants;
+mod idle;
 mod jobs;
 mod matrix;
 mod people;

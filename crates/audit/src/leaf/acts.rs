@@ -1,8 +1,8 @@
 //! What people and the program did beside requests: policies, stops, sign-ins, keys, gateways.
 
 use madang_types::{
-    DataClass, DataFlags, GatewayId, KeyId, Micros, NodesId, PolicyEffect, Preempted, ProgrammeId,
-    ProjectId, Role, RunId, SecretName, SiteId, TenantId, WhenEnded, Zone,
+    AllocationId, DataClass, DataFlags, GatewayId, KeyId, Micros, NodesId, PolicyEffect, Preempted,
+    ProgrammeId, ProjectId, Role, RunId, SecretName, SiteId, TenantId, WhenEnded, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +206,22 @@ pub struct SecretChange {
     pub version: Option<u64>,
     /// The key that was shown.
     pub key: KeyId,
+}
+
+/// An allocation was recalled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// Which.
+    pub allocation: AllocationId,
+    /// Whose budget it is of.
+    pub programme: ProgrammeId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// When it ends, microseconds since 1970-01-01: now, or later where notice was given.
+    pub ends_us: i64,
+    /// The key that was shown.
+    pub by: KeyId,
 }
 
 /// A gateway was given up, or what waited of one was released.

@@ -75,6 +75,17 @@ fn a_secret_is_written_without_its_value() {
         Event::Secret(put),
         r#"{"secret":{"tenant":"kma","name":"HF_TOKEN","version":2,"key":"k1"}}"#,
     );
+    let recall = Recall {
+        allocation: "kma-h200".parse().unwrap(),
+        programme: "weather".parse().unwrap(),
+        tenant: "kma".parse().unwrap(),
+        ends_us: 7,
+        by: "k1".parse().unwrap(),
+    };
+    check(
+        Event::Recall(recall),
+        r#"{"recall":{"allocation":"kma-h200","programme":"weather","tenant":"kma","ends_us":7,"by":"k1"}}"#,
+    );
 }
 
 #[test]

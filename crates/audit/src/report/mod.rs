@@ -333,6 +333,7 @@ impl Tally {
             | Event::Tenant(_)
             | Event::Key(_)
             | Event::Secret(_)
+            | Event::Recall(_)
             | Event::Gateway(_)
             | Event::KeyErased(_)
             | Event::Note(_) => {}

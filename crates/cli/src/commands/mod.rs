@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod explain;
 mod gateway;
+mod idle;
 mod job;
 mod key;
 mod ledger;

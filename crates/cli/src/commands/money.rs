@@ -1,5 +1,6 @@
 //! `madang budget`, `allocation`, `price` and `exchange`.
 
+use super::job::span_ms;
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::http_client::{ApiClient, escape, path_with};
 use crate::money_args::{
@@ -53,17 +54,27 @@ pub async fn allocation(command: AllocationCommand) -> anyhow::Result<ExitCode> 
             print(&answer, server.json, |list| allocations(rows(list)))
         }
         AllocationCommand::Create(args) => allocation_create(*args).await,
-        AllocationCommand::Recall { id, server } => {
+        AllocationCommand::Recall { id, notice, server } => {
+            let notice_s = notice.as_deref().map(seconds).transpose()?;
             let path = format!("/api/v1/allocations/{}", escape(&id));
+            let path = path_with(&path, &[("notice_s", notice_s.as_deref())]);
             let answer = ApiClient::new(&server)?.delete(&path).await?;
             print(&answer, server.json, |row| {
-                format!(
-                    "recalled {}: nothing more is spent of it\n",
-                    cell(row, "id")
-                )
+                let (id, at) = (cell(row, "id"), instant_cell(row, "recalled_at"));
+                match notice_s.is_some() {
+                    true => format!("recalled {id}: nothing more is spent of it from {at} on\n"),
+                    false => format!("recalled {id}: nothing more is spent of it\n"),
+                }
             })
         }
     }
+}
+
+/// A time such as `7d` in seconds.
+fn seconds(text: &str) -> anyhow::Result<String> {
+    let ms = span_ms(text)
+        .with_context(|| format!("--notice '{text}' is no time: write it as 12h or 7d"))?;
+    Ok(ms.div_ceil(1_000).to_string())
 }
 
 async fn allocation_create(args: AllocationCreateArgs) -> anyhow::Result<ExitCode> {
@@ -197,7 +208,7 @@ fn tranche(unit: &str, text: &str) -> anyhow::Result<Value> {
 }
 
 /// An amount as people read it.
-fn shown(row: &Value, field: &str) -> String {
+pub fn shown(row: &Value, field: &str) -> String {
     let amount = row[field].as_i64().unwrap_or_default();
     match row["unit"].as_str() {
         Some("micro_won") => format!("{} won", decimal_text(amount)),

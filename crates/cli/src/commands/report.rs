@@ -1,5 +1,6 @@
 //! `madang report`: the server makes the report, in each of its forms; here it is asked for and put where it should be.
 
+use super::idle;
 use crate::http_client::{Answer, ApiClient, escape, path_with};
 use crate::out;
 use crate::report_args::{Language, ReportArgs, ReportCommand, ReportFormat};
@@ -46,6 +47,30 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
             ];
             ask(&report, "/api/v1/costs", &of).await
         }
+        ReportCommand::Idle {
+            programme,
+            tenant,
+            below_percent,
+            after_s,
+            csv,
+            report,
+        } => {
+            let (below, after_s) = ((below_percent * 10).to_string(), after_s.to_string());
+            let of = [
+                ("programme", programme.as_deref()),
+                ("tenant", tenant.as_deref()),
+                ("below_permille", Some(&*below)),
+                ("after_s", Some(&*after_s)),
+                ("format", csv.then_some("csv")),
+            ];
+            let answer = asked(&report, "/api/v1/reports/idle", &of).await?;
+            let text = match csv || report.server.json {
+                true => answer.text,
+                false => idle::text(&serde_json::from_str(&answer.text)?),
+            };
+            put(&report, &text)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -54,10 +79,20 @@ async fn ask(
     path: &str,
     parameters: &[(&str, Option<&str>)],
 ) -> anyhow::Result<ExitCode> {
+    let answer = asked(report, path, parameters).await?;
+    put(report, &answer.text)?;
+    agreed(&answer)
+}
+
+async fn asked(
+    report: &ReportArgs,
+    path: &str,
+    parameters: &[(&str, Option<&str>)],
+) -> anyhow::Result<Answer> {
     let ReportArgs {
         month,
         offset_s,
-        output,
+        output: _,
         server,
     } = report;
     let offset_s = offset_s.to_string();
@@ -66,16 +101,20 @@ async fn ask(
         ("offset_s", Some(offset_s.as_str())),
     ];
     all.extend(parameters);
-    let answer = ApiClient::new(server)?.get(&path_with(path, &all)).await?;
-    match output {
+    ApiClient::new(server)?.get(&path_with(path, &all)).await
+}
+
+/// Where the report is to be.
+fn put(report: &ReportArgs, text: &str) -> anyhow::Result<()> {
+    match &report.output {
         Some(file) => {
-            let written = std::fs::write(file, &answer.text);
+            let written = std::fs::write(file, text);
             written.with_context(|| format!("cannot write {}", file.display()))?;
             out::note(&format!("written to {}", file.display()));
         }
-        None => out::result(&answer.text),
+        None => out::result(text),
     }
-    agreed(&answer)
+    Ok(())
 }
 
 /// A report that does not add up is shown, and fails.

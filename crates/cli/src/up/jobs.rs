@@ -5,12 +5,13 @@ mod slurm;
 use super::GUARD_SUBCOMMAND;
 use super::data_folder::DataFolder;
 use anyhow::Context;
-use madang_control::jobs::{Executors, JobsOptions};
+use madang_control::jobs::{Executors, JobsOptions, Meters};
 use madang_control::secrets::SecretKeys;
 use madang_executor::GuardProgram;
 use madang_executor::jobs::local::{
     Confinement, ContainerEngine, LocalExecutor, LocalOptions, StageBucket, StageOptions, StageRoot,
 };
+use madang_executor::jobs::nvml::NvmlMeter;
 use madang_executor::jobs::slurm::{SlurmExecutor, SlurmSite};
 use madang_executor::jobs::{JobExecutor, SecretText};
 use madang_fleet::{Fleet, JobsBucket, JobsExecutor};
@@ -33,6 +34,10 @@ pub fn options(
     let local = LocalExecutor::open(local(folder, fleet)?)?;
     let local: Arc<dyn JobExecutor> = Arc::new(local);
     let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
+    let mut meters = Meters::new();
+    if let Some(meter) = NvmlMeter::find() {
+        meters.insert((JobsExecutor::Local, None), Arc::new(meter));
+    }
     let mut sites = BTreeMap::new();
     for cluster in &fleet.jobs.slurm {
         let state = folder.path().join("slurm").join(&cluster.id);
@@ -47,9 +52,10 @@ pub fn options(
             let site = SlurmSite::new(&options).with_context(named)?;
             sites.insert(cluster.id.clone(), site);
         }
-        let executor: Arc<dyn JobExecutor> =
-            Arc::new(SlurmExecutor::open(options).with_context(named)?);
-        executors.insert((JobsExecutor::Slurm, Some(cluster.id.clone())), executor);
+        let executor = Arc::new(SlurmExecutor::open(options).with_context(named)?);
+        let key = (JobsExecutor::Slurm, Some(cluster.id.clone()));
+        meters.insert(key.clone(), Arc::<SlurmExecutor>::clone(&executor));
+        executors.insert(key, executor);
     }
     let secret_keys = match (&fleet.jobs.secrets_key_file, shared) {
         (Some(path), _) => SecretKeys::Named(path.clone()),
@@ -63,6 +69,7 @@ pub fn options(
         book,
         ledger,
         executors,
+        meters,
         sites,
         shared,
         secret_keys,

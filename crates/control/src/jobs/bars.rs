@@ -1,8 +1,10 @@
 //! What pays for jobs, and what operators stopped: the desk is told where that has changed.
 
 use super::JobsPlane;
-use madang_core::desk::{Desk, DeskInput, Funds, Payer};
-use madang_types::{Job, Micros, RunRecord, StopWhy};
+use madang_core::desk::{Desk, DeskInput, DeskNodes, Funds, NodesCost, Payer};
+use madang_ledger::AcceleratorCard;
+use madang_store::StoreError;
+use madang_types::{Class, Job, Micros, RunRecord, StopWhy};
 
 impl JobsPlane {
     /// Tells the desk of budgets that ended or came, of stops, and of what policy says since then.
@@ -28,6 +30,33 @@ impl JobsPlane {
             // A stop is a part of policy's word of where data may be.
             self.allow_anew(desk, now);
         }
+    }
+
+    /// Tells the desk what machines cost: of several with room a job is given the cheapest.
+    ///
+    /// # Errors
+    /// The books cannot be read.
+    pub(super) async fn follow_prices(&self, now: Micros) -> Result<(), StoreError> {
+        let prices = self.gateway.purses.bank().accelerator_price_list().await?;
+        let card = AcceleratorCard::new(prices);
+        let mut lock = self.lock();
+        let Some(desk) = lock.as_mut() else {
+            return Ok(());
+        };
+        let cost = |nodes: &DeskNodes| {
+            let kind: Class = nodes.accelerator.parse().ok()?;
+            let hour = card.hour(&kind, &nodes.site, now).ok()?;
+            let known = NodesCost {
+                hour: Some(hour),
+                watts: None,
+            };
+            Some((nodes.id.clone(), known))
+        };
+        let costs = desk.nodes().iter().filter_map(cost).collect();
+        if *desk.known_costs() != costs {
+            desk.costs(costs);
+        }
+        Ok(())
     }
 
     /// Asks policy again where each job may be.

@@ -4,12 +4,12 @@
 use super::JobsPlane;
 use super::bars::left_nothing;
 use madang_ledger::{
-    AcceleratorCard, Account, Applied, Entry, EntryId, Fault, JobPurses, JobRun, JobUse, Phase,
-    Purse,
+    AcceleratorCard, Account, Applied, Entry, EntryId, Fault, JobPurses, JobRun, JobUse, Leg,
+    Phase, Purse,
 };
 use madang_store::{ENTRIES_APPEND_COUNT_MAX, StoreError};
 use madang_types::{
-    Allocation, CeilingId, Class, Job, MicroWon, Micros, Preempted, ProgrammeId, RunEnd,
+    Allocation, CeilingId, Class, Job, MicroWon, Micros, Preempted, ProgrammeId, RunEnd, RunId,
     RunOutcome, RunRecord, TenantId, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,6 +255,24 @@ impl JobsPlane {
             }
         }
         Ok(known)
+    }
+
+    /// What pays for runs: what the last entry of each moves.
+    ///
+    /// # Errors
+    /// As [`madang_store::Ledger::entries_of`].
+    pub async fn paid(
+        &self,
+        runs: impl Iterator<Item = RunId>,
+    ) -> Result<BTreeMap<RunId, Vec<Leg>>, StoreError> {
+        let ids: BTreeMap<EntryId, RunId> =
+            runs.map(|run| (JobRun::entry_id_of(run), run)).collect();
+        let known = self.known(ids.keys().copied()).await?;
+        let last = known.into_iter().filter_map(|(id, mut entries)| {
+            let run = ids.get(&id)?;
+            Some((*run, entries.pop()?.legs))
+        });
+        Ok(last.collect())
     }
 
     async fn append(&self, entries: Vec<Entry>) -> Result<Vec<Result<Applied, Fault>>, StoreError> {

@@ -30,6 +30,8 @@ const FORGET_MS: u64 = 60_000;
 const FORGET_MAX: usize = 200;
 /// Time between two looks at what pays for jobs and what operators stopped.
 const BARS_MS: u64 = 1_000;
+/// Time between two looks at prices.
+const PRICES_MS: u64 = 60_000;
 /// Rounds of the desk in one look: each carries out what the one before led to.
 const ROUNDS_MAX: usize = 16;
 
@@ -42,6 +44,7 @@ struct Driving {
     listed_at: Micros,
     forgot_at: Micros,
     barred_at: Micros,
+    priced_at: Micros,
 }
 
 /// Drives until the plane is gone.
@@ -109,6 +112,10 @@ impl JobsPlane {
             held.barred_at = now;
             self.follow_bars(now);
         }
+        if now >= held.priced_at.plus_ms(PRICES_MS) {
+            held.priced_at = now;
+            self.follow_prices(now).await?;
+        }
         self.follow_runs().await;
         if now >= held.forgot_at.plus_ms(FORGET_MS) {
             held.forgot_at = now;
@@ -167,6 +174,7 @@ impl JobsPlane {
                     listed_at: now,
                     forgot_at: now,
                     barred_at: Micros(i64::MIN),
+                    priced_at: Micros(i64::MIN),
                 });
                 self.stop_again().await;
             }
@@ -334,7 +342,7 @@ impl JobsPlane {
     }
 
     /// Runs that hold machines.
-    fn live(&self) -> Vec<RunRecord> {
+    pub(super) fn live(&self) -> Vec<RunRecord> {
         let desk = self.lock();
         let runs = desk.as_ref().map(|desk| desk.runs().cloned().collect());
         runs.unwrap_or_default()

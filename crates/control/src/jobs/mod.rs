@@ -4,7 +4,9 @@
 //! that it renews; the others take jobs in, and say what the books say.
 
 mod bars;
+mod busy;
 mod cashier;
+mod dcgm;
 mod drive;
 mod fine_tuning;
 mod perform;
@@ -22,7 +24,7 @@ use crate::power::Governors;
 use crate::secrets::{SecretKeys, Secrets};
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::slurm::SlurmSite;
-use madang_executor::jobs::{JobExecutor, RunLog};
+use madang_executor::jobs::{JobExecutor, RunLog, RunMeter};
 use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
@@ -44,6 +46,8 @@ pub struct JobsOptions {
     pub ledger: Arc<dyn Ledger>,
     /// What runs them.
     pub executors: Executors,
+    /// What tells how busy they are.
+    pub meters: Meters,
     /// Slurm clusters that are set up from here, by their name in the fleet file.
     pub sites: BTreeMap<String, SlurmSite>,
     /// Other gateways may drive jobs in these books.
@@ -54,6 +58,9 @@ pub struct JobsOptions {
 
 /// What runs jobs, by the word of the fleet file and the cluster that it names.
 pub type Executors = BTreeMap<(JobsExecutor, Option<String>), Arc<dyn JobExecutor>>;
+
+/// What tells how busy runs are, likewise. A machine with a `dcgm_url` of its own needs none.
+pub type Meters = BTreeMap<(JobsExecutor, Option<String>), Arc<dyn RunMeter>>;
 
 /// What whoever drives knows of a job that is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +80,7 @@ pub struct JobsPlane {
     book: Arc<dyn JobBook>,
     ledger: Arc<dyn Ledger>,
     executors: Executors,
+    meters: Meters,
     sites: Sites,
     shared: bool,
     secrets: Secrets,
@@ -94,6 +102,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            meters,
             sites,
             shared,
             secret_keys,
@@ -106,6 +115,7 @@ impl JobsPlane {
             book,
             ledger,
             executors,
+            meters,
             sites: Sites::new(sites),
             shared,
             desk: Mutex::new(None),
@@ -120,6 +130,7 @@ impl JobsPlane {
             Arc::downgrade(&plane),
             Arc::clone(&plane.wake),
         ));
+        tasks.spawn(busy::keep(Arc::downgrade(&plane)));
         if !plane.sites.are_none() {
             tasks.spawn(sites::keep(Arc::downgrade(&plane), plane.sites.wake()));
         }
@@ -347,6 +358,7 @@ mod tests {
                 cpu_milli: None,
                 memory_mib: None,
                 device_variable: None,
+                dcgm_url: None,
                 gres: None,
                 watts: None,
             };

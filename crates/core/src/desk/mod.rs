@@ -8,6 +8,7 @@ mod entry;
 mod fit;
 mod qos;
 mod reserve;
+mod site;
 mod steps;
 mod view;
 
@@ -15,6 +16,7 @@ pub use bar::{Funds, Payer};
 pub use fit::{DeskNodes, Lack, nowhere};
 pub use qos::DeskQos;
 pub use reserve::DeskReservation;
+pub use site::NodesCost;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -124,6 +126,8 @@ pub struct Desk {
     jobs: Jobs,
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
+    /// What is known of machines for the choice among them.
+    costs: BTreeMap<NodesId, NodesCost>,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -145,6 +149,7 @@ impl Desk {
             jobs: Jobs::new(JobRule::Madang, terms, &[]),
             nodes: Vec::new(),
             machines: Vec::new(),
+            costs: BTreeMap::new(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
@@ -186,6 +191,7 @@ impl Desk {
         self.jobs.worth(worth.collect());
         self.nodes = nodes;
         self.machines = all;
+        self.weigh();
         self.keep();
         // What was queued asks for places by their old numbers.
         self.queue_anew();

@@ -112,6 +112,7 @@ impl Desk {
             accelerator: nodes.accelerator.clone(),
         };
         let nodes = nodes.id.clone();
+        let why_here = self.why_here(super::entry::key_of(task));
         let Some(entry) = self.entries.get_mut(&task.job) else {
             return;
         };
@@ -129,6 +130,7 @@ impl Desk {
             started_at: None,
             end: None,
             charge: None,
+            why_here,
         };
         entry.running(task, record.clone());
         self.effects.push(DeskEffect::Begin(Box::new(record)));

@@ -125,6 +125,25 @@ impl Jobs {
         self.running.len()
     }
 
+    /// What it weighs that a job is on each `[[nodes]]`, by [`NodesKey`], in milliseconds of waiting: of several with room it is given
+    /// those that weigh least. Those that are not named weigh nothing.
+    pub fn costs(&mut self, costs_ms: Vec<u64>) {
+        self.placer.costs(costs_ms);
+    }
+
+    /// Where a job runs, and on what else it may be: whether there is room for it now. `None` of a job that does not run.
+    pub fn elsewhere(&self, job: JobKey) -> Option<(NodesKey, Vec<(NodesKey, bool)>)> {
+        let need = self.jobs.get(&job)?.ask.need;
+        let here = self.floor.nodes_of(self.placements(job)?)?;
+        let others = self
+            .floor
+            .nodes_in(need.ground)
+            .filter(|nodes| *nodes != here);
+        let free = |nodes: NodesKey| self.floor.free_milli().get(usize::from(nodes.0));
+        let room = |nodes| free(nodes).is_some_and(|free| *free >= need.milli());
+        Some((here, others.map(|nodes| (nodes, room(nodes))).collect()))
+    }
+
     /// What `account` and all below it used until `now`, as far as it has not faded, in seconds of an accelerator that counts whole.
     pub fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
         self.accounts.used_s(account, now)

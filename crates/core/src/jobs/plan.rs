@@ -124,19 +124,20 @@ impl Plan {
         }
     }
 
-    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow. Where; `None` where it never
+    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow, and of several at one time where
+    /// it weighs least. Where; `None` where it never
     /// fits.
     pub(super) fn put(
         &mut self,
         job: JobKey,
         (milli, run_us): (u64, u64),
-        ground: impl Iterator<Item = NodesKey>,
+        ground: impl Iterator<Item = (NodesKey, u64)>,
     ) -> Option<NodesKey> {
-        let earliest = |nodes: NodesKey| {
+        let earliest = |(nodes, cost_ms): (NodesKey, u64)| {
             let line = self.lines.get(usize::from(nodes.0))?;
-            Some((line.earliest(milli, run_us)?, nodes))
+            Some((line.earliest(milli, run_us)?, cost_ms, nodes))
         };
-        let (at, nodes) = ground.filter_map(earliest).min()?;
+        let (at, _, nodes) = ground.filter_map(earliest).min()?;
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);

@@ -142,7 +142,7 @@ impl Jobs {
         effects.push(JobEffect::Stop { job });
     }
 
-    fn placements(&self, key: JobKey) -> Option<&[Placement]> {
+    pub(super) fn placements(&self, key: JobKey) -> Option<&[Placement]> {
         match &self.jobs.get(&key)?.state {
             State::Running { placements, .. } => Some(placements),
             State::Waiting { .. } => None,

@@ -13,10 +13,13 @@
 //! `exec`. `forget` deletes the `Job`; until then nothing else may (`ttlSecondsAfterFinished` unset).
 
 pub mod local;
+mod meter;
+pub mod nvml;
 mod run;
 pub mod slurm;
 mod tls;
 
+pub use meter::{RunMeter, of_devices};
 pub use run::{RunProgram, RunSpec, SecretText};
 
 use async_trait::async_trait;

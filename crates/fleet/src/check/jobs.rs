@@ -113,6 +113,7 @@ impl Check<'_, '_> {
     ) {
         match (jobs.executor, jobs.cluster.as_deref()) {
             (JobsExecutor::Local, None) => {
+                self.dcgm(jobs, span);
                 let given = [
                     ("gres", jobs.gres.is_some()),
                     ("watts", jobs.watts.is_some()),
@@ -132,6 +133,11 @@ impl Check<'_, '_> {
                 let entry = self.report.error("key_without_effect", span, message);
                 entry.help("take it out: any gateway reaches a cluster");
             }
+            (JobsExecutor::Slurm, Some(_)) if jobs.dcgm_url.is_some() => {
+                let message = "`dcgm_url` says nothing where `executor` is \"slurm\"";
+                let entry = self.report.error("key_without_effect", span, message);
+                entry.help("take it out: of a cluster its own accounting tells");
+            }
             (JobsExecutor::Slurm, Some(id)) => match known.get(id) {
                 Some(cluster) => self.of_cluster(jobs, span, cluster),
                 None => {
@@ -144,6 +150,20 @@ impl Check<'_, '_> {
                     };
                 }
             },
+        }
+    }
+
+    /// The address of what measures this machine.
+    fn dcgm(&mut self, jobs: &NodesJobs, span: &Range<usize>) {
+        let is_url = |url: &str| {
+            let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+            let sound = |rest: &str| !rest.is_empty() && !rest.contains([' ', '?', '#']);
+            url.len() <= 208 && rest.is_some_and(sound)
+        };
+        if let Some(url) = jobs.dcgm_url.as_deref().filter(|url| !is_url(url)) {
+            let message = format!("`dcgm_url` is no address: \"{}\"", brief(url));
+            let entry = self.report.error("url_invalid", span, message);
+            entry.help("write it without the path: \"http://127.0.0.1:9400\"");
         }
     }
 

@@ -33,6 +33,10 @@ pub struct NodesJobs {
     /// The variable by which a job is told its accelerators, such as `CUDA_VISIBLE_DEVICES`.
     #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"))]
     pub device_variable: Option<String>,
+    /// The address of a DCGM exporter on this machine, such as `http://127.0.0.1:9400`, that tells how busy its accelerators are; for
+    /// `executor = "local"`. Without it NVIDIA's own library is asked where `device_variable` is `CUDA_VISIBLE_DEVICES`.
+    #[schemars(regex(pattern = "^https?://[^ ?#]{1,200}$"))]
+    pub dcgm_url: Option<String>,
     /// What the Slurm cluster calls their accelerators, such as `gpu:h200-sxm` or `npu:atom`; `gpu:` and their kind where not given.
     #[schemars(regex(pattern = "^[a-z_]{1,64}(:[A-Za-z0-9_.-]{1,64})?$"))]
     pub gres: Option<String>,
@@ -230,8 +234,8 @@ pub struct JobsBucket {
     pub writable: bool,
 }
 
-/// `[jobs]`: how batch jobs are kept. Ways to files, images, secrets and clusters are read at the start; bounds, classes, reservations and
-/// `power_tokens` hold from the next reload.
+/// `[jobs]`: how batch jobs are kept. Ways to files, images, secrets and clusters are read at the start; bounds, classes, reservations,
+/// `measure_ms` and `power_tokens` hold from the next reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobsTerms {
@@ -279,6 +283,9 @@ pub struct JobsTerms {
     /// Classes that a job may name as its `qos`; at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub qos: Vec<JobsQos>,
+    /// Time between two looks at how busy the accelerators of runs are, in milliseconds.
+    #[schemars(range(min = 1000, max = 600_000))]
+    pub measure_ms: u64,
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
@@ -303,6 +310,7 @@ impl Default for JobsTerms {
             slurm: Vec::new(),
             reservations: Vec::new(),
             qos: Vec::new(),
+            measure_ms: 30_000,
             open_tenant_max: 10_000,
         }
     }

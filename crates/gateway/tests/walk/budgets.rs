@@ -363,7 +363,8 @@ async fn what_is_recalled_goes_back_to_the_programme() {
     world.record().await;
     let spent = won(&world, "site:home").await;
     let bank = world.store.bank();
-    bank.allocation_recall("demo-2026".parse().unwrap(), clock::now())
+    let now = clock::now();
+    bank.allocation_recall("demo-2026".parse().unwrap(), now, now)
         .await
         .unwrap();
     world.gateway.purses.refresh().await.unwrap();

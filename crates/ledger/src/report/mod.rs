@@ -2,6 +2,7 @@
 //! of it. Pure: a store reads the sums ([`Extract`]), whoever asks shows the report.
 
 mod concentration;
+mod idle;
 mod promise;
 mod reconcile;
 mod rows;
@@ -9,6 +10,7 @@ mod rows;
 mod tests;
 
 pub use concentration::Concentration;
+pub use idle::{AwardUse, MeasuredRun, awards, payers};
 pub use promise::{Line, promised};
 pub use reconcile::{Compared, DIFFERENCES_SHOWN_MAX, Difference, Reconciliation};
 pub use rows::{Booked, EXTRACT_ROWS_MAX, Extract, LegSum, Row, Sums};

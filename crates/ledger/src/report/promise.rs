@@ -67,7 +67,7 @@ pub fn promised(allocation: &Allocation, (from, until): (Micros, Micros)) -> i64
     held(parts.sum())
 }
 
-fn is_in_force(allocation: &Allocation, (from, until): (Micros, Micros)) -> bool {
+pub(super) fn is_in_force(allocation: &Allocation, (from, until): (Micros, Micros)) -> bool {
     allocation.from < until && from < allocation.ends_at()
 }
 

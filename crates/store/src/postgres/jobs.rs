@@ -1,19 +1,21 @@
 //! Jobs, their runs and who drives them as rows.
 
+use super::busy;
 use super::connect::medium;
 use super::row::{Columns, Param, column, execute, rows};
 use super::secrets;
 use super::{PostgresStore, check_text};
 use crate::StoreError;
 use crate::jobs::{
-    ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish,
-    JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text, json_value,
-    last_before, middle_of, superseded,
+    BusyFilter, BusyRun, ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter,
+    JobTerm, JobWish, JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text,
+    json_value, last_before, middle_of, superseded,
 };
 use async_trait::async_trait;
 use deadpool_postgres::{GenericClient, Object};
 use madang_types::{
-    GatewayId, Job, JobId, Micros, RunId, RunRecord, SecretId, SecretRow, TenantId,
+    GatewayId, Job, JobId, Micros, NodesHeld, RunBusy, RunId, RunRecord, SecretId, SecretRow,
+    TenantId,
 };
 
 const COLUMNS: &str = "id, tenant, project, programme, key, spec, state, held, cancelled_at, why, submitted_at, ended_at";
@@ -263,7 +265,7 @@ fn read(columns: &mut Columns<'_>) -> Result<Job, StoreError> {
     })
 }
 
-fn read_run(columns: &mut Columns<'_>) -> Result<RunRecord, StoreError> {
+pub(super) fn read_run(columns: &mut Columns<'_>) -> Result<RunRecord, StoreError> {
     json_value("a job's run", &columns.get::<String>()?)
 }
 
@@ -349,6 +351,33 @@ impl JobBook for PostgresStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.ask(move |client| Box::pin(runs_open(client, after)))
+            .await
+    }
+
+    async fn busy_write(
+        &self,
+        at: Micros,
+        runs: Vec<RunBusy>,
+        held: Vec<NodesHeld>,
+    ) -> Result<(), StoreError> {
+        self.ask(move |client| {
+            Box::pin(async move { busy::write(client, at, (&runs, &held)).await })
+        })
+        .await
+    }
+
+    async fn busy_of(&self, runs: Vec<RunId>) -> Result<Vec<RunBusy>, StoreError> {
+        self.ask(move |client| Box::pin(async move { busy::of(client, &runs).await }))
+            .await
+    }
+
+    async fn busy_list(&self, filter: BusyFilter) -> Result<Vec<BusyRun>, StoreError> {
+        self.report(move |client| Box::pin(async move { busy::list(client, &filter).await }))
+            .await
+    }
+
+    async fn nodes_held(&self, span: (Micros, Micros)) -> Result<Vec<NodesHeld>, StoreError> {
+        self.report(move |client| Box::pin(busy::held(client, span)))
             .await
     }
 

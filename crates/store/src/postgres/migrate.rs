@@ -74,6 +74,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "power",
         sql: include_str!("../../migrations/postgres/0013_power.sql"),
     },
+    Migration {
+        version: 14,
+        name: "busy",
+        sql: include_str!("../../migrations/postgres/0014_busy.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

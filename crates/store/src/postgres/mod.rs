@@ -8,6 +8,7 @@
 //! All connections live in one runtime of the store's own, so that they outlast whichever runtime first asked for them.
 
 mod bank;
+mod busy;
 mod connect;
 mod extract;
 mod jobs;

@@ -1,18 +1,20 @@
 //! Jobs, their runs and who drives them as rows.
 
 use super::SqliteStore;
+use super::busy;
 use super::convert::{Columns, execute, medium, rows};
 use super::secrets;
 use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::jobs::{
-    ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter, JobTerm, JobWish,
-    JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text, json_value,
-    last_before, middle_of, superseded,
+    BusyFilter, BusyRun, ChangeRows, JOBS_LIST_COUNT_MAX, JOBS_USED_COUNT_MAX, JobBook, JobFilter,
+    JobTerm, JobWish, JobsChange, JobsUsed, OPEN, RunKey, USED_SPAN_US, absent, bound, json_text,
+    json_value, last_before, middle_of, superseded,
 };
 use async_trait::async_trait;
 use madang_types::{
-    GatewayId, Job, JobId, Micros, RunId, RunRecord, SecretId, SecretRow, TenantId,
+    GatewayId, Job, JobId, Micros, NodesHeld, RunBusy, RunId, RunRecord, SecretId, SecretRow,
+    TenantId,
 };
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
@@ -29,6 +31,7 @@ pub(super) enum JobsWrite {
         until: Micros,
     },
     Change(JobTerm, JobsChange),
+    Busy(Micros, Vec<RunBusy>, Vec<NodesHeld>),
     SecretPut(Box<SecretRow>),
     SecretDelete(SecretId),
 }
@@ -49,6 +52,10 @@ pub(super) fn perform(conn: &Connection, write: &JobsWrite) -> Result<JobsWritte
         }
         JobsWrite::Change(term, change) => {
             self::change(conn, *term, change)?;
+            JobsWritten::Done
+        }
+        JobsWrite::Busy(at, runs, held) => {
+            busy::write(conn, *at, (runs, held))?;
             JobsWritten::Done
         }
         JobsWrite::SecretPut(row) => {
@@ -313,7 +320,7 @@ fn read(columns: &mut Columns<'_>) -> Result<Job, StoreError> {
     })
 }
 
-fn read_run(columns: &mut Columns<'_>) -> Result<RunRecord, StoreError> {
+pub(super) fn read_run(columns: &mut Columns<'_>) -> Result<RunRecord, StoreError> {
     json_value("a job's run", &columns.get::<String>()?)
 }
 
@@ -409,6 +416,30 @@ impl JobBook for SqliteStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.lookups.read(move |conn| runs_open(conn, after)).await
+    }
+
+    async fn busy_write(
+        &self,
+        at: Micros,
+        runs: Vec<RunBusy>,
+        held: Vec<NodesHeld>,
+    ) -> Result<(), StoreError> {
+        let write = JobsWrite::Busy(at, runs, held);
+        self.jobs_perform(write).await.map(drop)
+    }
+
+    async fn busy_of(&self, runs: Vec<RunId>) -> Result<Vec<RunBusy>, StoreError> {
+        self.lookups.read(move |conn| busy::of(conn, &runs)).await
+    }
+
+    async fn busy_list(&self, filter: BusyFilter) -> Result<Vec<BusyRun>, StoreError> {
+        self.reports
+            .read(move |conn| busy::list(conn, &filter))
+            .await
+    }
+
+    async fn nodes_held(&self, span: (Micros, Micros)) -> Result<Vec<NodesHeld>, StoreError> {
+        self.reports.read(move |conn| busy::held(conn, span)).await
     }
 
     async fn secret_put(&self, row: SecretRow) -> Result<(), StoreError> {

@@ -72,6 +72,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "power",
         sql: include_str!("../../migrations/sqlite/0013_power.sql"),
     },
+    Migration {
+        version: 14,
+        name: "busy",
+        sql: include_str!("../../migrations/sqlite/0014_busy.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -7,6 +7,7 @@
 //! SQLite's locks keep the file whole, and a lock that is held too long reads as [`StoreError::Unavailable`].
 
 mod bank;
+mod busy;
 mod connect;
 mod convert;
 mod extract;

@@ -1,10 +1,12 @@
 //! Batch jobs: what is asked for, what became of it, and the single runs that it was carried out in.
 
+mod busy;
 mod resources;
 mod run;
 mod spec;
 mod state;
 
+pub use busy::{AT_WORK_PERMILLE, Measured, NodesHeld, RunBusy, accelerator_ms};
 pub use resources::{JobResources, MILLI};
 pub use run::{RunEnd, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopWhy};
 pub use spec::{

@@ -159,6 +159,9 @@ pub struct RunRecord {
     pub end: Option<RunEnd>,
     /// What it cost, once it is over.
     pub charge: Option<MicroWon>,
+    /// Why it is there and not on other machines on which it may be, where something speaks against these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_here: Option<String>,
 }
 
 impl RunOutcome {
@@ -202,7 +205,6 @@ impl RunRecord {
     pub fn accelerator_ms(&self) -> Option<u64> {
         let end = self.end.as_ref()?;
         let us = end.started_at.map_or(0, |at| end.ended_at.since_us(at));
-        let milli_us = u128::from(us) * u128::from(self.accelerator_milli);
-        u64::try_from(milli_us / 1_000_000).ok()
+        Some(super::accelerator_ms(self.accelerator_milli, us))
     }
 }

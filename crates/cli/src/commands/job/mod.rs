@@ -205,7 +205,17 @@ fn shown(job: &Value, runs: &[Value]) -> String {
     if !runs.is_empty() {
         text.push_str(&table.text());
     }
+    text.push_str(&here(runs));
     text
+}
+
+/// Why the last run is on its machines and not on others.
+fn here(runs: &[Value]) -> String {
+    let last = runs.last().filter(|run| run["why_here"].is_string());
+    last.map_or_else(String::new, |run| {
+        let (id, nodes, why) = (cell(run, "id"), cell(run, "nodes"), cell(run, "why_here"));
+        format!("  {id} is on {nodes}: {why}\n")
+    })
 }
 
 /// What the owner of a job is to know though it runs.

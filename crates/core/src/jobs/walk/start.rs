@@ -35,7 +35,10 @@ impl Walk<'_> {
         let best = roomy
             .filter(|(nodes, _)| makes_room || lets(*nodes))
             // What is promised to those behind counts on the same choice each time.
-            .max_by_key(|(nodes, left)| (if promises { 0 } else { *left }, Reverse(*nodes)));
+            .max_by_key(|(nodes, left)| {
+                let light = Reverse(self.jobs.placer.cost_ms(*nodes));
+                (light, if promises { 0 } else { *left }, Reverse(*nodes))
+            });
         let Some((nodes, _)) = best else {
             return self.wait(job, closed, has_room);
         };
@@ -100,6 +103,7 @@ impl Walk<'_> {
         if !was_full {
             let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
             let ground = self.jobs.floor.nodes_in(need.ground);
+            let ground = ground.map(|nodes| (nodes, self.jobs.placer.cost_ms(nodes)));
             planned = plan.put(job.ask.job, (job.milli(), run_us), ground);
         }
         let is_full = plan.is_full();

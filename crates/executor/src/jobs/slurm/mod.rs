@@ -20,6 +20,7 @@ mod shell;
 mod site;
 mod token;
 mod transport;
+mod usage;
 
 pub use ask::minutes_asked;
 pub use options::{
@@ -30,10 +31,10 @@ pub use site::{
     qos_named,
 };
 
-use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
+use super::{JobExecutor, JobsError, RunLog, RunMeter, RunSpec, RunStatus, StopHow};
 use async_trait::async_trait;
 use inner::Inner;
-use madang_types::RunId;
+use madang_types::{Measured, RunId, RunRecord};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -106,5 +107,12 @@ impl JobExecutor for SlurmExecutor {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes()
+    }
+}
+
+#[async_trait]
+impl RunMeter for SlurmExecutor {
+    async fn measure(&self, runs: &[RunRecord]) -> Result<Vec<(RunId, Measured)>, JobsError> {
+        self.inner.measure(runs).await
     }
 }

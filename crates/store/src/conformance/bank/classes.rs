@@ -114,7 +114,9 @@ pub async fn what_is_left_goes_back_to_its_class(fixture: &impl Fixture) -> Resu
     let take = order(1, OrderKind::Take { want: 60, need: 0 })?;
     let moved = world.books.order(holder.clone(), take, Micros(4)).await?;
     assert_eq!((moved.moved, moved.left), (60, 140));
-    let recalled = world.books.allocation_recall("a".parse()?, Micros(5));
+    let recalled = world
+        .books
+        .allocation_recall("a".parse()?, Micros(5), Micros(5));
     recalled.await?;
     world.check(1_000, 240).await?;
     let back = order(2, OrderKind::Return { amount: 60 })?;

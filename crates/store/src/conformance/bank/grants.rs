@@ -36,15 +36,28 @@ pub async fn what_is_left_of_a_grant_that_is_over_goes_back(
     world.check_sound().await
 }
 
-/// A recall ends it, once; there is nothing to recall of what was never granted.
+/// A recall ends it, with notice or at once, and only ever earlier; what is not spent goes back when it has ended, once. There is
+/// nothing to recall of what was never granted.
 pub async fn a_recall_ends_a_grant(fixture: &impl Fixture) -> Result<(), Failure> {
     let world = World::new(fixture).await?;
-    for at in [20, 30] {
-        let recalled = world.books.allocation_recall(GRANT.parse()?, Micros(at));
-        assert_eq!(recalled.await?.recalled_at, Some(Micros(20)));
+    for (ends_at, at, recalled_at, free) in [
+        (60, 10, 60, 400),
+        (50, 11, 50, 400),
+        (70, 12, 50, 400),
+        (20, 20, 20, 1_000),
+        (30, 30, 20, 1_000),
+    ] {
+        let (ends_at, at) = (Micros(ends_at), Micros(at));
+        let recalled = world.books.allocation_recall(GRANT.parse()?, ends_at, at);
+        let found = (
+            recalled.await?.recalled_at,
+            world.available("programme:startups").await?,
+        );
+        assert_eq!(found, (Some(Micros(recalled_at)), free), "{ends_at:?}");
     }
-    assert_eq!(world.available("programme:startups").await?, 1_000);
-    let absent = world.books.allocation_recall("none".parse()?, Micros(20));
+    let absent = world
+        .books
+        .allocation_recall("none".parse()?, Micros(20), Micros(20));
     let expected = StoreError::Absent("the allocation 'none'".into());
     assert_eq!(absent.await, Err(expected.into()));
     world.check_sound().await
@@ -182,7 +195,7 @@ pub async fn grants_and_prices_survive(fixture: &impl Fixture) -> Result<(), Fai
     world.books.exchange_insert(exchange, NOW).await?;
     world
         .books
-        .allocation_recall(GRANT.parse()?, Micros(20))
+        .allocation_recall(GRANT.parse()?, Micros(20), Micros(20))
         .await?;
     let budgets = world.books.budget_list().await?;
     let granted = world.books.allocation_list((None, None)).await?;

@@ -208,7 +208,9 @@ pub async fn a_run_that_lacks_is_not_set_aside(fixture: &impl Fixture) -> Result
     let one = run("2-1")?;
     let reserve = world.reserve(&one, 1).await?.map_err(|e| e.to_string())?;
     assert!(world.write(&reserve).await?.is_ok());
-    let recalled = world.books.allocation_recall("h200".parse()?, Micros(5));
+    let recalled = world
+        .books
+        .allocation_recall("h200".parse()?, Micros(5), Micros(5));
     recalled.await?;
     world.check(0, 30_000_000).await?;
     let of = JobUse {

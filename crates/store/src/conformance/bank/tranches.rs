@@ -42,7 +42,10 @@ pub async fn a_recall_takes_back_what_has_not_come_yet_too(
     let parts = (5, [(5, 100), (50, 200)].as_slice());
     world.grant_parts("daeil-2026", (300, 100), parts).await?;
     let id = "daeil-2026".parse()?;
-    world.books.allocation_recall(id, Micros(10)).await?;
+    world
+        .books
+        .allocation_recall(id, Micros(10), Micros(10))
+        .await?;
     assert_eq!(world.available("programme:startups").await?, 400);
     world.check_sound().await
 }

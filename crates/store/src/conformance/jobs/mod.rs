@@ -1,5 +1,6 @@
 //! Properties of jobs, their runs and who drives them.
 
+pub mod busy;
 pub mod driven;
 pub mod kept;
 pub mod secrets;
@@ -27,6 +28,7 @@ macro_rules! jobs_conformance_suite {
                 lists_follow_all_filters, lists_are_bounded, wishes_are_kept_until_the_end;
             driven: what_is_over_is_not_open, a_term_is_held_by_one, an_old_term_writes_nothing, a_change_is_written_whole,
                 extreme_runs_read_back, runs_are_by_task_and_number, runs_of_open_jobs_meet, jobs_survive;
+            busy: how_busy_runs_were_is_noted_and_found, what_was_held_is_summed_by_hour;
             used: what_was_used_is_summed_by_owner_and_span;
             secrets: a_secret_is_replaced_by_a_later_one_alone, secrets_are_their_tenants_and_projects;
         }
@@ -86,6 +88,7 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
         started_at: None,
         end: None,
         charge: None,
+        why_here: None,
     })
 }
 

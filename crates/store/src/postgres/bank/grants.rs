@@ -184,22 +184,24 @@ async fn allocations_where(
     found.await
 }
 
-/// Ends an allocation now and takes back what no gateway holds.
+/// Ends an allocation, and takes back what no gateway holds where that is now.
 pub(super) async fn allocation_recall(
     turn: &mut Turn<'_>,
-    (id, at): (&AllocationId, Micros),
+    (id, ends_at, at): (&AllocationId, Micros, Micros),
 ) -> Result<Answer, StoreError> {
-    let sql = "UPDATE allocations SET recalled_at = $2 WHERE id = $1 AND recalled_at IS NULL";
+    let sql = "UPDATE allocations SET recalled_at = $2 WHERE id = $1 AND coalesce(recalled_at > $2, true)";
     execute(
         &turn.tx,
         ("recall an allocation", sql),
-        &[&id.as_str(), &at.0],
+        &[&id.as_str(), &ends_at.0],
     )
     .await?;
     let Some(recalled) = allocation(&turn.tx, id).await? else {
         return Err(StoreError::Absent(format!("the allocation '{id}'")));
     };
-    take_back(turn, (&recalled, at)).await?;
+    if recalled.ends_at() <= at {
+        take_back(turn, (&recalled, at)).await?;
+    }
     Ok(Answer::Allocation(Box::new(recalled)))
 }
 

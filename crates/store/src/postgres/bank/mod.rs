@@ -37,7 +37,7 @@ async fn perform(turn: &mut Turn<'_>, (about, at): (&About, Micros)) -> Result<A
             .map(Answer::Left),
         About::Budget(budget) => grants::budget_put(turn, (budget, at)).await,
         About::Allocation(allocation) => grants::allocation_insert(turn, allocation).await,
-        About::Recall(id) => grants::allocation_recall(turn, (id, at)).await,
+        About::Recall(id, ends_at) => grants::allocation_recall(turn, (id, *ends_at, at)).await,
         About::Sweep => grants::sweep(turn, at).await.map(Answer::Count),
         About::Price(price) => grants::price_insert(&turn.tx, (price, at)).await,
         About::AcceleratorPrice(price) => {

@@ -188,21 +188,23 @@ fn allocations_where(
     })
 }
 
-/// Ends an allocation now and takes back what no gateway holds.
+/// Ends an allocation, and takes back what no gateway holds where that is now.
 pub(super) fn allocation_recall(
     conn: &Connection,
     page: &mut Page,
-    (id, at): (&AllocationId, Micros),
+    (id, ends_at, at): (&AllocationId, Micros, Micros),
 ) -> Result<Answer, StoreError> {
     conn.execute(
-        "UPDATE allocations SET recalled_at = ?2 WHERE id = ?1 AND recalled_at IS NULL",
-        params![id.as_str(), at.0],
+        "UPDATE allocations SET recalled_at = ?2 WHERE id = ?1 AND ifnull(recalled_at > ?2, true)",
+        params![id.as_str(), ends_at.0],
     )
     .map_err(|e| medium("recall an allocation", &e))?;
     let Some(recalled) = allocation(conn, id)? else {
         return Err(StoreError::Absent(format!("the allocation '{id}'")));
     };
-    take_back(conn, page, (&recalled, at))?;
+    if recalled.ends_at() <= at {
+        take_back(conn, page, (&recalled, at))?;
+    }
     Ok(Answer::Allocation(Box::new(recalled)))
 }
 

@@ -33,7 +33,7 @@ pub(super) fn perform(
         About::Left(purse, unit) => leases::left_of(conn, page, (purse, *unit)).map(Answer::Left),
         About::Budget(budget) => grants::budget_put(conn, page, (budget, at)),
         About::Allocation(allocation) => grants::allocation_insert(conn, page, allocation),
-        About::Recall(id) => grants::allocation_recall(conn, page, (id, at)),
+        About::Recall(id, ends_at) => grants::allocation_recall(conn, page, (id, *ends_at, at)),
         About::Sweep => grants::sweep(conn, page, at).map(Answer::Count),
         About::Price(price) => grants::price_insert(conn, (price, at)),
         About::AcceleratorPrice(price) => grants::accelerator_price_insert(conn, (price, at)),

@@ -1,5 +1,6 @@
 //! The executor itself: what is done at each call. How runs stand is asked in [`refresh`].
 
+mod measure;
 mod refresh;
 
 use super::ask::{Ask, job_name, log_path};
