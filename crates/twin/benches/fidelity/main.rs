@@ -2,6 +2,8 @@
 //!
 //! `make bench-twin`; the folder with the measurements is named by `MADANG_TWIN_DATA`, and nothing is judged without it.
 
+#![expect(clippy::print_stdout, reason = "its result is what it prints")]
+
 mod knee;
 
 use madang_catalog::Catalog;
