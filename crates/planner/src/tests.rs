@@ -57,7 +57,7 @@ fn what_is_wrong_is_said() {
         (
             "input_tokens = 1200",
             "input_tokens = 9_000_000",
-            "KV memory holds",
+            "no chip of the goal serves Qwen3-32B",
         ),
         (
             "Qwen3-32B",
