@@ -100,7 +100,7 @@ impl Check<'_, '_> {
     }
 
     pub(super) fn effects(&mut self, raw: RawEffects) -> Option<Effects> {
-        let table = self.file(&raw.table?, |reader| read(reader))?;
+        let table = self.file(&raw.table?, read)?;
         let mut spend = Vec::new();
         for row in raw.spend? {
             spend.push(self.spend(row.value, &table)?);

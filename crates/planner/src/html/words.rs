@@ -147,7 +147,7 @@ const WORDS: &[(&str, &str)] = &[
 
 impl Language {
     /// A word that is written in English here; one that has no other stays as it is.
-    pub(super) fn say<'w>(self, english: &'w str) -> &'w str {
+    pub(super) fn say(self, english: &str) -> &str {
         match self {
             Self::English => english,
             Self::Korean => {
