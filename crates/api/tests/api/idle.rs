@@ -53,6 +53,27 @@ async fn report(bench: &Bench, key: &str) -> Value {
     answer.json
 }
 
+/// What is told of a run of `alpha` that was never at work.
+fn says_whose_it_is_and_how_busy(run: &Value) {
+    let told_of = [
+        &run["tenant"],
+        &run["programme"],
+        &run["nodes"],
+        &run["ended"],
+    ];
+    let expected = [
+        json!("alpha"),
+        json!("ours"),
+        json!("here-cpu"),
+        json!(false),
+    ];
+    assert_eq!(told_of, expected.each_ref(), "{run}");
+    let busy = run["busy_permille"].as_u64().unwrap();
+    assert!((10..=20).contains(&busy), "of whole milliseconds: {run}");
+    assert_eq!(run["allocations"], json!(["hours"]));
+    assert_eq!(run["idle_since"], run["began_at"], "it was never at work");
+}
+
 #[tokio::test]
 async fn what_is_held_and_little_used_is_told_per_award_and_nothing_of_what_nobody_measured() {
     let bench = bench().await;
@@ -76,23 +97,7 @@ async fn what_is_held_and_little_used_is_told_per_award_and_nothing_of_what_nobo
         "nobody measures the other: {told}"
     );
     let run = &told["runs"][0];
-    let told_of = [
-        &run["tenant"],
-        &run["programme"],
-        &run["nodes"],
-        &run["ended"],
-    ];
-    let expected = [
-        json!("alpha"),
-        json!("ours"),
-        json!("here-cpu"),
-        json!(false),
-    ];
-    assert_eq!(told_of, expected.each_ref(), "{run}");
-    let busy = run["busy_permille"].as_u64().unwrap();
-    assert!((10..=20).contains(&busy), "of whole milliseconds: {run}");
-    assert_eq!(run["allocations"], json!(["hours"]));
-    assert_eq!(run["idle_since"], run["began_at"], "it was never at work");
+    says_whose_it_is_and_how_busy(run);
     let award = &told["awards"][0];
     let [measured, idle_ms] =
         [&award["measured_ms"], &award["idle_ms"]].map(|ms| ms.as_u64().unwrap());
