@@ -13,6 +13,7 @@ use madang_testkit::{FakeEngine, FakeEngineOptions};
 use madang_types::RunState;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NODES: &str = r#"
 [[nodes]]
@@ -352,5 +353,111 @@ async fn what_is_wrong_with_a_job_is_told_before_it_waits() {
     let listed = json_of(&place, "job list").await;
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
     assert_ne!(listed["data"][0]["why"], json!(null));
+    assert_eq!(madang.stop().await, 0);
+}
+
+/// A DCGM exporter that tells the same of two accelerators for ever: the first is little used, the second much.
+async fn dcgm() -> String {
+    const PAGE: &str = "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n\
+        DCGM_FI_DEV_GPU_UTIL{gpu=\"0\",UUID=\"GPU-a\",modelName=\"NVIDIA H200\"} 3\n\
+        DCGM_FI_DEV_GPU_UTIL{gpu=\"1\",UUID=\"GPU-b\",modelName=\"NVIDIA H200\"} 95\n";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 4096];
+            if stream.read(&mut asked).await.is_ok() {
+                let length = PAGE.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{PAGE}"
+                );
+                stream.write_all(head.as_bytes()).await.ok();
+            }
+        }
+    });
+    url
+}
+
+/// A machine that the exporter measures each second, a tenant with 5 hours, and two tasks that run there. Gives the job's id.
+async fn measured(place: &Place, engine: &FakeEngine) -> String {
+    let nodes = NODES.replace(
+        "executor = \"local\"",
+        &format!("executor = \"local\", dcgm_url = \"{}\"", dcgm().await),
+    );
+    let terms = "\n[jobs]\nmeasure_ms = 1000\n";
+    let fleet = HEAD.to_owned() + &nodes + &url_replica("a", engine.url()) + terms;
+    place.write("fleet.toml", fleet);
+    for command in [
+        "reload",
+        "programme create ours",
+        "tenant create acme --programme ours",
+        "budget set ours --accelerator-hours 10",
+        "allocation create hours --tenant acme --accelerator-hours 5 --until 2100-01-01T00:00:00+09:00",
+    ] {
+        json_of(place, command).await;
+    }
+    let key = json_of(place, "key create --tenant acme").await;
+    place.write("acme.key", key["key"].as_str().unwrap());
+    let two = "command = [\"sleep\", \"600\"]\ntime_limit = \"20m\"\n[array]\ntasks = 2\n";
+    place.write("two.toml", two);
+    let submitted = json_of(place, "job submit two.toml --key-file acme.key").await;
+    submitted["id"].as_str().unwrap().to_owned()
+}
+
+/// The report, once more was measured than so much and the run that is little used is told.
+async fn told_idle(place: &Place, least_ms: u64) -> Value {
+    wait_for("it is measured", async || {
+        let told = json_of(place, "report idle --after-s 0 --tenant acme").await;
+        let measured = told["awards"][0]["measured_ms"].as_u64()?;
+        (measured > least_ms && told["runs"][0]["run"].is_string()).then_some(told)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dcgm_exporter_tells_of_runs_is_kept_and_told_per_award() {
+    let (place, mut madang, engine) = up().await;
+    let id = measured(&place, &engine).await;
+    let first = told_idle(&place, 3_000).await;
+    let run = &first["runs"][0];
+    let named = [
+        &run["tenant"],
+        &run["nodes"],
+        &run["allocations"][0],
+        &run["ended"],
+    ];
+    let expected = [json!("acme"), json!("here"), json!("hours"), json!(false)];
+    assert_eq!(named, expected.each_ref());
+    let permille = run["busy_permille"].as_u64().unwrap();
+    assert!((20..=30).contains(&permille), "{run}");
+    let runs = first["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "the other is busy: {first}");
+    // Sums outlive Madang, and what nobody looked at is not in them.
+    madang.kill().await;
+    madang = place.up_with(&[]).await;
+    let before = first["awards"][0]["measured_ms"].as_u64().unwrap();
+    let later = told_idle(&place, before).await;
+    assert_eq!(later["runs"][0]["run"], run["run"]);
+    let award = &later["awards"][0];
+    let [measured, idle] = ["measured_ms", "idle_ms"].map(|key| award[key].as_u64().unwrap());
+    let idle_permille = idle * 1_000 / measured;
+    assert!((400..600).contains(&idle_permille), "one of two: {award}");
+    json_of(&place, &format!("job cancel {id} --key-file acme.key")).await;
+    until(&place, &id, "cancelled").await;
+
+    let words = ["report", "idle", "--after-s", "0"];
+    let shown = place.run(&words).await.expect_code(0);
+    for part in ["less than 20 % busy", "over", "hours of machines"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    let csv = place.run(&["report", "idle", "--csv"]).await.expect_code(0);
+    let row = "\r\nhours,ours,acme,accelerator_ms,,";
+    assert!(csv.out.contains(row), "{}", csv.out);
+    let recalled = json_of(&place, "allocation recall hours --notice 7d").await;
+    let listed = json_of(&place, "allocation list").await;
+    assert_eq!(listed["data"][0]["recalled_at"], recalled["recalled_at"]);
+    let words = ["allocation", "recall", "hours", "--notice", "soon"];
+    let wrong = place.run(&words).await;
+    assert!(wrong.err.contains("write it as 12h or 7d"), "{}", wrong.err);
     assert_eq!(madang.stop().await, 0);
 }

@@ -46,9 +46,9 @@ actions! {
     InferLook = [All, Nothing, Own, Own, Nothing];
     /// see what is served: `/api/v1/models`, `/openapi.json`
     ServedRead = [All, All, All, All, All];
-    /// see the fleet: status, pools, replicas, logs, sites, stops, `/metrics`
+    /// see the fleet: status, pools, replicas, logs, sites, power, stops, `/metrics`
     FleetRead = [All, Nothing, Nothing, Nothing, All];
-    /// change the fleet: reload, set and lift stops
+    /// change the fleet: reload, set and lift stops, caps and events of power
     FleetWrite = [All, Nothing, Nothing, Nothing, Nothing];
     /// see programmes, and reports of what they promised and delivered
     ProgrammeRead = [All, Own, Nothing, Nothing, All];

@@ -1,7 +1,7 @@
 //! The report of what stood idle, for people.
 
 use super::money::shown;
-use super::server::{Table, cell, instant_cell, rows};
+use super::server::{Table, cell, instant_cell};
 use serde_json::Value;
 
 /// Milliseconds in a tenth of an hour.
@@ -9,8 +9,8 @@ const TENTH_MS: u64 = 360_000;
 
 /// The whole report.
 pub fn text(report: &Value) -> String {
-    let mut text = awards(rows(&report["awards"]));
-    let runs = rows(&report["runs"]);
+    let mut text = awards(list(&report["awards"]));
+    let runs = list(&report["runs"]);
     let below = report["below_permille"].as_u64().unwrap_or(0) / 10;
     text.push_str(&match runs {
         // A line of words: a table without rows says less.
@@ -24,7 +24,7 @@ pub fn text(report: &Value) -> String {
         text.push_str(&format!("and {more} more\n"));
     }
     if report["machines"].is_array() {
-        let held = machines(rows(&report["machines"]));
+        let held = machines(list(&report["machines"]));
         text.push_str(&format!("\naccelerator hours of machines\n{held}"));
     }
     text
@@ -72,7 +72,7 @@ fn little_used(runs: &[Value]) -> String {
     for row in runs {
         let permille = row["busy_permille"].as_u64().unwrap_or(0);
         let ended = row["ended"].as_bool() == Some(true);
-        let names = rows(&row["allocations"]).iter().filter_map(Value::as_str);
+        let names = list(&row["allocations"]).iter().filter_map(Value::as_str);
         table.row(vec![
             cell(row, "run"),
             cell(row, "tenant"),
@@ -98,6 +98,10 @@ fn machines(machines: &[Value]) -> String {
         ]);
     }
     table.text()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn hours(row: &Value, field: &str) -> String {
