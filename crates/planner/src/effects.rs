@@ -23,8 +23,7 @@ pub struct Coefficient {
 }
 
 /// Which money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Money {
     /// Servers, once.
     Servers,

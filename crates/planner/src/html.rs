@@ -7,6 +7,7 @@ mod words;
 
 pub use words::Language;
 
+use crate::inputs::is_one_of;
 use crate::report::Report;
 use std::fmt::Write;
 
@@ -101,13 +102,8 @@ impl Page<'_> {
 
     /// Small numbers that lead to the inputs of these keys; `*` stands for any row.
     fn links(&self, patterns: &[&str]) -> String {
-        let fits = |key: &str, pattern: &str| match pattern.split_once('*') {
-            Some((before, after)) => key.starts_with(before) && key.ends_with(after),
-            None => key == pattern,
-        };
         let inputs = self.report.inputs.iter().enumerate();
-        let found =
-            inputs.filter(|(_, input)| patterns.iter().any(|pattern| fits(&input.key, pattern)));
+        let found = inputs.filter(|(_, input)| is_one_of(&input.key, patterns));
         let links: Vec<String> = found
             .take(LINKS_MAX)
             .map(|(at, input)| {

@@ -6,40 +6,43 @@ use crate::goal::Input;
 pub(crate) fn of(source: &str) -> Vec<Input> {
     let mut inputs: Vec<Input> = Vec::new();
     let mut table = String::new();
-    let mut open: Option<Input> = None;
+    // Lists of the last input that go on in the next line.
+    let mut open = 0;
     for line in source.lines() {
-        let (code, comment) = split(line.trim());
-        if let Some(mut input) = open.take() {
-            input.value.push_str(code);
-            append(&mut input.source, comment);
-            finish(input, &mut open, &mut inputs);
+        let (code, comment, opened) = split(line.trim());
+        if open > 0 {
+            if let Some(input) = inputs.last_mut() {
+                input.value.push_str(code);
+                append(&mut input.source, comment);
+            }
+            open += opened;
         } else if code.starts_with('[') {
             table = code.trim_matches(['[', ']', ' ']).to_owned();
         } else if let Some((key, value)) = code.split_once('=') {
             let (key, value) = (key.trim(), value.trim());
             if key == "id" {
                 let kind = table.split('.').next().unwrap_or_default();
-                table = format!("{kind}.{}", value.trim_matches('"'));
+                table = format!("{kind}.{}", value.trim_matches(['"', '\'']));
             }
-            let input = Input {
+            inputs.push(Input {
                 key: format!("{table}.{key}"),
                 value: value.to_owned(),
                 source: comment.to_owned(),
-            };
-            finish(input, &mut open, &mut inputs);
+            });
+            open = opened;
         }
     }
     inputs
 }
 
-/// A list may go on in the next line.
-fn finish(input: Input, open: &mut Option<Input>, inputs: &mut Vec<Input>) {
-    let count = |bracket| input.value.matches(bracket).count();
-    if count('[') > count(']') {
-        *open = Some(input);
-    } else {
-        inputs.push(input);
-    }
+/// Whether a key is one of these; `*` in a pattern such as `site.*.pue` stands for any row.
+pub(crate) fn is_one_of(key: &str, patterns: &[&str]) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| match pattern.split_once('*') {
+            Some((before, after)) => key.starts_with(before) && key.ends_with(after),
+            None => key == *pattern,
+        })
 }
 
 fn append(text: &mut String, more: &str) {
@@ -49,17 +52,24 @@ fn append(text: &mut String, more: &str) {
     text.push_str(more);
 }
 
-/// What stands before a comment, and the comment.
-fn split(line: &str) -> (&str, &str) {
-    let mut quoted = false;
+/// What stands before a comment, the comment, and how many lists open less those that close; none of them is looked for in strings.
+fn split(line: &str) -> (&str, &str, i32) {
+    let mut quote = None;
+    let mut escaped = false;
+    let mut opened = 0;
     for (at, char) in line.char_indices() {
-        match char {
-            '"' => quoted = !quoted,
-            '#' if !quoted => return (line[..at].trim_end(), line[at + 1..].trim()),
+        match (quote, char) {
+            _ if escaped => escaped = false,
+            (Some('"'), '\\') => escaped = true,
+            (Some(open), _) if open == char => quote = None,
+            (None, '"' | '\'') => quote = Some(char),
+            (None, '[') => opened += 1,
+            (None, ']') => opened -= 1,
+            (None, '#') => return (line[..at].trim_end(), line[at + 1..].trim(), opened),
             _ => {}
         }
     }
-    (line, "")
+    (line, "", opened)
 }
 
 #[cfg(test)]
@@ -68,12 +78,14 @@ mod tests {
 
     #[test]
     fn keys_have_their_rows_and_their_comments() {
-        let text = "[plan]\nyears = 5 # chosen\n[[site]]\nid = \"a#b\" # made up\nhours = [1,\n 2] # two\n";
+        let text = "[plan]\nsaid = \"a \\\" # b\"\nabout = 'a [draft # b' # mine\nyears = 5 # chosen\n[[site]]\nid = \"a#b\" # made up\nhours = [1,\n 2] # two\n";
         let found: Vec<String> = of(text)
             .iter()
             .map(|input| format!("{} {} ({})", input.key, input.value, input.source))
             .collect();
         let expected = [
+            r#"plan.said "a \" # b" ()"#,
+            "plan.about 'a [draft # b' (mine)",
             "plan.years 5 (chosen)",
             "site.a#b.id \"a#b\" (made up)",
             "site.a#b.hours [1,2] (two)",

@@ -2,6 +2,7 @@
 
 use crate::fleet::{Fleet, Options, engine_won, solve};
 use crate::goal::Goal;
+use crate::inputs::is_one_of;
 use crate::plan::Derate;
 use crate::report::{PhaseLine, ShadowLine, TornadoLine};
 
@@ -158,13 +159,9 @@ fn compute(goal: &mut Goal, factor: f64) {
 
 /// The goal's own keys for a pattern such as `site.*.pue`.
 fn keys(goal: &Goal, patterns: &[&str]) -> Vec<String> {
-    let fits = |key: &str, pattern: &str| match pattern.split_once('*') {
-        Some((before, after)) => key.starts_with(before) && key.ends_with(after),
-        None => key == pattern,
-    };
     let inputs = goal.inputs.iter().map(|input| &input.key);
     inputs
-        .filter(|key| patterns.iter().any(|pattern| fits(key, pattern)))
+        .filter(|key| is_one_of(key, patterns))
         .cloned()
         .collect()
 }
