@@ -18,28 +18,32 @@ pub(crate) struct Check<'c, 's> {
     pub report: &'c mut Report<'s>,
     pub files: &'c Files,
     pub catalog: &'c Catalog,
-    /// First year and number of years: what tariffs must cover.
-    pub years: (i16, u32),
+    /// First year and number of years: what tariffs must cover. None where the goal does not say them.
+    pub years: Option<(i16, u32)>,
 }
 
 /// Builds the goal; `None` where something without which it cannot be built is missing, which has been said.
 pub(crate) fn build(raw: RawGoal, inputs: Vec<Input>, check: &mut Check<'_, '_>) -> Option<Goal> {
-    let plan = raw.plan?.value;
-    check.years = (plan.start_year?.value, plan.years?.value);
+    let plan = raw.plan.map(|plan| plan.value);
+    check.years = plan.as_ref().and_then(|plan| {
+        let (first, years) = (plan.start_year.as_ref()?, plan.years.as_ref()?);
+        Some((first.value, years.value))
+    });
     let demand = raw.demand.and_then(|demand| check.demand(demand.value));
     let models = check.models(raw.model);
     let chips = check.chips(raw.chip);
     let sites = check.sites(raw.site);
     let effects = raw.effects.map(|effects| check.effects(effects.value));
-    let slo = raw.slo?.value;
+    let (plan, slo) = (plan?, raw.slo?.value);
+    let (start_year, years) = check.years?;
     let power = raw.power.map(|power| power.value);
     let (server, idle) = power.map_or((None, None), |power| {
         (power.server_power_factor, power.idle_part)
     });
     Some(Goal {
         about: plan.about.map(|about| about.value).unwrap_or_default(),
-        start_year: check.years.0,
-        years: check.years.1,
+        start_year,
+        years,
         utilisation: plan.utilisation.map_or(0.8, |at| at.value),
         good_part: plan.good_part.map_or(0.9, |at| at.value),
         demand: demand?,
@@ -51,12 +55,14 @@ pub(crate) fn build(raw: RawGoal, inputs: Vec<Input>, check: &mut Check<'_, '_>)
         money: money(raw.money?.value)?,
         server_power_factor: server.map_or(1.25, |at| at.value),
         idle_part: idle.map_or(0.27, |at| at.value),
-        effects: match effects {
-            Some(effects) => Some(effects?),
-            None => None,
-        },
+        effects: said(effects)?,
         inputs,
     })
+}
+
+/// What need not be said: none where it is not, nothing at all where it is and is wrong.
+fn said<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
 }
 
 fn money(raw: RawMoney) -> Option<Money> {

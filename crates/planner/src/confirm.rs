@@ -3,7 +3,7 @@
 use crate::fleet::{PlanError, engine_name};
 use crate::goal::Goal;
 use crate::report::Confirmed;
-use crate::sizing::Engine;
+use crate::sizing::{Engine, division};
 use madang_twin::engine::Profile;
 use madang_twin::scenario::{Files, Progress, Scenario, parse, run};
 
@@ -13,11 +13,9 @@ const ENGINES: u32 = 4;
 const SEED: u64 = 7;
 /// The rate is found to so small a part of it.
 const PRECISION: f64 = 0.02;
-/// Rates above the closed form that are tried, as a part of it.
-const RATE_MAX: f64 = 1.25;
 const RUNS_MAX: u32 = 12;
 
-/// The greatest rate at which such engines keep the SLO in the twin.
+/// The greatest rate up to that of the closed form at which such engines keep the SLO in the twin.
 ///
 /// # Errors
 /// The twin did not run.
@@ -35,7 +33,7 @@ pub(crate) fn confirm(
             .map_err(|error| PlanError::Twin(error.to_string()))?;
         Ok(report.total.goodput_ratio)
     };
-    let (mut low, mut high) = (0.0, RATE_MAX);
+    let (mut low, mut high) = (0.0, 1.0);
     let mut good = 0.0;
     let mut next = 1.0;
     for _ in 0..RUNS_MAX {
@@ -45,14 +43,16 @@ pub(crate) fn confirm(
         } else {
             high = next;
         }
-        // What is above the closed form changes nothing: no nearer look is taken there.
-        if high - low < PRECISION * low.max(0.1) || low >= 1.0 {
+        // What is above the closed form changes nothing: no look is taken there.
+        if high - low < PRECISION * low.max(0.1) {
             break;
         }
         next = (low + high) / 2.0;
     }
     Ok(Confirmed {
         model: engine.deployment.model.name.clone(),
+        chip: engine.deployment.chip.name.clone(),
+        division: division(&engine.deployment.parallel, &engine.precision),
         engines: ENGINES,
         planned_per_s: planned,
         simulated_per_s: planned * low,

@@ -3,10 +3,13 @@
 //! Ways to serve are weighed by cost and by power. Each price of a watt makes one of them the best for each model; the fleets that some
 //! price makes best are placed, and the cheapest one that fits is taken. So a greater cap never costs more: it only adds fleets.
 
+mod ways;
+
 use crate::energy::{Year, YearEnergy};
-use crate::goal::{Goal, YEAR_S};
+use crate::goal::{Goal, SiteGoal, YEAR_S};
 use crate::sizing::{Engine, Refused, division, engines};
 use serde::Serialize;
+use ways::{Way, front, sets, standing};
 
 /// Engines are placed in so many steps, each where the next ones cost least.
 const STEPS: u64 = 2_000;
@@ -88,16 +91,40 @@ pub(crate) struct Fleet {
     pub facility_won: f64,
     /// Part of the peak that is served.
     pub served: f64,
-    /// A cheaper fleet did not fit.
-    pub power_bound: bool,
     /// Engines that are cheaper than those taken, but for whose power there is no room.
     pub too_hungry: Vec<Engine>,
+    /// Chips of which there were too few for all models that would have them: a model's place and a chip's that it was kept from.
+    pub scarce: Vec<(usize, usize)>,
 }
 
 impl Fleet {
     pub fn accelerators(&self) -> u64 {
         let each = self.picks.iter();
         each.map(|pick| pick.engines() * pick.accelerators()).sum()
+    }
+
+    /// The chip of which more cannot be had, where a model is short of engines by it.
+    pub fn spent_chip(&self, goal: &Goal) -> Option<usize> {
+        let short = self
+            .picks
+            .iter()
+            .filter(|pick| pick.engines() < pick.needed);
+        let spent = short.filter(|pick| {
+            let chip = pick.engine.chip;
+            let alike = self.picks.iter().filter(|other| other.engine.chip == chip);
+            let used: u64 = alike
+                .map(|other| other.engines() * other.accelerators())
+                .sum();
+            let most = goal.chips[chip].count_max;
+            most.is_some_and(|most| most < used + pick.accelerators())
+        });
+        spent.map(|pick| pick.engine.chip).next()
+    }
+
+    /// What serves more goes before what costs less.
+    fn is_better_than(&self, other: &Self) -> bool {
+        let more = self.served - other.served;
+        more > 1e-9 || more.abs() <= 1e-9 && self.cost.total() < other.cost.total()
     }
 
     pub fn won_per_m_tokens(&self, goal: &Goal) -> f64 {
@@ -148,6 +175,14 @@ pub enum PlanError {
         /// The greatest cap.
         cap_kw: f64,
     },
+    /// Other models take all the power, or all the chips.
+    #[error(
+        "the sites' power, or the chips that can be had, end before the first engine of {model}; raise power_cap_kw or count_max, or take a smaller model or chip"
+    )]
+    Crowded {
+        /// For which model nothing is left.
+        model: String,
+    },
     /// The twin did not run.
     #[error("the confirming run failed: {0}")]
     Twin(String),
@@ -163,62 +198,68 @@ pub(crate) fn solve(goal: &Goal, options: &Options) -> Result<Fleet, PlanError> 
         .iter()
         .map(|site| Year::new(goal, site))
         .collect();
-    let prices = prices(goal, &years);
-    let mut fronts = Vec::new();
+    let price = prices(goal, &years);
+    let mut ways = Vec::new();
     for model in 0..goal.models.len() {
-        fronts.push(front(goal, options, (model, prices))?);
+        ways.push(standing(goal, options, (model, price))?);
     }
+    let mut scarce = Vec::new();
+    let mut last = cheapest(goal, &years, &ways)?;
+    let mut best = last.clone();
+    // Where a chip is spent, one model after another goes over to others, as long as it has some.
+    while let Some((model, chip)) = yielding(goal, &last, &ways) {
+        ways[model].retain(|way| way.engine.chip != chip);
+        scarce.push((model, chip));
+        last = cheapest(goal, &years, &ways)?;
+        last.scarce.clone_from(&scarce);
+        if last.is_better_than(&best) {
+            best = last.clone();
+        }
+    }
+    match best.picks.iter().find(|pick| pick.engines() == 0) {
+        Some(pick) => Err(PlanError::Crowded {
+            model: pick.engine.deployment.model.name.clone(),
+        }),
+        None => Ok(best),
+    }
+}
+
+/// The cheapest fleet of these ways, placed as far as there is room.
+fn cheapest(goal: &Goal, years: &[Year], ways: &[Vec<Way>]) -> Result<Fleet, PlanError> {
+    let fronts: Vec<Vec<&Way>> = ways.iter().map(|ways| front(ways)).collect();
     let mut best: Option<Fleet> = None;
-    let mut fitted = true;
+    // Whether some fleet so far, all of them cheaper in their ways, had no room for its power.
+    let mut crowded = false;
     for set in sets(&fronts) {
-        let picks = set.iter().map(|way| way.engine.clone()).collect();
-        let mut fleet = place(goal, &years, picks);
-        fleet.power_bound = !fitted || fleet.served < 1.0;
-        fitted &= fleet.served >= 1.0;
-        // What serves more goes before what costs less.
-        let better = best.as_ref().is_none_or(|best| {
-            let (more, equal) = (
-                fleet.served > best.served + 1e-9,
-                (fleet.served - best.served).abs() <= 1e-9,
-            );
-            more || equal && fleet.cost.total() < best.cost.total()
-        });
-        if better {
+        let engines = set.iter().map(|way| way.engine.clone()).collect();
+        let mut fleet = place(goal, years, engines);
+        crowded |= fleet.served < 1.0 && fleet.spent_chip(goal).is_none();
+        if best.as_ref().is_none_or(|best| fleet.is_better_than(best)) {
+            let firsts = fronts.iter().map(|front| &front[0].engine);
+            let others = firsts
+                .zip(&fleet.picks)
+                .filter(|(first, pick)| crowded && engine_name(first) != engine_name(&pick.engine));
+            fleet.too_hungry = others.map(|(first, _)| first.clone()).collect();
             best = Some(fleet);
         }
     }
-    let mut best = best.ok_or_else(|| PlanError::Twin("no model".to_owned()))?;
-    if best.picks.iter().any(|pick| pick.engines() == 0) {
-        return Err(no_room(goal, &best));
-    }
-    best.too_hungry = fronts
-        .iter()
-        .zip(&best.picks)
-        .filter(|(front, pick)| {
-            engine_name(&front[0].engine) != engine_name(&pick.engine) && best.power_bound
-        })
-        .map(|(front, _)| front[0].engine.clone())
-        .collect();
-    Ok(best)
+    best.ok_or_else(|| PlanError::Twin("no model".to_owned()))
 }
 
-fn no_room(goal: &Goal, fleet: &Fleet) -> PlanError {
-    let pick = fleet.picks.iter().find(|pick| pick.engines() == 0);
-    let cap = goal
-        .sites
-        .iter()
-        .fold(0.0, |most: f64, site| most.max(site.cap_watts));
-    let pue = goal
-        .sites
-        .iter()
-        .fold(f64::MAX, |least, site| least.min(site.pue));
-    PlanError::Power {
-        model: pick.map_or_else(String::new, |pick| {
-            pick.engine.deployment.model.name.clone()
-        }),
-        needed_kw: pick.map_or(0.0, |pick| engine_watts(goal, &pick.engine)) * pue / 1e3,
-        cap_kw: cap / 1e3,
-    }
+/// Of the models that share a spent chip, the one that another chip serves for the least more won for each chip that it leaves, and the
+/// chip; none where no chip is spent, or nothing else serves any of them.
+fn yielding(goal: &Goal, fleet: &Fleet, ways: &[Vec<Way>]) -> Option<(usize, usize)> {
+    let chip = fleet.spent_chip(goal)?;
+    let users = fleet.picks.iter().filter(|pick| pick.engine.chip == chip);
+    let prices = users.filter_map(|pick| {
+        let ways = &ways[pick.engine.model];
+        let own = ways.iter().find(|way| way.engine.chip == chip)?;
+        let other = ways.iter().find(|way| way.engine.chip != chip)?;
+        let left = (pick.needed * pick.accelerators()) as f64;
+        Some(((other.cost_won - own.cost_won) / left, pick.engine.model))
+    });
+    let (_, model) = prices.min_by(|one, other| one.0.total_cmp(&other.0))?;
+    Some((model, chip))
 }
 
 /// Won of a year for each watt of machines, energy and buildings, on average over the sites.
@@ -233,94 +274,22 @@ fn prices(goal: &Goal, years: &[Year]) -> f64 {
     each.sum()
 }
 
-/// A way to serve all of a model's demand.
-#[derive(Clone, Debug)]
-struct Way {
-    engine: Engine,
-    cost_won: f64,
-    watts: f64,
+/// What machines may still draw at a site where they draw so much.
+fn room_watts(site: &SiteGoal, watts: f64) -> f64 {
+    site.cap_watts * (1.0 + 1e-12) / site.pue - watts
 }
 
-/// Ways that some price of a watt makes the best, the cheapest first and the least hungry last.
-fn front(
-    goal: &Goal,
-    options: &Options,
-    (model, won_per_watt): (usize, f64),
-) -> Result<Vec<Way>, PlanError> {
-    let annual = goal.money.annuity(goal.money.life_years) + goal.money.opex_part_per_year;
-    let ways = options
-        .engines
-        .iter()
-        .filter(|engine| engine.model == model);
-    let stocked = ways.filter(|engine| {
-        let most = goal.chips[engine.chip].count_max.unwrap_or(u64::MAX);
-        u64::from(engine.deployment.parallel.accelerators()) <= most
-    });
-    let mut ways: Vec<Way> = stocked
-        .map(|engine| {
-            let count = needed(goal, engine) as f64;
-            let watts = count * engine_watts(goal, engine);
-            Way {
-                cost_won: count * engine_won(goal, engine) * annual + watts * won_per_watt,
-                watts,
-                engine: engine.clone(),
-            }
-        })
-        .collect();
-    ways.sort_by(|one, other| {
-        let cost = one.cost_won.total_cmp(&other.cost_won);
-        cost.then(one.watts.total_cmp(&other.watts))
-    });
-    let mut front: Vec<Way> = Vec::new();
-    for way in ways {
-        if front.last().is_none_or(|last| way.watts < last.watts) {
-            front.push(way);
-        }
-    }
-    if front.is_empty() {
-        let name = &goal.models[model].model.name;
-        let near = options
-            .refused
-            .iter()
-            .filter(|refused| refused.model == *name);
-        // What fails by the SLO is nearer than what has no room.
-        let near = near.max_by_key(|refused| refused.reason == "slo");
-        return Err(PlanError::Unserved {
-            model: name.clone(),
-            nearest: near.map_or_else(
-                || "its chips cannot be had".to_owned(),
-                |near| format!("{} on {}: {}", near.division, near.chip, near.why),
-            ),
-        });
-    }
-    Ok(front)
-}
-
-/// From the cheapest ways of all models to the least hungry ones, one step of one model at a time: the step that saves a watt cheapest.
-fn sets(fronts: &[Vec<Way>]) -> Vec<Vec<&Way>> {
-    let mut at = vec![0; fronts.len()];
-    let mut sets = Vec::new();
-    loop {
-        sets.push(
-            fronts
-                .iter()
-                .zip(&at)
-                .map(|(front, at)| &front[*at])
-                .collect(),
-        );
-        let steps = fronts.iter().enumerate().flat_map(|(model, front)| {
-            let now = &front[at[model]];
-            let later = front.iter().enumerate().skip(at[model] + 1);
-            later.map(move |(next, way)| {
-                let price = (way.cost_won - now.cost_won) / (now.watts - way.watts);
-                (price, model, next)
-            })
-        });
-        let step = steps.min_by(|one, other| one.0.total_cmp(&other.0).then(other.2.cmp(&one.2)));
-        match step {
-            Some((_, model, next)) => at[model] = next,
-            None => return sets,
-        }
+/// Why not even one such engine can stand: `stock` where it has more chips than can be had, `power` where no site holds it.
+pub(crate) fn ruled_out(goal: &Goal, engine: &Engine) -> Option<&'static str> {
+    let chips = u64::from(engine.deployment.parallel.accelerators());
+    let most = goal.chips[engine.chip].count_max;
+    let rooms = goal.sites.iter().map(|site| room_watts(site, 0.0));
+    if most.is_some_and(|most| chips > most) {
+        Some("stock")
+    } else if engine_watts(goal, engine) > rooms.fold(0.0, f64::max) {
+        Some("power")
+    } else {
+        None
     }
 }
 
@@ -355,8 +324,7 @@ fn place(goal: &Goal, years: &[Year], engines: Vec<Engine>) -> Fleet {
             let due = u64::try_from(due).unwrap_or(u64::MAX);
             while pick.engines() < due {
                 let room = |site: usize| {
-                    let room = goal.sites[site].cap_watts * (1.0 + 1e-12) / goal.sites[site].pue
-                        - watts[site];
+                    let room = room_watts(&goal.sites[site], watts[site]);
                     (room / each).max(0.0) as u64
                 };
                 let stocked = stock[pick.engine.chip] / pick.accelerators();
@@ -398,12 +366,15 @@ fn weigh(goal: &Goal, years: &[Year], (picks, watts): (Vec<Pick>, Vec<f64>)) -> 
         .zip(&goal.sites)
         .map(|(watts, site)| watts * site.pue / 1_000.0);
     let facility_won = kw.sum::<f64>() * goal.money.facility_won_per_kw;
-    let served = picks.iter().map(|pick| {
+    let parts = picks.iter().map(|pick| {
         goal.models[pick.engine.model].share * pick.engines() as f64 / pick.needed as f64
     });
+    // Shares add up to 1 but for rounding; where nothing is missing, all is served.
+    let whole = picks.iter().all(|pick| pick.engines() == pick.needed);
+    let served = if whole { 1.0 } else { parts.sum() };
     let money = &goal.money;
     Fleet {
-        served: served.sum(),
+        served,
         cost: YearCost {
             servers_won: servers_won * money.annuity(money.life_years),
             facility_won: facility_won * money.annuity(money.facility_life_years),
@@ -415,8 +386,8 @@ fn weigh(goal: &Goal, years: &[Year], (picks, watts): (Vec<Pick>, Vec<f64>)) -> 
         energy,
         servers_won,
         facility_won,
-        power_bound: false,
         too_hungry: Vec::new(),
+        scarce: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::effects::Effects;
 use madang_catalog::{Chip, EngineKind, Model};
 use madang_twin::scenario::{Renewables, Tariff};
+use madang_types::Country;
 use serde::Serialize;
 
 /// What is to be served, with what, where and at what price.
@@ -124,8 +125,8 @@ pub struct ChipGoal {
 pub struct SiteGoal {
     /// Its name.
     pub id: String,
-    /// ISO 3166-1 alpha-2.
-    pub country: String,
+    /// Of which country's law.
+    pub country: Country,
     /// Greatest power at its meter.
     pub cap_watts: f64,
     /// Power at the meter ÷ power of the machines.

@@ -72,7 +72,7 @@ pub fn parse(
             report: &mut report,
             files,
             catalog,
-            years: (2000, 1),
+            years: None,
         };
         check::build(shaped.raw, inputs::of(source), &mut check)
     });

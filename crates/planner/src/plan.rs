@@ -4,13 +4,13 @@ use crate::confirm::confirm;
 use crate::effects::Money as Flow;
 use crate::energy::{YearEnergy, day};
 use crate::fleet::{
-    Fleet, Options, Pick, PlanError, engine_name, engine_watts, solve, year_requests,
+    Fleet, Options, Pick, PlanError, engine_name, engine_watts, engine_won, ruled_out, solve,
+    year_requests,
 };
 use crate::goal::Goal;
-use crate::report::{Binding, Confirmed, Line, Report, SiteLine, Totals};
+use crate::report::{Binding, Confirmed, Line, Report, ShadowLine, SiteLine, Totals};
 use crate::sizing::{Bound, Refused, division};
 use crate::what_if;
-use madang_types::Country;
 use std::collections::BTreeMap;
 
 /// Contracts from which a power-system impact assessment is needed, in watts.
@@ -33,40 +33,42 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
     let mut options = Options::of(goal);
     let mut confirmed: Vec<Confirmed> = Vec::new();
     let mut fleet = solve(goal, &options)?;
+    let mut ran = BTreeMap::new();
     if asked.confirm {
         // What the twin says may make another way the best one, which is then run too: each at most once.
-        let mut known: BTreeMap<String, ()> = BTreeMap::new();
         while let Some(engine) = fleet
             .picks
             .iter()
             .map(|pick| &pick.engine)
-            .find(|engine| !known.contains_key(&engine_name(engine)))
+            .find(|engine| !ran.contains_key(&engine_name(engine)))
             .cloned()
         {
-            let ran = confirm(goal, &engine, asked.threads)?;
-            known.insert(engine_name(&engine), ());
+            let name = engine_name(&engine);
+            let told = confirm(goal, &engine, asked.threads)?;
             for option in &mut options.engines {
-                if engine_name(option) == engine_name(&engine) && option.model == engine.model {
-                    option.requests_per_s *= ran.ratio.min(1.0);
+                if engine_name(option) == name {
+                    option.requests_per_s *= told.ratio;
                 }
             }
-            if ran.ratio <= 0.0 {
+            if told.ratio <= 0.0 {
                 options.refused.push(Refused {
-                    model: engine.deployment.model.name.clone(),
-                    chip: engine.deployment.chip.name.clone(),
-                    division: division(&engine.deployment.parallel, &engine.precision),
+                    model: told.model.clone(),
+                    chip: told.chip.clone(),
+                    division: told.division.clone(),
                     reason: "slo",
                     why: "the twin keeps the SLO at no rate".to_owned(),
                 });
             }
-            confirmed.push(ran);
+            ran.insert(name, told.ratio);
+            confirmed.push(told);
             options.engines.retain(|engine| engine.requests_per_s > 0.0);
             fleet = solve(goal, &options)?;
         }
     }
-    let derate = Derate::of(&confirmed);
+    let derate = Derate::of(ran, &fleet);
     let mut refused = options.refused.clone();
     refused.extend(dearer(goal, &options, &fleet));
+    let shadows = what_if::shadows(goal, &fleet, &derate);
     let servers = (fleet.servers_won, fleet.facility_won, fleet.cost);
     let effects = goal.effects.as_ref().map(|effects| {
         effects.of(|flow| match flow {
@@ -85,35 +87,44 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
             .map(|at| site(goal, &fleet, at))
             .collect(),
         binding: binding(goal, &fleet),
-        shadows: what_if::shadows(goal, &fleet, &derate),
         tornado: what_if::tornado(goal, &derate),
         phases: what_if::phases(goal, &fleet),
         effects,
         refused,
-        notes: notes(goal, &fleet, &confirmed),
+        notes: notes(goal, &fleet, (&confirmed, &shadows)),
+        shadows,
         confirmed,
         inputs: goal.inputs.clone(),
     })
 }
 
-/// What the twin took off of each model, carried to what-if questions: they are not run again.
-pub(crate) struct Derate(BTreeMap<String, f64>);
+/// What the twin took off of each kind of engine, carried to what-if questions: it is not run again.
+pub(crate) struct Derate {
+    /// The part that is left, by the name of the engine.
+    ran: BTreeMap<String, f64>,
+    /// Of the kind that was taken, by model: for kinds that were not run.
+    taken: BTreeMap<usize, f64>,
+}
 
 impl Derate {
-    fn of(confirmed: &[Confirmed]) -> Self {
-        let mut ratios = BTreeMap::new();
-        for ran in confirmed {
-            ratios.insert(ran.model.clone(), ran.ratio.min(1.0));
-        }
-        Self(ratios)
+    /// With what is left of the kinds that were run, and the fleet that was taken after it.
+    pub fn of(ran: BTreeMap<String, f64>, fleet: &Fleet) -> Self {
+        let engines = fleet.picks.iter().map(|pick| &pick.engine);
+        let taken = engines.filter_map(|engine| {
+            let part = ran.get(&engine_name(engine))?;
+            Some((engine.model, *part))
+        });
+        let taken = taken.collect();
+        Self { ran, taken }
     }
 
     /// The cheapest fleet of another goal, its engines as much slower than in closed form.
     pub fn solve(&self, goal: &Goal) -> Result<Fleet, PlanError> {
         let mut options = Options::of(goal);
         for engine in &mut options.engines {
-            let ratio = self.0.get(&engine.deployment.model.name);
-            engine.requests_per_s *= ratio.copied().unwrap_or(1.0);
+            let own = self.ran.get(&engine_name(engine));
+            let part = own.or_else(|| self.taken.get(&engine.model));
+            engine.requests_per_s *= part.copied().unwrap_or(1.0);
         }
         options.engines.retain(|engine| engine.requests_per_s > 0.0);
         solve(goal, &options)
@@ -222,8 +233,7 @@ fn site(goal: &Goal, fleet: &Fleet, at: usize) -> SiteLine {
     let watts = fleet.site_watts[at];
     let part_of = |pick: &Pick| pick.placed[at] as f64 / pick.engines().max(1) as f64;
     let mut notes = Vec::new();
-    let korea = "KR".parse::<Country>();
-    if site.cap_watts >= ASSESSED_WATTS && site.country.parse::<Country>() == korea {
+    if site.cap_watts >= ASSESSED_WATTS && site.country.as_str() == "KR" {
         notes.push(
             "a contract of 10 MW or more needs a power-system impact assessment (Special Act on the Promotion of Distributed Energy, in force since 14 June 2024): at least 70 of 100 points, about six months in practice"
                 .to_owned(),
@@ -259,20 +269,7 @@ fn site(goal: &Goal, fleet: &Fleet, at: usize) -> SiteLine {
 
 fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
     if fleet.served < 1.0 {
-        let short = |pick: &&Pick| pick.engines() < pick.needed;
-        let chips = fleet.picks.iter().filter(short).any(|pick| {
-            let chip = &goal.chips[pick.engine.chip];
-            let used = fleet
-                .picks
-                .iter()
-                .filter(|other| other.engine.chip == pick.engine.chip);
-            let used: u64 = used
-                .map(|other| other.engines() * other.accelerators())
-                .sum();
-            chip.count_max
-                .is_some_and(|most| most < used + pick.accelerators())
-        });
-        let (resource, of) = if chips {
+        let (resource, of) = if fleet.spent_chip(goal).is_some() {
             ("chips", "chips that can be had hold")
         } else {
             ("power", "power caps of the sites hold")
@@ -288,6 +285,15 @@ fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
             why: format!(
                 "{} would be cheaper and has no room under the caps",
                 engine_name(engine)
+            ),
+        };
+    }
+    if let Some((model, chip)) = fleet.scarce.first() {
+        return Binding {
+            resource: "chips".to_owned(),
+            why: format!(
+                "there are too few of {} to serve {}, and others do",
+                goal.chips[*chip].chip.name, goal.models[*model].model.name
             ),
         };
     }
@@ -316,7 +322,7 @@ fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
     }
 }
 
-/// Ways that serve and were not taken: the cheapest of each model and chip, with what they would cost beside the one taken.
+/// Ways that serve and were not taken, with what they would cost beside the one taken.
 fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
     let mut refused = Vec::new();
     for engine in &options.engines {
@@ -335,16 +341,16 @@ fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
             let watts = engine_watts(goal, engine);
             let energy = fleet.cost.energy_won + fleet.cost.facility_won;
             let per_watt = energy / fleet.site_watts.iter().sum::<f64>().max(1.0);
-            (crate::fleet::engine_won(goal, engine) * annual + watts * per_watt)
-                / engine.requests_per_s
+            (engine_won(goal, engine) * annual + watts * per_watt) / engine.requests_per_s
         };
         let ratio = cost(engine) / cost(&taken.engine);
-        let reason = if fleet
-            .too_hungry
-            .iter()
-            .any(|other| engine_name(other) == engine_name(engine))
-        {
+        let mut hungry = fleet.too_hungry.iter();
+        let reason = if let Some(reason) = ruled_out(goal, engine) {
+            reason
+        } else if hungry.any(|other| engine_name(other) == engine_name(engine)) {
             "power"
+        } else if fleet.scarce.contains(&(engine.model, engine.chip)) {
+            "stock"
         } else {
             "cost"
         };
@@ -359,7 +365,11 @@ fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
     refused
 }
 
-fn notes(goal: &Goal, fleet: &Fleet, confirmed: &[Confirmed]) -> Vec<String> {
+fn notes(
+    goal: &Goal,
+    fleet: &Fleet,
+    (confirmed, shadows): (&[Confirmed], &[ShadowLine]),
+) -> Vec<String> {
     let mut notes = vec![
         "capacities are those of a catalogue of measured and published figures; each has its band, and the plan is no measurement".to_owned(),
         "energy: all machines stay on; what they draw beside idling follows the load of the hour".to_owned(),
@@ -368,6 +378,10 @@ fn notes(goal: &Goal, fleet: &Fleet, confirmed: &[Confirmed]) -> Vec<String> {
     ];
     if confirmed.is_empty() {
         notes.push("not confirmed by a run of the twin".to_owned());
+    }
+    let same = |line: &ShadowLine| line.saved_accelerators == 0 && line.more_served_part <= 0.0;
+    if shadows.iter().all(same) {
+        notes.push("one more of anything takes no whole engine off of this fleet, so it saves at most energy; sensitivity has greater steps".to_owned());
     }
     if goal.effects.is_none() {
         notes.push("effects on the economy: the goal names no table of coefficients ([effects]), and none ships".to_owned());

@@ -164,16 +164,20 @@ pub struct Binding {
     pub why: String,
 }
 
-/// What a run of the twin says of one line.
+/// What a run of the twin says of one kind of engine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Confirmed {
-    /// The line's model.
+    /// The model.
     pub model: String,
+    /// The chip.
+    pub chip: String,
+    /// How it is divided, and in which form.
+    pub division: String,
     /// Engines that were run.
     pub engines: u32,
     /// Requests a second of one engine in closed form, at the planned utilisation.
     pub planned_per_s: f64,
-    /// The greatest rate that kept the SLO.
+    /// The greatest rate up to the planned one that kept the SLO.
     pub simulated_per_s: f64,
     /// The one beside the other.
     pub ratio: f64,

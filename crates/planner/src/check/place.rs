@@ -1,6 +1,6 @@
 //! Sites with the files that they name, and the table of effects.
 
-use super::Check;
+use super::{Check, said};
 use crate::effects::{Effects, Money, Spend, read};
 use crate::goal::SiteGoal;
 use crate::raw::{RawEffects, RawSite, RawSpend, Rows};
@@ -24,22 +24,23 @@ impl Check<'_, '_> {
     }
 
     fn site(&mut self, raw: RawSite) -> Option<SiteGoal> {
-        let (first, years) = self.years;
+        let years = self.years;
         let tariff = raw.tariff.and_then(|text| {
             self.file(&text, |reader| {
                 let tariff = Tariff::read(reader).map_err(|error| error.to_string())?;
-                let start = Date::new(first, 1, 1).map_err(|error| error.to_string())?;
-                let covered = tariff.covers(start, years * 8_766);
-                covered.map_err(|error| error.to_string())?;
+                if let Some((first, years)) = years {
+                    let start = Date::new(first, 1, 1).map_err(|error| error.to_string())?;
+                    let covered = tariff.covers(start, years * 8_766);
+                    covered.map_err(|error| error.to_string())?;
+                }
                 Ok(tariff)
             })
         });
-        let renewables = match raw.renewables {
-            Some(text) => Some(self.file(&text, |reader| {
+        let renewables = raw.renewables.map(|text| {
+            self.file(&text, |reader| {
                 Renewables::read(reader, 1.0).map_err(|error| error.to_string())
-            })?),
-            None => None,
-        };
+            })
+        });
         if let (Some(at), None) = (&raw.renewables_kw, &renewables) {
             self.report
                 .error(
@@ -49,16 +50,17 @@ impl Check<'_, '_> {
                 )
                 .help("name a file such as solar-jeonnam.csv");
         }
-        let country = raw.country?;
-        if country.value.parse::<Country>().is_err() {
-            let message = format!("`{}` is no country", brief(&country.value));
+        let text = raw.country?;
+        let country = text.value.parse::<Country>();
+        if country.is_err() {
+            let message = format!("`{}` is no country", brief(&text.value));
             self.report
-                .error("country_invalid", &country.span, message)
+                .error("country_invalid", &text.span, message)
                 .help("two capital letters, such as KR");
         }
         Some(SiteGoal {
             id: raw.id?.value,
-            country: country.value,
+            country: country.ok()?,
             cap_watts: raw.power_cap_kw?.value * 1_000.0,
             pue: raw.pue?.value,
             tariff: tariff?,
@@ -67,7 +69,7 @@ impl Check<'_, '_> {
                 .demand_charge_won_per_kw_month
                 .map_or(0.0, |at| at.value),
             carbon_g_per_kwh: raw.carbon_g_per_kwh?.value,
-            renewables,
+            renewables: said(renewables)?,
             renewables_watts: raw.renewables_kw.map_or(0.0, |at| at.value * 1_000.0),
             renewables_won_per_kwh: raw.renewables_won_per_kwh.map_or(0.0, |at| at.value),
         })

@@ -91,6 +91,8 @@ impl Page<'_> {
         let rows = self.report.confirmed.iter().map(|ran| {
             vec![
                 text(&ran.model),
+                text(&ran.chip),
+                text(&ran.division),
                 number(f64::from(ran.engines), 0),
                 number(ran.planned_per_s, 2),
                 number(ran.simulated_per_s, 2),
@@ -102,6 +104,8 @@ impl Page<'_> {
         self.table(
             &[
                 "model",
+                "chip",
+                "division",
                 "engines",
                 "planned, requests/s",
                 "simulated, requests/s",

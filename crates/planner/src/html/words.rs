@@ -143,6 +143,7 @@ const WORDS: &[(&str, &str)] = &[
     ("slo", "SLO"),
     ("precision", "정밀도"),
     ("cost", "비용"),
+    ("stock", "칩 재고"),
 ];
 
 impl Language {

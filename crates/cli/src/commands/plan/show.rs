@@ -96,8 +96,10 @@ fn fleet(report: &Report) {
     }
     for ran in &report.confirmed {
         line(format!(
-            "the twin on {}: {:.2} requests a second of each engine keep the SLO for {:.1} %, {:.2} were planned ({:.2})",
+            "the twin on {}, {}, {}: {:.2} requests a second of each engine keep the SLO for {:.1} %, {:.2} were planned ({:.2})",
             ran.model,
+            ran.chip,
+            ran.division,
             ran.simulated_per_s,
             ran.good_part * 100.0,
             ran.planned_per_s,
