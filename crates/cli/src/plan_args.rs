@@ -1,6 +1,7 @@
 //! Flags of `madang plan`.
 
-use clap::{Args as ClapArgs, ValueEnum};
+use crate::report_args::Language;
+use clap::Args as ClapArgs;
 use std::path::PathBuf;
 
 /// `madang plan`.
@@ -17,20 +18,11 @@ pub struct PlanArgs {
     pub html: Option<PathBuf>,
     /// Language of that page.
     #[arg(long, value_enum, default_value = "en")]
-    pub lang: Lang,
+    pub lang: Language,
     /// Closed form alone: the twin does not run the engines.
     #[arg(long)]
     pub no_confirm: bool,
     /// How many threads the twin has; the result is the same. As many as there are cores, if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub threads: Option<u32>,
-}
-
-/// A language of reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Lang {
-    /// English.
-    En,
-    /// Korean.
-    Ko,
 }

@@ -26,6 +26,7 @@ mod request;
 mod schema;
 mod secret;
 mod server;
+mod source;
 mod status;
 mod stop;
 mod tenant;
