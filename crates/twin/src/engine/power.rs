@@ -17,15 +17,23 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// What was spent since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            prefill_ps: self.prefill_ps.saturating_sub(before.prefill_ps),
+            decode_ps: self.decode_ps.saturating_sub(before.decode_ps),
+            sequence_ps: self.sequence_ps.saturating_sub(before.sequence_ps),
+        }
+    }
+
     /// What the engine did since `before`, over a span of its time.
     pub fn mix(&self, before: &Self, span_ns: u64) -> Mix {
-        let prefill_ps = self.prefill_ps.saturating_sub(before.prefill_ps);
-        let decode_ps = self.decode_ps.saturating_sub(before.decode_ps);
-        let sequence_ps = self.sequence_ps.saturating_sub(before.sequence_ps);
-        let sequences = sequence_ps.div_ceil(u128::from(decode_ps.max(1)));
+        let done = self.since(before);
+        let sequences = done.sequence_ps.div_ceil(u128::from(done.decode_ps.max(1)));
         Mix::of(
             span_ns.saturating_mul(1_000),
-            (prefill_ps, decode_ps),
+            (done.prefill_ps, done.decode_ps),
             u32::try_from(sequences).unwrap_or(u32::MAX),
         )
     }

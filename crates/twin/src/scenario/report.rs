@@ -99,6 +99,7 @@ struct Group {
 impl Report {
     pub(super) fn new(scenario: &Scenario, counts: Counts, shards: usize) -> Self {
         let energy = Energy::new(scenario, &counts);
+        let site_energy = energy.sites(scenario);
         let by = Summer {
             scenario,
             counts: &counts,
@@ -129,9 +130,9 @@ impl Report {
             models: models.collect(),
             tenants: tenants.filter(|line| line.asked > 0).collect(),
             hours: hours.collect(),
-            energy: energy.sites(scenario),
-            jobs: run_jobs(scenario, &energy.sites(scenario)),
-            notes: energy.notes(scenario),
+            jobs: run_jobs(scenario, &site_energy),
+            notes: energy::notes(scenario, &site_energy),
+            energy: site_energy,
             rows: by.rows(&names),
         }
     }

@@ -1,8 +1,9 @@
 //! One pool of one gateway: a world of its own.
 
 use super::arrivals::{Arrivals, Part, tenant_of};
-use super::tally::{Measure, Tally, prefill_ns};
+use super::tally::{Measure, Tally};
 use super::{Files, Progress, RunError, Scenario};
+use crate::engine::Spent;
 use crate::world::{Ask, Clients, Ended, Fleet, FleetEngine, Outcome, World, WorldOptions};
 use madang_types::{Place, Policy};
 use std::sync::atomic::Ordering;
@@ -28,24 +29,26 @@ pub(super) struct ShardPlan {
 pub struct Use {
     /// Engines.
     pub engines: u32,
-    /// Time in which they iterated, in nanoseconds of one engine.
-    pub busy_ns: u64,
-    /// Of it, time in which prompts were computed.
+    /// Time in which prompts were computed, in nanoseconds of one engine.
     pub prefill_ns: u64,
-    /// Busy time, each moment as full as making tokens for so many sequences makes an engine.
-    pub decode_full_ns: u64,
-    /// Tokens held in KV memory, summed over samples, and the number of samples.
-    pub kv_tokens: (u64, u64),
+    /// Likewise tokens made.
+    pub decode_ns: u64,
+    /// How often one of them was looked at.
+    pub samples: u64,
+    /// How full the power model says that they were, in thousandths, summed over samples.
+    pub full_milli: u64,
+    /// Tokens held in KV memory, summed over samples.
+    pub kv_tokens: u64,
 }
 
 impl Use {
     fn add(&mut self, other: &Self) {
         self.engines += other.engines;
-        self.busy_ns += other.busy_ns;
         self.prefill_ns += other.prefill_ns;
-        self.decode_full_ns += other.decode_full_ns;
-        self.kv_tokens.0 += other.kv_tokens.0;
-        self.kv_tokens.1 += other.kv_tokens.1;
+        self.decode_ns += other.decode_ns;
+        self.samples += other.samples;
+        self.full_milli += other.full_milli;
+        self.kv_tokens += other.kv_tokens;
     }
 }
 
@@ -129,14 +132,6 @@ impl Clients for Crowd<'_> {
         let engine = ended.engine.filter(|_| ended.outcome == Outcome::Finished);
         let key = self.key(engine, ended.label, ended.asked_ns);
         self.tally.ended(key, ended, &self.measure);
-        if let (Some(engine), Some(at_ns)) = (ended.engine, ended.first_token_ns) {
-            let group = self.groups[usize::try_from(engine).unwrap_or(0)];
-            let costs = &self.scenario.engines[group].profile.costs;
-            let prefill_ns = prefill_ns(costs, ended.prompt_tokens, ended.cached_tokens);
-            if let Some(used) = self.uses.at(group, at_ns) {
-                used.prefill_ns += prefill_ns;
-            }
-        }
         None
     }
 }
@@ -180,13 +175,13 @@ pub(super) fn run(
     if progress.stepwise {
         world = world.stepwise();
     }
-    let mut busy = vec![0; plan.groups.len()];
+    let mut spent = vec![Spent::default(); plan.groups.len()];
     let mut at_ns = 0;
     let mut more = true;
     while more {
         at_ns += SAMPLE_NS;
         more = world.run_until(at_ns);
-        sample(&mut world, (scenario, plan), (&mut busy, at_ns));
+        sample(&mut world, (scenario, plan), (&mut spent, at_ns));
         if at_ns <= end_ns {
             progress.done_ns.fetch_add(SAMPLE_NS, Ordering::Relaxed);
         }
@@ -209,26 +204,27 @@ pub(super) fn run(
 fn sample(
     world: &mut World<Crowd<'_>>,
     (scenario, plan): (&Scenario, &ShardPlan),
-    (busy, at_ns): (&mut [u64], u64),
+    (spent, at_ns): (&mut [Spent], u64),
 ) {
     let views: Vec<_> = world.engines().collect();
     // What ends now was done in the interval that ends now.
     let first = at_ns % INTERVAL_NS == SAMPLE_NS;
     let uses = &mut world.clients_mut().uses;
-    for ((view, group), busy) in views.iter().zip(&plan.groups).zip(busy) {
+    for ((view, group), before) in views.iter().zip(&plan.groups).zip(spent) {
         let Some(used) = uses.at(*group, at_ns - 1) else {
             return;
         };
-        let busy_ns = view.busy_ns - *busy;
-        *busy = view.busy_ns;
+        let done = view.spent.since(before);
         used.engines += u32::from(first);
-        used.busy_ns += busy_ns;
-        used.kv_tokens.0 += view.status.kv_tokens_used;
-        used.kv_tokens.1 += 1;
+        used.prefill_ns += done.prefill_ps / 1_000;
+        used.decode_ns += done.decode_ps / 1_000;
+        used.samples += 1;
+        used.kv_tokens += view.status.kv_tokens_used;
         if let Some(power) = &scenario.engines[*group].power {
-            let sequences = view.status.running.max(u32::from(busy_ns > 0));
-            used.decode_full_ns += busy_ns / 1_000 * u64::from(power.decode_milli(sequences));
+            let mix = view.spent.mix(before, SAMPLE_NS);
+            used.full_milli += u64::from(power.used_milli(mix));
         }
+        *before = view.spent;
     }
 }
 

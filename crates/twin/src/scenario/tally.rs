@@ -167,23 +167,18 @@ impl Measure {
             .saturating_mul(input + output / 2)
             .saturating_mul(costs.kv_ps)
             / 1_000;
-        (prefill_ns(costs, input, 0) + output.saturating_mul(made_ns) + held_ns) / 1_000
+        (prefill_ns(costs, input) + output.saturating_mul(made_ns) + held_ns) / 1_000
     }
 }
 
-/// Time in which an engine computes a prompt, in nanoseconds.
-pub(super) fn prefill_ns(costs: &EngineCosts, prompt: u64, cached: u64) -> u64 {
-    let computed = prompt.saturating_sub(cached);
-    let flat_ns = computed.saturating_mul(costs.uncached_ns);
-    let position = cached + computed / 2;
-    let grown =
-        u128::from(flat_ns) * u128::from(position) / u128::from(costs.context_double_tokens.max(1));
-    let grown = if costs.context_double_tokens == 0 {
-        0
-    } else {
-        u64::try_from(grown).unwrap_or(u64::MAX / 4)
-    };
-    flat_ns + grown + cached.saturating_mul(costs.cached_ns)
+/// Time in which an engine computes a prompt of which nothing is cached, in nanoseconds.
+fn prefill_ns(costs: &EngineCosts, prompt: u64) -> u64 {
+    let flat_ns = prompt.saturating_mul(costs.uncached_ns);
+    let grown = u128::from(flat_ns) * u128::from(prompt / 2);
+    let grown_ns = grown
+        .checked_div(u128::from(costs.context_double_tokens))
+        .unwrap_or(0);
+    flat_ns + u64::try_from(grown_ns).unwrap_or(u64::MAX / 4)
 }
 
 /// All that one shard counts.

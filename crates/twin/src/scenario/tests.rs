@@ -320,6 +320,27 @@ fn energy_of_idleness_is_that_of_the_power_model() {
     assert!((report.total.gco2 - joules / 3.6e6 * 400.0).abs() < 0.01);
 }
 
+/// A long prompt is computed all the while that its engine iterates: nothing of that time is taken for the making of tokens.
+#[test]
+fn a_prompt_draws_all_that_its_engine_can() {
+    let head = "arrival_ms,input_tokens,output_tokens\n";
+    let (_folder, files) = folder(&[("one.csv", &format!("{head}0,400000,1\n"))]);
+    let text = format!("{SMALL}trace = \"one.csv\"\n").replacen("count = 2", "count = 1", 1);
+    let total = report(&text, &files, (1, false)).total;
+    let used = total.utilisation.unwrap();
+    assert!(used.busy > 0.01, "{used:?}");
+    assert_eq!((used.bandwidth, used.compute), (0.0, used.busy));
+    let power = madang_core::power::model::PowerProfile::of_accelerator("h100").unwrap();
+    let watts = power.idle_watts as f64 + power.dynamic_watts() as f64 * used.busy;
+    // At a PUE of 1.5, for an hour; means of power are whole watts, and parts of time whole thousandths.
+    let joules = watts * 1.5 * 3_600.0;
+    assert!(
+        (total.joules - joules).abs() < joules * 0.002,
+        "{} {joules}",
+        total.joules
+    );
+}
+
 #[test]
 fn jobs_get_the_power_that_engines_leave() {
     let jobs = "[[jobs]]\nid = \"night\"\nsite = \"here\"\naccelerator = \"h100\"\naccelerators = 64\nasks = 9\nasked_accelerators = 90\nrun_h = 2\n";

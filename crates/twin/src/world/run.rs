@@ -48,9 +48,6 @@ pub struct World<C> {
     core: Core,
     engines: Vec<Engine>,
     by_replica: HashMap<ReplicaId, u32, BuildHasherDefault<DefaultHasher>>,
-    /// Time in which each has iterated, but for the iterations that are under way.
-    busy_ns: Vec<u64>,
-    busy_since_ns: Vec<Option<u64>>,
     agenda: Agenda,
     flights: Flights,
     clients: C,
@@ -81,8 +78,6 @@ impl<C: Clients> World<C> {
         let mut world = Self {
             core: Core::new(),
             by_replica: replicas.zip(0..).collect(),
-            busy_ns: vec![0; fleet.engines.len()],
-            busy_since_ns: vec![None; fleet.engines.len()],
             engines: fleet
                 .engines
                 .into_iter()

@@ -4,7 +4,7 @@ use super::{Counts, Key};
 use crate::scenario::Scenario;
 use crate::scenario::energy::hour_of;
 use crate::scenario::model::EngineGroup;
-use crate::scenario::shard::{INTERVAL_NS, Use};
+use crate::scenario::shard::Use;
 use crate::scenario::tally::Cell;
 use madang_core::power::model::{WHOLE_MILLI, at_meter};
 use serde::Serialize;
@@ -186,62 +186,50 @@ impl Energy {
         };
         sites.map(line).collect()
     }
+}
 
-    /// What is not counted.
-    pub fn notes(&self, scenario: &Scenario) -> Vec<String> {
-        let mut notes = Vec::new();
-        let unknown: u64 = scenario
-            .engines
-            .iter()
-            .filter(|group| group.power.is_none())
-            .map(|group| u64::from(group.count))
-            .sum();
-        if unknown > 0 {
-            notes.push(format!(
-                "the power of {unknown} engines is not known: their energy is not counted"
-            ));
-        }
-        for site in &scenario.sites {
-            if site.tariff.is_none() {
-                notes.push(format!(
-                    "site {} has no tariff: its electricity costs nothing here",
-                    site.id
-                ));
-            }
-            if site.carbon_g_per_kwh.is_none() {
-                notes.push(format!(
-                    "the CO2 of site {}'s grid is not known: it is counted as none",
-                    site.id
-                ));
-            }
-        }
-        for site in self
-            .sites(scenario)
-            .iter()
-            .filter(|site| site.over_cap_minutes > 0)
-        {
-            notes.push(format!(
-                "site {} is above its cap for {} minutes: nothing here keeps it below",
-                site.site, site.over_cap_minutes
-            ));
-        }
-        notes
+/// What is not counted.
+pub(super) fn notes(scenario: &Scenario, sites: &[SiteEnergy]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let unknown: u64 = scenario
+        .engines
+        .iter()
+        .filter(|group| group.power.is_none())
+        .map(|group| u64::from(group.count))
+        .sum();
+    if unknown > 0 {
+        notes.push(format!(
+            "the power of {unknown} engines is not known: their energy is not counted"
+        ));
     }
+    for site in &scenario.sites {
+        if site.tariff.is_none() {
+            notes.push(format!(
+                "site {} has no tariff: its electricity costs nothing here",
+                site.id
+            ));
+        }
+        if site.carbon_g_per_kwh.is_none() {
+            notes.push(format!(
+                "the CO2 of site {}'s grid is not known: it is counted as none",
+                site.id
+            ));
+        }
+    }
+    for site in sites.iter().filter(|site| site.over_cap_minutes > 0) {
+        notes.push(format!(
+            "site {} is above its cap for {} minutes: nothing here keeps it below",
+            site.site, site.over_cap_minutes
+        ));
+    }
+    notes
 }
 
 /// Mean power of a group's engines in an interval, in watts.
 fn watts(group: &EngineGroup, used: &Use) -> u64 {
     let Some(power) = &group.power else { return 0 };
-    let power = power.times(u64::from(used.engines));
-    let span_ns = u64::from(used.engines) * INTERVAL_NS;
-    if span_ns == 0 {
-        return 0;
-    }
-    let prefill_ns = used.prefill_ns.min(used.busy_ns);
-    // What of the busy time was not spent on prompts was spent on tokens, at the fullness of the whole.
-    let decode_ns = u128::from(used.decode_full_ns) * u128::from(used.busy_ns - prefill_ns)
-        / u128::from(used.busy_ns.max(1));
-    let full_ns = u128::from(prefill_ns) + decode_ns;
-    let milli = full_ns * u128::from(WHOLE_MILLI) / u128::from(span_ns);
-    power.watts(u32::try_from(milli).unwrap_or(WHOLE_MILLI))
+    let milli = used.full_milli / used.samples.max(1);
+    power
+        .times(u64::from(used.engines))
+        .watts(u32::try_from(milli).unwrap_or(WHOLE_MILLI))
 }

@@ -80,8 +80,8 @@ pub struct Utilisation {
 #[derive(Default)]
 pub(super) struct UsedTime {
     all_ns: f64,
-    busy_ns: f64,
     prefill_ns: f64,
+    decode_ns: f64,
     kv_held: f64,
     kv_all: f64,
 }
@@ -89,17 +89,17 @@ pub(super) struct UsedTime {
 impl UsedTime {
     pub fn add(&mut self, used: &Use, kv_tokens: u64) {
         self.all_ns += f64::from(used.engines) * INTERVAL_NS as f64;
-        self.busy_ns += used.busy_ns as f64;
-        self.prefill_ns += used.prefill_ns.min(used.busy_ns) as f64;
-        self.kv_held += used.kv_tokens.0 as f64;
-        self.kv_all += used.kv_tokens.1 as f64 * kv_tokens as f64;
+        self.prefill_ns += used.prefill_ns as f64;
+        self.decode_ns += used.decode_ns as f64;
+        self.kv_held += used.kv_tokens as f64;
+        self.kv_all += used.samples as f64 * kv_tokens as f64;
     }
 
     pub fn utilisation(&self) -> Option<Utilisation> {
         (self.all_ns > 0.0).then(|| Utilisation {
-            busy: self.busy_ns / self.all_ns,
+            busy: (self.prefill_ns + self.decode_ns) / self.all_ns,
             compute: self.prefill_ns / self.all_ns,
-            bandwidth: (self.busy_ns - self.prefill_ns) / self.all_ns,
+            bandwidth: self.decode_ns / self.all_ns,
             kv: self.kv_held / self.kv_all.max(1.0),
         })
     }

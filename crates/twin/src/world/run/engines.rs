@@ -1,18 +1,18 @@
 //! What is between the world and its engines: they are told, looked at, and heard.
 
 use super::World;
-use crate::engine::{Engine, EngineEvent, EngineStatus};
+use crate::engine::{Engine, EngineEvent, EngineStatus, Spent};
 use crate::world::clients::{Clients, Outcome};
 use crate::world::event::Event;
 use crate::world::flight::Flight;
-use madang_core::{AttemptEnd, Input, Spent};
+use madang_core::{AttemptEnd, Input, Spent as Tokens};
 use madang_types::RequestId;
 
 /// An engine at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineView {
-    /// Time in which it has iterated so far, in nanoseconds.
-    pub busy_ns: u64,
+    /// What it has done with its time so far.
+    pub spent: Spent,
     /// How loaded it is.
     pub status: EngineStatus,
 }
@@ -27,14 +27,10 @@ impl<C: Clients> World<C> {
 
     /// Each engine as it is now.
     pub fn engines(&self) -> impl Iterator<Item = EngineView> + '_ {
-        let busy = self.busy_ns.iter().zip(&self.busy_since_ns);
-        self.engines
-            .iter()
-            .zip(busy)
-            .map(|(engine, (busy_ns, since))| EngineView {
-                busy_ns: busy_ns + since.map_or(0, |since| self.now_ns.saturating_sub(since)),
-                status: engine.status(),
-            })
+        self.engines.iter().map(|engine| EngineView {
+            spent: engine.spent(self.now_ns),
+            status: engine.status(),
+        })
     }
 
     /// Does something to an engine and puts its next end of iterations on the agenda, where that changed.
@@ -46,14 +42,6 @@ impl<C: Clients> World<C> {
         let before = engine.next_at_ns();
         act(engine);
         let after = engine.next_at_ns();
-        match (before, after) {
-            (None, Some(_)) => self.busy_since_ns[at] = Some(self.now_ns),
-            (Some(_), None) => {
-                let since = self.busy_since_ns[at].take().unwrap_or(self.now_ns);
-                self.busy_ns[at] += self.now_ns - since;
-            }
-            _ => {}
-        }
         if let Some(at_ns) = after
             && before != after
         {
@@ -110,7 +98,7 @@ impl<C: Clients> World<C> {
                 let Some(attempt) = attempt_at(flight, engine) else {
                     return;
                 };
-                let spent = Spent {
+                let spent = Tokens {
                     prompt_tokens: flight.ask.prompt_tokens,
                     cached_tokens: Some(flight.cached_tokens),
                     output_tokens: flight.ask.output_tokens,
