@@ -42,7 +42,17 @@ impl Random {
 
     /// Time to the next of events that come `per_second` on average, in nanoseconds (exponential).
     pub fn gap_ns(&mut self, per_second: f64) -> u64 {
-        let seconds = -(1.0 - self.unit()).ln() / per_second.max(1e-12);
-        (seconds * 1e9) as u64
+        (self.exponential() / per_second.max(1e-12) * 1e9) as u64
+    }
+
+    /// Exponential, with the mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
+    /// Normal, with the mean 0 and the standard deviation 1 (Box and Muller's transform).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 }

@@ -5,16 +5,15 @@ use super::{Files, RunError, Scenario};
 use crate::random::Random;
 use crate::trace::Requests;
 use crate::world::Ask;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Tokens of a block whose hash stands for it and all before it.
-const BLOCK_TOKENS: u64 = 512;
+const BLOCK_TOKENS: u32 = 512;
 /// Copies of a trace's request come within that time after it, in nanoseconds.
 const COPIES_NS: f64 = 10e9;
 /// Blocks of one prompt, as the gateway looks at.
-const BLOCKS_MAX: u64 = 1_024;
+const BLOCKS_MAX: u16 = 1_024;
 /// Tokens of a log-normal draw: its tail goes on for ever, prompts do not.
 const DRAWN_TOKENS_MAX: f64 = 1_000_000.0;
 
@@ -127,7 +126,7 @@ impl<'s> Arrivals<'s> {
             output_tokens: drawn.output,
             output_tokens_max: drawn.output.max(2_048),
             blocks: drawn.blocks,
-            block_tokens: 512,
+            block_tokens: BLOCK_TOKENS,
             wait_ms_max: demand.wait_ms_max,
             patience_ns: demand.patience_ns,
         };
@@ -172,7 +171,7 @@ impl<'s> Poisson<'s> {
 
     fn next(&mut self, random: &mut Random) -> Option<Drawn> {
         // What is left of an exponential draw is used up by each span in the measure of its rate: exact for steps.
-        let mut left = -(1.0 - random.unit()).ln();
+        let mut left = random.exponential();
         let span_ns = self.source.rate_span_ns as f64;
         loop {
             if self.now_ns >= self.end_ns {
@@ -217,7 +216,7 @@ impl<'s> Poisson<'s> {
         if self.source.prefix_families == 0 {
             return Arc::from([]);
         }
-        let blocks = (input / BLOCK_TOKENS).min(BLOCKS_MAX);
+        let blocks = (input / u64::from(BLOCK_TOKENS)).min(u64::from(BLOCKS_MAX));
         let shared = (blocks as f64 * self.source.prefix_part).round() as u64;
         let family = random.below(self.source.prefix_families);
         let own = random.bits() | 1 << 63;
@@ -238,10 +237,7 @@ fn log_normal(random: &mut Random, (mean, cv): (f64, f64)) -> u64 {
         return mean.round() as u64;
     }
     let variance = (1.0 + cv * cv).ln();
-    // Box and Muller's transform.
-    let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
-    let normal = radius * (std::f64::consts::TAU * random.unit()).cos();
-    let drawn = (mean.ln() - variance / 2.0 + variance.sqrt() * normal).exp();
+    let drawn = (mean.ln() - variance / 2.0 + variance.sqrt() * random.normal()).exp();
     drawn.round().clamp(1.0, DRAWN_TOKENS_MAX) as u64
 }
 
@@ -255,8 +251,7 @@ struct Replay<'s> {
     requests: Requests,
     round: u64,
     /// Copies that are still to come, by time and number.
-    copies: BinaryHeap<Reverse<(u64, u64)>>,
-    bodies: BTreeMap<u64, Drawn>,
+    copies: BTreeMap<(u64, u64), Drawn>,
     number: u64,
     read: Option<Drawn>,
     over: bool,
@@ -276,8 +271,7 @@ impl<'s> Replay<'s> {
             lot,
             requests,
             round: 0,
-            copies: BinaryHeap::new(),
-            bodies: BTreeMap::new(),
+            copies: BTreeMap::new(),
             number: 0,
             read: None,
             over: false,
@@ -292,21 +286,16 @@ impl<'s> Replay<'s> {
             }
             // A copy comes no earlier than the row that it is of, so what lies before the row at hand is in order.
             let row_ns = self.read.as_ref().map_or(u64::MAX, |row| row.at_ns);
-            if let Some(Reverse((at_ns, number))) = self.copies.peek().copied()
-                && at_ns <= row_ns
+            if let Some(copy) = self.copies.first_entry()
+                && copy.key().0 <= row_ns
             {
-                self.copies.pop();
-                return Ok(self.body(number));
+                return Ok(Some(copy.remove()));
             }
             let Some(row) = self.read.take() else {
                 return Ok(None);
             };
             self.copy(row);
         }
-    }
-
-    fn body(&mut self, number: u64) -> Option<Drawn> {
-        self.bodies.remove(&number)
     }
 
     /// Puts a row's copies that are of this part among those that are to come. The first is the row itself.
@@ -333,9 +322,8 @@ impl<'s> Replay<'s> {
             };
             self.number += 1;
             let at_ns = row.at_ns + delay_ns;
-            self.copies.push(Reverse((at_ns, self.number)));
-            self.bodies.insert(
-                self.number,
+            self.copies.insert(
+                (at_ns, self.number),
                 Drawn {
                     at_ns,
                     input: row.input,
@@ -353,8 +341,8 @@ impl<'s> Replay<'s> {
                 let span_us = self.source.span_ms.saturating_mul(1000);
                 let recorded_us = request.arrival_us + self.round.saturating_mul(span_us);
                 let mut blocks = request.blocks;
-                if u64::try_from(blocks.len()).is_ok_and(|count| count > BLOCKS_MAX) {
-                    blocks = blocks.iter().take(1_024).copied().collect();
+                if let Some((head, _)) = blocks.split_at_checked(usize::from(BLOCKS_MAX)) {
+                    blocks = Arc::from(head);
                 }
                 return Ok(Some(Drawn {
                     at_ns: (recorded_us as f64 * 1000.0 / self.source.speed) as u64,

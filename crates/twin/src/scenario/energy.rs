@@ -141,9 +141,6 @@ impl Cells {
                 }
                 if at == high {
                     at = low;
-                    if end == high {
-                        break;
-                    }
                 }
             }
         }

@@ -100,11 +100,7 @@ fn drawn(
     random: &mut Random,
 ) -> Vec<JobRow> {
     let wishes: Vec<f64> = (0..asks)
-        .map(|_| {
-            // Box and Muller's transform.
-            let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
-            (SIZE_SPREAD * radius * (std::f64::consts::TAU * random.unit()).cos()).exp()
-        })
+        .map(|_| (SIZE_SPREAD * random.normal()).exp())
         .collect();
     let all: f64 = wishes.iter().sum();
     // Each has one, and of the rest a part by its wish; what rounding leaves goes to the first.
@@ -125,9 +121,7 @@ fn drawn(
             submit_s: (random.unit() * over_h * 3_600.0) as u64,
             tenant: format!("ask-{number}"),
             accelerators,
-            run_s: (-(1.0 - random.unit()).ln() * run_h * 3_600.0)
-                .ceil()
-                .max(60.0) as u64,
+            run_s: (random.exponential() * run_h * 3_600.0).ceil().max(60.0) as u64,
         })
         .collect();
     rows.sort_by_key(|row| row.submit_s);
