@@ -125,6 +125,9 @@ fn some<T>(rows: Vec<T>) -> Result<Vec<T>, TraceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
 
     fn check(text: &str, expected: &str) {
         let said = match jobs(text.as_bytes()) {
@@ -151,5 +154,23 @@ mod tests {
             "line 3: 'x' is not a number",
         );
         check(&format!("{head}0,5,a,1,9\n"), "1 rows");
+    }
+
+    #[test]
+    fn jobs_are_read_whatever_they_are_packed_with() {
+        let (head, row) = ("submit_s,vc,gpus,duration_s\n", "0,a,1,9\n");
+        let gzip = |text: &str| {
+            let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap()
+        };
+        // Files that are packed and then put one behind the other are one file.
+        let parts = [gzip(head), gzip(row), gzip(row)].concat();
+        assert_eq!(jobs(&parts).unwrap().len(), 2);
+        let zstd = ruzstd::encoding::compress_to_vec(
+            format!("{head}{row}").as_bytes(),
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        assert_eq!(jobs(&zstd).unwrap().len(), 1);
     }
 }

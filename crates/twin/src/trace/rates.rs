@@ -4,7 +4,9 @@ use super::stream::unpacked;
 use std::io::Read;
 
 /// Rows of a file of rates.
-const ROWS_MAX: usize = 1_000_000;
+const ROWS_MAX: u64 = 1_000_000;
+/// The longest span, in seconds: a year.
+const SPAN_S_MAX: u64 = 366 * 86_400;
 
 /// Requests a second, each for the same time.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +28,12 @@ pub enum RateError {
     Read(#[from] csv::Error),
     /// Its form is another one.
     #[error(
-        "line {0}: it is not category,t_s,req_per_s with times that go up in equal steps, and rates from 0 to 10,000,000"
+        "line {0}: it is not category,t_s,req_per_s with times that go up in equal steps of a year at most, and rates from 0 to 10,000,000"
     )]
     Line(u64),
+    /// It is too long.
+    #[error("it has more than {ROWS_MAX} rows")]
+    TooLong,
     /// Nothing is left, or there are several kinds and none was named.
     #[error("{0}; it has: {1}")]
     Category(&'static str, String),
@@ -52,7 +57,10 @@ impl Rates {
             .from_reader(unpacked(reader)?);
         let mut known: Vec<String> = Vec::new();
         let mut points: Vec<(u64, f64)> = Vec::new();
-        for (line, row) in (2..).zip(table.deserialize::<Row>().take(ROWS_MAX)) {
+        for (line, row) in (2..).zip(table.deserialize::<Row>()) {
+            if line > ROWS_MAX + 1 {
+                return Err(RateError::TooLong);
+            }
             let row = row?;
             if !known.contains(&row.category) {
                 known.push(row.category.clone());
@@ -63,7 +71,7 @@ impl Rates {
             let steps = points.len();
             let sound = match points.as_slice() {
                 [] => row.t_s == 0,
-                [_] => row.t_s > 0,
+                [_] => (1..=SPAN_S_MAX).contains(&row.t_s),
                 [_, (step, _), ..] => {
                     u64::try_from(steps).is_ok_and(|steps| row.t_s == steps * step)
                 }
@@ -121,6 +129,9 @@ mod tests {
             "{}",
             read(hole, None)
         );
+        // Three such steps would be beyond any clock.
+        let ages = "category,t_s,req_per_s\na,0,1\na,9999999999999999999,1\na,1,1\n";
+        assert!(read(ages, None).starts_with("line 3: "));
         let negative = "category,t_s,req_per_s\na,0,-1\n";
         assert!(read(negative, None).starts_with("line 2: "));
     }

@@ -92,7 +92,8 @@ pub(super) fn block_ids(line: usize, text: &str) -> Result<Vec<u64>, TraceError>
     for part in text.split_whitespace() {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (number(line, first)?, number(line, last)?);
-        if last < first || last - first > ROW_BLOCKS_MAX {
+        let held = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        if last < first || (last - first).saturating_add(held) >= ROW_BLOCKS_MAX {
             return Err(wrong(line, part, "a range of block ids"));
         }
         ids.extend(first..=last);
@@ -133,6 +134,11 @@ mod tests {
             "line 2: '9-4' is not a range of block ids",
         );
         check(&format!("{blocks}1,2,3,0 4-9\n"), "1 rows");
+        check(&format!("{blocks}1,2,3,0-1048575\n"), "1 rows");
+        check(
+            &format!("{blocks}1,2,3,0-1048574 7 8\n"),
+            "line 2: '8' is not a range of block ids",
+        );
     }
 
     #[test]

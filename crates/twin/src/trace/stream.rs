@@ -159,8 +159,10 @@ impl Requests {
     }
 }
 
-/// Whatever it is packed with.
-pub(super) fn unpacked(reader: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+/// Whatever it is packed with: gzip, zstd or nothing.
+pub(super) fn unpacked<'r>(
+    reader: impl Read + Send + 'r,
+) -> io::Result<Box<dyn BufRead + Send + 'r>> {
     let mut reader = BufReader::new(reader);
     let head = reader.fill_buf()?;
     Ok(if head.starts_with(&[0x1f, 0x8b]) {

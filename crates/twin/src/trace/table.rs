@@ -1,22 +1,17 @@
 //! Text of a trace, and the cells of its rows by the names in its header.
 
-use super::TraceError;
-use flate2::read::GzDecoder;
+use super::{TraceError, stream};
 use std::io::Read;
 
 /// Bytes of a trace once unpacked.
 const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
-/// The text of a file, plain or gzip.
+/// The text of a file, plain, gzip or zstd.
 pub(crate) fn unpacked(bytes: &[u8]) -> std::io::Result<String> {
     let mut text = String::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(bytes)
-            .take(TRACE_BYTES_MAX)
-            .read_to_string(&mut text)?;
-    } else {
-        bytes.take(TRACE_BYTES_MAX).read_to_string(&mut text)?;
-    }
+    stream::unpacked(bytes)?
+        .take(TRACE_BYTES_MAX)
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 
