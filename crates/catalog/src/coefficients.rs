@@ -84,7 +84,7 @@ pub struct Coefficients {
     pub mixed_us: f64,
     /// The truth is at most so many times more or less in 90 of 100 measurements on chips that are in `chips`.
     pub band: f64,
-    /// The same elsewhere: chips were left out one at a time.
+    /// The same elsewhere: half as much again, as a logarithm. Chosen, not measured.
     pub band_elsewhere: f64,
     /// Measurements that it was fitted on.
     pub rows: u32,

@@ -7,5 +7,6 @@ pub mod experiment;
 pub mod fidelity;
 pub mod random;
 pub mod scenario;
+mod stats;
 pub mod trace;
 pub mod world;

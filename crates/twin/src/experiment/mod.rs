@@ -8,6 +8,5 @@ pub mod overload;
 pub mod power;
 pub mod route;
 pub mod speed;
-mod stats;
 
-pub use stats::percentile;
+pub use crate::stats::percentile;

@@ -6,6 +6,7 @@ use super::kriging::Left;
 use super::physics::{Times, times};
 use super::rows::EngineRow;
 use super::setting::Setting;
+use crate::stats::percentile;
 use crate::trace::unpacked;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,6 +17,8 @@ use thiserror::Error;
 const SHIPPED: &[u8] = include_bytes!("../../data/calibration.json.gz");
 /// Rows without which there is nothing to fit.
 const ROWS_MIN: usize = 20;
+/// How much wider the band is for chips that no row is of, as a logarithm: chosen, not measured.
+const ELSEWHERE: f64 = 1.5;
 
 /// Why there is no calibration.
 #[derive(Debug, Error)]
@@ -154,14 +157,14 @@ fn label(own: &mut Coefficients, measured: &[(Setting, f64, f64)], source: &str)
         .map(|(setting, tpot_ms, _)| (times(setting, own).tpot_ms / tpot_ms).ln().abs())
         .collect();
     errors.sort_by(f64::total_cmp);
-    let ninth = errors.get(errors.len() * 9 / 10).copied().unwrap_or(0.7);
+    let ninth = percentile(&errors, 900).unwrap_or(0.7);
     let mut chips: Vec<String> = of_it
         .map(|(setting, ..)| setting.deployment.chip.name.clone())
         .collect();
     chips.sort_unstable();
     chips.dedup();
     own.band = ninth.exp();
-    own.band_elsewhere = (1.5 * ninth).exp();
+    own.band_elsewhere = (ELSEWHERE * ninth).exp();
     own.rows = u32::try_from(errors.len()).unwrap_or(u32::MAX);
     own.chips = chips.join("|");
     own.source = source.to_owned();

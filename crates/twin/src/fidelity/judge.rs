@@ -4,6 +4,7 @@ use super::calibrate::{CalibrateError, calibrate};
 use super::predict::{Prediction, predict};
 use super::rows::EngineRow;
 use crate::random::Random;
+use crate::stats::percentile;
 use madang_catalog::Catalog;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,16 +185,11 @@ fn errors(values: impl Iterator<Item = (f64, f64, f64, f64)>) -> Judged {
     if count == 0 {
         return Judged::default();
     }
-    let at = |tenths: usize| {
-        errors
-            .get((count - 1) * tenths / 10)
-            .copied()
-            .unwrap_or(0.0)
-    };
+    let at = |permille| percentile(&errors, permille).unwrap_or(0.0);
     Judged {
-        median: at(5),
+        median: at(500),
         mean: errors.iter().sum::<f64>() / count as f64,
-        p90: at(9),
+        p90: at(900),
         in_band: in_band / count as f64,
     }
 }

@@ -21,8 +21,6 @@ const LEFT_FIRST_MAX: f64 = 2.0;
 const LENGTHS: [f64; 7] = [1.5, 2.0, 2.0, 1.0, 1.5, 1.5, 1.5];
 /// Likewise of chips: memory bandwidth and operations.
 const CHIP_LENGTHS: [f64; 2] = [0.5, 0.7];
-/// How much wider the band is than the model by itself says, so that it holds what was left out: see docs/twin-fidelity.md.
-const WIDER: f64 = 1.0;
 
 /// A measurement and what the closed form left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -118,7 +116,7 @@ pub(super) fn expected(measured: &[Left], asked: &Left) -> Expected {
     let alone = Expected {
         tpot: 0.0,
         ttft: 0.0,
-        deviation: (own + noise(asked.split)).sqrt() * WIDER,
+        deviation: (own + noise(asked.split)).sqrt(),
     };
     let size = near.len();
     let mut matrix = vec![0.0; size * size];
@@ -143,6 +141,6 @@ pub(super) fn expected(measured: &[Left], asked: &Left) -> Expected {
     Expected {
         tpot: of(|left| left.tpot),
         ttft: of(|left| left.ttft),
-        deviation: ((own - explained).max(0.0) + noise(asked.split)).sqrt() * WIDER,
+        deviation: ((own - explained).max(0.0) + noise(asked.split)).sqrt(),
     }
 }

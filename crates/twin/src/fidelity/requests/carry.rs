@@ -6,6 +6,7 @@ use crate::engine::Profile;
 use crate::fidelity::fit::USUAL;
 use crate::fidelity::least::{Search, softened, walk};
 use crate::fidelity::setting::{chip_or_guess, model_or_guess};
+use crate::stats::percentile;
 use madang_catalog::{
     Catalog, Coefficients, Deployment, DeploymentError, EngineKind, Parallel, Precision,
 };
@@ -372,13 +373,7 @@ fn score(run: &RequestRun, took: &[Took]) -> Score {
 /// Mean, median, 90th and 99th percentile.
 fn summary(mut values: Vec<f64>) -> [f64; 4] {
     values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    let at = |percent: usize| {
-        values
-            .get(last * percent / 100)
-            .copied()
-            .unwrap_or(f64::NAN)
-    };
+    let at = |permille| percentile(&values, permille).unwrap_or(f64::NAN);
     let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    [mean, at(50), at(90), at(99)]
+    [mean, at(500), at(900), at(990)]
 }
