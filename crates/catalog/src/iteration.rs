@@ -53,6 +53,17 @@ pub struct Ideal {
     pub prompt_link_us: f64,
 }
 
+/// What an engine's accelerators take to exchange activations over one kind of link.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Between {
+    /// They wait for each other after a layer, in microseconds.
+    pub hop_us: f64,
+    /// Sending takes so many times the ideal while decoding.
+    pub decode: f64,
+    /// Likewise with prompts.
+    pub prompt: f64,
+}
+
 impl Deployment {
     /// What the data sheet says about an iteration.
     pub fn ideal(&self, batch: &Batch) -> Ideal {
@@ -114,16 +125,7 @@ impl Coefficients {
         let computing = self.compute * ideal.compute_us + self.prompt * ideal.prompt_us;
         let reading = self.weights * ideal.weights_us;
         let product = (reading.powi(TURN) + computing.powi(TURN)).powf(1.0 / f64::from(TURN));
-        let (hop_us, sent) = match link {
-            Link::Fabric => (
-                self.hop_us + self.hop_log_us * ideal.hops_log,
-                self.link * ideal.link_us + self.prompt_link * ideal.prompt_link_us,
-            ),
-            Link::Pcie => (
-                self.pcie_hop_us,
-                self.pcie_link * (ideal.link_us + ideal.prompt_link_us),
-            ),
-        };
+        let between = self.between(link, ideal.hops_log);
         let mixed_us = if ideal.prompt_us > 0.0 {
             self.mixed_us
         } else {
@@ -136,7 +138,24 @@ impl Coefficients {
             + product
             + self.kv * ideal.kv_us
             + self.attention * ideal.attention_us
-            + hop_us * ideal.hops
-            + sent
+            + between.hop_us * ideal.hops
+            + between.decode * ideal.link_us
+            + between.prompt * ideal.prompt_link_us
+    }
+
+    /// What lies between accelerators; `hops_log` is [`Ideal::hops_log`].
+    pub fn between(&self, link: Link, hops_log: f64) -> Between {
+        match link {
+            Link::Fabric => Between {
+                hop_us: self.hop_us + self.hop_log_us * hops_log,
+                decode: self.link,
+                prompt: self.prompt_link,
+            },
+            Link::Pcie => Between {
+                hop_us: self.pcie_hop_us,
+                decode: self.pcie_link,
+                prompt: self.pcie_link,
+            },
+        }
     }
 }

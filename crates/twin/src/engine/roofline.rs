@@ -1,6 +1,6 @@
 //! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
 
-use madang_catalog::{Batch, Coefficients, Deployment, Link};
+use madang_catalog::{Batch, Deployment};
 use madang_core::EngineCosts;
 
 /// Bytes a second between the host's memory and an accelerator: PCI Express 5 with 16 lanes, as measured by most.
@@ -97,16 +97,21 @@ impl Roofline {
             prompt_tokens: 1e9,
             ..Batch::default()
         });
-        let (hop_us, link, prompt_link) = links(own, deployment.chip.link(), idle.hops_log);
-        let layers = shape.full_layers.max(1e-9);
-        let windows = shape.window_layers * shape.window / layers;
+        let between = own.between(deployment.chip.link(), idle.hops_log);
+        // What each sequence reads of its windows, which are taken to be full: beside what grows with its past.
+        let past = deployment.ideal(&Batch {
+            sequences: 1.0,
+            kv_tokens: shape.window,
+            ..Batch::default()
+        });
+        let windows_us = past.kv_us - held.kv_us * shape.window;
         let kv_ps = own.kv * held.kv_us * ps;
         let token_bytes =
             shape.kv_elements(1.0) * deployment.precision.kv_bytes / deployment.parallel_spread();
         Self {
-            step_ps: ps * (own.step_us + own.layer_us * idle.layers + hop_us * idle.hops),
+            step_ps: ps * (own.step_us + own.layer_us * idle.layers + between.hop_us * idle.hops),
             mixed_ps: ps * own.mixed_us,
-            sequence_ps: ps * own.sequence_us * one.sequences + kv_ps * windows,
+            sequence_ps: ps * (own.sequence_us * one.sequences + own.kv * windows_us),
             kv_ps: kv_ps.round().max(0.0) as u64,
             pair_ps: ps * own.attention * prompt.attention_us,
             host_ps: token_bytes / HOST_BYTES_S * 1e12,
@@ -115,8 +120,8 @@ impl Roofline {
             missed: 1.0 - shape.experts_per_token / shape.experts.max(1.0),
             decode_ps: ps * own.compute * one.compute_us,
             prompt_ps: ps * own.prompt * prompt.prompt_us,
-            link_ps: ps * link * one.link_us,
-            prompt_link_ps: ps * prompt_link * prompt.prompt_link_us,
+            link_ps: ps * between.decode * one.link_us,
+            prompt_link_ps: ps * between.prompt * prompt.prompt_link_us,
         }
     }
 
@@ -202,18 +207,68 @@ impl Roofline {
     }
 }
 
-/// What a hop takes, and by how much sending exceeds the ideal while decoding and with prompts.
-fn links(own: &Coefficients, link: Link, hops_log: f64) -> (f64, f64, f64) {
-    match link {
-        Link::Fabric => (
-            own.hop_us + own.hop_log_us * hops_log,
-            own.link,
-            own.prompt_link,
-        ),
-        Link::Pcie => (own.pcie_hop_us, own.pcie_link, own.pcie_link),
-    }
-}
-
 fn float(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_catalog::{Catalog, EngineKind, Parallel, Shape};
+
+    /// Iterations that make tokens, on one chip of each kind of link: within a thousandth of the closed form.
+    fn check(deployment: &Deployment, what: &str) {
+        let times = Roofline::of(deployment);
+        let past = 3.0 * deployment.model.shape.window.max(1_000.0);
+        for sequences in [1, 7, 64, 500] {
+            let held = float(sequences) * past;
+            let took_us =
+                float(times.iteration_ps(sequences, held as u64, &Prompts::default())) / 1e6;
+            let expected_us = deployment.iteration_us(&Batch {
+                sequences: float(sequences),
+                kv_tokens: held,
+                ..Batch::default()
+            });
+            let error = (took_us / expected_us - 1.0).abs();
+            assert!(
+                error < 1e-3,
+                "{what}, {sequences}: {took_us} of {expected_us}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_take_the_time_that_the_closed_form_says() {
+        let catalog = Catalog::shipped().unwrap();
+        for model in &catalog.models {
+            for chip in ["H200-SXM", "RTX-PRO-6000"] {
+                let parallel = Parallel {
+                    data: 2,
+                    ..Parallel::tensor(16)
+                };
+                let place = (model.name.as_str(), chip);
+                let deployment = catalog
+                    .deployment(place, parallel, "fp8", EngineKind::Trtllm)
+                    .unwrap();
+                check(&deployment, &format!("{} on {chip}", model.name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_of_windows_alone_reads_them() {
+        let catalog = Catalog::shipped().unwrap();
+        let place = ("Llama-3.1-8B", "H200-SXM");
+        let mut deployment = catalog
+            .deployment(place, Parallel::tensor(1), "bf16", EngineKind::Vllm)
+            .unwrap();
+        let shape = &mut deployment.model.shape;
+        *shape = Shape {
+            full_layers: 0.0,
+            window_layers: shape.layers,
+            window: 4_096.0,
+            ..shape.clone()
+        };
+        check(&deployment, "windows alone");
+    }
 }

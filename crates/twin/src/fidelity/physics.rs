@@ -62,9 +62,7 @@ fn prompt_us(setting: &Setting, own: &Coefficients, link: Link) -> f64 {
         prompt_pairs: tokens * tokens / 2.0,
         ..Batch::default()
     });
-    let sent = match link {
-        Link::Fabric => own.prompt_link,
-        Link::Pcie => own.pcie_link,
-    };
-    own.prompt * ideal.prompt_us + own.attention * ideal.attention_us + sent * ideal.prompt_link_us
+    own.prompt * ideal.prompt_us
+        + own.attention * ideal.attention_us
+        + own.between(link, ideal.hops_log).prompt * ideal.prompt_link_us
 }
