@@ -79,7 +79,7 @@ pub struct Side {
     pub expert: Option<f64>,
 }
 
-/// Reads a table, plain or gzip. Columns that say what was measured may be empty or missing.
+/// Reads a table, plain, gzip or zstd. Columns that say what was measured may be empty or missing.
 ///
 /// # Errors
 /// It is no such table, or says no lengths in a row.

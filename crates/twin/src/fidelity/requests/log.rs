@@ -41,7 +41,7 @@ pub struct RequestRun {
     pub requests: Vec<LoggedRequest>,
 }
 
-/// Reads a log, plain or gzip, that may hold several runs.
+/// Reads a log, plain, gzip or zstd, that may hold several runs.
 ///
 /// # Errors
 /// It is no such table, or a row says no lengths.
