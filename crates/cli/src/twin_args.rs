@@ -166,7 +166,7 @@ pub struct NoisyArgs {
 /// `madang twin route`.
 #[derive(Debug, ClapArgs)]
 pub struct RouteArgs {
-    /// CSV, plain or gzip: arrival_ms,input_tokens,output_tokens and, where known, prefix_block_ids_512.
+    /// CSV, plain, gzip or zstd: arrival_ms,input_tokens,output_tokens and, where known, prefix_block_ids_512.
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
     /// Engines.
@@ -305,7 +305,7 @@ fn maintenance(text: &str) -> Result<Maintenance, String> {
 /// `madang twin jobs`.
 #[derive(Debug, ClapArgs)]
 pub struct JobsArgs {
-    /// CSV, plain or gzip: submit_s,vc,gpus,duration_s.
+    /// CSV, plain, gzip or zstd: submit_s,vc,gpus,duration_s.
     #[arg(value_name = "TRACE")]
     pub trace: PathBuf,
     /// How many there are; without any, 512 and 640.
@@ -343,7 +343,7 @@ pub struct JobsArgs {
 /// `madang twin place`.
 #[derive(Debug, ClapArgs)]
 pub struct PlaceArgs {
-    /// Tasks, as CSV, plain or gzip: cpu_milli,mem_mib,gpus,gpu_milli,gpu_spec.
+    /// Tasks, as CSV, plain, gzip or zstd: cpu_milli,mem_mib,gpus,gpu_milli,gpu_spec.
     #[arg(value_name = "TASKS")]
     pub tasks: PathBuf,
     /// Machines, likewise: cpu_milli,mem_mib,gpus,gpu_model.

@@ -31,7 +31,7 @@ pub struct ListArgs {
 /// `madang twin calibrate`.
 #[derive(Debug, ClapArgs)]
 pub struct CalibrateArgs {
-    /// Measured engines, as CSV, plain or gzip; docs/twin-fidelity.md lists the columns.
+    /// Measured engines, as CSV, plain, gzip or zstd; docs/twin-fidelity.md lists the columns.
     #[arg(long, value_name = "FILE")]
     pub rows: PathBuf,
     /// Where the coefficients and what they leave of each row are written: coefficients.csv and calibration.json.gz.
@@ -65,13 +65,13 @@ pub struct PredictArgs {
 /// `madang twin requests`.
 #[derive(Debug, ClapArgs)]
 pub struct RequestsArgs {
-    /// Measured requests that coefficients are fitted on, as CSV, plain or gzip; docs/twin-fidelity.md lists the columns.
+    /// Measured requests that coefficients are fitted on, as CSV, plain, gzip or zstd; docs/twin-fidelity.md lists the columns.
     #[arg(long, value_name = "FILE")]
     pub calibrate: PathBuf,
     /// Requests that are predicted: the same columns; where measured times are there, they only serve to say the error.
     #[arg(long, value_name = "FILE")]
     pub run: PathBuf,
-    /// Accelerators that share a model's layers in --run; without it the column tp, or as few as leave a quarter of their memory.
+    /// Accelerators that share a model's layers in --run; without it the column tp, or as few as leave three tenths of their memory beside the weights.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub tp: Option<u32>,
     /// The same for --calibrate.

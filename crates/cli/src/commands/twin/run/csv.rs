@@ -1,9 +1,9 @@
 //! The same report as files of CSV: one for each table, and one with every combination of site, model, tenant and hour.
 
-use madang_twin::scenario::{Line, Percentiles, REFUSALS, Report};
+use madang_twin::scenario::{JobsLine, Line, Percentiles, REFUSALS, Report};
 use std::path::Path;
 
-/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv` and `rows.csv`.
+/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv` and `rows.csv`.
 pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let tables = [
@@ -35,7 +35,62 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         table.serialize(site)?;
     }
     table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("jobs.csv"))?;
+    table.write_record(JOBS)?;
+    for line in &report.jobs {
+        table.write_record(jobs_record(line))?;
+    }
+    table.flush()?;
     Ok(())
+}
+
+const JOBS: [&str; 14] = [
+    "name",
+    "site",
+    "asked_accelerators",
+    "accelerators",
+    "powered_accelerators",
+    "full_kw",
+    "too_large",
+    "accelerator_h",
+    "kwh",
+    "jobs",
+    "completion_h_mean",
+    "wait_h_mean",
+    "wait_h_p99",
+    "wait_h_max",
+];
+
+/// In the order of [`JOBS`]; how jobs went is empty where none could run.
+fn jobs_record(line: &JobsLine) -> [String; JOBS.len()] {
+    let [jobs, completion, mean, p99, max] =
+        line.outcome
+            .as_ref()
+            .map_or_else(Default::default, |outcome| {
+                [
+                    outcome.jobs.to_string(),
+                    outcome.completion_h_mean.to_string(),
+                    outcome.wait_h_mean.to_string(),
+                    outcome.wait_h_p99.to_string(),
+                    outcome.wait_h_max.to_string(),
+                ]
+            });
+    [
+        line.name.clone(),
+        line.site.clone(),
+        line.asked_accelerators.to_string(),
+        line.accelerators.to_string(),
+        line.powered_accelerators.to_string(),
+        line.full_kw.to_string(),
+        line.too_large.to_string(),
+        line.accelerator_h.to_string(),
+        line.kwh.to_string(),
+        jobs,
+        completion,
+        mean,
+        p99,
+        max,
+    ]
 }
 
 const COUNTS: [&str; 9] = [
@@ -103,4 +158,41 @@ fn record(names: &[&str], line: &Line) -> Vec<String> {
             .map(|reason| line.refused.get(reason).unwrap_or(&0).to_string()),
     );
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_twin::scenario::{BUILTIN, Files, Progress, parse, run};
+
+    const JOBS_TABLE: &str = "\n[[jobs]]\nid = \"night\"\nsite = \"office\"\naccelerator = \"h100\"\naccelerators = 64\nasks = 9\nasked_accelerators = 90\nrun_h = 2\n";
+
+    #[test]
+    fn each_table_is_a_file_and_each_record_has_a_cell_for_each_name_of_its_head() {
+        let (_, text) = BUILTIN
+            .iter()
+            .find(|(known, _)| *known == "single-node")
+            .unwrap();
+        let text = format!("{text}{JOBS_TABLE}");
+        let (mut scenario, _) = parse(&text, &Files::Builtin).unwrap();
+        scenario.hours = 1;
+        let report = run(&scenario, &Files::Builtin, 1, &Progress::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &report).unwrap();
+        let rows = |table: &str| {
+            let path = folder.path().join(format!("{table}.csv"));
+            let mut table = csv::Reader::from_path(path).unwrap();
+            // A record that is longer or shorter than its head is an error.
+            let records: Result<Vec<_>, _> = table.records().collect();
+            records.unwrap().len()
+        };
+        assert_eq!(rows("total"), 1);
+        assert_eq!(rows("sites"), report.sites.len());
+        assert_eq!(rows("models"), report.models.len());
+        assert_eq!(rows("tenants"), report.tenants.len());
+        assert_eq!(rows("hours"), report.hours.len());
+        assert_eq!(rows("energy"), report.energy.len());
+        assert_eq!(rows("jobs"), 1);
+        assert_eq!(rows("rows"), report.rows.len());
+    }
 }
