@@ -249,6 +249,28 @@ fn record(histogram: &mut Histogram<u64>, ns: u64) {
 mod tests {
     use super::*;
 
+    /// The words are the core's, at the places where they are counted.
+    #[test]
+    fn each_refusal_is_counted_under_its_word() {
+        for refusal in [
+            Refusal::ModelUnknown,
+            Refusal::EndpointUnsupported,
+            Refusal::PolicyDenied,
+            Refusal::NoReplica,
+            Refusal::QueueFull,
+            Refusal::QueueTimeout,
+            Refusal::Overloaded,
+            Refusal::Shed,
+            Refusal::PowerShort,
+            Refusal::AttemptsExhausted,
+            Refusal::Draining,
+        ] {
+            let word = serde_json::to_value(refusal).unwrap();
+            assert_eq!(word, REFUSALS[refusal_place(refusal)]);
+        }
+        assert_eq!(REFUSALS[TOO_LONG], "context_too_long");
+    }
+
     #[test]
     fn percentiles_are_as_near_as_they_are_said_to_be() {
         let mut histogram = Latencies::new().unwrap().ttft;
