@@ -1,7 +1,7 @@
 //! What pays for jobs, and what operators stopped: the desk is told where that has changed.
 
 use super::JobsPlane;
-use madang_core::desk::{Desk, DeskInput, DeskNodes, Funds, NodesCost, Payer};
+use madang_core::desk::{Desk, DeskInput, DeskNodes, Funds, Payer};
 use madang_ledger::AcceleratorCard;
 use madang_store::StoreError;
 use madang_types::{Class, Job, Micros, RunRecord, StopWhy};
@@ -32,7 +32,7 @@ impl JobsPlane {
         }
     }
 
-    /// Tells the desk what machines cost: of several with room a job is given the cheapest.
+    /// Tells the desk what an hour of machines costs: of several with room a job is given the cheapest.
     ///
     /// # Errors
     /// The books cannot be read.
@@ -43,18 +43,14 @@ impl JobsPlane {
         let Some(desk) = lock.as_mut() else {
             return Ok(());
         };
-        let cost = |nodes: &DeskNodes| {
+        let hour = |nodes: &DeskNodes| {
             let kind: Class = nodes.accelerator.parse().ok()?;
             let hour = card.hour(&kind, &nodes.site, now).ok()?;
-            let known = NodesCost {
-                hour: Some(hour),
-                watts: None,
-            };
-            Some((nodes.id.clone(), known))
+            Some((nodes.id.clone(), hour))
         };
-        let costs = desk.nodes().iter().filter_map(cost).collect();
-        if *desk.known_costs() != costs {
-            desk.costs(costs);
+        let hours = desk.nodes().iter().filter_map(hour).collect();
+        if *desk.known_prices() != hours {
+            desk.prices(hours);
         }
         Ok(())
     }

@@ -16,15 +16,14 @@ pub use bar::{Funds, Payer};
 pub use fit::{DeskNodes, Lack, nowhere};
 pub use qos::DeskQos;
 pub use reserve::DeskReservation;
-pub use site::NodesCost;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
 use bar::Bars;
 use entry::Entry;
 use madang_types::{
-    Job, JobCheckpoint, JobId, JobState, Micros, NodesId, ProgrammeId, ProjectId, RunEnd, RunId,
-    RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
+    Job, JobCheckpoint, JobId, JobState, MicroWon, Micros, NodesId, ProgrammeId, ProjectId, RunEnd,
+    RunId, RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,8 +125,8 @@ pub struct Desk {
     jobs: Jobs,
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
-    /// What is known of machines for the choice among them.
-    costs: BTreeMap<NodesId, NodesCost>,
+    /// What an hour of one accelerator costs: machines are chosen by it.
+    hours: BTreeMap<NodesId, MicroWon>,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -149,7 +148,7 @@ impl Desk {
             jobs: Jobs::new(JobRule::Madang, terms, &[]),
             nodes: Vec::new(),
             machines: Vec::new(),
-            costs: BTreeMap::new(),
+            hours: BTreeMap::new(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),

@@ -3,22 +3,20 @@
 use super::*;
 use madang_types::MicroWon;
 
-/// Prices of an hour, and watts of one accelerator with what is left of them; by machines.
-type Known = (Option<i64>, Option<(u64, u64)>);
-
-/// Jobs of so many accelerators come one after the other to `a` and `b`, which have four each: on which each is begun, and why.
+/// Jobs of so many accelerators come one after the other to `a` and `b`, which have four each and such prices of an hour: on which each is
+/// begun, and why.
 #[track_caller]
-fn check(worth: [u32; 2], known: [Known; 2], jobs: &[u32], expected: &[(&str, Option<&str>)]) {
+fn check(worth: [u32; 2], won: [Option<i64>; 2], jobs: &[u32], expected: &[(&str, Option<&str>)]) {
     let mut two = ["a", "b"].map(|id| nodes(id, "h200", 1, 4));
     for (nodes, worth) in two.iter_mut().zip(worth) {
         nodes.worth_milli = worth;
     }
     let mut desk = Desk::new(JobTerms::default(), two.to_vec());
-    let costs = two.iter().zip(known).map(|(nodes, (won, watts))| {
-        let hour = won.map(|won| MicroWon(won * 1_000_000));
-        (nodes.id.clone(), NodesCost { hour, watts })
+    let hours = two.iter().zip(won).filter_map(|(nodes, won)| {
+        let hour = MicroWon(won? * 1_000_000);
+        Some((nodes.id.clone(), hour))
     });
-    desk.costs(costs.collect());
+    desk.prices(hours.collect());
     let mut found = Vec::new();
     for (id, count) in (1..).zip(jobs) {
         desk.apply(at(0), arrival(job(id, *count)));
@@ -33,16 +31,14 @@ fn check(worth: [u32; 2], known: [Known; 2], jobs: &[u32], expected: &[(&str, Op
         .iter()
         .map(|(on, why)| (on.as_str(), why.as_deref()))
         .collect();
-    assert_eq!(found, expected, "{known:?}");
+    assert_eq!(found, expected, "{won:?}");
 }
-
-const UNKNOWN: Known = (None, None);
 
 #[test]
 fn of_machines_with_room_those_are_taken_that_are_cheapest_for_the_same_work() {
     let same = [1_000, 1_000];
-    let priced = |a, b| [(Some(a), None), (Some(b), None)];
-    check(same, [UNKNOWN, UNKNOWN], &[4], &[("a", None)]);
+    let priced = |a, b| [Some(a), Some(b)];
+    check(same, [None, None], &[4], &[("a", None)]);
     check(same, priced(5_000, 5_000), &[4], &[("a", None)]);
     check(
         same,
@@ -65,39 +61,16 @@ fn of_machines_with_room_those_are_taken_that_are_cheapest_for_the_same_work() {
         &[("b", Some("a is 33 % dearer"))],
     );
     // What has no price weighs nothing.
-    check(same, [(Some(5_000), None), UNKNOWN], &[1], &[("a", None)]);
+    check(same, [Some(5_000), None], &[1], &[("a", None)]);
 }
 
 #[test]
 fn nobody_waits_for_cheaper_machines_while_there_is_room() {
     let same = [1_000, 1_000];
-    let priced = [(Some(10_000), None), (Some(5_000), None)];
+    let priced = [Some(10_000), Some(5_000)];
     let told = [
         ("b", Some("a is 100 % dearer")),
         ("a", Some("b has no room now")),
     ];
     check(same, priced, &[3, 2, 4], &told);
-}
-
-#[test]
-fn machines_without_power_are_taken_last() {
-    let same = [1_000, 1_000];
-    let dark = |a, b| {
-        [
-            (Some(1_000), Some((1_250, a))),
-            (Some(9_000), Some((1_250, b))),
-        ]
-    };
-    check(
-        same,
-        dark(1_250, 0),
-        &[1],
-        &[("a", Some("b has no power left"))],
-    );
-    check(
-        same,
-        dark(1_249, 1_250),
-        &[1],
-        &[("b", Some("a has no power left"))],
-    );
 }
