@@ -12,7 +12,7 @@ use harness::random::Random;
 use harness::{Madang, Place, chat_body, wait_for};
 use http::Method;
 use madang_store::SqliteStore;
-use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer, http_send};
+use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer};
 use madang_types::Outcome;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -82,13 +82,8 @@ async fn every_line_has_one_result_through_kill_9() {
 }
 
 async fn ask(madang: &Madang, method: Method, path: &str, body: &str) -> HttpAnswer {
-    let headers = [
-        ("x-api-key", madang.key.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let url = format!("{}{path}", madang.url);
-    let sent = http_send(method, &url, &headers, body.to_owned()).await;
-    let answer = sent.unwrap().collect().await.unwrap();
+    let body = ("application/json", body.to_owned());
+    let answer = madang.call(&madang.key, (method, path), body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer
 }
@@ -98,17 +93,7 @@ async fn begin(madang: &Madang) -> String {
     let body: Value = serde_json::from_str(&chat_body("count for me", 8, false)).unwrap();
     let line = |n: u64| json!({"custom_id": n.to_string(), "method": "POST", "url": "/v1/chat/completions", "body": body});
     let lines: String = (0..LINES).map(|n| line(n).to_string() + "\n").collect();
-    let form = format!(
-        "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\n\
-         content-disposition: form-data; name=\"file\"; filename=\"l\"\r\n\r\n{lines}\r\n--b--\r\n"
-    );
-    let headers = [
-        ("x-api-key", madang.key.as_str()),
-        ("content-type", "multipart/form-data; boundary=b"),
-    ];
-    let url = format!("{}/v1/files", madang.url);
-    let sent = http_send(Method::POST, &url, &headers, form).await.unwrap();
-    let file = sent.collect().await.unwrap().json().unwrap()["id"].clone();
+    let file = madang.upload("batch", &lines).await;
     let order = json!({
         "input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h",
     });

@@ -7,7 +7,7 @@ mod harness;
 use harness::fleet::{HEAD, url_replica};
 use harness::{Madang, Place, wait_for};
 use http::Method;
-use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer, http_send};
+use madang_testkit::{FakeEngine, FakeEngineOptions, HttpAnswer};
 use serde_json::{Value, json};
 
 const TEMPLATE: &str = r#"
@@ -54,27 +54,11 @@ async fn up() -> (Place, Madang, FakeEngine) {
     (place, madang, engine)
 }
 
-async fn call(
-    madang: &Madang,
-    key: &str,
-    (method, path): (Method, &str),
-    (kind, body): (&str, String),
-) -> HttpAnswer {
-    let headers = [("x-api-key", key), ("content-type", kind)];
-    let url = format!("{}{path}", madang.url);
-    let sent = http_send(method, &url, &headers, body).await;
-    sent.unwrap().collect().await.unwrap()
-}
-
 async fn get(madang: &Madang, path: &str) -> Value {
     let path = format!("/v1/fine_tuning/jobs{path}");
-    let answer = call(
-        madang,
-        &madang.key,
-        (Method::GET, &path),
-        ("", String::new()),
-    )
-    .await;
+    let answer = madang
+        .call(&madang.key, (Method::GET, &path), ("", String::new()))
+        .await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer.json().unwrap()
 }
@@ -82,23 +66,13 @@ async fn get(madang: &Madang, path: &str) -> Value {
 async fn post(madang: &Madang, path: &str, body: Value) -> HttpAnswer {
     let path = format!("/v1/fine_tuning/jobs{path}");
     let body = ("application/json", body.to_string());
-    call(madang, &madang.key, (Method::POST, &path), body).await
-}
-
-/// Sends examples; gives their file's id.
-async fn examples(madang: &Madang, lines: &str) -> String {
-    let form = format!(
-        "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n--b\r\n\
-         content-disposition: form-data; name=\"file\"; filename=\"l\"\r\n\r\n{lines}\r\n--b--\r\n"
-    );
-    let body = ("multipart/form-data; boundary=b", form);
-    let sent = call(madang, &madang.key, (Method::POST, "/v1/files"), body).await;
-    assert_eq!(sent.status, 200, "{}", sent.text());
-    sent.json().unwrap()["id"].as_str().unwrap().to_owned()
+    madang.call(&madang.key, (Method::POST, &path), body).await
 }
 
 async fn begin(madang: &Madang) -> String {
-    let file = examples(madang, &format!("{LINE}\n{LINE}\n")).await;
+    let file = madang
+        .upload("fine-tune", &format!("{LINE}\n{LINE}\n"))
+        .await;
     let asked = json!({"model": "tiny", "training_file": file, "suffix": "one", "seed": 7,
         "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}}});
     let made = post(madang, "", asked).await;
@@ -167,13 +141,9 @@ async fn all_is_there(madang: &Madang, done: &Value) {
 
     let file = done["result_files"][0].as_str().unwrap();
     let content = format!("/v1/files/{file}/content");
-    let content = call(
-        madang,
-        &madang.key,
-        (Method::GET, &content),
-        ("", String::new()),
-    )
-    .await;
+    let content = madang
+        .call(&madang.key, (Method::GET, &content), ("", String::new()))
+        .await;
     assert_eq!(content.text(), "weights of tiny\n");
 }
 
@@ -257,7 +227,7 @@ async fn fine_tuning_is_its_tenants_and_is_cancelled_and_paused() {
         (Method::POST, format!("{job}/cancel"), 404),
         (Method::GET, "/v1/fine_tuning/jobs".to_owned(), 200),
     ] {
-        let answer = call(&madang, key, (method, &path), ("", String::new())).await;
+        let answer = madang.call(key, (method, &path), ("", String::new())).await;
         assert_eq!(answer.status, expected, "{path}: {}", answer.text());
         assert!(!answer.text().contains("madang_job"), "{}", answer.text());
     }
@@ -278,8 +248,10 @@ async fn fine_tuning_is_its_tenants_and_is_cancelled_and_paused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_fine_tuning_is_told_before_there_is_a_job() {
     let (place, mut madang, _engine) = up().await;
-    let good = examples(&madang, LINE).await;
-    let bad = examples(&madang, &format!("{LINE}\n{{\"prompt\": \"x\"}}\n")).await;
+    let good = madang.upload("fine-tune", LINE).await;
+    let bad = madang
+        .upload("fine-tune", &format!("{LINE}\n{{\"prompt\": \"x\"}}\n"))
+        .await;
     let check = async |more: Value, (status, code, param, words): (u16, &str, &str, &str)| {
         let mut asked = json!({"model": "tiny", "training_file": good});
         asked
@@ -346,7 +318,7 @@ async fn what_is_wrong_with_fine_tuning_is_told_before_there_is_a_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_template_it_is_said_so() {
     let (place, mut madang, _engine) = up().await;
-    let good = examples(&madang, LINE).await;
+    let good = madang.upload("fine-tune", LINE).await;
     let fleet = std::fs::read_to_string(place.path("fleet.toml")).unwrap();
     let without = fleet.split("[[fine_tuning]]").next().unwrap().to_owned();
     let rest = fleet.split("\"{n_epochs}\"]\n").nth(1).unwrap();

@@ -9,11 +9,10 @@ use harness::random::Random;
 use harness::{Madang, Place, wait_for};
 use http::Method;
 use madang_store::{JobBook as _, SqliteStore};
-use madang_testkit::{FakeEngine, FakeEngineOptions};
+use madang_testkit::{FakeEngine, FakeEngineOptions, PageAnswer, Pages};
 use madang_types::RunState;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NODES: &str = r#"
 [[nodes]]
@@ -356,34 +355,16 @@ async fn what_is_wrong_with_a_job_is_told_before_it_waits() {
     assert_eq!(madang.stop().await, 0);
 }
 
-/// A DCGM exporter that tells the same of two accelerators for ever: the first is little used, the second much.
-async fn dcgm() -> String {
-    const PAGE: &str = "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n\
-        DCGM_FI_DEV_GPU_UTIL{gpu=\"0\",UUID=\"GPU-a\",modelName=\"NVIDIA H200\"} 3\n\
-        DCGM_FI_DEV_GPU_UTIL{gpu=\"1\",UUID=\"GPU-b\",modelName=\"NVIDIA H200\"} 95\n";
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut asked = [0; 4096];
-            if stream.read(&mut asked).await.is_ok() {
-                let length = PAGE.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{PAGE}"
-                );
-                stream.write_all(head.as_bytes()).await.ok();
-            }
-        }
-    });
-    url
-}
+/// What a DCGM exporter tells of two accelerators: the first is little used, the second much.
+const DCGM: &str = "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n\
+    DCGM_FI_DEV_GPU_UTIL{gpu=\"0\",UUID=\"GPU-a\",modelName=\"NVIDIA H200\"} 3\n\
+    DCGM_FI_DEV_GPU_UTIL{gpu=\"1\",UUID=\"GPU-b\",modelName=\"NVIDIA H200\"} 95\n";
 
 /// A machine that the exporter measures each second, a tenant with 5 hours, and two tasks that run there. Gives the job's id.
-async fn measured(place: &Place, engine: &FakeEngine) -> String {
-    let nodes = NODES.replace(
-        "executor = \"local\"",
-        &format!("executor = \"local\", dcgm_url = \"{}\"", dcgm().await),
-    );
+async fn measured(place: &Place, engine: &FakeEngine, dcgm: &Pages) -> String {
+    let url = dcgm.url("");
+    let local = format!("executor = \"local\", dcgm_url = \"{url}\"");
+    let nodes = NODES.replace("executor = \"local\"", &local);
     let terms = "\n[jobs]\nmeasure_ms = 1000\n";
     let fleet = HEAD.to_owned() + &nodes + &url_replica("a", engine.url()) + terms;
     place.write("fleet.toml", fleet);
@@ -417,7 +398,9 @@ async fn told_idle(place: &Place, least_ms: u64) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dcgm_exporter_tells_of_runs_is_kept_and_told_per_award() {
     let (place, mut madang, engine) = up().await;
-    let id = measured(&place, &engine).await;
+    let dcgm = Pages::serve().await.unwrap();
+    dcgm.set("/metrics", PageAnswer::Whole(200, DCGM.to_owned()));
+    let id = measured(&place, &engine, &dcgm).await;
     let first = told_idle(&place, 3_000).await;
     let run = &first["runs"][0];
     let named = [

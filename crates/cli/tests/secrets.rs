@@ -7,7 +7,7 @@ mod harness;
 use harness::fleet::{HEAD, url_replica};
 use harness::{Madang, Place, wait_for};
 use http::Method;
-use madang_testkit::{FakeEngine, FakeEngineOptions, http_send};
+use madang_testkit::{FakeEngine, FakeEngineOptions};
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -39,10 +39,8 @@ async fn call(
     (method, path): (Method, &str),
     body: Value,
 ) -> (u16, Value) {
-    let headers = [("x-api-key", key), ("content-type", "application/json")];
-    let url = format!("{}{path}", madang.url);
-    let sent = http_send(method, &url, &headers, body.to_string()).await;
-    let answer = sent.unwrap().collect().await.unwrap();
+    let body = ("application/json", body.to_string());
+    let answer = madang.call(key, (method, path), body).await;
     (answer.status, answer.json().unwrap_or_default())
 }
 

@@ -79,6 +79,19 @@ pub struct Fleet {
     pub credit: Credit,
 }
 
+impl Fleet {
+    /// Machines of a Slurm cluster, by its `id` in `jobs.slurm`, and how they take jobs.
+    pub fn nodes_of_cluster<'a>(
+        &'a self,
+        cluster: &'a str,
+    ) -> impl Iterator<Item = (&'a NodesId, &'a Nodes, &'a NodesJobs)> {
+        self.nodes.iter().filter_map(move |(id, nodes)| {
+            let jobs = nodes.jobs.as_ref()?;
+            (jobs.cluster.as_deref() == Some(cluster)).then_some((id, nodes, jobs))
+        })
+    }
+}
+
 /// A data centre, or one machine that stands for one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {

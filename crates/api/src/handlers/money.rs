@@ -21,8 +21,8 @@ use madang_gateway::clock;
 use madang_ledger::{AcceleratorPrice, Exchange, Price, Purse, check_within, class_of};
 use madang_store::GrantError;
 use madang_types::{
-    Action, Allocation, AllocationId, Class, ErrorCode, MicroWon, Micros, Period, ProgrammeBudget,
-    ProgrammeId, Tranche,
+    Action, Allocation, AllocationId, Class, ErrorCode, MicroWon, Micros, PROCESSORS, Period,
+    ProgrammeBudget, ProgrammeId, Tranche,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ fn must_be_there(
     must_be_one_of(models, model_class.as_ref(), ("model", "model_class"))?;
     let nodes = fleet.nodes.values();
     let kinds = nodes.map(|nodes| nodes.accelerator.as_str());
-    let kinds = kinds.filter(|kind| *kind != "cpu");
+    let kinds = kinds.filter(|kind| *kind != PROCESSORS);
     must_be_one_of(kinds, accelerator.as_ref(), ("nodes", "accelerator"))
 }
 
@@ -228,10 +228,11 @@ pub(crate) async fn allocation_recall(
     let now = clock::now();
     let ends_at = now.plus_ms(u64::from(asked.notice_s) * 1_000);
     let recall = Recall {
+        // One that ends sooner stays as it is.
+        ends_us: found.ends_at().min(ends_at).0,
         allocation: found.id.clone(),
         programme: found.programme,
         tenant: found.tenant,
-        ends_us: ends_at.0,
         by: may.caller.0.key.clone(),
     };
     api.gateway().audit.recall(recall).await?;

@@ -279,12 +279,7 @@ fn limit() -> u32 {
 }
 
 fn limited<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    let limit = u32::deserialize(from)?;
-    if (1..=LIST_COUNT_MAX).contains(&limit) {
-        return Ok(limit);
-    }
-    let message = format!("it is 1 to {LIST_COUNT_MAX}");
-    Err(serde::de::Error::custom(message))
+    super::ranged(from, 1..=LIST_COUNT_MAX)
 }
 
 /// Which output, from where on.

@@ -1,6 +1,6 @@
 //! Bodies and query strings about budgets, allocations and prices.
 
-use super::Instant;
+use super::{Instant, ranged};
 use madang_ledger::{Currency, decimal};
 use madang_types::{AllocationId, Class, ModelId, ProgrammeId, SiteId, TenantId, Unit};
 use serde::{Deserialize, Deserializer, de};
@@ -206,7 +206,5 @@ pub(crate) struct RecallQuery {
 }
 
 fn notice<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    let asked = u32::deserialize(from)?;
-    let at_most = || <D::Error as de::Error>::custom("it is 31536000 at most, a year");
-    Some(asked).filter(|s| *s <= 31_536_000).ok_or_else(at_most)
+    ranged(from, 0..=31_536_000)
 }

@@ -1,9 +1,9 @@
 //! Query strings about reports.
 
-use super::{offset, offset_default};
+use super::{offset, offset_default, ranged};
 use madang_audit::Month;
 use madang_types::{ProgrammeId, TenantId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 
 /// The form of a report.
@@ -102,7 +102,7 @@ pub(crate) struct IdleQuery {
     #[param(value_type = Option<String>)]
     pub tenant: Option<TenantId>,
     /// Runs that were less busy than this are told, in thousandths.
-    #[serde(default = "below_default")]
+    #[serde(default = "below_default", deserialize_with = "below")]
     #[param(minimum = 0, maximum = 1000, default = 200, required = false)]
     pub below_permille: u32,
     /// Of those, the ones that were last measured so many seconds after their program began, or later.
@@ -117,6 +117,10 @@ pub(crate) struct IdleQuery {
 
 fn below_default() -> u32 {
     200
+}
+
+fn below<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    ranged(from, 0..=1_000)
 }
 
 fn after_default() -> u32 {

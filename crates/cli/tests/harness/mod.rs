@@ -332,15 +332,36 @@ impl Madang {
 
     /// Asks the control API as the operator, and gives what it says; fails where it refuses.
     pub async fn operate(&self, method: Method, path: &str, body: Value) -> Value {
-        let key = format!("Bearer {}", self.operator_key());
-        let headers = [
-            ("authorization", key.as_str()),
-            ("content-type", "application/json"),
-        ];
-        let sent = http_send(method, &self.at(path), &headers, body.to_string()).await;
-        let answer = sent.unwrap().collect().await.unwrap();
+        let body = ("application/json", body.to_string());
+        let answer = self.call(&self.operator_key(), (method, path), body);
+        let answer = answer.await;
         assert!(answer.status < 300, "{path}: {}", answer.text());
         serde_json::from_str(&answer.text()).unwrap()
+    }
+
+    /// Asks with a key, a body and its kind; gives the whole answer, whatever it is.
+    pub async fn call(
+        &self,
+        key: &str,
+        (method, path): (Method, &str),
+        (kind, body): (&str, String),
+    ) -> HttpAnswer {
+        let headers = [("x-api-key", key), ("content-type", kind)];
+        let sent = http_send(method, &self.at(path), &headers, body).await;
+        sent.unwrap().collect().await.unwrap()
+    }
+
+    /// Sends a file of lines, and gives its id.
+    pub async fn upload(&self, purpose: &str, lines: &str) -> String {
+        let form = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\n{purpose}\r\n--b\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"l\"\r\n\r\n{lines}\r\n--b--\r\n"
+        );
+        let form = ("multipart/form-data; boundary=b", form);
+        let sent = self.call(&self.key, (Method::POST, "/v1/files"), form);
+        let sent = sent.await;
+        assert_eq!(sent.status, 200, "{}", sent.text());
+        sent.json().unwrap()["id"].as_str().unwrap().to_owned()
     }
 
     pub fn operator_key(&self) -> String {

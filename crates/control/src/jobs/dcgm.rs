@@ -1,7 +1,7 @@
 //! How busy the accelerators of this machine are, as NVIDIA's DCGM exporter tells it.
 
 use crate::probe::ProbeHttp;
-use crate::probe::metrics::{METRICS_BYTES_MAX, split_labels};
+use crate::probe::metrics::{METRICS_BYTES_MAX, Sample, samples};
 use crate::probe_client::ProbeClient;
 use async_trait::async_trait;
 use madang_executor::jobs::{JobsError, RunMeter, of_devices};
@@ -41,14 +41,14 @@ impl RunMeter for Dcgm {
 /// How busy each accelerator is, by its number, in thousandths. Parts of one (`GPU_I_ID`) are not the whole, and are left out.
 fn devices(page: &[u8]) -> BTreeMap<u16, u32> {
     let text = String::from_utf8_lossy(&page[..page.len().min(METRICS_BYTES_MAX)]);
-    text.lines().filter_map(device).collect()
+    let ours = samples(&text).filter(|sample| sample.name == NAME);
+    ours.filter_map(device).collect()
 }
 
-fn device(line: &str) -> Option<(u16, u32)> {
-    let labels = line.trim_start().strip_prefix(NAME)?.strip_prefix('{')?;
-    let (labels, rest) = split_labels(labels)?;
+fn device(sample: Sample<'_>) -> Option<(u16, u32)> {
     let label = |name: &str| {
-        let value = labels
+        let value = sample
+            .labels
             .split(',')
             .find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('='));
         value.map(|value| value.trim_matches('"'))
@@ -56,8 +56,7 @@ fn device(line: &str) -> Option<(u16, u32)> {
     if label("GPU_I_ID").is_some_and(|part| !part.is_empty()) {
         return None;
     }
-    // A time may follow the value.
-    let percent: f64 = rest.split_ascii_whitespace().next()?.parse().ok()?;
+    let percent = sample.value;
     let is_percent = (0.0..=100.0).contains(&percent);
     is_percent.then_some((label("gpu")?.parse().ok()?, (percent * 10.0) as u32))
 }

@@ -137,7 +137,7 @@ fn field(
 }
 
 /// Labels and what follows them; a quoted value may hold `}` and escaped quotes.
-pub(crate) fn split_labels(text: &str) -> Option<(&str, &str)> {
+fn split_labels(text: &str) -> Option<(&str, &str)> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in text.char_indices() {
         match c {

@@ -25,7 +25,7 @@ pub use ask::{AccountKey, Ask, Ground, JobClass, JobKey, Need, NodesKey, Piece, 
 pub use live::{AHEAD_MAX, Outlook};
 pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;
-pub use reserve::{RESERVATIONS_MAX, Reservation};
+pub use reserve::Reservation;
 pub use rule::{JobRule, JobTerms};
 
 use account::Accounts;

@@ -4,14 +4,11 @@ use super::ask::{AccountKey, JobKey, NodesKey};
 use super::nodes::{Floor, MachineKey, Placement, index};
 use super::queue::{Job, State, later};
 use super::{JobEffect, Jobs};
-use madang_types::Micros;
+use madang_types::{Micros, RESERVATIONS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// As many reservations as are told apart.
-pub const RESERVATIONS_MAX: usize = 64;
-
-/// A set of reservations.
+/// A set of reservations: one bit for each of [`RESERVATIONS_MAX`].
 pub(super) type Kept = u64;
 
 /// Machines that are kept for a time.

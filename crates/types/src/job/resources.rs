@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// A whole one, in thousandths.
 pub const MILLI: u32 = 1000;
+/// The kind of machines whose accelerators are processors.
+pub const PROCESSORS: &str = "cpu";
+/// As many times in which machines are kept as are told apart.
+pub const RESERVATIONS_MAX: usize = 64;
 
 /// What a job, or each task of an array, needs, all at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

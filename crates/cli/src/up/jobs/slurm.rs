@@ -2,8 +2,7 @@
 
 use anyhow::bail;
 use madang_executor::jobs::slurm::{SlurmOptions, SlurmPower, SlurmRest, SlurmToken};
-use madang_fleet::{Fleet, NodesJobs, SlurmCluster};
-use madang_types::NodesId;
+use madang_fleet::{Fleet, SlurmCluster};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -59,7 +58,7 @@ pub(super) fn options(
         }
     };
     let (mut gres, mut watts) = (BTreeMap::new(), BTreeMap::new());
-    for (nodes, jobs) in of_cluster(fleet, &id) {
+    for (nodes, _, jobs) in fleet.nodes_of_cluster(&id) {
         gres.extend(jobs.gres.clone().map(|name| (nodes.clone(), name)));
         watts.extend(jobs.watts.map(|watts| (nodes.clone(), watts)));
     }
@@ -83,16 +82,5 @@ pub(super) fn options(
         }),
         container: container.unwrap_or_default(),
         ..usual
-    })
-}
-
-/// Machines of that cluster.
-fn of_cluster<'a>(
-    fleet: &'a Fleet,
-    cluster: &'a str,
-) -> impl Iterator<Item = (&'a NodesId, &'a NodesJobs)> {
-    fleet.nodes.iter().filter_map(move |(id, nodes)| {
-        let jobs = nodes.jobs.as_ref()?;
-        (jobs.cluster.as_deref() == Some(cluster)).then_some((id, jobs))
     })
 }

@@ -70,17 +70,9 @@ impl JobsPlane {
     /// What that cluster is needed for now.
     pub(super) fn claims(&self, cluster: &str, books: Arc<Books>) -> Claims {
         let snapshot = self.gateway.snapshot();
-        let there = |nodes: &madang_fleet::Nodes| {
-            let jobs = nodes.jobs.as_ref();
-            jobs.and_then(|jobs| jobs.cluster.as_deref()) == Some(cluster)
-        };
-        let nodes = snapshot
-            .fleet
-            .nodes
-            .iter()
-            .filter(|(_, nodes)| there(nodes));
+        let nodes = snapshot.fleet.nodes_of_cluster(cluster);
         let nodes: BTreeMap<_, _> = nodes
-            .map(|(id, nodes)| (id.clone(), (nodes.site.clone(), nodes.accelerator.clone())))
+            .map(|(id, row, _)| (id.clone(), (row.site.clone(), row.accelerator.clone())))
             .collect();
         let terms = snapshot
             .fleet

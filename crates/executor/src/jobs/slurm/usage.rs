@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 
 /// Jobs that are asked about in one line.
 pub(super) const ASKED_COUNT_MAX: usize = 200;
-/// The kind of machines whose accelerators are processors.
-pub(super) const PROCESSORS: &str = "cpu";
 
 /// What tells how busy the GPUs of these jobs are. A job without a step makes it fail, and says nothing of the others.
 pub(super) fn sstat(jobs: &[u32]) -> String {

@@ -6,12 +6,10 @@ use crate::check::{Check, by_id};
 use crate::model::{JobsReservation, JobsTerms};
 use crate::raw::Text;
 use crate::shape::brief;
-use madang_types::{NodesId, ProgrammeId, TenantId};
+use madang_types::{NodesId, ProgrammeId, RESERVATIONS_MAX, TenantId};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// As many as the core tells apart.
-const RESERVATIONS_MAX: usize = 64;
 /// Classes of jobs.
 const QOS_MAX: usize = 64;
 

@@ -3,8 +3,8 @@
 use super::Inner;
 use crate::jobs::JobsError;
 use crate::jobs::slurm::cli::fault;
-use crate::jobs::slurm::usage::{ASKED_COUNT_MAX, PROCESSORS, cpu_busy, gpu_busy, sacct, sstat};
-use madang_types::{MILLI, Measured, RunId, RunRecord};
+use crate::jobs::slurm::usage::{ASKED_COUNT_MAX, cpu_busy, gpu_busy, sacct, sstat};
+use madang_types::{MILLI, Measured, PROCESSORS, RunId, RunRecord};
 use std::collections::BTreeMap;
 
 /// Reads what a line answered, by job.
