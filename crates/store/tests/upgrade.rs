@@ -9,13 +9,13 @@ use madang_store::conformance::bank::Books;
 use madang_store::conformance::jobs::{job, run};
 use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
 use madang_store::{
-    PostgresOptions, PostgresStore, SqliteStore, UsageFilter, UsageGroup, UsageSum,
+    PostgresOptions, PostgresStore, PowerBook, SqliteStore, UsageFilter, UsageGroup, UsageSum,
 };
 use madang_testkit::Postgres;
 use madang_types::{
-    Allocation, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros, Period,
-    Preempted, ProgrammeBudget, ProgrammeJobs, ProgrammeTerms, RunPlace, RunStop, Stop, StopWhy,
-    Unit, WhenEnded, Zone,
+    Allocation, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros, NodesHeld,
+    Period, PowerEvent, PowerEventKind, Preempted, ProgrammeBudget, ProgrammeJobs, ProgrammeTerms,
+    RunBusy, RunPlace, RunStop, SecretId, SecretRow, Stop, StopWhy, Unit, WhenEnded, Zone,
 };
 use std::path::Path;
 
@@ -62,7 +62,7 @@ fn books(database: &str, version: usize) -> String {
 }
 
 /// All that the released rows are, as this program has them: what a schema did not know yet reads as what it meant.
-async fn check(store: &dyn Books, version: usize) {
+async fn check<T: Books + PowerBook>(store: &T, version: usize) {
     let mut usage = [full(2, Micros(2)).unwrap(), plain(1, Micros(1)).unwrap()];
     if version < 3 {
         usage[0].project = None;
@@ -126,6 +126,9 @@ async fn check(store: &dyn Books, version: usize) {
     check_grants(store, version).await;
     check_jobs(store, version).await;
     check_hours(store, version).await;
+    check_secrets(store, version).await;
+    check_power(store, version).await;
+    check_busy(store, version).await;
     // And the books go on.
     store
         .usage_append(plain(3, Micros(3)).unwrap())
@@ -188,6 +191,82 @@ async fn check_hours(store: &dyn Books, version: usize) {
         9.. => vec![price(None, 4_500_000_000), price(Some("pohang"), 0)],
     };
     assert_eq!(store.accelerator_price_list().await.unwrap(), prices);
+}
+
+/// Secrets of jobs: a tenant's own, and a project's.
+async fn check_secrets(store: &dyn Books, version: usize) {
+    let row = |project: Option<&str>, version, sealed: &str, at| SecretRow {
+        id: SecretId {
+            tenant: "demo".parse().unwrap(),
+            project: project.map(|project| project.parse().unwrap()),
+            name: "TOKEN".parse().unwrap(),
+        },
+        version,
+        seal_key: "k1".into(),
+        sealed: sealed.into(),
+        set_by: "op".parse().unwrap(),
+        set_at: Micros(at),
+    };
+    let secrets = match version {
+        ..12 => Vec::new(),
+        12.. => vec![
+            row(None, 2, "sealed 봉인", 5),
+            row(Some("web"), 1, "sealed", 6),
+        ],
+    };
+    let found = store.secret_list("demo".parse().unwrap()).await.unwrap();
+    assert_eq!(found, secrets);
+}
+
+/// What was said of a site's power.
+async fn check_power(store: &dyn PowerBook, version: usize) {
+    let event = |id, kind, until, reason: &str| PowerEvent {
+        id,
+        site: "pohang".parse().unwrap(),
+        kind,
+        from: Micros(5),
+        until,
+        reason: reason.into(),
+        set_by: "op".parse().unwrap(),
+        set_at: Micros(4),
+    };
+    let cap = PowerEventKind::Cap { watts: 700_000 };
+    let cut = PowerEventKind::Cut {
+        milli: 250,
+        baseline_watts: Some(900_000),
+    };
+    let events = match version {
+        ..13 => Vec::new(),
+        13.. => vec![
+            event(1, cap, None, "여름 1"),
+            event(2, cut, Some(Micros(9)), ""),
+        ],
+    };
+    assert_eq!(store.power_list(Micros(8)).await.unwrap(), events);
+}
+
+/// How busy a run was, and what was held.
+async fn check_busy(store: &dyn Books, version: usize) {
+    let run = "1-1".parse().unwrap();
+    let busy = RunBusy {
+        measured_at: Micros(9),
+        measured_ms: 800,
+        busy_ms: 20,
+        samples: 2,
+        ..RunBusy::new(run, Micros(3))
+    };
+    let held = NodesHeld {
+        nodes: "pohang-h200".parse().unwrap(),
+        capacity_ms: 900,
+        held_ms: 800,
+    };
+    let (busy, held) = match version {
+        ..14 => (Vec::new(), Vec::new()),
+        14.. => (vec![busy], vec![held]),
+    };
+    assert_eq!(store.busy_of(vec![run]).await.unwrap(), busy);
+    let all = (Micros(0), Micros(i64::MAX));
+    assert_eq!(store.nodes_held(all).await.unwrap(), held);
 }
 
 async fn check_jobs(store: &dyn Books, version: usize) {
