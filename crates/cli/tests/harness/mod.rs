@@ -333,8 +333,8 @@ impl Madang {
     /// Asks the control API as the operator, and gives what it says; fails where it refuses.
     pub async fn operate(&self, method: Method, path: &str, body: Value) -> Value {
         let body = ("application/json", body.to_string());
-        let answer = self.call(&self.operator_key(), (method, path), body);
-        let answer = answer.await;
+        let key = self.operator_key();
+        let answer = self.call(&key, (method, path), body).await;
         assert!(answer.status < 300, "{path}: {}", answer.text());
         serde_json::from_str(&answer.text()).unwrap()
     }
@@ -358,8 +358,9 @@ impl Madang {
              content-disposition: form-data; name=\"file\"; filename=\"l\"\r\n\r\n{lines}\r\n--b--\r\n"
         );
         let form = ("multipart/form-data; boundary=b", form);
-        let sent = self.call(&self.key, (Method::POST, "/v1/files"), form);
-        let sent = sent.await;
+        let sent = self
+            .call(&self.key, (Method::POST, "/v1/files"), form)
+            .await;
         assert_eq!(sent.status, 200, "{}", sent.text());
         sent.json().unwrap()["id"].as_str().unwrap().to_owned()
     }
