@@ -4,7 +4,7 @@ use super::Result;
 use crate::caller::{May, right};
 use crate::extract::{JsonBody, PathId, PathPair};
 use crate::near;
-use crate::params::{CapWatts, CutMilli, ForMs, From, Label, PowerEventCreate};
+use crate::params::{CapWatts, CutMilli, ForMs, Instant, Label, PowerEventCreate};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{List, PowerEventView, SitePowerView};
@@ -174,7 +174,7 @@ fn event_of(
         (None, Some(_)) => return wrong("for_ms", "a cut has an end: say for how long it holds"),
         _ => return wrong("cap_watts", "name `cap_watts` or `cut_milli`, one of them"),
     };
-    let from = from.map_or(now, |From(at)| at);
+    let from = from.map_or(now, |Instant(at)| at);
     if from.plus_ms(PAST_MS_MAX) < now {
         return wrong(
             "from",
@@ -197,24 +197,29 @@ fn event_of(
     })
 }
 
-/// A cap below what machines draw that do nothing is kept by nothing that bends.
+/// A cap below what machines draw that do nothing is kept by nothing that bends, and of what nobody knows there is no part.
 fn must_be_possible(api: &Api, event: &PowerEvent, now: Micros) -> Result<()> {
     let Some(power) = api.control.power().site(&event.site) else {
         return Ok(());
     };
-    let (param, watts) = match event.kind {
-        PowerEventKind::Cap { watts } => ("cap_watts", watts),
-        // What it will draw then nobody knows now.
-        PowerEventKind::Cut { .. } if event.from > now => return Ok(()),
-        PowerEventKind::Cut { milli, .. } => {
-            let left = u64::from(1_000_u32.saturating_sub(milli));
-            ("cut_milli", power.drawn_watts.saturating_mul(left) / 1_000)
-        }
+    let (site, idle) = (&event.site, power.idle_watts);
+    let (param, is_cut) = match event.kind {
+        PowerEventKind::Cap { .. } => ("cap_watts", false),
+        PowerEventKind::Cut { .. } => ("cut_milli", true),
     };
-    if watts >= power.idle_watts {
+    let Some(watts) = power.left_watts(event) else {
+        return wrong(
+            param,
+            format!(
+                "nothing says what {site} draws, so nobody knows what a part of it is: add to the fleet file a [[meter]] of {site} that \
+                 answers, or `power` of its [[nodes]] and [[replica]]; or say what is left in watts (`cap_watts`, `--to`)"
+            ),
+        );
+    };
+    // What a cut that begins later will be a part of nobody knows now.
+    if watts >= idle || (is_cut && event.from > now) {
         return Ok(());
     }
-    let (site, idle) = (&event.site, power.idle_watts);
     wrong(
         param,
         format!(

@@ -1,7 +1,6 @@
 //! What callers say of a site's power.
 
-use super::Label;
-use madang_types::Micros;
+use super::{Instant, Label};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
@@ -26,7 +25,7 @@ pub(crate) struct PowerEventCreate {
     /// From when on; at once where left out.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub from: Option<From>,
+    pub from: Option<Instant>,
     /// For how long, in milliseconds; thirty days at most.
     #[serde(default)]
     #[schema(value_type = Option<u64>, minimum = 1000, maximum = 2_592_000_000_u64)]
@@ -49,10 +48,6 @@ pub(crate) struct CutMilli(pub u32);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForMs(pub u64);
 
-/// An instant.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct From(pub Micros);
-
 impl<'de> Deserialize<'de> for CapWatts {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         within(d, 1..=WATTS_MAX, "watts").map(Self)
@@ -68,16 +63,6 @@ impl<'de> Deserialize<'de> for CutMilli {
 impl<'de> Deserialize<'de> for ForMs {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         within(d, 1_000..=FOR_MS_MAX, "milliseconds").map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for From {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        let at: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| de::Error::custom("an instant is written as 2026-12-01T18:00:00+09:00"))?;
-        Ok(Self(Micros(at.as_microsecond())))
     }
 }
 

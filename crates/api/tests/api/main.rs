@@ -15,6 +15,7 @@ mod jobs;
 mod matrix;
 mod people;
 mod pools;
+mod power;
 mod projects;
 mod report;
 mod roles;

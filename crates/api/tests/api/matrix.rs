@@ -243,7 +243,7 @@ impl World {
             row("POST /api/v1/sites/{id}/power-events", OPERATOR)
                 .made()
                 .at("here")
-                .body(json!({"cut_milli": 250, "for_ms": 3_600_000})),
+                .body(json!({"cap_watts": 100_000, "for_ms": 3_600_000})),
             row("DELETE /api/v1/sites/{id}/power-events/{event}", OPERATOR).at("here"),
             row("POST /api/v1/audit/erasures", OPERATOR)
                 .made()

@@ -2,10 +2,10 @@
 
 use super::{BendingRun, PowerPlane};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use madang_core::power::governor::{Load, LoadId, Orders, PauseHow, PowerTerms};
-use madang_core::power::model::WHOLE_MILLI;
 use madang_executor::jobs::JobsError;
 use madang_fleet::Fleet;
 use madang_gateway::clock;
@@ -26,6 +26,8 @@ pub(super) struct Applied {
     terms: BTreeMap<SiteId, PowerTerms>,
     /// Limits of engines in watts, and when they were told.
     limits: BTreeMap<ReplicaId, (Option<u64>, Micros)>,
+    /// Engines that did not take the last one.
+    unlimited: BTreeSet<ReplicaId>,
     /// Runs that stand still; before the first look nobody knows which do.
     frozen: BTreeSet<RunId>,
     /// Runs that cannot be made to.
@@ -123,34 +125,43 @@ impl PowerPlane {
         }
     }
 
+    /// Tells engines their limits, all at once: one that does not answer keeps no other waiting.
     async fn limit_engines(&self, fleet: &Fleet, (orders, loads): (&Orders, &[Load])) {
+        let limit_path = |id| {
+            let power = fleet.replicas.get(id)?.power.as_ref()?;
+            power.limit_path.as_deref()
+        };
         let engines = loads.iter().filter_map(|load| match &load.id {
-            LoadId::Replica(id) => Some((id, load)),
+            LoadId::Replica(id) => {
+                let wanted = load.limit_watts(orders.level_milli);
+                Some(self.limit_engine(id, limit_path(id)?, wanted))
+            }
             LoadId::Run(_) | LoadId::Rest => None,
         });
-        for (id, load) in engines {
-            let power = fleet
-                .replicas
-                .get(id)
-                .and_then(|replica| replica.power.as_ref());
-            let Some(path) = power.and_then(|power| power.limit_path.as_deref()) else {
-                continue;
-            };
-            let wanted = load
-                .limit_watts(orders.level_milli)
-                .filter(|_| orders.level_milli < WHOLE_MILLI);
-            let now = clock::now();
-            let is_told = |(told, at): &(Option<u64>, Micros)| {
-                *told == wanted && (wanted.is_none() || now < at.plus_ms(AGAIN_MS))
-            };
-            if self.lock().applied.limits.get(id).is_some_and(is_told) {
-                continue;
+        join_all(engines).await;
+    }
+
+    async fn limit_engine(&self, id: &ReplicaId, path: &str, wanted: Option<u64>) {
+        let now = clock::now();
+        let is_told = |(told, at): &(Option<u64>, Micros)| {
+            *told == wanted && (wanted.is_none() || now < at.plus_ms(AGAIN_MS))
+        };
+        if self.lock().applied.limits.get(id).is_some_and(is_told) {
+            return;
+        }
+        let told = timeout(LIMIT_TIME_MAX, self.limit(id, path, wanted)).await;
+        let told = told.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let mut state = self.lock();
+        let applied = &mut state.applied;
+        match told {
+            Ok(()) => {
+                applied.limits.insert(id.clone(), (wanted, now));
+                applied.unlimited.remove(id);
             }
-            let told = timeout(LIMIT_TIME_MAX, self.limit(id, path, wanted)).await;
-            match told.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-                Ok(()) => drop(self.lock().applied.limits.insert(id.clone(), (wanted, now))),
-                Err(why) => {
-                    tracing::warn!(replica = %id, why, "an engine is not limited as it should be yet")
+            Err(why) => {
+                // Told when it begins, not at each look.
+                if applied.unlimited.insert(id.clone()) {
+                    tracing::warn!(replica = %id, why, "an engine is not limited as it should be yet");
                 }
             }
         }

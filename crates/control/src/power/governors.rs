@@ -5,15 +5,19 @@ use madang_core::power::governor::{Governor, GovernorTerms};
 use madang_fleet::{Fleet, PowerConfig};
 use madang_types::{Micros, RunRecord, SiteId};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One governor for each site.
 #[derive(Default)]
 pub struct Governors {
-    sites: Mutex<BTreeMap<SiteId, Governor>>,
-    /// Somebody was refused since the last look at this.
-    refused: AtomicBool,
+    sites: Mutex<BTreeMap<SiteId, Governed>>,
+}
+
+/// A site's governor.
+struct Governed {
+    governor: Governor,
+    /// Some run was refused since the last time that any might try again.
+    refused: bool,
 }
 
 impl Governors {
@@ -38,23 +42,29 @@ impl Governors {
         let watts = scene::part_of(one, run.accelerator_milli).dynamic_watts();
         let pue_milli = scene::pue_milli(fleet, &place.site);
         let mut sites = self.lock();
-        let Some(governor) = sites.get_mut(&place.site) else {
+        let Some(governed) = sites.get_mut(&place.site) else {
             return Ok(());
         };
-        let allowed = governor.let_begin(now, run.run, (watts, pue_milli));
+        let allowed = governed
+            .governor
+            .let_begin(now, run.run, (watts, pue_milli));
         allowed.map_err(|why| {
-            self.refused.store(true, Ordering::Relaxed);
+            governed.refused = true;
             format!("{}: {why}", place.site)
         })
     }
 
-    /// Whether somebody was refused, and no act is in force anywhere: then those may try again.
+    /// Whether a run was refused at a site where no act is in force any more: then those may try again. A site that stays short keeps
+    /// none of another waiting.
     pub(super) fn may_try_again(&self) -> bool {
-        let free = self
-            .lock()
-            .values()
-            .all(|governor| governor.acts().next().is_none());
-        free && self.refused.swap(false, Ordering::Relaxed)
+        let mut may = false;
+        for governed in self.lock().values_mut() {
+            if governed.refused && governed.governor.acts().next().is_none() {
+                governed.refused = false;
+                may = true;
+            }
+        }
+        may
     }
 
     /// Does something with a site's governor, which is made where there is none.
@@ -65,11 +75,12 @@ impl Governors {
         act: impl FnOnce(&mut Governor) -> T,
     ) -> T {
         let mut sites = self.lock();
-        let governor = sites
-            .entry(site.clone())
-            .or_insert_with(|| Governor::new(terms));
-        governor.terms(terms);
-        act(governor)
+        let governed = sites.entry(site.clone()).or_insert_with(|| Governed {
+            governor: Governor::new(terms),
+            refused: false,
+        });
+        governed.governor.terms(terms);
+        act(&mut governed.governor)
     }
 
     /// Sites that have left the fleet have no governor.
@@ -77,7 +88,7 @@ impl Governors {
         self.lock().retain(|site, _| fleet.sites.contains_key(site));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, Governor>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, Governed>> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,8 +6,11 @@
 mod acts;
 mod governors;
 pub mod meter;
+mod meters;
 mod scene;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use governors::Governors;
 pub use madang_core::power::governor::{PowerDeed, PowerLine};
@@ -16,18 +19,17 @@ pub use status::{LoadStatus, MeterStatus, SitePower};
 
 use crate::jobs::JobsPlane;
 use acts::Applied;
-use futures_util::future::join_all;
-use madang_core::power::caps::{Cap, cap_at, lowest_until};
-use madang_core::power::gauge::{Believed, Gauge, Modelled, Reading};
-use madang_core::power::governor::{GovernorTerms, LoadId, Scene};
+use madang_core::power::caps::{Cap, lowest_until};
+use madang_core::power::gauge::Modelled;
+use madang_core::power::governor::{GovernorTerms, Scene};
 use madang_core::power::model::at_meter;
-use madang_fleet::{Fleet, Meter};
+use madang_fleet::Fleet;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{PowerBook, StoreError};
 use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
-use meter::{MeterError, PowerMeter};
-use scene::{Parts, Readings};
+use meters::Watched;
+use scene::Readings;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -64,16 +66,6 @@ struct State {
     tried_at: Micros,
     /// The books could not be read at the last look.
     is_away: bool,
-}
-
-/// A meter, and what is believed of it.
-struct Watched {
-    row: Meter,
-    meter: Arc<dyn PowerMeter>,
-    gauge: Gauge,
-    reading: Option<Reading>,
-    error: Option<MeterError>,
-    believed: Option<Believed>,
 }
 
 impl PowerPlane {
@@ -128,7 +120,7 @@ impl PowerPlane {
     }
 
     /// Something was set: it is in force at the next look, which is now.
-    pub fn changed(&self) {
+    fn changed(&self) {
         self.wake.notify_one();
     }
 
@@ -154,7 +146,9 @@ impl PowerPlane {
                 .cloned()
                 .collect();
             let seen = self.scene(now, (&fleet, site), &pools, &own);
-            self.baselines(now, site, seen.scene.drawn_watts).await;
+            if let Some(drawn_watts) = seen.known_watts() {
+                self.baselines(now, site, drawn_watts).await;
+            }
             self.govern((now, terms), (&fleet, site), seen);
             self.act(&fleet, site, &own).await;
         }
@@ -170,73 +164,6 @@ impl PowerPlane {
             state.tried_at = now;
             drop(state);
             self.jobs.power_free();
-        }
-    }
-
-    /// Meters as the fleet file names them; what is known of one that stays as it is stays.
-    fn follow_meters(&self, fleet: &Fleet) {
-        let mut state = self.lock();
-        let rows: BTreeMap<&str, &Meter> = fleet
-            .meters
-            .iter()
-            .map(|row| (row.id.as_str(), row))
-            .collect();
-        state
-            .meters
-            .retain(|id, watched| rows.get(id.as_str()) == Some(&&watched.row));
-        for (id, row) in rows {
-            if state.meters.contains_key(id) {
-                continue;
-            }
-            match meter::meter_of(row, &self.gateway.client) {
-                Ok(meter) => {
-                    let watched = Watched {
-                        row: row.clone(),
-                        meter: Arc::from(meter),
-                        gauge: Gauge::default(),
-                        reading: None,
-                        error: None,
-                        believed: None,
-                    };
-                    state.meters.insert(id.to_owned(), watched);
-                }
-                Err(error) => tracing::warn!(meter = id, %error, "a meter cannot be read"),
-            }
-        }
-    }
-
-    /// Asks all meters at once.
-    async fn read_meters(&self) {
-        let meters: Vec<(String, Arc<dyn PowerMeter>)> = {
-            let state = self.lock();
-            let each = state.meters.iter();
-            each.map(|(id, watched)| (id.clone(), Arc::clone(&watched.meter)))
-                .collect()
-        };
-        let read = meters
-            .into_iter()
-            .map(async |(id, meter)| (id, meter.read().await));
-        for (id, read) in join_all(read).await {
-            let mut state = self.lock();
-            let Some(watched) = state.meters.get_mut(&id) else {
-                continue;
-            };
-            match read {
-                Ok(watts) => {
-                    let at = clock::now();
-                    watched.reading = Some(Reading { watts, at });
-                    if watched.error.take().is_some() {
-                        tracing::info!(meter = id, "a meter can be read again");
-                    }
-                }
-                Err(error) => {
-                    // Told when it begins, not at each look.
-                    if watched.error.as_ref() != Some(&error) {
-                        tracing::warn!(meter = id, %error, "a meter tells nothing");
-                    }
-                    watched.error = Some(error);
-                }
-            }
         }
     }
 
@@ -298,7 +225,7 @@ impl PowerPlane {
     ) -> Seen {
         let pue_milli = scene::pue_milli(fleet, site);
         let unmeasured = scene::parts((fleet, site), pools, runs, &Readings::default());
-        let readings = self.believe(now, (fleet, site), &unmeasured);
+        let readings = self.believe(now, (fleet, site), (&unmeasured, runs));
         let parts = scene::parts((fleet, site), pools, runs, &readings);
         let model = scene::modelled(&parts.loads, pue_milli, fleet.power.rise_milli_per_s);
         let summed = at_meter(parts.loads.iter().map(|load| load.watts).sum(), pue_milli);
@@ -308,10 +235,14 @@ impl PowerPlane {
             .map_or(parts.measured && !parts.loads.is_empty(), |believed| {
                 believed.measured
             });
+        let is_known = match readings.site {
+            Some(_) => !readings.is_mute,
+            None => !parts.loads.is_empty(),
+        };
         let scene = Scene {
-            cap: self.cap(now, (fleet, site), drawn_watts),
+            cap: self.cap(now, (fleet, site), is_known.then_some(drawn_watts)),
             drawn_watts,
-            age_us: 0,
+            age_us: readings.age_us(),
             rise_watts_per_s: model.rise_watts_per_s,
             pue_milli,
             elsewhere: scene::is_served_elsewhere(fleet, site),
@@ -319,6 +250,7 @@ impl PowerPlane {
         };
         Seen {
             scene,
+            is_known,
             measured,
             model,
             unknown: parts.unknown,
@@ -326,78 +258,18 @@ impl PowerPlane {
     }
 
     /// The lowest cap in force, or that begins soon.
-    fn cap(&self, now: Micros, (fleet, site): (&Fleet, &SiteId), drawn_watts: u64) -> Option<Cap> {
+    fn cap(
+        &self,
+        now: Micros,
+        (fleet, site): (&Fleet, &SiteId),
+        drawn_watts: Option<u64>,
+    ) -> Option<Cap> {
         let state = self.lock();
         let events = state.events.iter().filter(|event| event.site == *site);
         let events: Vec<PowerEvent> = events.cloned().collect();
         let standing = scene::standing_cap(fleet, site);
         let until = Micros(now.0.saturating_add(LEAD_US));
-        let soon = lowest_until(standing, &events, drawn_watts, (now, until));
-        soon.map_or_else(
-            || cap_at(standing, &events, drawn_watts, now),
-            |(cap, _)| Some(cap),
-        )
-    }
-
-    /// What is believed of a site's meters, by what the model says of what they measure.
-    fn believe(&self, now: Micros, (fleet, site): (&Fleet, &SiteId), parts: &Parts) -> Readings {
-        let config = &fleet.power;
-        let pue_milli = scene::pue_milli(fleet, site);
-        let stale_us = config.stale_ms.saturating_mul(1_000);
-        let mut readings = Readings::default();
-        let mut state = self.lock();
-        let own = state
-            .meters
-            .values_mut()
-            .filter(|watched| watched.row.site == site.as_str());
-        for watched in own {
-            let row = &watched.row;
-            let is_part = |id: &LoadId| match (id, &row.replica, &row.nodes) {
-                (LoadId::Replica(id), Some(replica), _) => id.as_str() == replica,
-                (LoadId::Run(_) | LoadId::Rest, _, Some(_)) => true,
-                (_, None, None) => true,
-                _ => false,
-            };
-            let loads: Vec<_> = parts
-                .loads
-                .iter()
-                .filter(|load| is_part(&load.id))
-                .cloned()
-                .collect();
-            let whole = row.replica.is_none() && row.nodes.is_none();
-            // Cooling is in a site's own meter alone.
-            let pue_milli = if whole { pue_milli } else { 1_000 };
-            let model = scene::modelled(&loads, pue_milli, config.rise_milli_per_s);
-            // Of what nobody says what it draws the meter alone is believed.
-            let bounded = !loads.is_empty() && (!whole || parts.unknown.is_empty());
-            let model = if bounded { model } else { scene::unbounded() };
-            let before = watched.believed.and_then(|believed| believed.doubt);
-            let believed = watched.gauge.take(now, watched.reading, &model, stale_us);
-            if believed.doubt != before {
-                told(row, believed);
-            }
-            watched.believed = Some(believed);
-            match (&row.replica, &row.nodes) {
-                (Some(replica), _) => drop(
-                    replica
-                        .parse()
-                        .map(|id| readings.replicas.insert(id, believed)),
-                ),
-                (None, Some(nodes)) => {
-                    drop(nodes.parse().map(|id| readings.nodes.insert(id, believed)))
-                }
-                (None, None) => {
-                    // Of several meters of one site each measures a part.
-                    let sum = readings.site.map_or(believed, |other: Believed| Believed {
-                        watts: other.watts.saturating_add(believed.watts),
-                        measured: other.measured && believed.measured,
-                        doubt: other.doubt.or(believed.doubt),
-                    });
-                    readings.site = Some(sum);
-                }
-            }
-        }
-        readings
+        lowest_until(standing, &events, drawn_watts, (now, until))
     }
 
     /// Tells the governor, and keeps what it says for others to read.
@@ -466,10 +338,19 @@ impl Drop for PowerPlane {
 /// A site at one look.
 struct Seen {
     scene: Scene,
+    /// Something says what is drawn: a meter that told something, or a model.
+    is_known: bool,
     /// What is drawn is measured.
     measured: bool,
     model: Modelled,
     unknown: Vec<String>,
+}
+
+impl Seen {
+    /// What is drawn, in watts; `None` where nothing says that.
+    fn known_watts(&self) -> Option<u64> {
+        self.is_known.then_some(self.scene.drawn_watts)
+    }
 }
 
 async fn look(plane: Weak<PowerPlane>, wake: Arc<Notify>) {
@@ -479,21 +360,5 @@ async fn look(plane: Weak<PowerPlane>, wake: Arc<Notify>) {
         // Whoever rests does not keep it.
         drop(plane);
         drop(timeout(Duration::from_millis(look_ms), wake.notified()).await);
-    }
-}
-
-fn told(row: &Meter, believed: Believed) {
-    let Believed { watts, doubt, .. } = believed;
-    match doubt {
-        Some(doubt) => {
-            let why = doubt.as_str();
-            tracing::warn!(
-                meter = row.id,
-                watts,
-                why,
-                "a meter is not believed: so much is taken as drawn"
-            );
-        }
-        None => tracing::info!(meter = row.id, watts, "a meter is believed again"),
     }
 }

@@ -4,7 +4,7 @@ use madang_core::PoolStatus;
 use madang_core::power::gauge::{Believed, Modelled};
 use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow};
 use madang_core::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
-use madang_fleet::{Fleet, Nodes, Replica};
+use madang_fleet::{Fleet, Meter, Nodes, Replica};
 use madang_types::{JobCheckpoint, JobFlex, NodesId, ReplicaId, RunId, SiteId};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,43 @@ pub(crate) struct Readings {
     pub site: Option<Believed>,
     pub replicas: BTreeMap<ReplicaId, Believed>,
     pub nodes: BTreeMap<NodesId, Believed>,
+    /// A meter of the site's own never told anything, and nothing else says what it measures.
+    pub is_mute: bool,
+}
+
+impl Readings {
+    /// A meter more. Of several that measure the same each measures a part.
+    pub fn add(&mut self, row: &Meter, believed: Believed, is_mute: bool) {
+        let and =
+            |before: Option<&Believed>| before.map_or(believed, |before| before.and(believed));
+        match (&row.replica, &row.nodes) {
+            (Some(replica), _) => {
+                // The fleet file's names are sound.
+                if let Ok(id) = replica.parse() {
+                    let sum = and(self.replicas.get(&id));
+                    self.replicas.insert(id, sum);
+                }
+            }
+            (None, Some(nodes)) => {
+                if let Ok(id) = nodes.parse() {
+                    let sum = and(self.nodes.get(&id));
+                    self.nodes.insert(id, sum);
+                }
+            }
+            (None, None) => {
+                self.site = Some(and(self.site.as_ref()));
+                self.is_mute |= is_mute;
+            }
+        }
+    }
+
+    /// How old the oldest of what counts is, in microseconds: the site's own where it has one.
+    pub fn age_us(&self) -> u64 {
+        let parts = self.replicas.values().chain(self.nodes.values());
+        let ages = parts.map(|believed| believed.age_us);
+        let of_parts = || ages.max().unwrap_or(0);
+        self.site.map_or_else(of_parts, |believed| believed.age_us)
+    }
 }
 
 /// What draws power at a site.
@@ -145,6 +182,16 @@ pub(crate) fn busy_watts(profile: &PowerProfile, running: u32) -> u64 {
     profile.watts(used)
 }
 
+/// What machines of that name draw, as far as a model says.
+pub(crate) fn of_nodes(fleet: &Fleet, name: &str, runs: &[BendingRun]) -> Parts {
+    let mut parts = Parts::default();
+    let found = fleet.nodes.iter().find(|(id, _)| id.as_str() == name);
+    if let Some((id, nodes)) = found.filter(|(_, nodes)| nodes.jobs.is_some()) {
+        machines(&mut parts, (id, nodes), runs, &Readings::default());
+    }
+    parts
+}
+
 /// Machines that take jobs: each run's part, and the accelerators that nobody uses.
 fn machines(
     parts: &mut Parts,
@@ -197,7 +244,6 @@ fn machines(
             profile: *profile,
             bend: Bend::Run {
                 pause: pause(run, profile),
-                slow_milli: 0,
             },
         });
     }

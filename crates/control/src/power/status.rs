@@ -1,11 +1,12 @@
 //! How power stands at a site, for people and for metrics.
 
-use super::{PowerPlane, Seen, Watched};
-use madang_core::power::caps::Cap;
+use super::meters::Watched;
+use super::{PowerPlane, Seen};
+use madang_core::power::caps::{Cap, watts_of};
 use madang_core::power::gauge::Doubt;
 use madang_core::power::governor::{Act, Governor, Load, Orders, PowerDeed, PowerLine};
 use madang_gateway::metrics::PowerSample;
-use madang_types::{Micros, SiteId};
+use madang_types::{Micros, PowerEvent, SiteId};
 
 /// Lines of the log that are shown, the newest.
 const LINES_SHOWN_MAX: usize = 50;
@@ -17,6 +18,8 @@ pub struct SitePower {
     pub cap: Option<Cap>,
     /// What it draws, in watts at its meter.
     pub drawn_watts: u64,
+    /// Something says so: a meter that told something, or a model.
+    pub is_known: bool,
     /// That is measured; else a model says so.
     pub measured: bool,
     /// What it draws where all does nothing, in watts at its meter: no cap below that can be kept.
@@ -72,6 +75,11 @@ pub struct MeterStatus {
 }
 
 impl SitePower {
+    /// What an event leaves of it, in watts at its meter; `None` of a part where nothing says what it draws.
+    pub fn left_watts(&self, event: &PowerEvent) -> Option<u64> {
+        watts_of(event, self.is_known.then_some(self.drawn_watts))
+    }
+
     pub(super) fn of(seen: &Seen, governor: &Governor) -> Self {
         let scene = &seen.scene;
         let skipped = governor.log().count().saturating_sub(LINES_SHOWN_MAX);
@@ -79,6 +87,7 @@ impl SitePower {
         Self {
             cap: scene.cap.clone(),
             drawn_watts: scene.drawn_watts,
+            is_known: seen.is_known,
             measured: seen.measured,
             idle_watts: seen.model.idle_watts,
             full_watts: seen.model.full_watts,

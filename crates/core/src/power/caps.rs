@@ -12,19 +12,21 @@ pub struct Cap {
     pub event: Option<u64>,
 }
 
-/// The cap at `at`: the lowest of `standing`, the fleet file's, and of those events of the site that are in force then. A cut whose
-/// event has not begun yet, so that nobody knows of how much it is a part, is a part of `drawn_watts`.
+/// The cap at `at`: the lowest of `standing`, the fleet file's, and of those events of the site that are in force then. A cut that has not
+/// begun yet is a part of `drawn_watts`; where nobody knows what is drawn (`None`) it is a part of nothing that is known, and caps nothing.
 pub fn cap_at(
     standing: Option<u64>,
     events: &[PowerEvent],
-    drawn_watts: u64,
+    drawn_watts: Option<u64>,
     at: Micros,
 ) -> Option<Cap> {
     let standing = standing.map(|watts| Cap { watts, event: None });
     let set = events.iter().filter(|event| event.is_in_force(at));
-    let set = set.map(|event| Cap {
-        watts: watts_of(event, drawn_watts),
-        event: Some(event.id),
+    let set = set.filter_map(|event| {
+        Some(Cap {
+            watts: watts_of(event, drawn_watts)?,
+            event: Some(event.id),
+        })
     });
     // Of equal ones the fleet file's, then the oldest: who asks is told the same each time.
     standing
@@ -33,33 +35,33 @@ pub fn cap_at(
         .min_by_key(|cap| (cap.watts, cap.event))
 }
 
-/// What an event leaves, in watts.
-pub fn watts_of(event: &PowerEvent, drawn_watts: u64) -> u64 {
+/// What an event leaves, in watts; `None` of a cut where nobody knows what is, or was, drawn.
+pub fn watts_of(event: &PowerEvent, drawn_watts: Option<u64>) -> Option<u64> {
     match event.kind {
-        PowerEventKind::Cap { watts } => watts,
+        PowerEventKind::Cap { watts } => Some(watts),
         PowerEventKind::Cut {
             milli,
             baseline_watts,
         } => {
-            let of = baseline_watts.unwrap_or(drawn_watts);
-            of.saturating_mul(u64::from(1_000_u32.saturating_sub(milli))) / 1_000
+            let of = baseline_watts.or(drawn_watts)?;
+            Some(of.saturating_mul(u64::from(1_000_u32.saturating_sub(milli))) / 1_000)
         }
     }
 }
 
-/// The lowest cap from `now` until `until`, and when it begins: what begins soon is met by then.
+/// The lowest cap from `now` until `until`: what begins soon is met by then.
 pub fn lowest_until(
     standing: Option<u64>,
     events: &[PowerEvent],
-    drawn_watts: u64,
+    drawn_watts: Option<u64>,
     (now, until): (Micros, Micros),
-) -> Option<(Cap, Micros)> {
+) -> Option<Cap> {
     let begins = events.iter().map(|event| event.from);
     let soon = begins.filter(|from| now < *from && *from <= until);
     let caps = std::iter::once(now)
         .chain(soon)
-        .filter_map(|at| Some((cap_at(standing, events, drawn_watts, at)?, at)));
-    caps.min_by_key(|(cap, at)| (cap.watts, *at))
+        .filter_map(|at| cap_at(standing, events, drawn_watts, at));
+    caps.min_by_key(|cap| (cap.watts, cap.event))
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
             event(4, PowerEventKind::Cap { watts: 750 }, (12, Some(13))),
         ];
         let check = |standing, at, expected: Option<(u64, Option<u64>)>| {
-            let cap = cap_at(standing, &events, 800, Micros(at));
+            let cap = cap_at(standing, &events, Some(800), Micros(at));
             let found = cap.map(|cap| (cap.watts, cap.event));
             assert_eq!(found, expected, "{standing:?} at {at}");
         };
@@ -109,16 +111,31 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_of_what_nobody_knows_caps_nothing() {
+        let cut = |baseline_watts| PowerEventKind::Cut {
+            milli: 250,
+            baseline_watts,
+        };
+        let at = |kind| {
+            let events = [event(1, kind, (0, Some(10)))];
+            cap_at(None, &events, None, Micros(5)).map(|cap| cap.watts)
+        };
+        assert_eq!(at(cut(None)), None);
+        assert_eq!(at(cut(Some(1_000))), Some(750));
+        assert_eq!(at(PowerEventKind::Cap { watts: 7 }), Some(7));
+    }
+
+    #[test]
     fn what_begins_soon_counts_before() {
         let kind = PowerEventKind::Cap { watts: 500 };
         let events = [event(1, kind, (100, Some(200)))];
         let lowest = |now, until| {
             let range = (Micros(now), Micros(until));
-            lowest_until(Some(900), &events, 0, range).map(|(cap, at)| (cap.watts, at.0))
+            lowest_until(Some(900), &events, None, range).map(|cap| (cap.watts, cap.event))
         };
-        assert_eq!(lowest(0, 99), Some((900, 0)));
-        assert_eq!(lowest(0, 100), Some((500, 100)));
-        assert_eq!(lowest(150, 180), Some((500, 150)));
-        assert_eq!(lowest(200, 230), Some((900, 200)));
+        assert_eq!(lowest(0, 99), Some((900, None)));
+        assert_eq!(lowest(0, 100), Some((500, Some(1))));
+        assert_eq!(lowest(150, 180), Some((500, Some(1))));
+        assert_eq!(lowest(200, 230), Some((900, None)));
     }
 }

@@ -71,6 +71,8 @@ pub struct Believed {
     pub watts: u64,
     /// It is what the meter says.
     pub measured: bool,
+    /// How old that is, in microseconds; nothing where it is not measured, as what may have come on top is in it then.
+    pub age_us: u64,
     /// Why not.
     pub doubt: Option<Doubt>,
 }
@@ -104,6 +106,7 @@ impl Gauge {
                 Doubt::TooHigh => Believed {
                     watts: model.full_watts,
                     measured: false,
+                    age_us: 0,
                     doubt: Some(doubt),
                 },
                 doubt => self.instead(now, doubt, model),
@@ -113,6 +116,7 @@ impl Gauge {
         Believed {
             watts: reading.watts,
             measured: true,
+            age_us: now.since_us(reading.at),
             doubt: None,
         }
     }
@@ -160,7 +164,26 @@ impl Gauge {
         Believed {
             watts,
             measured: false,
+            age_us: 0,
             doubt: Some(doubt),
+        }
+    }
+
+    /// No reading of it was ever believed.
+    pub fn is_mute(&self) -> bool {
+        self.last.is_none()
+    }
+}
+
+impl Believed {
+    /// Two meters of which each measures a part: both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            watts: self.watts.saturating_add(other.watts),
+            measured: self.measured && other.measured,
+            age_us: self.age_us.max(other.age_us),
+            doubt: self.doubt.or(other.doubt),
         }
     }
 }
@@ -190,6 +213,9 @@ mod tests {
             let believed = gauge.take(now, last, &MODEL, STALE_US);
             let mark = if believed.measured { "" } else { "!" };
             assert_eq!(believed.measured, believed.doubt.is_none());
+            let age_us = last.map_or(0, |reading: Reading| now.since_us(reading.at));
+            let expected_us = if believed.measured { age_us } else { 0 };
+            assert_eq!(believed.age_us, expected_us);
             found.push(format!("{}{mark}", believed.watts));
         }
         assert_eq!(found.join(" "), expected, "{readings}");

@@ -8,4 +8,3 @@ pub mod caps;
 pub mod gauge;
 pub mod governor;
 pub mod model;
-pub mod share;

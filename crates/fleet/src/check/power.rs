@@ -97,20 +97,14 @@ impl<'c> Check<'c, '_> {
     fn read_at(&mut self, meter: &Meter, span: &Range<usize>) {
         let url = meter.url.as_deref();
         let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-        match url {
-            None => {
-                let entry = self
-                    .report
-                    .error("missing_key", span, "the meter has no `url`");
-                entry.help("add where it is read, such as \"http://10.0.0.5:9400/metrics\"");
-            }
-            Some(url) if !is_web(url) || url.contains(char::is_whitespace) || url.contains('@') => {
-                // Not quoted: what stands before an `@` may be a password.
-                let message = "a meter's `url` begins with http:// or https://, and holds no blank and no user";
-                let entry = self.report.error("url_invalid", span, message);
-                entry.help("put a user and a password into a `key_file`");
-            }
-            Some(_) => {}
+        let is_wrong =
+            |url: &str| !is_web(url) || url.contains(char::is_whitespace) || url.contains('@');
+        if url.is_some_and(is_wrong) {
+            // Not quoted: what stands before an `@` may be a password.
+            let message =
+                "a meter's `url` begins with http:// or https://, and holds no blank and no user";
+            let entry = self.report.error("url_invalid", span, message);
+            entry.help("put a user and a password into a `key_file`");
         }
         if meter.kind == MeterKind::Redfish && meter.metric.is_some() {
             let message = "`metric` says nothing of a Redfish service";

@@ -48,7 +48,7 @@ pub struct Meter {
     /// How it is read.
     pub kind: MeterKind,
     /// Where it is read: a page of metrics, or a resource of a Redfish service.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(required, length(min = 1, max = 2000))]
     pub url: Option<String>,
     /// What of a page of metrics is read: a gauge in watts, or a counter whose name ends with `_joules_total`; several series are added
     /// up. Where it is not given, the first that the page has of `DCGM_FI_DEV_POWER_USAGE`, `kepler_node_cpu_watts`,

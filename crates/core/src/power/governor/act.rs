@@ -60,8 +60,6 @@ pub enum Bend {
     Run {
         /// It can stand still.
         pause: Option<Pause>,
-        /// Its accelerators may be slowed by so much, in thousandths of their power, and can be.
-        slow_milli: u32,
     },
     /// An engine.
     Engine {
@@ -127,22 +125,15 @@ impl Load {
     /// How it can stand still.
     pub fn pause(&self) -> Option<Pause> {
         match self.bend {
-            Bend::Run { pause, .. } => pause,
+            Bend::Run { pause } => pause,
             Bend::Rigid | Bend::Engine { .. } => None,
         }
     }
 
-    /// The limit that its accelerators have at a level of clocks, in watts; `None` for what cannot be slowed, or not so far.
+    /// The limit that its accelerators have at a level of clocks, in watts; `None` without a limit, and for what cannot be slowed.
     pub fn limit_watts(&self, level_milli: u32) -> Option<u64> {
-        let least = match self.bend {
-            Bend::Engine { slows: true, .. } => 0,
-            Bend::Run { slow_milli, .. } if slow_milli > 0 => {
-                WHOLE_MILLI.saturating_sub(slow_milli)
-            }
-            Bend::Rigid | Bend::Run { .. } | Bend::Engine { .. } => return None,
-        };
-        let level = level_milli.max(least);
-        (level < WHOLE_MILLI).then(|| self.profile.limit_watts(level))
+        let slows = matches!(self.bend, Bend::Engine { slows: true, .. });
+        (slows && level_milli < WHOLE_MILLI).then(|| self.profile.limit_watts(level_milli))
     }
 
     /// By how much more it can draw under these orders than it does, in watts.

@@ -1,7 +1,7 @@
 //! The order in which a site bends: who said that they bend most come first, who is asked last are people who wait for an answer.
 //!
 //! 1. Runs stand still: those that may stand longest first; then those that write checkpoints though they said nothing of standing.
-//! 2. Clocks are lowered, level by level, of engines and of runs that said how much.
+//! 2. Clocks of engines are lowered, level by level.
 //! 3. Requests of the batch class get less of engines, then nothing.
 //! 4. Requests go to other sites, where there are any.
 //! 5. Engines have fewer slots.
@@ -101,15 +101,8 @@ fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> Vec<Rung> {
 
 /// What a run that stands still may draw once it goes on, at its machines, in watts.
 pub(super) fn pause_frees(scene: &Scene, run: RunId) -> u64 {
-    of_run(scene, run, |load, _| {
-        load.profile.full_watts.saturating_sub(load.watts)
-    })
-}
-
-fn of_run(scene: &Scene, run: RunId, watts: impl Fn(&Load, Pause) -> u64) -> u64 {
     let load = scene.loads.iter().find(|load| load.id.run() == Some(run));
-    load.and_then(|load| Some(watts(load, load.pause()?)))
-        .unwrap_or(0)
+    load.map_or(0, |load| load.profile.full_watts.saturating_sub(load.watts))
 }
 
 /// What is drawn at the meter where all that bends is bent as far as it goes, in watts.

@@ -35,7 +35,6 @@ fn load_run(number: u64, watts: u64, how: Option<PauseHow>) -> Load {
                 how,
                 left_watts: 100,
             }),
-            slow_milli: 0,
         },
     }
 }

@@ -338,7 +338,7 @@ impl<'o> Site<'o> {
         }
         let dynamic: u64 = loads.iter().map(|load| load.profile.dynamic_watts()).sum();
         let scene = Scene {
-            cap: cap_at(None, &self.events, read_watts, self.now()),
+            cap: cap_at(None, &self.events, Some(read_watts), self.now()),
             drawn_watts: read_watts,
             age_us: 1_000_000,
             rise_watts_per_s: at_meter(dynamic * RISE_MILLI / 1_000, self.options.pue_milli),
@@ -378,7 +378,7 @@ impl<'o> Site<'o> {
             set_at: self.now(),
         };
         self.report.baseline_watts = drawn_watts;
-        self.report.cap_watts = watts_of(&event, drawn_watts);
+        self.report.cap_watts = watts_of(&event, Some(drawn_watts)).unwrap_or(drawn_watts);
         self.events.push(event);
     }
 
@@ -467,7 +467,6 @@ fn job_load(job: &Job, second: u64) -> Load {
         profile: job.profile,
         bend: Bend::Run {
             pause: job.flexible.then_some(pause),
-            slow_milli: 0,
         },
     }
 }

@@ -1,0 +1,175 @@
+//! The meters of all sites: read at each look, and believed as far as the core says.
+
+use super::PowerPlane;
+use super::meter::{self, MeterError, PowerMeter};
+use super::scene::{self, BendingRun, Parts, Readings};
+use futures_util::future::join_all;
+use madang_core::power::gauge::{Believed, Gauge, Modelled, Reading};
+use madang_core::power::governor::{Load, LoadId};
+use madang_core::power::model::WHOLE_MILLI;
+use madang_fleet::{Fleet, Meter};
+use madang_gateway::clock;
+use madang_types::{Micros, SiteId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A meter, and what is believed of it.
+pub(super) struct Watched {
+    pub(super) row: Meter,
+    meter: Arc<dyn PowerMeter>,
+    gauge: Gauge,
+    pub(super) reading: Option<Reading>,
+    pub(super) error: Option<MeterError>,
+    pub(super) believed: Option<Believed>,
+}
+
+impl PowerPlane {
+    /// Meters as the fleet file names them; what is known of one that stays as it is stays.
+    pub(super) fn follow_meters(&self, fleet: &Fleet) {
+        let mut state = self.lock();
+        let rows: BTreeMap<&str, &Meter> = fleet
+            .meters
+            .iter()
+            .map(|row| (row.id.as_str(), row))
+            .collect();
+        state
+            .meters
+            .retain(|id, watched| rows.get(id.as_str()) == Some(&&watched.row));
+        for (id, row) in rows {
+            if state.meters.contains_key(id) {
+                continue;
+            }
+            match meter::meter_of(row, &self.gateway.client) {
+                Ok(meter) => {
+                    let watched = Watched {
+                        row: row.clone(),
+                        meter: Arc::from(meter),
+                        gauge: Gauge::default(),
+                        reading: None,
+                        error: None,
+                        believed: None,
+                    };
+                    state.meters.insert(id.to_owned(), watched);
+                }
+                Err(error) => tracing::warn!(meter = id, %error, "a meter cannot be read"),
+            }
+        }
+    }
+
+    /// Asks all meters at once.
+    pub(super) async fn read_meters(&self) {
+        let meters: Vec<(String, Arc<dyn PowerMeter>)> = {
+            let state = self.lock();
+            let each = state.meters.iter();
+            each.map(|(id, watched)| (id.clone(), Arc::clone(&watched.meter)))
+                .collect()
+        };
+        let read = meters
+            .into_iter()
+            .map(async |(id, meter)| (id, meter.read().await));
+        for (id, read) in join_all(read).await {
+            let mut state = self.lock();
+            let Some(watched) = state.meters.get_mut(&id) else {
+                continue;
+            };
+            match read {
+                Ok(watts) => {
+                    let at = clock::now();
+                    watched.reading = Some(Reading { watts, at });
+                    if watched.error.take().is_some() {
+                        tracing::info!(meter = id, "a meter can be read again");
+                    }
+                }
+                Err(error) => {
+                    // Told when it begins, not at each look.
+                    if watched.error.as_ref() != Some(&error) {
+                        tracing::warn!(meter = id, %error, "a meter tells nothing");
+                    }
+                    watched.error = Some(error);
+                }
+            }
+        }
+    }
+
+    /// What is believed of a site's meters, by what the model says of what they measure.
+    pub(super) fn believe(
+        &self,
+        now: Micros,
+        (fleet, site): (&Fleet, &SiteId),
+        (parts, runs): (&Parts, &[BendingRun]),
+    ) -> Readings {
+        let stale_us = fleet.power.stale_ms.saturating_mul(1_000);
+        let mut readings = Readings::default();
+        let mut state = self.lock();
+        let own = state
+            .meters
+            .values_mut()
+            .filter(|watched| watched.row.site == site.as_str());
+        for watched in own {
+            let row = &watched.row;
+            let bounds = bounds((fleet, site), row, (parts, runs));
+            let model = bounds.unwrap_or_else(scene::unbounded);
+            let before = watched.believed.and_then(|believed| believed.doubt);
+            let believed = watched.gauge.take(now, watched.reading, &model, stale_us);
+            if believed.doubt != before {
+                told(row, believed);
+            }
+            watched.believed = Some(believed);
+            let is_mute = bounds.is_none() && watched.gauge.is_mute();
+            readings.add(row, believed, is_mute);
+        }
+        readings
+    }
+}
+
+/// What the model says of what a meter measures; `None` where nobody says what that draws: then the meter alone is believed.
+pub(super) fn bounds(
+    (fleet, site): (&Fleet, &SiteId),
+    row: &Meter,
+    (parts, runs): (&Parts, &[BendingRun]),
+) -> Option<Modelled> {
+    let modelled = |loads: &[Load], pue_milli| {
+        let rise = fleet.power.rise_milli_per_s;
+        (!loads.is_empty()).then(|| scene::modelled(loads, pue_milli, rise))
+    };
+    let whole = match (&row.replica, &row.nodes) {
+        (Some(replica), _) => {
+            let is_it =
+                |load: &&Load| matches!(&load.id, LoadId::Replica(id) if id.as_str() == replica);
+            let loads: Vec<Load> = parts.loads.iter().filter(is_it).cloned().collect();
+            modelled(&loads, WHOLE_MILLI)
+        }
+        (None, Some(nodes)) => modelled(&scene::of_nodes(fleet, nodes, runs).loads, WHOLE_MILLI),
+        // Cooling is in a site's own meter alone.
+        (None, None) if parts.unknown.is_empty() => {
+            modelled(&parts.loads, scene::pue_milli(fleet, site))
+        }
+        (None, None) => None,
+    }?;
+    let of = |row: &Meter| (row.site.clone(), row.replica.clone(), row.nodes.clone());
+    let beside = fleet.meters.iter().filter(|other| of(other) == of(row));
+    Some(match beside.count() {
+        // One of several measures a part, and nobody says how small.
+        2.. => Modelled {
+            idle_watts: 0,
+            ..whole
+        },
+        _ => whole,
+    })
+}
+
+fn told(row: &Meter, believed: Believed) {
+    let Believed { watts, doubt, .. } = believed;
+    match doubt {
+        Some(doubt) => {
+            let why = doubt.as_str();
+            tracing::warn!(
+                meter = row.id,
+                watts,
+                why,
+                "a meter is not believed: so much is taken as drawn"
+            );
+        }
+        None => tracing::info!(meter = row.id, watts, "a meter is believed again"),
+    }
+}

@@ -1,0 +1,173 @@
+use super::governors::{Governors, terms};
+use super::meters::bounds;
+use super::scene::{BendingRun, Readings, parts};
+use madang_core::power::caps::Cap;
+use madang_core::power::gauge::Believed;
+use madang_core::power::governor::Scene;
+use madang_fleet::Fleet;
+use madang_types::{JobFlex, Micros, RunPlace, RunRecord, RunState, SiteId};
+use std::path::Path;
+
+/// Two sites. At `a` two groups of machines of 10 to 150 W each, of which the second has two meters; at `b` one.
+const FLEET: &str = r#"
+[[site]]
+id = "a"
+country = "KR"
+
+[[site]]
+id = "b"
+country = "KR"
+
+[[nodes]]
+id = "a1"
+site = "a"
+accelerator = "cpu"
+per_node = 2
+count = 1
+jobs = { executor = "local" }
+power = { idle_watts = 10, full_watts = 150 }
+
+[[nodes]]
+id = "a2"
+site = "a"
+accelerator = "cpu"
+per_node = 4
+count = 1
+jobs = { executor = "local" }
+power = { idle_watts = 10, full_watts = 150 }
+
+[[nodes]]
+id = "b1"
+site = "b"
+accelerator = "cpu"
+per_node = 2
+count = 1
+jobs = { executor = "local" }
+power = { idle_watts = 10, full_watts = 150 }
+
+[[meter]]
+id = "one"
+site = "a"
+nodes = "a1"
+kind = "prometheus"
+url = "http://10.0.0.1:9400/metrics"
+
+[[meter]]
+id = "two"
+site = "a"
+nodes = "a2"
+kind = "prometheus"
+url = "http://10.0.0.2:9400/metrics"
+
+[[meter]]
+id = "three"
+site = "a"
+nodes = "a2"
+kind = "prometheus"
+url = "http://10.0.0.3:9400/metrics"
+"#;
+
+fn fleet() -> Fleet {
+    madang_fleet::parse(FLEET, Path::new("")).unwrap().fleet
+}
+
+fn site(name: &str) -> SiteId {
+    SiteId::new(name).unwrap()
+}
+
+fn run(number: u64, nodes: &str) -> RunRecord {
+    RunRecord {
+        run: format!("{number}-1").parse().unwrap(),
+        nodes: nodes.parse().unwrap(),
+        place: Some(RunPlace {
+            site: site(&nodes[..1]),
+            accelerator: "cpu".to_owned(),
+        }),
+        pieces: Vec::new(),
+        accelerator_milli: 1_000,
+        state: RunState::Starting,
+        stop: None,
+        created_at: Micros(0),
+        started_at: None,
+        end: None,
+        charge: None,
+        why_here: None,
+    }
+}
+
+/// A run of one processor that may stand still for an hour.
+fn bending(nodes: &str) -> BendingRun {
+    BendingRun {
+        run: run(1, nodes).run,
+        nodes: nodes.parse().unwrap(),
+        accelerator_milli: 1_000,
+        flex: JobFlex {
+            pause_ms: 3_600_000,
+            ..JobFlex::default()
+        },
+        checkpoint: None,
+        freezes: true,
+        is_frozen: false,
+    }
+}
+
+#[test]
+fn a_meter_of_machines_is_held_against_those_alone_and_of_several_each_is_a_part() {
+    let fleet = fleet();
+    let runs = [bending("a2")];
+    let at = site("a");
+    let parts = parts((&fleet, &at), &[], &runs, &Readings::default());
+    let watts = fleet.meters.iter().map(|row| {
+        let model = bounds((&fleet, &at), row, (&parts, &runs)).unwrap();
+        (model.idle_watts, model.likely_watts, model.full_watts)
+    });
+    // Machines that nobody uses draw what they draw at rest, until a run begins there.
+    let part = (0, 30 + 150, 30 + 150);
+    assert_eq!(watts.collect::<Vec<_>>(), [(20, 20, 20), part, part]);
+
+    let mut readings = Readings::default();
+    for (row, (watts, age_us)) in fleet.meters.iter().zip([(20, 7), (100, 9), (60, 8)]) {
+        let believed = Believed {
+            watts,
+            measured: true,
+            age_us,
+            doubt: None,
+        };
+        readings.add(row, believed, false);
+    }
+    let watts: Vec<u64> = readings.nodes.values().map(|all| all.watts).collect();
+    assert_eq!((watts, readings.age_us()), (vec![20, 160], 9));
+}
+
+#[test]
+fn a_site_that_stays_short_keeps_no_run_of_another_waiting() {
+    let (fleet, governors) = (fleet(), Governors::default());
+    let terms = terms(&fleet.power);
+    let runs = [bending("a1")];
+    let look = |at: &SiteId, watts: Option<u64>, now| {
+        let parts = parts((&fleet, at), &[], &runs, &Readings::default());
+        let scene = Scene {
+            cap: watts.map(|watts| Cap { watts, event: None }),
+            drawn_watts: parts.loads.iter().map(|load| load.watts).sum(),
+            pue_milli: 1_000,
+            loads: parts.loads,
+            ..Scene::default()
+        };
+        governors.with(at, terms, |governor| governor.look(Micros(now), &scene));
+    };
+    let (a, b) = (site("a"), site("b"));
+    // At `a` the run stands still; at `b` nothing is bent, and there is no room for more.
+    look(&a, Some(100), 0);
+    look(&b, Some(30), 0);
+    assert!(!governors.may_try_again());
+    let refused = |nodes| {
+        governors
+            .let_begin(Micros(1), &fleet, &run(2, nodes))
+            .is_err()
+    };
+    assert!(refused("a1") && refused("b1"));
+    assert!(governors.may_try_again(), "at b nothing is bent");
+    assert!(!governors.may_try_again(), "at a something is");
+    look(&a, None, 200_000_000);
+    assert!(governors.may_try_again(), "it is not any more");
+}
