@@ -3,10 +3,13 @@
 mod place;
 
 use crate::goal::{ChipGoal, Demand, Goal, Input, ModelGoal, Money};
+use crate::inputs::DEFAULT;
 use crate::raw::{RawChip, RawDemand, RawGoal, RawModel, RawMoney, Rows, Text};
+use crate::said::Said;
 use madang_catalog::{Catalog, EngineKind, Precision};
 use madang_fleet::text::{At, Report, brief, nearest};
 use madang_twin::scenario::Files;
+use std::fmt::Display;
 use std::ops::Range;
 
 /// Rows of one table.
@@ -20,10 +23,12 @@ pub(crate) struct Check<'c, 's> {
     pub catalog: &'c Catalog,
     /// First year and number of years: what tariffs must cover. None where the goal does not say them.
     pub years: Option<(i16, u32)>,
+    /// The keys as written; those that are not join them as what is taken then.
+    pub inputs: Vec<Input>,
 }
 
 /// Builds the goal; `None` where something without which it cannot be built is missing, which has been said.
-pub(crate) fn build(raw: RawGoal, inputs: Vec<Input>, check: &mut Check<'_, '_>) -> Option<Goal> {
+pub(crate) fn build(raw: RawGoal, check: &mut Check<'_, '_>) -> Option<Goal> {
     let plan = raw.plan.map(|plan| plan.value);
     check.years = plan.as_ref().and_then(|plan| {
         let (first, years) = (plan.start_year.as_ref()?, plan.years.as_ref()?);
@@ -41,11 +46,11 @@ pub(crate) fn build(raw: RawGoal, inputs: Vec<Input>, check: &mut Check<'_, '_>)
         (power.server_power_factor, power.idle_part)
     });
     Some(Goal {
-        about: plan.about.map(|about| about.value).unwrap_or_default(),
+        about: about(plan.about, plan.about_ko),
         start_year,
         years,
-        utilisation: plan.utilisation.map_or(0.8, |at| at.value),
-        good_part: plan.good_part.map_or(0.9, |at| at.value),
+        utilisation: check.or("plan.utilisation", plan.utilisation, 0.8),
+        good_part: check.or("plan.good_part", plan.good_part, 0.9),
         demand: demand?,
         ttft_ms: slo.ttft_ms?.value,
         tpot_ms: slo.tpot_ms?.value,
@@ -53,16 +58,23 @@ pub(crate) fn build(raw: RawGoal, inputs: Vec<Input>, check: &mut Check<'_, '_>)
         chips: chips?,
         sites: sites?,
         money: money(raw.money?.value)?,
-        server_power_factor: server.map_or(1.25, |at| at.value),
-        idle_part: idle.map_or(0.27, |at| at.value),
+        server_power_factor: check.or("power.server_power_factor", server, 1.25),
+        idle_part: check.or("power.idle_part", idle, 0.27),
         effects: said(effects)?,
-        inputs,
+        inputs: std::mem::take(&mut check.inputs),
     })
 }
 
 /// What need not be said: none where it is not, nothing at all where it is and is wrong.
 fn said<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     value.map_or(Some(None), |value| value.map(Some))
+}
+
+/// What it is about: in Korean as in English where only one was said.
+fn about(english: Text, korean: Text) -> Said {
+    let english = english.map(|about| about.value).unwrap_or_default();
+    let korean = korean.map_or_else(|| english.clone(), |about| about.value);
+    Said::new(english, korean)
 }
 
 fn money(raw: RawMoney) -> Option<Money> {
@@ -77,6 +89,19 @@ fn money(raw: RawMoney) -> Option<Money> {
 }
 
 impl Check<'_, '_> {
+    /// What is said, or what is taken where nothing is: then that is an input too.
+    fn or<T: Display>(&mut self, key: &str, said: Option<At<T>>, default: T) -> T {
+        let Some(said) = said else {
+            self.inputs.push(Input {
+                key: key.to_owned(),
+                value: default.to_string(),
+                source: DEFAULT.to_owned(),
+            });
+            return default;
+        };
+        said.value
+    }
+
     /// Rows of a table that has at least one and not too many, each with another name.
     fn rows<T>(
         &mut self,
@@ -144,12 +169,12 @@ impl Check<'_, '_> {
             messages_per_user_day: messages.value,
             input_tokens: raw.input_tokens?.value,
             output_tokens: raw.output_tokens?.value,
-            cached_part: raw.cached_part.map_or(0.0, |at| at.value),
-            length_cv: raw.length_cv.map_or(0.5, |at| at.value),
+            cached_part: self.or("demand.cached_part", raw.cached_part, 0.0),
+            length_cv: self.or("demand.length_cv", raw.length_cv, 0.5),
             peak_over_mean: peak.value,
             hours: hours?,
-            growth_per_year: raw.growth_per_year.map_or(0.0, |at| at.value),
-            kv_keep_s: raw.kv_keep_s.map_or(0.0, |at| at.value),
+            growth_per_year: self.or("demand.growth_per_year", raw.growth_per_year, 0.0),
+            kv_keep_s: self.or("demand.kv_keep_s", raw.kv_keep_s, 0.0),
         };
         if demand.year_tokens() * demand.peak_over_mean > TOKENS_PER_S_MAX * crate::goal::YEAR_S {
             self.range(
@@ -280,14 +305,17 @@ impl Check<'_, '_> {
                 .error("missing_key", &id.span, message)
                 .help("say watts = 700, what one draws at most");
         }
+        let key = |key: &str| format!("chip.{}.{key}", chip.name);
+        let trend = self.or(&key("price_trend_per_year"), raw.price_trend_per_year, 0.0);
+        let per_machine = self.or(&key("per_machine"), raw.per_machine, 8);
         Some(ChipGoal {
-            chip,
             watts: watts?,
             price_won: raw.price_won?.value,
             rent_won_per_hour: raw.rent_won_per_hour.map(|at| at.value),
-            price_trend_per_year: raw.price_trend_per_year.map_or(0.0, |at| at.value),
+            price_trend_per_year: trend,
             count_max: raw.count_max.map(|at| at.value),
-            per_machine: raw.per_machine.map_or(8, |at| at.value),
+            per_machine,
+            chip,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! A goal whose references all resolve.
 
 use crate::effects::Effects;
+use crate::said::Said;
 use madang_catalog::{Chip, EngineKind, Model};
 use madang_twin::scenario::{Renewables, Tariff};
 use madang_types::Country;
@@ -10,7 +11,7 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub struct Goal {
     /// What it is about.
-    pub about: String,
+    pub about: Said,
     /// The first year.
     pub start_year: i16,
     /// How many years.

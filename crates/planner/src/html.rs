@@ -124,7 +124,11 @@ impl Page<'_> {
 
     fn head(&mut self) {
         let report = self.report;
-        let (about, year, lang) = (escape(&report.about), report.year, self.language.code());
+        let (about, year, lang) = (
+            escape(self.language.of(&report.about)),
+            report.year,
+            self.language.code(),
+        );
         let (plan, links) = (
             self.say("Plan"),
             self.say("Small numbers lead to the inputs that a figure rests on."),
@@ -140,9 +144,15 @@ impl Page<'_> {
 
     fn table(&mut self, names: &[&'static str], rows: Vec<Vec<Cell>>) {
         self.text.push_str("<div class=\"wide\"><table>\n<tr>");
-        for name in names {
+        for (place, name) in names.iter().enumerate() {
             let name = self.say(name);
-            self.add(format_args!("<th>{name}</th>"));
+            // A name stands over its numbers.
+            let number = matches!(
+                rows.first().and_then(|row| row.get(place)),
+                Some(Cell::Number(_))
+            );
+            let class = if number { " class=\"n\"" } else { "" };
+            self.add(format_args!("<th{class}>{name}</th>"));
         }
         self.text.push_str("</tr>\n");
         for row in rows {

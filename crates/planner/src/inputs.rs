@@ -2,6 +2,9 @@
 
 use crate::goal::Input;
 
+/// Where a figure is from that the goal does not say.
+pub(crate) const DEFAULT: &str = "not said in the goal: what is taken then";
+
 /// Each key of a text that was read without problems, in its order: `site.ulsan.pue`, its value as written, its comment.
 pub(crate) fn of(source: &str) -> Vec<Input> {
     let mut inputs: Vec<Input> = Vec::new();

@@ -13,6 +13,7 @@ mod inputs;
 mod plan;
 mod raw;
 mod report;
+mod said;
 mod sizing;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use plan::{Asked, plan};
 pub use report::{
     Binding, Confirmed, Line, PhaseLine, Report, ShadowLine, SiteLine, TornadoLine, Totals,
 };
+pub use said::Said;
 pub use sizing::{Bound, Refused};
 
 use madang_catalog::Catalog;
@@ -73,8 +75,9 @@ pub fn parse(
             files,
             catalog,
             years: None,
+            inputs: inputs::of(source),
         };
-        check::build(shaped.raw, inputs::of(source), &mut check)
+        check::build(shaped.raw, &mut check)
     });
     let (problems, has_error) = report.finish();
     match goal {

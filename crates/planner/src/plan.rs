@@ -9,6 +9,7 @@ use crate::fleet::{
 };
 use crate::goal::Goal;
 use crate::report::{Binding, Confirmed, Line, Report, ShadowLine, SiteLine, Totals};
+use crate::said::{self, Note, Said};
 use crate::sizing::{Bound, Refused, division};
 use crate::what_if;
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
                     chip: told.chip.clone(),
                     division: told.division.clone(),
                     reason: "slo",
-                    why: "the twin keeps the SLO at no rate".to_owned(),
+                    why: said::never_kept(),
                 });
             }
             ran.insert(name, told.ratio);
@@ -234,10 +235,7 @@ fn site(goal: &Goal, fleet: &Fleet, at: usize) -> SiteLine {
     let part_of = |pick: &Pick| pick.placed[at] as f64 / pick.engines().max(1) as f64;
     let mut notes = Vec::new();
     if site.cap_watts >= ASSESSED_WATTS && site.country.as_str() == "KR" {
-        notes.push(
-            "a contract of 10 MW or more needs a power-system impact assessment (Special Act on the Promotion of Distributed Energy, in force since 14 June 2024): at least 70 of 100 points, about six months in practice"
-                .to_owned(),
-        );
+        notes.push(said::assessed());
     }
     SiteLine {
         id: site.id.clone(),
@@ -268,34 +266,23 @@ fn site(goal: &Goal, fleet: &Fleet, at: usize) -> SiteLine {
 }
 
 fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
+    let binding = |resource: &str, why| Binding {
+        resource: resource.to_owned(),
+        why,
+    };
     if fleet.served < 1.0 {
-        let (resource, of) = if fleet.spent_chip(goal).is_some() {
-            ("chips", "chips that can be had hold")
-        } else {
-            ("power", "power caps of the sites hold")
-        };
-        return Binding {
-            resource: resource.to_owned(),
-            why: format!("{of} {:.1} % of the peak", fleet.served * 100.0),
-        };
+        let chips = fleet.spent_chip(goal).is_some();
+        return binding(
+            if chips { "chips" } else { "power" },
+            said::part_of_peak(chips, fleet.served),
+        );
     }
     if let Some(engine) = fleet.too_hungry.first() {
-        return Binding {
-            resource: "power".to_owned(),
-            why: format!(
-                "{} would be cheaper and has no room under the caps",
-                engine_name(engine)
-            ),
-        };
+        return binding("power", said::no_room(&engine_name(engine)));
     }
     if let Some((model, chip)) = fleet.scarce.first() {
-        return Binding {
-            resource: "chips".to_owned(),
-            why: format!(
-                "there are too few of {} to serve {}, and others do",
-                goal.chips[*chip].chip.name, goal.models[*model].model.name
-            ),
-        };
+        let (chip, model) = (&goal.chips[*chip].chip, &goal.models[*model].model);
+        return binding("chips", said::too_few(&chip.name, &model.name));
     }
     let mut by_bound: Vec<(Bound, u64)> = Vec::new();
     for pick in &fleet.picks {
@@ -312,14 +299,10 @@ fn binding(goal: &Goal, fleet: &Fleet) -> Binding {
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .unwrap_or((Bound::Engine, 0));
-    Binding {
-        resource: bound.word().to_owned(),
-        why: format!(
-            "{}: {count} of {} accelerators",
-            bound.why(),
-            fleet.accelerators()
-        ),
-    }
+    binding(
+        bound.word(),
+        said::bound(bound, count, fleet.accelerators()),
+    )
 }
 
 /// Ways that serve and were not taken, with what they would cost beside the one taken.
@@ -359,7 +342,7 @@ fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
             chip: engine.deployment.chip.name.clone(),
             division: division(&engine.deployment.parallel, &engine.precision),
             reason,
-            why: format!("a request costs {ratio:.2} times what it costs on the engines taken"),
+            why: said::dearer(ratio),
         });
     }
     refused
@@ -369,27 +352,18 @@ fn notes(
     goal: &Goal,
     fleet: &Fleet,
     (confirmed, shadows): (&[Confirmed], &[ShadowLine]),
-) -> Vec<String> {
-    let mut notes = vec![
-        "capacities are those of a catalogue of measured and published figures; each has its band, and the plan is no measurement".to_owned(),
-        "energy: all machines stay on; what they draw beside idling follows the load of the hour".to_owned(),
-        "CO2 is that of electricity from the grid; making the hardware is not counted".to_owned(),
-        format!("{:.0} million requests a year are served", year_requests(goal, fleet) / 1e6),
-    ];
-    if confirmed.is_empty() {
-        notes.push("not confirmed by a run of the twin".to_owned());
-    }
+) -> Vec<Said> {
     let same = |line: &ShadowLine| line.saved_accelerators == 0 && line.more_served_part <= 0.0;
-    if shadows.iter().all(same) {
-        notes.push("one more of anything takes no whole engine off of this fleet, so it saves at most energy; sensitivity has greater steps".to_owned());
-    }
-    if goal.effects.is_none() {
-        notes.push("effects on the economy: the goal names no table of coefficients ([effects]), and none ships".to_owned());
-    }
-    if fleet.served < 1.0 {
-        notes.push(
-            "what the sites do not hold at the peak is taken off of the whole year".to_owned(),
-        );
-    }
-    notes
+    let told = [
+        (true, Note::Catalogue),
+        (true, Note::StaysOn),
+        (true, Note::GridCarbon),
+        (true, Note::Served(year_requests(goal, fleet))),
+        (confirmed.is_empty(), Note::NotConfirmed),
+        (shadows.iter().all(same), Note::NoWholeEngine),
+        (goal.effects.is_none(), Note::NoEffects),
+        (fleet.served < 1.0, Note::TakenOff),
+    ];
+    let told = told.into_iter().filter(|(holds, _)| *holds);
+    told.map(|(_, note)| note.said()).collect()
 }

@@ -45,6 +45,8 @@ pub(crate) struct RawGoal {
 pub(crate) struct RawPlan {
     /// What it is about, in a line.
     pub about: Text,
+    /// The same in Korean, for the Korean page; `about` where not given.
+    pub about_ko: Text,
     /// The first year.
     #[schemars(required, range(min = 2000, max = 2200))]
     pub start_year: Option<At<i16>>,

@@ -4,6 +4,7 @@ use crate::effects::EffectsReport;
 use crate::energy::{HourPower, YearEnergy};
 use crate::fleet::YearCost;
 use crate::goal::Input;
+use crate::said::Said;
 use crate::sizing::{Bound, Refused};
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What it is about.
-    pub about: String,
+    pub about: Said,
     /// The first year, for which the fleet is.
     pub year: i16,
     /// What is asked and what the fleet is, in sum.
@@ -35,7 +36,7 @@ pub struct Report {
     /// Ways that do not serve, and why.
     pub refused: Vec<Refused>,
     /// What to know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Said>,
     /// The goal, key by key.
     pub inputs: Vec<Input>,
 }
@@ -152,7 +153,7 @@ pub struct SiteLine {
     /// A weekday of January.
     pub winter: Vec<HourPower>,
     /// What the law asks of it.
-    pub notes: Vec<String>,
+    pub notes: Vec<Said>,
 }
 
 /// What keeps the plan from being cheaper or greater.
@@ -161,7 +162,7 @@ pub struct Binding {
     /// power, chips, or what binds most accelerators: hbm_bytes, hbm_bandwidth, compute, link, engine, first_token, schedule.
     pub resource: String,
     /// In words.
-    pub why: String,
+    pub why: Said,
 }
 
 /// What a run of the twin says of one kind of engine.
@@ -191,7 +192,7 @@ pub struct Confirmed {
 #[derive(Clone, Debug, Serialize)]
 pub struct ShadowLine {
     /// One more of what.
-    pub what: String,
+    pub what: Said,
     /// The keys of the goal that say how much there is.
     pub inputs: Vec<String>,
     /// Saved a year.
@@ -206,7 +207,7 @@ pub struct ShadowLine {
 #[derive(Clone, Debug, Serialize)]
 pub struct TornadoLine {
     /// Which input.
-    pub what: String,
+    pub what: &'static str,
     /// The keys of the goal that hold it.
     pub inputs: Vec<String>,
     /// Where it is a fifth less; none: then nothing serves.

@@ -1,6 +1,7 @@
 //! One engine in closed form: the greatest batch that keeps the SLO, and the requests a second that it then serves.
 
 use crate::goal::{ChipGoal, Goal, ModelGoal};
+use crate::said::{self, Said};
 use madang_catalog::{Batch, Deployment, DeploymentError, Parallel, Precision};
 use serde::Serialize;
 use std::fmt::Write;
@@ -67,7 +68,7 @@ pub struct Refused {
     /// memory, slo, power, stock, cost or precision.
     pub reason: &'static str,
     /// In words.
-    pub why: String,
+    pub why: Said,
 }
 
 /// How a model is divided, in a word.
@@ -126,7 +127,7 @@ pub(crate) fn engines(
     let mut engines = Vec::new();
     for word in &model.precisions {
         for parallel in divisions(model, chip) {
-            let mut refuse = |reason, why: String| {
+            let mut refuse = |reason, why: Said| {
                 refused.push(Refused {
                     model: model.model.name.clone(),
                     chip: chip.chip.name.clone(),
@@ -139,10 +140,7 @@ pub(crate) fn engines(
                 continue;
             };
             if unsupported(chip, &precision) {
-                refuse(
-                    "precision",
-                    format!("{} has no units for {word}", chip.chip.name),
-                );
+                refuse("precision", said::no_units(&chip.chip.name, word));
                 break;
             }
             let deployment = Deployment {
@@ -224,13 +222,13 @@ impl Steady<'_> {
 }
 
 /// The greatest batch that keeps the SLO, and what it gives; or why there is none.
-fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, String)> {
+fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, Said)> {
     let memory = deployment.memory().map_err(|error| {
         let reason = match &error {
             DeploymentError::Memory { .. } => "memory",
             DeploymentError::Unknown { .. } => "precision",
         };
-        (reason, error.to_string())
+        (reason, said::cannot_be(&error))
     })?;
     let demand = &goal.demand;
     let uncached = demand.input_tokens * (1.0 - demand.cached_part);
@@ -245,11 +243,7 @@ fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, St
     let held = demand.input_tokens + demand.output_tokens;
     let by_memory = memory.kv_tokens as f64 / held;
     if by_memory < 1.0 {
-        let why = format!(
-            "KV memory holds {} tokens; one request needs {held:.0}",
-            memory.kv_tokens
-        );
-        return Err(("memory", why));
+        return Err(("memory", said::kv_full(memory.kv_tokens, held)));
     }
     let ranks = f64::from(deployment.parallel.data.max(1));
     let by_schedule = f64::from(SEQUENCES_MAX) * ranks;
@@ -260,10 +254,7 @@ fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, St
             && prompts(sequences) <= ITERATION_TOKENS
     };
     if !fits(1.0) {
-        let (tpot, ttft) = (steady.tpot_ms(1.0), steady.ttft_ms(1.0));
-        let why = format!(
-            "alone, a request has its first token after {ttft:.0} ms and the others every {tpot:.0} ms"
-        );
+        let why = said::too_slow_alone(steady.ttft_ms(1.0), steady.tpot_ms(1.0));
         return Err(("slo", why));
     }
     let sequences = greatest(by_memory.min(by_schedule), fits);
@@ -347,23 +338,6 @@ impl Bound {
             Self::Engine => "engine",
             Self::FirstToken => "first_token",
             Self::Schedule => "schedule",
-        }
-    }
-
-    /// In words.
-    pub fn why(self) -> &'static str {
-        match self {
-            Self::HbmBytes => "memory of the accelerators holds no more sequences",
-            Self::HbmBandwidth => "tokens would come too slowly, most of the time memory is read",
-            Self::Compute => "tokens would come too slowly, most of the time is arithmetic",
-            Self::Link => {
-                "tokens would come too slowly, most of the time accelerators wait for each other"
-            }
-            Self::Engine => {
-                "tokens would come too slowly, most of the time the engine itself takes"
-            }
-            Self::FirstToken => "first tokens would come too late",
-            Self::Schedule => "one iteration takes no more prompts or sequences",
         }
     }
 }

@@ -89,6 +89,16 @@ fn what_is_wrong_is_said() {
             "peak_over_mean = 1",
             "more than the peak",
         ),
+        (
+            "power_cap_kw = 20",
+            "power_cap_kw = 20\nrenewables = \"solar-jeonnam.csv\"",
+            "`renewables` has no effect without `renewables_kw`",
+        ),
+        (
+            "power_cap_kw = 20",
+            "power_cap_kw = 20\nrenewables_kw = 5",
+            "`renewables_kw` has no effect without `renewables`",
+        ),
         ("hours = [1, ", "hours = [", "23 numbers"),
         ("share = 1", "share = 0", "no model has a share"),
         ("life_years = 5", "life_years = 0", "number_range"),
@@ -108,7 +118,7 @@ fn one_problem_hides_no_other() {
     for (from, to) in [
         ("start_year = 2026", ""),
         ("Qwen3-32B", "Qwen-32B"),
-        ("carbon_g", "renewables = \"none.csv\"\ncarbon_g"),
+        ("carbon_g", "renewables = \"none.csv\"\nrenewables_kw = 1\ncarbon_g"),
         ("country = \"KR\"", "country = \"korea\""),
     ] {
         assert!(text.contains(from), "{from}");
@@ -166,9 +176,16 @@ fn built_in_goals_are_served_under_their_caps() {
             .iter()
             .find(|input| input.source.is_empty() && !input.key.ends_with(".id"));
         let bare = bare.filter(|input| {
-            !["about", "start_year", "country", "share", "precisions"]
-                .iter()
-                .any(|key| input.key.ends_with(key))
+            ![
+                "about",
+                "about_ko",
+                "start_year",
+                "country",
+                "share",
+                "precisions",
+            ]
+            .iter()
+            .any(|key| input.key.ends_with(key))
         });
         assert!(bare.is_none(), "{name}: {bare:?} has no source beside it");
     }
@@ -179,7 +196,7 @@ fn the_twin_confirms_what_is_planned_and_the_smaller_counts() {
     let goal = goal("single-node");
     let closed = plan(&goal, CLOSED).unwrap();
     // Four whole engines: one more of anything saves none of them, and the report says so.
-    let told = |note: &String| note.contains("no whole engine");
+    let told = |note: &Said| note.english.contains("no whole engine");
     assert!(closed.notes.iter().any(told), "{:?}", closed.shadows);
     let asked = |threads| Asked {
         confirm: true,
@@ -321,5 +338,22 @@ fn the_page_needs_nothing_beside_it_and_its_links_lead_somewhere() {
                 "{link} leads nowhere"
             );
         }
+    }
+}
+
+#[test]
+fn the_korean_page_says_in_korean_all_but_what_the_goal_says() {
+    for name in ["korea-2026", "single-node"] {
+        let page = html(&plan(&goal(name), CLOSED).unwrap(), Language::Korean);
+        let said = page.split("</style>").nth(1).unwrap();
+        let said = said.split("<h2>입력값").next().unwrap();
+        let texts = said.split(['<', '>']).step_by(2);
+        let english = |text: &&str| {
+            let words = text.split(|c: char| !c.is_ascii_alphabetic());
+            let words = words.filter(|word| word.len() > 1 && word.chars().all(char::is_lowercase));
+            words.count() > 1
+        };
+        let found: Vec<&str> = texts.filter(english).collect();
+        assert!(found.is_empty(), "{name}: {found:?}");
     }
 }

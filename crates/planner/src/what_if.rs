@@ -5,6 +5,7 @@ use crate::goal::Goal;
 use crate::inputs::is_one_of;
 use crate::plan::Derate;
 use crate::report::{PhaseLine, ShadowLine, TornadoLine};
+use crate::said::{self, Said};
 
 /// How far the tornado goes, down and up.
 const FIFTH: f64 = 0.2;
@@ -179,7 +180,7 @@ pub(crate) fn tornado(goal: &Goal, derate: &Derate) -> Vec<TornadoLine> {
             };
             let (less, more) = (at(1.0 - FIFTH), at(1.0 + FIFTH));
             TornadoLine {
-                what: knob.what.to_owned(),
+                what: knob.what,
                 inputs: keys(goal, knob.keys),
                 less: less.map(|(won, _)| won),
                 more: more.map(|(won, _)| won),
@@ -196,10 +197,44 @@ pub(crate) fn tornado(goal: &Goal, derate: &Derate) -> Vec<TornadoLine> {
     lines
 }
 
+/// Of what one per cent more is asked: in English, in Korean, and whose knob it is.
+const PERCENTS: [(&str, &str, &str); 6] = [
+    (
+        "1 % of memory of each chip",
+        "칩 메모리 용량 1 %",
+        "memory of chips",
+    ),
+    (
+        "1 % of memory bandwidth",
+        "칩 메모리 대역폭 1 %",
+        "memory bandwidth of chips",
+    ),
+    (
+        "1 % of arithmetic",
+        "칩 연산 성능 1 %",
+        "arithmetic of chips",
+    ),
+    (
+        "1 % of time for each token",
+        "토큰당 시간 1 %",
+        "per-token SLO",
+    ),
+    (
+        "1 % of time to the first token",
+        "첫 토큰 시간 1 %",
+        "first-token SLO",
+    ),
+    (
+        "1 % of utilisation at the peak",
+        "첨두 이용률 1 %",
+        "utilisation at the peak",
+    ),
+];
+
 /// What one more of each would change: solved anew with one more; the greatest saving first.
 pub(crate) fn shadows(goal: &Goal, fleet: &Fleet, derate: &Derate) -> Vec<ShadowLine> {
     let mut lines = Vec::new();
-    let mut ask = |what: String, patterns: &[&str], turn: &dyn Fn(&mut Goal)| {
+    let mut ask = |what: Said, patterns: &[&str], turn: &dyn Fn(&mut Goal)| {
         let mut changed = goal.clone();
         turn(&mut changed);
         // What serves nothing is no purchase.
@@ -217,30 +252,23 @@ pub(crate) fn shadows(goal: &Goal, fleet: &Fleet, derate: &Derate) -> Vec<Shadow
     };
     for (at, site) in goal.sites.iter().enumerate() {
         let key = format!("site.{}.power_cap_kw", site.id);
-        ask(format!("1 MW at {}", site.id), &[&key], &|goal| {
+        let what = said::power_at(&site.id);
+        ask(what, &[&key], &|goal| {
             goal.sites[at].cap_watts += 1e6;
         });
         if site.renewables.is_some() {
             let key = format!("site.{}.renewables_kw", site.id);
-            ask(
-                format!("1 MW of renewables at {}", site.id),
-                &[&key],
-                &|goal| {
-                    goal.sites[at].renewables_watts += 1e6;
-                },
-            );
+            let what = said::renewables_at(&site.id);
+            ask(what, &[&key], &|goal| {
+                goal.sites[at].renewables_watts += 1e6;
+            });
         }
     }
-    for (what, name) in [
-        ("1 % of memory of each chip", "memory of chips"),
-        ("1 % of memory bandwidth", "memory bandwidth of chips"),
-        ("1 % of arithmetic", "arithmetic of chips"),
-        ("1 % of time for each token", "per-token SLO"),
-        ("1 % of time to the first token", "first-token SLO"),
-        ("1 % of utilisation at the peak", "utilisation at the peak"),
-    ] {
+    for (english, korean, name) in PERCENTS {
         if let Some(knob) = KNOBS.iter().find(|knob| knob.what == name) {
-            ask(what.to_owned(), knob.keys, &|goal| (knob.turn)(goal, 1.01));
+            ask(Said::new(english, korean), knob.keys, &|goal| {
+                (knob.turn)(goal, 1.01)
+            });
         }
     }
     lines.sort_by(|one, other| {

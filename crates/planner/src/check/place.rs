@@ -23,7 +23,26 @@ impl Check<'_, '_> {
         whole.then_some(sites)
     }
 
+    /// A profile and how much of it: the one is nothing without the other.
+    fn renewables_whole(&mut self, raw: &RawSite) {
+        let (span, message, help) = match (&raw.renewables, &raw.renewables_kw) {
+            (Some(at), None) => (
+                &at.span,
+                "`renewables` has no effect without `renewables_kw`",
+                "say how much of them is the site's: renewables_kw = 100000",
+            ),
+            (None, Some(at)) => (
+                &at.span,
+                "`renewables_kw` has no effect without `renewables`",
+                "name a file such as solar-jeonnam.csv",
+            ),
+            _ => return,
+        };
+        self.report.error("missing_key", span, message).help(help);
+    }
+
     fn site(&mut self, raw: RawSite) -> Option<SiteGoal> {
+        self.renewables_whole(&raw);
         let years = self.years;
         let tariff = raw.tariff.and_then(|text| {
             self.file(&text, |reader| {
@@ -41,15 +60,6 @@ impl Check<'_, '_> {
                 Renewables::read(reader, 1.0).map_err(|error| error.to_string())
             })
         });
-        if let (Some(at), None) = (&raw.renewables_kw, &renewables) {
-            self.report
-                .error(
-                    "missing_key",
-                    &at.span,
-                    "`renewables_kw` has no effect without `renewables`",
-                )
-                .help("name a file such as solar-jeonnam.csv");
-        }
         let text = raw.country?;
         let country = text.value.parse::<Country>();
         if country.is_err() {
@@ -58,20 +68,33 @@ impl Check<'_, '_> {
                 .error("country_invalid", &text.span, message)
                 .help("two capital letters, such as KR");
         }
+        let id = raw.id?.value;
+        let key = |key: &str| format!("site.{id}.{key}");
+        let charge = self.or(
+            &key("demand_charge_won_per_kw_month"),
+            raw.demand_charge_won_per_kw_month,
+            0.0,
+        );
+        let renewables_won = match renewables {
+            Some(_) => self.or(
+                &key("renewables_won_per_kwh"),
+                raw.renewables_won_per_kwh,
+                0.0,
+            ),
+            None => 0.0,
+        };
         Some(SiteGoal {
-            id: raw.id?.value,
+            id,
             country: country.ok()?,
             cap_watts: raw.power_cap_kw?.value * 1_000.0,
             pue: raw.pue?.value,
             tariff: tariff?,
             tariff_factor: 1.0,
-            demand_charge_won_per_kw_month: raw
-                .demand_charge_won_per_kw_month
-                .map_or(0.0, |at| at.value),
+            demand_charge_won_per_kw_month: charge,
             carbon_g_per_kwh: raw.carbon_g_per_kwh?.value,
             renewables: said(renewables)?,
             renewables_watts: raw.renewables_kw.map_or(0.0, |at| at.value * 1_000.0),
-            renewables_won_per_kwh: raw.renewables_won_per_kwh.map_or(0.0, |at| at.value),
+            renewables_won_per_kwh: renewables_won,
         })
     }
 

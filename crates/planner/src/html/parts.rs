@@ -32,7 +32,7 @@ impl Page<'_> {
         self.add(format_args!(
             "<p><strong>{}</strong>: {}</p>\n",
             resource,
-            escape(&binding.why)
+            escape(self.language.of(&binding.why))
         ));
     }
 
@@ -158,7 +158,7 @@ impl Page<'_> {
                 self.add(format_args!(
                     "<p class=\"sub\">{}: {}</p>\n",
                     escape(&site.id),
-                    escape(note)
+                    escape(self.language.of(note))
                 ));
             }
         }
@@ -185,7 +185,7 @@ impl Page<'_> {
             for (season, hours) in [("summer", &site.summer), ("winter", &site.winter)] {
                 let season = self.say(season);
                 let label = format!("{}, {season}", escape(&site.id));
-                let bars: Vec<Bar> = hours.iter().map(|hour| bar(hour, (grid, own))).collect();
+                let bars: Vec<Bar> = hours.iter().map(|hour| self.bar(hour)).collect();
                 self.add(format_args!("<h3>{label}</h3>\n"));
                 self.text.push_str(&stacked(&label, &bars, |most| {
                     format!("{} kW", grouped(most, 0))
@@ -231,7 +231,7 @@ impl Page<'_> {
             vec![
                 Cell::Text(format!(
                     "{}{}",
-                    escape(self.say(&line.what)),
+                    escape(self.language.of(&line.what)),
                     self.links(&keys)
                 )),
                 number(line.saved_won_per_year / MWON, 1),
@@ -256,7 +256,7 @@ impl Page<'_> {
             .report
             .tornado
             .iter()
-            .map(|line| (escape(self.say(&line.what)), line.less, line.more))
+            .map(|line| (escape(self.say(line.what)), line.less, line.more))
             .collect();
         let (less, more) = (self.say("a fifth less"), self.say("a fifth more"));
         self.add(format_args!("<p class=\"legend\"><span class=\"key c1\"></span>{less}<span class=\"key c0\"></span>{more}</p>\n"));
@@ -268,7 +268,7 @@ impl Page<'_> {
             vec![
                 Cell::Text(format!(
                     "{}{}",
-                    escape(self.say(&line.what)),
+                    escape(self.say(line.what)),
                     self.links(&keys)
                 )),
                 won(line.less),
@@ -390,7 +390,7 @@ impl Page<'_> {
                 text(&each.chip),
                 text(&each.division),
                 text(self.say(each.reason)),
-                text(&each.why),
+                text(self.language.of(&each.why)),
             ]
         });
         let rows = rows.collect();
@@ -400,7 +400,8 @@ impl Page<'_> {
     pub(super) fn notes_and_inputs(&mut self) {
         self.title("Notes", &[]);
         for note in &self.report.notes {
-            self.add(format_args!("<p>{}</p>\n", escape(note)));
+            let note = escape(self.language.of(note));
+            self.add(format_args!("<p>{note}</p>\n"));
         }
         self.title("Inputs", &[]);
         let names = ["key", "value", "where it is from"].map(|name| self.say(name));
@@ -411,24 +412,26 @@ impl Page<'_> {
             let (key, value, source) = (
                 escape(&input.key),
                 escape(&input.value),
-                escape(&input.source),
+                escape(self.say(&input.source)),
             );
             self.add(format_args!("<tr id=\"i{at}\"><td class=\"n\">{at}</td><td>{key}</td><td>{value}</td><td>{source}</td></tr>\n"));
         }
         self.text.push_str("</table></div>\n");
     }
-}
 
-fn bar(hour: &HourPower, (grid, own): (&str, &str)) -> Bar {
-    Bar {
-        name: hour.hour.to_string(),
-        title: format!(
-            "{} h: {grid} {} kW, {own} {} kW, {} won/kWh",
-            hour.hour,
-            grouped(hour.grid_kw, 0),
-            grouped(hour.renewables_kw, 0),
-            hour.won_per_kwh
-        ),
-        parts: vec![hour.grid_kw, hour.renewables_kw],
+    fn bar(&self, hour: &HourPower) -> Bar {
+        let (grid, own) = (self.say("grid"), self.say("own renewables"));
+        Bar {
+            name: hour.hour.to_string(),
+            title: format!(
+                "{}: {grid} {} kW, {own} {} kW, {} {}",
+                self.language.hour(hour.hour),
+                grouped(hour.grid_kw, 0),
+                grouped(hour.renewables_kw, 0),
+                hour.won_per_kwh,
+                self.say("won/kWh")
+            ),
+            parts: vec![hour.grid_kw, hour.renewables_kw],
+        }
     }
 }

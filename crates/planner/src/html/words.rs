@@ -1,5 +1,8 @@
 //! Words of the page, in English and Korean.
 
+use crate::inputs::DEFAULT;
+use crate::said::Said;
+
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -54,6 +57,7 @@ const WORDS: &[(&str, &str)] = &[
     ("winter", "겨울"),
     ("own renewables", "자체 재생에너지"),
     ("grid", "계통"),
+    ("won/kWh", "원/kWh"),
     ("Cost of a year", "연간 비용"),
     ("servers", "서버"),
     ("buildings", "건물·설비"),
@@ -102,6 +106,7 @@ const WORDS: &[(&str, &str)] = &[
     ("key", "항목"),
     ("value", "값"),
     ("where it is from", "출처"),
+    (DEFAULT, "목표 파일에 없어 기본값을 씀"),
     (
         "Small numbers lead to the inputs that a figure rests on.",
         "작은 숫자는 해당 수치의 근거가 되는 입력값으로 연결됩니다.",
@@ -124,12 +129,7 @@ const WORDS: &[(&str, &str)] = &[
     ("memory bandwidth of chips", "칩 메모리 대역폭"),
     ("memory of chips", "칩 메모리 용량"),
     ("arithmetic of chips", "칩 연산 성능"),
-    ("1 % of memory of each chip", "칩 메모리 용량 1 %"),
-    ("1 % of memory bandwidth", "칩 메모리 대역폭 1 %"),
-    ("1 % of arithmetic", "칩 연산 성능 1 %"),
-    ("1 % of time for each token", "토큰당 시간 1 %"),
-    ("1 % of time to the first token", "첫 토큰 시간 1 %"),
-    ("1 % of utilisation at the peak", "첨두 이용률 1 %"),
+    ("PUE", "전력사용효율(PUE)"),
     ("power", "전력"),
     ("chips", "칩 수량"),
     ("hbm_bytes", "가속기 메모리 용량"),
@@ -155,6 +155,22 @@ impl Language {
                 let found = WORDS.iter().find(|(known, _)| *known == english);
                 found.map_or(english, |(_, korean)| korean)
             }
+        }
+    }
+
+    /// What a report says, in it.
+    pub(super) fn of(self, said: &Said) -> &str {
+        match self {
+            Self::English => &said.english,
+            Self::Korean => &said.korean,
+        }
+    }
+
+    /// An hour of the day.
+    pub(super) fn hour(self, hour: impl std::fmt::Display) -> String {
+        match self {
+            Self::English => format!("{hour} h"),
+            Self::Korean => format!("{hour}시"),
         }
     }
 
