@@ -118,7 +118,10 @@ fn one_problem_hides_no_other() {
     for (from, to) in [
         ("start_year = 2026", ""),
         ("Qwen3-32B", "Qwen-32B"),
-        ("carbon_g", "renewables = \"none.csv\"\nrenewables_kw = 1\ncarbon_g"),
+        (
+            "carbon_g",
+            "renewables = \"none.csv\"\nrenewables_kw = 1\ncarbon_g",
+        ),
         ("country = \"KR\"", "country = \"korea\""),
     ] {
         assert!(text.contains(from), "{from}");

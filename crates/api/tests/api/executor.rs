@@ -15,6 +15,8 @@ use tokio::sync::watch;
 pub struct Paper {
     runs: Mutex<BTreeMap<RunId, (String, RunStatus)>>,
     changes: watch::Sender<u64>,
+    /// Nothing begins while it is held.
+    pub gate: tokio::sync::Mutex<()>,
     /// How busy each is that somebody measures, in thousandths.
     pub busy: Mutex<BTreeMap<RunId, u32>>,
 }
@@ -44,6 +46,7 @@ impl Paper {
 #[async_trait]
 impl JobExecutor for Paper {
     async fn start(&self, spec: RunSpec) -> Result<(), JobsError> {
+        let _open = self.gate.lock().await;
         let running = RunStatus::Running {
             since: clock::now(),
         };

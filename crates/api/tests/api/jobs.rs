@@ -38,8 +38,10 @@ async fn a_job_waits_runs_prints_and_ends() {
     assert!(eventually_async(queued).await, "it is next");
     let waits = bench.get(&path, &key).await;
     assert!(waits.json["waits"]["starts_at"].is_string());
-    let log = bench.get(&format!("{JOBS}/{first}/log?from=2"), &key).await;
-    assert_eq!(log.text, "rst");
+    let path = format!("{JOBS}/{first}/log?from=2");
+    let printed = async || bench.get(&path, &key).await.text == "rst";
+    assert!(eventually_async(printed).await, "its executor was told");
+    let log = bench.get(&path, &key).await;
     assert_eq!(log.headers["x-madang-log-next"], "5");
     assert_eq!(log.headers["x-madang-log-end"], "false");
     bench
@@ -51,6 +53,22 @@ async fn a_job_waits_runs_prints_and_ends() {
     assert_eq!(runs.json["data"][0]["outcome"], "completed");
     let list = bench.get(&format!("{JOBS}?state=running"), &key).await;
     assert_eq!(list.json["data"][0]["id"], second);
+}
+
+#[tokio::test]
+async fn a_run_that_is_about_to_begin_has_printed_nothing() {
+    let bench = Bench::start().await;
+    let (_, key) = bench.tenant("alpha").await;
+    let gate = bench.paper.gate.lock().await;
+    let id = made(&bench, &key, job("first")).await;
+    until(&bench, &id, "running").await;
+    let path = format!("{JOBS}/{id}/log");
+    let log = bench.get(&path, &key).await;
+    assert_eq!((log.status, log.text.as_str()), (200, ""));
+    assert_eq!(log.headers["x-madang-log-end"], "false");
+    drop(gate);
+    let printed = async || bench.get(&path, &key).await.text == "first";
+    assert!(eventually_async(printed).await);
 }
 
 #[tokio::test]
@@ -154,6 +172,8 @@ async fn a_run_is_followed_and_paid_whose_machines_left_the_fleet() {
     assert_eq!(priced.status, 201, "{}", priced.text);
     let id = made(&bench, &key, job("first")).await;
     until(&bench, &id, "running").await;
+    let printed = async || bench.get(&format!("{JOBS}/{id}/log"), &key).await.text == "first";
+    assert!(eventually_async(printed).await, "its executor was told");
     let fleet = std::fs::read_to_string(&bench.fleet_file).unwrap();
     let without = fleet.replace("jobs = { executor = \"local\" }\n", "");
     assert_ne!(fleet, without);

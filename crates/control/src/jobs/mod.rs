@@ -29,7 +29,7 @@ use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, StoreError};
-use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord};
+use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord, RunState};
 use sites::Sites;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -213,7 +213,7 @@ impl JobsPlane {
         })
     }
 
-    /// The output of a run.
+    /// The output of a run: none while its executor has yet to be told of it.
     ///
     /// # Errors
     /// [`JobsError::Absent`] where this gateway has no executor for its machines, too.
@@ -225,7 +225,13 @@ impl JobsPlane {
     ) -> Result<RunLog, JobsError> {
         let executor = self.executor_of(run).await?;
         let executor = executor.ok_or(JobsError::Absent(run.run))?;
-        executor.log(run.run, from, bytes_max).await
+        match executor.log(run.run, from, bytes_max).await {
+            Err(JobsError::Absent(_)) if run.state == RunState::Starting => Ok(RunLog {
+                from,
+                bytes: Vec::new(),
+            }),
+            read => read,
+        }
     }
 
     /// What leads into a run, on this machine.
