@@ -20,9 +20,9 @@ pub use model::{
     FineTuningResources, Fleet, Hyperparameter, JobsBackfill, JobsBucket, JobsExecutor, JobsQos,
     JobsReservation, JobsTerms, KeySource, Launch, LaunchWhat, Limits, Meter, MeterKind, Model,
     ModelKind, Nodes, NodesJobs, NodesPower, Origin, OriginAddress, PackagePart, PlaceFacts,
-    PowerConfig, Prefer, Probe, ProgrammeEntry, Replica, ReplicaAt, ReplicaPower, ResponsesSupport,
-    RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster, TenantEntry, ToolSupport,
-    Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
+    PowerConfig, Prefer, PrefixCache, Probe, ProgrammeEntry, Replica, ReplicaAt, ReplicaPower,
+    ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster,
+    TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

@@ -150,6 +150,8 @@ pub struct Model {
     pub kind: ModelKind,
     /// Its class: tokens that are granted for one class pay for its models alone.
     pub model_class: Option<ModelClass>,
+    /// Whose prompts engines may know again.
+    pub prefix_cache: PrefixCache,
     /// How tool calls are had: from the engine, or repaired from text (small models that print JSON).
     pub tools: ToolSupport,
     /// Length of an embedding model's vectors; a request for another length is refused. `None`: the engine decides.
@@ -169,6 +171,17 @@ pub enum ModelKind {
     Chat,
     /// Serves embeddings.
     Embedding,
+}
+
+/// Whose prompts an engine's prefix cache may know again: a first token that comes sooner tells that somebody's prompt began alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixCache {
+    /// Each tenant's own alone.
+    #[default]
+    ByTenant,
+    /// Everybody's: for tenants who trust each other and begin their prompts alike.
+    Shared,
 }
 
 /// How a model's tool calls are had.

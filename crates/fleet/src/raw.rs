@@ -6,8 +6,8 @@
 use crate::at::At;
 use crate::model::{
     AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, Meter,
-    ModelKind, NodesJobs, NodesPower, PowerConfig, Probe, ReplicaPower, ResponsesSupport, Rules,
-    ToolSupport,
+    ModelKind, NodesJobs, NodesPower, PowerConfig, PrefixCache, Probe, ReplicaPower,
+    ResponsesSupport, Rules, ToolSupport,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -182,6 +182,9 @@ pub(crate) struct RawModel {
     /// Its class, such as `large`: tokens may be granted for one class alone. Letters, digits, `.`, `_` and `-`.
     #[schemars(length(min = 1, max = 96))]
     pub model_class: Text,
+    /// Whose prompts engines may know again. `by_tenant`: vLLM and SGLang are sent a `cache_salt` of the tenant.
+    #[schemars(extend("default" = "by_tenant"))]
+    pub prefix_cache: Option<At<PrefixCache>>,
     /// How tool calls are had.
     #[schemars(extend("default" = "native"))]
     pub tools: Option<At<ToolSupport>>,

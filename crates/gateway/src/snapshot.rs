@@ -9,8 +9,8 @@ use madang_audit::leaf::Location;
 use madang_core::policy::PolicyError;
 use madang_core::{CoreLimits, EngineCosts, FleetView, PolicyTable, PoolMember, ReplicaHealth};
 use madang_fleet::{
-    Dialect, Fleet, KeySource, Model, ModelKind, OriginAddress, Replica, ReplicaAt,
-    ResponsesSupport, ToolSupport, Upstream,
+    Dialect, Engine, Fleet, KeySource, Model, ModelKind, OriginAddress, PrefixCache, Replica,
+    ReplicaAt, ResponsesSupport, ToolSupport, Upstream,
 };
 use madang_types::{Country, Endpoint, ModelClass, ModelId, Policy, ReplicaId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +92,8 @@ pub struct Target {
     pub credential: Option<(HeaderName, HeaderValue)>,
     /// Whether the model runs at a site of ours.
     pub own: bool,
+    /// Whether it is told to keep each tenant's prompts apart, and knows how.
+    pub salted: bool,
 }
 
 impl Target {
@@ -118,6 +120,8 @@ pub struct ModelEntry {
     pub endpoints: Vec<Endpoint>,
     /// Its class, where the fleet says; of a name that leads to several models the one that all of them have.
     pub model_class: Option<ModelClass>,
+    /// Whose prompts may be known again.
+    pub prefix_cache: PrefixCache,
     /// How its tool calls are had.
     pub tools: ToolSupport,
     /// Length of its vectors, where the fleet says.
@@ -179,11 +183,12 @@ impl Snapshot {
             let Some(model) = fleet.models.get(&replica.model) else {
                 continue;
             };
-            snapshot.add(replica_target(&fleet, id, replica)?)?;
+            snapshot.add(replica_target(&fleet, (id, replica), model)?)?;
             let entry = Arc::new(ModelEntry {
                 context_tokens: Some(model.context_tokens),
                 endpoints: endpoints(model.kind),
                 model_class: model.model_class.clone(),
+                prefix_cache: model.prefix_cache,
                 tools: model.tools,
                 dimensions: model.dimensions,
                 candidates: Vec::new(),
@@ -312,6 +317,7 @@ fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
         context_tokens: model.map(|m| m.context_tokens),
         endpoints: endpoints(kind),
         model_class: model.and_then(|m| m.model_class.clone()),
+        prefix_cache: model.map(|m| m.prefix_cache).unwrap_or_default(),
         tools: model.map(|m| m.tools).unwrap_or_default(),
         dimensions: model.and_then(|m| m.dimensions),
         candidates: Vec::new(),
@@ -320,8 +326,8 @@ fn upstream_model_entry(model: Option<&Model>) -> ModelEntry {
 
 fn replica_target(
     fleet: &Fleet,
-    id: &ReplicaId,
-    replica: &Replica,
+    (id, replica): (&ReplicaId, &Replica),
+    model: &Model,
 ) -> Result<Target, SnapshotError> {
     let address = match &replica.at {
         ReplicaAt::Url(url) => Some(parse_address(url, id.as_str())?),
@@ -348,6 +354,8 @@ fn replica_target(
             None => None,
         },
         own: true,
+        salted: model.prefix_cache == PrefixCache::ByTenant
+            && matches!(replica.engine, Engine::Vllm | Engine::Sglang),
     })
 }
 
@@ -389,6 +397,7 @@ fn upstream_target(
             None => None,
         },
         own: false,
+        salted: false,
     })
 }
 

@@ -79,6 +79,7 @@ struct Body {
     n: Option<u64>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    cache_salt: Option<String>,
     x_prompt_tokens: Option<u64>,
     x_output_tokens: Option<u64>,
     x_rehearsal_fault: Option<String>,
@@ -147,7 +148,12 @@ pub(crate) fn read(
         );
         return Err(Refusal::of("messages", text));
     }
-    let (blocks, digest) = blocks(&content, prompt_tokens);
+    let (mut blocks, digest) = blocks(&content, prompt_tokens);
+    if let Some(salt) = &body.cache_salt {
+        blocks
+            .iter_mut()
+            .for_each(|block| *block = salted(*block, salt));
+    }
     Ok(Ask {
         endpoint,
         stream: body.stream == Some(true),
@@ -237,6 +243,14 @@ fn blocks(content: &[u8], prompt_tokens: u64) -> (Vec<u64>, u64) {
         .collect();
     let rest: u64 = next(pieces.next().unwrap_or_default());
     (blocks, rest)
+}
+
+/// A block as it is among those of the same `cache_salt`, which alone know it again.
+fn salted(block: u64, salt: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(block);
+    hasher.write(salt.as_bytes());
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -93,9 +93,9 @@ fn prompt_blocks<const PROSE: usize>(bencher: Bencher<'_, '_>, size: usize) {
     let Ok(body) = RequestBody::parse(bytes, DEPTH_MAX) else {
         return;
     };
-    bencher
-        .counter(BytesCount::new(size))
-        .bench(|| prefix::prompt_blocks(divan::black_box(&body), (AnswerKind::Chat, "m"), 1024));
+    bencher.counter(BytesCount::new(size)).bench(|| {
+        prefix::prompt_blocks(divan::black_box(&body), None, (AnswerKind::Chat, "m"), 1024)
+    });
 }
 
 const CHUNK: &str = "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\

@@ -64,17 +64,21 @@ impl PromptBlocks {
     }
 }
 
-/// The hashes of a prompt's blocks, at most `blocks_max` of them. Prompts for two models, or of callers who told the
-/// engine to keep them apart (`cache_salt`), share none. Embeddings have none: no engine keeps their prefixes.
+/// The hashes of a prompt's blocks, at most `blocks_max` of them. Prompts for two models, of two owners where they have one, or of
+/// callers who told the engine to keep them apart (`cache_salt`), share none. Embeddings have none: no engine keeps their prefixes.
 #[must_use]
 pub fn prompt_blocks(
     body: &RequestBody,
+    owner: Option<&str>,
     (kind, model): (AnswerKind, &str),
     blocks_max: usize,
 ) -> PromptBlocks {
     let expected = body.bytes().len() as u64 / BLOCK_BYTES;
     let room = usize::try_from(expected).map_or(blocks_max, |blocks| blocks.min(blocks_max));
     let mut chain = Chain::new(model, room, blocks_max);
+    if let Some(owner) = owner {
+        chain.state = XxHash3_64::oneshot_with_seed(chain.state, owner.as_bytes());
+    }
     if let Some(salt) = body.some("cache_salt") {
         chain.state = XxHash3_64::oneshot_with_seed(chain.state, salt.0);
     }

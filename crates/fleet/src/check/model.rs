@@ -46,6 +46,11 @@ impl Check<'_, '_> {
             context_tokens: raw.context_tokens.as_ref()?.value,
             kind,
             model_class,
+            prefix_cache: raw
+                .prefix_cache
+                .as_ref()
+                .map(|at| at.value)
+                .unwrap_or_default(),
             tools,
             dimensions: raw.dimensions.as_ref().map(|at| at.value),
             weights,

@@ -2,6 +2,7 @@
 
 use super::ModelEntry;
 use madang_core::{VirtualCandidate, VirtualModel};
+use madang_fleet::PrefixCache;
 use madang_fleet::{Candidate, ToolSupport, VirtualModel as OfFleet};
 use madang_types::{Endpoint, ModelId};
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ impl ModelEntry {
             context_tokens: None,
             endpoints: Vec::new(),
             model_class: None,
+            prefix_cache: PrefixCache::Shared,
             tools: ToolSupport::None,
             dimensions: None,
             candidates: Vec::new(),
@@ -55,6 +57,9 @@ impl ModelEntry {
             let new = |endpoint: &&Endpoint| !all.endpoints.contains(endpoint);
             let new: Vec<Endpoint> = entry.endpoints.iter().filter(new).copied().collect();
             all.endpoints.extend(new);
+            if entry.prefix_cache == PrefixCache::ByTenant {
+                all.prefix_cache = PrefixCache::ByTenant;
+            }
             if all.tools == ToolSupport::None {
                 all.tools = entry.tools;
             }

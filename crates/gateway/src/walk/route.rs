@@ -4,14 +4,17 @@ use crate::refused::{Refused, code_of};
 use crate::walk::classify::{Ask, answer_kind};
 use crate::walk::flight::Flight;
 use madang_core::{Denial, PREFIX_BLOCKS_MAX, Payer, Prefix, Refusal, RequestSubmit};
-use madang_fleet::Limits;
+use madang_fleet::{Limits, PrefixCache};
 use madang_types::{ErrorCode, RuleId};
 use madang_wire::prefix::prompt_blocks;
 
 /// Hands the request to the core; its word comes by the flight's ticket.
 pub(super) fn submit(flight: &mut Flight, ask: &Ask) {
     let about = (answer_kind(ask.endpoint), ask.model.as_str());
-    let blocks = prompt_blocks(&ask.body, about, PREFIX_BLOCKS_MAX);
+    // What another tenant's prompt began with is not told, neither by a header nor by where a request goes.
+    let owner =
+        (ask.entry.prefix_cache == PrefixCache::ByTenant).then(|| flight.record.tenant.as_str());
+    let blocks = prompt_blocks(&ask.body, owner, about, PREFIX_BLOCKS_MAX);
     let submit = RequestSubmit {
         request: flight.record.id,
         payer: Payer {

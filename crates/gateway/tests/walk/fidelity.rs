@@ -13,6 +13,18 @@ const CASES: u32 = 96;
 const ENGINE_NAME: &str = "LG/엑사원:32b";
 const OUTPUT_TOKENS_DEFAULT: &str = "output_tokens_default = 5";
 
+/// Nothing is added to keep tenants apart in the engine's cache.
+const SHARED: &str = "prefix_cache = \"shared\"";
+
+/// An engine that gets what is not changed for its sake.
+async fn plain() -> World {
+    World::start(Plan {
+        model: SHARED.into(),
+        ..Plan::default()
+    })
+    .await
+}
+
 /// A field as the caller writes it and as the engine must see it.
 #[derive(Clone, Debug)]
 struct Field {
@@ -215,6 +227,7 @@ fn bytes_pass_unchanged_in_both_directions() {
         },
         replica: format!("upstream_model = \"{ENGINE_NAME}\""),
         limits: OUTPUT_TOKENS_DEFAULT.into(),
+        model: SHARED.into(),
         ..Plan::default()
     }));
     let check = async |case: &Case| {
@@ -246,7 +259,7 @@ fn bytes_pass_unchanged_in_both_directions() {
 
 #[tokio::test]
 async fn a_body_in_the_engines_own_words_is_not_touched() {
-    let world = World::of(1).await;
+    let world = plain().await;
     for body in [
         " {\"max_tokens\":2,\"messages\":[{\"role\":\"user\",\"content\":\"\"}],\"model\":\"m\"}\n",
         "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_completion_tokens\":2,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"\"}]}]}",
@@ -258,7 +271,7 @@ async fn a_body_in_the_engines_own_words_is_not_touched() {
 
 #[tokio::test]
 async fn each_event_leaves_when_it_came() {
-    let world = World::of(1).await;
+    let world = plain().await;
     // The engine sends this many and then nothing more: none waits for the next.
     for count in 1..=6 {
         world.behave(&format!("stall-after:{count}"));
@@ -273,7 +286,7 @@ async fn each_event_leaves_when_it_came() {
 
 #[tokio::test]
 async fn streams_keep_every_byte_however_they_are_framed_and_torn() {
-    let world = World::of(1).await;
+    let world = plain().await;
     let wished = json!({"stream_options": {"include_usage": true}, "n": 2, "logprobs": true, "max_tokens": 20});
     for behaviour in ["normal", "odd-frames", "split:1", "split:7", "no-usage"] {
         world.behave(behaviour);
@@ -289,7 +302,7 @@ async fn streams_keep_every_byte_however_they_are_framed_and_torn() {
 
 #[tokio::test]
 async fn other_doors_pass_unchanged() {
-    let world = World::of(1).await;
+    let world = plain().await;
     for (path, body) in [
         (
             "/v1/completions",

@@ -1,7 +1,9 @@
 //! Two tenants side by side: whatever one of them names, it gets nothing of the other's and pays for itself alone.
 
-use crate::harness::{CHAT, World, chat, events, header, key_put, streamed};
+use crate::harness::{CHAT, Plan, World, chat, events, header, key_put, streamed};
 use http::Method;
+use madang_core::Input;
+use madang_core::recording::Step;
 use madang_testkit::{HttpAnswer, eventually, http_send};
 use madang_types::{Outcome, Role};
 use serde_json::{Value, json};
@@ -121,4 +123,85 @@ async fn invariant_14_no_tenant_reads_cancels_or_bills_what_is_anothers() {
         .map(|record| (record.outcome, record.tokens.output.0))
         .collect();
     assert_eq!(theirs, [(Outcome::Finished, 40)]);
+}
+
+/// The same long prompt of two tenants, twice of the first, and once more with a salt of the caller's own: the `cache_salt` that the
+/// engine saw of each, and whether the core was told that an earlier one began alike.
+async fn prompts_again(model: &str) -> Vec<(Option<String>, bool)> {
+    let world = World::start(Plan {
+        model: model.into(),
+        record: true,
+        ..Plan::default()
+    })
+    .await;
+    let other = key_put(&*world.store, Some("other"), Role::Member, |_| {}).await;
+    world.gateway.people_refresh().await.unwrap();
+    let long = "a story that goes on and on. ".repeat(200);
+    let message = json!({"messages": [{"role": "user", "content": long}]});
+    let mut own = message.clone();
+    own["cache_salt"] = json!("mine");
+    let mut salts = Vec::new();
+    for (key, body) in [
+        (&world.key, &message),
+        (&other, &message),
+        (&world.key, &message),
+        (&world.key, &own),
+        (&other, &own),
+    ] {
+        let headers = [
+            ("x-api-key", key.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let url = format!("{}{CHAT}", world.url);
+        let sent = http_send(Method::POST, &url, &headers, chat(body.clone())).await;
+        let answer = sent.unwrap().collect().await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let arrived = world.engines[0].requests().pop().unwrap().body;
+        let arrived: Value = serde_json::from_slice(&arrived).unwrap();
+        salts.push(arrived["cache_salt"].as_str().map(str::to_owned));
+    }
+    let recording = world.close().await;
+    let steps = recording.lines().map(serde_json::from_str);
+    let prefixes = steps.filter_map(|step: Result<Step, _>| match step.unwrap().input {
+        Input::RequestSubmit(submit) => Some(submit.prefix.blocks),
+        _ => None,
+    });
+    let prefixes: Vec<Vec<u64>> = prefixes.collect();
+    assert!(prefixes.len() == 5 && prefixes.iter().all(|blocks| blocks.len() > 3));
+    let known = |at: usize| {
+        prefixes[..at]
+            .iter()
+            .any(|other| other[0] == prefixes[at][0])
+    };
+    salts
+        .into_iter()
+        .enumerate()
+        .map(|(at, salt)| (salt, known(at)))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_a_prompt_began_with_is_known_again_to_its_own_tenant_alone() {
+    let seen = prompts_again("").await;
+    let known: Vec<bool> = seen.iter().map(|(_, known)| *known).collect();
+    assert_eq!(known, [false, false, true, false, false]);
+    let salts: Vec<&str> = seen
+        .iter()
+        .filter_map(|(salt, _)| salt.as_deref())
+        .collect();
+    assert_eq!((salts.len(), salts[0]), (5, salts[2]));
+    for (one, other) in [(0, 1), (0, 3), (1, 4), (3, 4)] {
+        assert_ne!(salts[one], salts[other], "{one} {other}");
+    }
+    assert!(salts.iter().all(|salt| !salt.contains("mine")), "{salts:?}");
+}
+
+#[tokio::test]
+async fn tenants_who_trust_each_other_may_share_what_engines_know() {
+    let seen = prompts_again("prefix_cache = \"shared\"").await;
+    let expected = [None, None, None, Some("mine"), Some("mine")];
+    let known = [false, true, true, false, true];
+    for ((seen, salt), known) in seen.iter().zip(expected).zip(known) {
+        assert_eq!((seen.0.as_deref(), seen.1), (salt, known));
+    }
 }

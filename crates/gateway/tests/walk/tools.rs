@@ -215,7 +215,11 @@ async fn a_mapped_response_gets_its_call_too() {
 
 #[tokio::test]
 async fn a_model_with_tools_of_its_own_is_left_alone() {
-    let world = World::of(1).await;
+    let world = World::start(Plan {
+        model: "prefix_cache = \"shared\"".into(),
+        ..Plan::default()
+    })
+    .await;
     let body = chat(offer(json!({"tool_choice": "required"})));
     let answer = world.post(CHAT, &body).await;
     assert_eq!(world.engines[0].requests()[0].body, body);

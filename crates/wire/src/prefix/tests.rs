@@ -8,7 +8,7 @@ const BLOCKS_MAX: usize = 1024;
 
 fn blocks(kind: AnswerKind, body: &Json, model: &str, blocks_max: usize) -> PromptBlocks {
     let body = RequestBody::parse(Bytes::from(body.to_string()), 64).expect("a body");
-    prompt_blocks(&body, (kind, model), blocks_max)
+    prompt_blocks(&body, None, (kind, model), blocks_max)
 }
 
 fn chat(messages: &[String]) -> Json {
@@ -79,7 +79,7 @@ proptest! {
         let text = format!(r#"{{"messages":{value},"prompt":{value},"input":{value},"tools":{value}}}"#);
         let kinds = [AnswerKind::Chat, AnswerKind::Completions, AnswerKind::Responses, AnswerKind::Embeddings];
         if let Ok(body) = RequestBody::parse(Bytes::from(text), 64) {
-            let blocks = prompt_blocks(&body, (kinds[kind], "m"), 4);
+            let blocks = prompt_blocks(&body, None, (kinds[kind], "m"), 4);
             prop_assert!(blocks.hashes.len() <= 4 && blocks.block_tokens(10) >= 1);
         }
     }
@@ -119,6 +119,18 @@ fn what_makes_a_difference() {
         json!({"prompt": long, "suffix": "end"}),
         true,
     );
+}
+
+#[test]
+fn owners_share_nothing() {
+    let body = json!({"messages": [{"role": "user", "content": "x".repeat(5000)}]});
+    let body = RequestBody::parse(Bytes::from(body.to_string()), 8).unwrap();
+    let of = |owner| prompt_blocks(&body, owner, (AnswerKind::Chat, "m"), BLOCKS_MAX).hashes;
+    let all = [None, Some("alpha"), Some("beta")].map(of);
+    assert_eq!(all[1], of(Some("alpha")));
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        assert_eq!(common(&all[one], &all[other]), 0, "{one} {other}");
+    }
 }
 
 #[test]

@@ -10,12 +10,17 @@ use crate::walk::restore::Restore;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use madang_fleet::{Dialect, ResponsesSupport, ToolSupport};
-use madang_types::{Endpoint, ErrorCode};
+use madang_types::{Endpoint, ErrorCode, TenantId};
 use madang_wire::anthropic::{door, upstream};
 use madang_wire::responses::{self, Echo};
 use madang_wire::tools::{self, Repair};
 use madang_wire::{AnswerKind, MapCode, MapError, RequestBody};
 use std::sync::Arc;
+
+/// Under which a tenant's salt is derived.
+const CACHE_SALT_CONTEXT: &str = "madang 2026 cache salt v1";
+/// Hex digits of a salt.
+const CACHE_SALT_DIGITS: usize = 32;
 
 /// A request as the engine sees it, and how its answer is read.
 pub(super) struct Call {
@@ -182,11 +187,27 @@ fn edited(
             edit.set(field, &each.to_string());
         }
     }
+    if target.salted && kind != AnswerKind::Embeddings {
+        let salt = cache_salt(&ask.whose.tenant, body);
+        edit.set("cache_salt", &serde_json::Value::from(salt).to_string());
+    }
     let strip_usage = chat_like && ask.features.stream && !ask.features.include_usage;
     if strip_usage {
         edit.set_nested("stream_options", "include_usage", "true");
     }
     (edit.pieces(), strip_usage)
+}
+
+/// What keeps the prompts of a tenant apart from all others in an engine's prefix cache, and those apart that the caller keeps apart.
+/// It need not be secret: whatever a caller writes there, what the engine sees begins with the tenant.
+fn cache_salt(tenant: &TenantId, body: &RequestBody) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key(CACHE_SALT_CONTEXT);
+    hasher.update(tenant.as_str().as_bytes());
+    if let Some(salt) = body.raw("cache_salt").filter(|salt| *salt != "null") {
+        hasher.update(&[0]).update(salt.as_bytes());
+    }
+    let hash = hasher.finalize().to_hex();
+    hash.chars().take(CACHE_SALT_DIGITS).collect()
 }
 
 /// The field by which a wire format bounds the tokens that are made.
