@@ -6,7 +6,7 @@ use crate::learn::{rounded, whole};
 use crate::member::Member;
 use crate::overload::{Pace, Shedding};
 use crate::request::{Request, RequestIndex};
-use crate::route::Choice;
+use crate::route::{Choice, SLOW_US};
 use crate::share::Meter;
 use crate::state::Core;
 use madang_types::{Micros, Priority};
@@ -25,9 +25,15 @@ const SIZE_FACTOR: u64 = 3;
 /// Answers after which a key's mean output is believed.
 const ANSWERS_KNOWN: u64 = 3;
 
-/// By how much later a prompt of that much work stands than it came.
+/// By how much later a prompt of that much work stands than it came: by its size, but not beyond the moment at which it must begin
+/// so that its first token is not slow. Prompts that are slow wherever they go have no such moment.
 fn stands_back_us(work_us: u64) -> i64 {
-    i64::try_from(work_us.saturating_mul(SIZE_FACTOR)).unwrap_or(i64::MAX)
+    let by_size_us = work_us.saturating_mul(SIZE_FACTOR);
+    let back_us = match SLOW_US.checked_sub(work_us) {
+        Some(latest_us) => by_size_us.min(latest_us),
+        None => by_size_us,
+    };
+    i64::try_from(back_us).unwrap_or(i64::MAX)
 }
 
 /// The queue that a request waits in.

@@ -20,7 +20,7 @@ const SESSION_US: u64 = 50_000;
 /// A member that is not free yet must be better by this part.
 const SOON_DIVISOR: u64 = 10;
 /// A prompt of more work than this, wherever it goes, is a slow one: whoever sent it waits anyway.
-const SLOW_US: u64 = 5_000_000;
+pub(crate) const SLOW_US: u64 = 5_000_000;
 /// One in so many members is left free by slow prompts, for as long again as their own work takes.
 const FREE_DIVISOR: usize = 4;
 
@@ -97,6 +97,11 @@ struct Soon {
 }
 
 impl Field {
+    /// The prompt is a slow one wherever it goes.
+    fn is_slow(&self) -> bool {
+        self.least_work_us.is_some_and(|work_us| work_us > SLOW_US)
+    }
+
     fn soon(&mut self, member: MemberIndex, (estimate, room_us): (&Estimate, u64), kv_tokens: u64) {
         let price_us = price(estimate).saturating_add(room_us);
         if self.soon.is_none_or(|best| price_us < best.price_us) {
@@ -118,6 +123,8 @@ struct Standing {
     over: bool,
     heavy: bool,
     rest: Option<Rest>,
+    /// Requests that wait for the pool.
+    waiting: u32,
 }
 
 impl Standing {
@@ -134,6 +141,7 @@ impl Standing {
             over: over || rest,
             heavy: heavy || rest,
             rest: rest.then(|| pool.rest(now)),
+            waiting: pool.tree.waiting(),
         }
     }
 
@@ -142,6 +150,7 @@ impl Standing {
             over: self.over,
             heavy: self.heavy,
             rest: self.rest,
+            waiting: self.waiting,
             kv_tokens,
         }
     }
@@ -205,11 +214,13 @@ impl Core {
         scratch: &mut Scratch,
     ) -> Choice {
         let picked = self.pick((pool, request), &field.open, &mut scratch.random);
-        // A member that is soon free, and has the prompt's beginning or is faster, may be worth the wait.
+        // A member that is soon free, and has the prompt's beginning or is faster, may be worth the wait: not to a slow prompt, which
+        // leaves it to those whose first tokens come in time there.
         let best_us = picked
             .as_ref()
             .map_or(u64::MAX, |(candidate, _)| price(&candidate.estimate));
         if let Some(soon) = field.soon
+            && !(picked.is_some() && field.is_slow())
             && soon.price_us.saturating_add(soon.price_us / SOON_DIVISOR) < best_us
         {
             scratch.promises.push(soon.promise);
@@ -255,7 +266,7 @@ impl Core {
         let work_us = field.least_work_us.unwrap_or(0);
         let serving = usize::try_from(field.serving).unwrap_or(usize::MAX);
         self.rules.share == ShareRule::Madang
-            && work_us > SLOW_US
+            && field.is_slow()
             && field.open.len() <= serving / FREE_DIVISOR
             && now.since_us(request.arrived_at) < work_us
     }

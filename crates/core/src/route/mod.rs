@@ -4,5 +4,5 @@ mod baseline;
 mod choose;
 pub(crate) mod prefix;
 
-pub(crate) use choose::{Choice, Chosen, Scratch};
+pub(crate) use choose::{Choice, Chosen, SLOW_US, Scratch};
 pub(crate) use prefix::PrefixIndex;

@@ -21,8 +21,10 @@ const OVER_PREFILL_US: u64 = 60_000;
 const SHARED_PREFILL_US: u64 = 150_000;
 /// The same where everybody is over: iterations with more prompt in them waste less.
 const CROWD_PREFILL_US: u64 = 600_000;
-/// The same where one tenant is alone.
-const FREE_PREFILL_US: u64 = 300_000;
+/// The same where one tenant is alone and nobody waits: what comes later may still go before it or elsewhere; and so much more for
+/// each that waits for a member, as iterations with more prompt in them waste less, up to what a crowd may have.
+const FREE_PREFILL_US: u64 = 50_000;
+const FREE_WAITING_US: u64 = 100_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
 const BURST_PREFILL_US: u64 = 250_000;
@@ -121,6 +123,8 @@ pub(crate) struct Want {
     pub heavy: bool,
     /// It takes only what is left.
     pub rest: Option<Rest>,
+    /// Requests that wait for the pool, of whomever.
+    pub waiting: u32,
     pub kv_tokens: u64,
 }
 
@@ -255,7 +259,11 @@ impl Guard {
     fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
         let bound_us = match (self.shared, want.over) {
             _ if want.rest == Some(Rest::BesideOthers) => REST_PREFILL_US,
-            (false, _) => FREE_PREFILL_US,
+            (false, _) => {
+                let waiting_us = u64::from(want.waiting) * FREE_WAITING_US;
+                let each_us = waiting_us / u64::from(self.members.max(1));
+                (FREE_PREFILL_US + each_us).min(CROWD_PREFILL_US)
+            }
             (true, true) if self.guests => OVER_PREFILL_US,
             (true, true) => CROWD_PREFILL_US,
             (true, false) => SHARED_PREFILL_US,
