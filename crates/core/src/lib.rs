@@ -11,6 +11,7 @@ pub mod desk;
 pub mod effect;
 mod explain;
 pub mod fleet_view;
+pub mod flex;
 mod grant;
 pub mod input;
 mod invariants;
