@@ -31,6 +31,14 @@ pub struct EnergyTerms {
     pub per_kg_co2: MicroWon,
 }
 
+impl EnergyTerms {
+    /// What a kilowatt-hour of the grid weighs: its price, and its CO2 at its own, in millionths of a won.
+    pub(super) fn weighed_per_kwh(&self, hour: &EnergyHour) -> i128 {
+        let carbon = i128::from(hour.co2_mg_per_kwh).saturating_mul(self.per_kg_co2.0.into());
+        i128::from(hour.grid_per_kwh.0).saturating_add(carbon / MG_PER_KG)
+    }
+}
+
 /// Energy of the grid that something takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnergyCost {
@@ -40,6 +48,16 @@ pub struct EnergyCost {
     pub co2_mg: u64,
     /// What it weighs: paid, and CO2 at its price.
     pub weighed: MicroWon,
+}
+
+impl EnergyCost {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |one: MicroWon, other: MicroWon| MicroWon(one.0.saturating_add(other.0));
+        self.paid = sum(self.paid, other.paid);
+        self.co2_mg = self.co2_mg.saturating_add(other.co2_mg);
+        self.weighed = sum(self.weighed, other.weighed);
+    }
 }
 
 /// Electricity of a site, hour by hour from a time on.
@@ -76,10 +94,17 @@ impl EnergyOutlook {
             .get(index.saturating_sub(beyond.div_ceil(DAY_H) * DAY_H))
     }
 
+    /// So many watts of what the site makes itself are spoken for in that hour.
+    pub(super) fn take(&mut self, index: usize, watts: u64) {
+        if let Some(hour) = self.hours.get_mut(index) {
+            hour.own_spare_watts = hour.own_spare_watts.saturating_sub(watts);
+        }
+    }
+
     /// When the hour ends in which `at` lies.
     pub fn hour_end(&self, at: Micros) -> Micros {
         let within_us = at.since_us(self.from) % HOUR_US;
-        Micros(at.0.saturating_add_unsigned(HOUR_US - within_us))
+        after(at, HOUR_US - within_us)
     }
 
     /// What so many watts at the meter cost between two times; `None` where nothing is known of one of these hours.
@@ -120,12 +145,18 @@ impl EnergyOutlook {
     ) -> Option<EnergyCost> {
         let hour = *self.hour(at)?;
         let alone = Self::new(Micros(0), vec![hour]);
-        alone.cost(
-            watts,
-            (Micros(0), Micros(0i64.saturating_add_unsigned(HOUR_US))),
-            terms,
-        )
+        alone.cost(watts, (Micros(0), after(Micros(0), HOUR_US)), terms)
     }
+}
+
+/// So many microseconds later.
+pub(super) fn after(at: Micros, us: u64) -> Micros {
+    Micros(at.0.saturating_add_unsigned(us))
+}
+
+/// So many microseconds earlier.
+pub(super) fn before(at: Micros, us: u64) -> Micros {
+    Micros(at.0.saturating_sub_unsigned(us))
 }
 
 fn micro_won(won: i128) -> MicroWon {
