@@ -6,6 +6,7 @@
 
 mod at;
 mod check;
+pub mod energy;
 mod load;
 pub mod model;
 mod policy;

@@ -1,5 +1,6 @@
 //! The typed fleet: what a checked fleet file says. Built only by [`crate::parse`]; every reference in it resolves.
 
+use crate::energy::SiteElectricity;
 use jiff::civil::Date;
 use madang_types::{
     Country, DataClass, DataFlags, ModelClass, ModelId, NodesId, Place, Policy, ProgrammeId,
@@ -107,6 +108,8 @@ pub struct Site {
     pub power_cap_kw: Option<f64>,
     /// Power usage effectiveness, ≥ 1.
     pub pue: Option<f64>,
+    /// What its electricity costs and emits.
+    pub electricity: SiteElectricity,
 }
 
 /// What is known of a place besides what the policy looks at, for reports of transfers.

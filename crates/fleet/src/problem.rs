@@ -45,6 +45,7 @@ pub const CODES: &[&str] = &[
     "kv_too_small",
     "key_without_effect",
     "limits_conflict",
+    "tariff_incomplete",
     "too_many_problems",
 ];
 

@@ -14,11 +14,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+mod energy;
 mod origin;
 mod policy;
 mod sign_in;
 mod virtual_model;
 
+pub(crate) use energy::RawBand;
 pub(crate) use origin::RawOrigin;
 use policy::{CLASSES, FLAGS, ZONES};
 pub(crate) use policy::{RawBasis, RawConditions, RawNever, RawPolicy, RawRule};
@@ -139,6 +141,19 @@ pub(crate) struct RawSite {
     /// Power usage effectiveness: power at the meter divided by power of the machines.
     #[schemars(range(min = 1, max = 10))]
     pub pue: Option<At<f64>>,
+    /// What the grid's electricity costs, by bands: of those that match an hour the first one holds. Jobs with `flex.shift` wait for
+    /// cheap hours.
+    pub tariff: Option<At<Vec<At<RawBand>>>>,
+    /// CO2 of a kilowatt-hour of the grid, in grams.
+    #[schemars(range(min = 0, max = 5_000))]
+    pub carbon_g_per_kwh: Option<At<f64>>,
+    /// What of that counts in each hour of the day, from midnight: 24 parts.
+    pub carbon_hours: Option<At<Vec<f64>>>,
+    /// What the site's own renewables give in each hour of the day, from midnight, in kW: 24 numbers.
+    pub renewables_hours_kw: Option<At<Vec<f64>>>,
+    /// How far local time is ahead of UTC, as `+09:00`: hours of the day are by it.
+    #[schemars(extend("pattern" = "^[+-][0-9]{2}:[0-9]{2}(:[0-9]{2})?$"))]
+    pub utc_offset: Text,
 }
 
 /// Machines of one kind at one site.

@@ -3,7 +3,8 @@
 use crate::effects::Effects;
 use crate::said::Said;
 use madang_catalog::{Chip, EngineKind, Model};
-use madang_twin::scenario::{Renewables, Tariff};
+use madang_fleet::energy::Tariff;
+use madang_twin::scenario::Renewables;
 use madang_types::Country;
 use serde::Serialize;
 

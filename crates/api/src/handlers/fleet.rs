@@ -134,6 +134,7 @@ pub(crate) async fn site_list(
             facts: _,
             power_cap_kw,
             pue,
+            electricity: _,
         } = site;
         let nodes = fleet.nodes.iter().filter(|(_, nodes)| nodes.site == *id);
         SiteView {

@@ -115,6 +115,7 @@ impl JobsPlane {
         if now >= held.priced_at.plus_ms(PRICES_MS) {
             held.priced_at = now;
             self.follow_prices(now).await?;
+            self.follow_electricity(now);
         }
         self.follow_runs().await;
         if now >= held.forgot_at.plus_ms(FORGET_MS) {
@@ -285,6 +286,7 @@ impl JobsPlane {
             return;
         }
         held.generation = snapshot.generation;
+        held.priced_at = Micros(i64::MIN);
         let nodes = self.nodes(Self::reaches);
         let now = clock::now();
         let mut desk = self.lock();

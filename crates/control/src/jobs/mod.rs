@@ -8,6 +8,7 @@ mod busy;
 mod cashier;
 mod dcgm;
 mod drive;
+mod electricity;
 mod fine_tuning;
 mod perform;
 mod power;

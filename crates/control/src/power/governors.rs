@@ -54,6 +54,11 @@ impl Governors {
         })
     }
 
+    /// What a site may draw as things stand, in watts at its meter; `None` of one that was not looked at yet.
+    pub(crate) fn expected_watts(&self, site: &SiteId) -> Option<u64> {
+        Some(self.lock().get(site)?.governor.expected_watts())
+    }
+
     /// Whether a run was refused at a site where no act is in force any more: then those may try again. A site that stays short keeps
     /// none of another waiting.
     pub(super) fn may_try_again(&self) -> bool {

@@ -14,7 +14,7 @@ mod tests;
 
 pub use governors::Governors;
 pub use madang_core::power::governor::{PowerDeed, PowerLine};
-pub(crate) use scene::BendingRun;
+pub(crate) use scene::{BendingRun, of_accelerator, pue_milli};
 pub use status::{LoadStatus, MeterStatus, SitePower};
 
 use crate::jobs::JobsPlane;

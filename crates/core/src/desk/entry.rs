@@ -62,6 +62,8 @@ pub(super) struct Entry {
     pub(super) over: Over,
     /// Why its runs were refused, until when.
     pub(super) refused: Option<(Micros, String)>,
+    /// Until when it is put off, and why.
+    pub(super) put_off: Option<(Micros, String)>,
 }
 
 /// How many tasks ended how.
@@ -134,6 +136,7 @@ impl Entry {
             open: BTreeMap::new(),
             over: Over::default(),
             refused: None,
+            put_off: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod entry;
 mod fit;
 mod qos;
 mod reserve;
+mod shift;
 mod site;
 mod steps;
 mod view;
@@ -16,6 +17,7 @@ pub use bar::{Funds, Payer};
 pub use fit::{DeskNodes, Lack, nowhere};
 pub use qos::DeskQos;
 pub use reserve::DeskReservation;
+pub use shift::DeskElectricity;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -25,6 +27,7 @@ use madang_types::{
     Job, JobCheckpoint, JobId, JobState, MicroWon, Micros, NodesId, ProgrammeId, ProjectId, RunEnd,
     RunId, RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
 };
+use shift::Shifting;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A job that came, or was there when the desk was opened.
@@ -127,6 +130,8 @@ pub struct Desk {
     machines: Vec<(NodesKey, u32)>,
     /// What an hour of one accelerator costs: machines are chosen by it.
     hours: BTreeMap<NodesId, MicroWon>,
+    /// When jobs start that may be put off.
+    shifting: Shifting,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -149,6 +154,7 @@ impl Desk {
             nodes: Vec::new(),
             machines: Vec::new(),
             hours: BTreeMap::new(),
+            shifting: Shifting::default(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
@@ -192,6 +198,7 @@ impl Desk {
         self.machines = all;
         self.weigh();
         self.keep();
+        self.shift_anew();
         // What was queued asks for places by their old numbers.
         self.queue_anew();
     }

@@ -26,9 +26,12 @@ impl Desk {
             return;
         }
         let nodes = entry::open_to(entry, &self.nodes, &self.bars);
-        if nodes.is_empty() {
+        if nodes.is_empty() || self.is_put_off(now, id, &nodes) {
             return;
         }
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
         let need = super::fit::need(&entry.job.spec.resources, &nodes);
         let class = super::qos::class(&self.qos, &entry.job.spec);
         let in_queue = |task: &entry::Task| matches!(task.state, TaskState::Queued);

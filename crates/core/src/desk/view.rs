@@ -132,7 +132,8 @@ impl Desk {
         if let Some(why) = self.barred(entry) {
             return Some(Waits::because(why));
         }
-        if let Some((until, why)) = &entry.refused {
+        let put_off = entry.put_off.as_ref().filter(|(until, _)| *until > now);
+        if let Some((until, why)) = entry.refused.as_ref().or(put_off) {
             let waits = Waits::because(why.clone());
             return Some(Waits {
                 starts_at: Some(*until),

@@ -143,9 +143,9 @@ impl Shifts {
         Self { now, terms, places }
     }
 
-    /// The places, with what is left of their room.
-    pub fn places(&self) -> &[ShiftPlace] {
-        &self.places
+    /// Time has gone on.
+    pub fn advance(&mut self, now: Micros) {
+        self.now = self.now.max(now);
     }
 
     /// Work that runs, or is to run, whatever it weighs: room is kept for it.

@@ -144,6 +144,11 @@ impl Jobs {
         Some((here, others.map(|nodes| (nodes, room(nodes))).collect()))
     }
 
+    /// How long a job like that will run, as far as is known of those before it, in microseconds.
+    pub fn foretold_us(&self, ask: &Ask) -> u64 {
+        self.estimates.run_us(ask, 0)
+    }
+
     /// What `account` and all below it used until `now`, as far as it has not faded, in seconds of an accelerator that counts whole.
     pub fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
         self.accounts.used_s(account, now)

@@ -4,6 +4,7 @@
 mod bounds;
 mod conflict;
 mod country;
+mod energy;
 mod fine_tuning;
 mod jobs;
 mod launch;
@@ -314,6 +315,7 @@ impl Check<'_, '_> {
             ..Place::default()
         };
         let facts = self.place_of(place, &raw.facts());
+        let electricity = self.electricity(raw);
         let (country, operator_country) = (country?, operator_country?);
         let (place, facts) = facts?;
         let site = Site {
@@ -323,6 +325,7 @@ impl Check<'_, '_> {
             facts,
             power_cap_kw: raw.power_cap_kw.as_ref().map(|at| at.value),
             pue: raw.pue.as_ref().map(|at| at.value),
+            electricity: electricity?,
         };
         Some((id?, site))
     }

@@ -145,7 +145,7 @@ impl Check<'_, '_> {
     }
 
     /// A day, if one is given. `None` where what is given is none.
-    fn date(&mut self, text: &Text) -> Option<Option<Date>> {
+    pub(super) fn date(&mut self, text: &Text) -> Option<Option<Date>> {
         match text {
             None => Some(None),
             Some(at) => date(at, |span, message| {

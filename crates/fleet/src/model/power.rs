@@ -100,6 +100,9 @@ pub struct PowerConfig {
     /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full of all that draws it.
     #[schemars(range(min = 0, max = 1000))]
     pub rise_milli_per_s: u32,
+    /// What a kilogram of CO2 weighs beside what electricity costs where jobs with `flex.shift` wait for better hours, in won.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub won_per_kg_co2: u32,
 }
 
 impl Default for PowerConfig {
@@ -113,6 +116,7 @@ impl Default for PowerConfig {
             spare_milli: 20,
             level_milli_min: 700,
             rise_milli_per_s: 20,
+            won_per_kg_co2: 0,
         }
     }
 }

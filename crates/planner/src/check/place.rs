@@ -6,7 +6,7 @@ use crate::goal::SiteGoal;
 use crate::raw::{RawEffects, RawSite, RawSpend, Rows};
 use jiff::civil::Date;
 use madang_fleet::text::{At, brief};
-use madang_twin::scenario::{Files, Renewables, Tariff};
+use madang_twin::scenario::{Files, Renewables, covers, tariff};
 use madang_types::Country;
 use std::io::Read;
 
@@ -46,10 +46,10 @@ impl Check<'_, '_> {
         let years = self.years;
         let tariff = raw.tariff.and_then(|text| {
             self.file(&text, |reader| {
-                let tariff = Tariff::read(reader).map_err(|error| error.to_string())?;
+                let tariff = tariff(reader).map_err(|error| error.to_string())?;
                 if let Some((first, years)) = years {
                     let start = Date::new(first, 1, 1).map_err(|error| error.to_string())?;
-                    let covered = tariff.covers(start, years * 8_766);
+                    let covered = covers(&tariff, start, years * 8_766);
                     covered.map_err(|error| error.to_string())?;
                 }
                 Ok(tariff)

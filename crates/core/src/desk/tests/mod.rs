@@ -1,6 +1,7 @@
 //! Jobs at the desk: stories, and random worlds with restarts.
 
 mod arrays;
+mod shift;
 mod sites;
 mod stories;
 mod worlds;

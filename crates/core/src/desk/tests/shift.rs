@@ -1,0 +1,123 @@
+//! Jobs that wait for cheap hours, and start when these come, or when they may be put off no longer.
+
+use super::*;
+use crate::flex::{EnergyHour, EnergyOutlook};
+
+const HOUR_S: i64 = 3_600;
+
+/// Won for each kilowatt-hour of the hours from the beginning on, at the site of all machines.
+fn electricity(won: &[i64]) -> DeskElectricity {
+    let hour = |won: &i64| EnergyHour {
+        grid_per_kwh: MicroWon(won * 1_000_000),
+        ..EnergyHour::default()
+    };
+    let outlook = EnergyOutlook::new(at(0), won.iter().map(hour).collect());
+    DeskElectricity {
+        sites: [("pohang".parse().unwrap(), outlook)].into(),
+        watts_each: [("a".parse().unwrap(), 1_000)].into(),
+        ..DeskElectricity::default()
+    }
+}
+
+/// A desk of four accelerators where the third hour is cheap, and a job of one that may wait for so many hours.
+fn desk(shift_h: u64) -> Desk {
+    let mut desk = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    desk.electricity(electricity(&[200, 200, 100, 200]));
+    desk.apply(at(0), arrival(shifted(1, shift_h)));
+    desk
+}
+
+fn shifted(id: u64, shift_h: u64) -> Job {
+    let mut job = job(id, 1);
+    job.spec.flex.shift_ms = shift_h * 3_600_000;
+    job
+}
+
+fn passed(desk: &mut Desk, seconds: i64) -> String {
+    let mut effects = Vec::new();
+    desk.pass(at(seconds), &mut effects);
+    said(&effects)
+}
+
+#[test]
+fn a_job_waits_for_the_cheap_hour_and_says_until_when() {
+    let mut desk = desk(3);
+    assert_eq!(passed(&mut desk, 0), "");
+    let waits = desk.waits(at(0), JobId(1)).unwrap();
+    assert_eq!(waits.starts_at, Some(at(2 * HOUR_S)));
+    assert_eq!(
+        waits.why,
+        "it is put off (flex.shift): electricity at pohang weighs 50 % less for it then; it starts within 3 h 0 min at the latest"
+    );
+    assert_eq!(desk.wake_at(at(0)), Some(at(2 * HOUR_S)));
+    assert_eq!(passed(&mut desk, 2 * HOUR_S - 1), "");
+    assert_eq!(passed(&mut desk, 2 * HOUR_S), "+1-1 1:running");
+}
+
+#[test]
+fn nobody_waits_longer_than_it_may_or_without_need() {
+    // The cheap hour is too late for it: half of it is as near as it gets.
+    let mut one = desk(1);
+    assert_eq!(passed(&mut one, 0), "+1-1 1:running");
+    // Nothing is known of prices, all hours are alike, or it may not be put off.
+    let mut unknown = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    unknown.apply(at(0), arrival(shifted(1, 3)));
+    assert_eq!(passed(&mut unknown, 0), "+1-1 1:running");
+    let mut flat = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    flat.electricity(electricity(&[100; 24]));
+    flat.apply(at(0), arrival(shifted(1, 3)));
+    assert_eq!(passed(&mut flat, 0), "+1-1 1:running");
+    assert_eq!(passed(&mut desk(0), 0), "+1-1 1:running");
+    // On machines of which nobody knows what they cost it may start at once.
+    let both = vec![nodes("a", "h200", 1, 4), nodes("b", "h200", 1, 4)];
+    let mut half = Desk::new(JobTerms::default(), both);
+    half.electricity(electricity(&[200, 200, 100, 200]));
+    half.apply(at(0), arrival(shifted(1, 3)));
+    assert_eq!(passed(&mut half, 0), "+1-1 1:running");
+}
+
+#[test]
+fn other_prices_are_other_hours() {
+    let mut desk = desk(3);
+    assert_eq!(passed(&mut desk, 0), "");
+    desk.electricity(electricity(&[200, 100, 200, 200]));
+    assert_eq!(passed(&mut desk, 60), "");
+    let waits = desk.waits(at(60), JobId(1)).unwrap();
+    assert_eq!(waits.starts_at, Some(at(HOUR_S)));
+    desk.electricity(electricity(&[100, 100, 200, 200]));
+    assert_eq!(passed(&mut desk, 120), "+1-1 1:running");
+}
+
+#[test]
+fn those_that_are_put_off_do_not_all_wait_for_the_same_room() {
+    let mut desk = desk(3);
+    for id in 2..=6 {
+        desk.apply(at(0), arrival(shifted(id, 3)));
+    }
+    // Four have room in the cheap hour; the others gain nothing by waiting.
+    assert_eq!(passed(&mut desk, 0), "+5-1 5:running +6-1 6:running");
+    desk.apply(at(10), DeskInput::Cancelled(JobId(2), at(10)));
+    desk.apply(at(10), DeskInput::Held(JobId(3), true));
+    assert_eq!(passed(&mut desk, 10), "2:cancelled 3:held");
+    desk.apply(
+        at(20),
+        DeskInput::Ended(run(5), end(RunOutcome::Completed, 0, 20)),
+    );
+    desk.apply(
+        at(20),
+        DeskInput::Ended(run(6), end(RunOutcome::Completed, 0, 20)),
+    );
+    assert_eq!(passed(&mut desk, 2 * HOUR_S).matches('+').count(), 2);
+    desk.apply(at(2 * HOUR_S), DeskInput::Held(JobId(3), false));
+    assert_eq!(passed(&mut desk, 2 * HOUR_S), "3:pending +3-1 3:running");
+}
+
+fn run(job: u64) -> RunId {
+    RunId {
+        task: TaskId {
+            job: JobId(job),
+            index: None,
+        },
+        number: 1,
+    }
+}
