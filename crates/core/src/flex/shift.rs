@@ -55,9 +55,8 @@ impl ShiftPlace {
         self.room_milli.get(index).copied().unwrap_or(last)
     }
 
-    /// So much is taken in each hour that the time between touches.
-    pub fn take(&mut self, milli: u64, (from, until): (Micros, Micros)) {
-        let watts = self.watts_of(milli);
+    /// So much is taken of the room and of the site's own power in each hour that the time between touches.
+    fn take(&mut self, milli: u64, watts: u64, (from, until): (Micros, Micros)) {
         let mut at = from;
         while at < until {
             let hours = at.since_us(self.outlook.from()) / HOUR_US;
@@ -151,7 +150,14 @@ impl Shifts {
     /// Work that runs, or is to run, whatever it weighs: room is kept for it.
     pub fn take(&mut self, place: usize, milli: u64, span: (Micros, Micros)) {
         if let Some(place) = self.places.get_mut(place) {
-            place.take(milli, span);
+            place.take(milli, place.watts_of(milli), span);
+        }
+    }
+
+    /// What others take of a site's own power, which this place has too.
+    pub fn take_own(&mut self, place: usize, watts: u64, span: (Micros, Micros)) {
+        if let Some(place) = self.places.get_mut(place) {
+            place.take(0, watts, span);
         }
     }
 

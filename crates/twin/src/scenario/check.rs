@@ -16,6 +16,8 @@ use std::ops::Range;
 
 /// Rows of one table.
 const ROWS_MAX: usize = 10_000;
+/// How far forecasts err where nobody says: standard deviation beside the value.
+const FORECAST_ERROR: f64 = 0.2;
 /// Lines of the report: sites × models × tenants × hours.
 const REPORT_LINES_MAX: u64 = 500_000;
 
@@ -79,14 +81,16 @@ pub(super) fn build(
     let demands = check.demands(raw.demand, (&model_names, &tenant_names, &engines));
     check.names("jobs", &raw.jobs, |row| &row.id);
     let seed = run.seed.map_or(1, |seed| seed.value);
-    let jobs = check.jobs(raw.jobs, &site_names, seed);
     let (sites, models) = (sites?, models?);
+    let jobs = check.jobs(raw.jobs, (&site_names, &sites), seed);
     check.size(&span, [sites.len() + 1, models.len(), tenants.len()]);
     Some(Scenario {
         about: run.about.map(|about| about.value).unwrap_or_default(),
         start: check.start,
         hours: check.hours,
         seed,
+        forecast_error: run.forecast_error.map_or(FORECAST_ERROR, |at| at.value),
+        won_per_kg_co2: run.won_per_kg_co2.map_or(0.0, |at| at.value),
         cells: run.cells.map_or(1, |cells| cells.value),
         round_trip_ns: run
             .round_trip_ms

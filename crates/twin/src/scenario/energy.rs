@@ -1,7 +1,7 @@
 //! What electricity costs by dated bands, and what a site's own renewables give. Both are files, never code.
 
-use jiff::ToSpan;
-use jiff::civil::{Date, DateTime, Weekday};
+use jiff::civil::{Date, DateTime};
+use madang_fleet::energy::{Band, Days, Numbers, Tariff, WordError};
 use std::io::Read;
 
 /// Rows of a file of tariffs or renewables.
@@ -34,33 +34,6 @@ pub enum EnergyError {
         "it says nothing of {0}; the first row that matches an hour holds, so a last row for all of it would do"
     )]
     Missing(String),
-}
-
-/// Which days a row is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Days {
-    All,
-    Weekday,
-    Weekend,
-}
-
-/// A price, and when it holds.
-#[derive(Clone, Debug)]
-struct Band {
-    from: Option<Date>,
-    until: Option<Date>,
-    /// Bit `m` for month `m`.
-    months: u32,
-    days: Days,
-    /// Bit `h` for the hour that begins at `h`.
-    hours: u32,
-    won_per_kwh: f64,
-}
-
-/// What electricity costs.
-#[derive(Clone, Debug)]
-pub struct Tariff {
-    bands: Vec<Band>,
 }
 
 /// A table's cells by the names in its header.
@@ -105,46 +78,12 @@ impl Cells {
         }
     }
 
-    /// Bits of numbers and ranges, which may go round: `11-2`, `22-8 12`. Nothing: all. A range's end is in it where `closed`.
-    fn bits(
+    fn word<T>(
         &self,
         name: &'static str,
-        range: (u32, u32),
-        closed: bool,
-    ) -> Result<u32, EnergyError> {
-        let (low, high) = range;
-        let all = (low..high).fold(0, |bits, at| bits | 1 << at);
-        let text = self.get(name)?;
-        if text.is_empty() || text == "all" {
-            return Ok(all);
-        }
-        let mut bits = 0;
-        for part in text.split_whitespace() {
-            let wrong = || self.wrong(part, "a range, as 22-8");
-            let (first, last) = part.split_once('-').unwrap_or((part, ""));
-            let first: u32 = first.parse().map_err(|_| wrong())?;
-            let last: u32 = match last {
-                "" if closed => first,
-                "" => first + 1,
-                last => last.parse().map_err(|_| wrong())?,
-            };
-            let end = if closed { last + 1 } else { last };
-            if !(low..high).contains(&first) || !(low + 1..=high).contains(&end) {
-                return Err(wrong());
-            }
-            let mut at = first;
-            loop {
-                bits |= 1 << at;
-                at += 1;
-                if at == end {
-                    break;
-                }
-                if at == high {
-                    at = low;
-                }
-            }
-        }
-        Ok(bits)
+        read: fn(&str) -> Result<T, WordError>,
+    ) -> Result<T, EnergyError> {
+        read(self.get(name)?).map_err(|error| self.wrong(&error.what, error.expected))
     }
 }
 
@@ -173,76 +112,40 @@ fn rows(
     Ok(())
 }
 
-impl Tariff {
-    /// Reads a table with the columns `from,until,months,days,hours,won_per_kwh`. Days of `until` are no longer in it; months and hours
-    /// are ranges (`11-2`, `22-8`), days are `all`, `weekday` or `weekend`. What is empty holds always.
-    ///
-    /// # Errors
-    /// What is wrong with it, and where.
-    pub fn read(reader: impl Read) -> Result<Self, EnergyError> {
-        let mut bands = Vec::new();
-        rows(reader, |cells| {
-            let days = match cells.get("days")? {
-                "" | "all" => Days::All,
-                "weekday" => Days::Weekday,
-                "weekend" => Days::Weekend,
-                other => return Err(cells.wrong(other, "all, weekday or weekend")),
-            };
-            bands.push(Band {
-                from: cells.date("from")?,
-                until: cells.date("until")?,
-                months: cells.bits("months", (1, 13), true)?,
-                days,
-                hours: cells.bits("hours", (0, 24), false)?,
-                won_per_kwh: cells.number("won_per_kwh", -100_000.0, 100_000.0)?,
-            });
-            Ok(())
-        })?;
-        Ok(Self { bands })
-    }
-
-    /// Won for a kilowatt-hour in the hour that begins then; that of the first row that matches.
-    pub fn won_per_kwh(&self, at: DateTime) -> Option<f64> {
-        let month = u32::try_from(at.month()).unwrap_or(0);
-        let hour = u32::try_from(at.hour()).unwrap_or(0);
-        let weekend = matches!(at.weekday(), Weekday::Saturday | Weekday::Sunday);
-        let band = self.bands.iter().find(|band| {
-            band.from.is_none_or(|from| at.date() >= from)
-                && band.until.is_none_or(|until| at.date() < until)
-                && band.months >> month & 1 == 1
-                && band.hours >> hour & 1 == 1
-                && match band.days {
-                    Days::All => true,
-                    Days::Weekday => !weekend,
-                    Days::Weekend => weekend,
-                }
-        })?;
-        Some(band.won_per_kwh)
-    }
-
-    /// Whether it says something of each of so many hours.
-    ///
-    /// # Errors
-    /// The first hour of which it says nothing.
-    pub fn covers(&self, start: Date, hours: u32) -> Result<(), EnergyError> {
-        for hour in 0..hours {
-            let at = hour_of(start, hour);
-            if self.won_per_kwh(at).is_none() {
-                let (day, hour) = (at.date(), at.hour());
-                return Err(EnergyError::Missing(format!(
-                    "{day}, {hour} to {} h",
-                    hour + 1
-                )));
-            }
-        }
+/// Reads a table with the columns `from,until,months,days,hours,won_per_kwh`. Days of `until` are no longer in it; months and hours
+/// are ranges (`11-2`, `22-8`), days are `all`, `weekday` or `weekend`. What is empty holds always.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn tariff(reader: impl Read) -> Result<Tariff, EnergyError> {
+    let mut bands = Vec::new();
+    rows(reader, |cells| {
+        bands.push(Band {
+            from: cells.date("from")?,
+            until: cells.date("until")?,
+            months: cells.word("months", Numbers::months)?,
+            days: cells.word("days", Days::read)?,
+            hours: cells.word("hours", Numbers::hours)?,
+            won_per_kwh: cells.number("won_per_kwh", -100_000.0, 100_000.0)?,
+        });
         Ok(())
-    }
+    })?;
+    Ok(Tariff::new(bands))
 }
 
-/// The beginning of the hour of that number, counted from midnight of a day.
-pub fn hour_of(start: Date, hour: u32) -> DateTime {
-    let midnight = start.to_datetime(jiff::civil::Time::midnight());
-    midnight.saturating_add(i64::from(hour).hours())
+/// Whether a tariff says something of each of so many hours.
+///
+/// # Errors
+/// The first hour of which it says nothing.
+pub fn covers(tariff: &Tariff, start: Date, hours: u32) -> Result<(), EnergyError> {
+    let Some(at) = tariff.hole(start, hours) else {
+        return Ok(());
+    };
+    let (day, hour) = (at.date(), at.hour());
+    Err(EnergyError::Missing(format!(
+        "{day}, {hour} to {} h",
+        hour + 1
+    )))
 }
 
 /// The part of their capacity that renewables give, and the capacity.
@@ -289,7 +192,7 @@ mod tests {
     const HEAD: &str = "from,until,months,days,hours,won_per_kwh\n";
 
     fn price(text: &str, at: &str) -> String {
-        match Tariff::read(format!("{HEAD}{text}").as_bytes()) {
+        match tariff(format!("{HEAD}{text}").as_bytes()) {
             Ok(tariff) => format!("{:?}", tariff.won_per_kwh(at.parse().unwrap())),
             Err(error) => error.to_string(),
         }
@@ -333,10 +236,8 @@ mod tests {
 
     #[test]
     fn an_hour_without_a_price_is_named() {
-        let tariff = Tariff::read(format!("{HEAD},,,,0-13 14-24,1\n").as_bytes()).unwrap();
-        let error = tariff
-            .covers(jiff::civil::date(2026, 7, 15), 24)
-            .unwrap_err();
+        let tariff = tariff(format!("{HEAD},,,,0-13 14-24,1\n").as_bytes()).unwrap();
+        let error = covers(&tariff, jiff::civil::date(2026, 7, 15), 24).unwrap_err();
         assert!(
             error.to_string().contains("2026-07-15, 13 to 14 h"),
             "{error}"

@@ -38,7 +38,7 @@ pub struct JobsLine {
     pub outcome: Option<JobsReport>,
 }
 
-/// Runs each group on as many accelerators as there is power for at the worst moment of its site's engines: the cap holds at every
+/// Runs each group of those that take turns on as many accelerators as there is power for at the worst moment of its site's engines: the cap holds at every
 /// moment, and what engines leave at night is not used.
 pub(super) fn run_jobs(scenario: &Scenario, energy: &[SiteEnergy]) -> Vec<JobsLine> {
     let mut free: Vec<Option<u64>> = (scenario.sites.iter().zip(energy))
@@ -50,7 +50,7 @@ pub(super) fn run_jobs(scenario: &Scenario, energy: &[SiteEnergy]) -> Vec<JobsLi
         })
         .collect();
     let mut lines = Vec::new();
-    for group in &scenario.jobs {
+    for group in scenario.jobs.iter().filter(|group| group.flex.is_none()) {
         let pue = scenario.sites[group.site].pue_milli;
         let powered = match free[group.site] {
             Some(watts) => powered(group, at_machines(watts, pue)),

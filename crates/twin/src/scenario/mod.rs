@@ -13,16 +13,18 @@ mod raw;
 mod report;
 mod run;
 mod shard;
+mod shift;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use energy::{EnergyError, Renewables, Tariff, hour_of};
+pub use energy::{EnergyError, Renewables, covers, tariff};
 pub use files::{BUILTIN, Files};
 pub use jobs::JobsLine;
 pub use model::Scenario;
 pub use report::{Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
 pub use run::run;
+pub use shift::{ShiftReport, ShiftRow};
 pub use tally::REFUSALS;
 
 use crate::trace::TraceError;

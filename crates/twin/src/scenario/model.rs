@@ -1,11 +1,12 @@
 //! A scenario whose references all resolve.
 
-use super::energy::{Renewables, Tariff};
+use super::energy::Renewables;
 use crate::engine::Profile;
 use crate::trace::JobRow;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use madang_core::power::model::PowerProfile;
 use madang_core::{CoreLimits, Payer, Rules, Shares};
+use madang_fleet::energy::{DAY_H, Tariff};
 use madang_types::{Country, DataClass, ModelId, Priority, SiteId};
 
 /// What a good answer keeps, in nanoseconds; `u64::MAX` where nothing was said.
@@ -30,10 +31,21 @@ pub struct Site {
     pub pue_milli: u32,
     /// What electricity costs.
     pub tariff: Option<Tariff>,
-    /// CO2 of a kilowatt-hour from the grid, in grams.
+    /// CO2 of a kilowatt-hour from the grid, in grams: the mean.
     pub carbon_g_per_kwh: Option<f64>,
+    /// What of that counts in each hour of the day.
+    pub carbon_hours: Option<[f64; DAY_H]>,
     /// Its own renewables.
     pub renewables: Option<Renewables>,
+}
+
+impl Site {
+    /// CO2 of a kilowatt-hour from the grid in the hour that begins then, in grams; none where it is not known.
+    pub fn carbon_at(&self, at: DateTime) -> f64 {
+        let hour = usize::try_from(at.hour()).unwrap_or(0);
+        let part = self.carbon_hours.map_or(1.0, |parts| parts[hour]);
+        self.carbon_g_per_kwh.unwrap_or(0.0) * part
+    }
 }
 
 /// A served name.
@@ -155,6 +167,19 @@ pub struct JobGroup {
     pub power: PowerProfile,
     /// The jobs, by their coming.
     pub rows: Vec<JobRow>,
+    /// How they may be put off; `None` where they may not.
+    pub flex: Option<FlexGroup>,
+}
+
+/// How jobs may be put off.
+#[derive(Clone, Debug)]
+pub struct FlexGroup {
+    /// For how long each, in microseconds.
+    pub shift_us: u64,
+    /// They may be stopped, and go on later.
+    pub parts: bool,
+    /// Where they may run, their own site first.
+    pub sites: Vec<usize>,
 }
 
 /// A scenario.
@@ -168,6 +193,10 @@ pub struct Scenario {
     pub hours: u32,
     /// Of everything that is drawn.
     pub seed: u64,
+    /// How far forecasts of renewables and of run times may be from what comes: standard deviation beside the value.
+    pub forecast_error: f64,
+    /// What a kilogram of CO2 weighs beside what electricity costs, in won.
+    pub won_per_kg_co2: f64,
     /// Gateways that share the load.
     pub cells: u32,
     /// From a gateway to an engine and back, in nanoseconds.

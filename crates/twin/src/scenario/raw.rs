@@ -58,6 +58,13 @@ pub(super) struct RawRun {
     /// Of everything that is drawn at random: the same seed gives the same run.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub seed: Option<At<u64>>,
+    /// How far forecasts of renewables and of run times may be from what comes, where jobs may be put off: standard deviation beside the
+    /// value; 0.2 where not given.
+    #[schemars(range(min = 0, max = 1))]
+    pub forecast_error: Option<At<f64>>,
+    /// What a kilogram of CO2 weighs beside what electricity costs, where jobs may be put off, in won.
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub won_per_kg_co2: Option<At<f64>>,
     /// Gateways that share the load, each before its part of every site's engines.
     #[schemars(range(min = 1, max = 4_096))]
     pub cells: Option<At<u32>>,
@@ -102,6 +109,8 @@ pub(super) struct RawSite {
     /// CO2 of a kilowatt-hour from the grid, in grams.
     #[schemars(range(min = 0, max = 5_000))]
     pub carbon_g_per_kwh: Option<At<f64>>,
+    /// What of that counts in each hour of the day, from midnight: 24 parts.
+    pub carbon_hours: Option<At<Vec<f64>>>,
     /// A file with the part of their capacity that the site's own renewables give, by month and hour.
     pub renewables: Text,
     /// Capacity of the site's own renewables, in kW.
@@ -311,6 +320,13 @@ pub(super) struct RawJobs {
     /// Hours within which they come, each at random.
     #[schemars(range(min = 0, max = 8_784))]
     pub over_h: Option<At<f64>>,
+    /// Hours by which each may be put off: they wait for cheap hours, and are apart from those that take turns.
+    #[schemars(range(min = 0, max = 168))]
+    pub shift_h: Option<At<f64>>,
+    /// With `shift_h`: they write checkpoints, and may be stopped where it is dear; what they wait in all is `shift_h` at most.
+    pub parts: Option<At<bool>>,
+    /// With `shift_h`: other sites where they may run, with as many accelerators at each.
+    pub also_at: Option<At<Vec<At<String>>>>,
 }
 
 /// By which rules requests are served and routed.

@@ -8,13 +8,14 @@ pub use energy::SiteEnergy;
 pub use line::{Line, Percentiles, Utilisation};
 
 use super::Scenario;
-use super::energy::hour_of;
 use super::jobs::{JobsLine, run_jobs};
 use super::shard::Uses;
+use super::shift::{self, ShiftReport};
 use super::tally::{Cell, PERCENTILE_ERROR};
 use energy::{Account, Energy};
 use fairness::fairness;
 use line::line;
+use madang_fleet::energy::hour_of;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -64,8 +65,10 @@ pub struct Report {
     pub hours: Vec<Line>,
     /// Power and energy of each site.
     pub energy: Vec<SiteEnergy>,
-    /// Batch jobs.
+    /// Batch jobs that take turns.
     pub jobs: Vec<JobsLine>,
+    /// Work that may be put off; `None` where there is none.
+    pub shift: Option<ShiftReport>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Each combination that occurred.
@@ -110,6 +113,13 @@ impl Report {
         let models = (0..scenario.models.len()).map(|at| by.model(&names.models[at], at));
         let tenants = (0..scenario.tenants.len()).map(|at| by.tenant(&names.tenants[at], at));
         let hours = (0..scenario.hours).map(|at| by.hour(&names.hour(at), at));
+        let jobs = run_jobs(scenario, &site_energy);
+        let mut drawn = energy.drawn();
+        for (site, drawn) in scenario.sites.iter().zip(&mut drawn) {
+            // Jobs that take turns come before those that may be put off.
+            let own = jobs.iter().filter(|line| site.id.as_str() == line.site);
+            drawn.raise(own.map(|line| line.full_kw * 1e3).sum());
+        }
         Self {
             about: scenario.about.clone(),
             start: scenario.start.to_string(),
@@ -130,7 +140,8 @@ impl Report {
             models: models.collect(),
             tenants: tenants.filter(|line| line.asked > 0).collect(),
             hours: hours.collect(),
-            jobs: run_jobs(scenario, &site_energy),
+            shift: shift::run(scenario, &drawn),
+            jobs,
             notes: energy::notes(scenario, &site_energy),
             energy: site_energy,
             rows: by.rows(&names),

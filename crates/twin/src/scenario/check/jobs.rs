@@ -2,8 +2,10 @@
 
 use super::{Check, Names};
 use crate::random::Random;
-use crate::scenario::model::JobGroup;
+use crate::scenario::energy::covers;
+use crate::scenario::model::{FlexGroup, JobGroup, Site};
 use crate::scenario::raw::{RawJobs, Rows};
+use crate::scenario::shift::TAIL_H;
 use crate::trace::{self, JobRow, TraceError};
 use madang_core::power::model::PowerProfile;
 use madang_fleet::text::{At, brief};
@@ -11,13 +13,20 @@ use std::io::Read;
 
 /// Bytes of a trace of jobs, packed.
 const TRACE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Jobs that may be put off, times hours in which they may run.
+const SHIFTED_MAX: usize = 2_000_000;
 /// Standard deviation of the logarithm of what jobs ask for: most ask for little, and few for much.
 const SIZE_SPREAD: f64 = 1.0;
 /// The stream of random numbers of jobs, beside those of requests.
 const PURPOSE: u64 = 1 << 61;
 
 impl Check<'_, '_> {
-    pub(super) fn jobs(&mut self, rows: Rows<RawJobs>, sites: &Names, seed: u64) -> Vec<JobGroup> {
+    pub(super) fn jobs(
+        &mut self,
+        rows: Rows<RawJobs>,
+        sites: (&Names, &[Site]),
+        seed: u64,
+    ) -> Vec<JobGroup> {
         let rows = (0..).zip(rows.into_iter().flatten());
         let group = |(number, row): (u64, At<RawJobs>)| {
             self.job_group(&row, sites, Random::new(seed, PURPOSE | number))
@@ -28,7 +37,7 @@ impl Check<'_, '_> {
     fn job_group(
         &mut self,
         row: &At<RawJobs>,
-        sites: &Names,
+        (sites, known): (&Names, &[Site]),
         mut random: Random,
     ) -> Option<JobGroup> {
         let raw = &row.value;
@@ -65,13 +74,71 @@ impl Check<'_, '_> {
                 return None;
             }
         };
+        let flex = self.flex(raw, (sites, known), (site?, rows.len()));
         Some(JobGroup {
             id: raw.id.as_ref()?.value.clone(),
             site: site?,
             accelerators: raw.accelerators.as_ref()?.value,
             power: power?,
             rows,
+            flex: flex?,
         })
+    }
+
+    /// How they may be put off: where each hour has a price.
+    fn flex(
+        &mut self,
+        raw: &RawJobs,
+        (names, sites): (&Names, &[Site]),
+        (own, count): (usize, usize),
+    ) -> Option<Option<FlexGroup>> {
+        let Some(shift_h) = &raw.shift_h else {
+            let parts = raw.parts.as_ref().map(|at| &at.span);
+            let other = raw.also_at.as_ref().map(|at| &at.span);
+            if let Some(span) = parts.or(other) {
+                self.report
+                    .error("missing_key", span, "it has no effect without `shift_h`")
+                    .help("say by how many hours they may be put off, as shift_h = 12");
+                return None;
+            }
+            return Some(None);
+        };
+        let mut all = vec![own];
+        for text in raw.also_at.iter().flat_map(|at| &at.value) {
+            let at = self.find(&Some(text.clone()), "site", names)?;
+            if !all.contains(&at) {
+                all.push(at);
+            }
+        }
+        let hours = self.hours + TAIL_H;
+        if count.saturating_mul(usize::try_from(hours).unwrap_or(usize::MAX)) > SHIFTED_MAX {
+            let message = format!("{count} jobs in {hours} hours are too many to be weighed");
+            self.report
+                .error("limits_conflict", &shift_h.span, message)
+                .help(format!(
+                    "they may be {SHIFTED_MAX}, multiplied: fewer jobs, or fewer hours"
+                ));
+            return None;
+        }
+        for site in all.iter().filter_map(|at| sites.get(*at)) {
+            let priced = match &site.tariff {
+                None => Err("has no tariff".to_owned()),
+                Some(tariff) => covers(tariff, self.start, hours)
+                    .map_err(|error| format!("has a tariff that does not do: {error}")),
+            };
+            if let Err(why) = priced {
+                let message = format!("jobs cannot wait for cheap hours: site `{}` {why}", site.id);
+                self.report
+                    .error("missing_key", &shift_h.span, message)
+                    .help("two weeks after the scenario's end need a price too; or take out `shift_h`");
+                return None;
+            }
+        }
+        Some(Some(FlexGroup {
+            shift_us: (shift_h.value * 3.6e9) as u64,
+            parts: raw.parts.as_ref().is_some_and(|at| at.value),
+            sites: all,
+        }))
     }
 
     fn job_rows(&mut self, file: &At<String>) -> Option<Vec<JobRow>> {

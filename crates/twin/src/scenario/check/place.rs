@@ -2,11 +2,12 @@
 
 use super::{Check, Names};
 use crate::engine::{PROFILES, Profile};
-use crate::scenario::energy::{EnergyError, Renewables, Tariff};
+use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
 use madang_catalog::{Catalog, Deployment, DeploymentError, EngineKind, Parallel};
 use madang_core::power::model::PowerProfile;
+use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
 
@@ -28,8 +29,8 @@ impl Check<'_, '_> {
         let (start, hours) = (self.start, self.hours);
         let tariff = raw.tariff.as_ref().and_then(|text| {
             self.energy(text, |reader| {
-                let tariff = Tariff::read(reader)?;
-                tariff.covers(start, hours)?;
+                let tariff = tariff(reader)?;
+                covers(&tariff, start, hours)?;
                 Ok(tariff)
             })
         });
@@ -57,6 +58,10 @@ impl Check<'_, '_> {
             }
             _ => {}
         }
+        let carbon_hours = match &raw.carbon_hours {
+            None => None,
+            Some(at) => Some(self.day(at)?),
+        };
         Some(Site {
             id: id?,
             country: country?,
@@ -66,8 +71,22 @@ impl Check<'_, '_> {
                 .map_or(1_000, |pue| (pue.value * 1000.0).round() as u32),
             tariff,
             carbon_g_per_kwh: raw.carbon_g_per_kwh.map(|grams| grams.value),
+            carbon_hours,
             renewables,
         })
+    }
+
+    /// One number for each hour of the day, none below nothing.
+    fn day(&mut self, at: &At<Vec<f64>>) -> Option<[f64; DAY_H]> {
+        let hours = <[f64; DAY_H]>::try_from(at.value.as_slice()).ok();
+        let hours = hours.filter(|hours| hours.iter().all(|part| (0.0..=1e3).contains(part)));
+        if hours.is_none() {
+            let message = "there is one part for each of the 24 hours, none below 0";
+            self.report
+                .error("number_range", &at.span, message)
+                .help("begin at midnight; 1 is the mean");
+        }
+        hours
     }
 
     fn energy<T>(

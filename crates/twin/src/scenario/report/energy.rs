@@ -2,11 +2,12 @@
 
 use super::{Counts, Key};
 use crate::scenario::Scenario;
-use crate::scenario::energy::hour_of;
 use crate::scenario::model::EngineGroup;
 use crate::scenario::shard::Use;
+use crate::scenario::shift::Drawn;
 use crate::scenario::tally::Cell;
 use madang_core::power::model::{WHOLE_MILLI, at_meter};
+use madang_fleet::energy::hour_of;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -123,7 +124,7 @@ impl Energy {
                     .as_ref()
                     .and_then(|tariff| tariff.won_per_kwh(when))
                     .unwrap_or(0.0);
-                let grams = site.carbon_g_per_kwh.unwrap_or(0.0);
+                let grams = site.carbon_at(when);
                 let of_hour = self
                     .accounts
                     .iter_mut()
@@ -154,6 +155,27 @@ impl Energy {
             Some(account) if all > 0 => account.part(cell.served_us as f64 / all as f64),
             _ => Account::default(),
         }
+    }
+
+    /// What each site's engines draw in each hour.
+    pub fn drawn(&self) -> Vec<Drawn> {
+        let of_site = |watts: &Vec<f64>| {
+            let hours = watts.chunks(INTERVALS_PER_HOUR);
+            let (mean, peak) = hours
+                .map(|hour| {
+                    let sum: f64 = hour.iter().sum();
+                    (
+                        sum / hour.len() as f64,
+                        hour.iter().copied().fold(0.0, f64::max),
+                    )
+                })
+                .unzip();
+            Drawn {
+                mean_watts: mean,
+                peak_watts: peak,
+            }
+        };
+        self.watts.iter().map(of_site).collect()
     }
 
     pub fn sites(&self, scenario: &Scenario) -> Vec<SiteEnergy> {

@@ -1,7 +1,7 @@
 //! The report as a person reads it.
 
 use crate::out;
-use madang_twin::scenario::{JobsLine, Line, Percentiles, Report, SiteEnergy};
+use madang_twin::scenario::{JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy};
 
 /// Tenants that are shown, those that asked most.
 const TENANTS_SHOWN: usize = 20;
@@ -25,6 +25,9 @@ pub fn show(report: &Report) {
     }
     energy(&report.energy);
     jobs(&report.jobs);
+    if let Some(report) = &report.shift {
+        shift(report);
+    }
     for note in &report.notes {
         out::line(&format!("note: {note}"));
     }
@@ -183,6 +186,49 @@ fn jobs(lines: &[JobsLine]) {
             line.accelerator_h,
             line.kwh / 1_000.0,
         ));
+    }
+    out::line("");
+}
+
+/// Work that may be put off: each way to run it, and what shifting saves.
+fn shift(report: &ShiftReport) {
+    out::line(&format!(
+        "{} jobs that may be put off, {:.0} accelerator-hours; forecasts err by {:.0} %",
+        report.jobs,
+        report.accelerator_h,
+        report.forecast_error * 100.0
+    ));
+    out::line(
+        "way                         MWh    own MWh   grid MWh   million won    t CO2     weighs    late   wait h    stops",
+    );
+    for row in &report.rows {
+        out::line(&format!(
+            "{:<20} {:>10.2} {:>10.2} {:>10.2} {:>13.3} {:>8.3} {:>10.3} {:>7} {:>8.1} {:>8}",
+            row.name,
+            row.kwh / 1e3,
+            row.own_kwh / 1e3,
+            row.grid_kwh / 1e3,
+            row.won / 1e6,
+            row.gco2 / 1e6,
+            row.weighed_won / 1e6,
+            row.late,
+            row.wait_h_mean,
+            row.stops,
+        ));
+    }
+    out::line(&format!(
+        "shifting saves {:.3} million won and {:.3} t CO2 of what the same work takes at once",
+        report.saved_won / 1e6,
+        report.saved_gco2 / 1e6
+    ));
+    if let Some(above) = report.above_bound {
+        out::line(&format!(
+            "it weighs {:.1} % more than the bound, which no plan can be below",
+            above * 100.0
+        ));
+    }
+    if let Some(note) = &report.note {
+        out::line(&format!("note: {note}"));
     }
     out::line("");
 }
