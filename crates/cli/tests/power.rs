@@ -7,10 +7,98 @@ mod harness;
 use harness::engine::Engine;
 use harness::fleet::HEAD;
 use harness::{Madang, Place, wait_for};
+use jiff::Timestamp;
 use madang_testkit::http_post_json;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+
+/// A machine of two processors where electricity is dear until eight in the morning, which is then.
+fn priced(cheap_from: Timestamp) -> String {
+    const DAY_S: i64 = 86_400;
+    let ahead_s = (8 * 3_600 - cheap_from.as_second()).rem_euclid(DAY_S);
+    let offset_s = if ahead_s > DAY_S / 2 {
+        ahead_s - DAY_S
+    } else {
+        ahead_s
+    };
+    let (sign, s) = (if offset_s < 0 { '-' } else { '+' }, offset_s.abs());
+    let offset = format!("{sign}{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60);
+    let head = HEAD.replace(
+        "country = \"KR\"\n",
+        &format!(
+            "country = \"KR\"\nutc_offset = \"{offset}\"\n\
+             tariff = [{{ hours = \"22-8\", won_per_kwh = 200 }}, {{ won_per_kwh = 100 }}]\n"
+        ),
+    );
+    format!(
+        "{head}\n[[nodes]]\nid = \"here\"\nsite = \"here\"\naccelerator = \"cpu\"\nper_node = 2\ncount = 1\n\
+         jobs = {{ executor = \"local\" }}\npower = {{ idle_watts = 10, full_watts = 150 }}\n"
+    )
+}
+
+/// So many seconds from now, or less than one before.
+fn in_s(seconds: i64) -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second() + seconds).unwrap()
+}
+
+fn instant(value: &Value) -> Timestamp {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_may_be_put_off_waits_for_the_cheap_hour_and_says_until_when() {
+    let place = Place::new();
+    place.write("fleet.toml", priced(in_s(1_800)));
+    let mut madang = place.up_with(&[]).await;
+    let job = "name = \"later\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\nresources = { count = 1 }\n\n[flex]\nshift = \"1h\"\n";
+    place.write("later.toml", job);
+    place.write("now.toml", job.replace("shift = \"1h\"", "pause = \"1h\""));
+    let key = place.data().join("operator.key");
+    let show = |job: &Value| {
+        format!(
+            "job show {} --key-file {}",
+            job["id"].as_str().unwrap(),
+            key.display()
+        )
+    };
+    let later = json_of(&place, "job submit later.toml").await;
+    let now = json_of(&place, "job submit now.toml").await;
+    wait_for("a job that may not be put off runs at once", async || {
+        let shown = json_of(&place, &show(&now)).await;
+        (shown["state"] == "completed").then_some(())
+    })
+    .await;
+    let shown = json_of(&place, &show(&later)).await;
+    let why = shown["waits"]["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("it is put off (flex.shift): electricity at here weighs 50 % less for it then; it starts within 0 h 5"),
+        "{shown}"
+    );
+    let starts_at = instant(&shown["waits"]["starts_at"]);
+    // The cheap hours begin in a few seconds.
+    let cheap_from = in_s(3);
+    place.write("fleet.toml", priced(cheap_from));
+    place.run(&["reload"]).await.expect_code(0);
+    let ended = wait_for("it runs when they begin", async || {
+        let shown = json_of(&place, &show(&later)).await;
+        (shown["state"] == "completed").then_some(shown)
+    })
+    .await;
+    let ended_at = instant(&ended["ended_at"]);
+    assert!(ended_at >= cheap_from && ended_at < starts_at, "{ended}");
+    // A tariff that leaves an hour out is refused with its place, and the one before stands.
+    let holed = priced(cheap_from).replace(", { won_per_kwh = 100 }", "");
+    place.write("fleet.toml", holed);
+    let refused = place.run(&["reload"]).await;
+    assert_ne!(refused.code, 0);
+    assert!(
+        refused.err.contains("the tariff says nothing of"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(madang.stop().await, 0);
+}
 
 /// Two engines of 100 to 400 W each, their meters, and a machine of two processors of 10 to 150 W each.
 fn fleet(engines: &[Engine]) -> String {

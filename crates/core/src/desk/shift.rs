@@ -3,7 +3,7 @@
 use super::{Desk, DeskNodes};
 use crate::flex::{AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, ShiftPlace, Shifts, Work};
 use crate::jobs::NodesKey;
-use madang_types::{JobId, Micros, NodesId, SiteId, TaskId};
+use madang_types::{JobId, JobSpec, Micros, NodesId, SiteId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many jobs are put off, and have room kept for them; those that come beside them are not put off.
@@ -27,7 +27,7 @@ pub(super) struct Shifting {
     electricity: DeskElectricity,
     /// The hours to come, a place for each `[[nodes]]` of which they are known; made when it is first asked for.
     shifts: Option<(Shifts, BTreeMap<NodesKey, usize>)>,
-    /// Jobs that are put off, each until when: they have room kept for them.
+    /// Jobs that are put off: they have room kept for them.
     put_off: BTreeSet<JobId>,
 }
 
@@ -51,6 +51,15 @@ impl Desk {
         }
     }
 
+    /// A job is not put off any more until it is weighed again.
+    pub(super) fn put_off_no_more(&mut self, id: JobId) {
+        if self.shifting.put_off.remove(&id)
+            && let Some(entry) = self.entries.get_mut(&id)
+        {
+            entry.put_off = None;
+        }
+    }
+
     /// Whether a job that may be put off, and has not begun, waits for a better hour on those machines.
     pub(super) fn is_put_off(
         &mut self,
@@ -68,7 +77,7 @@ impl Desk {
         if let Some((until, _)) = &entry.put_off {
             let waits = *until > now;
             if !waits {
-                self.shifting.put_off.remove(&id);
+                self.put_off_no_more(id);
             }
             return waits;
         }
@@ -99,12 +108,10 @@ impl Desk {
         let spec = &entry.job.spec;
         let need = super::fit::need(&spec.resources, nodes);
         let ask = entry.ask(entry.task_id(0), need, super::qos::class(&self.qos, spec));
-        let at_once = spec.array.and_then(|array| array.at_once_max);
-        let tasks = at_once.unwrap_or(u32::MAX).min(spec.tasks());
-        let milli = spec.resources.accelerator_milli();
+        let (accelerator_milli, waves) = self.at_once(spec, nodes);
         let work = Work {
-            accelerator_milli: milli.saturating_mul(u64::from(tasks)),
-            left_us: self.jobs.foretold_us(&ask),
+            accelerator_milli,
+            left_us: self.jobs.foretold_us(&ask).saturating_mul(waves),
             latest_start,
             // One that waits for better hours runs through once it has begun.
             parts: false,
@@ -135,6 +142,23 @@ impl Desk {
         Some((shift.from, why))
     }
 
+    /// What of a job runs at once on the largest of those machines, in thousandths of an accelerator, and how often that is all of it.
+    fn at_once(&self, spec: &JobSpec, nodes: &BTreeSet<NodesKey>) -> (u64, u64) {
+        let milli = spec.resources.accelerator_milli();
+        let of = nodes
+            .iter()
+            .filter_map(|key| self.nodes.get(usize::from(key.0)));
+        let most = of.map(all_milli).max().unwrap_or(0);
+        let fit = most.checked_div(milli).unwrap_or(u64::MAX).max(1);
+        let bound = spec.array.and_then(|array| array.at_once_max);
+        let tasks = u64::from(spec.tasks());
+        let together = u64::from(bound.unwrap_or(u32::MAX))
+            .min(fit)
+            .min(tasks)
+            .max(1);
+        (milli.saturating_mul(together), tasks.div_ceil(together))
+    }
+
     /// A place for each of the machines whose site says what electricity costs.
     fn hours_to_come(&self, now: Micros) -> (Shifts, BTreeMap<NodesKey, usize>) {
         let DeskElectricity {
@@ -145,9 +169,12 @@ impl Desk {
         let place = |nodes: &DeskNodes| {
             let outlook = sites.get(&nodes.site)?.clone();
             let watts = *watts_each.get(&nodes.id)?;
-            let milli = u64::from(nodes.count) * u64::from(nodes.per_node) * 1_000;
             let hours = usize::try_from(2 * AHEAD_US_MAX / HOUR_US).unwrap_or(0);
-            Some(ShiftPlace::new(outlook, watts, vec![milli; hours]))
+            Some(ShiftPlace::new(
+                outlook,
+                watts,
+                vec![all_milli(nodes); hours],
+            ))
         };
         let mut places = Vec::new();
         let mut keys = BTreeMap::new();
@@ -159,4 +186,9 @@ impl Desk {
         }
         (Shifts::new(now, *terms, places), keys)
     }
+}
+
+/// All accelerators of such machines, in thousandths.
+fn all_milli(nodes: &DeskNodes) -> u64 {
+    u64::from(nodes.count) * u64::from(nodes.per_node) * 1_000
 }

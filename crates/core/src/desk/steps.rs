@@ -64,8 +64,9 @@ impl Desk {
         }
     }
 
-    /// Takes what waits of a job out of the queue.
+    /// Takes what waits of a job out of the queue; where it is put off it is weighed again.
     pub(super) fn unqueue(&mut self, now: Micros, id: JobId) {
+        self.put_off_no_more(id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };

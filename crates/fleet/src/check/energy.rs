@@ -7,8 +7,8 @@ use crate::raw::{RawBand, RawSite, Text};
 use crate::shape::brief;
 use std::ops::Range;
 
-/// Bands of one tariff.
-const BANDS_MAX: usize = 1_000;
+/// Bands of one tariff: each hour of the years after each of their days is looked through.
+const BANDS_MAX: usize = 100;
 /// Farther from UTC is no place on earth, in seconds.
 const OFFSET_S_MAX: i32 = 14 * 3_600;
 

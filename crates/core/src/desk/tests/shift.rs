@@ -112,6 +112,37 @@ fn those_that_are_put_off_do_not_all_wait_for_the_same_room() {
     assert_eq!(passed(&mut desk, 2 * HOUR_S), "3:pending +3-1 3:running");
 }
 
+/// Of eight tasks four run at once: two hours of them, of which the second is the cheap one.
+#[test]
+fn an_array_waits_as_long_as_all_of_it_takes() {
+    let mut desk = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    desk.electricity(electricity(&[200, 200, 200, 100, 300, 300]));
+    let mut job = shifted(1, 5);
+    job.spec.array = Some(JobArray {
+        tasks: 8,
+        at_once_max: None,
+    });
+    desk.apply(at(0), arrival(job));
+    assert_eq!(passed(&mut desk, 0), "");
+    let waits = desk.waits(at(0), JobId(1)).unwrap();
+    assert_eq!(waits.starts_at, Some(at(2 * HOUR_S)));
+    // Policy lets it be nowhere for a while: it is weighed again afterwards, and does not wait any more.
+    desk.apply(at(10), DeskInput::Allowed(JobId(1), BTreeSet::new()));
+    assert_eq!(passed(&mut desk, 10), "");
+    let waits = desk.waits(at(10), JobId(1)).unwrap();
+    assert!(waits.why.starts_with("no machines would do"), "{waits:?}");
+    desk.apply(
+        at(20),
+        DeskInput::Allowed(JobId(1), ["a".parse().unwrap()].into()),
+    );
+    assert_eq!(passed(&mut desk, 20), "");
+    assert_eq!(
+        desk.waits(at(20), JobId(1)).unwrap().starts_at,
+        Some(at(2 * HOUR_S))
+    );
+    assert_eq!(passed(&mut desk, 2 * HOUR_S).matches('+').count(), 4);
+}
+
 fn run(job: u64) -> RunId {
     RunId {
         task: TaskId {

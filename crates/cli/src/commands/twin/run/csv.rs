@@ -3,7 +3,7 @@
 use madang_twin::scenario::{JobsLine, Line, Percentiles, REFUSALS, Report};
 use std::path::Path;
 
-/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv` and `rows.csv`.
+/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv`, `shift.csv` and `rows.csv`.
 pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let tables = [
@@ -39,6 +39,11 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     table.write_record(JOBS)?;
     for line in &report.jobs {
         table.write_record(jobs_record(line))?;
+    }
+    table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("shift.csv"))?;
+    for row in report.shift.iter().flat_map(|shift| &shift.rows) {
+        table.serialize(row)?;
     }
     table.flush()?;
     Ok(())
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
     use madang_twin::scenario::{BUILTIN, Files, Progress, parse, run};
 
-    const JOBS_TABLE: &str = "\n[[jobs]]\nid = \"night\"\nsite = \"office\"\naccelerator = \"h100\"\naccelerators = 64\nasks = 9\nasked_accelerators = 90\nrun_h = 2\n";
+    const JOBS_TABLE: &str = "\n[[jobs]]\nid = \"night\"\nsite = \"office\"\naccelerator = \"h100\"\naccelerators = 64\nasks = 9\nasked_accelerators = 90\nrun_h = 2\n\n[[jobs]]\nid = \"later\"\nsite = \"office\"\naccelerator = \"h100\"\naccelerators = 8\nasks = 2\nasked_accelerators = 2\nrun_h = 1\nshift_h = 2\n";
 
     #[test]
     fn each_table_is_a_file_and_each_record_has_a_cell_for_each_name_of_its_head() {
@@ -193,6 +198,7 @@ mod tests {
         assert_eq!(rows("hours"), report.hours.len());
         assert_eq!(rows("energy"), report.energy.len());
         assert_eq!(rows("jobs"), 1);
+        assert_eq!(rows("shift"), 4);
         assert_eq!(rows("rows"), report.rows.len());
     }
 }
