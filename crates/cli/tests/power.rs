@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// A machine of two processors where electricity is dear until eight in the morning, which is then.
-fn priced(cheap_from: Timestamp) -> String {
+fn priced(cheap_from: Timestamp, engine: &Engine) -> String {
     const DAY_S: i64 = 86_400;
     let ahead_s = (8 * 3_600 - cheap_from.as_second()).rem_euclid(DAY_S);
     let offset_s = if ahead_s > DAY_S / 2 {
@@ -33,7 +33,9 @@ fn priced(cheap_from: Timestamp) -> String {
     );
     format!(
         "{head}\n[[nodes]]\nid = \"here\"\nsite = \"here\"\naccelerator = \"cpu\"\nper_node = 2\ncount = 1\n\
-         jobs = {{ executor = \"local\" }}\npower = {{ idle_watts = 10, full_watts = 150 }}\n"
+         jobs = {{ executor = \"local\" }}\npower = {{ idle_watts = 10, full_watts = 150 }}\n\n\
+         [[replica]]\nid = \"e\"\nsite = \"here\"\nmodel = \"m\"\nurl = \"{}\"\nengine = \"vllm\"\nslots = 4\n",
+        engine.url
     )
 }
 
@@ -49,7 +51,8 @@ fn instant(value: &Value) -> Timestamp {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_may_be_put_off_waits_for_the_cheap_hour_and_says_until_when() {
     let place = Place::new();
-    place.write("fleet.toml", priced(in_s(1_800)));
+    let engine = Engine::start(&[]).await;
+    place.write("fleet.toml", priced(in_s(1_800), &engine));
     let mut madang = place.up_with(&[]).await;
     let job = "name = \"later\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\nresources = { count = 1 }\n\n[flex]\nshift = \"1h\"\n";
     place.write("later.toml", job);
@@ -78,7 +81,7 @@ async fn a_job_that_may_be_put_off_waits_for_the_cheap_hour_and_says_until_when(
     let starts_at = instant(&shown["waits"]["starts_at"]);
     // The cheap hours begin in a few seconds.
     let cheap_from = in_s(3);
-    place.write("fleet.toml", priced(cheap_from));
+    place.write("fleet.toml", priced(cheap_from, &engine));
     place.run(&["reload"]).await.expect_code(0);
     let ended = wait_for("it runs when they begin", async || {
         let shown = json_of(&place, &show(&later)).await;
@@ -88,7 +91,7 @@ async fn a_job_that_may_be_put_off_waits_for_the_cheap_hour_and_says_until_when(
     let ended_at = instant(&ended["ended_at"]);
     assert!(ended_at >= cheap_from && ended_at < starts_at, "{ended}");
     // A tariff that leaves an hour out is refused with its place, and the one before stands.
-    let holed = priced(cheap_from).replace(", { won_per_kwh = 100 }", "");
+    let holed = priced(cheap_from, &engine).replace(", { won_per_kwh = 100 }", "");
     place.write("fleet.toml", holed);
     let refused = place.run(&["reload"]).await;
     assert_ne!(refused.code, 0);

@@ -1,7 +1,9 @@
 //! Jobs whose start may be put off: they wait for the hour in which their electricity weighs least, and no longer than they may.
 
 use super::{Desk, DeskNodes};
-use crate::flex::{AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, ShiftPlace, Shifts, Work};
+use crate::flex::{
+    AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, Shift, ShiftPlace, Shifts, Work,
+};
 use crate::jobs::NodesKey;
 use madang_types::{JobId, JobSpec, Micros, NodesId, SiteId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,12 +53,10 @@ impl Desk {
         }
     }
 
-    /// A job is not put off any more until it is weighed again.
+    /// A job that is put off is not as it was: it and all others are weighed again, as the room that was kept for it is free.
     pub(super) fn put_off_no_more(&mut self, id: JobId) {
-        if self.shifting.put_off.remove(&id)
-            && let Some(entry) = self.entries.get_mut(&id)
-        {
-            entry.put_off = None;
+        if self.shifting.put_off.contains(&id) {
+            self.shift_anew();
         }
     }
 
@@ -67,7 +67,7 @@ impl Desk {
         id: JobId,
         nodes: &BTreeSet<NodesKey>,
     ) -> bool {
-        let Some(entry) = self.entries.get(&id) else {
+        let Some(entry) = self.entries.get_mut(&id) else {
             return false;
         };
         let shift_ms = entry.job.spec.flex.shift_ms;
@@ -77,7 +77,9 @@ impl Desk {
         if let Some((until, _)) = &entry.put_off {
             let waits = *until > now;
             if !waits {
-                self.put_off_no_more(id);
+                // Its hour has come; the room that was kept for it is now its own.
+                entry.put_off = None;
+                self.shifting.put_off.remove(&id);
             }
             return waits;
         }
@@ -128,7 +130,8 @@ impl Desk {
         if places.len() < nodes.len() {
             return None;
         }
-        let shift = shifts.put(&work, &places).filter(|of| of.from > now)?;
+        let is_better = |shift: &Shift| shift.from > now && shift.saves_permille() > 0;
+        let shift = shifts.put(&work, &places).filter(is_better)?;
         let at = keys.iter().find(|(_, place)| **place == shift.place)?.0;
         let nodes = self.nodes.get(usize::from(at.0))?;
         let minutes = latest_start.since_us(now) / MINUTE_US;
