@@ -199,27 +199,29 @@ fn shift(report: &ShiftReport) {
         report.forecast_error * 100.0
     ));
     out::line(
-        "way                         MWh    own MWh   grid MWh   million won    t CO2     weighs    late   wait h    stops",
+        "way                         kWh    own kWh   grid kWh     1000 won     kg CO2   weighs 1000 won    late   wait h    stops",
     );
     for row in &report.rows {
+        // The bound is no plan: what it cuts and moves is nobody's wait.
+        let how = match row.name {
+            "bound" => format!("{:>7} {:>8} {:>8}", "-", "-", "-"),
+            _ => format!("{:>7} {:>8.1} {:>8}", row.late, row.wait_h_mean, row.stops),
+        };
         out::line(&format!(
-            "{:<20} {:>10.2} {:>10.2} {:>10.2} {:>13.3} {:>8.3} {:>10.3} {:>7} {:>8.1} {:>8}",
+            "{:<20} {:>10.1} {:>10.1} {:>10.1} {:>12.2} {:>10.1} {:>17.2} {how}",
             row.name,
-            row.kwh / 1e3,
-            row.own_kwh / 1e3,
-            row.grid_kwh / 1e3,
-            row.won / 1e6,
-            row.gco2 / 1e6,
-            row.weighed_won / 1e6,
-            row.late,
-            row.wait_h_mean,
-            row.stops,
+            row.kwh,
+            row.own_kwh,
+            row.grid_kwh,
+            row.won / 1e3,
+            row.gco2 / 1e3,
+            row.weighed_won / 1e3,
         ));
     }
     out::line(&format!(
-        "shifting saves {:.3} million won and {:.3} t CO2 of what the same work takes at once",
-        report.saved_won / 1e6,
-        report.saved_gco2 / 1e6
+        "shifting saves {:.2} thousand won and {:.1} kg CO2 of what the same work takes at once",
+        report.saved_won / 1e3,
+        report.saved_gco2 / 1e3
     ));
     if let Some(above) = report.above_bound {
         out::line(&format!(
