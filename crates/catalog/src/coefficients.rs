@@ -82,7 +82,7 @@ pub struct Coefficients {
     /// on logs of requests alone; rows of closed loops do not tell it from the rest.
     #[serde(default)]
     pub mixed_us: f64,
-    /// The truth is at most so many times more or less in 90 of 100 measurements on chips that are in `chips`.
+    /// The truth is at most so many times more or less in 90 of 100 measurements of models in `models` on chips in `chips`.
     pub band: f64,
     /// The same elsewhere: half as much again, as a logarithm. Chosen, not measured.
     pub band_elsewhere: f64,
@@ -90,6 +90,9 @@ pub struct Coefficients {
     pub rows: u32,
     /// Chips that they are of, with `|` between them.
     pub chips: String,
+    /// Models that they are of, likewise.
+    #[serde(default)]
+    pub models: String,
     /// When, and from what.
     pub source: String,
 }
@@ -156,9 +159,10 @@ impl Coefficients {
         new
     }
 
-    /// Whether measurements of that chip are among those that they were fitted on.
-    pub fn measured_on(&self, chip: &str) -> bool {
-        self.chips.split('|').any(|other| other == chip)
+    /// Whether measurements of that chip are among those that they were fitted on, and whether those of that model are.
+    pub fn measured(&self, chip: &str, model: &str) -> (bool, bool) {
+        let among = |names: &str, name| names.split('|').any(|other| other == name);
+        (among(&self.chips, chip), among(&self.models, model))
     }
 }
 

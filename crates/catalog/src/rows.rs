@@ -227,7 +227,9 @@ mod tests {
         let mut catalog = Catalog::shipped().unwrap();
         let header = CHIPS.lines().next().unwrap();
         let error = catalog
-            .add_chips(&format!("{header}\nX,x,Maker,-1,100,10,,,10,,seen,me\n"))
+            .add_chips(&format!(
+                "{header}\nX,x,Maker,-1,100,10,,,10,,,,,,,seen,me\n"
+            ))
             .unwrap_err();
         assert!(
             error.to_string().starts_with("row 1 of chips: memory_gb"),

@@ -1,6 +1,6 @@
 //! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
 
-use madang_catalog::{Batch, Deployment};
+use madang_catalog::{Batch, Deployment, product_time};
 use madang_core::EngineCosts;
 
 /// Bytes a second between the host's memory and an accelerator: PCI Express 5 with 16 lanes, as measured by most.
@@ -156,7 +156,7 @@ impl Roofline {
             0.0
         };
         let reading = self.dense_ps + self.experts_ps * touched;
-        (reading.powi(3) + computing.powi(3)).cbrt()
+        product_time(reading, computing)
     }
 
     /// So many times as long.

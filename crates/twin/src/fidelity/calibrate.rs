@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use madang_catalog::{Catalog, Coefficients, EngineKind};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 const SHIPPED: &[u8] = include_bytes!("../../data/calibration.json.gz");
@@ -158,14 +159,17 @@ fn label(own: &mut Coefficients, measured: &[(Setting, f64, f64)], source: &str)
         .collect();
     errors.sort_by(f64::total_cmp);
     let ninth = percentile(&errors, 900).unwrap_or(0.7);
-    let mut chips: Vec<String> = of_it
-        .map(|(setting, ..)| setting.deployment.chip.name.clone())
-        .collect();
-    chips.sort_unstable();
-    chips.dedup();
+    let names = |name: fn(&Setting) -> &String| {
+        let names: BTreeSet<&str> = of_it
+            .clone()
+            .map(|(setting, ..)| name(setting).as_str())
+            .collect();
+        names.into_iter().collect::<Vec<_>>().join("|")
+    };
+    own.chips = names(|setting| &setting.deployment.chip.name);
+    own.models = names(|setting| &setting.deployment.model.name);
     own.band = ninth.exp();
     own.band_elsewhere = (ELSEWHERE * ninth).exp();
     own.rows = u32::try_from(errors.len()).unwrap_or(u32::MAX);
-    own.chips = chips.join("|");
     own.source = source.to_owned();
 }

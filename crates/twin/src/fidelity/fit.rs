@@ -7,13 +7,18 @@ use madang_catalog::{Coefficients, EngineKind};
 
 /// Numbers of one engine.
 pub(super) const COUNT: usize = Coefficients::NAMES.len();
-/// Where all engines begin: what the numbers are about for most.
-pub(super) const USUAL: [f64; COUNT] = [
-    800.0, 25.0, 8.0, 1.4, 1.6, 1.8, 2.0, 1.8, 8.0, 3.0, 3.0, 2.0, 150.0, 5.0,
+/// Where all engines begin: kernels take what measured ones do, and accelerators exchange what they have as measured ones do.
+const USUAL: [f64; COUNT] = [
+    800.0, 25.0, 8.0, 1.1, 1.2, 1.2, 1.1, 1.8, 10.0, 4.0, 2.0, 2.5, 150.0, 4.0,
 ];
-/// How firmly the shared numbers are held to the usual ones, and each engine's to the shared ones.
-const HELD_SHARED: f64 = 0.15;
-const HELD_OWN: f64 = 0.6;
+/// How firmly the shared numbers are held to the usual ones: a host's times are anybody's guess, kernels' and links' are not.
+const HELD: [f64; COUNT] = [
+    0.3, 0.3, 0.3, 4.0, 4.0, 4.0, 4.0, 2.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
+];
+/// Likewise each engine's to the shared ones.
+const HELD_OWN: [f64; COUNT] = [
+    1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
+];
 /// Logarithm of an error from which on it counts by its size, not by its square.
 const OUTLIER: f64 = 0.2;
 
@@ -62,8 +67,9 @@ fn residuals(measured: &[(&Setting, f64)], at: &[f64]) -> Vec<f64> {
             softened((own.max(1e-9) / tpot_ms).ln(), OUTLIER)
         })
         .collect();
-    let shared = at.iter().zip(USUAL);
-    values.extend(shared.map(|(value, usual)| HELD_SHARED * (value - usual.ln())));
-    values.extend(at[COUNT..].iter().map(|own| HELD_OWN * own));
+    let shared = at.iter().zip(USUAL).zip(HELD);
+    values.extend(shared.map(|((value, usual), held)| held * (value - usual.ln())));
+    let own = at[COUNT..].iter().zip(HELD_OWN.iter().cycle());
+    values.extend(own.map(|(own, held)| held * own));
     values
 }

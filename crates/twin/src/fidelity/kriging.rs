@@ -94,11 +94,18 @@ fn likeness(one: &Left, other: &Left) -> f64 {
             }
         }
     }
-    sum * far + close * near
+    0.6 * sum * far + close * near
 }
 
 fn noise(split: bool) -> f64 {
     if split { NOISE_SPLIT } else { NOISE }
+}
+
+/// Whether a measurement says something of another: one that the closed form misses altogether only of those of the same engine's
+/// version on the same chip.
+fn tells(measured: &Left, asked: &Left) -> bool {
+    measured.tpot.abs() < LEFT_MAX
+        || (measured.kinds[..3] == asked.kinds[..3] && measured.kinds[3] == asked.kinds[3])
 }
 
 /// Interpolates.
@@ -106,7 +113,7 @@ pub(super) fn expected(measured: &[Left], asked: &Left) -> Expected {
     let mut near: Vec<(f64, &Left)> = measured
         .iter()
         .map(|other| (likeness(asked, other), other))
-        .filter(|(common, _)| *common > 1e-6)
+        .filter(|(common, other)| *common > 1e-6 && tells(other, asked))
         .collect();
     if near.len() > NEAREST {
         near.select_nth_unstable_by(NEAREST, |a, b| b.0.total_cmp(&a.0));

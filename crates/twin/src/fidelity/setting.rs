@@ -10,6 +10,15 @@ const CHIP: &str = "H100-SXM";
 /// Accelerators of the largest machine whose engine rows call one; beyond, they are several engines, added up.
 const ONE_ENGINE_MAX: f64 = 8.0;
 
+/// From so many requests on, one engine with attention on each accelerator makes tokens.
+const MANY_REQUESTS: f64 = 512.0;
+/// It has so many accelerators, where a row does not say it.
+const MANY_RANKS: u32 = 32;
+/// Accelerators of an engine that divides layers, where it has a machine to itself.
+const NODE: u32 = 8;
+/// Engines that share fewer requests.
+const SPLIT_ENGINES: f64 = 3.0;
+
 /// One point that can be predicted.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -46,21 +55,42 @@ impl Setting {
         let many = row.own.tensor.unwrap_or(1.0) > ONE_ENGINE_MAX && squared(&row.own).is_none();
         let split = row.split || many;
         let side = if row.split { &row.decode } else { &row.own };
-        let parallel = parallel(side, experts);
+        let said = parallel(side, experts);
         let workers = if row.split { row.decode.workers } else { None };
         let in_all = requests(row, workers);
         let requests = in_all.unwrap_or_else(|| {
             guesses.push("how many requests at once: 1".to_owned());
             1.0
         });
+        let mut deployment = Deployment {
+            model,
+            chip,
+            parallel: said,
+            precision,
+            coefficients: EngineKind::named(&row.backend).coefficients(),
+        };
+        let workers = match workers {
+            None if split && experts => {
+                let usual = usual_split(&mut deployment, (many, requests));
+                // And enough of them to hold all that is asked for at once.
+                let held_tokens = requests * (row.input_tokens + row.output_tokens);
+                let each = deployment
+                    .memory()
+                    .map_or(f64::INFINITY, |memory| memory.kv_tokens as f64);
+                let usual = usual.max((held_tokens / each).ceil());
+                guesses.push(format!("{usual} engines make tokens"));
+                usual
+            }
+            said => said.unwrap_or(1.0),
+        };
         let prompts = if many {
             0.0
         } else if row.split {
             f64::from(self::parallel(&row.prefill, experts).accelerators())
         } else {
-            f64::from(parallel.accelerators())
+            f64::from(said.accelerators())
         };
-        let build = match (experts, model.shape.kv_latent) {
+        let build = match (experts, deployment.model.shape.kv_latent) {
             (false, _) => "dense",
             (true, None) => "experts",
             (true, Some(_)) => "experts, latent",
@@ -69,23 +99,17 @@ impl Setting {
             row.backend.clone(),
             row.version.clone(),
             row.system.clone(),
-            model.name.clone(),
+            deployment.model.name.clone(),
             build.to_owned(),
             row.precision.clone(),
         ];
         Self {
-            deployment: Deployment {
-                model,
-                chip,
-                parallel,
-                precision,
-                coefficients: EngineKind::named(&row.backend).coefficients(),
-            },
+            deployment,
             split,
             prompt_accelerators: prompts,
             prompt_engines: row.prefill.workers.unwrap_or(1.0),
             requests,
-            concurrency: (requests / workers.unwrap_or(1.0)).max(1.0),
+            concurrency: (requests / workers).max(1.0),
             input_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
             kinds,
@@ -162,6 +186,46 @@ fn precision(row: &EngineRow, guesses: &mut Vec<String>) -> Precision {
             kv_bytes: 1.0,
         }
     })
+}
+
+/// How engines that make tokens are usually laid out where a row counts accelerators alone, by the public rows that say it: few
+/// requests are shared among several engines that divide each layer; many go to one whose accelerators have attention of their
+/// own. With `all`, engines for prompts are counted too. Says how many engines there are.
+fn usual_split(deployment: &mut Deployment, (all, requests): (bool, f64)) -> f64 {
+    let ranks = |count: u32| Parallel {
+        data: count,
+        expert: count,
+        ..Parallel::tensor(1)
+    };
+    let many = requests >= MANY_REQUESTS;
+    let counted = deployment.parallel.accelerators();
+    // Engines for prompts take what is over a power of two.
+    let whole = if all {
+        1 << counted.saturating_sub(1).max(1).ilog2()
+    } else {
+        counted
+    };
+    if deployment.memory().is_err() {
+        let fits = [2, 4, 8, 16, 32].into_iter().find(|count| {
+            deployment.parallel = ranks(*count);
+            deployment.memory().is_ok()
+        });
+        let usual = fits.filter(|_| !many).unwrap_or(MANY_RANKS);
+        deployment.parallel = ranks(usual);
+    } else if many {
+        deployment.parallel = ranks(whole);
+    } else if all {
+        deployment.parallel = Parallel {
+            expert: NODE,
+            ..Parallel::tensor(NODE)
+        };
+        return f64::from(whole / NODE).max(1.0).min(requests);
+    }
+    if many {
+        1.0
+    } else {
+        SPLIT_ENGINES.min(requests)
+    }
 }
 
 /// Requests at once, where the row or its id says it.

@@ -22,9 +22,9 @@ pub struct LoggedRequest {
     pub output_tokens: u64,
     /// Blocks of 16 tokens: the same number is the same beginning.
     pub blocks: Arc<[u64]>,
-    /// From arrival to its first token.
+    /// To its first token, from when the engine takes it.
     pub ttft_s: Option<f64>,
-    /// From arrival to its last token.
+    /// To its last token, likewise.
     pub e2e_s: Option<f64>,
 }
 
