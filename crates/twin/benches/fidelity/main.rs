@@ -7,7 +7,7 @@
 mod knee;
 
 use madang_catalog::Catalog;
-use madang_twin::fidelity::requests::{RequestRun, Score, learn, request_runs, scores};
+use madang_twin::fidelity::requests::{Carried, RequestRun, learn, request_runs, scores};
 use madang_twin::fidelity::{Judged, Judgement, cross_validate, engine_rows, leave_out};
 use std::path::{Path, PathBuf};
 
@@ -54,8 +54,8 @@ fn single_requests(catalog: &Catalog, folder: &Path) -> Result<(), Box<dyn std::
             .map(|value| (value * 100.0).round() / 100.0),
         all.answer_s
     );
-    for score in &all.scores {
-        show_score("in the fit", score);
+    for run in &runs {
+        show_run("in the fit", run, &all.carry(catalog, run, None)?);
     }
     for run in &runs {
         let others: Vec<RequestRun> = runs
@@ -65,16 +65,15 @@ fn single_requests(catalog: &Catalog, folder: &Path) -> Result<(), Box<dyn std::
             .collect();
         let learnt = learn(catalog, &others, None)?;
         let carried = learnt.carry(catalog, run, None)?;
-        show_score("left out", &scores(run, &carried.requests));
+        show_run("left out", run, &carried);
         let alone = learn(catalog, std::slice::from_ref(run), None)?;
-        for score in &alone.scores {
-            show_score("fitted on itself", score);
-        }
+        show_run("fitted on itself", run, &alone.carry(catalog, run, None)?);
     }
     Ok(())
 }
 
-fn show_score(what: &str, score: &Score) {
+fn show_run(what: &str, run: &RequestRun, said: &Carried) {
+    let score = scores(run, &said.requests);
     println!(
         "{what}: {}: last token {:.1} (bar 5: {}), first token {:.1}; aggregates at most {:.1} (bar 3: {})",
         score.run,
@@ -83,6 +82,22 @@ fn show_score(what: &str, score: &Score) {
         score.ttft_mean_error * 100.0,
         score.aggregates_worst * 100.0,
         verdict(score.aggregates_worst <= 0.03)
+    );
+    let pairs = said.requests.iter().zip(&run.requests);
+    let (first, last): (Vec<bool>, Vec<bool>) = pairs
+        .filter_map(|(said, was)| {
+            let first = (said.ttft_low_s..=said.ttft_high_s).contains(&was.ttft_s?);
+            let last = (said.e2e_low_s..=said.e2e_high_s).contains(&was.e2e_s?);
+            Some((first, last))
+        })
+        .unzip();
+    let part = |inside: Vec<bool>| {
+        inside.iter().filter(|inside| **inside).count() * 100 / inside.len().max(1)
+    };
+    println!(
+        "  in the bands for nine of ten: first token {} %, last token {} %",
+        part(first),
+        part(last)
     );
     for (name, errors) in ["first token", "further tokens", "last token"]
         .iter()
