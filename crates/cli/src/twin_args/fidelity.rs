@@ -71,7 +71,7 @@ pub struct RequestsArgs {
     /// Requests that are predicted: the same columns; where measured times are there, they only serve to say the error.
     #[arg(long, value_name = "FILE")]
     pub run: PathBuf,
-    /// Accelerators that share a model's layers in --run; without it the column tp, or as few as leave three tenths of their memory beside the weights.
+    /// Accelerators that share a model's layers in --run; without it the column tp, or the fewest that hold the weights and a full batch.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub tp: Option<u32>,
     /// The same for --calibrate.
