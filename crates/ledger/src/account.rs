@@ -47,6 +47,12 @@ pub enum Account {
     Upstream(UpstreamId),
     /// Parts of purses whose gateway was given up: nobody knows yet what of them is spent.
     Suspense(Purse),
+    /// The meters of a site: (below zero) the energy that they counted.
+    Meter(SiteId),
+    /// The model of a site: (below zero) the energy that no meter counted.
+    Model(SiteId),
+    /// What a site drew for nobody: machines that nobody used, engines that nobody asked for anything.
+    Idle(SiteId),
 }
 
 impl Account {
@@ -58,7 +64,10 @@ impl Account {
             | Self::Tenant(_)
             | Self::Project(..)
             | Self::Site(_)
-            | Self::Upstream(_) => false,
+            | Self::Upstream(_)
+            | Self::Meter(_)
+            | Self::Model(_)
+            | Self::Idle(_) => false,
         }
     }
 
@@ -72,7 +81,10 @@ impl Account {
             | Self::Lease { .. }
             | Self::Site(_)
             | Self::Upstream(_)
-            | Self::Suspense(_) => None,
+            | Self::Suspense(_)
+            | Self::Meter(_)
+            | Self::Model(_)
+            | Self::Idle(_) => None,
         }
     }
 
@@ -90,7 +102,10 @@ impl Account {
             | Self::Tenant(_)
             | Self::Project(..)
             | Self::Site(_)
-            | Self::Upstream(_) => None,
+            | Self::Upstream(_)
+            | Self::Meter(_)
+            | Self::Model(_)
+            | Self::Idle(_) => None,
         }
     }
 }
@@ -99,7 +114,7 @@ impl Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an account is world, programme:ID, programme:ID:CLASS, allocation:ID, ceiling:ID, tenant:ID, project:TENANT:ID, site:ID, upstream:ID, \
-     lease:GATEWAY:EPOCH:allocation:ID or suspense:allocation:ID (or ceiling:ID in the last two)"
+     meter:SITE, model:SITE, idle:SITE, lease:GATEWAY:EPOCH:allocation:ID or suspense:allocation:ID (or ceiling:ID in the last two)"
 )]
 pub struct AccountError;
 
@@ -138,6 +153,9 @@ impl fmt::Display for Account {
             Self::Site(id) => write!(f, "site:{id}"),
             Self::Upstream(id) => write!(f, "upstream:{id}"),
             Self::Suspense(purse) => write!(f, "suspense:{purse}"),
+            Self::Meter(id) => write!(f, "meter:{id}"),
+            Self::Model(id) => write!(f, "model:{id}"),
+            Self::Idle(id) => write!(f, "idle:{id}"),
         }
     }
 }
@@ -168,6 +186,9 @@ impl FromStr for Account {
             "site" => name(rest).map(Self::Site),
             "upstream" => name(rest).map(Self::Upstream),
             "suspense" => rest.parse().map(Self::Suspense),
+            "meter" => name(rest).map(Self::Meter),
+            "model" => name(rest).map(Self::Model),
+            "idle" => name(rest).map(Self::Idle),
             _ => Err(AccountError),
         }
     }
@@ -241,6 +262,9 @@ mod tests {
             "site:pohang",
             "upstream:openai",
             "suspense:allocation:hanbit-2026",
+            "meter:pohang",
+            "model:pohang",
+            "idle:pohang",
         ] {
             let account: Account = text.parse().unwrap();
             assert_eq!(account.to_string(), text);
@@ -261,6 +285,8 @@ mod tests {
             "project:hanbit",
             "suspense:world",
             "bank:a",
+            "idle:",
+            "meter:a:b",
         ] {
             assert_eq!(bad.parse::<Account>(), Err(AccountError), "{bad:?}");
         }

@@ -1,7 +1,7 @@
 //! What is written: entries, which move amounts and are never changed.
 
 use crate::account::Account;
-use madang_types::{AllocationId, JobId, Micros, ProgrammeId, RequestId, Unit};
+use madang_types::{AllocationId, JobId, Micros, ProgrammeId, RequestId, SiteId, Unit};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -93,6 +93,13 @@ pub enum Phase {
     Void,
 }
 
+impl Phase {
+    /// Whether it has moved what it moves: all but what is only set aside.
+    pub fn ends(self) -> bool {
+        self != Self::Reserve
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -118,6 +125,8 @@ pub enum Subject {
     Request(RequestId),
     /// A job ran.
     Job(JobId),
+    /// What a site drew in a span.
+    Energy(SiteId),
 }
 
 /// One entry.

@@ -51,7 +51,7 @@ pub struct JobPurses<'a> {
 pub struct JobUse {
     /// From its start to its end, in µs.
     pub span_us: u64,
-    /// Energy, where it was measured.
+    /// Energy, where somebody says what its machines draw.
     pub energy: Option<MilliJoules>,
     /// Whether it is charged: a stretch that was stopped for others and left no checkpoint may not be.
     pub charged: bool,

@@ -14,6 +14,7 @@ mod bank;
 mod book;
 mod ceiling;
 mod decimal;
+mod energy;
 mod entry;
 mod grants;
 mod job;
@@ -37,6 +38,10 @@ pub use bank::{Holder, LastOrder, Order, OrderKind};
 pub use book::Book;
 pub use ceiling::{check_project_limit, fill, key_ceiling, project_ceiling};
 pub use decimal::{decimal, decimal_text};
+pub use energy::{
+    EnergyNote, EnergySpan, EnergyStand, EngineClaimed, EngineEnergy, energy_entries, shared,
+    told_milli,
+};
 pub use entry::{Entry, EntryError, EntryId, EntryIdError, LEGS_COUNT_MAX, Leg, Phase, Subject};
 pub use grants::{
     AMOUNT_MAX, check_accelerator_price, check_allocation, check_budget, check_exchange,

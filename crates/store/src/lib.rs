@@ -26,7 +26,7 @@ pub use ledger::{
     BalanceRow, ENTRIES_APPEND_COUNT_MAX, EntryFilter, EntryRow, LEDGER_LIST_COUNT_MAX, Ledger,
 };
 pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl};
-pub use power::{POWER_EVENTS_MAX, PowerBook};
+pub use power::{ENERGY_NOTES_LIST_MAX, EnergyRow, POWER_EVENTS_MAX, PowerBook};
 pub use settlement::Settlement;
 pub use sqlite::{SqliteLedger, SqliteOptions, SqliteStore};
 

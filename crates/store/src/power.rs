@@ -1,11 +1,26 @@
-//! Caps and events of power, as the books keep them.
+//! Caps and events of power, and notes of energy that are not booked yet, as the books keep them.
 
 use crate::StoreError;
 use async_trait::async_trait;
-use madang_types::{Micros, PowerEvent, PowerEventKind};
+use madang_ledger::{EnergyNote, EnergySpan};
+use madang_types::{GatewayId, Micros, PowerEvent, PowerEventKind};
 
 /// Events of all sites that are not over and can be kept at once.
 pub const POWER_EVENTS_MAX: usize = 1_000;
+
+/// The most notes of energy that one [`PowerBook::energy_list`] gives, the oldest first.
+pub const ENERGY_NOTES_LIST_MAX: usize = 10_000;
+
+/// What a gateway noted of a site's energy in a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnergyRow {
+    /// Of which span.
+    pub span: EnergySpan,
+    /// Which gateway.
+    pub gateway: GatewayId,
+    /// What it noted.
+    pub note: EnergyNote,
+}
 
 /// Caps and events of power.
 #[async_trait]
@@ -30,6 +45,24 @@ pub trait PowerBook: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Absent`].
     async fn power_end(&self, id: u64, at: Micros) -> Result<PowerEvent, StoreError>;
+
+    /// Keeps notes, all or none of them. A later one of the same gateway and span replaces the one before.
+    async fn energy_put(&self, rows: Vec<EnergyRow>) -> Result<(), StoreError>;
+
+    /// Notes by their span's end, beginning and site, and by gateway; at most [`ENERGY_NOTES_LIST_MAX`].
+    async fn energy_list(&self) -> Result<Vec<EnergyRow>, StoreError>;
+
+    /// Drops all notes of a span, once it is booked.
+    async fn energy_drop(&self, span: EnergySpan) -> Result<(), StoreError>;
+}
+
+/// A note as its column has it.
+pub(crate) fn note_text(note: &EnergyNote) -> Result<String, StoreError> {
+    serde_json::to_string(note).map_err(|e| StoreError::Invalid(format!("a note of energy: {e}")))
+}
+
+pub(crate) fn note_of(text: &str) -> Result<EnergyNote, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("a note of energy: {e}")))
 }
 
 /// What of an event stands in columns of its own: the cap, the cut, and what it is a cut of.

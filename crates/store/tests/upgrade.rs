@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use madang_ledger::AcceleratorPrice;
+use madang_ledger::{AcceleratorPrice, EnergyNote, EnergyStand, EngineClaimed, EngineEnergy};
 use madang_store::conformance::bank::Books;
 use madang_store::conformance::jobs::{job, run};
 use madang_store::conformance::sample::{full, key, plain, programme, project, tenant};
@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     "secrets",
     "power",
     "busy",
+    "energy",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -246,6 +247,39 @@ async fn check_power(store: &dyn PowerBook, version: usize) {
         ],
     };
     assert_eq!(store.power_list(Micros(8)).await.unwrap(), events);
+    let note = EnergyNote {
+        measured_mj: 700,
+        modelled_mj: 50,
+        engines: [(
+            "e1".parse().unwrap(),
+            EngineEnergy {
+                mj: 600,
+                span_us: 60,
+                idle_watts: 100,
+            },
+        )]
+        .into(),
+        runs_mj: 100,
+        rest_mj: 50,
+        returned_mj: -3,
+        claims: [(
+            "e1".parse().unwrap(),
+            EngineClaimed {
+                busy_us: 40,
+                by: [("project:demo:web".parse().unwrap(), 9)].into(),
+            },
+        )]
+        .into(),
+        stand: Some(EnergyStand {
+            at: Micros(59),
+            loads: [("rest".to_owned(), 20)].into(),
+            meters: [("feed".to_owned(), (200, Some(9_000)))].into(),
+            runs: [("1-1".parse().unwrap(), 100)].into(),
+        }),
+    };
+    let notes = store.energy_list().await.unwrap();
+    let notes: Vec<EnergyNote> = notes.into_iter().map(|row| row.note).collect();
+    assert_eq!(notes, if version < 15 { vec![] } else { vec![note] });
 }
 
 /// How busy a run was, and what was held.

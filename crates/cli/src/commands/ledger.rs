@@ -249,6 +249,7 @@ fn about(subject: &Subject) -> String {
         Subject::Lease => "lease".to_owned(),
         Subject::Request(id) => id.to_string(),
         Subject::Job(id) => format!("job {id}"),
+        Subject::Energy(site) => format!("energy of {site}"),
     }
 }
 

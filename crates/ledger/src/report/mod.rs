@@ -2,6 +2,7 @@
 //! of it. Pure: a store reads the sums ([`Extract`]), whoever asks shows the report.
 
 mod concentration;
+mod energy;
 mod idle;
 mod promise;
 mod reconcile;
@@ -10,6 +11,7 @@ mod rows;
 mod tests;
 
 pub use concentration::Concentration;
+pub use energy::{EnergyUse, SiteEnergy, TenantEnergy, energy_use};
 pub use idle::{AwardUse, MeasuredRun, awards, payers};
 pub use promise::{Line, promised};
 pub use reconcile::{Compared, DIFFERENCES_SHOWN_MAX, Difference, Reconciliation};
@@ -141,6 +143,7 @@ pub fn report(scope: &Scope<'_>, extract: &Extract) -> Report {
         rows,
         legs,
         job_legs,
+        energy_legs: _,
     } = extract;
     let all_legs = [legs.as_slice(), job_legs].concat();
     let tenants: BTreeSet<&TenantId> = tenants.iter().collect();

@@ -17,6 +17,8 @@ pub struct Extract {
     pub legs: Vec<LegSum>,
     /// The same of entries about jobs. A run is of the span in which it ended.
     pub job_legs: Vec<LegSum>,
+    /// The same of entries about energy, by their span's beginning; where neither a programme nor a tenant was asked for, all of them.
+    pub energy_legs: Vec<LegSum>,
 }
 
 /// Sums over the records of one kind.

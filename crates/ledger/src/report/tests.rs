@@ -81,6 +81,7 @@ fn made_of(
         rows,
         legs,
         job_legs: Vec::new(),
+        energy_legs: Vec::new(),
     };
     report(&scope, &extract)
 }

@@ -1,8 +1,9 @@
 //! Properties of caps and events of power.
 
 use super::Failure;
-use crate::{PowerBook, StoreError};
+use crate::{EnergyRow, PowerBook, StoreError};
 use async_trait::async_trait;
+use madang_ledger::{EnergyNote, EnergySpan, EnergyStand, EngineClaimed, EngineEnergy};
 use madang_types::{Micros, PowerEvent, PowerEventKind};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ macro_rules! power_conformance_suite {
     ($make:path) => {
         $crate::power_conformance_suite! { @tests $make;
             events_are_numbered_and_survive, an_event_ends_once, a_baseline_is_noted_once_and_of_cuts_alone,
-            what_is_not_there_is_said, extreme_numbers_are_kept_or_refused
+            what_is_not_there_is_said, extreme_numbers_are_kept_or_refused, notes_of_energy_are_kept_until_they_are_booked
         }
     };
     (@tests $make:path; $($property:ident),+) => {
@@ -145,5 +146,64 @@ pub async fn extreme_numbers_are_kept_or_refused(fixture: &impl Fixture) -> Resu
         matches!(refused, Err(StoreError::Invalid(_))),
         "{refused:?}"
     );
+    Ok(())
+}
+
+fn row(gateway: &str, (from, until): (i64, i64), rest_mj: u64) -> Result<EnergyRow, Failure> {
+    let note = EnergyNote {
+        measured_mj: u64::MAX,
+        engines: [("e1".parse()?, EngineEnergy::default())].into(),
+        rest_mj,
+        returned_mj: i64::MIN,
+        claims: [(
+            "e1".parse()?,
+            EngineClaimed {
+                busy_us: 7,
+                by: [("project:hanbit:search".parse()?, 9)].into(),
+            },
+        )]
+        .into(),
+        stand: Some(EnergyStand {
+            at: Micros(from),
+            loads: [("rest".to_owned(), 3)].into(),
+            meters: [("피드".to_owned(), (5, Some(u64::MAX)))].into(),
+            runs: [("1042.3-1".parse()?, 8)].into(),
+        }),
+        ..EnergyNote::default()
+    };
+    Ok(EnergyRow {
+        span: EnergySpan {
+            site: "pohang".parse()?,
+            from: Micros(from),
+            until: Micros(until),
+        },
+        gateway: gateway.parse()?,
+        note,
+    })
+}
+
+/// The last note of a gateway and span stands, in books that are opened anew too, until the span is dropped with all that is noted of it.
+pub async fn notes_of_energy_are_kept_until_they_are_booked(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let book = fixture.open().await;
+    assert_eq!(book.energy_list().await?, []);
+    book.energy_put(Vec::new()).await?;
+    let later = row("gw-1", (60, 120), 1)?;
+    book.energy_put(vec![later.clone(), row("gw-2", (0, 60), 2)?])
+        .await?;
+    let (one, two) = (row("gw-1", (0, 60), 3)?, row("gw-2", (0, 60), 4)?);
+    book.energy_put(vec![two.clone()]).await?;
+    book.energy_put(vec![one.clone()]).await?;
+    // A span of another length that begins at the same time is another one.
+    let short = row("gw-1", (0, 30), 5)?;
+    book.energy_put(vec![short.clone()]).await?;
+    drop(book);
+    let book = fixture.open().await;
+    let all = [short.clone(), one.clone(), two, later.clone()];
+    assert_eq!(book.energy_list().await?, all);
+    book.energy_drop(one.span.clone()).await?;
+    book.energy_drop(one.span).await?;
+    assert_eq!(book.energy_list().await?, [short, later]);
     Ok(())
 }

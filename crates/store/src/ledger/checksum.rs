@@ -25,6 +25,7 @@ pub(crate) fn checksum(seq: i64, entry: &Entry) -> i64 {
         Subject::Budget(id) => name(&mut bytes, id),
         Subject::Allocation(id) => name(&mut bytes, id),
         Subject::Job(id) => name(&mut bytes, id),
+        Subject::Energy(site) => name(&mut bytes, site),
         Subject::Request(RequestId(id)) => bytes.extend(id.to_be_bytes()),
         Subject::Lease => {}
     }

@@ -57,6 +57,8 @@ pub(crate) const ABOUT_LEASE: i64 = 3;
 pub(crate) const ABOUT_REQUEST: i64 = 4;
 /// A job.
 pub(crate) const ABOUT_JOB: i64 = 5;
+/// What a site drew in a span.
+pub(crate) const ABOUT_ENERGY: i64 = 6;
 
 /// The number of what an entry is about.
 pub(crate) fn about_code(subject: &Subject) -> i64 {
@@ -66,6 +68,7 @@ pub(crate) fn about_code(subject: &Subject) -> i64 {
         Subject::Lease => ABOUT_LEASE,
         Subject::Request(_) => ABOUT_REQUEST,
         Subject::Job(_) => ABOUT_JOB,
+        Subject::Energy(_) => ABOUT_ENERGY,
     }
 }
 

@@ -26,10 +26,14 @@ pub(super) async fn extract(
     let snapshot = snapshot.start().await.map_err(failed)?;
     let owners = owners(&snapshot, filter).await?;
     let span = (filter.from, filter.until);
+    let theirs = |leg: &LegSum| owners.has(&leg.from) || owners.has(&leg.to);
+    let is_all = filter.programme.is_none() && filter.tenant.is_none();
+    let asked = |leg: &LegSum| is_all || theirs(leg);
     let extract = Extract {
         rows: record_sums(&snapshot, filter, offset_s).await?,
-        legs: leg_sums(&snapshot, codes::ABOUT_REQUEST, span, &owners).await?,
-        job_legs: leg_sums(&snapshot, codes::ABOUT_JOB, span, &owners).await?,
+        legs: leg_sums(&snapshot, codes::ABOUT_REQUEST, span, &theirs).await?,
+        job_legs: leg_sums(&snapshot, codes::ABOUT_JOB, span, &theirs).await?,
+        energy_legs: leg_sums(&snapshot, codes::ABOUT_ENERGY, span, &asked).await?,
         tenants: owners.tenants.into_iter().collect(),
     };
     snapshot.commit().await.map_err(failed)?;
@@ -138,7 +142,7 @@ async fn leg_sums(
     client: &impl GenericClient,
     about: i64,
     (from, until): (Option<Micros>, Option<Micros>),
-    owners: &Owners,
+    is_asked: &(dyn Fn(&LegSum) -> bool + Sync),
 ) -> Result<Vec<LegSum>, StoreError> {
     let sql = "SELECT unit, f.name, t.name, high, low FROM ( \
           SELECT unit, from_id, to_id, sum(amount >> 32)::bigint AS high, sum(amount & 4294967295)::bigint AS low \
@@ -154,13 +158,13 @@ async fn leg_sums(
         let (from, to): (Account, Account) = (columns.word()?, columns.word()?);
         let (high, low): (i64, i64) = (columns.get()?, columns.get()?);
         let amount = held((i128::from(high) << 32) + i128::from(low));
-        let theirs = owners.has(&from) || owners.has(&to);
-        Ok(theirs.then_some(LegSum {
+        let leg = LegSum {
             unit,
             from,
             to,
             amount,
-        }))
+        };
+        Ok(is_asked(&leg).then_some(leg))
     };
     let found = rows(client, ("sum legs", sql), &[&from, &until, &about], read).await?;
     let found: Vec<LegSum> = found.into_iter().flatten().collect();

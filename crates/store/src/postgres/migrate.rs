@@ -79,6 +79,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "busy",
         sql: include_str!("../../migrations/postgres/0014_busy.sql"),
     },
+    Migration {
+        version: 15,
+        name: "energy",
+        sql: include_str!("../../migrations/postgres/0015_energy.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

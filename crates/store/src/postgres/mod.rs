@@ -10,6 +10,7 @@
 mod bank;
 mod busy;
 mod connect;
+mod energy;
 mod extract;
 mod jobs;
 mod ledger;

@@ -1,12 +1,14 @@
 //! Caps and events of power as rows.
 
 use super::PostgresStore;
+use super::energy;
 use super::row::{Columns, Param, execute, rows};
 use crate::StoreError;
 use crate::count::count;
-use crate::power::{POWER_EVENTS_MAX, PowerBook, absent, columns_of, kind_of, too_many};
+use crate::power::{EnergyRow, POWER_EVENTS_MAX, PowerBook, absent, columns_of, kind_of, too_many};
 use async_trait::async_trait;
 use deadpool_postgres::Object;
+use madang_ledger::EnergySpan;
 use madang_types::{Micros, PowerEvent};
 
 const COLUMNS: &str =
@@ -103,5 +105,19 @@ impl PowerBook for PostgresStore {
 
     async fn power_end(&self, id: u64, at: Micros) -> Result<PowerEvent, StoreError> {
         self.ask(move |client| Box::pin(end(client, id, at))).await
+    }
+
+    async fn energy_put(&self, rows: Vec<EnergyRow>) -> Result<(), StoreError> {
+        self.ask(move |client| Box::pin(async move { energy::put(client, &rows).await }))
+            .await
+    }
+
+    async fn energy_list(&self) -> Result<Vec<EnergyRow>, StoreError> {
+        self.ask(move |client| Box::pin(energy::list(client))).await
+    }
+
+    async fn energy_drop(&self, span: EnergySpan) -> Result<(), StoreError> {
+        self.ask(move |client| Box::pin(async move { energy::drop_span(client, &span).await }))
+            .await
     }
 }

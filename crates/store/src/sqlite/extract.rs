@@ -23,11 +23,16 @@ pub(super) fn extract(
     let snapshot = conn.unchecked_transaction().map_err(failed)?;
     let owners = owners(&snapshot, filter)?;
     let span = (filter.from, filter.until);
-    let legs_about = |about| leg_sums(&snapshot, about, span, &owners);
+    let theirs = |leg: &LegSum| owners.has(&leg.from) || owners.has(&leg.to);
+    let is_all = filter.programme.is_none() && filter.tenant.is_none();
+    let legs_about = |about| leg_sums(&snapshot, about, span, &theirs);
     let extract = Extract {
         rows: record_sums(&snapshot, filter, offset_s)?,
         legs: legs_about(codes::ABOUT_REQUEST)?,
         job_legs: legs_about(codes::ABOUT_JOB)?,
+        energy_legs: leg_sums(&snapshot, codes::ABOUT_ENERGY, span, &|leg| {
+            is_all || theirs(leg)
+        })?,
         tenants: owners.tenants.into_iter().collect(),
     };
     snapshot.finish().map_err(failed)?;
@@ -127,7 +132,7 @@ fn leg_sums(
     conn: &Connection,
     about: i64,
     (from, until): (Option<Micros>, Option<Micros>),
-    owners: &Owners,
+    is_asked: &dyn Fn(&LegSum) -> bool,
 ) -> Result<Vec<LegSum>, StoreError> {
     let accounts = rows(
         conn,
@@ -160,14 +165,13 @@ fn leg_sums(
             let text = format!("a leg of unit {unit} from account {from} to {to} means nothing");
             return Err(StoreError::Damaged(text));
         };
-        if owners.has(from) || owners.has(to) {
-            found.push(LegSum {
-                unit,
-                from: from.clone(),
-                to: to.clone(),
-                amount,
-            });
-        }
+        let leg = LegSum {
+            unit,
+            from: from.clone(),
+            to: to.clone(),
+            amount,
+        };
+        found.extend(is_asked(&leg).then_some(leg));
     }
     check_count(found.len(), "sums of legs")?;
     Ok(found)

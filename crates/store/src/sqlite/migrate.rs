@@ -77,6 +77,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "busy",
         sql: include_str!("../../migrations/sqlite/0014_busy.sql"),
     },
+    Migration {
+        version: 15,
+        name: "energy",
+        sql: include_str!("../../migrations/sqlite/0015_energy.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -2,11 +2,13 @@
 
 use super::SqliteStore;
 use super::convert::{Columns, execute, rows};
+use super::energy::{self, EnergyWrite};
 use super::writer::{Write, Written};
 use crate::StoreError;
 use crate::count::count;
-use crate::power::{POWER_EVENTS_MAX, PowerBook, absent, columns_of, kind_of, too_many};
+use crate::power::{EnergyRow, POWER_EVENTS_MAX, PowerBook, absent, columns_of, kind_of, too_many};
 use async_trait::async_trait;
+use madang_ledger::EnergySpan;
 use madang_types::{Micros, PowerEvent};
 use rusqlite::{Connection, named_params};
 
@@ -113,5 +115,21 @@ impl PowerBook for SqliteStore {
 
     async fn power_end(&self, id: u64, at: Micros) -> Result<PowerEvent, StoreError> {
         self.power_write(PowerWrite::End(id, at)).await
+    }
+
+    async fn energy_put(&self, rows: Vec<EnergyRow>) -> Result<(), StoreError> {
+        self.write(Write::Energy(EnergyWrite::Put(rows)))
+            .await
+            .map(drop)
+    }
+
+    async fn energy_list(&self) -> Result<Vec<EnergyRow>, StoreError> {
+        self.lookups.read(energy::list).await
+    }
+
+    async fn energy_drop(&self, span: EnergySpan) -> Result<(), StoreError> {
+        self.write(Write::Energy(EnergyWrite::Drop(span)))
+            .await
+            .map(drop)
     }
 }

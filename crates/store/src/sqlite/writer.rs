@@ -3,10 +3,11 @@
 
 use super::connect::{Settings, limit_pages, reopen};
 use super::convert::medium;
+use super::energy::EnergyWrite;
 use super::jobs::{self, JobsWrite, JobsWritten};
 use super::ledger::page::Page;
 use super::power::{self, PowerWrite};
-use super::{bank, people, settle, stops};
+use super::{bank, energy, people, settle, stops};
 use crate::StoreError;
 use crate::bank::{About, Answer};
 use crate::journal::Backlog;
@@ -36,6 +37,7 @@ pub(super) enum Write {
     Bank(Box<About>, Micros),
     Jobs(Box<JobsWrite>),
     Power(Box<PowerWrite>),
+    Energy(EnergyWrite),
     FilePagesMax(Option<u32>),
 }
 
@@ -48,6 +50,7 @@ impl Write {
             | Self::Bank(..)
             | Self::Jobs(_)
             | Self::Power(_)
+            | Self::Energy(_)
             | Self::Project(_)
             | Self::Backlog
             | Self::Programme(_)
@@ -229,6 +232,7 @@ fn perform(conn: &Connection, page: &mut Page, write: &Write) -> Result<Written,
         Write::Power(write) => {
             return power::perform(conn, write).map(|event| Written::Power(Box::new(event)));
         }
+        Write::Energy(write) => energy::perform(conn, write)?,
         Write::StopDelete(scope) => {
             return stops::stop_delete(conn, scope).map(|stop| Written::Stop(Box::new(stop)));
         }

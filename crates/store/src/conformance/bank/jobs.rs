@@ -1,10 +1,12 @@
 //! Runs of jobs, paid out of grants.
 
 use super::{Books, Fixture};
-use crate::UsageFilter;
 use crate::conformance::Failure;
+use crate::conformance::sample::tenant;
+use crate::{EntryFilter, UsageFilter};
 use madang_ledger::{
-    Account, Applied, Entry, Fault, JobPurses, JobRun, JobShort, JobUse, Purse, Subject,
+    Account, Applied, EnergyNote, EnergySpan, EngineClaimed, EngineEnergy, Entry, EntryId, Fault,
+    JobPurses, JobRun, JobShort, JobUse, Phase, Purse, Subject, energy_entries,
 };
 use madang_types::{
     Allocation, Class, JobId, MicroWon, Micros, MilliJoules, ProgrammeBudget, Unit,
@@ -226,4 +228,92 @@ pub async fn a_run_that_lacks_is_not_set_aside(fixture: &impl Fixture) -> Result
     world.check(4 * HOUR_MS, 30_000_000).await?;
     assert_eq!(world.books.allocations_sweep(Micros(50)).await?, 1);
     world.check(0, 30_000_000).await
+}
+
+/// An engine's 800 mJ, claimed by two, and 50 mJ of nobody's that a model says.
+fn shared_note() -> Result<EnergyNote, Failure> {
+    let claimed = EngineClaimed {
+        busy_us: 10,
+        by: [
+            ("project:hanbit:search".parse()?, 3),
+            ("tenant:haneul".parse()?, 1),
+        ]
+        .into(),
+    };
+    Ok(EnergyNote {
+        measured_mj: 800,
+        modelled_mj: 50,
+        rest_mj: 50,
+        engines: [(
+            "e1".parse()?,
+            EngineEnergy {
+                mj: 800,
+                span_us: 10,
+                idle_watts: 100,
+            },
+        )]
+        .into(),
+        claims: [("e1".parse()?, claimed)].into(),
+        ..EnergyNote::default()
+    })
+}
+
+/// What a site drew reads back by who took it; where nobody's was asked for, by where it came from and what was idle too.
+pub async fn energy_is_read_by_who_took_it_and_by_where_it_was_drawn(
+    fixture: &impl Fixture,
+) -> Result<(), Failure> {
+    let world = World::new(fixture).await?;
+    world.books.tenant_put(tenant("hanbit", 1)?).await?;
+    let span = EnergySpan {
+        site: "pohang".parse()?,
+        from: Micros(10),
+        until: Micros(20),
+    };
+    let note = shared_note()?;
+    let entries = energy_entries(&span, &note);
+    for _ in 0..2 {
+        for told in world.books.entries_append(entries.clone()).await? {
+            told?;
+        }
+    }
+    // What is about other things is none of it.
+    let mut other = entries[0].clone();
+    (other.id, other.subject, other.phase) = (EntryId(9), Subject::Lease, Phase::Direct);
+    for told in world.books.entries_append(vec![other]).await? {
+        told?;
+    }
+    let theirs = [("project:hanbit:search", 600)];
+    let all = [
+        ("idle:pohang", 50),
+        ("project:hanbit:search", 600),
+        ("site:pohang", 50),
+        ("site:pohang", 800),
+        ("tenant:haneul", 200),
+    ];
+    for (tenant, (from, until), expected) in [
+        (None, (10, 20), &all[..]),
+        (None, (11, 20), &[]),
+        (None, (0, 10), &[]),
+        (Some("hanbit"), (10, 11), &theirs),
+    ] {
+        let filter = UsageFilter {
+            tenant: tenant.map(str::parse).transpose()?,
+            from: Some(Micros(from)),
+            until: Some(Micros(until)),
+            ..UsageFilter::default()
+        };
+        let extract = world.books.usage_extract(filter, 0).await?;
+        let legs = extract.energy_legs.iter();
+        let mut legs: Vec<_> = legs.map(|leg| (leg.to.to_string(), leg.amount)).collect();
+        legs.sort();
+        let expected = expected.iter().map(|(to, mj)| ((*to).to_owned(), *mj));
+        assert_eq!(legs, expected.collect::<Vec<_>>(), "{tenant:?} {from}");
+    }
+    let about = EntryFilter {
+        subject: Some(Subject::Energy(span.site)),
+        ..EntryFilter::default()
+    };
+    let found = world.books.entries(about, None, 10).await?;
+    assert_eq!(found.len(), entries.len());
+    Ok(())
 }

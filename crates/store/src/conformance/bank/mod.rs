@@ -40,7 +40,7 @@ macro_rules! bank_conformance_suite {
                 a_recall_ends_a_grant, a_ceiling_is_filled_once_and_raised_by_the_difference, a_price_begins_now_or_later_and_once,
                 a_price_of_accelerator_time_begins_once,
                 a_rate_of_exchange_begins_once, grants_and_prices_survive;
-            jobs: a_run_is_paid_once_and_nothing_stays_set_aside, a_run_that_lacks_is_not_set_aside,
+            jobs: a_run_is_paid_once_and_nothing_stays_set_aside, energy_is_read_by_who_took_it_and_by_where_it_was_drawn, a_run_that_lacks_is_not_set_aside,
                 what_runs_took_is_in_its_programmes_extract;
             classes: budgets_of_classes_stand_side_by_side, what_is_left_goes_back_to_its_class;
             tranches: a_tranche_can_be_had_from_its_instant_on_and_what_came_before_stays,

@@ -31,6 +31,7 @@ fn whole_subject(subject: &Subject) -> Option<String> {
         Subject::Budget(id) => id.as_str().to_owned(),
         Subject::Allocation(id) => id.as_str().to_owned(),
         Subject::Job(id) => id.to_string(),
+        Subject::Energy(site) => site.as_str().to_owned(),
         Subject::Request(RequestId(id)) => Uuid::from_u128(*id).to_string(),
         Subject::Lease => return None,
     })
@@ -46,6 +47,7 @@ pub(super) fn read_head(columns: &mut Columns<'_>) -> Result<Entry, StoreError> 
         codes::ABOUT_BUDGET => Subject::Budget(columns.word()?),
         codes::ABOUT_ALLOCATION => Subject::Allocation(columns.word()?),
         codes::ABOUT_JOB => Subject::Job(columns.word()?),
+        codes::ABOUT_ENERGY => Subject::Energy(columns.word()?),
         codes::ABOUT_LEASE if columns.get::<Option<String>>()?.is_none() => Subject::Lease,
         codes::ABOUT_REQUEST => {
             let other: Option<Uuid> = columns.word_opt()?;

@@ -31,6 +31,7 @@ fn whole_subject(subject: &Subject) -> Value {
         Subject::Budget(id) => id.as_str().to_owned().into(),
         Subject::Allocation(id) => id.as_str().to_owned().into(),
         Subject::Job(id) => id.to_string().into(),
+        Subject::Energy(site) => site.as_str().to_owned().into(),
         Subject::Request(RequestId(id)) => id.to_be_bytes().to_vec().into(),
         Subject::Lease => Value::Null,
     }
@@ -46,6 +47,7 @@ pub(super) fn read_entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError>
         codes::ABOUT_BUDGET => Subject::Budget(columns.word()?),
         codes::ABOUT_ALLOCATION => Subject::Allocation(columns.word()?),
         codes::ABOUT_JOB => Subject::Job(columns.word()?),
+        codes::ABOUT_ENERGY => Subject::Energy(columns.word()?),
         codes::ABOUT_LEASE if columns.get::<Value>()? == Value::Null => Subject::Lease,
         codes::ABOUT_REQUEST => {
             let other: Option<[u8; 16]> = columns.get()?;
@@ -250,7 +252,10 @@ pub(super) fn list_sql(
             Subject::Request(_) => {
                 "(e.about = :about AND e.subject = :subject OR e.id = :subject AND e.about = :about AND e.subject IS NULL)"
             }
-            Subject::Budget(_) | Subject::Allocation(_) | Subject::Job(_) => {
+            Subject::Budget(_)
+            | Subject::Allocation(_)
+            | Subject::Job(_)
+            | Subject::Energy(_) => {
                 "e.about = :about AND e.subject = :subject"
             }
         });

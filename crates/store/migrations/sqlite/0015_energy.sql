@@ -1,0 +1,9 @@
+-- What gateways noted of sites' energy in spans that are not booked yet. A row goes once its span is in the ledger.
+CREATE TABLE energy_notes (
+    until_us INTEGER NOT NULL, -- the end of the span
+    from_us  INTEGER NOT NULL,
+    site     TEXT NOT NULL,
+    gateway  TEXT NOT NULL,
+    note     TEXT NOT NULL, -- JSON
+    PRIMARY KEY (until_us, from_us, site, gateway)
+) STRICT, WITHOUT ROWID;
