@@ -143,7 +143,7 @@ impl Control {
             tokio::spawn(follow(Arc::clone(&gateway))),
             tokio::spawn(share(Arc::clone(&gateway))),
         ];
-        let jobs = JobsPlane::start(Arc::clone(&gateway), jobs);
+        let jobs = JobsPlane::start(Arc::clone(&gateway), jobs, Arc::clone(&power));
         let power = PowerPlane::start(Arc::clone(&gateway), Arc::clone(&jobs), power);
         Ok(Arc::new(Self {
             jobs,

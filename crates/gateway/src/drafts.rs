@@ -3,6 +3,7 @@
 
 use crate::books::Books;
 use crate::clock;
+use crate::energy::Running;
 use crate::purses::entry_of;
 use madang_core::budget::{Part, settle_orphan};
 use madang_ledger::{Holder, TokenRates};
@@ -31,6 +32,8 @@ pub struct Draft {
     pub metered: bool,
     /// What it costs, and whose rights pay.
     pub paid: Option<(TokenRates, Arc<Holder>, Vec<Part>)>,
+    /// What it claims of its engine's energy, where something is known of that.
+    pub energy: Option<Arc<Running>>,
 }
 
 struct Open {
@@ -136,6 +139,7 @@ impl Open {
             own,
             metered,
             paid,
+            energy,
         } = &self.draft;
         let mut record = record.clone();
         record.outcome = Outcome::Orphaned;
@@ -143,6 +147,7 @@ impl Open {
         record.tokens.output = Tokens(made);
         record.tokens.estimated = true;
         record.total_us = now.since_us(record.arrived_at);
+        record.energy = energy.as_ref().and_then(|running| running.so_far());
         let paid = paid
             .as_ref()
             .map(|(rates, holder, parts)| (holder, settle_orphan(parts, (&record.tokens, rates))));

@@ -5,6 +5,7 @@ use crate::books::Books;
 use crate::client::{ClientBuildError, ClientOptions, EngineAddress, EngineClient};
 use crate::drafts::{self, Drafts};
 use crate::driver::Driver;
+use crate::energy::EnergyClaims;
 use crate::follow::Seen;
 use crate::key_rates::KeyRates;
 use crate::key_slots::KeySlots;
@@ -69,6 +70,8 @@ pub struct Gateway {
     pub purses: Arc<Purses>,
     /// Requests under way, as they would be booked now.
     pub(crate) drafts: Arc<Drafts>,
+    /// What requests under way claim of engines' energy.
+    pub energy: Arc<EnergyClaims>,
     /// What goes on beside the requests; it ends with this.
     tasks: Mutex<JoinSet<()>>,
     /// Keys, tenants, programmes.
@@ -140,6 +143,7 @@ impl Gateway {
             books,
             purses,
             drafts,
+            energy: Arc::default(),
             tasks: Mutex::new(tasks),
             metrics,
             client: EngineClient::new(client)?,

@@ -13,6 +13,7 @@ pub mod doors;
 mod drafts;
 pub mod driver;
 pub mod edge;
+pub mod energy;
 pub mod explain;
 pub mod fetch;
 pub mod fine_tuning;

@@ -122,7 +122,7 @@ pub struct UsageRecord {
     pub total_us: u64,
     /// Price, once a rate card exists.
     pub cost: Option<MicroWon>,
-    /// Energy, once it is metered.
+    /// Energy at its site's meter, as foretold when it ended; `None` where nobody says what its engine draws.
     pub energy: Option<MilliJoules>,
     /// The routing decision in one line.
     pub decision: Option<String>,

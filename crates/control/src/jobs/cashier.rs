@@ -203,6 +203,16 @@ impl JobsPlane {
         till: &mut Till<'_>,
         ended: &mut [(Job, RunRecord)],
     ) -> Result<(), StoreError> {
+        // What whoever drove before had added up is asked for here too: a run may end before anybody has looked at power.
+        if !ended.is_empty() {
+            self.energies.open().await?;
+        }
+        for (_, run) in ended.iter_mut() {
+            let energy = self.energies.of(run.run);
+            if let Some(end) = &mut run.end {
+                end.energy = energy.or(end.energy);
+            }
+        }
         let mut paid = BTreeMap::new();
         for (at, (job, run)) in ended.iter().enumerate() {
             match till.paid_run(job, run).await? {
@@ -243,7 +253,7 @@ impl JobsPlane {
     }
 
     /// The entries that the books have of these ids.
-    pub(super) async fn known(
+    pub(crate) async fn known(
         &self,
         ids: impl Iterator<Item = EntryId>,
     ) -> Result<BTreeMap<EntryId, Vec<Entry>>, StoreError> {
@@ -275,7 +285,10 @@ impl JobsPlane {
         Ok(last.collect())
     }
 
-    async fn append(&self, entries: Vec<Entry>) -> Result<Vec<Result<Applied, Fault>>, StoreError> {
+    pub(crate) async fn append(
+        &self,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Result<Applied, Fault>>, StoreError> {
         let mut told = Vec::with_capacity(entries.len());
         for entries in entries.chunks(ENTRIES_APPEND_COUNT_MAX) {
             told.extend(self.ledger.entries_append(entries.to_vec()).await?);

@@ -9,6 +9,7 @@ mod cashier;
 mod dcgm;
 mod drive;
 mod electricity;
+mod energy;
 mod fine_tuning;
 mod perform;
 mod power;
@@ -23,13 +24,14 @@ pub use sites::ClusterState;
 
 use crate::power::Governors;
 use crate::secrets::{SecretKeys, Secrets};
+use energy::RunEnergies;
 use madang_core::desk::{Desk, DeskInput, DeskNodes};
 use madang_executor::jobs::slurm::SlurmSite;
 use madang_executor::jobs::{JobExecutor, RunLog, RunMeter};
 use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
-use madang_store::{JobBook, JobWish, Ledger, StoreError};
+use madang_store::{JobBook, JobWish, Ledger, PowerBook, StoreError};
 use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord, RunState};
 use sites::Sites;
 use std::collections::BTreeMap;
@@ -87,6 +89,8 @@ pub struct JobsPlane {
     secrets: Secrets,
     /// Who is asked for power.
     governors: Arc<Governors>,
+    /// What runs have drawn.
+    energies: RunEnergies,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
@@ -97,7 +101,11 @@ pub struct JobsPlane {
 
 impl JobsPlane {
     /// Begins to drive, as soon as no other gateway does.
-    pub fn start(gateway: Arc<Gateway>, options: JobsOptions) -> Arc<Self> {
+    pub fn start(
+        gateway: Arc<Gateway>,
+        options: JobsOptions,
+        power: Arc<dyn PowerBook>,
+    ) -> Arc<Self> {
         let JobsOptions {
             id,
             book,
@@ -113,6 +121,7 @@ impl JobsPlane {
             gateway,
             secrets: Secrets::new(Arc::clone(&book), secret_keys),
             governors: Arc::default(),
+            energies: RunEnergies::new(power),
             book,
             ledger,
             executors,

@@ -1,7 +1,7 @@
 //! The meters of all sites: read at each look, and believed as far as the core says.
 
 use super::PowerPlane;
-use super::meter::{self, MeterError, PowerMeter};
+use super::meter::{self, MeterError, MeterReading, PowerMeter};
 use super::scene::{self, BendingRun, Parts, Readings};
 use futures_util::future::join_all;
 use madang_core::power::gauge::{Believed, Gauge, Modelled, Reading};
@@ -17,10 +17,26 @@ use std::sync::Arc;
 pub(super) struct Watched {
     pub(super) row: Meter,
     meter: Arc<dyn PowerMeter>,
-    gauge: Gauge,
+    pub(super) gauge: Gauge,
+    /// Its count of thousandths of a joule, as it was read last; `None` where it has none.
+    pub(super) count: Option<u64>,
     pub(super) reading: Option<Reading>,
     pub(super) error: Option<MeterError>,
     pub(super) believed: Option<Believed>,
+}
+
+impl Watched {
+    pub(super) fn new(row: &Meter, meter: Arc<dyn PowerMeter>) -> Self {
+        Self {
+            row: row.clone(),
+            meter,
+            gauge: Gauge::default(),
+            count: None,
+            reading: None,
+            error: None,
+            believed: None,
+        }
+    }
 }
 
 impl PowerPlane {
@@ -41,14 +57,7 @@ impl PowerPlane {
             }
             match meter::meter_of(row, &self.gateway.client) {
                 Ok(meter) => {
-                    let watched = Watched {
-                        row: row.clone(),
-                        meter: Arc::from(meter),
-                        gauge: Gauge::default(),
-                        reading: None,
-                        error: None,
-                        believed: None,
-                    };
+                    let watched = Watched::new(row, Arc::from(meter));
                     state.meters.insert(id.to_owned(), watched);
                 }
                 Err(error) => tracing::warn!(meter = id, %error, "a meter cannot be read"),
@@ -73,8 +82,9 @@ impl PowerPlane {
                 continue;
             };
             match read {
-                Ok(watts) => {
+                Ok(MeterReading { watts, millijoules }) => {
                     let at = clock::now();
+                    watched.count = millijoules;
                     watched.reading = Some(Reading { watts, at });
                     if watched.error.take().is_some() {
                         tracing::info!(meter = id, "a meter can be read again");
@@ -85,6 +95,7 @@ impl PowerPlane {
                     if watched.error.as_ref() != Some(&error) {
                         tracing::warn!(meter = id, %error, "a meter tells nothing");
                     }
+                    watched.count = None;
                     watched.error = Some(error);
                 }
             }

@@ -4,6 +4,7 @@
 //! with them, and what others set at the same books is seen at the next look.
 
 mod acts;
+mod energy;
 mod governors;
 pub mod meter;
 mod meters;
@@ -19,6 +20,7 @@ pub use status::{LoadStatus, MeterStatus, SitePower};
 
 use crate::jobs::JobsPlane;
 use acts::Applied;
+use energy::Energies;
 use madang_core::power::caps::{Cap, lowest_until};
 use madang_core::power::gauge::Modelled;
 use madang_core::power::governor::{GovernorTerms, Scene};
@@ -27,10 +29,10 @@ use madang_fleet::Fleet;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{PowerBook, StoreError};
-use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
+use madang_types::{Micros, PowerEvent, PowerEventKind, RunId, SiteId};
 use meters::Watched;
 use scene::Readings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -62,6 +64,7 @@ struct State {
     sites: BTreeMap<SiteId, SitePower>,
     meters: BTreeMap<String, Watched>,
     applied: Applied,
+    energies: Energies,
     /// When runs that were refused tried again last.
     tried_at: Micros,
     /// The books could not be read at the last look.
@@ -136,7 +139,9 @@ impl PowerPlane {
         let now = clock::now();
         self.follow_events(now).await;
         let runs = self.jobs.bending(&self.frozen());
-        self.forget_runs(&runs.iter().map(|run| run.run).collect());
+        let live: BTreeSet<RunId> = runs.iter().map(|run| run.run).collect();
+        self.forget_runs(&live);
+        self.energy_begin(now, &fleet).await;
         let pools = self.gateway.status();
         let terms = governors::terms(&fleet.power);
         for site in fleet.sites.keys() {
@@ -146,12 +151,14 @@ impl PowerPlane {
                 .cloned()
                 .collect();
             let seen = self.scene(now, (&fleet, site), &pools, &own);
+            self.account(now, (&fleet, site), (&pools, &own), &seen);
             if let Some(drawn_watts) = seen.known_watts() {
                 self.baselines(now, site, drawn_watts).await;
             }
             self.govern((now, terms), (&fleet, site), seen);
             self.act(&fleet, site, &own).await;
         }
+        self.energy_end(now, &fleet, &live).await;
         self.try_again(now, fleet.power.return_ms);
     }
 

@@ -229,6 +229,7 @@ fn machines(
         .sum();
     // What is measured above idle is shared as the model shares it.
     let measured_above = believed.map(|believed| believed.watts.saturating_sub(idles));
+    let mut left = believed.map(|believed| believed.watts);
     for (run, profile) in own().zip(&profiles) {
         let above = above(run, profile);
         let watts = match measured_above {
@@ -238,6 +239,7 @@ fn machines(
             }
             _ => modelled(run, profile),
         };
+        left = left.map(|left| left.saturating_sub(watts));
         parts.loads.push(Load {
             id: LoadId::Run(run.run),
             watts,
@@ -249,7 +251,8 @@ fn machines(
     }
     parts.loads.push(Load {
         id: LoadId::Rest,
-        watts: idle,
+        // What is measured and no run accounts for is drawn all the same.
+        watts: left.unwrap_or(idle),
         profile: PowerProfile::new(idle, idle),
         bend: Bend::Rigid,
     });

@@ -106,10 +106,25 @@ impl<'c> Check<'c, '_> {
             let entry = self.report.error("url_invalid", span, message);
             entry.help("put a user and a password into a `key_file`");
         }
-        if meter.kind == MeterKind::Redfish && meter.metric.is_some() {
-            let message = "`metric` says nothing of a Redfish service";
+        let is_nvml = meter.kind == MeterKind::Nvml;
+        if !is_nvml && url.is_none() {
+            let message = "the meter says nowhere where it is read";
+            let entry = self.report.error("missing_key", span, message);
+            entry.help("add `url`: the page of metrics, or the resource of the Redfish service");
+        }
+        let idle = [
+            ("url", is_nvml && url.is_some()),
+            ("key_file", is_nvml && meter.key_file.is_some()),
+            (
+                "metric",
+                meter.kind != MeterKind::Prometheus && meter.metric.is_some(),
+            ),
+            ("accelerators", !is_nvml && !meter.accelerators.is_empty()),
+        ];
+        for (key, _) in idle.into_iter().filter(|(_, is_idle)| *is_idle) {
+            let message = format!("`{key}` says nothing of a meter of this kind");
             let entry = self.report.error("key_without_effect", span, message);
-            entry.help("take it out: the `url` names the resource");
+            entry.help("take it out, or name the `kind` that it is for");
         }
     }
 

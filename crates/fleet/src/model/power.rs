@@ -47,8 +47,8 @@ pub struct Meter {
     pub nodes: Option<String>,
     /// How it is read.
     pub kind: MeterKind,
-    /// Where it is read: a page of metrics, or a resource of a Redfish service.
-    #[schemars(required, length(min = 1, max = 2000))]
+    /// Where it is read: a page of metrics, or a resource of a Redfish service. Needed for both.
+    #[schemars(length(min = 1, max = 2000))]
     pub url: Option<String>,
     /// What of a page of metrics is read: a gauge in watts, or a counter whose name ends with `_joules_total`; several series are added
     /// up. Where it is not given, the first that the page has of `DCGM_FI_DEV_POWER_USAGE`, `kepler_node_cpu_watts`,
@@ -58,6 +58,10 @@ pub struct Meter {
     pub metric: Option<String>,
     /// File with what the service asks for: a bearer's token, or `user:password`; relative to the fleet file's folder.
     pub key_file: Option<PathBuf>,
+    /// Of `nvml`, which accelerators of the machine it measures, by their place on the bus; all where not given.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(range(min = 0, max = 1023)))]
+    pub accelerators: Vec<u32>,
 }
 
 /// How a meter is read.
@@ -70,6 +74,8 @@ pub enum MeterKind {
     Prometheus,
     /// A resource of a Redfish service: a chassis's `Power`, an `EnvironmentMetrics`, a sensor.
     Redfish,
+    /// NVIDIA's own library (NVML), of the machine that Madang runs on: what accelerators draw, without their machine.
+    Nvml,
 }
 
 /// `[power]`: how sites are kept under their caps.
@@ -103,6 +109,9 @@ pub struct PowerConfig {
     /// What a kilogram of CO2 weighs beside what electricity costs where jobs with `flex.shift` wait for better hours, in won.
     #[schemars(range(min = 0, max = 10_000_000))]
     pub won_per_kg_co2: u32,
+    /// What a site drew is booked in the ledger for spans of this length.
+    #[schemars(range(min = 5_000, max = 3_600_000))]
+    pub span_ms: u64,
 }
 
 impl Default for PowerConfig {
@@ -117,6 +126,7 @@ impl Default for PowerConfig {
             level_milli_min: 700,
             rise_milli_per_s: 20,
             won_per_kg_co2: 0,
+            span_ms: 60_000,
         }
     }
 }

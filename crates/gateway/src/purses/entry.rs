@@ -13,10 +13,7 @@ pub fn entry_of(
 ) -> Option<Entry> {
     let place = place(record.site.as_ref()?, own)?;
     let tenant = Account::Tenant(record.tenant.clone());
-    let caller = record.project.as_ref().map_or_else(
-        || tenant.clone(),
-        |project| Account::Project(record.tenant.clone(), project.clone()),
-    );
+    let caller = caller_of(record);
     let mut legs = Vec::new();
     let mut add = |unit: Unit, amount: i64, from: &Account, to: &Account| {
         if amount > 0 {
@@ -58,6 +55,15 @@ pub fn entry_of(
         subject: Subject::Request(record.id),
         legs,
     })
+}
+
+/// To whom a request is delivered: its key's project, or its tenant where that has none.
+pub fn caller_of(record: &UsageRecord) -> Account {
+    let tenant = record.tenant.clone();
+    match &record.project {
+        Some(project) => Account::Project(tenant, project.clone()),
+        None => Account::Tenant(tenant),
+    }
 }
 
 /// A request's site, or the upstream whose id stands as one.

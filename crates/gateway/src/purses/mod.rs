@@ -7,7 +7,7 @@ mod entry;
 mod hold;
 mod teller;
 
-pub use entry::entry_of;
+pub use entry::{caller_of, entry_of};
 pub use hold::Hold;
 
 use crate::clock;

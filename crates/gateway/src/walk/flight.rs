@@ -3,15 +3,17 @@
 use crate::clock;
 use crate::drafts::{Draft, Drafted};
 use crate::driver::{QueuePlace, Ticket};
+use crate::energy::Running;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::key_slots::KeySlot;
-use crate::purses::{Hold, entry_of};
+use crate::purses::{Hold, caller_of, entry_of};
 use crate::snapshot::Target;
 use crate::walk::Facts;
 use crate::walk::rate::{self, RateHold};
 use crate::walk::relay::Start;
 use madang_core::budget::Settled;
+use madang_core::power::share::WorkPhase;
 use madang_core::{AttemptEnd, Spent};
 use madang_ledger::{Entry, Holder, TokenRates, decimal_text};
 use madang_store::{Settlement, StoreError};
@@ -69,6 +71,10 @@ pub struct Flight {
     metered: bool,
     /// Its place among those whose use is written down.
     pub drafted: Option<Drafted>,
+    /// What it claims of its engine's energy, where something is known of that.
+    energy: Option<Arc<Running>>,
+    /// Its first token was told.
+    has_token: bool,
     /// Its answer is a stream, which says at its end what it cost.
     pub tells_cost: bool,
     /// What it moves between accounts, once it has ended.
@@ -140,6 +146,8 @@ impl Flight {
             own: false,
             metered: false,
             drafted: None,
+            energy: None,
+            has_token: false,
             tells_cost: false,
             entry: None,
             serving: None,
@@ -218,7 +226,17 @@ impl Flight {
             let (holder, parts) = hold.backing();
             (self.rates, holder, parts)
         });
+        // An answer that comes as a whole does not tell when its prompt was computed: most of its time makes tokens.
+        let phase = match self.record.streamed {
+            true => WorkPhase::Prompt,
+            false => WorkPhase::Tokens,
+        };
+        let payer = caller_of(&self.record);
+        let begun = self.gateway.energy.begin(&start.replica, payer, phase);
+        self.energy = begun.map(Arc::new);
+        self.has_token = false;
         let draft = Draft {
+            energy: self.energy.clone(),
             record: self.record.clone(),
             prompt_tokens,
             own: self.own,
@@ -226,6 +244,19 @@ impl Flight {
             paid,
         };
         self.drafted = Some(self.gateway.drafts.open(draft));
+    }
+
+    /// So many tokens have been made.
+    pub(super) fn made(&mut self, output_tokens: u64) {
+        if output_tokens > 0
+            && !std::mem::replace(&mut self.has_token, true)
+            && let Some(running) = &self.energy
+        {
+            running.first_token();
+        }
+        if let Some(drafted) = &self.drafted {
+            drafted.made(output_tokens);
+        }
     }
 
     fn close(&mut self, outcome: Outcome, status: u16, error: Option<ErrorCode>) {
@@ -239,6 +270,8 @@ impl Flight {
             rate::settle(&self.gateway, &hold, &self.record);
         }
         self.drafted = None;
+        let running = self.energy.take();
+        self.record.energy = running.and_then(|running| running.so_far());
         let paid = self.hold.take().and_then(|hold| self.pay(hold));
         self.record.cost = paid.as_ref().map(|(_, settled)| settled.cost);
         let paid = paid.as_ref().map(|(holder, settled)| (&**holder, settled));

@@ -128,7 +128,7 @@ pub struct RunEnd {
     pub started_at: Option<Micros>,
     /// When the last of its processes was gone.
     pub ended_at: Micros,
-    /// Energy, where it was measured.
+    /// Energy at its site's meter, where somebody says what its machines draw.
     pub energy: Option<MilliJoules>,
 }
 

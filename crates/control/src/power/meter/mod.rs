@@ -3,11 +3,13 @@
 //! A meter tells what it was told, or why it was told nothing; what of that to believe is the core's to say
 //! ([`madang_core::power::gauge`]).
 
+mod nvml;
 mod prometheus;
 mod redfish;
 #[cfg(test)]
 mod tests;
 
+pub use nvml::NvmlPowerMeter;
 pub use prometheus::PrometheusMeter;
 pub use redfish::RedfishMeter;
 
@@ -36,11 +38,30 @@ const WATTS_MAX: f64 = 1e10;
 /// Something that says how much power is drawn.
 #[async_trait]
 pub trait PowerMeter: Send + Sync {
-    /// What is drawn now, in watts, within a bound of its own.
+    /// What is drawn now, within a bound of its own.
     ///
     /// # Errors
     /// Why nobody knows, in words for the operator.
-    async fn read(&self) -> Result<u64, MeterError>;
+    async fn read(&self) -> Result<MeterReading, MeterError>;
+}
+
+/// What a meter tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterReading {
+    /// What is drawn now, in watts.
+    pub watts: u64,
+    /// What was drawn since some instant of its own, in thousandths of a joule, where it counts that: over a time in which nobody looked it
+    /// tells what was drawn all the same.
+    pub millijoules: Option<u64>,
+}
+
+impl From<u64> for MeterReading {
+    fn from(watts: u64) -> Self {
+        Self {
+            watts,
+            millijoules: None,
+        }
+    }
 }
 
 /// Why a meter told nothing.
@@ -65,10 +86,11 @@ pub enum MeterError {
 /// # Errors
 /// Its address is none.
 pub fn meter_of(meter: &Meter, client: &EngineClient) -> Result<Box<dyn PowerMeter>, MeterError> {
-    let page = Page::new(meter, client.clone())?;
+    let page = || Page::new(meter, client.clone());
     Ok(match meter.kind {
-        MeterKind::Prometheus => Box::new(PrometheusMeter::new(page, meter.metric.clone())),
-        MeterKind::Redfish => Box::new(RedfishMeter::new(page)),
+        MeterKind::Prometheus => Box::new(PrometheusMeter::new(page()?, meter.metric.clone())),
+        MeterKind::Redfish => Box::new(RedfishMeter::new(page()?)),
+        MeterKind::Nvml => Box::new(NvmlPowerMeter::new(meter.accelerators.clone())),
     })
 }
 

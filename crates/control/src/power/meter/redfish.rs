@@ -1,7 +1,7 @@
 //! A resource of a Redfish service, by the schemas of the DMTF: a chassis's `Power` (`PowerControl`), an `EnvironmentMetrics`
 //! (`PowerWatts`), a `Sensor` of power.
 
-use super::{MeterError, Page, PowerMeter, watts};
+use super::{MeterError, MeterReading, Page, PowerMeter, watts};
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn reading(resource: &Value) -> Option<&Value> {
 
 #[async_trait]
 impl PowerMeter for RedfishMeter {
-    async fn read(&self) -> Result<u64, MeterError> {
+    async fn read(&self) -> Result<MeterReading, MeterError> {
         let page = self.page.get().await?;
         let resource: Value = serde_json::from_slice(&page)
             .map_err(|_| MeterError::Silent("it is no JSON".to_owned()))?;
@@ -36,7 +36,7 @@ impl PowerMeter for RedfishMeter {
             MeterError::Silent("it is no Power, EnvironmentMetrics or Sensor in W".to_owned())
         })?;
         match reading.as_f64() {
-            Some(value) => watts(value),
+            Some(value) => watts(value).map(MeterReading::from),
             None => Err(MeterError::NoNumber(reading.to_string())),
         }
     }

@@ -70,6 +70,7 @@ fn meter(way: &Way, pages: &Pages, key_file: Option<PathBuf>) -> Box<dyn PowerMe
         url: Some(pages.url(way.path)),
         metric: None,
         key_file,
+        accelerators: Vec::new(),
     };
     let client = EngineClient::new(ClientOptions::default()).unwrap();
     meter_of(&meter, &client).unwrap()
@@ -82,7 +83,8 @@ async fn what_is_said_is_read() {
         let meter = meter(way, &pages, None);
         for (body, watts) in way.says {
             pages.set(way.path, PageAnswer::Whole(200, (*body).to_owned()));
-            assert_eq!(meter.read().await, Ok(*watts), "{body}");
+            let read = meter.read().await.map(|reading| reading.watts);
+            assert_eq!(read, Ok(*watts), "{body}");
         }
     }
 }
@@ -160,10 +162,46 @@ async fn a_counter_of_energy_is_read_as_power() {
     let first = meter.read().await;
     assert!(matches!(first, Err(MeterError::Silent(_))), "{first:?}");
     count(1e6);
-    assert_eq!(meter.read().await, Ok(0));
+    let still = MeterReading {
+        watts: 0,
+        millijoules: Some(1_000_000_000),
+    };
+    assert_eq!(meter.read().await, Ok(still));
     count(2e6);
-    assert!(meter.read().await.is_ok_and(|watts| watts > 1_000));
+    assert!(meter.read().await.is_ok_and(|read| read.watts > 1_000));
     count(5.0);
     let anew = meter.read().await;
     assert!(matches!(anew, Err(MeterError::Silent(_))), "{anew:?}");
+}
+
+#[tokio::test]
+async fn what_the_dcgm_exporter_counts_is_read_beside_its_watts() {
+    let pages = Pages::serve().await.unwrap();
+    let way = &WAYS[0];
+    let meter = meter(way, &pages, None);
+    let watts = "DCGM_FI_DEV_POWER_USAGE{gpu=\"0\"} 400\nDCGM_FI_DEV_POWER_USAGE{gpu=\"1\"} 70\n";
+    let check = async |counts: &str, millijoules| {
+        pages.set(way.path, PageAnswer::Whole(200, format!("{watts}{counts}")));
+        let expected = MeterReading {
+            watts: 470,
+            millijoules,
+        };
+        assert_eq!(meter.read().await, Ok(expected), "{counts}");
+    };
+    let name = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION";
+    check("", None).await;
+    let two = format!("{name}{{gpu=\"0\"}} 5000000\n{name}{{gpu=\"1\"}} 7\n");
+    check(&two, Some(5_000_007)).await;
+    for wrong in ["NaN", "-1", "1e300"] {
+        check(&format!("{name}{{gpu=\"0\"}} {wrong}\n"), None).await;
+    }
+}
+
+#[tokio::test]
+async fn a_machine_without_the_driver_says_so() {
+    let said = NvmlPowerMeter::of(None, Vec::new()).read().await;
+    assert!(
+        matches!(&said, Err(MeterError::Away(why)) if why.contains("driver is not on this machine")),
+        "{said:?}"
+    );
 }

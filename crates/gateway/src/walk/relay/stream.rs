@@ -317,9 +317,8 @@ impl Relay {
         {
             ticket.progress(tokens);
         }
-        if let Some(drafted) = &self.flight.drafted {
-            drafted.made(self.answer.pipe.meter.output_tokens());
-        }
+        let made = self.answer.pipe.meter.output_tokens();
+        self.flight.made(made);
     }
 
     /// An engine that never ends is ended here, and one that makes more than was set aside.
