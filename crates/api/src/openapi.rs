@@ -85,6 +85,7 @@ pub(crate) fn routes() -> (axum::Router<Arc<Api>>, OpenApi) {
         .routes(routes!(handlers::usage_get))
         .routes(routes!(handlers::report_get))
         .routes(routes!(handlers::cost_list))
+        .routes(routes!(handlers::energy_get))
         .routes(routes!(handlers::idle_get))
         .routes(routes!(handlers::request_list))
         .routes(routes!(handlers::request_get))

@@ -33,6 +33,18 @@ pub enum ReportCommand {
         #[command(flatten)]
         report: ReportArgs,
     },
+    /// Whose energy it was, and what sites drew.
+    Energy {
+        /// Only this programme's.
+        #[arg(long)]
+        programme: Option<String>,
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Of when, and where to.
+        #[command(flatten)]
+        report: ReportArgs,
+    },
     /// What of awards and accelerators stood idle, as far as it was measured.
     Idle {
         /// Only this programme's.

@@ -1,5 +1,6 @@
 //! One function per route, named by what it does to what.
 
+mod energy;
 mod erasure;
 mod explain;
 mod fleet;
@@ -19,6 +20,7 @@ mod tenant;
 mod terminal;
 mod usage;
 
+pub(crate) use energy::*;
 pub(crate) use erasure::*;
 pub(crate) use explain::*;
 pub(crate) use fleet::*;

@@ -189,7 +189,7 @@ pub(crate) struct JobRunView {
     why: Option<String>,
     /// Accelerator time, in milliseconds of one.
     accelerator_ms: Option<u64>,
-    /// Energy in thousandths of a joule, where it was measured.
+    /// Energy in thousandths of a joule at its site's meter, where somebody says what its machines draw.
     milli_joules: Option<i64>,
     /// What it cost, in millionths of a won.
     micro_won: Option<i64>,

@@ -2,6 +2,7 @@
 //! met here. Instants are RFC 3339 in UTC; spans of time and counts carry their unit in their name.
 
 mod csv;
+mod energy;
 mod error;
 mod fleet;
 mod idle;
@@ -16,6 +17,7 @@ mod secrets;
 mod share;
 mod usage;
 
+pub(crate) use energy::{EnergyView, SiteEnergyView, TenantEnergyView};
 pub(crate) use error::{ErrorBody, ProblemView, problem_views};
 pub(crate) use fleet::{
     GatewayView, LogView, ModelView, NodesView, ReloadView, ReplicaView, SiteView, StatusView,

@@ -167,7 +167,7 @@ pub(crate) struct RequestView {
     total_us: u64,
     /// Price in won, exact to a millionth; null until it is priced.
     cost_krw: Option<String>,
-    /// Energy in thousandths of a joule; null until it is metered.
+    /// Energy in thousandths of a joule at its site's meter, as foretold; null where nobody says what its engine draws.
     energy_millijoules: Option<i64>,
     /// The routing decision in one line.
     decision: Option<String>,

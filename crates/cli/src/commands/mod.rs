@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod doctor;
+mod energy;
 mod engine;
 mod explain;
 mod gateway;

@@ -1,6 +1,6 @@
 //! `madang report`: the server makes the report, in each of its forms; here it is asked for and put where it should be.
 
-use super::idle;
+use super::{energy, idle};
 use crate::http_client::{Answer, ApiClient, escape, path_with};
 use crate::out;
 use crate::report_args::{Language, ReportArgs, ReportCommand, ReportFormat};
@@ -41,12 +41,13 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
             if report.server.json {
                 bail!("costs come as CSV: leave --json out");
             }
-            let of = [
-                ("programme", programme.as_deref()),
-                ("tenant", tenant.as_deref()),
-            ];
-            ask(&report, "/api/v1/costs", &of).await
+            ask(&report, "/api/v1/costs", &of_whom(&programme, &tenant)).await
         }
+        ReportCommand::Energy {
+            programme,
+            tenant,
+            report,
+        } => energy_of(&report, &of_whom(&programme, &tenant)).await,
         ReportCommand::Idle {
             programme,
             tenant,
@@ -72,6 +73,27 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The parameters that say whose.
+fn of_whom<'a>(
+    programme: &'a Option<String>,
+    tenant: &'a Option<String>,
+) -> [(&'static str, Option<&'a str>); 2] {
+    [
+        ("programme", programme.as_deref()),
+        ("tenant", tenant.as_deref()),
+    ]
+}
+
+async fn energy_of(report: &ReportArgs, of: &[(&str, Option<&str>)]) -> anyhow::Result<ExitCode> {
+    let answer = asked(report, "/api/v1/reports/energy", of).await?;
+    let text = match report.server.json {
+        true => answer.text,
+        false => energy::text(&serde_json::from_str(&answer.text)?),
+    };
+    put(report, &text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn ask(

@@ -154,7 +154,7 @@ struct DeliveredView {
     cost_in_tokens_krw: String,
     /// Requests that were served while nothing had a price or a budget.
     unmetered_requests: u64,
-    /// Energy in thousandths of a joule, of the requests for which it was metered.
+    /// Energy in thousandths of a joule at sites' meters, as foretold, of the requests for which it is known.
     energy_millijoules: i64,
 }
 

@@ -28,6 +28,7 @@ impl World {
                 .object("ours", "theirs")
                 .answers([ABSENT, FORBIDDEN, FORBIDDEN]),
             row("GET /api/v1/costs", EVERYBODY).filtered(),
+            row("GET /api/v1/reports/energy", EVERYBODY).filtered(),
             row("GET /api/v1/reports/idle", EVERYBODY).filtered(),
             row("GET /api/v1/prices", EVERYBODY),
             row("POST /api/v1/prices", OPERATOR).made().body(price),

@@ -180,14 +180,18 @@ fn shown(job: &Value, runs: &[Value]) -> String {
             "outcome",
             "exit",
             "accelerator-s",
+            "joules",
             "won",
         ],
-        &[6, 7, 8],
+        &[6, 7, 8, 9],
     );
     for run in runs {
         let seconds = run["accelerator_ms"]
             .as_f64()
             .map_or("-".to_owned(), |ms| format!("{:.1}", ms / 1e3));
+        let joules = run["milli_joules"]
+            .as_f64()
+            .map_or("-".to_owned(), |mj| format!("{:.0}", mj / 1e3));
         let won = run["micro_won"].as_i64();
         let won = won.map_or("-".to_owned(), decimal_text);
         table.row(vec![
@@ -199,6 +203,7 @@ fn shown(job: &Value, runs: &[Value]) -> String {
             cell(run, "outcome"),
             cell(run, "exit_code"),
             seconds,
+            joules,
             won,
         ]);
     }
