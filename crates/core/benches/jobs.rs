@@ -153,6 +153,7 @@ fn desk(tasks: u32) -> Desk {
         per_node: 8,
         worth_milli: 1_000,
         accelerator_memory_mib: None,
+        has_queue: false,
         cpu_milli: None,
         memory_mib: None,
     };

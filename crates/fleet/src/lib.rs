@@ -18,12 +18,13 @@ mod shape;
 pub use load::{FILE_BYTES_MAX, FileProblems, LoadError, Loaded, PolicyText, load, load_text};
 pub use model::{
     AuditLog, Builtin, Candidate, Costs, Dialect, Engine, FINE_TUNING_PLACEHOLDERS, FineTuning,
-    FineTuningResources, Fleet, Hyperparameter, JobsBackfill, JobsBucket, JobsExecutor, JobsQos,
-    JobsReservation, JobsTerms, KeySource, Launch, LaunchWhat, Limits, Meter, MeterKind, Model,
-    ModelKind, Nodes, NodesJobs, NodesPower, Origin, OriginAddress, PackagePart, PlaceFacts,
-    PowerConfig, Prefer, PrefixCache, Probe, ProgrammeEntry, Replica, ReplicaAt, ReplicaPower,
-    ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule, Site, SlurmCluster,
-    TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, WeightSource, Weights,
+    FineTuningResources, Fleet, Hyperparameter, JobsBackfill, JobsBucket, JobsData, JobsExecutor,
+    JobsLink, JobsQos, JobsReservation, JobsTerms, JobsWait, KeySource, Launch, LaunchWhat, Limits,
+    Meter, MeterKind, Model, ModelKind, Nodes, NodesJobs, NodesPower, Origin, OriginAddress,
+    PackagePart, PlaceFacts, PowerConfig, Prefer, PrefixCache, Probe, ProgrammeEntry, Replica,
+    ReplicaAt, ReplicaPower, ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule,
+    Site, SlurmCluster, TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel,
+    WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};
 pub use problem::{CODES, PROBLEMS_MAX, Problem, Severity};

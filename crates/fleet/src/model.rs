@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod data;
 mod fine_tuning;
 mod jobs;
 mod limits;
@@ -20,6 +21,7 @@ mod sign_in;
 mod tuning;
 mod virtual_model;
 
+pub use data::{JobsData, JobsLink, JobsWait};
 pub use fine_tuning::{FINE_TUNING_PLACEHOLDERS, FineTuning, FineTuningResources, Hyperparameter};
 pub(crate) use fine_tuning::{is_placeholder, placeholders};
 pub use jobs::{

@@ -174,6 +174,8 @@ pub(crate) struct JobStaged {
     to: String,
     /// SHA-256 that an input has to have, in hex.
     sha256: Option<String>,
+    /// How large it is, about, in bytes: a site is chosen by it.
+    bytes: Option<u64>,
 }
 
 /// Tasks of an array.

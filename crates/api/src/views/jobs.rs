@@ -3,7 +3,7 @@
 use super::instant;
 use crate::params::JobSubmit;
 use madang_control::jobs::{Counts, Standing, Waits};
-use madang_types::{Job, MilliJoules, RunOutcome, RunPiece, RunRecord};
+use madang_types::{Job, MilliJoules, RunCandidate, RunOutcome, RunPiece, RunRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,6 +59,56 @@ pub(crate) struct WaitsView {
     /// When it will start, as things stand.
     #[schema(format = DateTime)]
     starts_at: Option<String>,
+    /// Machines on which it may be and what that would cost, the cheapest first; empty where it has no choice.
+    candidates: Vec<CandidateView>,
+}
+
+/// Machines on which a run may be, and what that would cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CandidateView {
+    /// Which.
+    #[schema(example = "pohang-h200")]
+    nodes: String,
+    /// Where they stand.
+    site: String,
+    /// What they lack for a run that begins at once: `room`, or `power` at their site.
+    #[schema(value_type = Option<String>)]
+    lacks: Option<&'static str>,
+    /// How long it waits there for its turn, in milliseconds; null where nobody asked, as they cost more all the same.
+    wait_ms: Option<u64>,
+    /// What its accelerators cost for as long as its like runs, in millionths of a won.
+    run_micro_won: i64,
+    /// What it costs to move its data, with what that time is worth.
+    data_micro_won: i64,
+    /// What the wait is worth.
+    wait_micro_won: i64,
+    /// All of it.
+    total_micro_won: i64,
+}
+
+impl From<RunCandidate> for CandidateView {
+    fn from(candidate: RunCandidate) -> Self {
+        let total = candidate.total();
+        let RunCandidate {
+            nodes,
+            site,
+            lacks,
+            wait_ms,
+            run,
+            data,
+            wait,
+        } = candidate;
+        Self {
+            nodes: nodes.to_string(),
+            site: site.to_string(),
+            lacks: lacks.map(|lacks| lacks.as_str()),
+            wait_ms,
+            run_micro_won: run.0,
+            data_micro_won: data.0,
+            wait_micro_won: wait.0,
+            total_micro_won: total.0,
+        }
+    }
 }
 
 /// How many tasks stand how.
@@ -120,12 +170,14 @@ impl From<Waits> for WaitsView {
             why,
             ahead,
             starts_at,
+            candidates,
         }: Waits,
     ) -> Self {
         Self {
             why,
             ahead,
             starts_at: starts_at.map(instant),
+            candidates: candidates.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -160,9 +212,8 @@ pub(crate) struct JobRunView {
     site: Option<String>,
     /// Their kind of accelerator.
     accelerator: Option<String>,
-    /// Why it is there and not on other machines on which it may be, where something speaks against these.
-    #[schema(example = "busan is 12 % dearer")]
-    why_here: Option<String>,
+    /// Machines on which it could have been and what that would have cost, its own first; empty where it had no choice.
+    candidates: Vec<CandidateView>,
     /// What of which of them.
     pieces: Vec<JobPieceView>,
     /// `starting`, `running`, `stopping` or `ended`.
@@ -221,7 +272,7 @@ impl From<RunRecord> for JobRunView {
             started_at,
             end,
             charge,
-            why_here,
+            candidates,
         } = record;
         let outcome = end.as_ref().map(|end| &end.outcome);
         Self {
@@ -230,7 +281,7 @@ impl From<RunRecord> for JobRunView {
             nodes: nodes.to_string(),
             site: place.as_ref().map(|place| place.site.to_string()),
             accelerator: place.map(|place| place.accelerator),
-            why_here,
+            candidates: candidates.into_iter().map(Into::into).collect(),
             pieces: pieces.into_iter().map(Into::into).collect(),
             state: state.as_str(),
             created_at: instant(created_at),

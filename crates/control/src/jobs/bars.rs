@@ -1,18 +1,25 @@
 //! What pays for jobs, and what operators stopped: the desk is told where that has changed.
 
 use super::JobsPlane;
-use madang_core::desk::{Desk, DeskInput, DeskNodes, Funds, Payer};
-use madang_ledger::AcceleratorCard;
-use madang_store::StoreError;
-use madang_types::{Class, Job, Micros, RunRecord, StopWhy};
+use madang_core::desk::{Desk, DeskInput, Funds, Payer};
+use madang_types::{Job, Micros, RunRecord, SiteId, StopWhy};
+use std::collections::BTreeMap;
 
 impl JobsPlane {
     /// Tells the desk of budgets that ended or came, of stops, and of what policy says since then.
     pub(super) fn follow_bars(&self, now: Micros) {
         let stopped = self.gateway.sites_stopped();
+        if self.tell_bars(now, stopped) {
+            // A stop is a part of policy's word of where data may be.
+            self.allow_anew(now);
+        }
+    }
+
+    /// Tells the desk of budgets and of stops; whether it knew of other stops.
+    fn tell_bars(&self, now: Micros, stopped: BTreeMap<SiteId, String>) -> bool {
         let mut lock = self.lock();
         let Some(desk) = lock.as_mut() else {
-            return;
+            return false;
         };
         let payers: Vec<Payer> = desk.payers().cloned().collect();
         for (payer, funds) in self.gateway.job_funds(payers.into_iter(), now) {
@@ -22,45 +29,29 @@ impl JobsPlane {
                 desk.apply(now, DeskInput::Funds(payer, funds));
             }
         }
-        if *desk.stopped() != stopped {
+        let is_other = *desk.stopped() != stopped;
+        if is_other {
             for (site, switch) in &stopped {
                 tracing::warn!(%site, switch, "jobs are stopped there, and none begins");
             }
             desk.apply(now, DeskInput::Stopped(stopped));
-            // A stop is a part of policy's word of where data may be.
-            self.allow_anew(desk, now);
         }
+        is_other
     }
 
-    /// Tells the desk what an hour of machines costs: of several with room a job is given the cheapest.
-    ///
-    /// # Errors
-    /// The books cannot be read.
-    pub(super) async fn follow_prices(&self, now: Micros) -> Result<(), StoreError> {
-        let prices = self.gateway.purses.bank().accelerator_price_list().await?;
-        let card = AcceleratorCard::new(prices);
+    /// Asks policy again where each job may be. Nobody who asks of jobs waits for it meanwhile.
+    pub(super) fn allow_anew(&self, now: Micros) {
+        let jobs = |desk: &Desk| desk.jobs().cloned().collect::<Vec<Job>>();
+        let jobs = self.lock().as_ref().map(jobs).unwrap_or_default();
+        let nodes = self.nodes(Self::takes);
+        let each = jobs.iter().map(|job| (job.id, self.allowed(job, &nodes)));
+        let each: Vec<_> = each.collect();
         let mut lock = self.lock();
         let Some(desk) = lock.as_mut() else {
-            return Ok(());
+            return;
         };
-        let hour = |nodes: &DeskNodes| {
-            let kind: Class = nodes.accelerator.parse().ok()?;
-            let hour = card.hour(&kind, &nodes.site, now).ok()?;
-            Some((nodes.id.clone(), hour))
-        };
-        let hours = desk.nodes().iter().filter_map(hour).collect();
-        if *desk.known_prices() != hours {
-            desk.prices(hours);
-        }
-        Ok(())
-    }
-
-    /// Asks policy again where each job may be.
-    pub(super) fn allow_anew(&self, desk: &mut Desk, now: Micros) {
-        let jobs: Vec<Job> = desk.jobs().cloned().collect();
-        for job in jobs {
-            let allowed = self.allowed(&job);
-            desk.apply(now, DeskInput::Allowed(job.id, allowed));
+        for (id, allowed) in each {
+            desk.apply(now, DeskInput::Allowed(id, allowed));
         }
     }
 }

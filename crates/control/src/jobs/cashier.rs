@@ -67,13 +67,18 @@ impl<'a> Till<'a> {
         let entry = paid.reserve(span_us, purses, at);
         let entry = entry.map_err(|short| short.to_string());
         if let Ok(Some(entry)) = &entry {
-            self.take(&job.tenant, entry);
+            self.take(&job.tenant, entry, i64::saturating_sub);
         }
         Ok(entry)
     }
 
+    /// A run does not begin: what was to be set aside for it is there for others.
+    pub(super) fn give_back(&mut self, tenant: &TenantId, entry: &Entry) {
+        self.take(tenant, entry, i64::saturating_add);
+    }
+
     /// What was set aside is there for nobody else.
-    fn take(&mut self, tenant: &TenantId, entry: &Entry) {
+    fn take(&mut self, tenant: &TenantId, entry: &Entry, change: fn(i64, i64) -> i64) {
         for leg in &entry.legs {
             let left = match &leg.from {
                 Account::Purse(Purse::Allocation(id)) => {
@@ -85,7 +90,7 @@ impl<'a> Till<'a> {
                 _ => None,
             };
             if let Some(left) = left {
-                *left = left.saturating_sub(leg.amount);
+                *left = change(*left, leg.amount);
             }
         }
     }

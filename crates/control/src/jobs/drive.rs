@@ -2,7 +2,7 @@
 
 use super::JobsPlane;
 use futures_util::future::join_all;
-use madang_core::desk::{Desk, DeskInput, Used};
+use madang_core::desk::{Desk, DeskInput, DeskNodes, Used};
 use madang_core::jobs::JobTerms;
 use madang_executor::jobs::RunStatus;
 use madang_gateway::clock;
@@ -12,6 +12,7 @@ use madang_types::{
     StopWhy,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -112,11 +113,13 @@ impl JobsPlane {
             held.barred_at = now;
             self.follow_bars(now);
         }
-        if now >= held.priced_at.plus_ms(PRICES_MS) {
+        let repriced = self.repriced.swap(false, Ordering::Relaxed);
+        if repriced || now >= held.priced_at.plus_ms(PRICES_MS) {
             held.priced_at = now;
             self.follow_prices(now).await?;
             self.follow_electricity(now);
         }
+        self.follow_power(now);
         self.follow_runs().await;
         if now >= held.forgot_at.plus_ms(FORGET_MS) {
             held.forgot_at = now;
@@ -191,6 +194,7 @@ impl JobsPlane {
         self.open_shares(&mut desk, terms).await?;
         desk.reserve(self.reservations());
         desk.qos(self.qos());
+        self.tell_sites(clock::now(), &mut desk);
         let mut runs = self.runs_open().await?;
         let mut after = None;
         loop {
@@ -289,6 +293,11 @@ impl JobsPlane {
         held.priced_at = Micros(i64::MIN);
         let nodes = self.nodes(Self::reaches);
         let now = clock::now();
+        self.tell_fleet(now, nodes);
+        self.allow_anew(now);
+    }
+
+    fn tell_fleet(&self, now: Micros, nodes: Vec<DeskNodes>) {
         let mut desk = self.lock();
         let Some(desk) = desk.as_mut() else {
             return;
@@ -299,7 +308,7 @@ impl JobsPlane {
         }
         desk.reserve(self.reservations());
         desk.qos(self.qos());
-        self.allow_anew(desk, now);
+        self.tell_sites(now, desk);
     }
 
     /// What other gateways took in, and what was wished of them there.

@@ -12,6 +12,7 @@ mod electricity;
 mod energy;
 mod fine_tuning;
 mod perform;
+mod places;
 mod power;
 mod sites;
 mod spec;
@@ -35,6 +36,7 @@ use madang_store::{JobBook, JobWish, Ledger, PowerBook, StoreError};
 use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord, RunState};
 use sites::Sites;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -91,6 +93,8 @@ pub struct JobsPlane {
     governors: Arc<Governors>,
     /// What runs have drawn.
     energies: RunEnergies,
+    /// Prices may be others than the desk was told.
+    repriced: AtomicBool,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
     /// Something has happened.
@@ -128,6 +132,7 @@ impl JobsPlane {
             meters,
             sites: Sites::new(sites),
             shared,
+            repriced: AtomicBool::new(false),
             desk: Mutex::new(None),
             wake: Arc::default(),
             tasks: Mutex::default(),
@@ -183,6 +188,7 @@ impl JobsPlane {
 
     /// Budgets, allocations or prices have changed: who was refused may try again, and clusters are told what is left.
     pub fn granted(&self) {
+        self.repriced.store(true, Ordering::Relaxed);
         self.tell(DeskInput::Granted);
         self.sites.changed();
     }
@@ -312,6 +318,7 @@ impl JobsPlane {
                 accelerator_memory_mib: jobs.accelerator_memory_mib,
                 cpu_milli: jobs.cpu_milli,
                 memory_mib: jobs.memory_mib,
+                has_queue: jobs.executor == JobsExecutor::Slurm,
             })
         });
         nodes.collect()

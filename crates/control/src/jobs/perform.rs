@@ -12,6 +12,7 @@ use madang_ledger::{Entry, JobRun, Phase};
 use madang_store::{JobTerm, JobsChange, StoreError};
 use madang_types::{Job, JobCheckpoint, JobId, RunEnd, RunOutcome, RunRecord};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A run that is to begin, and the entry that sets aside what it may cost.
 struct Begun {
@@ -102,19 +103,25 @@ impl JobsPlane {
         let Some(job) = self.open_job(run.run.task.job) else {
             return Ok(None);
         };
-        let fleet = &self.gateway.snapshot().fleet;
-        let power = self.governors.let_begin(run.created_at, fleet, &run);
-        let permitted = match power {
+        let entry = match till.reservation((&job, &run), run.created_at).await? {
+            Ok(entry) => entry,
+            Err(why) => {
+                self.tell(DeskInput::Refused(run.run, why));
+                return Ok(None);
+            }
+        };
+        let fleet = Arc::clone(&self.gateway.snapshot().fleet);
+        let permitted = match self.governors.let_begin(run.created_at, &fleet, &run) {
+            // Last, so that the log has those alone that nothing else is in the way of, and not each try.
             Ok(()) => self.may_begin(&job, &run).await,
             Err(why) => Err(why),
         };
-        let permitted = match permitted {
-            Ok(()) => till.reservation((&job, &run), run.created_at).await?,
-            Err(why) => Err(why),
-        };
         match permitted {
-            Ok(entry) => Ok(Some(Begun { job, run, entry })),
+            Ok(()) => Ok(Some(Begun { job, run, entry })),
             Err(why) => {
+                if let Some(entry) = entry {
+                    till.give_back(&job.tenant, &entry);
+                }
                 self.tell(DeskInput::Refused(run.run, why));
                 Ok(None)
             }

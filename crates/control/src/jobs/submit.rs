@@ -1,6 +1,7 @@
 //! A job comes: what it says is looked at before it is taken.
 
 use super::JobsPlane;
+use super::places::data_places;
 use crate::secrets::SecretsError;
 use madang_core::desk::{Arrival, DeskInput, DeskNodes, nowhere};
 use madang_core::policy::Denial;
@@ -49,6 +50,7 @@ impl JobsPlane {
         };
         self.check_qos(&job)?;
         self.check_place(&job)?;
+        self.check_outputs(&job)?;
         let over = self.check_after(&job).await?;
         self.check_open(&job).await?;
         let job = self.book.job_insert(job).await.map_err(store)?;
@@ -60,10 +62,15 @@ impl JobsPlane {
     /// It fits somewhere, and policy lets it be there.
     fn check_place(&self, job: &Job) -> Result<(), Refused> {
         let nodes = self.nodes(Self::takes);
+        let data = data_places(&self.gateway.snapshot().fleet);
         let (mut fits, mut lacks) = (false, Vec::new());
         let mut denials: Vec<Denial> = Vec::new();
         for nodes in &nodes {
-            if let Err(lack) = nodes.fits(&job.spec.resources) {
+            let away = || {
+                let what = data.lacks(job, &nodes.site)?;
+                Some(nodes.lack(what))
+            };
+            if let Some(lack) = nodes.fits(&job.spec.resources).err().or_else(away) {
                 lacks.push(lack);
                 continue;
             }
@@ -85,6 +92,22 @@ impl JobsPlane {
         let mut refused = Refused::new(ErrorCode::PolicyDenied, message);
         refused.denials = denials;
         Err(refused)
+    }
+
+    /// Policy lets its data be where its outputs go, as far as it is known where that is.
+    fn check_outputs(&self, job: &Job) -> Result<(), Refused> {
+        let data = data_places(&self.gateway.snapshot().fleet);
+        for (name, site) in data.outputs(job) {
+            let decision = self.gateway.job_decide(job, site);
+            if decision.effect != PolicyEffect::Allow {
+                let message = format!("policy keeps its data away from {site}, where {name} is");
+                let mut refused = Refused::new(ErrorCode::PolicyDenied, message).at("outputs");
+                let location = site.clone();
+                refused.denials = vec![Denial { location, decision }];
+                return Err(refused);
+            }
+        }
+        Ok(())
     }
 
     /// Jobs that it waits for are there, and are its tenant's own; how those of them ended that are over.
@@ -125,19 +148,19 @@ impl JobsPlane {
         Arrival {
             runs,
             over,
-            allowed: self.allowed(&job),
+            allowed: self.allowed(&job, &self.nodes(Self::takes)),
             weights: self.gateway.job_weights(programme, &job.tenant),
             job,
         }
     }
 
-    /// Machines where policy lets a job's data be.
-    pub(super) fn allowed(&self, job: &Job) -> BTreeSet<NodesId> {
-        let nodes = self.nodes(Self::takes).into_iter();
-        let may = |nodes: &DeskNodes| {
+    /// Those machines where policy lets a job's data be.
+    pub(super) fn allowed(&self, job: &Job, nodes: &[DeskNodes]) -> BTreeSet<NodesId> {
+        let may = |nodes: &&DeskNodes| {
             self.gateway.job_decide(job, &nodes.site).effect == PolicyEffect::Allow
         };
-        nodes.filter(may).map(|nodes| nodes.id).collect()
+        let allowed = nodes.iter().filter(may);
+        allowed.map(|nodes| nodes.id.clone()).collect()
     }
 }
 

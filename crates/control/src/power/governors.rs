@@ -2,8 +2,9 @@
 
 use super::scene;
 use madang_core::power::governor::{Governor, GovernorTerms};
+use madang_core::power::model::at_meter;
 use madang_fleet::{Fleet, PowerConfig};
-use madang_types::{Micros, RunRecord, SiteId};
+use madang_types::{Micros, NodesId, RunRecord, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,20 +35,15 @@ impl Governors {
         let Some(place) = &run.place else {
             return Ok(());
         };
-        let one = fleet.nodes.get(&run.nodes).and_then(scene::of_accelerator);
         // Of machines of which nobody knows what they draw nobody can say that it is too much.
-        let Some(one) = one else {
+        let Some(watts) = begin_watts(fleet, &run.nodes, run.accelerator_milli) else {
             return Ok(());
         };
-        let watts = scene::part_of(one, run.accelerator_milli).dynamic_watts();
-        let pue_milli = scene::pue_milli(fleet, &place.site);
         let mut sites = self.lock();
         let Some(governed) = sites.get_mut(&place.site) else {
             return Ok(());
         };
-        let allowed = governed
-            .governor
-            .let_begin(now, run.run, (watts, pue_milli));
+        let allowed = governed.governor.let_begin(now, run.run, watts);
         allowed.map_err(|why| {
             governed.refused = true;
             format!("{}: {why}", place.site)
@@ -57,6 +53,15 @@ impl Governors {
     /// What a site may draw as things stand, in watts at its meter; `None` of one that was not looked at yet.
     pub(crate) fn expected_watts(&self, site: &SiteId) -> Option<u64> {
         Some(self.lock().get(site)?.governor.expected_watts())
+    }
+
+    /// What runs that begin may draw at each site that has a cap, in watts at the meter.
+    pub(crate) fn headroom_watts(&self) -> BTreeMap<SiteId, u64> {
+        let sites = self.lock();
+        let left = sites.iter().filter_map(|(site, governed)| {
+            Some((site.clone(), governed.governor.headroom_watts()?))
+        });
+        left.collect()
     }
 
     /// Whether a run was refused at a site where no act is in force any more: then those may try again. A site that stays short keeps
@@ -96,6 +101,14 @@ impl Governors {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SiteId, Governed>> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a run of so many thousandths of an accelerator draws at its site's meter beside what these draw idle; `None` where nobody knows.
+pub(crate) fn begin_watts(fleet: &Fleet, nodes: &NodesId, accelerator_milli: u64) -> Option<u64> {
+    let nodes = fleet.nodes.get(nodes)?;
+    let one = scene::of_accelerator(nodes)?;
+    let watts = scene::part_of(one, accelerator_milli).dynamic_watts();
+    Some(at_meter(watts, scene::pue_milli(fleet, &nodes.site)))
 }
 
 /// The terms of the fleet file.

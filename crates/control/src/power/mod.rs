@@ -14,6 +14,7 @@ mod status;
 mod tests;
 
 pub use governors::Governors;
+pub(crate) use governors::begin_watts;
 pub use madang_core::power::governor::{PowerDeed, PowerLine};
 pub(crate) use scene::{BendingRun, of_accelerator, pue_milli};
 pub use status::{LoadStatus, MeterStatus, SitePower};

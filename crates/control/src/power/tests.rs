@@ -91,7 +91,7 @@ fn run(number: u64, nodes: &str) -> RunRecord {
         started_at: None,
         end: None,
         charge: None,
-        why_here: None,
+        candidates: Vec::new(),
     }
 }
 

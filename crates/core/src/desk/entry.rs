@@ -2,6 +2,7 @@
 
 use super::DeskEffect;
 use super::bar::Bars;
+use super::data::DataPlaces;
 use crate::jobs::{
     AccountKey, Ask, JobClass, JobKey, MachineKey, Need, NodesKey, Piece, Placement,
 };
@@ -286,12 +287,14 @@ pub(super) fn open_to(
     entry: &Entry,
     nodes: &[super::DeskNodes],
     bars: &Bars,
+    data: &DataPlaces,
 ) -> BTreeSet<NodesKey> {
     let wanted = &entry.job.spec.resources;
     let is_open = |nodes: &super::DeskNodes| {
         entry.allowed.contains(&nodes.id)
             && nodes.fits(wanted).is_ok()
             && bars.bar_at(&entry.job, nodes).is_none()
+            && data.lacks(&entry.job, &nodes.site).is_none()
     };
     (0u8..)
         .zip(nodes)

@@ -30,6 +30,8 @@ pub struct DeskNodes {
     pub cpu_milli: Option<u64>,
     /// Memory of each machine, in MiB; `None` where it is not counted.
     pub memory_mib: Option<u64>,
+    /// Its site has a queue of its own, in which others wait too.
+    pub has_queue: bool,
 }
 
 /// Why machines would not do.
@@ -69,7 +71,8 @@ impl DeskNodes {
             .map_or(Ok(()), |what| Err(self.lack(what)))
     }
 
-    pub(super) fn lack(&self, what: impl Into<String>) -> Lack {
+    /// They would not do, as they lack `what`.
+    pub fn lack(&self, what: impl Into<String>) -> Lack {
         Lack {
             nodes: self.id.clone(),
             site: self.site.clone(),

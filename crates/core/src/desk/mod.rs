@@ -4,6 +4,7 @@
 //! tries, what the budget said, and what executors tell of runs. It is told by [`Desk::apply`], and [`Desk::pass`] says what to do.
 
 mod bar;
+mod data;
 mod entry;
 mod fit;
 mod qos;
@@ -14,18 +15,20 @@ mod steps;
 mod view;
 
 pub use bar::{Funds, Payer};
+pub use data::{DataPlace, DataPlaces, Link};
 pub use fit::{DeskNodes, Lack, nowhere};
 pub use qos::DeskQos;
 pub use reserve::DeskReservation;
 pub use shift::DeskElectricity;
+pub use site::DeskSites;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
 use bar::Bars;
 use entry::Entry;
 use madang_types::{
-    Job, JobCheckpoint, JobId, JobState, MicroWon, Micros, NodesId, ProgrammeId, ProjectId, RunEnd,
-    RunId, RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
+    Job, JobCheckpoint, JobId, JobState, Micros, NodesId, ProgrammeId, ProjectId, RunEnd, RunId,
+    RunPiece, RunRecord, RunState, SiteId, TaskId, TenantId,
 };
 use shift::Shifting;
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,10 +131,13 @@ pub struct Desk {
     jobs: Jobs,
     nodes: Vec<DeskNodes>,
     machines: Vec<(NodesKey, u32)>,
-    /// What an hour of one accelerator costs: machines are chosen by it.
-    hours: BTreeMap<NodesId, MicroWon>,
     /// When jobs start that may be put off.
     shifting: Shifting,
+    sites: DeskSites,
+    /// What runs that begin may draw at each site, in watts at the meter.
+    headroom_watts: BTreeMap<SiteId, u64>,
+    /// What runs waited for at sites that have queues of their own.
+    learnt: BTreeMap<NodesId, site::Learnt>,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -153,8 +159,10 @@ impl Desk {
             jobs: Jobs::new(JobRule::Madang, terms, &[]),
             nodes: Vec::new(),
             machines: Vec::new(),
-            hours: BTreeMap::new(),
             shifting: Shifting::default(),
+            sites: DeskSites::default(),
+            headroom_watts: BTreeMap::new(),
+            learnt: BTreeMap::new(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
@@ -196,7 +204,8 @@ impl Desk {
         self.jobs.worth(worth.collect());
         self.nodes = nodes;
         self.machines = all;
-        self.weigh();
+        // What was learnt of queues fades from the next pass on.
+        self.weigh(Micros(0));
         self.keep();
         self.shift_anew();
         // What was queued asks for places by their old numbers.
@@ -247,6 +256,7 @@ impl Desk {
         for id in std::mem::take(&mut self.feed) {
             self.feed(now, id);
         }
+        self.follow_queues(now);
         let mut said = Vec::new();
         self.jobs.pass(now, &mut said);
         for effect in said {
@@ -331,7 +341,7 @@ impl Desk {
         let task = run.run.task;
         let need = fit::need(
             &entry.job.spec.resources,
-            &entry::open_to(entry, &self.nodes, &self.bars),
+            &entry::open_to(entry, &self.nodes, &self.bars, &self.sites.data),
         );
         let class = qos::class(&self.qos, &entry.job.spec);
         let ask = entry.ask(task, need, class);

@@ -25,7 +25,7 @@ impl Desk {
         if waits || entry.refused.is_some() {
             return;
         }
-        let nodes = entry::open_to(entry, &self.nodes, &self.bars);
+        let nodes = entry::open_to(entry, &self.nodes, &self.bars, &self.sites.data);
         if nodes.is_empty() || self.is_put_off(now, id, &nodes) {
             return;
         }
@@ -62,6 +62,7 @@ impl Desk {
             let since = since.unwrap_or(entry.job.submitted_at);
             self.jobs.had(ask.job, used, since);
         }
+        self.tell_moves(id);
     }
 
     /// Takes what waits of a job out of the queue; where it is put off it is weighed again.
@@ -116,7 +117,7 @@ impl Desk {
             accelerator: nodes.accelerator.clone(),
         };
         let nodes = nodes.id.clone();
-        let why_here = self.why_here(super::entry::key_of(task));
+        let candidates = self.candidates(entry::key_of(task));
         let Some(entry) = self.entries.get_mut(&task.job) else {
             return;
         };
@@ -134,7 +135,7 @@ impl Desk {
             started_at: None,
             end: None,
             charge: None,
-            why_here,
+            candidates,
         };
         entry.running(task, record.clone());
         self.effects.push(DeskEffect::Begin(Box::new(record)));
@@ -320,6 +321,7 @@ impl Desk {
                 running.record.state = RunState::Running;
             }
             let record = running.record.clone();
+            self.learn(&record, at);
             self.effects.push(DeskEffect::Run(Box::new(record)));
         }
     }

@@ -3,7 +3,7 @@
 use super::Desk;
 use super::entry::{self, TaskState};
 use crate::jobs::AHEAD_MAX;
-use madang_types::{Job, JobId, Micros, RunRecord, RunState, SiteId, StopWhy};
+use madang_types::{Job, JobId, Micros, RunCandidate, RunRecord, RunState, SiteId, StopWhy};
 use std::collections::BTreeMap;
 
 /// How many tasks of a job stand how.
@@ -37,6 +37,8 @@ pub struct Waits {
     pub ahead: Option<usize>,
     /// When it will start, as things stand.
     pub starts_at: Option<Micros>,
+    /// Where it may be, and what that would cost, the cheapest first; none where it has no choice.
+    pub candidates: Vec<RunCandidate>,
 }
 
 impl Waits {
@@ -45,6 +47,7 @@ impl Waits {
             why: why.into(),
             ahead: None,
             starts_at: None,
+            candidates: Vec::new(),
         }
     }
 }
@@ -143,7 +146,7 @@ impl Desk {
         if let Some(why) = self.bound_by(id) {
             return Some(Waits::because(why));
         }
-        if entry::open_to(entry, &self.nodes, &self.bars).is_empty() {
+        if entry::open_to(entry, &self.nodes, &self.bars, &self.sites.data).is_empty() {
             return Some(Waits::because(self.nowhere(id)));
         }
         let mut tasks = entry.open.iter();
@@ -185,10 +188,15 @@ impl Desk {
             Some(kept) => format!("{why}; {kept}"),
             None => why,
         };
+        let (why, starts_at) = match self.held_back(key) {
+            Some((why, starts_at)) => (why, Some(starts_at)),
+            None => (why, outlook.starts_at),
+        };
         Some(Waits {
             why,
             ahead: Some(outlook.ahead),
-            starts_at: outlook.starts_at,
+            starts_at,
+            candidates: self.told(&outlook.offers),
         })
     }
 
@@ -202,6 +210,10 @@ impl Desk {
             let away = || match self.bars.bar_at(&entry.job, nodes) {
                 Some(bar) if bar.why == StopWhy::Switch => bar.text,
                 Some(bar) if entry.allowed.contains(&nodes.id) => bar.text,
+                _ if entry.allowed.contains(&nodes.id) => {
+                    let data = &self.sites.data;
+                    data.lacks(&entry.job, &nodes.site).unwrap_or_default()
+                }
                 _ => "policy keeps its data away".to_owned(),
             };
             fits.map_or_else(|lack| lack, |()| nodes.lack(away()))

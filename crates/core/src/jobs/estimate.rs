@@ -10,7 +10,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimates {
     last_us: BTreeMap<(AccountKey, Need), (u64, u64)>,
+    /// The mean of all, of which the latest weigh most: few are much longer than the others, and cost most.
+    mean_us: BTreeMap<(AccountKey, Need), u64>,
 }
+
+/// The latest run weighs so much of the mean of all: a sixteenth.
+const MEAN_PARTS: u64 = 16;
+/// Of a job of whose like nobody knows anything no more than this is counted on: people name limits that are much too long.
+const UNKNOWN_US_MAX: u64 = 86_400_000_000;
 
 impl Estimates {
     /// A job of that kind ran for `run_us`.
@@ -18,6 +25,19 @@ impl Estimates {
         let last = self.last_us.entry((ask.account, ask.need));
         let last = last.or_insert((run_us, run_us));
         *last = (last.1, run_us);
+        let mean = self.mean_us.entry((ask.account, ask.need));
+        let mean = mean.or_insert(run_us);
+        let before = *mean - *mean / MEAN_PARTS;
+        *mean = before.saturating_add(run_us / MEAN_PARTS);
+    }
+
+    /// For how long more one like it is to be paid for, in microseconds, where it has run for `run_us`.
+    pub(super) fn left_us(&self, ask: &Ask, run_us: u64) -> u64 {
+        let mean = self.mean_us.get(&(ask.account, ask.need));
+        let mean = mean.copied().unwrap_or(UNKNOWN_US_MAX);
+        // Who has run for longer than its like runs for as long again.
+        let left = if mean > run_us { mean - run_us } else { run_us };
+        left.min(ask.run_us_max.saturating_sub(run_us))
     }
 
     /// How long one like it will run in all, in microseconds, where it has run for `run_us`.

@@ -3,7 +3,8 @@
 use super::ask::{Ask, JobKey, NodesKey};
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State, later};
-use super::reserve::KeptFree;
+use super::reserve::{Kept, KeptFree, Reservation};
+use super::site::{Offer, OfferLack};
 use super::{AccountKey, JobTerms, Jobs};
 use crate::learn::whole;
 use madang_types::Micros;
@@ -14,13 +15,15 @@ use std::collections::{BTreeSet, BinaryHeap};
 pub const AHEAD_MAX: usize = 10_000;
 
 /// What somebody who waits is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlook {
     /// Jobs that are before it, as things stand; at least so many where they are [`AHEAD_MAX`].
     pub ahead: usize,
     /// When it will start if nobody else comes, nobody is stopped, and jobs run as long as their like did; not before then where
     /// [`AHEAD_MAX`] are before it. `None` where its like has no room even on empty machines.
     pub starts_at: Option<Micros>,
+    /// Where it may be, when it would start there, and what that would cost: that where it costs least first.
+    pub offers: Vec<Offer>,
 }
 
 impl Jobs {
@@ -33,6 +36,7 @@ impl Jobs {
     /// goes on to count as it did.
     pub fn worth(&mut self, worth_milli: Vec<u32>) {
         self.worth_milli = worth_milli;
+        self.work_hours();
     }
 
     /// Other terms from now on; what was used fades as it did.
@@ -119,16 +123,96 @@ impl Jobs {
         };
         let is_possible = (0u8..).zip(&halls).any(fits);
         let order = self.order(now, job, AHEAD_MAX);
-        let seats = order.iter().filter_map(|key| self.jobs.get(key));
-        let last = seats.map(|waiting| self.seat(waiting, &mut halls)).last();
         let is_it = order.last() == Some(&job);
+        let others = &order[..order.len() - usize::from(is_it)];
+        let seats = others.iter().filter_map(|key| self.jobs.get(key));
+        let last = seats.map(|waiting| self.seat(waiting, &mut halls)).last();
+        let offers = self.prospects(now, job, &halls);
+        let first = offers.iter().find_map(|offer| offer.wait_us);
+        let last = match is_it {
+            true => first.map(|us| later(now, us)),
+            false => last.flatten(),
+        };
+        let own = self.own_from(now, job, others);
+        let last = match (last, own) {
+            (Some(at), Some(own)) => Some(at.min(own)),
+            (at, _) => at,
+        };
         Some(Outlook {
-            ahead: order.len() - usize::from(is_it),
-            starts_at: self
-                .promised(now, job)
-                .or(last.flatten())
-                .filter(|_| is_possible),
+            ahead: others.len(),
+            starts_at: self.promised(now, job).or(last).filter(|_| is_possible),
+            offers,
         })
+    }
+
+    /// Where a job may be that comes after those who have their places, the cheapest first.
+    fn prospects(&self, now: Micros, job: JobKey, halls: &[Hall]) -> Vec<Offer> {
+        let Some(waiting) = self.jobs.get(&job) else {
+            return Vec::new();
+        };
+        let milli = waiting.milli();
+        let mut offers = self.offers_of(now, job);
+        for offer in &mut offers {
+            let hall = halls.get(usize::from(offer.nodes.0));
+            let hall = hall.filter(|hall| hall.all_milli >= milli);
+            let wait_us = hall.map(|hall| hall.clone().wait_for(milli).since_us(now));
+            offer.wait_us = wait_us.filter(|_| offer.lacks != Some(OfferLack::Power));
+            if let Some(wait_us) = offer.wait_us {
+                offer.lacks = (wait_us > 0).then_some(OfferLack::Room);
+                offer.cost = self.cost(now, waiting, offer.nodes, wait_us);
+            }
+        }
+        let is_away = |offer: &Offer| offer.wait_us.is_none();
+        offers.sort_by_key(|offer| (is_away(offer), offer.cost.total(), offer.wait_us));
+        offers
+    }
+
+    /// When machines are kept for a job's account, on which it has room beside those of its own that come first; `None` where none are.
+    fn own_from(&self, now: Micros, key: JobKey, others: &[JobKey]) -> Option<Micros> {
+        let job = self.jobs.get(&key)?;
+        let may = |(kept, _): &(&Reservation, Kept)| {
+            let ends_at = later(kept.from.max(now), job.ask.run_us_max);
+            ends_at <= kept.until && self.is_for(kept, job.ask.account)
+        };
+        let has_room = |(kept, bit): &(&Reservation, Kept)| {
+            let own = |key: &&JobKey| {
+                let other = self.jobs.get(key);
+                other.is_some_and(|other| self.is_for(kept, other.ask.account))
+            };
+            let first = others.iter().filter(own);
+            let first_milli: u64 = first
+                .filter_map(|key| Some(self.jobs.get(key)?.milli()))
+                .sum();
+            let wanted_milli = first_milli.saturating_add(job.milli());
+            let mut nodes = self.floor.nodes_in(job.ask.need.ground);
+            nodes.any(|nodes| {
+                let kept_milli = self.floor.kept_milli(nodes, *bit);
+                let held_milli = self.held_beyond((kept, *bit), nodes, now);
+                kept_milli.saturating_sub(held_milli) >= wanted_milli
+            })
+        };
+        let each = self.to_come(now).filter(may).filter(has_room);
+        each.map(|(kept, _)| kept.from.max(now)).min()
+    }
+
+    /// What those hold of kept machines who are not stopped when these begin to be kept and may not have ended, in thousandths.
+    fn held_beyond(&self, (kept, bit): (&Reservation, Kept), nodes: NodesKey, now: Micros) -> u64 {
+        let from = kept.from.max(now);
+        let running = self.running.iter().filter_map(|key| self.jobs.get(key));
+        let held = running.map(|job| {
+            let State::Running { at, placements, .. } = &job.state else {
+                return 0;
+            };
+            let stays = later(*at, job.ask.run_us_max) > from
+                && (!job.ask.preemptible || self.is_for(kept, job.ask.account));
+            let on = placements.iter().filter(|at| {
+                self.floor.kept(at.machine) & bit != 0
+                    && self.floor.nodes_of(std::slice::from_ref(at)) == Some(nodes)
+            });
+            let milli: u64 = on.map(|at| at.piece.milli()).sum();
+            if stays { milli } else { 0 }
+        });
+        held.sum()
     }
 
     /// When a job starts at the latest, where each one that waits is promised a start.
@@ -201,6 +285,7 @@ impl Jobs {
 }
 
 /// Machines of one `[[nodes]]` on the way into the future.
+#[derive(Clone)]
 struct Hall {
     at: Micros,
     free_milli: u64,

@@ -19,6 +19,7 @@ mod queue;
 mod reserve;
 mod room;
 mod rule;
+mod site;
 mod walk;
 
 pub use ask::{AccountKey, Ask, Ground, JobClass, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
@@ -27,6 +28,7 @@ pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;
 pub use reserve::Reservation;
 pub use rule::{JobRule, JobTerms};
+pub use site::{Feed, Held, Move, Offer, OfferLack, SiteCost, SiteTerms, WAIT_HOUR};
 
 use account::Accounts;
 use estimate::Estimates;
@@ -35,6 +37,7 @@ use nodes::Floor;
 use place::Placer;
 use queue::{Job, Queues, State};
 use serde::{Deserialize, Serialize};
+use site::Sites;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What happened.
@@ -82,6 +85,7 @@ pub struct Jobs {
     queues: Queues,
     /// What an accelerator of each `[[nodes]]` counts in shares, in thousandths, by [`NodesKey`].
     worth_milli: Vec<u32>,
+    sites: Sites,
     /// Machines that are kept for somebody.
     reservations: Vec<Reservation>,
     /// The latest instant that was told: time does not go back here.
@@ -102,6 +106,7 @@ impl Jobs {
             running: BTreeSet::new(),
             queues: Queues::default(),
             worth_milli: Vec::new(),
+            sites: Sites::default(),
             reservations: Vec::new(),
             latest: Micros(0),
         }
@@ -123,25 +128,6 @@ impl Jobs {
     /// Jobs that hold machines.
     pub fn running(&self) -> usize {
         self.running.len()
-    }
-
-    /// What it weighs that a job is on each `[[nodes]]`, by [`NodesKey`], in milliseconds of waiting: of several with room it is given
-    /// those that weigh least. Those that are not named weigh nothing.
-    pub fn costs(&mut self, costs_ms: Vec<u64>) {
-        self.placer.costs(costs_ms);
-    }
-
-    /// Where a job runs, and on what else it may be: whether there is room for it now. `None` of a job that does not run.
-    pub fn elsewhere(&self, job: JobKey) -> Option<(NodesKey, Vec<(NodesKey, bool)>)> {
-        let need = self.jobs.get(&job)?.ask.need;
-        let here = self.floor.nodes_of(self.placements(job)?)?;
-        let others = self
-            .floor
-            .nodes_in(need.ground)
-            .filter(|nodes| *nodes != here);
-        let free = |nodes: NodesKey| self.floor.free_milli().get(usize::from(nodes.0));
-        let room = |nodes| free(nodes).is_some_and(|free| *free >= need.milli());
-        Some((here, others.map(|nodes| (nodes, room(nodes))).collect()))
     }
 
     /// How long a job like that will run, as far as is known of those before it, in microseconds.
@@ -184,6 +170,7 @@ impl Jobs {
         self.leave(now, key);
         let job = self.jobs.remove(&key)?;
         self.queues.ended(&job);
+        self.sites.forget(key);
         Some(job)
     }
 
@@ -253,7 +240,8 @@ impl Jobs {
     /// When there may be something to do though nothing happens; `None` where there is no job, or none waits and no machines are
     /// kept.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
-        let kept = self.kept_at().filter(|at| *at > now).min();
+        let kept = self.kept_at().chain(self.held_until());
+        let kept = kept.filter(|at| *at > now).min();
         let kept = kept.filter(|_| !self.jobs.is_empty());
         if self.waiting() == 0 || !self.rule.preempts() {
             return kept;

@@ -27,8 +27,6 @@ pub(super) struct Placer {
     /// All of these together.
     sum: Sum,
     memo: Lookup<(Free, Piece), Score>,
-    /// What each `[[nodes]]` weighs, by [`NodesKey`], in milliseconds of waiting.
-    costs_ms: Vec<u64>,
 }
 
 /// What usually comes, all together.
@@ -60,19 +58,6 @@ struct Score {
 }
 
 impl Placer {
-    /// What each `[[nodes]]` weighs from now on.
-    pub(super) fn costs(&mut self, costs_ms: Vec<u64>) {
-        self.costs_ms = costs_ms;
-    }
-
-    /// What `nodes` weigh.
-    pub(super) fn cost_ms(&self, nodes: NodesKey) -> u64 {
-        self.costs_ms
-            .get(usize::from(nodes.0))
-            .copied()
-            .unwrap_or(0)
-    }
-
     /// A job came that needs this.
     pub(super) fn came(&mut self, need: &Need) {
         let pieces = u64::from(need.pieces);
@@ -105,18 +90,25 @@ impl Placer {
         self.memo.clear();
     }
 
-    /// All pieces of a job on machines of one `[[nodes]]`, of those that weigh least where least is lost; `None` where they are not free.
-    pub(super) fn place(&mut self, floor: &Floor, place: &Wanted) -> Option<Vec<Placement>> {
+    /// All pieces of a job on machines of one `[[nodes]]`, of those that cost it least where least is lost; `None` where they are not
+    /// free. `costs` are by [`NodesKey`]; those that are not named cost nothing.
+    pub(super) fn place(
+        &mut self,
+        floor: &Floor,
+        place: &Wanted,
+        costs: &[u128],
+    ) -> Option<Vec<Placement>> {
         let need = &place.need;
         let groups = (0u8..)
             .zip(floor.free_milli())
             .filter(|(group, free)| need.ground.has(NodesKey(*group)) && **free >= need.milli());
-        let mut best: Option<((u64, i128), Vec<Placement>)> = None;
+        let mut best: Option<((u128, i128), Vec<Placement>)> = None;
         for (group, _) in groups {
             let Some((lost, placements)) = self.place_in(floor, place, NodesKey(group)) else {
                 continue;
             };
-            let rank = (self.cost_ms(NodesKey(group)), lost);
+            let cost = costs.get(usize::from(group)).copied().unwrap_or(0);
+            let rank = (cost, lost);
             if best.as_ref().is_none_or(|(best, _)| rank < *best) {
                 best = Some((rank, placements));
             }

@@ -49,6 +49,8 @@ struct Timeline {
 pub(super) struct Plan {
     now: Micros,
     backfill: Backfill,
+    /// So many are planned at most.
+    planned_max: usize,
     /// By [`NodesKey`].
     lines: Vec<Timeline>,
     /// Who starts when.
@@ -79,14 +81,23 @@ impl Plan {
         Self {
             now,
             backfill,
+            planned_max: backfill.planned_max(),
             lines,
             starts: Vec::new(),
         }
     }
 
+    /// No more than so many are planned.
+    pub(super) fn at_most(self, planned_max: usize) -> Self {
+        Self {
+            planned_max,
+            ..self
+        }
+    }
+
     /// As many are planned as may be.
     pub(super) fn is_full(&self) -> bool {
-        self.starts.len() >= self.backfill.planned_max()
+        self.starts.len() >= self.planned_max
     }
 
     /// Who starts when.
@@ -124,20 +135,27 @@ impl Plan {
         }
     }
 
-    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow, and of several at one time where
-    /// it weighs least. Where; `None` where it never
-    /// fits.
+    /// When so much is free on `nodes` for `run_us`, as those who are planned allow; `None` where it never is.
+    pub(super) fn earliest(&self, nodes: NodesKey, milli: u64, run_us: u64) -> Option<Micros> {
+        let line = self.lines.get(usize::from(nodes.0))?;
+        line.earliest(milli, run_us)
+    }
+
+    /// Plans a job that needs `milli` for `run_us` on one of `ground`: as early as those before it allow, and there where it costs least,
+    /// with the wait until then, which `cost` is told in microseconds. Where; `None` where it never fits.
     pub(super) fn put(
         &mut self,
         job: JobKey,
         (milli, run_us): (u64, u64),
-        ground: impl Iterator<Item = (NodesKey, u64)>,
+        ground: impl Iterator<Item = NodesKey>,
+        cost: impl Fn(NodesKey, u64) -> u128,
     ) -> Option<NodesKey> {
-        let earliest = |(nodes, cost_ms): (NodesKey, u64)| {
-            let line = self.lines.get(usize::from(nodes.0))?;
-            Some((line.earliest(milli, run_us)?, cost_ms, nodes))
+        let now = self.now;
+        let earliest = |nodes: NodesKey| {
+            let at = self.earliest(nodes, milli, run_us)?;
+            Some((cost(nodes, at.since_us(now)), at, nodes))
         };
-        let (at, _, nodes) = ground.filter_map(earliest).min()?;
+        let (_, at, nodes) = ground.filter_map(earliest).min()?;
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);

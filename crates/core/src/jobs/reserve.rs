@@ -85,7 +85,7 @@ impl Jobs {
         each.fold(0, |set, (at, kept)| set | (u64::from(holds(kept)) << at))
     }
 
-    fn is_for(&self, kept: &Reservation, account: AccountKey) -> bool {
+    pub(super) fn is_for(&self, kept: &Reservation, account: AccountKey) -> bool {
         let mut next = Some(account);
         while let (Some(here), Some(owner)) = (next, kept.account) {
             if here == owner {

@@ -36,6 +36,7 @@ impl Jobs {
         let now = self.present(now);
         self.promote(now);
         self.clear(now, effects);
+        self.forget_offers();
         let mut dead = BTreeSet::new();
         for _ in 0..WALKS_MAX {
             if self.queues.lines.is_empty() {
@@ -54,20 +55,28 @@ impl Jobs {
         &mut self,
         now: Micros,
         Chosen {
-            start, mut loose, ..
+            start,
+            mut loose,
+            held,
+            ..
         }: Chosen,
         dead: &mut BTreeSet<Kind>,
         effects: &mut Vec<JobEffect>,
     ) {
+        self.hold(held);
         let mut room: Option<Room> = None;
         for Start { job: key, kind, at } in start {
             if dead.contains(&kind) {
                 continue;
             }
             let here = room.as_ref().map_or(&self.floor, |room| &room.here);
-            if let Some(placements) = self.placer.place(here, &at) {
+            let costs = self.costs(now, key);
+            if let Some(placements) = self.placer.place(here, &at, &costs) {
                 if let Some(room) = &mut room {
                     room.take(&placements);
+                }
+                if let Some(nodes) = self.floor.nodes_of(&placements) {
+                    self.offer(now, key, nodes);
                 }
                 self.start(now, key, placements.clone());
                 effects.push(JobEffect::Start {
@@ -81,7 +90,7 @@ impl Jobs {
                 continue;
             }
             let room = room.get_or_insert_with(|| self.room(&loose));
-            if !self.make_room(&at, room, &mut loose, effects) {
+            if !self.make_room((&at, &costs), room, &mut loose, effects) {
                 dead.insert(kind);
             }
         }
@@ -113,16 +122,16 @@ impl Jobs {
     /// Keeps a place that becomes free, and stops as many of the last in line as it takes; false where all of them do not suffice.
     fn make_room(
         &mut self,
-        wanted: &Wanted,
+        (wanted, costs): (&Wanted, &[u128]),
         room: &mut Room,
         loose: &mut Vec<JobKey>,
         effects: &mut Vec<JobEffect>,
     ) -> bool {
-        if self.placer.place(&room.at_most, wanted).is_none() {
+        if self.placer.place(&room.at_most, wanted, costs).is_none() {
             return false;
         }
         loop {
-            if let Some(placements) = self.placer.place(&room.soon, wanted) {
+            if let Some(placements) = self.placer.place(&room.soon, wanted, costs) {
                 room.take(&placements);
                 return true;
             }

@@ -10,6 +10,7 @@ use super::place::Wanted;
 use super::plan::{End, Plan};
 use super::queue::{Job, State, later};
 use super::reserve::{Kept, KeptFree};
+use super::site::Held;
 use super::{Jobs, Rank};
 use madang_types::Micros;
 use std::cmp::Reverse;
@@ -28,6 +29,8 @@ pub(super) struct Chosen {
     pub(super) loose: Vec<JobKey>,
     /// Those that wait and are planned: when each starts.
     pub(super) planned: Vec<(JobKey, Micros)>,
+    /// Those that wait though they could start.
+    pub(super) held: BTreeMap<JobKey, Held>,
 }
 
 /// A job that is to start.
@@ -73,9 +76,13 @@ struct Walk<'a> {
     looked: usize,
     /// Accelerators that are not given yet, by [`NodesKey`].
     left_milli: Vec<u64>,
+    /// What may be drawn besides on each feed, in watts.
+    headroom_watts: Vec<u64>,
     ends: Vec<End>,
     /// The time to come, once somebody has to wait.
     plan: Option<Plan>,
+    /// The same, of all that come first, once somebody may wait for machines that are cheaper.
+    outlook: Option<Plan>,
     /// Those that were looked at behind all that are planned, and have to wait.
     behind: usize,
     /// Who comes after this one, or after so many, is not asked for.
@@ -132,8 +139,10 @@ impl<'a> Walk<'a> {
             kept: KeptFree::new(&jobs.floor),
             looked: 0,
             left_milli: jobs.floor.free_milli().to_vec(),
+            headroom_watts: jobs.headroom_watts(),
             ends: Vec::new(),
             plan: None,
+            outlook: None,
             behind: 0,
             last: None,
             chosen: Chosen::default(),

@@ -60,7 +60,7 @@ mod tests {
             started_at: None,
             end: None,
             charge: None,
-            why_here: None,
+            candidates: Vec::new(),
         }
     }
 

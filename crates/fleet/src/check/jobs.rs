@@ -2,6 +2,7 @@
 
 mod bucket;
 mod cluster;
+mod data;
 mod kept;
 
 use super::{Check, given, rows};
@@ -81,6 +82,7 @@ impl Check<'_, '_> {
                 row("jobs.reservations", number)
             });
             self.qos(value, span, |number| row("jobs.qos", number));
+            self.data(value, span, row);
             for (number, cluster) in value.slurm.iter().enumerate() {
                 let row = row("jobs.slurm", number);
                 if clusters.insert(cluster.id.as_str(), cluster).is_some() {

@@ -1,5 +1,6 @@
 //! What the fleet file says of batch jobs.
 
+use super::{JobsData, JobsLink, JobsWait};
 use madang_types::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -232,6 +233,9 @@ pub struct JobsBucket {
     /// Jobs may put outputs there too.
     #[serde(default)]
     pub writable: bool,
+    /// The site where it stands; a job's site is chosen by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// `[jobs]`: how batch jobs are kept. Ways to files, images, secrets and clusters are read at the start; bounds, classes, reservations,
@@ -289,6 +293,24 @@ pub struct JobsTerms {
     /// Jobs of one tenant that are not over.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub open_tenant_max: u32,
+    /// What an hour is worth that one accelerator of a job waits, in won: for so much less a job waits for cheaper machines.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub wait_won_per_hour: u64,
+    /// Programmes for whose jobs it is worth something else; at most 256.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<JobsWait>,
+    /// Where data stands, beside buckets; at most 256.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<JobsData>,
+    /// What lies between sites; at most 1024.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<JobsLink>,
+    /// What a job can have between sites of which `links` says nothing, in megabits a second.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub link_mbit_per_s: u64,
+    /// What a gigabyte costs that is sent there, in won.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub link_won_per_gb: u64,
 }
 
 impl Default for JobsTerms {
@@ -312,6 +334,12 @@ impl Default for JobsTerms {
             qos: Vec::new(),
             measure_ms: 30_000,
             open_tenant_max: 10_000,
+            wait_won_per_hour: 5_000,
+            waits: Vec::new(),
+            data: Vec::new(),
+            links: Vec::new(),
+            link_mbit_per_s: 1_000,
+            link_won_per_gb: 0,
         }
     }
 }

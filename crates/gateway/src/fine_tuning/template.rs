@@ -102,6 +102,7 @@ pub(super) fn spec(template: &FineTuning, asked: &Asked<'_>) -> Result<JobSpec, 
         from: format!("{exchange}/{name}"),
         to: name.to_owned(),
         sha256: Some(sha256.clone()),
+        bytes: None,
     };
     let mut inputs = vec![input(TRAINING_FILE, &asked.training)];
     inputs.extend(
@@ -114,6 +115,7 @@ pub(super) fn spec(template: &FineTuning, asked: &Asked<'_>) -> Result<JobSpec, 
         from: format!("{OUTPUT_DIR}/{name}"),
         to: format!("{exchange}/{RESULTS}/{name}"),
         sha256: None,
+        bytes: None,
     };
     let env = template.env.iter();
     let grace_ms = template.checkpoint_grace_ms;

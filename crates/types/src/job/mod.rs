@@ -8,7 +8,10 @@ mod state;
 
 pub use busy::{AT_WORK_PERMILLE, Measured, NodesHeld, RunBusy, accelerator_ms};
 pub use resources::{JobResources, MILLI, PROCESSORS, RESERVATIONS_MAX};
-pub use run::{RunEnd, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopWhy};
+pub use run::{
+    RunCandidate, RunEnd, RunLack, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop,
+    StopWhy,
+};
 pub use spec::{
     After, AfterWhen, GRACE_TOO_LONG, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError,
     JobStage, StopSignal,

@@ -159,10 +159,54 @@ pub struct RunRecord {
     pub end: Option<RunEnd>,
     /// What it cost, once it is over.
     pub charge: Option<MicroWon>,
-    /// Why it is there and not on other machines on which it may be, where something speaks against these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why_here: Option<String>,
+    /// Machines on which it could have been and what that would have cost, its own first; none where it had no choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<RunCandidate>,
 }
+
+/// Machines on which a run may be, and what that would cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCandidate {
+    /// Which.
+    pub nodes: NodesId,
+    /// Where they stand.
+    pub site: SiteId,
+    /// What they lack for a run that begins at once.
+    #[serde(default)]
+    pub lacks: Option<RunLack>,
+    /// How long it would wait there for its turn, in milliseconds; `None` where nobody asked, as they cost more all the same.
+    #[serde(default)]
+    pub wait_ms: Option<u64>,
+    /// What its accelerators cost there, for as long as its like runs.
+    pub run: MicroWon,
+    /// What it costs to move its data, and what that time is worth.
+    pub data: MicroWon,
+    /// What the time is worth until it begins.
+    pub wait: MicroWon,
+}
+
+impl RunCandidate {
+    /// All that it would cost.
+    pub fn total(&self) -> MicroWon {
+        let Self {
+            run, data, wait, ..
+        } = self;
+        MicroWon(run.0.saturating_add(data.0).saturating_add(wait.0))
+    }
+}
+
+/// What machines lack for a run that begins at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunLack {
+    /// Accelerators that are free.
+    Room,
+    /// Power at their site.
+    Power,
+}
+
+words!(RunLack, RunLackError, "machines lack room or power",
+    "room" => RunLack::Room, "power" => RunLack::Power);
 
 impl RunOutcome {
     /// Its name in lists.

@@ -94,6 +94,9 @@ pub struct JobStage {
     /// What its SHA-256 has to be, in hex; for inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// How large it is, about, in bytes: a site is chosen by it. Not known where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Many tasks of one kind; each finds its number in `MADANG_TASK`.

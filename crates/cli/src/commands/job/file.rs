@@ -1,11 +1,12 @@
 //! A job as people write it: TOML, or a script whose `#MADANG` lines are TOML.
 
+use super::units::{Bytes, Milli, Size, Span};
 use anyhow::{Context, anyhow, bail};
 use madang_types::{
     After, DataClass, DataFlags, GRACE_TOO_LONG, JobArray, JobCheckpoint, JobFlex, JobResources,
     JobSpec, JobStage, Priority, StopSignal,
 };
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, de};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
@@ -18,18 +19,6 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 const MARK: &str = "#MADANG";
 /// How long a job may run that does not say.
 const TIME_LIMIT_DEFAULT: Span = Span(3_600_000);
-
-/// Milliseconds, written `90s`, `30m`, `4h`, `2d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span(u64);
-
-/// MiB, written `512MiB`, `80GB` or `80GiB`: accelerators of 80 GB have about as many GiB, so that both mean the same here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size(u64);
-
-/// Thousandths, written as a number with a fraction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Milli(u32);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +47,9 @@ struct JobFile {
     #[serde(default)]
     flex: Flex,
     #[serde(default)]
-    input: Vec<JobStage>,
+    input: Vec<Staged>,
     #[serde(default)]
-    output: Vec<JobStage>,
+    output: Vec<Staged>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     #[serde(default)]
@@ -151,6 +140,32 @@ struct Checkpoint {
     grace: Spanned<Span>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Staged {
+    from: String,
+    to: String,
+    sha256: Option<String>,
+    size: Option<Bytes>,
+}
+
+impl From<Staged> for JobStage {
+    fn from(staged: Staged) -> Self {
+        let Staged {
+            from,
+            to,
+            sha256,
+            size,
+        } = staged;
+        Self {
+            from,
+            to,
+            sha256,
+            bytes: size.map(|Bytes(bytes)| bytes),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Flex {
@@ -199,8 +214,8 @@ impl JobFile {
             time_limit_ms: self.time_limit.unwrap_or(TIME_LIMIT_DEFAULT).0,
             data_class: self.data_class,
             data_flags: self.data_flags,
-            inputs: self.input,
-            outputs: self.output,
+            inputs: self.input.into_iter().map(Into::into).collect(),
+            outputs: self.output.into_iter().map(Into::into).collect(),
             array: self.array.map(|array| JobArray {
                 tasks: array.tasks,
                 at_once_max: array.at_once,
@@ -304,68 +319,6 @@ fn said_by(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// A number and its unit.
-fn parts(text: &str) -> Option<(f64, &str)> {
-    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = text.split_at(at);
-    Some((number.parse().ok()?, unit.trim()))
-}
-
-/// The nearest whole number; `None` for what is none, or too large for one.
-fn whole(number: f64) -> Option<u64> {
-    let rounded = number.round();
-    let fits = (0.0..1e15).contains(&rounded);
-    fits.then(|| format!("{rounded}").parse().ok()).flatten()
-}
-
-/// A time, written `90s`, `30m`, `4h` or `2d`, in milliseconds.
-pub fn span_ms(text: &str) -> Option<u64> {
-    let (number, unit) = parts(text)?;
-    let each = match unit {
-        "ms" => 1.0,
-        "s" => 1e3,
-        "m" | "min" => 6e4,
-        "h" => 3.6e6,
-        "d" => 8.64e7,
-        _ => return None,
-    };
-    whole(number * each)
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let wanted = || de::Error::custom("a time is written 90s, 30m, 4h or 2d");
-        span_ms(&text).map(Self).ok_or_else(wanted)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let mib = parts(&text).and_then(|(number, unit)| {
-            let each = match unit {
-                "MB" | "MiB" => 1.0,
-                "GB" | "GiB" => 1024.0,
-                "TB" | "TiB" => 1024.0 * 1024.0,
-                _ => return None,
-            };
-            whole(number * each)
-        });
-        let wanted = || de::Error::custom("a size is written 512MiB, 80GB or 2TiB");
-        mib.map(Self).ok_or_else(wanted)
-    }
-}
-
-impl<'de> Deserialize<'de> for Milli {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = f64::deserialize(from)?;
-        let milli = whole(number * 1000.0).and_then(|milli| u32::try_from(milli).ok());
-        let wanted = || de::Error::custom("a number such as 4 or 0.5 is wanted");
-        milli.map(Self).ok_or_else(wanted)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,6 +345,7 @@ mod tests {
             [[input]]
             from = "/data/a"
             to = "a"
+            size = "1.2TB"
             [[after]]
             job = "17"
         "#;
@@ -405,6 +359,7 @@ mod tests {
         assert_eq!(spec.tasks(), 4);
         assert_eq!(spec.checkpoint.unwrap().grace_ms, 120_000);
         assert_eq!(spec.after[0].job.0, 17);
+        assert_eq!(spec.inputs[0].bytes, Some(1_200_000_000_000));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `madang job`: batch jobs.
 
+mod candidates;
 mod file;
 mod logs;
+mod units;
 
-pub use file::span_ms;
+pub use units::span_ms;
 
 use super::server::{Table, cell, instant_cell, print, rows};
 use crate::args::ServerArgs;
@@ -210,17 +212,12 @@ fn shown(job: &Value, runs: &[Value]) -> String {
     if !runs.is_empty() {
         text.push_str(&table.text());
     }
-    text.push_str(&here(runs));
+    let chosen = runs.last().map(|run| (cell(run, "id"), &run["candidates"]));
+    let waits = (cell(job, "id"), &job["waits"]["candidates"]);
+    for (of, offered) in [waits].into_iter().chain(chosen) {
+        text.push_str(&candidates::text(&of, offered));
+    }
     text
-}
-
-/// Why the last run is on its machines and not on others.
-fn here(runs: &[Value]) -> String {
-    let last = runs.last().filter(|run| run["why_here"].is_string());
-    last.map_or_else(String::new, |run| {
-        let (id, nodes, why) = (cell(run, "id"), cell(run, "nodes"), cell(run, "why_here"));
-        format!("  {id} is on {nodes}: {why}\n")
-    })
 }
 
 /// What the owner of a job is to know though it runs.

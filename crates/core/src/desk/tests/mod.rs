@@ -24,6 +24,7 @@ fn nodes(id: &str, accelerator: &str, count: u32, per_node: u16) -> DeskNodes {
         accelerator_memory_mib: Some(80_000),
         cpu_milli: None,
         memory_mib: None,
+        has_queue: false,
     }
 }
 

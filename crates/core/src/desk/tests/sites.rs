@@ -1,76 +1,374 @@
-//! Which of several machines a job is given, and what is said of the others.
+//! Which of several machines a job is given: by what its run, its data and the wait for it cost, and by the power there is.
 
 use super::*;
-use madang_types::MicroWon;
+use crate::jobs::WAIT_HOUR;
+use madang_types::{JobStage, MicroWon, RunCandidate, RunLack};
 
-/// Jobs of so many accelerators come one after the other to `a` and `b`, which have four each and such prices of an hour: on which each is
-/// begun, and why.
-#[track_caller]
-fn check(worth: [u32; 2], won: [Option<i64>; 2], jobs: &[u32], expected: &[(&str, Option<&str>)]) {
-    let mut two = ["a", "b"].map(|id| nodes(id, "h200", 1, 4));
-    for (nodes, worth) in two.iter_mut().zip(worth) {
-        nodes.worth_milli = worth;
+fn won(won: i64) -> MicroWon {
+    MicroWon(won * 1_000_000)
+}
+
+fn site(id: &str) -> SiteId {
+    id.parse().unwrap()
+}
+
+fn named<K: std::str::FromStr<Err: std::fmt::Debug> + Ord, V>(
+    pairs: impl IntoIterator<Item = (&'static str, V)>,
+) -> BTreeMap<K, V> {
+    let pairs = pairs.into_iter();
+    pairs.map(|(id, v)| (id.parse().unwrap(), v)).collect()
+}
+
+/// A desk with machines `a` at `pohang` and `b` at `busan`, of four accelerators each.
+struct Two {
+    desk: Desk,
+    sites: DeskSites,
+    begun: Vec<RunRecord>,
+}
+
+impl Two {
+    fn new(worth: [u32; 2]) -> Self {
+        let mut two = ["a", "b"].map(|id| nodes(id, "h200", 1, 4));
+        for (nodes, worth) in two.iter_mut().zip(worth) {
+            nodes.worth_milli = worth;
+        }
+        two[1].site = site("busan");
+        Self {
+            desk: Desk::new(JobTerms::default(), two.to_vec()),
+            sites: DeskSites::default(),
+            begun: Vec::new(),
+        }
     }
-    let mut desk = Desk::new(JobTerms::default(), two.to_vec());
-    let hours = two.iter().zip(won).filter_map(|(nodes, won)| {
-        let hour = MicroWon(won? * 1_000_000);
-        Some((nodes.id.clone(), hour))
-    });
-    desk.prices(hours.collect());
-    let mut found = Vec::new();
-    for (id, count) in (1..).zip(jobs) {
-        desk.apply(at(0), arrival(job(id, *count)));
+
+    fn priced(hours: [Option<i64>; 2]) -> Self {
+        let mut two = Self::new([1_000, 1_000]);
+        two.tell(|sites| sites.hours = hours_of(hours));
+        two
+    }
+
+    fn tell(&mut self, change: impl FnOnce(&mut DeskSites)) {
+        change(&mut self.sites);
+        self.desk.sites(at(0), self.sites.clone());
+    }
+
+    /// A job comes; where it begins at once, if it does.
+    fn comes(&mut self, now: i64, job: Job) -> Option<String> {
+        self.desk.apply(at(now), arrival(job));
+        self.pass(now)
+    }
+
+    fn pass(&mut self, now: i64) -> Option<String> {
         let mut effects = Vec::new();
-        desk.pass(at(0), &mut effects);
-        found.extend(effects.into_iter().filter_map(|effect| match effect {
-            DeskEffect::Begin(run) => Some((run.nodes.to_string(), run.why_here)),
+        self.desk.pass(at(now), &mut effects);
+        let begun = effects.into_iter().filter_map(|effect| match effect {
+            DeskEffect::Begin(run) => Some(*run),
             _ => None,
-        }));
+        });
+        let before = self.begun.len();
+        self.begun.extend(begun);
+        Some(self.begun[before..].last()?.nodes.to_string())
     }
-    let found: Vec<_> = found
-        .iter()
-        .map(|(on, why)| (on.as_str(), why.as_deref()))
-        .collect();
-    assert_eq!(found, expected, "{won:?}");
+
+    fn ends(&mut self, now: i64, run: &str) -> &mut Self {
+        let end = end(RunOutcome::Completed, 0, now);
+        self.desk
+            .apply(at(now), DeskInput::Ended(run.parse().unwrap(), end));
+        self
+    }
+
+    /// What the last run could have had instead.
+    fn last(&self) -> &[RunCandidate] {
+        &self.begun.last().unwrap().candidates
+    }
+}
+
+fn hours_of(hours: [Option<i64>; 2]) -> BTreeMap<NodesId, MicroWon> {
+    let each = ["a", "b"].into_iter().zip(hours);
+    named(each.filter_map(|(id, hour)| Some((id, won(hour?)))))
+}
+
+/// A job of so many accelerators that runs for so many minutes at most.
+fn of(id: u64, count: u32, minutes: u64) -> Job {
+    let mut job = job(id, count);
+    job.spec.time_limit_ms = minutes * 60_000;
+    job
 }
 
 #[test]
 fn of_machines_with_room_those_are_taken_that_are_cheapest_for_the_same_work() {
+    let check = |worth, hours: [Option<i64>; 2], expected: &str| {
+        let mut two = Two::new(worth);
+        two.tell(|sites| sites.hours = hours_of(hours));
+        assert_eq!(
+            two.comes(0, of(1, 4, 60)).as_deref(),
+            Some(expected),
+            "{worth:?} {hours:?}"
+        );
+    };
     let same = [1_000, 1_000];
-    let priced = |a, b| [Some(a), Some(b)];
-    check(same, [None, None], &[4], &[("a", None)]);
-    check(same, priced(5_000, 5_000), &[4], &[("a", None)]);
-    check(
-        same,
-        priced(5_600, 5_000),
-        &[4],
-        &[("b", Some("a is 12 % dearer"))],
-    );
-    check(
-        same,
-        priced(0, 5_000),
-        &[4],
-        &[("a", Some("b is 100000 % dearer"))],
-    );
+    check(same, [None, None], "a");
+    check(same, [Some(5_000), Some(5_000)], "a");
+    check(same, [Some(5_600), Some(5_000)], "b");
+    check(same, [Some(0), Some(5_000)], "a");
     // Twice the price for twice the work is the same.
-    check([1_000, 2_000], priced(5_000, 10_000), &[1], &[("a", None)]);
-    check(
-        [1_000, 2_000],
-        priced(5_000, 7_500),
-        &[1],
-        &[("b", Some("a is 33 % dearer"))],
-    );
-    // What has no price weighs nothing.
-    check(same, [Some(5_000), None], &[1], &[("a", None)]);
+    check([1_000, 2_000], [Some(5_000), Some(10_000)], "a");
+    check([1_000, 2_000], [Some(5_000), Some(7_500)], "b");
+    // What has no price counts as the cheapest.
+    check(same, [Some(5_000), None], "a");
+    check(same, [None, Some(5_000)], "a");
 }
 
 #[test]
-fn nobody_waits_for_cheaper_machines_while_there_is_room() {
-    let same = [1_000, 1_000];
-    let priced = [Some(10_000), Some(5_000)];
-    let told = [
-        ("b", Some("a is 100 % dearer")),
-        ("a", Some("b has no room now")),
-    ];
-    check(same, priced, &[3, 2, 4], &told);
+fn a_run_keeps_what_each_of_its_machines_would_have_cost() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    two.comes(0, of(1, 3, 120));
+    let told: Vec<_> = two
+        .last()
+        .iter()
+        .map(|one| (one.nodes.as_str(), one.lacks, one.run, one.wait))
+        .collect();
+    let (none, nothing) = (None, MicroWon(0));
+    assert_eq!(
+        told,
+        [
+            ("b", none, won(30_000), nothing),
+            ("a", none, won(60_000), nothing)
+        ]
+    );
+    // The next one finds two accelerators at `a` alone, and nothing is cheap enough to be waited for.
+    assert_eq!(two.comes(0, of(2, 2, 120)).as_deref(), Some("a"));
+    let told: Vec<_> = two
+        .last()
+        .iter()
+        .map(|one| (one.nodes.as_str(), one.lacks))
+        .collect();
+    assert_eq!(told, [("a", None), ("b", Some(RunLack::Room))]);
+}
+
+#[test]
+fn one_waits_for_cheaper_machines_as_long_as_they_save_more_than_the_wait_is_worth() {
+    // At `b` an hour costs 5,000 won less: a job of ten hours saves 50,000 for each accelerator, the worth of ten hours.
+    let begins = |hours: i64, minutes| {
+        let mut two = Two::priced([Some(10_000), Some(5_000)]);
+        assert_eq!(two.comes(0, of(1, 4, minutes)).as_deref(), Some("b"));
+        two.comes(0, of(2, 4, 60 * u64::try_from(hours).unwrap()))
+    };
+    assert_eq!(WAIT_HOUR, won(5_000), "the figures count on it");
+    assert_eq!(begins(10, 599), None);
+    assert_eq!(begins(10, 600).as_deref(), Some("a"));
+    assert_eq!(begins(1, 61).as_deref(), Some("a"));
+}
+
+#[test]
+fn who_waits_for_cheaper_machines_is_told_so_and_gets_them() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    two.comes(0, of(1, 4, 60));
+    assert_eq!(two.comes(0, of(2, 4, 600)), None);
+    let waits = two.desk.waits(at(0), JobId(2)).unwrap();
+    assert_eq!(
+        waits.why,
+        "there is room, and it waits for b, where it costs less with the wait"
+    );
+    assert_eq!(waits.starts_at, Some(at(3_600)));
+    let told: Vec<_> = waits
+        .candidates
+        .iter()
+        .map(|one| (one.nodes.as_str(), one.wait_ms, one.total()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("b", Some(3_600_000), won(220_000)),
+            ("a", Some(0), won(400_000))
+        ]
+    );
+    // Others who save nothing by it take what is free meanwhile.
+    assert_eq!(two.comes(60, of(3, 2, 10)).as_deref(), Some("a"));
+    two.ends(1_800, "1-1");
+    assert_eq!(two.pass(1_800).as_deref(), Some("b"));
+}
+
+#[test]
+fn nobody_waits_for_more_than_is_saved_however_often_the_wait_grows() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    two.comes(0, of(1, 4, 600));
+    // It was thought to end within ten hours, and runs on: what was waited counts as well.
+    assert_eq!(two.comes(3_600, of(2, 4, 600)), None);
+    let until = two.desk.wake_at(at(3_600)).unwrap();
+    assert_eq!(until, at(3_600 + 36_000));
+    assert_eq!(two.pass(3_600 + 17_000), None);
+    assert_eq!(two.pass(3_600 + 36_000).as_deref(), Some("a"));
+}
+
+#[test]
+fn what_waiting_is_worth_may_be_another_thing_for_a_programme() {
+    let begins = |hour: i64| {
+        let mut two = Two::priced([Some(10_000), Some(5_000)]);
+        two.tell(|sites| sites.wait_hours = named([("disaster", won(hour))]));
+        let of_programme = |id, minutes| Job {
+            programme: Some("disaster".parse().unwrap()),
+            ..of(id, 4, minutes)
+        };
+        two.comes(0, of_programme(1, 60));
+        two.comes(0, of_programme(2, 600))
+    };
+    assert_eq!(begins(49_000), None);
+    assert_eq!(begins(50_000).as_deref(), Some("a"));
+}
+
+#[test]
+fn a_line_of_those_who_wait_counts_on_those_before() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    two.comes(0, of(1, 4, 240));
+    // The second begins after four hours, the third after eight: a job of six hours saves the worth of six.
+    assert_eq!(two.comes(0, of(2, 4, 360)), None);
+    assert_eq!(two.comes(0, of(3, 4, 360)).as_deref(), Some("a"));
+}
+
+#[test]
+fn a_site_without_power_is_passed_by_while_another_has_it() {
+    let powered = |headroom: [u64; 2]| {
+        let mut two = Two::priced([Some(5_000), Some(9_000)]);
+        two.tell(|sites| sites.watts = named([("a", 700), ("b", 700)]));
+        let headroom = ["pohang", "busan"].into_iter().zip(headroom);
+        two.desk.headroom(at(0), named(headroom));
+        two
+    };
+    let mut two = powered([2_799, 2_800]);
+    assert_eq!(two.comes(0, of(1, 4, 60)).as_deref(), Some("b"));
+    let told: Vec<_> = two
+        .last()
+        .iter()
+        .map(|one| (one.nodes.as_str(), one.lacks))
+        .collect();
+    assert_eq!(told, [("b", None), ("a", Some(RunLack::Power))]);
+    assert_eq!(
+        powered([2_800, 2_800]).comes(0, of(1, 4, 60)).as_deref(),
+        Some("a")
+    );
+    // Where none has it, its governor says so.
+    assert_eq!(powered([0, 0]).comes(0, of(1, 4, 60)).as_deref(), Some("a"));
+    // Those of one pass share it.
+    let mut two = powered([1_400, 1_400]);
+    two.desk.apply(at(0), arrival(of(1, 2, 60)));
+    two.desk.apply(at(0), arrival(of(2, 2, 60)));
+    two.pass(0);
+    let on: Vec<&str> = two.begun.iter().map(|run| run.nodes.as_str()).collect();
+    assert_eq!(on, ["a", "b"]);
+}
+
+fn stage(from: &str, to: &str, bytes: Option<u64>) -> JobStage {
+    JobStage {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        sha256: None,
+        bytes,
+    }
+}
+
+/// A job that brings so many gigabytes from a store at `busan`, over 1 Gbit/s.
+fn brings(id: u64, gigabytes: Option<u64>, minutes: u64) -> Job {
+    let mut job = of(id, 4, minutes);
+    let bytes = gigabytes.map(|gigabytes| gigabytes * 1_000_000_000);
+    job.spec.inputs = vec![stage("s3://corpus/hanbit/all.tar", "all.tar", bytes)];
+    job
+}
+
+fn stores() -> DataPlaces {
+    let place = |prefix: &str, sites: &[&str], stays| DataPlace {
+        prefix: prefix.to_owned(),
+        sites: sites.iter().map(|id| site(id)).collect(),
+        stays,
+    };
+    DataPlaces {
+        stands: vec![
+            place("s3://corpus/", &["pohang"], false),
+            place("s3://corpus/{tenant}/", &["busan"], false),
+            place("/data", &["busan"], true),
+        ],
+        links: BTreeMap::new(),
+        link: Some(Link {
+            mbit_per_s: 1_000,
+            gigabyte: won(10),
+        }),
+    }
+}
+
+#[test]
+fn a_job_goes_where_its_data_is_unless_another_place_saves_more_than_the_move_costs() {
+    let begins = |job: Job| {
+        let mut two = Two::priced([Some(5_000), Some(6_000)]);
+        two.tell(|sites| sites.data = stores());
+        let on = two.comes(0, job);
+        (on.unwrap(), two.last().first().map(|one| one.data))
+    };
+    // 900 GB take two hours: 4 accelerators wait for 40,000 won, and 9,000 are paid. Ten hours elsewhere save 40,000.
+    let (on, data) = begins(brings(1, Some(900), 600));
+    assert_eq!((on.as_str(), data), ("b", Some(MicroWon(0))));
+    let (on, data) = begins(brings(1, Some(900), 1_200));
+    assert_eq!((on.as_str(), data), ("a", Some(won(49_000))));
+    // Of what nobody said how large it is nothing is known.
+    let (on, data) = begins(brings(1, None, 60));
+    assert_eq!((on.as_str(), data), ("a", Some(MicroWon(0))));
+    // What is kept is moved too.
+    let mut job = of(1, 4, 60);
+    job.spec.outputs = vec![stage(
+        "out",
+        "s3://corpus/hanbit/out",
+        Some(1_000_000_000_000),
+    )];
+    assert_eq!(begins(job).0, "b");
+}
+
+#[test]
+fn what_stands_at_one_site_alone_is_used_there() {
+    let check = |name: &str, expected: &str| {
+        let mut two = Two::priced([Some(5_000), Some(6_000)]);
+        two.tell(|sites| sites.data = stores());
+        let mut job = of(1, 4, 60);
+        job.spec.inputs = vec![stage(name, "in", None)];
+        assert_eq!(two.comes(0, job).as_deref(), Some(expected), "{name}");
+    };
+    check("/data/in", "b");
+    check("/data", "b");
+    check("/database/in", "a");
+    check("data/in", "a");
+}
+
+#[test]
+fn a_job_whose_data_is_where_no_machines_are_says_so() {
+    let mut two = Two::priced([None, None]);
+    two.tell(|sites| {
+        let mut data = stores();
+        data.stands[2].sites = [site("daejeon")].into();
+        sites.data = data;
+    });
+    let mut job = of(1, 4, 60);
+    job.spec.inputs = vec![stage("/data/in", "in", None)];
+    assert_eq!(two.comes(0, job), None);
+    let why = two.desk.waits(at(0), JobId(1)).unwrap().why;
+    assert!(
+        why.contains("a at pohang: /data/in is at daejeon alone"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_runs_waited_in_a_sites_own_queue_counts_and_fades() {
+    let mut two = Two::priced([Some(5_000), Some(6_000)]);
+    let mut machines = two.desk.nodes().to_vec();
+    machines[0].has_queue = true;
+    two.desk.machines(machines);
+    assert_eq!(two.comes(0, of(1, 2, 60)).as_deref(), Some("a"));
+    // While it has not begun there, nobody knows that the next one would begin sooner.
+    assert_eq!(two.comes(1_200, of(2, 2, 60)).as_deref(), Some("b"));
+    let run = |id: &str| DeskInput::Began(id.parse().unwrap(), at(1_200));
+    two.desk.apply(at(1_200), run("1-1"));
+    two.ends(1_201, "2-1").ends(1_201, "1-1");
+    assert_eq!(two.comes(1_201, of(3, 2, 60)).as_deref(), Some("b"));
+    two.ends(1_202, "3-1");
+    assert_eq!(
+        two.comes(1_200 + 3 * 3_600, of(4, 3, 60)).as_deref(),
+        Some("a")
+    );
 }

@@ -1,6 +1,6 @@
 //! Machines that are kept.
 
-use super::story::{Story, job};
+use super::story::{J, Story, job};
 use super::*;
 
 /// Machine 1 is kept from 100 until 200, and cleared from 90 on.
@@ -87,4 +87,25 @@ fn a_job_that_would_be_in_the_way_is_told_when_it_starts() {
         .jobs
         .outlook(at(0), JobKey(3));
     assert!(outlook.unwrap().starts_at >= Some(at(120)));
+}
+
+#[test]
+fn who_owns_a_reservation_is_told_that_it_starts_with_it() {
+    let starts = |first: J, second: Option<J>| {
+        let mut story = Story::new(JobRule::Madang, &[4, 4]);
+        let ours = story.jobs.account(Jobs::ROOT, 1);
+        let others = story.jobs.account(Jobs::ROOT, 1_000);
+        keep(&mut story, Some(ours));
+        story.comes(first.of(others)).check("+1");
+        if let Some(second) = second {
+            story.comes(second.of(ours)).check("");
+        }
+        story.at(10).comes(job(3, 4, 50).rigid().of(ours)).check("");
+        story.jobs.outlook(at(10), JobKey(3)).unwrap().starts_at
+    };
+    // Who is there now is stopped in time.
+    assert_eq!(starts(job(1, 8, 500), None), Some(at(100)));
+    // Its own that comes first has these machines.
+    let first = job(2, 4, 60).rigid();
+    assert!(starts(job(1, 8, 500), Some(first)) > Some(at(100)));
 }

@@ -165,20 +165,14 @@ impl Governor {
         Orders::of(self.taken.iter().map(|taken| &taken.act))
     }
 
-    /// Lets a run begin that may draw so much at its machines, where there is room for it beside all else.
+    /// Lets a run begin that may draw so much at the meter, where there is room for it beside all else.
     ///
     /// # Errors
     /// What is in its way.
-    pub fn let_begin(
-        &mut self,
-        now: Micros,
-        run: RunId,
-        (watts, pue_milli): (u64, u32),
-    ) -> Result<(), NoPower> {
+    pub fn let_begin(&mut self, now: Micros, run: RunId, needs_watts: u64) -> Result<(), NoPower> {
         let Some(cap) = self.cap.as_ref().map(|cap| cap.watts) else {
             return self.let_gently(now, run, 0);
         };
-        let needs_watts = at_meter(watts, pue_milli);
         let with_spare = needs_watts.saturating_add(self.spare(cap));
         if !self.taken.is_empty() || self.expected_watts.saturating_add(with_spare) > cap {
             return Err(NoPower::Short {
@@ -200,6 +194,16 @@ impl Governor {
             self.expected_watts = self.expected_watts.saturating_add(watts);
         }
         Ok(())
+    }
+
+    /// What runs that begin may draw besides, in watts at the meter: nothing while something is bent. `None` where there is no cap.
+    pub fn headroom_watts(&self) -> Option<u64> {
+        let cap = self.cap.as_ref()?.watts;
+        let taken = self.expected_watts.saturating_add(self.spare(cap));
+        match self.taken.is_empty() {
+            true => Some(cap.saturating_sub(taken)),
+            false => Some(0),
+        }
     }
 
     /// What may be drawn once all that was decided holds, in watts at the meter.

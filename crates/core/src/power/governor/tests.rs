@@ -1,5 +1,5 @@
 use super::*;
-use crate::power::model::{PowerProfile, WHOLE_MILLI};
+use crate::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
 use madang_types::{Priority, ReplicaId};
 
 mod worlds;
@@ -192,14 +192,21 @@ fn a_run_begins_where_there_is_room_for_it_beside_those_that_were_let_begin() {
     let mut governor = Governor::default();
     let scene = scene(cap(1_000), vec![engine("chat", (400, false))]);
     governor.look(at(0), &scene);
-    let mut ask = |number, watts| governor.let_begin(at(1), run(number), (watts, 1_250));
+    let mut ask = |number, watts| governor.let_begin(at(1), run(number), at_meter(watts, 1_250));
     let short = ask(1, 600).unwrap_err();
     assert!(short.to_string().contains("may need 750 W"), "{short}");
     assert_eq!(ask(2, 200), Ok(()));
     assert!(ask(3, 300).is_err());
+    let left = governor.headroom_watts().unwrap();
+    assert!(governor.let_begin(at(1), run(4), left + 1).is_err());
+    assert_eq!(governor.let_begin(at(1), run(4), left), Ok(()));
+    assert_eq!(governor.headroom_watts(), Some(0));
     // Nobody has seen it for a minute: it never came.
     governor.look(at(62), &scene);
-    assert_eq!(governor.let_begin(at(62), run(3), (300, 1_250)), Ok(()));
+    assert_eq!(
+        governor.let_begin(at(62), run(3), at_meter(300, 1_250)),
+        Ok(())
+    );
 }
 
 #[test]
@@ -207,13 +214,15 @@ fn runs_come_back_step_by_step_after_power_was_short() {
     let mut governor = Governor::default();
     let loads = vec![freezes(1, 60, 500)];
     governor.look(at(0), &scene(cap(300), loads));
-    assert!(governor.let_begin(at(0), run(2), (1, 1_000)).is_err());
+    assert!(governor.let_begin(at(0), run(2), 1).is_err());
+    assert_eq!(governor.headroom_watts(), Some(0));
     governor.look(at(70), &scene(None, Vec::new()));
-    assert_eq!(governor.let_begin(at(70), run(2), (1, 1_000)), Ok(()));
-    let next = governor.let_begin(at(71), run(3), (1, 1_000));
+    assert_eq!(governor.headroom_watts(), None);
+    assert_eq!(governor.let_begin(at(70), run(2), 1), Ok(()));
+    let next = governor.let_begin(at(71), run(3), 1);
     assert_eq!(next, Err(NoPower::Returning));
-    assert_eq!(governor.let_begin(at(85), run(3), (1, 1_000)), Ok(()));
+    assert_eq!(governor.let_begin(at(85), run(3), 1), Ok(()));
     governor.look(at(400), &scene(None, Vec::new()));
-    assert_eq!(governor.let_begin(at(400), run(4), (1, 1_000)), Ok(()));
-    assert_eq!(governor.let_begin(at(400), run(5), (1, 1_000)), Ok(()));
+    assert_eq!(governor.let_begin(at(400), run(4), 1), Ok(()));
+    assert_eq!(governor.let_begin(at(400), run(5), 1), Ok(()));
 }

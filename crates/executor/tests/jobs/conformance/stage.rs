@@ -11,6 +11,7 @@ fn input<F: Fixture>(site: &F, name: &str, sha256: Option<&str>) -> JobStage {
         from: site.site().join(name).display().to_string(),
         to: "data/in".to_owned(),
         sha256: sha256.map(ToOwned::to_owned),
+        bytes: None,
     }
 }
 
@@ -19,6 +20,7 @@ fn kept<F: Fixture>(site: &F, from: &str, name: &str) -> JobStage {
         from: from.to_owned(),
         to: site.site().join(name).display().to_string(),
         sha256: None,
+        bytes: None,
     }
 }
 

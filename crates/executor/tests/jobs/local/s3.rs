@@ -79,6 +79,7 @@ fn stage(from: &str, to: &str, sha256: Option<&str>) -> JobStage {
         from: from.to_owned(),
         to: to.to_owned(),
         sha256: sha256.map(str::to_owned),
+        bytes: None,
     }
 }
 

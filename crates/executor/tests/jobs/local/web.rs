@@ -111,6 +111,7 @@ fn stage(from: &str, to: &str) -> JobStage {
         from: from.to_owned(),
         to: to.to_owned(),
         sha256: None,
+        bytes: None,
     }
 }
 

@@ -47,6 +47,9 @@ impl Check<'_, '_> {
             let remedy = "write it into a file that Madang's user alone reads, and name that file";
             self.secret(&file.display().to_string(), &row.key(key), remedy);
         }
+        if let Some(site) = &bucket.site {
+            self.site_of(site, "site", row);
+        }
         if bucket.prefix.starts_with('/') || bucket.prefix.replace(TENANT, "").contains(['{', '}'])
         {
             let message = format!(

@@ -88,7 +88,7 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
         started_at: None,
         end: None,
         charge: None,
-        why_here: None,
+        candidates: Vec::new(),
     })
 }
 

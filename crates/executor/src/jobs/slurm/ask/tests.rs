@@ -141,6 +141,7 @@ fn what_no_site_can_do_is_refused() {
         from: "s3://bucket/data".to_owned(),
         to: "data".to_owned(),
         sha256: None,
+        bytes: None,
     }];
     assert!(refusal(&options(), &spec).contains("s3://bucket/data"));
     spec.inputs.clear();
