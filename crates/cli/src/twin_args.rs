@@ -290,6 +290,21 @@ fn other_kind(text: &str) -> Result<OtherKind, String> {
     }
 }
 
+/// Two numbers, at least 1 and at most a milliard.
+fn two(text: &str) -> Result<[u64; 2], String> {
+    let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([one, other])
+            if [one, other]
+                .iter()
+                .all(|n| (1..=1_000_000_000).contains(*n)) =>
+        {
+            Ok([*one, *other])
+        }
+        _ => Err("two whole numbers, as in 6000,4000".to_owned()),
+    }
+}
+
 fn maintenance(text: &str) -> Result<Maintenance, String> {
     let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
     match numbers.as_deref() {
@@ -317,6 +332,16 @@ pub struct JobsArgs {
     /// So many accelerators of another kind beside them, and how fast jobs run there, in thousandths; an hour counts so much in shares.
     #[arg(long, value_name = "N,MILLI", value_parser = other_kind)]
     pub other: Option<OtherKind>,
+    /// What an hour of one accelerator costs of both kinds, at two sites, in won: Madang's rule chooses between them by one cost, and
+    /// beside it as the cheapest that has room.
+    #[arg(long, value_name = "WON,WON", value_parser = two, requires = "other")]
+    pub won: Option<[u64; 2]>,
+    /// What an hour is worth that one accelerator of a job waits, in won.
+    #[arg(long, value_name = "WON", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub wait_won: u64,
+    /// So many gigabytes each job brings, over so many megabits a second: tenants' data stands at the first site and at the second in turn.
+    #[arg(long, value_name = "GB,MBIT", value_parser = two, requires = "won")]
+    pub data: Option<[u64; 2]>,
     /// With Madang's rule: whose start a job may not delay that goes before it and cannot be stopped.
     #[arg(long, value_enum, default_value_t = Delays::Easy)]
     pub backfill: Delays,

@@ -87,6 +87,7 @@ fn line(scenario: &Scenario, group: &JobGroup, (powered, full_watts): (u32, u64)
         terms: JobTerms::default(),
         accelerators: powered,
         other: None,
+        sites: None,
         rigid: false,
         maintenance: None,
         checkpoint_s: CHECKPOINT_S,

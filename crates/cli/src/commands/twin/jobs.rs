@@ -4,9 +4,10 @@ use super::{asked_or_all, read, show, word};
 use crate::out;
 use crate::twin_args::{JobsArgs, PlaceArgs};
 use anyhow::{Context, bail};
-use madang_core::jobs::JobTerms;
+use madang_core::jobs::{JobRule, JobTerms};
 use madang_twin::experiment::jobs::{
-    JobsOptions, JobsReport, PlaceOptions, PlaceReport, place, replay,
+    JobData, JobsOptions, JobsReport, PlaceOptions, PlaceReport, SiteChoice, SitesOptions, place,
+    replay,
 };
 use madang_twin::trace;
 
@@ -39,32 +40,90 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
     let mut reports = Vec::new();
     for accelerators in fleets {
         for policy in asked_or_all(&args.policy) {
-            reports.push(replay(
-                &rows,
-                &JobsOptions {
-                    rule: policy.rule(),
-                    terms: JobTerms {
-                        half_life_us: args.half_life_days * DAY_US,
-                        backfill: args.backfill.backfill(),
-                        ..JobTerms::default()
-                    },
-                    accelerators: *accelerators,
-                    other: args.other,
-                    rigid: args.rigid,
-                    maintenance: args.maintenance,
-                    checkpoint_s: args.checkpoint_s,
-                    restore_s: args.restore_s,
-                },
-            ));
+            let options = options(args, policy.rule(), *accelerators);
+            let choices = choices(args, policy.rule());
+            let each = choices
+                .into_iter()
+                .map(|sites| JobsOptions { sites, ..options });
+            reports.extend(each.map(|options| replay(&rows, &options)));
         }
     }
     let head = "accelerators   policy          completion h   wait h: mean       p95       p99       max   slowdown    stops   lost %";
     show(args.json, &reports, head, jobs_line)?;
     if !args.json {
         reports.iter().for_each(show_kept);
+        show_sites(&reports);
         reports.iter().for_each(show_shares);
     }
     Ok(())
+}
+
+fn options(args: &JobsArgs, rule: JobRule, accelerators: u32) -> JobsOptions {
+    JobsOptions {
+        rule,
+        terms: JobTerms {
+            half_life_us: args.half_life_days * DAY_US,
+            backfill: args.backfill.backfill(),
+            ..JobTerms::default()
+        },
+        accelerators,
+        other: args.other,
+        sites: None,
+        rigid: args.rigid,
+        maintenance: args.maintenance,
+        checkpoint_s: args.checkpoint_s,
+        restore_s: args.restore_s,
+    }
+}
+
+/// How a job's site is chosen: Madang's rule does it both ways, where there is a choice.
+fn choices(args: &JobsArgs, rule: JobRule) -> Vec<Option<SitesOptions>> {
+    let Some(won_per_hour) = args.won else {
+        return vec![None];
+    };
+    let sites = |choice| {
+        Some(SitesOptions {
+            won_per_hour,
+            wait_won_per_hour: args.wait_won,
+            choice,
+            data: args.data.map(|[gigabytes, mbit_per_s]| JobData {
+                gigabytes,
+                mbit_per_s,
+            }),
+        })
+    };
+    match rule {
+        JobRule::Madang => vec![sites(SiteChoice::Cheapest), sites(SiteChoice::OneCost)],
+        _ => vec![sites(SiteChoice::Cheapest)],
+    }
+}
+
+fn show_sites(reports: &[JobsReport]) {
+    const MILLION: f64 = 1e6;
+    let with = reports
+        .iter()
+        .filter_map(|report| Some((report, report.sites?)));
+    let mut head = Some(
+        "\naccelerators   policy          site chosen by       wait h, mean   paid, million won   with waits   data moved",
+    );
+    for (report, sites) in with {
+        if let Some(head) = head.take() {
+            out::line(head);
+        }
+        let by = match sites.choice {
+            SiteChoice::Cheapest => "cheapest with room",
+            SiteChoice::OneCost => "one cost",
+        };
+        out::line(&format!(
+            "{:>12}   {:<14}  {by:<18} {:>14.2} {:>19.0} {:>12.0} {:>12}",
+            report.accelerators,
+            word(report.rule),
+            report.wait_h_mean,
+            sites.paid_won / MILLION,
+            sites.cost_won / MILLION,
+            sites.moves,
+        ));
+    }
 }
 
 fn jobs_line(report: &JobsReport) -> String {

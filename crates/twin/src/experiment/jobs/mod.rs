@@ -24,6 +24,8 @@ pub struct JobsOptions {
     pub accelerators: u32,
     /// Beside them, those of another kind.
     pub other: Option<OtherKind>,
+    /// What both kinds cost, where they stand at two sites.
+    pub sites: Option<SitesOptions>,
     /// No job writes checkpoints, so that none is stopped for others.
     pub rigid: bool,
     /// Machines that are kept for nobody for a time.
@@ -41,6 +43,38 @@ pub struct OtherKind {
     pub accelerators: u32,
     /// How fast jobs run there, and what an hour counts in shares, in thousandths of what it does on the first kind.
     pub worth_milli: u32,
+}
+
+/// The two kinds stand at two sites.
+#[derive(Clone, Copy, Debug)]
+pub struct SitesOptions {
+    /// What an hour of one accelerator costs at each, in won.
+    pub won_per_hour: [u64; 2],
+    /// What an hour is worth that one accelerator of a job waits, in won.
+    pub wait_won_per_hour: u64,
+    /// How a job's site is chosen.
+    pub choice: SiteChoice,
+    /// What each job brings: the data of tenants stands at the first site and at the second in turn.
+    pub data: Option<JobData>,
+}
+
+/// How a job's site is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SiteChoice {
+    /// Of sites with room the one whose accelerators are cheapest.
+    Cheapest,
+    /// Where run, data and wait cost least together.
+    OneCost,
+}
+
+/// What a job brings from the site where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct JobData {
+    /// How much, in gigabytes.
+    pub gigabytes: u64,
+    /// What lies between the sites, in megabits a second.
+    pub mbit_per_s: u64,
 }
 
 /// Machines that are kept for nobody.
@@ -83,8 +117,23 @@ pub struct JobsReport {
     pub passes: u64,
     /// Most accelerators that somebody held of those that were kept for nobody, while they were; `None` where none were.
     pub kept_held_max: Option<u32>,
+    /// What came of the choice between two sites; `None` where there was none.
+    pub sites: Option<SitesReport>,
     /// What each tenant had of what it was promised, where shares count.
     pub shares: Vec<ShareRow>,
+}
+
+/// What came of the choice between two sites.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SitesReport {
+    /// How it was made.
+    pub choice: SiteChoice,
+    /// What accelerators cost that jobs held, in won.
+    pub paid_won: f64,
+    /// What is paid, and what accelerators waited at its worth, in won.
+    pub cost_won: f64,
+    /// How often a job brought its data from the other site.
+    pub moves: u64,
 }
 
 /// Replays the trace.
@@ -99,11 +148,13 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
     let seconds = |us: u64| us as f64 / US;
     let mut waits_s: Vec<f64> = Vec::with_capacity(rows.len());
     let (mut completion_s, mut slowdown, mut used_s) = (0.0, 0.0, 0.0);
+    let mut waited_s = 0.0;
     for (row, ended_us) in rows.iter().zip(&past.ended_us) {
         let all_s = seconds(*ended_us) - row.submit_s as f64;
         let run_s = row.run_s as f64;
         completion_s += all_s;
         waits_s.push(all_s - run_s);
+        waited_s += (all_s - run_s) * f64::from(row.accelerators);
         slowdown += (all_s / run_s.max(10.0)).max(1.0);
         used_s += run_s * f64::from(row.accelerators);
     }
@@ -124,6 +175,12 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
         stops: past.stops,
         lost_ratio: lost_s / (used_s + lost_s).max(1.0),
         passes: past.passes,
+        sites: options.sites.map(|sites| SitesReport {
+            choice: sites.choice,
+            paid_won: past.paid_won,
+            cost_won: past.paid_won + waited_s / HOUR_S * sites.wait_won_per_hour as f64,
+            moves: past.moves,
+        }),
         kept_held_max: options.maintenance.map(|_| past.kept_held_max),
         shares: past.shares.clone(),
     }

@@ -1,13 +1,13 @@
 //! The trace on a virtual clock: jobs come, run, are stopped, and end.
 
 use super::promise::{Promises, ShareRow, Wish};
-use super::{JobsOptions, Maintenance};
+use super::{JobsOptions, Maintenance, SiteChoice, SitesOptions};
 use crate::trace::JobRow;
 use madang_core::jobs::{
     AccountKey, Ask, JobClass, JobEffect, JobInput, JobKey, JobRule, Jobs, Machine, MachineKey,
-    Need, NodesKey, Placement, Reservation,
+    Move, Need, NodesKey, Placement, Reservation, SiteTerms,
 };
-use madang_types::{Micros, Priority};
+use madang_types::{MicroWon, Micros, Priority};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -29,6 +29,10 @@ pub(super) struct Past {
     pub(super) lost_us: u64,
     pub(super) passes: u64,
     pub(super) kept_held_max: u32,
+    /// What accelerators cost that jobs held, in won.
+    pub(super) paid_won: f64,
+    /// How often a job brought its data from another site.
+    pub(super) moves: u64,
     pub(super) shares: Vec<ShareRow>,
 }
 
@@ -52,6 +56,8 @@ struct Run {
     left_us: u64,
     /// How fast it goes where it runs, in thousandths.
     speed_milli: u32,
+    /// At the first site, or at the second.
+    site: usize,
 }
 
 pub(super) struct Replay<'a> {
@@ -77,6 +83,9 @@ impl<'a> Replay<'a> {
         let mut jobs = Jobs::new(options.rule, options.terms, &machines(options));
         let of_each = options.other.map(|other| vec![WHOLE, other.worth_milli]);
         jobs.worth(of_each.unwrap_or_default());
+        if let Some(sites) = options.sites {
+            jobs.site_terms(terms(&sites));
+        }
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for row in rows {
             names.entry(&row.tenant).or_default();
@@ -114,6 +123,8 @@ impl<'a> Replay<'a> {
                 lost_us: 0,
                 passes: 0,
                 kept_held_max: 0,
+                paid_won: 0.0,
+                moves: 0,
                 shares: Vec::new(),
             },
         }
@@ -155,13 +166,18 @@ impl<'a> Replay<'a> {
 
     /// How fast jobs run there, in thousandths.
     fn speed_milli(&self, placements: &[Placement]) -> u32 {
-        let first = self.options.accelerators.div_ceil(MACHINE_ACCELERATORS);
-        let is_first = |at: &Placement| at.machine.0 < first;
         let other = self.options.other.map(|other| other.worth_milli);
-        match placements.first() {
-            Some(at) if !is_first(at) => other.unwrap_or(WHOLE).max(1),
-            _ => WHOLE,
+        match self.site(placements) {
+            0 => WHOLE,
+            _ => other.unwrap_or(WHOLE).max(1),
         }
+    }
+
+    /// Whether they are of the first kind (0), or of the other.
+    fn site(&self, placements: &[Placement]) -> usize {
+        let first = self.options.accelerators.div_ceil(MACHINE_ACCELERATORS);
+        let is_other = |at: &Placement| at.machine.0 >= first;
+        usize::from(placements.first().is_some_and(is_other))
     }
 
     fn next_at(&self) -> Option<u64> {
@@ -216,9 +232,36 @@ impl<'a> Replay<'a> {
         };
         self.jobs
             .apply(micros(self.now_us), JobInput::Submitted(ask));
+        let tells = |sites: &SitesOptions| sites.choice == SiteChoice::OneCost;
+        if let Some((from, us)) = self.brings(index)
+            && self.options.sites.as_ref().is_some_and(tells)
+        {
+            let to = NodesKey(u8::from(from == 0));
+            let won = MicroWon(0);
+            self.jobs.moves(ask.job, vec![(to, Move { us, won })]);
+        }
+    }
+
+    /// Where a job's data stands, and how long it takes to have it at the other site; `None` where it brings none.
+    fn brings(&self, index: usize) -> Option<(usize, u64)> {
+        let data = self.options.sites?.data?;
+        // A megabit a second is a bit a microsecond.
+        let us = data.gigabytes.saturating_mul(8_000_000_000) / data.mbit_per_s.max(1);
+        Some((self.tenant_of[index] % 2, us))
+    }
+
+    /// What a run cost that ends now.
+    fn pays(&mut self, index: usize) {
+        if let Some(sites) = self.options.sites {
+            let run = &self.runs[index];
+            let held_h = (self.now_us - run.at_us) as f64 / HOUR_US as f64;
+            let hour = sites.won_per_hour[run.site] as f64;
+            self.past.paid_won += held_h * f64::from(self.rows[index].accelerators) * hour;
+        }
     }
 
     fn happens(&mut self, index: usize, event: Event) {
+        self.pays(index);
         let accelerators = self.rows[index].accelerators;
         let held_milli = counts(accelerators, self.runs[index].speed_milli);
         let wish = &mut self.wishes[self.tenant_of[index]];
@@ -245,6 +288,8 @@ impl<'a> Replay<'a> {
                 let index = index(job);
                 let accelerators = self.rows[index].accelerators;
                 let speed_milli = self.speed_milli(&placements);
+                let site = self.site(&placements);
+                let brings = self.brings(index).filter(|(from, _)| *from != site);
                 let run = &mut self.runs[index];
                 if run.number > 0 {
                     run.left_us += self.options.restore_s * SECOND_US;
@@ -253,6 +298,11 @@ impl<'a> Replay<'a> {
                 }
                 run.at_us = self.now_us;
                 run.speed_milli = speed_milli;
+                run.site = site;
+                if let Some((_, us)) = brings {
+                    run.left_us += us * u64::from(speed_milli) / u64::from(WHOLE);
+                    self.past.moves += 1;
+                }
                 let us = run.left_us * u64::from(WHOLE) / u64::from(speed_milli);
                 let due = (self.now_us + us, index, run.number, Event::Ends);
                 self.due.push(Reverse(due));
@@ -281,6 +331,26 @@ impl<'a> Replay<'a> {
                 self.past.lost_us += accelerators * us;
             }
         }
+    }
+}
+
+/// What the queue is told of two sites.
+fn terms(sites: &SitesOptions) -> SiteTerms {
+    let won = |won: u64| {
+        MicroWon(
+            i64::try_from(won)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000),
+        )
+    };
+    SiteTerms {
+        hours: sites.won_per_hour.map(|hour| Some(won(hour))).to_vec(),
+        wait_hour: match sites.choice {
+            // Nothing is worth a wait where there is room.
+            SiteChoice::Cheapest => MicroWon(i64::MAX),
+            SiteChoice::OneCost => won(sites.wait_won_per_hour),
+        },
+        ..SiteTerms::default()
     }
 }
 

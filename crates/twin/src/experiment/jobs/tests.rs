@@ -18,6 +18,7 @@ fn options(rule: JobRule, accelerators: u32) -> JobsOptions {
         terms: JobTerms::default(),
         accelerators,
         other: None,
+        sites: None,
         rigid: false,
         maintenance: None,
         checkpoint_s: 30,
@@ -185,4 +186,59 @@ fn more_than_95_percent_of_a_mixed_fleet_is_given() {
         assert_eq!(report.accelerators, 6_212);
         assert!(report.given_ratio >= 0.95, "{report:?}");
     }
+}
+
+/// Two jobs come at once every ten hours, and run for four: of two sites one is half as dear, and the second job waits for it once it is
+/// known how long such jobs run.
+#[test]
+fn one_cost_of_run_data_and_wait_costs_less_than_the_cheapest_site_with_room() {
+    let row = |number: u64| JobRow {
+        submit_s: number / 2 * 36_000,
+        tenant: "one".to_owned(),
+        accelerators: 8,
+        run_s: 4 * 3_600,
+    };
+    let rows: Vec<JobRow> = (0..40).map(row).collect();
+    let report = |choice, won_per_hour, data| {
+        let options = JobsOptions {
+            other: Some(OtherKind {
+                accelerators: 8,
+                worth_milli: 1_000,
+            }),
+            sites: Some(SitesOptions {
+                won_per_hour,
+                wait_won_per_hour: 1_000,
+                choice,
+                data,
+            }),
+            rigid: true,
+            ..options(JobRule::Madang, 8)
+        };
+        let report = replay(&rows, &options);
+        (report.wait_h_mean, report.sites.unwrap())
+    };
+    let (wait_h, cheapest) = report(SiteChoice::Cheapest, [6_000, 3_000], None);
+    assert!(wait_h < 0.001, "{wait_h} {cheapest:?}");
+    // Each pair costs 4 h of 8 accelerators at both prices.
+    let pair_won = 4.0 * 8.0 * 9_000.0;
+    assert!(
+        (cheapest.paid_won - 20.0 * pair_won).abs() < 1.0,
+        "{cheapest:?}"
+    );
+    let (wait_h, one) = report(SiteChoice::OneCost, [6_000, 3_000], None);
+    assert!(
+        wait_h > 1.5 && one.cost_won < cheapest.cost_won * 0.85,
+        "{wait_h} {one:?}"
+    );
+    // The data of the only tenant stands at the site that is a little dearer, and takes a day to be brought from there.
+    let data = Some(JobData {
+        gigabytes: 1_000,
+        mbit_per_s: 100,
+    });
+    let [(_, cheapest), (_, one)] = [SiteChoice::Cheapest, SiteChoice::OneCost]
+        .map(|choice| report(choice, [6_000, 5_900], data));
+    assert!(
+        one.moves < cheapest.moves && one.cost_won < cheapest.cost_won,
+        "{one:?} {cheapest:?}"
+    );
 }
