@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::flex::{EnergyHour, EnergyOutlook};
+use madang_types::MicroWon;
 
 const HOUR_S: i64 = 3_600;
 
