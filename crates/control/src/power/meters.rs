@@ -6,8 +6,8 @@ use super::scene::{self, BendingRun, Parts, Readings};
 use futures_util::future::join_all;
 use madang_core::power::gauge::{Believed, Gauge, Modelled, Reading};
 use madang_core::power::governor::{Load, LoadId};
-use madang_core::power::model::WHOLE_MILLI;
-use madang_fleet::{Fleet, Meter};
+use madang_core::power::model::{WHOLE_MILLI, machine_watts};
+use madang_fleet::{Fleet, Meter, MeterKind};
 use madang_gateway::clock;
 use madang_types::{Micros, SiteId};
 use std::collections::BTreeMap;
@@ -125,6 +125,13 @@ impl PowerPlane {
             if believed.doubt != before {
                 told(row, believed);
             }
+            let believed = Believed {
+                watts: believed.watts.saturating_add(match believed.measured {
+                    true => left_out(fleet, row, &model),
+                    false => 0,
+                }),
+                ..believed
+            };
             watched.believed = Some(believed);
             let is_mute = bounds.is_none() && watched.gauge.is_mute();
             readings.add(row, believed, is_mute);
@@ -157,16 +164,42 @@ pub(super) fn bounds(
         }
         (None, None) => None,
     }?;
-    let of = |row: &Meter| (row.site.clone(), row.replica.clone(), row.nodes.clone());
-    let beside = fleet.meters.iter().filter(|other| of(other) == of(row));
-    Some(match beside.count() {
-        // One of several measures a part, and nobody says how small.
-        2.. => Modelled {
-            idle_watts: 0,
-            ..whole
-        },
-        _ => whole,
+    // One of several measures a part, and nobody says how small; NVML measures accelerators without their machine.
+    let idle_watts = match (is_alone(fleet, row), row.kind) {
+        (false, _) | (_, MeterKind::Nvml) => 0,
+        _ => whole.idle_watts,
+    };
+    Some(Modelled {
+        idle_watts,
+        ..whole
     })
+}
+
+/// What the machine draws beside its accelerators, in watts, where NVML alone measures these: a cap is held to no less.
+fn left_out(fleet: &Fleet, row: &Meter, model: &Modelled) -> u64 {
+    if row.kind != MeterKind::Nvml || !is_alone(fleet, row) {
+        return 0;
+    }
+    let named = |name: &String| {
+        let found = fleet.nodes.iter().find(|(id, _)| id.as_str() == name);
+        let (_, nodes) = found?;
+        let all = u64::from(nodes.count) * u64::from(nodes.per_node);
+        Some(scene::of_accelerator(nodes)?.times(all).full_watts)
+    };
+    // The model of machines knows no more than their runs could draw.
+    let full_watts = row.nodes.as_ref().and_then(named);
+    machine_watts(full_watts.unwrap_or(model.full_watts))
+}
+
+/// Whether no other meter measures the same.
+fn is_alone(fleet: &Fleet, row: &Meter) -> bool {
+    let of = |row: &Meter| (row.site.clone(), row.replica.clone(), row.nodes.clone());
+    fleet
+        .meters
+        .iter()
+        .filter(|other| of(other) == of(row))
+        .count()
+        == 1
 }
 
 fn told(row: &Meter, believed: Believed) {

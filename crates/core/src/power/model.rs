@@ -9,6 +9,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What of `full_watts` of accelerators with their part of the machine is the machine's: what a meter of the accelerators alone leaves out.
+pub const fn machine_watts(full_watts: u64) -> u64 {
+    full_watts.saturating_mul(MACHINE_MILLI - WHOLE_MILLI as u64) / MACHINE_MILLI
+}
+
 /// All of a thing, in the thousandths in which parts are counted here.
 pub const WHOLE_MILLI: u32 = 1_000;
 /// Sequences at which a batch is half the way from its floor to the whole.

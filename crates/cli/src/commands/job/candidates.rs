@@ -66,7 +66,7 @@ mod tests {
             lines,
             [
                 "where 7-1 could be",
-                "machines site lacks wait run, won data, won wait, won all, won",
+                "MACHINES SITE LACKS WAIT RUN, WON DATA, WON WAIT, WON ALL, WON",
                 "a pohang - 0 s 5600 0 1 5601",
                 "b pohang room - 5600 0 1 5601",
             ]

@@ -2,10 +2,11 @@
 //! other runs are not its business.
 
 use landlock::{
-    ABI, Access, AccessFs, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, BitFlags, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use rustix::thread::{
     CapabilitySet, clear_ambient_capability_set, remove_capability_from_bounding_set,
 };
@@ -73,7 +74,21 @@ impl Confinement {
             .create()?
             .add_rules(path_beneath_rules(&self.read, AccessFs::from_read(WANTED)))?
             .add_rules(path_beneath_rules(&self.write, AccessFs::from_all(WANTED)))?
+            .add_rules(path_beneath_rules(names_of_threads(), NAMING))?
             .restrict_self()
+    }
+}
+
+/// What naming a thread takes: its `comm` is opened anew.
+const NAMING: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate});
+
+/// Where a program names its threads (`/proc/PID/task/TID/comm`), as NVIDIA's driver does: without it no program reaches an
+/// accelerator (`cuInit` says 304). Which process that will be nobody knows before, and it is its owner's alone. Not where Madang is
+/// root: then what is to be written there is the kernel's too (`/proc/sys`), whatever capabilities were given up.
+fn names_of_threads() -> &'static [&'static str] {
+    match geteuid().is_root() {
+        true => &[],
+        false => &["/proc"],
     }
 }
 
