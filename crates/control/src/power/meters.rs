@@ -176,7 +176,7 @@ pub(super) fn bounds(
 }
 
 /// What the machine draws beside its accelerators, in watts, where NVML alone measures these: a cap is held to no less.
-fn left_out(fleet: &Fleet, row: &Meter, model: &Modelled) -> u64 {
+pub(super) fn left_out(fleet: &Fleet, row: &Meter, model: &Modelled) -> u64 {
     if row.kind != MeterKind::Nvml || !is_alone(fleet, row) {
         return 0;
     }

@@ -1,5 +1,5 @@
 use super::governors::{Governors, terms};
-use super::meters::bounds;
+use super::meters::{bounds, left_out};
 use super::scene::{BendingRun, Readings, parts};
 use madang_core::power::caps::Cap;
 use madang_core::power::gauge::Believed;
@@ -137,6 +137,30 @@ fn a_meter_of_machines_is_held_against_those_alone_and_of_several_each_is_a_part
     }
     let watts: Vec<u64> = readings.nodes.values().map(|all| all.watts).collect();
     assert_eq!((watts, readings.age_us()), (vec![20, 160], 9));
+}
+
+/// An H100 at rest draws 70 W, and with its part of the machine 236.
+#[test]
+fn nvml_alone_measures_accelerators_without_their_machine() {
+    let meter = |kind: &str| {
+        format!(
+            "\n[[meter]]\nid = \"gpu{kind}\"\nsite = \"a\"\nnodes = \"a3\"\nkind = \"{kind}\"\n"
+        )
+    };
+    let nodes = "\n[[nodes]]\nid = \"a3\"\nsite = \"a\"\naccelerator = \"h100\"\nper_node = 2\ncount = 1\njobs = { executor = \"local\" }\n";
+    let check = |more: String, idle_watts, beside| {
+        let text = format!("{FLEET}{nodes}{}{more}", meter("nvml"));
+        let fleet = madang_fleet::parse(&text, Path::new("")).unwrap().fleet;
+        let at = site("a");
+        let parts = parts((&fleet, &at), &[], &[], &Readings::default());
+        let row = fleet.meters.iter().find(|row| row.id == "gpunvml").unwrap();
+        let model = bounds((&fleet, &at), row, (&parts, &[])).unwrap();
+        let told = (model.idle_watts, left_out(&fleet, row, &model));
+        assert_eq!(told, (idle_watts, beside), "{more}");
+    };
+    check(String::new(), 0, 2 * 175);
+    let other = meter("prometheus") + "url = \"http://10.0.0.4:9400/metrics\"\n";
+    check(other, 0, 0);
 }
 
 #[test]
