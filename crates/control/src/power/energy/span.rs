@@ -1,7 +1,7 @@
 //! What a site drew between two looks, and what of it was whose: from what meters counted where they count, else from what they and the
 //! model said at both.
 
-use crate::power::meters::{Watched, bounds};
+use crate::power::meters::{Watched, bounds, left_out};
 use crate::power::scene::{self, BendingRun, Parts, Readings};
 use madang_core::PoolStatus;
 use madang_core::power::gauge::Believed;
@@ -171,8 +171,10 @@ fn means(before: &EnergyStand, look: &Look<'_>, span_us: u64) -> Readings {
             let earlier = told.map_or(believed.watts, |(watts, _)| *watts);
             earlier.midpoint(believed.watts)
         };
+        // What is believed has it already.
+        let beside = bounds.map_or(0, |bounds| left_out(look.fleet, &watched.row, &bounds));
         let mean = Believed {
-            watts: counted.unwrap_or_else(mean),
+            watts: counted.map_or_else(mean, |watts| watts.saturating_add(beside)),
             ..believed
         };
         readings.add(&watched.row, mean, false);

@@ -44,7 +44,8 @@ power = { idle_watts = 10, full_watts = 150 }
 id = "of-e1"
 site = "a"
 replica = "e1"
-kind = "nvml"
+kind = "prometheus"
+url = "http://10.0.0.1:9400/metrics"
 
 [power]
 span_ms = 5000
