@@ -45,6 +45,13 @@ unit!(
     /// Money in millionths of a won. ₩9.2 trillion is the greatest value.
     MicroWon(i64)
 );
+impl MicroWon {
+    /// So many won; the greatest value where that is more.
+    pub fn of_won(won: u64) -> Self {
+        let won = i64::try_from(won).unwrap_or(i64::MAX);
+        Self(won.saturating_mul(1_000_000))
+    }
+}
 unit!(
     /// Energy in thousandths of a joule.
     MilliJoules(i64)

@@ -25,13 +25,7 @@ pub(crate) async fn energy_get(
     State(api): State<Arc<Api>>,
     Query(asked): Query<CostQuery>,
 ) -> Result<Json<EnergyView>> {
-    let programme = match &asked.programme {
-        Some(id) => {
-            let found = programme::find(&api, &may.ground, id.as_str()).await;
-            Some(found.map_err(|refusal| refusal.at("programme"))?.id)
-        }
-        None => may.ground.programme().cloned(),
-    };
+    let programme = programme::asked(&api, &may.ground, asked.programme).await?;
     let tenant = tenant_asked(&api, &may.ground, asked.tenant).await?;
     let (month, span) = span(asked.month, asked.offset_s)?;
     let is_all = matches!(may.ground, Ground::All) && programme.is_none() && tenant.is_none();

@@ -34,13 +34,7 @@ pub(crate) async fn idle_get(
     State(api): State<Arc<Api>>,
     Query(asked): Query<IdleQuery>,
 ) -> Result<Response> {
-    let programme = match &asked.programme {
-        Some(id) => {
-            let found = programme::find(&api, &may.ground, id.as_str()).await;
-            Some(found.map_err(|refusal| refusal.at("programme"))?.id)
-        }
-        None => may.ground.programme().cloned(),
-    };
+    let programme = programme::asked(&api, &may.ground, asked.programme).await?;
     let tenant = tenant_asked(&api, &may.ground, asked.tenant).await?;
     let (month, span) = span(asked.month, asked.offset_s)?;
     let filter = of_span(span, (programme.clone(), tenant.clone()));

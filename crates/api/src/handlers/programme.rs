@@ -190,6 +190,19 @@ pub(super) async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Program
     api.store().programme_get(name).await?.ok_or_else(absent)
 }
 
+/// Which programme a report is asked of: one that the caller may see and that is there, else the caller's own.
+pub(super) async fn asked(
+    api: &Api,
+    ground: &Ground,
+    programme: Option<ProgrammeId>,
+) -> Result<Option<ProgrammeId>> {
+    let Some(id) = programme else {
+        return Ok(ground.programme().cloned());
+    };
+    let found = find(api, ground, id.as_str()).await;
+    Ok(Some(found.map_err(|refusal| refusal.at("programme"))?.id))
+}
+
 /// What of a programme decides where data may go, what stops work and who pays for it, and whether it is there.
 fn weighty(row: &Programme) -> (Option<Zone>, ProgrammeJobs, bool) {
     let terms = &row.terms;

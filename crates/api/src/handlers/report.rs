@@ -85,14 +85,7 @@ pub(crate) async fn cost_list(
         programme,
         tenant,
     } = asked;
-    let programme = match programme {
-        Some(asked) => {
-            let found = programme::find(&api, &may.ground, asked.as_str()).await;
-            let found = found.map_err(|refusal| refusal.at("programme"))?;
-            Some(found.id)
-        }
-        None => may.ground.programme().cloned(),
-    };
+    let programme = programme::asked(&api, &may.ground, programme).await?;
     let tenant = tenant_asked(&api, &may.ground, tenant).await?;
     let (_, span) = span(month, offset_s)?;
     let filter = of_span(span, (programme, tenant));

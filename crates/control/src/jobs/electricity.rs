@@ -41,7 +41,7 @@ impl JobsPlane {
         });
         DeskElectricity {
             terms: EnergyTerms {
-                per_kg_co2: MicroWon(i64::from(fleet.power.won_per_kg_co2) * 1_000_000),
+                per_kg_co2: MicroWon::of_won(u64::from(fleet.power.won_per_kg_co2)),
             },
             watts_each: watts.collect(),
             sites: sites.map(outlook).collect(),

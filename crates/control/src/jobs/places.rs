@@ -5,7 +5,7 @@ use madang_core::desk::{DataPlace, DataPlaces, Desk, DeskNodes, DeskSites, Link}
 use madang_fleet::{Fleet, JobsData, JobsLink, JobsWait};
 use madang_ledger::AcceleratorCard;
 use madang_store::StoreError;
-use madang_types::{Class, MicroWon, Micros, SiteId};
+use madang_types::{Class, MicroWon, Micros, ProgrammeId, SiteId};
 use std::collections::BTreeMap;
 
 impl JobsPlane {
@@ -52,7 +52,7 @@ impl JobsPlane {
         let sites = DeskSites {
             hours: desk.known_sites().hours.clone(),
             watts: desk.nodes().iter().filter_map(watts).collect(),
-            wait_hour: won(fleet.jobs.wait_won_per_hour),
+            wait_hour: MicroWon::of_won(fleet.jobs.wait_won_per_hour),
             wait_hours: wait_hours(&fleet.jobs.waits),
             data: data_places(fleet),
         };
@@ -60,17 +60,13 @@ impl JobsPlane {
     }
 }
 
-fn won(won: u64) -> MicroWon {
-    // The fleet file bounds it.
-    MicroWon(
-        i64::try_from(won)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1_000_000),
-    )
-}
-
-fn wait_hours(waits: &[JobsWait]) -> BTreeMap<madang_types::ProgrammeId, MicroWon> {
-    let hour = |wait: &JobsWait| Some((wait.programme.parse().ok()?, won(wait.won_per_hour)));
+fn wait_hours(waits: &[JobsWait]) -> BTreeMap<ProgrammeId, MicroWon> {
+    let hour = |wait: &JobsWait| {
+        Some((
+            wait.programme.parse().ok()?,
+            MicroWon::of_won(wait.won_per_hour),
+        ))
+    };
     waits.iter().filter_map(hour).collect()
 }
 
@@ -96,7 +92,7 @@ pub(super) fn data_places(fleet: &Fleet) -> DataPlaces {
         let [one, other] = <[SiteId; 2]>::try_from(pair).ok()?;
         let between = Link {
             mbit_per_s: link.mbit_per_s,
-            gigabyte: won(link.won_per_gb),
+            gigabyte: MicroWon::of_won(link.won_per_gb),
         };
         Some(((one, other), between))
     };
@@ -105,7 +101,7 @@ pub(super) fn data_places(fleet: &Fleet) -> DataPlaces {
         links: terms.links.iter().filter_map(link).collect(),
         link: Some(Link {
             mbit_per_s: terms.link_mbit_per_s,
-            gigabyte: won(terms.link_won_per_gb),
+            gigabyte: MicroWon::of_won(terms.link_won_per_gb),
         }),
     }
 }

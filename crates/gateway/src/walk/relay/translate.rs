@@ -1,5 +1,5 @@
 //! The caller's bytes as the engine must see them: unchanged but for the model's name, a bound on the output, the wish
-//! for a usage count, and what an engine cannot do by itself (responses, tool calls, another wire format).
+//! for a usage count, what keeps tenants apart in the engine's cache, and what an engine cannot do by itself (responses, tool calls, another wire format).
 
 use super::Route;
 use crate::headers;
@@ -158,7 +158,7 @@ fn dialect_headers(kind: AnswerKind, ask: &Ask) -> HeaderMap {
     headers
 }
 
-/// The last edits: the engine's name for the model, a bound on the output, the wish for a usage count.
+/// The last edits: the engine's name for the model, a bound on the output, the tenant's salt, the wish for a usage count.
 fn edited(
     body: &RequestBody,
     kind: AnswerKind,

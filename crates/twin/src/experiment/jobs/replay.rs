@@ -336,19 +336,15 @@ impl<'a> Replay<'a> {
 
 /// What the queue is told of two sites.
 fn terms(sites: &SitesOptions) -> SiteTerms {
-    let won = |won: u64| {
-        MicroWon(
-            i64::try_from(won)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000_000),
-        )
-    };
     SiteTerms {
-        hours: sites.won_per_hour.map(|hour| Some(won(hour))).to_vec(),
+        hours: sites
+            .won_per_hour
+            .map(|hour| Some(MicroWon::of_won(hour)))
+            .to_vec(),
         wait_hour: match sites.choice {
             // Nothing is worth a wait where there is room.
             SiteChoice::Cheapest => MicroWon(i64::MAX),
-            SiteChoice::OneCost => won(sites.wait_won_per_hour),
+            SiteChoice::OneCost => MicroWon::of_won(sites.wait_won_per_hour),
         },
         ..SiteTerms::default()
     }
