@@ -60,6 +60,15 @@ pub fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// Whether the digits begin with a day: YYMMDD.
+pub fn is_birth(digits: &[u8]) -> bool {
+    let Some([_, _, months @ 0..=1, month, days @ 0..=3, day]) = digits.first_chunk() else {
+        return false;
+    };
+    let number = |tens: &u8, ones: &u8| u64::from(tens * 10 + ones);
+    is_day(number(months, month), number(days, day))
+}
+
 /// Whether there is such a day in some year.
 pub fn is_day(month: u64, day: u64) -> bool {
     let last = match month {

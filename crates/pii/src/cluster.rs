@@ -77,7 +77,7 @@ pub fn group(text: &Text<'_>, at: usize, mut each: impl FnMut(u8)) -> Option<Gro
 }
 
 /// What separates the group that ended at `at` from a next one, and where that begins.
-#[inline]
+#[inline(always)]
 pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     // Most separators are one character.
     if let Some([mark @ (b' ' | b'-' | b'.'), b'0'..=b'9', ..]) = text.bytes().get(at..) {
@@ -92,6 +92,7 @@ pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     any_separator(text, at)
 }
 
+#[inline(never)]
 fn any_separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     // Most of what is asked about is the end of a number.
     if text.bytes().get(at).is_some_and(u8::is_ascii_alphabetic) {

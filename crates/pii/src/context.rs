@@ -74,6 +74,8 @@ struct Hit {
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     hits: VecDeque<Hit>,
+    /// Of each topic, how many of the hits.
+    present: [u32; TOPICS],
     /// The machine's state after the byte before `read_to`.
     state: Option<aho_corasick::automaton::StateID>,
     read_to: usize,
@@ -116,12 +118,29 @@ impl<'c, 'a> Nearby<'c, 'a> {
         self.near().nearest == u16::MAX
     }
 
+    /// Whether a word may be for `topic`: cheaper to ask than what its stance is.
+    pub fn may_speak_of(&mut self, topic: Topic) -> bool {
+        self.context.may_speak_of(self.text, &self.span, topic)
+    }
+
+    /// Whether a word is for any of `topics`.
+    pub fn speaks_of(&mut self, topics: &[Topic]) -> bool {
+        let near = self.near();
+        topics.iter().any(|topic| near.of(*topic) != u16::MAX)
+    }
+
+    #[inline(always)]
     fn near(&mut self) -> &Near {
         if !self.asked {
-            self.context.look(self.text, &self.span);
-            self.asked = true;
+            self.ask();
         }
         &self.context.near
+    }
+
+    #[inline(never)]
+    fn ask(&mut self) {
+        self.context.look(self.text, &self.span);
+        self.asked = true;
     }
 }
 
@@ -169,14 +188,14 @@ impl Near {
         nearest: u16::MAX,
     };
 
+    /// How far the nearest word of `topic` is.
+    fn of(&self, topic: Topic) -> u16 {
+        let distance = self.distance.get(topic as usize);
+        distance.copied().unwrap_or(u16::MAX)
+    }
+
     fn stance(&self, topic: Topic) -> Stance {
-        let of = |topic: Topic| {
-            self.distance
-                .get(topic as usize)
-                .copied()
-                .unwrap_or(u16::MAX)
-        };
-        let (ours, things) = (of(topic), of(Topic::Thing));
+        let (ours, things) = (self.of(topic), self.of(Topic::Thing));
         if ours != u16::MAX && ours <= things {
             if ours <= self.nearest {
                 Stance::For(usize::from(ours))
@@ -204,13 +223,6 @@ impl Context {
         }
         self.near = Near::NOTHING;
         let first = span.start.saturating_sub(BEFORE);
-        while self
-            .hits
-            .front()
-            .is_some_and(|hit| hit.end + BEFORE < first)
-        {
-            self.hits.pop_front();
-        }
         let (mut before, mut behind) = (0, false);
         for hit in self.hits.iter().rev() {
             text.count(1);
@@ -257,6 +269,13 @@ impl Context {
         }
         self.state = Some(state);
         self.read_to = self.read_to.max(until);
+        // A span that is asked about later may begin a little before this one.
+        while let Some(hit) = self.hits.front()
+            && hit.end + 2 * BEFORE < span.start
+        {
+            self.forget(hit.topic);
+            self.hits.pop_front();
+        }
         true
     }
 
@@ -279,10 +298,31 @@ impl Context {
             }
         }
         // A longer word speaks for those within it.
-        while self.hits.back().is_some_and(|hit| hit.start >= start) {
+        while let Some(hit) = self.hits.back()
+            && hit.start >= start
+        {
+            self.forget(hit.topic);
             self.hits.pop_back();
         }
+        if let Some(present) = self.present.get_mut(topic as usize) {
+            *present += 1;
+        }
         self.hits.push_back(Hit { start, end, topic });
+    }
+
+    fn forget(&mut self, topic: Topic) {
+        if let Some(present) = self.present.get_mut(topic as usize) {
+            *present -= 1;
+        }
+    }
+
+    /// Whether any word about `topic` has been read that is not far before `span`.
+    fn may_speak_of(&mut self, text: &Text<'_>, span: &Range<usize>, topic: Topic) -> bool {
+        self.read(text, span)
+            && self
+                .present
+                .get(topic as usize)
+                .is_some_and(|some| *some > 0)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::rules::{self, bank, passport, phone, plate};
 use crate::scan::Scan;
 use crate::spoken;
 use crate::text::{Symbol, Text};
+use crate::words::Topic;
 use madang_types::PiiKind;
 use std::cell::OnceCell;
 
@@ -126,7 +127,7 @@ fn walk_row(scan: &mut Scan<'_>, row: &mut Row, at: usize, mut left: Edges) -> u
     let mut free = true;
     loop {
         row.fill(&scan.text);
-        let taken = if free {
+        let taken = if free && !row.is_table(left, scan.spoken_until) {
             take_front(scan, row, left)
         } else {
             Taken::None
@@ -223,13 +224,23 @@ fn is_in_number(byte: u8) -> bool {
 
 /// The best number that begins with the front group, reported; how many groups it took.
 fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
+    // The cheap question first: most rows are of small numbers.
+    if row.unread() < rules::DIGITS_MIN {
+        return None;
+    }
     let mut best: Option<(usize, PiiKind, u8)> = None;
     let mut groups = row.groups();
     // Only numbers with a country's code have more than five groups: +33 1 23 45 67 89.
     let most = if left.plus { GROUPS_MAX } else { 5 };
     groups = groups.get(..most).unwrap_or(groups);
     let start = groups.first()?.start;
-    let mut length = row.length(groups.len());
+    // Of each group, how many digits it has: less than thirty.
+    let mut lengths = [0; GROUPS_MAX];
+    let mut length = 0;
+    for (count, group) in lengths.iter_mut().zip(groups) {
+        *count = u8::try_from(group.length).unwrap_or(u8::MAX);
+        length += group.length;
+    }
     if length < rules::DIGITS_MIN {
         return None;
     }
@@ -238,12 +249,19 @@ fn number(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Option<usize> {
         && length >= rules::DIGITS_MIN
     {
         let count = groups.len();
-        let shape = row.shape(count);
+        let shape = lengths.get(..count).unwrap_or_default();
         if rules::may_match(length)
             && let Some(edges) = right(&scan.text, row, last, left)
             // The cheap question first: most rows of numbers are tables.
-            && let fits = (phone || rules::has_shape(shape))
-            && (fits || bank::may_be(groups, edges) && !scan.near(start..last.end).is_silent())
+            && let fits = match shape {
+                [_] if !left.plus => {
+                    rules::may_be_solid(row.digits(length), &mut scan.near(start..last.end))
+                }
+                _ => phone || rules::has_shape(shape),
+            }
+            && (fits
+                || bank::may_be(groups, edges)
+                    && scan.near(start..last.end).may_speak_of(Topic::Bank))
         {
             let (gap, mixed) = gaps(others);
             let number = Number {
@@ -359,8 +377,6 @@ impl Behind {
 pub struct Row {
     groups: Vec<Group>,
     digits: Vec<u8>,
-    /// Of each group, how many digits it has.
-    lengths: Vec<u8>,
     /// Nothing goes on behind the last group.
     ended: bool,
     /// What stands there, when it was asked about.
@@ -377,21 +393,18 @@ impl Row {
     fn begin(&mut self, text: &Text<'_>, at: usize) {
         self.groups.clear();
         self.digits.clear();
-        self.lengths.clear();
         self.ended = false;
         self.behind.take();
         (self.done, self.digits_done) = (0, 0);
         self.read(text, at);
     }
 
+    #[inline(always)]
     fn read(&mut self, text: &Text<'_>, at: usize) -> bool {
         let Some(group) = cluster::group(text, at, |digit| self.digits.push(digit)) else {
             return false;
         };
         self.groups.push(group);
-        // It is less than thirty.
-        self.lengths
-            .push(u8::try_from(group.length).unwrap_or(u8::MAX));
         true
     }
 
@@ -423,31 +436,35 @@ impl Row {
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.digits_done += self.length(count);
+        let front = self.groups().iter().take(count);
+        self.digits_done += front.map(|group| group.length).sum::<usize>();
         self.done += count;
         if self.done > DONE_MAX {
             self.groups.drain(..self.done.min(self.groups.len()));
-            self.lengths.drain(..self.done.min(self.lengths.len()));
             self.digits.drain(..self.digits_done.min(self.digits.len()));
             (self.done, self.digits_done) = (0, 0);
         }
     }
 
-    /// Digits of the first `count` groups.
-    fn length(&self, count: usize) -> usize {
-        let lengths = self.shape(count).iter();
-        lengths.map(|length| usize::from(*length)).sum()
+    /// Whether nothing begins at the front group, as far as cheap questions tell: it stands between others with spaces only,
+    /// these have too few digits for a number, and it is before `spoken_until`.
+    fn is_table(&self, left: Edges, spoken_until: usize) -> bool {
+        left.crowded
+            && self.unread() < rules::DIGITS_MIN
+            && self.groups().first().is_some_and(|front| {
+                let space = front.after.is_some_and(|after| after.gap == Gap::Space);
+                space && front.start < spoken_until
+            })
+    }
+
+    /// Digits of all groups that are looked at.
+    fn unread(&self) -> usize {
+        self.digits.len() - self.digits_done
     }
 
     /// The first `length` digits.
     pub fn digits(&self, length: usize) -> &[u8] {
         let digits = self.digits.get(self.digits_done..self.digits_done + length);
         digits.unwrap_or_default()
-    }
-
-    /// The lengths of the first `count` groups.
-    fn shape(&self, count: usize) -> &[u8] {
-        let lengths = self.lengths.get(self.done..self.done + count);
-        lengths.unwrap_or_default()
     }
 }

@@ -128,7 +128,14 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
     let last = run.digits.len().checked_sub(1)?;
     let end = scan.text.symbol(*run.starts.get(last)?).1;
     let mut near = scan.near(*run.starts.first()?..end);
-    let particle = run.spelled >> last & 1 == 1;
+    let whole = run.tail(near.text(), last);
+    // The last syllable may be a particle: 5678이.
+    let stem = match run.spelled >> last & 1 {
+        0 => None,
+        _ => last
+            .checked_sub(1)
+            .and_then(|last| run.tail(near.text(), last)),
+    };
     let firsts = match run.is_spread() {
         true => 1,
         false => run
@@ -141,7 +148,7 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
         groups &= groups - 1;
         let rest = run.digits.get(first..)?;
         // The cheap questions first: most groups neither are among the last ones nor begin what may stand in front of more.
-        let (telephone, birth) = (is_telephone(rest), is_birth(rest));
+        let (telephone, birth) = (phone::is_wordless(rest), check::is_birth(rest));
         if !telephone && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
             continue;
         }
@@ -150,20 +157,19 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
             continue;
         }
         // All of it, all but a particle, or a telephone or resident number in front of more.
-        let parts: [(usize, Rules); 4] = [
-            (rest.len(), rules::judge),
-            (if particle { rest.len() - 1 } else { 0 }, rules::judge),
-            (if telephone { 11 } else { 0 }, rules::telephone),
-            (if birth { 13 } else { 0 }, rules::resident),
-        ];
-        for (count, rules) in parts {
-            if !rules::may_match(count) {
-                continue;
-            }
-            let judged = run.judge(first, count, &mut near, rules);
-            if judged.is_some() {
-                return judged;
-            }
+        let judged = whole
+            .and_then(|tail| run.judge(first, tail, &mut near, rules::judge))
+            .or_else(|| run.judge(first, stem?, &mut near, rules::judge))
+            .or_else(|| {
+                let tail = telephone.then(|| run.tail(near.text(), first + 10))??;
+                run.judge(first, tail, &mut near, rules::telephone)
+            })
+            .or_else(|| {
+                let tail = birth.then(|| run.tail(near.text(), first + 12))??;
+                run.judge(first, tail, &mut near, rules::resident)
+            });
+        if judged.is_some() {
+            return judged;
         }
     }
     None
@@ -174,18 +180,11 @@ fn lowest(count: usize) -> u64 {
     !u64::MAX.unbounded_shl(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// Whether the digits begin as those of a telephone number that can do without a word.
-fn is_telephone(digits: &[u8]) -> bool {
-    digits.first() == Some(&0) && phone::may_begin(digits)
-}
-
-/// Whether the digits begin with a day.
-fn is_birth(digits: &[u8]) -> bool {
-    let Some([_, _, months @ 0..=1, month, days @ 0..=3, day]) = digits.first_chunk() else {
-        return false;
-    };
-    let number = |tens: &u8, ones: &u8| u64::from(tens * 10 + ones);
-    check::is_day(number(months, month), number(days, day))
+/// The last digit of what may be a number, and where that ends.
+#[derive(Clone, Copy)]
+struct Tail {
+    last: usize,
+    end: usize,
 }
 
 impl Run {
@@ -203,33 +202,41 @@ impl Run {
         (self.apart | 1) & all == all
     }
 
-    /// The `count` digits from `first` as one number of `rules`, where they may be one: some are spelled or all stand apart,
-    /// and no more follow.
+    /// What ends with the digit at `last`; none where it cannot be a number, as more digits or letters follow.
+    fn tail(&self, text: &Text<'_>, last: usize) -> Option<Tail> {
+        let end = text.symbol(*self.starts.get(last)?).1;
+        let more = self.spelled >> last & 1 == 0 && text.visible(end).0.is_alphanumeric();
+        (!more).then_some(Tail { last, end })
+    }
+
+    /// The digits from `first` to `tail` as one number of `rules`, where they may be one: some are spelled or all stand
+    /// apart.
+    #[inline]
     fn judge(
         &self,
         first: usize,
-        count: usize,
+        Tail { last, end }: Tail,
         near: &mut Nearby<'_, '_>,
         rules: Rules,
     ) -> Option<(PiiKind, Range<usize>, u8)> {
-        let last = first + count - 1;
+        let digits = self.digits.get(first..=last)?;
+        if !rules::may_match(digits.len()) {
+            return None;
+        }
         // The syllable after a plain number is its particle: 5678이.
         let spelled = self.spelled & lowest(last) & !lowest(first) != 0;
         if !(spelled || self.is_spread()) {
             return None;
         }
-        let digits = self.digits.get(first..=last)?;
-        if count < WORDLESS_MIN && !is_telephone(digits) && near.is_silent() {
+        if digits.len() < WORDLESS_MIN && !phone::is_wordless(digits) && near.is_silent() {
             return None;
         }
-        let end = near.text().symbol(*self.starts.get(last)?).1;
-        let more = self.spelled >> last & 1 == 0 && near.text().visible(end).0.is_alphanumeric();
-        if more {
+        if !rules::may_be_solid(digits, near) {
             return None;
         }
         let number = Number {
             digits,
-            shape: &[u8::try_from(count).ok()?],
+            shape: &[u8::try_from(digits.len()).ok()?],
             gap: None,
             mixed: false,
             // Digits in a row, each alone, are most often of a table.

@@ -17,7 +17,10 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
             | [4, 12]
             | [8, 8]
     );
-    if !(solid || grouped) || number.edges.plus || !is_issued(number) || !check::luhn(number.digits)
+    if !(solid || grouped)
+        || number.edges.plus
+        || !is_issued(number.digits)
+        || !check::luhn(number.digits)
     {
         return 0;
     }
@@ -43,9 +46,15 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
 }
 
 /// Whether an issuer's number begins so and is that long (ISO/IEC 7812-1 and the schemes' published ranges).
-fn is_issued(number: &Number<'_>) -> bool {
-    let first = number.value(0..4);
-    match number.digits.len() {
+pub fn is_issued(digits: &[u8]) -> bool {
+    // The cheap question first.
+    let Some(first @ [2..=6 | 8 | 9, ..]) = digits.first_chunk::<4>() else {
+        return false;
+    };
+    let first = first
+        .iter()
+        .fold(0, |value, digit| value * 10 + u32::from(*digit));
+    match digits.len() {
         13 => first / 1000 == 4,
         14 => matches!(first / 10, 300..=305 | 309) || matches!(first / 100, 36 | 38 | 39),
         15 => matches!(first / 100, 34 | 37),

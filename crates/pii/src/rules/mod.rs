@@ -10,8 +10,10 @@ pub mod plate;
 mod resident;
 mod social;
 
+use crate::check;
 use crate::cluster::Number;
 use crate::context::Nearby;
+use crate::words::Topic;
 use madang_types::PiiKind;
 
 /// Fewer digits than this make no number of ours.
@@ -49,6 +51,23 @@ pub fn has_shape(shape: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether any rule may take these digits without a gap between them or a plus before them. The cheap question first: most
+/// digits in a row begin as nothing of ours, and no word near is for what may begin in any way.
+pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
+    let words: &[Topic] = match digits.len() {
+        9 => &[Topic::Ssn, Topic::Passport],
+        10 => &[Topic::Brn, Topic::Bank],
+        12 => &[Topic::License, Topic::Bank],
+        13 => &[Topic::Crn, Topic::Bank],
+        11 | 14 => &[Topic::Bank],
+        _ => &[],
+    };
+    phone::may_be_solid(digits)
+        || digits.len() == 13 && check::is_birth(digits)
+        || card::is_issued(digits)
+        || near.speaks_of(words)
 }
 
 /// The kind that fits best and how sure that is.

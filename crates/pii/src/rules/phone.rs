@@ -10,6 +10,21 @@ pub fn may_begin(digits: &[u8]) -> bool {
     matches!(digits, [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..])
 }
 
+/// Whether telephone numbers may be written so, without a plus or anything between the digits.
+pub fn may_be_solid(digits: &[u8]) -> bool {
+    match *digits {
+        [0, 1..=7, ..] => digits.len() <= 12,
+        [0, 0, 8, 2, ..] => digits.len() <= 15,
+        [8, 2, ..] if digits.len() <= 13 => true,
+        _ => digits.len() == 10 && is_american(digits),
+    }
+}
+
+/// Whether the digits begin as those of a telephone number that can do without a word.
+pub fn is_wordless(digits: &[u8]) -> bool {
+    digits.first() == Some(&0) && may_begin(digits)
+}
+
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     let may_be = number.edges.plus || may_begin(number.digits) || american_shape(number).is_some();
     if !may_be {
@@ -141,8 +156,11 @@ fn american_shape<'a>(number: &Number<'a>) -> Option<&'a [u8]> {
         (national, shape) if national.len() == 10 => (national, shape),
         _ => return None,
     };
-    let issued = matches!(national, [2..=9, _, _, 2..=9, ..]);
-    (issued && matches!(shape, [3, 3, 4] | [3, 7] | [10])).then_some(shape)
+    (is_american(national) && matches!(shape, [3, 3, 4] | [3, 7] | [10])).then_some(shape)
+}
+
+fn is_american(national: &[u8]) -> bool {
+    matches!(national, [2..=9, _, _, 2..=9, ..])
 }
 
 /// (202) 555-0164, 202-555-0164, 1-202-555-0164, +1 202 555 0164.
