@@ -2,9 +2,11 @@
 //! tick changes nothing, and a recording may leave it out.
 
 use crate::effect::{Effect, Refusal};
+use crate::member::Member;
 use crate::request::{RequestIndex, Run};
 use crate::state::Core;
 use madang_types::Micros;
+use smallvec::SmallVec;
 
 /// Flows that have been away that long are forgotten.
 const AWAY_US: i64 = 600_000_000;
@@ -59,20 +61,33 @@ impl Core {
         let due = |index: &RequestIndex| {
             self.requests.get(*index).is_some_and(|request| {
                 let over = |run: &Run| now.since_us(run.started_at) > run.ttft_us;
-                !request.submit.streamed && !request.prompt_done && request.runs.iter().all(over)
+                !request.submit.streamed && request.runs.iter().all(over)
             })
         };
         let computed: Vec<RequestIndex> = pool
             .members
             .iter()
             .filter_map(|index| self.member(*index))
-            .filter(|member| member.account.unanswered > 0)
-            .flat_map(|member| member.running.iter().copied())
+            .flat_map(|member| self.unanswered(member))
             .filter(due)
             .collect();
         for index in computed {
             self.prompt_done(now, index);
         }
+    }
+
+    /// A member's requests whose prompts are not computed, the oldest first. They are among its latest: of the others it is not
+    /// asked.
+    pub(crate) fn unanswered(&self, member: &Member) -> SmallVec<[RequestIndex; 8]> {
+        let open = |index: &RequestIndex| {
+            let request = self.requests.get(*index);
+            request.is_some_and(|request| !request.prompt_done)
+        };
+        let latest = member.running.iter().rev().copied().filter(open);
+        let count = usize::try_from(member.account.unanswered).unwrap_or(usize::MAX);
+        let mut unanswered: SmallVec<[RequestIndex; 8]> = latest.take(count).collect();
+        unanswered.reverse();
+        unanswered
     }
 
     fn refuse_overdue(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {

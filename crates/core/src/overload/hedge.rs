@@ -48,18 +48,13 @@ impl Core {
         let Some(pool) = self.pool(pool) else {
             return Vec::new();
         };
-        let unanswered = pool
-            .members
-            .iter()
-            .filter_map(|index| self.member(*index))
-            .filter(|member| member.account.unanswered > 0);
+        let members = pool.members.iter().filter_map(|index| self.member(*index));
         let is_late = |run: &Run| {
             let bound = (run.ttft_us * LATE_FACTOR).max(LATE_US_MIN);
             now.since_us(run.started_at) > bound
         };
-        unanswered
-            .flat_map(|member| member.running.iter())
-            .copied()
+        members
+            .flat_map(|member| self.unanswered(member))
             .filter(|index| {
                 self.requests.get(*index).is_some_and(|request| {
                     request.submit.streamed

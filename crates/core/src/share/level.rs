@@ -6,8 +6,9 @@
 use super::parts::parts;
 use super::tree::{REST_LANE, Tree};
 use crate::credit::{Claimant, Reach, Used, leans};
-use crate::learn::{Mean, Rate, rounded, whole};
+use crate::learn::{Mean, Rate, whole};
 use crate::request::FlowIndex;
+use smallvec::SmallVec;
 
 /// Whoever asked within that time is active: its part is counted.
 const ACTIVE_US: i64 = 10_000_000;
@@ -128,6 +129,8 @@ pub(crate) struct Expected {
 
 /// Whoever's requests wait longer than this asks for more than it gets, however little it is told to ask by what it gets.
 const WAITS_S: f64 = 10.0;
+/// Tenants that are active together, as a rule: room for more is made.
+const CLAIMS_USUAL: usize = 16;
 /// Dimensions of a claim: accelerator time, memory, slots.
 const DIMENSIONS: usize = 3;
 const TIME: usize = 0;
@@ -149,6 +152,7 @@ struct Claim {
     prefill: f64,
     running: u32,
     kv_tokens: u64,
+    reach: Reach,
 }
 
 impl Claim {
@@ -167,19 +171,37 @@ impl Claim {
         let mut each = self.asks.iter().zip(levels);
         each.any(|(asks, level)| *asks > level * part)
     }
+
+    /// What of its credit or debt counts now.
+    fn claimant(&self, levels: &[f64; DIMENSIONS]) -> Claimant {
+        let wants = if self.reach.factor > 1.0 {
+            !self.is_within()
+        } else {
+            self.is_backlogged() || self.is_above(levels, self.part * OVER_FACTOR)
+        };
+        Claimant {
+            part: self.part,
+            reach: if wants { self.reach } else { Reach::LEVEL },
+            asks: if self.is_backlogged() {
+                f64::INFINITY
+            } else {
+                self.recent
+            },
+        }
+    }
 }
 
 impl Tree {
     /// Marks who is over; says what the others are expected to need.
     pub fn level(&mut self, now_us: i64, capacity: Capacity, backlog: bool) -> Expected {
-        let mut claims = self.claims(now_us, capacity);
+        let claims = self.claims(now_us, capacity);
         let mut levels = [f64::INFINITY; DIMENSIONS];
         for (dimension, level) in levels.iter_mut().enumerate() {
             let asked: f64 = claims.iter().map(|claim| claim.asks[dimension]).sum();
             let short = asked > CONTENDED || (backlog && dimension == TIME);
             if claims.len() > 1 && short {
                 // Whoever asks for no more than its own part is never over, whatever the others ask.
-                *level = water_level(&mut claims, dimension, asked.min(1.0)).max(1.0);
+                *level = water_level(&claims, dimension, asked.min(1.0)).max(1.0);
             }
         }
         let mut expected = Expected {
@@ -190,7 +212,9 @@ impl Tree {
         // Where everybody has a queue, its order alone is fair: nobody's room need be kept.
         let crowd = claims.len() > 1 && claims.iter().all(Claim::is_backlogged);
         let leaned = self.lean(&claims, &levels);
-        for (claim, lean) in claims.iter().zip(leaned) {
+        let mut leaned = leaned.into_iter().flatten();
+        for claim in &claims {
+            let lean = leaned.next().unwrap_or(claim.part);
             let Some(usage) = self
                 .node_mut(claim.tenant)
                 .and_then(|n| n.usage.as_deref_mut())
@@ -204,7 +228,11 @@ impl Tree {
             usage.within = claim.is_within();
             usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > part);
             usage.share_permille = permille(claim.part);
-            usage.lean_permille = permille(lean);
+            usage.lean_permille = if lean == claim.part {
+                usage.share_permille
+            } else {
+                permille(lean)
+            };
             if !usage.over && !usage.heavy && !crowd {
                 expected.arrivals += claim.arrivals;
                 need_sum += claim.arrivals * claim.need;
@@ -221,32 +249,17 @@ impl Tree {
         expected
     }
 
-    /// Moves parts from those who owe to those who have credit, where both want more; the queue goes by them from now on.
-    fn lean(&mut self, claims: &[Claim], levels: &[f64; DIMENSIONS]) -> Vec<f64> {
-        let claimant = |claim: &Claim| {
-            let usage = self.node(claim.tenant).and_then(|n| n.usage.as_deref());
-            let reach = usage.and_then(|usage| usage.reach).unwrap_or(Reach::LEVEL);
-            let wants = if reach.factor > 1.0 {
-                !claim.is_within()
-            } else {
-                claim.is_backlogged() || claim.is_above(levels, claim.part * OVER_FACTOR)
-            };
-            Claimant {
-                part: claim.part,
-                reach: if wants { reach } else { Reach::LEVEL },
-                asks: if claim.is_backlogged() {
-                    f64::INFINITY
-                } else {
-                    claim.recent
-                },
+    /// Moves parts from those who owe to those who have credit, where both want more; the queue goes by them from now on. `None`
+    /// where nothing moves.
+    fn lean(&mut self, claims: &[Claim], levels: &[f64; DIMENSIONS]) -> Option<Vec<f64>> {
+        let leaned = match claims.iter().all(|claim| claim.reach == Reach::LEVEL) {
+            true => None,
+            false => {
+                let claimants: Vec<_> = claims.iter().map(|claim| claim.claimant(levels)).collect();
+                leans(&claimants)
             }
         };
-        let claimants: Vec<Claimant> = claims.iter().map(claimant).collect();
-        let Some(leaned) = leans(&claimants) else {
-            self.tilt(&[]);
-            return claims.iter().map(|claim| claim.part).collect();
-        };
-        let parts = claims.iter().zip(&leaned);
+        let parts = claims.iter().zip(leaned.iter().flatten());
         let parts: Vec<_> = parts
             .map(|(claim, lean)| (claim.tenant, claim.part, *lean))
             .collect();
@@ -256,14 +269,10 @@ impl Tree {
 
     /// The active tenants' claims; everybody else is forgotten to be over.
     fn claims(&mut self, now_us: i64, capacity: Capacity) -> Vec<Claim> {
-        let tenants: Vec<_> = self
-            .tenants()
-            .map(|(index, node)| (index, node.running, node.waiting))
-            .collect();
-        let mut claims = Vec::with_capacity(tenants.len());
-        let mut weights = Vec::with_capacity(tenants.len());
-        for (tenant, running, waiting) in tenants {
-            let Some(usage) = self.node_mut(tenant).and_then(|n| n.usage.as_deref_mut()) else {
+        let mut claims = Vec::with_capacity(CLAIMS_USUAL);
+        for (tenant, node) in self.tenants_mut() {
+            let (running, waiting) = (node.running, node.waiting);
+            let Some(usage) = node.usage.as_deref_mut() else {
                 continue;
             };
             let waiting_total: u32 = waiting.iter().sum();
@@ -309,9 +318,13 @@ impl Tree {
                 prefill: usage.prompts.per_second(now_us) / 1e6 / members,
                 running,
                 kv_tokens,
+                reach: usage.reach.unwrap_or(Reach::LEVEL),
             });
-            weights.push(self.weights(tenant));
         }
+        let weights: SmallVec<[_; CLAIMS_USUAL]> = claims
+            .iter()
+            .map(|claim| self.weights(claim.tenant))
+            .collect();
         for (claim, part) in claims.iter_mut().zip(parts(&weights)) {
             claim.part = part;
         }
@@ -320,26 +333,26 @@ impl Tree {
 }
 
 fn permille(part: f64) -> u32 {
-    u32::try_from(rounded(part * 1000.0)).unwrap_or(1000)
+    (part * 1000.0) as u32
 }
 
 /// The level at which everybody gets what they ask, but at most `level × part`, and `total` is used up.
-fn water_level(claims: &mut [Claim], dimension: usize, total: f64) -> f64 {
-    claims.sort_by(|one, other| {
-        let key = |claim: &Claim| claim.asks[dimension] / claim.part.max(1e-12);
-        key(one)
-            .total_cmp(&key(other))
-            .then(one.tenant.cmp(&other.tenant))
-    });
+fn water_level(claims: &[Claim], dimension: usize, total: f64) -> f64 {
+    let asks = |claim: &Claim| {
+        let (asks, part) = (claim.asks[dimension], claim.part);
+        (asks / part.max(1e-12), asks, part)
+    };
+    let mut asks: SmallVec<[(f64, f64, f64); CLAIMS_USUAL]> = claims.iter().map(asks).collect();
+    asks.sort_unstable_by(|(one, ..), (other, ..)| one.total_cmp(other));
     let mut left = total;
     let mut parts: f64 = claims.iter().map(|claim| claim.part).sum();
-    for claim in claims.iter() {
+    for (_, asks, part) in asks {
         let level = left / parts.max(1e-12);
-        if claim.asks[dimension] > level * claim.part {
+        if asks > level * part {
             return level.max(0.0);
         }
-        left -= claim.asks[dimension];
-        parts -= claim.part;
+        left -= asks;
+        parts -= part;
     }
     f64::INFINITY
 }
@@ -349,7 +362,7 @@ mod tests {
     use super::*;
 
     fn check(asks: &[(f64, f64)], total: f64, expected: f64) {
-        let mut claims: Vec<Claim> = (0..)
+        let claims: Vec<Claim> = (0..)
             .zip(asks)
             .map(|(tenant, (asks, part))| Claim {
                 tenant,
@@ -363,9 +376,10 @@ mod tests {
                 prefill: 0.0,
                 running: 0,
                 kv_tokens: 0,
+                reach: Reach::LEVEL,
             })
             .collect();
-        let level = water_level(&mut claims, TIME, total);
+        let level = water_level(&claims, TIME, total);
         assert!(
             (level - expected).abs() < 1e-9 || level == expected,
             "{level} for {asks:?}"

@@ -169,6 +169,13 @@ impl Tree {
             .filter(|(_, node)| node.usage.is_some() && node.parent_is_set())
     }
 
+    /// All tenants, by index.
+    pub fn tenants_mut(&mut self) -> impl Iterator<Item = (FlowIndex, &mut Node)> {
+        (0..)
+            .zip(&mut self.nodes)
+            .filter(|(_, node)| node.usage.is_some() && node.parent_is_set())
+    }
+
     /// A node's parent and its weights: its own, and the programme's above it (1 where there is none).
     pub fn weights(&self, tenant: FlowIndex) -> (Option<(FlowIndex, u32)>, u32) {
         let Some(node) = self.node(tenant) else {

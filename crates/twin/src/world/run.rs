@@ -188,8 +188,24 @@ impl<C: Clients> World<C> {
     }
 
     fn submit(&mut self, ask: Ask) {
+        let number = self.flights.insert(Flight {
+            ask,
+            attempts: Vec::new(),
+            started: 0,
+            started_ns: None,
+            engine: None,
+            first_token_ns: None,
+            cached_tokens: 0,
+        });
+        let Some(Flight { ask, .. }) = self.flights.get_mut(number) else {
+            return;
+        };
+        if ask.patience_ns > 0 {
+            self.agenda
+                .add(self.now_ns + ask.patience_ns, Event::Impatient(number));
+        }
         let submit = RequestSubmit {
-            request: RequestId(0),
+            request: RequestId(u128::from(number)),
             payer: ask.payer.clone(),
             model: self.model.clone(),
             endpoint: Endpoint::Chat,
@@ -207,24 +223,7 @@ impl<C: Clients> World<C> {
             },
             session: None,
         };
-        let patience_ns = ask.patience_ns;
-        let number = self.flights.insert(Flight {
-            ask,
-            attempts: Vec::new(),
-            started: 0,
-            started_ns: None,
-            engine: None,
-            first_token_ns: None,
-            cached_tokens: 0,
-        });
-        if patience_ns > 0 {
-            self.agenda
-                .add(self.now_ns + patience_ns, Event::Impatient(number));
-        }
-        self.apply(Input::RequestSubmit(RequestSubmit {
-            request: RequestId(u128::from(number)),
-            ..submit
-        }));
+        self.apply(Input::RequestSubmit(submit));
     }
 
     /// Gives the core one input and carries out its effects.
