@@ -8,6 +8,7 @@ use harness::fleet::{fleet, python_replica, url_replica};
 use harness::{Madang, Place, chat_body, expect_done, process, wait_for};
 use madang_testkit::{FakeEngine, FakeEngineOptions, http_post_json};
 use rustix::process::Signal;
+use sha2::{Digest, Sha256};
 
 /// Ways to ask for a reload.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +77,12 @@ async fn a_residency_floor_that_changes_alone_is_logged_and_audited() {
     }
     assert_eq!(told(), 1, "{}", madang.said());
     assert_eq!(madang.stop().await, 0);
+    let leaf = r#""floors":[{"programme":"public","after":"domestic_public"}]"#;
+    assert!(leaves(&place).contains(leaf));
+}
+
+/// All leaves of the audit log of a server that has stopped; once more for each partial tile that was not tidied away.
+fn leaves(place: &Place) -> String {
     let entries = place.data().join("audit/tile/entries");
     let leaves: Vec<u8> = std::fs::read_dir(entries)
         .unwrap()
@@ -85,8 +92,62 @@ async fn a_residency_floor_that_changes_alone_is_logged_and_audited() {
         })
         .flat_map(|tile| std::fs::read(tile.unwrap().path()).unwrap())
         .collect();
-    let leaf = r#""floors":[{"programme":"public","after":"domestic_public"}]"#;
-    assert!(String::from_utf8_lossy(&leaves).contains(leaf));
+    String::from_utf8_lossy(&leaves).into_owned()
+}
+
+fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_fleet_file_says_of_a_programmes_jobs_is_audited_with_its_hash() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let plain = fleet(&[url_replica("a", engine.url())]);
+    let with = |says: &str| format!("{plain}[[programme]]\nid = \"public\"\n{says}\n");
+    let usual = with("");
+    let stops = with("jobs_when_ended = \"stop\"");
+    let free = with("jobs_when_ended = \"stop\"\njobs_preempted = \"free\"");
+    let heavier = with("jobs_when_ended = \"stop\"\njobs_preempted = \"free\"\nweight = 2");
+    let mut madang = place.up(&usual).await;
+    for text in [&stops, &free, &heavier, &plain] {
+        reload(&place, &madang, Way::Signal, text).await;
+    }
+    assert_eq!(madang.stop().await, 0);
+    // What changed while nobody served is found at the next start.
+    let mut madang = place.up(&stops).await;
+    assert_eq!(madang.stop().await, 0);
+
+    let leaves = leaves(&place);
+    let of = |says: &str, text: &str| {
+        let leaf = format!(
+            r#""event":{{"programme":{{"programme":"public",{says},"fleet_sha256":"{}"}}}}"#,
+            sha256(text)
+        );
+        (leaves.matches(&leaf).count() > 0, leaf)
+    };
+    for (says, text) in [
+        (
+            r#""jobs_when_ended":"stop","jobs_preempted":"charged""#,
+            &stops,
+        ),
+        (r#""jobs_when_ended":"stop","jobs_preempted":"free""#, &free),
+        (
+            r#""removed":true,"jobs_when_ended":"stop","jobs_preempted":"free""#,
+            &plain,
+        ),
+    ] {
+        let (found, leaf) = of(says, text);
+        assert!(found, "{leaf} in {leaves}");
+    }
+    for text in [&usual, &heavier] {
+        let hash = sha256(text);
+        assert!(
+            !leaves.contains(&hash),
+            "{text} says nothing new of jobs: {leaves}"
+        );
+    }
 }
 
 /// Waits until this replica answers.

@@ -1,24 +1,33 @@
 //! The tenants and programmes of the fleet file, written into the books; what left the file is disabled there.
 
+use crate::source::ApplyError;
 use madang_fleet::Fleet;
+use madang_gateway::audit::SaidBy;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{Store, StoreError};
-use madang_types::{Origin, Programme, Tenant};
+use madang_types::{Origin, Programme, ProgrammeJobs, Tenant};
 
-/// Makes the books equal to the fleet file. Rows made by the API are not touched, but for one: a name that the file
+/// Makes the books equal to the fleet file, whose SHA-256 goes into the audit log with what it says of programmes' jobs. Rows made by the API are not touched, but for one: a name that the file
 /// claims becomes the file's.
 ///
 /// # Errors
-/// The books cannot be read or written. What was written stays; the next load writes the rest.
-pub(crate) async fn sync(fleet: &Fleet, gateway: &Gateway) -> Result<(), StoreError> {
-    let store = gateway.books.store();
-    sync_programmes(fleet, store).await?;
-    sync_tenants(fleet, store).await?;
-    gateway.people_refresh().await
+/// The books or the audit log cannot be read or written. What was written stays; the next load writes the rest.
+pub(crate) async fn sync(
+    (fleet, sha256): (&Fleet, &str),
+    gateway: &Gateway,
+) -> Result<(), ApplyError> {
+    sync_programmes((fleet, sha256), gateway).await?;
+    sync_tenants(fleet, gateway.books.store()).await?;
+    Ok(gateway.people_refresh().await?)
 }
 
-async fn sync_programmes(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError> {
+async fn sync_programmes(
+    (fleet, sha256): (&Fleet, &str),
+    gateway: &Gateway,
+) -> Result<(), ApplyError> {
+    let said_by = SaidBy::FleetFile(sha256);
+    let store = gateway.books.store();
     let known = store.programme_list().await?;
     for (id, entry) in &fleet.programmes {
         let before = known.iter().find(|row| row.id == *id);
@@ -30,6 +39,9 @@ async fn sync_programmes(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreEr
             created_at: before.map_or_else(clock::now, |row| row.created_at),
             disabled_at: None,
         };
+        if jobs_held(Some(&row)) != jobs_held(before) {
+            gateway.audit.programme(&row, said_by).await?;
+        }
         if before != Some(&row) {
             store.programme_put(row).await?;
         }
@@ -37,15 +49,24 @@ async fn sync_programmes(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreEr
     for row in known {
         let gone = row.origin == Origin::Fleet && !fleet.programmes.contains_key(&row.id);
         if gone && row.disabled_at.is_none() {
-            store
-                .programme_put(Programme {
-                    disabled_at: Some(clock::now()),
-                    ..row
-                })
-                .await?;
+            let before = jobs_held(Some(&row));
+            let row = Programme {
+                disabled_at: Some(clock::now()),
+                ..row
+            };
+            if jobs_held(Some(&row)) != before {
+                gateway.audit.programme(&row, said_by).await?;
+            }
+            store.programme_put(row).await?;
         }
     }
     Ok(())
+}
+
+/// What holds of a programme's jobs: what is usual, where it is not there.
+fn jobs_held(row: Option<&Programme>) -> ProgrammeJobs {
+    let there = row.filter(|row| row.disabled_at.is_none());
+    there.map(|row| row.terms.jobs).unwrap_or_default()
 }
 
 async fn sync_tenants(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError> {

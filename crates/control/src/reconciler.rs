@@ -106,8 +106,9 @@ impl Reconciler {
             fleet,
             warnings,
             policy: _,
+            sha256,
         } = read.map_err(|_| ApplyError::Stopping)??;
-        let (started, leaving) = self.apply(Arc::new(fleet)).await?;
+        let (started, leaving) = self.apply(Arc::new(fleet), &sha256).await?;
         let generation = self.gateway.snapshot().generation;
         tracing::info!(generation, started, leaving, "fleet applied");
         Ok(Applied {
@@ -118,8 +119,12 @@ impl Reconciler {
         })
     }
 
-    /// Makes `fleet` the wanted one. Returns how many replicas start and how many leave.
-    async fn apply(&mut self, fleet: Arc<Fleet>) -> Result<(usize, usize), ApplyError> {
+    /// Makes `fleet` the wanted one, of a file of this SHA-256. Returns how many replicas start and how many leave.
+    async fn apply(
+        &mut self,
+        fleet: Arc<Fleet>,
+        sha256: &str,
+    ) -> Result<(usize, usize), ApplyError> {
         // Whatever can fail comes before anything changes.
         let prepared = prepare(&self.cache, &fleet, &*self.progress).await?;
         let plans = plans(&fleet);
@@ -139,7 +144,7 @@ impl Reconciler {
             .cloned()
             .collect();
         let snapshot = Snapshot::build(Arc::clone(&fleet))?;
-        people::sync(&fleet, &self.gateway).await?;
+        people::sync((&fleet, sha256), &self.gateway).await?;
         policy_load::tell(&self.gateway, &snapshot).await?;
         self.gateway.publish(snapshot, &held_back);
 

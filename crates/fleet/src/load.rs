@@ -1,6 +1,7 @@
 //! A fleet file from the disk.
 
 use crate::{Fleet, Parsed, Problem, parse, parse_policy};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -19,6 +20,8 @@ pub struct Loaded {
     pub warnings: Vec<FileProblems>,
     /// Where the policy stands. What it says is in the fleet.
     pub policy: PolicyText,
+    /// The SHA-256 of the fleet file's text, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// What there is to say of one file.
@@ -130,6 +133,8 @@ pub fn load_text(name: &Path, source: String, base_dir: &Path) -> Result<Loaded,
         Ok(parsed) => parsed,
         Err(problems) => return Err(invalid(name, source, problems)),
     };
+    let digest = Sha256::digest(source.as_bytes());
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut warnings = vec![FileProblems {
         path: name.into(),
         source: source.clone(),
@@ -156,6 +161,7 @@ pub fn load_text(name: &Path, source: String, base_dir: &Path) -> Result<Loaded,
         fleet,
         warnings,
         policy,
+        sha256,
     })
 }
 

@@ -68,6 +68,15 @@ pub struct Visit<'a> {
     pub bytes: u64,
 }
 
+/// Who says what is to hold from now on.
+#[derive(Clone, Copy, Debug)]
+pub enum SaidBy<'a> {
+    /// Whoever showed this key.
+    Key(&'a KeyId),
+    /// The fleet file, by the SHA-256 of its text, in hexadecimal digits.
+    FleetFile(&'a str),
+}
+
 /// Where a run of a batch job is to begin.
 #[derive(Clone, Debug)]
 pub struct JobPlace {
@@ -254,18 +263,23 @@ impl Audit {
         self.write(Event::SignIn(sign_in)).await
     }
 
-    /// Logs what is to hold of a programme from now on, as whoever showed `by` says; durable when it returns `Ok`.
+    /// Logs what is to hold of a programme from now on, as `by` says; durable when it returns `Ok`.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub async fn programme(&self, row: &Programme, by: &KeyId) -> Result<(), AuditError> {
+    pub async fn programme(&self, row: &Programme, by: SaidBy<'_>) -> Result<(), AuditError> {
+        let (by, fleet_sha256) = match by {
+            SaidBy::Key(key) => (Some(key.clone()), None),
+            SaidBy::FleetFile(sha256) => (None, Some(sha256.to_owned())),
+        };
         let change = ProgrammeChange {
             programme: row.id.clone(),
             removed: row.disabled_at.is_some(),
             residency_floor: row.terms.residency_floor,
             jobs_when_ended: row.terms.jobs.when_ended,
             jobs_preempted: row.terms.jobs.preempted,
-            by: by.clone(),
+            by,
+            fleet_sha256,
         };
         self.write(Event::Programme(change)).await
     }

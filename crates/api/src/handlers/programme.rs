@@ -11,6 +11,7 @@ use crate::views::{List, ProgrammeView};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use madang_gateway::audit::SaidBy;
 use madang_gateway::clock;
 use madang_types::people::TermsError;
 use madang_types::{
@@ -213,7 +214,7 @@ fn weighty(row: &Programme) -> (Option<Zone>, ProgrammeJobs, bool) {
 async fn write(api: &Api, before: Option<&Programme>, row: &Programme, by: &KeyId) -> Result<()> {
     let unset = (None, ProgrammeJobs::default(), false);
     if weighty(row) != before.map_or(unset, weighty) {
-        api.gateway().audit.programme(row, by).await?;
+        api.gateway().audit.programme(row, SaidBy::Key(by)).await?;
     }
     api.store().programme_put(row.clone()).await?;
     api.gateway().programme_apply(row.clone());

@@ -149,8 +149,8 @@ pub struct KeyChange {
     pub by: Option<KeyId>,
 }
 
-/// A programme's residency floor or what it says of its tenants' batch jobs was set or changed, or it was removed, at the API or by the
-/// command.
+/// A programme's residency floor or what it says of its tenants' batch jobs was set or changed, or it was removed, at the API, by the
+/// command, or by the fleet file. Floors of the fleet file are in [`PolicyLoad`]: of it this tells what is said of batch jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgrammeChange {
@@ -166,8 +166,12 @@ pub struct ProgrammeChange {
     pub jobs_when_ended: WhenEnded,
     /// What a stretch costs that was stopped and left no checkpoint, from now on.
     pub jobs_preempted: Preempted,
-    /// The key that was shown.
-    pub by: KeyId,
+    /// The key that was shown; absent where the fleet file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<KeyId>,
+    /// The SHA-256 of the fleet file that says so, in hexadecimal digits; absent where a key was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_sha256: Option<String>,
 }
 
 /// A tenant was made, changed in what decides where its data may go, or removed, at the API or by the command.

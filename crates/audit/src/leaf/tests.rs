@@ -128,11 +128,22 @@ fn what_holds_from_now_on_is_written_in_one_way() {
         residency_floor: Some(madang_types::Zone::GovIsolated),
         jobs_when_ended: WhenEnded::Stop,
         jobs_preempted: Preempted::Free,
-        by: KeyId::new("k2").unwrap(),
+        by: Some(KeyId::new("k2").unwrap()),
+        fleet_sha256: None,
+    };
+    let said = r#""programme":"public","residency_floor":"gov_isolated","jobs_when_ended":"stop","jobs_preempted":"free""#;
+    check(
+        Event::Programme(change.clone()),
+        &format!(r#"{{"programme":{{{said},"by":"k2"}}}}"#),
+    );
+    let by_file = ProgrammeChange {
+        by: None,
+        fleet_sha256: Some("ab12".to_owned()),
+        ..change
     };
     check(
-        Event::Programme(change),
-        r#"{"programme":{"programme":"public","residency_floor":"gov_isolated","jobs_when_ended":"stop","jobs_preempted":"free","by":"k2"}}"#,
+        Event::Programme(by_file),
+        &format!(r#"{{"programme":{{{said},"fleet_sha256":"ab12"}}}}"#),
     );
     let removed = TenantChange {
         tenant: TenantId::new("kma").unwrap(),

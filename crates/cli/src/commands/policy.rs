@@ -43,6 +43,7 @@ impl Source {
             fleet,
             warnings,
             policy,
+            sha256: _,
         } = source.read().map_err(load_failure)?;
         for file in &warnings {
             out::note(&diagnose::render(file, out::color()));
