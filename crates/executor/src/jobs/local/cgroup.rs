@@ -4,9 +4,14 @@ use super::order::Order;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Where the runners themselves are: a group that is divided holds no process of its own.
 const RUNNERS: &str = "runners";
+/// How often and after how long one that is to be empty is tried to be removed: a second in all.
+const ROUNDS_MAX: u32 = 200;
+const ROUND: Duration = Duration::from_millis(5);
 /// Processor time is given out in such stretches, in microseconds.
 const PERIOD_US: u64 = 100_000;
 
@@ -70,6 +75,16 @@ impl Cgroup {
             .lines()
             .filter_map(|line| line.strip_prefix("oom_kill "));
         kills.any(|count| count != "0")
+    }
+
+    /// Removes it where nothing was begun in it: the thread that tried may still be on its way out, and is waited for.
+    pub async fn clear(&self) {
+        for _ in 0..ROUNDS_MAX {
+            if self.remove() {
+                return;
+            }
+            sleep(ROUND).await;
+        }
     }
 
     /// Removes it; false where something is left in it.

@@ -1,10 +1,12 @@
 //! What a program may reach of the machine, held by the kernel (Landlock): it runs as Madang's own user, whose keys and books and whose
 //! other runs are not its business.
 
+use super::procfs;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope, make_bitflags, path_beneath_rules,
 };
+use nix::errno::Errno as MountError;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use rustix::thread::{
@@ -54,7 +56,8 @@ impl Confinement {
         // What holds for a thread holds for what it starts, and ends with it: the runner itself has to reach more.
         thread::scope(|scope| {
             let confined = scope.spawn(|| {
-                let held = self.hold().map_err(|e| format!("it cannot be confined: {e}"))?;
+                let held = self.hold(own_proc().is_ok());
+                let held = held.map_err(|e| format!("it cannot be confined: {e}"))?;
                 if held.ruleset == RulesetStatus::NotEnforced {
                     let why = "this machine's kernel confines no programs (Landlock): run it in a container";
                     return Err(why.to_owned());
@@ -67,14 +70,15 @@ impl Confinement {
         })
     }
 
-    fn hold(&self) -> Result<RestrictionStatus, RulesetError> {
+    fn hold(&self, names_threads: bool) -> Result<RestrictionStatus, RulesetError> {
+        let naming: &[&str] = if names_threads { &["/proc"] } else { &[] };
         Ruleset::default()
             .handle_access(AccessFs::from_all(WANTED))?
             .scope(Scope::Signal | Scope::AbstractUnixSocket)?
             .create()?
             .add_rules(path_beneath_rules(&self.read, AccessFs::from_read(WANTED)))?
             .add_rules(path_beneath_rules(&self.write, AccessFs::from_all(WANTED)))?
-            .add_rules(path_beneath_rules(names_of_threads(), NAMING))?
+            .add_rules(path_beneath_rules(naming, NAMING))?
             .restrict_self()
     }
 }
@@ -82,14 +86,20 @@ impl Confinement {
 /// What naming a thread takes: its `comm` is opened anew.
 const NAMING: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | Truncate});
 
-/// Where a program names its threads (`/proc/PID/task/TID/comm`), as NVIDIA's driver does: without it no program reaches an
-/// accelerator (`cuInit` says 304). Which process that will be nobody knows before, and it is its owner's alone. Not where Madang is
-/// root: then what is to be written there is the kernel's too (`/proc/sys`), whatever capabilities were given up.
-fn names_of_threads() -> &'static [&'static str] {
+/// Sees to it that what may be written under `/proc` is this user's processes' own, where a program names its threads: which process that
+/// will be nobody knows before. Where Madang is not root it is so anyway.
+fn own_proc() -> Result<(), MountError> {
     match geteuid().is_root() {
-        true => &[],
-        false => &["/proc"],
+        true => procfs::make_own(),
+        false => Ok(()),
     }
+}
+
+/// What keeps programs from naming their threads, where something does.
+pub(super) fn names_no_threads() -> Option<MountError> {
+    // What is made is gone with its thread.
+    let tried = thread::scope(|scope| scope.spawn(own_proc).join());
+    tried.ok()?.err()
 }
 
 /// Root without its capabilities: what this thread starts has none, and gets none back.

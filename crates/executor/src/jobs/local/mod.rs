@@ -10,6 +10,7 @@ mod container;
 mod folder;
 mod log;
 mod order;
+mod procfs;
 pub(crate) mod runner;
 pub(crate) mod shell;
 mod stage;
@@ -98,6 +99,17 @@ impl LocalExecutor {
         let failed = |error: io::Error| unavailable(&options.folder, &error);
         let folder = std::path::absolute(&options.folder).map_err(failed)?;
         create_private(&folder).map_err(failed)?;
+        if let Some(error) = options
+            .confinement
+            .as_ref()
+            .and_then(|_| confine::names_no_threads())
+        {
+            tracing::warn!(
+                %error,
+                "Madang is root and may make no mount namespace: programs of jobs without an image cannot name their threads, so CUDA does \
+                 not start in them; have Madang be a user of its own, or give it CAP_SYS_ADMIN"
+            );
+        }
         let watched = Arc::new(watch::Watched::new(folder.clone()));
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();

@@ -3,9 +3,11 @@
 use super::{Local, options};
 use crate::conformance::{Fixture, output, run, run_id, script};
 use madang_types::{JobStage, RunOutcome};
+use rustix::process::geteuid;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 fn stage(from: &str, to: &str) -> JobStage {
     JobStage {
@@ -116,6 +118,51 @@ async fn a_folder_may_be_one_tenants_and_may_be_closed_for_writing() {
     assert!(why(&end.outcome).contains("cannot be read"), "{end:?}");
 }
 
+/// How a program is told that something is not for it; where Madang is root, other processes are not even seen.
+const DENIED: [&str; 5] = [
+    "ermission denied",
+    "not permitted",
+    "o such file",
+    "nonexistent",
+    "ead-only",
+];
+
+/// As CUDA must, also where Madang is root: there what else is root's under `/proc` stays as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_names_its_threads_and_sets_nothing_of_the_kernel() {
+    let site = Local::new().await;
+    let names = "set -e; printf outer > /proc/self/task/$$/comm; sh -c 'printf inner > /proc/$$/comm; cat /proc/$$/comm'; cat /proc/$$/comm";
+    let spec = script(&site, names);
+    let end = run(&site, spec.clone()).await;
+    let said = output(&site, spec.run).await;
+    // Root without the right to make a mount namespace is what this cannot be done for.
+    let unshare = Command::new("unshare").args(["-m", "true"]).status();
+    let may = !geteuid().is_root() || unshare.is_ok_and(|status| status.success());
+    assert_eq!(end.outcome == RunOutcome::Completed, may, "{said}");
+    assert!(!may || said.contains("inner\nouter\n"), "{said}");
+
+    let own = std::process::id();
+    let mut kept = ["kernel/printk", "kernel/core_pattern", "vm/swappiness"]
+        .map(|path| format!("/proc/sys/{path}"))
+        .to_vec();
+    if geteuid().is_root() {
+        kept.extend(["oom_score_adj", "comm"].map(|file| format!("/proc/{own}/{file}")));
+    }
+    for (job, path) in (2..).zip(kept) {
+        let before = fs::read_to_string(&path).unwrap();
+        // What stands there already: a fault of this test changes nothing of the machine.
+        let mut spec = script(&site, &format!("echo '{}' > {path}", before.trim()));
+        spec.run = run_id(job);
+        let end = run(&site, spec.clone()).await;
+        let said = output(&site, spec.run).await;
+        assert_ne!(end.outcome, RunOutcome::Completed, "{path}: {said}");
+        assert!(
+            DENIED.iter().any(|word| said.contains(word)),
+            "{path}: {said}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_reaches_what_is_open_and_no_more() {
     let site = Local::new().await;
@@ -142,8 +189,10 @@ async fn a_program_reaches_what_is_open_and_no_more() {
             "{text}: {end:?}"
         );
         let said = output(&site, spec.run).await;
-        let denied = ["ermission denied", "not permitted"].map(|word| said.contains(word));
-        assert!(denied.contains(&true), "{text}: {said}");
+        assert!(
+            DENIED.iter().any(|word| said.contains(word)),
+            "{text}: {said}"
+        );
     }
     let text = "set -e; echo x > here; echo x > $TMPDIR/y; echo x > $SITE/z; cat /etc/passwd > /dev/null; kill -0 $$";
     let mut spec = script(&site, text);

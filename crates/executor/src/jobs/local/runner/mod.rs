@@ -177,7 +177,7 @@ impl Runner {
     /// Starts the program and stays until nothing of it is left.
     async fn run(&mut self) -> RunEnd {
         let started_at = now();
-        let started = Program::start(&self.folder, &self.order, &self.claim);
+        let started = Program::start(&self.folder, &self.order, &self.claim).await;
         let mut program = match started {
             Ok(program) => program,
             Err(why) => return ended(RunOutcome::NotStarted { why }),

@@ -85,7 +85,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it; the error is for its owner.
-    pub fn start(folder: &RunFolder, order: &Order, claim: &Claim) -> Result<Self, String> {
+    pub async fn start(folder: &RunFolder, order: &Order, claim: &Claim) -> Result<Self, String> {
         let (output, input) = std::io::pipe().map_err(|e| e.to_string())?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(|e| e.to_string())?;
         let kind = match &claim.container {
@@ -102,7 +102,7 @@ impl Program {
                         let start = || spawn(folder, order, claim, input);
                         let started = cgroup.make(order).and_then(|()| cgroup.within(start)?);
                         if started.is_err() {
-                            cgroup.remove();
+                            cgroup.clear().await;
                         }
                         started?
                     }
