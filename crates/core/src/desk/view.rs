@@ -1,8 +1,8 @@
 //! What an owner is told.
 
 use super::Desk;
-use super::entry::{self, TaskState};
-use crate::jobs::AHEAD_MAX;
+use super::entry::{self, Entry, TaskState};
+use crate::jobs::{AHEAD_MAX, JobKey};
 use madang_types::{Job, JobId, Micros, RunCandidate, RunRecord, RunState, SiteId, StopWhy};
 use std::collections::BTreeMap;
 
@@ -152,7 +152,7 @@ impl Desk {
         let mut tasks = entry.open.iter();
         let queued = tasks.find(|(_, task)| matches!(task.state, TaskState::Queued));
         if let Some((index, _)) = queued {
-            return self.turn(now, entry::key_of(entry.task_id(*index)));
+            return self.turn(now, entry, entry::key_of(entry.task_id(*index)));
         }
         let later = entry.open.values().find_map(|task| match task.state {
             TaskState::Later(at) => Some(at),
@@ -170,10 +170,15 @@ impl Desk {
         })
     }
 
-    fn turn(&self, now: Micros, key: crate::jobs::JobKey) -> Option<Waits> {
+    fn turn(&self, now: Micros, entry: &Entry, key: JobKey) -> Option<Waits> {
         let outlook = self.jobs.outlook(now, key)?;
-        let why = match (outlook.ahead, outlook.starts_at) {
+        let unqueued = self.unqueued_before(entry);
+        let ahead = outlook.ahead.saturating_add(unqueued);
+        let why = match (ahead, outlook.starts_at) {
             (_, None) => "it needs more than its machines have together".to_owned(),
+            (_, Some(_)) if unqueued > 0 => {
+                format!("{ahead} tasks are before it: not before the time that is told")
+            }
             (0, Some(_)) => "it is next, and waits for machines to be free".to_owned(),
             (1, Some(_)) => "1 task is before it".to_owned(),
             (AHEAD_MAX.., Some(_)) => {
@@ -194,10 +199,32 @@ impl Desk {
         };
         Some(Waits {
             why,
-            ahead: Some(outlook.ahead),
+            ahead: Some(ahead),
             starts_at,
             candidates: self.told(&outlook.offers),
         })
+    }
+
+    /// Tasks of its account's arrays that came before it and want the same, and are not in the queue yet: they will be before it there.
+    fn unqueued_before(&self, entry: &Entry) -> usize {
+        let wants = |entry: &Entry| {
+            let spec = &entry.job.spec;
+            let like = (spec.resources.clone(), spec.priority, spec.qos.clone());
+            (entry.account, like, spec.checkpoint.is_some())
+        };
+        let wanted = wants(entry);
+        let before = self.entries.range(..entry.job.id).map(|(_, before)| before);
+        let before = before.filter(|before| before.next < before.job.spec.tasks());
+        let like = before.filter(|before| {
+            let array = before.job.spec.array;
+            let all_at_once = array.is_some_and(|array| array.at_once_max.is_none());
+            let comes = all_at_once && !before.job.held && before.after.is_empty();
+            comes && wants(before) == wanted
+        });
+        let tasks: u32 = like
+            .map(|before| before.job.spec.tasks() - before.next)
+            .fold(0, u32::saturating_add);
+        usize::try_from(tasks).unwrap_or(usize::MAX)
     }
 
     /// What all machines lack for a job.

@@ -40,10 +40,15 @@ impl Estimates {
         left.min(ask.run_us_max.saturating_sub(run_us))
     }
 
+    /// How long its account's last two of that size ran, on the mean; `None` of those of which none has ended.
+    pub(super) fn last_us(&self, ask: &Ask) -> Option<u64> {
+        let last = self.last_us.get(&(ask.account, ask.need));
+        last.map(|(one, two)| one.midpoint(*two))
+    }
+
     /// How long one like it will run in all, in microseconds, where it has run for `run_us`.
     pub(super) fn run_us(&self, ask: &Ask, run_us: u64) -> u64 {
-        let last = self.last_us.get(&(ask.account, ask.need));
-        let mean = last.map_or(ask.run_us_max, |(one, two)| one.midpoint(*two));
+        let mean = self.last_us(ask).unwrap_or(ask.run_us_max);
         let longer = if mean > run_us {
             mean
         } else {

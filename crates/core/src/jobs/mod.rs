@@ -161,8 +161,38 @@ impl Jobs {
     }
 
     fn ended(&mut self, now: Micros, key: JobKey) {
-        if let Some(job) = self.take_out(now, key).filter(|job| job.used > 0) {
-            self.estimates.ended(&job.ask, job.run_us());
+        let Some(job) = self.take_out(now, key).filter(|job| job.used > 0) else {
+            return;
+        };
+        let level = |jobs: &Self| {
+            let us = jobs.estimates.last_us(&job.ask)?;
+            Some(jobs.terms.level(u128::from(us) * u128::from(job.milli())))
+        };
+        let before = level(self);
+        self.estimates.ended(&job.ask, job.run_us());
+        if level(self) != before && self.rule.is_fair() {
+            self.rank_anew(job.ask.account, job.ask.need);
+        }
+    }
+
+    /// What runs of an account's jobs of one size are foretold to take has changed: those that wait are judged by it as well as those that
+    /// come later, who else would all go before them.
+    fn rank_anew(&mut self, account: AccountKey, need: Need) {
+        let line = self.queues.lines.get(&account).into_iter().flatten();
+        let kinds = line.filter(|((of, _), _)| *of == need);
+        let waiting: Vec<JobKey> = kinds
+            .flat_map(|(_, kind)| kind.iter().map(|(_, key)| *key))
+            .collect();
+        for key in waiting {
+            let Some(job) = self.jobs.get_mut(&key) else {
+                continue;
+            };
+            self.queues.remove(job);
+            let anew = rank(self.rule, &self.terms, &self.estimates, job);
+            if let State::Waiting { rank, .. } = &mut job.state {
+                *rank = anew;
+            }
+            self.queues.add(job);
         }
     }
 

@@ -63,3 +63,23 @@ fn an_array_of_100_000_is_carried_out_with_few_tasks_on_the_desk_and_few_effects
     assert_eq!(passes, TASKS as usize / ACCELERATORS + 1);
     assert_eq!((desk.jobs().count(), held(&desk)), (0, (0, 0)));
 }
+
+#[test]
+fn who_came_after_a_long_array_is_told_of_all_of_it() {
+    let mut desk = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 100, 8)]);
+    desk.apply(at(0), arrival(array()));
+    desk.apply(at(1), arrival(job(2, 1)));
+    // Another account has its own share.
+    let mut other = job(3, 1);
+    other.tenant = "other".parse().unwrap();
+    desk.apply(at(2), arrival(other));
+    let mut effects = Vec::new();
+    desk.pass(at(3), &mut effects);
+    let told = desk.waits(at(4), JobId(2)).unwrap();
+    let begun = effects
+        .iter()
+        .filter(|effect| matches!(effect, DeskEffect::Begin(_)));
+    let before = TASKS as usize - begun.count();
+    assert_eq!(told.ahead, Some(before + 1), "{told:?}");
+    assert!(told.why.contains("not before the time"), "{told:?}");
+}

@@ -84,3 +84,23 @@ fn the_job_that_has_waited_for_days_is_its_accounts_first_until_it_ends() {
         .at(100_000 + week_s)
         .check("");
 }
+
+/// What is learnt of a kind counts for those that wait too: else all that come later would go before them.
+#[test]
+fn those_that_wait_are_judged_by_what_is_learnt_meanwhile() {
+    let mut story = Story::new(JobRule::Madang, &[1]);
+    // For as long as nobody knows, each counts as if it took its limit.
+    for key in 1..=3 {
+        story.comes(job(key, 1, 7_200).rigid());
+    }
+    story.check("+1");
+    story.at(10).ends(1).comes(job(4, 1, 7_200).rigid());
+    story
+        .check("+2")
+        .at(20)
+        .ends(2)
+        .check("+3")
+        .at(30)
+        .ends(3)
+        .check("+4");
+}
