@@ -7,7 +7,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN = $(or $(MADANG_BIN),$(TARGET)/release/madang)
 
-.PHONY: help up build test soak bench bench-batch bench-pii bench-twin doctor clean
+.PHONY: help up build test soak bench bench-batch bench-jobs bench-pii bench-twin doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -36,6 +36,9 @@ bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast ups
 
 bench-batch: build ## a batch of 50,000 lines beside interactive clients, on modelled engines (ARGS="--lines N --rate R --seconds S"): six minutes
 	@bench/batch $(BIN) $(ARGS)
+
+bench-jobs: build ## an array of 100,000 tasks and 80,000 jobs that wait, on the real program (ARGS="--tasks N --jobs N --seconds S"): minutes
+	@bench/jobs $(BIN) $(ARGS)
 
 bench-pii: ## the scanner of personal data: recall, precision, speed on prose and on the worst input (ARGS="--set FILE --show")
 	cargo bench --locked -p madang-pii --bench bars -- $(ARGS)

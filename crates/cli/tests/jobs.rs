@@ -94,6 +94,10 @@ async fn jobs_go_on_through_kill_9_and_are_paid_once() {
     let logs = ["job", "logs", &id, "--key-file", "acme.key"];
     let log = place.run(&logs).await.expect_code(0);
     assert_eq!(log.out, "begun\nx\n", "it ran once");
+    let part = json_of(&place, &format!("job logs {id} --key-file acme.key")).await;
+    let shown = json_of(&place, &format!("job show {id} --key-file acme.key")).await;
+    assert_eq!(part["text"], log.out);
+    assert_eq!(part["run"], shown["runs"][0]["id"]);
 
     let listed = json_of(&place, "allocation list --tenant acme").await;
     let left = listed["data"][0]["left"].as_i64().unwrap();
@@ -442,5 +446,51 @@ async fn what_a_dcgm_exporter_tells_of_runs_is_kept_and_told_per_award() {
     let words = ["allocation", "recall", "hours", "--notice", "soon"];
     let wrong = place.run(&words).await;
     assert!(wrong.err.contains("write it as 12h or 7d"), "{}", wrong.err);
+    assert_eq!(madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_array_is_told_of_begun_anew_and_withdrawn_like_any_other() {
+    let (place, mut madang, _engine) = up().await;
+    let script = "[ $MADANG_TASK -lt 4 ] || exec sleep 600";
+    let many = format!("command = [\"sh\", \"-c\", \"{script}\"]\n[array]\ntasks = 100000\n");
+    place.write("many.toml", many);
+    place.write("one.toml", "command = [\"true\"]\n");
+    assert_eq!(json_of(&place, "job submit many.toml").await["id"], "1");
+    assert_eq!(json_of(&place, "job submit one.toml").await["id"], "2");
+    // So many of its runs were told to begin anew, and two run.
+    let two_run_after = async |requeued: usize, all: usize| {
+        wait_for(&format!("{all} runs, {requeued} begun anew"), async || {
+            let runs = runs_of(&madang, "1").await;
+            let of = |key: &str, word: &str| runs.iter().filter(|run| run[key] == word).count();
+            let found = (
+                runs.len(),
+                of("state", "running"),
+                of("stopped_for", "requeued"),
+            );
+            (found == (all, 2, requeued)).then_some(())
+        })
+        .await;
+    };
+    two_run_after(0, 6).await;
+    let shown = json_of(&place, "job show 1").await;
+    let counts = json!({"pending": 99_994, "running": 2, "completed": 4, "failed": 0});
+    assert_eq!(shown["tasks"], counts);
+    let behind = json_of(&place, "job show 2").await;
+    let why = behind["waits"]["why"].as_str().unwrap();
+    assert!(why.contains("before it"), "{why}");
+    let listed = place.run(&["job", "list"]).await.expect_code(0);
+    assert!(listed.out.contains("100000"), "{}", listed.out);
+
+    json_of(&place, "job requeue 1").await;
+    two_run_after(2, 8).await;
+    json_of(&place, "job hold 1").await;
+    let held = json_of(&place, "job show 1").await;
+    let why = held["waits"]["why"].as_str().unwrap();
+    assert!(why.contains("held back"), "{why}");
+    json_of(&place, "job cancel 1").await;
+    until(&place, "1", "cancelled").await;
+    until(&place, "2", "completed").await;
+    nothing_set_aside(&place).await;
     assert_eq!(madang.stop().await, 0);
 }

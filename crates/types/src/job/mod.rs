@@ -13,8 +13,7 @@ pub use run::{
     StopWhy,
 };
 pub use spec::{
-    After, AfterWhen, GRACE_TOO_LONG, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError,
-    JobStage, StopSignal,
+    After, AfterWhen, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError, JobStage, StopSignal,
 };
 pub use state::{Job, JobState};
 

@@ -149,7 +149,7 @@ pub struct JobCheckpoint {
 }
 
 /// What is wrong with a grace that is longer than a whole run.
-pub const GRACE_TOO_LONG: &str =
+const GRACE_TOO_LONG: &str =
     "a grace is not longer than the time limit: a run would be stopped before it began";
 
 /// A signal that a job may ask for.
@@ -332,7 +332,7 @@ impl JobSpec {
         expect(
             limit,
             "time_limit_ms",
-            format!("it is 1,000 to {TIME_LIMIT_MS_MAX} (90 days)"),
+            format!("it is 1,000 ms to {TIME_LIMIT_MS_MAX} ms (90 days)"),
         )?;
         if let Some(array) = self.array {
             let tasks = (1..=ARRAY_TASKS_MAX).contains(&array.tasks);

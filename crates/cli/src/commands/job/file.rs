@@ -1,17 +1,16 @@
 //! A job as people write it: TOML, or a script whose `#MADANG` lines are TOML.
 
+use super::mark;
 use super::units::{Bytes, Milli, Size, Span};
 use anyhow::{Context, anyhow, bail};
 use madang_types::{
-    After, DataClass, DataFlags, GRACE_TOO_LONG, JobArray, JobCheckpoint, JobFlex, JobResources,
-    JobSpec, JobStage, Priority, StopSignal,
+    After, DataClass, DataFlags, JobArray, JobCheckpoint, JobFlex, JobResources, JobSpec, JobStage,
+    Priority, StopSignal,
 };
 use serde::{Deserialize, de};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::ops::Range;
 use std::path::Path;
-use toml::Spanned;
 
 /// The greatest file: a script and what stands around it.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -137,7 +136,7 @@ struct Array {
 struct Checkpoint {
     #[serde(default)]
     signal: StopSignal,
-    grace: Spanned<Span>,
+    grace: Span,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,17 +174,6 @@ struct Flex {
 }
 
 impl JobFile {
-    /// What no single key says wrong.
-    fn check(&self, text: &str) -> Result<(), String> {
-        let limit = self.time_limit.unwrap_or(TIME_LIMIT_DEFAULT);
-        match &self.checkpoint {
-            Some(Checkpoint { grace, .. }) if grace.get_ref().0 > limit.0 => {
-                Err(marked(text, grace.span(), GRACE_TOO_LONG))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn spec(self, file_name: &str) -> JobSpec {
         let Resources {
             accelerator: OneOrMany(accelerator),
@@ -223,7 +211,7 @@ impl JobFile {
             after: self.after,
             checkpoint: self.checkpoint.map(|checkpoint| JobCheckpoint {
                 signal: checkpoint.signal,
-                grace_ms: checkpoint.grace.into_inner().0,
+                grace_ms: checkpoint.grace.0,
             }),
             priority: self.priority,
             qos: self.qos,
@@ -266,38 +254,21 @@ pub fn read(path: &Path) -> anyhow::Result<JobSpec> {
 
 fn parse(text: &str, name: &str) -> Result<JobSpec, String> {
     let is_script = text.starts_with("#!") || text.lines().any(|line| said(line).is_some());
-    let spec = if is_script {
-        let said = said_by(text);
-        let mut file: JobFile = toml(&said)?;
+    let said = if is_script {
+        said_by(text)
+    } else {
+        text.to_owned()
+    };
+    let mut file: JobFile = toml(&said)?;
+    if is_script {
         if file.script.is_some() || !file.command.is_empty() {
             return Err("a script with #MADANG lines is what is run: it has no command".to_owned());
         }
         file.script = Some(text.to_owned());
-        file.check(&said)?;
-        file.spec(name)
-    } else {
-        let file: JobFile = toml(text)?;
-        file.check(text)?;
-        file.spec(name)
-    };
-    spec.check().map_err(|error| error.to_string())?;
+    }
+    let spec = file.spec(name);
+    spec.check().map_err(|error| mark::shown(&said, &error))?;
     Ok(spec)
-}
-
-/// A message with the line that it is about, and a mark below what is wrong there, as the reader of TOML shows its own.
-fn marked(text: &str, span: Range<usize>, message: &str) -> String {
-    let (before, rest) = text.split_at_checked(span.start).unwrap_or(("", text));
-    let begin = before.rfind('\n').map_or(0, |at| at + 1);
-    let number = before.matches('\n').count() + 1;
-    let lead = &before[begin..];
-    let column = lead.chars().count() + 1;
-    let line = format!("{lead}{}", rest.lines().next().unwrap_or_default());
-    let gap = " ".repeat(number.to_string().len());
-    let blank = " ".repeat(column - 1);
-    let mark = "^".repeat(span.len().max(1));
-    format!(
-        "TOML parse error at line {number}, column {column}\n{gap} |\n{number} | {line}\n{gap} | {blank}{mark}\n{message}"
-    )
 }
 
 fn toml<T: de::DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -425,7 +396,20 @@ mod tests {
         check("name = \"a\"\n", &["nothing to run"]);
         check(
             "command = [\"x\"]\ntime_limit = \"91d\"\n",
-            &["time_limit_ms"],
+            &[
+                "line 2, column 14",
+                "^^^^^",
+                "time_limit: it is 1,000 ms to",
+            ],
+        );
+        check(
+            "command = [\"x\"]\n[[output]]\nfrom = \"/a\"\nto = \"b\"\n",
+            &["line 2, column 1", "output[0]: '/a' is no path inside"],
+        );
+        let script = "#!/bin/sh\n#MADANG array = { tasks = 0 }\n";
+        check(
+            script,
+            &["line 2, column 27", "array.tasks: an array has 1 to"],
         );
     }
 }

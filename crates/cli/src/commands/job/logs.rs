@@ -4,13 +4,15 @@ use super::{LOOK, waits};
 use crate::http_client::{Answer, ApiClient, ApiError, escape, path_with};
 use crate::out;
 use anyhow::Context;
+use serde_json::json;
 use std::process::ExitCode;
 
-/// Exit code 0 once all of it is shown.
+/// Exit code 0 once all of it is shown: as it is, or for programs an object for each part, a line each.
 pub async fn run(
     client: &ApiClient,
     (task, run): (&str, Option<u32>),
     follow: bool,
+    json: bool,
 ) -> anyhow::Result<ExitCode> {
     let job = task.split('.').next().unwrap_or(task);
     let path = format!("/api/v1/jobs/{}", escape(job));
@@ -42,12 +44,17 @@ pub async fn run(
             }
             Err(error) => return Err(error),
         };
-        out::result(&answer.text);
         let next = header(&answer, "x-madang-log-next")?;
         let next: u64 = next
             .parse()
             .context("the server's answer names no next byte")?;
         let met = header(&answer, "x-madang-run")?;
+        if !json {
+            out::result(&answer.text);
+        } else if next > from {
+            let part = json!({ "run": met, "next": next, "text": answer.text });
+            out::line(&part.to_string());
+        }
         run = met.rsplit_once('-').map(|(_, number)| number.to_owned());
         let is_end = header(&answer, "x-madang-log-end")? == "true";
         if is_end || (!follow && next == from) {

@@ -3,6 +3,7 @@
 mod candidates;
 mod file;
 mod logs;
+mod mark;
 mod units;
 
 pub use units::span_ms;
@@ -65,7 +66,7 @@ pub async fn run(command: JobCommand) -> anyhow::Result<ExitCode> {
             run,
             follow,
             server,
-        } => logs::run(&client(&server)?, (&task, run), follow).await,
+        } => logs::run(&client(&server)?, (&task, run), follow, server.json).await,
         JobCommand::Cancel(args) => act(args, "cancel", "is withdrawn").await,
         JobCommand::Hold(args) => act(args, "hold", "is held back").await,
         JobCommand::Release(args) => act(args, "release", "goes on").await,
@@ -145,17 +146,22 @@ async fn show(args: JobArgs, after: Option<&str>, limit: u32) -> anyhow::Result<
     let asked = [("after", after), ("limit", Some(&*count))];
     let runs = path_with(&format!("{path}/runs"), &asked);
     let runs = client.get(&runs).await?.json()?;
-    print(&answer, args.server.json, |job| {
-        let runs = rows(&runs);
-        let last = runs
-            .last()
-            .filter(|_| u32::try_from(runs.len()) == Ok(limit));
-        let more = last.map_or_else(String::new, |last| {
-            let last = cell(last, "id");
-            format!("the next: madang job show {} --after {last}\n", args.job)
-        });
-        shown(job, runs) + &more
-    })
+    let mut job = answer.json()?;
+    if args.server.json {
+        job["runs"] = runs["data"].clone();
+        out::line(&job.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runs = rows(&runs);
+    let last = runs
+        .last()
+        .filter(|_| u32::try_from(runs.len()) == Ok(limit));
+    let more = last.map_or_else(String::new, |last| {
+        let last = cell(last, "id");
+        format!("the next: madang job show {} --after {last}\n", args.job)
+    });
+    out::result(&(shown(&job, runs) + &more));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn shown(job: &Value, runs: &[Value]) -> String {
@@ -269,6 +275,10 @@ async fn until_over(client: &ApiClient, id: &str, json: bool) -> anyhow::Result<
 async fn shell(args: JobArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/jobs/{}/shell", escape(&args.job));
     let answer = client(&args.server)?.get(&path).await?.json()?;
+    if args.server.json {
+        out::line(&answer.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
     let words = answer["command"].as_array();
     let words = words.context("the server's answer names no command")?;
     let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();

@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// Between two looks at the runs that are not over.
-const POLL: Duration = Duration::from_millis(500);
+/// Between two looks at the runs that are not over: so many times as long as a look takes, within bounds. An accelerator stands idle
+/// until the end of its run is seen.
+const REST_LOOKS: u32 = 100;
+const REST_MIN: Duration = Duration::from_millis(20);
+const REST_MAX: Duration = Duration::from_millis(500);
 /// The most remains that are ended at once.
 const BURIALS_MAX: usize = 16;
 
@@ -98,10 +101,12 @@ pub(super) async fn watch(watched: Arc<Watched>) {
                 buried.remove(&run);
             }
         }
+        let begun = Instant::now();
         let looked = {
             let watched = watched.clone();
             tokio::task::spawn_blocking(move || watched.look()).await
         };
+        let rest = (begun.elapsed() * REST_LOOKS).clamp(REST_MIN, REST_MAX);
         let (changed, left) = looked.unwrap_or_default();
         if changed {
             watched.changes.send_modify(|number| *number += 1);
@@ -117,7 +122,7 @@ pub(super) async fn watch(watched: Arc<Watched>) {
                 });
             }
         }
-        sleep(POLL).await;
+        sleep(rest).await;
     }
 }
 
