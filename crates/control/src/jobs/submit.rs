@@ -53,6 +53,8 @@ impl JobsPlane {
         self.check_outputs(&job)?;
         let over = self.check_after(&job).await?;
         self.check_open(&job).await?;
+        // Before it is written down: a caller who goes meanwhile leaves nothing that nobody is told of.
+        self.foresee_coming(&job).await;
         let job = self.book.job_insert(job).await.map_err(store)?;
         let arrival = self.arrival(job.clone(), Vec::new(), over);
         self.tell(DeskInput::Came(Box::new(arrival)));

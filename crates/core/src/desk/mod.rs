@@ -7,6 +7,7 @@ mod bar;
 mod data;
 mod entry;
 mod fit;
+mod foretell;
 mod qos;
 mod reserve;
 mod shift;
@@ -138,6 +139,8 @@ pub struct Desk {
     headroom_watts: BTreeMap<SiteId, u64>,
     /// What runs waited for at sites that have queues of their own.
     learnt: BTreeMap<NodesId, site::Learnt>,
+    /// What their own schedulers foretell.
+    foretold: foretell::Foretold,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -163,6 +166,7 @@ impl Desk {
             sites: DeskSites::default(),
             headroom_watts: BTreeMap::new(),
             learnt: BTreeMap::new(),
+            foretold: foretell::Foretold::default(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
@@ -207,6 +211,7 @@ impl Desk {
         // What was learnt of queues fades from the next pass on.
         self.weigh(Micros(0));
         self.keep();
+        self.price_power();
         self.shift_anew();
         // What was queued asks for places by their old numbers.
         self.queue_anew();

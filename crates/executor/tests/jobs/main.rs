@@ -4,5 +4,6 @@
 mod conformance;
 #[cfg(test)]
 mod local;
+mod object_store;
 #[cfg(test)]
 mod slurm;
