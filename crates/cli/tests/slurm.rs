@@ -6,6 +6,7 @@ mod harness;
 
 use harness::fleet::{HEAD, url_replica};
 use harness::{Madang, Place, wait_for};
+use http::Method;
 use madang_testkit::{FakeEngine, FakeEngineOptions, Slurm};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
@@ -308,16 +309,25 @@ async fn a_job_goes_where_it_begins_sooner_as_the_cluster_itself_says() {
     let hog = site.cluster.run(hog).unwrap();
     let state = format!("squeue -h -o %T -j {hog}");
     site.until_told(&state, "RUNNING").await;
+    // What the cluster refuses is told at once, and by whom.
+    let image = "command = [\"true\"]\nimage = \"debian:12\"\nresources = { count = 1, accelerator = \"h200\" }\n";
+    site.place.write("image.toml", image);
+    let refused = site.place.run(&["job", "submit", "image.toml"]).await;
+    let told = refused.err + &refused.out;
+    assert!(
+        told.contains("job_impossible")
+            && told.contains("slurm-h200 at here: the cluster sim runs no container images"),
+        "{told}"
+    );
     let job = "name = \"any\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\n\
         [resources]\ncount = 8\nper_node = 8\naccelerator = [\"b200\", \"cpu\"]\n";
     let id = site.submit(job).await;
     site.until_state(&id, "completed").await;
-    let runs = site
-        .json(&format!("job show {id} --key-file tenant.key"))
-        .await;
+    let path = format!("/api/v1/jobs/{id}/runs");
+    let runs = site.madang.operate(Method::GET, &path, Value::Null).await;
     let shown = site.place.run(&["job", "show", &id]).await.expect_code(0);
     site.cluster.run(&format!("scancel {hog}")).unwrap();
-    let chosen = &runs["runs"][0];
+    let chosen = &runs["data"][0];
     assert_eq!(chosen["nodes"], "own", "{runs}");
     let others = chosen["candidates"].as_array().unwrap();
     let there = others.iter().find(|one| one["nodes"] == "slurm-b200");

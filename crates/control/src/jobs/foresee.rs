@@ -30,8 +30,9 @@ pub(super) async fn keep(plane: Weak<JobsPlane>) {
 impl JobsPlane {
     /// Asks about a job that comes, before it is weighed where it begins; where nobody answers soon it is weighed without.
     pub(super) async fn foresee_coming(&self, job: &Job) {
-        let allowed = self.allowed(job, &self.nodes(Self::reaches));
-        let allowed: Vec<NodesId> = allowed.into_iter().collect();
+        let mut nodes = self.nodes(Self::reaches);
+        nodes.retain(|nodes| self.never(job, nodes).is_none());
+        let allowed: Vec<NodesId> = self.allowed(job, &nodes).into_iter().collect();
         self.foresee(Some((job, &allowed)), COMES_TIME).await;
     }
 

@@ -45,6 +45,8 @@ pub struct Arrival {
     pub over: BTreeMap<JobId, JobState>,
     /// Where policy lets its data be.
     pub allowed: BTreeSet<NodesId>,
+    /// Machines whose executor would never run it, and why.
+    pub unfit: BTreeMap<NodesId, String>,
     /// The weights of its programme, its tenant and its project, each among its siblings.
     pub weights: [u32; 3],
 }
@@ -290,6 +292,7 @@ impl Desk {
         let account = self.account(owner(&arrival.job), arrival.weights);
         let over = arrival.over;
         let mut entry = Entry::new(arrival.job, account, arrival.allowed);
+        entry.unfit = arrival.unfit;
         entry.after.retain(|after| !over.contains_key(&after.job));
         for after in &entry.after {
             self.waits.entry(after.job).or_default().insert(id);

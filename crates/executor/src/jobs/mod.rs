@@ -40,6 +40,11 @@ pub trait JobExecutor: Send + Sync + 'static {
     /// Nothing was begun, or nobody knows ([`JobsError::Unavailable`]): it may be asked again.
     async fn start(&self, spec: RunSpec) -> Result<(), JobsError>;
 
+    /// Why it would never run it, as far as it knows by itself, without asking anybody.
+    fn never(&self, _spec: &RunSpec) -> Option<String> {
+        None
+    }
+
     /// When the site's own scheduler would have such a run begin, were it told of it now; `None` where there is none, or it does not say.
     /// Nothing is begun by that.
     ///

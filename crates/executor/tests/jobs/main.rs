@@ -4,6 +4,7 @@
 mod conformance;
 #[cfg(test)]
 mod local;
+#[cfg(test)]
 mod object_store;
 #[cfg(test)]
 mod slurm;

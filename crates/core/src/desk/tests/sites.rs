@@ -470,3 +470,28 @@ fn the_electricity_of_a_run_counts_by_the_hours_in_which_it_would_run() {
     // Whose site says nothing counts as the cheapest of those that do.
     check(None, 60, "a", 2 * 200);
 }
+
+#[test]
+fn where_nobody_would_run_it_a_job_is_not_put_and_that_is_told() {
+    let unfit = |ids: &[&str]| -> BTreeMap<NodesId, String> {
+        let why = |id: &&str| (id.parse().unwrap(), "runs no images".to_owned());
+        ids.iter().map(why).collect()
+    };
+    let came = |id: u64, ids: &[&str]| {
+        let DeskInput::Came(mut arrival) = arrival(of(id, 1, 60)) else {
+            panic!("it comes");
+        };
+        arrival.unfit = unfit(ids);
+        DeskInput::Came(arrival)
+    };
+    let mut two = Two::priced([Some(1_000), Some(5_000)]);
+    two.desk.apply(at(0), came(1, &["a"]));
+    assert_eq!(two.pass(0).as_deref(), Some("b"));
+    two.desk.apply(at(0), came(2, &["a", "b"]));
+    assert_eq!(two.pass(0), None);
+    let waits = two.desk.waits(at(0), JobId(2)).unwrap();
+    assert_eq!(
+        waits.why,
+        "no machines would do: a at pohang: runs no images; b at busan: runs no images"
+    );
+}

@@ -72,6 +72,10 @@ impl JobExecutor for SlurmExecutor {
         self.inner.start(spec).await
     }
 
+    fn never(&self, spec: &RunSpec) -> Option<String> {
+        self.inner.never(spec)
+    }
+
     async fn foretell(&self, spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
         self.inner.foretell(spec).await
     }

@@ -154,8 +154,8 @@ async fn a_token_that_has_ended_is_told_and_the_next_one_goes_on() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(site.executor().look(spec.run).await, Ok(None));
     fs::write(&file, long).unwrap();
+    assert_eq!(site.executor().look(spec.run).await, Ok(None));
     site.executor().start(spec.clone()).await.unwrap();
     assert_eq!(
         until_ended(&site, spec.run).await.outcome,

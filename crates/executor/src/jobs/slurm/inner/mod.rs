@@ -143,6 +143,12 @@ impl Inner {
         }
     }
 
+    /// Why a run is refused before Slurm hears of it.
+    pub(super) fn never(&self, spec: &RunSpec) -> Option<String> {
+        let refused = Ask::new(&self.options, spec).err()?;
+        Some(refused.to_string())
+    }
+
     /// Asks Slurm when it would begin such a run: its programs know how, its REST daemons do not.
     pub(super) async fn foretell(&self, spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
         let ask = Ask::new(&self.options, spec)?;
