@@ -1,7 +1,7 @@
 //! Files of runs in a store that verifies each signature: the cluster's machines reach it, and no key to it goes there.
 
 use super::*;
-use crate::conformance::{output, run, until_ended, until_running};
+use crate::conformance::{output, run, until_ended, until_file};
 use crate::object_store::{HALF, ObjectStore};
 use madang_executor::jobs::JobsError;
 use madang_types::{JobStage, RunOutcome};
@@ -101,11 +101,12 @@ async fn who_runs_for_longer_than_an_address_is_good_for_is_given_another() {
     site.restart();
     let mut spec = site.script(
         1,
-        "while [ ! -e $SITE/go ]; do sleep 0.1; done; echo made > out",
+        "echo on > $SITE/on; while [ ! -e $SITE/go ]; do sleep 0.1; done; echo made > out",
     );
     spec.outputs = vec![stage("out", "s3://jobs/hanbit/late", None)];
     site.executor().start(spec.clone()).await.unwrap();
-    until_running(&site, spec.run).await;
+    // Its script has taken the first ones by then.
+    until_file(site.site.path().join("on")).await;
     site.executor.take();
     let file = site.options.state.join("1-1.json");
     let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
