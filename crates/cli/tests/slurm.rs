@@ -6,8 +6,10 @@ mod harness;
 
 use harness::fleet::{HEAD, url_replica};
 use harness::{Madang, Place, wait_for};
+use http::Method;
 use madang_testkit::{FakeEngine, FakeEngineOptions, Slurm};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A Madang whose jobs run on the cluster that all tests share.
@@ -22,11 +24,18 @@ struct Site {
 impl Site {
     /// With these further keys of its `[[jobs.slurm]]`; none where this machine can have no Slurm.
     async fn up(more: &str) -> Option<Self> {
+        Self::up_by("", more).await
+    }
+
+    /// The same; these words go before the cluster's own shell.
+    async fn up_by(words: &str, more: &str) -> Option<Self> {
         let cluster = Slurm::shared().unwrap()?;
         let place = Place::new();
         let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
         let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-        let madang = place.up(&fleet(&cluster, runs.path(), &engine, more)).await;
+        let fleet = fleet(&cluster, runs.path(), &engine, more);
+        let fleet = fleet.replace("[\"env\", ", &format!("[\"env\", {words}"));
+        let madang = place.up(&fleet).await;
         Some(Self {
             madang,
             place,
@@ -115,7 +124,7 @@ fn job_of_one(command: &str) -> String {
     )
 }
 
-/// The fleet of one machine on the cluster; `more` are further keys of it, the last one's of `[[jobs.slurm]]`.
+/// The fleet of one machine on the cluster; `more` are further keys of `[[jobs.slurm]]`, and what follows it.
 fn fleet(cluster: &Slurm, runs: &Path, engine: &FakeEngine, more: &str) -> String {
     let conf = cluster.conf();
     let watts = if more.contains("power_licence") {
@@ -281,6 +290,159 @@ async fn what_its_site_withdraws_is_told_and_paid_to_the_second() {
         listed["data"][0]["left"],
         100 * 3_600_000 - used_ms,
         "{elapsed_s} s on two"
+    );
+    assert_eq!(site.madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_where_it_begins_sooner_as_the_cluster_itself_says() {
+    // A machine of the cluster's others, and one that is free here.
+    let more = "account = \"root\"\nqos = \"normal\"\n\
+        [[nodes]]\nid = \"slurm-b200\"\nsite = \"here\"\naccelerator = \"b200\"\nper_node = 8\ncount = 1\n\
+        jobs = { executor = \"slurm\", cluster = \"sim\" }\n\
+        [[nodes]]\nid = \"own\"\nsite = \"here\"\naccelerator = \"cpu\"\nper_node = 8\ncount = 1\njobs = { executor = \"local\" }";
+    let Some(mut site) = Site::up(more).await else {
+        return;
+    };
+    site.place.write("tenant.key", &site.madang.key);
+    let hog = "sbatch --parsable -A root --gres=gpu:b200:8 -t 60 -o /dev/null --wrap 'sleep 1000'";
+    let hog = site.cluster.run(hog).unwrap();
+    let state = format!("squeue -h -o %T -j {hog}");
+    site.until_told(&state, "RUNNING").await;
+    // What the cluster refuses is told at once, and by whom.
+    let image = "command = [\"true\"]\nimage = \"debian:12\"\nresources = { count = 1, accelerator = \"h200\" }\n";
+    site.place.write("image.toml", image);
+    let refused = site.place.run(&["job", "submit", "image.toml"]).await;
+    let told = refused.err + &refused.out;
+    assert!(
+        told.contains("job_impossible")
+            && told.contains("slurm-h200 at here: the cluster sim runs no container images"),
+        "{told}"
+    );
+    let job = "name = \"any\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\n\
+        [resources]\ncount = 8\nper_node = 8\naccelerator = [\"b200\", \"cpu\"]\n";
+    let id = site.submit(job).await;
+    site.until_state(&id, "completed").await;
+    let path = format!("/api/v1/jobs/{id}/runs");
+    let runs = site.madang.operate(Method::GET, &path, Value::Null).await;
+    let shown = site.place.run(&["job", "show", &id]).await.expect_code(0);
+    site.cluster.run(&format!("scancel {hog}")).unwrap();
+    let chosen = &runs["data"][0];
+    assert_eq!(chosen["nodes"], "own", "{runs}");
+    let others = chosen["candidates"].as_array().unwrap();
+    let there = others.iter().find(|one| one["nodes"] == "slurm-b200");
+    let foretold_ms = there.unwrap()["foretold_ms"].as_u64();
+    assert!(
+        foretold_ms.is_some_and(|ms| ms > 3_000_000),
+        "the other one has an hour: {runs}"
+    );
+    assert!(shown.out.contains("SITE SAYS"), "{}", shown.out);
+    assert_eq!(site.madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_withdrawn_while_its_cluster_is_away_is_withdrawn_once_it_is_back() {
+    // Slurm's programs, which another one stands before that says that the controller is away, as long as a file is there.
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    for program in ["sbatch", "squeue", "scancel", "scontrol", "sacct", "sstat"] {
+        let text = format!(
+            "#!/bin/sh\n[ ! -e {} ] || {{ echo '{program}: error: Unable to contact slurm controller (connect failure)' >&2; exit 1; }}\n\
+             exec /usr/bin/{program} \"$@\"\n",
+            away.display()
+        );
+        let path = folder.path().join(program);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let words = format!("\"PATH={}:/usr/bin:/bin\", ", folder.path().display());
+    let Some(mut site) = Site::up_by(&words, "account = \"root\"\nqos = \"normal\"").await else {
+        return;
+    };
+    site.place.write("tenant.key", &site.madang.key);
+    let id = site.submit(&job_of_one("[\"sleep\", \"1000\"]")).await;
+    let state = format!("squeue -h -o %T --name={}", job_name(&id));
+    site.until_told(&state, "RUNNING").await;
+    std::fs::write(&away, "").unwrap();
+    site.json(&format!("job cancel {id} --key-file tenant.key"))
+        .await;
+    // One that comes is told why it does not begin.
+    let next = site.submit(&job_of_one("[\"true\"]")).await;
+    wait_for("it is told that the cluster is away", async || {
+        let shown = site.shown(&next).await.to_string();
+        let told = shown.contains("Unable to contact slurm controller");
+        (told && shown.contains("it is tried again")).then_some(())
+    })
+    .await;
+    site.until_told(&state, "RUNNING").await;
+    std::fs::remove_file(&away).unwrap();
+    site.until_state(&id, "cancelled").await;
+    site.until_told(&state, "").await;
+    site.until_state(&next, "completed").await;
+    assert_eq!(site.madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_on_slurm_stands_still_while_power_is_short_and_is_paid_as_its_accounting_says() {
+    let more = "account = \"root\"\nqos = \"normal\"\n\
+        [power]\nlook_ms = 200\nhold_ms = 500\nreturn_ms = 500\n\
+        [[site]]\nid = \"there\"\ncountry = \"KR\"\n\
+        [[nodes]]\nid = \"atoms\"\nsite = \"there\"\naccelerator = \"atom\"\nper_node = 8\ncount = 1\n\
+        power = { idle_watts = 10, full_watts = 200 }\n\
+        jobs = { executor = \"slurm\", cluster = \"sim\", gres = \"npu:atom\" }";
+    let Some(mut site) = Site::up(more).await else {
+        return;
+    };
+    site.granted("bora", "labs").await;
+    let ticks = site.place.data().join("ticks");
+    let command = format!(
+        "[\"sh\", \"-c\", \"while :; do echo >> {}; sleep 0.02; done\"]",
+        ticks.display()
+    );
+    let job = format!(
+        "name = \"bends\"\ncommand = {command}\ntime_limit = \"10m\"\nflex.pause = \"1h\"\n\
+         [resources]\ncount = 8\nper_node = 8\naccelerator = \"atom\"\n"
+    );
+    let id = site.submit(&job).await;
+    let size = || std::fs::metadata(&ticks).map_or(0, |file| file.len());
+    wait_for("it runs", async || (size() > 0).then_some(())).await;
+    let power = async |what: &str, is_so: &dyn Fn(&Value) -> bool| {
+        wait_for(what, async || {
+            let power = site.json("power status there").await;
+            is_so(&power).then_some(power)
+        })
+        .await
+    };
+    power("it draws", &|power| power["watts"] == 1_600).await;
+    site.json("power cap there 500").await;
+    let met = power("it stands still", &|power| power["watts"] == 80).await;
+    assert_eq!(met["acts"][0]["kind"], "pause", "{met}");
+    // The act and what it brought are in the log.
+    power("the act's effect is told", &|power| {
+        let log = power["log"].to_string();
+        log.contains("stands still") && log.contains("1520")
+    })
+    .await;
+    let (mut last, mut quiet) = (0, 0);
+    wait_for("nothing is said any more", async || {
+        let now = size();
+        quiet = if now == last { quiet + 1 } else { 0 };
+        last = now;
+        (quiet > 20).then_some(())
+    })
+    .await;
+    site.json("power cap there none").await;
+    let still = size();
+    wait_for("it goes on", async || (size() > still).then_some(())).await;
+    site.json(&format!("job cancel {id} --key-file tenant.key"))
+        .await;
+    site.until_state(&id, "cancelled").await;
+    let elapsed_s = site.elapsed_s(&id).await;
+    let listed = site.json("allocation list --tenant bora").await;
+    assert_eq!(
+        listed["data"][0]["left"],
+        100 * 3_600_000 - elapsed_s * 8 * 1_000,
+        "{elapsed_s} s on eight"
     );
     assert_eq!(site.madang.stop().await, 0);
 }

@@ -180,6 +180,7 @@ fn desk(tasks: u32) -> Desk {
         runs: Vec::new(),
         over: BTreeMap::new(),
         allowed: ["a".parse().expect("a name")].into(),
+        unfit: BTreeMap::new(),
         weights: [1, 1, 1],
     };
     desk.apply(Micros(0), DeskInput::Came(Box::new(arrival)));

@@ -30,10 +30,11 @@ pub use id::{
     NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,
 };
 pub use job::{
-    AT_WORK_PERMILLE, After, AfterWhen, Job, JobArray, JobCheckpoint, JobFlex, JobId, JobIdError,
-    JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, Measured, NodesHeld,
-    PROCESSORS, RESERVATIONS_MAX, RunBusy, RunCandidate, RunEnd, RunId, RunLack, RunOutcome,
-    RunPiece, RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId, accelerator_ms,
+    AT_WORK_PERMILLE, After, AfterWhen, BusySource, Job, JobArray, JobCheckpoint, JobFlex, JobId,
+    JobIdError, JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, Measured,
+    NodesHeld, PROCESSORS, RESERVATIONS_MAX, RunBusy, RunCandidate, RunEnd, RunId, RunLack,
+    RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId,
+    accelerator_ms,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Preempted, Programme, ProgrammeJobs, ProgrammeTerms,

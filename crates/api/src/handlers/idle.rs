@@ -16,7 +16,7 @@ use madang_gateway::clock;
 use madang_ledger::Leg;
 use madang_ledger::report::{MeasuredRun, awards};
 use madang_store::{BusyFilter, BusyRun};
-use madang_types::RunId;
+use madang_types::{BusySource, RunId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,6 +69,11 @@ pub(crate) async fn idle_get(
         Ground::Programme(_) | Ground::Tenant(_) => None,
     };
     let (runs, runs_left_out) = little_used(&rows, &paid, (asked.below_permille, asked.after_s));
+    let source = |mut run: IdleRunView, id| {
+        run.measured_by = jobs.busy_source(id).map(BusySource::as_str);
+        run
+    };
+    let runs = runs.into_iter().map(|(id, run)| source(run, id)).collect();
     Ok(Json(IdleView {
         month: month.to_string(),
         offset_s: asked.offset_s,
@@ -91,7 +96,7 @@ fn little_used(
     rows: &[BusyRun],
     paid: &BTreeMap<RunId, Vec<Leg>>,
     (below_permille, after_s): (u32, u32),
-) -> (Vec<IdleRunView>, u64) {
+) -> (Vec<(RunId, IdleRunView)>, u64) {
     let mut left_out = 0;
     let mut runs = Vec::new();
     for row in rows {
@@ -102,7 +107,8 @@ fn little_used(
             .filter(|permille| long && *permille < below_permille);
         match little {
             Some(permille) if runs.len() < RUNS_SHOWN_MAX => {
-                runs.push(IdleRunView::of(row, permille, legs_of(paid, busy.run)));
+                let view = IdleRunView::of(row, permille, legs_of(paid, busy.run));
+                runs.push((busy.run, view));
             }
             Some(_) => left_out += 1,
             None => {}

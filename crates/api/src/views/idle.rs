@@ -96,6 +96,10 @@ pub(crate) struct IdleRunView {
     idle_since: String,
     /// How busy it was, in thousandths of what was measured.
     busy_permille: u32,
+    /// What told so: `nvml`, `dcgm`, `slurm_gpuutil`, or `slurm_cpu_time`: processor time, of what was given, which of accelerators is a hint
+    /// alone. Null where it was before this gateway began to drive.
+    #[schema(value_type = Option<String>)]
+    pub(crate) measured_by: Option<&'static str>,
     /// Of what it held, so much was measured.
     measured_ms: u64,
     /// What of that stood idle.
@@ -154,6 +158,7 @@ impl IdleRunView {
             measured_at: instant(busy.measured_at),
             idle_since: instant(busy.idle_since()),
             busy_permille,
+            measured_by: None,
             measured_ms: busy.measured_ms,
             idle_ms: busy.idle_ms(),
         }

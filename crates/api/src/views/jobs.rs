@@ -76,8 +76,12 @@ pub(crate) struct CandidateView {
     lacks: Option<&'static str>,
     /// How long it waits there for its turn, in milliseconds; null where nobody asked, as they cost more all the same.
     wait_ms: Option<u64>,
+    /// How long it waits there as the site's own scheduler says, in milliseconds; null where there is none or it was not asked.
+    foretold_ms: Option<u64>,
     /// What its accelerators cost for as long as its like runs, in millionths of a won.
     run_micro_won: i64,
+    /// The electricity of that, at the prices of the hours in which it would run.
+    energy_micro_won: i64,
     /// What it costs to move its data, with what that time is worth.
     data_micro_won: i64,
     /// What the wait is worth.
@@ -94,7 +98,9 @@ impl From<RunCandidate> for CandidateView {
             site,
             lacks,
             wait_ms,
+            foretold_ms,
             run,
+            energy,
             data,
             wait,
         } = candidate;
@@ -103,7 +109,9 @@ impl From<RunCandidate> for CandidateView {
             site: site.to_string(),
             lacks: lacks.map(|lacks| lacks.as_str()),
             wait_ms,
+            foretold_ms,
             run_micro_won: run.0,
+            energy_micro_won: energy.0,
             data_micro_won: data.0,
             wait_micro_won: wait.0,
             total_micro_won: total.0,

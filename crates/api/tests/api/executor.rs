@@ -5,7 +5,7 @@ use madang_executor::jobs::{
     JobExecutor, JobsError, RunLog, RunMeter, RunSpec, RunStatus, StopHow,
 };
 use madang_gateway::clock;
-use madang_types::{Measured, RunEnd, RunId, RunOutcome, RunRecord};
+use madang_types::{BusySource, Measured, RunEnd, RunId, RunOutcome, RunRecord};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::watch;
@@ -114,5 +114,9 @@ impl RunMeter for Paper {
         let busy = self.busy.lock().unwrap();
         let told = |record: &RunRecord| Some((record.run, Measured::Now(*busy.get(&record.run)?)));
         Ok(runs.iter().filter_map(told).collect())
+    }
+
+    fn source(&self, _measured: Measured) -> BusySource {
+        BusySource::Nvml
     }
 }

@@ -63,12 +63,13 @@ fn little_used(runs: &[Value]) -> String {
         "tenant",
         "on",
         "busy",
+        "measured by",
         "idle h",
         "idle since",
         "is",
         "paid by",
     ];
-    let mut table = Table::new(&columns, &[3, 4]);
+    let mut table = Table::new(&columns, &[3, 5]);
     for row in runs {
         let permille = row["busy_permille"].as_u64().unwrap_or(0);
         let ended = row["ended"].as_bool() == Some(true);
@@ -78,6 +79,7 @@ fn little_used(runs: &[Value]) -> String {
             cell(row, "tenant"),
             cell(row, "nodes"),
             format!("{}.{} %", permille / 10, permille % 10),
+            cell(row, "measured_by"),
             hours(row, "idle_ms"),
             instant_cell(row, "idle_since"),
             if ended { "over" } else { "running" }.to_owned(),

@@ -47,7 +47,8 @@ pub fn options(
                 cluster.id
             )
         };
-        let options = slurm::options(cluster, fleet, state).with_context(named)?;
+        let mut options = slurm::options(cluster, fleet, state).with_context(named)?;
+        options.buckets = buckets(fleet)?;
         if cluster.manages {
             let site = SlurmSite::new(&options).with_context(named)?;
             sites.insert(cluster.id.clone(), site);
@@ -93,15 +94,13 @@ fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
         writable: true,
     });
     let engine = terms.container_program.as_ref();
-    let buckets = terms.bucket.iter().map(bucket);
-    let buckets = buckets.collect::<anyhow::Result<_>>()?;
     Ok(LocalOptions {
         folder: folder.path().join("jobs"),
         runner: GuardProgram::this_binary(GUARD_SUBCOMMAND),
         stages: StageOptions {
             roots: terms.stage_roots.iter().map(root).chain(tuned).collect(),
             hosts: terms.stage_hosts.clone(),
-            buckets,
+            buckets: buckets(fleet)?,
             authority: terms.stage_authority_file.clone(),
             ..StageOptions::default()
         },
@@ -114,6 +113,11 @@ fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
             device_args: terms.container_device_args.clone(),
         }),
     })
+}
+
+/// Buckets that are open to jobs.
+fn buckets(fleet: &Fleet) -> anyhow::Result<Vec<StageBucket>> {
+    fleet.jobs.bucket.iter().map(bucket).collect()
 }
 
 /// A bucket with its keys, which are read once.

@@ -6,7 +6,7 @@ use crate::probe_client::ProbeClient;
 use async_trait::async_trait;
 use madang_executor::jobs::{JobsError, RunMeter, of_devices};
 use madang_gateway::client::{EngineAddress, EngineClient};
-use madang_types::{Measured, RunId, RunRecord};
+use madang_types::{BusySource, Measured, RunId, RunRecord};
 use std::collections::BTreeMap;
 
 /// How busy a whole accelerator is, in percent.
@@ -35,6 +35,10 @@ impl RunMeter for Dcgm {
             return Err(away(format!("{PATH} answers {status}")));
         }
         Ok(of_devices(runs, &devices(&page)))
+    }
+
+    fn source(&self, _measured: Measured) -> BusySource {
+        BusySource::Dcgm
     }
 }
 

@@ -276,11 +276,15 @@ impl JobsPlane {
     async fn stop_again(&self) {
         let stopping = |run: &RunRecord| run.state == RunState::Stopping;
         for run in self.live().into_iter().filter(stopping) {
-            let withdrawn = run.stop.is_none_or(|s| s.why == StopWhy::Withdrawn);
-            let job = self.open_job(run.run.task.job).filter(|_| !withdrawn);
-            let checkpoint = job.and_then(|job| job.spec.checkpoint);
-            self.stop_run(&run, checkpoint).await;
+            self.stop_run_again(&run).await;
         }
+    }
+
+    async fn stop_run_again(&self, run: &RunRecord) {
+        let withdrawn = run.stop.is_none_or(|s| s.why == StopWhy::Withdrawn);
+        let job = self.open_job(run.run.task.job).filter(|_| !withdrawn);
+        let checkpoint = job.and_then(|job| job.spec.checkpoint);
+        self.stop_run(run, checkpoint).await;
     }
 
     /// Another fleet has other machines, and perhaps another policy.
@@ -398,6 +402,12 @@ impl JobsPlane {
 
     /// False where the executor is away.
     async fn follow_run(&self, run: &RunRecord) -> bool {
+        if self.unstopped().remove(&run.run) {
+            self.stop_run_again(run).await;
+            if self.unstopped().contains(&run.run) {
+                return false;
+            }
+        }
         let looked = match self.executor_of(run).await {
             Ok(Some(executor)) => executor.look(run.run).await,
             // Nobody here knows of it. Of several gateways another one may; of one alone, nobody ever will.

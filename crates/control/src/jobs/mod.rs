@@ -11,6 +11,7 @@ mod drive;
 mod electricity;
 mod energy;
 mod fine_tuning;
+mod foresee;
 mod perform;
 mod places;
 mod power;
@@ -33,9 +34,9 @@ use madang_fleet::{JobsExecutor, NodesJobs};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, PowerBook, StoreError};
-use madang_types::{GatewayId, Job, JobId, NodesId, RunRecord, RunState};
+use madang_types::{BusySource, GatewayId, Job, JobId, NodesId, RunId, RunRecord, RunState};
 use sites::Sites;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -87,6 +88,8 @@ pub struct JobsPlane {
     executors: Executors,
     meters: Meters,
     sites: Sites,
+    /// What told how busy runs are.
+    sources: busy::Sources,
     shared: bool,
     secrets: Secrets,
     /// Who is asked for power.
@@ -97,6 +100,8 @@ pub struct JobsPlane {
     repriced: AtomicBool,
     /// `None` while another gateway drives.
     desk: Mutex<Option<Desk>>,
+    /// Runs that could not be told to stop.
+    unstopped: Mutex<BTreeSet<RunId>>,
     /// Something has happened.
     wake: Arc<Notify>,
     /// Who drives, and who listens to executors.
@@ -131,9 +136,11 @@ impl JobsPlane {
             executors,
             meters,
             sites: Sites::new(sites),
+            sources: busy::Sources::default(),
             shared,
             repriced: AtomicBool::new(false),
             desk: Mutex::new(None),
+            unstopped: Mutex::default(),
             wake: Arc::default(),
             tasks: Mutex::default(),
         });
@@ -146,6 +153,10 @@ impl JobsPlane {
             Arc::clone(&plane.wake),
         ));
         tasks.spawn(busy::keep(Arc::downgrade(&plane)));
+        let has_queue = |(executor, _): &(JobsExecutor, _)| *executor == JobsExecutor::Slurm;
+        if plane.executors.keys().any(has_queue) {
+            tasks.spawn(foresee::keep(Arc::downgrade(&plane)));
+        }
         if !plane.sites.are_none() {
             tasks.spawn(sites::keep(Arc::downgrade(&plane), plane.sites.wake()));
         }
@@ -250,6 +261,11 @@ impl JobsPlane {
         }
     }
 
+    /// What told last how busy a run is; `None` where nobody did since this gateway drives.
+    pub fn busy_source(&self, run: RunId) -> Option<BusySource> {
+        self.sources.of(run)
+    }
+
     /// What leads into a run, on this machine.
     ///
     /// # Errors
@@ -340,6 +356,12 @@ impl JobsPlane {
     /// A job that is not over, where this gateway drives.
     fn open_job(&self, id: JobId) -> Option<Job> {
         self.lock().as_ref()?.job(id).cloned()
+    }
+
+    fn unstopped(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
+        self.unstopped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Desk>> {

@@ -216,6 +216,9 @@ impl JobsPlane {
             Ok(()) => self.gateway.metrics.job_start(),
             Err(error @ JobsError::Unavailable(_)) => {
                 tracing::warn!(run = %run.run, %error, "a run is not begun yet");
+                let why =
+                    format!("it has machines, and is not begun yet: {error}; it is tried again");
+                self.note(DeskInput::Prepares(run.run, why));
             }
             Err(error) => self.never_started(run, error.to_string()),
         }
@@ -254,6 +257,8 @@ impl JobsPlane {
         };
         if let Err(error) = stopped {
             tracing::warn!(run = %run.run, %error, "a run is not stopped yet");
+            // It is told again at the next look.
+            self.unstopped().insert(run.run);
         }
     }
 }

@@ -4,7 +4,6 @@ use super::JobsPlane;
 use crate::power::{BendingRun, Governors};
 use madang_core::desk::{Desk, DeskInput};
 use madang_executor::jobs::JobsError;
-use madang_fleet::JobsExecutor;
 use madang_types::{RunId, RunRecord};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,23 +19,19 @@ impl JobsPlane {
         &self,
         (frozen, cannot): &(BTreeSet<RunId>, BTreeSet<RunId>),
     ) -> Vec<BendingRun> {
-        let snapshot = self.gateway.snapshot();
         let desk = self.lock();
         let Some(desk) = desk.as_ref() else {
             return Vec::new();
         };
         let bending = |run: &RunRecord| {
             let spec = &desk.job(run.run.task.job)?.spec;
-            let nodes = snapshot.fleet.nodes.get(&run.nodes);
-            let jobs = nodes.and_then(|nodes| nodes.jobs.as_ref());
-            let is_here = jobs.is_some_and(|jobs| jobs.executor == JobsExecutor::Local);
             Some(BendingRun {
                 run: run.run,
                 nodes: run.nodes.clone(),
                 accelerator_milli: run.accelerator_milli,
                 flex: spec.flex,
                 checkpoint: spec.checkpoint,
-                freezes: is_here && spec.image.is_none() && !cannot.contains(&run.run),
+                freezes: !cannot.contains(&run.run),
                 is_frozen: frozen.contains(&run.run),
             })
         };

@@ -2,8 +2,29 @@
 
 use madang_executor::jobs::{RunProgram, RunSpec, SecretText};
 use madang_fleet::Fleet;
-use madang_types::{Job, RunRecord};
+use madang_types::{Job, NodesId, RunId, RunPiece, RunRecord, TaskId};
 use std::collections::BTreeMap;
+
+/// What is asked of an executor that is to foretell when the first task of a job would begin on some machines; `None` where they left the
+/// fleet.
+pub(super) fn asked_spec(job: &Job, nodes: &NodesId, fleet: &Fleet) -> Option<RunSpec> {
+    let wanted = &job.spec.resources;
+    let (count, on_one) = wanted.pieces();
+    let piece = RunPiece {
+        node: 0,
+        accelerators: (0..u16::try_from(on_one).ok()?).collect(),
+        share_milli: wanted.share_milli,
+        cpu_milli: wanted.cpu_milli,
+        memory_mib: wanted.memory_mib,
+    };
+    let task = TaskId {
+        job: job.id,
+        index: job.spec.array.map(|_| 0),
+    };
+    let run = RunId { task, number: 1 };
+    let pieces = vec![piece; usize::try_from(count).ok()?];
+    spec_of(job, (run, nodes, pieces), fleet, BTreeMap::new())
+}
 
 /// The run of a job on the machines that it was given, with the values of its secrets; `None` where they left the fleet.
 pub(super) fn run_spec(
@@ -11,11 +32,21 @@ pub(super) fn run_spec(
     fleet: &Fleet,
     secrets: BTreeMap<String, SecretText>,
 ) -> Option<RunSpec> {
-    let nodes = fleet.nodes.get(&run.nodes)?;
+    let at = (run.run, &run.nodes, run.pieces.clone());
+    spec_of(job, at, fleet, secrets)
+}
+
+fn spec_of(
+    job: &Job,
+    (run, nodes_id, pieces): (RunId, &NodesId, Vec<RunPiece>),
+    fleet: &Fleet,
+    secrets: BTreeMap<String, SecretText>,
+) -> Option<RunSpec> {
+    let nodes = fleet.nodes.get(nodes_id)?;
     let jobs = nodes.jobs.as_ref()?;
     let spec = &job.spec;
     Some(RunSpec {
-        run: run.run,
+        run,
         owner: (
             job.programme.clone(),
             job.tenant.clone(),
@@ -30,10 +61,10 @@ pub(super) fn run_spec(
         image: spec.image.clone(),
         env: spec.env.clone(),
         secrets,
-        nodes: run.nodes.clone(),
+        nodes: nodes_id.clone(),
         accelerator: nodes.accelerator.clone(),
         device_variable: jobs.device_variable.clone(),
-        pieces: run.pieces.clone(),
+        pieces,
         time_limit_ms: spec.time_limit_ms,
         checkpoint: spec.checkpoint,
         inputs: spec.inputs.clone(),

@@ -1,7 +1,7 @@
 //! A job comes: what it says is looked at before it is taken.
 
-use super::JobsPlane;
 use super::places::data_places;
+use super::{JobsPlane, spec};
 use crate::secrets::SecretsError;
 use madang_core::desk::{Arrival, DeskInput, DeskNodes, nowhere};
 use madang_core::policy::Denial;
@@ -12,6 +12,7 @@ use madang_types::{
     ErrorCode, Job, JobId, JobSpec, JobState, KeyId, NodesId, PolicyEffect, RunRecord, TenantId,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 impl JobsPlane {
     /// Takes a job in for a tenant's key.
@@ -53,6 +54,8 @@ impl JobsPlane {
         self.check_outputs(&job)?;
         let over = self.check_after(&job).await?;
         self.check_open(&job).await?;
+        // Before it is written down: a caller who goes meanwhile leaves nothing that nobody is told of.
+        self.foresee_coming(&job).await;
         let job = self.book.job_insert(job).await.map_err(store)?;
         let arrival = self.arrival(job.clone(), Vec::new(), over);
         self.tell(DeskInput::Came(Box::new(arrival)));
@@ -70,7 +73,9 @@ impl JobsPlane {
                 let what = data.lacks(job, &nodes.site)?;
                 Some(nodes.lack(what))
             };
-            if let Some(lack) = nodes.fits(&job.spec.resources).err().or_else(away) {
+            let never = || Some(nodes.lack(self.never(job, nodes)?));
+            let lack = nodes.fits(&job.spec.resources).err();
+            if let Some(lack) = lack.or_else(away).or_else(never) {
                 lacks.push(lack);
                 continue;
             }
@@ -145,13 +150,26 @@ impl JobsPlane {
         over: BTreeMap<JobId, JobState>,
     ) -> Arrival {
         let programme = job.programme.as_ref();
+        let nodes = self.nodes(Self::takes);
+        let unfit = nodes.iter().filter_map(|nodes| {
+            let why = self.never(&job, nodes)?;
+            Some((nodes.id.clone(), why))
+        });
         Arrival {
             runs,
             over,
-            allowed: self.allowed(&job, &self.nodes(Self::takes)),
+            unfit: unfit.collect(),
+            allowed: self.allowed(&job, &nodes),
             weights: self.gateway.job_weights(programme, &job.tenant),
             job,
         }
+    }
+
+    /// Why what runs jobs on some machines would never run that one there, as far as this gateway knows.
+    pub(super) fn never(&self, job: &Job, nodes: &DeskNodes) -> Option<String> {
+        let fleet = Arc::clone(&self.gateway.snapshot().fleet);
+        let spec = spec::asked_spec(job, &nodes.id, &fleet)?;
+        self.executor(&nodes.id)?.never(&spec)
     }
 
     /// Those machines where policy lets a job's data be.

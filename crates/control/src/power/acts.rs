@@ -50,7 +50,8 @@ impl PowerPlane {
         };
         self.tell_terms(site, orders.terms);
         self.limit_engines(fleet, (&orders, &loads)).await;
-        for run in runs {
+        // All at once: an executor that does not answer keeps no other waiting.
+        let stands = runs.iter().map(async |run| {
             let pause = loads.iter().find(|load| load.id.run() == Some(run.run));
             let how = pause.and_then(Load::pause).map(|pause| pause.how);
             let wanted = orders.paused.contains(&run.run);
@@ -59,7 +60,8 @@ impl PowerPlane {
                 Some(PauseHow::Freeze { .. }) => self.freeze(run.run, wanted).await,
                 _ => self.freeze(run.run, false).await,
             }
-        }
+        });
+        join_all(stands).await;
     }
 
     fn ordered(&self, site: &SiteId) -> Option<(Orders, Vec<Load>)> {

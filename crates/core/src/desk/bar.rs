@@ -186,7 +186,8 @@ impl Desk {
     /// word too.
     pub(super) fn barred(&self, entry: &entry::Entry) -> Option<String> {
         let would_do = self.nodes.iter().filter(|nodes| {
-            let fits = nodes.fits(&entry.job.spec.resources).is_ok();
+            let fits = nodes.fits(&entry.job.spec.resources).is_ok()
+                && !entry.unfit.contains_key(&nodes.id);
             let is_stopped = self.bars.stopped.contains_key(&nodes.site);
             fits && (is_stopped || entry.allowed.contains(&nodes.id))
         });

@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub(super) account: AccountKey,
     /// Where policy lets its data be.
     pub(super) allowed: BTreeSet<NodesId>,
+    /// Where nobody would ever run it, and why.
+    pub(super) unfit: BTreeMap<NodesId, String>,
     /// Jobs that it still waits for.
     pub(super) after: Vec<After>,
     /// The first task that was never begun.
@@ -133,6 +135,7 @@ impl Entry {
             job,
             account,
             allowed,
+            unfit: BTreeMap::new(),
             next: 0,
             open: BTreeMap::new(),
             over: Over::default(),
@@ -293,6 +296,7 @@ pub(super) fn open_to(
     let is_open = |nodes: &super::DeskNodes| {
         entry.allowed.contains(&nodes.id)
             && nodes.fits(wanted).is_ok()
+            && !entry.unfit.contains_key(&nodes.id)
             && bars.bar_at(&entry.job, nodes).is_none()
             && data.lacks(&entry.job, &nodes.site).is_none()
     };

@@ -7,6 +7,7 @@ mod bar;
 mod data;
 mod entry;
 mod fit;
+mod foretell;
 mod qos;
 mod reserve;
 mod shift;
@@ -44,6 +45,8 @@ pub struct Arrival {
     pub over: BTreeMap<JobId, JobState>,
     /// Where policy lets its data be.
     pub allowed: BTreeSet<NodesId>,
+    /// Machines whose executor would never run it, and why.
+    pub unfit: BTreeMap<NodesId, String>,
     /// The weights of its programme, its tenant and its project, each among its siblings.
     pub weights: [u32; 3],
 }
@@ -138,6 +141,8 @@ pub struct Desk {
     headroom_watts: BTreeMap<SiteId, u64>,
     /// What runs waited for at sites that have queues of their own.
     learnt: BTreeMap<NodesId, site::Learnt>,
+    /// What their own schedulers foretell.
+    foretold: foretell::Foretold,
     reservations: Vec<DeskReservation>,
     qos: Vec<DeskQos>,
     accounts: BTreeMap<Owner, AccountKey>,
@@ -163,6 +168,7 @@ impl Desk {
             sites: DeskSites::default(),
             headroom_watts: BTreeMap::new(),
             learnt: BTreeMap::new(),
+            foretold: foretell::Foretold::default(),
             reservations: Vec::new(),
             qos: Vec::new(),
             accounts: BTreeMap::new(),
@@ -207,6 +213,7 @@ impl Desk {
         // What was learnt of queues fades from the next pass on.
         self.weigh(Micros(0));
         self.keep();
+        self.price_power();
         self.shift_anew();
         // What was queued asks for places by their old numbers.
         self.queue_anew();
@@ -285,6 +292,7 @@ impl Desk {
         let account = self.account(owner(&arrival.job), arrival.weights);
         let over = arrival.over;
         let mut entry = Entry::new(arrival.job, account, arrival.allowed);
+        entry.unfit = arrival.unfit;
         entry.after.retain(|after| !over.contains_key(&after.job));
         for after in &entry.after {
             self.waits.entry(after.job).or_default().insert(id);

@@ -4,7 +4,7 @@ use super::{Desk, DeskNodes};
 use crate::flex::{
     AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, Shift, ShiftPlace, Shifts, Work,
 };
-use crate::jobs::NodesKey;
+use crate::jobs::{NodesKey, Tariffs};
 use madang_types::{JobId, JobSpec, Micros, NodesId, SiteId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,23 @@ impl Desk {
         if self.shifting.electricity != electricity {
             self.shifting.electricity = electricity;
             self.shift_anew();
+            self.price_power();
         }
+    }
+
+    /// Tells the queue what electricity costs.
+    pub(super) fn price_power(&mut self) {
+        let DeskElectricity {
+            terms,
+            sites,
+            watts_each,
+        } = &self.shifting.electricity;
+        let place = |nodes: &DeskNodes| {
+            let watts = *watts_each.get(&nodes.id)?;
+            Some((watts, sites.get(&nodes.site)?.clone()))
+        };
+        let places = self.nodes.iter().map(place).collect();
+        self.jobs.tariffs(Tariffs::new(*terms, places));
     }
 
     /// Nothing is put off any more until it is asked for again.

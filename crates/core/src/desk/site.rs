@@ -185,6 +185,8 @@ impl Desk {
                     OfferLack::Power => RunLack::Power,
                 }),
                 wait_ms: offer.wait_us.map(|us| us / 1_000),
+                foretold_ms: offer.foretold_us.map(|us| us / 1_000),
+                energy: won(offer.cost.energy),
                 run: won(offer.cost.run),
                 data: won(offer.cost.data),
                 wait: won(offer.cost.wait),

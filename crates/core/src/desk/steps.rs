@@ -63,6 +63,7 @@ impl Desk {
             self.jobs.had(ask.job, used, since);
         }
         self.tell_moves(id);
+        self.tell_foretold(now, id);
     }
 
     /// Takes what waits of a job out of the queue; where it is put off it is weighed again.
@@ -117,6 +118,7 @@ impl Desk {
             accelerator: nodes.accelerator.clone(),
         };
         let nodes = nodes.id.clone();
+        self.given(now, &nodes);
         let candidates = self.candidates(entry::key_of(task));
         let Some(entry) = self.entries.get_mut(&task.job) else {
             return;

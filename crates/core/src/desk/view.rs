@@ -238,8 +238,9 @@ impl Desk {
                 Some(bar) if bar.why == StopWhy::Switch => bar.text,
                 Some(bar) if entry.allowed.contains(&nodes.id) => bar.text,
                 _ if entry.allowed.contains(&nodes.id) => {
-                    let data = &self.sites.data;
-                    data.lacks(&entry.job, &nodes.site).unwrap_or_default()
+                    let unfit = entry.unfit.get(&nodes.id).cloned();
+                    let data = || self.sites.data.lacks(&entry.job, &nodes.site);
+                    unfit.or_else(data).unwrap_or_default()
                 }
                 _ => "policy keeps its data away".to_owned(),
             };

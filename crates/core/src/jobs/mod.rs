@@ -20,6 +20,7 @@ mod reserve;
 mod room;
 mod rule;
 mod site;
+mod tariff;
 mod walk;
 
 pub use ask::{AccountKey, Ask, Ground, JobClass, JobKey, Need, NodesKey, Piece, WHOLE_MILLI};
@@ -29,6 +30,7 @@ pub use plan::Backfill;
 pub use reserve::Reservation;
 pub use rule::{JobRule, JobTerms};
 pub use site::{Feed, Held, Move, Offer, OfferLack, SiteCost, SiteTerms, WAIT_HOUR};
+pub use tariff::Tariffs;
 
 use account::Accounts;
 use estimate::Estimates;

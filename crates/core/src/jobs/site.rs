@@ -3,7 +3,8 @@
 
 use super::Jobs;
 use super::ask::{AccountKey, Ground, JobKey, NodesKey, WHOLE_MILLI};
-use super::queue::Job;
+use super::queue::{Job, later};
+use super::tariff::Tariffs;
 use madang_types::{MicroWon, Micros};
 use std::collections::BTreeMap;
 
@@ -65,6 +66,8 @@ pub struct Move {
 pub struct SiteCost {
     /// Its accelerators, for as long as its like runs.
     pub run: u128,
+    /// The electricity of that, at the hours' prices.
+    pub energy: u128,
     /// What its data costs to be moved, and what that time is worth.
     pub data: u128,
     /// What the time is worth until it begins.
@@ -74,7 +77,8 @@ pub struct SiteCost {
 impl SiteCost {
     /// All of it.
     pub fn total(&self) -> u128 {
-        self.run.saturating_add(self.data).saturating_add(self.wait)
+        let use_of = self.run.saturating_add(self.energy);
+        use_of.saturating_add(self.data).saturating_add(self.wait)
     }
 }
 
@@ -85,6 +89,8 @@ pub struct Offer {
     pub nodes: NodesKey,
     /// How long until it would begin there, in microseconds; `None` where they have no room now and nobody asked further.
     pub wait_us: Option<u64>,
+    /// How long until the site's own scheduler would have it begin, as that says, in microseconds.
+    pub foretold_us: Option<u64>,
     /// What it costs, with the wait as far as that is known.
     pub cost: SiteCost,
     /// What a job that would begin now lacks there.
@@ -121,6 +127,10 @@ pub(super) struct Sites {
     work_hours: Vec<u128>,
     /// What moves the data of jobs that have any.
     moves: BTreeMap<JobKey, Vec<(NodesKey, Move)>>,
+    /// What electricity costs.
+    tariffs: Tariffs,
+    /// When sites' own schedulers say that jobs would begin there.
+    foretold: BTreeMap<JobKey, Vec<(NodesKey, Micros)>>,
     /// Those that could begin and wait.
     held: BTreeMap<JobKey, Held>,
     /// What each was offered that was told to start at the last pass.
@@ -132,6 +142,11 @@ impl Jobs {
     pub fn site_terms(&mut self, terms: SiteTerms) {
         self.sites.terms = terms;
         self.work_hours();
+    }
+
+    /// What electricity costs from now on.
+    pub fn tariffs(&mut self, tariffs: Tariffs) {
+        self.sites.tariffs = tariffs;
     }
 
     /// What an hour that counts whole costs on each `[[nodes]]`, and where nothing is known as little as where it is cheapest.
@@ -160,6 +175,15 @@ impl Jobs {
         }
     }
 
+    /// When sites' own schedulers say that a job that is known would begin there, were they told of it now.
+    pub fn foretold(&mut self, job: JobKey, starts: Vec<(NodesKey, Micros)>) {
+        if self.jobs.contains_key(&job) && !starts.is_empty() {
+            self.sites.foretold.insert(job, starts);
+        } else {
+            self.sites.foretold.remove(&job);
+        }
+    }
+
     /// A job that could begin, and waits for machines that are cheaper.
     pub fn held(&self, job: JobKey) -> Option<&Held> {
         self.sites.held.get(&job)
@@ -183,19 +207,27 @@ impl Jobs {
             let milli_us = u128::from(job.milli()).saturating_mul(u128::from(us));
             hour.saturating_mul(milli_us) / (whole * HOUR_US)
         };
-        let run = self.sites.work_hours.get(at).map_or(0, |hour| {
-            let ran_us = job.used_at(now) / u128::from(job.milli().max(1));
-            let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
-            of_hours(*hour, self.estimates.left_us(&job.ask, ran_us))
-        });
+        let ran_us = job.used_at(now) / u128::from(job.milli().max(1));
+        let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
+        let left_us = self.estimates.left_us(&job.ask, ran_us);
+        let hour = self.sites.work_hours.get(at);
+        let run = hour.map_or(0, |hour| of_hours(*hour, left_us));
         let moved = self.sites.moved(job.ask.job, nodes);
         let paid = u128::try_from(moved.won.0).unwrap_or(0);
         let wait_hour = self.wait_hour(job.ask.account);
         let queue_us = self.sites.terms.queues_us.get(at).copied().unwrap_or(0);
+        let wait_us = match self.sites.foretold_us(now, job.ask.job, nodes) {
+            // It knows of ours too that run there.
+            Some(foretold_us) => wait_us.max(foretold_us),
+            None => wait_us.saturating_add(queue_us),
+        };
+        let starts_at = later(now, wait_us.saturating_add(moved.us));
+        let tariffs = &self.sites.tariffs;
         SiteCost {
             run,
+            energy: tariffs.run(nodes, job.milli(), (starts_at, left_us)),
             data: of_hours(wait_hour, moved.us).saturating_add(paid),
-            wait: of_hours(wait_hour, wait_us.saturating_add(queue_us)),
+            wait: of_hours(wait_hour, wait_us),
         }
     }
 
@@ -316,6 +348,7 @@ impl Jobs {
             Offer {
                 nodes,
                 wait_us: lacks.is_none().then_some(0),
+                foretold_us: self.sites.foretold_us(now, key, nodes),
                 cost: self.cost(now, job, nodes, 0),
                 lacks,
             }
@@ -329,14 +362,24 @@ impl Sites {
     /// Of a job that is not here any more nothing is kept.
     pub(super) fn forget(&mut self, job: JobKey) {
         self.moves.remove(&job);
+        self.foretold.remove(&job);
         self.held.remove(&job);
         self.offers.remove(&job);
     }
 
     /// Some machines cost a job more than others.
     fn weigh(&self, job: &Job) -> bool {
+        let key = &job.ask.job;
         let queues = self.terms.queues_us.iter().any(|us| *us > 0);
-        !self.work_hours.is_empty() || queues || self.moves.contains_key(&job.ask.job)
+        let own = self.moves.contains_key(key) || self.foretold.contains_key(key);
+        !self.work_hours.is_empty() || queues || own || self.tariffs.differ()
+    }
+
+    /// How long until a job would begin on `nodes` as the site's own scheduler says, in microseconds.
+    fn foretold_us(&self, now: Micros, job: JobKey, nodes: NodesKey) -> Option<u64> {
+        let mut starts = self.foretold.get(&job)?.iter();
+        let (_, at) = starts.find(|(on, _)| *on == nodes)?;
+        Some(at.since_us(now))
     }
 
     fn moved(&self, job: JobKey, nodes: NodesKey) -> Move {

@@ -2,7 +2,7 @@
 
 use super::JobsError;
 use async_trait::async_trait;
-use madang_types::{MILLI, Measured, RunId, RunRecord};
+use madang_types::{BusySource, MILLI, Measured, RunId, RunRecord};
 use std::collections::BTreeMap;
 
 /// Measures runs on the machines of some `[[nodes]]`.
@@ -14,6 +14,9 @@ pub trait RunMeter: Send + Sync + 'static {
     /// # Errors
     /// [`JobsError::Unavailable`] where nobody could be asked.
     async fn measure(&self, runs: &[RunRecord]) -> Result<Vec<(RunId, Measured)>, JobsError>;
+
+    /// What told a measurement of its, for whoever reads of it.
+    fn source(&self, measured: Measured) -> BusySource;
 }
 
 /// How busy runs on one machine are whose accelerators are so busy, by number and in thousandths. Of a run that has a part of one, or of

@@ -40,6 +40,20 @@ pub trait JobExecutor: Send + Sync + 'static {
     /// Nothing was begun, or nobody knows ([`JobsError::Unavailable`]): it may be asked again.
     async fn start(&self, spec: RunSpec) -> Result<(), JobsError>;
 
+    /// Why it would never run it, as far as it knows by itself, without asking anybody.
+    fn never(&self, _spec: &RunSpec) -> Option<String> {
+        None
+    }
+
+    /// When the site's own scheduler would have such a run begin, were it told of it now; `None` where there is none, or it does not say.
+    /// Nothing is begun by that.
+    ///
+    /// # Errors
+    /// [`JobsError::Refused`] where the site would never run it; [`JobsError::Unavailable`].
+    async fn foretell(&self, _spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
+        Ok(None)
+    }
+
     /// Ends a run, and all that came of it: by its checkpoint signal and after its grace by force, or at once (`SIGTERM`, and by force
     /// [`STOP_MS`] later). A second call may be more urgent than the first. A run that is over or that nobody knows stays as it is.
     ///

@@ -2,7 +2,7 @@
 
 use super::{JobsError, RunMeter, of_devices};
 use async_trait::async_trait;
-use madang_types::{Measured, RunId, RunRecord};
+use madang_types::{BusySource, Measured, RunId, RunRecord};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
 use std::collections::BTreeMap;
@@ -90,6 +90,10 @@ impl RunMeter for NvmlMeter {
         let busy = tokio::task::spawn_blocking(move || devices(&nvml)).await;
         let busy = busy.map_err(|error| JobsError::Unavailable(error.to_string()))?;
         Ok(of_devices(runs, &busy))
+    }
+
+    fn source(&self, _measured: Measured) -> BusySource {
+        BusySource::Nvml
     }
 }
 

@@ -5,4 +5,6 @@ mod conformance;
 #[cfg(test)]
 mod local;
 #[cfg(test)]
+mod object_store;
+#[cfg(test)]
 mod slurm;

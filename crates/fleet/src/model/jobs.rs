@@ -210,7 +210,7 @@ pub struct SlurmCluster {
     pub power_tokens: Option<u64>,
 }
 
-/// A bucket of an S3-compatible store that is open to jobs on this machine.
+/// A bucket of an S3-compatible store that is open to jobs, on this machine and on Slurm clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobsBucket {

@@ -34,6 +34,31 @@ pub enum Measured {
     SoFar(u32),
 }
 
+/// What told how busy a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusySource {
+    /// NVIDIA's own library.
+    Nvml,
+    /// A DCGM exporter.
+    Dcgm,
+    /// Slurm's accounting: `gres/gpuutil`.
+    SlurmGpu,
+    /// Slurm's accounting: processor time used, of what was given. For accelerators that is a hint alone.
+    SlurmCpu,
+}
+
+impl BusySource {
+    /// Its word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nvml => "nvml",
+            Self::Dcgm => "dcgm",
+            Self::SlurmGpu => "slurm_gpuutil",
+            Self::SlurmCpu => "slurm_cpu_time",
+        }
+    }
+}
+
 /// What was held of the accelerators of some `[[nodes]]`, in milliseconds of a whole one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodesHeld {

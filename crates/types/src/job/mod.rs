@@ -6,7 +6,7 @@ mod run;
 mod spec;
 mod state;
 
-pub use busy::{AT_WORK_PERMILLE, Measured, NodesHeld, RunBusy, accelerator_ms};
+pub use busy::{AT_WORK_PERMILLE, BusySource, Measured, NodesHeld, RunBusy, accelerator_ms};
 pub use resources::{JobResources, MILLI, PROCESSORS, RESERVATIONS_MAX};
 pub use run::{
     RunCandidate, RunEnd, RunLack, RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop,

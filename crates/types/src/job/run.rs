@@ -177,8 +177,14 @@ pub struct RunCandidate {
     /// How long it would wait there for its turn, in milliseconds; `None` where nobody asked, as they cost more all the same.
     #[serde(default)]
     pub wait_ms: Option<u64>,
+    /// How long it would wait there as the site's own scheduler says, in milliseconds; `None` where there is none or it was not asked.
+    #[serde(default)]
+    pub foretold_ms: Option<u64>,
     /// What its accelerators cost there, for as long as its like runs.
     pub run: MicroWon,
+    /// The electricity of that, at the prices of the hours in which it would run.
+    #[serde(default)]
+    pub energy: MicroWon,
     /// What it costs to move its data, and what that time is worth.
     pub data: MicroWon,
     /// What the time is worth until it begins.
@@ -189,9 +195,16 @@ impl RunCandidate {
     /// All that it would cost.
     pub fn total(&self) -> MicroWon {
         let Self {
-            run, data, wait, ..
+            run,
+            energy,
+            data,
+            wait,
+            ..
         } = self;
-        MicroWon(run.0.saturating_add(data.0).saturating_add(wait.0))
+        let parts = [run, energy, data, wait];
+        parts.into_iter().fold(MicroWon(0), |sum, part| {
+            MicroWon(sum.0.saturating_add(part.0))
+        })
     }
 }
 

@@ -21,20 +21,27 @@ pub(super) fn text(of: &str, candidates: &Value) -> String {
         "site",
         "lacks",
         "wait",
+        "site says",
         "run, won",
+        "power, won",
         "data, won",
         "wait, won",
         "all, won",
     ];
-    let mut table = Table::new(&heads, &[3, 4, 5, 6, 7]);
+    let mut table = Table::new(&heads, &[3, 4, 5, 6, 7, 8, 9]);
     for row in candidates {
-        let wait = row["wait_ms"].as_u64();
+        let wait = |field: &str| {
+            let ms = row[field].as_u64();
+            ms.map_or("-".to_owned(), |ms| format!("{} s", ms / 1_000))
+        };
         table.row(vec![
             cell(row, "nodes"),
             cell(row, "site"),
             cell(row, "lacks"),
-            wait.map_or("-".to_owned(), |ms| format!("{} s", ms / 1_000)),
+            wait("wait_ms"),
+            wait("foretold_ms"),
             won(row, "run_micro_won"),
+            won(row, "energy_micro_won"),
             won(row, "data_micro_won"),
             won(row, "wait_micro_won"),
             won(row, "total_micro_won"),
@@ -53,7 +60,7 @@ mod tests {
         let row = |nodes: &str, lacks: Option<&str>, wait_ms: Option<u64>| {
             json!({
                 "nodes": nodes, "site": "pohang", "lacks": lacks, "wait_ms": wait_ms, "run_micro_won": 5_600_000_000_u64,
-                "data_micro_won": 400_000, "wait_micro_won": 600_000, "total_micro_won": 5_601_000_000_u64,
+                "foretold_ms": lacks.map(|_| 90_500), "energy_micro_won": 70_000_000, "data_micro_won": 400_000, "wait_micro_won": 600_000, "total_micro_won": 5_671_000_000_u64,
             })
         };
         let rows = json!([row("a", None, Some(0)), row("b", Some("room"), None)]);
@@ -66,9 +73,9 @@ mod tests {
             lines,
             [
                 "where 7-1 could be",
-                "MACHINES SITE LACKS WAIT RUN, WON DATA, WON WAIT, WON ALL, WON",
-                "a pohang - 0 s 5600 0 1 5601",
-                "b pohang room - 5600 0 1 5601",
+                "MACHINES SITE LACKS WAIT SITE SAYS RUN, WON POWER, WON DATA, WON WAIT, WON ALL, WON",
+                "a pohang - 0 s - 5600 70 0 1 5671",
+                "b pohang room - 90 s 5600 70 0 1 5671",
             ]
         );
         assert_eq!(text("7-1", &json!([])), "");

@@ -79,6 +79,7 @@ fn arrival(job: Job) -> DeskInput {
         runs: Vec::new(),
         over: BTreeMap::new(),
         allowed: ["a", "b"].map(|id| id.parse().unwrap()).into(),
+        unfit: BTreeMap::new(),
         weights: [1, 1, 1],
     }))
 }

@@ -323,6 +323,7 @@ impl World {
             runs: self.runs.values().filter(of).cloned().collect(),
             over: job.spec.after.iter().filter_map(state).collect(),
             allowed: ["a", "b"].map(|id| id.parse().unwrap()).into(),
+            unfit: BTreeMap::new(),
             weights: [1, 2, 1],
         }
     }

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 /// The longest that the engine may take for a word, and for the image.
 const WORD: Duration = Duration::from_secs(60);
 const IMAGE: Duration = Duration::from_secs(3_600);
+/// The longest for a container to stand still or to go on: others wait for that too.
+const FREEZE: Duration = Duration::from_secs(5);
 /// The place of the run's folder in the container, and that of its script.
 const WORK: &str = "/work";
 const SCRIPT: &str = "/madang-script";
@@ -142,6 +144,25 @@ impl Remains {
     pub async fn signal(&self, signal: &str) {
         let words = ["kill", "--signal", signal, &self.name];
         self.ask(&words).await.ok();
+    }
+
+    /// Has all of its processes stand still, or go on. One that stands so already, or is over, stays as it is.
+    pub async fn freeze(&self, still: bool) -> Result<(), String> {
+        let format = "{{.State.Running}} {{.State.Paused}}";
+        let asked = async {
+            let words = ["inspect", "--format", format, &self.name];
+            let told = self.ask(&words).await?;
+            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            // To one engine a container that is paused runs, to the other it does not.
+            let wanted = match (told.trim(), still) {
+                ("true false", true) => "pause",
+                ("true true" | "false true", false) => "unpause",
+                _ => return Ok(()),
+            };
+            self::told(&self.ask(&[wanted, &self.name]).await?)
+        };
+        let asked = timeout(FREEZE, asked).await;
+        asked.map_err(|_| "the container engine does not answer".to_owned())?
     }
 
     /// Kills and removes it. One that is not there is no error.

@@ -136,23 +136,25 @@ impl RunFolder {
         self.0.join("script")
     }
 
-    /// Has the group of its program stand still, or go on; false where it runs in a container. A program that is not there has none.
-    pub fn freeze(&self, still: bool) -> io::Result<bool> {
-        let claim = self.claim()?.filter(Claim::lives);
-        if claim
-            .as_ref()
-            .is_some_and(|claim| claim.container.is_some())
-        {
-            return Ok(false);
-        }
-        let state = claim.and(Some(self.state()?)).unwrap_or_default();
+    /// Has the group of its program stand still, or go on; where it runs in a container that is given, whose engine does it. A program
+    /// that is not there has none.
+    pub fn freeze(&self, still: bool) -> io::Result<Option<Remains>> {
+        let Some(claim) = self.claim()?.filter(Claim::lives) else {
+            return Ok(None);
+        };
+        let state = self.state()?;
         // Whoever is being stopped needs its time for that.
-        let leader = state.program.filter(|_| !(still && state.stopping));
-        if let Some(leader) = leader.filter(|leader| leader.lives()) {
+        if still && state.stopping {
+            return Ok(None);
+        }
+        if claim.container.is_some() {
+            return Ok(claim.container.filter(|_| state.since.is_some()));
+        }
+        if let Some(leader) = state.program.filter(|leader| leader.lives()) {
             let signal = if still { Signal::STOP } else { Signal::CONT };
             process::signal_group(leader.pid, signal);
         }
-        Ok(true)
+        Ok(None)
     }
 
     pub fn claim(&self) -> io::Result<Option<Claim>> {

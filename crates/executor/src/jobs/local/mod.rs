@@ -19,6 +19,7 @@ mod watch;
 pub use confine::Confinement;
 pub use container::ContainerEngine;
 pub use stage::{StageBucket, StageOptions, StageRoot};
+pub(super) use stage::{open_object, signed};
 
 use super::{JobExecutor, JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use crate::guard::GuardProgram;
@@ -240,12 +241,12 @@ impl JobExecutor for LocalExecutor {
 
     async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
         let frozen = self.disk(move |runs| RunFolder::of(runs, run).freeze(still));
-        match frozen.await? {
-            true => Ok(()),
-            false => Err(JobsError::Unsupported(
-                "what runs in a container does not stand still".to_owned(),
-            )),
-        }
+        let container = match frozen.await? {
+            Some(container) => container,
+            None => return Ok(()),
+        };
+        let stands = container.freeze(still).await;
+        stands.map_err(|why| JobsError::Unavailable(format!("the container of {run}: {why}")))
     }
 
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {

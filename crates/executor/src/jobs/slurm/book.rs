@@ -1,6 +1,7 @@
 //! Which run is which job, in a folder of ours: a file for each run, written before anything is asked of Slurm and after each answer.
 
 use super::job::Stop;
+use super::store::Signed;
 use crate::jobs::{JobsError, RunStatus};
 use madang_types::{RunEnd, RunId};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,15 @@ pub(super) struct Entry {
     pub(super) stop: Option<Stop>,
     pub(super) end: Option<RunEnd>,
     pub(super) log_bytes_max: u64,
+    /// It is to stand still.
+    #[serde(default)]
+    pub(super) still: bool,
+    /// What its script was told last of that.
+    #[serde(default)]
+    pub(super) still_told: bool,
+    /// Objects of stores of which it was given addresses.
+    #[serde(default)]
+    pub(super) signed: Option<Signed>,
 }
 
 /// A run in memory.
@@ -37,6 +47,8 @@ pub(super) struct Known {
     pub(super) entry: Entry,
     /// How it stood when it was last asked about.
     pub(super) seen: Option<(Instant, RunStatus)>,
+    /// When its script was told to stand still.
+    pub(super) stilled_at: Option<Instant>,
     /// Since when neither side of Slurm knows that it runs.
     pub(super) missing_since: Option<Instant>,
 }
@@ -204,6 +216,9 @@ impl Entry {
             stop: None,
             end: None,
             log_bytes_max,
+            still: false,
+            still_told: false,
+            signed: None,
         }
     }
 }
@@ -213,6 +228,7 @@ impl Known {
         Self {
             entry,
             seen: None,
+            stilled_at: None,
             missing_since: None,
         }
     }

@@ -121,6 +121,25 @@ impl Cli {
     }
 }
 
+/// When the controller would begin it, in seconds since 1970, as far as it knows; nothing is submitted.
+pub(super) async fn foretell(shell: &Shell, ask: &Ask) -> Result<Option<u64>, Fault> {
+    let mut words = sbatch(ask);
+    words.push("--test-only".to_owned());
+    let asked = shell
+        .run(&format!("{EPOCH} {}", line(words)), b"#!/bin/sh\n")
+        .await?;
+    if asked.code != 0 {
+        return Err(fault(&asked));
+    }
+    Ok(foretold(&asked.complaint))
+}
+
+/// `sbatch: Job 7 to start at 1795804814 using 8 processors on nodes n1 in partition batch`
+fn foretold(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(" to start at ")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
 fn sbatch(ask: &Ask) -> Vec<String> {
     let mut words: Vec<String> = ["sbatch", "--parsable", "--no-requeue", "--export=NIL"]
         .map(str::to_owned)
@@ -233,12 +252,17 @@ fn sacct_line(text: &str) -> Option<SlurmJob> {
 pub(super) fn fault(answer: &Answer) -> Fault {
     let said = |words: &[&str]| words.iter().any(|text| answer.complaint.contains(text));
     let told = answer.complaint.lines().last().unwrap_or_default();
-    let told = told.rsplit("error: ").next().unwrap_or(told).to_owned();
+    // Of what is only asked for they say it in other words.
+    const REFUSED: [&str; 2] = ["error: ", "allocation failure: "];
+    let told = REFUSED.iter().fold(told, |told, words| {
+        told.rsplit(words).next().unwrap_or(told)
+    });
+    let told = told.to_owned();
     if said(&AWAY) {
         Fault::NotSent(told)
     } else if said(&UNKNOWN) {
         Fault::Unknown(told)
-    } else if answer.complaint.contains("error: ") {
+    } else if said(&REFUSED) {
         Fault::Refused(told)
     } else {
         // No such program, for one.

@@ -47,7 +47,7 @@ impl Files {
                 expect(shell, &write, text.as_bytes()).await.map(|_| ())
             }
             Self::Nowhere => Err(Fault::Refused(
-                "it has no way for secrets: the folder of its runs is not mounted here, and no shell of it is configured"
+                "it has no way for secrets and signed addresses: the folder of its runs is not mounted here, and no shell of it is configured"
                     .to_owned(),
             )),
         }

@@ -15,6 +15,9 @@ pub(super) mod word {
     pub(crate) const ENDED: (&str, u8) = ("ALRM", 14);
     /// To it: end now. Whoever else gets that signal ignores it.
     pub(crate) const END: &str = "URG";
+    /// To it: have the program stand still (WINCH, of which 22.05 knows the number alone), and go on. Who else gets the first ignores it.
+    pub(crate) const STILL: &str = "28";
+    pub(crate) const GO: &str = "CONT";
     /// To it alone: the time limit comes.
     pub(crate) const LIMIT: &str = "XCPU";
     /// Slurm's own, where it cannot open a job's output.

@@ -18,6 +18,7 @@ mod rest;
 mod script;
 mod shell;
 mod site;
+mod store;
 mod token;
 mod transport;
 mod usage;
@@ -34,7 +35,7 @@ pub use site::{
 use super::{JobExecutor, JobsError, RunLog, RunMeter, RunSpec, RunStatus, StopHow};
 use async_trait::async_trait;
 use inner::Inner;
-use madang_types::{Measured, RunId, RunRecord};
+use madang_types::{BusySource, Measured, Micros, RunId, RunRecord};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -71,18 +72,20 @@ impl JobExecutor for SlurmExecutor {
         self.inner.start(spec).await
     }
 
+    fn never(&self, spec: &RunSpec) -> Option<String> {
+        self.inner.never(spec)
+    }
+
+    async fn foretell(&self, spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
+        self.inner.foretell(spec).await
+    }
+
     async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
         self.inner.stop(run, how).await
     }
 
     async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
-        // Suspending is an operator's right there, and what is suspended keeps its accelerators: nobody here tested it.
-        match still {
-            true => Err(JobsError::Unsupported(format!(
-                "{run} runs on Slurm: it does not stand still"
-            ))),
-            false => Ok(()),
-        }
+        self.inner.freeze(run, still).await
     }
 
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
@@ -114,5 +117,13 @@ impl JobExecutor for SlurmExecutor {
 impl RunMeter for SlurmExecutor {
     async fn measure(&self, runs: &[RunRecord]) -> Result<Vec<(RunId, Measured)>, JobsError> {
         self.inner.measure(runs).await
+    }
+
+    fn source(&self, measured: Measured) -> BusySource {
+        match measured {
+            Measured::Now(_) => BusySource::SlurmGpu,
+            // Time that was used, of time that was given, can be told of all that was alone.
+            Measured::SoFar(_) => BusySource::SlurmCpu,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a site says of its Slurm.
 
 use crate::jobs::SecretText;
+use crate::jobs::local::StageBucket;
 use madang_types::NodesId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub struct SlurmOptions {
     pub shards: Option<u32>,
     /// The words before the command of a run that names an image, `{image}` for it: `apptainer exec --nv docker://{image}`.
     pub container: Vec<String>,
+    /// Buckets of S3-compatible stores whose objects runs may bring and keep.
+    pub buckets: Vec<StageBucket>,
     /// The licence that stands for power, and the watts of an accelerator.
     pub power: Option<SlurmPower>,
     /// How long an accepted job may be unknown to the accounting, in milliseconds: so long nobody submits a run again whose submission
@@ -72,6 +75,7 @@ impl SlurmOptions {
             gres: BTreeMap::new(),
             shards: None,
             container: Vec::new(),
+            buckets: Vec::new(),
             power: None,
             settle_ms: SETTLE_MS,
             lost_ms: LOST_MS,

@@ -5,8 +5,9 @@
 
 use super::ask::{log_path, refused};
 use super::options::SlurmOptions;
+use super::store::{PUT_BYTES_MAX, check, is_object, urls_path};
 use crate::jobs::{JobsError, RunProgram, RunSpec, STOP_MS};
-use madang_types::{RunId, StopSignal};
+use madang_types::{JobStage, RunId, StopSignal};
 use std::fmt::Write;
 
 /// What is said once, whatever is run.
@@ -52,6 +53,8 @@ pub(super) fn write(options: &SlurmOptions, spec: &RunSpec) -> Result<String, Jo
     set("run", &spec.run.to_string());
     set("folder", &format!("{}/{}", options.folder, spec.run.task));
     set("secrets", &secrets_path(options, spec.run));
+    set("urls", &urls_path(options, spec.run));
+    set("put_bytes_max", &PUT_BYTES_MAX.to_string());
     set("log_bytes_max", &spec.log_bytes_max.to_string());
     set("signal", signal.as_str());
     set("stop_s", &seconds(STOP_MS));
@@ -63,23 +66,21 @@ pub(super) fn write(options: &SlurmOptions, spec: &RunSpec) -> Result<String, Jo
     let log = log_path(options, spec.run, "%j");
     set("log", &log);
     text.push_str(HEAD);
-    for input in &spec.inputs {
-        let from = place(&input.from)?;
+    for (at, input) in spec.inputs.iter().enumerate() {
+        let from = place((options, spec), (input, false))?;
         let sha256 = input.sha256.as_deref().unwrap_or("");
-        writeln!(text, "bring {}", line([from, &input.to, sha256])).ok();
+        let at = at.to_string();
+        writeln!(text, "bring {}", line([from, &input.to, sha256, &at])).ok();
     }
     variables(&mut text, options, spec);
     text.push_str("take_secrets\n");
     let command = command(&mut text, options, spec)?;
     writeln!(text, "begin {command}").ok();
     text.push_str(TAIL);
-    for output in &spec.outputs {
-        writeln!(
-            text,
-            "keep {}",
-            line([output.from.as_str(), place(&output.to)?])
-        )
-        .ok();
+    for (at, output) in spec.outputs.iter().enumerate() {
+        let to = place((options, spec), (output, true))?;
+        let words = [output.from.as_str(), to, &at.to_string()];
+        writeln!(text, "keep {}", line(words)).ok();
     }
     text.push_str("exit 0\n");
     Ok(text)
@@ -90,13 +91,21 @@ fn seconds(ms: u64) -> String {
 }
 
 /// A place outside the run's folder that the script can reach.
-fn place(place: &str) -> Result<&str, JobsError> {
-    let reached = place.starts_with('/') || place.starts_with("https://");
-    if reached {
+fn place<'a>(
+    (options, spec): (&SlurmOptions, &RunSpec),
+    (stage, put): (&'a JobStage, bool),
+) -> Result<&'a str, JobsError> {
+    let place = if put { &stage.to } else { &stage.from };
+    if is_object(place) {
+        let checked = check(options, &spec.owner.1, (stage, put));
+        checked.map_err(|why| refused(format!("{place}: {why}")))?;
+        return Ok(place);
+    }
+    if place.starts_with('/') || place.starts_with("https://") {
         return Ok(place);
     }
     Err(refused(format!(
-        "{place}: on Slurm, inputs and outputs are absolute paths of the site or https:// URLs"
+        "{place}: on Slurm, inputs and outputs are absolute paths of the site, s3:// objects or https:// URLs"
     )))
 }
 

@@ -2,7 +2,7 @@
 
 use super::options::SlurmToken;
 use super::transport::Fault;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,16 +49,22 @@ impl Tokens {
                 let text = String::from_utf8(text).map_err(|_| unusable(path, "it is no text"))?;
                 // As `scontrol token` prints it.
                 let token = text.trim();
-                Ok(token.strip_prefix("SLURM_JWT=").unwrap_or(token).to_owned())
+                let token = token.strip_prefix("SLURM_JWT=").unwrap_or(token);
+                // Slurm's own daemon of 22.05 says of such a one that nothing was received.
+                if ended_at(token).is_some_and(|at| at <= now().as_secs()) {
+                    return Err(unusable(
+                        path,
+                        "the token in it has ended: it has to be renewed",
+                    ));
+                }
+                Ok(token.to_owned())
             }
             SlurmToken::Key(path) => self.minted(path),
         }
     }
 
     fn minted(&self, path: &Path) -> Result<String, Fault> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = now();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = made.as_ref().filter(|made| now < made.renew_at) {
             return Ok(made.text.clone());
@@ -85,6 +91,26 @@ impl Tokens {
     }
 }
 
+fn now() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// When a token ends by its own words, in seconds since 1970; whether it is sound is the daemon's to say.
+fn ended_at(token: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Ends {
+        exp: u64,
+    }
+    let mut rule = Validation::new(jsonwebtoken::decode_header(token).ok()?.alg);
+    rule.insecure_disable_signature_validation();
+    rule.validate_exp = false;
+    rule.validate_aud = false;
+    let key = DecodingKey::from_secret(&[]);
+    let read = jsonwebtoken::decode::<Ends>(token, &key, &rule);
+    Some(read.ok()?.claims.exp)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let size = std::fs::metadata(path).map(|file| file.len());
     if size.is_ok_and(|size| size > FILE_BYTES_MAX) {
@@ -100,7 +126,7 @@ fn unusable(path: &Path, why: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonwebtoken::{DecodingKey, Validation, decode};
+    use jsonwebtoken::decode;
 
     #[test]
     fn a_token_is_minted_and_used_again() {
@@ -131,5 +157,23 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             assert_eq!(tokens.now().unwrap(), expected);
         }
+        // One that has ended is not sent: it says so itself.
+        let token = |exp| {
+            let claims = Claims {
+                iat: 0,
+                exp,
+                sun: "madang",
+            };
+            let key = EncodingKey::from_secret(b"sesame");
+            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+        };
+        std::fs::write(&file, token(u64::MAX >> 1)).unwrap();
+        tokens.now().unwrap();
+        std::fs::write(&file, token(1_600_000_300)).unwrap();
+        let told = tokens.now();
+        assert!(
+            matches!(&told, Err(Fault::NotSent(why)) if why.contains("has ended") && !why.contains("eyJ")),
+            "{told:?}"
+        );
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Of a run that runs, `sstat` tells what its steps use of GPUs where the site gathers that (`AccountingStorageTRES=gres/gpuutil`, and
 //! `AutoDetect=nvml` in `gres.conf`). It is one figure for all GPUs of a step, so it is taken for runs of one whole accelerator alone. Of
-//! a run that is over on machines of kind `cpu`, whose accelerators are processors, `sacct` tells the processor time that it used.
+//! all others it tells the processor time that they used (`JobAcctGatherType`), beside what `squeue` says that they were given: of
+//! accelerators that is a hint, of machines of kind `cpu`, whose accelerators are processors, the thing itself. Of a run there that is over
+//! `sacct` tells it.
 
 use super::script::line;
 use madang_types::Measured;
@@ -11,7 +13,10 @@ use std::collections::BTreeMap;
 /// Jobs that are asked about in one line.
 pub(super) const ASKED_COUNT_MAX: usize = 200;
 
-/// What tells how busy the GPUs of these jobs are. A job without a step makes it fail, and says nothing of the others.
+/// Between what `sstat` says and what `squeue` does.
+const BETWEEN: &str = "--";
+
+/// What tells how busy these jobs are, which run. A job without a step makes it fail, and says nothing of the others.
 pub(super) fn sstat(jobs: &[u32]) -> String {
     let words = [
         "sstat",
@@ -19,11 +24,14 @@ pub(super) fn sstat(jobs: &[u32]) -> String {
         "-n",
         "-P",
         "-o",
-        "JobID,TRESUsageInAve",
+        "JobID,TRESUsageInTot",
         "-j",
     ];
     let mut line = line(words.map(str::to_owned).into_iter().chain([ids(jobs)]));
-    line.push_str(" 2>/dev/null || true");
+    // Of our user alone, as everywhere.
+    line.push_str(&format!(
+        " 2>/dev/null; echo {BETWEEN}; squeue --me -h -t R -o '%A|%C|%M'"
+    ));
     line
 }
 
@@ -67,6 +75,38 @@ pub(super) fn gpu_busy(text: &str) -> BTreeMap<u32, Measured> {
     found.into_iter().map(now).collect()
 }
 
+/// `1042.batch|cpu=00:00:01,mem=4M` of each step, and after a line `--` the processors and the time of each job: `1042|16|1-02:03:04`.
+/// What was used of what was given so far; nothing of a job of which one of the two is not told.
+pub(super) fn cpu_busy_now(text: &str) -> BTreeMap<u32, Measured> {
+    let mut steps = true;
+    let (mut used_ms, mut found) = (BTreeMap::<u32, u64>::new(), BTreeMap::new());
+    for row in text.lines() {
+        if row == BETWEEN {
+            steps = false;
+        } else if steps {
+            let Some((step, used)) = row.split_once('|') else {
+                continue;
+            };
+            let job = step.split('.').next().and_then(|job| job.parse().ok());
+            let cpu = used.split(',').find_map(|one| one.strip_prefix("cpu="));
+            if let Some((job, ms)) = job.zip(cpu.and_then(duration_ms)) {
+                *used_ms.entry(job).or_default() += ms;
+            }
+        } else {
+            let given = || {
+                let mut fields = row.split('|');
+                let job = fields.next()?.parse().ok()?;
+                let processors: u64 = fields.next()?.parse().ok()?;
+                let given_s = processors.checked_mul(duration_ms(fields.next()?)? / 1_000)?;
+                let permille = used_ms.get(&job)?.checked_div(given_s)?.min(1_000);
+                Some((job, Measured::SoFar(u32::try_from(permille).ok()?)))
+            };
+            found.extend(given());
+        }
+    }
+    found
+}
+
 /// `1042|00:01.230|60|2026-11-27T11:00:00`: processor time used, and had in seconds; nothing of a job that is not over.
 pub(super) fn cpu_busy(text: &str) -> BTreeMap<u32, Measured> {
     let read = |row: &str| {
@@ -108,8 +148,17 @@ mod tests {
         assert_eq!(gpu_busy(text), BTreeMap::from(expected));
         assert_eq!(
             sstat(&[7, 12]),
-            "'sstat' '-a' '-n' '-P' '-o' 'JobID,TRESUsageInAve' '-j' '7,12' 2>/dev/null || true"
+            "'sstat' '-a' '-n' '-P' '-o' 'JobID,TRESUsageInTot' '-j' '7,12' 2>/dev/null; echo --; squeue --me -h -t R -o '%A|%C|%M'"
         );
+    }
+
+    #[test]
+    fn processor_time_is_told_beside_what_was_given() {
+        let text = "7.batch|cpu=00:00:01,mem=4M\n7.0|cpu=00:01:59,mem=4M\n8.batch|cpu=10:00:00\n9.batch|mem=4M\n10.batch|cpu=00:00:09\n\
+            --\n7|16|1:00\n8|1|1:00\n9|1|1:00\n10|1|0:00\n11|1|1:00\nno line";
+        let expected = [(7, Measured::SoFar(125)), (8, Measured::SoFar(1_000))];
+        assert_eq!(cpu_busy_now(text), BTreeMap::from(expected));
+        assert_eq!(gpu_busy(text), BTreeMap::new());
     }
 
     #[test]

@@ -51,6 +51,7 @@ macro_rules! suite {
             stop::the_time_limit_ends_it, stop::it_is_told_before_its_time_limit, stop::a_checkpoint_is_written,
             stop::a_program_that_ends_well_when_told_is_done, stop::who_ignores_a_checkpoint_is_killed,
             stop::cancel_is_more_urgent, stop::nothing_is_left_of_who_lingers, stop::a_stop_survives_a_restart,
+            stop::it_stands_still_and_goes_on, stop::who_stands_still_goes_on_where_it_is_stopped,
             log::output_is_read_by_its_offset, log::the_newest_is_kept,
             stage::inputs_are_brought, stage::what_is_missing_or_wrong_is_told, stage::outputs_are_kept,
             stage::nothing_is_kept_of_who_failed, stage::what_cannot_be_kept_is_told);

@@ -118,3 +118,73 @@ pub async fn a_stop_survives_a_restart<F: Fixture>(mut site: F) {
     let end = until_ended(&site, spec.run).await;
     assert_eq!(end.outcome, RunOutcome::Stopped);
 }
+
+/// Says all the time that it runs, and is told apart from one that is only slow.
+const TICKS: &str = "trap 'echo saved > $SITE/saved; exit 9' USR1
+    (while :; do echo >> $SITE/ticks; sleep 0.02; done) &
+    echo up > $SITE/up; while :; do sleep 0.1; done";
+/// It stands still where nothing was said in so many looks, one after the other.
+const QUIET_LOOKS: u32 = 30;
+
+fn ticks<F: Fixture>(site: &F) -> u64 {
+    let ticks = std::fs::metadata(site.site().join("ticks"));
+    ticks.map_or(0, |file| file.len())
+}
+
+async fn until_still<F: Fixture>(site: &F) {
+    let (mut last, mut quiet) = (0, 0);
+    until("it stands still", || {
+        let now = ticks(site);
+        quiet = if now == last { quiet + 1 } else { 0 };
+        last = now;
+        (quiet >= QUIET_LOOKS).then_some(())
+    })
+    .await;
+}
+
+async fn until_it_goes<F: Fixture>(site: &F) {
+    let before = ticks(site);
+    until("it goes on", || (ticks(site) > before).then_some(())).await;
+}
+
+pub async fn it_stands_still_and_goes_on<F: Fixture>(mut site: F) {
+    let spec = script(&site, TICKS);
+    up(&site, &spec).await;
+    until_running(&site, spec.run).await;
+    // Twice is as once, and what goes on may be told so.
+    for still in [false, true, true] {
+        site.executor().freeze(spec.run, still).await.unwrap();
+    }
+    until_still(&site).await;
+    let status = site.executor().look(spec.run).await.unwrap();
+    assert!(
+        matches!(status, Some(RunStatus::Running { .. })),
+        "{status:?}"
+    );
+    site.restart().await;
+    site.executor().freeze(spec.run, false).await.unwrap();
+    until_it_goes(&site).await;
+    site.executor()
+        .stop(spec.run, StopHow::Cancel)
+        .await
+        .unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Cancelled);
+    // Of one that is over, and one that nobody knows.
+    for run in [spec.run, run_id(7)] {
+        site.executor().freeze(run, true).await.unwrap();
+    }
+}
+
+pub async fn who_stands_still_goes_on_where_it_is_stopped<F: Fixture>(site: F) {
+    let spec = script(&site, TICKS);
+    up(&site, &spec).await;
+    until_running(&site, spec.run).await;
+    site.executor().freeze(spec.run, true).await.unwrap();
+    until_still(&site).await;
+    let how = StopHow::Checkpoint(usr1(600_000));
+    site.executor().stop(spec.run, how).await.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Stopped);
+    assert_eq!(until_file(site.site().join("saved")).await, "saved\n");
+}

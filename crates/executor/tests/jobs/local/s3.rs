@@ -1,77 +1,19 @@
-//! Files of jobs in a store that nobody here wrote, and that verifies each signature: s3s-fs.
+//! Files of jobs in a store.
 
 use super::{Local, options};
 use crate::conformance::{output, run, run_id, script};
-use hyper_util::rt::TokioIo;
-use madang_executor::jobs::local::StageBucket;
-use madang_executor::jobs::{RunProgram, SecretText};
+use crate::object_store::{HALF, ObjectStore};
+use madang_executor::jobs::RunProgram;
 use madang_types::{JobStage, RunEnd, RunOutcome};
-use s3s::auth::SimpleAuth;
-use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s_fs::FileSystem;
 use std::fs;
-use std::path::{Path, PathBuf};
-use tokio::net::TcpListener;
+use std::path::Path;
 
-/// The SHA-256 of `half `.
-const HALF: &str = "0ddca2f91b4dfa3aa00fe0be0b165bb29258157fa221b105e9ecd28458b7ea9a";
-
-/// A store with the bucket `jobs`, whose objects are files.
-struct Store {
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl Store {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("jobs")).unwrap();
-        let mut store = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
-        store.set_auth(SimpleAuth::from_single("who", "sesame-7f3a"));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(serve(listener, store.build()));
-        Self { folder, port }
-    }
-
-    fn object(&self, key: &str) -> PathBuf {
-        self.folder.path().join("jobs").join(key)
-    }
-
-    fn put(&self, key: &str, text: &str) {
-        let path = self.object(key);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    /// A site where tenants' keys of it are open, with that secret.
-    fn site(&self, secret: &str) -> Local {
-        let place = tempfile::tempdir().unwrap();
-        let mut options = options(place.path());
-        options.stages.buckets = vec![StageBucket {
-            name: "jobs".to_owned(),
-            prefix: "{tenant}/".to_owned(),
-            endpoint: format!("http://127.0.0.1:{}", self.port),
-            region: "kr-1".to_owned(),
-            virtual_host: false,
-            access_key: "who".to_owned(),
-            secret: SecretText(secret.to_owned()),
-            writable: true,
-        }];
-        Local::with(place, options)
-    }
-}
-
-async fn serve(listener: TcpListener, store: S3Service) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let store = store.clone();
-        let http = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(async move {
-            let served = http.serve_connection(TokioIo::new(stream), store).await;
-            // A client that breaks off is the client's affair.
-            served.ok();
-        });
-    }
+/// A site where tenants' keys of the store are open, with that secret.
+fn site_of(store: &ObjectStore, secret: &str) -> Local {
+    let place = tempfile::tempdir().unwrap();
+    let mut options = options(place.path());
+    options.stages.buckets = vec![store.bucket(secret)];
+    Local::with(place, options)
 }
 
 fn stage(from: &str, to: &str, sha256: Option<&str>) -> JobStage {
@@ -105,9 +47,9 @@ fn read(path: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_got_and_put_under_a_signature_that_holds() {
-    let store = Store::start().await;
+    let store = ObjectStore::start().await;
     store.put("hanbit/a b", "half ");
-    let site = store.site("sesame-7f3a");
+    let site = site_of(&store, "sesame-7f3a");
     let input = |sha256| stage("s3://jobs/hanbit/a b", "in", sha256);
     let end = copied(&site, 1, input(Some(HALF)), "s3://jobs/hanbit/deep/out").await;
     assert_eq!(end.outcome, RunOutcome::Completed);
@@ -123,7 +65,7 @@ async fn objects_are_got_and_put_under_a_signature_that_holds() {
     let end = copied(&site, 4, input(None), "s3://jobs/daon/no").await;
     assert!(why(&end).contains("no bucket that is open"), "{end:?}");
     // The store itself knows who may.
-    let wrong = store.site("sesame-0000");
+    let wrong = site_of(&store, "sesame-0000");
     let end = copied(&wrong, 5, input(None), "s3://jobs/hanbit/no").await;
     assert!(why(&end).contains("answered 403"), "{end:?}");
     assert!(!why(&end).contains("sesame"), "{end:?}");
@@ -140,8 +82,8 @@ async fn objects_are_got_and_put_under_a_signature_that_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_long_goes_in_parts_and_comes_back_whole() {
-    let store = Store::start().await;
-    let site = store.site("sesame-7f3a");
+    let store = ObjectStore::start().await;
+    let site = site_of(&store, "sesame-7f3a");
     let mut spec = script(&site, "");
     // Two parts, the second of which is short.
     let text =
@@ -167,7 +109,7 @@ async fn what_is_long_goes_in_parts_and_comes_back_whole() {
     let end = run(&site, spec.clone()).await;
     assert_eq!(end.outcome, RunOutcome::Completed);
     assert_eq!(output(&site, spec.run).await, "end\n");
-    let parts = fs::read_dir(store.folder.path()).unwrap().flatten();
+    let parts = fs::read_dir(store.folder()).unwrap().flatten();
     let parts: Vec<_> = parts
         .map(|entry| entry.file_name())
         .filter(|name| name.to_string_lossy().contains("part"))

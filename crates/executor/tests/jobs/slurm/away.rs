@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::conformance::{until_ended, until_file, until_running};
-use madang_executor::jobs::{JobsError, RunStatus};
+use madang_executor::jobs::{JobsError, RunStatus, StopHow};
 use madang_types::RunOutcome;
 use std::fs;
 
@@ -126,4 +126,89 @@ async fn a_cluster_that_never_was_is_told_without_the_token() {
         other => panic!("{other:?}"),
     }
     assert_eq!(executor.runs().await, Ok(Vec::<(_, RunStatus)>::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_has_ended_is_told_and_the_next_one_goes_on() {
+    let Some(mut site) = Site::shared(daemon) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let token = |life_s: u32| {
+        let line = format!("scontrol token username=root lifespan={life_s}");
+        site.cluster.run(&line).unwrap()
+    };
+    let (short, long) = (token(1), token(3_600));
+    fs::write(&file, short).unwrap();
+    if let Some(rest) = &mut site.options.rest {
+        rest.token = SlurmToken::File(file.clone());
+    }
+    site.restart();
+    // However long it takes until then: nothing is submitted with it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let spec = site.script(1, "exit 0");
+    match site.executor().start(spec.clone()).await {
+        Err(JobsError::Unavailable(why)) => {
+            assert!(why.contains("has ended") && !why.contains("eyJ"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    fs::write(&file, long).unwrap();
+    assert_eq!(site.executor().look(spec.run).await, Ok(None));
+    site.executor().start(spec.clone()).await.unwrap();
+    assert_eq!(
+        until_ended(&site, spec.run).await.outcome,
+        RunOutcome::Completed
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ended_while_nobody_looked_is_told_by_the_accounting_and_another_way_is_as_good() {
+    let Some(cluster) = Slurm::own().unwrap() else {
+        return;
+    };
+    let mut site = Site::on(cluster, daemon);
+    let (first, second) = (waits(&site, 1), waits(&site, 2));
+    for spec in [&first, &second] {
+        site.executor().start(spec.clone()).await.unwrap();
+        until_running(&site, spec.run).await;
+    }
+    let id = |run| {
+        let line = format!("squeue -h -o %A --name={}-{run}", site.options.prefix);
+        site.cluster.run(&line).unwrap()
+    };
+    let (first_id, second_id) = (id(first.run), id(second.run));
+    // Its REST daemon goes: nobody knows more, and nothing is lost.
+    site.cluster.kill("slurmrestd").unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    is_away(site.executor().look(first.run)).await;
+    is_away(site.executor().stop(first.run, StopHow::Cancel)).await;
+    // Madang goes too. The first one ends, and the controller forgets it before anybody has looked.
+    site.executor.take();
+    let conf = site.cluster.conf();
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("{text}MinJobAge=2\n")).unwrap();
+    site.cluster.run("scontrol reconfigure").unwrap();
+    go(&site, 1);
+    let forgotten =
+        format!("scontrol show job {first_id} >/dev/null 2>&1 && echo there || echo gone");
+    until_told(&site.cluster, &forgotten, "gone").await;
+    // By its programs all of it is found.
+    programs(&site.cluster, &mut site.options);
+    site.options.rest = None;
+    site.restart();
+    let end = until_ended(&site, first.run).await;
+    assert_eq!(end.outcome, RunOutcome::Completed);
+    let second_of = |at: madang_types::Micros| at.0 / 1_000_000;
+    let (from, to) = (second_of(end.started_at.unwrap()), second_of(end.ended_at));
+    let line = format!("SLURM_TIME_FORMAT=%s sacct -X -n -P -o Start,End,ElapsedRaw -j {first_id}");
+    let told = site.cluster.run(&line).unwrap();
+    assert_eq!(told, format!("{from}|{to}|{}", to - from));
+    site.executor()
+        .stop(second.run, StopHow::Cancel)
+        .await
+        .unwrap();
+    let end = until_ended(&site, second.run).await;
+    assert_eq!(end.outcome, RunOutcome::Cancelled, "{second_id}");
 }

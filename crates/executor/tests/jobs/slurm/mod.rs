@@ -5,6 +5,7 @@ mod bad;
 mod found;
 mod placed;
 mod site;
+mod store;
 
 use crate::conformance::{self, Fixture, run_id, suite};
 use async_trait::async_trait;
@@ -169,6 +170,7 @@ mod cli {
         begin::a_run_is_begun_once, begin::a_restart_finds_what_runs, begin::what_ended_meanwhile_is_told_after_a_restart,
         begin::variables_are_its_own, begin::nobody_knows_a_run_that_never_was, begin::a_change_is_told,
         end::exit_codes_and_signals_are_told, end::a_run_is_forgotten, stop::a_checkpoint_is_written,
-        stop::cancel_is_more_urgent, stop::a_stop_survives_a_restart, log::output_is_read_by_its_offset,
+        stop::cancel_is_more_urgent, stop::a_stop_survives_a_restart, stop::it_stands_still_and_goes_on,
+        stop::who_stands_still_goes_on_where_it_is_stopped, log::output_is_read_by_its_offset,
         log::the_newest_is_kept, stage::what_is_missing_or_wrong_is_told, stage::outputs_are_kept);
 }

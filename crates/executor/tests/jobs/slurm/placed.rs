@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::conformance::{output, run, until_ended, until_running, until_status};
-use madang_executor::jobs::{JobsError, RunStatus, StopHow};
-use madang_types::{Micros, NodesId, RunOutcome, RunPiece};
+use madang_executor::jobs::{JobsError, RunMeter, RunStatus, StopHow};
+use madang_types::{
+    BusySource, Measured, Micros, NodesId, RunOutcome, RunPiece, RunRecord, RunState,
+};
 
 fn pieces(count: usize, accelerators: u16, share_milli: u32) -> Vec<RunPiece> {
     let piece = RunPiece {
@@ -115,6 +117,39 @@ async fn who_waits_is_told_why_and_withdrawn_without_a_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_says_when_it_would_begin_a_run() {
+    let Some(site) = Site::shared(programs) else {
+        return;
+    };
+    let mut first = site.script(1, "sleep 1000");
+    first.accelerator = "b200".to_owned();
+    first.pieces = pieces(1, 8, 1_000);
+    site.executor().start(first.clone()).await.unwrap();
+    until_running(&site, first.run).await;
+    let mut asked = first.clone();
+    asked.run = run_id(2);
+    let said = site.executor().foretell(&asked).await.unwrap().unwrap();
+    // The first one has a time limit of eleven minutes there.
+    let now = jiff::Timestamp::now().as_microsecond();
+    assert!(said.0 > now + 500_000_000, "{said:?} at {now}");
+    assert_eq!(site.executor().look(asked.run).await, Ok(None));
+    asked.pieces = pieces(1, 9, 1_000);
+    let never = site.executor().foretell(&asked).await;
+    assert!(
+        matches!(&never, Err(JobsError::Refused(why)) if why.contains("node configuration")),
+        "{never:?}"
+    );
+    site.executor()
+        .stop(first.run, StopHow::Cancel)
+        .await
+        .unwrap();
+    until_ended(&site, first.run).await;
+    // A REST daemon has no word for that.
+    let site = Site::shared(daemon).unwrap();
+    assert_eq!(site.executor().foretell(&first).await, Ok(None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_never_run_is_refused() {
     for shape in [daemon, programs] {
         let Some(mut site) = Site::shared(shape) else {
@@ -169,5 +204,71 @@ async fn times_are_those_of_sacct() {
             site.options.prefix
         );
         until_told(&site.cluster, &line, &ours).await;
+    }
+}
+
+/// What that cluster's accounting tells of a run that holds so many accelerators, once it tells something.
+async fn measured(site: &Site, spec: &RunSpec, accelerator_milli: u64) -> Measured {
+    let record = RunRecord {
+        run: spec.run,
+        nodes: spec.nodes.clone(),
+        place: None,
+        pieces: spec.pieces.clone(),
+        accelerator_milli,
+        state: RunState::Running,
+        stop: None,
+        created_at: Micros(0),
+        started_at: None,
+        end: None,
+        charge: None,
+        candidates: Vec::new(),
+    };
+    for _ in 0..1_200 {
+        let told = site.executor().measure(std::slice::from_ref(&record)).await;
+        // It gathers each second, and a job of no second's age was given nothing yet.
+        match told.unwrap().first() {
+            Some((run, measured)) if *run == spec.run => return *measured,
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    panic!("waited too long");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_busy_a_run_is_is_told_by_processor_time_where_nobody_gathers_more() {
+    let Some(site) = Site::shared(programs) else {
+        return;
+    };
+    let (works, idles) = (
+        site.script(1, "while :; do :; done"),
+        site.script(2, "sleep 1000"),
+    );
+    for spec in [&works, &idles] {
+        site.executor().start(spec.clone()).await.unwrap();
+        until_running(&site, spec.run).await;
+    }
+    let idle = measured(&site, &idles, 2_000).await;
+    assert_eq!(site.executor().source(idle), BusySource::SlurmCpu);
+    let permille = |measured| match measured {
+        Measured::SoFar(permille) => permille,
+        Measured::Now(_) => panic!("no GPU of it is gathered"),
+    };
+    assert!(permille(idle) < 300, "{idle:?}");
+    // However slow this machine is, it comes to use more.
+    let mut busy = 0;
+    for _ in 0..600 {
+        busy = permille(measured(&site, &works, 1_000).await);
+        if busy > permille(idle) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(busy > permille(idle), "{busy}");
+    for spec in [&works, &idles] {
+        site.executor()
+            .stop(spec.run, StopHow::Cancel)
+            .await
+            .unwrap();
+        until_ended(&site, spec.run).await;
     }
 }

@@ -227,7 +227,11 @@ impl Program {
             StopSignal::Usr2 => ("USR2", Signal::USR2),
         };
         match &self.kind {
-            Kind::Container { container, .. } => container.signal(name).await,
+            Kind::Container { container, .. } => {
+                // One that stands still takes no signal. What goes wrong with that is met by the end of its time.
+                container.freeze(false).await.ok();
+                container.signal(name).await;
+            }
             // The number of a group without its leader may be given to another.
             Kind::Process { .. } if self.code.is_some() => process::signal_children(by),
             Kind::Process { leader, .. } => {
@@ -244,6 +248,7 @@ impl Program {
         while !self.empty {
             match &mut self.kind {
                 Kind::Container { container, client } => {
+                    container.freeze(false).await.ok();
                     container.signal("KILL").await;
                     if let Ok(status) = timeout(ROUND_LATER, client.wait()).await {
                         self.code = Some(status.map_or(1, exit_code));

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use madang_types::{JobStage, TenantId};
 use object::Object;
+pub(in crate::jobs) use object::signed;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -252,19 +253,32 @@ impl<'a> Stager<'a> {
     }
 
     fn object(&self, text: &str, write: bool) -> Result<Place<'a>, String> {
-        let (name, key) = text.split_once('/').unwrap_or((text, ""));
-        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-        if !key.split('/').all(plain) {
-            return Err("it is no s3://bucket/key".to_owned());
-        }
-        let opened = |bucket: &&StageBucket| {
-            let prefix = bucket.prefix.replace(TENANT, self.tenant.as_str());
-            bucket.name == name && key.starts_with(&prefix) && (bucket.writable || !write)
-        };
-        let bucket = self.options.buckets.iter().find(opened);
-        let bucket = bucket.ok_or("no bucket that is open to jobs holds it")?;
+        let (bucket, key) = open_object(&self.options.buckets, self.tenant, (text, write))?;
         Ok(Place::Object(bucket, key.to_owned()))
     }
+}
+
+/// Which bucket's object a `bucket/key` is, of those that are open to a tenant's jobs: to be read, or to be put too.
+///
+/// # Errors
+/// Why it is none.
+pub(in crate::jobs) fn open_object<'a, 'b>(
+    buckets: &'a [StageBucket],
+    tenant: &TenantId,
+    (text, write): (&'b str, bool),
+) -> Result<(&'a StageBucket, &'b str), String> {
+    let (name, key) = text.split_once('/').unwrap_or((text, ""));
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if !key.split('/').all(plain) {
+        return Err("it is no s3://bucket/key".to_owned());
+    }
+    let opened = |bucket: &&StageBucket| {
+        let prefix = bucket.prefix.replace(TENANT, tenant.as_str());
+        bucket.name == name && key.starts_with(&prefix) && (bucket.writable || !write)
+    };
+    let bucket = buckets.iter().find(opened);
+    let bucket = bucket.ok_or("no bucket that is open to jobs holds it")?;
+    Ok((bucket, key))
 }
 
 impl Source {

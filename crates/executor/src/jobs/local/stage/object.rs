@@ -24,6 +24,39 @@ const PARTS_MAX: u64 = 10_000;
 /// The longest answer about an upload that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// The bucket in its store's words, and the keys to it.
+fn opened(of: &StageBucket) -> Result<(Bucket, Credentials), String> {
+    let style = if of.virtual_host {
+        UrlStyle::VirtualHost
+    } else {
+        UrlStyle::Path
+    };
+    let endpoint = of.endpoint.parse();
+    let endpoint = endpoint.map_err(|e| format!("the bucket's endpoint is no URL: {e}"))?;
+    let bucket = Bucket::new(endpoint, style, of.name.clone(), of.region.clone());
+    let bucket = bucket.map_err(|e| format!("the bucket's endpoint: {e}"))?;
+    let credentials = Credentials::new(of.access_key.clone(), of.secret.0.clone());
+    Ok((bucket, credentials))
+}
+
+/// The address of an object by which whoever has it may read that object, or put it, and nothing else, for so long.
+///
+/// # Errors
+/// The bucket's endpoint is none.
+pub(in crate::jobs) fn signed(
+    of: &StageBucket,
+    (key, put): (&str, bool),
+    life: Duration,
+) -> Result<String, String> {
+    let (bucket, credentials) = opened(of)?;
+    let credentials = Some(&credentials);
+    let url = match put {
+        true => PutObject::new(&bucket, credentials, key).sign(life),
+        false => GetObject::new(&bucket, credentials, key).sign(life),
+    };
+    Ok(url.to_string())
+}
+
 /// One object.
 pub(super) struct Object<'a> {
     web: &'a Web<'a>,
@@ -34,18 +67,11 @@ pub(super) struct Object<'a> {
 
 impl<'a> Object<'a> {
     pub fn new(web: &'a Web<'a>, of: &StageBucket, key: &'a str) -> Result<Self, String> {
-        let style = if of.virtual_host {
-            UrlStyle::VirtualHost
-        } else {
-            UrlStyle::Path
-        };
-        let endpoint = of.endpoint.parse();
-        let endpoint = endpoint.map_err(|e| format!("the bucket's endpoint is no URL: {e}"))?;
-        let bucket = Bucket::new(endpoint, style, of.name.clone(), of.region.clone());
+        let (bucket, credentials) = opened(of)?;
         Ok(Self {
             web,
-            bucket: bucket.map_err(|e| format!("the bucket's endpoint: {e}"))?,
-            credentials: Credentials::new(of.access_key.clone(), of.secret.0.clone()),
+            bucket,
+            credentials,
             key,
         })
     }

@@ -55,12 +55,24 @@ fn complaints_are_told_apart() {
     let late = "Socket timed out on send/recv operation";
     let told = format!("Batch job submission failed: {late}");
     check(1, &format!("{failed}{late}"), Fault::Unknown(told));
+    let asked = format!("sbatch: error: here\nallocation failure: {account}");
+    check(1, &asked, Fault::Refused(account.to_owned()));
     let missing = "sh: 1: sbatch: not found";
     check(
         127,
         missing,
         Fault::NotSent(format!("exit code 127: {missing}")),
     );
+}
+
+#[test]
+fn when_it_would_begin_is_read() {
+    let said =
+        "sbatch: Job 7 to start at 1795804814 using 8 processors on nodes n1 in partition batch";
+    assert_eq!(foretold(said), Some(1_795_804_814));
+    for broken in ["", "sbatch: Job 7 to start at N/A using", " to start at "] {
+        assert_eq!(foretold(broken), None, "{broken:?}");
+    }
 }
 
 #[test]

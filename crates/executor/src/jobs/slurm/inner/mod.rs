@@ -2,21 +2,24 @@
 
 mod measure;
 mod refresh;
+mod still;
 
 use super::ask::{Ask, job_name, log_path};
 use super::book::{Book, Entry};
+use super::cli::{Cli, foretell};
 use super::files::Files;
-use super::job::{SlurmJob, Stop, word};
+use super::job::{SlurmJob, Stop, micros, word};
 use super::options::SlurmOptions;
+use super::rest::Rest;
 use super::script::{quoted, secrets, secrets_path};
 use super::shell::Shell;
+use super::store::{Signed, urls_path};
 use super::transport::{Fault, Transport};
-use super::{cli::Cli, rest::Rest};
 use crate::jobs::{JobsError, RunLog, RunSpec, RunStatus, StopHow};
-use madang_types::RunId;
+use madang_types::{Micros, RunId};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 /// Calls that change one run come one after the other; calls about others seldom wait for them.
 const LOCKS: usize = 64;
@@ -34,6 +37,8 @@ pub(super) struct Inner {
     shell: Option<Arc<Shell>>,
     files: Files,
     locks: Vec<Mutex<()>>,
+    /// Somebody wants something at once of whoever looks after what runs.
+    wake: Notify,
 }
 
 impl Inner {
@@ -73,6 +78,7 @@ impl Inner {
             shell,
             files,
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            wake: Notify::new(),
             options,
         })
     }
@@ -112,14 +118,20 @@ impl Inner {
             let written = self.files.write_secret(&path, &text).await;
             written.map_err(|fault| self.named(fault))?;
         }
-        self.book
-            .put(Entry::new(run, now_ms(), spec.log_bytes_max))
-            .await?;
+        let signed = Signed::of(&spec, now_ms());
+        if let Some(signed) = &signed {
+            let written = signed.write(&self.options, (&self.files, run)).await;
+            written.map_err(|fault| self.named(fault))?;
+        }
+        let entry = || Entry {
+            signed: signed.clone(),
+            ..Entry::new(run, now_ms(), spec.log_bytes_max)
+        };
+        self.book.put(entry()).await?;
         match self.transport.submit(&ask).await {
             Ok(id) => {
-                let mut entry = Entry::new(run, now_ms(), spec.log_bytes_max);
-                entry.job = Some(id);
-                self.book.put(entry).await
+                let job = Some(id);
+                self.book.put(Entry { job, ..entry() }).await
             }
             Err(fault) => {
                 if !matches!(fault, Fault::Unknown(_)) {
@@ -129,6 +141,22 @@ impl Inner {
                 Err(self.named(fault))
             }
         }
+    }
+
+    /// Why a run is refused before Slurm hears of it.
+    pub(super) fn never(&self, spec: &RunSpec) -> Option<String> {
+        let refused = Ask::new(&self.options, spec).err()?;
+        Some(refused.to_string())
+    }
+
+    /// Asks Slurm when it would begin such a run: its programs know how, its REST daemons do not.
+    pub(super) async fn foretell(&self, spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
+        let ask = Ask::new(&self.options, spec)?;
+        let Some(shell) = &self.shell else {
+            return Ok(None);
+        };
+        let at_s = foretell(shell, &ask).await;
+        Ok(at_s.map_err(|fault| self.named(fault))?.map(micros))
     }
 
     /// What is known of a run: from the book, or from Slurm by its name where the book has no job for it.
@@ -320,7 +348,7 @@ impl Inner {
         if entry.end.is_none() {
             return Err(JobsError::Unavailable(format!("{run} is not over")));
         }
-        let mut paths = vec![secrets_path(&self.options, run)];
+        let mut paths = self.private_paths(run).to_vec();
         paths.extend(
             entry
                 .job
@@ -341,9 +369,14 @@ impl Inner {
         self.book.remove(run).await
     }
 
+    /// What the batch script reads and removes.
+    fn private_paths(&self, run: RunId) -> [String; 2] {
+        let options = &self.options;
+        [secrets_path(options, run), urls_path(options, run)]
+    }
+
     async fn remove_secrets(&self, run: RunId) {
-        let path = secrets_path(&self.options, run);
-        if self.files.remove(&[path]).await.is_err() {
+        if self.files.remove(&self.private_paths(run)).await.is_err() {
             tracing::warn!(%run, cluster = self.options.cluster, "the secrets of a run that is not there are left on the cluster");
         }
     }

@@ -4,6 +4,7 @@ use super::{Inner, now_ms};
 use crate::jobs::slurm::ask::{job_name, log_path};
 use crate::jobs::slurm::book::Entry;
 use crate::jobs::slurm::job::{SlurmJob, micros, word};
+use crate::jobs::slurm::store::Signed;
 use crate::jobs::slurm::transport::{Fault, Live};
 use crate::jobs::{JobsError, NOTICE_MS_MAX, RunStatus, STOP_MS};
 use madang_types::{RunEnd, RunId, RunOutcome};
@@ -26,13 +27,13 @@ const WORD_BYTES: u64 = 4096;
 
 /// What went wrong with some of several runs.
 #[derive(Default)]
-struct Failed {
+pub(super) struct Failed {
     first: Option<JobsError>,
     others: usize,
 }
 
 impl Failed {
-    fn note(&mut self, done: Result<(), JobsError>) {
+    pub(super) fn note(&mut self, done: Result<(), JobsError>) {
         match (done, &self.first) {
             (Err(error), None) => self.first = Some(error),
             (Err(_), Some(_)) => self.others += 1,
@@ -40,7 +41,7 @@ impl Failed {
         }
     }
 
-    fn told(self) -> Result<(), JobsError> {
+    pub(super) fn told(self) -> Result<(), JobsError> {
         let Some(error) = self.first else {
             return Ok(());
         };
@@ -56,7 +57,12 @@ impl Inner {
     pub(in crate::jobs::slurm) async fn watch(self: Arc<Self>) {
         let mut wait = LOOK_TIME;
         loop {
-            tokio::time::sleep(wait).await;
+            let woken = tokio::time::timeout(wait, self.wake.notified()).await;
+            if woken.is_ok() && wait == LOOK_TIME {
+                // It is away else: who wants something waits for it as all others do.
+                self.stand().await.ok();
+                continue;
+            }
             wait = match self.look_after().await {
                 Ok(()) => LOOK_TIME,
                 Err(error) => {
@@ -81,6 +87,37 @@ impl Inner {
         let mut failed = Failed::default();
         failed.note(self.refresh(&open).await);
         failed.note(self.force().await);
+        failed.note(self.stand().await);
+        failed.note(self.sign_anew().await);
+        failed.told()
+    }
+
+    /// Makes addresses of objects anew for runs that are not over: who waits or runs for longer than they are good for finds new ones.
+    async fn sign_anew(&self) -> Result<(), JobsError> {
+        let now_ms = now_ms();
+        let due = |entry: &Entry| {
+            let signed = entry.signed.as_ref().filter(|_| entry.end.is_none())?;
+            let signed = signed.is_due(now_ms).then(|| signed.clone())?;
+            Some((entry.run, signed))
+        };
+        let due: Vec<(RunId, Signed)> = {
+            let known = self.book.lock();
+            known
+                .values()
+                .filter_map(|known| due(&known.entry))
+                .collect()
+        };
+        let mut failed = Failed::default();
+        for (run, signed) in due {
+            let signed = signed.at(now_ms);
+            match signed.write(&self.options, (&self.files, run)).await {
+                Ok(()) => {
+                    let change = |entry: &mut Entry| entry.signed = Some(signed);
+                    failed.note(self.book.change(run, change).await);
+                }
+                Err(fault) => failed.note(Err(self.named(fault))),
+            }
+        }
         failed.told()
     }
 
@@ -293,6 +330,10 @@ impl Inner {
     }
 
     async fn ended(&self, entry: &Entry, end: RunEnd) -> Result<(), JobsError> {
+        if entry.signed.is_some() {
+            // Who ended before it took them has left them.
+            self.remove_secrets(entry.run).await;
+        }
         let ended = |entry: &mut Entry| entry.end = Some(end);
         self.book.change(entry.run, ended).await
     }

@@ -106,8 +106,16 @@ impl Http {
             let told = format!("{}: it does not take our token ({status})", self.url);
             return Err(Fault::NotSent(told));
         }
-        let value = serde_json::from_slice(&bytes);
-        Ok((status, value.unwrap_or(Value::Null)))
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok((status, value)),
+            // A refusal may be told in any words; a proxy's page, or half an answer, is not what was asked for.
+            Err(_) if !status.is_success() => Ok((status, Value::Null)),
+            Err(_) => Err(Fault::Unknown(format!(
+                "{}: its answer is not whole, or no JSON ({status}, {} bytes)",
+                self.url,
+                bytes.len()
+            ))),
+        }
     }
 
     /// Waits for its turn.

@@ -100,7 +100,13 @@ impl Rest {
     async fn version(&self) -> Result<Version, Fault> {
         let version = self.version.get_or_try_init(|| async {
             for path in ["/openapi/v3", "/openapi"] {
-                let (status, description) = self.http.call(Method::GET, path, None).await?;
+                let described = self.http.call(Method::GET, path, None).await;
+                // Whatever came of it: nothing was asked for yet.
+                let described = described.map_err(|fault| match fault {
+                    Fault::Unknown(why) => Fault::NotSent(why),
+                    other => other,
+                });
+                let (status, description) = described?;
                 if status.is_success()
                     && let Some(version) = Version::newest(&description)
                 {

@@ -284,3 +284,51 @@ fn errors_are_told_apart() {
         Some(Fault::Unknown("no reason given (0)".into())),
     );
 }
+
+/// A daemon that answers everything with these bytes.
+async fn says(bytes: &'static [u8]) -> Rest {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read(&mut stream).await;
+            stream.write_all(bytes).await.unwrap();
+        }
+    });
+    let rest = Rest::new(&SlurmRest {
+        url: format!("http://{address}"),
+        authority: None,
+        user: "madang".to_owned(),
+        token: SlurmToken::Given(SecretText("sesame".to_owned())),
+    });
+    rest.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_the_daemons_says_nothing_of_jobs() {
+    let page = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\nconnection: close\r\n\r\n<html>Sign in<";
+    let half =
+        b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\nconnection: close\r\n\r\n{\"jobs\": [{\"job";
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\nconnection: close\r\n\r\n{\"jobs\": []";
+    for bytes in [&page[..], half, cut] {
+        // Nothing was asked for while it is not known what it speaks.
+        let told = says(bytes).await.submit(&ask(&spec())).await;
+        assert!(matches!(told, Err(Fault::NotSent(_))), "{told:?}");
+        let rest = says(bytes).await;
+        rest.version.set(Version(42)).unwrap();
+        let told = rest.submit(&ask(&spec())).await;
+        assert!(matches!(told, Err(Fault::Unknown(_))), "{told:?}");
+        let live = rest.live(&[77]).await.unwrap();
+        assert!(
+            live.jobs.is_empty() && live.unread.contains_key(&77),
+            "{live:?}"
+        );
+        let told = rest.accounted("madang-1042-1", 90).await;
+        assert!(matches!(told, Err(Fault::Unknown(_))), "{told:?}");
+        // Nor was anything done.
+        for told in [rest.signal(77, "URG").await, rest.cancel(77).await] {
+            assert!(matches!(told, Err(Fault::Unknown(_))), "{told:?}");
+        }
+    }
+}

@@ -2,7 +2,7 @@ log=${log/%%j.log/$SLURM_JOB_ID.log}
 export PATH=${PATH:-/usr/local/bin:/usr/bin:/bin} HOME=${HOME:-~}
 # What bash itself has to say is nobody's.
 exec 3>&2 2>/dev/null
-child='' told='' over='' mark=''
+child='' told='' over='' mark='' halted=''
 
 # By the environment: a process that went apart is found too.
 sweep() {
@@ -22,19 +22,42 @@ fail() {
 }
 # Helpers do not die of what is meant for the program.
 calm() { trap '' USR1 USR2 INT HUP TERM; }
+# To all of the program: its group, those that went apart, and its steps on other machines.
+all() {
+    kill -s "$1" -- "-$child"
+    kill -s "$1" $(grep -lsxz "MADANG_PROGRAM=$SLURM_JOB_ID" /proc/[0-9]*/environ | cut -d/ -f3)
+    [ "$SLURM_JOB_NUM_NODES" = 1 ] || scancel --signal="$1" "$SLURM_JOB_ID"
+}
+# It stands still; who is being stopped needs its time for that. Twice, for who was begun meanwhile.
+still() {
+    mark=1
+    [ -z "$told$over" ] || return
+    halted=1
+    [ -z "$child" ] || { all STOP; all STOP; }
+}
+go() {
+    mark=1
+    [ -n "$halted" ] || return
+    halted=''
+    [ -z "$child" ] || all CONT
+}
 pass() {
     told=1 mark=1
     [ -z "$child" ] || kill -s "$1" -- "-$child"
+    go
 }
 stop() {
     over=1 mark=1
     [ -n "$child" ] || die ALRM
     kill -s TERM -- "-$child"
+    go
     (calm; sleep "$stop_s"; kill -s KILL -- "-$child") &
 }
 for name in USR1 USR2 INT HUP TERM; do trap "pass $name" "$name"; done
 trap 'pass "$signal"' XCPU
 trap stop URG ALRM
+trap still WINCH
+trap go CONT
 
 # The beginning of a long output goes: its place in the file stays empty.
 crop() {
@@ -42,9 +65,22 @@ crop() {
     bytes=$(stat -c %s "$log") && [ "$bytes" -gt "$log_bytes_max" ] || return 0
     fallocate -p -o 0 -l $((bytes - log_bytes_max)) "$log"
 }
+# Addresses of objects are on no command line, and in no variable that a program has.
+declare -a get=() put=()
+take_urls() {
+    [ ! -e "$urls" ] || { . "$urls" && rm -f -- "$urls"; } || fail "$1" "the addresses of its files cannot be read"
+}
+store() {
+    printf 'url = "%s"\n' "$1" | curl -sS --proto '=https,http' --retry 3 --connect-timeout 15 --speed-limit 1 --speed-time 60 \
+        -w '%{http_code}' -K - "${@:2}"
+}
+stored() {
+    [ "$2" = 200 ] || fail "$1" "$3: its store answered $2"
+}
 bring() {
     mkdir -p -- "$(dirname -- "$2")"
     case $1 in
+        s3://*) stored PROF "$(store "${get[$4]}" -o "$2")" "the input $1 cannot be had" ;;
         https://*) curl -fsSL --proto '=https' --retry 3 -o "$2" -- "$1" ;;
         *) cp -RL -- "$1" "$2" ;;
     esac || fail PROF "the input $1 cannot be had"
@@ -52,6 +88,14 @@ bring() {
 }
 keep() {
     case $2 in
+        s3://*)
+            [ -f "$1" ] || fail VTALRM "the output $1 is not there"
+            [ "$(stat -Lc %s -- "$1")" -le "$put_bytes_max" ] ||
+                fail VTALRM "the output $1 has more than $put_bytes_max bytes, which is the most that is put in a store from here"
+            take_urls VTALRM
+            stored VTALRM "$(store "${put[$3]}" -T "$1" -o /dev/null)" "the output $1 cannot be kept at $2"
+            return
+            ;;
         https://*) curl -fsS --proto '=https' --retry 3 -T "$1" -- "$2" ;;
         *) cp -R -- "$1" "$2.madang-part" && mv -T -- "$2.madang-part" "$2" ;;
     esac && return
@@ -77,11 +121,13 @@ begin() {
     fi
     # In a process group of its own, which signals are for.
     set -m
-    "$@" 2>&3 3>&- </dev/null &
+    MADANG_PROGRAM=$SLURM_JOB_ID "$@" 2>&3 3>&- </dev/null &
     child=$!
     set +m
+    [ -z "$halted" ] || all STOP
 }
 
 mkdir -p -m 700 -- "$folder" && cd -- "$folder" || fail PROF "its folder $folder cannot be made"
 # Slurm may begin a job again; the run is one all the same.
 mkdir -- ".madang-$run" || fail PROF "it was begun before"
+take_urls PROF

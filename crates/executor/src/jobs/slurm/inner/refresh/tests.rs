@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use madang_types::{JobId, TaskId};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A cluster of paper: jobs 1 to 6 have completed, of which 2 cannot be read, and 3 to 5 are not known to the controller any more.
+/// A cluster of paper: jobs 1 to 6 have completed, of which 2 cannot be read, and 3 to 5 are not known to the controller any more; nor is 7,
+/// which its accounting has as one that runs.
 struct Paper {
     accounting_is_there: bool,
     accounting_count: Arc<AtomicU32>,
@@ -55,6 +56,11 @@ impl Transport for Paper {
         self.accounting_count.fetch_add(1, Ordering::Relaxed);
         match (name, self.accounting_is_there) {
             (_, false) => Err(Fault::Unknown("no answer".to_owned())),
+            ("madang-7-1", true) => Ok(vec![SlurmJob {
+                state: SlurmState::Running,
+                ended_s: None,
+                ..done(7, name)
+            }]),
             ("madang-3-1", true) => Err(Fault::Refused("bad name".to_owned())),
             (name, true) => Ok(vec![done(name[7..8].parse().unwrap(), name)]),
         }
@@ -143,4 +149,21 @@ async fn force_goes_on_with_the_others() {
     assert!(matches!(&told, Err(JobsError::Refused(_))), "{told:?}");
     let forced = |number| inner.book.get(run(number)).unwrap().stop.unwrap().forced;
     assert_eq!([forced(1), forced(2)], [false, true]);
+}
+
+#[tokio::test]
+async fn a_run_that_the_accounting_never_heard_the_end_of_is_lost_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut inner, _) = site(folder.path(), true).await;
+    let mut entry = Entry::new(run(7), now_ms(), 1_000);
+    entry.job = Some(7);
+    inner.book.put(entry).await.unwrap();
+    // The controller may be between two words: it is not lost at once.
+    inner.refresh(&[run(7)]).await.unwrap();
+    assert_eq!(inner.book.get(run(7)).unwrap().end, None);
+    inner.options.lost_ms = 0;
+    inner.refresh(&[run(7)]).await.unwrap();
+    let end = inner.book.get(run(7)).unwrap().end.unwrap();
+    assert!(matches!(end.outcome, RunOutcome::Lost { .. }), "{end:?}");
+    assert_eq!(end.started_at, Some(micros(110)));
 }
