@@ -6,12 +6,15 @@ mod harness;
 
 use harness::engine::Engine;
 use harness::fleet::HEAD;
-use harness::{Madang, Place, wait_for};
+use harness::{Madang, Place, chat_body, wait_for};
 use jiff::Timestamp;
-use madang_testkit::http_post_json;
+use madang_testkit::{http_post_json, http_stream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// A machine of two processors where electricity is dear until eight in the morning, which is then.
 fn priced(cheap_from: Timestamp, engine: &Engine) -> String {
@@ -258,8 +261,112 @@ async fn an_event_is_met_by_jobs_that_bend_outlives_a_kill_and_all_comes_back() 
     })
     .await;
     wait_for("it goes on", async || goes_on(&bends).then_some(())).await;
+
+    // What is told before is met by its beginning, and is a quarter of what was drawn, not of what is left again and again.
+    until(&place, "all is drawn again", |power| power["watts"] == 500).await;
+    let command = format!("power event here --cut 25% --for 1h --at {}", in_s(20));
+    let told = json_of(&place, &command).await;
+    let met = until(&place, "what will begin is met", |power| {
+        power["watts"] == 360 && acts(power) == ["pause"]
+    })
+    .await;
+    assert_eq!(
+        (&met["cap_watts"], &met["cap_event"]),
+        (&json!(375), &told["id"])
+    );
+    json_of(&place, &format!("power cancel here {}", told["id"])).await;
     let audit = place.run(&["audit", "verify"]).await;
     audit.expect_code(0);
+    drop(engines);
+    assert_eq!(madang.stop().await, 0);
+}
+
+/// Clients that ask all the while, and how long each waited for its first token.
+struct Clients {
+    waits: Arc<Mutex<Vec<Duration>>>,
+    tasks: JoinSet<()>,
+}
+
+impl Clients {
+    fn start(madang: &Madang, count: usize) -> Self {
+        let waits = Arc::<Mutex<Vec<Duration>>>::default();
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let (url, key) = (madang.at("/v1/chat/completions"), madang.key.clone());
+            let waits = Arc::clone(&waits);
+            tasks.spawn(async move {
+                loop {
+                    let asked = Instant::now();
+                    let answer = http_stream(&url, Some(&key), chat_body("hi", 64, true)).await;
+                    let mut answer = answer.unwrap().sse();
+                    answer.next_event().await.unwrap();
+                    waits.lock().unwrap().push(asked.elapsed());
+                    answer.to_end().await;
+                }
+            });
+        }
+        Self { waits, tasks }
+    }
+
+    /// The 99th percentile of the next waits.
+    async fn p99_ms(&self) -> u128 {
+        const COUNT: usize = 200;
+        self.waits.lock().unwrap().clear();
+        let mut waits = wait_for("first tokens come", async || {
+            let waits = self.waits.lock().unwrap();
+            (waits.len() >= COUNT).then(|| waits.clone())
+        })
+        .await;
+        waits.sort_unstable();
+        waits[waits.len() * 99 / 100].as_millis()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarter_less_is_met_within_half_a_minute_by_the_record_of_the_event() {
+    let (place, mut madang, engines) = up().await;
+    let jobs = [
+        submit(&place, "one", "[flex]\npause = \"1h\"").await,
+        submit(&place, "two", "[flex]\npause = \"1h\"").await,
+    ];
+    let mut clients = Clients::start(&madang, 8);
+    until(&place, "engines and jobs are busy", |power| {
+        power["watts"].as_u64() > Some(800)
+    })
+    .await;
+    let before = clients.p99_ms().await;
+    let event = json_of(&place, "power event here --cut 25% --for 3h --reason grid").await;
+    let said = wait_for("the event is met", async || {
+        let said = madang.said();
+        let line = said
+            .lines()
+            .find(|line| line.contains("a power event is met"));
+        line.map(str::to_owned)
+    })
+    .await;
+    let field = |name: &str| {
+        let (_, rest) = said.split_once(&format!(" {name}=")).unwrap();
+        rest.split(' ').next().unwrap().trim_matches('"').to_owned()
+    };
+    let number = |name: &str| field(name).parse::<u64>().unwrap();
+    assert_eq!(number("event"), event["id"].as_u64().unwrap(), "{said}");
+    assert!(number("met_after_ms") <= 30_000, "{said}");
+    assert!(number("drawn_watts") <= number("cap_watts"), "{said}");
+    let meanwhile = clients.p99_ms().await;
+    println!(
+        "asked at {}, met at {}, {} ms after; first tokens, p99: {before} ms before, {meanwhile} ms in it",
+        field("asked_at"),
+        field("met_at"),
+        field("met_after_ms"),
+    );
+    let stand = jobs.iter().filter(|mark| state_of(mark) == Some('T'));
+    assert!(stand.count() > 0, "a job stands still");
+    json_of(&place, &format!("power cancel here {}", event["id"])).await;
+    for mark in &jobs {
+        wait_for("it goes on", async || goes_on(mark).then_some(())).await;
+    }
+    clients.tasks.abort_all();
+    while clients.tasks.join_next().await.is_some() {}
     drop(engines);
     assert_eq!(madang.stop().await, 0);
 }

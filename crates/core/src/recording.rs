@@ -28,6 +28,29 @@ pub struct Divergence {
     pub replayed: Vec<Effect>,
 }
 
+/// How far a replay went the same way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Steps.
+    pub steps: u64,
+    /// Of them those whose effects are the same.
+    pub equal: u64,
+}
+
+/// Runs all of a recording through a fresh core, and counts the steps that have the same effects. After the first that has not, others
+/// follow from it.
+pub fn agree(steps: impl IntoIterator<Item = Step>) -> Agreement {
+    let mut core = Core::new();
+    let mut agreement = Agreement::default();
+    for step in steps {
+        let mut replayed = Vec::new();
+        core.apply(step.now, step.input, &mut replayed);
+        agreement.steps += 1;
+        agreement.equal += u64::from(replayed == step.effects);
+    }
+    agreement
+}
+
 /// Runs a recording through a fresh core; returns the number of steps.
 ///
 /// # Errors

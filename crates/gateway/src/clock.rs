@@ -24,7 +24,7 @@ pub fn request_id_new() -> RequestId {
 }
 
 /// An instant as people write it, in UTC.
-pub(crate) fn clock_text(at: Micros) -> String {
+pub fn clock_text(at: Micros) -> String {
     jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
 

@@ -22,12 +22,12 @@ pub use status::{LoadStatus, MeterStatus, SitePower};
 use crate::jobs::JobsPlane;
 use acts::Applied;
 use energy::Energies;
-use madang_core::power::caps::{Cap, lowest_until};
+use madang_core::power::caps::{Cap, LEAD_US, lowest_until, watts_of};
 use madang_core::power::gauge::Modelled;
 use madang_core::power::governor::{GovernorTerms, Scene};
 use madang_core::power::model::at_meter;
 use madang_fleet::Fleet;
-use madang_gateway::clock;
+use madang_gateway::clock::{self, clock_text};
 use madang_gateway::gateway::Gateway;
 use madang_store::{PowerBook, StoreError};
 use madang_types::{Micros, PowerEvent, PowerEventKind, RunId, SiteId};
@@ -40,9 +40,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// What begins so soon is met by then, in microseconds.
-const LEAD_US: i64 = 30_000_000;
-
 /// Least time between two tries of runs that were refused for want of power.
 const AGAIN_MS_MIN: u64 = 2_000;
 
@@ -53,6 +50,8 @@ pub struct PowerPlane {
     book: Arc<dyn PowerBook>,
     governors: Arc<Governors>,
     state: Mutex<State>,
+    /// Since when it looks.
+    since: Micros,
     /// Somebody set something: the next look is due.
     wake: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -70,6 +69,8 @@ struct State {
     tried_at: Micros,
     /// The books could not be read at the last look.
     is_away: bool,
+    /// Events of which it was told that they are met.
+    met: BTreeSet<u64>,
 }
 
 impl PowerPlane {
@@ -85,6 +86,7 @@ impl PowerPlane {
             jobs,
             book,
             state: Mutex::default(),
+            since: clock::now(),
             wake: Arc::default(),
             task: Mutex::default(),
         });
@@ -156,6 +158,7 @@ impl PowerPlane {
             if let Some(drawn_watts) = seen.known_watts() {
                 self.baselines(now, site, drawn_watts).await;
             }
+            self.tell_met(now, site, &seen);
             self.govern((now, terms), (&fleet, site), seen);
             self.act(&fleet, site, &own).await;
         }
@@ -189,7 +192,8 @@ impl PowerPlane {
         }
     }
 
-    /// What a site drew when a cut of it began is noted once: it is a part of that as long as it lasts.
+    /// What a site drew when a cut of it began to count is noted once: it is a part of that as long as it lasts. Else a cut that is met
+    /// before its beginning would be a part of what it has left, again and again.
     async fn baselines(&self, now: Micros, site: &SiteId, drawn_watts: u64) {
         let begins = |event: &&PowerEvent| {
             let kind = event.kind;
@@ -200,7 +204,8 @@ impl PowerPlane {
                     ..
                 }
             );
-            event.site == *site && unnoted && event.is_in_force(now)
+            let soon = Micros(now.0.saturating_add(LEAD_US));
+            event.site == *site && unnoted && counts(event, now, soon)
         };
         let begun: Vec<u64> = self
             .lock()
@@ -220,6 +225,28 @@ impl PowerPlane {
                 Err(error) => {
                     tracing::warn!(%site, event = id, %error, "what a cut is a part of is not kept yet")
                 }
+            }
+        }
+    }
+
+    /// When an event was asked for and when it was met is told once, by whoever looked all the while.
+    fn tell_met(&self, now: Micros, site: &SiteId, seen: &Seen) {
+        let Some(drawn_watts) = seen.known_watts() else {
+            return;
+        };
+        let mut state = self.lock();
+        let State { events, met, .. } = &mut *state;
+        met.retain(|id| events.iter().any(|event| event.id == *id));
+        for event in events.iter().filter(|event| event.site == *site) {
+            let asked_at = event.from.max(event.set_at);
+            let is_due = event.is_in_force(now) && asked_at >= self.since;
+            let Some(cap_watts) = watts_of(event, None).filter(|_| is_due) else {
+                continue;
+            };
+            if drawn_watts <= cap_watts && met.insert(event.id) {
+                let (asked, met_at) = (clock_text(asked_at), clock_text(now));
+                let met_after_ms = now.since_us(asked_at) / 1_000;
+                tracing::warn!(%site, event = event.id, asked_at = asked, met_at, met_after_ms, drawn_watts, cap_watts, "a power event is met");
             }
         }
     }
@@ -341,6 +368,11 @@ impl Drop for PowerPlane {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether an event is in force, or begins by then.
+fn counts(event: &PowerEvent, now: Micros, soon: Micros) -> bool {
+    event.from <= soon && !event.is_over(now)
 }
 
 /// A site at one look.

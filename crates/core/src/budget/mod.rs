@@ -27,6 +27,11 @@ use purse::Held;
 use reserve::Reservation;
 use std::collections::BTreeMap;
 
+/// The fewest tokens that an answer is cut down to.
+pub const OUTPUT_TOKENS_MIN: u64 = 16;
+/// Tokens that a chat template may add to a prompt whose length is estimated.
+pub const TEMPLATE_TOKENS: u64 = 64;
+
 /// What may be spent here, and what is set aside for whom.
 #[derive(Clone, Debug, Default)]
 pub struct Budgets {

@@ -3,6 +3,9 @@
 use madang_types::{Micros, PowerEvent, PowerEventKind};
 use serde::{Deserialize, Serialize};
 
+/// What begins so soon is met by then, in microseconds.
+pub const LEAD_US: i64 = 30_000_000;
+
 /// What a site may draw, and by whose word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cap {

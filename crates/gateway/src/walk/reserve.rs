@@ -7,14 +7,9 @@ use crate::clock::clock_text;
 use crate::headers;
 use crate::refused::Refused;
 use http::HeaderMap;
-use madang_core::budget::{Bound, Short, Spender};
+use madang_core::budget::{Bound, OUTPUT_TOKENS_MIN, Short, Spender, TEMPLATE_TOKENS};
 use madang_ledger::{RateCard, TokenRates, decimal_text};
 use madang_types::{ErrorCode, Micros, ModelId, Unit};
-
-/// The fewest tokens that an answer is cut down to.
-const OUTPUT_TOKENS_MIN: u64 = 16;
-/// Tokens that a chat template may add to a prompt whose length is estimated.
-const TEMPLATE_TOKENS: u64 = 64;
 
 /// Sets aside what the request can cost at most, where anything has a price or a budget.
 ///

@@ -113,8 +113,7 @@ impl<'s> Arrivals<'s> {
             .partition_point(|(_, up_to)| *up_to <= lot)
             .min(tenants.len() - 1);
         let tenant = tenants[at].0;
-        let label =
-            u64::try_from(stream.index).unwrap_or(0) << 32 | u64::try_from(tenant).unwrap_or(0);
+        let label = label(stream.index, tenant);
         let demand = stream.demand;
         let ask = Ask {
             at_ns: drawn.at_ns,
@@ -135,9 +134,28 @@ impl<'s> Arrivals<'s> {
     }
 }
 
+/// Bits of a tenant's place, and of a demand's, in a label: more than there may be of either. The rest numbers requests.
+const PLACE_BITS: u32 = 16;
+const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
+
+fn label(demand: usize, tenant: usize) -> u64 {
+    let place = |at: usize| u64::try_from(at).unwrap_or(0) & PLACE_MASK;
+    place(demand) << PLACE_BITS | place(tenant)
+}
+
+/// The label of a shard's request of that number.
+pub(super) fn numbered(label: u64, number: u64) -> u64 {
+    label | number << (2 * PLACE_BITS)
+}
+
 /// The tenant of a label.
 pub(super) fn tenant_of(label: u64) -> usize {
-    usize::try_from(label & 0xFFFF_FFFF).unwrap_or(0)
+    usize::try_from(label & PLACE_MASK).unwrap_or(0)
+}
+
+/// The demand of a label.
+pub(super) fn demand_of(label: u64) -> usize {
+    usize::try_from(label >> PLACE_BITS & PLACE_MASK).unwrap_or(0)
 }
 
 impl Stream<'_> {
@@ -263,7 +281,7 @@ impl<'s> Replay<'s> {
         part: Part,
         lot: Random,
     ) -> Result<Self, RunError> {
-        let requests = open(files, &source.file)?;
+        let requests = open(files, source)?;
         Ok(Self {
             source,
             files,
@@ -355,13 +373,15 @@ impl<'s> Replay<'s> {
                 return Ok(None);
             }
             self.round += 1;
-            self.requests = open(self.files, &self.source.file)?;
+            self.requests = open(self.files, self.source)?;
         }
     }
 }
 
-fn open(files: &Files, name: &str) -> Result<Requests, RunError> {
+fn open(files: &Files, source: &TraceSource) -> Result<Requests, RunError> {
+    let name = &source.file;
     let wrong = |error| RunError::Trace(name.to_owned(), error);
     let reader = files.open(name).map_err(Into::into).map_err(wrong)?;
-    Requests::new(reader).map_err(wrong)
+    let requests = Requests::new(reader).map_err(wrong)?;
+    Ok(requests.of_model(source.recorded_model.as_deref()))
 }

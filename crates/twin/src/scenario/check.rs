@@ -3,14 +3,17 @@
 mod demand;
 mod jobs;
 mod place;
+mod power;
+mod tenants;
 
 use super::Files;
-use super::model::{Scenario, ServedModel, Slo, Tenant};
-use super::raw::{RawLimits, RawRules, RawScenario, RawSlo, Rows, Text};
+use super::model::{EngineGroup, Scenario, ServedModel, Slo};
+use super::raw::{RawEngine, RawLimits, RawModel, RawRules, RawScenario, RawSlo, Rows, Text};
 use crate::world::Fleet;
-use madang_core::{CoreLimits, Payer, Rules, Shares, TenantShare};
+use madang_core::{CoreLimits, Rules};
 use madang_fleet::text::{At, Report, Shaped, brief, nearest};
-use madang_types::{Country, KeyId, ModelId, NameError, ProgrammeId, TenantId};
+use madang_ledger::TokenRates;
+use madang_types::{Country, MicroWon, ModelId, NameError};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -83,6 +86,10 @@ pub(super) fn build(
     let seed = run.seed.map_or(1, |seed| seed.value);
     let (sites, models) = (sites?, models?);
     let jobs = check.jobs(raw.jobs, (&site_names, &sites), seed);
+    check.names("event", &raw.event, |row| &row.id);
+    let engines: Vec<EngineGroup> = engines.into_iter().flatten().collect();
+    let events = check.events(raw.event, &site_names, (&engines, &jobs));
+    let (governor, rise_milli_per_s) = power::terms(raw.power.map(|power| power.value));
     check.size(&span, [sites.len() + 1, models.len(), tenants.len()]);
     Some(Scenario {
         about: run.about.map(|about| about.value).unwrap_or_default(),
@@ -98,7 +105,7 @@ pub(super) fn build(
         home: home?,
         sites,
         models,
-        engines: engines.into_iter().flatten().collect(),
+        engines,
         programme_weights,
         tenants,
         shares,
@@ -106,6 +113,9 @@ pub(super) fn build(
         jobs,
         rules: rules(raw.rules.map(|rules| rules.value)),
         limits: limits(raw.limits.map(|limits| limits.value)),
+        governor,
+        rise_milli_per_s,
+        events,
     })
 }
 
@@ -139,6 +149,17 @@ fn slo(raw: Option<&RawSlo>) -> Slo {
     Slo {
         ttft_ns: ns(raw.and_then(|raw| raw.ttft_ms.as_ref())),
         tpot_ns: ns(raw.and_then(|raw| raw.tpot_ms.as_ref())),
+    }
+}
+
+/// What a million tokens cost; nothing where nothing is said.
+fn rates(raw: &RawModel) -> TokenRates {
+    let won = |at: &Option<At<f64>>| at.as_ref().map(|at| MicroWon((at.value * 1e6) as i64));
+    let uncached = won(&raw.input_won).unwrap_or_default();
+    TokenRates {
+        uncached,
+        cached: won(&raw.cached_won).unwrap_or(uncached),
+        output: won(&raw.output_won).unwrap_or_default(),
     }
 }
 
@@ -261,13 +282,14 @@ impl Check<'_, '_> {
     /// Models that are named, and those that engines serve without a row of their own.
     fn models(
         &mut self,
-        rows: Rows<super::raw::RawModel>,
-        engines: Option<&Vec<At<super::raw::RawEngine>>>,
+        rows: Rows<RawModel>,
+        engines: Option<&Vec<At<RawEngine>>>,
         slo: Slo,
     ) -> Option<Vec<ServedModel>> {
         self.names("model", &rows, |row| &row.id);
         let mut models: Vec<ServedModel> = Vec::new();
         for row in rows.into_iter().flatten() {
+            let rates = rates(&row.value);
             let own = self::slo(Some(&RawSlo {
                 ttft_ms: row.value.ttft_ms,
                 tpot_ms: row.value.tpot_ms,
@@ -280,6 +302,7 @@ impl Check<'_, '_> {
                     ttft_ns: or(own.ttft_ns, slo.ttft_ns),
                     tpot_ns: or(own.tpot_ns, slo.tpot_ns),
                 },
+                rates,
             });
         }
         for engine in engines.into_iter().flatten() {
@@ -288,90 +311,10 @@ impl Check<'_, '_> {
             };
             if models.iter().all(|model| model.id.as_str() != name.value) {
                 let id = self.name(name, ModelId::new)?;
-                models.push(ServedModel { id, slo });
+                let rates = TokenRates::default();
+                models.push(ServedModel { id, slo, rates });
             }
         }
         Some(models)
-    }
-
-    fn programmes(
-        &mut self,
-        rows: Rows<super::raw::RawProgramme>,
-    ) -> (Vec<u32>, Vec<(ProgrammeId, u32)>) {
-        self.names("programme", &rows, |row| &row.id);
-        let mut programmes = Vec::new();
-        for row in rows.into_iter().flatten() {
-            let weight = row.value.weight.map_or(1, |weight| weight.value);
-            let id = row
-                .value
-                .id
-                .as_ref()
-                .and_then(|id| self.name(id, ProgrammeId::new));
-            programmes.extend(id.map(|id| (id, weight)));
-        }
-        (
-            programmes.iter().map(|(_, weight)| *weight).collect(),
-            programmes,
-        )
-    }
-
-    /// Tenants that are named, and those that ask without a row of their own: they weigh 1.
-    fn tenants(
-        &mut self,
-        rows: Rows<super::raw::RawTenant>,
-        programmes: Vec<(ProgrammeId, u32)>,
-        demands: Option<&Vec<At<super::raw::RawDemand>>>,
-    ) -> Option<(Vec<Tenant>, Shares)> {
-        let names = Names(programmes.iter().map(|(id, _)| id.to_string()).collect());
-        let mut shares = Shares {
-            programmes,
-            ..Shares::default()
-        };
-        let mut tenants: Vec<Tenant> = Vec::new();
-        let mut add = |tenant: TenantId, programme: Option<usize>, weight: u32| {
-            let key = KeyId::new(tenant.as_str()).ok()?;
-            shares.tenants.push(TenantShare {
-                tenant: tenant.clone(),
-                programme: programme.and_then(|at| Some(shares.programmes.get(at)?.0.clone())),
-                weight,
-            });
-            let payer = Payer {
-                tenant,
-                project: None,
-                key,
-            };
-            tenants.push(Tenant {
-                payer,
-                programme,
-                weight,
-            });
-            Some(())
-        };
-        let mut known: BTreeSet<String> = BTreeSet::new();
-        for row in rows.into_iter().flatten() {
-            let row = row.value;
-            let id = self.name(row.id.as_ref()?, TenantId::new)?;
-            let programme = self.find(&row.programme, "programme", &names);
-            known.insert(id.to_string());
-            add(id, programme, row.weight.map_or(1, |weight| weight.value))?;
-        }
-        for demand in demands.into_iter().flatten() {
-            let asking = demand
-                .value
-                .tenants
-                .iter()
-                .flat_map(|tenants| tenants.value.keys().map(|name| (name, &tenants.span)));
-            for (name, span) in asking {
-                if known.insert(name.clone()) {
-                    let text = At {
-                        span: span.clone(),
-                        value: name.clone(),
-                    };
-                    let id = self.name(&text, TenantId::new)?;
-                    add(id, None, 1)?;
-                }
-            }
-        }
-        Some((tenants, shares))
     }
 }

@@ -23,6 +23,10 @@ pub const BUILTIN: &[(&str, &str)] = &[
         include_str!("../../../../examples/scenarios/startup-programme.toml"),
     ),
     (
+        "grid-event",
+        include_str!("../../../../examples/scenarios/grid-event.toml"),
+    ),
+    (
         "single-node",
         include_str!("../../../../examples/scenarios/single-node.toml"),
     ),

@@ -1,17 +1,15 @@
-//! Batch jobs beside inference, under one cap of power.
+//! Batch jobs beside inference: where power may be short each run asks its site's governor before it begins.
 
+use super::governed::BatchResult;
 use super::model::{JobGroup, Scenario};
-use super::report::SiteEnergy;
-use crate::experiment::jobs::{JobsOptions, JobsReport, replay};
+use crate::experiment::jobs::{JobsOptions, JobsReport};
 use madang_core::jobs::{JobRule, JobTerms};
-use madang_core::power::model::{at_machines, at_meter};
+use madang_core::power::model::at_meter;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// Accelerators of one machine.
-const MACHINE_ACCELERATORS: u32 = 8;
 /// How long a checkpoint takes to write or to read, in seconds: the defaults of `madang twin jobs`.
 const CHECKPOINT_S: u64 = 30;
-const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 /// What came of the jobs of a site.
 #[derive(Clone, Debug, Serialize)]
@@ -24,11 +22,11 @@ pub struct JobsLine {
     pub asked_accelerators: u64,
     /// Accelerators that there are for them.
     pub accelerators: u32,
-    /// Of those, as many as the site's cap has power for, beside its engines at their peak and the jobs before.
-    pub powered_accelerators: u32,
-    /// Power at the meter where all of those are used, in kW.
+    /// Of those, most that were held at once.
+    pub held_accelerators_max: u32,
+    /// Power at the meter where as many are used, in kW.
     pub full_kw: f64,
-    /// Jobs that need more than that, and never run.
+    /// Jobs that never ran: they are larger than all machines together, or never found the power.
     pub too_large: u64,
     /// Accelerator-hours of all that ran.
     pub accelerator_h: f64,
@@ -38,81 +36,54 @@ pub struct JobsLine {
     pub outcome: Option<JobsReport>,
 }
 
-/// Runs each group of those that take turns on as many accelerators as there is power for at the worst moment of its site's engines: the cap holds at every
-/// moment, and what engines leave at night is not used.
-pub(super) fn run_jobs(scenario: &Scenario, energy: &[SiteEnergy]) -> Vec<JobsLine> {
-    let mut free: Vec<Option<u64>> = (scenario.sites.iter().zip(energy))
-        .map(|(site, energy)| {
-            Some(
-                site.cap_watts?
-                    .saturating_sub((energy.peak_kw * 1e3).ceil() as u64),
-            )
-        })
-        .collect();
-    let mut lines = Vec::new();
-    for group in scenario.jobs.iter().filter(|group| group.flex.is_none()) {
-        let pue = scenario.sites[group.site].pue_milli;
-        let powered = match free[group.site] {
-            Some(watts) => powered(group, at_machines(watts, pue)),
-            None => group.accelerators,
-        };
-        let full_watts = at_meter(
-            group.power.full_watts.saturating_mul(u64::from(powered)),
-            pue,
-        );
-        if let Some(watts) = &mut free[group.site] {
-            *watts = watts.saturating_sub(full_watts);
-        }
-        lines.push(line(scenario, group, (powered, full_watts)));
-    }
-    lines
+/// Each group of those that take turns: as it went beside its site's engines where the site is governed, by itself where power is never
+/// short.
+pub(super) fn run_jobs(
+    scenario: &Scenario,
+    mut governed: BTreeMap<usize, BatchResult>,
+) -> Vec<JobsLine> {
+    let groups = scenario.jobs.iter().enumerate();
+    let groups = groups.filter(|(_, group)| group.flex.is_none());
+    let lines = groups.map(|(place, group)| {
+        let result = governed.remove(&place);
+        let result = result.unwrap_or_else(|| BatchResult::alone(scenario, place));
+        line(scenario, group, result)
+    });
+    lines.collect()
 }
 
-/// Whole machines that so many watts feed at full power.
-fn powered(group: &JobGroup, watts: u64) -> u32 {
-    let fed = u32::try_from(watts / group.power.full_watts.max(1)).unwrap_or(u32::MAX);
-    let fed = fed.min(group.accelerators);
-    fed - fed % MACHINE_ACCELERATORS
-}
-
-fn line(scenario: &Scenario, group: &JobGroup, (powered, full_watts): (u32, u64)) -> JobsLine {
-    let rows: Vec<_> = group
-        .rows
-        .iter()
-        .filter(|row| row.accelerators <= powered)
-        .cloned()
-        .collect();
-    let options = JobsOptions {
+/// How a group's jobs are scheduled on so many accelerators.
+pub(super) fn options(group: &JobGroup) -> JobsOptions {
+    JobsOptions {
         rule: JobRule::Madang,
         terms: JobTerms::default(),
-        accelerators: powered,
+        accelerators: group.accelerators,
         other: None,
         sites: None,
-        rigid: false,
+        rigid: !group.checkpoints,
         maintenance: None,
         checkpoint_s: CHECKPOINT_S,
         restore_s: CHECKPOINT_S,
-    };
-    let seconds = rows
-        .iter()
-        .map(|row| row.run_s as f64 * f64::from(row.accelerators));
-    let accelerator_h = seconds.sum::<f64>() / SECONDS_PER_HOUR;
+    }
+}
+
+fn line(scenario: &Scenario, group: &JobGroup, result: BatchResult) -> JobsLine {
     let site = &scenario.sites[group.site];
-    let one_kw = at_meter(group.power.full_watts, site.pue_milli) as f64 / 1e3;
+    let kw = |accelerators: u64| {
+        let watts = group.power.full_watts.saturating_mul(accelerators);
+        at_meter(watts, site.pue_milli) as f64 / 1e3
+    };
+    let asked = group.rows.iter().map(|row| u64::from(row.accelerators));
     JobsLine {
         name: group.id.clone(),
         site: site.id.to_string(),
-        asked_accelerators: group
-            .rows
-            .iter()
-            .map(|row| u64::from(row.accelerators))
-            .sum(),
+        asked_accelerators: asked.sum(),
         accelerators: group.accelerators,
-        powered_accelerators: powered,
-        full_kw: full_watts as f64 / 1e3,
-        too_large: u64::try_from(group.rows.len() - rows.len()).unwrap_or(u64::MAX),
-        accelerator_h,
-        kwh: accelerator_h * one_kw,
-        outcome: (!rows.is_empty()).then(|| replay(&rows, &options)),
+        held_accelerators_max: result.most,
+        full_kw: kw(u64::from(result.most)),
+        too_large: result.too_large,
+        accelerator_h: result.accelerator_h,
+        kwh: result.accelerator_h * kw(1),
+        outcome: (result.report.jobs > 0).then_some(result.report),
     }
 }

@@ -6,9 +6,12 @@
 mod arrivals;
 mod check;
 mod energy;
+mod event;
 mod files;
+mod governed;
 mod jobs;
 mod model;
+mod purses;
 mod raw;
 mod report;
 mod run;
@@ -19,10 +22,18 @@ mod tally;
 mod tests;
 
 pub use energy::{EnergyError, Renewables, covers, tariff};
+pub use event::EventLine;
 pub use files::{BUILTIN, Files};
+pub use governed::{DeedLine, SitePower};
 pub use jobs::JobsLine;
 pub use model::Scenario;
-pub use report::{Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
+pub(crate) use model::{
+    Demand, DrawnSource, EngineGroup, GridEvent, JobGroup, Lengths, ServedModel, Site, Slo, Source,
+    Tenant,
+};
+pub use report::{
+    BudgetLine, Line, Percentiles, RecordingLine, Report, Row, SiteEnergy, Utilisation,
+};
 pub use run::run;
 pub use shift::{ShiftReport, ShiftRow};
 pub use tally::REFUSALS;

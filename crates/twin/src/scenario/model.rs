@@ -4,10 +4,12 @@ use super::energy::Renewables;
 use crate::engine::Profile;
 use crate::trace::JobRow;
 use jiff::civil::{Date, DateTime};
+use madang_core::power::governor::GovernorTerms;
 use madang_core::power::model::PowerProfile;
 use madang_core::{CoreLimits, Payer, Rules, Shares};
 use madang_fleet::energy::{DAY_H, Tariff};
-use madang_types::{Country, DataClass, ModelId, Priority, SiteId};
+use madang_ledger::TokenRates;
+use madang_types::{Country, DataClass, ModelId, PowerEventKind, Priority, SiteId, Unit};
 
 /// What a good answer keeps, in nanoseconds; `u64::MAX` where nothing was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,26 @@ pub struct Site {
     pub renewables: Option<Renewables>,
 }
 
+impl Demand {
+    /// How many requests it makes in so many hours, about.
+    pub fn requests(&self, hours: u32) -> f64 {
+        match &self.source {
+            Source::Trace(trace) => {
+                let all_h = trace.span_ms as f64 / 3.6e6 / trace.speed;
+                let rounds = match trace.repeat {
+                    true => f64::from(hours) / all_h.max(1e-9),
+                    false => 1.0,
+                };
+                trace.requests as f64 * trace.copies * rounds
+            }
+            Source::Drawn(drawn) => {
+                let sum: f64 = drawn.rates.iter().sum();
+                f64::from(hours) * 3_600.0 * sum / drawn.rates.len().max(1) as f64
+            }
+        }
+    }
+}
+
 impl Site {
     /// CO2 of a kilowatt-hour from the grid in the hour that begins then, in grams; none where it is not known.
     pub fn carbon_at(&self, at: DateTime) -> f64 {
@@ -55,6 +77,8 @@ pub struct ServedModel {
     pub id: ModelId,
     /// What a good answer keeps.
     pub slo: Slo,
+    /// What a million of its tokens cost whoever asks.
+    pub rates: TokenRates,
 }
 
 /// Engines of one kind that serve one model at one site.
@@ -83,6 +107,19 @@ pub struct Tenant {
     pub programme: Option<usize>,
     /// Its weight beside the programme's others.
     pub weight: u32,
+    /// What it may spend in the whole run; `None`: all that it likes.
+    pub grant: Option<Grant>,
+}
+
+/// What a tenant was granted.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    /// In what it is counted: tokens, or millionths of a won.
+    pub unit: Unit,
+    /// How much.
+    pub amount: i64,
+    /// It is never passed, not by one token.
+    pub hard: bool,
 }
 
 /// Where the requests of a demand come from.
@@ -99,6 +136,10 @@ pub enum Source {
 pub struct TraceSource {
     /// Its name, as in the scenario.
     pub file: String,
+    /// Of a gateway's recording the requests for this model; all where not given.
+    pub recorded_model: Option<String>,
+    /// Its requests.
+    pub requests: u64,
     /// How much faster than recorded it goes.
     pub speed: f64,
     /// How many ask for each request.
@@ -169,6 +210,27 @@ pub struct JobGroup {
     pub rows: Vec<JobRow>,
     /// How they may be put off; `None` where they may not.
     pub flex: Option<FlexGroup>,
+    /// How long each may stand still where power is short, in microseconds.
+    pub pause_us: u64,
+    /// They write checkpoints, and may be stopped.
+    pub checkpoints: bool,
+}
+
+/// A grid, or a contract, wants less of a site for a while.
+#[derive(Clone, Debug)]
+pub struct GridEvent {
+    /// Its name.
+    pub id: String,
+    /// Its site's place among the sites.
+    pub site: usize,
+    /// When it is told, from the start of the run, in microseconds.
+    pub set_us: u64,
+    /// From when on it holds, likewise.
+    pub from_us: u64,
+    /// Until when.
+    pub until_us: u64,
+    /// What is left.
+    pub kind: PowerEventKind,
 }
 
 /// How jobs may be put off.
@@ -223,4 +285,10 @@ pub struct Scenario {
     pub rules: Rules,
     /// The core's bounds.
     pub limits: CoreLimits,
+    /// How sites are kept under their caps.
+    pub governor: GovernorTerms,
+    /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full.
+    pub rise_milli_per_s: u32,
+    /// When sites have to do with less.
+    pub events: Vec<GridEvent>,
 }

@@ -37,6 +37,10 @@ pub(super) struct RawScenario {
     pub demand: Rows<RawDemand>,
     /// Batch jobs on what power the engines of their site leave.
     pub jobs: Rows<RawJobs>,
+    /// When sites have to do with less power.
+    pub event: Rows<RawEvent>,
+    /// How sites are kept under their caps; as in the fleet file where not given.
+    pub power: Option<At<RawPower>>,
     /// By which rules requests are served and routed; Madang's own where not given.
     pub rules: Option<At<RawRules>>,
     /// Bounds of the gateway.
@@ -131,6 +135,15 @@ pub(super) struct RawModel {
     /// Time for each further token of a good answer, in milliseconds.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub tpot_ms: Option<At<f64>>,
+    /// What a million prompt tokens cost whoever asks, in won.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub input_won: Option<At<f64>>,
+    /// What a million prompt tokens from a cache cost, in won; as `input_won` where not given.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub cached_won: Option<At<f64>>,
+    /// What a million tokens of answers cost, in won.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub output_won: Option<At<f64>>,
 }
 
 /// Engines of one kind that serve one model at one site.
@@ -222,6 +235,14 @@ pub(super) struct RawTenant {
     /// Its weight beside the programme's others.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: Option<At<u32>>,
+    /// Tokens that it may use in the whole run, prompts and answers together.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_000_i64))]
+    pub grant_tokens: Option<At<u64>>,
+    /// Instead of tokens: won that it may spend in the whole run, at the prices of the models.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub grant_won: Option<At<f64>>,
+    /// `false`: the grant may be passed by what is under way when it ends.
+    pub grant_hard: Option<At<bool>>,
 }
 
 /// Who asks for what, when and how much.
@@ -264,7 +285,7 @@ pub(super) struct RawDemand {
     pub requests_per_day: Option<At<f64>>,
     /// A file of requests a second through time; or the name of one that is built in.
     pub rates: Text,
-    /// The row of such a file that is meant, where it has several.
+    /// The row of such a file that is meant, where it has several; of a `trace` that a gateway recorded, the model.
     pub category: Text,
     /// How much of a day's requests come in each of its 24 hours, beside each other.
     pub hours: Option<At<Vec<f64>>>,
@@ -327,6 +348,62 @@ pub(super) struct RawJobs {
     pub parts: Option<At<bool>>,
     /// With `shift_h`: other sites where they may run, with as many accelerators at each.
     pub also_at: Option<At<Vec<At<String>>>>,
+    /// Hours that each may stand still in all where power is short: those that may for longest are the first that do.
+    #[schemars(range(min = 0, max = 8_784))]
+    pub pause_h: Option<At<f64>>,
+    /// `false`: they write no checkpoints, and are never stopped.
+    pub checkpoints: Option<At<bool>>,
+}
+
+/// A grid, or a contract, wants less of a site for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEvent {
+    /// Its name.
+    #[schemars(required)]
+    pub id: Text,
+    /// Where.
+    #[schemars(required)]
+    pub site: Text,
+    /// When it begins, local time, as `2026-07-15T18:00`.
+    #[schemars(required)]
+    pub at: Text,
+    /// How long it lasts, in hours.
+    #[schemars(required, extend("exclusiveMinimum" = 0, "maximum" = 8_784))]
+    pub for_h: Option<At<f64>>,
+    /// The part that is cut of what the site draws when it begins, in percent.
+    #[schemars(range(min = 1, max = 99))]
+    pub cut_percent: Option<At<f64>>,
+    /// Instead of a part: what the site may draw at its meter, in kW.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10_000_000))]
+    pub to_kw: Option<At<f64>>,
+    /// How long before it is told, in minutes; 0: it begins when it is told.
+    #[schemars(range(min = 0, max = 10_080))]
+    pub notice_min: Option<At<f64>>,
+}
+
+/// How sites are kept under their caps: the keys of `[power]` in the fleet file. Everything is looked at once a second.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPower {
+    /// From the fall of a cap until it is met at the latest, in milliseconds.
+    #[schemars(range(min = 1_000, max = 600_000))]
+    pub meet_ms: Option<At<u64>>,
+    /// What was bent stays so for so long at least, in milliseconds.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub hold_ms: Option<At<u64>>,
+    /// Between two steps of the way back, in milliseconds.
+    #[schemars(range(min = 0, max = 86_400_000))]
+    pub return_ms: Option<At<u64>>,
+    /// Room that must be left beside what a step back needs, in thousandths of the cap.
+    #[schemars(range(min = 0, max = 500))]
+    pub spare_milli: Option<At<u32>>,
+    /// The lowest level to which clocks are brought, in thousandths of what lies between idle and full.
+    #[schemars(range(min = 1, max = 1000))]
+    pub level_milli_min: Option<At<u32>>,
+    /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full of all that draws it.
+    #[schemars(range(min = 0, max = 1000))]
+    pub rise_milli_per_s: Option<At<u32>>,
 }
 
 /// By which rules requests are served and routed.

@@ -1,20 +1,26 @@
 //! What a run says: lines for all of it and for each site, model, tenant and hour, and one for each of their combinations.
 
+mod budget;
 mod energy;
 mod fairness;
 mod line;
 
+pub use budget::BudgetLine;
 pub use energy::SiteEnergy;
 pub use line::{Line, Percentiles, Utilisation};
 
 use super::Scenario;
+use super::event::{EventLine, EventTally};
+use super::governed::{Governed, SitePower};
 use super::jobs::{JobsLine, run_jobs};
+use super::purses::Spending;
 use super::shard::Uses;
 use super::shift::{self, ShiftReport};
 use super::tally::{Cell, PERCENTILE_ERROR};
 use energy::{Account, Energy};
 use fairness::fairness;
 use line::line;
+use madang_core::recording::Agreement;
 use madang_fleet::energy::hour_of;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +33,10 @@ pub(super) type Key = (usize, usize, usize, u32);
 pub(super) struct Counts {
     pub cells: BTreeMap<Key, Cell>,
     pub uses: Uses,
+    pub events: Vec<EventTally>,
+    pub shards: usize,
+    /// What tenants spent of their grants, by their places.
+    pub spent: BTreeMap<usize, Spending>,
 }
 
 /// What came of a scenario.
@@ -65,6 +75,14 @@ pub struct Report {
     pub hours: Vec<Line>,
     /// Power and energy of each site.
     pub energy: Vec<SiteEnergy>,
+    /// How sites were kept under their caps that might have come to them.
+    pub power: Vec<SitePower>,
+    /// What came of each event.
+    pub events: Vec<EventLine>,
+    /// What tenants spent of what they were granted.
+    pub budgets: Vec<BudgetLine>,
+    /// Gateways' recordings that are traces here.
+    pub recordings: Vec<RecordingLine>,
     /// Batch jobs that take turns.
     pub jobs: Vec<JobsLine>,
     /// Work that may be put off; `None` where there is none.
@@ -74,6 +92,27 @@ pub struct Report {
     /// Each combination that occurred.
     #[serde(skip)]
     pub rows: Vec<Row>,
+}
+
+/// A gateway's recording, run through a fresh core on the fleet that it has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecordingLine {
+    /// Its file.
+    pub file: String,
+    /// Its steps.
+    pub steps: u64,
+    /// The part of them that had the same effects as live.
+    pub equal_ratio: f64,
+}
+
+impl RecordingLine {
+    pub(super) fn new(file: &str, agreement: Agreement) -> Self {
+        Self {
+            file: file.to_owned(),
+            steps: agreement.steps,
+            equal_ratio: agreement.equal as f64 / agreement.steps.max(1) as f64,
+        }
+    }
 }
 
 /// One combination of site, model, tenant and hour.
@@ -100,9 +139,9 @@ struct Group {
 }
 
 impl Report {
-    pub(super) fn new(scenario: &Scenario, counts: Counts, shards: usize) -> Self {
+    pub(super) fn new(scenario: &Scenario, counts: Counts, governed: Governed) -> Self {
         let energy = Energy::new(scenario, &counts);
-        let site_energy = energy.sites(scenario);
+        let site_energy = energy.sites(scenario, &governed.sites);
         let by = Summer {
             scenario,
             counts: &counts,
@@ -113,12 +152,17 @@ impl Report {
         let models = (0..scenario.models.len()).map(|at| by.model(&names.models[at], at));
         let tenants = (0..scenario.tenants.len()).map(|at| by.tenant(&names.tenants[at], at));
         let hours = (0..scenario.hours).map(|at| by.hour(&names.hour(at), at));
-        let jobs = run_jobs(scenario, &site_energy);
-        let mut drawn = energy.drawn();
+        let jobs = run_jobs(scenario, governed.batches);
+        let events = noticed(governed.events, &counts.events);
+        let mut drawn = energy.drawn(scenario);
         for (site, drawn) in scenario.sites.iter().zip(&mut drawn) {
             // Jobs that take turns come before those that may be put off.
             let own = jobs.iter().filter(|line| site.id.as_str() == line.site);
             drawn.raise(own.map(|line| line.full_kw * 1e3).sum());
+        }
+        for (event, line) in scenario.events.iter().zip(&events) {
+            let watts = line.cap_kw.map(|kw| kw * 1e3);
+            drawn[event.site].lower(event, watts);
         }
         Self {
             about: scenario.about.clone(),
@@ -126,7 +170,7 @@ impl Report {
             run_hours: scenario.hours,
             seed: scenario.seed,
             cells: scenario.cells,
-            shards,
+            shards: counts.shards,
             percentile_error: PERCENTILE_ERROR,
             engines: scenario
                 .engines
@@ -142,11 +186,25 @@ impl Report {
             hours: hours.collect(),
             shift: shift::run(scenario, &drawn),
             jobs,
-            notes: energy::notes(scenario, &site_energy),
+            notes: energy::notes(scenario, &governed.sites),
+            power: governed.sites,
+            recordings: Vec::new(),
+            budgets: budget::lines(scenario, &counts.spent),
+            events,
             energy: site_energy,
             rows: by.rows(&names),
         }
     }
+}
+
+/// What came of each event, with what those noticed who waited.
+fn noticed(lines: BTreeMap<usize, EventLine>, tallies: &[EventTally]) -> Vec<EventLine> {
+    let lines = lines.into_values().zip(tallies);
+    let noticed = lines.map(|(mut line, tally)| {
+        line.notice(tally);
+        line
+    });
+    noticed.collect()
 }
 
 fn band(scenario: &Scenario) -> Option<f64> {

@@ -1,9 +1,13 @@
 //! All shards of a scenario, on as many threads as are given; what they say is put together in their order.
 
 use super::arrivals::Part;
-use super::report::{Counts, Report};
+use super::event::EventTally;
+use super::governed;
+use super::model::Source;
+use super::report::{Counts, RecordingLine, Report};
 use super::shard::{self, ShardPlan, ShardResult, Uses};
 use super::{Files, Progress, RunError, Scenario};
+use crate::trace::replayed;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,30 +24,70 @@ pub fn run(
     progress: &Progress,
 ) -> Result<Report, RunError> {
     let plans = plan(scenario);
+    let is_governed = |plan: &ShardPlan| {
+        let mut sites = plan
+            .groups
+            .iter()
+            .map(|group| scenario.engines[*group].site);
+        sites.any(|site| governed::is_governed(scenario, site))
+    };
+    let (beside, alone): (Vec<_>, Vec<_>) = plans
+        .iter()
+        .enumerate()
+        .partition(|(_, plan)| is_governed(plan));
     progress.shards.store(plans.len(), Ordering::Relaxed);
     let next = AtomicUsize::new(0);
     let collected = Mutex::new(Collected::new(scenario));
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(plan) = plans.get(at) else { return };
+            let Some((at, plan)) = alone.get(at) else {
+                return;
+            };
             let result = shard::run((scenario, files), plan, progress);
             let mut collected = collected
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            collected.take(at, result);
+            collected.take(*at, result);
         }
     };
     thread::scope(|scope| {
-        for _ in 1..threads.min(plans.len()) {
+        for _ in 1..threads.min(alone.len()) {
             scope.spawn(work);
         }
         work();
     });
-    let collected = collected
+    let mut collected = collected
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(Report::new(scenario, collected.finish()?, plans.len()))
+    let mut governed = governed::run((scenario, files), &beside, threads, progress)?;
+    for (at, result) in governed.shards.drain(..) {
+        collected.take(at, result);
+    }
+    let recordings = recordings(scenario, files)?;
+    let report = Report::new(scenario, collected.finish()?, governed);
+    Ok(Report {
+        recordings,
+        ..report
+    })
+}
+
+/// How far the core decides as it did in recordings that are traces here.
+fn recordings(scenario: &Scenario, files: &Files) -> Result<Vec<RecordingLine>, RunError> {
+    let mut lines: Vec<RecordingLine> = Vec::new();
+    for demand in &scenario.demands {
+        let Source::Trace(trace) = &demand.source else {
+            continue;
+        };
+        if lines.iter().any(|line| line.file == trace.file) {
+            continue;
+        }
+        let wrong = |error| RunError::Trace(demand.id.clone(), error);
+        let reader = files.open(&trace.file).map_err(Into::into).map_err(wrong)?;
+        let agreement = replayed(reader).map_err(wrong)?;
+        lines.extend(agreement.map(|agreement| RecordingLine::new(&trace.file, agreement)));
+    }
+    Ok(lines)
 }
 
 /// Shards' results, put together in the order of the shards. Those that came before their turn wait.
@@ -62,6 +106,13 @@ impl Collected {
             counts: Counts {
                 cells: BTreeMap::new(),
                 uses: Uses::new(scenario.engines.len(), scenario.hours),
+                events: scenario
+                    .events
+                    .iter()
+                    .map(|_| EventTally::default())
+                    .collect(),
+                shards: 0,
+                spent: BTreeMap::new(),
             },
             failed: None,
         }
@@ -81,6 +132,13 @@ impl Collected {
     }
 
     fn add(&mut self, result: &ShardResult) {
+        self.counts.shards += 1;
+        for (tenant, more) in &result.spent {
+            self.counts.spent.entry(*tenant).or_default().add(more);
+        }
+        for (sum, more) in self.counts.events.iter_mut().zip(&result.tally.events) {
+            sum.add(more);
+        }
         for ((site, tenant, hour), cell) in &result.tally.cells {
             let key = (*site, result.model, *tenant, *hour);
             self.counts.cells.entry(key).or_default().add(cell);

@@ -1,16 +1,18 @@
 //! One pool of one gateway: a world of its own.
 
-use super::arrivals::{Arrivals, Part, tenant_of};
-use super::tally::{Measure, Tally};
+use super::arrivals::{Arrivals, Part, demand_of, numbered, tenant_of};
+use super::purses::{Purses, Spending};
+use super::tally::{Measure, TOO_LONG, Tally};
 use super::{Files, Progress, RunError, Scenario};
 use crate::engine::Spent;
 use crate::world::{Ask, Clients, Ended, Fleet, FleetEngine, Outcome, World, WorldOptions};
-use madang_types::{Place, Policy};
+use madang_types::{Place, Policy, Priority};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 /// Engines are looked at so often.
-const SAMPLE_NS: u64 = 10_000_000_000;
+pub(super) const SAMPLE_NS: u64 = 10_000_000_000;
 /// Power is averaged over so long, as meters do.
 pub const INTERVAL_NS: u64 = 300_000_000_000;
 
@@ -58,6 +60,8 @@ pub(super) struct ShardResult {
     pub model: usize,
     pub tally: Tally,
     pub uses: Uses,
+    /// What tenants spent of their grants.
+    pub spent: BTreeMap<usize, Spending>,
 }
 
 /// By group of engines and interval.
@@ -84,7 +88,7 @@ impl Uses {
     }
 }
 
-struct Crowd<'s> {
+pub(super) struct Crowd<'s> {
     scenario: &'s Scenario,
     arrivals: Arrivals<'s>,
     groups: Vec<usize>,
@@ -93,6 +97,10 @@ struct Crowd<'s> {
     tokens_max: u64,
     tally: Tally,
     uses: Uses,
+    /// What tenants may spend here; `None` where nobody was granted anything.
+    purses: Option<Purses>,
+    /// Requests that came so far.
+    number: u64,
     failed: Option<RunError>,
 }
 
@@ -110,6 +118,32 @@ impl Crowd<'_> {
     }
 }
 
+impl Crowd<'_> {
+    /// What events change for those who wait: requests that its site answered, and those that it might have and were refused.
+    fn notice_events(&mut self, site: usize, ended: &Ended) {
+        if self.scenario.events.is_empty() {
+            return;
+        }
+        let demand = &self.scenario.demands[demand_of(ended.label)];
+        if demand.priority == Priority::Batch {
+            return;
+        }
+        for (event, tally) in self.scenario.events.iter().zip(&mut self.tally.events) {
+            let engines = &self.scenario.engines;
+            let here = match ended.outcome {
+                Outcome::Finished => site == event.site,
+                Outcome::Refused(_) | Outcome::Left => {
+                    let mut groups = self.groups.iter();
+                    groups.any(|group| engines[*group].site == event.site)
+                }
+            };
+            if here {
+                tally.ended(event, ended);
+            }
+        }
+    }
+}
+
 impl Clients for Crowd<'_> {
     fn next(&mut self) -> Option<Ask> {
         loop {
@@ -124,107 +158,189 @@ impl Clients for Crowd<'_> {
                 return Some(ask);
             }
             let key = self.key(None, ask.label, ask.at_ns);
-            self.tally.too_long(key);
+            self.tally.refused(key, TOO_LONG);
+        }
+    }
+
+    fn admit(&mut self, ask: &mut Ask) -> bool {
+        let Some(purses) = &mut self.purses else {
+            return true;
+        };
+        self.number += 1;
+        ask.label = numbered(ask.label, self.number);
+        match purses.reserve(ask, tenant_of(ask.label)) {
+            Ok(()) => true,
+            Err(why) => {
+                let key = self.key(None, ask.label, ask.at_ns);
+                self.tally.refused(key, why);
+                false
+            }
         }
     }
 
     fn ended(&mut self, ended: &Ended) -> Option<Ask> {
+        if let Some(purses) = &mut self.purses {
+            purses.settle(ended);
+        }
         let engine = ended.engine.filter(|_| ended.outcome == Outcome::Finished);
         let key = self.key(engine, ended.label, ended.asked_ns);
         self.tally.ended(key, ended, &self.measure);
+        self.notice_events(key.0, ended);
         None
     }
 }
 
-/// Runs a shard.
-pub(super) fn run(
-    (scenario, files): (&Scenario, &Files),
-    plan: &ShardPlan,
-    progress: &Progress,
-) -> Result<ShardResult, RunError> {
-    let first = &scenario.engines[plan.groups[0]].profile;
-    let slo = scenario.models[plan.model].slo;
-    let memory = plan
-        .groups
-        .iter()
-        .map(|group| scenario.engines[*group].profile.kv_tokens);
-    let purpose = u64::from(plan.cell) + 1;
-    let crowd = Crowd {
-        scenario,
-        arrivals: Arrivals::new((scenario, files), plan.model, (plan.part, purpose))?,
-        groups: plan.groups.clone(),
-        measure: Measure {
-            ttft_ns: slo.ttft_ns,
-            tpot_ns: slo.tpot_ns,
-            costs: first.costs,
-            slots: first.slots,
-        },
-        tokens_max: memory.max().unwrap_or(0),
-        tally: Tally::default(),
-        uses: Uses::new(scenario.engines.len(), scenario.hours),
-        failed: None,
-    };
-    let end_ns = u64::from(scenario.hours) * HOUR_NS;
-    let options = WorldOptions {
-        fleet: fleet(scenario, plan),
-        round_trip_ns: scenario.round_trip_ns,
-        until_ns: end_ns,
-        window_ns: (0, end_ns),
-    };
-    let mut world = World::new(options, crowd)?;
-    if progress.stepwise {
-        world = world.stepwise();
-    }
-    let mut spent = vec![Spent::default(); plan.groups.len()];
-    let mut at_ns = 0;
-    let mut more = true;
-    while more {
-        at_ns += SAMPLE_NS;
-        more = world.run_until(at_ns);
-        sample(&mut world, (scenario, plan), (&mut spent, at_ns));
-        if at_ns <= end_ns {
-            progress.done_ns.fetch_add(SAMPLE_NS, Ordering::Relaxed);
-        }
-        if let Some(error) = world.clients_mut().failed.take() {
-            return Err(error);
-        }
-    }
-    progress
-        .done_ns
-        .fetch_add(end_ns.saturating_sub(at_ns), Ordering::Relaxed);
-    let Crowd { tally, uses, .. } = world.into_clients();
-    Ok(ShardResult {
-        model: plan.model,
-        tally,
-        uses,
-    })
+/// A pool of a gateway, while it runs.
+pub(super) struct Shard<'s> {
+    scenario: &'s Scenario,
+    plan: &'s ShardPlan,
+    world: World<Crowd<'s>>,
+    /// What each engine had done when it was looked at last.
+    spent: Vec<Spent>,
+    sampled_ns: u64,
+    /// More is to come.
+    more: bool,
+    progress: &'s Progress,
 }
 
-/// What the engines did since they were last looked at.
-fn sample(
-    world: &mut World<Crowd<'_>>,
-    (scenario, plan): (&Scenario, &ShardPlan),
-    (spent, at_ns): (&mut [Spent], u64),
-) {
-    let views: Vec<_> = world.engines().collect();
-    // What ends now was done in the interval that ends now.
-    let first = at_ns % INTERVAL_NS == SAMPLE_NS;
-    let uses = &mut world.clients_mut().uses;
-    for ((view, group), before) in views.iter().zip(&plan.groups).zip(spent) {
-        let Some(used) = uses.at(*group, at_ns - 1) else {
-            return;
+/// Runs a shard for itself.
+pub(super) fn run<'s>(
+    scenario: (&'s Scenario, &'s Files),
+    plan: &'s ShardPlan,
+    progress: &'s Progress,
+) -> Result<ShardResult, RunError> {
+    let mut shard = Shard::new(scenario, plan, progress)?;
+    while shard.more {
+        shard.advance(shard.sampled_ns + SAMPLE_NS);
+        shard.sample(None)?;
+    }
+    Ok(shard.finish())
+}
+
+impl<'s> Shard<'s> {
+    pub(super) fn new(
+        (scenario, files): (&'s Scenario, &'s Files),
+        plan: &'s ShardPlan,
+        progress: &'s Progress,
+    ) -> Result<Self, RunError> {
+        let first = &scenario.engines[plan.groups[0]].profile;
+        let slo = scenario.models[plan.model].slo;
+        let memory = plan
+            .groups
+            .iter()
+            .map(|group| scenario.engines[*group].profile.kv_tokens);
+        let purpose = u64::from(plan.cell) + 1;
+        let crowd = Crowd {
+            scenario,
+            arrivals: Arrivals::new((scenario, files), plan.model, (plan.part, purpose))?,
+            groups: plan.groups.clone(),
+            measure: Measure {
+                ttft_ns: slo.ttft_ns,
+                tpot_ns: slo.tpot_ns,
+                costs: first.costs,
+                slots: first.slots,
+            },
+            tokens_max: memory.max().unwrap_or(0),
+            tally: Tally::new(&scenario.events),
+            uses: Uses::new(scenario.engines.len(), scenario.hours),
+            purses: Purses::new(scenario, plan)?,
+            number: 0,
+            failed: None,
         };
-        let done = view.spent.since(before);
-        used.engines += u32::from(first);
-        used.prefill_ns += done.prefill_ps / 1_000;
-        used.decode_ns += done.decode_ps / 1_000;
-        used.samples += 1;
-        used.kv_tokens += view.status.kv_tokens_used;
-        if let Some(power) = &scenario.engines[*group].power {
-            let mix = view.spent.mix(before, SAMPLE_NS);
-            used.full_milli += u64::from(power.used_milli(mix));
+        let end_ns = u64::from(scenario.hours) * HOUR_NS;
+        let options = WorldOptions {
+            fleet: fleet(scenario, plan),
+            round_trip_ns: scenario.round_trip_ns,
+            until_ns: end_ns,
+            window_ns: (0, end_ns),
+        };
+        let mut world = World::new(options, crowd)?;
+        if progress.stepwise {
+            world = world.stepwise();
         }
-        *before = view.spent;
+        Ok(Self {
+            scenario,
+            plan,
+            world,
+            spent: vec![Spent::default(); plan.groups.len()],
+            sampled_ns: 0,
+            more: true,
+            progress,
+        })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !self.more
+    }
+
+    pub(super) fn world(&mut self) -> &mut World<Crowd<'s>> {
+        &mut self.world
+    }
+
+    /// Runs until that instant, or until all is over.
+    pub(super) fn advance(&mut self, at_ns: u64) {
+        if self.more {
+            self.more = self.world.run_until(at_ns);
+        }
+    }
+
+    /// Notes what the engines did since they were looked at last, [`SAMPLE_NS`] ago; how full they were is as it is said, else by what
+    /// they did.
+    pub(super) fn sample(&mut self, full_milli: Option<&[u64]>) -> Result<(), RunError> {
+        self.sampled_ns += SAMPLE_NS;
+        let end_ns = u64::from(self.scenario.hours) * HOUR_NS;
+        self.note(full_milli);
+        let progress = &self.progress.done_ns;
+        if self.sampled_ns <= end_ns {
+            progress.fetch_add(SAMPLE_NS, Ordering::Relaxed);
+        }
+        if !self.more {
+            progress.fetch_add(end_ns.saturating_sub(self.sampled_ns), Ordering::Relaxed);
+        }
+        match self.world.clients_mut().failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, full_milli: Option<&[u64]>) {
+        let views: Vec<_> = self.world.engines().collect();
+        // What ends now was done in the interval that ends now.
+        let first = self.sampled_ns % INTERVAL_NS == SAMPLE_NS;
+        let uses = &mut self.world.clients_mut().uses;
+        let engines = views.iter().zip(&self.plan.groups).zip(&mut self.spent);
+        for (at, ((view, group), before)) in engines.enumerate() {
+            let Some(used) = uses.at(*group, self.sampled_ns - 1) else {
+                return;
+            };
+            let done = view.spent.since(before);
+            used.engines += u32::from(first);
+            used.prefill_ns += done.prefill_ps / 1_000;
+            used.decode_ns += done.decode_ps / 1_000;
+            used.samples += 1;
+            used.kv_tokens += view.status.kv_tokens_used;
+            if let Some(power) = &self.scenario.engines[*group].power {
+                let mix = view.spent.mix(before, SAMPLE_NS);
+                let full = full_milli.map(|full| full[at]);
+                used.full_milli += full.unwrap_or_else(|| u64::from(power.used_milli(mix)));
+            }
+            *before = view.spent;
+        }
+    }
+
+    pub(super) fn finish(self) -> ShardResult {
+        let Crowd {
+            tally,
+            uses,
+            purses,
+            ..
+        } = self.world.into_clients();
+        ShardResult {
+            model: self.plan.model,
+            tally,
+            uses,
+            spent: purses.map(|purses| purses.spent).unwrap_or_default(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What comes of requests, counted while they end: nothing is kept of any one of them.
 
+use super::event::EventTally;
+use super::model::GridEvent;
 use crate::world::{Ended, Outcome};
 use hdrhistogram::Histogram;
 use madang_core::{EngineCosts, Refusal};
@@ -8,12 +10,13 @@ use std::collections::BTreeMap;
 /// Longest time that is told apart, in microseconds: ten days.
 const LATENCY_US_MAX: u64 = 10 * 86_400 * 1_000_000;
 /// Significant digits of percentiles: they are within a hundredth of the true ones.
-const DIGITS: u8 = 2;
+pub(super) const DIGITS: u8 = 2;
 /// How far a percentile may be from the true one.
 pub const PERCENTILE_ERROR: f64 = 0.01;
 
-/// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and one of the engines' own.
-pub const REFUSALS: [&str; 12] = [
+/// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and
+/// those of gateways and engines.
+pub const REFUSALS: [&str; 15] = [
     "model_unknown",
     "endpoint_unsupported",
     "policy_denied",
@@ -26,9 +29,12 @@ pub const REFUSALS: [&str; 12] = [
     "draining",
     "context_too_long",
     "power_short",
+    "allocation_missing",
+    "budget_exhausted",
+    "budget_busy",
 ];
-/// The place of requests that no engine has the memory for.
-pub(super) const TOO_LONG: usize = 10;
+/// The word of requests that no engine has the memory for.
+pub(super) const TOO_LONG: &str = "context_too_long";
 
 fn refusal_place(refusal: Refusal) -> usize {
     match refusal {
@@ -186,9 +192,18 @@ fn prefill_ns(costs: &EngineCosts, prompt: u64) -> u64 {
 pub struct Tally {
     /// By site, tenant and hour.
     pub cells: BTreeMap<Key, Cell>,
+    /// What each event changes for those who wait.
+    pub events: Vec<EventTally>,
 }
 
 impl Tally {
+    pub(super) fn new(events: &[GridEvent]) -> Self {
+        Self {
+            cells: BTreeMap::new(),
+            events: events.iter().map(|_| EventTally::default()).collect(),
+        }
+    }
+
     /// A request ended.
     pub(super) fn ended(&mut self, key: Key, ended: &Ended, measure: &Measure) {
         let cell = self.cells.entry(key).or_default();
@@ -204,9 +219,13 @@ impl Tally {
         }
     }
 
-    /// A request that no engine has the memory for.
-    pub(super) fn too_long(&mut self, key: Key) {
-        self.cells.entry(key).or_default().refused[TOO_LONG] += 1;
+    /// A request that never came to the core: one of the words of [`REFUSALS`] says why.
+    pub(super) fn refused(&mut self, key: Key, why: &str) {
+        let place = REFUSALS.iter().position(|word| *word == why);
+        let cell = self.cells.entry(key).or_default();
+        if let Some(count) = place.and_then(|place| cell.refused.get_mut(place)) {
+            *count += 1;
+        }
     }
 }
 
@@ -239,7 +258,7 @@ fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
 }
 
 /// Notes a time in nanoseconds, to the microsecond.
-fn record(histogram: &mut Histogram<u64>, ns: u64) {
+pub(super) fn record(histogram: &mut Histogram<u64>, ns: u64) {
     let us = (ns / 1_000).min(LATENCY_US_MAX);
     // A histogram grows by itself up to any time that is noted.
     histogram.record(us).unwrap_or_default();
@@ -268,7 +287,7 @@ mod tests {
             let word = serde_json::to_value(refusal).unwrap();
             assert_eq!(word, REFUSALS[refusal_place(refusal)]);
         }
-        assert_eq!(REFUSALS[TOO_LONG], "context_too_long");
+        assert!(REFUSALS.contains(&TOO_LONG));
     }
 
     #[test]

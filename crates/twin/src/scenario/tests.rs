@@ -1,5 +1,9 @@
 //! Scenarios end to end: what is wrong is said, and a run is the same on one thread and on many.
 
+mod money;
+mod power;
+mod recording;
+
 use super::{BUILTIN, Files, Progress, Report, parse, run};
 
 /// One engine at one site, and a demand of which the rest is said by each test.
@@ -352,19 +356,21 @@ fn jobs_get_the_power_that_engines_leave() {
     let plenty = capped(1_000);
     let line = &plenty.jobs[0];
     assert_eq!(
-        (line.powered_accelerators, line.asked_accelerators),
-        (64, 90)
+        (line.held_accelerators_max, line.asked_accelerators),
+        (63, 90)
     );
+    // All of it together stays below: nobody looks.
+    assert!(plenty.power.is_empty() && plenty.energy[0].over_cap_ms == 0);
     assert_eq!(
         line.outcome.as_ref().unwrap().jobs + usize::try_from(line.too_large).unwrap(),
         9
     );
-    // Each draws 875 W at most, 1.3125 kW at the meter: 30 kW less what the engines draw feed two machines of eight.
+    // Each draws 875 W at most, 1.3125 kW at the meter, and 236 W idle: 30 kW less what engines and idle machines draw.
     let scarce = capped(30);
-    let line = &scarce.jobs[0];
-    assert_eq!(line.powered_accelerators, 16);
-    assert!(scarce.energy[0].peak_kw + line.full_kw <= 30.0);
-    assert_eq!(line.full_kw, 21.0);
+    let (line, power) = (&scarce.jobs[0], &scarce.power[0]);
+    assert_eq!(scarce.energy[0].over_cap_ms, 0, "{power:?}");
+    assert!(power.peak_kw <= 30.0, "{power:?}");
+    assert!((1..64).contains(&line.held_accelerators_max), "{line:?}");
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod jobs;
 mod rates;
 mod read;
+mod recording;
 mod stream;
 mod table;
 
+pub(crate) use recording::replayed;
 pub(crate) use table::unpacked;
 
 pub use jobs::{JobRow, MachineRow, TaskRow, jobs, machines, tasks};

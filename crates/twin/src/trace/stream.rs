@@ -4,10 +4,12 @@
 //! |---|---|---|---|---|
 //! | ours, CSV or JSON | `arrival_ms` | `input_tokens` | `output_tokens` | `prefix_block_ids_512` |
 //! | Azure's, CSV | `TIMESTAMP`, a date and time | `ContextTokens` | `GeneratedTokens` | |
+//! | a gateway's recording, JSON | `now` of requests | `prompt_tokens` | as the engine counted | as the gateway hashed |
 //! | Mooncake's, JSON | `timestamp`, in milliseconds | `input_length` | `output_length` | `hash_ids` |
 
 use super::TraceError;
 use super::read::block_ids;
+use super::recording::{Recording, is_step};
 use super::table::wrong;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -66,6 +68,7 @@ enum Form {
     /// Columns of time, prompt, answer and blocks; whether the time is a date.
     Table([usize; 3], Option<usize>, bool),
     Json,
+    Recording(Box<Recording>),
 }
 
 const TIMES: [&str; 3] = ["arrival_ms", "timestamp", "TIMESTAMP"];
@@ -83,7 +86,9 @@ impl Requests {
         let Some(first) = next_line(&mut lines, &mut line)? else {
             return Err(TraceError::Empty);
         };
-        let (form, pending) = if first.starts_with('{') {
+        let (form, pending) = if is_step(&first) {
+            (Form::Recording(Box::default()), Some(first))
+        } else if first.starts_with('{') {
             (Form::Json, Some(first))
         } else {
             (table_form(&first)?, None)
@@ -98,23 +103,22 @@ impl Requests {
         })
     }
 
+    /// Of a recording the requests for one model alone.
+    #[must_use]
+    pub fn of_model(mut self, model: Option<&str>) -> Self {
+        if let Form::Recording(recording) = &mut self.form {
+            **recording = Recording::of_model(model.map(str::to_owned));
+        }
+        self
+    }
+
     /// The next request; `None` at the end.
     ///
     /// # Errors
     /// What is wrong with its line.
     pub fn next_request(&mut self) -> Result<Option<Request>, TraceError> {
-        let text = match self.pending.take() {
-            Some(text) => text,
-            None => match next_line(&mut self.lines, &mut self.line)? {
-                Some(text) => text,
-                None => return Ok(None),
-            },
-        };
-        let (at_ms, input, output, blocks) = match &self.form {
-            Form::Table(columns, blocks, dated) => {
-                table_row(&text, self.line, (columns, *blocks, *dated))?
-            }
-            Form::Json => json_row(&text, self.line)?,
+        let Some((at_ms, input, output, blocks)) = self.next_row()? else {
+            return Ok(None);
         };
         let first_ms = *self.first_ms.get_or_insert(at_ms);
         let since_ms = at_ms - first_ms;
@@ -132,6 +136,38 @@ impl Requests {
             output_tokens: output.max(1),
             blocks,
         }))
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>, TraceError> {
+        loop {
+            let text = match self.pending.take() {
+                Some(text) => Some(text),
+                None => next_line(&mut self.lines, &mut self.line)?,
+            };
+            match (&mut self.form, text) {
+                (Form::Recording(recording), text) => {
+                    // Several may be known by one line: those first.
+                    if let Some(recorded) = recording.take(text.is_none()) {
+                        self.pending = text;
+                        return Ok(Some((
+                            recorded.at_ms,
+                            recorded.input_tokens,
+                            recorded.output_tokens,
+                            recorded.blocks.into(),
+                        )));
+                    }
+                    match text {
+                        Some(text) => recording.read(self.line, &text)?,
+                        None => return Ok(None),
+                    }
+                }
+                (_, None) => return Ok(None),
+                (Form::Table(columns, blocks, dated), Some(text)) => {
+                    return table_row(&text, self.line, (columns, *blocks, *dated)).map(Some);
+                }
+                (Form::Json, Some(text)) => return json_row(&text, self.line).map(Some),
+            }
+        }
     }
 
     /// Reads all of it.
@@ -176,7 +212,10 @@ pub(super) fn unpacked<'r>(
 }
 
 /// The next line that says anything, without its end.
-fn next_line(lines: &mut dyn BufRead, number: &mut usize) -> Result<Option<String>, TraceError> {
+pub(super) fn next_line(
+    lines: &mut dyn BufRead,
+    number: &mut usize,
+) -> Result<Option<String>, TraceError> {
     loop {
         let mut bytes = Vec::new();
         let read = lines.take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;

@@ -78,6 +78,11 @@ pub trait Clients {
     /// The next arrival, never before the last one; `None` where no more come by themselves.
     fn next(&mut self) -> Option<Ask>;
 
+    /// A request reaches the gateway: whether it is let in, and as what. One that is not never was.
+    fn admit(&mut self, _ask: &mut Ask) -> bool {
+        true
+    }
+
     /// A request ended: returns what its client asks because of it, not before the end.
     fn ended(&mut self, ended: &Ended) -> Option<Ask>;
 

@@ -127,6 +127,7 @@ impl Fleet {
     }
 }
 
-fn home() -> Option<Country> {
+/// The country of experiments.
+pub(crate) fn home() -> Option<Country> {
     "KR".parse().ok()
 }

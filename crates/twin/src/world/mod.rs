@@ -9,5 +9,6 @@ mod flight;
 mod run;
 
 pub use clients::{Ask, Clients, Ended, Outcome};
+pub(crate) use fleet::home;
 pub use fleet::{Fleet, FleetEngine};
 pub use run::{EngineView, Totals, World, WorldOptions};

@@ -187,7 +187,10 @@ impl<C: Clients> World<C> {
         }
     }
 
-    fn submit(&mut self, ask: Ask) {
+    fn submit(&mut self, mut ask: Ask) {
+        if !self.clients.admit(&mut ask) {
+            return;
+        }
         let number = self.flights.insert(Flight {
             ask,
             attempts: Vec::new(),

@@ -1,7 +1,7 @@
 //! `madang twin run`: a scenario over the virtual clock, as tables, JSON or files of CSV.
 
 mod csv;
-mod show;
+pub(super) mod show;
 
 use crate::commands::source::{Kind, Source, threads};
 use crate::out;

@@ -91,6 +91,16 @@ struct Taken {
     is_seen: bool,
 }
 
+/// A run that was let begin.
+#[derive(Clone, Copy, Debug)]
+struct Begin {
+    /// What it may draw at the meter.
+    watts: u64,
+    at: Micros,
+    /// Since when it is there; what is read may be older.
+    seen_at: Option<Micros>,
+}
+
 /// A site's governor.
 #[derive(Clone, Debug, Default)]
 pub struct Governor {
@@ -105,8 +115,8 @@ pub struct Governor {
     /// When power was short last, and a run was let begin last while it may still be.
     bent_at: Option<Micros>,
     let_at: Option<Micros>,
-    /// Runs that were let begin and are not seen yet: what they may draw at the meter, and since when.
-    begins: BTreeMap<RunId, (u64, Micros)>,
+    /// Runs that were let begin and that no reading shows yet.
+    begins: BTreeMap<RunId, Begin>,
     /// How long runs stood still before, in microseconds.
     stood: BTreeMap<RunId, u64>,
     /// What may be drawn once all that was decided holds, and what is missing where nothing is left that bends.
@@ -135,7 +145,7 @@ impl Governor {
         self.follow_runs(now, scene);
         self.see(now, scene);
         let risen = self.may_rise(scene);
-        let promised: u64 = self.begins.values().map(|(watts, _)| *watts).sum();
+        let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
         let pending = self.pending(now, scene);
         self.expected_watts = scene
             .drawn_watts
@@ -190,7 +200,12 @@ impl Governor {
             return Err(NoPower::Returning);
         }
         self.let_at = Some(now);
-        if self.begins.insert(run, (watts, now)).is_none() {
+        let begin = Begin {
+            watts,
+            at: now,
+            seen_at: None,
+        };
+        if self.begins.insert(run, begin).is_none() {
             self.expected_watts = self.expected_watts.saturating_add(watts);
         }
         Ok(())
@@ -242,8 +257,13 @@ impl Governor {
             .iter()
             .filter_map(|load| Some((load.id.run()?, load)))
             .collect();
-        self.begins
-            .retain(|run, (_, at)| !runs.contains_key(run) && now.since_us(*at) < BEGINS_US);
+        self.begins.retain(|run, begin| {
+            if runs.contains_key(run) {
+                let seen_at = *begin.seen_at.get_or_insert(now);
+                return now.since_us(seen_at) < scene.age_us;
+            }
+            begin.seen_at.is_none() && now.since_us(begin.at) < BEGINS_US
+        });
         self.stood.retain(|run, _| runs.contains_key(run));
         let mut over = Vec::new();
         for (at, taken) in self.taken.iter().enumerate() {

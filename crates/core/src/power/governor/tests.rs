@@ -226,3 +226,33 @@ fn runs_come_back_step_by_step_after_power_was_short() {
     assert_eq!(governor.let_begin(at(400), run(4), 1), Ok(()));
     assert_eq!(governor.let_begin(at(400), run(5), 1), Ok(()));
 }
+
+#[test]
+fn what_began_is_counted_until_what_is_read_is_as_young() {
+    let mut governor = Governor::new(GovernorTerms::default());
+    // A site that draws 100 of 1,000 W; what is read is a second old.
+    let scene = |drawn_watts: u64, runs: &[u64]| Scene {
+        cap: cap(1_000),
+        drawn_watts,
+        age_us: 1_000_000,
+        pue_milli: 1_000,
+        loads: runs
+            .iter()
+            .map(|number| Load {
+                id: LoadId::Run(run(*number)),
+                watts: 500,
+                profile: PowerProfile::new(0, 500),
+                bend: Bend::Rigid,
+            })
+            .collect(),
+        ..Scene::default()
+    };
+    governor.look(at(1), &scene(100, &[]));
+    assert_eq!(governor.let_begin(at(1), run(1), 500), Ok(()));
+    // It is there, and what is read is from before.
+    governor.look(at(2), &scene(100, &[1]));
+    assert!(governor.let_begin(at(2), run(2), 500).is_err());
+    governor.look(at(3), &scene(600, &[1]));
+    assert_eq!(governor.expected_watts(), 600);
+    assert_eq!(governor.let_begin(at(3), run(3), 300), Ok(()));
+}

@@ -10,7 +10,8 @@ pub use promise::ShareRow;
 use super::percentile;
 use crate::trace::JobRow;
 use madang_core::jobs::{JobRule, JobTerms};
-use replay::{Past, Replay};
+use replay::Past;
+pub(crate) use replay::Replay;
 use serde::Serialize;
 
 /// What is run.
@@ -95,7 +96,7 @@ pub struct JobsReport {
     pub rule: JobRule,
     /// How many accelerators there were.
     pub accelerators: u32,
-    /// Jobs that ended: all of them.
+    /// Jobs that ended.
     pub jobs: usize,
     /// From coming to end, mean, in hours.
     pub completion_h_mean: f64,
@@ -149,8 +150,9 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
     let mut waits_s: Vec<f64> = Vec::with_capacity(rows.len());
     let (mut completion_s, mut slowdown, mut used_s) = (0.0, 0.0, 0.0);
     let mut waited_s = 0.0;
-    for (row, ended_us) in rows.iter().zip(&past.ended_us) {
-        let all_s = seconds(*ended_us) - row.submit_s as f64;
+    let ended = rows.iter().zip(&past.ended_us);
+    for (row, ended_us) in ended.filter_map(|(row, at)| Some((row, (*at)?))) {
+        let all_s = seconds(ended_us) - row.submit_s as f64;
         let run_s = row.run_s as f64;
         completion_s += all_s;
         waits_s.push(all_s - run_s);
@@ -159,13 +161,14 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
         used_s += run_s * f64::from(row.accelerators);
     }
     waits_s.sort_unstable_by(f64::total_cmp);
-    let count = rows.len().max(1) as f64;
+    let jobs = waits_s.len();
+    let count = jobs.max(1) as f64;
     let wait_h = |permille| percentile(&waits_s, permille).unwrap_or(0.0) / HOUR_S;
     let lost_s = seconds(past.lost_us);
     JobsReport {
         rule: options.rule,
         accelerators: options.accelerators,
-        jobs: rows.len(),
+        jobs,
         completion_h_mean: completion_s / count / HOUR_S,
         wait_h_mean: waits_s.iter().sum::<f64>() / count / HOUR_S,
         wait_h_p95: wait_h(950),

@@ -1,5 +1,7 @@
 //! The trace on a virtual clock: jobs come, run, are stopped, and end.
 
+mod bend;
+
 use super::promise::{Promises, ShareRow, Wish};
 use super::{JobsOptions, Maintenance, SiteChoice, SitesOptions};
 use crate::trace::JobRow;
@@ -20,10 +22,13 @@ const MACHINE_ACCELERATORS: u32 = 8;
 /// Nobody names a limit in these traces.
 const RUN_US_MAX: u64 = 366 * 86_400 * SECOND_US;
 
+/// Asked whether a run may begin: when, which row, which of its runs, on how many accelerators.
+pub(crate) type Gate<'g> = &'g mut dyn FnMut(u64, usize, u32, u32) -> bool;
+
 /// What was.
 pub(super) struct Past {
-    /// When each job ended.
-    pub(super) ended_us: Vec<u64>,
+    /// When each job ended; `None` of those that never did.
+    pub(super) ended_us: Vec<Option<u64>>,
     pub(super) stops: u64,
     /// Accelerator time that went into checkpoints and restores.
     pub(super) lost_us: u64,
@@ -43,15 +48,22 @@ enum Event {
     IsStopped,
 }
 
-/// When, which job, in which of its runs, what.
+/// When, which job, the number of its run, what.
 type Due = (u64, usize, u32, Event);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
-    /// How many runs there were.
+    /// How many runs there were, this one among them.
+    began: u32,
+    /// Changes whenever what is due to it is due no more.
     number: u32,
     /// When this one began.
     at_us: u64,
+    /// Since when it gets on, and whether it stands still instead.
+    goes_us: u64,
+    stands: bool,
+    /// It writes its checkpoint, for so long still.
+    stops_us: Option<u64>,
     /// What is still to be done, restores among it, in time on the first kind of accelerator.
     left_us: u64,
     /// How fast it goes where it runs, in thousandths.
@@ -60,7 +72,7 @@ struct Run {
     site: usize,
 }
 
-pub(super) struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     rows: &'a [JobRow],
     options: &'a JobsOptions,
     jobs: Jobs,
@@ -71,15 +83,19 @@ pub(super) struct Replay<'a> {
     promises: Promises,
     runs: Vec<Run>,
     due: BinaryHeap<Reverse<Due>>,
-    /// Where those run that run, where it is asked for.
+    /// Where those run that run.
     on: BTreeMap<usize, Vec<Placement>>,
     next: usize,
     now_us: u64,
+    /// Accelerators that are held, and most that were at once.
+    held: (u32, u32),
+    /// Some run was not let begin since this was asked last.
+    refused: bool,
     past: Past,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(rows: &'a [JobRow], options: &'a JobsOptions) -> Self {
+    pub(crate) fn new(rows: &'a [JobRow], options: &'a JobsOptions) -> Self {
         let mut jobs = Jobs::new(options.rule, options.terms, &machines(options));
         let of_each = options.other.map(|other| vec![WHOLE, other.worth_milli]);
         jobs.worth(of_each.unwrap_or_default());
@@ -117,8 +133,10 @@ impl<'a> Replay<'a> {
             on: BTreeMap::new(),
             next: 0,
             now_us: 0,
+            held: (0, 0),
+            refused: false,
             past: Past {
-                ended_us: vec![0; rows.len()],
+                ended_us: vec![None; rows.len()],
                 stops: 0,
                 lost_us: 0,
                 passes: 0,
@@ -131,21 +149,35 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn run(mut self) -> Past {
-        let mut effects = Vec::new();
-        while let Some(at_us) = self.next_at() {
-            self.go_to(at_us);
-            self.happen();
-            self.past.passes += 1;
-            self.jobs.pass(micros(self.now_us), &mut effects);
-            for effect in effects.drain(..) {
-                self.perform(effect);
-            }
-            self.look_at_kept();
-        }
+        self.until(u64::MAX, &mut |_, _, _, _| true);
+        self.past()
+    }
+
+    pub(super) fn past(mut self) -> Past {
         if self.options.rule == JobRule::Madang {
             self.past.shares = self.promises.rows();
         }
         self.past
+    }
+
+    /// All that happens until then, and then.
+    pub(crate) fn until(&mut self, until_us: u64, gate: Gate<'_>) {
+        while let Some(at_us) = self.next_at().filter(|at_us| *at_us <= until_us) {
+            self.pass(at_us, gate);
+        }
+    }
+
+    /// It is decided at that instant.
+    pub(crate) fn pass(&mut self, at_us: u64, gate: Gate<'_>) {
+        let mut effects = Vec::new();
+        self.go_to(at_us.max(self.now_us));
+        self.happen();
+        self.past.passes += 1;
+        self.jobs.pass(micros(self.now_us), &mut effects);
+        for effect in effects {
+            self.perform(effect, gate);
+        }
+        self.look_at_kept();
     }
 
     /// How many accelerators are held of those that are kept for nobody.
@@ -180,7 +212,8 @@ impl<'a> Replay<'a> {
         usize::from(placements.first().is_some_and(is_other))
     }
 
-    fn next_at(&self) -> Option<u64> {
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> Option<u64> {
         let comes = self.rows.get(self.next).map(|row| row.submit_s * SECOND_US);
         let due = self.due.peek().map(|Reverse((at, ..))| *at);
         let wake = self.jobs.wake_at(micros(self.now_us));
@@ -264,14 +297,17 @@ impl<'a> Replay<'a> {
         self.pays(index);
         let accelerators = self.rows[index].accelerators;
         let held_milli = counts(accelerators, self.runs[index].speed_milli);
+        self.held.0 -= accelerators;
         let wish = &mut self.wishes[self.tenant_of[index]];
         wish.held_milli -= held_milli;
         wish.wanted_milli -= held_milli;
-        self.runs[index].number += 1;
+        let run = &mut self.runs[index];
+        run.number += 1;
+        (run.stands, run.stops_us) = (false, None);
         self.on.remove(&index);
         let input = match event {
             Event::Ends => {
-                self.past.ended_us[index] = self.now_us;
+                self.past.ended_us[index] = Some(self.now_us);
                 JobInput::Ended(key(index))
             }
             Event::IsStopped => {
@@ -282,55 +318,97 @@ impl<'a> Replay<'a> {
         self.jobs.apply(micros(self.now_us), input);
     }
 
-    fn perform(&mut self, effect: JobEffect) {
+    fn perform(&mut self, effect: JobEffect, gate: Gate<'_>) {
         match effect {
             JobEffect::Start { job, placements } => {
                 let index = index(job);
-                let accelerators = self.rows[index].accelerators;
-                let speed_milli = self.speed_milli(&placements);
-                let site = self.site(&placements);
-                let brings = self.brings(index).filter(|(from, _)| *from != site);
-                let run = &mut self.runs[index];
-                if run.number > 0 {
-                    run.left_us += self.options.restore_s * SECOND_US;
-                    self.past.lost_us +=
-                        u64::from(accelerators) * self.options.restore_s * SECOND_US;
-                }
-                run.at_us = self.now_us;
-                run.speed_milli = speed_milli;
-                run.site = site;
-                if let Some((_, us)) = brings {
-                    run.left_us += us * u64::from(speed_milli) / u64::from(WHOLE);
-                    self.past.moves += 1;
-                }
-                let us = run.left_us * u64::from(WHOLE) / u64::from(speed_milli);
-                let due = (self.now_us + us, index, run.number, Event::Ends);
-                self.due.push(Reverse(due));
-                let held_milli = counts(accelerators, speed_milli);
-                let wish = &mut self.wishes[self.tenant_of[index]];
-                wish.held_milli += held_milli;
-                wish.wanted_milli += held_milli;
-                wish.wanted_milli -= counts(accelerators, WHOLE);
-                if self.options.maintenance.is_some() {
-                    self.on.insert(index, placements);
+                let (number, accelerators) =
+                    (self.runs[index].began + 1, self.rows[index].accelerators);
+                if gate(self.now_us, index, number, accelerators) {
+                    self.start(index, placements);
+                } else {
+                    self.refused = true;
+                    self.jobs.apply(micros(self.now_us), JobInput::Stopped(job));
                 }
             }
-            JobEffect::Stop { job } => {
-                let index = index(job);
-                let accelerators = u64::from(self.rows[index].accelerators);
-                let run = &mut self.runs[index];
-                let us = self.options.checkpoint_s * SECOND_US;
-                let done_us =
-                    (self.now_us - run.at_us) * u64::from(run.speed_milli) / u64::from(WHOLE);
-                run.left_us = run.left_us.saturating_sub(done_us);
-                // Its end is not due any more.
-                run.number += 1;
-                let due = (self.now_us + us, index, run.number, Event::IsStopped);
-                self.due.push(Reverse(due));
-                self.past.stops += 1;
-                self.past.lost_us += accelerators * us;
+            JobEffect::Stop { job } => self.stop(index(job)),
+        }
+    }
+
+    fn start(&mut self, index: usize, placements: Vec<Placement>) {
+        let accelerators = self.rows[index].accelerators;
+        let speed_milli = self.speed_milli(&placements);
+        let site = self.site(&placements);
+        let brings = self.brings(index).filter(|(from, _)| *from != site);
+        let run = &mut self.runs[index];
+        if run.began > 0 {
+            run.left_us += self.options.restore_s * SECOND_US;
+            self.past.lost_us += u64::from(accelerators) * self.options.restore_s * SECOND_US;
+        }
+        run.began += 1;
+        (run.at_us, run.goes_us) = (self.now_us, self.now_us);
+        run.speed_milli = speed_milli;
+        run.site = site;
+        if let Some((_, us)) = brings {
+            run.left_us += us * u64::from(speed_milli) / u64::from(WHOLE);
+            self.past.moves += 1;
+        }
+        self.goes(self.now_us, index);
+        self.held.0 += accelerators;
+        self.held.1 = self.held.1.max(self.held.0);
+        let held_milli = counts(accelerators, speed_milli);
+        let wish = &mut self.wishes[self.tenant_of[index]];
+        wish.held_milli += held_milli;
+        wish.wanted_milli += held_milli;
+        wish.wanted_milli -= counts(accelerators, WHOLE);
+        self.on.insert(index, placements);
+    }
+
+    /// What is due to a run that gets on from now on.
+    fn goes(&mut self, now_us: u64, index: usize) {
+        let run = &self.runs[index];
+        let (us, event) = match run.stops_us {
+            Some(us) => (us, Event::IsStopped),
+            None => (run.takes_us(), Event::Ends),
+        };
+        let due = (now_us + us, index, run.number, event);
+        self.due.push(Reverse(due));
+    }
+
+    fn stop(&mut self, index: usize) {
+        let accelerators = u64::from(self.rows[index].accelerators);
+        let run = &mut self.runs[index];
+        let us = self.options.checkpoint_s * SECOND_US;
+        // Its end is not due any more. One that stands still writes once it goes on.
+        run.rest(self.now_us);
+        (run.goes_us, run.stops_us) = (self.now_us, Some(us));
+        if !run.stands {
+            self.goes(self.now_us, index);
+        }
+        self.past.stops += 1;
+        self.past.lost_us += accelerators * us;
+    }
+}
+
+impl Run {
+    /// It gets on no more from now on: what was due to it is due no more.
+    fn rest(&mut self, now_us: u64) {
+        if !self.stands {
+            let went_us = now_us.saturating_sub(self.goes_us);
+            match &mut self.stops_us {
+                Some(left_us) => *left_us = left_us.saturating_sub(went_us),
+                None => {
+                    let done_us = went_us * u64::from(self.speed_milli) / u64::from(WHOLE);
+                    self.left_us = self.left_us.saturating_sub(done_us);
+                }
             }
         }
+        self.number += 1;
+    }
+
+    /// How long it takes from now on where it runs, in microseconds.
+    fn takes_us(&self) -> u64 {
+        self.left_us * u64::from(WHOLE) / u64::from(self.speed_milli)
     }
 }
 

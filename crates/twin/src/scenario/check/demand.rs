@@ -108,8 +108,8 @@ impl Check<'_, '_> {
         }
     }
 
-    fn summary(&mut self, text: &At<String>) -> Option<TraceSummary> {
-        match self.open(text)?.summary() {
+    fn summary(&mut self, text: &At<String>, model: Option<&str>) -> Option<TraceSummary> {
+        match self.open(text)?.of_model(model).summary() {
             Ok(summary) => Some(summary),
             Err(error) => {
                 self.bad_file(text, error);
@@ -132,7 +132,8 @@ impl Check<'_, '_> {
                 .error("choose_one", span, message)
                 .help("leave it out, or take `requests_per_day` instead of `trace`");
         }
-        let summary = self.summary(trace)?;
+        let recorded_model = raw.category.as_ref().map(|at| at.value.clone());
+        let summary = self.summary(trace, recorded_model.as_deref())?;
         let (hole_us, from_us) = summary.hole_us;
         if hole_us > HOLE_S * 1_000_000 {
             let message = format!(
@@ -148,6 +149,8 @@ impl Check<'_, '_> {
         }
         Some(TraceSource {
             file: trace.value.clone(),
+            recorded_model,
+            requests: summary.requests,
             speed: raw.speed.as_ref().map_or(1.0, |at| at.value),
             copies: raw.copies.as_ref().map_or(1.0, |at| at.value),
             repeat: raw.repeat.as_ref().is_some_and(|at| at.value),

@@ -74,6 +74,7 @@ impl Check<'_, '_> {
                 return None;
             }
         };
+        self.bends(raw);
         let flex = self.flex(raw, (sites, known), (site?, rows.len()));
         Some(JobGroup {
             id: raw.id.as_ref()?.value.clone(),
@@ -82,7 +83,27 @@ impl Check<'_, '_> {
             power: power?,
             rows,
             flex: flex?,
+            pause_us: raw
+                .pause_h
+                .as_ref()
+                .map_or(0, |at| (at.value * 3.6e9) as u64),
+            checkpoints: raw.checkpoints.as_ref().is_none_or(|at| at.value),
         })
+    }
+
+    /// Work that may be put off has its own way to do with less.
+    fn bends(&mut self, raw: &RawJobs) {
+        let pause = raw.pause_h.as_ref().map(|at| &at.span);
+        let checkpoints = raw.checkpoints.as_ref().map(|at| &at.span);
+        if let (Some(_), Some(span)) = (&raw.shift_h, pause.or(checkpoints)) {
+            self.report
+                .error(
+                    "key_without_effect",
+                    span,
+                    "it has no effect with `shift_h`",
+                )
+                .help("such work runs on what each hour's cap leaves; leave one of both out");
+        }
     }
 
     /// How they may be put off: where each hour has a price.

@@ -2,7 +2,8 @@
 
 use super::{Counts, Key};
 use crate::scenario::Scenario;
-use crate::scenario::model::EngineGroup;
+use crate::scenario::governed::SitePower;
+use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::shard::Use;
 use crate::scenario::shift::Drawn;
 use crate::scenario::tally::Cell;
@@ -55,8 +56,8 @@ pub struct SiteEnergy {
     pub mean_kw: f64,
     /// Greatest mean power of five minutes, in kW.
     pub peak_kw: f64,
-    /// Minutes above the cap.
-    pub over_cap_minutes: u64,
+    /// Time above the cap, by seconds, in milliseconds: of engines and of the jobs that take turns.
+    pub over_cap_ms: u64,
     /// Energy at the meter, in kWh.
     pub kwh: f64,
     /// Of it from its own renewables.
@@ -158,8 +159,9 @@ impl Energy {
     }
 
     /// What each site's engines draw in each hour.
-    pub fn drawn(&self) -> Vec<Drawn> {
-        let of_site = |watts: &Vec<f64>| {
+    pub fn drawn(&self, scenario: &Scenario) -> Vec<Drawn> {
+        let of_site = |(watts, site): (&Vec<f64>, &Site)| {
+            let cap = site.cap_watts.map_or(f64::INFINITY, |watts| watts as f64);
             let hours = watts.chunks(INTERVALS_PER_HOUR);
             let (mean, peak) = hours
                 .map(|hour| {
@@ -173,21 +175,22 @@ impl Energy {
             Drawn {
                 mean_watts: mean,
                 peak_watts: peak,
+                // One more than there are hours: what holds ever after.
+                cap_watts: vec![cap; hours_of(watts) + 1],
             }
         };
-        self.watts.iter().map(of_site).collect()
+        let sites = self.watts.iter().zip(&scenario.sites);
+        sites.map(of_site).collect()
     }
 
-    pub fn sites(&self, scenario: &Scenario) -> Vec<SiteEnergy> {
+    pub fn sites(&self, scenario: &Scenario, governed: &[SitePower]) -> Vec<SiteEnergy> {
         let sites = scenario.sites.iter().enumerate();
-        let line = |(at, site): (usize, &crate::scenario::model::Site)| {
+        let line = |(at, site): (usize, &Site)| {
             let watts = &self.watts[at];
             let sum: f64 = watts.iter().sum();
             let cap = site.cap_watts.map(|cap| cap as f64);
-            let over = watts
-                .iter()
-                .filter(|watts| cap.is_some_and(|cap| **watts > cap))
-                .count();
+            // Who is not governed cannot come to its cap.
+            let governed = governed.iter().find(|power| site.id.as_str() == power.site);
             let account = self.sum(|(site, ..)| *site == at);
             let (kwh, own_kwh) = (
                 account.joules / JOULES_PER_KWH,
@@ -198,7 +201,7 @@ impl Energy {
                 cap_kw: cap.map(|cap| cap / 1_000.0),
                 mean_kw: sum / watts.len().max(1) as f64 / 1_000.0,
                 peak_kw: watts.iter().copied().fold(0.0, f64::max) / 1_000.0,
-                over_cap_minutes: u64::try_from(over).unwrap_or(0) * 5,
+                over_cap_ms: governed.map_or(0, |power| power.over_cap_ms),
                 kwh,
                 own_kwh,
                 grid_kwh: kwh - own_kwh,
@@ -210,8 +213,12 @@ impl Energy {
     }
 }
 
+fn hours_of(intervals: &[f64]) -> usize {
+    intervals.len() / INTERVALS_PER_HOUR
+}
+
 /// What is not counted.
-pub(super) fn notes(scenario: &Scenario, sites: &[SiteEnergy]) -> Vec<String> {
+pub(super) fn notes(scenario: &Scenario, governed: &[SitePower]) -> Vec<String> {
     let mut notes = Vec::new();
     let unknown: u64 = scenario
         .engines
@@ -238,10 +245,12 @@ pub(super) fn notes(scenario: &Scenario, sites: &[SiteEnergy]) -> Vec<String> {
             ));
         }
     }
-    for site in sites.iter().filter(|site| site.over_cap_minutes > 0) {
+    for site in governed.iter().filter(|site| site.over_cap_ms > 0) {
         notes.push(format!(
-            "site {} is above its cap for {} minutes: nothing here keeps it below",
-            site.site, site.over_cap_minutes
+            "site {} was above its cap for {} s, by {:.1} kW at most: what is drawn rose faster than `rise_milli_per_s` of [power], or nothing was left that bends",
+            site.site,
+            site.over_cap_ms / 1_000,
+            site.over_cap_kw_max
         ));
     }
     notes

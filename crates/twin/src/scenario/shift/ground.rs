@@ -80,8 +80,12 @@ impl Ground {
         };
         let mut free: Vec<Vec<f64>> = Vec::new();
         for (at, (site, drawn)) in scenario.sites.iter().zip(drawn).enumerate() {
-            let cap = site.cap_watts.map_or(f64::INFINITY, |cap| cap as f64);
-            let peaks = (0..hours).map(|hour| (cap - of_day(&drawn.peak_watts, hour)).max(0.0));
+            let caps = &drawn.cap_watts;
+            let cap = |hour: usize| caps.get(hour).or(caps.last()).copied();
+            let peaks = (0..hours).map(|hour| {
+                let cap = cap(hour).unwrap_or(f64::INFINITY);
+                (cap - of_day(&drawn.peak_watts, hour)).max(0.0)
+            });
             free.push(peaks.collect());
             let random = Random::new(scenario.seed, PURPOSE | u64::try_from(at).unwrap_or(0));
             ground

@@ -8,7 +8,9 @@ mod tests;
 mod walk;
 
 use super::Scenario;
+use super::model::GridEvent;
 use ground::Ground;
+use madang_core::flex::HOUR_US;
 use serde::Serialize;
 use walk::{Rule, Walk};
 
@@ -72,9 +74,22 @@ pub(super) struct Drawn {
     pub mean_watts: Vec<f64>,
     /// The greatest of five minutes.
     pub peak_watts: Vec<f64>,
+    /// What may be drawn at the site in each hour of the run; without a limit [`f64::INFINITY`]. After the run it is the last.
+    pub cap_watts: Vec<f64>,
 }
 
 impl Drawn {
+    /// An event leaves so much in the hours that it touches.
+    pub fn lower(&mut self, event: &GridEvent, watts: Option<f64>) {
+        let hour = |us: u64| usize::try_from(us / HOUR_US).unwrap_or(usize::MAX);
+        let (first, last) = (hour(event.from_us), hour(event.until_us - 1));
+        let within = self.cap_watts.len().saturating_sub(1);
+        let hours = self.cap_watts.iter_mut().take(within);
+        for cap in hours.skip(first).take(last + 1 - first) {
+            *cap = cap.min(watts.unwrap_or(f64::INFINITY));
+        }
+    }
+
     /// So much more is drawn in each hour.
     pub fn raise(&mut self, watts: f64) {
         for of in self.mean_watts.iter_mut().chain(&mut self.peak_watts) {

@@ -5,8 +5,10 @@ use crate::engine::{Engine, EngineEvent, EngineStatus, Spent};
 use crate::world::clients::{Clients, Outcome};
 use crate::world::event::Event;
 use crate::world::flight::Flight;
+use madang_core::power::governor::PowerTerms;
+use madang_core::power::model::{Stretch, WHOLE_MILLI};
 use madang_core::{AttemptEnd, Input, Spent as Tokens};
-use madang_types::RequestId;
+use madang_types::{RequestId, SiteId};
 
 /// An engine at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,30 @@ impl<C: Clients> World<C> {
             spent: engine.spent(self.now_ns),
             status: engine.status(),
         })
+    }
+
+    /// What of each engine's sequences takes what others leave, in thousandths, as the core counts it.
+    pub fn rest_milli(&self) -> Vec<u32> {
+        let mut milli = vec![0; self.engines.len()];
+        let pools = self.status();
+        for member in pools.iter().flat_map(|pool| &pool.members) {
+            let at = self.by_replica.get(&member.replica);
+            if let Some(milli) = at.and_then(|at| milli.get_mut(usize::try_from(*at).ok()?)) {
+                *milli = member.running_rest * WHOLE_MILLI / member.running.max(1);
+            }
+        }
+        milli
+    }
+
+    /// From the next iteration on an engine's work takes so much longer.
+    pub fn stretch(&mut self, index: u32, stretch: Stretch) {
+        let now_ns = self.now_ns;
+        self.with_engine(index, |engine| engine.stretch(now_ns, stretch));
+    }
+
+    /// What requests meet at a site where power is short.
+    pub fn power_set(&mut self, site: SiteId, terms: PowerTerms) {
+        self.apply(Input::PowerSet { site, terms });
     }
 
     /// Does something to an engine and puts its next end of iterations on the agenda, where that changed.

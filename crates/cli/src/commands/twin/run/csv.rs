@@ -3,7 +3,8 @@
 use madang_twin::scenario::{JobsLine, Line, Percentiles, REFUSALS, Report};
 use std::path::Path;
 
-/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv`, `shift.csv` and `rows.csv`.
+/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv`, `shift.csv`, `events.csv`,
+/// `deeds.csv`, `budgets.csv` and `rows.csv`.
 pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let tables = [
@@ -46,6 +47,23 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         table.serialize(row)?;
     }
     table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("events.csv"))?;
+    for event in &report.events {
+        table.serialize(event)?;
+    }
+    table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("budgets.csv"))?;
+    for line in &report.budgets {
+        table.serialize(line)?;
+    }
+    table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("deeds.csv"))?;
+    for site in &report.power {
+        for deed in &site.deeds {
+            table.serialize((&site.site, deed))?;
+        }
+    }
+    table.flush()?;
     Ok(())
 }
 
@@ -54,7 +72,7 @@ const JOBS: [&str; 14] = [
     "site",
     "asked_accelerators",
     "accelerators",
-    "powered_accelerators",
+    "held_accelerators_max",
     "full_kw",
     "too_large",
     "accelerator_h",
@@ -85,7 +103,7 @@ fn jobs_record(line: &JobsLine) -> [String; JOBS.len()] {
         line.site.clone(),
         line.asked_accelerators.to_string(),
         line.accelerators.to_string(),
-        line.powered_accelerators.to_string(),
+        line.held_accelerators_max.to_string(),
         line.full_kw.to_string(),
         line.too_large.to_string(),
         line.accelerator_h.to_string(),

@@ -1,7 +1,11 @@
 //! The report as a person reads it.
 
+pub mod power;
+
 use crate::out;
-use madang_twin::scenario::{JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy};
+use madang_twin::scenario::{
+    BudgetLine, JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy,
+};
 
 /// Tenants that are shown, those that asked most.
 const TENANTS_SHOWN: usize = 20;
@@ -24,6 +28,7 @@ pub fn show(report: &Report) {
         requests(report);
     }
     energy(&report.energy);
+    power::show(&report.power, &report.events);
     jobs(&report.jobs);
     if let Some(report) = &report.shift {
         shift(report);
@@ -52,6 +57,16 @@ fn requests(report: &Report) {
         report.fairness
     ));
     refusals(&report.total);
+    tenants_refused(&tenants);
+    budgets(&report.budgets);
+    for line in &report.recordings {
+        out::line(&format!(
+            "{}: {} steps of a gateway, {:.2} % decided as live",
+            line.file,
+            line.steps,
+            line.equal_ratio * 100.0
+        ));
+    }
     out::line(&format!(
         "percentiles are within {} % of the true ones",
         report.percentile_error * 100.0
@@ -128,7 +143,7 @@ fn times(times: Option<Percentiles>, by: f64, digits: usize) -> String {
 
 fn energy(sites: &[SiteEnergy]) {
     out::line(
-        "site                    cap kW    mean kW    peak kW   min over cap        MWh    own MWh   grid MWh   million won    t CO2",
+        "site                    cap kW    mean kW    peak kW   s over cap          MWh    own MWh   grid MWh   million won    t CO2",
     );
     let or_dash = |number: Option<f64>, by: f64, digits: usize| {
         number.map_or_else(
@@ -143,7 +158,7 @@ fn energy(sites: &[SiteEnergy]) {
             or_dash(site.cap_kw, 1.0, 0),
             site.mean_kw,
             site.peak_kw,
-            site.over_cap_minutes,
+            site.over_cap_ms / 1_000,
             site.kwh / 1_000.0,
             site.own_kwh / 1_000.0,
             site.grid_kwh / 1_000.0,
@@ -159,7 +174,7 @@ fn jobs(lines: &[JobsLine]) {
         return;
     }
     out::line(
-        "jobs                 site                  asked   there are   powered   too large     jobs   completion h   wait h: mean      p99      max   accelerator-h        MWh",
+        "jobs                 site                  asked   there are   at once   too large     jobs   completion h   wait h: mean      p99      max   accelerator-h        MWh",
     );
     for line in lines {
         let outcome = line.outcome.as_ref().map_or_else(
@@ -181,7 +196,7 @@ fn jobs(lines: &[JobsLine]) {
             line.site,
             line.asked_accelerators,
             line.accelerators,
-            line.powered_accelerators,
+            line.held_accelerators_max,
             line.too_large,
             line.accelerator_h,
             line.kwh / 1_000.0,
@@ -236,13 +251,39 @@ fn shift(report: &ShiftReport) {
 }
 
 fn refusals(total: &Line) {
-    if total.refused.is_empty() && total.left == 0 {
-        return;
+    if let Some(reasons) = unanswered(total) {
+        out::line(&format!("not answered: {reasons}"));
     }
-    let reasons = total
+}
+
+/// The same of those tenants that are shown.
+fn tenants_refused(tenants: &[Line]) {
+    for tenant in tenants.iter().take(TENANTS_SHOWN) {
+        if let Some(reasons) = unanswered(tenant) {
+            out::line(&format!("  of {}: {reasons}", tenant.name));
+        }
+    }
+}
+
+/// Why requests were not answered, each reason with its count.
+fn unanswered(line: &Line) -> Option<String> {
+    if line.refused.is_empty() && line.left == 0 {
+        return None;
+    }
+    let reasons = line
         .refused
         .iter()
         .map(|(reason, count)| format!("{reason} {count}"));
-    let reasons: Vec<String> = reasons.chain([format!("left {}", total.left)]).collect();
-    out::line(&format!("not answered: {}", reasons.join(", ")));
+    let reasons: Vec<String> = reasons.chain([format!("left {}", line.left)]).collect();
+    Some(reasons.join(", "))
+}
+
+/// What tenants spent of what they were granted.
+fn budgets(lines: &[BudgetLine]) {
+    for line in lines.iter().take(TENANTS_SHOWN) {
+        out::line(&format!(
+            "granted to {}: {:.0} {}, spent {:.0}, answers cut short {}",
+            line.tenant, line.granted, line.unit, line.spent, line.clamped
+        ));
+    }
 }

@@ -1,0 +1,295 @@
+//! A grid wants less: a site of engines that serve people and of batch jobs draws a part less for hours. How soon is it met, and what do
+//! those who wait for first tokens notice? It is a scenario like any other, of which a few figures are asked.
+
+use crate::engine::{Profile, rated};
+use crate::random::Random;
+use crate::scenario::{
+    Demand, DrawnSource, EngineGroup, EventLine, Files, GridEvent, JobGroup, Lengths, Progress,
+    RunError, Scenario, ServedModel, Site, Slo, Source, Tenant, run,
+};
+use crate::trace::JobRow;
+use crate::world::{Fleet, home};
+use madang_core::power::governor::GovernorTerms;
+use madang_core::power::model::PowerProfile;
+use madang_core::{Payer, Rules, Shares};
+use madang_ledger::TokenRates;
+use madang_types::{
+    DataClass, KeyId, ModelId, NameError, PowerEventKind, Priority, SiteId, TenantId,
+};
+use serde::Serialize;
+
+/// Model time before the event, in which it is measured what is drawn and how soon first tokens come, in seconds.
+const BEFORE_S: u64 = 900;
+/// Model time after the event, in which all comes back, in seconds.
+const AFTER_S: u64 = 1_800;
+const S_US: u64 = 1_000_000;
+const S_NS: u64 = 1_000_000_000;
+const HOUR_S: u64 = 3_600;
+/// Accelerators of a job.
+const JOB_ACCELERATORS: u32 = 8;
+/// How long a flexible job may stand still in all, in microseconds: longer than any event here.
+const STANDS_US: u64 = 48 * HOUR_S * S_US;
+/// By how much of what lies between idle and full the site may rise in a second, in thousandths: the fleet file's default.
+const RISE_MILLI: u32 = 20;
+/// Longest wait at the gateway, in milliseconds.
+const WAIT_MS: u64 = 60_000;
+/// Pairs of lengths that requests are drawn from.
+const LENGTHS: usize = 4_096;
+
+/// What is tried.
+#[derive(Clone, Debug)]
+pub struct PowerOptions {
+    /// Each engine.
+    pub profile: Profile,
+    /// How many.
+    pub engines: u32,
+    /// Requests a second for each.
+    pub requests_per_s: f64,
+    /// Batch jobs, each on eight accelerators.
+    pub jobs: u32,
+    /// Of them so many may stand still, in thousandths.
+    pub flexible_milli: u32,
+    /// The part that is cut, in thousandths.
+    pub cut_milli: u32,
+    /// How long the event lasts, in seconds.
+    pub event_s: u64,
+    /// Power usage effectiveness, in thousandths.
+    pub pue_milli: u32,
+    /// How the governor goes about it.
+    pub terms: GovernorTerms,
+    /// Of arrivals and lengths.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PowerReport {
+    /// How the event went.
+    pub event: EventLine,
+    /// Acts in their order, in words.
+    pub acts: Vec<String>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerError {
+    /// The site draws nothing that could be cut.
+    #[error("an experiment of power has an engine, and a cut of 1 to 999 thousandths")]
+    Nothing,
+    /// A name of the experiment's own is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It came to no end.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// There is nothing that draws, or to cut.
+pub fn power(options: &PowerOptions) -> Result<PowerReport, PowerError> {
+    if options.engines == 0 || !(1..1_000).contains(&options.cut_milli) {
+        return Err(PowerError::Nothing);
+    }
+    let scenario = scenario(options)?;
+    let mut report = run(&scenario, &Files::Builtin, 1, &Progress::default())?;
+    let deeds = report.power.iter().flat_map(|site| &site.deeds);
+    let took = deeds.filter(|deed| deed.deed == "took");
+    let acts = took.filter_map(|deed| deed.act.clone()).collect();
+    let event = report.events.pop().ok_or(PowerError::Nothing)?;
+    Ok(PowerReport { event, acts })
+}
+
+fn scenario(options: &PowerOptions) -> Result<Scenario, PowerError> {
+    let all_s = BEFORE_S + options.event_s + AFTER_S;
+    let hours = u32::try_from(all_s.div_ceil(HOUR_S)).unwrap_or(u32::MAX);
+    let home = home().ok_or(PowerError::Nothing)?;
+    let people = TenantId::new("people")?;
+    Ok(Scenario {
+        about: "a grid wants less".to_owned(),
+        start: jiff::civil::date(2026, 7, 15),
+        hours,
+        seed: options.seed,
+        forecast_error: 0.0,
+        won_per_kg_co2: 0.0,
+        cells: 1,
+        round_trip_ns: 0,
+        home,
+        sites: vec![Site {
+            id: SiteId::new("site")?,
+            country: home,
+            cap_watts: None,
+            pue_milli: options.pue_milli,
+            tariff: None,
+            carbon_g_per_kwh: None,
+            carbon_hours: None,
+            renewables: None,
+        }],
+        models: vec![ServedModel {
+            id: ModelId::new("model")?,
+            slo: Slo {
+                ttft_ns: u64::MAX,
+                tpot_ns: u64::MAX,
+            },
+            rates: TokenRates::default(),
+        }],
+        engines: vec![EngineGroup {
+            site: 0,
+            model: 0,
+            count: options.engines,
+            profile: options.profile.clone(),
+            band: None,
+            power: Some(rated(&options.profile)),
+        }],
+        programme_weights: Vec::new(),
+        tenants: vec![Tenant {
+            payer: Payer {
+                tenant: people,
+                project: None,
+                key: KeyId::new("people")?,
+            },
+            programme: None,
+            weight: 1,
+            grant: None,
+        }],
+        shares: Shares::default(),
+        demands: vec![demand(options)],
+        jobs: jobs(options, u64::from(hours) * HOUR_S),
+        rules: Rules::default(),
+        limits: Fleet::default_limits(),
+        governor: options.terms,
+        rise_milli_per_s: RISE_MILLI,
+        events: vec![GridEvent {
+            id: "cut".to_owned(),
+            site: 0,
+            set_us: BEFORE_S * S_US,
+            from_us: BEFORE_S * S_US,
+            until_us: (BEFORE_S + options.event_s) * S_US,
+            kind: PowerEventKind::Cut {
+                milli: options.cut_milli,
+                baseline_watts: None,
+            },
+        }],
+    })
+}
+
+fn demand(options: &PowerOptions) -> Demand {
+    let mut random = Random::new(options.seed, 71);
+    let mut pair = |_| {
+        let small = |tokens: u64| u32::try_from(tokens).unwrap_or(u32::MAX);
+        (
+            small(200 + random.below(1_800)),
+            small(20 + random.below(380)),
+        )
+    };
+    let lengths: Vec<(u32, u32)> = (0..LENGTHS).map(&mut pair).collect();
+    Demand {
+        id: "people".to_owned(),
+        model: 0,
+        tenants: vec![(0, 1.0)],
+        priority: Priority::Standard,
+        data_class: DataClass::Open,
+        wait_ms_max: WAIT_MS,
+        patience_ns: 0,
+        source: Source::Drawn(DrawnSource {
+            rates: vec![options.requests_per_s * f64::from(options.engines)],
+            rate_span_ns: HOUR_S * S_NS,
+            lengths: Lengths::Rows(lengths.into()),
+            prefix_families: 0,
+            prefix_part: 0.0,
+        }),
+    }
+}
+
+/// Jobs that run from the beginning to the end: those that may stand still, and the others, which cannot.
+fn jobs(options: &PowerOptions, run_s: u64) -> Vec<JobGroup> {
+    let one = PowerProfile::of_accelerator("h100").unwrap_or_else(|| rated(&options.profile));
+    let flexible = u64::from(options.jobs) * u64::from(options.flexible_milli) / 1_000;
+    let flexible = u32::try_from(flexible).unwrap_or(0);
+    let group = |id: &str, count: u32, pause_us: u64| JobGroup {
+        id: id.to_owned(),
+        site: 0,
+        accelerators: count * JOB_ACCELERATORS,
+        power: one,
+        rows: (0..count)
+            .map(|number| JobRow {
+                submit_s: 0,
+                tenant: format!("{id}-{number}"),
+                accelerators: JOB_ACCELERATORS,
+                run_s,
+            })
+            .collect(),
+        flex: None,
+        pause_us,
+        checkpoints: false,
+    };
+    [
+        group("flexible", flexible, STANDS_US),
+        group("rigid", options.jobs - flexible, 0),
+    ]
+    .into_iter()
+    .filter(|group| !group.rows.is_empty())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(seed: u64) -> PowerOptions {
+        PowerOptions {
+            profile: Profile::named("h100-8b").unwrap().clone(),
+            engines: 4,
+            requests_per_s: 6.0,
+            jobs: 3,
+            flexible_milli: 700,
+            cut_milli: 250,
+            event_s: 600,
+            pue_milli: 1_300,
+            terms: GovernorTerms::default(),
+            seed,
+        }
+    }
+
+    #[test]
+    fn a_quarter_less_is_met_in_time_by_jobs_and_people_do_not_notice() {
+        for seed in 1..=3 {
+            let report = power(&options(seed)).unwrap();
+            let event = &report.event;
+            assert!(
+                event.met_after_s.is_some_and(|s| s <= 30.0),
+                "{seed}: {report:?}"
+            );
+            assert_eq!(event.over_cap_ms, 0, "{seed}: {report:?}");
+            assert!(
+                event.ttft_p99_ratio.is_some_and(|ratio| ratio <= 1.2),
+                "{seed}: {report:?}"
+            );
+            assert_eq!(event.refused, 0, "{seed}: {report:?}");
+            assert!(event.back_after_s.is_some(), "{seed}: {report:?}");
+            let kinds = report.acts.iter().all(|act| act.contains("stands still"));
+            assert!(kinds && !report.acts.is_empty(), "{seed}: {report:?}");
+        }
+    }
+
+    #[test]
+    fn where_no_job_bends_clocks_do_and_the_same_seed_gives_the_same() {
+        let rigid = PowerOptions {
+            flexible_milli: 0,
+            cut_milli: 100,
+            ..options(1)
+        };
+        let report = power(&rigid).unwrap();
+        assert!(
+            report.acts.iter().all(|act| !act.contains("stands still")),
+            "{report:?}"
+        );
+        assert!(
+            report.acts.iter().any(|act| act.starts_with("clocks")),
+            "{report:?}"
+        );
+        let again = power(&rigid).unwrap();
+        assert_eq!(format!("{report:?}"), format!("{again:?}"));
+    }
+}
