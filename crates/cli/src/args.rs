@@ -335,6 +335,9 @@ pub struct EngineArgs {
     /// Tokens of prefixes kept behind its KV memory, if not the profile's.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
     pub host_kv_tokens: Option<u64>,
+    /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub load_s: u32,
     /// Watts that its accelerators draw where they do nothing, if not the profile's.
     #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub idle_watts: Option<u64>,

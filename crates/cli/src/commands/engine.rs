@@ -8,6 +8,7 @@ use madang_rehearsal::{Options, serve};
 use madang_twin::engine::{PowerProfile, Profile, rated};
 use madang_types::ModelId;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Serves until SIGINT or SIGTERM.
 pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
@@ -27,6 +28,7 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let engine = serve(Options {
         host: args.host,
         port: args.port,
+        load: Duration::from_secs(u64::from(args.load_s)),
         speed: args.speed,
         power,
         seed: args.seed,

@@ -24,10 +24,13 @@ pub struct Profile {
     pub kv_tokens: u64,
     /// Tokens of prefixes that it keeps in a tier behind its KV memory.
     pub host_tokens: u64,
+    /// From the start of its process until it serves, in microseconds: its weights are read.
+    pub load_us: u64,
 }
 
 /// Profiles by name. The 32B one is calibrated: 15,928 prompt tokens a second is llm-d's published figure for Qwen-32B at tensor
-/// parallel 2 on H100; the others are scaled from it by parameters read per token and by memory bandwidth, and not measured.
+/// parallel 2 on H100; the others are scaled from it by parameters read per token and by memory bandwidth, and not measured. How long they take to
+/// start follows from two bytes for each parameter, as [`Deployment::load_s`] has it.
 pub const PROFILES: &[Profile] = &[
     Profile {
         name: Cow::Borrowed("h100x2-32b"),
@@ -45,6 +48,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 256,
         kv_tokens: 270_000,
         host_tokens: 0,
+        load_us: 90_000_000,
     },
     Profile {
         name: Cow::Borrowed("h100-8b"),
@@ -62,6 +66,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 256,
         kv_tokens: 430_000,
         host_tokens: 0,
+        load_us: 66_000_000,
     },
     Profile {
         name: Cow::Borrowed("npu-8b"),
@@ -81,6 +86,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 64,
         kv_tokens: 200_000,
         host_tokens: 0,
+        load_us: 66_000_000,
     },
     Profile {
         name: Cow::Borrowed("tiny"),
@@ -98,6 +104,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 64,
         kv_tokens: 100_000,
         host_tokens: 0,
+        load_us: 0,
     },
 ];
 
@@ -131,6 +138,7 @@ impl Profile {
             slots: 256_u32.saturating_mul(parallel.data.max(1)),
             kv_tokens: deployment.memory()?.kv_tokens,
             host_tokens: 0,
+            load_us: (deployment.load_s(None) * 1e6) as u64,
         })
     }
 

@@ -150,7 +150,7 @@ impl Clients for Replay<'_> {
                 self.prompt_tokens += ended.prompt_tokens;
                 self.cached_tokens += ended.cached_tokens;
             }
-            Outcome::Refused(_) | Outcome::Left => self.unserved += 1,
+            Outcome::Refused(_) | Outcome::Left | Outcome::Broken => self.unserved += 1,
         }
         None
     }

@@ -1,6 +1,7 @@
 //! From the scenario as written to one whose references all resolve. Every problem is said at once.
 
 mod demand;
+mod failures;
 mod jobs;
 mod place;
 
@@ -70,8 +71,9 @@ pub(super) fn build(
     let models = check.models(raw.model, raw.engine.as_ref(), slo);
     let known = models.iter().flatten().map(|model| model.id.to_string());
     let model_names = Names(known.collect());
-    check.names("engine", &raw.engine, |row| &row.id);
-    let engines = check.engines(raw.engine, (&site_names, &model_names));
+    let engine_names = check.names("engine", &raw.engine, |row| &row.id);
+    let engines = check.engines(raw.engine, (&site_names, &model_names), sites.as_deref());
+    let failures = check.failures(raw.failure, (&engine_names, &engines));
     let (programme_weights, programmes) = check.programmes(raw.programme);
     check.names("tenant", &raw.tenant, |row| &row.id);
     let (tenants, shares) = check.tenants(raw.tenant, programmes, raw.demand.as_ref())?;
@@ -99,6 +101,7 @@ pub(super) fn build(
         sites,
         models,
         engines: engines.into_iter().flatten().collect(),
+        failures,
         programme_weights,
         tenants,
         shares,

@@ -22,7 +22,7 @@ pub use energy::{EnergyError, Renewables, covers, tariff};
 pub use files::{BUILTIN, Files};
 pub use jobs::JobsLine;
 pub use model::Scenario;
-pub use report::{Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
+pub use report::{GroupLine, Line, Percentiles, Report, Row, SiteEnergy, Utilisation};
 pub use run::run;
 pub use shift::{ShiftReport, ShiftRow};
 pub use tally::REFUSALS;

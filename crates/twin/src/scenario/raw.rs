@@ -29,6 +29,8 @@ pub(super) struct RawScenario {
     pub model: Rows<RawModel>,
     /// Engines of one kind that serve one model at one site.
     pub engine: Rows<RawEngine>,
+    /// Engines that fail.
+    pub failure: Rows<RawFailure>,
     /// Programmes that grant shares.
     pub programme: Rows<RawProgramme>,
     /// Who is billed.
@@ -116,6 +118,9 @@ pub(super) struct RawSite {
     /// Capacity of the site's own renewables, in kW.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub renewables_kw: Option<At<f64>>,
+    /// What each machine reads weights with where an engine starts, in 10^9 bytes a second; 2 where not given.
+    #[schemars(range(min = 0.001, max = 10_000))]
+    pub storage_gb_s: Option<At<f64>>,
 }
 
 /// A served name.
@@ -185,6 +190,12 @@ pub(super) struct RawEngine {
     /// Tokens of prefixes that each keeps behind its KV memory.
     #[schemars(range(min = 0, max = 100_000_000_000_i64))]
     pub host_kv_tokens: Option<At<u64>>,
+    /// From the start of its process until it serves, in seconds, if not what its weights take to be read.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub load_s: Option<At<f64>>,
+    /// Hours after the scenario's begin at which their processes are started; those without it serve from the begin.
+    #[schemars(range(min = 0, max = 8_784))]
+    pub from_h: Option<At<f64>>,
     /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
     pub accelerator: Text,
     /// Accelerators of each engine, if not those that it is divided among.
@@ -196,6 +207,24 @@ pub(super) struct RawEngine {
     /// Power of each engine with its part of the machine at most, in watts.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub full_watts: Option<At<u64>>,
+}
+
+/// Engines that fail: what they hold is lost, and they serve again when their weights are read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFailure {
+    /// Which engines.
+    #[schemars(required)]
+    pub engine: Text,
+    /// When, in hours after the scenario's begin.
+    #[schemars(required, range(min = 0, max = 8_784))]
+    pub at_h: Option<At<f64>>,
+    /// How many of them; all where not given.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub count: Option<At<u32>>,
+    /// Minutes until their processes are started again.
+    #[schemars(range(min = 0, max = 527_040))]
+    pub down_min: Option<At<f64>>,
 }
 
 /// A programme that grants shares.

@@ -65,6 +65,8 @@ pub struct Report {
     pub hours: Vec<Line>,
     /// Power and energy of each site.
     pub energy: Vec<SiteEnergy>,
+    /// What each group of engines is.
+    pub groups: Vec<GroupLine>,
     /// Batch jobs that take turns.
     pub jobs: Vec<JobsLine>,
     /// Work that may be put off; `None` where there is none.
@@ -74,6 +76,19 @@ pub struct Report {
     /// Each combination that occurred.
     #[serde(skip)]
     pub rows: Vec<Row>,
+}
+
+/// Engines of one kind at one site.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupLine {
+    /// Their name.
+    pub name: String,
+    /// How many.
+    pub engines: u32,
+    /// From the start of the process of one until it serves, in seconds.
+    pub load_s: f64,
+    /// How many of them failed, each as often as it did.
+    pub failures: u64,
 }
 
 /// One combination of site, model, tenant and hour.
@@ -141,12 +156,31 @@ impl Report {
             tenants: tenants.filter(|line| line.asked > 0).collect(),
             hours: hours.collect(),
             shift: shift::run(scenario, &drawn),
+            groups: groups(scenario),
             jobs,
             notes: energy::notes(scenario, &site_energy),
             energy: site_energy,
             rows: by.rows(&names),
         }
     }
+}
+
+fn groups(scenario: &Scenario) -> Vec<GroupLine> {
+    let failures = |at: usize| {
+        let own = scenario
+            .failures
+            .iter()
+            .filter(move |failure| failure.group == at);
+        own.map(|failure| u64::from(failure.count)).sum()
+    };
+    let groups = scenario.engines.iter().enumerate();
+    let line = |(at, group): (usize, &super::model::EngineGroup)| GroupLine {
+        name: group.id.clone(),
+        engines: group.count,
+        load_s: group.profile.load_us as f64 / 1e6,
+        failures: failures(at),
+    };
+    groups.map(line).collect()
 }
 
 fn band(scenario: &Scenario) -> Option<f64> {

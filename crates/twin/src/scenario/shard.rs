@@ -4,7 +4,9 @@ use super::arrivals::{Arrivals, Part, tenant_of};
 use super::tally::{Measure, Tally};
 use super::{Files, Progress, RunError, Scenario};
 use crate::engine::Spent;
-use crate::world::{Ask, Clients, Ended, Fleet, FleetEngine, Outcome, World, WorldOptions};
+use crate::world::{
+    Ask, Clients, Ended, Failure, Fleet, FleetEngine, Outcome, World, WorldOptions,
+};
 use madang_types::{Place, Policy};
 use std::sync::atomic::Ordering;
 
@@ -21,6 +23,8 @@ pub(super) struct ShardPlan {
     pub model: usize,
     /// The group of each of its engines.
     pub groups: Vec<usize>,
+    /// Its place in that group.
+    pub places: Vec<u32>,
     pub part: Part,
 }
 
@@ -171,7 +175,7 @@ pub(super) fn run(
         until_ns: end_ns,
         window_ns: (0, end_ns),
     };
-    let mut world = World::new(options, crowd)?;
+    let mut world = World::new(options, crowd)?.failing(failures(scenario, plan));
     if progress.stepwise {
         world = world.stepwise();
     }
@@ -226,6 +230,27 @@ fn sample(
         }
         *before = view.spent;
     }
+}
+
+/// Which engines of a shard fail, and those that begin later.
+fn failures(scenario: &Scenario, plan: &ShardPlan) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (engine, (group, place)) in (0..).zip(plan.groups.iter().zip(&plan.places)) {
+        let from_ns = scenario.engines[*group].from_ns;
+        failures.extend((from_ns > 0).then_some(Failure {
+            engine,
+            at_ns: 0,
+            down_ns: from_ns,
+        }));
+        let own = scenario.failures.iter();
+        let own = own.filter(|failure| failure.group == *group && *place < failure.count);
+        failures.extend(own.map(|failure| Failure {
+            engine,
+            at_ns: failure.at_ns,
+            down_ns: failure.down_ns,
+        }));
+    }
+    failures
 }
 
 fn fleet(scenario: &Scenario, plan: &ShardPlan) -> Fleet {

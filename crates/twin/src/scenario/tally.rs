@@ -12,8 +12,8 @@ const DIGITS: u8 = 2;
 /// How far a percentile may be from the true one.
 pub const PERCENTILE_ERROR: f64 = 0.01;
 
-/// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and one of the engines' own.
-pub const REFUSALS: [&str; 12] = [
+/// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and two of the engines' own.
+pub const REFUSALS: [&str; 13] = [
     "model_unknown",
     "endpoint_unsupported",
     "policy_denied",
@@ -26,9 +26,12 @@ pub const REFUSALS: [&str; 12] = [
     "draining",
     "context_too_long",
     "power_short",
+    "broken_off",
 ];
 /// The place of requests that no engine has the memory for.
 pub(super) const TOO_LONG: usize = 10;
+/// The place of answers whose engine failed after their first token.
+const BROKEN: usize = 12;
 
 fn refusal_place(refusal: Refusal) -> usize {
     match refusal {
@@ -197,6 +200,7 @@ impl Tally {
         match ended.outcome {
             Outcome::Refused(refusal) => cell.refused[refusal_place(refusal)] += 1,
             Outcome::Left => cell.left += 1,
+            Outcome::Broken => cell.refused[BROKEN] += 1,
             Outcome::Finished => {
                 cell.served_us += work_us;
                 answered(cell, ended, measure);

@@ -1,5 +1,7 @@
 //! Scenarios end to end: what is wrong is said, and a run is the same on one thread and on many.
 
+mod engines;
+
 use super::{BUILTIN, Files, Progress, Report, parse, run};
 
 /// One engine at one site, and a demand of which the rest is said by each test.

@@ -42,6 +42,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// The client left before its first token.
     Left,
+    /// Its engine failed after its first token.
+    Broken,
 }
 
 /// A request that ended.

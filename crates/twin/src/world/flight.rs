@@ -67,6 +67,18 @@ impl Flights {
             .collect()
     }
 
+    /// Attempts that an engine holds: numbers of their requests, and their own.
+    pub fn attempts_at(&self, engine: u32) -> Vec<(u64, u32)> {
+        let mut held = Vec::new();
+        for (place, (generation, flight)) in (0_u64..).zip(&self.places) {
+            let attempts = flight.iter().flat_map(|flight| &flight.attempts);
+            let number = (u64::from(*generation) << 32) | place;
+            let here = attempts.filter(|(_, at, reached)| *at == engine && *reached);
+            held.extend(here.map(|(attempt, ..)| (number, *attempt)));
+        }
+        held
+    }
+
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }

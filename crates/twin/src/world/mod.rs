@@ -10,4 +10,4 @@ mod run;
 
 pub use clients::{Ask, Clients, Ended, Outcome};
 pub use fleet::{Fleet, FleetEngine};
-pub use run::{EngineView, Totals, World, WorldOptions};
+pub use run::{EngineView, Failure, Totals, World, WorldOptions};

@@ -1,8 +1,10 @@
 //! The run: events in order, inputs to the core, effects carried out.
 
 mod engines;
+mod failures;
 
 pub use engines::EngineView;
+pub use failures::Failure;
 
 use super::clients::{Ask, Clients, Ended, Outcome};
 use super::event::{Agenda, Event};
@@ -47,6 +49,9 @@ pub struct Totals {
 pub struct World<C> {
     core: Core,
     engines: Vec<Engine>,
+    /// When each serves, in nanoseconds.
+    serves_at_ns: Vec<u64>,
+    failures: Vec<Failure>,
     by_replica: HashMap<ReplicaId, u32, BuildHasherDefault<DefaultHasher>>,
     agenda: Agenda,
     flights: Flights,
@@ -78,6 +83,8 @@ impl<C: Clients> World<C> {
         let mut world = Self {
             core: Core::new(),
             by_replica: replicas.zip(0..).collect(),
+            serves_at_ns: vec![0; fleet.engines.len()],
+            failures: Vec::new(),
             engines: fleet
                 .engines
                 .into_iter()
@@ -163,6 +170,8 @@ impl<C: Clients> World<C> {
             Event::Reach { request, attempt } => self.reach(request, attempt),
             Event::Engine(engine) => self.engine_advance(engine),
             Event::Impatient(request) => self.leave(request),
+            Event::Failure(at) => self.fail(at),
+            Event::Probed(engine) => self.probed(engine),
             Event::Mark(end) => {
                 let decoded: u64 = self.engines.iter().map(Engine::decoded_tokens).sum();
                 let output = &mut self.totals.output_tokens;
@@ -290,6 +299,13 @@ impl<C: Clients> World<C> {
         };
         place.2 = true;
         let engine_index = place.1;
+        if !self.serves(engine_index) {
+            self.broken(number, attempt);
+            return;
+        }
+        let Some(flight) = self.flights.get_mut(number) else {
+            return;
+        };
         let request = EngineRequest {
             tag: number,
             prompt_tokens: flight.ask.prompt_tokens.max(1),

@@ -11,6 +11,15 @@ use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
 
+fn microseconds(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
+}
+
+/// Hours in nanoseconds.
+pub(super) fn hours_ns(hours: f64) -> u64 {
+    (hours * 3.6e12) as u64
+}
+
 impl Check<'_, '_> {
     pub(super) fn sites(&mut self, rows: Rows<RawSite>) -> Option<Vec<Site>> {
         let mut sites = Vec::new();
@@ -73,6 +82,7 @@ impl Check<'_, '_> {
             carbon_g_per_kwh: raw.carbon_g_per_kwh.map(|grams| grams.value),
             carbon_hours,
             renewables,
+            storage_gb_s: raw.storage_gb_s.map(|at| at.value),
         })
     }
 
@@ -115,34 +125,50 @@ impl Check<'_, '_> {
         &mut self,
         rows: Rows<RawEngine>,
         names: (&Names, &Names),
+        sites: Option<&[Site]>,
     ) -> Vec<Option<EngineGroup>> {
         let rows = rows.into_iter().flatten();
-        rows.map(|row| self.engine(row.value, names)).collect()
+        rows.map(|row| self.engine(row.value, names, sites))
+            .collect()
     }
 
-    fn engine(&mut self, raw: RawEngine, (sites, models): (&Names, &Names)) -> Option<EngineGroup> {
+    fn engine(
+        &mut self,
+        raw: RawEngine,
+        (sites, models): (&Names, &Names),
+        built: Option<&[Site]>,
+    ) -> Option<EngineGroup> {
         let site = self.find(&raw.site, "site", sites);
         let model = self.find(&raw.model, "model", models);
-        let profile = self.profile(&raw);
+        let storage_gb_s = site.and_then(|at| built?.get(at)?.storage_gb_s);
+        let profile = self.profile(&raw, storage_gb_s);
         let power = self.power(&raw);
         let profile = profile?;
         Some(EngineGroup {
+            id: raw.id?.value,
             site: site?,
             model: model?,
             count: raw.count?.value,
             profile: profile.0,
             band: profile.1,
             power,
+            from_ns: raw.from_h.map_or(0, |at| hours_ns(at.value)),
         })
     }
 
     /// What each can do, and how far that may be from the truth.
-    fn profile(&mut self, raw: &RawEngine) -> Option<(Profile, Option<f64>)> {
+    fn profile(
+        &mut self,
+        raw: &RawEngine,
+        storage_gb_s: Option<f64>,
+    ) -> Option<(Profile, Option<f64>)> {
         let (profile, band) = match (&raw.profile, &raw.chip) {
             (Some(name), None) => (self.named_profile(name)?, None),
             (None, Some(chip)) => {
                 let deployment = self.deployment(raw, chip)?;
-                (Profile::of(&deployment).ok()?, Some(deployment.band()))
+                let mut profile = Profile::of(&deployment).ok()?;
+                profile.load_us = microseconds(deployment.load_s(storage_gb_s));
+                (profile, Some(deployment.band()))
             }
             (one, _) => {
                 let span = one
@@ -169,6 +195,10 @@ impl Check<'_, '_> {
             .host_kv_tokens
             .as_ref()
             .map_or(profile.host_tokens, |at| at.value);
+        profile.load_us = raw
+            .load_s
+            .as_ref()
+            .map_or(profile.load_us, |at| microseconds(at.value));
         Some((profile, band))
     }
 

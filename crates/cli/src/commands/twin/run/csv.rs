@@ -3,7 +3,7 @@
 use madang_twin::scenario::{JobsLine, Line, Percentiles, REFUSALS, Report};
 use std::path::Path;
 
-/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv`, `shift.csv` and `rows.csv`.
+/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `groups.csv`, `energy.csv`, `jobs.csv`, `shift.csv` and `rows.csv`.
 pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let tables = [
@@ -28,6 +28,11 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
             &[&row.site, &row.model, &row.tenant, &row.hour],
             &row.line,
         ))?;
+    }
+    table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("groups.csv"))?;
+    for group in &report.groups {
+        table.serialize(group)?;
     }
     table.flush()?;
     let mut table = csv::Writer::from_path(folder.join("energy.csv"))?;
@@ -196,6 +201,7 @@ mod tests {
         assert_eq!(rows("models"), report.models.len());
         assert_eq!(rows("tenants"), report.tenants.len());
         assert_eq!(rows("hours"), report.hours.len());
+        assert_eq!(rows("groups"), report.groups.len());
         assert_eq!(rows("energy"), report.energy.len());
         assert_eq!(rows("jobs"), 1);
         assert_eq!(rows("shift"), 4);

@@ -1,7 +1,9 @@
 //! The report as a person reads it.
 
 use crate::out;
-use madang_twin::scenario::{JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy};
+use madang_twin::scenario::{
+    GroupLine, JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy,
+};
 
 /// Tenants that are shown, those that asked most.
 const TENANTS_SHOWN: usize = 20;
@@ -23,6 +25,7 @@ pub fn show(report: &Report) {
     if report.total.asked > 0 {
         requests(report);
     }
+    failures(&report.groups);
     energy(&report.energy);
     jobs(&report.jobs);
     if let Some(report) = &report.shift {
@@ -124,6 +127,16 @@ fn times(times: Option<Percentiles>, by: f64, digits: usize) -> String {
     };
     let [p50, p90, p99] = [p50, p90, p99].map(|ms| format!("{:.digits$}", ms / by));
     format!("{p50}/{p90}/{p99}")
+}
+
+/// Groups of which engines failed, and how long each takes to come back.
+fn failures(groups: &[GroupLine]) {
+    for group in groups.iter().filter(|group| group.failures > 0) {
+        out::line(&format!(
+            "{}: {} failures; an engine of it serves {:.0} s after its process is started\n",
+            group.name, group.failures, group.load_s
+        ));
+    }
 }
 
 fn energy(sites: &[SiteEnergy]) {
