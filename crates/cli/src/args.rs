@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use madang_rehearsal::FaultPlan;
-use madang_twin::engine::PROFILES;
+use madang_twin::engine::{DISK_BYTES_S, PROFILES};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -335,6 +335,12 @@ pub struct EngineArgs {
     /// Tokens of prefixes kept behind its KV memory, if not the profile's.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
     pub host_kv_tokens: Option<u64>,
+    /// Tokens of prefixes kept on its machine's disk.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000_000))]
+    pub disk_kv_tokens: Option<u64>,
+    /// What that disk gives, in 10^9 bytes a second.
+    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = disk_gb_s)]
+    pub disk_gb_s: f64,
     /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub load_s: u32,
@@ -358,6 +364,15 @@ pub struct EngineArgs {
     /// Draw the lengths of answers around this mean, in tokens; without it they are as long as allowed.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub output_mean: Option<u64>,
+}
+
+/// A disk gives something.
+fn disk_gb_s(text: &str) -> Result<f64, String> {
+    let gb_s: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (0.001..=10_000.0).contains(&gb_s) {
+        true => Ok(gb_s),
+        false => Err(format!("it is 0.001 to 10000, not {text}")),
+    }
 }
 
 /// The profiles' names, with what they stand for.

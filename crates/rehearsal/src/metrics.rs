@@ -2,7 +2,7 @@
 //!
 //! Times are those of the clock on the wall, as clients see them: multiplied by the speed they are the model's.
 
-use madang_twin::engine::{Drawn, EngineStatus};
+use madang_twin::engine::{Cached, Drawn, EngineStatus};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,8 @@ const LATENCY_BUCKETS_S: &[f64] = &[
 ];
 
 const SUCCESS: &str = "vllm:request_success_total";
+/// Of prefixes in tiers behind KV memory; the label `tier` is ours.
+const EXTERNAL_HITS: &str = "vllm:external_prefix_cache_hits_total";
 
 /// Counts of values up to each bound, in seconds.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(crate) struct Counters {
     prompt_tokens: u64,
     output_tokens: u64,
     prefix_query_tokens: u64,
-    prefix_hit_tokens: u64,
+    prefix_hits: Cached,
     stopped: u64,
     at_limit: u64,
     aborted: u64,
@@ -72,7 +74,7 @@ impl Counters {
             prompt_tokens: 0,
             output_tokens: 0,
             prefix_query_tokens: 0,
-            prefix_hit_tokens: 0,
+            prefix_hits: Cached::default(),
             stopped: 0,
             at_limit: 0,
             aborted: 0,
@@ -83,10 +85,10 @@ impl Counters {
     }
 
     /// A prompt was computed.
-    pub fn first_token(&mut self, prompt_tokens: u64, cached_tokens: u64, after: Duration) {
+    pub fn first_token(&mut self, prompt_tokens: u64, cached: Cached, after: Duration) {
         self.prompt_tokens += prompt_tokens;
         self.prefix_query_tokens += prompt_tokens;
-        self.prefix_hit_tokens += cached_tokens;
+        self.prefix_hits.add(&cached);
         self.output_tokens += 1;
         self.ttft.observe(after, 1);
     }
@@ -136,9 +138,23 @@ impl Counters {
             ("vllm:prompt_tokens_total", self.prompt_tokens),
             ("vllm:generation_tokens_total", self.output_tokens),
             ("vllm:prefix_cache_queries_total", self.prefix_query_tokens),
-            ("vllm:prefix_cache_hits_total", self.prefix_hit_tokens),
+            (
+                "vllm:prefix_cache_hits_total",
+                self.prefix_hits.device_tokens,
+            ),
+            (
+                "vllm:external_prefix_cache_queries_total",
+                self.prefix_query_tokens - self.prefix_hits.device_tokens,
+            ),
         ] {
             page.counter(name, value);
+        }
+        page.head(EXTERNAL_HITS, "counter");
+        for (tier, tokens) in [
+            ("host", self.prefix_hits.host_tokens),
+            ("disk", self.prefix_hits.disk_tokens),
+        ] {
+            page.sample(EXTERNAL_HITS, &format!("tier=\"{tier}\""), tokens as f64);
         }
         page.head(SUCCESS, "counter");
         for (reason, count) in [
@@ -238,7 +254,11 @@ mod tests {
     #[test]
     fn the_page_is_vllms() {
         let mut counters = Counters::new(UNIX_EPOCH + Duration::from_millis(1_500));
-        counters.first_token(1_000, 512, Duration::from_millis(30));
+        let cached = Cached {
+            device_tokens: 512,
+            ..Cached::default()
+        };
+        counters.first_token(1_000, cached, Duration::from_millis(30));
         counters.tokens(4, Duration::from_millis(80));
         counters.finished(true, Duration::from_millis(110));
         counters.aborted();

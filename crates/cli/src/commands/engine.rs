@@ -5,7 +5,7 @@ use crate::out;
 use crate::up::signals::Signals;
 use anyhow::Context;
 use madang_rehearsal::{Options, serve};
-use madang_twin::engine::{PowerProfile, Profile, rated};
+use madang_twin::engine::{PowerProfile, Profile, Tier, rated};
 use madang_types::ModelId;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,15 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let mut profile = profile.clone();
     profile.slots = args.slots.unwrap_or(profile.slots);
     profile.kv_tokens = args.kv_tokens.unwrap_or(profile.kv_tokens);
-    profile.host_tokens = args.host_kv_tokens.unwrap_or(profile.host_tokens);
+    if let Some(tokens) = args.host_kv_tokens {
+        profile.keep(Tier::host(tokens));
+    }
+    if let Some(tokens) = args.disk_kv_tokens {
+        profile.keep(Tier {
+            bytes_s: args.disk_gb_s * 1e9,
+            ..Tier::disk(tokens)
+        });
+    }
     let name = args.model.as_deref().unwrap_or(&profile.name);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
     let by_rating = rated(&profile);

@@ -1,4 +1,4 @@
-//! A model of an inference engine: continuous batching, chunked prefill, slots, KV memory, a prefix cache with a host tier.
+//! A model of an inference engine: continuous batching, chunked prefill, slots, KV memory, a prefix cache with tiers.
 //!
 //! Time is an argument in nanoseconds; the same model runs on the twin's virtual clock and behind `madang engine` in scaled
 //! real time. It must not see a clock, sockets or randomness.
@@ -14,6 +14,7 @@ mod run;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 pub use madang_core::power::model::PowerProfile;
 pub use meter::{Drawn, Meter};
@@ -21,3 +22,4 @@ pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
 pub use power::{Spent, rated};
 pub use profile::{PROFILES, Profile};
 pub use roofline::Roofline;
+pub use tier::{Cached, DISK_BYTES_S, DISK_LATENCY_US, Place, Tier};

@@ -6,6 +6,7 @@ use super::power::Busy;
 use super::profile::Profile;
 use super::roofline::Roofline;
 use super::run::Run;
+use super::tier::Cached;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub enum EngineEvent {
         /// Whose.
         tag: u64,
         /// Prompt tokens that came from a cache.
-        cached_tokens: u64,
+        cached: Cached,
     },
     /// Its last token is made; the engine holds it no more.
     Finished {
@@ -67,10 +68,10 @@ pub(super) struct Sequence {
     pub admitted: u64,
     /// Tokens of the prompt (and of what was made before it was thrown out) that are still to be computed.
     pub uncached_left: u64,
-    /// Tokens that must be copied from the host tier with its first chunk.
-    pub host_left: u64,
+    /// Time to copy tokens from tiers with its first chunk, in picoseconds.
+    pub copy_left_ps: u64,
     /// Tokens that came from a cache at its first admission.
-    pub cached: u64,
+    pub cached: Cached,
     /// Tokens made before `decode_since`.
     pub made: u64,
     /// Iteration after which it decodes; `None` while its prompt is computed.
@@ -124,7 +125,7 @@ impl Engine {
     /// An idle engine with an empty cache.
     pub fn new(profile: Profile) -> Self {
         Self {
-            cache: PrefixCache::new(profile.host_tokens),
+            cache: PrefixCache::new(&profile.tiers),
             times: profile.roofline(),
             profile,
             sequences: NumberMap::default(),
@@ -164,8 +165,8 @@ impl Engine {
         let sequence = Sequence {
             admitted: 0,
             uncached_left: 0,
-            host_left: 0,
-            cached: 0,
+            copy_left_ps: 0,
+            cached: Cached::default(),
             made: 0,
             decode_since: None,
             told_first: false,

@@ -1,6 +1,7 @@
 //! What an engine on its accelerators can do, by name.
 
 use super::roofline::Roofline;
+use super::tier::Tier;
 use madang_catalog::{Deployment, DeploymentError};
 use madang_core::EngineCosts;
 use std::borrow::Cow;
@@ -22,8 +23,8 @@ pub struct Profile {
     pub slots: u32,
     /// Tokens that its KV memory holds.
     pub kv_tokens: u64,
-    /// Tokens of prefixes that it keeps in a tier behind its KV memory.
-    pub host_tokens: u64,
+    /// Where it keeps prefixes behind its KV memory, the faster before the slower.
+    pub tiers: Vec<Tier>,
     /// From the start of its process until it serves, in microseconds: its weights are read.
     pub load_us: u64,
 }
@@ -47,7 +48,7 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 270_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
         load_us: 90_000_000,
     },
     Profile {
@@ -65,7 +66,7 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 430_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
         load_us: 66_000_000,
     },
     Profile {
@@ -85,7 +86,7 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 4_096,
         slots: 64,
         kv_tokens: 200_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
         load_us: 66_000_000,
     },
     Profile {
@@ -103,7 +104,7 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 64,
         kv_tokens: 100_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
         load_us: 0,
     },
 ];
@@ -137,9 +138,24 @@ impl Profile {
             batch_tokens,
             slots: 256_u32.saturating_mul(parallel.data.max(1)),
             kv_tokens: deployment.memory()?.kv_tokens,
-            host_tokens: 0,
+            tiers: Vec::new(),
             load_us: (deployment.load_s(None) * 1e6) as u64,
         })
+    }
+
+    /// Keeps prefixes in that tier, too; one of no tokens is none.
+    pub fn keep(&mut self, tier: Tier) {
+        self.tiers.retain(|other| other.place != tier.place);
+        if tier.tokens > 0 {
+            self.tiers.push(tier);
+            self.tiers.sort_by_key(|tier| tier.place);
+        }
+    }
+
+    /// Tokens of prefixes that it keeps behind its KV memory: each tier holds what those before it hold.
+    pub fn tier_tokens(&self) -> u64 {
+        let tokens = self.tiers.iter().map(|tier| tier.tokens);
+        tokens.max().unwrap_or(0)
     }
 
     /// The times of its iterations.

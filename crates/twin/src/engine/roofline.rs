@@ -1,10 +1,11 @@
 //! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
 
+use super::tier::{Cached, Place, Tier};
 use madang_catalog::{Batch, Deployment, product_time};
 use madang_core::EngineCosts;
 
 /// Bytes a second between the host's memory and an accelerator: PCI Express 5 with 16 lanes, as measured by most.
-const HOST_BYTES_S: f64 = 50e9;
+pub const HOST_BYTES_S: f64 = 50e9;
 
 /// Times in picoseconds; parts that a product of matrices shares are put together where it is taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +20,10 @@ pub struct Roofline {
     pub kv_ps: u64,
     /// Of each pair of a prompt token and one before it.
     pub pair_ps: f64,
-    /// Of each token copied from the host tier.
+    /// Of each token copied from the host's memory.
     pub host_ps: f64,
+    /// Accelerators that each hold a part of a sequence: what one source gives to all of them comes so many times later.
+    pub spread: f64,
     /// Weights that are always read.
     pub dense_ps: f64,
     /// Weights of all routed experts.
@@ -43,8 +46,8 @@ pub(super) struct Prompts {
     pub tokens: u64,
     /// Pairs of one of them and a token before it.
     pub pairs: u64,
-    /// Tokens that are copied from the host tier instead.
-    pub host_tokens: u64,
+    /// Time in which tokens are copied from tiers instead.
+    pub copy_ps: u64,
 }
 
 impl Roofline {
@@ -63,6 +66,7 @@ impl Roofline {
                 0.0
             },
             host_ps: float(costs.cached_ns) * 1e3,
+            spread: 1.0,
             dense_ps: 0.0,
             experts_ps: 0.0,
             missed: 0.0,
@@ -115,6 +119,7 @@ impl Roofline {
             kv_ps: kv_ps.round().max(0.0) as u64,
             pair_ps: ps * own.attention * prompt.attention_us,
             host_ps: token_bytes / HOST_BYTES_S * 1e12,
+            spread: deployment.parallel_spread(),
             dense_ps: ps * own.weights * idle.weights_us,
             experts_ps: ps * own.weights * (many.weights_us - idle.weights_us),
             missed: 1.0 - shape.experts_per_token / shape.experts.max(1.0),
@@ -138,10 +143,31 @@ impl Roofline {
             + decoding * (self.sequence_ps + self.link_ps)
             + tokens * self.prompt_link_ps
             + float(prompts.pairs) * self.pair_ps
-            + float(prompts.host_tokens) * self.host_ps
             + self.product_ps(decoding, tokens);
         // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
-        (fixed.min(1e17).round() as u64).saturating_add(held_tokens.saturating_mul(self.kv_ps))
+        (fixed.min(1e17).round() as u64)
+            .saturating_add(prompts.copy_ps)
+            .saturating_add(held_tokens.saturating_mul(self.kv_ps))
+    }
+
+    /// Time in which tokens are copied from the tiers that have them, in picoseconds: one tier after the other, and the iteration waits.
+    pub(super) fn copy_ps(&self, tiers: &[Tier], mut cached: Cached) -> u64 {
+        let of_tier = |tier: &Tier| {
+            let tokens = *cached.at(tier.place);
+            if tokens == 0 {
+                return 0.0;
+            }
+            // The host gives to each accelerator at once what is its own.
+            let shared = if tier.place == Place::Host {
+                1.0
+            } else {
+                self.spread
+            };
+            let token_ps = self.host_ps * shared * HOST_BYTES_S / tier.bytes_s;
+            float(tier.latency_us) * 1e6 + float(tokens) * token_ps
+        };
+        let all: f64 = tiers.iter().map(of_tier).sum();
+        all.min(1e17).round() as u64
     }
 
     /// Weights are read while tokens are multiplied with them: the longer of both, with a soft turn between them.
@@ -169,6 +195,7 @@ impl Roofline {
             kv_ps: (float(self.kv_ps) * times).round() as u64,
             pair_ps: self.pair_ps * times,
             host_ps: self.host_ps * times,
+            spread: self.spread,
             dense_ps: self.dense_ps * times,
             experts_ps: self.experts_ps * times,
             missed: self.missed,

@@ -124,15 +124,14 @@ impl Engine {
                 return;
             };
             let request = &sequence.request;
-            let hit = self.cache.lookup(&request.blocks, request.block_tokens);
+            let cached = self.cache.lookup(&request.blocks, request.block_tokens);
             // At least the last token is computed: it makes the first output token.
-            let device = hit.device_tokens.min(context - 1);
-            let host = hit.host_tokens.min(context - 1 - device);
+            let cached = cached.at_most(context - 1);
             if !sequence.told_first {
-                sequence.cached = device + host;
+                sequence.cached = cached;
             }
-            sequence.uncached_left = context - device - host;
-            sequence.host_left = host;
+            sequence.uncached_left = context - cached.tokens();
+            sequence.copy_left_ps = self.times.copy_ps(&self.profile.tiers, cached);
             sequence.admitted = admitted;
             sequence.running = true;
             budget = budget.saturating_sub(sequence.uncached_left);
@@ -158,7 +157,7 @@ impl Engine {
             let position = sequence.context() - sequence.uncached_left + chunk / 2;
             prompts.tokens += chunk;
             prompts.pairs = prompts.pairs.saturating_add(chunk.saturating_mul(position));
-            prompts.host_tokens += std::mem::take(&mut sequence.host_left);
+            prompts.copy_ps += std::mem::take(&mut sequence.copy_left_ps);
             self.chunks.push((*tag, chunk));
         }
         prompts
@@ -253,7 +252,7 @@ impl Engine {
             sequence.told_first = true;
             events.push(EngineEvent::FirstToken {
                 tag,
-                cached_tokens: sequence.cached,
+                cached: sequence.cached,
             });
         }
         let left = request.output_tokens.saturating_sub(sequence.made);

@@ -1,6 +1,6 @@
 //! The engine by example, and many iterations at once against one at a time.
 
-use super::{Engine, EngineEvent, EngineRequest, Profile};
+use super::{Cached, Engine, EngineEvent, EngineRequest, Profile, Tier};
 use madang_catalog::{Batch, Catalog, EngineKind, Parallel};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ fn deployed(model: &str) -> Profile {
     profile.slots = 4;
     profile.kv_tokens = 2_000;
     profile.batch_tokens = 512;
-    profile.host_tokens = 1_500;
+    profile.keep(Tier::host(1_500));
+    profile.keep(Tier::disk(3_000));
     profile
 }
 
@@ -91,7 +92,7 @@ fn a_prompt_takes_its_chunks_and_a_token_an_iteration() {
                 75_800,
                 EngineEvent::FirstToken {
                     tag: 1,
-                    cached_tokens: 0
+                    cached: Cached::default()
                 }
             ),
             (99_961, EngineEvent::Finished { tag: 1 }),
@@ -115,7 +116,7 @@ fn a_known_beginning_is_not_computed_again() {
     let cached: Vec<u64> = told
         .iter()
         .filter_map(|(_, event)| match event {
-            EngineEvent::FirstToken { cached_tokens, .. } => Some(*cached_tokens),
+            EngineEvent::FirstToken { cached, .. } => Some(cached.tokens()),
             EngineEvent::Finished { .. } => None,
         })
         .collect();
@@ -127,9 +128,71 @@ fn a_known_beginning_is_not_computed_again() {
         told[0].1,
         EngineEvent::FirstToken {
             tag: 3,
-            cached_tokens: 0
+            cached: Cached {
+                device_tokens: 0,
+                ..
+            }
         }
     ));
+}
+
+/// The same prompt again: from KV memory, and where others have pushed it out, from the tier that still has it.
+#[test]
+fn what_one_tier_forgets_comes_from_the_next() {
+    let mut profile = small();
+    profile.keep(Tier::host(2_500));
+    profile.keep(Tier {
+        bytes_s: 5e9,
+        latency_us: 1_000,
+        ..Tier::disk(100_000)
+    });
+    let mut engine = Engine::new(profile);
+    let mut now_ns = 0;
+    let mut ask = |tag: u64, family: u64| {
+        let blocks: Vec<u64> = (0..4).map(|at| family * 10 + at).collect();
+        now_ns += 10_000_000_000;
+        engine.submit(now_ns, request(tag, 450, 1, &blocks));
+        let told = drive(&mut engine, u64::MAX);
+        let EngineEvent::FirstToken { cached, .. } = told[0].1 else {
+            panic!("{told:?}");
+        };
+        (cached, told[0].0 - now_ns / 1_000)
+    };
+    let cached = |device_tokens, host_tokens, disk_tokens| Cached {
+        device_tokens,
+        host_tokens,
+        disk_tokens,
+    };
+    ask(1, 1);
+    let (found, device_us) = ask(2, 1);
+    assert_eq!(found, cached(400, 0, 0));
+    // KV memory has room for less than four prompts beside the one that runs, the host for six, the disk for all.
+    for family in 2..7 {
+        ask(10 + family, family);
+    }
+    let (found, host_us) = ask(3, 1);
+    assert_eq!(found, cached(0, 400, 0));
+    // 4 µs a token.
+    assert_eq!(host_us - device_us, 1_600);
+    assert_eq!(ask(4, 1).0, cached(400, 0, 0));
+    for family in 2..9 {
+        ask(20 + family, family);
+    }
+    let (found, disk_us) = ask(5, 1);
+    assert_eq!(found, cached(0, 0, 400));
+    // A millisecond, and a tenth of what the host gives: 40 µs a token.
+    assert_eq!(disk_us - device_us, 17_000);
+    engine.cache_clear();
+    assert_eq!(ask_again(&mut engine), Cached::default());
+}
+
+fn ask_again(engine: &mut Engine) -> Cached {
+    engine.submit(1_000_000_000_000, request(99, 450, 1, &[10, 11, 12, 13]));
+    let told = drive(engine, u64::MAX);
+    match told[0].1 {
+        EngineEvent::FirstToken { cached, .. } => cached,
+        EngineEvent::Finished { .. } => panic!("{told:?}"),
+    }
 }
 
 #[test]

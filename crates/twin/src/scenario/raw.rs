@@ -190,6 +190,15 @@ pub(super) struct RawEngine {
     /// Tokens of prefixes that each keeps behind its KV memory.
     #[schemars(range(min = 0, max = 100_000_000_000_i64))]
     pub host_kv_tokens: Option<At<u64>>,
+    /// Tokens of prefixes that each keeps on its machine's disk.
+    #[schemars(range(min = 0, max = 100_000_000_000_000_i64))]
+    pub disk_kv_tokens: Option<At<u64>>,
+    /// What that disk gives an engine, in 10^9 bytes a second; 6 where not given.
+    #[schemars(range(min = 0.001, max = 10_000))]
+    pub disk_gb_s: Option<At<f64>>,
+    /// Until the first byte of a read from it comes, in milliseconds; 0.1 where not given.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub disk_latency_ms: Option<At<f64>>,
     /// From the start of its process until it serves, in seconds, if not what its weights take to be read.
     #[schemars(range(min = 0, max = 86_400))]
     pub load_s: Option<At<f64>>,

@@ -1,5 +1,6 @@
 //! What comes of requests, counted while they end: nothing is kept of any one of them.
 
+use crate::engine::Cached;
 use crate::world::{Ended, Outcome};
 use hdrhistogram::Histogram;
 use madang_core::{EngineCosts, Refusal};
@@ -102,7 +103,7 @@ pub struct Cell {
     /// Prompt tokens of those that were answered.
     pub input_tokens: u64,
     /// Of them from a cache.
-    pub cached_tokens: u64,
+    pub cached: Cached,
     /// Tokens made.
     pub output_tokens: u64,
     /// Answers that kept what their model promises.
@@ -131,7 +132,7 @@ impl Cell {
             *sum += more;
         }
         self.input_tokens += other.input_tokens;
-        self.cached_tokens += other.cached_tokens;
+        self.cached.add(&other.cached);
         self.output_tokens += other.output_tokens;
         self.good += other.good;
         self.good_output_tokens += other.good_output_tokens;
@@ -217,7 +218,7 @@ impl Tally {
 fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
     cell.finished += 1;
     cell.input_tokens += ended.prompt_tokens;
-    cell.cached_tokens += ended.cached_tokens;
+    cell.cached.add(&ended.cached);
     cell.output_tokens += ended.output_tokens;
     let first_ns = ended.first_token_ns.unwrap_or(ended.at_ns);
     let ttft_ns = first_ns.saturating_sub(ended.asked_ns);

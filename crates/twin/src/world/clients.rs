@@ -1,5 +1,6 @@
 //! Who asks: arrivals in the order of time, and what a client does when its request ends.
 
+use crate::engine::Cached;
 use madang_core::{Payer, Refusal};
 use madang_types::{DataClass, Priority};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub struct Ended {
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Of them from a cache.
-    pub cached_tokens: u64,
+    pub cached: Cached,
     /// Tokens made.
     pub output_tokens: u64,
     /// Attempts that reached an engine.

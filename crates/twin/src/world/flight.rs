@@ -1,6 +1,7 @@
 //! Requests under way in the twin, by their numbers.
 
 use super::clients::Ask;
+use crate::engine::Cached;
 
 /// A request between its client and an engine.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Flight {
     /// The engine of its first token, or of its latest attempt.
     pub engine: Option<u32>,
     pub first_token_ns: Option<u64>,
-    pub cached_tokens: u64,
+    pub cached: Cached,
 }
 
 /// All of them. A number is a place and a generation, so that late events find nothing.

@@ -10,7 +10,7 @@ use super::clients::{Ask, Clients, Ended, Outcome};
 use super::event::{Agenda, Event};
 use super::fleet::Fleet;
 use super::flight::{Flight, Flights};
-use crate::engine::{Engine, EngineEvent, EngineRequest};
+use crate::engine::{Cached, Engine, EngineEvent, EngineRequest};
 use hashbrown::HashMap;
 use madang_core::{Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit};
 use madang_types::{DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
@@ -204,7 +204,7 @@ impl<C: Clients> World<C> {
             started_ns: None,
             engine: None,
             first_token_ns: None,
-            cached_tokens: 0,
+            cached: Cached::default(),
         });
         let Some(Flight { ask, .. }) = self.flights.get_mut(number) else {
             return;
@@ -372,7 +372,7 @@ impl<C: Clients> World<C> {
             first_token_ns: flight.first_token_ns,
             outcome,
             prompt_tokens: flight.ask.prompt_tokens,
-            cached_tokens: flight.cached_tokens,
+            cached: flight.cached,
             output_tokens: flight.ask.output_tokens,
             attempts: flight.started,
             started_ns: flight.started_ns,

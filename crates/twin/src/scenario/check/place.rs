@@ -1,7 +1,7 @@
 //! Sites and the engines that stand at them.
 
 use super::{Check, Names};
-use crate::engine::{PROFILES, Profile};
+use crate::engine::{PROFILES, Profile, Tier};
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
@@ -10,6 +10,22 @@ use madang_core::power::model::PowerProfile;
 use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
+
+/// The tiers of an engine's prefix cache.
+fn keep(profile: &mut Profile, raw: &RawEngine) {
+    if let Some(tokens) = &raw.host_kv_tokens {
+        profile.keep(Tier::host(tokens.value));
+    }
+    if let Some(tokens) = &raw.disk_kv_tokens {
+        let usual = Tier::disk(tokens.value);
+        profile.keep(Tier {
+            bytes_s: (raw.disk_gb_s.as_ref()).map_or(usual.bytes_s, |at| at.value * 1e9),
+            latency_us: (raw.disk_latency_ms.as_ref())
+                .map_or(usual.latency_us, |at| microseconds(at.value / 1e3)),
+            ..usual
+        });
+    }
+}
 
 fn microseconds(seconds: f64) -> u64 {
     (seconds * 1e6) as u64
@@ -191,10 +207,7 @@ impl Check<'_, '_> {
             .kv_tokens
             .as_ref()
             .map_or(profile.kv_tokens, |at| at.value);
-        profile.host_tokens = raw
-            .host_kv_tokens
-            .as_ref()
-            .map_or(profile.host_tokens, |at| at.value);
+        keep(&mut profile, raw);
         profile.load_us = raw
             .load_s
             .as_ref()

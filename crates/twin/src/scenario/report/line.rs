@@ -1,6 +1,7 @@
 //! One line of a report.
 
 use super::Group;
+use crate::engine::Cached;
 use crate::scenario::shard::{INTERVAL_NS, Use};
 use crate::scenario::tally::REFUSALS;
 use hdrhistogram::Histogram;
@@ -24,6 +25,8 @@ pub struct Line {
     pub input_tokens: u64,
     /// Part of them that came from a cache.
     pub cache_hit_ratio: f64,
+    /// Tokens of that part, by where they were.
+    pub cached: Cached,
     /// Tokens made.
     pub output_tokens: u64,
     /// At the gateway, until it was sent to an engine.
@@ -129,7 +132,8 @@ pub(super) fn line(name: &str, group: &Group) -> Line {
             .map(|(word, count)| (*word, count))
             .collect(),
         input_tokens: cell.input_tokens,
-        cache_hit_ratio: part(cell.cached_tokens, cell.input_tokens),
+        cache_hit_ratio: part(cell.cached.tokens(), cell.input_tokens),
+        cached: cell.cached,
         output_tokens: cell.output_tokens,
         queue_ms: percentiles(|latencies| &latencies.queue),
         ttft_ms: percentiles(|latencies| &latencies.ttft),

@@ -103,12 +103,15 @@ fn jobs_record(line: &JobsLine) -> [String; JOBS.len()] {
     ]
 }
 
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 12] = [
     "asked",
     "finished",
     "left",
     "input_tokens",
     "cache_hit_ratio",
+    "cached_device_tokens",
+    "cached_host_tokens",
+    "cached_disk_tokens",
     "output_tokens",
     "goodput_ratio",
     "goodput_per_s",
@@ -148,6 +151,9 @@ fn record(names: &[&str], line: &Line) -> Vec<String> {
         line.left.to_string(),
         line.input_tokens.to_string(),
         line.cache_hit_ratio.to_string(),
+        line.cached.device_tokens.to_string(),
+        line.cached.host_tokens.to_string(),
+        line.cached.disk_tokens.to_string(),
         line.output_tokens.to_string(),
         line.goodput_ratio.to_string(),
         line.goodput_per_s.to_string(),
