@@ -341,6 +341,15 @@ pub struct EngineArgs {
     /// What that disk gives, in 10^9 bytes a second.
     #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = disk_gb_s)]
     pub disk_gb_s: f64,
+    /// Tokens that are guessed ahead in each iteration.
+    #[arg(long, value_name = "K", requires = "acceptance", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub draft_tokens: Option<u32>,
+    /// Part of them that hold, where those before them do.
+    #[arg(long, value_name = "PART", requires = "draft_tokens", value_parser = part)]
+    pub acceptance: Option<f64>,
+    /// Time of guessing one, beside that of an iteration that makes one token.
+    #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = part)]
+    pub draft_part: f64,
     /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub load_s: u32,
@@ -364,6 +373,15 @@ pub struct EngineArgs {
     /// Draw the lengths of answers around this mean, in tokens; without it they are as long as allowed.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub output_mean: Option<u64>,
+}
+
+/// A part of something.
+fn part(text: &str) -> Result<f64, String> {
+    let part: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (0.0..=1.0).contains(&part) {
+        true => Ok(part),
+        false => Err(format!("it is 0 to 1, not {text}")),
+    }
 }
 
 /// A disk gives something.

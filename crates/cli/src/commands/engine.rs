@@ -5,7 +5,7 @@ use crate::out;
 use crate::up::signals::Signals;
 use anyhow::Context;
 use madang_rehearsal::{Options, serve};
-use madang_twin::engine::{PowerProfile, Profile, Tier, rated};
+use madang_twin::engine::{PowerProfile, Profile, Speculation, Tier, rated};
 use madang_types::ModelId;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +23,13 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
         profile.keep(Tier {
             bytes_s: args.disk_gb_s * 1e9,
             ..Tier::disk(tokens)
+        });
+    }
+    if let (Some(draft_tokens), Some(acceptance)) = (args.draft_tokens, args.acceptance) {
+        profile = profile.speculating(Speculation {
+            draft_tokens,
+            acceptance,
+            draft_part: args.draft_part,
         });
     }
     let name = args.model.as_deref().unwrap_or(&profile.name);

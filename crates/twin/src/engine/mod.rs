@@ -11,6 +11,7 @@ mod power;
 mod profile;
 mod roofline;
 mod run;
+mod speculation;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
 pub use power::{Spent, rated};
 pub use profile::{PROFILES, Profile};
 pub use roofline::Roofline;
+pub use speculation::Speculation;
 pub use tier::{Cached, DISK_BYTES_S, DISK_LATENCY_US, Place, Tier};

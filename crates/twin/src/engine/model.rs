@@ -6,6 +6,7 @@ use super::power::Busy;
 use super::profile::Profile;
 use super::roofline::Roofline;
 use super::run::Run;
+use super::speculation::Pace;
 use super::tier::Cached;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -74,7 +75,7 @@ pub(super) struct Sequence {
     pub cached: Cached,
     /// Tokens made before `decode_since`.
     pub made: u64,
-    /// Iteration after which it decodes; `None` while its prompt is computed.
+    /// Iteration of the engine after which it decodes; `None` while its prompt is computed.
     pub decode_since: Option<u64>,
     /// Its first token has been told.
     pub told_first: bool,
@@ -105,6 +106,10 @@ pub struct Engine {
     /// Tokens held by sequences of the batch.
     pub(super) held_tokens: u64,
     pub(super) iteration: u64,
+    /// Tokens that its sequences make.
+    pub(super) pace: Pace,
+    /// Tokens that each of them may make in an iteration.
+    pub(super) ahead: u64,
     pub(super) admissions: u64,
     pub(super) preemptions: u64,
     /// Tokens that it has made, first tokens of prompts apart.
@@ -127,6 +132,8 @@ impl Engine {
         Self {
             cache: PrefixCache::new(&profile.tiers),
             times: profile.roofline(),
+            pace: Pace::of(profile.speculation.as_ref()),
+            ahead: 1 + (profile.speculation).map_or(0, |own| u64::from(own.draft_tokens)),
             profile,
             sequences: NumberMap::default(),
             waiting: VecDeque::new(),
@@ -221,7 +228,7 @@ impl Engine {
         let sequence = self.sequences.get(&tag)?;
         let since = sequence.decode_since.map_or(0, |since| {
             let done = self.run.as_ref().map_or(0, |run| run.done(now_ns));
-            (self.iteration + done).saturating_sub(since)
+            self.pace.tokens(self.iteration + done) - self.pace.tokens(since)
         });
         Some((sequence.made + since).min(sequence.request.output_tokens))
     }

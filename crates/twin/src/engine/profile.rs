@@ -1,6 +1,7 @@
 //! What an engine on its accelerators can do, by name.
 
 use super::roofline::Roofline;
+use super::speculation::Speculation;
 use super::tier::Tier;
 use madang_catalog::{Deployment, DeploymentError};
 use madang_core::EngineCosts;
@@ -25,6 +26,8 @@ pub struct Profile {
     pub kv_tokens: u64,
     /// Where it keeps prefixes behind its KV memory, the faster before the slower.
     pub tiers: Vec<Tier>,
+    /// How it guesses tokens ahead; `None`: it does not.
+    pub speculation: Option<Speculation>,
     /// From the start of its process until it serves, in microseconds: its weights are read.
     pub load_us: u64,
 }
@@ -49,6 +52,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 256,
         kv_tokens: 270_000,
         tiers: Vec::new(),
+        speculation: None,
         load_us: 90_000_000,
     },
     Profile {
@@ -67,6 +71,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 256,
         kv_tokens: 430_000,
         tiers: Vec::new(),
+        speculation: None,
         load_us: 66_000_000,
     },
     Profile {
@@ -87,6 +92,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 64,
         kv_tokens: 200_000,
         tiers: Vec::new(),
+        speculation: None,
         load_us: 66_000_000,
     },
     Profile {
@@ -105,6 +111,7 @@ pub const PROFILES: &[Profile] = &[
         slots: 64,
         kv_tokens: 100_000,
         tiers: Vec::new(),
+        speculation: None,
         load_us: 0,
     },
 ];
@@ -139,6 +146,7 @@ impl Profile {
             slots: 256_u32.saturating_mul(parallel.data.max(1)),
             kv_tokens: deployment.memory()?.kv_tokens,
             tiers: Vec::new(),
+            speculation: None,
             load_us: (deployment.load_s(None) * 1e6) as u64,
         })
     }
@@ -161,7 +169,32 @@ impl Profile {
     /// The times of its iterations.
     pub fn roofline(&self) -> Roofline {
         let own = self.times.clone();
-        own.unwrap_or_else(|| Roofline::linear(&self.costs))
+        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        match &self.speculation {
+            Some(speculation) => plain.speculating(speculation),
+            None => plain,
+        }
+    }
+
+    /// The same engine, guessing ahead. What stands before it believes of its tokens what they take in the mean.
+    #[must_use]
+    pub fn speculating(&self, speculation: Speculation) -> Self {
+        let own = self.times.clone();
+        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        let tokens = speculation.tokens();
+        let each = |time: u64| (time as f64 / tokens).round() as u64;
+        let costs = plain.speculating(&speculation).costs(self.batch_tokens);
+        Self {
+            costs: EngineCosts {
+                step_us: each(costs.step_us),
+                output_ns: each(costs.output_ns),
+                kv_ps: each(costs.kv_ps),
+                ..self.costs
+            },
+            times: Some(plain),
+            speculation: Some(speculation),
+            ..self.clone()
+        }
     }
 
     /// The same engine, `permille` thousandths as fast.

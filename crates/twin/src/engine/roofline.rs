@@ -1,5 +1,6 @@
 //! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
 
+use super::speculation::Speculation;
 use super::tier::{Cached, Place, Tier};
 use madang_catalog::{Batch, Deployment, product_time};
 use madang_core::EngineCosts;
@@ -38,6 +39,10 @@ pub struct Roofline {
     pub link_ps: f64,
     /// A prompt token's are.
     pub prompt_link_ps: f64,
+    /// Tokens of a decoding sequence that go through an iteration: one, and those that were guessed.
+    pub verified: f64,
+    /// Iterations of one token each that guessing takes as long as, before each of them.
+    pub drafts: f64,
 }
 
 /// Prompts in an iteration.
@@ -58,7 +63,7 @@ impl Roofline {
         Self {
             step_ps: float(costs.step_us) * 1e6,
             mixed_ps: 0.0,
-            sequence_ps: float(costs.output_ns) * 1e3,
+            sequence_ps: 0.0,
             kv_ps: costs.kv_ps,
             pair_ps: if doubled > 0 {
                 prompt_ps / float(doubled)
@@ -70,10 +75,12 @@ impl Roofline {
             dense_ps: 0.0,
             experts_ps: 0.0,
             missed: 0.0,
-            decode_ps: 0.0,
+            decode_ps: float(costs.output_ns) * 1e3,
             prompt_ps,
             link_ps: 0.0,
             prompt_link_ps: 0.0,
+            verified: 1.0,
+            drafts: 0.0,
         }
     }
 
@@ -127,27 +134,58 @@ impl Roofline {
             prompt_ps: ps * own.prompt * prompt.prompt_us,
             link_ps: ps * between.decode * one.link_us,
             prompt_link_ps: ps * between.prompt * prompt.prompt_link_us,
+            verified: 1.0,
+            drafts: 0.0,
         }
     }
 
     /// An iteration with so many decoding sequences that hold so many tokens, in picoseconds.
     pub(super) fn iteration_ps(&self, decoding: u64, held_tokens: u64, prompts: &Prompts) -> u64 {
-        let (decoding, tokens) = (float(decoding), float(prompts.tokens));
+        let decoding = float(decoding);
+        let mut fixed = self.fixed_ps((decoding, self.verified), prompts);
+        if self.drafts > 0.0 && decoding > 0.0 {
+            fixed += self.drafts * self.fixed_ps((decoding, 1.0), &Prompts::default());
+        }
+        // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
+        (fixed.min(1e17).round() as u64)
+            .saturating_add(prompts.copy_ps)
+            .saturating_add(held_tokens.saturating_mul(self.held_ps()))
+    }
+
+    /// Of each token held by sequences that make some: it is read to verify, and as often as a draft takes.
+    pub(super) fn held_ps(&self) -> u64 {
+        if self.drafts > 0.0 {
+            (float(self.kv_ps) * (1.0 + self.drafts)).round() as u64
+        } else {
+            self.kv_ps
+        }
+    }
+
+    /// The same, guessing ahead: all guesses are verified in one iteration, of which those before take their part each.
+    #[must_use]
+    pub fn speculating(&self, speculation: &Speculation) -> Self {
+        let drafts = f64::from(speculation.draft_tokens);
+        Self {
+            verified: 1.0 + drafts,
+            drafts: drafts * speculation.draft_part,
+            ..self.clone()
+        }
+    }
+
+    /// What does not depend on the tokens held, of sequences with so many tokens each.
+    fn fixed_ps(&self, (decoding, each): (f64, f64), prompts: &Prompts) -> f64 {
+        let tokens = float(prompts.tokens);
         let mixed_ps = if prompts.tokens > 0 {
             self.mixed_ps
         } else {
             0.0
         };
-        let fixed = self.step_ps
+        self.step_ps
             + mixed_ps
-            + decoding * (self.sequence_ps + self.link_ps)
+            + decoding * (self.sequence_ps + each * self.link_ps)
             + tokens * self.prompt_link_ps
             + float(prompts.pairs) * self.pair_ps
-            + self.product_ps(decoding, tokens);
-        // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
-        (fixed.min(1e17).round() as u64)
-            .saturating_add(prompts.copy_ps)
-            .saturating_add(held_tokens.saturating_mul(self.kv_ps))
+            + self.product_ps(decoding * each, tokens)
     }
 
     /// Time in which tokens are copied from the tiers that have them, in picoseconds: one tier after the other, and the iteration waits.
@@ -203,6 +241,8 @@ impl Roofline {
             prompt_ps: self.prompt_ps * times,
             link_ps: self.link_ps * times,
             prompt_link_ps: self.prompt_link_ps * times,
+            verified: self.verified,
+            drafts: self.drafts,
         }
     }
 
@@ -224,7 +264,7 @@ impl Roofline {
             uncached_ns: rounded(token / 1e3).max(1),
             cached_ns: 0,
             output_ns: rounded((many - one) / 63.0 / 1e3),
-            kv_ps: self.kv_ps,
+            kv_ps: self.held_ps(),
             context_double_tokens: if self.pair_ps > 0.0 {
                 rounded(token / self.pair_ps)
             } else {

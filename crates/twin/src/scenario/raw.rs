@@ -190,6 +190,15 @@ pub(super) struct RawEngine {
     /// Tokens of prefixes that each keeps behind its KV memory.
     #[schemars(range(min = 0, max = 100_000_000_000_i64))]
     pub host_kv_tokens: Option<At<u64>>,
+    /// Tokens that are guessed ahead in each iteration, and verified in the next; with `acceptance` and `draft_part`.
+    #[schemars(range(min = 1, max = 32))]
+    pub draft_tokens: Option<At<u32>>,
+    /// Part of the guesses that hold, where those before them do.
+    #[schemars(range(min = 0, max = 1))]
+    pub acceptance: Option<At<f64>>,
+    /// Time of guessing one token of each sequence, beside that of an iteration that makes one of each.
+    #[schemars(range(min = 0, max = 10))]
+    pub draft_part: Option<At<f64>>,
     /// Tokens of prefixes that each keeps on its machine's disk.
     #[schemars(range(min = 0, max = 100_000_000_000_000_i64))]
     pub disk_kv_tokens: Option<At<u64>>,

@@ -1,7 +1,7 @@
 //! Sites and the engines that stand at them.
 
 use super::{Check, Names};
-use crate::engine::{PROFILES, Profile, Tier};
+use crate::engine::{PROFILES, Profile, Speculation, Tier};
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
@@ -208,11 +208,39 @@ impl Check<'_, '_> {
             .as_ref()
             .map_or(profile.kv_tokens, |at| at.value);
         keep(&mut profile, raw);
+        if let Some(speculation) = self.speculation(raw) {
+            profile = profile.speculating(speculation);
+        }
         profile.load_us = raw
             .load_s
             .as_ref()
             .map_or(profile.load_us, |at| microseconds(at.value));
         Some((profile, band))
+    }
+
+    /// How an engine guesses ahead: all three keys, or none.
+    fn speculation(&mut self, raw: &RawEngine) -> Option<Speculation> {
+        match (&raw.draft_tokens, &raw.acceptance, &raw.draft_part) {
+            (Some(tokens), Some(acceptance), Some(part)) => Some(Speculation {
+                draft_tokens: tokens.value,
+                acceptance: acceptance.value,
+                draft_part: part.value,
+            }),
+            (None, None, None) => None,
+            (tokens, acceptance, part) => {
+                let spans = [
+                    tokens.as_ref().map(|at| at.span.clone()),
+                    acceptance.as_ref().map(|at| at.span.clone()),
+                    part.as_ref().map(|at| at.span.clone()),
+                ];
+                let span = spans.into_iter().flatten().next().unwrap_or_default();
+                let message = "`draft_tokens`, `acceptance` and `draft_part` stand together";
+                self.report.error("missing_key", &span, message).help(
+                    "say all three, as draft_tokens = 3, acceptance = 0.7, draft_part = 0.05",
+                );
+                None
+            }
+        }
     }
 
     fn named_profile(&mut self, text: &At<String>) -> Option<Profile> {
