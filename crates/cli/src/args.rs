@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use madang_rehearsal::FaultPlan;
-use madang_twin::engine::{DISK_BYTES_S, PROFILES};
+use madang_twin::engine::{DISK_BYTES_S, KV_LINK_BYTES_S, PROFILES};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -339,7 +339,7 @@ pub struct EngineArgs {
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000_000))]
     pub disk_kv_tokens: Option<u64>,
     /// What that disk gives, in 10^9 bytes a second.
-    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = disk_gb_s)]
+    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = gb_s)]
     pub disk_gb_s: f64,
     /// Tokens that are guessed ahead in each iteration.
     #[arg(long, value_name = "K", requires = "acceptance", value_parser = clap::value_parser!(u32).range(1..=32))]
@@ -350,6 +350,15 @@ pub struct EngineArgs {
     /// Time of guessing one, beside that of an iteration that makes one token.
     #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = part)]
     pub draft_part: f64,
+    /// Parts that compute prompts alone, each as the profile says.
+    #[arg(long, value_name = "N", requires = "decode_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub prefill_engines: Option<u32>,
+    /// Parts that make tokens alone.
+    #[arg(long, value_name = "N", requires = "prefill_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub decode_engines: Option<u32>,
+    /// What each part for prompts sends KV with, in 10^9 bytes a second.
+    #[arg(long, value_name = "GB", default_value_t = KV_LINK_BYTES_S / 1e9, value_parser = gb_s)]
+    pub kv_link_gb_s: f64,
     /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub load_s: u32,
@@ -384,8 +393,8 @@ fn part(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A disk gives something.
-fn disk_gb_s(text: &str) -> Result<f64, String> {
+/// A disk or a link gives something.
+fn gb_s(text: &str) -> Result<f64, String> {
     let gb_s: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
     match (0.001..=10_000.0).contains(&gb_s) {
         true => Ok(gb_s),

@@ -125,7 +125,17 @@ impl Driver {
         self.meter.look(now_ns, &self.engine);
         for event in events.drain(..) {
             match event {
-                EngineEvent::FirstToken { tag, cached } => self.first_token(now, tag, cached),
+                EngineEvent::FirstToken {
+                    tag,
+                    cached,
+                    transfer_ns,
+                } => {
+                    self.first_token(now, tag, cached);
+                    if let Some(transfer_ns) = transfer_ns {
+                        let took = self.clock.on_wall(transfer_ns);
+                        self.counters.transferred(took);
+                    }
+                }
                 EngineEvent::Finished { tag } => self.finished(now, tag),
             }
         }

@@ -19,6 +19,10 @@ const LATENCY_BUCKETS_S: &[f64] = &[
     480.0, 960.0, 1920.0, 7680.0,
 ];
 
+const TRANSFER_BUCKETS_S: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 5.0,
+];
+
 const SUCCESS: &str = "vllm:request_success_total";
 /// Of prefixes in tiers behind KV memory; the label `tier` is ours.
 const EXTERNAL_HITS: &str = "vllm:external_prefix_cache_hits_total";
@@ -65,6 +69,7 @@ pub(crate) struct Counters {
     ttft: Histogram,
     tpot: Histogram,
     latency: Histogram,
+    transfer: Histogram,
 }
 
 impl Counters {
@@ -81,6 +86,7 @@ impl Counters {
             ttft: Histogram::new(TTFT_BUCKETS_S),
             tpot: Histogram::new(TPOT_BUCKETS_S),
             latency: Histogram::new(LATENCY_BUCKETS_S),
+            transfer: Histogram::new(TRANSFER_BUCKETS_S),
         }
     }
 
@@ -91,6 +97,11 @@ impl Counters {
         self.prefix_hits.add(&cached);
         self.output_tokens += 1;
         self.ttft.observe(after, 1);
+    }
+
+    /// KV of a prompt went from the part that computed it to the one that makes tokens.
+    pub fn transferred(&mut self, time: Duration) {
+        self.transfer.observe(time, 1);
     }
 
     /// Further tokens were made in that time.
@@ -168,6 +179,7 @@ impl Counters {
         page.histogram("vllm:time_to_first_token_seconds", &self.ttft);
         page.histogram("vllm:time_per_output_token_seconds", &self.tpot);
         page.histogram("vllm:e2e_request_latency_seconds", &self.latency);
+        page.histogram("vllm:nixl_xfer_time_seconds", &self.transfer);
         page.power(drawn);
         let since_1970 = self.started_at.duration_since(UNIX_EPOCH);
         page.labels.clear();

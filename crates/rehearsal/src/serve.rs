@@ -299,7 +299,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 fn models(options: &Options) -> String {
     let data = serde_json::json!({
         "id": options.model.as_str(), "object": "model", "created": 1_700_000_000, "owned_by": "madang-rehearsal",
-        "max_model_len": options.profile.kv_tokens,
+        "max_model_len": options.profile.request_tokens_max(),
     });
     serde_json::json!({ "object": "list", "data": [data] }).to_string()
 }

@@ -5,7 +5,9 @@ use crate::out;
 use crate::up::signals::Signals;
 use anyhow::Context;
 use madang_rehearsal::{Options, serve};
-use madang_twin::engine::{PowerProfile, Profile, Speculation, Tier, rated};
+use madang_twin::engine::{
+    Division, KV_LINK_LATENCY_US, PartKind, PowerProfile, Profile, Speculation, Tier, rated,
+};
 use madang_types::ModelId;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,6 +27,7 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
             ..Tier::disk(tokens)
         });
     }
+    let plain = profile.clone();
     if let (Some(draft_tokens), Some(acceptance)) = (args.draft_tokens, args.acceptance) {
         profile = profile.speculating(Speculation {
             draft_tokens,
@@ -32,7 +35,20 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
             draft_part: args.draft_part,
         });
     }
-    let name = args.model.as_deref().unwrap_or(&profile.name);
+    if let (Some(prefill), Some(decode)) = (args.prefill_engines, args.decode_engines) {
+        let kind = |profile, count| PartKind {
+            profile,
+            count,
+            accelerators: 1,
+        };
+        profile = Profile::of_parts(Division {
+            prefill: kind(plain, prefill),
+            decode: kind(profile, decode),
+            link_bytes_s: args.kv_link_gb_s * 1e9,
+            link_latency_us: KV_LINK_LATENCY_US,
+        });
+    }
+    let name = args.model.as_deref().unwrap_or(&args.profile);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
     let by_rating = rated(&profile);
     let power = PowerProfile::new(

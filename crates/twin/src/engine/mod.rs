@@ -11,7 +11,9 @@ mod power;
 mod profile;
 mod roofline;
 mod run;
+mod server;
 mod speculation;
+mod split;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -19,9 +21,11 @@ mod tier;
 
 pub use madang_core::power::model::PowerProfile;
 pub use meter::{Drawn, Meter};
-pub use model::{Engine, EngineEvent, EngineRequest, EngineStatus};
+pub use model::{EngineEvent, EngineRequest, EngineStatus};
 pub use power::{Spent, rated};
 pub use profile::{PROFILES, Profile};
 pub use roofline::Roofline;
+pub use server::Engine;
 pub use speculation::Speculation;
+pub use split::{Division, KV_LINK_BYTES_S, KV_LINK_LATENCY_US, PartKind};
 pub use tier::{Cached, DISK_BYTES_S, DISK_LATENCY_US, Place, Tier};

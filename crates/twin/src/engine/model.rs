@@ -1,4 +1,4 @@
-//! The engine as its driver sees it: requests go in, events come out at the ends of iterations.
+//! One process of an engine: requests go in, events come out at the ends of iterations.
 
 use super::cache::PrefixCache;
 use super::lru::NumberMap;
@@ -36,6 +36,8 @@ pub enum EngineEvent {
         tag: u64,
         /// Prompt tokens that came from a cache.
         cached: Cached,
+        /// What its KV took from the part that computed it to the one that makes tokens, in nanoseconds; `None` where one does both.
+        transfer_ns: Option<u64>,
     },
     /// Its last token is made; the engine holds it no more.
     Finished {
@@ -79,6 +81,8 @@ pub(super) struct Sequence {
     pub decode_since: Option<u64>,
     /// Its first token has been told.
     pub told_first: bool,
+    /// Its prompt and first token were computed elsewhere, and are here: it decodes as soon as it is admitted.
+    pub received: bool,
     /// Told to go at the end of the iteration.
     pub cancelled: bool,
     /// In the batch.
@@ -86,14 +90,30 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
+    fn new(request: EngineRequest) -> Self {
+        Self {
+            request,
+            admitted: 0,
+            uncached_left: 0,
+            copy_left_ps: 0,
+            cached: Cached::default(),
+            made: 0,
+            decode_since: None,
+            told_first: false,
+            received: false,
+            cancelled: false,
+            running: false,
+        }
+    }
+
     /// Tokens to hold before the next one is made.
     pub fn context(&self) -> u64 {
         self.request.prompt_tokens + self.made
     }
 }
 
-/// A model of an engine. All times are nanoseconds on the driver's clock, which begins at or after zero.
-pub struct Engine {
+/// A model of one process that iterates. All times are nanoseconds on the driver's clock, which begins at or after zero.
+pub(super) struct Part {
     pub(super) profile: Profile,
     pub(super) times: Roofline,
     pub(super) sequences: NumberMap<Sequence>,
@@ -119,14 +139,14 @@ pub struct Engine {
     pub(super) chunks: Vec<(u64, u64)>,
     pub(super) cache: PrefixCache,
     /// One iteration at a time: slower, and the measure of the faster way.
-    pub(super) stepwise: bool,
+    pub stepwise: bool,
     /// Some sequence of the batch was told to go.
     pub(super) cancelling: bool,
     /// What it does with its time, and how much longer that takes under a limit of power.
     pub(super) busy: Busy,
 }
 
-impl Engine {
+impl Part {
     /// An idle engine with an empty cache.
     pub fn new(profile: Profile) -> Self {
         Self {
@@ -154,34 +174,24 @@ impl Engine {
         }
     }
 
-    /// Computes each iteration for itself instead of many alike at once. The events are the same.
-    #[must_use]
-    pub fn stepwise(mut self) -> Self {
-        self.stepwise = true;
-        self
-    }
-
-    /// What it is.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
     /// Takes a request.
     pub fn submit(&mut self, now_ns: u64, request: EngineRequest) {
-        let tag = request.tag;
+        self.take(now_ns, Sequence::new(request));
+    }
+
+    /// Takes a request whose prompt and first token were computed elsewhere, with their KV.
+    pub fn receive(&mut self, now_ns: u64, request: EngineRequest) {
         let sequence = Sequence {
-            admitted: 0,
-            uncached_left: 0,
-            copy_left_ps: 0,
-            cached: Cached::default(),
-            made: 0,
-            decode_since: None,
-            told_first: false,
-            cancelled: false,
-            running: false,
-            request,
+            made: 1,
+            told_first: true,
+            received: true,
+            ..Sequence::new(request)
         };
-        let context = sequence.context();
+        self.take(now_ns, sequence);
+    }
+
+    fn take(&mut self, now_ns: u64, sequence: Sequence) {
+        let (tag, context) = (sequence.request.tag, sequence.context());
         self.sequences.insert(tag, sequence);
         self.waiting.push_back(tag);
         match self.run {
@@ -191,6 +201,12 @@ impl Engine {
             }
             Some(_) => {}
         }
+    }
+
+    /// Tokens of a prompt that its cache has.
+    pub fn cached_of(&self, request: &EngineRequest) -> u64 {
+        let cached = self.cache.lookup(&request.blocks, request.block_tokens);
+        cached.tokens().min(request.prompt_tokens - 1)
     }
 
     /// Gives a request up: at once where it waits, at the end of the iteration where it runs.
@@ -210,7 +226,7 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::advance`] has something to do; `None` while it is idle.
+    /// When [`Part::advance`] has something to do; `None` while it is idle.
     pub fn next_at_ns(&self) -> Option<u64> {
         self.run.as_ref().map(Run::end_ns)
     }

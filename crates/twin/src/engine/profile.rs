@@ -2,6 +2,7 @@
 
 use super::roofline::Roofline;
 use super::speculation::Speculation;
+use super::split::{Division, PartKind};
 use super::tier::Tier;
 use madang_catalog::{Deployment, DeploymentError};
 use madang_core::EngineCosts;
@@ -28,6 +29,8 @@ pub struct Profile {
     pub tiers: Vec<Tier>,
     /// How it guesses tokens ahead; `None`: it does not.
     pub speculation: Option<Speculation>,
+    /// Prompts and tokens have accelerators of their own; `None`: one process does both.
+    pub split: Option<Box<Division>>,
     /// From the start of its process until it serves, in microseconds: its weights are read.
     pub load_us: u64,
 }
@@ -53,6 +56,7 @@ pub const PROFILES: &[Profile] = &[
         kv_tokens: 270_000,
         tiers: Vec::new(),
         speculation: None,
+        split: None,
         load_us: 90_000_000,
     },
     Profile {
@@ -72,6 +76,7 @@ pub const PROFILES: &[Profile] = &[
         kv_tokens: 430_000,
         tiers: Vec::new(),
         speculation: None,
+        split: None,
         load_us: 66_000_000,
     },
     Profile {
@@ -93,6 +98,7 @@ pub const PROFILES: &[Profile] = &[
         kv_tokens: 200_000,
         tiers: Vec::new(),
         speculation: None,
+        split: None,
         load_us: 66_000_000,
     },
     Profile {
@@ -112,6 +118,7 @@ pub const PROFILES: &[Profile] = &[
         kv_tokens: 100_000,
         tiers: Vec::new(),
         speculation: None,
+        split: None,
         load_us: 0,
     },
 ];
@@ -147,6 +154,7 @@ impl Profile {
             kv_tokens: deployment.memory()?.kv_tokens,
             tiers: Vec::new(),
             speculation: None,
+            split: None,
             load_us: (deployment.load_s(None) * 1e6) as u64,
         })
     }
@@ -197,9 +205,65 @@ impl Profile {
         }
     }
 
+    /// An engine of such parts. What stands before it sees the tokens of those that make them and the prompts of the others.
+    pub fn of_parts(division: Division) -> Self {
+        let (prefill, decode) = (&division.prefill, &division.decode);
+        let whole = |kind: &PartKind| format!("{} × {}", kind.count, kind.profile.name);
+        let name = format!(
+            "{} for prompts, {} for tokens",
+            whole(prefill),
+            whole(decode)
+        );
+        let costs = &prefill.profile.costs;
+        Self {
+            about: Cow::Owned(name.clone()),
+            name: Cow::Owned(name),
+            costs: EngineCosts {
+                uncached_ns: costs.uncached_ns.div_ceil(u64::from(prefill.count.max(1))),
+                cached_ns: costs.cached_ns,
+                context_double_tokens: costs.context_double_tokens,
+                ..decode.profile.costs
+            },
+            times: None,
+            batch_tokens: prefill.profile.batch_tokens,
+            slots: decode.profile.slots.saturating_mul(decode.count),
+            kv_tokens: decode
+                .profile
+                .kv_tokens
+                .saturating_mul(u64::from(decode.count)),
+            tiers: prefill.profile.tiers.clone(),
+            speculation: decode.profile.speculation,
+            load_us: prefill.profile.load_us.max(decode.profile.load_us),
+            split: Some(Box::new(division)),
+        }
+    }
+
+    /// Prompt and answer of the longest request that it has the memory for, in tokens.
+    pub fn request_tokens_max(&self) -> u64 {
+        match &self.split {
+            None => self.kv_tokens,
+            Some(parts) => {
+                let kinds = [&parts.prefill, &parts.decode];
+                let each = kinds.map(|kind| kind.profile.kv_tokens);
+                each[0].min(each[1])
+            }
+        }
+    }
+
     /// The same engine, `permille` thousandths as fast.
     #[must_use]
     pub fn at_speed(&self, permille: u64) -> Self {
+        if let Some(division) = &self.split {
+            let kind = |kind: &PartKind| PartKind {
+                profile: kind.profile.at_speed(permille),
+                ..kind.clone()
+            };
+            return Self::of_parts(Division {
+                prefill: kind(&division.prefill),
+                decode: kind(&division.decode),
+                ..Division::clone(division)
+            });
+        }
         let slower = |time: u64| time.saturating_mul(1000) / permille.max(1);
         let costs = &self.costs;
         Self {

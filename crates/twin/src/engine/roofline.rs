@@ -23,6 +23,12 @@ pub struct Roofline {
     pub pair_ps: f64,
     /// Of each token copied from the host's memory.
     pub host_ps: f64,
+    /// Bytes of KV memory of each token, over all accelerators; a latent counts once.
+    pub token_bytes: f64,
+    /// Beside them, in layers that see a window, for each token of it.
+    pub window_token_bytes: f64,
+    /// That window, in tokens.
+    pub window: f64,
     /// Accelerators that each hold a part of a sequence: what one source gives to all of them comes so many times later.
     pub spread: f64,
     /// Weights that are always read.
@@ -71,6 +77,9 @@ impl Roofline {
                 0.0
             },
             host_ps: float(costs.cached_ns) * 1e3,
+            token_bytes: float(costs.cached_ns) * HOST_BYTES_S / 1e9,
+            window_token_bytes: 0.0,
+            window: 0.0,
             spread: 1.0,
             dense_ps: 0.0,
             experts_ps: 0.0,
@@ -117,6 +126,7 @@ impl Roofline {
         });
         let windows_us = past.kv_us - held.kv_us * shape.window;
         let kv_ps = own.kv * held.kv_us * ps;
+        let layer_bytes = shape.kv_layer_elements() * deployment.precision.kv_bytes;
         let token_bytes =
             shape.kv_elements(1.0) * deployment.precision.kv_bytes / deployment.parallel_spread();
         Self {
@@ -126,6 +136,9 @@ impl Roofline {
             kv_ps: kv_ps.round().max(0.0) as u64,
             pair_ps: ps * own.attention * prompt.attention_us,
             host_ps: token_bytes / HOST_BYTES_S * 1e12,
+            token_bytes: layer_bytes * shape.full_layers,
+            window_token_bytes: layer_bytes * shape.window_layers,
+            window: shape.window,
             spread: deployment.parallel_spread(),
             dense_ps: ps * own.weights * idle.weights_us,
             experts_ps: ps * own.weights * (many.weights_us - idle.weights_us),
@@ -159,6 +172,12 @@ impl Roofline {
         } else {
             self.kv_ps
         }
+    }
+
+    /// KV memory of a sequence of so many tokens, in bytes.
+    pub(super) fn kv_bytes(&self, tokens: u64) -> f64 {
+        let tokens = float(tokens);
+        tokens * self.token_bytes + tokens.min(self.window) * self.window_token_bytes
     }
 
     /// The same, guessing ahead: all guesses are verified in one iteration, of which those before take their part each.
@@ -233,6 +252,9 @@ impl Roofline {
             kv_ps: (float(self.kv_ps) * times).round() as u64,
             pair_ps: self.pair_ps * times,
             host_ps: self.host_ps * times,
+            token_bytes: self.token_bytes,
+            window_token_bytes: self.window_token_bytes,
+            window: self.window,
             spread: self.spread,
             dense_ps: self.dense_ps * times,
             experts_ps: self.experts_ps * times,

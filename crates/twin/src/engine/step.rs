@@ -1,11 +1,11 @@
 //! What goes into an iteration, and what comes out of it.
 
-use super::model::{Engine, EngineEvent};
+use super::model::{EngineEvent, Part};
 use super::roofline::Prompts;
 use super::run::Run;
 use std::cmp::Reverse;
 
-impl Engine {
+impl Part {
     /// Begins the next run of iterations at `now_ps`; none where nothing is to be done.
     pub(super) fn begin(&mut self, now_ps: u64) {
         self.drop_cancelled();
@@ -123,9 +123,18 @@ impl Engine {
             self.waiting.pop_front();
             self.admissions += 1;
             let admitted = self.admissions;
+            self.running += 1;
+            self.held_tokens += context;
             let Some(sequence) = self.sequences.get_mut(&tag) else {
                 return;
             };
+            sequence.admitted = admitted;
+            sequence.running = true;
+            if std::mem::take(&mut sequence.received) {
+                budget = budget.saturating_sub(self.ahead);
+                self.decode(tag);
+                continue;
+            }
             let request = &sequence.request;
             let cached = self.cache.lookup(&request.blocks, request.block_tokens);
             // At least the last token is computed: it makes the first output token.
@@ -135,11 +144,7 @@ impl Engine {
             }
             sequence.uncached_left = context - cached.tokens();
             sequence.copy_left_ps = self.times.copy_ps(&self.profile.tiers, cached);
-            sequence.admitted = admitted;
-            sequence.running = true;
             budget = budget.saturating_sub(sequence.uncached_left);
-            self.running += 1;
-            self.held_tokens += context;
             self.prefilling.push_back(tag);
         }
     }
@@ -268,8 +273,6 @@ impl Engine {
         self.prefilling.retain(|other| *other != tag);
         sequence.made += 1;
         self.held_tokens += 1;
-        sequence.decode_since = Some(self.iteration);
-        self.decoding += 1;
         let request = &sequence.request;
         self.cache.insert(&request.blocks, request.block_tokens);
         if !sequence.told_first && !sequence.cancelled {
@@ -277,12 +280,25 @@ impl Engine {
             events.push(EngineEvent::FirstToken {
                 tag,
                 cached: sequence.cached,
+                transfer_ns: None,
             });
         }
-        let left = request.output_tokens.saturating_sub(sequence.made);
-        if left == 0 {
+        let last = request.output_tokens <= sequence.made;
+        self.decode(tag);
+        if last {
             self.finish(tag, events);
-        } else {
+        }
+    }
+
+    /// A sequence whose prompt is computed makes tokens from the next iteration on.
+    fn decode(&mut self, tag: u64) {
+        let Some(sequence) = self.sequences.get_mut(&tag) else {
+            return;
+        };
+        sequence.decode_since = Some(self.iteration);
+        self.decoding += 1;
+        let left = sequence.request.output_tokens - sequence.made;
+        if left > 0 {
             let made = self.pace.tokens(self.iteration);
             let at = self.pace.reaches(made + left);
             self.finishing.push(Reverse((at, tag)));

@@ -1,6 +1,8 @@
 //! The engine by example, and many iterations at once against one at a time.
 
-use super::{Cached, Engine, EngineEvent, EngineRequest, Profile, Speculation, Tier};
+use super::{
+    Cached, Division, Engine, EngineEvent, EngineRequest, PartKind, Profile, Speculation, Tier,
+};
 use madang_catalog::{Batch, Catalog, EngineKind, Parallel};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -49,6 +51,85 @@ fn deployed(model: &str) -> Profile {
     profile
 }
 
+/// So many parts of that kind for prompts, and for tokens, with a link of 10 GB/s between them.
+fn of_parts(profile: &Profile, (prefill, decode): (u32, u32)) -> Profile {
+    let kind = |count| PartKind {
+        profile: profile.clone(),
+        count,
+        accelerators: 2,
+    };
+    Profile::of_parts(Division {
+        prefill: kind(prefill),
+        decode: kind(decode),
+        link_bytes_s: 10e9,
+        link_latency_us: 1_000,
+    })
+}
+
+#[test]
+fn a_prompt_goes_over_the_link_before_its_tokens_are_made() {
+    let plain = Profile::named("h100x2-32b").unwrap();
+    let mut engine = Engine::new(of_parts(plain, (1, 1)));
+    for tag in 1..4 {
+        engine.submit(0, request(tag, 1_000, 3, &[]));
+    }
+    assert_eq!(engine.made(0, 1), Some(0));
+    let told = drive(&mut engine, u64::MAX);
+    let first = |tag, transfer_ms: u64| EngineEvent::FirstToken {
+        tag,
+        cached: Cached::default(),
+        transfer_ns: Some(transfer_ms * 1_000_000),
+    };
+    // 4 µs a token at 50 GB/s are 200 kB: 20 ms at 10 GB/s, and a millisecond, after the prompt. Two tokens of 12.08 ms follow.
+    assert_eq!(told[0], (75_800 + 21_000, first(1, 21)));
+    assert_eq!(told[1], (96_800 + 24_161, EngineEvent::Finished { tag: 1 }));
+    // The other prompts are computed together, and sent one after the other.
+    assert_eq!((told[2].1, told[3].1), (first(2, 21), first(3, 41)));
+    assert_eq!(told[3].0 - told[2].0, 20_000);
+    assert_eq!(told[4].1, EngineEvent::Finished { tag: 2 });
+    assert!(told[5].0 - told[3].0 >= 24_161, "{told:?}");
+    assert_eq!(engine.decoded_tokens(), 6);
+    assert_eq!(engine.next_at_ns(), None);
+    let spent = engine.spent(1_000_000_000);
+    assert!(
+        spent.prefill_ps > spent.decode_ps && spent.decode_ps > 0,
+        "{spent:?}"
+    );
+}
+
+#[test]
+fn an_answer_of_one_token_goes_nowhere_and_what_is_given_up_is_skipped() {
+    let plain = Profile::named("h100x2-32b").unwrap();
+    let mut engine = Engine::new(of_parts(plain, (2, 1)));
+    engine.submit(0, request(1, 1_000, 1, &[]));
+    engine.submit(0, request(2, 1_000, 50, &[]));
+    engine.submit(0, request(3, 1_000, 50, &[]));
+    let told = drive(&mut engine, 160_000_000);
+    let cached = Cached::default();
+    assert_eq!(
+        told[0].1,
+        EngineEvent::FirstToken {
+            tag: 1,
+            cached,
+            transfer_ns: None
+        }
+    );
+    assert_eq!(told[1].1, EngineEvent::Finished { tag: 1 });
+    for tag in [2, 3] {
+        engine.cancel(160_000_000, tag);
+    }
+    let told = drive(&mut engine, u64::MAX);
+    assert_eq!(told, []);
+    assert_eq!((engine.status().running, engine.status().waiting), (0, 0));
+    // Another process begins anew.
+    engine.submit(1_000_000_000, request(4, 1_000, 50, &[]));
+    engine.restart();
+    assert_eq!(
+        (engine.next_at_ns(), engine.made(2_000_000_000, 4)),
+        (None, None)
+    );
+}
+
 #[test]
 fn the_engine_takes_the_time_that_the_closed_form_says() {
     let catalog = Catalog::shipped().unwrap();
@@ -92,7 +173,8 @@ fn a_prompt_takes_its_chunks_and_a_token_an_iteration() {
                 75_800,
                 EngineEvent::FirstToken {
                     tag: 1,
-                    cached: Cached::default()
+                    cached: Cached::default(),
+                    transfer_ns: None
                 }
             ),
             (99_961, EngineEvent::Finished { tag: 1 }),
@@ -131,7 +213,8 @@ fn a_known_beginning_is_not_computed_again() {
             cached: Cached {
                 device_tokens: 0,
                 ..
-            }
+            },
+            ..
         }
     ));
 }
@@ -257,6 +340,7 @@ proptest! {
     #[test]
     fn many_iterations_at_once_end_as_one_at_a_time(
         guesses in prop::option::of((1_u32..6, 0.0_f64..=1.0, 0.0_f64..0.3)),
+        split in any::<bool>(),
         model in prop::sample::select(vec!["", "Llama-3.1-8B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-120b", "Gemma-3-27B"]),
         asks in prop::collection::vec((0_u64..3_000, 1_u64..900, 1_u64..300, 0_u64..4, any::<bool>()), 1..40)
     ) {
@@ -264,6 +348,7 @@ proptest! {
         let profile = guesses.map_or_else(|| plain.clone(), |(draft_tokens, acceptance, draft_part)| {
             plain.speculating(Speculation { draft_tokens, acceptance, draft_part })
         });
+        let profile = if split { of_parts(&profile, (2, 2)) } else { profile };
         let [fast, slow] = [false, true].map(|stepwise| {
             let mut engine = Engine::new(profile.clone());
             if stepwise {

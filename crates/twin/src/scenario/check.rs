@@ -3,6 +3,7 @@
 mod demand;
 mod failures;
 mod jobs;
+mod parts;
 mod place;
 
 use super::Files;

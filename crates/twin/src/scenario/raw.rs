@@ -178,6 +178,27 @@ pub(super) struct RawEngine {
     /// Chips among which experts are divided whole.
     #[schemars(range(min = 1, max = 1_024))]
     pub expert: Option<At<u32>>,
+    /// Parts of each that compute prompts alone, beside `decode_engines` that make tokens alone: one process does both where neither is given.
+    #[schemars(range(min = 1, max = 256))]
+    pub prefill_engines: Option<At<u32>>,
+    /// Parts of each that make tokens alone, each divided as the keys above say.
+    #[schemars(range(min = 1, max = 256))]
+    pub decode_engines: Option<At<u32>>,
+    /// Chips of each part for prompts that share each layer, if not `tensor`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_tensor: Option<At<u32>>,
+    /// Ranks of each part for prompts, if not `data`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_data: Option<At<u32>>,
+    /// Chips among which each part for prompts divides experts, if not `expert`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_expert: Option<At<u32>>,
+    /// What each part for prompts sends KV with, in 10^9 bytes a second; 50 for each accelerator that holds a part of a sequence where not given.
+    #[schemars(range(min = 0.001, max = 100_000))]
+    pub kv_link_gb_s: Option<At<f64>>,
+    /// Until the first byte has come, in milliseconds; 1 where not given.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub kv_link_latency_ms: Option<At<f64>>,
     /// How fast each is beside its profile, in thousandths.
     #[schemars(range(min = 1, max = 100_000))]
     pub speed_milli: Option<At<u32>>,

@@ -151,7 +151,7 @@ pub(super) fn run(
     let memory = plan
         .groups
         .iter()
-        .map(|group| scenario.engines[*group].profile.kv_tokens);
+        .map(|group| scenario.engines[*group].profile.request_tokens_max());
     let purpose = u64::from(plan.cell) + 1;
     let crowd = Crowd {
         scenario,

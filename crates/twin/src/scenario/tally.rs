@@ -64,20 +64,26 @@ pub struct Latencies {
     pub tpot: Histogram<u64>,
     /// Until the last token.
     pub e2e: Histogram<u64>,
+    /// Of KV between parts of an engine; `None` where none was sent.
+    pub transfer: Option<Histogram<u64>>,
+}
+
+/// An empty one, which grows by itself.
+fn histogram() -> Option<Histogram<u64>> {
+    let mut histogram = Histogram::new(DIGITS).ok()?;
+    histogram.auto(true);
+    Some(histogram)
 }
 
 impl Latencies {
     fn new() -> Option<Box<Self>> {
-        let one = || {
-            let mut histogram = Histogram::new(DIGITS).ok()?;
-            histogram.auto(true);
-            Some(histogram)
-        };
+        let one = histogram;
         Some(Box::new(Self {
             queue: one()?,
             ttft: one()?,
             tpot: one()?,
             e2e: one()?,
+            transfer: None,
         }))
     }
 
@@ -146,6 +152,10 @@ impl Cell {
                 for (sum, more) in sum.each().into_iter().zip(more.each()) {
                     // It grows by itself, so that there is room for each.
                     sum.add(&*more).unwrap_or_default();
+                }
+                match (&mut sum.transfer, more.transfer) {
+                    (Some(sum), Some(more)) => sum.add(more).unwrap_or_default(),
+                    (none, more) => *none = none.take().or(more),
                 }
             }
         }
@@ -238,6 +248,12 @@ fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
     record(&mut latencies.queue, queue_ns);
     record(&mut latencies.ttft, ttft_ns);
     record(&mut latencies.e2e, ended.at_ns - ended.asked_ns);
+    if let Some(transfer_ns) = ended.transfer_ns {
+        latencies.transfer = latencies.transfer.take().or_else(histogram);
+        if let Some(transfer) = &mut latencies.transfer {
+            record(transfer, transfer_ns);
+        }
+    }
     if let Some(tpot_ns) = tpot_ns {
         record(&mut latencies.tpot, tpot_ns);
     }

@@ -64,6 +64,8 @@ pub struct Ended {
     pub prompt_tokens: u64,
     /// Of them from a cache.
     pub cached: Cached,
+    /// What its KV took between parts of an engine, in nanoseconds; `None` where it was not sent.
+    pub transfer_ns: Option<u64>,
     /// Tokens made.
     pub output_tokens: u64,
     /// Attempts that reached an engine.

@@ -15,6 +15,7 @@ pub(super) struct Flight {
     pub engine: Option<u32>,
     pub first_token_ns: Option<u64>,
     pub cached: Cached,
+    pub transfer_ns: Option<u64>,
 }
 
 /// All of them. A number is a place and a generation, so that late events find nothing.

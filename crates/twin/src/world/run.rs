@@ -205,6 +205,7 @@ impl<C: Clients> World<C> {
             engine: None,
             first_token_ns: None,
             cached: Cached::default(),
+            transfer_ns: None,
         });
         let Some(Flight { ask, .. }) = self.flights.get_mut(number) else {
             return;
@@ -373,6 +374,7 @@ impl<C: Clients> World<C> {
             outcome,
             prompt_tokens: flight.ask.prompt_tokens,
             cached: flight.cached,
+            transfer_ns: flight.transfer_ns,
             output_tokens: flight.ask.output_tokens,
             attempts: flight.started,
             started_ns: flight.started_ns,

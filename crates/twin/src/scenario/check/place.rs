@@ -1,5 +1,6 @@
 //! Sites and the engines that stand at them.
 
+use super::parts::{chips, parallel};
 use super::{Check, Names};
 use crate::engine::{PROFILES, Profile, Speculation, Tier};
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
@@ -10,6 +11,25 @@ use madang_core::power::model::PowerProfile;
 use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
+
+/// A profile with what an engine's keys say instead.
+pub(super) fn sized(profile: &Profile, raw: &RawEngine) -> Profile {
+    let mut profile = match &raw.speed_milli {
+        Some(milli) => profile.at_speed(u64::from(milli.value)),
+        None => profile.clone(),
+    };
+    profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
+    profile.kv_tokens = raw
+        .kv_tokens
+        .as_ref()
+        .map_or(profile.kv_tokens, |at| at.value);
+    keep(&mut profile, raw);
+    profile.load_us = raw
+        .load_s
+        .as_ref()
+        .map_or(profile.load_us, |at| microseconds(at.value));
+    profile
+}
 
 /// The tiers of an engine's prefix cache.
 fn keep(profile: &mut Profile, raw: &RawEngine) {
@@ -27,7 +47,7 @@ fn keep(profile: &mut Profile, raw: &RawEngine) {
     }
 }
 
-fn microseconds(seconds: f64) -> u64 {
+pub(super) fn microseconds(seconds: f64) -> u64 {
     (seconds * 1e6) as u64
 }
 
@@ -181,7 +201,7 @@ impl Check<'_, '_> {
         let (profile, band) = match (&raw.profile, &raw.chip) {
             (Some(name), None) => (self.named_profile(name)?, None),
             (None, Some(chip)) => {
-                let deployment = self.deployment(raw, chip)?;
+                let deployment = self.deployment(raw, chip, parallel(raw))?;
                 let mut profile = Profile::of(&deployment).ok()?;
                 profile.load_us = microseconds(deployment.load_s(storage_gb_s));
                 (profile, Some(deployment.band()))
@@ -198,23 +218,11 @@ impl Check<'_, '_> {
                 return None;
             }
         };
-        let mut profile = match &raw.speed_milli {
-            Some(milli) => profile.at_speed(u64::from(milli.value)),
-            None => profile,
-        };
-        profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
-        profile.kv_tokens = raw
-            .kv_tokens
-            .as_ref()
-            .map_or(profile.kv_tokens, |at| at.value);
-        keep(&mut profile, raw);
+        let mut profile = sized(&profile, raw);
         if let Some(speculation) = self.speculation(raw) {
             profile = profile.speculating(speculation);
         }
-        profile.load_us = raw
-            .load_s
-            .as_ref()
-            .map_or(profile.load_us, |at| microseconds(at.value));
+        let profile = self.of_parts(raw, profile, storage_gb_s)?;
         Some((profile, band))
     }
 
@@ -260,15 +268,13 @@ impl Check<'_, '_> {
     }
 
     /// The model on its chips by the catalogue.
-    fn deployment(&mut self, raw: &RawEngine, chip: &At<String>) -> Option<Deployment> {
+    pub(super) fn deployment(
+        &mut self,
+        raw: &RawEngine,
+        chip: &At<String>,
+        parallel: Parallel,
+    ) -> Option<Deployment> {
         let model = raw.weights.as_ref().or(raw.model.as_ref())?;
-        let count = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| at.value);
-        let parallel = Parallel {
-            tensor: count(&raw.tensor),
-            pipeline: count(&raw.pipeline),
-            data: count(&raw.data),
-            expert: count(&raw.expert),
-        };
         let word = |text: &Option<At<String>>, default: &str| {
             text.as_ref()
                 .map_or_else(|| default.to_owned(), |at| at.value.clone())
@@ -307,12 +313,10 @@ impl Check<'_, '_> {
 
     /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.
     fn power(&mut self, raw: &RawEngine) -> Option<PowerProfile> {
-        let of = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| u64::from(at.value));
-        let chips = of(&raw.tensor) * of(&raw.pipeline) * of(&raw.data);
         let count = raw
             .accelerators
             .as_ref()
-            .map_or(chips, |at| u64::from(at.value));
+            .map_or_else(|| chips(raw), |at| u64::from(at.value));
         let by_kind = raw.accelerator.as_ref().and_then(|kind| {
             let found = PowerProfile::of_accelerator(&kind.value);
             if found.is_none() && raw.full_watts.is_none() {

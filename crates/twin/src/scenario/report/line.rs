@@ -37,6 +37,8 @@ pub struct Line {
     pub tpot_ms: Option<Percentiles>,
     /// Until the last token.
     pub e2e_ms: Option<Percentiles>,
+    /// Of KV between parts of an engine, its wait for the link included; `None` where none was sent. A part of `ttft_ms`.
+    pub kv_transfer_ms: Option<Percentiles>,
     /// Part of all that asked whose answer kept what its model promises.
     pub goodput_ratio: f64,
     /// Such answers a second.
@@ -139,6 +141,10 @@ pub(super) fn line(name: &str, group: &Group) -> Line {
         ttft_ms: percentiles(|latencies| &latencies.ttft),
         tpot_ms: percentiles(|latencies| &latencies.tpot),
         e2e_ms: percentiles(|latencies| &latencies.e2e),
+        kv_transfer_ms: cell
+            .latencies
+            .as_ref()
+            .and_then(|latencies| latencies.transfer.as_ref().map(self::percentiles)),
         goodput_ratio: part(cell.good, cell.asked()),
         goodput_per_s: cell.good as f64 / group.seconds,
         goodput_tokens_per_s: cell.good_output_tokens as f64 / group.seconds,

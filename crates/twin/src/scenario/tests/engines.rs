@@ -106,6 +106,53 @@ fn tokens_that_are_guessed_come_sooner() {
 }
 
 #[test]
+fn prompts_that_have_engines_of_their_own_disturb_no_tokens() {
+    let chip = "chip = \"H100-SXM\"\nweights = \"Llama-3.1-8B\"\n";
+    let whole = steady("")
+        .replacen("profile = \"h100-8b\"\n", chip, 1)
+        .replace("864000", "1728000");
+    let split = whole
+        .replacen(
+            "chip = ",
+            "prefill_engines = 1\ndecode_engines = 1\nchip = ",
+            1,
+        )
+        .replacen("count = 2", "count = 1", 1);
+    let (whole, split) = (run(&whole), run(&split));
+    assert_eq!(split.total.finished, split.total.asked);
+    assert_eq!(whole.total.kv_transfer_ms, None);
+    // 131 kB a token at 50 GB/s, and a millisecond.
+    let transfer_ms = split.total.kv_transfer_ms.unwrap();
+    assert!((2.0..6.0).contains(&transfer_ms.p50), "{transfer_ms:?}");
+    assert!(split.total.ttft_ms.unwrap().p50 > transfer_ms.p50);
+    // Both have two accelerators, which draw alike where they do nothing.
+    assert!((split.total.joules / whole.total.joules - 1.0).abs() < 0.3);
+    let tpot = |report: &Report| report.total.tpot_ms.unwrap();
+    assert!(tpot(&split).p99 / tpot(&split).p50 < tpot(&whole).p99 / tpot(&whole).p50);
+    // A slow link is seen in first tokens.
+    let slow = steady("")
+        .replacen("profile = \"h100-8b\"\n", chip, 1)
+        .replacen("chip = ", "prefill_engines = 1\ndecode_engines = 2\nkv_link_gb_s = 1\nkv_link_latency_ms = 0\nchip = ", 1);
+    assert!(run(&slow).total.kv_transfer_ms.unwrap().p50 > 10.0 * transfer_ms.p50);
+}
+
+#[test]
+fn what_is_wrong_with_parts_is_said() {
+    let check = |keys: &str, expected: &str| {
+        let text = steady("").replacen("profile = ", &format!("{keys}profile = "), 1);
+        assert!(problems(&text).ends_with(expected), "{}", problems(&text));
+    };
+    check(
+        "prefill_engines = 1\n",
+        "missing_key `prefill_engines` and `decode_engines` stand together\n",
+    );
+    check(
+        "kv_link_gb_s = 1\n",
+        "missing_key this has no effect without `prefill_engines` and `decode_engines`\n",
+    );
+}
+
+#[test]
 fn what_is_wrong_with_failures_is_said() {
     let check = |failure: &str, expected: &str| {
         let text = steady(&format!("[[failure]]\nengine = \"one\"\n{failure}"));

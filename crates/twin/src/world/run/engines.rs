@@ -70,7 +70,11 @@ impl<C: Clients> World<C> {
 
     fn engine_said(&mut self, engine: u32, event: EngineEvent) {
         match event {
-            EngineEvent::FirstToken { tag, cached } => {
+            EngineEvent::FirstToken {
+                tag,
+                cached,
+                transfer_ns,
+            } => {
                 let now_ns = self.now_ns;
                 let Some(flight) = self.flights.get_mut(tag) else {
                     return;
@@ -81,6 +85,7 @@ impl<C: Clients> World<C> {
                 flight.first_token_ns = Some(now_ns);
                 flight.engine = Some(engine);
                 flight.cached = cached;
+                flight.transfer_ns = transfer_ns;
                 let (label, asked_ns) = (flight.ask.label, flight.ask.at_ns);
                 if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
                     self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;

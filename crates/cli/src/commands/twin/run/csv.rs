@@ -117,7 +117,7 @@ const COUNTS: [&str; 12] = [
     "goodput_per_s",
     "goodput_tokens_per_s",
 ];
-const TIMES: [&str; 4] = ["queue", "ttft", "tpot", "e2e"];
+const TIMES: [&str; 5] = ["queue", "ttft", "tpot", "e2e", "kv_transfer"];
 const USES: [&str; 4] = ["busy", "compute", "bandwidth", "kv"];
 const ENERGY: [&str; 4] = ["watts", "joules", "won", "gco2"];
 
@@ -159,7 +159,13 @@ fn record(names: &[&str], line: &Line) -> Vec<String> {
         line.goodput_per_s.to_string(),
         line.goodput_tokens_per_s.to_string(),
     ]);
-    for time in [line.queue_ms, line.ttft_ms, line.tpot_ms, line.e2e_ms] {
+    for time in [
+        line.queue_ms,
+        line.ttft_ms,
+        line.tpot_ms,
+        line.e2e_ms,
+        line.kv_transfer_ms,
+    ] {
         let each = |p: Percentiles| [p.p50, p.p90, p.p99].map(|ms| ms.to_string());
         cells.extend(time.map_or_else(Default::default, each));
     }

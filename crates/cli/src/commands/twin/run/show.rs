@@ -54,6 +54,12 @@ fn requests(report: &Report) {
         "fairness among tenants (Jain's index of what each got of its own): {:.3}",
         report.fairness
     ));
+    if let Some(took) = report.total.kv_transfer_ms {
+        out::line(&format!(
+            "KV between parts of engines, ms 50/90/99: {}",
+            times(Some(took), 1.0, 1)
+        ));
+    }
     refusals(&report.total);
     out::line(&format!(
         "percentiles are within {} % of the true ones",
