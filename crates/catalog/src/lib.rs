@@ -8,6 +8,7 @@ mod config;
 mod deployment;
 mod guess;
 mod iteration;
+mod load;
 mod model;
 mod rows;
 

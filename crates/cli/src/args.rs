@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use madang_rehearsal::FaultPlan;
-use madang_twin::engine::PROFILES;
+use madang_twin::engine::{DISK_BYTES_S, KV_LINK_BYTES_S, PROFILES};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -335,6 +335,33 @@ pub struct EngineArgs {
     /// Tokens of prefixes kept behind its KV memory, if not the profile's.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
     pub host_kv_tokens: Option<u64>,
+    /// Tokens of prefixes kept on its machine's disk.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000_000))]
+    pub disk_kv_tokens: Option<u64>,
+    /// What that disk gives, in 10^9 bytes a second.
+    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = gb_s)]
+    pub disk_gb_s: f64,
+    /// Tokens that are guessed ahead in each iteration.
+    #[arg(long, value_name = "K", requires = "acceptance", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub draft_tokens: Option<u32>,
+    /// Part of them that hold, where those before them do.
+    #[arg(long, value_name = "PART", requires = "draft_tokens", value_parser = part)]
+    pub acceptance: Option<f64>,
+    /// Time of guessing one, beside that of an iteration that makes one token.
+    #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = part)]
+    pub draft_part: f64,
+    /// Parts that compute prompts alone, each as the profile says.
+    #[arg(long, value_name = "N", requires = "decode_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub prefill_engines: Option<u32>,
+    /// Parts that make tokens alone.
+    #[arg(long, value_name = "N", requires = "prefill_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub decode_engines: Option<u32>,
+    /// What each part for prompts sends KV with, in 10^9 bytes a second.
+    #[arg(long, value_name = "GB", default_value_t = KV_LINK_BYTES_S / 1e9, value_parser = gb_s)]
+    pub kv_link_gb_s: f64,
+    /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub load_s: u32,
     /// Watts that its accelerators draw where they do nothing, if not the profile's.
     #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     pub idle_watts: Option<u64>,
@@ -355,6 +382,24 @@ pub struct EngineArgs {
     /// Draw the lengths of answers around this mean, in tokens; without it they are as long as allowed.
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub output_mean: Option<u64>,
+}
+
+/// A part of something.
+fn part(text: &str) -> Result<f64, String> {
+    let part: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (0.0..=1.0).contains(&part) {
+        true => Ok(part),
+        false => Err(format!("it is 0 to 1, not {text}")),
+    }
+}
+
+/// A disk or a link gives something.
+fn gb_s(text: &str) -> Result<f64, String> {
+    let gb_s: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (0.001..=10_000.0).contains(&gb_s) {
+        true => Ok(gb_s),
+        false => Err(format!("it is 0.001 to 10000, not {text}")),
+    }
 }
 
 /// The profiles' names, with what they stand for.

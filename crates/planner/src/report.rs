@@ -125,6 +125,8 @@ pub struct Line {
     pub weight_bytes: f64,
     /// Tokens that KV memory of one engine holds.
     pub kv_tokens: u64,
+    /// From the start of an engine's process until it serves: its weights are read.
+    pub load_s: f64,
 }
 
 /// One site.

@@ -141,7 +141,7 @@ pub(crate) fn read(
         .or(drawn)
         .unwrap_or(output_max)
         .clamp(1, output_max);
-    let context_max = options.profile.kv_tokens;
+    let context_max = options.profile.request_tokens_max();
     if prompt_tokens.saturating_add(output_tokens) > context_max {
         let text = format!(
             "This model's maximum context length is {context_max} tokens. However, you requested {output_tokens} output tokens and your prompt contains {prompt_tokens} tokens."

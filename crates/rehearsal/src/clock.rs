@@ -24,6 +24,11 @@ impl ScaledClock {
         (real_ns * self.speed) as u64
     }
 
+    /// Time on the wall of a span of the model's.
+    pub fn on_wall(&self, span_ns: u64) -> Duration {
+        Duration::from_nanos(span_ns).div_f64(self.speed)
+    }
+
     /// The first instant at which the model's time is `ns` or later.
     pub fn instant_of(&self, ns: u64) -> Instant {
         let real_ns = (ns as f64 / self.speed).ceil() as u64;

@@ -3,7 +3,9 @@
 use crate::clock::ScaledClock;
 use crate::metrics::Counters;
 use crate::ticket::Progress;
-use madang_twin::engine::{Engine, EngineEvent, EngineRequest, Meter, PowerProfile, Profile};
+use madang_twin::engine::{
+    Cached, Engine, EngineEvent, EngineRequest, Meter, PowerProfile, Profile,
+};
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -123,8 +125,16 @@ impl Driver {
         self.meter.look(now_ns, &self.engine);
         for event in events.drain(..) {
             match event {
-                EngineEvent::FirstToken { tag, cached_tokens } => {
-                    self.first_token(now, tag, cached_tokens)
+                EngineEvent::FirstToken {
+                    tag,
+                    cached,
+                    transfer_ns,
+                } => {
+                    self.first_token(now, tag, cached);
+                    if let Some(transfer_ns) = transfer_ns {
+                        let took = self.clock.on_wall(transfer_ns);
+                        self.counters.transferred(took);
+                    }
                 }
                 EngineEvent::Finished { tag } => self.finished(now, tag),
             }
@@ -135,24 +145,21 @@ impl Driver {
         }
     }
 
-    fn first_token(&mut self, now: Instant, tag: u64, cached_tokens: u64) {
+    fn first_token(&mut self, now: Instant, tag: u64, cached: Cached) {
         let Some(stream) = self.streams.get_mut(&tag) else {
             return;
         };
         stream.last = Progress {
             made: 1,
-            cached_tokens,
+            cached_tokens: cached.tokens(),
             first_at: Some(now),
             last_at: Some(now),
             finished: false,
         };
         stream.progress.send_replace(stream.last);
         self.decoding.push(tag);
-        self.counters.first_token(
-            stream.prompt_tokens,
-            cached_tokens,
-            now - stream.submitted_at,
-        );
+        self.counters
+            .first_token(stream.prompt_tokens, cached, now - stream.submitted_at);
     }
 
     fn finished(&mut self, now: Instant, tag: u64) {

@@ -2,7 +2,7 @@
 //!
 //! Times are those of the clock on the wall, as clients see them: multiplied by the speed they are the model's.
 
-use madang_twin::engine::{Drawn, EngineStatus};
+use madang_twin::engine::{Cached, Drawn, EngineStatus};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,13 @@ const LATENCY_BUCKETS_S: &[f64] = &[
     480.0, 960.0, 1920.0, 7680.0,
 ];
 
+const TRANSFER_BUCKETS_S: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 5.0,
+];
+
 const SUCCESS: &str = "vllm:request_success_total";
+/// Of prefixes in tiers behind KV memory; the label `tier` is ours.
+const EXTERNAL_HITS: &str = "vllm:external_prefix_cache_hits_total";
 
 /// Counts of values up to each bound, in seconds.
 #[derive(Debug)]
@@ -56,13 +62,14 @@ pub(crate) struct Counters {
     prompt_tokens: u64,
     output_tokens: u64,
     prefix_query_tokens: u64,
-    prefix_hit_tokens: u64,
+    prefix_hits: Cached,
     stopped: u64,
     at_limit: u64,
     aborted: u64,
     ttft: Histogram,
     tpot: Histogram,
     latency: Histogram,
+    transfer: Histogram,
 }
 
 impl Counters {
@@ -72,23 +79,29 @@ impl Counters {
             prompt_tokens: 0,
             output_tokens: 0,
             prefix_query_tokens: 0,
-            prefix_hit_tokens: 0,
+            prefix_hits: Cached::default(),
             stopped: 0,
             at_limit: 0,
             aborted: 0,
             ttft: Histogram::new(TTFT_BUCKETS_S),
             tpot: Histogram::new(TPOT_BUCKETS_S),
             latency: Histogram::new(LATENCY_BUCKETS_S),
+            transfer: Histogram::new(TRANSFER_BUCKETS_S),
         }
     }
 
     /// A prompt was computed.
-    pub fn first_token(&mut self, prompt_tokens: u64, cached_tokens: u64, after: Duration) {
+    pub fn first_token(&mut self, prompt_tokens: u64, cached: Cached, after: Duration) {
         self.prompt_tokens += prompt_tokens;
         self.prefix_query_tokens += prompt_tokens;
-        self.prefix_hit_tokens += cached_tokens;
+        self.prefix_hits.add(&cached);
         self.output_tokens += 1;
         self.ttft.observe(after, 1);
+    }
+
+    /// KV of a prompt went from the part that computed it to the one that makes tokens.
+    pub fn transferred(&mut self, time: Duration) {
+        self.transfer.observe(time, 1);
     }
 
     /// Further tokens were made in that time.
@@ -136,9 +149,23 @@ impl Counters {
             ("vllm:prompt_tokens_total", self.prompt_tokens),
             ("vllm:generation_tokens_total", self.output_tokens),
             ("vllm:prefix_cache_queries_total", self.prefix_query_tokens),
-            ("vllm:prefix_cache_hits_total", self.prefix_hit_tokens),
+            (
+                "vllm:prefix_cache_hits_total",
+                self.prefix_hits.device_tokens,
+            ),
+            (
+                "vllm:external_prefix_cache_queries_total",
+                self.prefix_query_tokens - self.prefix_hits.device_tokens,
+            ),
         ] {
             page.counter(name, value);
+        }
+        page.head(EXTERNAL_HITS, "counter");
+        for (tier, tokens) in [
+            ("host", self.prefix_hits.host_tokens),
+            ("disk", self.prefix_hits.disk_tokens),
+        ] {
+            page.sample(EXTERNAL_HITS, &format!("tier=\"{tier}\""), tokens as f64);
         }
         page.head(SUCCESS, "counter");
         for (reason, count) in [
@@ -152,6 +179,7 @@ impl Counters {
         page.histogram("vllm:time_to_first_token_seconds", &self.ttft);
         page.histogram("vllm:time_per_output_token_seconds", &self.tpot);
         page.histogram("vllm:e2e_request_latency_seconds", &self.latency);
+        page.histogram("vllm:nixl_xfer_time_seconds", &self.transfer);
         page.power(drawn);
         let since_1970 = self.started_at.duration_since(UNIX_EPOCH);
         page.labels.clear();
@@ -238,7 +266,11 @@ mod tests {
     #[test]
     fn the_page_is_vllms() {
         let mut counters = Counters::new(UNIX_EPOCH + Duration::from_millis(1_500));
-        counters.first_token(1_000, 512, Duration::from_millis(30));
+        let cached = Cached {
+            device_tokens: 512,
+            ..Cached::default()
+        };
+        counters.first_token(1_000, cached, Duration::from_millis(30));
         counters.tokens(4, Duration::from_millis(80));
         counters.finished(true, Duration::from_millis(110));
         counters.aborted();

@@ -4,6 +4,7 @@ use crate::fault::FaultPlan;
 use madang_twin::engine::{PowerProfile, Profile, rated};
 use madang_types::ModelId;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// Slowest time scale.
 pub const SPEED_MIN: f64 = 0.001;
@@ -23,6 +24,8 @@ pub struct Options {
     pub power: PowerProfile,
     /// The id that it serves.
     pub model: ModelId,
+    /// From a start or a restart until it serves, on the model's clock.
+    pub load: Duration,
     /// How much faster than real its time goes, [`SPEED_MIN`] to [`SPEED_MAX`].
     pub speed: f64,
     /// Of faults and of drawn lengths.
@@ -46,6 +49,7 @@ impl Options {
             power: rated(&profile),
             profile,
             model,
+            load: Duration::ZERO,
             speed: 1.0,
             seed: 1,
             faults: FaultPlan::default(),

@@ -19,12 +19,12 @@ use madang_twin::random::Random;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -110,6 +110,7 @@ pub async fn serve(options: Options) -> Result<Rehearsal, ServeError> {
         options.speed,
     );
     let shared = Arc::new(Shared {
+        serves_at: Mutex::new(serves_at(&options)),
         requests: Arc::new(Semaphore::new(options.requests_max)),
         fault_random: Mutex::new(Random::new(options.seed, 1)),
         output_random: Mutex::new(Random::new(options.seed, 2)),
@@ -124,13 +125,24 @@ pub async fn serve(options: Options) -> Result<Rehearsal, ServeError> {
     Ok(Rehearsal { address, tasks })
 }
 
+/// When an engine serves that is started now.
+fn serves_at(options: &Options) -> Instant {
+    Instant::now() + options.load.div_f64(options.speed)
+}
+
 struct Shared {
     options: Options,
+    /// Until then its weights are read, and nobody is answered.
+    serves_at: Mutex<Instant>,
     commands: mpsc::Sender<Command>,
     requests: Arc<Semaphore>,
     fault_random: Mutex<Random>,
     output_random: Mutex<Random>,
     tags: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -182,6 +194,10 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 
 async fn route(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Cut> {
     let path = request.uri().path();
+    // An engine listens when its weights are read, and not before.
+    if !path.starts_with("/rehearsal/") && Instant::now() < *lock(&shared.serves_at) {
+        return Err(Cut);
+    }
     let response = match (request.method(), path) {
         (&Method::POST, "/v1/chat/completions") => {
             answered(generate(request, &shared, Endpoint::Chat).await)?
@@ -199,6 +215,7 @@ async fn route(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
             response
         }
         (&Method::POST, "/rehearsal/restart") => {
+            *lock(&shared.serves_at) = serves_at(&shared.options);
             ask_driver(&shared, Command::Restart).await?;
             json(StatusCode::OK, r#"{"restarted":true}"#.into())
         }
@@ -282,7 +299,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 fn models(options: &Options) -> String {
     let data = serde_json::json!({
         "id": options.model.as_str(), "object": "model", "created": 1_700_000_000, "owned_by": "madang-rehearsal",
-        "max_model_len": options.profile.kv_tokens,
+        "max_model_len": options.profile.request_tokens_max(),
     });
     serde_json::json!({ "object": "list", "data": [data] }).to_string()
 }
@@ -339,10 +356,7 @@ fn fault(headers: &HeaderMap, ask: &Ask, shared: &Shared) -> Result<Option<Fault
     if ask.fault.is_some() {
         return Ok(ask.fault);
     }
-    let mut random = shared
-        .fault_random
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut random = lock(&shared.fault_random);
     Ok(shared.options.faults.draw(&mut random))
 }
 
@@ -418,10 +432,7 @@ async fn submit(ask: Ask, shared: &Arc<Shared>, fault: Option<Fault>) -> Result<
 /// The length of an answer where the engine draws it (exponential), in tokens.
 fn drawn_length(shared: &Shared) -> Option<u64> {
     let mean = shared.options.output_tokens_mean?.max(1) as f64;
-    let mut random = shared
-        .output_random
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut random = lock(&shared.output_random);
     // Gaps of events that come once in `mean` seconds, counted in seconds.
     Some(random.gap_ns(1.0 / mean).div_ceil(1_000_000_000))
 }

@@ -5,9 +5,12 @@ use crate::out;
 use crate::up::signals::Signals;
 use anyhow::Context;
 use madang_rehearsal::{Options, serve};
-use madang_twin::engine::{PowerProfile, Profile, rated};
+use madang_twin::engine::{
+    Division, KV_LINK_LATENCY_US, PartKind, PowerProfile, Profile, Speculation, Tier, rated,
+};
 use madang_types::ModelId;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Serves until SIGINT or SIGTERM.
 pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
@@ -15,8 +18,37 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let mut profile = profile.clone();
     profile.slots = args.slots.unwrap_or(profile.slots);
     profile.kv_tokens = args.kv_tokens.unwrap_or(profile.kv_tokens);
-    profile.host_tokens = args.host_kv_tokens.unwrap_or(profile.host_tokens);
-    let name = args.model.as_deref().unwrap_or(&profile.name);
+    if let Some(tokens) = args.host_kv_tokens {
+        profile.keep(Tier::host(tokens));
+    }
+    if let Some(tokens) = args.disk_kv_tokens {
+        profile.keep(Tier {
+            bytes_s: args.disk_gb_s * 1e9,
+            ..Tier::disk(tokens)
+        });
+    }
+    let plain = profile.clone();
+    if let (Some(draft_tokens), Some(acceptance)) = (args.draft_tokens, args.acceptance) {
+        profile = profile.speculating(Speculation {
+            draft_tokens,
+            acceptance,
+            draft_part: args.draft_part,
+        });
+    }
+    if let (Some(prefill), Some(decode)) = (args.prefill_engines, args.decode_engines) {
+        let kind = |profile, count| PartKind {
+            profile,
+            count,
+            accelerators: 1,
+        };
+        profile = Profile::of_parts(Division {
+            prefill: kind(plain, prefill),
+            decode: kind(profile, decode),
+            link_bytes_s: args.kv_link_gb_s * 1e9,
+            link_latency_us: KV_LINK_LATENCY_US,
+        });
+    }
+    let name = args.model.as_deref().unwrap_or(&args.profile);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
     let by_rating = rated(&profile);
     let power = PowerProfile::new(
@@ -27,6 +59,7 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let engine = serve(Options {
         host: args.host,
         port: args.port,
+        load: Duration::from_secs(u64::from(args.load_s)),
         speed: args.speed,
         power,
         seed: args.seed,

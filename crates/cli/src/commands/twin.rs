@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use madang_core::CreditTerms;
 use madang_rehearsal::{LiveOptions, live_noisy};
-use madang_twin::engine::Profile;
+use madang_twin::engine::{Profile, Tier};
 use madang_twin::experiment::month::{MinutesReport, MonthOptions, MonthReport, MonthRow, month};
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
 use madang_twin::experiment::overload::{OverloadOptions, OverloadReport, overload};
@@ -213,7 +213,7 @@ fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
     let mut profiles = Vec::new();
     for name in kinds.into_iter().flatten() {
         let mut profile = profile(name)?;
-        profile.host_tokens = args.host_tier;
+        profile.keep(Tier::host(args.host_tier));
         profiles.push(profile);
     }
     let profiles: Vec<Profile> = profiles

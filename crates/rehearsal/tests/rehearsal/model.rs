@@ -2,7 +2,7 @@
 
 use super::{CHAT, chat, events, metric, options, plain, post, start, until, words};
 use madang_testkit::http_get;
-use madang_twin::engine::{Engine, EngineEvent, EngineRequest};
+use madang_twin::engine::{Division, Engine, EngineEvent, EngineRequest, PartKind, Profile};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -69,6 +69,30 @@ async fn one_slot_serves_one_after_the_other() {
     let mut second = second.sse();
     let begun = second_sent + second.next_event().await.unwrap().unwrap().at;
     assert!(begun > first_sent + first_end.unwrap());
+}
+
+#[tokio::test]
+async fn kv_that_goes_over_a_link_is_on_the_page() {
+    let mut options = options("tiny", 100.0);
+    let kind = PartKind {
+        profile: options.profile.clone(),
+        count: 1,
+        accelerators: 1,
+    };
+    options.profile = Profile::of_parts(Division {
+        prefill: kind.clone(),
+        decode: kind,
+        link_bytes_s: 1e9,
+        link_latency_us: 100,
+    });
+    let engine = start(options).await;
+    for _ in 0..2 {
+        let answer = plain(&engine, chat("a", &json!({ "max_tokens": 5 }))).await;
+        assert_eq!(answer.json().unwrap()["usage"]["completion_tokens"], 5);
+    }
+    plain(&engine, chat("a", &json!({ "max_tokens": 1 }))).await;
+    let sent = metric(&engine, "vllm:nixl_xfer_time_seconds_count", "").await;
+    assert_eq!(sent as u64, 2);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! The forms of answers, errors and pages.
 
 use super::{CHAT, WAIT_MAX, chat, events, metric, options, plain, post, start, until, words};
+use madang_rehearsal::Options;
 use madang_testkit::{RawClient, RawEnd, http_get, http_post_json, http_send};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_plain_answer_has_its_words_and_its_usage() {
@@ -312,6 +314,33 @@ async fn a_restart_forgets_all_and_cuts_what_runs() {
         metric(&engine, "vllm:prompt_tokens_total", "").await as u64,
         0
     );
+}
+
+#[tokio::test]
+async fn nobody_is_answered_while_weights_are_read() {
+    // Fifty seconds of the model's time, half a second on the wall.
+    let begun = Instant::now();
+    let engine = start(Options {
+        load: Duration::from_secs(50),
+        ..options("tiny", 100.0)
+    })
+    .await;
+    let served = async |begun: Instant| {
+        while http_get(&format!("{}/health", engine.url()), None)
+            .await
+            .is_err()
+        {
+            assert!(begun.elapsed() < WAIT_MAX, "it never serves");
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(500));
+    };
+    served(begun).await;
+    let begun = Instant::now();
+    let answer = http_post_json(&format!("{}/rehearsal/restart", engine.url()), None, "")
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    served(begun).await;
 }
 
 #[tokio::test]

@@ -1,48 +1,54 @@
-//! The engine's prefix cache: blocks in free KV memory, and a larger tier behind it.
+//! The engine's prefix cache: blocks in free KV memory, and larger tiers behind it.
 
 use super::lru::Lru;
+use super::tier::{Cached, Place, Tier};
 
-/// How much of a prompt is cached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hit {
-    /// Tokens in KV memory: nothing is to be done for them.
-    pub device_tokens: u64,
-    /// Tokens in the host tier: they are copied.
-    pub host_tokens: u64,
+/// Blocks of one place, and how many tokens there is room for.
+struct Shelf {
+    place: Place,
+    blocks: Lru,
+    capacity_tokens: u64,
 }
 
-/// Both tiers. The host tier holds what was computed, whether or not it is still in KV memory.
-#[derive(Default)]
+/// All places. A tier holds what was computed, whether or not it is still in those before it.
 pub(super) struct PrefixCache {
     device: Lru,
-    host: Lru,
-    host_capacity_tokens: u64,
+    tiers: Vec<Shelf>,
     block_tokens: u64,
 }
 
 impl PrefixCache {
-    pub fn new(host_capacity_tokens: u64) -> Self {
+    pub fn new(tiers: &[Tier]) -> Self {
+        let shelf = |tier: &Tier| Shelf {
+            place: tier.place,
+            blocks: Lru::default(),
+            capacity_tokens: tier.tokens,
+        };
         Self {
-            host_capacity_tokens,
-            ..Self::default()
+            device: Lru::default(),
+            tiers: tiers.iter().map(shelf).collect(),
+            block_tokens: 0,
         }
     }
 
-    /// The longest cached beginning of a prompt.
-    pub fn lookup(&self, blocks: &[u64], block_tokens: u64) -> Hit {
-        let device = blocks
-            .iter()
-            .take_while(|hash| self.device.contains(**hash))
-            .count();
-        let host = blocks[device..]
-            .iter()
-            .take_while(|hash| self.host.contains(**hash) || self.device.contains(**hash))
-            .count();
-        let tokens = |count: usize| u64::try_from(count).unwrap_or(0) * block_tokens;
-        Hit {
-            device_tokens: tokens(device),
-            host_tokens: tokens(host),
+    /// The longest cached beginning of a prompt, each block from the fastest place that has it.
+    pub fn lookup(&self, blocks: &[u64], block_tokens: u64) -> Cached {
+        let mut cached = Cached::default();
+        for hash in blocks {
+            let Some(place) = self.place(*hash) else {
+                break;
+            };
+            *cached.at(place) += block_tokens;
         }
+        cached
+    }
+
+    fn place(&self, hash: u64) -> Option<Place> {
+        if self.device.contains(hash) {
+            return Some(Place::Device);
+        }
+        let tier = self.tiers.iter().find(|tier| tier.blocks.contains(hash));
+        tier.map(|tier| tier.place)
     }
 
     /// A prompt was computed: its blocks are the latest.
@@ -54,12 +60,14 @@ impl PrefixCache {
         // Last block first: the beginning of a prompt is forgotten last.
         for hash in blocks.iter().rev() {
             self.device.touch(*hash);
-            if self.host_capacity_tokens > 0 {
-                self.host.touch(*hash);
+            for tier in &mut self.tiers {
+                tier.blocks.touch(*hash);
             }
         }
-        self.host
-            .shrink(blocks_in(self.host_capacity_tokens, block_tokens));
+        for tier in &mut self.tiers {
+            let capacity = blocks_in(tier.capacity_tokens, block_tokens);
+            tier.blocks.shrink(capacity);
+        }
     }
 
     /// Running sequences leave this much memory to the cache.
@@ -76,7 +84,9 @@ impl PrefixCache {
 
     pub fn clear(&mut self) {
         self.device.clear();
-        self.host.clear();
+        for tier in &mut self.tiers {
+            tier.blocks.clear();
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Watts are those of the last second on the wall; energy is counted on the wall's clock too, whatever the speed of the model's.
 
-use super::model::Engine;
 use super::power::Spent;
+use super::server::Engine;
 use madang_core::power::model::{PowerProfile, Stretch, millijoules};
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! The engine as its driver sees it: requests go in, events come out at the ends of iterations.
+//! One process of an engine: requests go in, events come out at the ends of iterations.
 
 use super::cache::PrefixCache;
 use super::lru::NumberMap;
@@ -6,6 +6,8 @@ use super::power::Busy;
 use super::profile::Profile;
 use super::roofline::Roofline;
 use super::run::Run;
+use super::speculation::Pace;
+use super::tier::Cached;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -33,7 +35,9 @@ pub enum EngineEvent {
         /// Whose.
         tag: u64,
         /// Prompt tokens that came from a cache.
-        cached_tokens: u64,
+        cached: Cached,
+        /// What its KV took from the part that computed it to the one that makes tokens, in nanoseconds; `None` where one does both.
+        transfer_ns: Option<u64>,
     },
     /// Its last token is made; the engine holds it no more.
     Finished {
@@ -67,16 +71,18 @@ pub(super) struct Sequence {
     pub admitted: u64,
     /// Tokens of the prompt (and of what was made before it was thrown out) that are still to be computed.
     pub uncached_left: u64,
-    /// Tokens that must be copied from the host tier with its first chunk.
-    pub host_left: u64,
+    /// Time to copy tokens from tiers with its first chunk, in picoseconds.
+    pub copy_left_ps: u64,
     /// Tokens that came from a cache at its first admission.
-    pub cached: u64,
+    pub cached: Cached,
     /// Tokens made before `decode_since`.
     pub made: u64,
-    /// Iteration after which it decodes; `None` while its prompt is computed.
+    /// Iteration of the engine after which it decodes; `None` while its prompt is computed.
     pub decode_since: Option<u64>,
     /// Its first token has been told.
     pub told_first: bool,
+    /// Its prompt and first token were computed elsewhere, and are here: it decodes as soon as it is admitted.
+    pub received: bool,
     /// Told to go at the end of the iteration.
     pub cancelled: bool,
     /// In the batch.
@@ -84,14 +90,30 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
+    fn new(request: EngineRequest) -> Self {
+        Self {
+            request,
+            admitted: 0,
+            uncached_left: 0,
+            copy_left_ps: 0,
+            cached: Cached::default(),
+            made: 0,
+            decode_since: None,
+            told_first: false,
+            received: false,
+            cancelled: false,
+            running: false,
+        }
+    }
+
     /// Tokens to hold before the next one is made.
     pub fn context(&self) -> u64 {
         self.request.prompt_tokens + self.made
     }
 }
 
-/// A model of an engine. All times are nanoseconds on the driver's clock, which begins at or after zero.
-pub struct Engine {
+/// A model of one process that iterates. All times are nanoseconds on the driver's clock, which begins at or after zero.
+pub(super) struct Part {
     pub(super) profile: Profile,
     pub(super) times: Roofline,
     pub(super) sequences: NumberMap<Sequence>,
@@ -104,6 +126,10 @@ pub struct Engine {
     /// Tokens held by sequences of the batch.
     pub(super) held_tokens: u64,
     pub(super) iteration: u64,
+    /// Tokens that its sequences make.
+    pub(super) pace: Pace,
+    /// Tokens that each of them may make in an iteration.
+    pub(super) ahead: u64,
     pub(super) admissions: u64,
     pub(super) preemptions: u64,
     /// Tokens that it has made, first tokens of prompts apart.
@@ -113,19 +139,21 @@ pub struct Engine {
     pub(super) chunks: Vec<(u64, u64)>,
     pub(super) cache: PrefixCache,
     /// One iteration at a time: slower, and the measure of the faster way.
-    pub(super) stepwise: bool,
+    pub stepwise: bool,
     /// Some sequence of the batch was told to go.
     pub(super) cancelling: bool,
     /// What it does with its time, and how much longer that takes under a limit of power.
     pub(super) busy: Busy,
 }
 
-impl Engine {
+impl Part {
     /// An idle engine with an empty cache.
     pub fn new(profile: Profile) -> Self {
         Self {
-            cache: PrefixCache::new(profile.host_tokens),
+            cache: PrefixCache::new(&profile.tiers),
             times: profile.roofline(),
+            pace: Pace::of(profile.speculation.as_ref()),
+            ahead: 1 + (profile.speculation).map_or(0, |own| u64::from(own.draft_tokens)),
             profile,
             sequences: NumberMap::default(),
             waiting: VecDeque::new(),
@@ -146,34 +174,24 @@ impl Engine {
         }
     }
 
-    /// Computes each iteration for itself instead of many alike at once. The events are the same.
-    #[must_use]
-    pub fn stepwise(mut self) -> Self {
-        self.stepwise = true;
-        self
-    }
-
-    /// What it is.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-
     /// Takes a request.
     pub fn submit(&mut self, now_ns: u64, request: EngineRequest) {
-        let tag = request.tag;
+        self.take(now_ns, Sequence::new(request));
+    }
+
+    /// Takes a request whose prompt and first token were computed elsewhere, with their KV.
+    pub fn receive(&mut self, now_ns: u64, request: EngineRequest) {
         let sequence = Sequence {
-            admitted: 0,
-            uncached_left: 0,
-            host_left: 0,
-            cached: 0,
-            made: 0,
-            decode_since: None,
-            told_first: false,
-            cancelled: false,
-            running: false,
-            request,
+            made: 1,
+            told_first: true,
+            received: true,
+            ..Sequence::new(request)
         };
-        let context = sequence.context();
+        self.take(now_ns, sequence);
+    }
+
+    fn take(&mut self, now_ns: u64, sequence: Sequence) {
+        let (tag, context) = (sequence.request.tag, sequence.context());
         self.sequences.insert(tag, sequence);
         self.waiting.push_back(tag);
         match self.run {
@@ -183,6 +201,12 @@ impl Engine {
             }
             Some(_) => {}
         }
+    }
+
+    /// Tokens of a prompt that its cache has.
+    pub fn cached_of(&self, request: &EngineRequest) -> u64 {
+        let cached = self.cache.lookup(&request.blocks, request.block_tokens);
+        cached.tokens().min(request.prompt_tokens - 1)
     }
 
     /// Gives a request up: at once where it waits, at the end of the iteration where it runs.
@@ -202,7 +226,7 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::advance`] has something to do; `None` while it is idle.
+    /// When [`Part::advance`] has something to do; `None` while it is idle.
     pub fn next_at_ns(&self) -> Option<u64> {
         self.run.as_ref().map(Run::end_ns)
     }
@@ -220,7 +244,7 @@ impl Engine {
         let sequence = self.sequences.get(&tag)?;
         let since = sequence.decode_since.map_or(0, |since| {
             let done = self.run.as_ref().map_or(0, |run| run.done(now_ns));
-            (self.iteration + done).saturating_sub(since)
+            self.pace.tokens(self.iteration + done) - self.pace.tokens(since)
         });
         Some((sequence.made + since).min(sequence.request.output_tokens))
     }

@@ -1,6 +1,6 @@
 //! What an engine does with its time, which is what its power depends on, and how a limit of power slows it.
 
-use super::model::Engine;
+use super::model::Part;
 use super::profile::Profile;
 use super::run::Run;
 use madang_core::power::model::{Mix, PowerProfile, Stretch, WHOLE_MILLI};
@@ -24,6 +24,24 @@ impl Spent {
             prefill_ps: self.prefill_ps.saturating_sub(before.prefill_ps),
             decode_ps: self.decode_ps.saturating_sub(before.decode_ps),
             sequence_ps: self.sequence_ps.saturating_sub(before.sequence_ps),
+        }
+    }
+
+    /// Of several parts, each with its share of the whole's accelerators: parts of time are those of all of them.
+    pub(super) fn of_parts(parts: impl Iterator<Item = (Self, u32)>) -> Self {
+        let (mut prefill_ps, mut decode_ps, mut sequence_ps, mut all) = (0, 0, 0, 0);
+        for (spent, accelerators) in parts {
+            let weight = u128::from(accelerators);
+            prefill_ps += u128::from(spent.prefill_ps) * weight;
+            decode_ps += u128::from(spent.decode_ps) * weight;
+            sequence_ps += spent.sequence_ps * weight;
+            all += weight;
+        }
+        let mean = |sum: u128| u64::try_from(sum / all.max(1)).unwrap_or(u64::MAX);
+        Self {
+            prefill_ps: mean(prefill_ps),
+            decode_ps: mean(decode_ps),
+            sequence_ps: sequence_ps / all.max(1),
         }
     }
 
@@ -110,7 +128,7 @@ impl Busy {
     }
 }
 
-impl Engine {
+impl Part {
     /// From the next iteration on its work takes so much longer.
     pub fn stretch(&mut self, now_ns: u64, stretch: Stretch) {
         if self.busy.stretch != stretch {
@@ -129,6 +147,10 @@ impl Engine {
 
 /// What the accelerators of a profile draw, with their part of the machine, by their rated power.
 pub fn rated(profile: &Profile) -> PowerProfile {
+    if let Some(split) = &profile.split {
+        let parts = split.prefill.count + split.decode.count;
+        return rated(&split.decode.profile).times(u64::from(parts));
+    }
     let (kind, count) = match &*profile.name {
         "h100x2-32b" => ("h100", 2),
         "h100-8b" => ("h100", 1),
@@ -144,7 +166,7 @@ pub fn rated(profile: &Profile) -> PowerProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{EngineRequest, PROFILES};
+    use crate::engine::{Engine, EngineRequest, PROFILES};
     use std::sync::Arc;
 
     const S_NS: u64 = 1_000_000_000;

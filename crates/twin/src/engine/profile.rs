@@ -1,6 +1,9 @@
 //! What an engine on its accelerators can do, by name.
 
 use super::roofline::Roofline;
+use super::speculation::Speculation;
+use super::split::{Division, PartKind};
+use super::tier::Tier;
 use madang_catalog::{Deployment, DeploymentError};
 use madang_core::EngineCosts;
 use std::borrow::Cow;
@@ -22,12 +25,19 @@ pub struct Profile {
     pub slots: u32,
     /// Tokens that its KV memory holds.
     pub kv_tokens: u64,
-    /// Tokens of prefixes that it keeps in a tier behind its KV memory.
-    pub host_tokens: u64,
+    /// Where it keeps prefixes behind its KV memory, the faster before the slower.
+    pub tiers: Vec<Tier>,
+    /// How it guesses tokens ahead; `None`: it does not.
+    pub speculation: Option<Speculation>,
+    /// Prompts and tokens have accelerators of their own; `None`: one process does both.
+    pub split: Option<Box<Division>>,
+    /// From the start of its process until it serves, in microseconds: its weights are read.
+    pub load_us: u64,
 }
 
 /// Profiles by name. The 32B one is calibrated: 15,928 prompt tokens a second is llm-d's published figure for Qwen-32B at tensor
-/// parallel 2 on H100; the others are scaled from it by parameters read per token and by memory bandwidth, and not measured.
+/// parallel 2 on H100; the others are scaled from it by parameters read per token and by memory bandwidth, and not measured. How long they take to
+/// start follows from two bytes for each parameter, as [`Deployment::load_s`] has it.
 pub const PROFILES: &[Profile] = &[
     Profile {
         name: Cow::Borrowed("h100x2-32b"),
@@ -44,7 +54,10 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 270_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
+        speculation: None,
+        split: None,
+        load_us: 90_000_000,
     },
     Profile {
         name: Cow::Borrowed("h100-8b"),
@@ -61,7 +74,10 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 256,
         kv_tokens: 430_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
+        speculation: None,
+        split: None,
+        load_us: 66_000_000,
     },
     Profile {
         name: Cow::Borrowed("npu-8b"),
@@ -80,7 +96,10 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 4_096,
         slots: 64,
         kv_tokens: 200_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
+        speculation: None,
+        split: None,
+        load_us: 66_000_000,
     },
     Profile {
         name: Cow::Borrowed("tiny"),
@@ -97,7 +116,10 @@ pub const PROFILES: &[Profile] = &[
         batch_tokens: 8_192,
         slots: 64,
         kv_tokens: 100_000,
-        host_tokens: 0,
+        tiers: Vec::new(),
+        speculation: None,
+        split: None,
+        load_us: 0,
     },
 ];
 
@@ -130,19 +152,118 @@ impl Profile {
             batch_tokens,
             slots: 256_u32.saturating_mul(parallel.data.max(1)),
             kv_tokens: deployment.memory()?.kv_tokens,
-            host_tokens: 0,
+            tiers: Vec::new(),
+            speculation: None,
+            split: None,
+            load_us: (deployment.load_s(None) * 1e6) as u64,
         })
+    }
+
+    /// Keeps prefixes in that tier, too; one of no tokens is none.
+    pub fn keep(&mut self, tier: Tier) {
+        self.tiers.retain(|other| other.place != tier.place);
+        if tier.tokens > 0 {
+            self.tiers.push(tier);
+            self.tiers.sort_by_key(|tier| tier.place);
+        }
+    }
+
+    /// Tokens of prefixes that it keeps behind its KV memory: each tier holds what those before it hold.
+    pub fn tier_tokens(&self) -> u64 {
+        let tokens = self.tiers.iter().map(|tier| tier.tokens);
+        tokens.max().unwrap_or(0)
     }
 
     /// The times of its iterations.
     pub fn roofline(&self) -> Roofline {
         let own = self.times.clone();
-        own.unwrap_or_else(|| Roofline::linear(&self.costs))
+        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        match &self.speculation {
+            Some(speculation) => plain.speculating(speculation),
+            None => plain,
+        }
+    }
+
+    /// The same engine, guessing ahead. What stands before it believes of its tokens what they take in the mean.
+    #[must_use]
+    pub fn speculating(&self, speculation: Speculation) -> Self {
+        let own = self.times.clone();
+        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        let tokens = speculation.tokens();
+        let each = |time: u64| (time as f64 / tokens).round() as u64;
+        let costs = plain.speculating(&speculation).costs(self.batch_tokens);
+        Self {
+            costs: EngineCosts {
+                step_us: each(costs.step_us),
+                output_ns: each(costs.output_ns),
+                kv_ps: each(costs.kv_ps),
+                ..self.costs
+            },
+            times: Some(plain),
+            speculation: Some(speculation),
+            ..self.clone()
+        }
+    }
+
+    /// An engine of such parts. What stands before it sees the tokens of those that make them and the prompts of the others.
+    pub fn of_parts(division: Division) -> Self {
+        let (prefill, decode) = (&division.prefill, &division.decode);
+        let whole = |kind: &PartKind| format!("{} × {}", kind.count, kind.profile.name);
+        let name = format!(
+            "{} for prompts, {} for tokens",
+            whole(prefill),
+            whole(decode)
+        );
+        let costs = &prefill.profile.costs;
+        Self {
+            about: Cow::Owned(name.clone()),
+            name: Cow::Owned(name),
+            costs: EngineCosts {
+                uncached_ns: costs.uncached_ns.div_ceil(u64::from(prefill.count.max(1))),
+                cached_ns: costs.cached_ns,
+                context_double_tokens: costs.context_double_tokens,
+                ..decode.profile.costs
+            },
+            times: None,
+            batch_tokens: prefill.profile.batch_tokens,
+            slots: decode.profile.slots.saturating_mul(decode.count),
+            kv_tokens: decode
+                .profile
+                .kv_tokens
+                .saturating_mul(u64::from(decode.count)),
+            tiers: prefill.profile.tiers.clone(),
+            speculation: decode.profile.speculation,
+            load_us: prefill.profile.load_us.max(decode.profile.load_us),
+            split: Some(Box::new(division)),
+        }
+    }
+
+    /// Prompt and answer of the longest request that it has the memory for, in tokens.
+    pub fn request_tokens_max(&self) -> u64 {
+        match &self.split {
+            None => self.kv_tokens,
+            Some(parts) => {
+                let kinds = [&parts.prefill, &parts.decode];
+                let each = kinds.map(|kind| kind.profile.kv_tokens);
+                each[0].min(each[1])
+            }
+        }
     }
 
     /// The same engine, `permille` thousandths as fast.
     #[must_use]
     pub fn at_speed(&self, permille: u64) -> Self {
+        if let Some(division) = &self.split {
+            let kind = |kind: &PartKind| PartKind {
+                profile: kind.profile.at_speed(permille),
+                ..kind.clone()
+            };
+            return Self::of_parts(Division {
+                prefill: kind(&division.prefill),
+                decode: kind(&division.decode),
+                ..Division::clone(division)
+            });
+        }
         let slower = |time: u64| time.saturating_mul(1000) / permille.max(1);
         let costs = &self.costs;
         Self {

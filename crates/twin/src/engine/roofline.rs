@@ -1,10 +1,12 @@
 //! The time of one iteration. It is straight in the tokens held, so that many iterations alike can be taken at once.
 
+use super::speculation::Speculation;
+use super::tier::{Cached, Place, Tier};
 use madang_catalog::{Batch, Deployment, product_time};
 use madang_core::EngineCosts;
 
 /// Bytes a second between the host's memory and an accelerator: PCI Express 5 with 16 lanes, as measured by most.
-const HOST_BYTES_S: f64 = 50e9;
+pub const HOST_BYTES_S: f64 = 50e9;
 
 /// Times in picoseconds; parts that a product of matrices shares are put together where it is taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +21,16 @@ pub struct Roofline {
     pub kv_ps: u64,
     /// Of each pair of a prompt token and one before it.
     pub pair_ps: f64,
-    /// Of each token copied from the host tier.
+    /// Of each token copied from the host's memory.
     pub host_ps: f64,
+    /// Bytes of KV memory of each token, over all accelerators; a latent counts once.
+    pub token_bytes: f64,
+    /// Beside them, in layers that see a window, for each token of it.
+    pub window_token_bytes: f64,
+    /// That window, in tokens.
+    pub window: f64,
+    /// Accelerators that each hold a part of a sequence: what one source gives to all of them comes so many times later.
+    pub spread: f64,
     /// Weights that are always read.
     pub dense_ps: f64,
     /// Weights of all routed experts.
@@ -35,6 +45,10 @@ pub struct Roofline {
     pub link_ps: f64,
     /// A prompt token's are.
     pub prompt_link_ps: f64,
+    /// Tokens of a decoding sequence that go through an iteration: one, and those that were guessed.
+    pub verified: f64,
+    /// Iterations of one token each that guessing takes as long as, before each of them.
+    pub drafts: f64,
 }
 
 /// Prompts in an iteration.
@@ -43,8 +57,8 @@ pub(super) struct Prompts {
     pub tokens: u64,
     /// Pairs of one of them and a token before it.
     pub pairs: u64,
-    /// Tokens that are copied from the host tier instead.
-    pub host_tokens: u64,
+    /// Time in which tokens are copied from tiers instead.
+    pub copy_ps: u64,
 }
 
 impl Roofline {
@@ -55,7 +69,7 @@ impl Roofline {
         Self {
             step_ps: float(costs.step_us) * 1e6,
             mixed_ps: 0.0,
-            sequence_ps: float(costs.output_ns) * 1e3,
+            sequence_ps: 0.0,
             kv_ps: costs.kv_ps,
             pair_ps: if doubled > 0 {
                 prompt_ps / float(doubled)
@@ -63,13 +77,19 @@ impl Roofline {
                 0.0
             },
             host_ps: float(costs.cached_ns) * 1e3,
+            token_bytes: float(costs.cached_ns) * HOST_BYTES_S / 1e9,
+            window_token_bytes: 0.0,
+            window: 0.0,
+            spread: 1.0,
             dense_ps: 0.0,
             experts_ps: 0.0,
             missed: 0.0,
-            decode_ps: 0.0,
+            decode_ps: float(costs.output_ns) * 1e3,
             prompt_ps,
             link_ps: 0.0,
             prompt_link_ps: 0.0,
+            verified: 1.0,
+            drafts: 0.0,
         }
     }
 
@@ -106,6 +126,7 @@ impl Roofline {
         });
         let windows_us = past.kv_us - held.kv_us * shape.window;
         let kv_ps = own.kv * held.kv_us * ps;
+        let layer_bytes = shape.kv_layer_elements() * deployment.precision.kv_bytes;
         let token_bytes =
             shape.kv_elements(1.0) * deployment.precision.kv_bytes / deployment.parallel_spread();
         Self {
@@ -115,6 +136,10 @@ impl Roofline {
             kv_ps: kv_ps.round().max(0.0) as u64,
             pair_ps: ps * own.attention * prompt.attention_us,
             host_ps: token_bytes / HOST_BYTES_S * 1e12,
+            token_bytes: layer_bytes * shape.full_layers,
+            window_token_bytes: layer_bytes * shape.window_layers,
+            window: shape.window,
+            spread: deployment.parallel_spread(),
             dense_ps: ps * own.weights * idle.weights_us,
             experts_ps: ps * own.weights * (many.weights_us - idle.weights_us),
             missed: 1.0 - shape.experts_per_token / shape.experts.max(1.0),
@@ -122,26 +147,84 @@ impl Roofline {
             prompt_ps: ps * own.prompt * prompt.prompt_us,
             link_ps: ps * between.decode * one.link_us,
             prompt_link_ps: ps * between.prompt * prompt.prompt_link_us,
+            verified: 1.0,
+            drafts: 0.0,
         }
     }
 
     /// An iteration with so many decoding sequences that hold so many tokens, in picoseconds.
     pub(super) fn iteration_ps(&self, decoding: u64, held_tokens: u64, prompts: &Prompts) -> u64 {
-        let (decoding, tokens) = (float(decoding), float(prompts.tokens));
+        let decoding = float(decoding);
+        let mut fixed = self.fixed_ps((decoding, self.verified), prompts);
+        if self.drafts > 0.0 && decoding > 0.0 {
+            fixed += self.drafts * self.fixed_ps((decoding, 1.0), &Prompts::default());
+        }
+        // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
+        (fixed.min(1e17).round() as u64)
+            .saturating_add(prompts.copy_ps)
+            .saturating_add(held_tokens.saturating_mul(self.held_ps()))
+    }
+
+    /// Of each token held by sequences that make some: it is read to verify, and as often as a draft takes.
+    pub(super) fn held_ps(&self) -> u64 {
+        if self.drafts > 0.0 {
+            (float(self.kv_ps) * (1.0 + self.drafts)).round() as u64
+        } else {
+            self.kv_ps
+        }
+    }
+
+    /// KV memory of a sequence of so many tokens, in bytes.
+    pub(super) fn kv_bytes(&self, tokens: u64) -> f64 {
+        let tokens = float(tokens);
+        tokens * self.token_bytes + tokens.min(self.window) * self.window_token_bytes
+    }
+
+    /// The same, guessing ahead: all guesses are verified in one iteration, of which those before take their part each.
+    #[must_use]
+    pub fn speculating(&self, speculation: &Speculation) -> Self {
+        let drafts = f64::from(speculation.draft_tokens);
+        Self {
+            verified: 1.0 + drafts,
+            drafts: drafts * speculation.draft_part,
+            ..self.clone()
+        }
+    }
+
+    /// What does not depend on the tokens held, of sequences with so many tokens each.
+    fn fixed_ps(&self, (decoding, each): (f64, f64), prompts: &Prompts) -> f64 {
+        let tokens = float(prompts.tokens);
         let mixed_ps = if prompts.tokens > 0 {
             self.mixed_ps
         } else {
             0.0
         };
-        let fixed = self.step_ps
+        self.step_ps
             + mixed_ps
-            + decoding * (self.sequence_ps + self.link_ps)
+            + decoding * (self.sequence_ps + each * self.link_ps)
             + tokens * self.prompt_link_ps
             + float(prompts.pairs) * self.pair_ps
-            + float(prompts.host_tokens) * self.host_ps
-            + self.product_ps(decoding, tokens);
-        // What grows from one iteration to the next is a whole number: many at once end when one after the other would.
-        (fixed.min(1e17).round() as u64).saturating_add(held_tokens.saturating_mul(self.kv_ps))
+            + self.product_ps(decoding * each, tokens)
+    }
+
+    /// Time in which tokens are copied from the tiers that have them, in picoseconds: one tier after the other, and the iteration waits.
+    pub(super) fn copy_ps(&self, tiers: &[Tier], mut cached: Cached) -> u64 {
+        let of_tier = |tier: &Tier| {
+            let tokens = *cached.at(tier.place);
+            if tokens == 0 {
+                return 0.0;
+            }
+            // The host gives to each accelerator at once what is its own.
+            let shared = if tier.place == Place::Host {
+                1.0
+            } else {
+                self.spread
+            };
+            let token_ps = self.host_ps * shared * HOST_BYTES_S / tier.bytes_s;
+            float(tier.latency_us) * 1e6 + float(tokens) * token_ps
+        };
+        let all: f64 = tiers.iter().map(of_tier).sum();
+        all.min(1e17).round() as u64
     }
 
     /// Weights are read while tokens are multiplied with them: the longer of both, with a soft turn between them.
@@ -169,6 +252,10 @@ impl Roofline {
             kv_ps: (float(self.kv_ps) * times).round() as u64,
             pair_ps: self.pair_ps * times,
             host_ps: self.host_ps * times,
+            token_bytes: self.token_bytes,
+            window_token_bytes: self.window_token_bytes,
+            window: self.window,
+            spread: self.spread,
             dense_ps: self.dense_ps * times,
             experts_ps: self.experts_ps * times,
             missed: self.missed,
@@ -176,6 +263,8 @@ impl Roofline {
             prompt_ps: self.prompt_ps * times,
             link_ps: self.link_ps * times,
             prompt_link_ps: self.prompt_link_ps * times,
+            verified: self.verified,
+            drafts: self.drafts,
         }
     }
 
@@ -197,7 +286,7 @@ impl Roofline {
             uncached_ns: rounded(token / 1e3).max(1),
             cached_ns: 0,
             output_ns: rounded((many - one) / 63.0 / 1e3),
-            kv_ps: self.kv_ps,
+            kv_ps: self.held_ps(),
             context_double_tokens: if self.pair_ps > 0.0 {
                 rounded(token / self.pair_ps)
             } else {

@@ -1,4 +1,6 @@
-//! A run of iterations that are alike: the same sequences decode, each holding one token more each time.
+//! A run of iterations that are alike: the same sequences decode, each holding more tokens each time.
+
+use super::speculation::Pace;
 
 /// Iterations under way. Times are picoseconds, so that many at once end when one after the other would.
 #[derive(Debug)]
@@ -6,28 +8,38 @@ pub(super) struct Run {
     start_ps: u64,
     /// Time of the first iteration.
     first_ps: u64,
-    /// How much longer each is than the one before.
+    /// How much longer an iteration is for each token that every sequence has made since.
     growth_ps: u64,
+    pace: Pace,
+    /// Iterations of the engine before them.
+    from: u64,
     /// How many.
     pub iterations: u64,
 }
 
 impl Run {
-    pub fn new(start_ps: u64, (first_ps, growth_ps): (u64, u64), iterations: u64) -> Self {
+    pub fn new(
+        start_ps: u64,
+        (first_ps, growth_ps): (u64, u64),
+        (pace, from): (Pace, u64),
+        iterations: u64,
+    ) -> Self {
         Self {
             start_ps,
             first_ps,
             growth_ps,
+            pace,
+            from,
             iterations,
         }
     }
 
     /// Time of the first `count` iterations.
     fn span_ps(&self, count: u64) -> u64 {
-        let pairs = count.saturating_mul(count.saturating_sub(1)) / 2;
+        let made = self.pace.sum(self.from, count);
         self.first_ps
             .saturating_mul(count)
-            .saturating_add(self.growth_ps.saturating_mul(pairs))
+            .saturating_add(self.growth_ps.saturating_mul(made))
     }
 
     pub fn end_ps(&self) -> u64 {

@@ -1,11 +1,11 @@
 //! What goes into an iteration, and what comes out of it.
 
-use super::model::{Engine, EngineEvent};
+use super::model::{EngineEvent, Part};
 use super::roofline::Prompts;
 use super::run::Run;
 use std::cmp::Reverse;
 
-impl Engine {
+impl Part {
     /// Begins the next run of iterations at `now_ps`; none where nothing is to be done.
     pub(super) fn begin(&mut self, now_ps: u64) {
         self.drop_cancelled();
@@ -30,13 +30,14 @@ impl Engine {
         };
         let (prefill_ps, decode_ps) = self.busy.begins((all_ps - decode_ps, decode_ps), decoding);
         let first_ps = prefill_ps + decode_ps;
-        let growth_ps = self.busy.decode_takes(decoding * self.times.kv_ps);
+        let growth_ps = self.busy.decode_takes(decoding * self.times.held_ps());
         let iterations = if self.chunks.is_empty() && !thrown_out {
             self.iterations_alike()
         } else {
             1
         };
-        self.run = Some(Run::new(now_ps, (first_ps, growth_ps), iterations));
+        let pace = (self.pace, self.iteration);
+        self.run = Some(Run::new(now_ps, (first_ps, growth_ps), pace, iterations));
     }
 
     /// Sequences that were told to go leave the batch.
@@ -64,7 +65,7 @@ impl Engine {
             return;
         };
         if let Some(since) = sequence.decode_since.take() {
-            sequence.made += self.iteration - since;
+            sequence.made += self.pace.tokens(self.iteration) - self.pace.tokens(since);
             self.decoding -= 1;
         } else {
             self.prefilling.retain(|other| *other != tag);
@@ -78,7 +79,9 @@ impl Engine {
     /// joins the batch in that iteration: the one that was thrown out would be the first.
     fn make_room(&mut self) -> bool {
         let before = self.preemptions;
-        while self.running > 1 && self.held_tokens + self.decoding > self.profile.kv_tokens {
+        while self.running > 1
+            && self.held_tokens + self.decoding * self.ahead > self.profile.kv_tokens
+        {
             let newest = self
                 .sequences
                 .iter()
@@ -97,7 +100,7 @@ impl Engine {
 
     /// Lets waiting sequences into the batch, first come first, while the iteration has tokens for them.
     fn admit(&mut self) {
-        let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
+        let mut budget = self.prompt_budget();
         for tag in &self.prefilling {
             let left = self.sequences.get(tag).map_or(0, |s| s.uncached_left);
             budget = budget.saturating_sub(left);
@@ -120,31 +123,41 @@ impl Engine {
             self.waiting.pop_front();
             self.admissions += 1;
             let admitted = self.admissions;
+            self.running += 1;
+            self.held_tokens += context;
             let Some(sequence) = self.sequences.get_mut(&tag) else {
                 return;
             };
-            let request = &sequence.request;
-            let hit = self.cache.lookup(&request.blocks, request.block_tokens);
-            // At least the last token is computed: it makes the first output token.
-            let device = hit.device_tokens.min(context - 1);
-            let host = hit.host_tokens.min(context - 1 - device);
-            if !sequence.told_first {
-                sequence.cached = device + host;
-            }
-            sequence.uncached_left = context - device - host;
-            sequence.host_left = host;
             sequence.admitted = admitted;
             sequence.running = true;
+            if std::mem::take(&mut sequence.received) {
+                budget = budget.saturating_sub(self.ahead);
+                self.decode(tag);
+                continue;
+            }
+            let request = &sequence.request;
+            let cached = self.cache.lookup(&request.blocks, request.block_tokens);
+            // At least the last token is computed: it makes the first output token.
+            let cached = cached.at_most(context - 1);
+            if !sequence.told_first {
+                sequence.cached = cached;
+            }
+            sequence.uncached_left = context - cached.tokens();
+            sequence.copy_left_ps = self.times.copy_ps(&self.profile.tiers, cached);
             budget = budget.saturating_sub(sequence.uncached_left);
-            self.running += 1;
-            self.held_tokens += context;
             self.prefilling.push_back(tag);
         }
     }
 
+    /// Tokens that an iteration has for prompts.
+    fn prompt_budget(&self) -> u64 {
+        let decoding = self.decoding * self.ahead;
+        self.profile.batch_tokens.saturating_sub(decoding)
+    }
+
     /// Shares the iteration's tokens among prompts.
     fn fill_chunks(&mut self) -> Prompts {
-        let mut budget = self.profile.batch_tokens.saturating_sub(self.decoding);
+        let mut budget = self.prompt_budget();
         let mut prompts = Prompts::default();
         for tag in &self.prefilling {
             if budget == 0 {
@@ -158,7 +171,7 @@ impl Engine {
             let position = sequence.context() - sequence.uncached_left + chunk / 2;
             prompts.tokens += chunk;
             prompts.pairs = prompts.pairs.saturating_add(chunk.saturating_mul(position));
-            prompts.host_tokens += std::mem::take(&mut sequence.host_left);
+            prompts.copy_ps += std::mem::take(&mut sequence.copy_left_ps);
             self.chunks.push((*tag, chunk));
         }
         prompts
@@ -178,15 +191,22 @@ impl Engine {
             self.finishing.pop();
         }
         let free = self.profile.kv_tokens.saturating_sub(self.held_tokens);
-        until_finish.min((free / self.decoding).max(1))
+        // What each may hold more when the last of them begins, so that it has room for what it makes.
+        let room = (free / self.decoding).checked_sub(self.ahead);
+        let until_full = room.map_or(1, |room| {
+            let tokens = self.pace.tokens(self.iteration) + room;
+            self.pace.within(tokens) - self.iteration + 1
+        });
+        until_finish.min(until_full)
     }
 
     /// Whether an entry of `finishing` still stands.
     fn finishes(&self, at: u64, tag: u64) -> bool {
         self.sequences.get(&tag).is_some_and(|sequence| {
-            sequence
-                .decode_since
-                .is_some_and(|since| since + sequence.request.output_tokens - sequence.made == at)
+            sequence.decode_since.is_some_and(|since| {
+                let left = sequence.request.output_tokens - sequence.made;
+                self.pace.reaches(self.pace.tokens(since) + left) == at
+            })
         })
     }
 
@@ -201,11 +221,15 @@ impl Engine {
     /// Ends a run: tokens are made, prompts go on, sequences finish.
     pub(super) fn end(&mut self, run: &Run, events: &mut Vec<EngineEvent>) {
         self.busy.ended(run);
+        let before = self.pace.tokens(self.iteration);
         self.iteration += run.iterations;
-        self.decoded += self.decoding * run.iterations;
-        self.held_tokens += self.decoding * run.iterations;
+        let after = self.pace.tokens(self.iteration);
+        let made = self.decoding * (after - before);
+        self.decoded += made;
+        self.held_tokens += made;
         // What the cache had to give up when the last of them began.
-        let held_before = self.held_tokens - self.decoding;
+        let of_last = after - self.pace.tokens(self.iteration.saturating_sub(1));
+        let held_before = self.held_tokens - self.decoding * of_last;
         self.cache
             .fit(self.profile.kv_tokens.saturating_sub(held_before));
         while let Some(&Reverse((at, tag))) = self.finishing.peek() {
@@ -226,9 +250,13 @@ impl Engine {
 
     fn finish(&mut self, tag: u64, events: &mut Vec<EngineEvent>) {
         self.leave(tag);
-        if let Some(sequence) = self.sequences.remove(&tag)
-            && !sequence.cancelled
-        {
+        let Some(sequence) = self.sequences.remove(&tag) else {
+            return;
+        };
+        // What held beyond the end of the answer is thrown away.
+        let beyond = sequence.made.saturating_sub(sequence.request.output_tokens);
+        self.decoded -= beyond;
+        if !sequence.cancelled {
             events.push(EngineEvent::Finished { tag });
         }
     }
@@ -245,22 +273,35 @@ impl Engine {
         self.prefilling.retain(|other| *other != tag);
         sequence.made += 1;
         self.held_tokens += 1;
-        sequence.decode_since = Some(self.iteration);
-        self.decoding += 1;
         let request = &sequence.request;
         self.cache.insert(&request.blocks, request.block_tokens);
         if !sequence.told_first && !sequence.cancelled {
             sequence.told_first = true;
             events.push(EngineEvent::FirstToken {
                 tag,
-                cached_tokens: sequence.cached,
+                cached: sequence.cached,
+                transfer_ns: None,
             });
         }
-        let left = request.output_tokens.saturating_sub(sequence.made);
-        if left == 0 {
+        let last = request.output_tokens <= sequence.made;
+        self.decode(tag);
+        if last {
             self.finish(tag, events);
-        } else {
-            self.finishing.push(Reverse((self.iteration + left, tag)));
+        }
+    }
+
+    /// A sequence whose prompt is computed makes tokens from the next iteration on.
+    fn decode(&mut self, tag: u64) {
+        let Some(sequence) = self.sequences.get_mut(&tag) else {
+            return;
+        };
+        sequence.decode_since = Some(self.iteration);
+        self.decoding += 1;
+        let left = sequence.request.output_tokens - sequence.made;
+        if left > 0 {
+            let made = self.pace.tokens(self.iteration);
+            let at = self.pace.reaches(made + left);
+            self.finishing.push(Reverse((at, tag)));
         }
     }
 }

@@ -14,7 +14,7 @@ use madang_core::power::model::PowerProfile;
 use madang_core::{Payer, Rules, Shares};
 use madang_ledger::TokenRates;
 use madang_types::{
-    DataClass, KeyId, ModelId, NameError, PowerEventKind, Priority, SiteId, TenantId,
+    Country, DataClass, KeyId, ModelId, NameError, PowerEventKind, Priority, SiteId, TenantId,
 };
 use serde::Serialize;
 
@@ -116,16 +116,7 @@ fn scenario(options: &PowerOptions) -> Result<Scenario, PowerError> {
         cells: 1,
         round_trip_ns: 0,
         home,
-        sites: vec![Site {
-            id: SiteId::new("site")?,
-            country: home,
-            cap_watts: None,
-            pue_milli: options.pue_milli,
-            tariff: None,
-            carbon_g_per_kwh: None,
-            carbon_hours: None,
-            renewables: None,
-        }],
+        sites: vec![site(home, options.pue_milli)?],
         models: vec![ServedModel {
             id: ModelId::new("model")?,
             slo: Slo {
@@ -135,13 +126,16 @@ fn scenario(options: &PowerOptions) -> Result<Scenario, PowerError> {
             rates: TokenRates::default(),
         }],
         engines: vec![EngineGroup {
+            id: "engines".to_owned(),
             site: 0,
             model: 0,
             count: options.engines,
             profile: options.profile.clone(),
             band: None,
             power: Some(rated(&options.profile)),
+            from_ns: 0,
         }],
+        failures: Vec::new(),
         programme_weights: Vec::new(),
         tenants: vec![Tenant {
             payer: Payer {
@@ -171,6 +165,20 @@ fn scenario(options: &PowerOptions) -> Result<Scenario, PowerError> {
                 baseline_watts: None,
             },
         }],
+    })
+}
+
+fn site(country: Country, pue_milli: u32) -> Result<Site, PowerError> {
+    Ok(Site {
+        id: SiteId::new("site")?,
+        country,
+        cap_watts: None,
+        pue_milli,
+        tariff: None,
+        carbon_g_per_kwh: None,
+        carbon_hours: None,
+        renewables: None,
+        storage_gb_s: None,
     })
 }
 

@@ -105,7 +105,7 @@ impl Replay<'_> {
     fn report(&mut self, options: &RouteOptions) -> RouteReport {
         self.ttft_ns.sort_unstable();
         let in_time = self.ttft_ns.partition_point(|ttft| *ttft <= LATE_NS);
-        let host = options.profiles.first().map_or(0, |p| p.host_tokens);
+        let host = options.profiles.first().map_or(0, Profile::tier_tokens);
         let ms = |permille| ratio(percentile(&self.ttft_ns, permille).unwrap_or(0), 1_000_000);
         let count = |number: usize| u64::try_from(number).unwrap_or(0);
         RouteReport {
@@ -148,9 +148,9 @@ impl Clients for Replay<'_> {
         match ended.outcome {
             Outcome::Finished => {
                 self.prompt_tokens += ended.prompt_tokens;
-                self.cached_tokens += ended.cached_tokens;
+                self.cached_tokens += ended.cached.tokens();
             }
-            Outcome::Refused(_) | Outcome::Left => self.unserved += 1,
+            Outcome::Refused(_) | Outcome::Left | Outcome::Broken => self.unserved += 1,
         }
         None
     }

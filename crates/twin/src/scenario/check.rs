@@ -1,7 +1,9 @@
 //! From the scenario as written to one whose references all resolve. Every problem is said at once.
 
 mod demand;
+mod failures;
 mod jobs;
+mod parts;
 mod place;
 mod power;
 mod tenants;
@@ -73,8 +75,9 @@ pub(super) fn build(
     let models = check.models(raw.model, raw.engine.as_ref(), slo);
     let known = models.iter().flatten().map(|model| model.id.to_string());
     let model_names = Names(known.collect());
-    check.names("engine", &raw.engine, |row| &row.id);
-    let engines = check.engines(raw.engine, (&site_names, &model_names));
+    let engine_names = check.names("engine", &raw.engine, |row| &row.id);
+    let engines = check.engines(raw.engine, (&site_names, &model_names), sites.as_deref());
+    let failures = check.failures(raw.failure, (&engine_names, &engines));
     let (programme_weights, programmes) = check.programmes(raw.programme);
     check.names("tenant", &raw.tenant, |row| &row.id);
     let (tenants, shares) = check.tenants(raw.tenant, programmes, raw.demand.as_ref())?;
@@ -106,6 +109,7 @@ pub(super) fn build(
         sites,
         models,
         engines,
+        failures,
         programme_weights,
         tenants,
         shares,

@@ -44,7 +44,7 @@ impl EventTally {
             match ended.outcome {
                 Outcome::Finished => self.answered += 1,
                 Outcome::Refused(_) => self.refused += 1,
-                Outcome::Left => {}
+                Outcome::Left | Outcome::Broken => {}
             }
         }
     }

@@ -32,7 +32,7 @@ pub(crate) use model::{
     Tenant,
 };
 pub use report::{
-    BudgetLine, Line, Percentiles, RecordingLine, Report, Row, SiteEnergy, Utilisation,
+    BudgetLine, GroupLine, Line, Percentiles, RecordingLine, Report, Row, SiteEnergy, Utilisation,
 };
 pub use run::run;
 pub use shift::{ShiftReport, ShiftRow};

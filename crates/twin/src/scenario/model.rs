@@ -39,6 +39,8 @@ pub struct Site {
     pub carbon_hours: Option<[f64; DAY_H]>,
     /// Its own renewables.
     pub renewables: Option<Renewables>,
+    /// What each machine reads weights with, in 10^9 bytes a second; `None`: what is usual.
+    pub storage_gb_s: Option<f64>,
 }
 
 impl Demand {
@@ -84,6 +86,8 @@ pub struct ServedModel {
 /// Engines of one kind that serve one model at one site.
 #[derive(Clone, Debug)]
 pub struct EngineGroup {
+    /// Its name.
+    pub id: String,
     /// Its place among the sites.
     pub site: usize,
     /// Its place among the models.
@@ -96,6 +100,21 @@ pub struct EngineGroup {
     pub band: Option<f64>,
     /// What each draws.
     pub power: Option<PowerProfile>,
+    /// When their processes are started, in nanoseconds; 0: they serve from the begin.
+    pub from_ns: u64,
+}
+
+/// Engines that fail.
+#[derive(Clone, Debug)]
+pub struct FailureGroup {
+    /// Their place among the groups of engines.
+    pub group: usize,
+    /// How many, the first of the group.
+    pub count: u32,
+    /// When, in nanoseconds.
+    pub at_ns: u64,
+    /// Until their processes are started again, in nanoseconds.
+    pub down_ns: u64,
 }
 
 /// Who is billed, and how much it weighs.
@@ -271,6 +290,8 @@ pub struct Scenario {
     pub models: Vec<ServedModel>,
     /// Engines.
     pub engines: Vec<EngineGroup>,
+    /// Engines that fail.
+    pub failures: Vec<FailureGroup>,
     /// Weight of each programme.
     pub programme_weights: Vec<u32>,
     /// Who is billed.

@@ -126,13 +126,17 @@ impl Purses {
     /// A request has ended: what it used is taken, and what was set aside beyond that is free.
     pub fn settle(&mut self, ended: &Ended) {
         let request = RequestId(u128::from(ended.label));
-        if ended.outcome != Outcome::Finished {
-            return self.budgets.void(request);
-        }
+        // Of an answer that broke off nobody here knows how far it came: its prompt is taken.
+        let output_tokens = match ended.outcome {
+            Outcome::Finished => ended.output_tokens,
+            Outcome::Broken => 0,
+            Outcome::Refused(_) | Outcome::Left => return self.budgets.void(request),
+        };
+        let cached_tokens = ended.cached.tokens();
         let used = TokenUse {
-            uncached: Tokens(ended.prompt_tokens.saturating_sub(ended.cached_tokens)),
-            cached: Tokens(ended.cached_tokens),
-            output: Tokens(ended.output_tokens),
+            uncached: Tokens(ended.prompt_tokens.saturating_sub(cached_tokens)),
+            cached: Tokens(cached_tokens),
+            output: Tokens(output_tokens),
             estimated: false,
         };
         let rates = self.rates;

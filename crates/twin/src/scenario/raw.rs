@@ -2,7 +2,10 @@
 //!
 //! Values, the JSON Schema and the check of shapes are read off these structs; their comments are what editors show.
 
-use madang_core::{RouteRule, ShareRule};
+mod gateway;
+
+pub(super) use gateway::{RawLimits, RawRules};
+
 use madang_fleet::text::At;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,6 +32,8 @@ pub(super) struct RawScenario {
     pub model: Rows<RawModel>,
     /// Engines of one kind that serve one model at one site.
     pub engine: Rows<RawEngine>,
+    /// Engines that fail.
+    pub failure: Rows<RawFailure>,
     /// Programmes that grant shares.
     pub programme: Rows<RawProgramme>,
     /// Who is billed.
@@ -120,6 +125,9 @@ pub(super) struct RawSite {
     /// Capacity of the site's own renewables, in kW.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub renewables_kw: Option<At<f64>>,
+    /// What each machine reads weights with where an engine starts, in 10^9 bytes a second; 2 where not given.
+    #[schemars(range(min = 0.001, max = 10_000))]
+    pub storage_gb_s: Option<At<f64>>,
 }
 
 /// A served name.
@@ -186,6 +194,27 @@ pub(super) struct RawEngine {
     /// Chips among which experts are divided whole.
     #[schemars(range(min = 1, max = 1_024))]
     pub expert: Option<At<u32>>,
+    /// Parts of each that compute prompts alone, beside `decode_engines` that make tokens alone: one process does both where neither is given.
+    #[schemars(range(min = 1, max = 256))]
+    pub prefill_engines: Option<At<u32>>,
+    /// Parts of each that make tokens alone, each divided as the keys above say.
+    #[schemars(range(min = 1, max = 256))]
+    pub decode_engines: Option<At<u32>>,
+    /// Chips of each part for prompts that share each layer, if not `tensor`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_tensor: Option<At<u32>>,
+    /// Ranks of each part for prompts, if not `data`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_data: Option<At<u32>>,
+    /// Chips among which each part for prompts divides experts, if not `expert`.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub prefill_expert: Option<At<u32>>,
+    /// What each part for prompts sends KV with, in 10^9 bytes a second; 50 for each accelerator that holds a part of a sequence where not given.
+    #[schemars(range(min = 0.001, max = 100_000))]
+    pub kv_link_gb_s: Option<At<f64>>,
+    /// Until the first byte has come, in milliseconds; 1 where not given.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub kv_link_latency_ms: Option<At<f64>>,
     /// How fast each is beside its profile, in thousandths.
     #[schemars(range(min = 1, max = 100_000))]
     pub speed_milli: Option<At<u32>>,
@@ -198,6 +227,30 @@ pub(super) struct RawEngine {
     /// Tokens of prefixes that each keeps behind its KV memory.
     #[schemars(range(min = 0, max = 100_000_000_000_i64))]
     pub host_kv_tokens: Option<At<u64>>,
+    /// Tokens that are guessed ahead in each iteration, and verified in the next; with `acceptance` and `draft_part`.
+    #[schemars(range(min = 1, max = 32))]
+    pub draft_tokens: Option<At<u32>>,
+    /// Part of the guesses that hold, where those before them do.
+    #[schemars(range(min = 0, max = 1))]
+    pub acceptance: Option<At<f64>>,
+    /// Time of guessing one token of each sequence, beside that of an iteration that makes one of each.
+    #[schemars(range(min = 0, max = 10))]
+    pub draft_part: Option<At<f64>>,
+    /// Tokens of prefixes that each keeps on its machine's disk.
+    #[schemars(range(min = 0, max = 100_000_000_000_000_i64))]
+    pub disk_kv_tokens: Option<At<u64>>,
+    /// What that disk gives an engine, in 10^9 bytes a second; 6 where not given.
+    #[schemars(range(min = 0.001, max = 10_000))]
+    pub disk_gb_s: Option<At<f64>>,
+    /// Until the first byte of a read from it comes, in milliseconds; 0.1 where not given.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub disk_latency_ms: Option<At<f64>>,
+    /// From the start of its process until it serves, in seconds, if not what its weights take to be read.
+    #[schemars(range(min = 0, max = 86_400))]
+    pub load_s: Option<At<f64>>,
+    /// Hours after the scenario's begin at which their processes are started; those without it serve from the begin.
+    #[schemars(range(min = 0, max = 8_784))]
+    pub from_h: Option<At<f64>>,
     /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
     pub accelerator: Text,
     /// Accelerators of each engine, if not those that it is divided among.
@@ -209,6 +262,24 @@ pub(super) struct RawEngine {
     /// Power of each engine with its part of the machine at most, in watts.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub full_watts: Option<At<u64>>,
+}
+
+/// Engines that fail: what they hold is lost, and they serve again when their weights are read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFailure {
+    /// Which engines.
+    #[schemars(required)]
+    pub engine: Text,
+    /// When, in hours after the scenario's begin.
+    #[schemars(required, range(min = 0, max = 8_784))]
+    pub at_h: Option<At<f64>>,
+    /// How many of them; all where not given.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub count: Option<At<u32>>,
+    /// Minutes until their processes are started again.
+    #[schemars(range(min = 0, max = 527_040))]
+    pub down_min: Option<At<f64>>,
 }
 
 /// A programme that grants shares.
@@ -404,33 +475,4 @@ pub(super) struct RawPower {
     /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full of all that draws it.
     #[schemars(range(min = 0, max = 1000))]
     pub rise_milli_per_s: Option<At<u32>>,
-}
-
-/// By which rules requests are served and routed.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawRules {
-    /// Who is next.
-    #[schemars(extend("enum" = ["madang", "vtc", "drr", "round_robin", "fcfs"]))]
-    #[schemars(with = "Option<String>")]
-    pub share: Option<At<ShareRule>>,
-    /// Where it goes.
-    #[schemars(extend("enum" = ["predicted_ttft", "predicted_ttft_no_cache", "random", "round_robin", "least_request", "power_of_two", "prefix_hash", "chwbl", "cache_aware", "block_cost"]))]
-    #[schemars(with = "Option<String>")]
-    pub route: Option<At<RouteRule>>,
-}
-
-/// Bounds of the gateway.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawLimits {
-    /// Requests waiting for each model and gateway.
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub queue_length_max: Option<At<u32>>,
-    /// Time for each output token that a batch may reach before fewer sequences share it, in milliseconds.
-    #[schemars(range(min = 1, max = 60_000))]
-    pub tpot_ms_target: Option<At<u64>>,
-    /// Time to first token beyond which an answer is of no use: what cannot be served within it is refused at once, in milliseconds; 0: whoever waits, waits.
-    #[schemars(range(min = 0, max = 3_600_000))]
-    pub ttft_ms_max: Option<At<u64>>,
 }

@@ -83,6 +83,8 @@ pub struct Report {
     pub budgets: Vec<BudgetLine>,
     /// Gateways' recordings that are traces here.
     pub recordings: Vec<RecordingLine>,
+    /// What each group of engines is.
+    pub groups: Vec<GroupLine>,
     /// Batch jobs that take turns.
     pub jobs: Vec<JobsLine>,
     /// Work that may be put off; `None` where there is none.
@@ -113,6 +115,19 @@ impl RecordingLine {
             equal_ratio: agreement.equal as f64 / agreement.steps.max(1) as f64,
         }
     }
+}
+
+/// Engines of one kind at one site.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupLine {
+    /// Their name.
+    pub name: String,
+    /// How many.
+    pub engines: u32,
+    /// From the start of the process of one until it serves, in seconds.
+    pub load_s: f64,
+    /// How many of them failed, each as often as it did.
+    pub failures: u64,
 }
 
 /// One combination of site, model, tenant and hour.
@@ -185,6 +200,7 @@ impl Report {
             tenants: tenants.filter(|line| line.asked > 0).collect(),
             hours: hours.collect(),
             shift: shift::run(scenario, &drawn),
+            groups: groups(scenario),
             jobs,
             notes: energy::notes(scenario, &governed.sites),
             power: governed.sites,
@@ -205,6 +221,24 @@ fn noticed(lines: BTreeMap<usize, EventLine>, tallies: &[EventTally]) -> Vec<Eve
         line
     });
     noticed.collect()
+}
+
+fn groups(scenario: &Scenario) -> Vec<GroupLine> {
+    let failures = |at: usize| {
+        let own = scenario
+            .failures
+            .iter()
+            .filter(move |failure| failure.group == at);
+        own.map(|failure| u64::from(failure.count)).sum()
+    };
+    let groups = scenario.engines.iter().enumerate();
+    let line = |(at, group): (usize, &super::model::EngineGroup)| GroupLine {
+        name: group.id.clone(),
+        engines: group.count,
+        load_s: group.profile.load_us as f64 / 1e6,
+        failures: failures(at),
+    };
+    groups.map(line).collect()
 }
 
 fn band(scenario: &Scenario) -> Option<f64> {

@@ -159,27 +159,29 @@ fn plan(scenario: &Scenario) -> Vec<ShardPlan> {
     let mut plans = Vec::new();
     for model in 0..scenario.models.len() {
         let cells = (0..scenario.cells).map(|cell| (cell, engines_of(scenario, model, cell)));
-        let cells: Vec<(u32, Vec<usize>)> =
-            cells.filter(|(_, groups)| !groups.is_empty()).collect();
-        let speed = |groups: &[usize]| -> f64 {
-            let each = groups.iter().map(|group| {
+        let cells: Vec<(u32, Vec<(usize, u32)>)> =
+            cells.filter(|(_, engines)| !engines.is_empty()).collect();
+        let speed = |engines: &[(usize, u32)]| -> f64 {
+            let each = engines.iter().map(|(group, _)| {
                 let costs = &scenario.engines[*group].profile.costs;
                 1.0 / costs.uncached_ns.max(1) as f64
             });
             each.sum()
         };
-        let all: f64 = cells.iter().map(|(_, groups)| speed(groups)).sum();
+        let all: f64 = cells.iter().map(|(_, engines)| speed(engines)).sum();
         let mut so_far = 0.0;
         let last = cells.len().saturating_sub(1);
-        for (at, (cell, groups)) in cells.into_iter().enumerate() {
+        for (at, (cell, engines)) in cells.into_iter().enumerate() {
             let from = so_far / all;
-            so_far += speed(&groups);
+            so_far += speed(&engines);
             // Sums of fractions need not end at 1.
             let to = if at == last { 1.0 } else { so_far / all };
+            let (groups, places) = engines.into_iter().unzip();
             plans.push(ShardPlan {
                 cell,
                 model,
                 groups,
+                places,
                 part: Part { from, to },
             });
         }
@@ -187,9 +189,9 @@ fn plan(scenario: &Scenario) -> Vec<ShardPlan> {
     plans
 }
 
-/// The group of each engine of a model that stands behind one gateway.
-fn engines_of(scenario: &Scenario, model: usize, cell: u32) -> Vec<usize> {
-    let mut groups = Vec::new();
+/// The group of each engine of a model that stands behind one gateway, and its place in it.
+fn engines_of(scenario: &Scenario, model: usize, cell: u32) -> Vec<(usize, u32)> {
+    let mut engines = Vec::new();
     for (index, group) in scenario.engines.iter().enumerate() {
         if group.model != model {
             continue;
@@ -197,7 +199,7 @@ fn engines_of(scenario: &Scenario, model: usize, cell: u32) -> Vec<usize> {
         // Each group begins at another gateway, so that what does not divide evenly is spread.
         let shift = u32::try_from(index).unwrap_or(0);
         let here = (0..group.count).filter(|engine| (engine + shift) % scenario.cells == cell);
-        groups.extend(here.map(|_| index));
+        engines.extend(here.map(|place| (index, place)));
     }
-    groups
+    engines
 }

@@ -5,7 +5,9 @@ use super::purses::{Purses, Spending};
 use super::tally::{Measure, TOO_LONG, Tally};
 use super::{Files, Progress, RunError, Scenario};
 use crate::engine::Spent;
-use crate::world::{Ask, Clients, Ended, Fleet, FleetEngine, Outcome, World, WorldOptions};
+use crate::world::{
+    Ask, Clients, Ended, Failure, Fleet, FleetEngine, Outcome, World, WorldOptions,
+};
 use madang_types::{Place, Policy, Priority};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -23,6 +25,8 @@ pub(super) struct ShardPlan {
     pub model: usize,
     /// The group of each of its engines.
     pub groups: Vec<usize>,
+    /// Its place in that group.
+    pub places: Vec<u32>,
     pub part: Part,
 }
 
@@ -132,7 +136,7 @@ impl Crowd<'_> {
             let engines = &self.scenario.engines;
             let here = match ended.outcome {
                 Outcome::Finished => site == event.site,
-                Outcome::Refused(_) | Outcome::Left => {
+                Outcome::Refused(_) | Outcome::Left | Outcome::Broken => {
                     let mut groups = self.groups.iter();
                     groups.any(|group| engines[*group].site == event.site)
                 }
@@ -228,7 +232,7 @@ impl<'s> Shard<'s> {
         let memory = plan
             .groups
             .iter()
-            .map(|group| scenario.engines[*group].profile.kv_tokens);
+            .map(|group| scenario.engines[*group].profile.request_tokens_max());
         let purpose = u64::from(plan.cell) + 1;
         let crowd = Crowd {
             scenario,
@@ -254,7 +258,7 @@ impl<'s> Shard<'s> {
             until_ns: end_ns,
             window_ns: (0, end_ns),
         };
-        let mut world = World::new(options, crowd)?;
+        let mut world = World::new(options, crowd)?.failing(failures(scenario, plan));
         if progress.stepwise {
             world = world.stepwise();
         }
@@ -342,6 +346,27 @@ impl<'s> Shard<'s> {
             spent: purses.map(|purses| purses.spent).unwrap_or_default(),
         }
     }
+}
+
+/// Which engines of a shard fail, and those that begin later.
+fn failures(scenario: &Scenario, plan: &ShardPlan) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (engine, (group, place)) in (0..).zip(plan.groups.iter().zip(&plan.places)) {
+        let from_ns = scenario.engines[*group].from_ns;
+        failures.extend((from_ns > 0).then_some(Failure {
+            engine,
+            at_ns: 0,
+            down_ns: from_ns,
+        }));
+        let own = scenario.failures.iter();
+        let own = own.filter(|failure| failure.group == *group && *place < failure.count);
+        failures.extend(own.map(|failure| Failure {
+            engine,
+            at_ns: failure.at_ns,
+            down_ns: failure.down_ns,
+        }));
+    }
+    failures
 }
 
 fn fleet(scenario: &Scenario, plan: &ShardPlan) -> Fleet {

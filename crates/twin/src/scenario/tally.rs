@@ -2,6 +2,7 @@
 
 use super::event::EventTally;
 use super::model::GridEvent;
+use crate::engine::Cached;
 use crate::world::{Ended, Outcome};
 use hdrhistogram::Histogram;
 use madang_core::{EngineCosts, Refusal};
@@ -16,7 +17,7 @@ pub const PERCENTILE_ERROR: f64 = 0.01;
 
 /// Why a request came to nothing, by its place in [`Cell::refused`]: the core's reasons, and
 /// those of gateways and engines.
-pub const REFUSALS: [&str; 15] = [
+pub const REFUSALS: [&str; 16] = [
     "model_unknown",
     "endpoint_unsupported",
     "policy_denied",
@@ -32,9 +33,12 @@ pub const REFUSALS: [&str; 15] = [
     "allocation_missing",
     "budget_exhausted",
     "budget_busy",
+    "broken_off",
 ];
 /// The word of requests that no engine has the memory for.
 pub(super) const TOO_LONG: &str = "context_too_long";
+/// That of answers whose engine failed after their first token.
+const BROKEN: &str = "broken_off";
 
 fn refusal_place(refusal: Refusal) -> usize {
     match refusal {
@@ -66,20 +70,26 @@ pub struct Latencies {
     pub tpot: Histogram<u64>,
     /// Until the last token.
     pub e2e: Histogram<u64>,
+    /// Of KV between parts of an engine; `None` where none was sent.
+    pub transfer: Option<Histogram<u64>>,
+}
+
+/// An empty one, which grows by itself.
+fn histogram() -> Option<Histogram<u64>> {
+    let mut histogram = Histogram::new(DIGITS).ok()?;
+    histogram.auto(true);
+    Some(histogram)
 }
 
 impl Latencies {
     fn new() -> Option<Box<Self>> {
-        let one = || {
-            let mut histogram = Histogram::new(DIGITS).ok()?;
-            histogram.auto(true);
-            Some(histogram)
-        };
+        let one = histogram;
         Some(Box::new(Self {
             queue: one()?,
             ttft: one()?,
             tpot: one()?,
             e2e: one()?,
+            transfer: None,
         }))
     }
 
@@ -105,7 +115,7 @@ pub struct Cell {
     /// Prompt tokens of those that were answered.
     pub input_tokens: u64,
     /// Of them from a cache.
-    pub cached_tokens: u64,
+    pub cached: Cached,
     /// Tokens made.
     pub output_tokens: u64,
     /// Answers that kept what their model promises.
@@ -121,6 +131,13 @@ pub struct Cell {
 }
 
 impl Cell {
+    fn refuse(&mut self, why: &str) {
+        let place = REFUSALS.iter().position(|word| *word == why);
+        if let Some(count) = place.and_then(|place| self.refused.get_mut(place)) {
+            *count += 1;
+        }
+    }
+
     /// All that asked.
     pub fn asked(&self) -> u64 {
         self.finished + self.left + self.refused.iter().sum::<u64>()
@@ -134,7 +151,7 @@ impl Cell {
             *sum += more;
         }
         self.input_tokens += other.input_tokens;
-        self.cached_tokens += other.cached_tokens;
+        self.cached.add(&other.cached);
         self.output_tokens += other.output_tokens;
         self.good += other.good;
         self.good_output_tokens += other.good_output_tokens;
@@ -148,6 +165,10 @@ impl Cell {
                 for (sum, more) in sum.each().into_iter().zip(more.each()) {
                     // It grows by itself, so that there is room for each.
                     sum.add(&*more).unwrap_or_default();
+                }
+                match (&mut sum.transfer, more.transfer) {
+                    (Some(sum), Some(more)) => sum.add(more).unwrap_or_default(),
+                    (none, more) => *none = none.take().or(more),
                 }
             }
         }
@@ -212,6 +233,7 @@ impl Tally {
         match ended.outcome {
             Outcome::Refused(refusal) => cell.refused[refusal_place(refusal)] += 1,
             Outcome::Left => cell.left += 1,
+            Outcome::Broken => cell.refuse(BROKEN),
             Outcome::Finished => {
                 cell.served_us += work_us;
                 answered(cell, ended, measure);
@@ -221,18 +243,14 @@ impl Tally {
 
     /// A request that never came to the core: one of the words of [`REFUSALS`] says why.
     pub(super) fn refused(&mut self, key: Key, why: &str) {
-        let place = REFUSALS.iter().position(|word| *word == why);
-        let cell = self.cells.entry(key).or_default();
-        if let Some(count) = place.and_then(|place| cell.refused.get_mut(place)) {
-            *count += 1;
-        }
+        self.cells.entry(key).or_default().refuse(why);
     }
 }
 
 fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
     cell.finished += 1;
     cell.input_tokens += ended.prompt_tokens;
-    cell.cached_tokens += ended.cached_tokens;
+    cell.cached.add(&ended.cached);
     cell.output_tokens += ended.output_tokens;
     let first_ns = ended.first_token_ns.unwrap_or(ended.at_ns);
     let ttft_ns = first_ns.saturating_sub(ended.asked_ns);
@@ -252,6 +270,12 @@ fn answered(cell: &mut Cell, ended: &Ended, measure: &Measure) {
     record(&mut latencies.queue, queue_ns);
     record(&mut latencies.ttft, ttft_ns);
     record(&mut latencies.e2e, ended.at_ns - ended.asked_ns);
+    if let Some(transfer_ns) = ended.transfer_ns {
+        latencies.transfer = latencies.transfer.take().or_else(histogram);
+        if let Some(transfer) = &mut latencies.transfer {
+            record(transfer, transfer_ns);
+        }
+    }
     if let Some(tpot_ns) = tpot_ns {
         record(&mut latencies.tpot, tpot_ns);
     }

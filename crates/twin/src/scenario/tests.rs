@@ -1,5 +1,6 @@
 //! Scenarios end to end: what is wrong is said, and a run is the same on one thread and on many.
 
+mod engines;
 mod money;
 mod power;
 mod recording;

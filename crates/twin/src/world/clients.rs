@@ -1,5 +1,6 @@
 //! Who asks: arrivals in the order of time, and what a client does when its request ends.
 
+use crate::engine::Cached;
 use madang_core::{Payer, Refusal};
 use madang_types::{DataClass, Priority};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// The client left before its first token.
     Left,
+    /// Its engine failed after its first token.
+    Broken,
 }
 
 /// A request that ended.
@@ -60,7 +63,9 @@ pub struct Ended {
     /// Prompt tokens.
     pub prompt_tokens: u64,
     /// Of them from a cache.
-    pub cached_tokens: u64,
+    pub cached: Cached,
+    /// What its KV took between parts of an engine, in nanoseconds; `None` where it was not sent.
+    pub transfer_ns: Option<u64>,
     /// Tokens made.
     pub output_tokens: u64,
     /// Attempts that reached an engine.

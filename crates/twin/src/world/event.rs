@@ -17,6 +17,10 @@ pub(super) enum Event {
     Engine(u32),
     /// A client's patience ends.
     Impatient(u64),
+    /// An engine fails: its place among the failures.
+    Failure(usize),
+    /// Enough probes of an engine have failed since, or one has succeeded.
+    Probed(u32),
     /// The gateway's ticker.
     Tick,
     /// Streams report how far they are.

@@ -118,7 +118,7 @@ impl Fleet {
             endpoints: vec![Endpoint::Chat],
             slots: profile.slots,
             kv_tokens: Some(profile.kv_tokens),
-            host_tokens: profile.host_tokens,
+            host_tokens: profile.tier_tokens(),
             costs: profile.costs,
             place: engine.place.clone(),
             health: ReplicaHealth::Up,

@@ -1,6 +1,7 @@
 //! Requests under way in the twin, by their numbers.
 
 use super::clients::Ask;
+use crate::engine::Cached;
 
 /// A request between its client and an engine.
 #[derive(Debug)]
@@ -13,7 +14,8 @@ pub(super) struct Flight {
     /// The engine of its first token, or of its latest attempt.
     pub engine: Option<u32>,
     pub first_token_ns: Option<u64>,
-    pub cached_tokens: u64,
+    pub cached: Cached,
+    pub transfer_ns: Option<u64>,
 }
 
 /// All of them. A number is a place and a generation, so that late events find nothing.
@@ -65,6 +67,18 @@ impl Flights {
             .filter(|(_, (_, flight))| flight.as_ref().is_some_and(|f| f.first_token_ns.is_some()))
             .map(|(place, (generation, _))| (u64::from(*generation) << 32) | place)
             .collect()
+    }
+
+    /// Attempts that an engine holds: numbers of their requests, and their own.
+    pub fn attempts_at(&self, engine: u32) -> Vec<(u64, u32)> {
+        let mut held = Vec::new();
+        for (place, (generation, flight)) in (0_u64..).zip(&self.places) {
+            let attempts = flight.iter().flat_map(|flight| &flight.attempts);
+            let number = (u64::from(*generation) << 32) | place;
+            let here = attempts.filter(|(_, at, reached)| *at == engine && *reached);
+            held.extend(here.map(|(attempt, ..)| (number, *attempt)));
+        }
+        held
     }
 
     pub fn len(&self) -> usize {

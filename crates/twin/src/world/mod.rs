@@ -11,4 +11,4 @@ mod run;
 pub use clients::{Ask, Clients, Ended, Outcome};
 pub(crate) use fleet::home;
 pub use fleet::{Fleet, FleetEngine};
-pub use run::{EngineView, Totals, World, WorldOptions};
+pub use run::{EngineView, Failure, Totals, World, WorldOptions};

@@ -1,14 +1,16 @@
 //! The run: events in order, inputs to the core, effects carried out.
 
 mod engines;
+mod failures;
 
 pub use engines::EngineView;
+pub use failures::Failure;
 
 use super::clients::{Ask, Clients, Ended, Outcome};
 use super::event::{Agenda, Event};
 use super::fleet::Fleet;
 use super::flight::{Flight, Flights};
-use crate::engine::{Engine, EngineEvent, EngineRequest};
+use crate::engine::{Cached, Engine, EngineEvent, EngineRequest};
 use hashbrown::HashMap;
 use madang_core::{Core, Effect, Input, PoolStatus, Prefix, Refusal, RequestSubmit};
 use madang_types::{DataFlags, Endpoint, Micros, ModelId, NameError, ReplicaId, RequestId};
@@ -47,6 +49,9 @@ pub struct Totals {
 pub struct World<C> {
     core: Core,
     engines: Vec<Engine>,
+    /// When each serves, in nanoseconds.
+    serves_at_ns: Vec<u64>,
+    failures: Vec<Failure>,
     by_replica: HashMap<ReplicaId, u32, BuildHasherDefault<DefaultHasher>>,
     agenda: Agenda,
     flights: Flights,
@@ -78,6 +83,8 @@ impl<C: Clients> World<C> {
         let mut world = Self {
             core: Core::new(),
             by_replica: replicas.zip(0..).collect(),
+            serves_at_ns: vec![0; fleet.engines.len()],
+            failures: Vec::new(),
             engines: fleet
                 .engines
                 .into_iter()
@@ -163,6 +170,8 @@ impl<C: Clients> World<C> {
             Event::Reach { request, attempt } => self.reach(request, attempt),
             Event::Engine(engine) => self.engine_advance(engine),
             Event::Impatient(request) => self.leave(request),
+            Event::Failure(at) => self.fail(at),
+            Event::Probed(engine) => self.probed(engine),
             Event::Mark(end) => {
                 let decoded: u64 = self.engines.iter().map(Engine::decoded_tokens).sum();
                 let output = &mut self.totals.output_tokens;
@@ -198,7 +207,8 @@ impl<C: Clients> World<C> {
             started_ns: None,
             engine: None,
             first_token_ns: None,
-            cached_tokens: 0,
+            cached: Cached::default(),
+            transfer_ns: None,
         });
         let Some(Flight { ask, .. }) = self.flights.get_mut(number) else {
             return;
@@ -293,6 +303,13 @@ impl<C: Clients> World<C> {
         };
         place.2 = true;
         let engine_index = place.1;
+        if !self.serves(engine_index) {
+            self.broken(number, attempt);
+            return;
+        }
+        let Some(flight) = self.flights.get_mut(number) else {
+            return;
+        };
         let request = EngineRequest {
             tag: number,
             prompt_tokens: flight.ask.prompt_tokens.max(1),
@@ -359,7 +376,8 @@ impl<C: Clients> World<C> {
             first_token_ns: flight.first_token_ns,
             outcome,
             prompt_tokens: flight.ask.prompt_tokens,
-            cached_tokens: flight.cached_tokens,
+            cached: flight.cached,
+            transfer_ns: flight.transfer_ns,
             output_tokens: flight.ask.output_tokens,
             attempts: flight.started,
             started_ns: flight.started_ns,

@@ -1,7 +1,8 @@
 //! Sites and the engines that stand at them.
 
+use super::parts::{chips, parallel};
 use super::{Check, Names};
-use crate::engine::{PROFILES, Profile};
+use crate::engine::{PROFILES, Profile, Speculation, Tier};
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
@@ -10,6 +11,50 @@ use madang_core::power::model::PowerProfile;
 use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
+
+/// A profile with what an engine's keys say instead.
+pub(super) fn sized(profile: &Profile, raw: &RawEngine) -> Profile {
+    let mut profile = match &raw.speed_milli {
+        Some(milli) => profile.at_speed(u64::from(milli.value)),
+        None => profile.clone(),
+    };
+    profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
+    profile.kv_tokens = raw
+        .kv_tokens
+        .as_ref()
+        .map_or(profile.kv_tokens, |at| at.value);
+    keep(&mut profile, raw);
+    profile.load_us = raw
+        .load_s
+        .as_ref()
+        .map_or(profile.load_us, |at| microseconds(at.value));
+    profile
+}
+
+/// The tiers of an engine's prefix cache.
+fn keep(profile: &mut Profile, raw: &RawEngine) {
+    if let Some(tokens) = &raw.host_kv_tokens {
+        profile.keep(Tier::host(tokens.value));
+    }
+    if let Some(tokens) = &raw.disk_kv_tokens {
+        let usual = Tier::disk(tokens.value);
+        profile.keep(Tier {
+            bytes_s: (raw.disk_gb_s.as_ref()).map_or(usual.bytes_s, |at| at.value * 1e9),
+            latency_us: (raw.disk_latency_ms.as_ref())
+                .map_or(usual.latency_us, |at| microseconds(at.value / 1e3)),
+            ..usual
+        });
+    }
+}
+
+pub(super) fn microseconds(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
+}
+
+/// Hours in nanoseconds.
+pub(super) fn hours_ns(hours: f64) -> u64 {
+    (hours * 3.6e12) as u64
+}
 
 impl Check<'_, '_> {
     pub(super) fn sites(&mut self, rows: Rows<RawSite>) -> Option<Vec<Site>> {
@@ -73,6 +118,7 @@ impl Check<'_, '_> {
             carbon_g_per_kwh: raw.carbon_g_per_kwh.map(|grams| grams.value),
             carbon_hours,
             renewables,
+            storage_gb_s: raw.storage_gb_s.map(|at| at.value),
         })
     }
 
@@ -115,34 +161,50 @@ impl Check<'_, '_> {
         &mut self,
         rows: Rows<RawEngine>,
         names: (&Names, &Names),
+        sites: Option<&[Site]>,
     ) -> Vec<Option<EngineGroup>> {
         let rows = rows.into_iter().flatten();
-        rows.map(|row| self.engine(row.value, names)).collect()
+        rows.map(|row| self.engine(row.value, names, sites))
+            .collect()
     }
 
-    fn engine(&mut self, raw: RawEngine, (sites, models): (&Names, &Names)) -> Option<EngineGroup> {
+    fn engine(
+        &mut self,
+        raw: RawEngine,
+        (sites, models): (&Names, &Names),
+        built: Option<&[Site]>,
+    ) -> Option<EngineGroup> {
         let site = self.find(&raw.site, "site", sites);
         let model = self.find(&raw.model, "model", models);
-        let profile = self.profile(&raw);
+        let storage_gb_s = site.and_then(|at| built?.get(at)?.storage_gb_s);
+        let profile = self.profile(&raw, storage_gb_s);
         let power = self.power(&raw);
         let profile = profile?;
         Some(EngineGroup {
+            id: raw.id?.value,
             site: site?,
             model: model?,
             count: raw.count?.value,
             profile: profile.0,
             band: profile.1,
             power,
+            from_ns: raw.from_h.map_or(0, |at| hours_ns(at.value)),
         })
     }
 
     /// What each can do, and how far that may be from the truth.
-    fn profile(&mut self, raw: &RawEngine) -> Option<(Profile, Option<f64>)> {
+    fn profile(
+        &mut self,
+        raw: &RawEngine,
+        storage_gb_s: Option<f64>,
+    ) -> Option<(Profile, Option<f64>)> {
         let (profile, band) = match (&raw.profile, &raw.chip) {
             (Some(name), None) => (self.named_profile(name)?, None),
             (None, Some(chip)) => {
-                let deployment = self.deployment(raw, chip)?;
-                (Profile::of(&deployment).ok()?, Some(deployment.band()))
+                let deployment = self.deployment(raw, chip, parallel(raw))?;
+                let mut profile = Profile::of(&deployment).ok()?;
+                profile.load_us = microseconds(deployment.load_s(storage_gb_s));
+                (profile, Some(deployment.band()))
             }
             (one, _) => {
                 let span = one
@@ -156,20 +218,37 @@ impl Check<'_, '_> {
                 return None;
             }
         };
-        let mut profile = match &raw.speed_milli {
-            Some(milli) => profile.at_speed(u64::from(milli.value)),
-            None => profile,
-        };
-        profile.slots = raw.slots.as_ref().map_or(profile.slots, |at| at.value);
-        profile.kv_tokens = raw
-            .kv_tokens
-            .as_ref()
-            .map_or(profile.kv_tokens, |at| at.value);
-        profile.host_tokens = raw
-            .host_kv_tokens
-            .as_ref()
-            .map_or(profile.host_tokens, |at| at.value);
+        let mut profile = sized(&profile, raw);
+        if let Some(speculation) = self.speculation(raw) {
+            profile = profile.speculating(speculation);
+        }
+        let profile = self.of_parts(raw, profile, storage_gb_s)?;
         Some((profile, band))
+    }
+
+    /// How an engine guesses ahead: all three keys, or none.
+    fn speculation(&mut self, raw: &RawEngine) -> Option<Speculation> {
+        match (&raw.draft_tokens, &raw.acceptance, &raw.draft_part) {
+            (Some(tokens), Some(acceptance), Some(part)) => Some(Speculation {
+                draft_tokens: tokens.value,
+                acceptance: acceptance.value,
+                draft_part: part.value,
+            }),
+            (None, None, None) => None,
+            (tokens, acceptance, part) => {
+                let spans = [
+                    tokens.as_ref().map(|at| at.span.clone()),
+                    acceptance.as_ref().map(|at| at.span.clone()),
+                    part.as_ref().map(|at| at.span.clone()),
+                ];
+                let span = spans.into_iter().flatten().next().unwrap_or_default();
+                let message = "`draft_tokens`, `acceptance` and `draft_part` stand together";
+                self.report.error("missing_key", &span, message).help(
+                    "say all three, as draft_tokens = 3, acceptance = 0.7, draft_part = 0.05",
+                );
+                None
+            }
+        }
     }
 
     fn named_profile(&mut self, text: &At<String>) -> Option<Profile> {
@@ -189,15 +268,13 @@ impl Check<'_, '_> {
     }
 
     /// The model on its chips by the catalogue.
-    fn deployment(&mut self, raw: &RawEngine, chip: &At<String>) -> Option<Deployment> {
+    pub(super) fn deployment(
+        &mut self,
+        raw: &RawEngine,
+        chip: &At<String>,
+        parallel: Parallel,
+    ) -> Option<Deployment> {
         let model = raw.weights.as_ref().or(raw.model.as_ref())?;
-        let count = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| at.value);
-        let parallel = Parallel {
-            tensor: count(&raw.tensor),
-            pipeline: count(&raw.pipeline),
-            data: count(&raw.data),
-            expert: count(&raw.expert),
-        };
         let word = |text: &Option<At<String>>, default: &str| {
             text.as_ref()
                 .map_or_else(|| default.to_owned(), |at| at.value.clone())
@@ -236,12 +313,10 @@ impl Check<'_, '_> {
 
     /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.
     fn power(&mut self, raw: &RawEngine) -> Option<PowerProfile> {
-        let of = |at: &Option<At<u32>>| at.as_ref().map_or(1, |at| u64::from(at.value));
-        let chips = of(&raw.tensor) * of(&raw.pipeline) * of(&raw.data);
         let count = raw
             .accelerators
             .as_ref()
-            .map_or(chips, |at| u64::from(at.value));
+            .map_or_else(|| chips(raw), |at| u64::from(at.value));
         let by_kind = raw.accelerator.as_ref().and_then(|kind| {
             let found = PowerProfile::of_accelerator(&kind.value);
             if found.is_none() && raw.full_watts.is_none() {

@@ -1,6 +1,7 @@
 //! One line of a report.
 
 use super::Group;
+use crate::engine::Cached;
 use crate::scenario::shard::{INTERVAL_NS, Use};
 use crate::scenario::tally::REFUSALS;
 use hdrhistogram::Histogram;
@@ -24,6 +25,8 @@ pub struct Line {
     pub input_tokens: u64,
     /// Part of them that came from a cache.
     pub cache_hit_ratio: f64,
+    /// Tokens of that part, by where they were.
+    pub cached: Cached,
     /// Tokens made.
     pub output_tokens: u64,
     /// At the gateway, until it was sent to an engine.
@@ -34,6 +37,8 @@ pub struct Line {
     pub tpot_ms: Option<Percentiles>,
     /// Until the last token.
     pub e2e_ms: Option<Percentiles>,
+    /// Of KV between parts of an engine, its wait for the link included; `None` where none was sent. A part of `ttft_ms`.
+    pub kv_transfer_ms: Option<Percentiles>,
     /// Part of all that asked whose answer kept what its model promises.
     pub goodput_ratio: f64,
     /// Such answers a second.
@@ -129,12 +134,17 @@ pub(super) fn line(name: &str, group: &Group) -> Line {
             .map(|(word, count)| (*word, count))
             .collect(),
         input_tokens: cell.input_tokens,
-        cache_hit_ratio: part(cell.cached_tokens, cell.input_tokens),
+        cache_hit_ratio: part(cell.cached.tokens(), cell.input_tokens),
+        cached: cell.cached,
         output_tokens: cell.output_tokens,
         queue_ms: percentiles(|latencies| &latencies.queue),
         ttft_ms: percentiles(|latencies| &latencies.ttft),
         tpot_ms: percentiles(|latencies| &latencies.tpot),
         e2e_ms: percentiles(|latencies| &latencies.e2e),
+        kv_transfer_ms: cell
+            .latencies
+            .as_ref()
+            .and_then(|latencies| latencies.transfer.as_ref().map(self::percentiles)),
         goodput_ratio: part(cell.good, cell.asked()),
         goodput_per_s: cell.good as f64 / group.seconds,
         goodput_tokens_per_s: cell.good_output_tokens as f64 / group.seconds,

@@ -96,7 +96,11 @@ impl<C: Clients> World<C> {
 
     fn engine_said(&mut self, engine: u32, event: EngineEvent) {
         match event {
-            EngineEvent::FirstToken { tag, cached_tokens } => {
+            EngineEvent::FirstToken {
+                tag,
+                cached,
+                transfer_ns,
+            } => {
                 let now_ns = self.now_ns;
                 let Some(flight) = self.flights.get_mut(tag) else {
                     return;
@@ -106,7 +110,8 @@ impl<C: Clients> World<C> {
                 };
                 flight.first_token_ns = Some(now_ns);
                 flight.engine = Some(engine);
-                flight.cached_tokens = cached_tokens;
+                flight.cached = cached;
+                flight.transfer_ns = transfer_ns;
                 let (label, asked_ns) = (flight.ask.label, flight.ask.at_ns);
                 if (self.window_ns.0..self.window_ns.1).contains(&now_ns) {
                     self.totals.prompt_tokens += flight.ask.prompt_tokens + 1;
@@ -126,7 +131,7 @@ impl<C: Clients> World<C> {
                 };
                 let spent = Tokens {
                     prompt_tokens: flight.ask.prompt_tokens,
-                    cached_tokens: Some(flight.cached_tokens),
+                    cached_tokens: Some(flight.cached.tokens()),
                     output_tokens: flight.ask.output_tokens,
                 };
                 self.apply(Input::AttemptEnd {

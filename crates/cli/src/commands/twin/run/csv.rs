@@ -3,7 +3,7 @@
 use madang_twin::scenario::{JobsLine, Line, Percentiles, REFUSALS, Report};
 use std::path::Path;
 
-/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `energy.csv`, `jobs.csv`, `shift.csv`, `events.csv`,
+/// Writes `total.csv`, `sites.csv`, `models.csv`, `tenants.csv`, `hours.csv`, `groups.csv`, `energy.csv`, `jobs.csv`, `shift.csv`, `events.csv`,
 /// `deeds.csv`, `budgets.csv` and `rows.csv`.
 pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
@@ -29,6 +29,11 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
             &[&row.site, &row.model, &row.tenant, &row.hour],
             &row.line,
         ))?;
+    }
+    table.flush()?;
+    let mut table = csv::Writer::from_path(folder.join("groups.csv"))?;
+    for group in &report.groups {
+        table.serialize(group)?;
     }
     table.flush()?;
     let mut table = csv::Writer::from_path(folder.join("energy.csv"))?;
@@ -116,18 +121,21 @@ fn jobs_record(line: &JobsLine) -> [String; JOBS.len()] {
     ]
 }
 
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 12] = [
     "asked",
     "finished",
     "left",
     "input_tokens",
     "cache_hit_ratio",
+    "cached_device_tokens",
+    "cached_host_tokens",
+    "cached_disk_tokens",
     "output_tokens",
     "goodput_ratio",
     "goodput_per_s",
     "goodput_tokens_per_s",
 ];
-const TIMES: [&str; 4] = ["queue", "ttft", "tpot", "e2e"];
+const TIMES: [&str; 5] = ["queue", "ttft", "tpot", "e2e", "kv_transfer"];
 const USES: [&str; 4] = ["busy", "compute", "bandwidth", "kv"];
 const ENERGY: [&str; 4] = ["watts", "joules", "won", "gco2"];
 
@@ -161,12 +169,21 @@ fn record(names: &[&str], line: &Line) -> Vec<String> {
         line.left.to_string(),
         line.input_tokens.to_string(),
         line.cache_hit_ratio.to_string(),
+        line.cached.device_tokens.to_string(),
+        line.cached.host_tokens.to_string(),
+        line.cached.disk_tokens.to_string(),
         line.output_tokens.to_string(),
         line.goodput_ratio.to_string(),
         line.goodput_per_s.to_string(),
         line.goodput_tokens_per_s.to_string(),
     ]);
-    for time in [line.queue_ms, line.ttft_ms, line.tpot_ms, line.e2e_ms] {
+    for time in [
+        line.queue_ms,
+        line.ttft_ms,
+        line.tpot_ms,
+        line.e2e_ms,
+        line.kv_transfer_ms,
+    ] {
         let each = |p: Percentiles| [p.p50, p.p90, p.p99].map(|ms| ms.to_string());
         cells.extend(time.map_or_else(Default::default, each));
     }
@@ -214,6 +231,7 @@ mod tests {
         assert_eq!(rows("models"), report.models.len());
         assert_eq!(rows("tenants"), report.tenants.len());
         assert_eq!(rows("hours"), report.hours.len());
+        assert_eq!(rows("groups"), report.groups.len());
         assert_eq!(rows("energy"), report.energy.len());
         assert_eq!(rows("jobs"), 1);
         assert_eq!(rows("shift"), 4);

@@ -4,7 +4,7 @@ pub mod power;
 
 use crate::out;
 use madang_twin::scenario::{
-    BudgetLine, JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy,
+    BudgetLine, GroupLine, JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy,
 };
 
 /// Tenants that are shown, those that asked most.
@@ -27,6 +27,7 @@ pub fn show(report: &Report) {
     if report.total.asked > 0 {
         requests(report);
     }
+    failures(&report.groups);
     energy(&report.energy);
     power::show(&report.power, &report.events);
     jobs(&report.jobs);
@@ -56,6 +57,12 @@ fn requests(report: &Report) {
         "fairness among tenants (Jain's index of what each got of its own): {:.3}",
         report.fairness
     ));
+    if let Some(took) = report.total.kv_transfer_ms {
+        out::line(&format!(
+            "KV between parts of engines, ms 50/90/99: {}",
+            times(Some(took), 1.0, 1)
+        ));
+    }
     refusals(&report.total);
     tenants_refused(&tenants);
     budgets(&report.budgets);
@@ -139,6 +146,16 @@ fn times(times: Option<Percentiles>, by: f64, digits: usize) -> String {
     };
     let [p50, p90, p99] = [p50, p90, p99].map(|ms| format!("{:.digits$}", ms / by));
     format!("{p50}/{p90}/{p99}")
+}
+
+/// Groups of which engines failed, and how long each takes to come back.
+fn failures(groups: &[GroupLine]) {
+    for group in groups.iter().filter(|group| group.failures > 0) {
+        out::line(&format!(
+            "{}: {} failures; an engine of it serves {:.0} s after its process is started\n",
+            group.name, group.failures, group.load_s
+        ));
+    }
 }
 
 fn energy(sites: &[SiteEnergy]) {
