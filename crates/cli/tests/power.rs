@@ -331,7 +331,7 @@ async fn a_quarter_less_is_met_within_half_a_minute_by_the_record_of_the_event()
     ];
     let mut clients = Clients::start(&madang, 8);
     until(&place, "engines and jobs are busy", |power| {
-        power["watts"].as_u64() > Some(800)
+        power["watts"].as_u64() > Some(640)
     })
     .await;
     let before = clients.p99_ms().await;

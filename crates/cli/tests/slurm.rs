@@ -319,6 +319,10 @@ async fn a_job_goes_where_it_begins_sooner_as_the_cluster_itself_says() {
             && told.contains("slurm-h200 at here: the cluster sim runs no container images"),
         "{told}"
     );
+    // Who comes before jobs are driven at all is weighed by what is known when they are.
+    let first = "command = [\"true\"]\nresources = { count = 1, accelerator = \"cpu\" }\n";
+    let first = site.submit(first).await;
+    site.until_state(&first, "completed").await;
     let job = "name = \"any\"\ncommand = [\"true\"]\ntime_limit = \"10m\"\n\
         [resources]\ncount = 8\nper_node = 8\naccelerator = [\"b200\", \"cpu\"]\n";
     let id = site.submit(job).await;
