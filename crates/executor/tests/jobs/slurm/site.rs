@@ -172,10 +172,12 @@ async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
         qos: BTreeMap::from([(named("limited"), SlurmQosWish::default())]),
         power: Some((format!("{}@busan", named("kw")), 3)),
     };
+    let more = |what: &str| site.cluster.run(&format!("sacctmgr -i {what}"));
+    // What a run before this one left: there may be nothing.
+    more(&format!("delete user {user}")).ok();
     let (_, faults) = made(&setup, &wish).await;
     assert_eq!(faults.len(), 3, "{faults:?}");
-    let more = |what: &str| site.cluster.run(&format!("sacctmgr -i {what}")).unwrap();
-    more(&format!("add user {user} account=root adminlevel=Operator"));
+    more(&format!("add user {user} account=root adminlevel=Operator")).unwrap();
     // An operator makes accounts alone.
     let (_, faults) = made(&setup, &wish).await;
     let whys: Vec<&str> = faults.values().map(String::as_str).collect();
@@ -186,8 +188,16 @@ async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
             "the Slurm cluster madang: Problem adding system resource: Access/permission denied"
         ]
     );
-    more(&format!("modify user {user} set adminlevel=Admin"));
-    let (_, faults) = made(&setup, &wish).await;
+    more(&format!("modify user {user} set adminlevel=Admin")).unwrap();
+    // The accounting goes by it a moment after it says so.
+    let mut faults = made(&setup, &wish).await.1;
+    for _ in 0..100 {
+        if faults.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        faults = made(&setup, &wish).await.1;
+    }
     assert_eq!(faults, BTreeMap::new());
     let told = site
         .cluster

@@ -62,7 +62,11 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         table.serialize(line)?;
     }
     table.flush()?;
-    let mut table = csv::Writer::from_path(folder.join("deeds.csv"))?;
+    let mut table = csv::WriterBuilder::new();
+    let mut table = table
+        .has_headers(false)
+        .from_path(folder.join("deeds.csv"))?;
+    table.write_record(DEEDS)?;
     for site in &report.power {
         for deed in &site.deeds {
             table.serialize((&site.site, deed))?;
@@ -71,6 +75,17 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
     table.flush()?;
     Ok(())
 }
+
+/// A site, and what a deed there has.
+const DEEDS: [&str; 7] = [
+    "site",
+    "at",
+    "deed",
+    "act",
+    "watts",
+    "drawn_watts",
+    "cap_watts",
+];
 
 const JOBS: [&str; 14] = [
     "name",
