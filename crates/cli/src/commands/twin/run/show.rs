@@ -160,7 +160,7 @@ fn failures(groups: &[GroupLine]) {
 
 fn energy(sites: &[SiteEnergy]) {
     out::line(
-        "site                    cap kW    mean kW    peak kW   s over cap          MWh    own MWh   grid MWh   million won    t CO2",
+        "engines of a site       cap kW    mean kW    peak kW   s over cap          MWh    own MWh   grid MWh   million won    t CO2",
     );
     let or_dash = |number: Option<f64>, by: f64, digits: usize| {
         number.map_or_else(
