@@ -50,8 +50,18 @@ fn is_login(text: &Text<'_>, at: usize) -> bool {
         .is_some_and(|scheme| scheme.ends_with(b"://"))
 }
 
+/// What a local part may have beside letters, digits, dots and dashes, a bit for each.
+const MARKS: u128 = {
+    let (mut marks, mut rest): (u128, &[u8]) = (0, b"!#$%&'*+/=?^_`{|}~");
+    while let [first, others @ ..] = rest {
+        marks |= 1 << *first;
+        rest = others;
+    }
+    marks
+};
+
 fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~".contains(&byte)
+    byte.is_ascii_alphanumeric() || byte.is_ascii() && MARKS >> byte & 1 == 1
 }
 
 /// The local part that ends at `at`, not before `floor`; none where it is masked.

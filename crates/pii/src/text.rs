@@ -147,6 +147,8 @@ impl<'a> Text<'a> {
                 self.count(1);
                 (ascii(*byte), at - 1)
             }
+            // The beginning of a character without its rest.
+            Some([.., 0xC0..=0xFF]) => (Symbol::Other, at - 1),
             _ => self.before_beyond_ascii(at),
         }
     }

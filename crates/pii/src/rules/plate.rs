@@ -26,6 +26,11 @@ pub fn shape(text: &Text<'_>, group: &Group) -> Option<Shape> {
     if !matches!(group.length, 2 | 3) {
         return None;
     }
+    // The cheap question first: most stand before no Hangul.
+    let after = text.bytes().get(group.end);
+    if after.is_none_or(|byte| byte.is_ascii() && !matches!(byte, b' ' | b'\t')) {
+        return None;
+    }
     let (symbol, mut at, mut next) = text.visible(group.end);
     if symbol == Symbol::Space {
         (_, at, next) = text.visible(next);
