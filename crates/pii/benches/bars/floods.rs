@@ -50,4 +50,8 @@ pub const FLOODS: &[(&str, &str)] = &[
         "groups after a word and before one",
         "112_3전화4일 34 11234 23112_3전화4일 34 11234 234 1 12_102)12_3전화4일 34- 11234 2112_3",
     ),
+    (
+        "digits in groups and spelled digits",
+        "0 ·0 0 0 1 11234 2 3 4  6 7 8 일 0 1 0  1 2 3 4  6 7 8 일1-일:1🙂2@3(4 81로2\u{200b}@3(car_사",
+    ),
 ];
