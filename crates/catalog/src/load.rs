@@ -1,5 +1,6 @@
 //! How long an engine takes from its start until it serves: its weights are read, and it gets ready.
 
+use crate::chip::PEERS;
 use crate::deployment::Deployment;
 
 /// Bytes a second that a machine reads weights with where nobody says it. Run:ai's Model Streamer read Llama-3-8B (16 × 10^9 bytes) from a
@@ -9,14 +10,12 @@ const READ_BYTES_S: f64 = 2e9;
 /// From the start of the process until it serves, beside reading, in seconds: 59 s until the first answer, of which 0.7 s were reading, for
 /// vLLM with its compiled graphs kept (vLLM's issue 20264); 34 of them were profiling, making graphs and KV memory.
 const START_S: f64 = 58.0;
-/// Accelerators of a machine, which share its storage.
-const MACHINE: f64 = 8.0;
 
 impl Deployment {
     /// Time from the start of an engine's process until it serves, in seconds. Each of its machines reads the weights of its own
     /// accelerators with so many 10^9 bytes a second, which is what is usual where nothing is said; all read at once.
     pub fn load_s(&self, storage_gb_s: Option<f64>) -> f64 {
-        let machines = (f64::from(self.parallel.accelerators()) / MACHINE).ceil();
+        let machines = (f64::from(self.parallel.accelerators()) / PEERS).ceil();
         let bytes_s = storage_gb_s.map_or(READ_BYTES_S, |gb_s| gb_s * 1e9);
         START_S + self.weight_bytes() / machines / bytes_s
     }

@@ -58,7 +58,7 @@ async fn json_of(place: &Place, command: &str) -> Value {
     place.json(&words).await
 }
 
-/// Of a job's file, and what is told of it. A number is a line that is shown with a mark.
+/// The second line of a job's file, and what is told of it.
 const REFUSED: [(&str, &[&str]); 25] = [
     ("resource.count = 1\n", &["line 2", "^", "resources"]),
     ("resources.count = -1\n", &["line 2", "^", "-1"]),

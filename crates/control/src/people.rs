@@ -8,8 +8,8 @@ use madang_gateway::gateway::Gateway;
 use madang_store::{Store, StoreError};
 use madang_types::{Origin, Programme, ProgrammeJobs, Tenant};
 
-/// Makes the books equal to the fleet file, whose SHA-256 goes into the audit log with what it says of programmes' jobs. Rows made by the API are not touched, but for one: a name that the file
-/// claims becomes the file's.
+/// Makes the books equal to the fleet file, whose SHA-256 goes into the audit log with what it says of programmes' jobs. Rows
+/// made by the API are not touched, but for one: a name that the file claims becomes the file's.
 ///
 /// # Errors
 /// The books or the audit log cannot be read or written. What was written stays; the next load writes the rest.

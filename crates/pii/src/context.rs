@@ -125,8 +125,9 @@ impl<'c, 'a> Nearby<'c, 'a> {
 
     /// Whether a word is for any of `topics`.
     pub fn speaks_of(&mut self, topics: &[Topic]) -> bool {
-        let near = self.near();
-        topics.iter().any(|topic| near.of(*topic) != u16::MAX)
+        topics
+            .iter()
+            .any(|topic| self.near().of(*topic) != u16::MAX)
     }
 
     #[inline(always)]

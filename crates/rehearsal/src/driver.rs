@@ -218,7 +218,7 @@ impl Driver {
                 reply.send(()).unwrap_or_default();
             }
             Command::Restart(reply) => {
-                self.engine.restart();
+                self.engine.restart(self.clock.ns_at(now));
                 // Each answer sees its sender dropped, and closes its connection.
                 self.streams.clear();
                 self.decoding.clear();

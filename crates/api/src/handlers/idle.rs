@@ -68,12 +68,9 @@ pub(crate) async fn idle_get(
         }
         Ground::Programme(_) | Ground::Tenant(_) => None,
     };
-    let (runs, runs_left_out) = little_used(&rows, &paid, (asked.below_permille, asked.after_s));
-    let source = |mut run: IdleRunView, id| {
-        run.measured_by = jobs.busy_source(id).map(BusySource::as_str);
-        run
-    };
-    let runs = runs.into_iter().map(|(id, run)| source(run, id)).collect();
+    let source = |run| jobs.busy_source(run).map(BusySource::as_str);
+    let bounds = (asked.below_permille, asked.after_s);
+    let (runs, runs_left_out) = little_used(&rows, &paid, bounds, source);
     Ok(Json(IdleView {
         month: month.to_string(),
         offset_s: asked.offset_s,
@@ -96,7 +93,8 @@ fn little_used(
     rows: &[BusyRun],
     paid: &BTreeMap<RunId, Vec<Leg>>,
     (below_permille, after_s): (u32, u32),
-) -> (Vec<(RunId, IdleRunView)>, u64) {
+    source: impl Fn(RunId) -> Option<&'static str>,
+) -> (Vec<IdleRunView>, u64) {
     let mut left_out = 0;
     let mut runs = Vec::new();
     for row in rows {
@@ -107,8 +105,9 @@ fn little_used(
             .filter(|permille| long && *permille < below_permille);
         match little {
             Some(permille) if runs.len() < RUNS_SHOWN_MAX => {
-                let view = IdleRunView::of(row, permille, legs_of(paid, busy.run));
-                runs.push((busy.run, view));
+                let mut view = IdleRunView::of(row, permille, legs_of(paid, busy.run));
+                view.measured_by = source(busy.run);
+                runs.push(view);
             }
             Some(_) => left_out += 1,
             None => {}

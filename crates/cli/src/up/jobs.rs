@@ -31,7 +31,8 @@ pub fn options(
     folder: &DataFolder,
     fleet: &Fleet,
 ) -> anyhow::Result<JobsOptions> {
-    let local = LocalExecutor::open(local(folder, fleet)?)?;
+    let buckets = buckets(fleet)?;
+    let local = LocalExecutor::open(local(folder, fleet, buckets.clone())?)?;
     let local: Arc<dyn JobExecutor> = Arc::new(local);
     let mut executors = Executors::from([((JobsExecutor::Local, None), local)]);
     let mut meters = Meters::new();
@@ -48,7 +49,7 @@ pub fn options(
             )
         };
         let mut options = slurm::options(cluster, fleet, state).with_context(named)?;
-        options.buckets = buckets(fleet)?;
+        options.buckets.clone_from(&buckets);
         if cluster.manages {
             let site = SlurmSite::new(&options).with_context(named)?;
             sites.insert(cluster.id.clone(), site);
@@ -77,7 +78,11 @@ pub fn options(
     })
 }
 
-fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
+fn local(
+    folder: &DataFolder,
+    fleet: &Fleet,
+    buckets: Vec<StageBucket>,
+) -> anyhow::Result<LocalOptions> {
     let terms = &fleet.jobs;
     let root = |path: &String| StageRoot {
         path: path.clone(),
@@ -100,7 +105,7 @@ fn local(folder: &DataFolder, fleet: &Fleet) -> anyhow::Result<LocalOptions> {
         stages: StageOptions {
             roots: terms.stage_roots.iter().map(root).chain(tuned).collect(),
             hosts: terms.stage_hosts.clone(),
-            buckets: buckets(fleet)?,
+            buckets,
             authority: terms.stage_authority_file.clone(),
             ..StageOptions::default()
         },

@@ -367,7 +367,10 @@ impl JobsPlane {
     /// own alone.
     async fn follow_runs(&self) {
         let mut by_nodes: BTreeMap<NodesId, Vec<RunRecord>> = BTreeMap::new();
-        for run in self.live() {
+        let live = self.live();
+        self.unstopped()
+            .retain(|run| live.iter().any(|one| one.run == *run));
+        for run in live {
             by_nodes.entry(run.nodes.clone()).or_default().push(run);
         }
         let each = by_nodes.into_values().map(async |runs| {
@@ -404,9 +407,6 @@ impl JobsPlane {
     async fn follow_run(&self, run: &RunRecord) -> bool {
         if self.unstopped().remove(&run.run) {
             self.stop_run_again(run).await;
-            if self.unstopped().contains(&run.run) {
-                return false;
-            }
         }
         let looked = match self.executor_of(run).await {
             Ok(Some(executor)) => executor.look(run.run).await,

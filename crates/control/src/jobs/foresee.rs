@@ -31,6 +31,9 @@ impl JobsPlane {
     /// Asks about a job that comes, before it is weighed where it begins; where nobody answers soon it is weighed without.
     pub(super) async fn foresee_coming(&self, job: &Job) {
         let mut nodes = self.nodes(Self::reaches);
+        if !nodes.iter().any(|nodes| nodes.has_queue) {
+            return;
+        }
         nodes.retain(|nodes| self.never(job, nodes).is_none());
         let allowed: Vec<NodesId> = self.allowed(job, &nodes).into_iter().collect();
         self.foresee(Some((job, &allowed)), COMES_TIME).await;

@@ -167,9 +167,10 @@ impl JobsPlane {
 
     /// Why what runs jobs on some machines would never run that one there, as far as this gateway knows.
     pub(super) fn never(&self, job: &Job, nodes: &DeskNodes) -> Option<String> {
+        // Who has no queue of its own refuses nothing by itself.
+        let executor = self.executor(&nodes.id).filter(|_| nodes.has_queue)?;
         let fleet = Arc::clone(&self.gateway.snapshot().fleet);
-        let spec = spec::asked_spec(job, &nodes.id, &fleet)?;
-        self.executor(&nodes.id)?.never(&spec)
+        executor.never(&spec::asked_spec(job, &nodes.id, &fleet)?)
     }
 
     /// Those machines where policy lets a job's data be.

@@ -220,7 +220,7 @@ impl PowerPlane {
                     let mut state = self.lock();
                     let known = state.events.iter_mut().find(|event| event.id == id);
                     known.into_iter().for_each(|event| event.kind = noted.kind);
-                    tracing::warn!(%site, event = id, drawn_watts, "a power event begins");
+                    tracing::warn!(%site, event = id, drawn_watts, "a power event counts from now on");
                 }
                 Err(error) => {
                     tracing::warn!(%site, event = id, %error, "what a cut is a part of is not kept yet")

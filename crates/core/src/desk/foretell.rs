@@ -163,8 +163,8 @@ impl Desk {
 
     /// Something of ours was given machines: what the site's own scheduler said before does not count any more.
     pub(super) fn given(&mut self, now: Micros, nodes: &NodesId) {
-        let has_queue = |of: &&DeskNodes| of.has_queue && of.id == *nodes;
-        if self.nodes.iter().any(|of| has_queue(&of)) {
+        let has_queue = |of: &DeskNodes| of.has_queue && of.id == *nodes;
+        if self.nodes.iter().any(has_queue) {
             self.foretold.given.insert(nodes.clone(), now);
         }
     }

@@ -228,11 +228,7 @@ impl Tree {
             usage.within = claim.is_within();
             usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > part);
             usage.share_permille = permille(claim.part);
-            usage.lean_permille = if lean == claim.part {
-                usage.share_permille
-            } else {
-                permille(lean)
-            };
+            usage.lean_permille = permille(lean);
             if !usage.over && !usage.heavy && !crowd {
                 expected.arrivals += claim.arrivals;
                 need_sum += claim.arrivals * claim.need;

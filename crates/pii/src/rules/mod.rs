@@ -205,20 +205,66 @@ mod tests {
         all
     }
 
+    const WORDS: [&str; 12] = [
+        "주민등록번호",
+        "외국인등록번호",
+        "사업자등록번호",
+        "법인등록번호",
+        "운전면허",
+        "여권",
+        "전화",
+        "카드",
+        "계좌",
+        "ssn",
+        "주문번호",
+        "-",
+    ];
+
+    #[test]
+    fn whatever_a_rule_takes_without_a_gap_may_be_solid() {
+        let mut state = 7_u64;
+        let mut digit = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            u8::try_from((state >> 33) % 10).unwrap_or_default()
+        };
+        let mut taken = 0;
+        for (word, length) in WORDS
+            .iter()
+            .flat_map(|word| (9..=19).map(move |n| (word, n)))
+        {
+            let text = format!("{word} #");
+            let at = text.len() - 1;
+            let text = Text::new(text.as_bytes());
+            for _ in 0..2_000 {
+                let digits: Vec<u8> = (0..length).map(|_| digit()).collect();
+                let number = Number {
+                    digits: &digits,
+                    shape: &[length],
+                    gap: None,
+                    mixed: false,
+                    edges: Edges {
+                        hangul: true,
+                        ..Edges::default()
+                    },
+                    span: at..at + 1,
+                };
+                let mut context = Context::default();
+                let mut near = Nearby::new(&text, &mut context, at..at + 1);
+                if judge(&number, &mut near).is_some() {
+                    taken += 1;
+                    assert!(may_be_solid(&digits, &mut near), "{word} {digits:?}");
+                }
+            }
+        }
+        assert!(taken > 10_000, "{taken}");
+    }
+
     #[test]
     fn whatever_a_rule_takes_has_a_shape_or_begins_as_a_telephone_number() {
-        let words = [
-            "주민등록번호",
-            "외국인등록번호",
-            "사업자등록번호",
-            "법인등록번호",
-            "운전면허",
-            "여권",
-            "전화",
-            "카드",
-            "ssn",
-            "-",
-        ];
+        // Accounts have any shape.
+        let words = WORDS.into_iter().filter(|word| *word != "계좌");
         let fills = [
             "9001011234567890123",
             "4111111111111111000",
@@ -230,7 +276,7 @@ mod tests {
             let digits: Vec<u8> = fill.bytes().take(length).map(|byte| byte - b'0').collect();
             let all = shapes(u8::try_from(length).unwrap_or_default(), 5);
             for shape in all.iter().filter(|shape| !has_shape(shape)) {
-                for word in words {
+                for word in words.clone() {
                     let text = format!("{word} #");
                     let at = text.len() - 1;
                     let text = Text::new(text.as_bytes());

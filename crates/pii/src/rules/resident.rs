@@ -51,7 +51,7 @@ fn fits(number: &Number<'_>) -> bool {
         [13] => !number.edges.plus,
         _ => false,
     };
-    shape && check::is_day(number.value(2..4), number.value(4..6))
+    shape && check::is_birth(number.digits)
 }
 
 fn judge(number: &Number<'_>, stance: Stance, valid: bool) -> u8 {

@@ -267,12 +267,13 @@ impl Part {
     }
 
     /// Another process: what it held and what it had cached is gone.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, now_ns: u64) {
         let profile = self.profile.clone();
-        let stepwise = self.stepwise;
-        let busy = std::mem::take(&mut self.busy).stopped();
+        let (stepwise, decoded) = (self.stepwise, self.decoded);
+        let spent = self.spent(now_ns);
+        let busy = std::mem::take(&mut self.busy).stopped(spent);
         *self = Self::new(profile);
-        (self.stepwise, self.busy) = (stepwise, busy);
+        (self.stepwise, self.decoded, self.busy) = (stepwise, decoded, busy);
     }
 
     /// Forgets its prefixes, as an engine does that was told to.

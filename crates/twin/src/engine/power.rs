@@ -118,9 +118,10 @@ impl Busy {
         }
     }
 
-    /// The run under way is given up; a limit outlives the process.
-    pub fn stopped(self) -> Self {
+    /// The run under way is given up, and what was done of it counts; a limit outlives the process.
+    pub fn stopped(self, spent: Spent) -> Self {
         Self {
+            spent,
             prefill_ps: 0,
             decoding: 0,
             ..self

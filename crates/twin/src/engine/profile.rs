@@ -174,10 +174,15 @@ impl Profile {
         tokens.max().unwrap_or(0)
     }
 
+    /// The times of its iterations, did it not guess ahead.
+    fn plain_times(&self) -> Roofline {
+        let own = self.times.clone();
+        own.unwrap_or_else(|| Roofline::linear(&self.costs))
+    }
+
     /// The times of its iterations.
     pub fn roofline(&self) -> Roofline {
-        let own = self.times.clone();
-        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        let plain = self.plain_times();
         match &self.speculation {
             Some(speculation) => plain.speculating(speculation),
             None => plain,
@@ -187,8 +192,7 @@ impl Profile {
     /// The same engine, guessing ahead. What stands before it believes of its tokens what they take in the mean.
     #[must_use]
     pub fn speculating(&self, speculation: Speculation) -> Self {
-        let own = self.times.clone();
-        let plain = own.unwrap_or_else(|| Roofline::linear(&self.costs));
+        let plain = self.plain_times();
         let tokens = speculation.tokens();
         let each = |time: u64| (time as f64 / tokens).round() as u64;
         let costs = plain.speculating(&speculation).costs(self.batch_tokens);
@@ -243,9 +247,8 @@ impl Profile {
         match &self.split {
             None => self.kv_tokens,
             Some(parts) => {
-                let kinds = [&parts.prefill, &parts.decode];
-                let each = kinds.map(|kind| kind.profile.kv_tokens);
-                each[0].min(each[1])
+                let (prefill, decode) = (&parts.prefill.profile, &parts.decode.profile);
+                prefill.kv_tokens.min(decode.kv_tokens)
             }
         }
     }

@@ -88,8 +88,8 @@ impl Engine {
     }
 
     /// Another process: what it held and what it had cached is gone.
-    pub fn restart(&mut self) {
-        either!(&mut self.kind, inner => inner.restart());
+    pub fn restart(&mut self, now_ns: u64) {
+        either!(&mut self.kind, inner => inner.restart(now_ns));
     }
 
     /// Forgets its prefixes, as an engine does that was told to.

@@ -116,7 +116,10 @@ impl Split {
     pub fn submit(&mut self, now_ns: u64, request: EngineRequest) {
         let uncached = |part: &Part| request.prompt_tokens - part.cached_of(&request);
         let behind = self.prefill.iter().zip(&self.left_tokens).enumerate();
-        let behind = behind.map(|(at, (part, left))| (left + uncached(part), at, uncached(part)));
+        let behind = behind.map(|(at, (part, left))| {
+            let uncached = uncached(part);
+            (left + uncached, at, uncached)
+        });
         let Some((_, at, uncached)) = behind.min() else {
             return;
         };
@@ -283,8 +286,8 @@ impl Split {
         all
     }
 
-    pub fn restart(&mut self) {
-        self.parts_mut().for_each(Part::restart);
+    pub fn restart(&mut self, now_ns: u64) {
+        self.parts_mut().for_each(|part| part.restart(now_ns));
         self.left_tokens.fill(0);
         self.held_tokens.fill(0);
         self.free_at_ns.fill(0);

@@ -123,7 +123,7 @@ fn an_answer_of_one_token_goes_nowhere_and_what_is_given_up_is_skipped() {
     assert_eq!((engine.status().running, engine.status().waiting), (0, 0));
     // Another process begins anew.
     engine.submit(1_000_000_000, request(4, 1_000, 50, &[]));
-    engine.restart();
+    engine.restart(1_000_000_000);
     assert_eq!(
         (engine.next_at_ns(), engine.made(2_000_000_000, 4)),
         (None, None)
@@ -203,7 +203,7 @@ fn a_known_beginning_is_not_computed_again() {
         })
         .collect();
     assert_eq!(cached, [0, 300]);
-    engine.restart();
+    engine.restart(1_000_000_000);
     engine.submit(10_000_000_000, request(3, 450, 1, &[1, 2, 3, 4]));
     let told = drive(&mut engine, u64::MAX);
     assert!(matches!(

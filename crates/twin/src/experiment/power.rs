@@ -66,7 +66,7 @@ pub struct PowerOptions {
 pub struct PowerReport {
     /// How the event went.
     pub event: EventLine,
-    /// Acts in their order, in words.
+    /// Acts in their order, in words: those among the first deeds of the site, which are bounded.
     pub acts: Vec<String>,
 }
 

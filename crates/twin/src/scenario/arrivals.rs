@@ -135,27 +135,31 @@ impl<'s> Arrivals<'s> {
 }
 
 /// Bits of a tenant's place, and of a demand's, in a label: more than there may be of either. The rest numbers requests.
-const PLACE_BITS: u32 = 16;
-const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
+const TENANT_BITS: u32 = 20;
+const DEMAND_BITS: u32 = 14;
+
+fn low(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
 
 fn label(demand: usize, tenant: usize) -> u64 {
-    let place = |at: usize| u64::try_from(at).unwrap_or(0) & PLACE_MASK;
-    place(demand) << PLACE_BITS | place(tenant)
+    let place = |at: usize, bits| u64::try_from(at).unwrap_or(0) & low(bits);
+    place(demand, DEMAND_BITS) << TENANT_BITS | place(tenant, TENANT_BITS)
 }
 
 /// The label of a shard's request of that number.
 pub(super) fn numbered(label: u64, number: u64) -> u64 {
-    label | number << (2 * PLACE_BITS)
+    label | number << (TENANT_BITS + DEMAND_BITS)
 }
 
 /// The tenant of a label.
 pub(super) fn tenant_of(label: u64) -> usize {
-    usize::try_from(label & PLACE_MASK).unwrap_or(0)
+    usize::try_from(label & low(TENANT_BITS)).unwrap_or(0)
 }
 
 /// The demand of a label.
 pub(super) fn demand_of(label: u64) -> usize {
-    usize::try_from(label >> PLACE_BITS & PLACE_MASK).unwrap_or(0)
+    usize::try_from(label >> TENANT_BITS & low(DEMAND_BITS)).unwrap_or(0)
 }
 
 impl Stream<'_> {

@@ -1,7 +1,7 @@
 //! What an event of the grid changes: how soon it is met, and what those notice who wait for first tokens.
 
 use super::model::GridEvent;
-use super::tally::{DIGITS, record};
+use super::tally::{histogram, record};
 use crate::world::{Ended, Outcome};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -32,12 +32,10 @@ impl EventTally {
             return;
         };
         if let (Outcome::Finished, Some(first_ns)) = (ended.outcome, ended.first_token_ns) {
-            let histogram = &mut self.first_tokens[at];
-            if histogram.is_none() {
-                *histogram = grown();
-            }
-            if let Some(histogram) = histogram {
-                record(histogram, first_ns.saturating_sub(ended.asked_ns));
+            let first_tokens = &mut self.first_tokens[at];
+            *first_tokens = first_tokens.take().or_else(histogram);
+            if let Some(first_tokens) = first_tokens {
+                record(first_tokens, first_ns.saturating_sub(ended.asked_ns));
             }
         }
         if at == 1 {
@@ -69,12 +67,6 @@ impl EventTally {
     }
 }
 
-fn grown() -> Option<Histogram<u64>> {
-    let mut histogram = Histogram::new(DIGITS).ok()?;
-    histogram.auto(true);
-    Some(histogram)
-}
-
 /// What came of an event.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventLine {
@@ -88,7 +80,8 @@ pub struct EventLine {
     pub begins_at: String,
     /// When it ended.
     pub ends_at: String,
-    /// What the site drew when it began, in kW at the meter; `None` where the run did not come so far.
+    /// What the site drew when it began, or half a minute before where it was told earlier, in kW at the meter; `None` where the run
+    /// did not come so far.
     pub baseline_kw: Option<f64>,
     /// What it left, in kW at the meter.
     pub cap_kw: Option<f64>,

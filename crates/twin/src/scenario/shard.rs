@@ -290,7 +290,7 @@ impl<'s> Shard<'s> {
 
     /// Notes what the engines did since they were looked at last, [`SAMPLE_NS`] ago; how full they were is as it is said, else by what
     /// they did.
-    pub(super) fn sample(&mut self, full_milli: Option<&[u64]>) -> Result<(), RunError> {
+    pub(super) fn sample(&mut self, full_milli: Option<&[Option<u64>]>) -> Result<(), RunError> {
         self.sampled_ns += SAMPLE_NS;
         let end_ns = u64::from(self.scenario.hours) * HOUR_NS;
         self.note(full_milli);
@@ -307,7 +307,7 @@ impl<'s> Shard<'s> {
         }
     }
 
-    fn note(&mut self, full_milli: Option<&[u64]>) {
+    fn note(&mut self, full_milli: Option<&[Option<u64>]>) {
         let views: Vec<_> = self.world.engines().collect();
         // What ends now was done in the interval that ends now.
         let first = self.sampled_ns % INTERVAL_NS == SAMPLE_NS;
@@ -325,7 +325,7 @@ impl<'s> Shard<'s> {
             used.kv_tokens += view.status.kv_tokens_used;
             if let Some(power) = &self.scenario.engines[*group].power {
                 let mix = view.spent.mix(before, SAMPLE_NS);
-                let full = full_milli.map(|full| full[at]);
+                let full = full_milli.and_then(|full| full[at]);
                 used.full_milli += full.unwrap_or_else(|| u64::from(power.used_milli(mix)));
             }
             *before = view.spent;

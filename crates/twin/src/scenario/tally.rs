@@ -75,7 +75,7 @@ pub struct Latencies {
 }
 
 /// An empty one, which grows by itself.
-fn histogram() -> Option<Histogram<u64>> {
+pub(super) fn histogram() -> Option<Histogram<u64>> {
     let mut histogram = Histogram::new(DIGITS).ok()?;
     histogram.auto(true);
     Some(histogram)

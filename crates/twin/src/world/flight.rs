@@ -30,6 +30,11 @@ fn split(number: u64) -> (usize, u32) {
     (place, u32::try_from(number >> 32).unwrap_or(u32::MAX))
 }
 
+/// The number of which [`split`] gives these.
+fn joined(generation: u32, place: u64) -> u64 {
+    (u64::from(generation) << 32) | place
+}
+
 impl Flights {
     pub fn insert(&mut self, flight: Flight) -> u64 {
         let place = self.free.pop().unwrap_or_else(|| {
@@ -40,7 +45,7 @@ impl Flights {
         let slot = &mut self.places[index];
         slot.0 = slot.0.wrapping_add(1);
         slot.1 = Some(flight);
-        (u64::from(slot.0) << 32) | u64::from(place)
+        joined(slot.0, u64::from(place))
     }
 
     pub fn get_mut(&mut self, number: u64) -> Option<&mut Flight> {
@@ -65,7 +70,7 @@ impl Flights {
         (0_u64..)
             .zip(&self.places)
             .filter(|(_, (_, flight))| flight.as_ref().is_some_and(|f| f.first_token_ns.is_some()))
-            .map(|(place, (generation, _))| (u64::from(*generation) << 32) | place)
+            .map(|(place, (generation, _))| joined(*generation, place))
             .collect()
     }
 
@@ -74,7 +79,7 @@ impl Flights {
         let mut held = Vec::new();
         for (place, (generation, flight)) in (0_u64..).zip(&self.places) {
             let attempts = flight.iter().flat_map(|flight| &flight.attempts);
-            let number = (u64::from(*generation) << 32) | place;
+            let number = joined(*generation, place);
             let here = attempts.filter(|(_, at, reached)| *at == engine && *reached);
             held.extend(here.map(|(attempt, ..)| (number, *attempt)));
         }

@@ -241,9 +241,8 @@ impl JobExecutor for LocalExecutor {
 
     async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
         let frozen = self.disk(move |runs| RunFolder::of(runs, run).freeze(still));
-        let container = match frozen.await? {
-            Some(container) => container,
-            None => return Ok(()),
+        let Some(container) = frozen.await? else {
+            return Ok(());
         };
         let stands = container.freeze(still).await;
         stands.map_err(|why| JobsError::Unavailable(format!("the container of {run}: {why}")))

@@ -8,11 +8,17 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::path::Path;
 
-/// What is the kernel's and not a process's: runc's list of what containers only read.
-const KERNELS_OWN: [&str; 5] = [
+/// What is the kernel's and not a process's: what runc lets containers only read, and what it hides or may be written besides.
+const KERNELS_OWN: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
     "/proc/bus",
+    "/proc/driver",
+    "/proc/dynamic_debug",
     "/proc/fs",
     "/proc/irq",
+    "/proc/mtrr",
+    "/proc/scsi",
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];

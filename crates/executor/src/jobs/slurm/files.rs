@@ -28,22 +28,30 @@ pub(super) enum Files {
 }
 
 impl Files {
-    /// Writes a file that nobody but its owner reads.
+    /// Writes a file that nobody but its owner reads. Whoever reads it meanwhile finds all of the old one, or of the new one.
     pub(super) async fn write_secret(&self, path: &str, text: &str) -> Result<(), Fault> {
         match self {
             Self::Here { .. } => {
-                let path = self.here(path);
+                let (path, part) = (self.here(path), self.here(&format!("{path}.part")));
                 let mut how = tokio::fs::OpenOptions::new();
                 how.write(true).create(true).truncate(true).mode(0o600);
                 let write = async {
-                    let mut file = how.open(&path).await?;
+                    let mut file = how.open(&part).await?;
                     file.write_all(text.as_bytes()).await?;
-                    file.sync_all().await
+                    file.sync_all().await?;
+                    tokio::fs::rename(&part, &path).await
                 };
-                write.await.map_err(|error| disk(&path, &error))
+                let written = write.await;
+                if written.is_err() {
+                    tokio::fs::remove_file(&part).await.ok();
+                }
+                written.map_err(|error| disk(&path, &error))
             }
             Self::By(shell) => {
-                let write = format!("umask 077 && cat >{}", quoted(path));
+                let (path, part) = (quoted(path), quoted(&format!("{path}.part")));
+                let write = format!(
+                    "umask 077 && cat >{part} && mv -f -- {part} {path} || {{ rm -f -- {part}; false; }}"
+                );
                 expect(shell, &write, text.as_bytes()).await.map(|_| ())
             }
             Self::Nowhere => Err(Fault::Refused(

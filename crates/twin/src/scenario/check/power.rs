@@ -106,7 +106,7 @@ impl Check<'_, '_> {
             site,
             set_us: from_us.saturating_sub(notice_us),
             from_us,
-            until_us: from_us + (raw.for_h.as_ref()?.value * HOUR_US) as u64,
+            until_us: from_us + ((raw.for_h.as_ref()?.value * HOUR_US) as u64).max(1),
             kind,
         })
     }

@@ -192,7 +192,8 @@ impl<'f> Batch<'f> {
         }
         let refused = self.replay.take_refused();
         self.waits |= refused;
-        let is_calm = site.bent_us.is_none_or(|at_us| at_us + CALM_US < now_us);
+        let is_calm = site.is_short_for_good(now_us)
+            || site.bent_us.is_none_or(|at_us| at_us + CALM_US < now_us);
         // Nothing runs whose end would make room, and nothing else will.
         self.stuck = is_quiet
             && (tries && refused && !self.holds() && is_calm)

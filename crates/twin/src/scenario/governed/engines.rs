@@ -28,8 +28,8 @@ pub(super) struct GovernedShard<'s> {
     /// The names of governed sites, and what requests meet there.
     sites: Vec<(SiteId, PowerTerms)>,
     engines: Vec<Governed>,
-    /// How full each engine was, summed over the looks of a sample.
-    full_milli: Vec<u64>,
+    /// How full each governed engine was, summed over the looks of a sample; `None` of the others, which are told by what they did.
+    full_milli: Vec<Option<u64>>,
     is_over: bool,
     failed: Option<RunError>,
 }
@@ -43,12 +43,14 @@ impl<'s> GovernedShard<'s> {
         places: &[usize],
     ) -> Result<Self, RunError> {
         let mut engines = Vec::new();
+        let mut full_milli = vec![None; plan.groups.len()];
         for (engine, group) in plan.groups.iter().enumerate() {
             let group = &scenario.engines[*group];
             let site = places.iter().position(|place| *place == group.site);
             let (Some(site), Some(power)) = (site, group.power) else {
                 continue;
             };
+            full_milli[engine] = Some(0);
             engines.push(Governed {
                 engine,
                 site,
@@ -69,7 +71,7 @@ impl<'s> GovernedShard<'s> {
         Ok(Self {
             shard: Shard::new((scenario, files), plan, progress)?,
             sites: sites.map(|site| (site, PowerTerms::default())).collect(),
-            full_milli: vec![0; plan.groups.len()],
+            full_milli,
             engines,
             is_over: false,
             failed: None,
@@ -99,11 +101,14 @@ impl<'s> GovernedShard<'s> {
             self.look();
         }
         if at_ns > 0 && at_ns.is_multiple_of(SAMPLE_NS) {
-            for full in &mut self.full_milli {
+            for full in self.full_milli.iter_mut().flatten() {
                 *full /= LOOKS_PER_SAMPLE;
             }
             let sampled = self.shard.sample(Some(&self.full_milli));
-            self.full_milli.fill(0);
+            self.full_milli
+                .iter_mut()
+                .flatten()
+                .for_each(|full| *full = 0);
             self.is_over = self.shard.is_over() || sampled.is_err();
             self.failed = sampled.err();
         }
@@ -146,7 +151,9 @@ impl<'s> GovernedShard<'s> {
                 slows: true,
                 batch_milli: batch[engine.engine],
             };
-            self.full_milli[engine.engine] += u64::from(used);
+            if let Some(full) = &mut self.full_milli[engine.engine] {
+                *full += u64::from(used);
+            }
         }
     }
 

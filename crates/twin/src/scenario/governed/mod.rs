@@ -145,6 +145,9 @@ impl SideBySide<'_, '_> {
 
     /// Engines do what was ordered, and go on until then.
     fn engines(&mut self, now_us: u64) {
+        if self.shards.iter().all(|(_, shard)| shard.is_over()) {
+            return;
+        }
         let orders: Vec<_> = self.sites.iter().map(|site| &site.orders).collect();
         let each = self.shards.len().div_ceil(self.threads.max(1)).max(1);
         let go = |shards: &mut [(usize, GovernedShard<'_>)]| {
@@ -195,7 +198,8 @@ impl SideBySide<'_, '_> {
     fn next_us(&self, now_us: u64) -> Option<u64> {
         let soon_us = now_us + LOOK_US;
         let asked = now_us < u64::from(self.scenario.hours) * HOUR_US;
-        let bent = self.sites.iter().any(GovernedSite::is_bent);
+        let comes_back = |site: &GovernedSite| site.is_bent() && !site.is_short_for_good(now_us);
+        let bent = self.sites.iter().any(comes_back);
         if asked || bent || self.shards.iter().any(|(_, shard)| !shard.is_over()) {
             return Some(soon_us);
         }

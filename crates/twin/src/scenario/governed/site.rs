@@ -82,6 +82,12 @@ impl GovernedSite {
         self.governor.acts().next().is_some()
     }
 
+    /// Too much is drawn, and no event will change that: with engines idle, nothing that is bent comes back.
+    pub fn is_short_for_good(&self, now_us: u64) -> bool {
+        let over = self.standing.is_some_and(|cap| self.read_watts > cap);
+        over && self.changes_us(now_us).is_none()
+    }
+
     /// When an event begins to count, or ends, after that instant.
     pub fn changes_us(&self, now_us: u64) -> Option<u64> {
         let lead = u64::try_from(LEAD_US).unwrap_or(0);
@@ -151,7 +157,9 @@ impl GovernedSite {
             event.lasted_s += seconds;
             event.joules += watts as f64 * seconds;
             event.line.stood_accelerator_h += stood as f64 * seconds / S_PER_H;
-            let cap = watts_of(&event.event, None).unwrap_or(u64::MAX);
+            let Some(cap) = watts_of(&event.event, None) else {
+                continue;
+            };
             match event.line.met_after_s {
                 None if watts <= cap => {
                     event.line.met_after_s = Some((now_us - from) as f64 / US_PER_S);
@@ -167,18 +175,20 @@ impl GovernedSite {
         let soon = micros(now_us).0.saturating_add(LEAD_US);
         for event in &mut self.events {
             let counts = event.event.set_at.0 <= micros(now_us).0 && event.event.from.0 <= soon;
-            let is_noted = event.line.baseline_kw.is_some();
-            if !counts || is_noted {
+            if !counts {
                 continue;
             }
-            event.line.baseline_kw = Some(drawn_watts as f64 / KILO);
-            if let PowerEventKind::Cut { baseline_watts, .. } = &mut event.event.kind {
-                *baseline_watts = Some(drawn_watts);
+            if event.line.baseline_kw.is_none() {
+                event.line.baseline_kw = Some(drawn_watts as f64 / KILO);
+                if let PowerEventKind::Cut { baseline_watts, .. } = &mut event.event.kind {
+                    *baseline_watts = Some(drawn_watts);
+                }
+                let cap = watts_of(&event.event, None);
+                event.line.cap_kw = cap.map(|cap| cap as f64 / KILO);
             }
-            let cap = watts_of(&event.event, None);
-            event.line.cap_kw = cap.map(|cap| cap as f64 / KILO);
             // It is met at its beginning where it was told in time.
-            if cap.is_some_and(|cap| drawn_watts <= cap) && us(event.event.from) <= now_us {
+            let is_met = watts_of(&event.event, None).is_some_and(|cap| drawn_watts <= cap);
+            if is_met && us(event.event.from) == now_us {
                 event.line.met_after_s = Some(0.0);
             }
         }

@@ -49,7 +49,7 @@ fn an_event_that_is_told_before_is_met_at_its_beginning() {
     let report = report(&text, &Files::Builtin, (1, false));
     let event = &report.events[0];
     assert_eq!(event.told_at, "2026-07-15T00:50:00");
-    assert!(event.met_after_s.is_some_and(|s| s <= 1.0), "{event:?}");
+    assert_eq!(event.met_after_s, Some(0.0), "{event:?}");
     // It is a quarter less than before, not a quarter of a quarter.
     let (baseline, cap) = (event.baseline_kw.unwrap(), event.cap_kw.unwrap());
     assert!((cap / baseline - 0.75).abs() < 0.01, "{event:?}");
@@ -84,6 +84,35 @@ fn engines_at_their_cap_are_governed_and_the_same_on_many_threads() {
     let (free, _) = free.split_once("[[event]]").unwrap();
     let free = report(free, &Files::Builtin, (1, false));
     assert!(free.power.is_empty() && free.energy[0].peak_kw > one.energy[0].peak_kw);
+}
+
+/// An event at one of two sites that serve a model changes nothing of what the other one is said to draw.
+#[test]
+fn what_a_site_draws_is_the_same_beside_one_that_is_governed() {
+    let more = "[[site]]\nid = \"there\"\ncountry = \"KR\"\n\n[[engine]]\nid = \"two\"\nsite = \"there\"\nmodel = \"m\"\ncount = 2\n\
+         profile = \"h100-8b\"\naccelerator = \"h100\"\n";
+    let free = format!("{SMALL}{DRAWN}\n{more}");
+    let event = "[[event]]\nid = \"e\"\nsite = \"here\"\nat = \"2026-07-15T00:15\"\nfor_h = 0.5\nto_kw = 100\n";
+    let there = |text: &str| {
+        let report = report(text, &Files::Builtin, (1, false));
+        let mut sites = report.energy.into_iter();
+        sites.find(|site| site.site == "there").unwrap().kwh
+    };
+    let (free, beside) = (there(&free), there(&format!("{free}\n{event}")));
+    assert!(
+        (beside / free - 1.0).abs() < 0.01,
+        "{free} kWh, {beside} kWh"
+    );
+}
+
+/// A cap that idle engines are above already is met by nothing: the run ends all the same, and says for how long it was missed.
+#[test]
+fn a_cap_below_what_is_drawn_idle_is_missed_and_the_run_ends() {
+    let text = format!("{SMALL}{DRAWN}");
+    let text = text.replacen("pue = 1.5", "pue = 1.5\npower_cap_kw = 0.1", 1);
+    let report = report(&text, &Files::Builtin, (1, false));
+    let power = &report.power[0];
+    assert!(power.over_cap_ms >= 3_600_000, "{power:?}");
 }
 
 #[test]

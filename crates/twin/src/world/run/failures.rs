@@ -47,7 +47,7 @@ impl<C: Clients> World<C> {
         let Some(engine) = self.engines.get_mut(place) else {
             return;
         };
-        engine.restart();
+        engine.restart(now_ns);
         let load_ns = engine.profile().load_us.saturating_mul(1_000);
         let up_ns = now_ns.saturating_add(down_ns).saturating_add(load_ns);
         let Some(serves_at_ns) = self.serves_at_ns.get_mut(place) else {

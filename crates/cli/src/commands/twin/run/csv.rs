@@ -31,16 +31,8 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         ))?;
     }
     table.flush()?;
-    let mut table = csv::Writer::from_path(folder.join("groups.csv"))?;
-    for group in &report.groups {
-        table.serialize(group)?;
-    }
-    table.flush()?;
-    let mut table = csv::Writer::from_path(folder.join("energy.csv"))?;
-    for site in &report.energy {
-        table.serialize(site)?;
-    }
-    table.flush()?;
+    rows(folder, "groups.csv", &report.groups)?;
+    rows(folder, "energy.csv", &report.energy)?;
     let mut table = csv::Writer::from_path(folder.join("jobs.csv"))?;
     table.write_record(JOBS)?;
     for line in &report.jobs {
@@ -52,16 +44,8 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         table.serialize(row)?;
     }
     table.flush()?;
-    let mut table = csv::Writer::from_path(folder.join("events.csv"))?;
-    for event in &report.events {
-        table.serialize(event)?;
-    }
-    table.flush()?;
-    let mut table = csv::Writer::from_path(folder.join("budgets.csv"))?;
-    for line in &report.budgets {
-        table.serialize(line)?;
-    }
-    table.flush()?;
+    rows(folder, "events.csv", &report.events)?;
+    rows(folder, "budgets.csv", &report.budgets)?;
     let mut table = csv::WriterBuilder::new();
     let mut table = table
         .has_headers(false)
@@ -71,6 +55,16 @@ pub fn write(folder: &Path, report: &Report) -> anyhow::Result<()> {
         for deed in &site.deeds {
             table.serialize((&site.site, deed))?;
         }
+    }
+    table.flush()?;
+    Ok(())
+}
+
+/// A table whose columns are the fields of its rows.
+fn rows<T: serde::Serialize>(folder: &Path, name: &str, rows: &[T]) -> anyhow::Result<()> {
+    let mut table = csv::Writer::from_path(folder.join(name))?;
+    for row in rows {
+        table.serialize(row)?;
     }
     table.flush()?;
     Ok(())

@@ -59,7 +59,7 @@ impl Inner {
         loop {
             let woken = tokio::time::timeout(wait, self.wake.notified()).await;
             if woken.is_ok() && wait == LOOK_TIME {
-                // It is away else: who wants something waits for it as all others do.
+                // Where it is away all is tried again instead.
                 self.stand().await.ok();
                 continue;
             }

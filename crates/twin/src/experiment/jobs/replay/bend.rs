@@ -59,8 +59,9 @@ impl Replay<'_> {
 
     /// A run stands still, or goes on: with its checkpoint where it was writing that.
     pub(crate) fn stand(&mut self, now_us: u64, index: usize, still: bool) {
+        let ends = !self.on.contains_key(&index) || self.is_due(now_us, index);
         let run = &mut self.runs[index];
-        if run.stands == still || !self.on.contains_key(&index) {
+        if run.stands == still || ends {
             return;
         }
         run.rest(now_us);
@@ -71,9 +72,17 @@ impl Replay<'_> {
         }
     }
 
+    /// Whether what is due to a run that gets on happens by itself until then.
+    fn is_due(&self, now_us: u64, index: usize) -> bool {
+        let run = &self.runs[index];
+        let left_us = run.stops_us.unwrap_or_else(|| run.takes_us());
+        !run.stands && run.goes_us + left_us <= now_us
+    }
+
     /// A run writes its checkpoint and ends, by somebody else's word.
     pub(crate) fn stop_run(&mut self, now_us: u64, index: usize) {
-        if self.on.contains_key(&index) && self.runs[index].stops_us.is_none() {
+        let runs = self.on.contains_key(&index) && !self.is_due(now_us, index);
+        if runs && self.runs[index].stops_us.is_none() {
             self.go_to(now_us.max(self.now_us));
             self.jobs.stopping(key(index));
             self.stop(index);
