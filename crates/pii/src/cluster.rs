@@ -76,6 +76,26 @@ pub fn group(text: &Text<'_>, at: usize, mut each: impl FnMut(u8)) -> Option<Gro
     })
 }
 
+/// One character that separates the group that ended at `at` from a group of one digit, and that digit, if nothing but ASCII
+/// stands there.
+#[inline(always)]
+pub fn single(text: &Text<'_>, at: usize) -> Option<(Separator, u8)> {
+    let [mark, digit @ b'0'..=b'9', after, ..] = text.bytes().get(at..)? else {
+        return None;
+    };
+    let gap = match mark {
+        b' ' => Gap::Space,
+        b'-' => Gap::Dash,
+        b'.' => Gap::Dot,
+        _ => return None,
+    };
+    if after.is_ascii_digit() || !after.is_ascii() {
+        return None;
+    }
+    text.count(3);
+    Some((Separator { gap, spaced: false }, digit - b'0'))
+}
+
 /// What separates the group that ended at `at` from a next one, and where that begins.
 #[inline(always)]
 pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {

@@ -1,7 +1,7 @@
 //! What the words near a number say about it. Each byte near a number is read once, whatever the number of numbers.
 
 use crate::text::Text;
-use crate::words::{TOPICS, Topic, WORDS};
+use crate::words::{TOPICS, Topic, Topics, WORDS};
 use aho_corasick::automaton::Automaton;
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, MatchKind, StartKind};
@@ -124,10 +124,9 @@ impl<'c, 'a> Nearby<'c, 'a> {
     }
 
     /// Whether a word is for any of `topics`.
-    pub fn speaks_of(&mut self, topics: &[Topic]) -> bool {
-        topics
-            .iter()
-            .any(|topic| self.near().of(*topic) != u16::MAX)
+    #[inline]
+    pub fn speaks_of(&mut self, topics: Topics) -> bool {
+        self.near().topics.has_any(topics)
     }
 
     #[inline(always)]
@@ -151,6 +150,8 @@ struct Near {
     distance: [u16; TOPICS],
     /// The least distance of a word that is for anything.
     nearest: u16,
+    /// The topics of which any word is near.
+    topics: Topics,
 }
 
 /// What the words say of a number's being of one kind.
@@ -178,6 +179,7 @@ impl Near {
         let distance = u16::try_from(distance).unwrap_or(u16::MAX);
         if let Some(least) = self.distance.get_mut(topic as usize) {
             *least = distance.min(*least);
+            self.topics.insert(topic);
             if topic != Topic::Thing {
                 self.nearest = distance.min(self.nearest);
             }
@@ -187,6 +189,7 @@ impl Near {
     const NOTHING: Self = Self {
         distance: [u16::MAX; TOPICS],
         nearest: u16::MAX,
+        topics: Topics::NONE,
     };
 
     /// How far the nearest word of `topic` is.

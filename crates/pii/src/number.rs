@@ -4,19 +4,19 @@ use crate::address;
 use crate::cluster::{self, Edges, GROUPS_MAX, Gap, Group, Number};
 use crate::ip;
 use crate::rules::{self, bank, passport, phone, plate};
-use crate::scan::Scan;
-use crate::spoken;
+use crate::scan::{Rooms, Scan};
+use crate::spoken::{self, Run};
 use crate::text::{Symbol, Text};
 use crate::words::Topic;
 use madang_types::PiiKind;
 use std::cell::OnceCell;
 
 /// Looks at what begins at `at`, where a digit may be. Returns where to look on.
-pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, rooms: &mut Rooms, at: usize) -> usize {
     let (symbol, next) = scan.text.symbol(at);
     match symbol {
         Symbol::Digit(_) => {}
-        Symbol::Spoken(_) => return spoken::look(scan, at, next),
+        Symbol::Spoken(_) => return spoken::look(scan, &mut rooms.run, at, next),
         Symbol::Ascii(b'@') => return crate::mail::look(scan, at, next),
         _ => return next,
     }
@@ -33,9 +33,9 @@ pub fn look(scan: &mut Scan<'_>, at: usize) -> usize {
     // Most numbers are of this sort.
     if let Some(group) = lone(&scan.text, at) {
         let end = group.end;
-        return other(scan, &[group], left).unwrap_or(end);
+        return other(scan, &mut rooms.run, &[group], left).unwrap_or(end);
     }
-    walk(scan, at, left)
+    walk(scan, rooms, at, left)
 }
 
 /// What stands right before a number.
@@ -115,28 +115,28 @@ fn is_thousands(text: &Text<'_>, at: usize) -> bool {
 
 /// Walks over the groups from `at`, before which `left` stands, each looked at as the beginning of a number. Returns where
 /// to look on.
-fn walk(scan: &mut Scan<'_>, at: usize, left: Edges) -> usize {
-    let mut row = std::mem::take(&mut scan.row);
-    let end = walk_row(scan, &mut row, at, left);
-    scan.row = row;
-    end
-}
-
-fn walk_row(scan: &mut Scan<'_>, row: &mut Row, at: usize, mut left: Edges) -> usize {
+// Apart from what most numbers need: they are looked at faster without it.
+#[inline(never)]
+fn walk(scan: &mut Scan<'_>, Rooms { row, run }: &mut Rooms, at: usize, mut left: Edges) -> usize {
     row.begin(&scan.text, at);
+    row.fill(&scan.text);
+    // The cheap question first: most rows are of one group.
+    if let [group] = row.groups()
+        && group.length < rules::DIGITS_MIN
+    {
+        let end = group.end;
+        return other(scan, run, row.groups(), left).unwrap_or(end);
+    }
     let mut free = true;
     loop {
-        row.fill(&scan.text);
-        let taken = if free && !row.is_table(left, scan.spoken_until) {
-            take_front(scan, row, left)
-        } else {
-            Taken::None
-        };
-        let count = match taken {
-            Taken::Groups(count) => count,
-            Taken::Until(end) => return end,
-            Taken::None => 1,
-        };
+        let mut count = 1;
+        if free && !row.is_table(left, scan.spoken_until) {
+            match take_front(scan, row, run, left) {
+                Taken::Groups(taken) => count = taken,
+                Taken::Until(end) => return end,
+                Taken::None => {}
+            }
+        }
         let Some(last) = row.groups().get(count - 1) else {
             return at + 1;
         };
@@ -144,6 +144,7 @@ fn walk_row(scan: &mut Scan<'_>, row: &mut Row, at: usize, mut left: Edges) -> u
             return last.end;
         };
         row.drop_front(count);
+        row.fill(&scan.text);
         free = separator.is_loose();
         left = Edges {
             crowded: true,
@@ -161,18 +162,18 @@ enum Taken {
     Until(usize),
 }
 
-fn take_front(scan: &mut Scan<'_>, row: &Row, left: Edges) -> Taken {
+fn take_front(scan: &mut Scan<'_>, row: &Row, run: &mut Run, left: Edges) -> Taken {
     if let Some(count) = number(scan, row, left) {
         return Taken::Groups(count);
     }
     if let Some(end) = ip::look(scan, row) {
         return Taken::Until(end);
     }
-    other(scan, row.groups(), left).map_or(Taken::None, Taken::Until)
+    other(scan, run, row.groups(), left).map_or(Taken::None, Taken::Until)
 }
 
 /// What is more than a number and begins with the front group, reported; where it ends.
-fn other(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
+fn other(scan: &mut Scan<'_>, run: &mut Run, groups: &[Group], left: Edges) -> Option<usize> {
     let front = groups.first()?;
     // Before another group stands no syllable.
     if front.after.is_none()
@@ -183,7 +184,7 @@ fn other(scan: &mut Scan<'_>, groups: &[Group], left: Edges) -> Option<usize> {
             return Some(end);
         }
     }
-    address::look(scan, groups, left).or_else(|| spoken::go_on(scan, groups))
+    address::look(scan, groups, left).or_else(|| spoken::go_on(scan, run, groups))
 }
 
 /// The group that begins at `at`, where it is too short for a number of ours and the bytes after it show that none follows.
@@ -199,6 +200,8 @@ fn lone(text: &Text<'_>, at: usize) -> Option<Group> {
         [0xEA..=0xED, _, _, ..] => true,
         // What may separate two groups, and behind it Hangul
         [0..0x80, 0xEA..=0xED, _, _, ..] => true,
+        // A bracket that opens separates nothing without a space: 3(4)
+        [b'(', b'0'..=b'9', ..] => true,
         [first @ ..0x80, second @ ..0x80, ..] => {
             !is_in_number(*first) || !(first.is_ascii_digit() || is_in_number(*second))
         }
@@ -414,6 +417,7 @@ impl Row {
     }
 
     /// Reads on until there is one more than one number may have.
+    #[inline]
     fn fill(&mut self, text: &Text<'_>) {
         while !self.ended && self.groups.len() - self.done <= GROUPS_MAX {
             self.ended = !self.read_on(text);
@@ -427,6 +431,19 @@ impl Row {
         };
         if last.length > cluster::DIGITS_MAX {
             return false;
+        }
+        // Most that stand in long rows are of one digit.
+        if let Some((separator, digit)) = cluster::single(text, last.end) {
+            last.after = Some(separator);
+            let start = last.end + 1;
+            self.digits.push(digit);
+            self.groups.push(Group {
+                start,
+                end: start + 1,
+                length: 1,
+                after: None,
+            });
+            return true;
         }
         let Some((separator, next)) = cluster::separator(text, last.end) else {
             return false;

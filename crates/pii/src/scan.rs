@@ -16,12 +16,17 @@ pub struct Scan<'a> {
     pub floor: usize,
     /// Where digits spelled in Hangul that begin before are known to be nothing.
     pub spoken_until: usize,
-    /// Room for a row of numbers, used again for each.
-    pub row: Row,
-    /// The same for digits of which some are spelled.
-    pub run: Run,
     context: Context,
     found: Vec<Finding>,
+}
+
+/// Room that is used again for each number.
+#[derive(Default)]
+pub struct Rooms {
+    /// For a row of numbers.
+    pub row: Row,
+    /// For digits of which some are spelled.
+    pub run: Run,
 }
 
 impl<'a> Scan<'a> {
@@ -48,7 +53,7 @@ impl<'a> Scan<'a> {
     }
 
     #[inline]
-    fn look(&mut self, at: usize) -> usize {
+    fn look(&mut self, rooms: &mut Rooms, at: usize) -> usize {
         match self.text.bytes().get(at) {
             Some(b'@') => mail::look(self, at, at + 1),
             Some(b'=' | b':' | b'-' | b'_' | b'G'..=b'J') => secret::look(self, at),
@@ -56,19 +61,20 @@ impl<'a> Scan<'a> {
             Some(0x80..0xEF) if at < self.spoken_until || !spoken::may_begin(&self.text, at) => {
                 at + 1
             }
-            _ => number::look(self, at),
+            _ => number::look(self, rooms, at),
         }
     }
 
     /// Looks at all places that the sweep names.
     fn run(&mut self) {
+        let mut rooms = Rooms::default();
         let mut block = 0;
         while block < self.text.bytes().len() {
             let mut left = sweep(self.text.bytes(), block);
             let mut next = block + BLOCK;
             while left != 0 {
                 let place = block + left.trailing_zeros() as usize;
-                let after = self.look(place).max(place + 1);
+                let after = self.look(&mut rooms, place).max(place + 1);
                 // What a rule took may reach beyond the block.
                 if after >= block + BLOCK {
                     next = after;
@@ -87,8 +93,6 @@ pub fn walk(bytes: &[u8]) -> (Vec<Finding>, u64) {
         text: Text::new(bytes),
         floor: 0,
         spoken_until: 0,
-        row: Row::default(),
-        run: Run::default(),
         context: Context::default(),
         found: Vec::new(),
     };

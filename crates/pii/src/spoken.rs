@@ -31,11 +31,12 @@ const SAID: Words<3> = Words::new(["에", "다시", "의"]);
 type Rules = fn(&Number<'_>, &mut Nearby<'_, '_>) -> Option<(PiiKind, u8)>;
 
 /// Digits in a row, spelled or plain, with what may separate them.
-#[derive(Default)]
 pub struct Run {
-    digits: Vec<u8>,
+    digits: [u8; RUN_MAX],
     /// Where each begins.
-    starts: Vec<usize>,
+    starts: [usize; RUN_MAX],
+    /// How many there are.
+    length: usize,
     /// Which are spelled, the first one's bit lowest.
     spelled: u64,
     /// Before which something stands.
@@ -43,6 +44,20 @@ pub struct Run {
     /// What was read ends there, with so many marks behind the last digit.
     end: usize,
     marks: usize,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            digits: [0; RUN_MAX],
+            starts: [0; RUN_MAX],
+            length: 0,
+            spelled: 0,
+            apart: 0,
+            end: 0,
+            marks: 0,
+        }
+    }
 }
 
 /// Whether a digit spelled in Hangul stands at `at`, and after it anything but a syllable that cannot be in a number.
@@ -60,7 +75,7 @@ pub fn may_begin(text: &Text<'_>, at: usize) -> bool {
 }
 
 /// Looks at what begins with a digit spelled in Hangul at `at`, after which `next` comes. Returns where to look on.
-pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
+pub fn look(scan: &mut Scan<'_>, run: &mut Run, at: usize, next: usize) -> usize {
     if at < scan.spoken_until {
         return next;
     }
@@ -75,11 +90,11 @@ pub fn look(scan: &mut Scan<'_>, at: usize, next: usize) -> usize {
         }
         (last, end) = (start, after);
     }
-    take(scan, at).unwrap_or(next)
+    take(scan, run, at).unwrap_or(next)
 }
 
 /// Looks at plain groups that digits spelled in Hangul follow, or that are of one digit each.
-pub fn go_on(scan: &mut Scan<'_>, groups: &[Group]) -> Option<usize> {
+pub fn go_on(scan: &mut Scan<'_>, run: &mut Run, groups: &[Group]) -> Option<usize> {
     let (first, last) = (groups.first()?, groups.last()?);
     if first.start < scan.spoken_until {
         return None;
@@ -87,14 +102,17 @@ pub fn go_on(scan: &mut Scan<'_>, groups: &[Group]) -> Option<usize> {
     if groups.len() > cluster::GROUPS_MAX {
         let alone =
             |group: &Group| group.length == 1 && group.after.is_none_or(|after| after.is_loose());
-        return groups.iter().all(alone).then(|| take(scan, first.start))?;
+        return groups
+            .iter()
+            .all(alone)
+            .then(|| take(scan, run, first.start))?;
     }
     if last.length > 8 || !is_followed(&scan.text, last.end) {
         // Nor is it for the groups behind the first, which are of the same row.
         scan.spoken_until = last.end;
         return None;
     }
-    take(scan, first.start)
+    take(scan, run, first.start)
 }
 
 /// Whether a digit spelled in Hangul follows the group that ended at `at`.
@@ -108,16 +126,14 @@ fn is_followed(text: &Text<'_>, at: usize) -> bool {
 }
 
 /// Reports the first number in the run that begins at `at`. Returns where it ends.
-fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
-    let mut run = std::mem::take(&mut scan.run);
+fn take(scan: &mut Scan<'_>, run: &mut Run, at: usize) -> Option<usize> {
     run.read(&scan.text, at);
-    let found = number(scan, &run);
+    let found = number(scan, run);
     if found.is_none() {
         // Nothing begins in it, but what goes on behind its last digits.
-        let covered = run.starts.get(run.settled().saturating_sub(1));
+        let covered = run.start(run.settled().saturating_sub(1));
         scan.spoken_until = covered.map_or(at, |start| start + 1);
     }
-    scan.run = run;
     let (kind, span, confidence) = found?;
     scan.report(kind, span, confidence)
 }
@@ -125,9 +141,9 @@ fn take(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
 /// The first number in the run that may be reported.
 fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)> {
     let floor = scan.floor;
-    let last = run.digits.len().checked_sub(1)?;
-    let end = scan.text.symbol(*run.starts.get(last)?).1;
-    let mut near = scan.near(*run.starts.first()?..end);
+    let last = run.length.checked_sub(1)?;
+    let end = scan.text.symbol(run.start(last)?).1;
+    let mut near = scan.near(run.start(0)?..end);
     let whole = run.tail(near.text(), last);
     // The last syllable may be a particle: 5678이.
     let stem = match run.spelled >> last & 1 {
@@ -136,7 +152,16 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
             .checked_sub(1)
             .and_then(|last| run.tail(near.text(), last)),
     };
-    let firsts = match run.is_spread() {
+    let spread = run.is_spread();
+    // The digits between may be one number: some are spelled or all stand apart. The syllable after a plain number is its
+    // particle: 5678이.
+    let may_be = |near: &mut Nearby<'_, '_>, first: usize, last: usize| {
+        let digits = run.digits.get(first..=last).unwrap_or_default();
+        rules::may_match(digits.len())
+            && (spread || run.is_spelled(first, last))
+            && rules::may_be_any(digits, near)
+    };
+    let firsts = match spread {
         true => 1,
         false => run
             .settled()
@@ -146,10 +171,10 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
     while groups != 0 {
         let first = groups.trailing_zeros() as usize;
         groups &= groups - 1;
-        let rest = run.digits.get(first..)?;
+        let rest = run.digits.get(first..run.length)?;
         // The cheap questions first: most groups neither are among the last ones nor begin what may stand in front of more.
         let (telephone, birth) = (phone::is_wordless(rest), check::is_birth(rest));
-        if !telephone && !birth && rest.len() > LONGEST || *run.starts.get(first)? < floor {
+        if !telephone && !birth && rest.len() > LONGEST || run.start(first)? < floor {
             continue;
         }
         // Without a word no other number has so few digits.
@@ -157,17 +182,28 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
             continue;
         }
         // All of it, all but a particle, or a telephone or resident number in front of more.
-        let judged = whole
-            .and_then(|tail| run.judge(first, tail, &mut near, rules::judge))
-            .or_else(|| run.judge(first, stem?, &mut near, rules::judge))
-            .or_else(|| {
-                let tail = telephone.then(|| run.tail(near.text(), first + 10))??;
-                run.judge(first, tail, &mut near, rules::telephone)
-            })
-            .or_else(|| {
-                let tail = birth.then(|| run.tail(near.text(), first + 12))??;
-                run.judge(first, tail, &mut near, rules::resident)
-            });
+        let mut judged = whole
+            .filter(|tail| may_be(&mut near, first, tail.last))
+            .and_then(|tail| run.judge(first, tail, &mut near, rules::judge));
+        if judged.is_none()
+            && let Some(tail) = stem
+            && may_be(&mut near, first, tail.last)
+        {
+            judged = run.judge(first, tail, &mut near, rules::judge);
+        }
+        let parts: [(bool, usize, Rules); 2] = [
+            (telephone, first + 10, rules::telephone),
+            (birth, first + 12, rules::resident),
+        ];
+        for (begins, last, rules) in parts {
+            if judged.is_none()
+                && begins
+                && may_be(&mut near, first, last)
+                && let Some(tail) = run.tail(near.text(), last)
+            {
+                judged = run.judge(first, tail, &mut near, rules);
+            }
+        }
         if judged.is_some() {
             return judged;
         }
@@ -190,28 +226,37 @@ struct Tail {
 impl Run {
     /// So many of the digits have behind them all that may belong to a number.
     fn settled(&self) -> usize {
-        match self.digits.len() {
+        match self.length {
             RUN_MAX => RUN_MAX - LONGEST,
             length => length,
         }
     }
 
+    /// Where the digit begins that so many stand before.
+    fn start(&self, before: usize) -> Option<usize> {
+        let starts = self.starts.get(..self.length)?;
+        starts.get(before).copied()
+    }
+
     /// Whether something stands between all digits.
     fn is_spread(&self) -> bool {
-        let all = lowest(self.digits.len());
+        let all = lowest(self.length);
         (self.apart | 1) & all == all
     }
 
     /// What ends with the digit at `last`; none where it cannot be a number, as more digits or letters follow.
     fn tail(&self, text: &Text<'_>, last: usize) -> Option<Tail> {
-        let end = text.symbol(*self.starts.get(last)?).1;
+        let end = text.symbol(self.start(last)?).1;
         let more = self.spelled >> last & 1 == 0 && text.visible(end).0.is_alphanumeric();
         (!more).then_some(Tail { last, end })
     }
 
-    /// The digits from `first` to `tail` as one number of `rules`, where they may be one: some are spelled or all stand
-    /// apart.
-    #[inline]
+    /// Whether any digit from `first` up to the one before `last` is spelled.
+    fn is_spelled(&self, first: usize, last: usize) -> bool {
+        self.spelled & lowest(last) & !lowest(first) != 0
+    }
+
+    /// The digits from `first` to `tail` as one number of `rules`.
     fn judge(
         &self,
         first: usize,
@@ -220,14 +265,6 @@ impl Run {
         rules: Rules,
     ) -> Option<(PiiKind, Range<usize>, u8)> {
         let digits = self.digits.get(first..=last)?;
-        if !rules::may_match(digits.len()) {
-            return None;
-        }
-        // The syllable after a plain number is its particle: 5678이.
-        let spelled = self.spelled & lowest(last) & !lowest(first) != 0;
-        if !(spelled || self.is_spread()) {
-            return None;
-        }
         if digits.len() < WORDLESS_MIN && !phone::is_wordless(digits) && near.is_silent() {
             return None;
         }
@@ -241,10 +278,10 @@ impl Run {
             mixed: false,
             // Digits in a row, each alone, are most often of a table.
             edges: Edges {
-                joined: !spelled,
+                joined: !self.is_spelled(first, last),
                 ..Edges::default()
             },
-            span: *self.starts.get(first)?..end,
+            span: self.start(first)?..end,
         };
         let (kind, confidence) = rules(&number, near)?;
         (confidence >= CONFIDENCE_MIN).then_some((kind, number.span, confidence))
@@ -252,16 +289,17 @@ impl Run {
 
     /// Goes back to the digit at `at`, where it is one of those known.
     fn begin(&mut self, at: usize) {
-        let done = self.starts.partition_point(|start| *start < at);
-        if self.starts.get(done) == Some(&at) {
-            self.digits.drain(..done);
-            self.starts.drain(..done);
+        let starts = self.starts.get(..self.length).unwrap_or_default();
+        let done = starts.partition_point(|start| *start < at);
+        if self.start(done) == Some(at) {
+            self.digits.copy_within(done.., 0);
+            self.starts.copy_within(done.., 0);
+            self.length -= done;
             self.spelled >>= done;
             self.apart >>= done;
         } else {
-            self.digits.clear();
-            self.starts.clear();
-            (self.spelled, self.apart, self.end, self.marks) = (0, 0, at, 0);
+            (self.length, self.spelled, self.apart) = (0, 0, 0);
+            (self.end, self.marks) = (at, 0);
         }
     }
 
@@ -269,7 +307,10 @@ impl Run {
     fn read(&mut self, text: &Text<'_>, at: usize) {
         self.begin(at);
         let (mut next, mut marks) = (self.end, self.marks);
-        while self.digits.len() < RUN_MAX {
+        while let (Some(to), Some(starts_at)) = (
+            self.digits.get_mut(self.length),
+            self.starts.get_mut(self.length),
+        ) {
             // Most of a run is digits and spaces.
             let (symbol, start, end) = match text.bytes().get(next) {
                 Some(byte @ b'0'..=b'9') => (Symbol::Digit(byte - b'0'), next, next + 1),
@@ -289,10 +330,10 @@ impl Run {
                 }
             };
             text.count(1);
-            self.spelled |= u64::from(spelled) << self.digits.len();
-            self.apart |= u64::from(marks > 0) << self.digits.len();
-            self.digits.push(digit);
-            self.starts.push(start);
+            self.spelled |= u64::from(spelled) << self.length;
+            self.apart |= u64::from(marks > 0) << self.length;
+            (*to, *starts_at) = (digit, start);
+            self.length += 1;
             (next, marks) = (end, 0);
         }
         (self.end, self.marks) = (next, marks);

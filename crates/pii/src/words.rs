@@ -25,6 +25,33 @@ pub enum Topic {
 /// Topics that count for or against a number.
 pub const TOPICS: usize = Topic::Thing as usize + 1;
 
+/// Some topics, a bit for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Topics(u32);
+
+impl Topics {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    pub const fn of<const N: usize>(topics: [Topic; N]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < N {
+            bits |= 1 << topics[at] as u32;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    pub fn insert(&mut self, topic: Topic) {
+        self.0 |= 1 << topic as u32;
+    }
+
+    /// Whether any of them is one of `others`.
+    pub fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
 /// The words of each topic, with bars between. ASCII words are found in any case, only as whole words, and also with `_`,
 /// `-` or nothing in place of a space.
 pub const WORDS: &[(Topic, &str)] = &[

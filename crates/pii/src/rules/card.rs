@@ -17,11 +17,7 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
             | [4, 12]
             | [8, 8]
     );
-    if !(solid || grouped)
-        || number.edges.plus
-        || !is_issued(number.digits)
-        || !check::luhn(number.digits)
-    {
+    if !(solid || grouped) || number.edges.plus || !may_be(number.digits) {
         return 0;
     }
     match near.stance(Topic::Card) {
@@ -45,7 +41,13 @@ pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     }
 }
 
+/// Whether a card may have these digits.
+pub fn may_be(digits: &[u8]) -> bool {
+    is_issued(digits) && check::luhn(digits)
+}
+
 /// Whether an issuer's number begins so and is that long (ISO/IEC 7812-1 and the schemes' published ranges).
+#[inline]
 pub fn is_issued(digits: &[u8]) -> bool {
     // The cheap question first.
     let Some(first @ [2..=6 | 8 | 9, ..]) = digits.first_chunk::<4>() else {

@@ -13,7 +13,7 @@ mod social;
 use crate::check;
 use crate::cluster::Number;
 use crate::context::Nearby;
-use crate::words::Topic;
+use crate::words::{Topic, Topics};
 use madang_types::PiiKind;
 
 /// Fewer digits than this make no number of ours.
@@ -53,21 +53,40 @@ pub fn has_shape(shape: &[u8]) -> bool {
     }
 }
 
-/// Whether any rule may take these digits without a gap between them or a plus before them. The cheap question first: most
-/// digits in a row begin as nothing of ours, and no word near is for what may begin in any way.
-pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
-    let words: &[Topic] = match digits.len() {
-        9 => &[Topic::Ssn, Topic::Passport],
-        10 => &[Topic::Brn, Topic::Bank],
-        12 => &[Topic::License, Topic::Bank],
-        13 => &[Topic::Crn, Topic::Bank],
-        11 | 14 => &[Topic::Bank],
-        _ => &[],
+/// The topics of which a word must speak where a number of so many digits, with nothing between them, begins in any way.
+fn words(digits: usize) -> Option<Topics> {
+    let words = match digits {
+        9 => const { Topics::of([Topic::Ssn, Topic::Passport]) },
+        10 => const { Topics::of([Topic::Phone, Topic::Brn, Topic::Bank]) },
+        12 => const { Topics::of([Topic::License, Topic::Bank]) },
+        13 => const { Topics::of([Topic::Crn, Topic::Bank]) },
+        11 | 14 => const { Topics::of([Topic::Bank]) },
+        _ => return None,
     };
-    phone::may_be_solid(digits)
-        || digits.len() == 13 && check::is_birth(digits)
-        || card::is_issued(digits)
-        || near.speaks_of(words)
+    Some(words)
+}
+
+/// Whether any rule may take these digits without a gap between them or a plus before them: most digits in a row begin as
+/// nothing of ours, and no word near is for what may begin in any way.
+pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
+    phone::may_be_solid(digits, near)
+        || card::may_be(digits)
+        || digits.len() == 13 && resident::may_be_solid(digits, near)
+        || words(digits.len()).is_some_and(|words| near.speaks_of(words))
+}
+
+/// The same asked with less care and at less cost.
+#[inline]
+pub fn may_be_any(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
+    let length = digits.len();
+    let begins = match digits {
+        [0, 1..=7, ..] => length <= 12,
+        [0, 0, 8, 2, ..] | [8, 2, ..] => true,
+        _ => length >= 13 && card::is_issued(digits),
+    };
+    begins
+        || length == 13 && check::is_birth(digits)
+        || words(length).is_some_and(|words| near.speaks_of(words))
 }
 
 /// The kind that fits best and how sure that is.
@@ -255,6 +274,7 @@ mod tests {
                 if judge(&number, &mut near).is_some() {
                     taken += 1;
                     assert!(may_be_solid(&digits, &mut near), "{word} {digits:?}");
+                    assert!(may_be_any(&digits, &mut near), "{word} {digits:?}");
                 }
             }
         }

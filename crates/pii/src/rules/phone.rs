@@ -3,20 +3,27 @@
 
 use crate::cluster::{Gap, Number};
 use crate::context::{Nearby, Stance};
-use crate::words::Topic;
+use crate::words::{Topic, Topics};
+
+const WORDS: Topics = Topics::of([Topic::Phone]);
 
 /// Whether telephone numbers begin so that have neither a plus nor the shape of North America's.
 pub fn may_begin(digits: &[u8]) -> bool {
     matches!(digits, [0, 1..=7, ..] | [0, 0, 8, 2, ..] | [8, 2, ..])
 }
 
-/// Whether telephone numbers may be written so, without a plus or anything between the digits.
-pub fn may_be_solid(digits: &[u8]) -> bool {
+/// Whether telephone numbers may be written so, without a plus or anything between the digits; those of North America or with
+/// Korea's code need a word.
+pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
+    let length = digits.len();
     match *digits {
-        [0, 1..=7, ..] => digits.len() <= 12,
-        [0, 0, 8, 2, ..] => digits.len() <= 15,
-        [8, 2, ..] if digits.len() <= 13 => true,
-        _ => digits.len() == 10 && is_american(digits),
+        [0, 1, ..] => matches!(length, 10 | 11),
+        [0, 2, ..] => matches!(length, 9 | 10),
+        [0, 3..=6, 1..=5, ..] => matches!(length, 10 | 11),
+        [0, 5, 0, ..] => matches!(length, 11 | 12),
+        [0, 7, 0, ..] => length == 11,
+        [0, 0, 8, 2, ..] | [8, 2, ..] => near.speaks_of(WORDS),
+        _ => length == 10 && is_american(digits) && near.speaks_of(WORDS),
     }
 }
 

@@ -4,7 +4,9 @@
 use crate::check;
 use crate::cluster::Number;
 use crate::context::{Nearby, Stance};
-use crate::words::Topic;
+use crate::words::{Topic, Topics};
+
+const WORDS: Topics = Topics::of([Topic::Rrn, Topic::Frn]);
 
 /// A resident registration number of thirteen digits.
 pub fn confidence(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
@@ -45,6 +47,20 @@ pub fn with_century(number: &Number<'_>, near: &mut Nearby<'_, '_>) -> u8 {
     }
 }
 
+/// Whether a resident's or foreigner's number without a gap may begin so: its check digit is right, it is of those that need
+/// none, or a word speaks of it.
+pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
+    if digits.len() < 13 || !check::is_birth(digits) {
+        return false;
+    }
+    let sure = match digits.get(6) {
+        Some(1..=4) => is_recent(digits) || check::resident(digits),
+        Some(5..=8) => check::foreigner(digits),
+        _ => false,
+    };
+    sure || near.speaks_of(WORDS)
+}
+
 fn fits(number: &Number<'_>) -> bool {
     let shape = match number.shape {
         [6, 7] | [2, 2, 2, 7] | [6, 1, 6] => true,
@@ -72,7 +88,7 @@ fn judge(number: &Number<'_>, stance: Stance, valid: bool) -> u8 {
                 90
             }
         }
-        (Stance::Silent, false) if is_recent(number, century) => {
+        (Stance::Silent, false) if is_recent(number.digits) => {
             if solid {
                 55
             } else {
@@ -96,7 +112,10 @@ fn is_article(number: &Number<'_>) -> bool {
     number.is_solid() && number.starts_with(&[8, 8, 0]) && check::article(number.digits)
 }
 
-/// Born since October 2020: the last six digits are random.
-fn is_recent(number: &Number<'_>, century: u8) -> bool {
-    matches!(century, 3 | 4) && (2010..=2912).contains(&number.value(0..4))
+/// Born since October 2020, of digits that begin with a day: the last six are random.
+fn is_recent(digits: &[u8]) -> bool {
+    matches!(
+        digits,
+        [2, 0, 1, _, _, _, 3 | 4, ..] | [2, 1..=9, _, _, _, _, 3 | 4, ..]
+    )
 }
