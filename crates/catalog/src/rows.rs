@@ -204,6 +204,12 @@ mod tests {
             ("b300_sxm", "B300-SXM"),
             ("RTXPRO6000", "RTX-PRO-6000"),
             ("RTX4090", "RTX-4090"),
+            // Of less memory than the one of which everyone speaks.
+            ("NVIDIA A100-SXM4-40GB", "A100-SXM-40GB"),
+            ("a100_pcie_80gb", "A100-PCIe-80GB"),
+            ("H100_NVL", "H100-NVL"),
+            ("H20", "H20"),
+            ("L40S", "L40S"),
         ] {
             assert_eq!(catalog.chip(name).map(|chip| chip.name.as_str()), Some(row));
         }

@@ -113,9 +113,14 @@ impl PowerProfile {
     /// One accelerator of that kind with its part of the machine, from its rated power; `None` for a kind that is not known here.
     pub fn of_accelerator(kind: &str) -> Option<Self> {
         let (_, rated) = RATED_WATTS.iter().find(|(known, _)| *known == kind)?;
-        let full_watts = rated * MACHINE_MILLI / u64::from(WHOLE_MILLI);
+        Some(Self::of_rated(*rated))
+    }
+
+    /// One accelerator of so many watts by its data sheet, with its part of the machine.
+    pub fn of_rated(watts: u64) -> Self {
+        let full_watts = watts.saturating_mul(MACHINE_MILLI) / u64::from(WHOLE_MILLI);
         let idle_watts = full_watts * IDLE_MILLI / u64::from(WHOLE_MILLI);
-        Some(Self::new(idle_watts, full_watts))
+        Self::new(idle_watts, full_watts)
     }
 
     /// So many of it.

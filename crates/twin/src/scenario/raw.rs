@@ -251,7 +251,7 @@ pub(super) struct RawEngine {
     /// Hours after the scenario's begin at which their processes are started; those without it serve from the begin.
     #[schemars(range(min = 0, max = 8_784))]
     pub from_h: Option<At<f64>>,
-    /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws.
+    /// Kind of accelerator in lower case, such as `h100` or `b200`: how much power it draws; by the data sheet of its `chip` where not given.
     pub accelerator: Text,
     /// Accelerators of each engine, if not those that it is divided among.
     #[schemars(range(min = 1, max = 1_024))]

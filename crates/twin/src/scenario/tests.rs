@@ -325,6 +325,23 @@ fn energy_of_idleness_is_that_of_the_power_model() {
     assert!((report.total.gco2 - joules / 3.6e6 * 400.0).abs() < 0.01);
 }
 
+/// Where no kind of accelerator is given, its chip is one of the catalogue.
+#[test]
+fn a_chip_draws_what_its_data_sheet_says() {
+    let chip = "chip = \"H100-SXM\"\nweights = \"Llama-3.1-8B\"\n";
+    let text = SMALL.replace("accelerator = \"h100\"\n", "");
+    let text = text.replace("profile = \"h100-8b\"\n", chip);
+    let text = format!("{text}{}", DRAWN.replace("100000", "0"));
+    assert!(text.contains(chip) && !text.contains("accelerator"));
+    let by_chip = report(&text, &Files::Builtin, (1, false)).total.joules;
+    let text = format!("{SMALL}{}", DRAWN.replace("100000", "0"));
+    let by_kind = report(&text, &Files::Builtin, (1, false)).total.joules;
+    assert!(
+        by_kind > 0.0 && (by_chip - by_kind).abs() < 1.0,
+        "{by_chip} {by_kind}"
+    );
+}
+
 /// A long prompt is computed all the while that its engine iterates: nothing of that time is taken for the making of tokens.
 #[test]
 fn a_prompt_draws_all_that_its_engine_can() {

@@ -226,7 +226,14 @@ pub(super) fn next_line(
         if u64::try_from(read).is_ok_and(|read| read == LINE_BYTES_MAX) {
             return Err(wrong(*number, "a line of 8 MiB", "a request"));
         }
-        let text = String::from_utf8(bytes).map_err(|_| wrong(*number, "this line", "text"))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let seen = String::from_utf8_lossy(error.as_bytes());
+            wrong(
+                *number,
+                &seen,
+                "text in UTF-8, plain or packed by gzip or zstd",
+            )
+        })?;
         let text = text.trim_start_matches('\u{feff}').trim();
         if !text.is_empty() {
             return Ok(Some(text.to_owned()));

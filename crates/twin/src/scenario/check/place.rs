@@ -311,7 +311,8 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What each draws: as said, or by the kind of its accelerators; nothing where neither is said.
+    /// What each draws: as said, or by the kind of its accelerators, or by what the catalogue says that its chips are rated at; nothing
+    /// where none of these is known.
     fn power(&mut self, raw: &RawEngine) -> Option<PowerProfile> {
         let count = raw
             .accelerators
@@ -351,7 +352,15 @@ impl Check<'_, '_> {
                     .help("say both, or name the kind of `accelerator`");
                 None
             }
-            (None, None) => by_kind,
+            (None, None) => by_kind.or_else(|| Some(rated(raw)?.times(count))),
         }
     }
+}
+
+/// What one of its chips draws by the catalogue, with its part of the machine.
+fn rated(raw: &RawEngine) -> Option<PowerProfile> {
+    let catalog = Catalog::shipped().ok()?;
+    let watts = catalog.chip(&raw.chip.as_ref()?.value)?.tdp_w?;
+    // The catalogue holds no chip above some kilowatts.
+    Some(PowerProfile::of_rated(watts.round() as u64))
 }
