@@ -32,12 +32,12 @@ const BURST_PREFILL_US: u64 = 250_000;
 const OVER_POOL_US: u64 = 150_000;
 /// One in so many members may be taken by long prompts for good.
 const LANE_DIVISOR: u32 = 4;
-/// One lane more may overlap the others, until the last of them ends, for that part of its own prompt and no longer than that: the
-/// fewer members that are left meanwhile fall behind only as long as it lasts.
-const OVERLAP_DIVISOR: u64 = 3;
-const OVERLAP_US_MAX: u64 = 800_000;
+/// One lane more may overlap the others, until the last of them ends: for so long, and for that part of its own prompt more. The
+/// others fall behind only as long as it lasts, and the longer prompts are, the more seldom one begins.
+const OVERLAP_US: u64 = 340_000;
+const OVERLAP_DIVISOR: u64 = 5;
 /// It does not begin where more prompt work than this stands before each member that would be left.
-const OVERLAP_BACKLOG_US: u64 = 100_000;
+const OVERLAP_BACKLOG_US: u64 = 80_000;
 /// Prompt work that may stand at a member before a request that takes what is left, while others ask.
 const REST_PREFILL_US: u64 = 10_000;
 /// The part of a member's slots and memory that those do not take, while others ask and while nobody does.
@@ -213,7 +213,7 @@ impl Guard {
         let overlap_us = lanes.last_us.min(prefill_us);
         lanes.busy == lasting
             && left > 0
-            && overlap_us <= OVERLAP_US_MAX.min(prefill_us / OVERLAP_DIVISOR)
+            && overlap_us <= OVERLAP_US + prefill_us / OVERLAP_DIVISOR
             && lanes.backlog_us <= OVERLAP_BACKLOG_US * left
     }
 
@@ -269,5 +269,43 @@ impl Guard {
             (true, false) => SHARED_PREFILL_US,
         };
         member.account.outstanding_us(now) <= bound_us
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_overlap_for_a_while_and_by_what_a_prompt_takes() {
+        let guard = Guard {
+            members: 4,
+            ..Guard::default()
+        };
+        // Members that compute long prompts, until the last of them ends, what stands at the others (all in milliseconds); the new
+        // prompt's work.
+        let cases = [
+            ((0, 0, 900), 5_000, true),
+            ((1, 350, 0), 300, true),
+            ((1, 440, 0), 500, true),
+            ((1, 441, 0), 500, false),
+            ((1, 1_340, 0), 5_000, true),
+            ((1, 1_341, 0), 5_000, false),
+            ((1, 100, 160), 5_000, true),
+            ((1, 100, 161), 5_000, false),
+            ((2, 100, 0), 5_000, false),
+        ];
+        for ((busy, last_ms, backlog_ms), prefill_ms, expected) in cases {
+            let lanes = Lanes {
+                busy,
+                last_us: last_ms * 1_000,
+                backlog_us: backlog_ms * 1_000,
+            };
+            assert_eq!(
+                guard.has_lane(&lanes, prefill_ms * 1_000),
+                expected,
+                "{lanes:?}, {prefill_ms} ms"
+            );
+        }
     }
 }
