@@ -133,6 +133,16 @@ impl PowerProfile {
         }
     }
 
+    /// Both together. How full a batch of one makes them is by this one's measure.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            idle_watts: self.idle_watts.saturating_add(other.idle_watts),
+            full_watts: self.full_watts.saturating_add(other.full_watts),
+            ..self
+        }
+    }
+
     /// What may be saved of it at most, in watts.
     pub fn dynamic_watts(&self) -> u64 {
         self.full_watts.saturating_sub(self.idle_watts)

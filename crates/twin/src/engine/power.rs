@@ -3,6 +3,7 @@
 use super::model::Part;
 use super::profile::Profile;
 use super::run::Run;
+use super::split::PartKind;
 use madang_core::power::model::{Mix, PowerProfile, Stretch, WHOLE_MILLI};
 
 /// Time that an engine has spent since it was made, in picoseconds.
@@ -149,8 +150,8 @@ impl Part {
 /// What the accelerators of a profile draw, with their part of the machine, by their rated power.
 pub fn rated(profile: &Profile) -> PowerProfile {
     if let Some(split) = &profile.split {
-        let parts = split.prefill.count + split.decode.count;
-        return rated(&split.decode.profile).times(u64::from(parts));
+        let of = |kind: &PartKind| rated(&kind.profile).times(u64::from(kind.count));
+        return of(&split.prefill).and(of(&split.decode));
     }
     let (kind, count) = match &*profile.name {
         "h100x2-32b" => ("h100", 2),
@@ -167,7 +168,9 @@ pub fn rated(profile: &Profile) -> PowerProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engine, EngineRequest, PROFILES};
+    use crate::engine::{
+        Division, Engine, EngineRequest, KV_LINK_BYTES_S, KV_LINK_LATENCY_US, PROFILES,
+    };
     use std::sync::Arc;
 
     const S_NS: u64 = 1_000_000_000;
@@ -231,6 +234,32 @@ mod tests {
         assert_eq!(bound.decode_ps / 1_000_000, free.decode_ps / 1_000_000);
         let longer = bound.prefill_ps * 1_000 / free.prefill_ps;
         assert!((1_200..=1_255).contains(&longer), "{longer}");
+    }
+
+    #[test]
+    fn parts_for_prompts_draw_what_they_are_rated_at() {
+        let part = |profile: &Profile, count| PartKind {
+            profile: profile.clone(),
+            count,
+            accelerators: 1,
+        };
+        let (prompts, tokens) = (&PROFILES[0], &PROFILES[2]);
+        let split = Profile::of_parts(Division {
+            prefill: part(prompts, 3),
+            decode: part(tokens, 2),
+            link_bytes_s: KV_LINK_BYTES_S,
+            link_latency_us: KV_LINK_LATENCY_US,
+        });
+        let (own, prompts, tokens) = (rated(&split), rated(prompts), rated(tokens));
+        assert_eq!(
+            own.full_watts,
+            3 * prompts.full_watts + 2 * tokens.full_watts
+        );
+        assert_eq!(
+            own.idle_watts,
+            3 * prompts.idle_watts + 2 * tokens.idle_watts
+        );
+        assert_ne!(prompts.full_watts, tokens.full_watts);
     }
 
     #[test]
