@@ -3,8 +3,8 @@
 use crate::rows::Confidence;
 use serde::{Deserialize, Serialize};
 
-/// Accelerators of a machine.
-pub(crate) const PEERS: f64 = 8.0;
+/// Accelerators that links join where nothing says it.
+const PEERS: f64 = 8.0;
 /// What a machine's network gives each of its accelerators in one direction, in 10^9 bytes a second: 400 Gbit/s.
 const NETWORK_GB_S: f64 = 50.0;
 /// Waiting for each other over a network takes so many times as long as over links of a machine: some 40 µs instead of 13.

@@ -18,5 +18,6 @@ pub use config::model_of_config;
 pub use deployment::{Deployment, DeploymentError, Memory, Parallel, Precision};
 pub use guess::model_of_name;
 pub use iteration::{Batch, Between, Ideal, product_time};
+pub use load::MACHINE_ACCELERATORS;
 pub use model::{Model, Shape};
 pub use rows::{Catalog, CatalogError, Confidence};

@@ -1,6 +1,5 @@
 //! How long an engine takes from its start until it serves: its weights are read, and it gets ready.
 
-use crate::chip::PEERS;
 use crate::deployment::Deployment;
 
 /// Bytes a second that a machine reads weights with where nobody says it. Run:ai's Model Streamer read Llama-3-8B (16 × 10^9 bytes) from a
@@ -11,19 +10,22 @@ const READ_BYTES_S: f64 = 2e9;
 /// vLLM with its compiled graphs kept (vLLM's issue 20264); 34 of them were profiling, making graphs and KV memory.
 const START_S: f64 = 58.0;
 
+/// Accelerators of a machine where nothing says it.
+pub const MACHINE_ACCELERATORS: u32 = 8;
+
 impl Deployment {
-    /// Time from the start of an engine's process until it serves, in seconds. Each of its machines reads the weights of its own
-    /// accelerators with so many 10^9 bytes a second, which is what is usual where nothing is said; all read at once.
-    pub fn load_s(&self, storage_gb_s: Option<f64>) -> f64 {
-        let machines = (f64::from(self.parallel.accelerators()) / PEERS).ceil();
+    /// Time from the start of an engine's process until it serves, in seconds. Each of its machines, with so many accelerators, reads
+    /// their weights with so many 10^9 bytes a second, which is what is usual where nothing is said; all read at once.
+    pub fn load_s(&self, per_machine: u32, storage_gb_s: Option<f64>) -> f64 {
+        let machines = self.parallel.accelerators().div_ceil(per_machine.max(1));
         let bytes_s = storage_gb_s.map_or(READ_BYTES_S, |gb_s| gb_s * 1e9);
-        START_S + self.weight_bytes() / machines / bytes_s
+        START_S + self.weight_bytes() / f64::from(machines) / bytes_s
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Catalog, EngineKind, Parallel};
+    use crate::{Catalog, EngineKind, MACHINE_ACCELERATORS, Parallel};
 
     #[test]
     fn an_engine_serves_when_its_weights_are_read() {
@@ -32,7 +34,8 @@ mod tests {
             let parallel = Parallel::tensor(accelerators);
             let deployment =
                 catalog.deployment((model, "H200-SXM"), parallel, "fp8", EngineKind::Vllm);
-            deployment.unwrap().load_s(storage_gb_s)
+            let deployment = deployment.unwrap();
+            deployment.load_s(MACHINE_ACCELERATORS, storage_gb_s)
         };
         // 70.6 × 10^9 bytes at 2, and at 10, × 10^9 a second.
         assert!((load_s("Llama-3.1-70B", 2, None) - 93.3).abs() < 0.5);

@@ -226,7 +226,7 @@ fn line(goal: &Goal, pick: &Pick) -> Line {
         band: deployment.band(),
         weight_bytes: memory.map_or(0.0, |memory| memory.weight_bytes),
         kv_tokens: memory.map_or(0, |memory| memory.kv_tokens),
-        load_s: deployment.load_s(None),
+        load_s: deployment.load_s(goal.chips[engine.chip].per_machine, None),
     }
 }
 

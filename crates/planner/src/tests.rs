@@ -46,6 +46,29 @@ fn wrong(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn each_machine_of_an_engine_reads_its_own_weights() {
+    let load_s = |per_machine: u32| {
+        let chip = format!("id = \"H100-SXM\"\nper_machine = {per_machine}");
+        let text = built_in("single-node").replacen("id = \"H100-SXM\"", &chip, 1);
+        let text = text.replacen("Qwen3-32B", "Qwen3-235B-A22B", 1);
+        let text = text.replacen("power_cap_kw = 20", "power_cap_kw = 2000", 1);
+        let goal = parse(&text, &Files::Builtin, &catalog()).unwrap().0;
+        let plan = plan(&goal, CLOSED).unwrap();
+        let line = plan.fleet[0].clone();
+        let machines = line.accelerators_per_engine.div_ceil(per_machine.into());
+        (machines, line.load_s)
+    };
+    let ((one, alone_s), (several, together_s)) = (load_s(8), load_s(1));
+    assert!(one == 1 && several > 1, "{one} and {several} machines");
+    // 58 s pass whatever is read.
+    let times = (alone_s - 58.0) / (together_s - 58.0) / several as f64;
+    assert!(
+        (0.4..=2.1).contains(&times),
+        "{alone_s} and {together_s} s: {times}"
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let mut missed = Vec::new();
     for (from, to, expected) in [
@@ -264,8 +287,11 @@ fn an_engine_that_has_room_is_found_where_a_cheaper_one_has_none() {
 
 #[test]
 fn a_chip_that_cannot_be_had_makes_way_for_another() {
-    // Of the 585 that are best, 450 hold either model; 16 hold none.
-    for (count, kept) in [(585, 2), (450, 1), (16, 0)] {
+    // As many as are best; those of the larger model hold either; 16 hold none.
+    let free = plan(&goal("korea-2026"), CLOSED).unwrap();
+    let lines = free.fleet.iter().map(|line| line.accelerators);
+    let (best, larger) = (lines.clone().sum::<u64>(), lines.max().unwrap());
+    for (count, kept) in [(best, 2), (larger, 1), (16, 0)] {
         let text = format!("count_max = {count}\nprice_won = 56000000");
         let text = built_in("korea-2026").replace("price_won = 56000000", &text);
         let goal = parse(&text, &Files::Builtin, &catalog()).unwrap().0;

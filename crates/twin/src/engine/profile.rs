@@ -4,7 +4,7 @@ use super::roofline::Roofline;
 use super::speculation::Speculation;
 use super::split::{Division, PartKind};
 use super::tier::Tier;
-use madang_catalog::{Deployment, DeploymentError};
+use madang_catalog::{Deployment, DeploymentError, MACHINE_ACCELERATORS};
 use madang_core::EngineCosts;
 use std::borrow::Cow;
 
@@ -155,7 +155,7 @@ impl Profile {
             tiers: Vec::new(),
             speculation: None,
             split: None,
-            load_us: (deployment.load_s(None) * 1e6) as u64,
+            load_us: (deployment.load_s(MACHINE_ACCELERATORS, None) * 1e6) as u64,
         })
     }
 

@@ -217,6 +217,13 @@ impl Check<'_, '_> {
         found
     }
 
+    /// One of several keys of a table is wanted: not said where a key of it was refused, which may be the one.
+    fn choose(&mut self, table: &str, span: &Range<usize>, (message, help): (&str, &str)) {
+        if !self.lost.contains(table) {
+            self.report.error("choose_one", span, message).help(help);
+        }
+    }
+
     fn unknown(&mut self, span: &Range<usize>, (table, name): (&str, &str), names: &Names) {
         let known = names.0.iter().map(String::as_str);
         let help = match nearest(name, known.clone()) {

@@ -125,6 +125,11 @@ fn what_is_wrong_is_said_where_it_stands() {
         ),
         "29:20 number_range that is more than 1000000 requests a second\n",
     );
+    // Whose number is refused has chosen.
+    check(
+        ("requests_per_day = 100000", "requests_per_day = 200e9"),
+        "29:20 number_range `requests_per_day` is 200e9, it must be between 0 and 100000000000\n",
+    );
     check(
         ("requests_per_day = 100000\n", ""),
         "25:1 choose_one exactly one of `trace`, `requests_per_day` and `rates` says when it is asked\n",

@@ -49,9 +49,11 @@ impl Check<'_, '_> {
             _ => {
                 let message =
                     "exactly one of `trace`, `requests_per_day` and `rates` says when it is asked";
-                self.report
-                    .error("choose_one", &row.span, message)
-                    .help("as requests_per_day = 1000000");
+                self.choose(
+                    "demand",
+                    &row.span,
+                    (message, "as requests_per_day = 1000000"),
+                );
                 None
             }
         };
@@ -243,9 +245,8 @@ impl Check<'_, '_> {
             _ => {
                 let span = raw.id.as_ref().map_or(0..0, |id| id.span.clone());
                 let message = "lengths are `lengths`, or `input_tokens` and `output_tokens`";
-                self.report
-                    .error("choose_one", &span, message)
-                    .help("as lengths = \"azure-2023-conversation\"");
+                let help = "as lengths = \"azure-2023-conversation\"";
+                self.choose("demand", &span, (message, help));
                 None
             }
         }

@@ -68,9 +68,8 @@ impl Check<'_, '_> {
             }
             _ => {
                 let message = "jobs are a `trace`, or `asks`, `asked_accelerators` and `run_h`";
-                self.report
-                    .error("choose_one", &row.span, message)
-                    .help("as asks = 514, asked_accelerators = 13712, run_h = 100");
+                let help = "as asks = 514, asked_accelerators = 13712, run_h = 100";
+                self.choose("jobs", &row.span, (message, help));
                 return None;
             }
         };

@@ -4,7 +4,7 @@ use super::Check;
 use super::place::microseconds;
 use crate::engine::{Division, KV_LINK_BYTES_S, KV_LINK_LATENCY_US, PartKind, Profile};
 use crate::scenario::raw::RawEngine;
-use madang_catalog::Parallel;
+use madang_catalog::{MACHINE_ACCELERATORS, Parallel};
 use madang_fleet::text::At;
 
 fn count(at: &Option<At<u32>>) -> u32 {
@@ -71,7 +71,8 @@ impl Check<'_, '_> {
             Some(chip) => {
                 let deployment = self.deployment(raw, chip, prompt_parallel(raw))?;
                 let mut profile = Profile::of(&deployment).ok()?;
-                profile.load_us = microseconds(deployment.load_s(storage_gb_s));
+                profile.load_us =
+                    microseconds(deployment.load_s(MACHINE_ACCELERATORS, storage_gb_s));
                 super::place::sized(&profile, raw)
             }
             None => Profile {

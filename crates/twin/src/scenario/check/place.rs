@@ -6,7 +6,9 @@ use crate::engine::{PROFILES, Profile, Speculation, Tier};
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
-use madang_catalog::{Catalog, Deployment, DeploymentError, EngineKind, Parallel};
+use madang_catalog::{
+    Catalog, Deployment, DeploymentError, EngineKind, MACHINE_ACCELERATORS, Parallel,
+};
 use madang_core::power::model::PowerProfile;
 use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
@@ -203,7 +205,8 @@ impl Check<'_, '_> {
             (None, Some(chip)) => {
                 let deployment = self.deployment(raw, chip, parallel(raw))?;
                 let mut profile = Profile::of(&deployment).ok()?;
-                profile.load_us = microseconds(deployment.load_s(storage_gb_s));
+                profile.load_us =
+                    microseconds(deployment.load_s(MACHINE_ACCELERATORS, storage_gb_s));
                 (profile, Some(deployment.band()))
             }
             (one, _) => {
@@ -212,9 +215,7 @@ impl Check<'_, '_> {
                     .or(raw.id.as_ref())
                     .map_or(0..0, |at| at.span.clone());
                 let message = "exactly one of `profile` and `chip` says what an engine can do";
-                self.report
-                    .error("choose_one", &span, message)
-                    .help("as chip = \"H100-SXM\"");
+                self.choose("engine", &span, (message, "as chip = \"H100-SXM\""));
                 return None;
             }
         };

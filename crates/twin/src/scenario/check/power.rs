@@ -90,9 +90,7 @@ impl Check<'_, '_> {
             },
             _ => {
                 let message = "exactly one of `cut_percent` and `to_kw` says what is left";
-                self.report
-                    .error("choose_one", &row.span, message)
-                    .help("as cut_percent = 25");
+                self.choose("event", &row.span, (message, "as cut_percent = 25"));
                 return None;
             }
         };
