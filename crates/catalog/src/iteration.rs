@@ -10,6 +10,10 @@ const ACTIVATION_BYTES: f64 = 2.0;
 /// What a layer with experts has in steps beyond a dense one, as a part of that.
 const MOE_LAYER: f64 = 0.5;
 
+/// Where attention has ranks, accelerators wait for each other so many times as long: ranks first say how many tokens they send to
+/// whom, then send them, and the same on the way back (DeepEP's dispatch and combine), where a sum is one exchange.
+const RANK_HOPS: f64 = 2.0;
+
 /// What an iteration is about, over all accelerators of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -95,6 +99,7 @@ impl Deployment {
             + byte * shape.experts_touched(tokens) * shape.expert_params() / spread;
         let flops = 2.0 * shape.active_params() / spread / operations;
         let (link_s, hop_times) = self.chip.exchanges(spread);
+        let ranked = if data > 1.0 { RANK_HOPS } else { 1.0 };
         let exchanged = self.exchanged_bytes() / data / (link_s / 1e6);
         let among = if accelerators > 1.0 { 1.0 } else { 0.0 };
         let past = shape.kv_layer_elements() * self.precision.kv_bytes;
@@ -103,7 +108,7 @@ impl Deployment {
             + shape.window_layers * mean.min(shape.window) * batch.sequences;
         Ideal {
             layers: shape.layers + MOE_LAYER * shape.moe_layers(),
-            hops: among * hop_times * shape.layers,
+            hops: among * hop_times * ranked * shape.layers,
             hops_log: spread.max(1.0).log2(),
             sequences: batch.sequences / data,
             weights_us: weights / read,

@@ -1,79 +1,98 @@
-//! The most tokens a second of an engine, and the most within MLPerf's limits, beside MLPerf v5.1's Offline and Server figures.
+//! The most tokens a second of the twin's engines in runs as MLPerf makes them, beside MLPerf v5.1's Offline and Server figures.
 
 use super::verdict;
-use madang_catalog::{Batch, Catalog, Deployment, EngineKind, Parallel};
-use madang_twin::fidelity::{Calibration, EngineRow, engine_rows, predict};
+use crate::mlperf::{Lengths, System, Task};
+use madang_catalog::{Catalog, Deployment, EngineKind, Parallel};
+use madang_twin::engine::Profile;
+use madang_twin::fidelity::{Calibration, EngineRow, engine_rows, measured_times};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// A benchmark: its name, the model, mean tokens of prompt and answer, and the Server scenario's limits on the first token and on
-/// each further one, in milliseconds, for 99 of 100 requests. From memory of MLPerf's rules and descriptions of its data sets.
-struct Task {
-    name: &'static str,
-    model: &'static str,
-    input: u32,
-    output: u32,
-    first_ms: f64,
-    token_ms: f64,
-}
-
-const fn task(
-    (name, model): (&'static str, &'static str),
-    (input, output): (u32, u32),
-    (first_ms, token_ms): (f64, f64),
-) -> Task {
-    Task {
-        name,
-        model,
-        input,
-        output,
-        first_ms,
-        token_ms,
-    }
-}
-
+/// The benchmarks. Means, limits and sizes of data sets are MLPerf's; how lengths scatter is from memory of its data sets.
 const TASKS: [Task; 5] = [
-    task(
-        ("llama2-70b-99", "Llama-2-70B"),
-        (300, 294),
-        (2_000.0, 200.0),
-    ),
-    task(
-        ("llama3.1-405b", "Llama-3.1-405B"),
-        (9_428, 685),
-        (6_000.0, 175.0),
-    ),
-    task(
-        ("llama3.1-8b", "Llama-3.1-8B"),
-        (778, 128),
-        (2_000.0, 100.0),
-    ),
-    task(
-        ("deepseek-r1", "DeepSeek-R1"),
-        (800, 3_880),
-        (2_000.0, 80.0),
-    ),
-    task(
-        ("mixtral-8x7b", "Mixtral-8x7B"),
-        (300, 145),
-        (2_000.0, 200.0),
-    ),
+    Task {
+        name: "llama2-70b-99",
+        model: "Llama-2-70B",
+        samples: 24_576.0,
+        input: Lengths::new(300.0, 0.8, 1_024.0),
+        output: Lengths::new(294.45, 0.8, 1_024.0),
+        first_ms: 2_000.0,
+        token_ms: 200.0,
+    },
+    Task {
+        name: "llama3.1-405b",
+        model: "Llama-3.1-405B",
+        samples: 8_313.0,
+        input: Lengths::new(9_428.0, 0.6, 20_000.0),
+        output: Lengths::new(684.68, 0.8, 2_000.0),
+        first_ms: 6_000.0,
+        token_ms: 175.0,
+    },
+    Task {
+        name: "llama3.1-8b",
+        model: "Llama-3.1-8B",
+        samples: 13_368.0,
+        input: Lengths::new(778.0, 0.5, 2_540.0),
+        output: Lengths::new(128.0, 0.0, 128.0),
+        first_ms: 2_000.0,
+        token_ms: 100.0,
+    },
+    Task {
+        name: "deepseek-r1",
+        model: "DeepSeek-R1",
+        samples: 4_388.0,
+        input: Lengths::new(800.0, 0.8, 3_136.0),
+        output: Lengths::new(3_886.0, 0.9, 20_000.0),
+        first_ms: 2_000.0,
+        token_ms: 80.0,
+    },
+    Task {
+        name: "mixtral-8x7b",
+        model: "Mixtral-8x7B",
+        samples: 15_000.0,
+        input: Lengths::new(300.0, 0.8, 1_024.0),
+        output: Lengths::new(144.84, 0.8, 1_024.0),
+        first_ms: 2_000.0,
+        token_ms: 200.0,
+    },
 ];
-/// Tokens of one iteration.
-const ITERATION_TOKENS: f64 = 8_192.0;
+
+/// Sequences at once on each rank, and tokens of one iteration, as submitters tune them.
+const SLOTS: [u32; 3] = [128, 512, 2_048];
+const BATCH_TOKENS: [u64; 2] = [2_048, 8_192];
+/// Divisions of which the best is so far above are not looked at in Server.
+const WORSE: f64 = 0.7;
 
 /// A measured row of the table.
 struct Measured {
+    system: Submitted,
+    server: bool,
+    tokens_s: f64,
+}
+
+/// What runs of one submission have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Submitted {
+    task: usize,
     chip: String,
     engine: &'static str,
     precision: String,
     accelerators: u32,
-    task: usize,
-    server: bool,
-    tokens_s: f64,
+}
+
+impl Submitted {
+    fn name(&self) -> String {
+        format!("{} on {}", TASKS[self.task].name, self.chip)
+    }
+}
+
+/// Tokens a second for each accelerator of the rows of a task and a chip: measured and said, Offline and in Server.
+#[derive(Default)]
+struct Compared {
+    measured: [Vec<f64>; 2],
+    said: [Vec<f64>; 2],
 }
 
 pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
@@ -83,42 +102,62 @@ pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let calibration = Calibration::shipped()?;
-    let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    let mut server_of_offline: BTreeMap<String, [Vec<f64>; 4]> = BTreeMap::new();
+    let mut groups: BTreeMap<Submitted, [Vec<f64>; 2]> = BTreeMap::new();
     for row in measured(catalog, &path)? {
-        let said = capacity(catalog, &calibration, &row)?;
-        let name = format!("{} on {}", TASKS[row.task].name, row.chip);
-        let kind = if row.server { "server" } else { "offline" };
-        groups
-            .entry(format!("{name}, {kind}"))
-            .or_default()
-            .push(said / row.tokens_s - 1.0);
-        let place = server_of_offline.entry(name).or_default();
-        let at = usize::from(row.server);
-        place[at].push(row.tokens_s / f64::from(row.accelerators));
-        place[2 + at].push(said / f64::from(row.accelerators));
+        groups.entry(row.system).or_default()[usize::from(row.server)].push(row.tokens_s);
     }
-    println!(
-        "\ntokens a second by the closed form beside MLPerf v5.1 (median of rows, error in %; bar 10)\n"
-    );
-    for (name, errors) in &groups {
-        let error = median(errors.clone());
-        println!(
-            "{name:<56} {:>3} rows {:>+7.1} ({})",
-            errors.len(),
-            error * 100.0,
-            verdict(error.abs() <= 0.1)
+    let mut compared: BTreeMap<String, Compared> = BTreeMap::new();
+    for (system, tokens_s) in groups {
+        let expected = median(
+            tokens_s
+                .iter()
+                .find(|of| !of.is_empty())
+                .cloned()
+                .unwrap_or_default(),
         );
+        let said = capacity((catalog, &calibration), &system, expected)?;
+        let place = compared.entry(system.name()).or_default();
+        let each = f64::from(system.accelerators);
+        for (at, of) in tokens_s.iter().enumerate() {
+            place.measured[at].extend(of.iter().map(|tokens_s| tokens_s / each));
+            place.said[at].extend(of.iter().map(|_| said[at] / each));
+        }
+    }
+    show(&compared);
+    Ok(())
+}
+
+fn show(compared: &BTreeMap<String, Compared>) {
+    println!(
+        "\ntokens a second in runs as MLPerf makes them, beside MLPerf v5.1 (median of rows, error in %; bar 10)\n"
+    );
+    for (name, of) in compared {
+        for (at, kind) in ["offline", "server"].iter().enumerate() {
+            let pairs = of.said[at].iter().zip(&of.measured[at]);
+            let errors: Vec<f64> = pairs
+                .map(|(said, measured)| said / measured - 1.0)
+                .collect();
+            if errors.is_empty() {
+                continue;
+            }
+            let (name, rows) = (format!("{name}, {kind}"), errors.len());
+            let error = median(errors);
+            println!(
+                "{name:<56} {rows:>3} rows {:>+7.1} ({})",
+                error * 100.0,
+                verdict(error.abs() <= 0.1)
+            );
+        }
     }
     println!(
         "\nserver as a part of offline: measured, predicted, error in % (the knee, whatever the engine's speed; bar 10)\n"
     );
-    for (name, [offline, server, said_offline, said_server]) in server_of_offline {
-        if offline.is_empty() || server.is_empty() {
+    for (name, of) in compared {
+        if of.measured.iter().any(Vec::is_empty) {
             continue;
         }
-        let measured = median(server) / median(offline);
-        let said = median(said_server) / median(said_offline);
+        let part = |of: &[Vec<f64>; 2]| median(of[1].clone()) / median(of[0].clone());
+        let (measured, said) = (part(&of.measured), part(&of.said));
         let error = said / measured - 1.0;
         println!(
             "{name:<48} {measured:.3} {said:.3} {:>+6.1} ({})",
@@ -126,7 +165,6 @@ pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
             verdict(error.abs() <= 0.1)
         );
     }
-    Ok(())
 }
 
 fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
@@ -162,15 +200,17 @@ fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
             continue;
         }
         rows.push(Measured {
-            chip: chip.name.clone(),
-            engine: if cell("software").contains("TensorRT") {
-                "trtllm"
-            } else {
-                "vllm"
+            system: Submitted {
+                task,
+                chip: chip.name.clone(),
+                engine: if cell("software").contains("TensorRT") {
+                    "trtllm"
+                } else {
+                    "vllm"
+                },
+                precision: cell("weight_dtype").to_owned(),
+                accelerators: each * nodes,
             },
-            precision: cell("weight_dtype").to_owned(),
-            accelerators: each * nodes,
-            task,
             server,
             tokens_s,
         });
@@ -179,10 +219,10 @@ fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
 }
 
 /// Engines of one to eight accelerators: layers divided, and for models of experts attention whole on each beside it.
-fn divisions(row: &Measured, experts: bool) -> Vec<Parallel> {
+fn divisions(system: &Submitted, experts: bool) -> Vec<Parallel> {
     let sizes = [1, 2, 4, 8]
         .into_iter()
-        .filter(|size| *size <= row.accelerators);
+        .filter(|size| *size <= system.accelerators);
     sizes
         .flat_map(|size| {
             let ranks = Parallel {
@@ -196,87 +236,78 @@ fn divisions(row: &Measured, experts: bool) -> Vec<Parallel> {
         .collect()
 }
 
-/// The most tokens a second: over engines and over concurrencies.
-fn capacity(catalog: &Catalog, calibration: &Calibration, row: &Measured) -> Result<f64, Failure> {
-    let task = &TASKS[row.task];
-    let kind = EngineKind::named(row.engine);
+/// The most tokens a second Offline and in Server, over divisions of engines, sizes of batches and of iterations. `expected` are
+/// the tokens a second that the submitter expects.
+fn capacity(
+    (catalog, calibration): (&Catalog, &Calibration),
+    submitted: &Submitted,
+    expected: f64,
+) -> Result<[f64; 2], Failure> {
+    let task = &TASKS[submitted.task];
+    let kind = EngineKind::named(submitted.engine);
     let experts = catalog
         .model(task.model)
         .is_some_and(|model| model.shape.experts > 0.0);
-    let mut best = 0.0_f64;
-    for parallel in divisions(row, experts) {
-        let place = (task.model, row.chip.as_str());
-        let Ok(deployment) = catalog.deployment(place, parallel, &row.precision, kind) else {
+    let mut best = [0.0_f64; 2];
+    for parallel in divisions(submitted, experts) {
+        let place = (task.model, submitted.chip.as_str());
+        let Ok(deployment) = catalog.deployment(place, parallel, &submitted.precision, kind) else {
             continue;
         };
-        let held = f64::from(task.input + task.output);
-        let room = deployment.memory()?.kv_tokens as f64 / held;
-        let counts: Vec<f64> = (0..=26)
-            .map(|doubled| 2_f64.powf(f64::from(doubled) / 2.0).round())
-            .filter(|requests| *requests <= room && *requests >= f64::from(parallel.data))
-            .collect();
-        let engines = f64::from(row.accelerators / parallel.accelerators());
-        for (requests, engine) in counts.iter().zip(asked(row, &parallel, &counts)?) {
-            let tpot_ms = predict(calibration, catalog, &engine).tpot_ms;
-            let keeps = !row.server
-                || tpot_ms <= task.token_ms
-                    && first_ms(&deployment, task, (*requests, tpot_ms)) <= task.first_ms;
-            if keeps {
-                best = best.max(requests * 1e3 / tpot_ms * engines);
+        let mut offline = (0.0, None);
+        for slots in SLOTS {
+            let slots = slots * parallel.data;
+            let like = like(submitted, &parallel, slots)?;
+            let times = measured_times(calibration, catalog, &like);
+            let system = System {
+                profile: profile(&deployment, slots, times)?,
+                engines: submitted.accelerators / parallel.accelerators(),
+            };
+            let tokens_s = system.offline(task, expected / task.output.mean);
+            if tokens_s > offline.0 {
+                offline = (tokens_s, Some(system));
             }
+        }
+        best[0] = best[0].max(offline.0);
+        let Some(system) = offline.1.filter(|_| offline.0 >= WORSE * best[0]) else {
+            continue;
+        };
+        for batch_tokens in BATCH_TOKENS {
+            let system = system.with_batch_tokens(batch_tokens);
+            best[1] = best[1].max(system.knee(task, offline.0 / task.output.mean));
         }
     }
     Ok(best)
 }
 
-/// Rows of one engine at those concurrencies.
-fn asked(row: &Measured, parallel: &Parallel, counts: &[f64]) -> Result<Vec<EngineRow>, Failure> {
-    let task = &TASKS[row.task];
-    let mut text = "system,backend,model_path,precision,mode,isl,osl,tp_size,attention_dp_size,moe_ep_size,batch_size\n".to_owned();
-    for requests in counts {
-        writeln!(
-            text,
-            "{},{},{},{},agg,{},{},{},{},{},{}",
-            row.chip,
-            row.engine,
-            task.model,
-            row.precision,
-            task.input,
-            task.output,
-            parallel.tensor,
-            parallel.data,
-            parallel.expert,
-            requests / f64::from(parallel.data)
-        )?;
-    }
-    Ok(if counts.is_empty() {
-        Vec::new()
-    } else {
-        engine_rows(text.as_bytes())?
+/// An engine with so many sequences at once, which takes so many times as long as the closed form says.
+fn profile(deployment: &Deployment, slots: u32, times: f64) -> Result<Profile, Failure> {
+    let plain = Profile::of(deployment)?;
+    Ok(Profile {
+        slots,
+        times: plain.times.as_ref().map(|own| own.slower(times)),
+        ..plain
     })
 }
 
-/// What 99 of 100 first tokens take, in milliseconds: the prompt's iterations and the wait behind other prompts, as in a queue of
-/// random arrivals and even service (M/D/1): the wait is longer than t with a chance of load × e^(-2 (1 - load) t ÷ service).
-fn first_ms(deployment: &Deployment, task: &Task, (requests, tpot_ms): (f64, f64)) -> f64 {
-    let (input, output) = (f64::from(task.input), f64::from(task.output));
-    let iterations = (input / (ITERATION_TOKENS - requests).max(1.0)).ceil();
-    let at = |prompts: f64| {
-        deployment.iteration_us(&Batch {
-            sequences: requests,
-            kv_tokens: requests * (input + output / 2.0),
-            prompt_tokens: prompts * input,
-            prompt_pairs: prompts * input * input / 2.0,
-        }) / 1e3
-    };
-    let (with, without) = (at(1.0 / iterations), at(0.0));
-    let service = iterations * (with - without);
-    let load = requests / (output * tpot_ms) * service;
-    if load >= 1.0 {
-        return f64::INFINITY;
-    }
-    let wait = service * (100.0 * load).max(1.0).ln() / (2.0 * (1.0 - load));
-    iterations * with + without / 2.0 + wait
+/// The row of one such engine in a closed loop.
+fn like(submitted: &Submitted, parallel: &Parallel, slots: u32) -> Result<EngineRow, Failure> {
+    let task = &TASKS[submitted.task];
+    let text = format!(
+        "system,backend,model_path,precision,mode,isl,osl,tp_size,attention_dp_size,moe_ep_size,batch_size\n{},{},{},{},agg,{},{},{},{},{},{}\n",
+        submitted.chip,
+        submitted.engine,
+        task.model,
+        submitted.precision,
+        task.input.mean,
+        task.output.mean,
+        parallel.tensor,
+        parallel.data,
+        parallel.expert,
+        slots / parallel.data
+    );
+    let rows = engine_rows(text.as_bytes())?;
+    rows.into_iter().next().ok_or_else(|| "no row".into())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

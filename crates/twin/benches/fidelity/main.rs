@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 
 mod knee;
+mod mlperf;
 
 use madang_catalog::Catalog;
 use madang_twin::fidelity::requests::{Carried, RequestRun, learn, request_runs, scores};

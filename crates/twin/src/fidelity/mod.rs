@@ -6,6 +6,7 @@
 mod calibrate;
 mod first;
 mod fit;
+mod guessing;
 mod judge;
 mod kriging;
 mod least;
@@ -20,5 +21,5 @@ mod tests;
 
 pub use calibrate::{CalibrateError, Calibration, calibrate};
 pub use judge::{Judged, Judgement, cross_validate, leave_out};
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, measured_times, predict};
 pub use rows::{EngineRow, RowsError, engine_rows};

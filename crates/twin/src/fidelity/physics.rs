@@ -1,7 +1,8 @@
 //! What the closed form says of a row: a closed loop in which a new request comes for each that ends.
 
 use super::setting::Setting;
-use madang_catalog::{Batch, Coefficients, Link};
+use crate::engine::Speculation;
+use madang_catalog::{Batch, Coefficients, Ideal, Link};
 
 /// Part of a closed loop's requests that come at once in its beginning and wait for each other's prompts, as a mean over a run
 /// of ten rounds.
@@ -25,12 +26,16 @@ pub(super) fn times(setting: &Setting, own: &Coefficients) -> Times {
         .memory()
         .map_or(f64::INFINITY, |memory| memory.kv_tokens as f64 / each);
     let running = setting.concurrency.min(room.max(1.0));
-    let decode = deployment.ideal(&Batch {
+    let batch = Batch {
         sequences: running,
         kv_tokens: running * (setting.input_tokens + setting.output_tokens / 2.0),
         ..Batch::default()
-    });
-    let step_us = own.iteration_us(&decode, link);
+    };
+    let decode = deployment.ideal(&batch);
+    let step_us = match &setting.guessing {
+        None => own.iteration_us(&decode, link),
+        Some(guessing) => guessing_us(setting, (guessing, &batch), own),
+    };
     let prompt_us = prompt_us(setting, own, link);
     // Each answer is held up by the prompts of the others.
     let held_us = if setting.split {
@@ -47,6 +52,29 @@ pub(super) fn times(setting: &Setting, own: &Coefficients) -> Times {
         tpot_ms: tpot_us / 1e3,
         prompt_ms: prompt_us / 1e3,
     }
+}
+
+/// A token of each sequence where some are guessed ahead: all guesses go through one iteration, which reads the past once, after
+/// they were made one by one.
+fn guessing_us(
+    setting: &Setting,
+    (guessing, batch): (&Speculation, &Batch),
+    own: &Coefficients,
+) -> f64 {
+    let deployment = &setting.deployment;
+    let link = deployment.chip.link();
+    let plain = deployment.ideal(batch);
+    let drafts = f64::from(guessing.draft_tokens);
+    let verified = Ideal {
+        sequences: plain.sequences,
+        kv_us: plain.kv_us,
+        ..deployment.ideal(&Batch {
+            sequences: batch.sequences * (1.0 + drafts),
+            ..*batch
+        })
+    };
+    let drafts_us = drafts * guessing.draft_part * own.iteration_us(&plain, link);
+    (own.iteration_us(&verified, link) + drafts_us) / guessing.tokens()
 }
 
 /// One prompt, in an iteration that is long anyway.

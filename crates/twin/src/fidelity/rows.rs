@@ -40,6 +40,8 @@ pub struct EngineRow {
     pub backend: String,
     /// Its version.
     pub version: String,
+    /// The day that it was measured on, as in `2026-01-14`; empty where it is not known.
+    pub measured: String,
     /// The model, as in `Qwen/Qwen3-32B`.
     pub model_path: String,
     /// As in `fp8`; empty where it is not known.
@@ -50,6 +52,8 @@ pub struct EngineRow {
     pub input_tokens: f64,
     /// Output tokens.
     pub output_tokens: f64,
+    /// Tokens that the engine guesses ahead in each iteration.
+    pub draft_tokens: Option<f64>,
     /// How the engine is divided.
     pub own: Side,
     /// Of engines for prompts: how many, and how each is divided.
@@ -190,11 +194,15 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         system: cells.owned("system"),
         backend: cells.owned("backend"),
         version: cells.owned("backend_version"),
+        measured: cells.owned("measured"),
         model_path: cells.owned("model_path"),
         precision: precision.to_owned(),
         split: cells.text("mode") == "disagg",
         input_tokens: cells.length("isl")?,
         output_tokens: cells.length("osl")?,
+        draft_tokens: cells
+            .number("draft_tokens")
+            .filter(|tokens| *tokens <= 64.0),
         own: cells.side(""),
         prefill: cells.side("prefill_"),
         decode: cells.side("decode_"),

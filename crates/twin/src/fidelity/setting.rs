@@ -1,6 +1,8 @@
 //! What a row is about, in the catalogue's words: conventions of its sources are undone here.
 
+use super::guessing::guessing;
 use super::rows::{EngineRow, Side, number_in};
+use crate::engine::Speculation;
 use madang_catalog::{
     Catalog, Chip, Confidence, Deployment, EngineKind, Model, Parallel, Precision, model_of_name,
 };
@@ -38,6 +40,8 @@ pub struct Setting {
     pub input_tokens: f64,
     /// Tokens of each answer.
     pub output_tokens: f64,
+    /// How it guesses tokens ahead.
+    pub guessing: Option<Speculation>,
     /// What is compared by name: engine, version, chip, model, how it is built, precision.
     pub kinds: [String; 6],
     /// What was not known and taken from elsewhere.
@@ -95,9 +99,14 @@ impl Setting {
             (true, None) => "experts",
             (true, Some(_)) => "experts, latent",
         };
+        let guessing = guessing(row, &deployment.model.name, said.data > 1);
+        let version = match &guessing {
+            Some(own) => format!("{} guessing {}", row.version, own.draft_tokens),
+            None => row.version.clone(),
+        };
         let kinds = [
             row.backend.clone(),
-            row.version.clone(),
+            version,
             row.system.clone(),
             deployment.model.name.clone(),
             build.to_owned(),
@@ -112,6 +121,7 @@ impl Setting {
             concurrency: (requests / workers).max(1.0),
             input_tokens: row.input_tokens,
             output_tokens: row.output_tokens,
+            guessing,
             kinds,
             guesses,
         }
