@@ -236,7 +236,7 @@ pub(crate) struct JobRunView {
     /// When it was over.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// Why it was told to stop, where it was: `withdrawn`, `requeued`, `room`, `budget` or `switch`.
+    /// Why it was told to stop, where it was: `withdrawn`, `requeued`, `room`, `budget`, `switch`, `power` or `price`.
     #[schema(value_type = Option<String>)]
     stopped_for: Option<&'static str>,
     /// `completed`, `failed`, `timed_out`, `stopped`, `cancelled`, `not_started`, `not_kept`, `refused` or `lost`.

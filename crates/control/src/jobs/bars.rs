@@ -85,7 +85,7 @@ pub(super) fn left_nothing(job: &Job, run: &RunRecord) -> bool {
         return false;
     };
     let by_others = match stop.why {
-        StopWhy::Room | StopWhy::Switch | StopWhy::Power => true,
+        StopWhy::Room | StopWhy::Switch | StopWhy::Power | StopWhy::Price => true,
         StopWhy::Withdrawn | StopWhy::Requeued | StopWhy::Budget => false,
     };
     let in_time = |grace_ms| end.ended_at < stop.at.plus_ms(grace_ms);

@@ -5,6 +5,7 @@
 
 mod bar;
 mod data;
+mod dear;
 mod entry;
 mod fit;
 mod foretell;
@@ -274,13 +275,15 @@ impl Desk {
                 JobEffect::Stop { job } => self.make_room(now, entry::task_of(job)),
             }
         }
+        self.stop_in_dear_hours(now);
         effects.append(&mut self.effects);
     }
 
     /// When there may be something to do though nothing happens.
     pub fn wake_at(&self, now: Micros) -> Option<Micros> {
         let later = self.later.first().map(|(at, _)| *at);
-        self.jobs.wake_at(now).into_iter().chain(later).min()
+        let own = later.into_iter().chain(self.look_at());
+        self.jobs.wake_at(now).into_iter().chain(own).min()
     }
 
     fn came(&mut self, now: Micros, arrival: Arrival) {
@@ -359,6 +362,7 @@ impl Desk {
             self.jobs.stopping(entry::key_of(task));
         }
         entry.running(task, run);
+        self.may_stop(task.job);
     }
 
     /// Its machines by their numbers here; none where they are no longer among them, or the site chooses.

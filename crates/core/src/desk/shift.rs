@@ -1,5 +1,6 @@
 //! Jobs whose start may be put off: they wait for the hour in which their electricity weighs least, and no longer than they may.
 
+use super::entry::{Task, TaskState};
 use super::{Desk, DeskNodes};
 use crate::flex::{
     AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, Shift, ShiftPlace, Shifts, Work,
@@ -28,9 +29,13 @@ pub struct DeskElectricity {
 pub(super) struct Shifting {
     electricity: DeskElectricity,
     /// The hours to come, a place for each `[[nodes]]` of which they are known; made when it is first asked for.
-    shifts: Option<(Shifts, BTreeMap<NodesKey, usize>)>,
+    pub(super) shifts: Option<(Shifts, BTreeMap<NodesKey, usize>)>,
     /// Jobs that are put off: they have room kept for them.
     put_off: BTreeSet<JobId>,
+    /// Jobs with a run that may stop in dear hours.
+    pub(super) may_stop: BTreeSet<JobId>,
+    /// When these are looked at; at once where there is none.
+    pub(super) look_at: Option<Micros>,
 }
 
 impl Desk {
@@ -61,6 +66,7 @@ impl Desk {
     /// Nothing is put off any more until it is asked for again.
     pub(super) fn shift_anew(&mut self) {
         self.shifting.shifts = None;
+        self.shifting.look_at = None;
         for id in std::mem::take(&mut self.shifting.put_off) {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.put_off = None;
@@ -76,7 +82,7 @@ impl Desk {
         }
     }
 
-    /// Whether a job that may be put off, and has not begun, waits for a better hour on those machines.
+    /// Whether a job that may be put off waits for a better hour on those machines: one that has not begun, or has stopped and may.
     pub(super) fn is_put_off(
         &mut self,
         now: Micros,
@@ -86,8 +92,11 @@ impl Desk {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
         };
-        let shift_ms = entry.job.spec.flex.shift_ms;
-        if shift_ms == 0 || entry.next > 0 {
+        let begun = entry.next > 0;
+        let waits = |task: &Task| matches!(task.state, TaskState::Ready);
+        if entry.job.spec.flex.shift_ms == 0
+            || begun && !(entry.parts() && entry.open.values().all(waits))
+        {
             return false;
         }
         if let Some((until, _)) = &entry.put_off {
@@ -99,7 +108,7 @@ impl Desk {
             }
             return waits;
         }
-        let latest_start = entry.job.submitted_at.plus_ms(shift_ms);
+        let latest_start = entry.latest_start(entry.ran_us());
         if latest_start <= now || self.shifting.put_off.len() >= PUT_OFF_MAX {
             return false;
         }
@@ -129,15 +138,15 @@ impl Desk {
         let (accelerator_milli, waves) = self.at_once(spec, nodes);
         let work = Work {
             accelerator_milli,
-            left_us: self.jobs.foretold_us(&ask).saturating_mul(waves),
+            left_us: (self.jobs.foretold_us(&ask).saturating_mul(waves))
+                .saturating_sub(entry.ran_us())
+                .max(MINUTE_US),
             latest_start,
-            // One that waits for better hours runs through once it has begun.
-            parts: false,
+            parts: entry.parts(),
             runs: false,
         };
-        if self.shifting.shifts.is_none() {
-            self.shifting.shifts = Some(self.hours_to_come(now));
-        }
+        let verb = if entry.next > 0 { "goes on" } else { "starts" };
+        self.hours_are_known(now);
         let (shifts, keys) = self.shifting.shifts.as_mut()?;
         shifts.advance(now);
         let known = |key: &NodesKey| keys.get(key).copied();
@@ -152,7 +161,7 @@ impl Desk {
         let nodes = self.nodes.get(usize::from(at.0))?;
         let minutes = latest_start.since_us(now) / MINUTE_US;
         let why = format!(
-            "it is put off (flex.shift): electricity at {} weighs {} % less for it then; it starts within {} h {} min at the latest",
+            "it is put off (flex.shift): electricity at {} weighs {} % less for it then; it {verb} within {} h {} min at the latest",
             nodes.site,
             shift.saves_permille() / 10,
             minutes / 60,
@@ -176,6 +185,13 @@ impl Desk {
             .min(tasks)
             .max(1);
         (milli.saturating_mul(together), tasks.div_ceil(together))
+    }
+
+    /// The hours to come, and what of them is kept for those that wait.
+    pub(super) fn hours_are_known(&mut self, now: Micros) {
+        if self.shifting.shifts.is_none() {
+            self.shifting.shifts = Some(self.hours_to_come(now));
+        }
     }
 
     /// A place for each of the machines whose site says what electricity costs.

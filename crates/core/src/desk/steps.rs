@@ -141,6 +141,7 @@ impl Desk {
         };
         entry.running(task, record.clone());
         self.effects.push(DeskEffect::Begin(Box::new(record)));
+        self.may_stop(task.job);
         self.settle_state(now, task.job);
     }
 

@@ -56,11 +56,13 @@ pub enum StopWhy {
     Switch,
     /// Power is short at its site.
     Power,
+    /// Electricity is dear at its site, and its end may be put off until it is not.
+    Price,
 }
 
-words!(StopWhy, StopWhyError, "a run is stopped for one of withdrawn, requeued, room, budget, switch, power",
+words!(StopWhy, StopWhyError, "a run is stopped for one of withdrawn, requeued, room, budget, switch, power, price",
     "withdrawn" => StopWhy::Withdrawn, "requeued" => StopWhy::Requeued, "room" => StopWhy::Room,
-    "budget" => StopWhy::Budget, "switch" => StopWhy::Switch, "power" => StopWhy::Power);
+    "budget" => StopWhy::Budget, "switch" => StopWhy::Switch, "power" => StopWhy::Power, "price" => StopWhy::Price);
 
 /// That a run was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

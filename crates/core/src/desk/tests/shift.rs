@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::flex::{EnergyHour, EnergyOutlook};
-use madang_types::MicroWon;
+use madang_types::{JobCheckpoint, MicroWon, StopSignal};
 
 const HOUR_S: i64 = 3_600;
 
@@ -152,4 +152,52 @@ fn run(job: u64) -> RunId {
         },
         number: 1,
     }
+}
+
+/// A desk where the second and third hours are dear, and a job of two hours that writes checkpoints and has begun in the first.
+fn stopping(shift_h: u64) -> Desk {
+    let mut desk = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    desk.electricity(electricity(&[&[50, 400, 400][..], &[100; 21]].concat()));
+    let mut job = shifted(1, shift_h);
+    job.spec.time_limit_ms = 2 * 3_600_000;
+    job.spec.checkpoint = Some(JobCheckpoint {
+        signal: StopSignal::default(),
+        grace_ms: 60_000,
+    });
+    desk.apply(at(0), arrival(job));
+    assert_eq!(passed(&mut desk, 0), "+1-1 1:running");
+    desk.apply(at(0), DeskInput::Began(run(1), at(0)));
+    desk
+}
+
+#[test]
+fn a_run_with_checkpoints_stops_in_dear_hours_and_goes_on_after_them() {
+    let mut desk = stopping(6);
+    assert_eq!(passed(&mut desk, 0), "");
+    assert_eq!(desk.wake_at(at(0)), Some(at(900)));
+    assert_eq!(passed(&mut desk, 2_700), "");
+    // The dear hours begin.
+    assert_eq!(passed(&mut desk, HOUR_S), "-1-1");
+    let end = end(RunOutcome::Stopped, 0, HOUR_S + 30);
+    desk.apply(at(HOUR_S + 30), DeskInput::Ended(run(1), end));
+    assert_eq!(passed(&mut desk, HOUR_S + 30), "=1-1 1:pending");
+    let waits = desk.waits(at(HOUR_S + 30), JobId(1)).unwrap();
+    assert_eq!(waits.starts_at, Some(at(3 * HOUR_S)), "{}", waits.why);
+    assert!(waits.why.contains("goes on within"), "{}", waits.why);
+    assert_eq!(passed(&mut desk, 3 * HOUR_S - 1), "");
+    assert_eq!(passed(&mut desk, 3 * HOUR_S), "+1-2 1:running");
+}
+
+#[test]
+fn what_may_wait_no_longer_or_writes_no_checkpoint_runs_through() {
+    // The rest has to begin after one hour and what it ran: before the dear hours are over, but not before they begin.
+    let mut short = stopping(1);
+    assert_eq!(passed(&mut short, HOUR_S), "");
+    let mut plain = Desk::new(JobTerms::default(), vec![nodes("a", "h200", 1, 4)]);
+    plain.electricity(electricity(&[100, 400, 400, 100, 100, 100]));
+    plain.apply(at(0), arrival(shifted(1, 6)));
+    passed(&mut plain, 0);
+    plain.apply(at(0), DeskInput::Began(run(1), at(0)));
+    passed(&mut plain, 0);
+    assert_eq!(passed(&mut plain, HOUR_S), "");
 }
