@@ -106,6 +106,61 @@ async fn a_job_that_may_be_put_off_waits_for_the_cheap_hour_and_says_until_when(
     assert_eq!(madang.stop().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_writes_checkpoints_stops_when_electricity_is_dear_and_goes_on_after_it() {
+    let place = Place::new();
+    let engine = Engine::start(&[]).await;
+    place.write("fleet.toml", priced(in_s(-3_600), &engine));
+    let mut madang = place.up_with(&[]).await;
+    // Its second run finds what the first one saved.
+    let saved = place.data().join("saved");
+    let saved = saved.display();
+    place.write(
+        "long.sh",
+        format!(
+            "#!/bin/sh\n#MADANG time_limit = \"20m\"\n#MADANG flex = {{ shift = \"1h\" }}\n\
+             #MADANG checkpoint = {{ signal = \"USR1\", grace = \"30s\" }}\n\
+             test -e {saved} && exit 0\ntrap 'touch {saved}; exit 1' USR1\nwhile true; do sleep 0.1; done\n"
+        ),
+    );
+    let key = place.data().join("operator.key");
+    let job = json_of(&place, "job submit long.sh").await;
+    let show = format!(
+        "job show {} --key-file {}",
+        job["id"].as_str().unwrap(),
+        key.display()
+    );
+    wait_for("it runs while electricity is cheap", async || {
+        let shown = json_of(&place, &show).await;
+        (shown["runs"][0]["state"] == "running").then_some(())
+    })
+    .await;
+    place.write("fleet.toml", priced(in_s(1_800), &engine));
+    place.run(&["reload"]).await.expect_code(0);
+    let stopped = wait_for("it stops where it is dear for half an hour", async || {
+        let shown = json_of(&place, &show).await;
+        (shown["waits"]["why"].is_string() && shown["state"] == "pending").then_some(shown)
+    })
+    .await;
+    let run = &stopped["runs"][0];
+    let said = (&run["outcome"], &run["stopped_for"]);
+    assert_eq!(said, (&json!("stopped"), &json!("price")), "{stopped}");
+    let why = stopped["waits"]["why"].as_str().unwrap();
+    assert!(
+        why.contains("weighs 50 % less for it then; it goes on within"),
+        "{why}"
+    );
+    place.write("fleet.toml", priced(in_s(3), &engine));
+    place.run(&["reload"]).await.expect_code(0);
+    let ended = wait_for("it goes on when they are cheap", async || {
+        let shown = json_of(&place, &show).await;
+        (shown["state"] == "completed").then_some(shown)
+    })
+    .await;
+    assert_eq!(ended["runs"].as_array().map(Vec::len), Some(2), "{ended}");
+    assert_eq!(madang.stop().await, 0);
+}
+
 /// Two engines of 100 to 400 W each, their meters, and a machine of two processors of 10 to 150 W each.
 fn fleet(engines: &[Engine]) -> String {
     let mut text = format!(

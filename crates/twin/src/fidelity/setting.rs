@@ -100,18 +100,7 @@ impl Setting {
             (true, Some(_)) => "experts, latent",
         };
         let guessing = guessing(row, &deployment.model.name, said.data > 1);
-        let version = match &guessing {
-            Some(own) => format!("{} guessing {}", row.version, own.draft_tokens),
-            None => row.version.clone(),
-        };
-        let kinds = [
-            row.backend.clone(),
-            version,
-            row.system.clone(),
-            deployment.model.name.clone(),
-            build.to_owned(),
-            row.precision.clone(),
-        ];
+        let kinds = kinds(row, (&deployment.model.name, build), guessing.as_ref());
         Self {
             deployment,
             split,
@@ -236,6 +225,26 @@ fn usual_split(deployment: &mut Deployment, (all, requests): (bool, f64)) -> f64
     } else {
         SPLIT_ENGINES.min(requests)
     }
+}
+
+/// What a row is compared by, by name.
+fn kinds(
+    row: &EngineRow,
+    (model, build): (&str, &str),
+    guessing: Option<&Speculation>,
+) -> [String; 6] {
+    let version = match guessing {
+        Some(own) => format!("{} guessing {}", row.version, own.draft_tokens),
+        None => row.version.clone(),
+    };
+    [
+        row.backend.clone(),
+        version,
+        row.system.clone(),
+        model.to_owned(),
+        build.to_owned(),
+        row.precision.clone(),
+    ]
 }
 
 /// Requests at once, where the row or its id says it.

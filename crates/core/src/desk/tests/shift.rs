@@ -7,7 +7,7 @@ use madang_types::{JobCheckpoint, MicroWon, StopSignal};
 const HOUR_S: i64 = 3_600;
 
 /// Won for each kilowatt-hour of the hours from the beginning on, at the site of all machines.
-fn electricity(won: &[i64]) -> DeskElectricity {
+pub(super) fn electricity(won: &[i64]) -> DeskElectricity {
     let hour = |won: &i64| EnergyHour {
         grid_per_kwh: MicroWon(won * 1_000_000),
         ..EnergyHour::default()

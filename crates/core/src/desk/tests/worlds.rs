@@ -46,7 +46,7 @@ fn machines() -> Vec<DeskNodes> {
     vec![nodes("a", "h200", 2, 4), nodes("b", "rngd", 3, 2)]
 }
 
-/// With classes: one that goes before all else and is bounded, and one that comes last.
+/// With classes: one that goes before all else and is bounded, and one that comes last. Every other hour is dear.
 fn desk() -> Desk {
     let mut desk = Desk::new(JobTerms::default(), machines());
     let qos = |id: &str, priority, tier, held_max| DeskQos {
@@ -59,6 +59,10 @@ fn desk() -> Desk {
         qos("urgent", 80, 1, Some(8)),
         qos("night", 10, 0, None),
     ]);
+    let mut electricity = shift::electricity(&[300, 100].repeat(12));
+    let watts = [("a", 1_000), ("b", 150)].map(|(id, watts)| (id.parse().unwrap(), watts));
+    electricity.watts_each = watts.into();
+    desk.electricity(electricity);
     desk
 }
 
@@ -291,6 +295,9 @@ impl World {
                 signal: madang_types::StopSignal::Term,
                 grace_ms: 1,
             });
+        }
+        if self.random.random_bool(0.4) {
+            new.spec.flex.shift_ms = self.random.random_range(0..6) * 3_600_000;
         }
         if self.random.random_bool(0.3) {
             new.spec.array = Some(JobArray {
