@@ -52,7 +52,7 @@ pub struct EngineRow {
     pub input_tokens: f64,
     /// Output tokens.
     pub output_tokens: f64,
-    /// Tokens that the engine guesses ahead in each iteration.
+    /// Tokens that the engine guesses ahead in each iteration; 0: none.
     pub draft_tokens: Option<f64>,
     /// How the engine is divided.
     pub own: Side,
@@ -200,15 +200,19 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         split: cells.text("mode") == "disagg",
         input_tokens: cells.length("isl")?,
         output_tokens: cells.length("osl")?,
-        draft_tokens: cells
-            .number("draft_tokens")
-            .filter(|tokens| *tokens <= 64.0),
+        draft_tokens: drafts(cells.text("draft_tokens")),
         own: cells.side(""),
         prefill: cells.side("prefill_"),
         decode: cells.side("decode_"),
         ttft_ms: cells.number("ttft_ms"),
         tpot_ms: cells.number("tpot_ms"),
     })
+}
+
+/// Tokens guessed ahead, as a row says it: 0 is none, too.
+fn drafts(text: &str) -> Option<f64> {
+    let tokens: f64 = text.parse().ok()?;
+    (0.0..=64.0).contains(&tokens).then_some(tokens)
 }
 
 /// The number after a mark in an id, as 64 after `_c` in `x_c64_tp2`.

@@ -36,6 +36,38 @@ fn what_ships_knows_what_it_was_fitted_on() {
     }
 }
 
+/// The time of a token that is said of a row of DeepSeek on eight cards: version and day, tokens guessed ahead, requests.
+fn guessed((version, measured): (&str, &str), draft_tokens: &str, requests: u32) -> f64 {
+    let text = format!(
+        "system,backend,backend_version,measured,model_path,precision,mode,isl,osl,batch_size,tp_size,attention_dp_size,moe_ep_size,draft_tokens\n\
+         b200_sxm,trtllm,{version},{measured},deepseek-ai/DeepSeek-R1,fp8,agg,1024,8192,{requests},8,1,1,{draft_tokens}\n"
+    );
+    let row = &engine_rows(text.as_bytes()).unwrap()[0];
+    let (calibration, catalog) = (Calibration::shipped(), Catalog::shipped());
+    predict(&calibration.unwrap(), &catalog.unwrap(), row).tpot_ms
+}
+
+#[test]
+fn rows_of_runs_that_guess_ahead_are_known_by_their_version_and_day() {
+    let (before, from) = ("2025-12-15", "2026-01-14");
+    let check = |run, drafts| {
+        let (own, said) = (guessed(run, "", 8), guessed(run, drafts, 8));
+        assert_eq!(own.to_bits(), said.to_bits(), "{run:?}");
+    };
+    check(("1.2.0rc6.post3", from), "3");
+    check(("1.2.0rc6.post2", from), "0");
+    check(("1.1.0rc2.post2", before), "0");
+    check(("1.1.0rc2.post2", from), "3");
+    // Measured: 14.7 and 25.6 ms without, 6.8 and 16.2 with three guesses, for 4 and 64 requests.
+    for (requests, without, with) in [(4, 14.7, 6.8), (64, 25.6, 16.2)] {
+        for (day, measured) in [(before, without), (from, with)] {
+            let said = guessed(("1.1.0rc2.post2", day), "", requests);
+            let off: f64 = said / measured - 1.0;
+            assert!(off.abs() < 0.25, "{requests} on {day}: {said} ms");
+        }
+    }
+}
+
 #[test]
 fn measured_times_are_not_looked_at() {
     let catalog = Catalog::shipped().unwrap();
