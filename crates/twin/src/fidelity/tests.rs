@@ -39,8 +39,8 @@ fn what_ships_knows_what_it_was_fitted_on() {
 /// The time of a token that is said of a row of DeepSeek on eight cards: version and day, tokens guessed ahead, requests.
 fn guessed((version, measured): (&str, &str), draft_tokens: &str, requests: u32) -> f64 {
     let text = format!(
-        "system,backend,backend_version,measured,model_path,precision,mode,isl,osl,batch_size,tp_size,attention_dp_size,moe_ep_size,draft_tokens\n\
-         b200_sxm,trtllm,{version},{measured},deepseek-ai/DeepSeek-R1,fp8,agg,1024,8192,{requests},8,1,1,{draft_tokens}\n"
+        "system,backend,backend_version,measured,model_path,precision,mode,isl,osl,batch_size,tp_size,attention_dp_size,moe_tp_size,moe_ep_size,draft_tokens\n\
+         b200_sxm,trtllm,{version},{measured},deepseek-ai/DeepSeek-R1,fp8,agg,1024,8192,{requests},64,1,8,8,{draft_tokens}\n"
     );
     let row = &engine_rows(text.as_bytes()).unwrap()[0];
     let (calibration, catalog) = (Calibration::shipped(), Catalog::shipped());
