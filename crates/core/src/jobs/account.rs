@@ -116,6 +116,14 @@ impl Accounts {
         Standing((used + whole(milli) * self.horizon_us) / of.weight)
     }
 
+    /// What was in use until `now`, on the mean of the time that has not faded, in thousandths of accelerators.
+    pub(super) fn used_milli(&self, account: AccountKey, now: Micros) -> f64 {
+        let per_milli = self.half_life_us / std::f64::consts::LN_2;
+        self.accounts
+            .get(account.0)
+            .map_or(0.0, |of| of.used_at(now, self.half_life_us) / per_milli)
+    }
+
     /// What was used until `now` and has not faded, in accelerator-seconds.
     pub(super) fn used_s(&self, account: AccountKey, now: Micros) -> f64 {
         self.accounts

@@ -10,6 +10,7 @@
 
 mod account;
 mod ask;
+mod crowd;
 mod estimate;
 mod live;
 mod nodes;

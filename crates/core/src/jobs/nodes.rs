@@ -51,6 +51,8 @@ pub(super) struct Floor {
     pub(super) machines: Vec<Free>,
     /// Of accelerators, in thousandths, by [`NodesKey`].
     free_milli: Vec<u64>,
+    /// The same of all, free or not.
+    all_milli: Vec<u64>,
     /// Which reservations keep each machine; empty where there are none.
     kept: Vec<Kept>,
 }
@@ -73,6 +75,7 @@ impl Floor {
             floor.free_milli[group] += free.milli();
             floor.machines.push(free);
         }
+        floor.all_milli = floor.free_milli.clone();
         floor
     }
 
@@ -86,6 +89,11 @@ impl Floor {
     /// Free accelerators by [`NodesKey`], in thousandths.
     pub(super) fn free_milli(&self) -> &[u64] {
         &self.free_milli
+    }
+
+    /// Accelerators by [`NodesKey`], free or not, in thousandths.
+    pub(super) fn all_milli(&self) -> &[u64] {
+        &self.all_milli
     }
 
     /// Machines that are kept from now on.

@@ -77,8 +77,13 @@ pub struct SiteCost {
 impl SiteCost {
     /// All of it.
     pub fn total(&self) -> u128 {
-        let use_of = self.run.saturating_add(self.energy);
-        use_of.saturating_add(self.data).saturating_add(self.wait)
+        let held = self.held();
+        held.saturating_add(self.data).saturating_add(self.wait)
+    }
+
+    /// What it costs to hold machines there, whenever that is.
+    pub(super) fn held(&self) -> u128 {
+        self.run.saturating_add(self.energy)
     }
 }
 
@@ -207,9 +212,7 @@ impl Jobs {
             let milli_us = u128::from(job.milli()).saturating_mul(u128::from(us));
             hour.saturating_mul(milli_us) / (whole * HOUR_US)
         };
-        let ran_us = job.used_at(now) / u128::from(job.milli().max(1));
-        let ran_us = u64::try_from(ran_us).unwrap_or(u64::MAX);
-        let left_us = self.estimates.left_us(&job.ask, ran_us);
+        let left_us = self.left_us(now, job);
         let hour = self.sites.work_hours.get(at);
         let run = hour.map_or(0, |hour| of_hours(*hour, left_us));
         let moved = self.sites.moved(job.ask.job, nodes);

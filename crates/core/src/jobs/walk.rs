@@ -5,7 +5,8 @@
 mod start;
 
 use super::account::{Accounts, Standing};
-use super::ask::{AccountKey, JobKey, Need, NodesKey};
+use super::ask::{AccountKey, Ground, JobKey, Need, NodesKey};
+use super::crowd::Crowd;
 use super::place::Wanted;
 use super::plan::{End, Plan};
 use super::queue::{Job, State, later};
@@ -83,6 +84,8 @@ struct Walk<'a> {
     plan: Option<Plan>,
     /// The same, of all that come first, once somebody may wait for machines that are cheaper.
     outlook: Option<Plan>,
+    /// What is wanted of machines, once that was asked.
+    crowds: BTreeMap<Ground, Crowd>,
     /// Those that were looked at behind all that are planned, and have to wait.
     behind: usize,
     /// Who comes after this one, or after so many, is not asked for.
@@ -143,6 +146,7 @@ impl<'a> Walk<'a> {
             ends: Vec::new(),
             plan: None,
             outlook: None,
+            crowds: BTreeMap::new(),
             behind: 0,
             last: None,
             chosen: Chosen::default(),

@@ -220,9 +220,31 @@ fn what_waiting_is_worth_may_be_another_thing_for_a_programme() {
 fn a_line_of_those_who_wait_counts_on_those_before() {
     let mut two = Two::priced([Some(10_000), Some(5_000)]);
     two.comes(0, of(1, 4, 240));
-    // The second begins after four hours, the third after eight: a job of six hours saves the worth of six.
+    // The second would begin after four hours, the third after eight: a job of six hours saves the worth of six. Both want `b` for longer
+    // than the wait is worth: one takes what is free, and the other has nothing else to wait for.
     assert_eq!(two.comes(0, of(2, 4, 360)), None);
     assert_eq!(two.comes(0, of(3, 4, 360)).as_deref(), Some("a"));
+    assert_eq!(two.begun.last().unwrap().run.to_string(), "2-1");
+    two.ends(14_400, "1-1");
+    assert_eq!(two.pass(14_400).as_deref(), Some("b"));
+}
+
+#[test]
+fn nobody_waits_for_what_others_would_save_there_as_well() {
+    // So many others want machines too, for ten hours each: after an hour the first would have the cheaper ones, and save the worth of ten.
+    let begins = |others: u64, minutes| {
+        let mut two = Two::priced([Some(10_000), Some(5_000)]);
+        two.comes(0, of(1, 4, 60));
+        for id in 2..3 + others {
+            two.desk.apply(at(0), arrival(of(id, 4, minutes)));
+        }
+        two.pass(0);
+        two.begun.last().unwrap().run.to_string()
+    };
+    assert_eq!(begins(0, 600), "1-1");
+    // They fill all machines for half an hour and for five of the ten.
+    assert_eq!(begins(1, 600), "3-1");
+    assert_eq!(begins(2, 600), "2-1");
 }
 
 #[test]

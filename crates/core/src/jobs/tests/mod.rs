@@ -1,6 +1,7 @@
 //! Jobs as stories, and random worlds.
 
 mod classes;
+mod crowd;
 mod live;
 mod places;
 mod plan;

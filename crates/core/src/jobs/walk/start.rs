@@ -2,6 +2,7 @@
 
 use super::{Kind, Start, Walk};
 use crate::jobs::ask::{Ground, Need, NodesKey};
+use crate::jobs::crowd::Rivals;
 use crate::jobs::place::Wanted;
 use crate::jobs::plan::{Backfill, Plan};
 use crate::jobs::queue::{Job, later};
@@ -94,13 +95,16 @@ impl Walk<'_> {
         let since = before.map_or(now, |held| held.since);
         let waited_us = now.since_us(since);
         let run_us = self.jobs.ends_at(now, job).since_us(now).max(1);
+        let (jobs, rivals) = (self.jobs, self.rivals(job));
+        let cost = |nodes, wait_us| rivals.total(&jobs.cost(now, job, nodes, wait_us));
+        let here = cost(nodes, 0);
         self.look_ahead();
         let Some(outlook) = self.outlook.as_ref().filter(|outlook| !outlook.is_full()) else {
             return false;
         };
         let worth = |other: NodesKey| {
             let at = outlook.earliest(other, milli, run_us)?;
-            let cost = self.cost(job, other, at.since_us(now).saturating_add(waited_us));
+            let cost = cost(other, at.since_us(now).saturating_add(waited_us));
             (at > now && cost < here).then_some((cost, at, other))
         };
         let Some((cost, starts_at, other)) = others.into_iter().filter_map(worth).min() else {
@@ -122,6 +126,14 @@ impl Walk<'_> {
         };
         self.chosen.held.insert(key, held);
         true
+    }
+
+    /// Those who want the machines too on which a job may be.
+    fn rivals(&mut self, job: &Job) -> Rivals {
+        let (jobs, now, ground) = (self.jobs, self.now, job.ask.need.ground);
+        let crowd = self.crowds.entry(ground);
+        let crowd = crowd.or_insert_with(|| jobs.crowd(now, ground));
+        jobs.rivals(now, job, *crowd)
     }
 
     /// The time to come, with all that were looked at before.
@@ -195,9 +207,10 @@ impl Walk<'_> {
     fn plan_for(&mut self, job: &Job, on: Option<NodesKey>) -> Option<NodesKey> {
         let run_us = self.jobs.ends_at(self.now, job).since_us(self.now).max(1);
         let (jobs, now) = (self.jobs, self.now);
-        let cost = |nodes, wait_us| match jobs.weighs(job) {
-            true => jobs.cost(now, job, nodes, wait_us).total(),
-            false => u128::from(wait_us),
+        let rivals = jobs.weighs(job).then(|| self.rivals(job));
+        let cost = |nodes, wait_us| match &rivals {
+            Some(rivals) => rivals.total(&jobs.cost(now, job, nodes, wait_us)),
+            None => u128::from(wait_us),
         };
         let put = |plan: &mut Plan| {
             let ground = on.map_or(job.ask.need.ground, |nodes| Ground::of([nodes]));

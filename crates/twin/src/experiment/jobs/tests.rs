@@ -170,6 +170,32 @@ fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
     }
 }
 
+/// Whoever waits for a cheaper site by its own choice leaves its share to others: it does so only where that is not for long.
+#[test]
+fn shares_are_kept_where_jobs_choose_between_two_sites() {
+    let rows = trace::jobs(PHILLY).unwrap();
+    let options = JobsOptions {
+        other: Some(OtherKind {
+            accelerators: 320,
+            worth_milli: 1_000,
+        }),
+        sites: Some(SitesOptions {
+            won_per_hour: [6_000, 4_500],
+            wait_won_per_hour: 5_000,
+            choice: SiteChoice::OneCost,
+            data: None,
+        }),
+        ..options(JobRule::Madang, 320)
+    };
+    // Those in which most is wanted are among them.
+    let report = replay(&rows[..20_000], &options);
+    let long = report.shares.iter().filter(|row| row.backlogged_h >= 24.0);
+    assert!(long.clone().count() >= 2, "{report:?}");
+    for row in long {
+        assert!((0.95..=1.05).contains(&row.ratio), "{row:?}");
+    }
+}
+
 #[test]
 fn more_than_95_percent_of_a_mixed_fleet_is_given() {
     let (tasks, machines) = (
