@@ -20,6 +20,8 @@ struct Room {
     soon: Floor,
     /// The same, and what all hold who may be stopped.
     at_most: Floor,
+    /// What may be drawn besides on each feed once those have stopped, in watts.
+    soon_watts: Vec<u64>,
 }
 
 impl Room {
@@ -65,6 +67,7 @@ impl Jobs {
     ) {
         self.hold(held);
         let mut room: Option<Room> = None;
+        let mut headroom_watts = self.headroom_watts();
         for Start { job: key, kind, at } in start {
             if dead.contains(&kind) {
                 continue;
@@ -72,8 +75,10 @@ impl Jobs {
             let here = room.as_ref().map_or(&self.floor, |room| &room.here);
             let costs = self.costs(now, key);
             if let Some(placements) = self.placer.place(here, &at, &costs) {
+                self.draws(key, &placements, &mut headroom_watts);
                 if let Some(room) = &mut room {
                     room.take(&placements);
+                    self.draws(key, &placements, &mut room.soon_watts);
                 }
                 if let Some(nodes) = self.floor.nodes_of(&placements) {
                     self.offer(now, key, nodes);
@@ -89,15 +94,16 @@ impl Jobs {
                 dead.insert(kind);
                 continue;
             }
-            let room = room.get_or_insert_with(|| self.room(&loose));
-            if !self.make_room((&at, &costs), room, &mut loose, effects) {
+            let room = room.get_or_insert_with(|| self.room(&loose, &headroom_watts));
+            if !self.make_room((key, &at, &costs), room, &mut loose, effects) {
                 dead.insert(kind);
             }
         }
     }
 
-    fn room(&self, loose: &[JobKey]) -> Room {
+    fn room(&self, loose: &[JobKey], headroom_watts: &[u64]) -> Room {
         let mut soon = self.floor.clone();
+        let mut soon_watts = headroom_watts.to_vec();
         for job in self.running.iter().filter_map(|key| self.jobs.get(key)) {
             if let State::Running {
                 placements,
@@ -106,6 +112,7 @@ impl Jobs {
             } = &job.state
             {
                 soon.give(placements);
+                self.spare(job.ask.job, &mut soon_watts);
             }
         }
         let mut at_most = soon.clone();
@@ -116,13 +123,15 @@ impl Jobs {
             here: self.floor.clone(),
             soon,
             at_most,
+            soon_watts,
         }
     }
 
-    /// Keeps a place that becomes free, and stops as many of the last in line as it takes; false where all of them do not suffice.
+    /// Keeps a place that becomes free, and stops as many of the last in line as it takes; false, and nobody is stopped, where all of them
+    /// do not suffice, or where the power would not that is free then.
     fn make_room(
         &mut self,
-        (wanted, costs): (&Wanted, &[u128]),
+        (key, wanted, costs): (JobKey, &Wanted, &[u128]),
         room: &mut Room,
         loose: &mut Vec<JobKey>,
         effects: &mut Vec<JobEffect>,
@@ -130,18 +139,47 @@ impl Jobs {
         if self.placer.place(&room.at_most, wanted, costs).is_none() {
             return false;
         }
-        loop {
-            if let Some(placements) = self.placer.place(&room.soon, wanted, costs) {
-                room.take(&placements);
-                return true;
-            }
-            let Some(last) = loose.pop() else {
-                return false;
+        let mut soon_watts = room.soon_watts.clone();
+        let mut left = loose.len();
+        let found = loop {
+            let found = self.placer.place(&room.soon, wanted, costs);
+            let Some(last) = left.checked_sub(1).filter(|_| found.is_none()) else {
+                break found;
             };
-            if let Some(placements) = self.placements(last) {
+            left = last;
+            if let Some(placements) = self.placements(loose[last]) {
                 room.soon.give(placements);
+                self.spare(loose[last], &mut soon_watts);
             }
+        };
+        let fed = found.filter(|found| self.draws(key, found, &mut soon_watts));
+        let Some(placements) = fed else {
+            let stay = loose[left..].iter();
+            for placements in stay.filter_map(|key| self.placements(*key)) {
+                room.soon.take(placements);
+            }
+            return false;
+        };
+        room.soon_watts = soon_watts;
+        room.take(&placements);
+        for last in loose.drain(left..).rev() {
             self.stop(last, effects);
+        }
+        true
+    }
+
+    /// A job that starts on `placements` draws from their feed; false where that has less, and then nothing is left of it.
+    fn draws(&self, key: JobKey, placements: &[Placement], headroom_watts: &mut [u64]) -> bool {
+        let (job, nodes) = (self.jobs.get(&key), self.floor.nodes_of(placements));
+        job.zip(nodes)
+            .is_none_or(|(job, nodes)| self.draw(job, nodes, headroom_watts))
+    }
+
+    /// A job that stops draws nothing any more.
+    fn spare(&self, key: JobKey, headroom_watts: &mut [u64]) {
+        let nodes = self.placements(key).and_then(|at| self.floor.nodes_of(at));
+        if let Some((job, nodes)) = self.jobs.get(&key).zip(nodes) {
+            self.undraw(job, nodes, headroom_watts);
         }
     }
 

@@ -287,12 +287,25 @@ impl Jobs {
         }
     }
 
-    /// What a job that starts on `nodes` leaves of the power there.
-    pub(super) fn draw(&self, job: &Job, nodes: NodesKey, headroom_watts: &mut [u64]) {
+    /// What a job that starts on `nodes` leaves of the power there; false where it needs more.
+    pub(super) fn draw(&self, job: &Job, nodes: NodesKey, headroom_watts: &mut [u64]) -> bool {
+        let Some(feed) = self.sites.feed(nodes) else {
+            return true;
+        };
+        let left = headroom_watts.get_mut(usize::from(feed.number));
+        left.is_none_or(|left| {
+            let (before, draws) = (*left, watts(feed, job));
+            *left = before.saturating_sub(draws);
+            draws <= before
+        })
+    }
+
+    /// What a job that stops on `nodes` leaves more of the power there.
+    pub(super) fn undraw(&self, job: &Job, nodes: NodesKey, headroom_watts: &mut [u64]) {
         if let Some(feed) = self.sites.feed(nodes)
             && let Some(left) = headroom_watts.get_mut(usize::from(feed.number))
         {
-            *left = left.saturating_sub(watts(feed, job));
+            *left = left.saturating_add(watts(feed, job));
         }
     }
 

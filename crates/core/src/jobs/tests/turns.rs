@@ -3,6 +3,30 @@
 use super::story::{Story, job};
 use super::*;
 
+/// Six of eight accelerators are free, and a job that has had more holds the others: it is stopped where the power suffices then.
+#[test]
+fn nobody_is_stopped_for_one_that_has_no_power_then() {
+    let stops = |headroom: u64| {
+        let mut story = Story::new(JobRule::Madang, &[8]);
+        story.comes(job(1, 2, 1_000_000)).check("+1");
+        story.jobs.site_terms(SiteTerms {
+            feeds: vec![Some(Feed {
+                number: 0,
+                watts: 700,
+            })],
+            headroom_watts: vec![headroom],
+            ..SiteTerms::default()
+        });
+        let effects = story.at(7_200).comes(job(2, 8, 1_000)).pass();
+        effects == [JobEffect::Stop { job: JobKey(1) }]
+    };
+    // Eight draw 5,600 watts, and two of them are drawn by the first.
+    assert_eq!(
+        [0, 4_199, 4_200, 9_000].map(stops),
+        [false, false, true, true]
+    );
+}
+
 #[test]
 fn a_job_that_has_had_much_makes_room_and_comes_back() {
     let mut story = Story::new(JobRule::Madang, &[8]);
