@@ -189,9 +189,9 @@ async fn open(client: &Object, after: Option<JobId>) -> Result<Vec<Job>, StoreEr
 }
 
 async fn open_count(client: &Object, tenant: &TenantId) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(*) FROM jobs WHERE {OPEN} AND tenant = $1");
+    let sql = "SELECT count FROM jobs_open_counts WHERE tenant = $1";
     let params: [Param<'_>; 1] = [&tenant.as_str()];
-    let found = rows(client, ("count jobs", &sql), &params, |columns| {
+    let found = rows(client, ("count jobs", sql), &params, |columns| {
         columns.number::<u64>()
     });
     Ok(found.await?.into_iter().sum())

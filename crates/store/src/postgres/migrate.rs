@@ -84,6 +84,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "energy",
         sql: include_str!("../../migrations/postgres/0015_energy.sql"),
     },
+    Migration {
+        version: 16,
+        name: "jobs_open",
+        sql: include_str!("../../migrations/postgres/0016_jobs_open.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

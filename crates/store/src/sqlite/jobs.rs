@@ -237,9 +237,9 @@ fn open(conn: &Connection, after: Option<JobId>) -> Result<Vec<Job>, StoreError>
 }
 
 fn open_count(conn: &Connection, tenant: &TenantId) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(*) FROM jobs WHERE {OPEN} AND tenant = :tenant");
+    let sql = "SELECT count FROM jobs_open_counts WHERE tenant = :tenant";
     let tenant = tenant.as_str().to_owned();
-    let found = rows(conn, &sql, &[(":tenant", tenant.into())], |columns| {
+    let found = rows(conn, sql, &[(":tenant", tenant.into())], |columns| {
         columns.number::<u64>()
     });
     Ok(found?.into_iter().sum())

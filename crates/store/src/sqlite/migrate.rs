@@ -82,6 +82,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "energy",
         sql: include_str!("../../migrations/sqlite/0015_energy.sql"),
     },
+    Migration {
+        version: 16,
+        name: "jobs_open",
+        sql: include_str!("../../migrations/sqlite/0016_jobs_open.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -262,6 +262,20 @@ pub async fn jobs_survive(fixture: &impl Fixture) -> Result<(), Failure> {
     let open = book.jobs_open_count(jobs[0].tenant.clone()).await?;
     assert_eq!(open, 2);
     assert_eq!(book.jobs_open_count("nobody".parse()?).await?, 0);
+    // However they stand, and however often that is written: whoever is open counts once, and nobody else does.
+    for (state, expected) in [
+        (JobState::Held, 2),
+        (JobState::Running, 2),
+        (JobState::Running, 2),
+        (JobState::Failed, 1),
+        (JobState::Failed, 1),
+    ] {
+        let mut job = jobs[1].clone();
+        job.state = state;
+        write(&book, term, vec![job], vec![]).await?;
+        let open = book.jobs_open_count(jobs[0].tenant.clone()).await?;
+        assert_eq!(open, expected, "{state}");
+    }
     assert_eq!(book.runs_open(None).await?, [begun]);
     let next = insert(&book, 1).await?.remove(0);
     assert!(next.id > jobs[2].id, "{}", next.id);
