@@ -169,3 +169,53 @@ async fn a_site_without_power_is_passed_by_and_data_that_stays_is_run_to() {
     assert!(text.contains("job_impossible"), "{text}");
     assert_eq!(madang.stop().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_machines_would_never_run_is_told_anew_once_the_fleet_has_changed() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let with = |executor: &str| {
+        let text = fleet(&engine, "");
+        let (near, far) = text.split_once("id = \"far\"").unwrap();
+        let far = far.replace("\"cpu\"", "\"h200\"");
+        let far = far.replace("executor = \"local\"", executor);
+        let cluster = "[[jobs.slurm]]\nid = \"away\"\nfolder = \"/runs\"\nshell = [\"false\"]\n";
+        format!("{near}id = \"far\"{far}{cluster}")
+    };
+    let mut madang = place.up(&with("executor = \"local\"")).await;
+    place.write("acme.key", &madang.key);
+    let first = "command = [\"sleep\", \"600\"]\nresources.accelerator = \"cpu\"\n";
+    let second = "command = [\"true\"]\nimage = \"x\"\nresources.accelerator = \"h200\"\n\
+                  after = [{ job = \"1\", when = \"ended\" }]\n";
+    for job in [first, second] {
+        place.write("job.toml", job);
+        json_of(&place, "job submit job.toml --key-file acme.key").await;
+    }
+    // What a wish leads to is told with its answer.
+    for (word, state) in [("hold", "held"), ("release", "pending")] {
+        let told = json_of(&place, &format!("job {word} 2 --key-file acme.key")).await;
+        assert_eq!(told["state"], state, "{told}");
+    }
+    let reload = async |executor: &str| {
+        place.write("fleet.toml", with(executor));
+        place.run(&["reload"]).await.expect_code(0);
+    };
+    reload("executor = \"slurm\", cluster = \"away\"").await;
+    json_of(&place, "job cancel 1 --key-file acme.key").await;
+    let why = "far at there: the cluster away runs no container images";
+    waits_for(&place, "2", why).await;
+    // It begins where it would be run again, and ends there for want of an engine.
+    reload("executor = \"local\"").await;
+    waits_for_end(&place, "2", "no container engine").await;
+    assert_eq!(madang.stop().await, 0);
+}
+
+/// Waits until a job has failed, for a reason in which that stands.
+async fn waits_for_end(place: &Place, id: &str, why: &str) {
+    wait_for(&format!("job {id} has failed: {why}"), async || {
+        let shown = json_of(place, &format!("job show {id} --key-file acme.key")).await;
+        let told = shown["why"].as_str()?.contains(why);
+        (told && shown["state"] == "failed").then_some(())
+    })
+    .await;
+}

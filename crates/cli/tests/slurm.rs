@@ -344,9 +344,9 @@ async fn a_job_goes_where_it_begins_sooner_as_the_cluster_itself_says() {
     assert_eq!(site.madang.stop().await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_is_withdrawn_while_its_cluster_is_away_is_withdrawn_once_it_is_back() {
-    // Slurm's programs, which another one stands before that says that the controller is away, as long as a file is there.
+/// Slurm's programs, which another one stands before that says that the controller is away, as long as a file is there: their folder, the
+/// file, and the words by which they are found.
+fn shut() -> (tempfile::TempDir, std::path::PathBuf, String) {
     let folder = tempfile::tempdir().unwrap();
     let away = folder.path().join("away");
     for program in ["sbatch", "squeue", "scancel", "scontrol", "sacct", "sstat"] {
@@ -360,6 +360,12 @@ async fn who_is_withdrawn_while_its_cluster_is_away_is_withdrawn_once_it_is_back
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
     let words = format!("\"PATH={}:/usr/bin:/bin\", ", folder.path().display());
+    (folder, away, words)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_withdrawn_while_its_cluster_is_away_is_withdrawn_once_it_is_back() {
+    let (_folder, away, words) = shut();
     let Some(mut site) = Site::up_by(&words, "account = \"root\"\nqos = \"normal\"").await else {
         return;
     };
@@ -383,6 +389,41 @@ async fn who_is_withdrawn_while_its_cluster_is_away_is_withdrawn_once_it_is_back
     site.until_state(&id, "cancelled").await;
     site.until_told(&state, "").await;
     site.until_state(&next, "completed").await;
+    assert_eq!(site.madang.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_at_a_cluster_that_does_not_come_back_is_given_up_paid_and_withdrawn_there() {
+    let (_folder, away, words) = shut();
+    let more = "account = \"root\"\nqos = \"normal\"\naway_ms_max = 3000";
+    let Some(mut site) = Site::up_by(&words, more).await else {
+        return;
+    };
+    site.granted("hanbit", "centre").await;
+    let id = site.submit(&job_of_one("[\"sleep\", \"1000\"]")).await;
+    let path = format!("/api/v1/jobs/{id}/runs");
+    let run =
+        async || site.madang.operate(Method::GET, &path, Value::Null).await["data"][0].clone();
+    let runs = async || (run().await["state"] == "running").then_some(());
+    wait_for("its program runs", runs).await;
+    std::fs::write(&away, "").unwrap();
+    let told = site.until_state(&id, "failed").await.to_string();
+    assert!(told.contains("for 3 s nobody could be asked"), "{told}");
+    // It is paid until it was last seen, and is not begun anew: it still runs.
+    let over = run().await;
+    assert_eq!(over["outcome"], "lost", "{over}");
+    let used_ms = over["accelerator_ms"].as_i64().unwrap();
+    let listed = site.json("allocation list --tenant hanbit").await;
+    let paid_ms = 360_000_000 - listed["data"][0]["left"].as_i64().unwrap();
+    assert!((0..=1).contains(&(paid_ms - used_ms)), "{paid_ms} ms");
+    let state = format!("squeue -h -o %T --name={}", job_name(&id));
+    site.until_told(&state, "RUNNING").await;
+    // Back, it is withdrawn there.
+    std::fs::remove_file(&away).unwrap();
+    site.madang.kill().await;
+    site.madang = site.place.up_with(&[]).await;
+    site.until_told(&state, "").await;
+    assert_eq!(site.shown(&id).await["state"], "failed");
     assert_eq!(site.madang.stop().await, 0);
 }
 

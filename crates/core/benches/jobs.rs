@@ -1,7 +1,7 @@
 //! What a decision about batch jobs costs: `cargo bench -p madang-core --bench jobs`.
 
 use divan::Bencher;
-use madang_core::desk::{Arrival, Desk, DeskEffect, DeskInput, DeskNodes};
+use madang_core::desk::{Arrival, Desk, DeskEffect, DeskInput, DeskNodes, UNSEEN_MS_MAX};
 use madang_core::jobs::{
     AccountKey, Ask, Backfill, JobClass, JobEffect, JobInput, JobKey, JobRule, JobTerms, Jobs,
     Machine, Need, NodesKey,
@@ -154,6 +154,7 @@ fn desk(tasks: u32) -> Desk {
         worth_milli: 1_000,
         accelerator_memory_mib: None,
         has_queue: false,
+        unseen_ms_max: UNSEEN_MS_MAX,
         cpu_milli: None,
         memory_mib: None,
     };

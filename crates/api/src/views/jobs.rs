@@ -278,6 +278,7 @@ impl From<RunRecord> for JobRunView {
             stop,
             created_at,
             started_at,
+            unseen_since: _,
             end,
             charge,
             candidates,

@@ -116,6 +116,7 @@ fn local(
             args: Vec::new(),
             create_args: terms.container_args.clone(),
             device_args: terms.container_device_args.clone(),
+            image_ms_max: terms.container_image_ms_max,
         }),
     })
 }

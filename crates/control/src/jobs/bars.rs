@@ -39,19 +39,22 @@ impl JobsPlane {
         is_other
     }
 
-    /// Asks policy again where each job may be. Nobody who asks of jobs waits for it meanwhile.
+    /// Asks policy again where each job may be, and executors where they would never run it. Nobody who asks of jobs waits for it meanwhile.
     pub(super) fn allow_anew(&self, now: Micros) {
         let jobs = |desk: &Desk| desk.jobs().cloned().collect::<Vec<Job>>();
         let jobs = self.lock().as_ref().map(jobs).unwrap_or_default();
         let nodes = self.nodes(Self::takes);
-        let each = jobs.iter().map(|job| (job.id, self.allowed(job, &nodes)));
-        let each: Vec<_> = each.collect();
+        let each = jobs.iter().map(|job| {
+            let (allowed, unfit) = (self.allowed(job, &nodes), self.unfit(job, &nodes));
+            DeskInput::Allowed(job.id, allowed, unfit)
+        });
+        let each: Vec<DeskInput> = each.collect();
         let mut lock = self.lock();
         let Some(desk) = lock.as_mut() else {
             return;
         };
-        for (id, allowed) in each {
-            desk.apply(now, DeskInput::Allowed(id, allowed));
+        for input in each {
+            desk.apply(now, input);
         }
     }
 }

@@ -240,7 +240,7 @@ impl JobsPlane {
             }
             let free = self.gateway.programme_jobs(job).preempted == Preempted::Free
                 && left_nothing(job, run);
-            let of = used(end, free);
+            let of = used(run, end, free);
             if let Some(entry) = paid.settle(known.first(), of, end.ended_at) {
                 run.charge = charge(&entry);
                 asked.push(at);
@@ -303,13 +303,14 @@ impl JobsPlane {
 }
 
 /// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay, nor what its programme
-/// leaves `free`.
-fn used(end: &RunEnd, free: bool) -> Option<JobUse> {
+/// leaves `free`. One that was given up, as nobody could be asked how it stands, had its machines until it was last seen.
+fn used(run: &RunRecord, end: &RunEnd, free: bool) -> Option<JobUse> {
     let began = end.started_at?;
     Some(JobUse {
         span_us: end.ended_at.since_us(began),
         energy: end.energy,
-        charged: !free && !matches!(end.outcome, RunOutcome::Lost { .. }),
+        charged: !free
+            && (run.unseen_since.is_some() || !matches!(end.outcome, RunOutcome::Lost { .. })),
     })
 }
 

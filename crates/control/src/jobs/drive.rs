@@ -1,10 +1,11 @@
 //! The task that drives: it holds the term, hears of jobs and runs, asks the desk, and has done what it says.
 
 use super::JobsPlane;
+use super::perform::unseen;
 use futures_util::future::join_all;
 use madang_core::desk::{Desk, DeskInput, DeskNodes, Used};
 use madang_core::jobs::JobTerms;
-use madang_executor::jobs::RunStatus;
+use madang_executor::jobs::{JobsError, RunStatus};
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
 use madang_types::{
@@ -26,9 +27,6 @@ const TERM_MS: u64 = 30_000;
 const TERM_EARLY_MS: u64 = 20_000;
 /// Time between two looks at all open jobs where other gateways write to the books too.
 const RELIST_MS: u64 = 5_000;
-/// Time between two looks for runs whose time to be kept has ended, and how many are dropped in one.
-const FORGET_MS: u64 = 60_000;
-const FORGET_MAX: usize = 200;
 /// Time between two looks at what pays for jobs and what operators stopped.
 const BARS_MS: u64 = 1_000;
 /// Time between two looks at prices.
@@ -43,7 +41,6 @@ struct Driving {
     generation: u64,
     revision: Option<u64>,
     listed_at: Micros,
-    forgot_at: Micros,
     barred_at: Micros,
     priced_at: Micros,
 }
@@ -121,10 +118,6 @@ impl JobsPlane {
         }
         self.follow_power(now);
         self.follow_runs().await;
-        if now >= held.forgot_at.plus_ms(FORGET_MS) {
-            held.forgot_at = now;
-            self.forget_old(now).await?;
-        }
         let done = self.rounds(held.term).await;
         if done.is_err() {
             // The desk is ahead of the books: it is opened anew from them.
@@ -176,7 +169,6 @@ impl JobsPlane {
                     generation: self.gateway.snapshot().generation,
                     revision: self.book.jobs_revision().await?,
                     listed_at: now,
-                    forgot_at: now,
                     barred_at: Micros(i64::MIN),
                     priced_at: Micros(i64::MIN),
                 });
@@ -373,38 +365,36 @@ impl JobsPlane {
         for run in live {
             by_nodes.entry(run.nodes.clone()).or_default().push(run);
         }
-        let each = by_nodes.into_values().map(async |runs| {
-            for run in runs {
-                if !self.follow_run(&run).await {
-                    break;
-                }
-            }
-        });
+        let each = by_nodes.into_values().map(|runs| self.follow_all(runs));
         join_all(each).await;
     }
 
-    /// Drops what executors keep of jobs that were over long ago.
-    async fn forget_old(&self, now: Micros) -> Result<(), StoreError> {
-        let keep_ms = self.gateway.snapshot().fleet.jobs.keep_ms;
-        for executor in self.executors.values() {
-            let known = executor.runs().await.unwrap_or_default();
-            let over = known.into_iter().filter(|(_, status)| status.is_over());
-            for (run, _) in over.take(FORGET_MAX) {
-                let job = self.book.job_get(run.task.job).await?;
-                let ended_at = job.map_or(Some(Micros(0)), |job| job.ended_at);
-                if ended_at.is_none_or(|at| now < at.plus_ms(keep_ms)) {
-                    continue;
+    /// Asks how the runs of some machines stand. Of one alone it may not be told; where that is so of two, their executor is away, and the
+    /// others are not asked about.
+    async fn follow_all(&self, runs: Vec<RunRecord>) {
+        let mut failed = false;
+        for (at, run) in runs.iter().enumerate() {
+            match self.follow_run(run).await {
+                Ok(true) => failed = false,
+                Ok(false) => return,
+                Err(error) if !failed => {
+                    self.note(unseen(run, true, &error));
+                    failed = true;
                 }
-                if let Err(error) = executor.forget(run).await {
-                    tracing::warn!(%run, %error, "what a run left is not dropped yet");
+                Err(error) => {
+                    let rest = runs.iter().skip(at);
+                    rest.for_each(|run| self.note(unseen(run, true, &error)));
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
-    /// False where the executor is away.
-    async fn follow_run(&self, run: &RunRecord) -> bool {
+    /// Asks how a run stands; false where nobody here can know.
+    ///
+    /// # Errors
+    /// Its executor does not tell.
+    async fn follow_run(&self, run: &RunRecord) -> Result<bool, JobsError> {
         if self.unstopped().remove(&run.run) {
             self.stop_run_again(run).await;
         }
@@ -412,22 +402,21 @@ impl JobsPlane {
             Ok(Some(executor)) => executor.look(run.run).await,
             // Nobody here knows of it. Of several gateways another one may; of one alone, nobody ever will.
             Ok(None) if self.has_left(&run.nodes) && !self.shared => Ok(None),
-            Ok(None) => return false,
+            Ok(None) => return Ok(false),
             Err(error) => Err(error),
         };
-        let status = match looked {
-            Ok(status) => status,
-            Err(error) => {
-                tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");
-                return false;
-            }
-        };
+        let status = looked.inspect_err(|error| {
+            tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");
+        })?;
+        if status.is_some() || run.state != RunState::Starting {
+            self.note(DeskInput::Seen(run.run));
+        }
         let input = match status {
             Some(RunStatus::Preparing { why }) => DeskInput::Prepares(run.run, why),
             Some(RunStatus::Running { since } | RunStatus::Stopping { since: Some(since) }) => {
                 DeskInput::Began(run.run, since)
             }
-            Some(RunStatus::Stopping { since: None }) => return true,
+            Some(RunStatus::Stopping { since: None }) => return Ok(true),
             Some(RunStatus::Ended(end)) => DeskInput::Ended(run.run, end),
             // It was written down, and nobody was told, or nobody took it.
             None if run.state == RunState::Starting => {
@@ -436,12 +425,12 @@ impl JobsPlane {
                 {
                     tracing::warn!(run = %run.run, %error, "a run is not begun yet");
                 }
-                return true;
+                return Ok(true);
             }
             None => DeskInput::Ended(run.run, gone(run)),
         };
         self.note(input);
-        true
+        Ok(true)
     }
 }
 

@@ -12,6 +12,7 @@ mod electricity;
 mod energy;
 mod fine_tuning;
 mod foresee;
+mod leftovers;
 mod perform;
 mod places;
 mod power;
@@ -27,10 +28,10 @@ pub use sites::ClusterState;
 use crate::power::Governors;
 use crate::secrets::{SecretKeys, Secrets};
 use energy::RunEnergies;
-use madang_core::desk::{Desk, DeskInput, DeskNodes};
+use madang_core::desk::{Desk, DeskInput, DeskNodes, UNSEEN_MS_MAX};
 use madang_executor::jobs::slurm::SlurmSite;
 use madang_executor::jobs::{JobExecutor, RunLog, RunMeter};
-use madang_fleet::{JobsExecutor, NodesJobs};
+use madang_fleet::{Fleet, JobsExecutor, NodesJobs, SlurmCluster};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, PowerBook, StoreError};
@@ -153,6 +154,7 @@ impl JobsPlane {
             Arc::clone(&plane.wake),
         ));
         tasks.spawn(busy::keep(Arc::downgrade(&plane)));
+        tasks.spawn(leftovers::keep(Arc::downgrade(&plane)));
         let has_queue = |(executor, _): &(JobsExecutor, _)| *executor == JobsExecutor::Slurm;
         if plane.executors.keys().any(has_queue) {
             tasks.spawn(foresee::keep(Arc::downgrade(&plane)));
@@ -194,7 +196,8 @@ impl JobsPlane {
             JobWish::Release => DeskInput::Held(id, false),
             JobWish::Cancel(at) => DeskInput::Cancelled(id, at),
         });
-        Ok(job)
+        // How it stands by that the books are told later.
+        Ok(self.open_job(id).unwrap_or(job))
     }
 
     /// Budgets, allocations or prices have changed: who was refused may try again, and clusters are told what is left.
@@ -335,6 +338,7 @@ impl JobsPlane {
                 cpu_milli: jobs.cpu_milli,
                 memory_mib: jobs.memory_mib,
                 has_queue: jobs.executor == JobsExecutor::Slurm,
+                unseen_ms_max: away_ms_max(&snapshot.fleet, jobs),
             })
         });
         nodes.collect()
@@ -373,6 +377,16 @@ impl Drop for JobsPlane {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// How long a run there is waited for while nobody can be asked how it stands.
+fn away_ms_max(fleet: &Fleet, jobs: &NodesJobs) -> u64 {
+    let clusters = &fleet.jobs.slurm;
+    let named = |cluster: &&SlurmCluster| jobs.cluster.as_ref() == Some(&cluster.id);
+    let cluster = clusters.iter().find(named);
+    cluster
+        .and_then(|cluster| cluster.away_ms_max)
+        .unwrap_or(UNSEEN_MS_MAX)
 }
 
 /// Whether a gateway can know what runs there: where the books are shared it does not see another one's own machine.

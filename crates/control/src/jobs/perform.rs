@@ -219,6 +219,7 @@ impl JobsPlane {
                 let why =
                     format!("it has machines, and is not begun yet: {error}; it is tried again");
                 self.note(DeskInput::Prepares(run.run, why));
+                self.note(unseen(run, false, &error));
             }
             Err(error) => self.never_started(run, error.to_string()),
         }
@@ -260,6 +261,15 @@ impl JobsPlane {
             // It is told again at the next look.
             self.unstopped().insert(run.run);
         }
+    }
+}
+
+/// Nobody could be asked how a run stands.
+pub(super) fn unseen(run: &RunRecord, taken: bool, error: &JobsError) -> DeskInput {
+    DeskInput::Unseen {
+        run: run.run,
+        taken,
+        why: error.to_string(),
     }
 }
 

@@ -151,14 +151,10 @@ impl JobsPlane {
     ) -> Arrival {
         let programme = job.programme.as_ref();
         let nodes = self.nodes(Self::takes);
-        let unfit = nodes.iter().filter_map(|nodes| {
-            let why = self.never(&job, nodes)?;
-            Some((nodes.id.clone(), why))
-        });
         Arrival {
             runs,
             over,
-            unfit: unfit.collect(),
+            unfit: self.unfit(&job, &nodes),
             allowed: self.allowed(&job, &nodes),
             weights: self.gateway.job_weights(programme, &job.tenant),
             job,
@@ -168,9 +164,25 @@ impl JobsPlane {
     /// Why what runs jobs on some machines would never run that one there, as far as this gateway knows.
     pub(super) fn never(&self, job: &Job, nodes: &DeskNodes) -> Option<String> {
         // Who has no queue of its own refuses nothing by itself.
-        let executor = self.executor(&nodes.id).filter(|_| nodes.has_queue)?;
+        if !nodes.has_queue {
+            return None;
+        }
+        let Some(executor) = self.executor(&nodes.id) else {
+            // Of several gateways another one may have it.
+            let unread = "its cluster is read at the next start of Madang";
+            return (!self.shared).then(|| unread.to_owned());
+        };
         let fleet = Arc::clone(&self.gateway.snapshot().fleet);
         executor.never(&spec::asked_spec(job, &nodes.id, &fleet)?)
+    }
+
+    /// Those machines whose executor would never run a job, and why.
+    pub(super) fn unfit(&self, job: &Job, nodes: &[DeskNodes]) -> BTreeMap<NodesId, String> {
+        let unfit = nodes.iter().filter_map(|nodes| {
+            let why = self.never(job, nodes)?;
+            Some((nodes.id.clone(), why))
+        });
+        unfit.collect()
     }
 
     /// Those machines where policy lets a job's data be.

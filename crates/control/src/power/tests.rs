@@ -91,6 +91,7 @@ fn run(number: u64, nodes: &str) -> RunRecord {
         started_at: None,
         end: None,
         charge: None,
+        unseen_since: None,
         candidates: Vec::new(),
     }
 }

@@ -165,10 +165,11 @@ impl Desk {
         }
     }
 
-    /// What the owner of a job that runs is to know: nothing pays for it any more, or it is being stopped though nobody withdrew it.
+    /// What the owner of a job that runs is to know: nothing pays for it any more, it is being stopped though nobody withdrew it, or nobody
+    /// knows how it stands.
     pub fn warning(&self, id: JobId) -> Option<String> {
         let entry = self.entries.get(&id)?;
-        entry.open.values().find_map(|task| {
+        let barred = entry.open.values().find_map(|task| {
             let TaskState::Running(running) = &task.state else {
                 return None;
             };
@@ -179,7 +180,8 @@ impl Desk {
                 false => "it runs until its time limit, for which so much was set aside",
             };
             Some(format!("{}: {}; {then}", running.record.run, bar.text))
-        })
+        });
+        barred.or_else(|| self.warning_unseen(entry))
     }
 
     /// What keeps a job from every machine that would do and where policy lets it be but for the stop of an operator, which is policy's

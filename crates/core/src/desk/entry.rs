@@ -69,6 +69,9 @@ pub(super) struct Entry {
     pub(super) put_off: Option<(Micros, String)>,
 }
 
+/// Where policy lets a job's data be, and where nobody would ever run it, and why.
+pub(super) type Places = (BTreeSet<NodesId>, BTreeMap<NodesId, String>);
+
 /// How many tasks ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Over {
@@ -112,6 +115,8 @@ pub(super) struct Running {
     pub(super) record: RunRecord,
     /// What its executor says that it still fetches.
     pub(super) prepares: Option<String>,
+    /// Since when nobody could be asked how it stands.
+    pub(super) unseen_since: Option<Micros>,
 }
 
 impl Running {
@@ -129,13 +134,13 @@ impl Running {
 }
 
 impl Entry {
-    pub(super) fn new(job: Job, account: AccountKey, allowed: BTreeSet<NodesId>) -> Self {
+    pub(super) fn new(job: Job, account: AccountKey, (allowed, unfit): Places) -> Self {
         Self {
             after: job.spec.after.clone(),
             job,
             account,
             allowed,
-            unfit: BTreeMap::new(),
+            unfit,
             next: 0,
             open: BTreeMap::new(),
             over: Over::default(),
@@ -197,6 +202,7 @@ impl Entry {
         let task = self.task(id);
         task.runs = task.runs.max(record.run.number);
         task.state = TaskState::Running(Box::new(Running {
+            unseen_since: record.unseen_since,
             record,
             prepares: None,
         }));
@@ -279,7 +285,9 @@ impl Task {
             }
             RunOutcome::Lost { .. } => {
                 self.lost += 1;
-                (self.lost > super::LOST_MAX).then_some(JobState::Failed)
+                // Nobody is sure that one has ended that was given up: it is not begun anew.
+                let given_up = run.unseen_since.is_some();
+                (given_up || self.lost > super::LOST_MAX).then_some(JobState::Failed)
             }
         }
     }

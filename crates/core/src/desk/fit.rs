@@ -32,6 +32,8 @@ pub struct DeskNodes {
     pub memory_mib: Option<u64>,
     /// Its site has a queue of its own, in which others wait too.
     pub has_queue: bool,
+    /// How long a run there is waited for of which nobody can be asked how it stands, in milliseconds.
+    pub unseen_ms_max: u64,
 }
 
 /// Why machines would not do.

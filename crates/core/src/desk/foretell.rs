@@ -4,12 +4,12 @@
 
 use super::entry::{self, TaskState};
 use super::{Desk, DeskNodes};
-use crate::jobs::NodesKey;
+use crate::jobs::{Forecast, NodesKey};
 use madang_types::{Job, JobId, Micros, NodesId, Priority, ProgrammeId, TenantId};
 use std::collections::BTreeMap;
 
 /// What was said counts for so long, in microseconds; a site is asked again about shapes that wait after a part of that.
-const COUNTS_US: u64 = 300_000_000;
+const COUNTS_US: i64 = 300_000_000;
 const ASKED_AGAIN_US: u64 = 60_000_000;
 /// Where a run of ours has begun since nothing counts that was said before; but nobody is asked about a shape more often than this.
 const ASKED_AGAIN_US_MIN: u64 = 5_000_000;
@@ -88,10 +88,12 @@ impl Foretold {
         now.since_us(told.at) >= again_us
     }
 
-    fn starts_at(&self, now: Micros, key: &(NodesId, Shape)) -> Option<Micros> {
+    /// What counts of what was said: when it would begin, when that was said, until when that counts.
+    fn said(&self, now: Micros, key: &(NodesId, Shape)) -> Option<(Micros, Micros, Micros)> {
         let told = self.told.get(key)?;
-        let counts = now.since_us(told.at) < COUNTS_US && !self.is_stale(&key.0, told);
-        told.starts_at.filter(|_| counts)
+        let until = Micros(told.at.0.saturating_add(COUNTS_US));
+        let counts = now < until && !self.is_stale(&key.0, told);
+        Some((told.starts_at.filter(|_| counts)?, told.at, until))
     }
 }
 
@@ -163,9 +165,11 @@ impl Desk {
 
     /// Something of ours was given machines: what the site's own scheduler said before does not count any more.
     pub(super) fn given(&mut self, now: Micros, nodes: &NodesId) {
-        let has_queue = |of: &DeskNodes| of.has_queue && of.id == *nodes;
-        if self.nodes.iter().any(has_queue) {
+        let mut all = (0u8..).zip(&self.nodes);
+        let found = all.find(|(_, of)| of.has_queue && of.id == *nodes);
+        if let Some((key, _)) = found {
             self.foretold.given.insert(nodes.clone(), now);
+            self.jobs.foretold_no_more(NodesKey(key), now);
         }
     }
 
@@ -178,15 +182,21 @@ impl Desk {
             return;
         }
         let shape = Shape::of(&entry.job);
-        let start = |(key, nodes): (u8, &DeskNodes)| {
+        let forecast = |(key, nodes): (u8, &DeskNodes)| {
             let of = (nodes.id.clone(), shape.clone());
-            Some((NodesKey(key), self.foretold.starts_at(now, &of)?))
+            let (starts_at, said_at, until) = self.foretold.said(now, &of)?;
+            Some(Forecast {
+                nodes: NodesKey(key),
+                starts_at,
+                said_at,
+                until,
+            })
         };
-        let starts: Vec<(NodesKey, Micros)> = (0u8..).zip(&self.nodes).filter_map(start).collect();
+        let said: Vec<Forecast> = (0u8..).zip(&self.nodes).filter_map(forecast).collect();
         for (index, task) in &entry.open {
             if matches!(task.state, TaskState::Queued) {
                 let key = entry::key_of(entry.task_id(*index));
-                self.jobs.foretold(key, starts.clone());
+                self.jobs.foretold(key, said.clone());
             }
         }
     }

@@ -14,6 +14,7 @@ mod reserve;
 mod shift;
 mod site;
 mod steps;
+mod unseen;
 mod view;
 
 pub use bar::{Funds, Payer};
@@ -23,6 +24,7 @@ pub use qos::DeskQos;
 pub use reserve::DeskReservation;
 pub use shift::DeskElectricity;
 pub use site::DeskSites;
+pub use unseen::UNSEEN_MS_MAX;
 pub use view::{Counts, Totals, Waits};
 
 use crate::jobs::{AccountKey, JobEffect, JobRule, JobTerms, Jobs, Machine, MachineKey, NodesKey};
@@ -81,8 +83,8 @@ pub enum DeskInput {
     Cancelled(JobId, Micros),
     /// Its owner wants what runs of it to begin anew.
     Requeued(JobId),
-    /// Policy says something else of where its data may be.
-    Allowed(JobId, BTreeSet<NodesId>),
+    /// Of a job: where policy lets its data be, and on which machines their executor would never run it, and why.
+    Allowed(JobId, BTreeSet<NodesId>, BTreeMap<NodesId, String>),
     /// A run that was to begin may not, and nothing of it is in the books: its budget or policy is against it. It is tried again later.
     /// One that the books have ends as [`madang_types::RunOutcome::Refused`].
     Refused(RunId, String),
@@ -96,6 +98,17 @@ pub enum DeskInput {
     Granted,
     /// An executor fetches what a run needs: what it says.
     Prepares(RunId, String),
+    /// Its executor has told how a run stands.
+    Seen(RunId),
+    /// Nobody could be asked how a run stands, and why.
+    Unseen {
+        /// Which.
+        run: RunId,
+        /// Its executor may have it; else nobody has begun it for sure.
+        taken: bool,
+        /// Why.
+        why: String,
+    },
     /// A run's program began.
     Began(RunId, Micros),
     /// A run is over.
@@ -151,6 +164,10 @@ pub struct Desk {
     entries: BTreeMap<JobId, Entry>,
     /// Who waits for whom.
     waits: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// Jobs that are arrays.
+    arrays: BTreeSet<JobId>,
+    /// Jobs that were refused something.
+    refused: BTreeSet<JobId>,
     /// Tasks that are tried again, by when.
     later: BTreeSet<(Micros, TaskId)>,
     /// Those of which something may be fed to the queue.
@@ -176,6 +193,8 @@ impl Desk {
             bars: Bars::default(),
             entries: BTreeMap::new(),
             waits: BTreeMap::new(),
+            arrays: BTreeSet::new(),
+            refused: BTreeSet::new(),
             later: BTreeSet::new(),
             feed: BTreeSet::new(),
             effects: Vec::new(),
@@ -246,13 +265,15 @@ impl Desk {
             DeskInput::Held(id, held) => self.held(now, id, held),
             DeskInput::Cancelled(id, at) => self.cancelled(now, id, at),
             DeskInput::Requeued(id) => self.requeued(now, id),
-            DeskInput::Allowed(id, allowed) => self.allowed(now, id, allowed),
+            DeskInput::Allowed(id, allowed, unfit) => self.allowed(now, id, (allowed, unfit)),
             DeskInput::Refused(run, why) => self.refused(now, run, why),
             DeskInput::Funds(payer, funds) => self.set_funds(now, payer, funds),
             DeskInput::Stopped(sites) => self.set_stopped(now, sites),
             DeskInput::Power(run) => self.power_short(now, run),
             DeskInput::Granted => self.granted(),
             DeskInput::Prepares(run, why) => self.prepares(run, why),
+            DeskInput::Seen(run) => self.seen(run),
+            DeskInput::Unseen { run, taken, why } => self.unseen(now, run, (taken, why)),
             DeskInput::Began(run, at) => self.began(run, at),
             DeskInput::Ended(run, end) => self.run_ended(now, run, end),
         }
@@ -294,13 +315,14 @@ impl Desk {
         self.bars.came(&arrival.job);
         let account = self.account(owner(&arrival.job), arrival.weights);
         let over = arrival.over;
-        let mut entry = Entry::new(arrival.job, account, arrival.allowed);
-        entry.unfit = arrival.unfit;
+        let places = (arrival.allowed, arrival.unfit);
+        let mut entry = Entry::new(arrival.job, account, places);
         entry.after.retain(|after| !over.contains_key(&after.job));
         for after in &entry.after {
             self.waits.entry(after.job).or_default().insert(id);
         }
         let spec_after = entry.job.spec.after.clone();
+        self.arrays.extend(entry.job.spec.array.map(|_| id));
         self.entries.insert(id, entry);
         let mut seen = BTreeSet::new();
         for run in arrival.runs {

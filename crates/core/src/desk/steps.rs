@@ -1,13 +1,12 @@
 //! What happens to a job that is on the desk, step by step.
 
-use super::entry::{self, Running, TaskState};
+use super::entry::{self, Places, Running, TaskState};
 use super::{Desk, DeskEffect, DeskNodes, QUEUED_MAX};
 use crate::jobs::{JobInput, Placement};
 use madang_types::{
-    AfterWhen, JobId, JobState, Micros, NodesId, RunEnd, RunId, RunOutcome, RunPiece, RunPlace,
-    RunRecord, RunState, StopWhy, TaskId,
+    AfterWhen, JobId, JobState, Micros, RunEnd, RunId, RunOutcome, RunPiece, RunPlace, RunRecord,
+    RunState, StopWhy, TaskId,
 };
-use std::collections::BTreeSet;
 
 /// How long who was refused waits until it is tried again, in microseconds.
 const REFUSED_US: i64 = 60_000_000;
@@ -98,6 +97,7 @@ impl Desk {
                 .is_some_and(|(until, _)| *until <= now)
             {
                 entry.refused = None;
+                self.refused.remove(&task.job);
             }
             if let Some(state) = entry.open.get_mut(&task.index.unwrap_or(0))
                 && matches!(state.state, TaskState::Later(until) if until <= now)
@@ -135,6 +135,7 @@ impl Desk {
             stop: None,
             created_at: now,
             started_at: None,
+            unseen_since: None,
             end: None,
             charge: None,
             candidates,
@@ -206,12 +207,12 @@ impl Desk {
         self.settle_state(now, id);
     }
 
-    pub(super) fn allowed(&mut self, now: Micros, id: JobId, allowed: BTreeSet<NodesId>) {
+    pub(super) fn allowed(&mut self, now: Micros, id: JobId, (allowed, unfit): Places) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        if entry.allowed != allowed {
-            entry.allowed = allowed;
+        if entry.allowed != allowed || entry.unfit != unfit {
+            (entry.allowed, entry.unfit) = (allowed, unfit);
             self.unqueue(now, id);
             self.feed.insert(id);
         }
@@ -292,15 +293,17 @@ impl Desk {
         let until = Micros(now.0.saturating_add(REFUSED_US));
         if let Some(entry) = self.entries.get_mut(&task.job) {
             entry.refused = Some((until, why));
+            self.refused.insert(task.job);
         }
         self.later.insert((until, task));
         self.unqueue(now, task.job);
     }
 
     pub(super) fn granted(&mut self) {
-        for (id, entry) in &mut self.entries {
-            if entry.refused.take().is_some() {
-                self.feed.insert(*id);
+        for id in std::mem::take(&mut self.refused) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.refused = None;
+                self.feed.insert(id);
             }
         }
     }
@@ -435,6 +438,8 @@ impl Desk {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        self.refused.remove(&id);
+        self.arrays.remove(&id);
         self.bars.left(&entry.job);
         self.effects.push(DeskEffect::Job(Box::new(entry.job)));
         for waiting in self.waits.remove(&id).unwrap_or_default() {
@@ -444,7 +449,7 @@ impl Desk {
 }
 
 /// What a task runs; only that run where one is named.
-fn running(task: &mut entry::Task, run: Option<RunId>) -> Option<&mut Running> {
+pub(super) fn running(task: &mut entry::Task, run: Option<RunId>) -> Option<&mut Running> {
     match &mut task.state {
         TaskState::Running(running) if run.is_none_or(|run| running.record.run == run) => {
             Some(running)

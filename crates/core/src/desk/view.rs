@@ -65,16 +65,20 @@ impl Desk {
 
     /// Runs that hold machines.
     pub fn runs(&self) -> impl Iterator<Item = &RunRecord> {
-        let tasks = self.entries.values().flat_map(|entry| entry.open.values());
-        tasks.filter_map(|task| match &task.state {
-            TaskState::Running(running) => Some(&running.record),
-            TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
+        // Not of all jobs: those that wait may be a hundred thousand, and this is asked at each look.
+        self.jobs.keys_running().filter_map(|key| {
+            let task = entry::task_of(key);
+            let open = &self.entries.get(&task.job)?.open;
+            match &open.get(&task.index.unwrap_or(0))?.state {
+                TaskState::Running(running) => Some(&running.record),
+                TaskState::Ready | TaskState::Later(_) | TaskState::Queued => None,
+            }
         })
     }
 
     /// Some job waits as what it needs was refused to it for now.
     pub fn has_refused(&self) -> bool {
-        self.entries.values().any(|entry| entry.refused.is_some())
+        !self.refused.is_empty()
     }
 
     /// How all that is on the desk stands.
@@ -213,7 +217,8 @@ impl Desk {
             (entry.account, like, spec.checkpoint.is_some())
         };
         let wanted = wants(entry);
-        let before = self.entries.range(..entry.job.id).map(|(_, before)| before);
+        let before = self.arrays.range(..entry.job.id);
+        let before = before.filter_map(|id| self.entries.get(id));
         let before = before.filter(|before| before.next < before.job.spec.tasks());
         let like = before.filter(|before| {
             let array = before.job.spec.array;

@@ -89,6 +89,7 @@ impl Jobs {
         self.floor = Floor::new(machines);
         // They name machines by their old numbers.
         self.reservations.clear();
+        self.sites.renumbered();
         for key in &self.running {
             let Some(job) = self.jobs.get_mut(key) else {
                 continue;

@@ -30,7 +30,7 @@ pub use nodes::{Machine, MachineKey, Placement};
 pub use plan::Backfill;
 pub use reserve::Reservation;
 pub use rule::{JobRule, JobTerms};
-pub use site::{Feed, Held, Move, Offer, OfferLack, SiteCost, SiteTerms, WAIT_HOUR};
+pub use site::{Feed, Forecast, Held, Move, Offer, OfferLack, SiteCost, SiteTerms, WAIT_HOUR};
 pub use tariff::Tariffs;
 
 use account::Accounts;
@@ -131,6 +131,11 @@ impl Jobs {
     /// Jobs that hold machines.
     pub fn running(&self) -> usize {
         self.running.len()
+    }
+
+    /// Which they are, by their keys.
+    pub fn keys_running(&self) -> impl Iterator<Item = JobKey> {
+        self.running.iter().copied()
     }
 
     /// How long a job like that will run, as far as is known of those before it, in microseconds.

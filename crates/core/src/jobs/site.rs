@@ -111,6 +111,19 @@ pub enum OfferLack {
     Power,
 }
 
+/// What a site's own scheduler said of when a job would begin there, were it told of it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// On which machines.
+    pub nodes: NodesKey,
+    /// When it would begin.
+    pub starts_at: Micros,
+    /// When that was said.
+    pub said_at: Micros,
+    /// From then on it does not count.
+    pub until: Micros,
+}
+
 /// A job that could begin, and waits for machines that are cheaper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -135,7 +148,9 @@ pub(super) struct Sites {
     /// What electricity costs.
     tariffs: Tariffs,
     /// When sites' own schedulers say that jobs would begin there.
-    foretold: BTreeMap<JobKey, Vec<(NodesKey, Micros)>>,
+    foretold: BTreeMap<JobKey, Vec<Forecast>>,
+    /// What was said of machines before then counts no more.
+    unforetold: BTreeMap<NodesKey, Micros>,
     /// Those that could begin and wait.
     held: BTreeMap<JobKey, Held>,
     /// What each was offered that was told to start at the last pass.
@@ -180,13 +195,18 @@ impl Jobs {
         }
     }
 
-    /// When sites' own schedulers say that a job that is known would begin there, were they told of it now.
-    pub fn foretold(&mut self, job: JobKey, starts: Vec<(NodesKey, Micros)>) {
-        if self.jobs.contains_key(&job) && !starts.is_empty() {
-            self.sites.foretold.insert(job, starts);
+    /// When sites' own schedulers say that a job that is known would begin there.
+    pub fn foretold(&mut self, job: JobKey, said: Vec<Forecast>) {
+        if self.jobs.contains_key(&job) && !said.is_empty() {
+            self.sites.foretold.insert(job, said);
         } else {
             self.sites.foretold.remove(&job);
         }
+    }
+
+    /// Whatever was said before `at` of when jobs would begin on these machines counts no more.
+    pub fn foretold_no_more(&mut self, nodes: NodesKey, at: Micros) {
+        self.sites.unforetold.insert(nodes, at);
     }
 
     /// A job that could begin, and waits for machines that are cheaper.
@@ -375,6 +395,12 @@ impl Jobs {
 }
 
 impl Sites {
+    /// Machines have other numbers from now on.
+    pub(super) fn renumbered(&mut self) {
+        self.foretold.clear();
+        self.unforetold.clear();
+    }
+
     /// Of a job that is not here any more nothing is kept.
     pub(super) fn forget(&mut self, job: JobKey) {
         self.moves.remove(&job);
@@ -393,9 +419,11 @@ impl Sites {
 
     /// How long until a job would begin on `nodes` as the site's own scheduler says, in microseconds.
     fn foretold_us(&self, now: Micros, job: JobKey, nodes: NodesKey) -> Option<u64> {
-        let mut starts = self.foretold.get(&job)?.iter();
-        let (_, at) = starts.find(|(on, _)| *on == nodes)?;
-        Some(at.since_us(now))
+        let mut said = self.foretold.get(&job)?.iter();
+        let said = said.find(|forecast| forecast.nodes == nodes)?;
+        let since = self.unforetold.get(&nodes);
+        let counts = now < said.until && since.is_none_or(|since| *since <= said.said_at);
+        counts.then(|| said.starts_at.since_us(now))
     }
 
     fn moved(&self, job: JobKey, nodes: NodesKey) -> Move {

@@ -63,6 +63,7 @@ mod tests {
             started_at: None,
             end: None,
             charge: None,
+            unseen_since: None,
             candidates: Vec::new(),
         }
     }

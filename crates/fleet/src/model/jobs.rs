@@ -192,7 +192,7 @@ pub struct SlurmCluster {
     /// Into how many shards each accelerator is cut; a run for a part of one is refused where not given.
     #[schemars(range(min = 1, max = 1000))]
     pub shards: Option<u32>,
-    /// The words before the command of a run that names an image, `{image}` for it.
+    /// The words before the command of a run that names an image, `{image}` for it and `{folder}` for the run's folder.
     pub container: Option<Vec<String>>,
     /// Madang makes the cluster's accounts and QOS, and sets their limits; the shell's user is an administrator of its accounting. Else the
     /// site makes them.
@@ -208,6 +208,10 @@ pub struct SlurmCluster {
     /// A change counts at the next reload.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub power_tokens: Option<u64>,
+    /// How long a run is waited for while the cluster cannot be asked how it stands, in milliseconds; a day where not given. Then it counts
+    /// as lost. A change counts at the next reload.
+    #[schemars(range(min = 1000, max = 31_536_000_000_u64))]
+    pub away_ms_max: Option<u64>,
 }
 
 /// A bucket of an S3-compatible store that is open to jobs, on this machine and on Slurm clusters.
@@ -239,7 +243,7 @@ pub struct JobsBucket {
 }
 
 /// `[jobs]`: how batch jobs are kept. Ways to files, images, secrets and clusters are read at the start; bounds, classes, reservations,
-/// `measure_ms` and `power_tokens` hold from the next reload.
+/// `measure_ms`, `power_tokens` and `away_ms_max` hold from the next reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JobsTerms {
@@ -262,6 +266,9 @@ pub struct JobsTerms {
     pub container_args: Vec<String>,
     /// How a container is given an accelerator, whose number `{device}` stands for, such as `--device=nvidia.com/gpu={device}`.
     pub container_device_args: Vec<String>,
+    /// How long it may take until the image of a run is here, in milliseconds; then the run is not started.
+    #[schemars(range(min = 1000, max = 86_400_000))]
+    pub container_image_ms_max: u64,
     /// A control group (version 2) below which each run has one of its own, that holds it to its memory and processors: Madang may
     /// write there, and no process is in it. Without one a job that asks for memory or processors cannot be started.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -324,6 +331,7 @@ impl Default for JobsTerms {
             container_program: None,
             container_args: Vec::new(),
             container_device_args: Vec::new(),
+            container_image_ms_max: 3_600_000,
             cgroup: None,
             log_bytes_max: 16 << 20,
             keep_ms: 7 * 86_400_000,

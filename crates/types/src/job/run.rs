@@ -157,6 +157,9 @@ pub struct RunRecord {
     pub created_at: Micros,
     /// When its program began.
     pub started_at: Option<Micros>,
+    /// Since when nobody could be asked how it stands, once that has been so for a while; it stays where the run is given up for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_since: Option<Micros>,
     /// Its end.
     pub end: Option<RunEnd>,
     /// What it cost, once it is over.

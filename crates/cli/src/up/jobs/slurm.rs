@@ -36,8 +36,9 @@ pub(super) fn options(
         manages: _,
         power_licence,
         power_token_watts,
-        // Set where the cluster is managed, and may change while we run.
+        // Both may change while we run: the first is set where the cluster is managed, the second is the desk's.
         power_tokens: _,
+        away_ms_max: _,
     } = cluster.clone();
     let token = match (rest_token_file, rest_key_file) {
         (Some(file), None) => Some(SlurmToken::File(file)),

@@ -1,9 +1,11 @@
 //! Jobs at the desk: stories, and random worlds with restarts.
 
 mod arrays;
+mod queues;
 mod shift;
 mod sites;
 mod stories;
+mod unseen;
 mod worlds;
 
 use super::*;
@@ -25,6 +27,7 @@ fn nodes(id: &str, accelerator: &str, count: u32, per_node: u16) -> DeskNodes {
         cpu_milli: None,
         memory_mib: None,
         has_queue: false,
+        unseen_ms_max: 3_600_000,
     }
 }
 

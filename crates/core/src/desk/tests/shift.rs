@@ -128,13 +128,16 @@ fn an_array_waits_as_long_as_all_of_it_takes() {
     let waits = desk.waits(at(0), JobId(1)).unwrap();
     assert_eq!(waits.starts_at, Some(at(2 * HOUR_S)));
     // Policy lets it be nowhere for a while: it is weighed again afterwards, and does not wait any more.
-    desk.apply(at(10), DeskInput::Allowed(JobId(1), BTreeSet::new()));
+    desk.apply(
+        at(10),
+        DeskInput::Allowed(JobId(1), BTreeSet::new(), BTreeMap::new()),
+    );
     assert_eq!(passed(&mut desk, 10), "");
     let waits = desk.waits(at(10), JobId(1)).unwrap();
     assert!(waits.why.starts_with("no machines would do"), "{waits:?}");
     desk.apply(
         at(20),
-        DeskInput::Allowed(JobId(1), ["a".parse().unwrap()].into()),
+        DeskInput::Allowed(JobId(1), ["a".parse().unwrap()].into(), BTreeMap::new()),
     );
     assert_eq!(passed(&mut desk, 20), "");
     assert_eq!(

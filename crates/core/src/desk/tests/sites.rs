@@ -20,14 +20,14 @@ fn named<K: std::str::FromStr<Err: std::fmt::Debug> + Ord, V>(
 }
 
 /// A desk with machines `a` at `pohang` and `b` at `busan`, of four accelerators each.
-struct Two {
-    desk: Desk,
+pub(super) struct Two {
+    pub(super) desk: Desk,
     sites: DeskSites,
-    begun: Vec<RunRecord>,
+    pub(super) begun: Vec<RunRecord>,
 }
 
 impl Two {
-    fn new(worth: [u32; 2]) -> Self {
+    pub(super) fn new(worth: [u32; 2]) -> Self {
         let mut two = ["a", "b"].map(|id| nodes(id, "h200", 1, 4));
         for (nodes, worth) in two.iter_mut().zip(worth) {
             nodes.worth_milli = worth;
@@ -40,7 +40,7 @@ impl Two {
         }
     }
 
-    fn priced(hours: [Option<i64>; 2]) -> Self {
+    pub(super) fn priced(hours: [Option<i64>; 2]) -> Self {
         let mut two = Self::new([1_000, 1_000]);
         two.tell(|sites| sites.hours = hours_of(hours));
         two
@@ -52,12 +52,12 @@ impl Two {
     }
 
     /// A job comes; where it begins at once, if it does.
-    fn comes(&mut self, now: i64, job: Job) -> Option<String> {
+    pub(super) fn comes(&mut self, now: i64, job: Job) -> Option<String> {
         self.desk.apply(at(now), arrival(job));
         self.pass(now)
     }
 
-    fn pass(&mut self, now: i64) -> Option<String> {
+    pub(super) fn pass(&mut self, now: i64) -> Option<String> {
         let mut effects = Vec::new();
         self.desk.pass(at(now), &mut effects);
         let begun = effects.into_iter().filter_map(|effect| match effect {
@@ -69,7 +69,7 @@ impl Two {
         Some(self.begun[before..].last()?.nodes.to_string())
     }
 
-    fn ends(&mut self, now: i64, run: &str) -> &mut Self {
+    pub(super) fn ends(&mut self, now: i64, run: &str) -> &mut Self {
         let end = end(RunOutcome::Completed, 0, now);
         self.desk
             .apply(at(now), DeskInput::Ended(run.parse().unwrap(), end));
@@ -77,7 +77,7 @@ impl Two {
     }
 
     /// What the last run could have had instead.
-    fn last(&self) -> &[RunCandidate] {
+    pub(super) fn last(&self) -> &[RunCandidate] {
         &self.begun.last().unwrap().candidates
     }
 }
@@ -88,7 +88,7 @@ fn hours_of(hours: [Option<i64>; 2]) -> BTreeMap<NodesId, MicroWon> {
 }
 
 /// A job of so many accelerators that runs for so many minutes at most.
-fn of(id: u64, count: u32, minutes: u64) -> Job {
+pub(super) fn of(id: u64, count: u32, minutes: u64) -> Job {
     let mut job = job(id, count);
     job.spec.time_limit_ms = minutes * 60_000;
     job
@@ -395,72 +395,6 @@ fn what_runs_waited_in_a_sites_own_queue_counts_and_fades() {
     );
 }
 
-/// A desk whose machines `a` have a queue of their own; nothing has a price.
-fn queued() -> Two {
-    let mut two = Two::new([1_000, 1_000]);
-    let mut machines = two.desk.nodes().to_vec();
-    machines[0].has_queue = true;
-    two.desk.machines(machines);
-    two
-}
-
-#[test]
-fn a_sites_own_scheduler_says_where_a_job_begins_sooner() {
-    let check = |starts_at: Option<i64>, expected: &str, foretold_ms: Option<u64>| {
-        let mut two = queued();
-        let job = of(1, 4, 60);
-        let allowed: [NodesId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
-        let asks = two.desk.to_foretell(at(0), Some((&job, &allowed)));
-        assert_eq!(asks, [(job.clone(), allowed[0].clone())]);
-        let told = (&job, allowed[0].clone());
-        two.desk.foretell(at(0), told, starts_at.map(at));
-        // Nobody is asked again while that counts.
-        assert_eq!(
-            two.desk.to_foretell(at(59), Some((&job, &allowed))),
-            Vec::new()
-        );
-        assert_eq!(two.comes(1, job).as_deref(), Some(expected));
-        let told = two.last().iter().find(|one| one.nodes.as_str() == "a");
-        assert_eq!(told.unwrap().foretold_ms, foretold_ms, "{starts_at:?}");
-    };
-    check(None, "a", None);
-    check(Some(0), "a", Some(0));
-    check(Some(1_801), "b", Some(1_800_000));
-}
-
-#[test]
-fn what_a_sites_own_scheduler_said_counts_for_a_while_and_until_something_of_ours_begins_there() {
-    let mut two = queued();
-    let allowed: [NodesId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
-    let a = || allowed[0].clone();
-    let (first, second) = (of(1, 1, 60), of(2, 1, 60));
-    two.desk.foretell(at(0), (&first, a()), Some(at(0)));
-    assert_eq!(two.comes(1, first).as_deref(), Some("a"));
-    // What was said before it was given machines is not told to the next one, for which the first one's wait there counts.
-    assert_eq!(two.comes(2, second.clone()).as_deref(), Some("b"));
-    assert!(two.last().iter().all(|one| one.foretold_ms.is_none()));
-    assert_eq!(
-        two.desk.to_foretell(at(4), Some((&second, &allowed))),
-        Vec::new()
-    );
-    let due = two.desk.to_foretell(at(5), Some((&second, &allowed)));
-    assert_eq!(due.len(), 1);
-    // One that waits is asked for too, and goes elsewhere by what it is told.
-    let mut two = queued();
-    two.comes(0, of(1, 4, 600));
-    two.comes(0, of(2, 4, 60));
-    two.comes(0, of(3, 4, 60));
-    let asks = two.desk.to_foretell(at(60), None);
-    assert_eq!(asks, [(of(3, 4, 60), a())]);
-    two.desk
-        .foretell(at(60), (&of(3, 4, 60), a()), Some(at(9_000)));
-    two.ends(70, "1-1");
-    assert_eq!(two.pass(70), None, "it waits for b, which is free sooner");
-    // It was asked in vain: nothing is known of that any more.
-    two.desk.foretell(at(400), (&of(3, 4, 60), a()), None);
-    assert_eq!(two.pass(400).as_deref(), Some("a"));
-}
-
 #[test]
 fn the_electricity_of_a_run_counts_by_the_hours_in_which_it_would_run() {
     use crate::flex::{EnergyHour, EnergyOutlook, EnergyTerms};
@@ -491,29 +425,4 @@ fn the_electricity_of_a_run_counts_by_the_hours_in_which_it_would_run() {
     check(Some(&[150; 4]), 240, "a", 2 * 440);
     // Whose site says nothing counts as the cheapest of those that do.
     check(None, 60, "a", 2 * 200);
-}
-
-#[test]
-fn where_nobody_would_run_it_a_job_is_not_put_and_that_is_told() {
-    let unfit = |ids: &[&str]| -> BTreeMap<NodesId, String> {
-        let why = |id: &&str| (id.parse().unwrap(), "runs no images".to_owned());
-        ids.iter().map(why).collect()
-    };
-    let came = |id: u64, ids: &[&str]| {
-        let DeskInput::Came(mut arrival) = arrival(of(id, 1, 60)) else {
-            panic!("it comes");
-        };
-        arrival.unfit = unfit(ids);
-        DeskInput::Came(arrival)
-    };
-    let mut two = Two::priced([Some(1_000), Some(5_000)]);
-    two.desk.apply(at(0), came(1, &["a"]));
-    assert_eq!(two.pass(0).as_deref(), Some("b"));
-    two.desk.apply(at(0), came(2, &["a", "b"]));
-    assert_eq!(two.pass(0), None);
-    let waits = two.desk.waits(at(0), JobId(2)).unwrap();
-    assert_eq!(
-        waits.why,
-        "no machines would do: a at pohang: runs no images; b at busan: runs no images"
-    );
 }

@@ -274,10 +274,14 @@ fn a_stop_switch_stops_what_runs_at_its_site_until_it_is_lifted() {
         .ends("1-1", RunOutcome::Stopped)
         .check("=1-1 1:pending");
     // Policy says so too.
-    story.tell(DeskInput::Allowed(JobId(1), BTreeSet::new()));
+    story.tell(DeskInput::Allowed(
+        JobId(1),
+        BTreeSet::new(),
+        BTreeMap::new(),
+    ));
     story.check_waits(1, "an operator stopped pohang (site:pohang)");
     let allowed = ["a".parse().unwrap()].into();
-    story.tell(DeskInput::Allowed(JobId(1), allowed));
+    story.tell(DeskInput::Allowed(JobId(1), allowed, BTreeMap::new()));
     // Who comes meanwhile waits too.
     story.tell(arrival(job(2, 1))).check("");
     story.tell(DeskInput::Stopped(BTreeMap::new()));

@@ -410,8 +410,19 @@ impl World {
         assert!(!over, "seed {}: changed after its end", self.seed);
     }
 
-    /// No accelerator is held twice.
+    /// No accelerator is held twice; who the desk says runs or was refused is who does and was.
     fn look(&self) {
+        let entries = || self.desk.entries.values();
+        let tasks = entries().flat_map(|entry| entry.open.values());
+        let running = tasks.filter(|task| matches!(task.state, entry::TaskState::Running(_)));
+        assert_eq!(
+            self.desk.runs().count(),
+            running.count(),
+            "seed {}",
+            self.seed
+        );
+        let refused = entries().any(|entry| entry.refused.is_some());
+        assert_eq!(self.desk.has_refused(), refused, "seed {}", self.seed);
         let mut held = BTreeSet::new();
         for run in self.runs.values().filter(|run| run.end.is_none()) {
             for piece in &run.pieces {

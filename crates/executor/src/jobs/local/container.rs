@@ -14,9 +14,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// The longest that the engine may take for a word, and for the image.
+/// The longest that the engine may take for a word.
 const WORD: Duration = Duration::from_secs(60);
-const IMAGE: Duration = Duration::from_secs(3_600);
 /// The longest for a container to stand still or to go on: others wait for that too.
 const FREEZE: Duration = Duration::from_secs(5);
 /// The place of the run's folder in the container, and that of its script.
@@ -36,6 +35,14 @@ pub struct ContainerEngine {
     pub create_args: Vec<String>,
     /// How it is given an accelerator, whose number `{device}` stands for: `--device=nvidia.com/gpu={device}`.
     pub device_args: Vec<String>,
+    /// The longest until it has an image, in milliseconds: its registry may not answer.
+    #[serde(default = "image_ms_max")]
+    pub image_ms_max: u64,
+}
+
+/// Of a run whose order was written before it said so.
+const fn image_ms_max() -> u64 {
+    3_600_000
 }
 
 /// What is left to be removed of a run's container.
@@ -76,8 +83,9 @@ impl Remains {
             }
             child.wait_with_output().await
         };
-        let made = timeout(IMAGE, made).await;
-        let made = made.map_err(|_| failed("it was not had within an hour".to_owned()))?;
+        let most = Duration::from_millis(self.engine.image_ms_max);
+        let late = || failed(format!("it was not had within {most:?}"));
+        let made = timeout(most, made).await.map_err(|_| late())?;
         told(&made.map_err(|e| failed(e.to_string()))?).map_err(failed)
     }
 

@@ -39,7 +39,8 @@ pub struct SlurmOptions {
     pub gres: BTreeMap<NodesId, String>,
     /// Into how many shards (`gres/shard`) each accelerator is cut; a run for a part of one is refused where there are none.
     pub shards: Option<u32>,
-    /// The words before the command of a run that names an image, `{image}` for it: `apptainer exec --nv docker://{image}`.
+    /// The words before the command of a run that names an image, `{image}` for it and `{folder}` for the run's folder:
+    /// `apptainer exec --nv docker://{image}`.
     pub container: Vec<String>,
     /// Buckets of S3-compatible stores whose objects runs may bring and keep.
     pub buckets: Vec<StageBucket>,

@@ -164,7 +164,8 @@ fn command(text: &mut String, options: &SlurmOptions, spec: &RunSpec) -> Result<
         )));
     }
     let words = options.container.iter();
-    let words = words.map(|word| word.replace("{image}", image));
+    let folder = format!("{}/{}", options.folder, spec.run.task);
+    let words = words.map(|word| word.replace("{image}", image).replace("{folder}", &folder));
     Ok(format!("{} {program}", line(words)))
 }
 

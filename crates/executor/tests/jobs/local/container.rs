@@ -4,10 +4,11 @@ use super::{Local, options};
 use crate::conformance::{Fixture, output, run, script, suite, until_ended, until_running};
 use async_trait::async_trait;
 use madang_executor::jobs::local::ContainerEngine;
-use madang_executor::jobs::{JobExecutor, RunProgram, RunSpec};
+use madang_executor::jobs::{JobExecutor, RunProgram, RunSpec, StopHow};
 use madang_types::RunOutcome;
 use std::fs;
 use std::marker::PhantomData;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -83,6 +84,7 @@ fn find(program: &str, own: &[String]) -> Option<ContainerEngine> {
             args: [own, &owned(args)].concat(),
             create_args: owned(&create_args),
             device_args: vec!["--label=device={device}".to_owned()],
+            image_ms_max: 600_000,
         }
     });
     engines.find(|engine| {
@@ -263,4 +265,48 @@ async fn without_an_engine_no_image_is_run() {
     let end = run(&site, spec).await;
     let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("no container engine"));
     assert!(told, "{end:?}");
+}
+
+/// A container engine whose registry does not answer.
+fn silent(place: &Path, image_ms_max: u64) -> ContainerEngine {
+    let program = place.join("engine");
+    let text = "#!/bin/sh\n[ \"$1\" != create ] || exec sleep 98765\necho 'no such container' >&2; exit 1\n";
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    ContainerEngine {
+        program,
+        args: Vec::new(),
+        create_args: Vec::new(),
+        device_args: Vec::new(),
+        image_ms_max,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_whose_registry_does_not_answer_is_waited_for_so_long_and_no_longer() {
+    let with = |image_ms_max| {
+        let place = tempfile::tempdir().unwrap();
+        let mut options = options(place.path());
+        options.engine = Some(silent(place.path(), image_ms_max));
+        let site = Local::with(place, options);
+        let mut spec = script(&site, "exit 0");
+        spec.image = Some("registry.invalid/x:1".to_owned());
+        (site, spec)
+    };
+    let (site, spec) = with(300);
+    let end = run(&site, spec).await;
+    let RunOutcome::NotStarted { why } = &end.outcome else {
+        panic!("{end:?}");
+    };
+    let expected = "no container of the image registry.invalid/x:1: it was not had within 300ms";
+    assert_eq!(why, expected);
+    assert_eq!(end.started_at, None);
+    // And whoever is withdrawn meanwhile goes at once.
+    let (site, spec) = with(86_400_000);
+    site.executor().start(spec.clone()).await.unwrap();
+    let stopped = site.executor().stop(spec.run, StopHow::Cancel).await;
+    stopped.unwrap();
+    let end = until_ended(&site, spec.run).await;
+    assert_eq!(end.outcome, RunOutcome::Cancelled);
+    assert_eq!(end.started_at, None);
 }

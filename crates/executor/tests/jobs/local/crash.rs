@@ -5,7 +5,7 @@ use crate::conformance::{
     Fixture, output, run, run_id, script, until, until_ended, until_file, until_running,
 };
 use madang_executor::jobs::local::LocalExecutor;
-use madang_executor::jobs::{JobExecutor, RunStatus, SecretText, StopHow};
+use madang_executor::jobs::{JobExecutor, JobsError, RunStatus, SecretText, StopHow};
 use madang_types::{Micros, RunOutcome};
 use std::fs;
 use std::io::Read;
@@ -358,4 +358,30 @@ async fn a_full_disk_stops_no_run() {
         .unwrap();
     let end = until_ended(&site, spec.run).await;
     assert_eq!(end.outcome, RunOutcome::Cancelled);
+    site.executor().forget(spec.run).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_no_run_begins_and_why_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let options = options(place.path());
+    let Some(_disk) = Disk::mount(&options.folder) else {
+        println!("skipped: no disk can be mounted here");
+        return;
+    };
+    let filler = options.folder.join("filler");
+    let site = Local::with(place, options);
+    fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
+    let spec = script(&site, "exit 0");
+    match site.executor().start(spec.clone()).await {
+        Err(JobsError::Unavailable(why)) => {
+            assert!(why.contains("No space left"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(site.executor().look(spec.run).await, Ok(None));
+    // Once there is room, it begins.
+    fs::remove_file(&filler).unwrap();
+    let end = run(&site, spec).await;
+    assert_eq!(end.outcome, RunOutcome::Completed);
 }

@@ -221,6 +221,7 @@ async fn measured(site: &Site, spec: &RunSpec, accelerator_milli: u64) -> Measur
         started_at: None,
         end: None,
         charge: None,
+        unseen_since: None,
         candidates: Vec::new(),
     };
     for _ in 0..1_200 {

@@ -88,6 +88,7 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
         started_at: None,
         end: None,
         charge: None,
+        unseen_since: None,
         candidates: Vec::new(),
     })
 }

@@ -268,8 +268,7 @@ impl Inner {
                 if settled {
                     return Ok(None);
                 }
-                let why = "submitted without an answer".to_owned();
-                return Ok(Some(RunStatus::Preparing { why }));
+                return Ok(Some(unanswered()));
             }
         }
         self.look_at(run).await
@@ -287,9 +286,18 @@ impl Inner {
     pub(super) async fn runs(&self) -> Result<Vec<(RunId, RunStatus)>, JobsError> {
         let open = self.open_runs();
         self.refresh(&open).await?;
-        let known: Vec<RunId> = self.book.lock().keys().copied().collect();
-        let status = |run: &RunId| Some((*run, self.fresh(*run, u64::MAX)?));
-        Ok(known.iter().filter_map(status).collect())
+        let known: Vec<(RunId, bool)> = {
+            let known = self.book.lock();
+            let each = known.iter();
+            each.map(|(run, known)| (*run, known.entry.job.is_some()))
+                .collect()
+        };
+        let status = |(run, is_there): (RunId, bool)| match self.fresh(run, u64::MAX) {
+            Some(status) => Some((run, status)),
+            None if is_there => None,
+            None => Some((run, unanswered())),
+        };
+        Ok(known.into_iter().filter_map(status).collect())
     }
 
     pub(super) async fn log(
@@ -387,4 +395,10 @@ fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How a run stands of which nobody knows yet whether Slurm has it.
+fn unanswered() -> RunStatus {
+    let why = "submitted without an answer".to_owned();
+    RunStatus::Preparing { why }
 }

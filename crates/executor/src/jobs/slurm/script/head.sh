@@ -1,4 +1,7 @@
 log=${log/%%j.log/$SLURM_JOB_ID.log}
+# Its output and its files are this user's alone, whatever the site's own mask is.
+umask 077
+chmod -- 600 "$log"
 export PATH=${PATH:-/usr/local/bin:/usr/bin:/bin} HOME=${HOME:-~}
 # What bash itself has to say is nobody's.
 exec 3>&2 2>/dev/null
