@@ -18,7 +18,7 @@ struct Site {
     place: Place,
     cluster: Slurm,
     _engine: FakeEngine,
-    _runs: tempfile::TempDir,
+    runs: tempfile::TempDir,
 }
 
 impl Site {
@@ -41,7 +41,7 @@ impl Site {
             place,
             cluster,
             _engine: engine,
-            _runs: runs,
+            runs,
         })
     }
 
@@ -173,6 +173,11 @@ async fn what_is_booked_of_a_job_on_slurm_is_what_its_accounting_says() {
     site.until_state(&id, "completed").await;
     let logs = site.place.run(&["job", "logs", &id]).await.expect_code(0);
     assert!(logs.out.starts_with("on "), "{}", logs.out);
+    // What it left on the cluster is its user's alone.
+    for left in std::fs::read_dir(site.runs.path()).unwrap().flatten() {
+        let mode = left.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{left:?}: {mode:o}");
+    }
 
     let elapsed_s = site.elapsed_s(&id).await;
     let shown = site.place.run(&["job", "show", &id]).await.expect_code(0);
