@@ -188,14 +188,15 @@ impl LocalExecutor {
             io::Result::Ok(answer)
         };
         let answer = timeout(CALL, told).await;
-        if matches!(&answer, Ok(Ok(said)) if [runner::CLAIMED, runner::TAKEN].contains(&said.trim()))
-        {
+        let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
+        if [runner::CLAIMED, runner::TAKEN].contains(&answer.trim()) {
             return Ok(());
         }
         // Once it is dead it claims nothing more: then it is known whether the run was begun.
         child.kill().await.ok();
         let said = fs::read_to_string(folder.path().join("runner.err")).unwrap_or_default();
-        let said = said.lines().last().unwrap_or("it does not answer");
+        let mut said = answer.lines().chain(said.lines());
+        let said = said.next_back().unwrap_or("it does not answer");
         Err(format!("the runner did not begin: {said}"))
     }
 }

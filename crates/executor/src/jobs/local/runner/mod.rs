@@ -45,7 +45,12 @@ pub(crate) fn main(folder: PathBuf) -> Result<ExitCode, String> {
     let folder = RunFolder::at(folder);
     let claim = prepare_process(&order, &folder)?;
     let taken = folder.take(&claim);
-    let taken = taken.map_err(|e| format!("cannot claim {}: {e}", folder.path().display()))?;
+    let taken = taken.map_err(|e| {
+        let why = format!("cannot claim {}: {e}", folder.path().display());
+        // Its file for errors is on the same disk, which may be full.
+        writeln!(io::stdout(), "{why}").ok();
+        why
+    })?;
     let said = if taken { CLAIMED } else { TAKEN };
     // A Madang that died in the meantime needs no report.
     writeln!(io::stdout(), "{said}").ok();
