@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     "power",
     "busy",
     "energy",
+    "jobs_open",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
