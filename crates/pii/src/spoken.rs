@@ -5,7 +5,7 @@ use crate::check;
 use crate::cluster::{self, Edges, Group, Number};
 use crate::context::Nearby;
 use crate::finding::CONFIDENCE_MIN;
-use crate::rules::{self, phone};
+use crate::rules::{self, phone, resident};
 use crate::scan::Scan;
 use crate::text::{Symbol, Text, Words, is_spoken_digit};
 use madang_types::PiiKind;
@@ -155,11 +155,15 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
     let spread = run.is_spread();
     // The digits between may be one number: some are spelled or all stand apart. The syllable after a plain number is its
     // particle: 5678이.
+    let is_one = |first: usize, last: usize| spread || run.is_spelled(first, last);
     let may_be = |near: &mut Nearby<'_, '_>, first: usize, last: usize| {
         let digits = run.digits.get(first..=last).unwrap_or_default();
-        rules::may_match(digits.len())
-            && (spread || run.is_spelled(first, last))
+        let length = digits.len();
+        rules::may_match(length)
+            && is_one(first, last)
             && rules::may_be_any(digits, near)
+            && (length >= WORDLESS_MIN || phone::is_wordless(digits) || !near.is_silent())
+            && rules::may_be_solid(digits, near)
     };
     let firsts = match spread {
         true => 1,
@@ -191,18 +195,21 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
         {
             judged = run.judge(first, tail, &mut near, rules::judge);
         }
-        let parts: [(bool, usize, Rules); 2] = [
-            (telephone, first + 10, rules::telephone),
-            (birth, first + 12, rules::resident),
-        ];
-        for (begins, last, rules) in parts {
-            if judged.is_none()
-                && begins
-                && may_be(&mut near, first, last)
-                && let Some(tail) = run.tail(near.text(), last)
-            {
-                judged = run.judge(first, tail, &mut near, rules);
-            }
+        if judged.is_none()
+            && telephone
+            && is_one(first, first + 10)
+            && let Some(tail) = run.tail(near.text(), first + 10)
+            && may_be(&mut near, first, tail.last)
+        {
+            judged = run.judge(first, tail, &mut near, rules::telephone);
+        }
+        if judged.is_none()
+            && birth
+            && is_one(first, first + 12)
+            && let Some(tail) = run.tail(near.text(), first + 12)
+            && resident::may_be_solid(rest, &mut near)
+        {
+            judged = run.judge(first, tail, &mut near, rules::resident);
         }
         if judged.is_some() {
             return judged;
@@ -265,12 +272,6 @@ impl Run {
         rules: Rules,
     ) -> Option<(PiiKind, Range<usize>, u8)> {
         let digits = self.digits.get(first..=last)?;
-        if digits.len() < WORDLESS_MIN && !phone::is_wordless(digits) && near.is_silent() {
-            return None;
-        }
-        if !rules::may_be_solid(digits, near) {
-            return None;
-        }
         let number = Number {
             digits,
             shape: &[u8::try_from(digits.len()).ok()?],

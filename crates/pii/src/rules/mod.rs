@@ -7,7 +7,7 @@ mod license;
 pub mod passport;
 pub mod phone;
 pub mod plate;
-mod resident;
+pub mod resident;
 mod social;
 
 use crate::check;
