@@ -71,7 +71,19 @@ impl Tree {
             return 0;
         };
         let lane = usize::from(lane);
-        let same = node.queue[lane].range(..order).count();
+        let queue = &node.queue[lane];
+        // From both ends at once: who comes stands near the last, whoever is asked about again near the first.
+        let (mut before, mut behind) = (queue.range(..order), queue.range(order..));
+        let mut passed = 0;
+        let same = loop {
+            if before.next().is_none() {
+                break passed;
+            }
+            if behind.next().is_none() {
+                break queue.len() - passed;
+            }
+            passed += 1;
+        };
         let ahead: u32 = node.waiting[..lane].iter().sum();
         u32::try_from(same)
             .unwrap_or(u32::MAX)
