@@ -83,12 +83,7 @@ pub fn single(text: &Text<'_>, at: usize) -> Option<(Separator, u8)> {
     let [mark, digit @ b'0'..=b'9', after, ..] = text.bytes().get(at..)? else {
         return None;
     };
-    let gap = match mark {
-        b' ' => Gap::Space,
-        b'-' => Gap::Dash,
-        b'.' => Gap::Dot,
-        _ => return None,
-    };
+    let gap = gap(*mark)?;
     if after.is_ascii_digit() || !after.is_ascii() {
         return None;
     }
@@ -96,17 +91,25 @@ pub fn single(text: &Text<'_>, at: usize) -> Option<(Separator, u8)> {
     Some((Separator { gap, spaced: false }, digit - b'0'))
 }
 
+/// The gap of one character that most separators are.
+#[inline(always)]
+fn gap(mark: u8) -> Option<Gap> {
+    match mark {
+        b' ' => Some(Gap::Space),
+        b'-' => Some(Gap::Dash),
+        b'.' => Some(Gap::Dot),
+        _ => None,
+    }
+}
+
 /// What separates the group that ended at `at` from a next one, and where that begins.
 #[inline(always)]
 pub fn separator(text: &Text<'_>, at: usize) -> Option<(Separator, usize)> {
     // Most separators are one character.
-    if let Some([mark @ (b' ' | b'-' | b'.'), b'0'..=b'9', ..]) = text.bytes().get(at..) {
+    if let Some([mark, b'0'..=b'9', ..]) = text.bytes().get(at..)
+        && let Some(gap) = gap(*mark)
+    {
         text.count(2);
-        let gap = match mark {
-            b' ' => Gap::Space,
-            b'-' => Gap::Dash,
-            _ => Gap::Dot,
-        };
         return Some((Separator { gap, spaced: false }, at + 1));
     }
     any_separator(text, at)

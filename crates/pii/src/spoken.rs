@@ -161,7 +161,6 @@ fn number(scan: &mut Scan<'_>, run: &Run) -> Option<(PiiKind, Range<usize>, u8)>
         let length = digits.len();
         rules::may_match(length)
             && is_one(first, last)
-            && rules::may_be_any(digits, near)
             && (length >= WORDLESS_MIN || phone::is_wordless(digits) || !near.is_silent())
             && rules::may_be_solid(digits, near)
     };

@@ -47,8 +47,7 @@ pub fn may_be(digits: &[u8]) -> bool {
 }
 
 /// Whether an issuer's number begins so and is that long (ISO/IEC 7812-1 and the schemes' published ranges).
-#[inline]
-pub fn is_issued(digits: &[u8]) -> bool {
+fn is_issued(digits: &[u8]) -> bool {
     // The cheap question first.
     let Some(first @ [2..=6 | 8 | 9, ..]) = digits.first_chunk::<4>() else {
         return false;

@@ -10,7 +10,6 @@ pub mod plate;
 pub mod resident;
 mod social;
 
-use crate::check;
 use crate::cluster::Number;
 use crate::context::Nearby;
 use crate::words::{Topic, Topics};
@@ -57,7 +56,7 @@ pub fn has_shape(shape: &[u8]) -> bool {
 fn words(digits: usize) -> Option<Topics> {
     let words = match digits {
         9 => const { Topics::of([Topic::Ssn, Topic::Passport]) },
-        10 => const { Topics::of([Topic::Phone, Topic::Brn, Topic::Bank]) },
+        10 => const { Topics::of([Topic::Brn, Topic::Bank]) },
         12 => const { Topics::of([Topic::License, Topic::Bank]) },
         13 => const { Topics::of([Topic::Crn, Topic::Bank]) },
         11 | 14 => const { Topics::of([Topic::Bank]) },
@@ -73,20 +72,6 @@ pub fn may_be_solid(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
         || card::may_be(digits)
         || digits.len() == 13 && resident::may_be_solid(digits, near)
         || words(digits.len()).is_some_and(|words| near.speaks_of(words))
-}
-
-/// The same asked with less care and at less cost.
-#[inline]
-pub fn may_be_any(digits: &[u8], near: &mut Nearby<'_, '_>) -> bool {
-    let length = digits.len();
-    let begins = match digits {
-        [0, 1..=7, ..] => length <= 12,
-        [0, 0, 8, 2, ..] | [8, 2, ..] => true,
-        _ => length >= 13 && card::is_issued(digits),
-    };
-    begins
-        || length == 13 && check::is_birth(digits)
-        || words(length).is_some_and(|words| near.speaks_of(words))
 }
 
 /// The kind that fits best and how sure that is.
@@ -274,7 +259,6 @@ mod tests {
                 if judge(&number, &mut near).is_some() {
                     taken += 1;
                     assert!(may_be_solid(&digits, &mut near), "{word} {digits:?}");
-                    assert!(may_be_any(&digits, &mut near), "{word} {digits:?}");
                 }
             }
         }
