@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::fleet::{HEAD, url_replica};
-use harness::{Madang, Place, wait_for};
+use harness::{Madang, Place, json_of, wait_for};
 use http::Method;
 use madang_testkit::{FakeEngine, FakeEngineOptions};
 use serde_json::Value;
@@ -51,11 +51,6 @@ async fn up() -> (Place, Madang, FakeEngine) {
         place.write(&format!("{tenant}.key"), key["key"].as_str().unwrap());
     }
     (place, madang, engine)
-}
-
-async fn json_of(place: &Place, command: &str) -> Value {
-    let words: Vec<&str> = command.split(' ').collect();
-    place.json(&words).await
 }
 
 /// The second line of a job's file, and what is told of it.

@@ -8,7 +8,7 @@ mod harness;
 use harness::engine::Engine;
 use harness::fleet::HEAD;
 use harness::load::ask;
-use harness::{Madang, Place, wait_for};
+use harness::{Madang, Place, json_of, wait_for};
 use madang_testkit::http_get;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,11 +38,6 @@ fn fleet(engines: &[Engine]) -> String {
         );
     }
     text
-}
-
-async fn json_of(place: &Place, command: &str) -> Value {
-    let words: Vec<&str> = command.split(' ').collect();
-    place.json(&words).await
 }
 
 /// Thousandths of a joule that came to accounts whose names begin so, and left them.

@@ -6,7 +6,7 @@ mod harness;
 
 use harness::fleet::{HEAD, url_replica};
 use harness::random::Random;
-use harness::{Madang, Place, wait_for};
+use harness::{Madang, Place, json_of, wait_for};
 use http::Method;
 use madang_store::{JobBook as _, SqliteStore};
 use madang_testkit::{FakeEngine, FakeEngineOptions, PageAnswer, Pages};
@@ -34,11 +34,6 @@ async fn up() -> (Place, Madang, FakeEngine) {
     );
     let madang = place.up_with(&[]).await;
     (place, madang, engine)
-}
-
-async fn json_of(place: &Place, command: &str) -> Value {
-    let words: Vec<&str> = command.split(' ').collect();
-    place.json(&words).await
 }
 
 /// The words that take the operator's key.

@@ -5,7 +5,7 @@
 mod harness;
 
 use harness::fleet::{HEAD, url_replica};
-use harness::{Madang, Place, wait_for};
+use harness::{Madang, Place, json_of, wait_for};
 use http::Method;
 use madang_testkit::{FakeEngine, FakeEngineOptions};
 use serde_json::{Value, json};
@@ -48,11 +48,6 @@ async fn up() -> (Place, Madang, FakeEngine) {
     let key = json_of(&place, "key create --tenant acme").await;
     place.write("acme.key", key["key"].as_str().unwrap());
     (place, madang, engine)
-}
-
-async fn json_of(place: &Place, command: &str) -> Value {
-    let words: Vec<&str> = command.split(' ').collect();
-    place.json(&words).await
 }
 
 /// Submits a job of both processors, for so many hours at most.

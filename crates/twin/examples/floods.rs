@@ -5,14 +5,12 @@
 //! cargo run -p madang-twin --example floods -- --seed 2 --drawn 10         # others
 //! cargo run -p madang-twin --example floods -- 12,12000,20 60,200,2000+6,30000,50   # these alone; A+B are at once
 //! ```
-//! `--baseline FILE` keeps plain VTC's tokens for the next time: a change of Madang's rule does not change them.
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 
 use madang_twin::engine::PROFILES;
 use madang_twin::experiment::noisy::{Flood, NoisyOptions, ShareRule, noisy};
 use madang_twin::random::Random;
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Floods that were of interest once.
@@ -36,21 +34,19 @@ struct Row {
 /// What is asked for.
 struct Options {
     seed: u64,
-    baseline: Option<String>,
     floods: Vec<String>,
 }
 
 fn main() -> Result<(), Failure> {
     let options = options()?;
-    let baseline = Mutex::new(baseline_read(options.baseline.as_deref())?);
-    let sets = Mutex::new(options.floods.clone().into_iter());
+    let sets = Mutex::new(options.floods.into_iter());
     let threads = std::thread::available_parallelism()?.get();
     let work = || -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
         loop {
             let set = sets.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(set) = set else { return Ok(rows) };
-            rows.push(row(&set, options.seed, &baseline)?);
+            rows.push(row(&set, options.seed)?);
         }
     };
     let mut rows = Vec::new();
@@ -61,28 +57,18 @@ fn main() -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    if let Some(file) = &options.baseline {
-        let known = baseline
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let lines = known
-            .iter()
-            .map(|(key, tokens)| format!("{key} {tokens}\n"));
-        std::fs::write(file, lines.collect::<String>())?;
-    }
     print(&mut rows);
     Ok(())
 }
 
 fn options() -> Result<Options, Failure> {
-    let (mut seed, mut drawn, mut baseline, mut floods) = (1, 40, None, Vec::new());
+    let (mut seed, mut drawn, mut floods) = (1, 40, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} has no value"));
         match arg.as_str() {
             "--seed" => seed = value()?.parse()?,
             "--drawn" => drawn = value()?.parse()?,
-            "--baseline" => baseline = Some(value()?),
             _ => floods.push(arg),
         }
     }
@@ -91,11 +77,7 @@ fn options() -> Result<Options, Failure> {
         let mut random = Random::new(seed, 0);
         floods.extend((0..drawn).map(|_| draw(&mut random)));
     }
-    Ok(Options {
-        seed,
-        baseline,
-        floods,
-    })
+    Ok(Options { seed, floods })
 }
 
 /// One to three floods at once, each with more work than the engines can do beside the others, or almost; sizes are log-uniform.
@@ -114,7 +96,7 @@ fn draw(random: &mut Random) -> String {
     (0..count).map(flood).collect::<Vec<_>>().join("+")
 }
 
-fn row(set: &str, seed: u64, baseline: &Mutex<BTreeMap<String, u64>>) -> Result<Row, Failure> {
+fn row(set: &str, seed: u64) -> Result<Row, Failure> {
     let floods: Vec<Flood> = set.split('+').map(str::parse).collect::<Result<_, _>>()?;
     let run = |share| {
         noisy(&NoisyOptions {
@@ -126,14 +108,7 @@ fn row(set: &str, seed: u64, baseline: &Mutex<BTreeMap<String, u64>>) -> Result<
             profile: PROFILES[0].clone(),
         })
     };
-    let key = format!("{seed}:{set}");
-    let lock = || baseline.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = lock().get(&key).copied();
-    let tokens = match known {
-        Some(tokens) => tokens,
-        None => run(ShareRule::Vtc)?.total_tokens,
-    };
-    lock().insert(key, tokens);
+    let tokens = run(ShareRule::Vtc)?.total_tokens;
     let report = run(ShareRule::Madang)?;
     Ok(Row {
         floods: set.to_owned(),
@@ -141,17 +116,6 @@ fn row(set: &str, seed: u64, baseline: &Mutex<BTreeMap<String, u64>>) -> Result<
         tokens_part: report.total_tokens as f64 / tokens as f64,
         unserved: report.unserved,
     })
-}
-
-fn baseline_read(file: Option<&str>) -> Result<BTreeMap<String, u64>, Failure> {
-    let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) else {
-        return Ok(BTreeMap::new());
-    };
-    let pair = |line: &str| -> Result<_, Failure> {
-        let (key, tokens) = line.split_once(' ').ok_or("no line of a baseline")?;
-        Ok((key.to_owned(), tokens.parse()?))
-    };
-    text.lines().map(pair).collect()
 }
 
 /// Worst first, by how far they are from 1.5 and from 0.95.

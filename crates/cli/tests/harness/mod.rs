@@ -81,6 +81,12 @@ impl Ended {
     }
 }
 
+/// What a command that must succeed prints for programs; its words have one space between.
+pub async fn json_of(place: &Place, command: &str) -> Value {
+    let words: Vec<&str> = command.split(' ').collect();
+    place.json(&words).await
+}
+
 impl Place {
     pub fn new() -> Self {
         Self {

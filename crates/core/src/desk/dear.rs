@@ -68,7 +68,9 @@ impl Desk {
         for id in self.shifting.may_stop.clone() {
             match self.stoppable(now, id) {
                 Some(run) => runs.push(run),
-                None if !self.is_running(id) => drop(self.shifting.may_stop.remove(&id)),
+                None if !self.entries.get(&id).is_some_and(Entry::is_running) => {
+                    self.shifting.may_stop.remove(&id);
+                }
                 None => {}
             }
         }
@@ -89,12 +91,6 @@ impl Desk {
         }
     }
 
-    fn is_running(&self, id: JobId) -> bool {
-        let open = self.entries.get(&id).map(|entry| &entry.open);
-        let mut tasks = open.into_iter().flat_map(|open| open.values());
-        tasks.any(|task| matches!(task.state, TaskState::Running(_)))
-    }
-
     fn stoppable(&self, now: Micros, id: JobId) -> Option<Stoppable> {
         let entry = self.entries.get(&id)?;
         let task = entry.open.get(&0)?;
@@ -105,9 +101,7 @@ impl Desk {
         let started_at = record
             .started_at
             .filter(|_| record.state == RunState::Running)?;
-        let is_it = |nodes: &super::DeskNodes| nodes.id == record.nodes;
-        let at = self.nodes.iter().position(is_it)?;
-        let nodes = NodesKey(u8::try_from(at).ok()?);
+        let (nodes, _) = self.nodes_named(&record.nodes)?;
         let ran_us = entry.ran_us().saturating_add(now.since_us(started_at));
         let latest_start = entry.latest_start(ran_us);
         let need = super::fit::need(&entry.job.spec.resources, &[nodes].into());

@@ -224,16 +224,21 @@ impl Entry {
         *count += 1;
     }
 
+    /// Whether any of its tasks has machines.
+    pub(super) fn is_running(&self) -> bool {
+        let running = |task: &Task| matches!(task.state, TaskState::Running(_));
+        self.open.values().any(running)
+    }
+
     /// How the job stands by its tasks.
     pub(super) fn state(&self) -> JobState {
-        let running = |task: &Task| matches!(task.state, TaskState::Running(_));
         let Over {
             completed,
             failed,
             timed_out,
             cancelled,
         } = self.over;
-        if self.open.values().any(running) {
+        if self.is_running() {
             JobState::Running
         } else if completed + failed + timed_out + cancelled < self.job.spec.tasks() {
             if self.job.held {

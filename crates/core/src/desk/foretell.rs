@@ -165,11 +165,9 @@ impl Desk {
 
     /// Something of ours was given machines: what the site's own scheduler said before does not count any more.
     pub(super) fn given(&mut self, now: Micros, nodes: &NodesId) {
-        let mut all = (0u8..).zip(&self.nodes);
-        let found = all.find(|(_, of)| of.has_queue && of.id == *nodes);
-        if let Some((key, _)) = found {
+        if let Some((key, _)) = self.nodes_named(nodes).filter(|(_, of)| of.has_queue) {
             self.foretold.given.insert(nodes.clone(), now);
-            self.jobs.foretold_no_more(NodesKey(key), now);
+            self.jobs.foretold_no_more(key, now);
         }
     }
 

@@ -387,6 +387,13 @@ impl Desk {
         self.may_stop(task.job);
     }
 
+    /// Those machines, and the queue's number for them; none where they are no longer among all.
+    fn nodes_named(&self, id: &NodesId) -> Option<(NodesKey, &DeskNodes)> {
+        let mut all = (0u8..).zip(&self.nodes);
+        let (key, nodes) = all.find(|(_, nodes)| nodes.id == *id)?;
+        Some((NodesKey(key), nodes))
+    }
+
     /// Its machines by their numbers here; none where they are no longer among them, or the site chooses.
     fn placements(&self, run: &RunRecord) -> Vec<crate::jobs::Placement> {
         let at = |piece: &RunPiece| {

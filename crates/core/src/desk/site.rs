@@ -141,8 +141,8 @@ impl Desk {
     /// A run began: what it waited at its site is learnt, where that has a queue of its own.
     pub(super) fn learn(&mut self, run: &RunRecord, at: Micros) {
         let us = at.since_us(run.created_at);
-        let has_queue = |nodes: &&DeskNodes| nodes.id == run.nodes && nodes.has_queue;
-        if self.nodes.iter().any(|nodes| has_queue(&nodes)) {
+        let found = self.nodes_named(&run.nodes);
+        if found.is_some_and(|(_, nodes)| nodes.has_queue) {
             let known = self.learnt.entry(run.nodes.clone());
             let learnt = known.or_insert(Learnt { us, at });
             let before = learnt.us - learnt.us / LEARNT_PARTS;

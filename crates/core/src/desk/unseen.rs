@@ -84,8 +84,8 @@ impl Desk {
 
     /// How long a run on these machines is waited for.
     pub(super) fn unseen_ms_max(&self, nodes: &NodesId) -> u64 {
-        let found = self.nodes.iter().find(|of| of.id == *nodes);
-        found.map_or(UNSEEN_MS_MAX, |nodes| nodes.unseen_ms_max)
+        let found = self.nodes_named(nodes);
+        found.map_or(UNSEEN_MS_MAX, |(_, nodes)| nodes.unseen_ms_max)
     }
 
     /// What the owner of a job is to know of runs of which nobody can be asked how they stand.
