@@ -77,7 +77,8 @@ pub(crate) fn whole(number: u64) -> f64 {
     number as f64
 }
 
-fn signed(number: i64) -> f64 {
+/// As a double; exact where [`whole`] is.
+pub(crate) fn signed(number: i64) -> f64 {
     number as f64
 }
 

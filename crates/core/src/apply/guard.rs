@@ -36,7 +36,7 @@ impl Core {
     /// What a pool's serving members have.
     fn capacity(&self, now: Micros, pool: u32) -> Capacity {
         let mut capacity = Capacity::default();
-        let mut iterations_us = 0_u64;
+        let (mut iterations_us, mut tpot_us) = (0_u64, 0_u64);
         let Some(pool) = self.pool(pool) else {
             return capacity;
         };
@@ -47,7 +47,9 @@ impl Core {
             let kv = member.view.kv_tokens.unwrap_or(0);
             capacity.kv_tokens = capacity.kv_tokens.saturating_add(kv);
             iterations_us += member.speed.iteration_us(member.slots_limit(), kv);
+            tpot_us += member.speed.tpot_us();
         }
+        capacity.tpot_us = tpot_us / u64::from(capacity.members.max(1));
         capacity.full_iteration_us = iterations_us / u64::from(capacity.members.max(1));
         capacity
     }

@@ -55,14 +55,8 @@ impl Core {
             return;
         };
         pool.tree.charge(leaf, difference);
-        if rule == crate::ShareRule::Madang
-            && let Some(usage) = pool.tree.usage_mut(leaf)
-        {
-            usage.service_us = usage.service_us.saturating_add_signed(difference);
-            let size = crate::learn::whole(difference.unsigned_abs());
-            let more = if difference < 0 { -size } else { size };
-            usage.service.add(now.0, more);
-            usage.unsettled.served_us += more;
+        if rule == crate::ShareRule::Madang {
+            pool.tree.book(leaf, now.0, difference);
         }
     }
 

@@ -251,9 +251,8 @@ impl crate::state::Pool {
                 usage.rest.kv_tokens = usage.rest.kv_tokens.saturating_add(run.kv_tokens);
             }
             usage.prefill_us = usage.prefill_us.saturating_add(run.work.prefill_us);
-            usage.service.add(now.0, whole(service_us));
-            usage.service_us = usage.service_us.saturating_add(service_us);
-            usage.unsettled.served_us += whole(service_us);
         }
+        let service_us = i64::try_from(service_us).unwrap_or(i64::MAX);
+        self.tree.book(leaf, now.0, service_us);
     }
 }

@@ -135,7 +135,7 @@ impl Standing {
             .usage(request.leaf)
             .map_or((false, false), |usage| {
                 let over = usage.over || pool.guard.is_burst(usage.prefill_us);
-                (over, usage.over || usage.heavy)
+                (over, usage.heavy)
             });
         Self {
             over: over || rest,
@@ -358,7 +358,7 @@ impl Core {
         let room_us = match door {
             Door::Soon if !standing.over => Some(0),
             // What is kept for others does not become free.
-            Door::Closed if madang && !standing.heavy => {
+            Door::Closed if madang && !standing.over && !standing.heavy => {
                 member.room_in_us(kv_tokens, request.predicted_output)
             }
             _ => None,

@@ -10,7 +10,7 @@ use madang_types::Micros;
 /// Beside what those under their share will hold, they find room for that long of arrivals.
 const AHEAD_S: f64 = 0.5;
 /// No more of a member than this is kept.
-const RESERVE_PART_MAX: f64 = 0.6;
+const RESERVE_PART_MAX: f64 = 0.9;
 /// How long the greatest hold of late fades.
 const HOLD_US: f64 = 120e6;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
@@ -27,9 +27,10 @@ const FREE_PREFILL_US: u64 = 50_000;
 const FREE_WAITING_US: u64 = 100_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
-const BURST_PREFILL_US: u64 = 250_000;
-/// Prompt work of tenants over their share that may be under way in a pool, for each member: the other members are free of it.
-const OVER_POOL_US: u64 = 150_000;
+const BURST_PREFILL_US: u64 = 120_000;
+/// Prompt work of tenants over their share that may be under way in a pool, for each member: the other members are free of it. Of the
+/// last prompt half counts, so that where two fit almost, there are two.
+const OVER_POOL_US: u64 = 110_000;
 /// One in so many members may be taken by long prompts for good.
 const LANE_DIVISOR: u32 = 4;
 /// One lane more may overlap the others, until the last of them ends: for so long, and for that part of its own prompt more. The
@@ -38,6 +39,8 @@ const OVERLAP_US: u64 = 340_000;
 const OVERLAP_DIVISOR: u64 = 5;
 /// It does not begin where more prompt work than this stands before each member that would be left.
 const OVERLAP_BACKLOG_US: u64 = 80_000;
+/// What of the reserve is kept from those who are over their share but hold little: a long prompt finds room beside many long answers.
+const OVER_KEPT_PERCENT: u64 = 75;
 /// Prompt work that may stand at a member before a request that takes what is left, while others ask.
 const REST_PREFILL_US: u64 = 10_000;
 /// The part of a member's slots and memory that those do not take, while others ask and while nobody does.
@@ -69,11 +72,12 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// By Little's law, at the pace of a full batch: arrivals × output tokens × time for each, and one and a half times the spread.
+    /// By Little's law, at the pace of a full batch or at that of late where it is slower: arrivals × output tokens × time for each, and one and a half times the spread.
     pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
         let members = f64::from(capacity.members.max(1));
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;
         let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
+        let tpot_s = tpot_s.max(whole(capacity.tpot_us) / 1e6);
         let arrivals = expected.arrivals / members;
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
         let slots = mean + 1.5 * mean.sqrt() + 1.0;
@@ -119,7 +123,7 @@ pub(crate) enum Door {
 pub(crate) struct Want {
     /// Its tenant is over its share (or it takes only what is left): it waits for the others' prompts.
     pub over: bool,
-    /// Its tenant is over its share, or holds more than its part: what is kept is not for it.
+    /// Its tenant holds more than its part: nothing of what is kept is for it, where of one that is just over a part is.
     pub heavy: bool,
     /// It takes only what is left.
     pub rest: Option<Rest>,
@@ -138,7 +142,11 @@ pub(crate) enum Rest {
 impl Want {
     /// What of a member's `whole` is kept from it, of which `reserve` is for those under their share.
     fn kept(&self, reserve: u64, whole: u64) -> u64 {
-        let reserve = if self.heavy { reserve } else { 0 };
+        let reserve = match (self.heavy, self.over) {
+            (true, _) => reserve,
+            (false, true) => reserve * OVER_KEPT_PERCENT / 100,
+            (false, false) => 0,
+        };
         match self.rest {
             None => reserve,
             Some(Rest::BesideOthers) => reserve.max(whole / REST_KEPT_DIVISOR),
@@ -200,7 +208,7 @@ impl Guard {
             return member.account.unanswered == 0 && self.has_lane(lanes, estimate.prefill_us);
         }
         let budget_us = OVER_POOL_US * u64::from(self.members);
-        over_us == 0 || over_us + estimate.prefill_us <= budget_us
+        over_us == 0 || over_us + estimate.prefill_us / 2 <= budget_us
     }
 
     /// Whether a prompt that takes a member for so long leaves the others enough of them.

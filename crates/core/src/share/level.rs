@@ -16,6 +16,8 @@ const ACTIVE_US: i64 = 10_000_000;
 const CONTENDED: f64 = 0.75;
 /// Whoever asks for more than its level by this factor is over; less is a burst, which the order of the queue evens out.
 const OVER_FACTOR: f64 = 1.25;
+/// The level is never above this: what others leave of their parts is for whoever wants it, but behind them.
+const LEVEL_MAX: f64 = 1.5;
 /// Who is over stays so until it asks for less than this part of that.
 const BACK_UNDER: f64 = 0.9;
 
@@ -107,6 +109,8 @@ pub(crate) struct Capacity {
     pub kv_tokens: u64,
     /// Mean time of an iteration of a full batch, prompts apart.
     pub full_iteration_us: u64,
+    /// Mean time of an output token of late.
+    pub tpot_us: u64,
 }
 
 /// What those under their share are expected to need soon.
@@ -201,7 +205,10 @@ impl Tree {
             let short = asked > CONTENDED || (backlog && dimension == TIME);
             if claims.len() > 1 && short {
                 // Whoever asks for no more than its own part is never over, whatever the others ask.
-                *level = water_level(&claims, dimension, asked.min(1.0)).max(1.0);
+                let water = water_level(&claims, dimension, asked.min(1.0));
+                if water.is_finite() {
+                    *level = water.clamp(1.0, LEVEL_MAX);
+                }
             }
         }
         let mut expected = Expected {
@@ -226,7 +233,9 @@ impl Tree {
             let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
             usage.over = claim.is_above(&levels, part * slack);
             usage.within = claim.is_within();
-            usage.heavy = claim.asks[TIME + 1..].iter().any(|asks| *asks > part);
+            usage.heavy = claim.asks[TIME + 1..]
+                .iter()
+                .any(|asks| *asks > part * OVER_FACTOR);
             usage.share_permille = permille(claim.part);
             usage.lean_permille = permille(lean);
             if !usage.over && !usage.heavy && !crowd {
@@ -266,6 +275,10 @@ impl Tree {
     /// The active tenants' claims; everybody else is forgotten to be over.
     fn claims(&mut self, now_us: i64, capacity: Capacity) -> Vec<Claim> {
         let mut claims = Vec::with_capacity(CLAIMS_USUAL);
+        // What is charged is of the order of an engine's time, not that time: where more of it is had in a second than a second has,
+        // it is as much too long for whoever asks.
+        let members = f64::from(capacity.members.max(1));
+        let time_us = self.served_us_per_second(now_us).max(1e6 * members);
         for (tenant, node) in self.tenants_mut() {
             let (running, waiting) = (node.running, node.waiting);
             let Some(usage) = node.usage.as_deref_mut() else {
@@ -290,7 +303,6 @@ impl Tree {
             }
             let running = running.saturating_sub(usage.rest.running);
             let kv_tokens = usage.kv_tokens.saturating_sub(usage.rest.kv_tokens);
-            let members = f64::from(capacity.members.max(1));
             let memory = if capacity.kv_tokens == 0 {
                 0.0
             } else {
@@ -301,11 +313,11 @@ impl Tree {
             claims.push(Claim {
                 tenant,
                 asks: [
-                    recent.min(long) / 1e6 / members,
+                    recent.min(long) / time_us,
                     memory,
                     f64::from(running) / f64::from(capacity.slots.max(1)),
                 ],
-                recent: recent / 1e6 / members,
+                recent: recent / time_us,
                 waiting,
                 part: 0.0,
                 arrivals: usage.arrivals.per_second(now_us),

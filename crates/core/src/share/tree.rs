@@ -9,6 +9,7 @@ mod tilt;
 use super::level::TenantUse;
 use super::weights::Weights;
 use crate::fleet_view::Payer;
+use crate::learn::{Rate, signed};
 use crate::request::{FlowIndex, RequestIndex};
 use madang_types::{KeyId, ProgrammeId, ProjectId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +107,8 @@ pub(crate) struct Tree {
     free: Vec<FlowIndex>,
     /// Nodes whose weights are tilted.
     tilted: Vec<FlowIndex>,
+    /// Accelerator time charged to whomever, in microseconds.
+    served: Rate<10_000>,
 }
 
 impl Default for Tree {
@@ -114,6 +117,7 @@ impl Default for Tree {
             nodes: vec![Node::new(Name::Root, ROOT, 1)],
             free: Vec::new(),
             tilted: Vec::new(),
+            served: Rate::default(),
         }
     }
 }
@@ -145,6 +149,22 @@ impl Tree {
     /// The use of a leaf's tenant.
     pub fn usage(&self, leaf: FlowIndex) -> Option<&TenantUse> {
         self.node(self.tenant_of(leaf))?.usage.as_deref()
+    }
+
+    /// Accelerator time is charged to a leaf's tenant, or given back.
+    pub fn book(&mut self, leaf: FlowIndex, now_us: i64, service_us: i64) {
+        let amount = signed(service_us);
+        self.served.add(now_us, amount);
+        if let Some(usage) = self.usage_mut(leaf) {
+            usage.service.add(now_us, amount);
+            usage.service_us = usage.service_us.saturating_add_signed(service_us);
+            usage.unsettled.served_us += amount;
+        }
+    }
+
+    /// Accelerator time charged of late, in microseconds a second.
+    pub fn served_us_per_second(&self, now_us: i64) -> f64 {
+        self.served.per_second(now_us)
     }
 
     /// Requests waiting.
