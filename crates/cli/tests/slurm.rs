@@ -405,31 +405,74 @@ async fn what_runs_at_a_cluster_that_does_not_come_back_is_given_up_paid_and_wit
         return;
     };
     site.granted("hanbit", "centre").await;
-    let id = site.submit(&job_of_one("[\"sleep\", \"1000\"]")).await;
-    let path = format!("/api/v1/jobs/{id}/runs");
-    let run =
-        async || site.madang.operate(Method::GET, &path, Value::Null).await["data"][0].clone();
-    let runs = async || (run().await["state"] == "running").then_some(());
-    wait_for("its program runs", runs).await;
+    // One that ends by itself meanwhile, as soon as it is let, and one that does not.
+    let go = site.place.data().join("go");
+    let wait = format!(
+        "[\"sh\", \"-c\", \"until [ -e {} ]; do sleep 0.1; done\"]",
+        go.display()
+    );
+    let ends = site.submit(&job_of_one(&wait)).await;
+    let stays = site.submit(&job_of_one("[\"sleep\", \"1000\"]")).await;
+    let run = async |id: &str| {
+        let path = format!("/api/v1/jobs/{id}/runs");
+        site.madang.operate(Method::GET, &path, Value::Null).await["data"][0].clone()
+    };
+    for id in [&ends, &stays] {
+        let runs = async || (run(id).await["state"] == "running").then_some(());
+        wait_for("its program runs", runs).await;
+    }
     std::fs::write(&away, "").unwrap();
-    let told = site.until_state(&id, "failed").await.to_string();
-    assert!(told.contains("for 3 s nobody could be asked"), "{told}");
-    // It is paid until it was last seen, and is not begun anew: it still runs.
-    let over = run().await;
-    assert_eq!(over["outcome"], "lost", "{over}");
-    let used_ms = over["accelerator_ms"].as_i64().unwrap();
-    let listed = site.json("allocation list --tenant hanbit").await;
-    let paid_ms = 360_000_000 - listed["data"][0]["left"].as_i64().unwrap();
-    assert!((0..=1).contains(&(paid_ms - used_ms)), "{paid_ms} ms");
-    let state = format!("squeue -h -o %T --name={}", job_name(&id));
-    site.until_told(&state, "RUNNING").await;
-    // Back, it is withdrawn there.
+    for id in [&ends, &stays] {
+        let told = site.until_state(id, "failed").await.to_string();
+        assert!(told.contains("for 3 s nobody could be asked"), "{told}");
+    }
+    // They are paid until they were last seen, and are not begun anew: they still run.
+    let mut used_ms = 0;
+    for id in [&ends, &stays] {
+        let over = run(id).await;
+        assert_eq!(over["outcome"], "lost", "{over}");
+        assert!(over["unseen_since"].is_string(), "{over}");
+        assert!(over["unseen_until"].is_null(), "{over}");
+        used_ms += over["accelerator_ms"].as_i64().unwrap();
+        let state = format!("squeue -h -o %T --name={}", job_name(id));
+        site.until_told(&state, "RUNNING").await;
+    }
+    assert!((0..=2).contains(&(paid_ms(&site).await - used_ms)));
+    std::fs::write(&go, "").unwrap();
+    let state = |id: &str| format!("squeue -h -o %T --name={}", job_name(id));
+    site.until_told(&state(&ends), "").await;
+    // Back, what is there is withdrawn, and what both used until their true end is booked: to the second, and once.
     std::fs::remove_file(&away).unwrap();
     site.madang.kill().await;
     site.madang = site.place.up_with(&[]).await;
-    site.until_told(&state, "").await;
-    assert_eq!(site.shown(&id).await["state"], "failed");
+    site.until_told(&state(&stays), "").await;
+    let elapsed_ms = 1_000 * (site.elapsed_s(&ends).await + site.elapsed_s(&stays).await);
+    let elapsed_ms = i64::try_from(elapsed_ms).unwrap();
+    let booked = async || (paid_ms(&site).await == elapsed_ms).then_some(());
+    wait_for("what they used is booked", booked).await;
+    let shown = site.shown(&ends).await;
+    assert_eq!(shown["state"], "failed");
+    let told = shown["runs"][0].to_string();
+    assert!(told.contains("; told since: completed"), "{told}");
+    let closed = async || {
+        let shown = site.shown(&stays).await["runs"][0].clone();
+        shown["unseen_until"].is_string().then(|| shown.to_string())
+    };
+    let told = wait_for("it is told", closed).await;
+    assert!(told.contains("; told since: cancelled"), "{told}");
+    site.madang.kill().await;
+    site.madang = site.place.up_with(&[]).await;
+    let next = site.submit(&job_of_one("[\"true\"]")).await;
+    site.until_state(&next, "completed").await;
+    let elapsed_ms = elapsed_ms + 1_000 * i64::try_from(site.elapsed_s(&next).await).unwrap();
+    assert_eq!(paid_ms(&site).await, elapsed_ms, "it is booked once");
     assert_eq!(site.madang.stop().await, 0);
+}
+
+/// What was taken of the 100 hours that a tenant was granted, in milliseconds of an accelerator.
+async fn paid_ms(site: &Site) -> i64 {
+    let listed = site.json("allocation list --tenant hanbit").await;
+    360_000_000 - listed["data"][0]["left"].as_i64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

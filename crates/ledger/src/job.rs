@@ -97,6 +97,11 @@ impl JobRun {
         EntryId::named(&format!("run:{run}"))
     }
 
+    /// The id of the entry of what a run used that was not known when it was settled.
+    pub fn late_id_of(run: RunId) -> EntryId {
+        EntryId::named(&format!("run:{run}:late"))
+    }
+
     /// The reservation of a run that takes `span_us_max` at most; `None` where it costs nothing and no allocation pays. Of the allocations
     /// that pay for such accelerators at `at`, the one that ends first is spent first, and of those that end together the one for this
     /// kind: as the core's budget does with tokens.
@@ -233,6 +238,54 @@ impl JobRun {
         Some(self.entry(phase, at, legs))
     }
 
+    /// What becomes of a run that was settled before it was known what it used, once that is known: what both entries move together is
+    /// what one of all of it would have moved. `known` are its entries as the books have them, `of` all that it used, and `left` what is
+    /// available now of what is limited: what is not there nobody pays, as what was set aside for it was free for others since. What was
+    /// taken too much goes back. `None` where there is nothing to write.
+    pub fn settle_late(
+        &self,
+        (known, of): (&[Entry], JobUse),
+        left: impl Fn(&Account) -> i64,
+        at: Micros,
+    ) -> Option<Entry> {
+        let reserved = known.iter().find(|entry| entry.phase == Phase::Reserve);
+        let moved = known.iter().filter(|entry| entry.phase.ends());
+        let moved: Vec<&Leg> = moved.flat_map(|entry| &entry.legs).collect();
+        let due = self.settle(reserved, Some(of), at);
+        let due = due.as_ref().map_or(&[][..], |entry| &entry.legs);
+        let is_like = |one: &Leg, other: &Leg| {
+            (one.unit, &one.from, &one.to) == (other.unit, &other.from, &other.to)
+        };
+        let mut legs = Vec::new();
+        for Leg {
+            unit,
+            amount,
+            from,
+            to,
+        } in due
+        {
+            let like = |leg: &&&Leg| (leg.unit, &leg.from, &leg.to) == (*unit, from, to);
+            let before: i64 = moved.iter().filter(like).map(|leg| leg.amount).sum();
+            let more = amount - before;
+            let more = match from.is_limited() {
+                true => more.min(left(from).max(0)),
+                false => more,
+            };
+            legs.extend(leg(*unit, more, from.clone(), to.clone()));
+            legs.extend(leg(*unit, before - amount, to.clone(), from.clone()));
+        }
+        for moved in moved {
+            if !due.iter().any(|due| is_like(due, moved)) {
+                let Leg { unit, amount, .. } = *moved;
+                legs.extend(leg(unit, amount, moved.to.clone(), moved.from.clone()));
+            }
+        }
+        (!legs.is_empty()).then(|| Entry {
+            id: Self::late_id_of(self.run),
+            ..self.entry(Phase::Direct, at, legs)
+        })
+    }
+
     /// Takes from who set it aside, in the same order, no more than that.
     fn take(&self, reserved: &[Leg], all: i128, legs: &mut Vec<Leg>) {
         let mut rest = all;
@@ -296,6 +349,25 @@ impl JobRun {
             legs,
         }
     }
+}
+
+/// What the entries of a run move together: what goes back is taken off.
+pub fn legs_together<'a>(legs: impl IntoIterator<Item = &'a Leg>) -> Vec<Leg> {
+    let mut all: Vec<Leg> = Vec::new();
+    for leg in legs {
+        let is = |other: &&mut Leg, from: &Account, to: &Account| {
+            (other.unit, &other.from, &other.to) == (leg.unit, from, to)
+        };
+        if let Some(same) = all.iter_mut().find(|other| is(other, &leg.from, &leg.to)) {
+            same.amount = same.amount.saturating_add(leg.amount);
+        } else if let Some(back) = all.iter_mut().find(|other| is(other, &leg.to, &leg.from)) {
+            back.amount = back.amount.saturating_sub(leg.amount);
+        } else {
+            all.push(leg.clone());
+        }
+    }
+    all.retain(|leg| leg.amount > 0);
+    all
 }
 
 /// A leg, where it moves anything.

@@ -47,7 +47,7 @@ pub use grants::{
     AMOUNT_MAX, check_accelerator_price, check_allocation, check_budget, check_exchange,
     check_price, class_of,
 };
-pub use job::{JobPurses, JobRun, JobShort, JobUse};
+pub use job::{JobPurses, JobRun, JobShort, JobUse, legs_together};
 pub use moves::{budget_entry, grant_entry, take_back_entry};
 pub use parts::{KeyParts, PART_LEASE_MS, PART_MOVES_MS, PartAsk, PartGrant, WHOLE_PERMILLE};
 pub use price::{

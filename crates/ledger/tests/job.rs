@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use madang_ledger::{
-    Account, Applied, Book, Entry, JobPurses, JobRun, JobShort, JobUse, Leg, Phase, Purse,
-    accelerator_cost, budget_entry, grant_entry,
+    Account, Applied, Book, Entry, EntryId, JobPurses, JobRun, JobShort, JobUse, Leg, Phase, Purse,
+    Subject, accelerator_cost, budget_entry, grant_entry,
 };
 use madang_types::{
     Allocation, CeilingId, MicroWon, Micros, MilliJoules, ProgrammeBudget, RunId, Tranche, Unit,
@@ -310,6 +310,22 @@ fn books(grants: &[Allocation]) -> Book {
     book
 }
 
+/// What a ceiling may give.
+fn ceiling_raise(id: &CeilingId, amount: i64) -> Entry {
+    Entry {
+        id: EntryId::named("raise"),
+        phase: Phase::Direct,
+        at: NOW,
+        subject: Subject::Lease,
+        legs: vec![Leg {
+            unit: Unit::MicroWon,
+            amount,
+            from: Account::World,
+            to: Account::Purse(Purse::Ceiling(id.clone())),
+        }],
+    }
+}
+
 fn purse(grant: &Allocation) -> Account {
     Account::Purse(Purse::Allocation(grant.id.clone()))
 }
@@ -369,6 +385,76 @@ proptest! {
         for (account, unit, balance) in book.balances() {
             prop_assert_eq!(balance.reserved_out, 0, "{} {}", account, unit);
             prop_assert!(!account.is_limited() || balance.available() >= 0, "{} {}", account, unit);
+        }
+    }
+
+    #[test]
+    fn what_is_told_late_comes_to_what_it_would_have_been_at_once_and_counts_once(
+        grants in prop::collection::vec(some_grant(), 0..6),
+        (milli, span_us_max, span_us, charged, ran) in some_run(),
+        (seen_us, was_seen, ceiling, others_permille) in (0..120_000_000_u64, any::<bool>(), any::<bool>(), 0..=1_000_i64),
+        hour in 0..2_000_000_i64,
+    ) {
+        let kinds = [(Unit::MicroWon, None), (Unit::AcceleratorMs, None), (Unit::AcceleratorMs, Some("h200")), (Unit::AcceleratorMs, Some("b200"))];
+        let grants: Vec<Allocation> = grants.iter().zip(0..).map(|((which, amount, until), number)| {
+            let (unit, kind) = kinds[*which];
+            Allocation { until: Micros(*until), ..grant(&format!("g{number}"), unit, kind, *amount) }
+        }).collect();
+        let run = JobRun { accelerator_milli: milli, hour: MicroWon(hour), ..run("1-1") };
+        let mut book = books(&grants);
+        let left: Vec<_> = grants.iter().map(|grant| (grant.clone(), grant.amount)).collect();
+        let id: CeilingId = "project:hanbit:web".parse().unwrap();
+        book.enter(ceiling_raise(&id, i64::MAX / 4)).unwrap();
+        let ceilings = [(id, i64::MAX / 4)];
+        let purses = JobPurses { grants: Some(&left), ceilings: &ceilings[..usize::from(ceiling)] };
+        let Ok(reserved) = run.reserve(span_us_max, purses, NOW) else { return Ok(()) };
+        if let Some(entry) = &reserved {
+            book.enter(entry.clone()).unwrap();
+        }
+        let all = JobUse { span_us, energy: None, charged };
+        let mut at_once = book.clone();
+        if let Some(entry) = run.settle(reserved.as_ref(), ran.then_some(all), NOW) {
+            at_once.enter(entry).unwrap();
+        }
+        // It was given up, and paid until it was last seen.
+        let seen = was_seen.then_some(JobUse { span_us: seen_us, energy: None, charged: true });
+        if let Some(entry) = run.settle(reserved.as_ref(), seen, NOW) {
+            book.enter(entry).unwrap();
+        }
+        let late = |book: &Book| {
+            let known = book.entry(run.entry_id()).to_vec();
+            let unit = |account: &Account| match account {
+                Account::Purse(Purse::Allocation(id)) => grants.iter().find(|grant| grant.id == *id).map_or(Unit::MicroWon, |grant| grant.unit),
+                _ => Unit::MicroWon,
+            };
+            let left = |account: &Account| book.balance(account, unit(account)).available();
+            run.settle_late((&known, all), left, NOW)
+        };
+        if ran {
+            let mut told = book.clone();
+            if let Some(entry) = late(&book) {
+                prop_assert!(matches!(told.enter(entry.clone()), Ok(Applied::New(_))), "{:?}", entry);
+                prop_assert_eq!(told.enter(entry.clone()), Ok(Applied::Repeated));
+            }
+            for (account, unit, balance) in at_once.balances() {
+                let found = told.balance(account, unit);
+                prop_assert_eq!(found.available(), balance.available(), "{} {}", account, unit);
+                prop_assert_eq!(found.reserved_out, 0);
+            }
+            // Others have spent some of what was free again: nobody falls below zero.
+            for grant in &grants {
+                let free = book.balance(&purse(grant), grant.unit).available();
+                let legs: Vec<Leg> = [free * others_permille / 1_000].into_iter().filter(|amount| *amount > 0).map(|amount| Leg {
+                    unit: grant.unit, amount, from: purse(grant), to: Account::Site("pohang".parse().unwrap()),
+                }).collect();
+                if !legs.is_empty() {
+                    let spent = Entry { id: EntryId::named(grant.id.as_str()), phase: Phase::Direct, at: NOW, subject: Subject::Lease, legs };
+                    book.enter(spent).unwrap();
+                }
+            }
+            if let Some(entry) = late(&book) {
+                prop_assert!(matches!(book.enter(entry.clone()), Ok(Applied::New(_))), "{:?}", entry);
+            }
         }
     }
 }

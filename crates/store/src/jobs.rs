@@ -88,6 +88,9 @@ pub trait JobBook: Send + Sync + 'static {
     async fn jobs_used(&self, since: Micros) -> Result<Vec<JobsUsed>, StoreError>;
     /// All runs of jobs that are not over, by job, task and number, above `after`; at most [`JOBS_LIST_COUNT_MAX`].
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError>;
+    /// Runs that were given up and of whose end nobody has told yet ([`RunRecord::is_untold`]), by job, task and number, above `after`; at
+    /// most [`JOBS_LIST_COUNT_MAX`].
+    async fn runs_untold(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError>;
 
     /// Notes how busy runs were, each in place of what was noted of it before, and adds what was held of machines at `at`, hour by hour;
     /// what was held more than [`HELD_KEPT_HOURS`] before that is dropped.
@@ -253,6 +256,8 @@ pub(crate) struct RunRow {
     pub used_at: Option<i64>,
     /// How much of a whole one, in milliseconds.
     pub used_ms: Option<i64>,
+    /// It was given up, and nobody has told yet how it ended.
+    pub untold: bool,
 }
 
 impl RunRow {
@@ -267,6 +272,7 @@ impl RunRow {
             record: json_text("a run", record)?,
             used_at: middle,
             used_ms: used.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            untold: record.is_untold(),
         })
     }
 }

@@ -11,11 +11,12 @@ use madang_store::conformance::sample::{full, key, plain, programme, project, te
 use madang_store::{
     PostgresOptions, PostgresStore, PowerBook, SqliteStore, UsageFilter, UsageGroup, UsageSum,
 };
-use madang_testkit::Postgres;
+use madang_testkit::{Database, Postgres};
 use madang_types::{
-    Allocation, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros, NodesHeld,
-    Period, PowerEvent, PowerEventKind, Preempted, ProgrammeBudget, ProgrammeJobs, ProgrammeTerms,
-    RunBusy, RunPlace, RunStop, SecretId, SecretRow, Stop, StopWhy, Unit, WhenEnded, Zone,
+    Allocation, BusySource, DataClass, DataFlag, DataFlags, JobId, JobState, MicroWon, Micros,
+    NodesHeld, Period, PowerEvent, PowerEventKind, Preempted, ProgrammeBudget, ProgrammeJobs,
+    ProgrammeTerms, RunBusy, RunPlace, RunStop, SecretId, SecretRow, Stop, StopWhy, Unit,
+    WhenEnded, Zone,
 };
 use std::path::Path;
 
@@ -37,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     "busy",
     "energy",
     "jobs_open",
+    "untold",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -291,6 +293,7 @@ async fn check_busy(store: &dyn Books, version: usize) {
         measured_ms: 800,
         busy_ms: 20,
         samples: 2,
+        source: (version >= 17).then_some(BusySource::Nvml),
         ..RunBusy::new(run, Micros(3))
     };
     let held = NodesHeld {
@@ -329,17 +332,34 @@ async fn check_jobs(store: &dyn Books, version: usize) {
     assert_eq!(held.is_none(), version >= 8);
 }
 
+/// Books that such SQL made, opened by this program.
+fn sqlite(sql: &str) -> (tempfile::TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("books.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(sql).unwrap();
+    old.pragma_update(None, "application_id", 0x4d44_4e47)
+        .unwrap();
+    drop(old);
+    let store = SqliteStore::open(&path).unwrap();
+    (folder, store)
+}
+
+/// The same in a database of its own.
+fn postgres(server: &Postgres, sql: &str) -> (Database, PostgresStore) {
+    let database = server.database().unwrap();
+    let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
+    database.sql(&format!("{schema}{sql}")).unwrap();
+    let url = database.url().parse().unwrap();
+    let store = PostgresStore::open(&url, &PostgresOptions::default()).unwrap();
+    (database, store)
+}
+
 #[tokio::test]
 async fn sqlite_opens_every_released_schema() {
     for version in 1..=MIGRATIONS.len() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("books.sqlite");
-        let old = rusqlite::Connection::open(&path).unwrap();
-        old.execute_batch(&books("sqlite", version)).unwrap();
-        old.pragma_update(None, "application_id", 0x4d44_4e47)
-            .unwrap();
-        drop(old);
-        check(&SqliteStore::open(&path).unwrap(), version).await;
+        let (_folder, store) = sqlite(&books("sqlite", version));
+        check(&store, version).await;
     }
 }
 
@@ -347,13 +367,7 @@ async fn sqlite_opens_every_released_schema() {
 async fn postgres_opens_every_released_schema() {
     let server = Postgres::shared().unwrap();
     for version in 1..=MIGRATIONS.len() {
-        let database = server.database().unwrap();
-        let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
-        database
-            .sql(&format!("{schema}{}", books("postgres", version)))
-            .unwrap();
-        let url = database.url().parse().unwrap();
-        let store = PostgresStore::open(&url, &PostgresOptions::default()).unwrap();
+        let (_database, store) = postgres(&server, &books("postgres", version));
         check(&store, version).await;
     }
 }
@@ -384,23 +398,38 @@ async fn check_before_11(store: &dyn Books) {
 
 #[tokio::test]
 async fn runs_of_earlier_schemas_count_and_are_stopped_as_they_were() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("books.sqlite");
-    let old = rusqlite::Connection::open(&path).unwrap();
-    let sql = books("sqlite", 10) + RUNS_BEFORE_11;
-    old.execute_batch(&sql).unwrap();
-    old.pragma_update(None, "application_id", 0x4d44_4e47)
-        .unwrap();
-    drop(old);
-    check_before_11(&SqliteStore::open(&path).unwrap()).await;
-
+    let sql = |database| books(database, 10) + RUNS_BEFORE_11;
+    let (_folder, store) = sqlite(&sql("sqlite"));
+    check_before_11(&store).await;
     let server = Postgres::shared().unwrap();
-    let database = server.database().unwrap();
-    let schema = "CREATE SCHEMA madang; SET search_path TO madang;\n";
-    let sql = books("postgres", 10) + RUNS_BEFORE_11;
-    database.sql(&format!("{schema}{sql}")).unwrap();
-    let url = database.url().parse().unwrap();
-    check_before_11(&PostgresStore::open(&url, &PostgresOptions::default()).unwrap()).await;
+    let (_database, store) = postgres(&server, &sql("postgres"));
+    check_before_11(&store).await;
+}
+
+/// Runs as schema 16 kept them: one that was given up, and one whose cluster is away; the other that is over says what looks like that.
+const RUNS_BEFORE_17: &str = r#"
+INSERT INTO job_runs (job, task, number, record) VALUES (1, -1, 2,
+    '{"run":"1-2","nodes":"n","pieces":[],"accelerator_milli":8000,"state":"ended","created_at":2,"started_at":3,"unseen_since":5,"end":{"outcome":{"lost":{"why":"away"}},"started_at":3,"ended_at":5,"energy":null},"charge":null}');
+INSERT INTO job_runs (job, task, number, record) VALUES (1, -1, 3,
+    '{"run":"1-3","nodes":"n","pieces":[],"accelerator_milli":8000,"state":"running","created_at":2,"started_at":4,"unseen_since":5,"end":null,"charge":null}');
+INSERT INTO job_runs (job, task, number, record) VALUES (1, -1, 4,
+    '{"run":"1-4","nodes":"n","pieces":[],"accelerator_milli":8000,"state":"ended","created_at":2,"started_at":3,"end":{"outcome":{"lost":{"why":"\"unseen_since\":5,\"end\":{\"outcome\""}},"started_at":3,"ended_at":5,"energy":null},"charge":null}');
+"#;
+
+async fn check_before_17(store: &dyn Books) {
+    let untold = store.runs_untold(None).await.unwrap();
+    let untold: Vec<String> = untold.iter().map(|run| run.run.to_string()).collect();
+    assert_eq!(untold, ["1-2"]);
+}
+
+#[tokio::test]
+async fn runs_that_an_earlier_program_gave_up_are_asked_about_yet() {
+    let sql = |database| books(database, 16) + RUNS_BEFORE_17;
+    let (_folder, store) = sqlite(&sql("sqlite"));
+    check_before_17(&store).await;
+    let server = Postgres::shared().unwrap();
+    let (_database, store) = postgres(&server, &sql("postgres"));
+    check_before_17(&store).await;
 }
 
 #[test]

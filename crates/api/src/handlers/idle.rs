@@ -16,7 +16,7 @@ use madang_gateway::clock;
 use madang_ledger::Leg;
 use madang_ledger::report::{MeasuredRun, awards};
 use madang_store::{BusyFilter, BusyRun};
-use madang_types::{BusySource, RunId};
+use madang_types::RunId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,9 +68,8 @@ pub(crate) async fn idle_get(
         }
         Ground::Programme(_) | Ground::Tenant(_) => None,
     };
-    let source = |run| jobs.busy_source(run).map(BusySource::as_str);
     let bounds = (asked.below_permille, asked.after_s);
-    let (runs, runs_left_out) = little_used(&rows, &paid, bounds, source);
+    let (runs, runs_left_out) = little_used(&rows, &paid, bounds);
     Ok(Json(IdleView {
         month: month.to_string(),
         offset_s: asked.offset_s,
@@ -93,7 +92,6 @@ fn little_used(
     rows: &[BusyRun],
     paid: &BTreeMap<RunId, Vec<Leg>>,
     (below_permille, after_s): (u32, u32),
-    source: impl Fn(RunId) -> Option<&'static str>,
 ) -> (Vec<IdleRunView>, u64) {
     let mut left_out = 0;
     let mut runs = Vec::new();
@@ -105,9 +103,8 @@ fn little_used(
             .filter(|permille| long && *permille < below_permille);
         match little {
             Some(permille) if runs.len() < RUNS_SHOWN_MAX => {
-                let mut view = IdleRunView::of(row, permille, legs_of(paid, busy.run));
-                view.measured_by = source(busy.run);
-                runs.push(view);
+                let legs = legs_of(paid, busy.run);
+                runs.push(IdleRunView::of(row, permille, legs));
             }
             Some(_) => left_out += 1,
             None => {}

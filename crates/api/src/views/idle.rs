@@ -6,7 +6,7 @@ use super::money::class_names;
 use madang_ledger::Leg;
 use madang_ledger::report::{AwardUse, payers};
 use madang_store::BusyRun;
-use madang_types::NodesHeld;
+use madang_types::{BusySource, NodesHeld};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -97,9 +97,9 @@ pub(crate) struct IdleRunView {
     /// How busy it was, in thousandths of what was measured.
     busy_permille: u32,
     /// What told so: `nvml`, `dcgm`, `slurm_gpuutil`, or `slurm_cpu_time`: processor time, of what was given, which of accelerators is a hint
-    /// alone. Null where it was before this gateway began to drive.
+    /// alone. Null where that was not kept yet.
     #[schema(value_type = Option<String>)]
-    pub(crate) measured_by: Option<&'static str>,
+    measured_by: Option<&'static str>,
     /// Of what it held, so much was measured.
     measured_ms: u64,
     /// What of that stood idle.
@@ -158,7 +158,7 @@ impl IdleRunView {
             measured_at: instant(busy.measured_at),
             idle_since: instant(busy.idle_since()),
             busy_permille,
-            measured_by: None,
+            measured_by: busy.source.map(BusySource::as_str),
             measured_ms: busy.measured_ms,
             idle_ms: busy.idle_ms(),
         }

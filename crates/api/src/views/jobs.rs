@@ -2,7 +2,7 @@
 
 use super::instant;
 use crate::params::JobSubmit;
-use madang_control::jobs::{Counts, Standing, Waits};
+use madang_control::jobs::{Counts, Lack, Standing, Waits};
 use madang_types::{Job, MilliJoules, RunCandidate, RunOutcome, RunPiece, RunRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,6 +36,8 @@ pub(crate) struct JobView {
     warning: Option<String>,
     /// Why it, or the first task of it that waits, does not run; null where nothing of it waits, or another gateway drives jobs.
     waits: Option<WaitsView>,
+    /// Machines that take jobs and on which it may not be, 32 at most; empty in lists, once it is over, and where another gateway drives.
+    closed: Vec<ClosedView>,
     /// How its tasks stand; null once it is over, or where another gateway drives jobs.
     tasks: Option<TasksView>,
     /// When it came.
@@ -63,7 +65,30 @@ pub(crate) struct WaitsView {
     candidates: Vec<CandidateView>,
 }
 
-/// Machines on which a run may be, and what that would cost.
+/// Machines on which a job may not be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClosedView {
+    /// Which.
+    #[schema(example = "busan-h200")]
+    nodes: String,
+    /// Where they stand.
+    site: String,
+    /// Why: what they lack, or what keeps it away.
+    #[schema(example = "policy keeps its data away")]
+    why: String,
+}
+
+impl From<Lack> for ClosedView {
+    fn from(Lack { nodes, site, what }: Lack) -> Self {
+        Self {
+            nodes: nodes.to_string(),
+            site: site.to_string(),
+            why: what,
+        }
+    }
+}
+
+/// Machines on which a run may be, and what that would cost: all terms in won add up to the last.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CandidateView {
     /// Which.
@@ -78,6 +103,14 @@ pub(crate) struct CandidateView {
     wait_ms: Option<u64>,
     /// How long it waits there as the site's own scheduler says, in milliseconds; null where there is none or it was not asked.
     foretold_ms: Option<u64>,
+    /// How long until it begins there, as it counts: with what others wait in the site's own queue, in milliseconds.
+    starts_ms: u64,
+    /// For how long its data is moved there, in milliseconds.
+    data_ms: u64,
+    /// What it draws there beside what its accelerators draw idle, in watts at the site's meter; null where nobody says.
+    draws_watts: Option<u64>,
+    /// What may be drawn besides at its site.
+    headroom_watts: Option<u64>,
     /// What its accelerators cost for as long as its like runs, in millionths of a won.
     run_micro_won: i64,
     /// The electricity of that, at the prices of the hours in which it would run.
@@ -86,6 +119,8 @@ pub(crate) struct CandidateView {
     data_micro_won: i64,
     /// What the wait is worth.
     wait_micro_won: i64,
+    /// What others save there who get dearer machines instead, while more is wanted than there is.
+    congestion_micro_won: i64,
     /// All of it.
     total_micro_won: i64,
 }
@@ -103,6 +138,10 @@ impl From<RunCandidate> for CandidateView {
             energy,
             data,
             wait,
+            congestion,
+            data_ms,
+            starts_ms,
+            watts,
         } = candidate;
         Self {
             nodes: nodes.to_string(),
@@ -110,10 +149,15 @@ impl From<RunCandidate> for CandidateView {
             lacks: lacks.map(|lacks| lacks.as_str()),
             wait_ms,
             foretold_ms,
+            starts_ms,
+            data_ms,
+            draws_watts: watts.map(|[draws, _]| draws),
+            headroom_watts: watts.map(|[_, left]| left),
             run_micro_won: run.0,
             energy_micro_won: energy.0,
             data_micro_won: data.0,
             wait_micro_won: wait.0,
+            congestion_micro_won: congestion.0,
             total_micro_won: total.0,
         }
     }
@@ -148,9 +192,11 @@ impl JobView {
             submitted_at,
             ended_at,
         } = job;
-        let (tasks, warning, waits) = standing.map_or((None, None, None), |standing| {
-            (Some(standing.tasks), standing.warning, standing.waits)
-        });
+        let (mut tasks, mut warning, mut waits, mut closed) = (None, None, None, Vec::new());
+        if let Some(standing) = standing {
+            tasks = Some(standing.tasks);
+            (warning, waits, closed) = (standing.warning, standing.waits, standing.closed);
+        }
         Self {
             id: id.to_string(),
             name: spec.name.clone(),
@@ -164,6 +210,7 @@ impl JobView {
             why,
             warning,
             waits: waits.map(Into::into),
+            closed: closed.into_iter().map(Into::into).collect(),
             tasks: tasks.map(Into::into),
             submitted_at: instant(submitted_at),
             ended_at: ended_at.map(instant),
@@ -236,6 +283,12 @@ pub(crate) struct JobRunView {
     /// When it was over.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
+    /// Since when its machines' cluster cannot be asked how it stands; null while it can. It stays where the run was given up for that.
+    #[schema(format = DateTime)]
+    unseen_since: Option<String>,
+    /// Of one that was given up: when it was told after all how it ended, and what it used until then was booked, or when nobody asks any more.
+    #[schema(format = DateTime)]
+    unseen_until: Option<String>,
     /// Why it was told to stop, where it was: `withdrawn`, `requeued`, `room`, `budget`, `switch`, `power` or `price`.
     #[schema(value_type = Option<String>)]
     stopped_for: Option<&'static str>,
@@ -278,7 +331,8 @@ impl From<RunRecord> for JobRunView {
             stop,
             created_at,
             started_at,
-            unseen_since: _,
+            unseen_since,
+            unseen_until,
             end,
             charge,
             candidates,
@@ -296,6 +350,8 @@ impl From<RunRecord> for JobRunView {
             created_at: instant(created_at),
             started_at: started_at.map(instant),
             ended_at: end.as_ref().map(|end| instant(end.ended_at)),
+            unseen_since: unseen_since.map(instant),
+            unseen_until: unseen_until.map(instant),
             stopped_for: stop.map(|stop| stop.why.as_str()),
             outcome: outcome.map(RunOutcome::as_str),
             exit_code: outcome.and_then(RunOutcome::exit_code),

@@ -10,7 +10,7 @@ use madang_types::{
     BusySource, Measured, Micros, NodesHeld, NodesId, RunBusy, RunId, RunRecord, accelerator_ms,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -20,8 +20,6 @@ const REST: Duration = Duration::from_millis(500);
 const METER_TIME: Duration = Duration::from_secs(20);
 /// The variable by which a program is told NVIDIA's accelerators: these the machine's own meter knows by the same numbers.
 const NVIDIA: &str = "CUDA_VISIBLE_DEVICES";
-/// Runs of which it is known what told how busy they are; the oldest go first.
-const SOURCES_MAX: usize = 20_000;
 /// A run that is over is asked about so often: an accounting hears of it late.
 const LAST_ROUNDS: u32 = 3;
 
@@ -82,7 +80,6 @@ impl JobsPlane {
         let span_us = looked_at.map_or(0, |at| now.since_us(at).min(span_ms_max * 1_000));
         let mut changed = Vec::new();
         for (run, measured, source) in self.ask_meters(noted).await {
-            self.sources.note(run, source);
             let Some(noting) = noted.runs.get_mut(&run) else {
                 continue;
             };
@@ -91,6 +88,7 @@ impl JobsPlane {
             let before = busy.samples;
             busy.note(measured, (at, span_ms_max), milli);
             if busy.samples != before {
+                busy.source = Some(source);
                 changed.push(busy.clone());
             }
         }
@@ -240,26 +238,4 @@ async fn ask(
     let told = told.map_err(late)?.map_err(|error| error.to_string())?;
     let with_source = |(run, measured)| (run, measured, meter.source(measured));
     Ok(told.into_iter().map(with_source).collect())
-}
-
-/// What told last how busy runs are, as long as this gateway is there: the books keep sums alone.
-#[derive(Default)]
-pub(super) struct Sources(Mutex<BTreeMap<RunId, BusySource>>);
-
-impl Sources {
-    fn note(&self, run: RunId, source: BusySource) {
-        let mut known = self.lock();
-        known.insert(run, source);
-        if known.len() > SOURCES_MAX {
-            known.pop_first();
-        }
-    }
-
-    pub(super) fn of(&self, run: RunId) -> Option<BusySource> {
-        self.lock().get(&run).copied()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, BusySource>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

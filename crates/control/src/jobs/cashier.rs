@@ -5,7 +5,7 @@ use super::JobsPlane;
 use super::bars::left_nothing;
 use madang_ledger::{
     AcceleratorCard, Account, Applied, Entry, EntryId, Fault, JobPurses, JobRun, JobUse, Leg,
-    Phase, Purse,
+    Phase, Purse, legs_together,
 };
 use madang_store::{ENTRIES_APPEND_COUNT_MAX, StoreError};
 use madang_types::{
@@ -96,7 +96,7 @@ impl<'a> Till<'a> {
     }
 
     /// A run with the price that was in force when it was given its machines; why it has none.
-    async fn paid_run(
+    pub(super) async fn paid_run(
         &mut self,
         job: &Job,
         run: &RunRecord,
@@ -235,14 +235,14 @@ impl JobsPlane {
             };
             let known = known.get(&paid.entry_id()).map_or(&[][..], Vec::as_slice);
             if let Some(done) = known.iter().find(|entry| entry.phase != Phase::Reserve) {
-                run.charge = charge(done);
+                run.charge = booked(std::slice::from_ref(done));
                 continue;
             }
             let free = self.gateway.programme_jobs(job).preempted == Preempted::Free
                 && left_nothing(job, run);
             let of = used(run, end, free);
             if let Some(entry) = paid.settle(known.first(), of, end.ended_at) {
-                run.charge = charge(&entry);
+                run.charge = booked(std::slice::from_ref(&entry));
                 asked.push(at);
                 entries.push(entry);
             }
@@ -272,7 +272,7 @@ impl JobsPlane {
         Ok(known)
     }
 
-    /// What pays for runs: what the last entry of each moves.
+    /// What pays for runs: what the entries of each move.
     ///
     /// # Errors
     /// As [`madang_store::Ledger::entries_of`].
@@ -280,14 +280,20 @@ impl JobsPlane {
         &self,
         runs: impl Iterator<Item = RunId>,
     ) -> Result<BTreeMap<RunId, Vec<Leg>>, StoreError> {
-        let ids: BTreeMap<EntryId, RunId> =
-            runs.map(|run| (JobRun::entry_id_of(run), run)).collect();
-        let known = self.known(ids.keys().copied()).await?;
-        let last = known.into_iter().filter_map(|(id, mut entries)| {
-            let run = ids.get(&id)?;
-            Some((*run, entries.pop()?.legs))
-        });
-        Ok(last.collect())
+        let ids = |run| {
+            let ids = [JobRun::entry_id_of(run), JobRun::late_id_of(run)];
+            ids.map(|id| (id, run))
+        };
+        let ids: BTreeMap<EntryId, RunId> = runs.flat_map(ids).collect();
+        let mut paid: BTreeMap<RunId, Vec<Leg>> = BTreeMap::new();
+        for (id, mut entries) in self.known(ids.keys().copied()).await? {
+            if let (Some(run), Some(last)) = (ids.get(&id), entries.pop()) {
+                paid.entry(*run).or_default().extend(last.legs);
+            }
+        }
+        paid.values_mut()
+            .for_each(|legs| *legs = legs_together(legs.iter()));
+        Ok(paid)
     }
 
     pub(crate) async fn append(
@@ -304,7 +310,7 @@ impl JobsPlane {
 
 /// What a run used; `None` where its program never began. What was lost with a machine is not its owner's to pay, nor what its programme
 /// leaves `free`. One that was given up, as nobody could be asked how it stands, had its machines until it was last seen.
-fn used(run: &RunRecord, end: &RunEnd, free: bool) -> Option<JobUse> {
+pub(super) fn used(run: &RunRecord, end: &RunEnd, free: bool) -> Option<JobUse> {
     let began = end.started_at?;
     Some(JobUse {
         span_us: end.ended_at.since_us(began),
@@ -314,9 +320,11 @@ fn used(run: &RunRecord, end: &RunEnd, free: bool) -> Option<JobUse> {
     })
 }
 
-/// The won that an entry takes from who pays.
-fn charge(entry: &Entry) -> Option<MicroWon> {
-    let paid = entry.legs.iter().filter(|leg| {
+/// The won that entries of a run take from who pays.
+pub(super) fn booked(entries: &[Entry]) -> Option<MicroWon> {
+    let legs = entries.iter().filter(|entry| entry.phase.ends());
+    let legs = legs_together(legs.flat_map(|entry| &entry.legs));
+    let paid = legs.iter().filter(|leg| {
         leg.unit == Unit::MicroWon && !matches!(leg.from, Account::Purse(Purse::Ceiling(_)))
     });
     let sum: i64 = paid.map(|leg| leg.amount).sum();

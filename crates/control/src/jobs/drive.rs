@@ -118,6 +118,7 @@ impl JobsPlane {
         }
         self.follow_power(now);
         self.follow_runs().await;
+        self.book_told(held.term).await?;
         let done = self.rounds(held.term).await;
         if done.is_err() {
             // The desk is ahead of the books: it is opened anew from them.

@@ -12,6 +12,7 @@ mod electricity;
 mod energy;
 mod fine_tuning;
 mod foresee;
+mod late;
 mod leftovers;
 mod perform;
 mod places;
@@ -21,7 +22,7 @@ mod spec;
 mod submit;
 mod terms;
 
-pub use madang_core::desk::{Counts, Totals, Waits};
+pub use madang_core::desk::{Counts, Lack, Totals, Waits};
 pub use madang_executor::jobs::JobsError;
 pub use sites::ClusterState;
 
@@ -35,7 +36,7 @@ use madang_fleet::{Fleet, JobsExecutor, NodesJobs, SlurmCluster};
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
 use madang_store::{JobBook, JobWish, Ledger, PowerBook, StoreError};
-use madang_types::{BusySource, GatewayId, Job, JobId, NodesId, RunId, RunRecord, RunState};
+use madang_types::{GatewayId, Job, JobId, NodesId, RunId, RunRecord, RunState};
 use sites::Sites;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +79,8 @@ pub struct Standing {
     pub warning: Option<String>,
     /// Why it, or the first task of it that waits, does not run.
     pub waits: Option<Waits>,
+    /// Machines on which it may not be, and why; none where that was not asked.
+    pub closed: Vec<Lack>,
 }
 
 /// What drives jobs, and what others ask of it.
@@ -89,8 +92,6 @@ pub struct JobsPlane {
     executors: Executors,
     meters: Meters,
     sites: Sites,
-    /// What told how busy runs are.
-    sources: busy::Sources,
     shared: bool,
     secrets: Secrets,
     /// Who is asked for power.
@@ -103,6 +104,8 @@ pub struct JobsPlane {
     desk: Mutex<Option<Desk>>,
     /// Runs that could not be told to stop.
     unstopped: Mutex<BTreeSet<RunId>>,
+    /// What was told of runs that had been given up, for whoever drives to book.
+    told: Mutex<late::Told>,
     /// Something has happened.
     wake: Arc<Notify>,
     /// Who drives, and who listens to executors.
@@ -137,11 +140,11 @@ impl JobsPlane {
             executors,
             meters,
             sites: Sites::new(sites),
-            sources: busy::Sources::default(),
             shared,
             repriced: AtomicBool::new(false),
             desk: Mutex::new(None),
             unstopped: Mutex::default(),
+            told: Mutex::default(),
             wake: Arc::default(),
             tasks: Mutex::default(),
         });
@@ -230,15 +233,18 @@ impl JobsPlane {
             tasks: desk.counts(id)?,
             warning: desk.warning(id),
             waits: None,
+            closed: Vec::new(),
         })
     }
 
-    /// How a job stands, and why it waits; `None` where it is over or another gateway drives.
+    /// How a job stands, why it waits, and where it may not be; `None` where it is over or another gateway drives.
     pub fn outlook(&self, id: JobId) -> Option<Standing> {
         let standing = self.standing(id)?;
         let desk = self.lock();
+        let desk = desk.as_ref()?;
         Some(Standing {
-            waits: desk.as_ref()?.waits(clock::now(), id),
+            waits: desk.waits(clock::now(), id),
+            closed: desk.closed(id),
             ..standing
         })
     }
@@ -262,11 +268,6 @@ impl JobsPlane {
             }),
             read => read,
         }
-    }
-
-    /// What told last how busy a run is; `None` where nobody did since this gateway drives.
-    pub fn busy_source(&self, run: RunId) -> Option<BusySource> {
-        self.sources.of(run)
     }
 
     /// What leads into a run, on this machine.
@@ -366,6 +367,10 @@ impl JobsPlane {
         self.unstopped
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, late::Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Desk>> {

@@ -92,6 +92,7 @@ fn run(number: u64, nodes: &str) -> RunRecord {
         end: None,
         charge: None,
         unseen_since: None,
+        unseen_until: None,
         candidates: Vec::new(),
     }
 }

@@ -190,6 +190,10 @@ impl Desk {
                 run: won(offer.cost.run),
                 data: won(offer.cost.data),
                 wait: won(offer.cost.wait),
+                congestion: won(offer.cost.congestion),
+                data_ms: offer.cost.data_us / 1_000,
+                starts_ms: offer.cost.wait_us / 1_000,
+                watts: offer.watts,
             })
         };
         match offers {

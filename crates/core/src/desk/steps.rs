@@ -136,6 +136,7 @@ impl Desk {
             created_at: now,
             started_at: None,
             unseen_since: None,
+            unseen_until: None,
             end: None,
             charge: None,
             candidates,

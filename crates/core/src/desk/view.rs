@@ -6,6 +6,9 @@ use crate::jobs::{AHEAD_MAX, JobKey};
 use madang_types::{Job, JobId, Micros, RunCandidate, RunRecord, RunState, SiteId, StopWhy};
 use std::collections::BTreeMap;
 
+/// Machines that are told of on which a job may not be.
+const CLOSED_MAX: usize = 32;
+
 /// How many tasks of a job stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -234,23 +237,30 @@ impl Desk {
 
     /// What all machines lack for a job.
     fn nowhere(&self, id: JobId) -> String {
-        let Some(entry) = self.entries.get(&id) else {
-            return String::new();
-        };
-        let lack = |nodes: &super::DeskNodes| {
-            let fits = nodes.fits(&entry.job.spec.resources);
-            let away = || match self.bars.bar_at(&entry.job, nodes) {
-                Some(bar) if bar.why == StopWhy::Switch => bar.text,
-                Some(bar) if entry.allowed.contains(&nodes.id) => bar.text,
-                _ if entry.allowed.contains(&nodes.id) => {
-                    let unfit = entry.unfit.get(&nodes.id).cloned();
-                    let data = || self.sites.data.lacks(&entry.job, &nodes.site);
-                    unfit.or_else(data).unwrap_or_default()
-                }
-                _ => "policy keeps its data away".to_owned(),
-            };
-            fits.map_or_else(|lack| lack, |()| nodes.lack(away()))
-        };
-        super::nowhere(self.nodes.iter().map(lack))
+        super::nowhere(self.closed(id))
+    }
+
+    /// Machines on which a job that is not over may not be, and why; so many at most.
+    pub fn closed(&self, id: JobId) -> Vec<super::Lack> {
+        let entry = self.entries.get(&id);
+        let lack = |nodes: &super::DeskNodes| Some(nodes.lack(self.lacks(entry?, nodes)?));
+        let closed = self.nodes.iter().filter_map(lack);
+        closed.take(CLOSED_MAX).collect()
+    }
+
+    /// Why a job may not be on machines; `None` where it may.
+    fn lacks(&self, entry: &Entry, nodes: &super::DeskNodes) -> Option<String> {
+        if let Err(lack) = nodes.fits(&entry.job.spec.resources) {
+            return Some(lack.what);
+        }
+        let is_allowed = entry.allowed.contains(&nodes.id);
+        match self.bars.bar_at(&entry.job, nodes) {
+            Some(bar) if is_allowed || bar.why == StopWhy::Switch => Some(bar.text),
+            _ if is_allowed => {
+                let unfit = entry.unfit.get(&nodes.id).cloned();
+                unfit.or_else(|| self.sites.data.lacks(&entry.job, &nodes.site))
+            }
+            _ => Some("policy keeps its data away".to_owned()),
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::queue::{Job, State};
 use super::site::SiteCost;
 use crate::learn::{rounded, whole};
 use madang_types::Micros;
+use std::collections::BTreeMap;
 
 /// What jobs want of some machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,8 +47,11 @@ impl Crowd {
     }
 }
 
+/// What is wanted of machines, as far as that was asked at one time.
+pub(super) type Crowds = BTreeMap<Ground, Crowd>;
+
 /// Those who want the machines too on which a job may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rivals {
     crowd: Crowd,
     /// What it costs the job to hold those that are dearest.
@@ -57,11 +61,13 @@ pub(super) struct Rivals {
 }
 
 impl Rivals {
-    /// What a job costs on machines for which it has to wait, and those who would have them otherwise.
-    pub(super) fn total(&self, cost: &SiteCost) -> u128 {
+    /// What a job costs on machines, with what those lose by it who would have them otherwise.
+    pub(super) fn cost(&self, cost: SiteCost) -> SiteCost {
         let saved = self.dearest.saturating_sub(cost.held());
-        let others = self.crowd.others_part(saved, self.run);
-        cost.total().saturating_add(others)
+        SiteCost {
+            congestion: self.crowd.others_part(saved, self.run),
+            ..cost
+        }
     }
 }
 
@@ -75,6 +81,18 @@ impl Jobs {
             dearest: held.max().unwrap_or(0),
             run: (job.milli(), self.left_us(now, job)),
         }
+    }
+
+    /// The same, of who has a choice; of who has none, nobody.
+    pub(super) fn rivals_of(&self, now: Micros, job: &Job, crowds: &mut Crowds) -> Rivals {
+        let ground = job.ask.need.ground;
+        let has_choice = self.floor.nodes_in(ground).nth(1).is_some();
+        if !has_choice || !self.weighs(job) {
+            return Rivals::default();
+        }
+        let crowd = crowds.entry(ground);
+        let crowd = crowd.or_insert_with(|| self.crowd(now, ground));
+        self.rivals(now, job, *crowd)
     }
 
     /// What is wanted of those of `ground`: by those that run there, and by those that wait and may be on one of them.

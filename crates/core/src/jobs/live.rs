@@ -1,6 +1,7 @@
 //! What a live queue needs beside the rule: it begins with jobs that run, its machines change, and people ask when it is their turn.
 
 use super::ask::{Ask, JobKey, NodesKey};
+use super::crowd::Crowds;
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State, later};
 use super::reserve::{Kept, KeptFree, Reservation};
@@ -152,7 +153,9 @@ impl Jobs {
             return Vec::new();
         };
         let milli = waiting.milli();
-        let mut offers = self.offers_of(now, job);
+        let mut crowds = Crowds::new();
+        let mut offers = self.offers_of(now, job, &mut crowds);
+        let rivals = self.rivals_of(now, waiting, &mut crowds);
         for offer in &mut offers {
             let hall = halls.get(usize::from(offer.nodes.0));
             let hall = hall.filter(|hall| hall.all_milli >= milli);
@@ -160,7 +163,7 @@ impl Jobs {
             offer.wait_us = wait_us.filter(|_| offer.lacks != Some(OfferLack::Power));
             if let Some(wait_us) = offer.wait_us {
                 offer.lacks = (wait_us > 0).then_some(OfferLack::Room);
-                offer.cost = self.cost(now, waiting, offer.nodes, wait_us);
+                offer.cost = rivals.cost(self.cost(now, waiting, offer.nodes, wait_us));
             }
         }
         let is_away = |offer: &Offer| offer.wait_us.is_none();

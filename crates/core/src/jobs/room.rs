@@ -60,6 +60,7 @@ impl Jobs {
             start,
             mut loose,
             held,
+            mut crowds,
             ..
         }: Chosen,
         dead: &mut BTreeSet<Kind>,
@@ -81,7 +82,7 @@ impl Jobs {
                     self.draws(key, &placements, &mut room.soon_watts);
                 }
                 if let Some(nodes) = self.floor.nodes_of(&placements) {
-                    self.offer(now, key, nodes);
+                    self.offer(now, (key, nodes), &mut crowds);
                 }
                 self.start(now, key, placements.clone());
                 effects.push(JobEffect::Start {

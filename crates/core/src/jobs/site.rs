@@ -3,6 +3,7 @@
 
 use super::Jobs;
 use super::ask::{AccountKey, Ground, JobKey, NodesKey, WHOLE_MILLI};
+use super::crowd::Crowds;
 use super::queue::{Job, later};
 use super::tariff::Tariffs;
 use madang_types::{MicroWon, Micros};
@@ -72,13 +73,19 @@ pub struct SiteCost {
     pub data: u128,
     /// What the time is worth until it begins.
     pub wait: u128,
+    /// What others save there who get dearer machines instead; nothing where it is not asked who else wants them.
+    pub congestion: u128,
+    /// For how long its data is moved, in microseconds.
+    pub data_us: u64,
+    /// How long until it begins, as it counts: with what others wait in the site's own queue, in microseconds.
+    pub wait_us: u64,
 }
 
 impl SiteCost {
     /// All of it.
     pub fn total(&self) -> u128 {
-        let held = self.held();
-        held.saturating_add(self.data).saturating_add(self.wait)
+        let parts = [self.data, self.wait, self.congestion];
+        parts.into_iter().fold(self.held(), u128::saturating_add)
     }
 
     /// What it costs to hold machines there, whenever that is.
@@ -100,6 +107,8 @@ pub struct Offer {
     pub cost: SiteCost,
     /// What a job that would begin now lacks there.
     pub lacks: Option<OfferLack>,
+    /// What it draws there beside what its accelerators draw idle, and what may be drawn besides, in watts; `None` where nobody says.
+    pub watts: Option<[u64; 2]>,
 }
 
 /// What machines lack now.
@@ -251,6 +260,9 @@ impl Jobs {
             energy: tariffs.run(nodes, job.milli(), (starts_at, left_us)),
             data: of_hours(wait_hour, moved.us).saturating_add(paid),
             wait: of_hours(wait_hour, wait_us),
+            congestion: 0,
+            data_us: moved.us,
+            wait_us,
         }
     }
 
@@ -345,8 +357,13 @@ impl Jobs {
     }
 
     /// Notes what a job is offered that starts on `here` now.
-    pub(super) fn offer(&mut self, now: Micros, key: JobKey, here: NodesKey) {
-        let offers = self.offers_of(now, key);
+    pub(super) fn offer(
+        &mut self,
+        now: Micros,
+        (key, here): (JobKey, NodesKey),
+        crowds: &mut Crowds,
+    ) {
+        let offers = self.offers_of(now, key, crowds);
         let (mut offers, others): (Vec<_>, Vec<_>) =
             offers.into_iter().partition(|offer| offer.nodes == here);
         for offer in &mut offers {
@@ -364,12 +381,13 @@ impl Jobs {
         self.sites.offers.clear();
     }
 
-    /// Where a job may be that begins now, and what that costs.
-    pub(super) fn offers_of(&self, now: Micros, key: JobKey) -> Vec<Offer> {
+    /// Where a job may be that begins now, and what that costs. `crowds` is what is wanted of machines, as far as that was asked already.
+    pub(super) fn offers_of(&self, now: Micros, key: JobKey, crowds: &mut Crowds) -> Vec<Offer> {
         let Some(job) = self.jobs.get(&key) else {
             return Vec::new();
         };
         let need = job.ask.need;
+        let rivals = self.rivals_of(now, job, crowds);
         let powered = self.powered(job, &self.sites.terms.headroom_watts);
         let offer = |nodes: NodesKey| {
             let free = self.floor.free_milli().get(usize::from(nodes.0));
@@ -385,8 +403,13 @@ impl Jobs {
                 nodes,
                 wait_us: lacks.is_none().then_some(0),
                 foretold_us: self.sites.foretold_us(now, key, nodes),
-                cost: self.cost(now, job, nodes, 0),
+                cost: rivals.cost(self.cost(now, job, nodes, 0)),
                 lacks,
+                watts: self.sites.feed(nodes).and_then(|feed| {
+                    let left = &self.sites.terms.headroom_watts;
+                    let left = left.get(usize::from(feed.number))?;
+                    Some([watts(feed, job), *left])
+                }),
             }
         };
         let all = self.floor.nodes_in(need.ground);

@@ -5,8 +5,8 @@
 mod start;
 
 use super::account::{Accounts, Standing};
-use super::ask::{AccountKey, Ground, JobKey, Need, NodesKey};
-use super::crowd::Crowd;
+use super::ask::{AccountKey, JobKey, Need, NodesKey};
+use super::crowd::Crowds;
 use super::place::Wanted;
 use super::plan::{End, Plan};
 use super::queue::{Job, State, later};
@@ -32,6 +32,8 @@ pub(super) struct Chosen {
     pub(super) planned: Vec<(JobKey, Micros)>,
     /// Those that wait though they could start.
     pub(super) held: BTreeMap<JobKey, Held>,
+    /// What is wanted of machines, as far as that was asked.
+    pub(super) crowds: Crowds,
 }
 
 /// A job that is to start.
@@ -85,7 +87,7 @@ struct Walk<'a> {
     /// The same, of all that come first, once somebody may wait for machines that are cheaper.
     outlook: Option<Plan>,
     /// What is wanted of machines, once that was asked.
-    crowds: BTreeMap<Ground, Crowd>,
+    crowds: Crowds,
     /// Those that were looked at behind all that are planned, and have to wait.
     behind: usize,
     /// Who comes after this one, or after so many, is not asked for.
@@ -146,7 +148,7 @@ impl<'a> Walk<'a> {
             ends: Vec::new(),
             plan: None,
             outlook: None,
-            crowds: BTreeMap::new(),
+            crowds: Crowds::new(),
             behind: 0,
             last: None,
             chosen: Chosen::default(),
@@ -358,6 +360,7 @@ impl<'a> Walk<'a> {
             let others = others.into_iter().map(|(_, _, job)| job);
             chosen.loose.extend(others);
         }
+        chosen.crowds = self.crowds;
         chosen.planned = self.plan.map(Plan::into_starts).unwrap_or_default();
         chosen
     }

@@ -64,6 +64,7 @@ mod tests {
             end: None,
             charge: None,
             unseen_since: None,
+            unseen_until: None,
             candidates: Vec::new(),
         }
     }

@@ -9,10 +9,9 @@ use crate::jobs::{
     hour_from, run_of,
 };
 use deadpool_postgres::{GenericClient, Object};
-use madang_types::{Micros, NodesHeld, RunBusy, RunId};
+use madang_types::{BusySource, Micros, NodesHeld, RunBusy, RunId};
 
-const COLUMNS: &str =
-    "b.job, b.task, b.number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples";
+const COLUMNS: &str = "b.job, b.task, b.number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples, source";
 
 pub(super) async fn write(
     client: &mut Object,
@@ -42,11 +41,11 @@ pub(super) async fn write(
 
 async fn runs_put(tx: &impl GenericClient, runs: &[RunBusy]) -> Result<(), StoreError> {
     let keys: Vec<RunKey> = runs.iter().map(|busy| RunKey::from(busy.run)).collect();
-    let sql = "INSERT INTO run_busy (job, task, number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples)
+    let sql = "INSERT INTO run_busy (job, task, number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples, source)
          SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-             $8::bigint[], $9::bigint[])
+             $8::bigint[], $9::bigint[], $10::text[])
          ON CONFLICT (job, task, number) DO UPDATE SET measured_at = excluded.measured_at, at_work_at = excluded.at_work_at,
-         measured_ms = excluded.measured_ms, busy_ms = excluded.busy_ms, samples = excluded.samples";
+         measured_ms = excluded.measured_ms, busy_ms = excluded.busy_ms, samples = excluded.samples, source = excluded.source";
     let params: &[Param<'_>] = &[
         &column(&keys, |key| key.job),
         &column(&keys, |key| key.task),
@@ -57,6 +56,7 @@ async fn runs_put(tx: &impl GenericClient, runs: &[RunBusy]) -> Result<(), Store
         &column(runs, |busy| column_number(busy.measured_ms)),
         &column(runs, |busy| column_number(busy.busy_ms)),
         &column(runs, |busy| i64::from(busy.samples)),
+        &column(runs, |busy| busy.source.map(BusySource::as_str)),
     ];
     execute(tx, ("note how busy runs were", sql), params)
         .await
@@ -147,5 +147,6 @@ fn read(columns: &mut Columns<'_>) -> Result<RunBusy, StoreError> {
         measured_ms: columns.number()?,
         busy_ms: columns.number()?,
         samples: columns.number()?,
+        source: columns.word_opt()?,
     })
 }

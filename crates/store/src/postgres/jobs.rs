@@ -138,10 +138,10 @@ async fn jobs_update(tx: &impl GenericClient, change: &ChangeRows<'_>) -> Result
 
 async fn runs_put(tx: &impl GenericClient, change: &ChangeRows<'_>) -> Result<(), StoreError> {
     let keys = || change.runs.keys();
-    let sql = "INSERT INTO job_runs (job, task, number, record, used_at, used_ms)
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[])
+    let sql = "INSERT INTO job_runs (job, task, number, record, used_at, used_ms, untold)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bool[])
          ON CONFLICT (job, task, number) DO UPDATE
-         SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms";
+         SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms, untold = excluded.untold";
     let params: &[Param<'_>] = &[
         &column(keys(), |key| key.job),
         &column(keys(), |key| key.task),
@@ -149,6 +149,7 @@ async fn runs_put(tx: &impl GenericClient, change: &ChangeRows<'_>) -> Result<()
         &column(change.runs.values(), |row| row.record.as_str()),
         &column(change.runs.values(), |row| row.used_at),
         &column(change.runs.values(), |row| row.used_ms),
+        &column(change.runs.values(), |row| row.untold),
     ];
     execute(tx, ("write runs", sql), params).await.map(drop)
 }
@@ -228,6 +229,15 @@ async fn runs_open(client: &Object, after: Option<RunId>) -> Result<Vec<RunRecor
     let params: &[Param<'_>] = &[&key.job, &left];
     found.extend(rows(client, ("read runs", &sql), params, read_run).await?);
     Ok(found)
+}
+
+async fn runs_untold(client: &Object, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
+    let key = after.map_or(RunKey::START, RunKey::from);
+    let sql = format!(
+        "SELECT record FROM job_runs WHERE untold AND (job, task, number) > ($1, $2, $3) ORDER BY job, task, number LIMIT {LIMIT}"
+    );
+    let params: &[Param<'_>] = &[&key.job, &key.task, &key.number];
+    rows(client, ("read runs", &sql), params, read_run).await
 }
 
 async fn used(client: &Object, since: Micros) -> Result<Vec<JobsUsed>, StoreError> {
@@ -351,6 +361,11 @@ impl JobBook for PostgresStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.ask(move |client| Box::pin(runs_open(client, after)))
+            .await
+    }
+
+    async fn runs_untold(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
+        self.ask(move |client| Box::pin(runs_untold(client, after)))
             .await
     }
 

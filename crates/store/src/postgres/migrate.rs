@@ -89,6 +89,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "jobs_open",
         sql: include_str!("../../migrations/postgres/0016_jobs_open.sql"),
     },
+    Migration {
+        version: 17,
+        name: "untold",
+        sql: include_str!("../../migrations/postgres/0017_untold.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

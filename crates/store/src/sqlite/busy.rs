@@ -7,28 +7,28 @@ use crate::jobs::{
     BUSY_LIST_COUNT_MAX, BusyFilter, BusyRun, HELD_KEPT_HOURS, HOUR_US, RunKey, column_number,
     hour_from, run_of,
 };
-use madang_types::{Micros, NodesHeld, RunBusy, RunId};
+use madang_types::{BusySource, Micros, NodesHeld, RunBusy, RunId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, named_params};
 
-const COLUMNS: &str =
-    "b.job, b.task, b.number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples";
+const COLUMNS: &str = "b.job, b.task, b.number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples, source";
 
 pub(super) fn write(
     conn: &Connection,
     Micros(at): Micros,
     (runs, held): (&[RunBusy], &[NodesHeld]),
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO run_busy (job, task, number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples)
-         VALUES (:job, :task, :number, :began_at, :measured_at, :at_work_at, :measured_ms, :busy_ms, :samples)
+    let sql = "INSERT INTO run_busy (job, task, number, began_at, measured_at, at_work_at, measured_ms, busy_ms, samples, source)
+         VALUES (:job, :task, :number, :began_at, :measured_at, :at_work_at, :measured_ms, :busy_ms, :samples, :source)
          ON CONFLICT (job, task, number) DO UPDATE SET measured_at = excluded.measured_at, at_work_at = excluded.at_work_at,
-         measured_ms = excluded.measured_ms, busy_ms = excluded.busy_ms, samples = excluded.samples";
+         measured_ms = excluded.measured_ms, busy_ms = excluded.busy_ms, samples = excluded.samples, source = excluded.source";
     for busy in runs {
         let RunKey { job, task, number } = RunKey::from(busy.run);
         let params = named_params! {
             ":job": job, ":task": task, ":number": number, ":began_at": busy.began_at.0, ":measured_at": busy.measured_at.0,
             ":at_work_at": busy.at_work_at.map(|at| at.0), ":measured_ms": column_number(busy.measured_ms),
             ":busy_ms": column_number(busy.busy_ms), ":samples": busy.samples,
+            ":source": busy.source.map(BusySource::as_str),
         };
         execute(conn, ("note how busy a run was", sql), params)?;
     }
@@ -132,5 +132,6 @@ fn read(columns: &mut Columns<'_>) -> Result<RunBusy, StoreError> {
         measured_ms: columns.number()?,
         busy_ms: columns.number()?,
         samples: columns.number()?,
+        source: columns.word_opt()?,
     })
 }

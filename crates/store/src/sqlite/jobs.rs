@@ -163,9 +163,9 @@ fn change(conn: &Connection, term: JobTerm, change: &JobsChange) -> Result<(), S
     }
     let mut run_put = conn
         .prepare_cached(
-            "INSERT INTO job_runs (job, task, number, record, used_at, used_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO job_runs (job, task, number, record, used_at, used_ms, untold) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (job, task, number) DO UPDATE
-             SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms",
+             SET record = excluded.record, used_at = excluded.used_at, used_ms = excluded.used_ms, untold = excluded.untold",
         )
         .map_err(failed)?;
     for (RunKey { job, task, number }, row) in &change.runs {
@@ -176,7 +176,8 @@ fn change(conn: &Connection, term: JobTerm, change: &JobsChange) -> Result<(), S
                 number,
                 row.record,
                 row.used_at,
-                row.used_ms
+                row.used_ms,
+                row.untold
             ])
             .map_err(failed)?;
     }
@@ -277,6 +278,24 @@ pub(super) fn runs_sql() -> String {
     format!(
         "SELECT record FROM jobs CROSS JOIN job_runs ON job = id WHERE {OPEN} AND id > :after
          ORDER BY id, task, number LIMIT :left"
+    )
+}
+
+fn runs_untold(conn: &Connection, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
+    let RunKey { job, task, number } = after.map_or(RunKey::START, RunKey::from);
+    let params = [
+        (":job", job.into()),
+        (":task", task.into()),
+        (":number", number.into()),
+    ];
+    rows(conn, &untold_sql(), &params, read_run)
+}
+
+/// The statement of runs of whose end nobody has told yet.
+pub(super) fn untold_sql() -> String {
+    format!(
+        "SELECT record FROM job_runs WHERE untold = 1 AND (job, task, number) > (:job, :task, :number)
+         ORDER BY job, task, number LIMIT {LIMIT}"
     )
 }
 
@@ -416,6 +435,12 @@ impl JobBook for SqliteStore {
 
     async fn runs_open(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
         self.lookups.read(move |conn| runs_open(conn, after)).await
+    }
+
+    async fn runs_untold(&self, after: Option<RunId>) -> Result<Vec<RunRecord>, StoreError> {
+        self.lookups
+            .read(move |conn| runs_untold(conn, after))
+            .await
     }
 
     async fn busy_write(

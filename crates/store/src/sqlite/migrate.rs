@@ -87,6 +87,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "jobs_open",
         sql: include_str!("../../migrations/sqlite/0016_jobs_open.sql"),
     },
+    Migration {
+        version: 17,
+        name: "untold",
+        sql: include_str!("../../migrations/sqlite/0017_untold.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

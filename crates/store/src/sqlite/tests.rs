@@ -121,6 +121,8 @@ fn jobs_that_are_over_are_in_nobodys_way() {
         "SEARCH job_runs USING PRIMARY KEY (job=?)",
     ];
     check_plan(&conn, &jobs::runs_sql(), &runs);
+    let untold = "SEARCH job_runs USING INDEX job_runs_untold ((job,task,number)>(?,?,?))";
+    check_plan(&conn, &jobs::untold_sql(), &[untold]);
     let used = [
         "SEARCH job_runs USING INDEX job_runs_used (used_at>?)",
         "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",

@@ -1,7 +1,10 @@
 //! How busy the accelerators of a run were, as far as somebody measured it.
 
 use super::RunId;
+use crate::class::words;
 use crate::{Micros, NodesId};
+use std::fmt;
+use std::str::FromStr;
 
 /// From so much of its time on an accelerator counts as at work, in thousandths.
 pub const AT_WORK_PERMILLE: u32 = 50;
@@ -23,6 +26,8 @@ pub struct RunBusy {
     pub busy_ms: u64,
     /// How often it was measured.
     pub samples: u32,
+    /// What told it last; `None` where nothing did, or that was not kept yet.
+    pub source: Option<BusySource>,
 }
 
 /// One measurement of a run.
@@ -47,17 +52,9 @@ pub enum BusySource {
     SlurmCpu,
 }
 
-impl BusySource {
-    /// Its word in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nvml => "nvml",
-            Self::Dcgm => "dcgm",
-            Self::SlurmGpu => "slurm_gpuutil",
-            Self::SlurmCpu => "slurm_cpu_time",
-        }
-    }
-}
+words!(BusySource, BusySourceError, "what tells how busy a run is, is one of nvml, dcgm, slurm_gpuutil, slurm_cpu_time",
+    "nvml" => BusySource::Nvml, "dcgm" => BusySource::Dcgm, "slurm_gpuutil" => BusySource::SlurmGpu,
+    "slurm_cpu_time" => BusySource::SlurmCpu);
 
 /// What was held of the accelerators of some `[[nodes]]`, in milliseconds of a whole one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +78,7 @@ impl RunBusy {
             measured_ms: 0,
             busy_ms: 0,
             samples: 0,
+            source: None,
         }
     }
 

@@ -160,6 +160,9 @@ pub struct RunRecord {
     /// Since when nobody could be asked how it stands, once that has been so for a while; it stays where the run is given up for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unseen_since: Option<Micros>,
+    /// Of one that was given up: when it was told after all how it ended, and what it used until then was booked, or when nobody asks any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_until: Option<Micros>,
     /// Its end.
     pub end: Option<RunEnd>,
     /// What it cost, once it is over.
@@ -194,6 +197,19 @@ pub struct RunCandidate {
     pub data: MicroWon,
     /// What the time is worth until it begins.
     pub wait: MicroWon,
+    /// What others save there who get dearer machines instead, while more is wanted than there is.
+    #[serde(default)]
+    pub congestion: MicroWon,
+    /// For how long its data is moved, in milliseconds.
+    #[serde(default)]
+    pub data_ms: u64,
+    /// How long until it begins, as it counts: with what others wait in the site's own queue, in milliseconds.
+    #[serde(default)]
+    pub starts_ms: u64,
+    /// What it draws there beside what its accelerators draw idle, and what may be drawn besides, in watts at the site's meter; `None` where
+    /// nobody says.
+    #[serde(default)]
+    pub watts: Option<[u64; 2]>,
 }
 
 impl RunCandidate {
@@ -204,9 +220,10 @@ impl RunCandidate {
             energy,
             data,
             wait,
+            congestion,
             ..
         } = self;
-        let parts = [run, energy, data, wait];
+        let parts = [run, energy, data, wait, congestion];
         parts.into_iter().fold(MicroWon(0), |sum, part| {
             MicroWon(sum.0.saturating_add(part.0))
         })
@@ -268,5 +285,10 @@ impl RunRecord {
         let end = self.end.as_ref()?;
         let us = end.started_at.map_or(0, |at| end.ended_at.since_us(at));
         Some(super::accelerator_ms(self.accelerator_milli, us))
+    }
+
+    /// Whether it was given up, and nobody has told yet how it ended.
+    pub fn is_untold(&self) -> bool {
+        self.end.is_some() && self.unseen_since.is_some() && self.unseen_until.is_none()
     }
 }

@@ -205,7 +205,7 @@ fn shown(job: &Value, runs: &[Value]) -> String {
         table.row(vec![
             cell(run, "id"),
             cell(run, "nodes"),
-            cell(run, "state"),
+            state(run),
             instant_cell(run, "started_at"),
             instant_cell(run, "ended_at"),
             cell(run, "outcome"),
@@ -223,7 +223,22 @@ fn shown(job: &Value, runs: &[Value]) -> String {
     for (of, offered) in [waits].into_iter().chain(chosen) {
         text.push_str(&candidates::text(&of, offered));
     }
+    text.push_str(&candidates::closed(&job["closed"]));
     text
+}
+
+/// How a run stands, and since when nobody can be asked.
+fn state(run: &Value) -> String {
+    let state = cell(run, "state");
+    match run["unseen_since"].as_str() {
+        Some(_) if run["ended_at"].is_null() => {
+            format!(
+                "{state}, unseen since {}",
+                instant_cell(run, "unseen_since")
+            )
+        }
+        _ => state,
+    }
 }
 
 /// What the owner of a job is to know though it runs.

@@ -248,6 +248,63 @@ fn nobody_waits_for_what_others_would_save_there_as_well() {
 }
 
 #[test]
+fn what_others_would_save_is_told_with_the_other_terms_and_all_add_up() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    // Both are busy for ten hours, and two more wait: who comes last saves nothing that another would not.
+    two.comes(0, of(1, 4, 600));
+    two.desk.apply(at(0), arrival(of(2, 4, 600)));
+    two.desk.apply(at(0), arrival(of(3, 4, 600)));
+    two.desk.apply(at(0), arrival(of(4, 2, 600)));
+    two.pass(0);
+    let waits = two.desk.waits(at(0), JobId(4)).unwrap();
+    let told: Vec<_> = waits
+        .candidates
+        .iter()
+        .map(|one| (one.nodes.as_str(), one.run, one.congestion))
+        .collect();
+    // Two accelerators for ten hours: at `b` for 100,000 won less, and others have all of that.
+    let [a, b] = [
+        ("a", won(200_000), won(0)),
+        ("b", won(100_000), won(100_000)),
+    ];
+    assert!(told == [a, b] || told == [b, a], "{told:?}");
+    for one in &waits.candidates {
+        assert_eq!(Some(one.starts_ms), one.wait_ms, "{}", one.nodes);
+        let hours = i64::try_from(one.starts_ms / 3_600_000).unwrap();
+        assert_eq!(one.wait, won(2 * 5_000 * hours), "{}", one.nodes);
+        let sum = one.run.0 + one.energy.0 + one.data.0 + one.wait.0 + one.congestion.0;
+        assert_eq!(one.total(), MicroWon(sum), "{}", one.nodes);
+    }
+    let totals: Vec<_> = waits.candidates.iter().map(RunCandidate::total).collect();
+    assert!(totals.is_sorted(), "{totals:?}");
+    // While there is enough for all nobody else would have them.
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    two.comes(0, of(1, 4, 600));
+    assert!(two.last().iter().all(|one| one.congestion == won(0)));
+}
+
+#[test]
+fn where_a_job_may_not_be_is_told_with_the_reason() {
+    let mut two = Two::priced([Some(10_000), Some(5_000)]);
+    let mut one = arrival(of(1, 4, 60));
+    if let DeskInput::Came(came) = &mut one {
+        came.allowed.remove(&"b".parse::<NodesId>().unwrap());
+    }
+    two.desk.apply(at(0), one);
+    two.pass(0);
+    let closed = |desk: &Desk, id| -> Vec<String> {
+        let closed = desk.closed(JobId(id)).into_iter();
+        closed.map(|lack| lack.to_string()).collect()
+    };
+    let away = ["b at busan: policy keeps its data away"];
+    assert_eq!(closed(&two.desk, 1), away);
+    two.desk.apply(at(0), arrival(of(2, 5, 60)));
+    assert!(closed(&two.desk, 2)[0].starts_with("a at pohang: 1 machines"));
+    assert_eq!(closed(&two.desk, 2).len(), 2);
+    assert_eq!(closed(&two.desk, 9), [""; 0]);
+}
+
+#[test]
 fn a_site_without_power_is_passed_by_while_another_has_it() {
     let powered = |headroom: [u64; 2]| {
         let mut two = Two::priced([Some(5_000), Some(9_000)]);

@@ -96,7 +96,7 @@ impl Walk<'_> {
         let waited_us = now.since_us(since);
         let run_us = self.jobs.ends_at(now, job).since_us(now).max(1);
         let (jobs, rivals) = (self.jobs, self.rivals(job));
-        let cost = |nodes, wait_us| rivals.total(&jobs.cost(now, job, nodes, wait_us));
+        let cost = |nodes, wait_us| rivals.cost(jobs.cost(now, job, nodes, wait_us)).total();
         let here = cost(nodes, 0);
         self.look_ahead();
         let Some(outlook) = self.outlook.as_ref().filter(|outlook| !outlook.is_full()) else {
@@ -209,7 +209,7 @@ impl Walk<'_> {
         let (jobs, now) = (self.jobs, self.now);
         let rivals = jobs.weighs(job).then(|| self.rivals(job));
         let cost = |nodes, wait_us| match &rivals {
-            Some(rivals) => rivals.total(&jobs.cost(now, job, nodes, wait_us)),
+            Some(rivals) => rivals.cost(jobs.cost(now, job, nodes, wait_us)).total(),
             None => u128::from(wait_us),
         };
         let put = |plan: &mut Plan| {

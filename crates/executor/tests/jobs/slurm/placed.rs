@@ -222,6 +222,7 @@ async fn measured(site: &Site, spec: &RunSpec, accelerator_milli: u64) -> Measur
         end: None,
         charge: None,
         unseen_since: None,
+        unseen_until: None,
         candidates: Vec::new(),
     };
     for _ in 0..1_200 {

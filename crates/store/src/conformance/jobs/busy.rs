@@ -2,7 +2,7 @@
 
 use super::{Failure, Fixture, drive, job, run, run_id, write};
 use crate::{BusyFilter, BusyRun, HELD_KEPT_HOURS};
-use madang_types::{Job, Micros, NodesHeld, RunBusy, RunRecord};
+use madang_types::{BusySource, Job, Micros, NodesHeld, RunBusy, RunRecord};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -15,6 +15,7 @@ fn busy(record: &RunRecord, at: i64, [measured_ms, busy_ms]: [u64; 2]) -> RunBus
         measured_ms,
         busy_ms,
         samples: u32::MAX,
+        source: (busy_ms > 0).then_some(BusySource::SlurmGpu),
     }
 }
 

@@ -246,6 +246,46 @@ pub async fn runs_of_open_jobs_meet(fixture: &impl Fixture) -> Result<(), Failur
     Ok(())
 }
 
+/// Who was given up is found until it is told how it ended, also where its job is over; wherever a page ends, the next goes on there.
+pub async fn runs_that_were_given_up_are_found(fixture: &impl Fixture) -> Result<(), Failure> {
+    let book = fixture.open().await;
+    let jobs = insert(&book, 2).await?;
+    let term = drive(&book).await?;
+    let end = RunEnd {
+        outcome: RunOutcome::Lost { why: "away".into() },
+        started_at: Some(Micros(3)),
+        ended_at: Micros(5),
+        energy: None,
+    };
+    let mut given_up = Vec::new();
+    for (job, index) in [(0, None), (0, Some(2)), (0, Some(10)), (1, Some(0))] {
+        let mut one = run(run_id(jobs[job].id, index, 1))?;
+        one.unseen_since = Some(Micros(5));
+        let away = one.clone();
+        one.end = Some(end.clone());
+        let mut lost = one.clone();
+        (lost.run.number, lost.unseen_since) = (2, None);
+        let mut told = one.clone();
+        (told.run.number, told.unseen_until) = (3, Some(Micros(7)));
+        write(&book, term, vec![], vec![away, lost, told]).await?;
+        given_up.push(one);
+    }
+    assert_eq!(book.runs_untold(None).await?, []);
+    let over = over(&jobs[0], JobState::Failed);
+    write(&book, term, vec![over], given_up.clone()).await?;
+    drop(book);
+    let book = fixture.open().await;
+    assert_eq!(book.runs_untold(None).await?, given_up);
+    for (at, after) in given_up.iter().enumerate() {
+        let rest = book.runs_untold(Some(after.run)).await?;
+        assert_eq!(rest, given_up[at + 1..], "{}", after.run);
+    }
+    given_up[0].unseen_until = Some(Micros(9));
+    write(&book, term, vec![], vec![given_up.remove(0)]).await?;
+    assert_eq!(book.runs_untold(None).await?, given_up);
+    Ok(())
+}
+
 /// Everything stands after the books were opened again, and numbers go on.
 pub async fn jobs_survive(fixture: &impl Fixture) -> Result<(), Failure> {
     let book = fixture.open().await;

@@ -27,7 +27,7 @@ macro_rules! jobs_conformance_suite {
             kept: jobs_are_numbered_as_they_come, extreme_jobs_read_back, lists_are_newest_first_and_meet,
                 lists_follow_all_filters, lists_are_bounded, wishes_are_kept_until_the_end;
             driven: what_is_over_is_not_open, a_term_is_held_by_one, an_old_term_writes_nothing, a_change_is_written_whole,
-                extreme_runs_read_back, runs_are_by_task_and_number, runs_of_open_jobs_meet, jobs_survive;
+                extreme_runs_read_back, runs_are_by_task_and_number, runs_of_open_jobs_meet, runs_that_were_given_up_are_found, jobs_survive;
             busy: how_busy_runs_were_is_noted_and_found, what_was_held_is_summed_by_hour;
             used: what_was_used_is_summed_by_owner_and_span;
             secrets: a_secret_is_replaced_by_a_later_one_alone, secrets_are_their_tenants_and_projects;
@@ -89,6 +89,7 @@ pub fn run(run: RunId) -> Result<RunRecord, Failure> {
         end: None,
         charge: None,
         unseen_since: None,
+        unseen_until: None,
         candidates: Vec::new(),
     })
 }
