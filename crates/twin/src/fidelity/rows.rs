@@ -4,6 +4,8 @@ use crate::trace::unpacked;
 use std::collections::HashMap;
 use thiserror::Error;
 
+/// The most tokens that an engine guesses ahead.
+const DRAFT_TOKENS_MAX: u8 = 64;
 /// Rows of one file.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -168,6 +170,26 @@ impl Cells<'_> {
         })
     }
 
+    /// Tokens guessed ahead, as a row says it: 0 is none, too; a row that says nothing leaves it open.
+    fn drafts(&self) -> Result<Option<f64>, String> {
+        let text = self.text("draft_tokens");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let tokens = text
+            .parse()
+            .ok()
+            .filter(|tokens: &u8| *tokens <= DRAFT_TOKENS_MAX);
+        let wrong = || {
+            format!(
+                "draft_tokens is \"{text}\": a whole number from 0 to {DRAFT_TOKENS_MAX} is wanted, or nothing"
+            )
+        };
+        tokens
+            .map(|tokens| Some(f64::from(tokens)))
+            .ok_or_else(wrong)
+    }
+
     fn side(&self, prefix: &str) -> Side {
         let number = |name: &str| self.number(&format!("{prefix}{name}"));
         Side {
@@ -200,19 +222,13 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         split: cells.text("mode") == "disagg",
         input_tokens: cells.length("isl")?,
         output_tokens: cells.length("osl")?,
-        draft_tokens: drafts(cells.text("draft_tokens")),
+        draft_tokens: cells.drafts()?,
         own: cells.side(""),
         prefill: cells.side("prefill_"),
         decode: cells.side("decode_"),
         ttft_ms: cells.number("ttft_ms"),
         tpot_ms: cells.number("tpot_ms"),
     })
-}
-
-/// Tokens guessed ahead, as a row says it: 0 is none, too.
-fn drafts(text: &str) -> Option<f64> {
-    let tokens: f64 = text.parse().ok()?;
-    (0.0..=64.0).contains(&tokens).then_some(tokens)
 }
 
 /// The number after a mark in an id, as 64 after `_c` in `x_c64_tp2`.

@@ -150,6 +150,14 @@ fn a_broken_table_is_refused_with_its_line() {
             "system,backend,model_path,isl,osl\na,b,c,1024\n",
             "line 2: ",
         ),
+        (
+            "system,backend,model_path,isl,osl,draft_tokens\na,b,c,8,8,\na,b,c,8,8,64\na,b,c,8,8,65\n",
+            "line 4: draft_tokens is \"65\"",
+        ),
+        (
+            "system,backend,model_path,isl,osl,draft_tokens\na,b,c,8,8,three\n",
+            "line 2: draft_tokens is \"three\": a whole number from 0 to 64",
+        ),
     ] {
         let error: RowsError = engine_rows(text.as_bytes()).unwrap_err();
         assert!(error.to_string().starts_with(says), "{error}");
