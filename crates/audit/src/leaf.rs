@@ -11,6 +11,7 @@ pub use acts::{
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
+use madang_types::text::hex;
 use madang_types::{
     DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
     PolicyEffect, ProgrammeId, RequestId, TenantId, TokenUse,
@@ -231,7 +232,7 @@ pub struct Hmac(pub [u8; 32]);
 
 impl fmt::Display for Hmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

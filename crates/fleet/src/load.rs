@@ -1,6 +1,7 @@
 //! A fleet file from the disk.
 
 use crate::{Fleet, Parsed, Problem, parse, parse_policy};
+use madang_types::text::hex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -133,8 +134,7 @@ pub fn load_text(name: &Path, source: String, base_dir: &Path) -> Result<Loaded,
         Ok(parsed) => parsed,
         Err(problems) => return Err(invalid(name, source, problems)),
     };
-    let digest = Sha256::digest(source.as_bytes());
-    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(source.as_bytes()));
     let mut warnings = vec![FileProblems {
         path: name.into(),
         source: source.clone(),

@@ -9,6 +9,7 @@ pub use words::Language;
 
 use crate::inputs::is_one_of;
 use crate::report::Report;
+use madang_types::text::html_escape;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -53,7 +54,7 @@ enum Cell {
 }
 
 fn text(text: &str) -> Cell {
-    Cell::Text(escape(text))
+    Cell::Text(html_escape(text))
 }
 
 fn number(value: f64, digits: usize) -> Cell {
@@ -76,13 +77,6 @@ fn grouped(value: f64, digits: usize) -> String {
     }
     out.push_str(rest);
     out
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 impl Page<'_> {
@@ -110,7 +104,7 @@ impl Page<'_> {
                 format!(
                     "<a href=\"#i{}\" title=\"{}\">{}</a>",
                     at + 1,
-                    escape(&input.key),
+                    html_escape(&input.key),
                     at + 1
                 )
             })
@@ -125,7 +119,7 @@ impl Page<'_> {
     fn head(&mut self) {
         let report = self.report;
         let (about, year, lang) = (
-            escape(self.language.of(&report.about)),
+            html_escape(self.language.of(&report.about)),
             report.year,
             self.language.code(),
         );

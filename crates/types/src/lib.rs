@@ -17,6 +17,7 @@ pub mod power;
 pub mod rights;
 mod secret;
 pub mod stop;
+pub mod text;
 pub mod unit;
 pub mod usage;
 

@@ -2,6 +2,7 @@
 
 use super::{Figure, Report};
 use crate::leaf::Location;
+use madang_types::text::html_escape;
 use std::fmt::Write;
 
 const HEAD: &str = r#"<!doctype html>
@@ -22,8 +23,8 @@ pub fn html(report: &Report) -> String {
     let mut page = String::from(HEAD);
     let title = format!(
         "{} · {}",
-        escape(report.tenant.as_str()),
-        escape(&report.month)
+        html_escape(report.tenant.as_str()),
+        html_escape(&report.month)
     );
     head(&mut page, report, &title);
     sent(&mut page, report);
@@ -51,13 +52,13 @@ fn head(page: &mut String, report: &Report, title: &str) {
         ),
         (
             "월 기준 시각 · Month begins at",
-            format!("UTC{}", escape(&report.offset)),
+            format!("UTC{}", html_escape(&report.offset)),
         ),
-        ("국내 · Home country", escape(&report.home)),
-        ("로그 · Log", escape(&log.origin)),
+        ("국내 · Home country", html_escape(&report.home)),
+        ("로그 · Log", html_escape(&log.origin)),
         (
             "검증된 크기와 루트 · Verified size and root",
-            format!("{} <code>{}</code>", log.size, escape(&log.root)),
+            format!("{} <code>{}</code>", log.size, html_escape(&log.root)),
         ),
     ];
     table(
@@ -160,10 +161,10 @@ fn transfers(page: &mut String, report: &Report) {
             ),
             text(&format!("{} – {}", row.first_time, row.last_time)),
             text(row.method),
-            place
-                .recipient
-                .as_deref()
-                .map_or_else(|| cell(&format!("{} ({UNKNOWN})", escape(&place.id))), text),
+            place.recipient.as_deref().map_or_else(
+                || cell(&format!("{} ({UNKNOWN})", html_escape(&place.id))),
+                text,
+            ),
             known(place.purpose.as_deref()),
             known(place.retention.as_deref()),
             known(place.refusal.as_deref()),
@@ -186,7 +187,7 @@ fn changes(page: &mut String, report: &Report) {
         "기록 · Leaf",
     ];
     let rows = report.policies.iter().map(|row| {
-        let hash = |hash: &str| cell(&format!("<code>{}</code>", escape(hash)));
+        let hash = |hash: &str| cell(&format!("<code>{}</code>", html_escape(hash)));
         let before = row.before.as_deref().map_or_else(|| text("–"), hash);
         vec![
             text(&row.time),
@@ -269,7 +270,7 @@ fn cell(html: &str) -> String {
 }
 
 fn text(text: &str) -> String {
-    cell(&escape(text))
+    cell(&html_escape(text))
 }
 
 fn number(number: u64) -> String {
@@ -306,18 +307,4 @@ fn range(figure: Option<Figure>) -> String {
         None => "–".into(),
         Some(Figure { count, first, last }) => format!("{first}–{last} ({count})"),
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

@@ -3,6 +3,7 @@
 use super::SecretsError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use madang_types::text::hex;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use std::fs::{File, OpenOptions};
@@ -108,8 +109,7 @@ impl Ring {
             let bytes = BASE64.decode(text).map_err(|_| wrong(line))?;
             let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes).map_err(|_| wrong(line))?;
             let hash = digest(&SHA256, &bytes);
-            let name = hash.as_ref().iter().take(NAME_BYTES);
-            let name = name.map(|byte| format!("{byte:02x}")).collect();
+            let name = hex(&hash.as_ref()[..NAME_BYTES]);
             keys.push((name, LessSafeKey::new(key)));
         }
         match keys.is_empty() {

@@ -3,6 +3,7 @@
 use super::trust::{Authorities, Trust};
 use http::header::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Uri};
+use madang_types::text::hex;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -115,8 +116,9 @@ impl EngineAddress {
     /// Where the path is relative, too long or not UTF-8.
     pub fn unix(path: &Path) -> Result<Self, AddressError> {
         let text = path.to_str().ok_or(AddressError::UnixPath)?;
-        let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
-        let authority = hex.parse().map_err(|_| AddressError::UnixPath)?;
+        let authority = hex(text.as_bytes())
+            .parse()
+            .map_err(|_| AddressError::UnixPath)?;
         if path.is_absolute() && text.len() <= UNIX_PATH_BYTES_MAX && !text.contains('\0') {
             Ok(Self::Unix {
                 path: path.to_owned(),

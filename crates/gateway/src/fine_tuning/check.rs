@@ -1,5 +1,6 @@
 //! A file of examples, as it has to be: each line a conversation with an answer in it. It is copied while it is read.
 
+use madang_types::text::hex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -99,11 +100,7 @@ pub(super) fn copy(
             what: "it has no examples".to_owned(),
         }));
     }
-    let sha256 = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = hex(&hash.finalize());
     Ok(Ok(Checked { examples, sha256 }))
 }
 

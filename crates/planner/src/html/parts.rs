@@ -2,7 +2,7 @@
 
 use super::chart::{Bar, stacked, tornado};
 use super::tiles::{costs, sizes};
-use super::{Cell, Page, escape, grouped, number, text};
+use super::{Cell, Page, grouped, html_escape, number, text};
 use crate::energy::HourPower;
 
 const MWON: f64 = 1e6;
@@ -32,7 +32,7 @@ impl Page<'_> {
         self.add(format_args!(
             "<p><strong>{}</strong>: {}</p>\n",
             resource,
-            escape(self.language.of(&binding.why))
+            html_escape(self.language.of(&binding.why))
         ));
     }
 
@@ -157,8 +157,8 @@ impl Page<'_> {
             for note in &site.notes {
                 self.add(format_args!(
                     "<p class=\"sub\">{}: {}</p>\n",
-                    escape(&site.id),
-                    escape(self.language.of(note))
+                    html_escape(&site.id),
+                    html_escape(self.language.of(note))
                 ));
             }
         }
@@ -184,7 +184,7 @@ impl Page<'_> {
         {
             for (season, hours) in [("summer", &site.summer), ("winter", &site.winter)] {
                 let season = self.say(season);
-                let label = format!("{}, {season}", escape(&site.id));
+                let label = format!("{}, {season}", html_escape(&site.id));
                 let bars: Vec<Bar> = hours.iter().map(|hour| self.bar(hour)).collect();
                 self.add(format_args!("<h3>{label}</h3>\n"));
                 self.text.push_str(&stacked(&label, &bars, |most| {
@@ -231,7 +231,7 @@ impl Page<'_> {
             vec![
                 Cell::Text(format!(
                     "{}{}",
-                    escape(self.language.of(&line.what)),
+                    html_escape(self.language.of(&line.what)),
                     self.links(&keys)
                 )),
                 number(line.saved_won_per_year / MWON, 1),
@@ -256,7 +256,7 @@ impl Page<'_> {
             .report
             .tornado
             .iter()
-            .map(|line| (escape(self.say(line.what)), line.less, line.more))
+            .map(|line| (html_escape(self.say(line.what)), line.less, line.more))
             .collect();
         let (less, more) = (self.say("a fifth less"), self.say("a fifth more"));
         self.add(format_args!("<p class=\"legend\"><span class=\"key c1\"></span>{less}<span class=\"key c0\"></span>{more}</p>\n"));
@@ -268,7 +268,7 @@ impl Page<'_> {
             vec![
                 Cell::Text(format!(
                     "{}{}",
-                    escape(self.say(line.what)),
+                    html_escape(self.say(line.what)),
                     self.links(&keys)
                 )),
                 won(line.less),
@@ -400,7 +400,7 @@ impl Page<'_> {
     pub(super) fn notes_and_inputs(&mut self) {
         self.title("Notes", &[]);
         for note in &self.report.notes {
-            let note = escape(self.language.of(note));
+            let note = html_escape(self.language.of(note));
             self.add(format_args!("<p>{note}</p>\n"));
         }
         self.title("Inputs", &[]);
@@ -410,9 +410,9 @@ impl Page<'_> {
         for (at, input) in self.report.inputs.iter().enumerate() {
             let at = at + 1;
             let (key, value, source) = (
-                escape(&input.key),
-                escape(&input.value),
-                escape(self.say(&input.source)),
+                html_escape(&input.key),
+                html_escape(&input.value),
+                html_escape(self.say(&input.source)),
             );
             self.add(format_args!("<tr id=\"i{at}\"><td class=\"n\">{at}</td><td>{key}</td><td>{value}</td><td>{source}</td></tr>\n"));
         }

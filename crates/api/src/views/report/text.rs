@@ -1,6 +1,7 @@
 //! Amounts, instants and names as the page writes them.
 
 use madang_ledger::decimal_text;
+use madang_types::text::html_escape;
 use madang_types::{Micros, Unit};
 use std::fmt::{Arguments, Display, Write};
 
@@ -82,19 +83,7 @@ pub(super) fn add(text: &mut String, what: Arguments<'_>) {
 
 /// Text that is no markup.
 pub(super) fn escape(text: impl Display) -> String {
-    let text = text.to_string();
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    html_escape(&text.to_string())
 }
 
 #[cfg(test)]

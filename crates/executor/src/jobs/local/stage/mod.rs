@@ -10,6 +10,7 @@ use crate::jobs::SecretText;
 use beneath::{Folder, NewFile};
 use bytes::Bytes;
 use hyper::body::Incoming;
+use madang_types::text::hex;
 use madang_types::{JobStage, TenantId};
 use object::Object;
 pub(in crate::jobs) use object::signed;
@@ -217,8 +218,7 @@ impl<'a> Stager<'a> {
             file.write_all(&piece).await.map_err(|e| e.to_string())?;
         }
         file.flush().await.map_err(|e| e.to_string())?;
-        let digest = hash.finalize();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 
     fn place(&self, text: &str, write: bool) -> Result<Place<'a>, String> {
