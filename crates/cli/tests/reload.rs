@@ -7,8 +7,10 @@ mod harness;
 use harness::fleet::{fleet, python_replica, url_replica};
 use harness::{Madang, Place, chat_body, expect_done, process, wait_for};
 use madang_testkit::{FakeEngine, FakeEngineOptions, http_post_json};
+use madang_types::text::hex;
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// Ways to ask for a reload.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +98,7 @@ fn leaves(place: &Place) -> String {
 }
 
 fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,6 +149,45 @@ async fn what_the_fleet_file_says_of_a_programmes_jobs_is_audited_with_its_hash(
             "{text} says nothing new of jobs: {leaves}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_fleet_file_says_of_where_a_tenants_data_may_go_is_audited_with_its_hash() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let plain = fleet(&[url_replica("a", engine.url())]);
+    let with = |says: &str| format!("{plain}[[tenant]]\nid = \"kma\"\n{says}\n");
+    let made = with("");
+    let floor = with("class_floor = \"sensitive\"");
+    let heavier = with("class_floor = \"sensitive\"\nweight = 2");
+    let mut madang = place.up(&made).await;
+    for text in [&floor, &heavier, &plain] {
+        reload(&place, &madang, Way::Signal, text).await;
+    }
+    assert_eq!(madang.stop().await, 0);
+    // What changed while nobody served is found at the next start; what did not is not told again.
+    for _ in 0..2 {
+        let mut madang = place.up(&floor).await;
+        assert_eq!(madang.stop().await, 0);
+    }
+    let leaves = leaves(&place);
+    // A leaf stands in each tile that was written while it was the last one.
+    let each: BTreeSet<&str> = leaves.split("{\"v\":1,").collect();
+    let count = |says: &str, text: &str| {
+        let hash = sha256(text);
+        let leaf = format!(
+            r#""event":{{"tenant":{{"tenant":"kma",{says},"flags":[],"fleet_sha256":"{hash}"}}}}"#
+        );
+        each.iter().filter(|found| found.contains(&leaf)).count()
+    };
+    let found = [
+        (r#""class_floor":"open""#, &made),
+        (r#""class_floor":"sensitive""#, &floor),
+        (r#""class_floor":"sensitive""#, &heavier),
+        (r#""removed":true,"class_floor":"sensitive""#, &plain),
+    ]
+    .map(|(says, text)| count(says, text));
+    assert_eq!(found, [1, 2, 0, 1], "{leaves}");
 }
 
 /// Waits until this replica answers.

@@ -5,10 +5,10 @@ use madang_fleet::Fleet;
 use madang_gateway::audit::SaidBy;
 use madang_gateway::clock;
 use madang_gateway::gateway::Gateway;
-use madang_store::{Store, StoreError};
 use madang_types::{Origin, Programme, ProgrammeJobs, Tenant};
 
-/// Makes the books equal to the fleet file, whose SHA-256 goes into the audit log with what it says of programmes' jobs. Rows
+/// Makes the books equal to the fleet file, whose SHA-256 goes into the audit log with what it says of programmes' jobs and of
+/// where tenants' data may go. Rows
 /// made by the API are not touched, but for one: a name that the file claims becomes the file's.
 ///
 /// # Errors
@@ -18,7 +18,7 @@ pub(crate) async fn sync(
     gateway: &Gateway,
 ) -> Result<(), ApplyError> {
     sync_programmes((fleet, sha256), gateway).await?;
-    sync_tenants(fleet, gateway.books.store()).await?;
+    sync_tenants((fleet, sha256), gateway).await?;
     Ok(gateway.people_refresh().await?)
 }
 
@@ -49,14 +49,11 @@ async fn sync_programmes(
     for row in known {
         let gone = row.origin == Origin::Fleet && !fleet.programmes.contains_key(&row.id);
         if gone && row.disabled_at.is_none() {
-            let before = jobs_held(Some(&row));
             let row = Programme {
                 disabled_at: Some(clock::now()),
                 ..row
             };
-            if jobs_held(Some(&row)) != before {
-                gateway.audit.programme(&row, said_by).await?;
-            }
+            gateway.audit.programme(&row, said_by).await?;
             store.programme_put(row).await?;
         }
     }
@@ -69,7 +66,11 @@ fn jobs_held(row: Option<&Programme>) -> ProgrammeJobs {
     there.map(|row| row.terms.jobs).unwrap_or_default()
 }
 
-async fn sync_tenants(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError> {
+async fn sync_tenants(
+    (fleet, sha256): (&Fleet, &str),
+    gateway: &Gateway,
+) -> Result<(), ApplyError> {
+    let store = gateway.books.store();
     let known = store.tenant_list().await?;
     for (id, entry) in &fleet.tenants {
         let before = known.iter().find(|row| row.id == *id);
@@ -83,20 +84,34 @@ async fn sync_tenants(fleet: &Fleet, store: &dyn Store) -> Result<(), StoreError
             created_at: before.map_or_else(clock::now, |row| row.created_at),
             disabled_at: None,
         };
-        if before != Some(&row) {
-            store.tenant_put(row).await?;
-        }
+        put_tenant(gateway, before, row, sha256).await?;
     }
-    for row in known {
+    for row in &known {
         let gone = row.origin == Origin::Fleet && !fleet.tenants.contains_key(&row.id);
         if gone && row.disabled_at.is_none() {
-            store
-                .tenant_put(Tenant {
-                    disabled_at: Some(clock::now()),
-                    ..row
-                })
-                .await?;
+            let removed = Tenant {
+                disabled_at: Some(clock::now()),
+                ..row.clone()
+            };
+            put_tenant(gateway, Some(row), removed, sha256).await?;
         }
     }
     Ok(())
+}
+
+/// Into the audit log where it decides where data may go, then into the books; nothing where nothing has changed.
+async fn put_tenant(
+    gateway: &Gateway,
+    before: Option<&Tenant>,
+    row: Tenant,
+    sha256: &str,
+) -> Result<(), ApplyError> {
+    if before == Some(&row) {
+        return Ok(());
+    }
+    if before.map(Tenant::ground) != Some(row.ground()) {
+        let said_by = SaidBy::FleetFile(sha256);
+        gateway.audit.tenant(&row, said_by).await?;
+    }
+    Ok(gateway.books.store().tenant_put(row).await?)
 }

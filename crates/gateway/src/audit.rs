@@ -77,6 +77,16 @@ pub enum SaidBy<'a> {
     FleetFile(&'a str),
 }
 
+impl SaidBy<'_> {
+    /// The key and the file as leaves have them: one of the two.
+    fn fields(self) -> (Option<KeyId>, Option<String>) {
+        match self {
+            Self::Key(key) => (Some(key.clone()), None),
+            Self::FleetFile(sha256) => (None, Some(sha256.to_owned())),
+        }
+    }
+}
+
 /// Where a run of a batch job is to begin.
 #[derive(Clone, Debug)]
 pub struct JobPlace {
@@ -268,10 +278,7 @@ impl Audit {
     /// # Errors
     /// The log cannot be written.
     pub async fn programme(&self, row: &Programme, by: SaidBy<'_>) -> Result<(), AuditError> {
-        let (by, fleet_sha256) = match by {
-            SaidBy::Key(key) => (Some(key.clone()), None),
-            SaidBy::FleetFile(sha256) => (None, Some(sha256.to_owned())),
-        };
+        let (by, fleet_sha256) = by.fields();
         let change = ProgrammeChange {
             programme: row.id.clone(),
             removed: row.disabled_at.is_some(),
@@ -288,14 +295,16 @@ impl Audit {
     ///
     /// # Errors
     /// The log cannot be written.
-    pub async fn tenant(&self, row: &Tenant, by: &KeyId) -> Result<(), AuditError> {
+    pub async fn tenant(&self, row: &Tenant, by: SaidBy<'_>) -> Result<(), AuditError> {
+        let (by, fleet_sha256) = by.fields();
         let change = TenantChange {
             tenant: row.id.clone(),
             removed: row.disabled_at.is_some(),
             programme: row.programme.clone(),
             class_floor: row.class_floor,
             flags: row.data_flags,
-            by: by.clone(),
+            by,
+            fleet_sha256,
         };
         self.write(Event::Tenant(change)).await
     }

@@ -188,6 +188,21 @@ pub struct Tenant {
     pub disabled_at: Option<Micros>,
 }
 
+impl Tenant {
+    /// What of it decides where its data may go, and whether it is there: a change of that is in the audit log.
+    pub fn ground(&self) -> (Option<&ProgrammeId>, DataClass, DataFlags, bool) {
+        let Self {
+            programme,
+            class_floor,
+            data_flags,
+            disabled_at,
+            ..
+        } = self;
+        let removed = disabled_at.is_some();
+        (programme.as_ref(), *class_floor, *data_flags, removed)
+    }
+}
+
 /// A tenant's working unit: what its usage is told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {

@@ -12,6 +12,7 @@ use crate::views::{List, TenantView};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use madang_gateway::audit::SaidBy;
 use madang_gateway::clock;
 use madang_types::{Action, DataMark, ErrorCode, KeyId, Origin, ProgrammeId, Tenant, TenantId};
 use std::sync::Arc;
@@ -201,18 +202,10 @@ async fn find(api: &Api, ground: &Ground, id: &str) -> Result<Tenant> {
     api.store().tenant_get(name).await?.ok_or_else(absent)
 }
 
-/// What of a tenant decides where its data may go, and whether it is there.
-fn weighty(row: &Tenant) -> (Option<&ProgrammeId>, DataMark, bool) {
-    (
-        row.programme.as_ref(),
-        mark_of(row),
-        row.disabled_at.is_some(),
-    )
-}
-
 /// Into the audit log where it is weighty, then into the books, then in force.
 async fn write(api: &Api, before: Option<&Tenant>, row: &Tenant, by: &KeyId) -> Result<()> {
-    if before.map(weighty) != Some(weighty(row)) {
+    if before.map(Tenant::ground) != Some(row.ground()) {
+        let by = SaidBy::Key(by);
         api.gateway().audit.tenant(row, by).await?;
     }
     api.store().tenant_put(row.clone()).await?;

@@ -150,7 +150,8 @@ pub struct KeyChange {
 }
 
 /// A programme's residency floor or what it says of its tenants' batch jobs was set or changed, or it was removed, at the API, by the
-/// command, or by the fleet file. Floors of the fleet file are in [`PolicyLoad`]: of it this tells what is said of batch jobs.
+/// command, or by the fleet file. Floors of the fleet file are in [`PolicyLoad`]: of it this tells what is said of batch jobs, and what was
+/// taken out of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgrammeChange {
@@ -174,7 +175,7 @@ pub struct ProgrammeChange {
     pub fleet_sha256: Option<String>,
 }
 
-/// A tenant was made, changed in what decides where its data may go, or removed, at the API or by the command.
+/// A tenant was made, changed in what decides where its data may go, or removed, at the API, by the command, or by the fleet file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantChange {
@@ -190,8 +191,12 @@ pub struct TenantChange {
     pub class_floor: DataClass,
     /// What counts of all its data, from now on.
     pub flags: DataFlags,
-    /// The key that was shown.
-    pub by: KeyId,
+    /// The key that was shown; absent where the fleet file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<KeyId>,
+    /// The SHA-256 of the fleet file that says so, in hexadecimal digits; absent where a key was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_sha256: Option<String>,
 }
 
 /// A secret of jobs was put or deleted; never its value.

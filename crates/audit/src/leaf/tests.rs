@@ -121,6 +121,33 @@ fn an_act_is_written_in_one_way() {
 }
 
 #[test]
+fn a_change_of_a_tenant_says_who_or_which_file_did_it() {
+    let removed = TenantChange {
+        tenant: TenantId::new("kma").unwrap(),
+        removed: true,
+        programme: None,
+        class_floor: DataClass::Sensitive,
+        flags: DataFlags::NONE,
+        by: Some(KeyId::new("k2").unwrap()),
+        fleet_sha256: None,
+    };
+    let said = r#""tenant":"kma","removed":true,"class_floor":"sensitive","flags":[]"#;
+    check(
+        Event::Tenant(removed.clone()),
+        &format!(r#"{{"tenant":{{{said},"by":"k2"}}}}"#),
+    );
+    let by_file = TenantChange {
+        by: None,
+        fleet_sha256: Some("ab12".to_owned()),
+        ..removed
+    };
+    check(
+        Event::Tenant(by_file),
+        &format!(r#"{{"tenant":{{{said},"fleet_sha256":"ab12"}}}}"#),
+    );
+}
+
+#[test]
 fn what_holds_from_now_on_is_written_in_one_way() {
     let change = ProgrammeChange {
         programme: ProgrammeId::new("public").unwrap(),
@@ -144,18 +171,6 @@ fn what_holds_from_now_on_is_written_in_one_way() {
     check(
         Event::Programme(by_file),
         &format!(r#"{{"programme":{{{said},"fleet_sha256":"ab12"}}}}"#),
-    );
-    let removed = TenantChange {
-        tenant: TenantId::new("kma").unwrap(),
-        removed: true,
-        programme: None,
-        class_floor: DataClass::Sensitive,
-        flags: DataFlags::NONE,
-        by: KeyId::new("k2").unwrap(),
-    };
-    check(
-        Event::Tenant(removed),
-        r#"{"tenant":{"tenant":"kma","removed":true,"class_floor":"sensitive","flags":[],"by":"k2"}}"#,
     );
     let load = PolicyLoad {
         before: Some("ab".into()),
