@@ -179,6 +179,11 @@ pub struct SlurmCluster {
     /// The words before one line of a shell that reaches the cluster's programs, such as `["ssh", "login.example.kr"]`, or
     /// `["sh", "-c"]` where they are on this machine. Needed where there is no REST daemon, or the folder is not mounted.
     pub shell: Option<Vec<String>>,
+    /// Users of the cluster, by tenant: each tenant's runs are its user's, who reads nobody else's, and a tenant that is not named cannot run
+    /// there. `{user}` stands for it in `shell` and `folder`; tokens for the REST daemon are made for it. All runs are one user's where not
+    /// given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<String, String>,
     /// The beginning of its jobs' names; `madang` where not given. Whoever else uses the same user of the cluster has another.
     pub prefix: Option<String>,
     /// The Slurm account of all runs; each run's tenant names it where not given.

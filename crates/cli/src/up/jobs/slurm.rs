@@ -3,6 +3,7 @@
 use anyhow::bail;
 use madang_executor::jobs::slurm::{SlurmOptions, SlurmPower, SlurmRest, SlurmToken};
 use madang_fleet::{Fleet, SlurmCluster};
+use madang_types::TenantId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ pub(super) fn options(
         rest_token_file,
         rest_key_file,
         shell,
+        users,
         prefix,
         account,
         qos,
@@ -40,12 +42,9 @@ pub(super) fn options(
         power_tokens: _,
         away_ms_max: _,
     } = cluster.clone();
-    let token = match (rest_token_file, rest_key_file) {
-        (Some(file), None) => Some(SlurmToken::File(file)),
-        (None, Some(file)) => Some(SlurmToken::Key(file)),
-        (None, None) => None,
-        (Some(_), Some(_)) => bail!("it has `rest_token_file` or `rest_key_file`, not both"),
-    };
+    // Where tenants have users of their own, each of them is one's.
+    let rest_user = rest_user.or_else(|| (!users.is_empty()).then(String::new));
+    let token = token(rest_token_file, rest_key_file)?;
     let rest = match (rest_url, rest_user, token) {
         (None, _, _) => None,
         (Some(url), Some(user), Some(token)) => Some(SlurmRest {
@@ -68,6 +67,7 @@ pub(super) fn options(
         prefix: prefix.unwrap_or_else(|| usual.prefix.clone()),
         rest,
         shell,
+        users: by_tenant(users)?,
         folder,
         mounted,
         account,
@@ -84,4 +84,20 @@ pub(super) fn options(
         container: container.unwrap_or_default(),
         ..usual
     })
+}
+
+fn token(file: Option<PathBuf>, key_file: Option<PathBuf>) -> anyhow::Result<Option<SlurmToken>> {
+    Ok(match (file, key_file) {
+        (Some(file), None) => Some(SlurmToken::File(file)),
+        (None, Some(file)) => Some(SlurmToken::Key(file)),
+        (None, None) => None,
+        (Some(_), Some(_)) => bail!("it has `rest_token_file` or `rest_key_file`, not both"),
+    })
+}
+
+fn by_tenant(users: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<TenantId, String>> {
+    let users = users.into_iter();
+    users
+        .map(|(tenant, user)| Ok((tenant.parse()?, user)))
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! Madang chooses the site, the time and the shares; the cluster's own scheduler chooses the machines. A run is one batch job named
 //! after it, and Slurm neither requeues nor retries it. Our folder says which run is which job; a run whose submission was not answered
 //! is found by its name, and so is every run where the folder was lost. Its times are Slurm's own, so that what we account is what
-//! `sacct` says.
+//! `sacct` says. All runs are one user's of the cluster, or each tenant's are a user's of its own.
 //!
 //! A cluster is reached by its REST daemon or by its programs, here or over ssh. Nothing asks for the whole list of jobs.
 
@@ -22,6 +22,7 @@ mod store;
 mod token;
 mod transport;
 mod usage;
+mod users;
 
 pub use ask::minutes_asked;
 pub use options::{
@@ -31,20 +32,20 @@ pub use site::{
     SlurmFound, SlurmQosWish, SlurmReservation, SlurmSite, SlurmWish, account_named, licence_named,
     qos_named,
 };
+pub use users::USER;
 
 use super::{JobExecutor, JobsError, RunLog, RunMeter, RunSpec, RunStatus, StopHow};
 use async_trait::async_trait;
-use inner::Inner;
 use madang_types::{BusySource, Measured, Micros, RunId, RunRecord};
-use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use users::Users;
 
 /// Runs jobs on one Slurm cluster.
 pub struct SlurmExecutor {
-    inner: Arc<Inner>,
-    /// Asks after what runs, until this executor goes.
-    watcher: JoinHandle<()>,
+    users: Users,
+    /// They ask after what runs, until this executor goes.
+    _watchers: JoinSet<()>,
 }
 
 impl SlurmExecutor {
@@ -54,69 +55,110 @@ impl SlurmExecutor {
     /// [`JobsError::Unavailable`] where the folder cannot be read or written; [`JobsError::Unsupported`] where the options do not fit
     /// together.
     pub fn open(options: SlurmOptions) -> Result<Self, JobsError> {
-        let inner = Arc::new(Inner::open(options)?);
-        let watcher = tokio::spawn(Arc::clone(&inner).watch());
-        Ok(Self { inner, watcher })
-    }
-}
-
-impl Drop for SlurmExecutor {
-    fn drop(&mut self) {
-        self.watcher.abort();
+        let mut watchers = JoinSet::new();
+        Ok(Self {
+            users: Users::open(options, &mut watchers)?,
+            _watchers: watchers,
+        })
     }
 }
 
 #[async_trait]
 impl JobExecutor for SlurmExecutor {
     async fn start(&self, spec: RunSpec) -> Result<(), JobsError> {
-        self.inner.start(spec).await
+        // Whoever has it goes on with it, though its tenant has another user by now.
+        let part = match self.users.holding(spec.run) {
+            Some(part) => part,
+            None => self.users.of_owner(&spec)?,
+        };
+        part.start(spec).await
     }
 
     fn never(&self, spec: &RunSpec) -> Option<String> {
-        self.inner.never(spec)
+        match self.users.of_owner(spec) {
+            Ok(part) => part.never(spec),
+            Err(refused) => Some(refused.to_string()),
+        }
     }
 
     async fn foretell(&self, spec: &RunSpec) -> Result<Option<Micros>, JobsError> {
-        self.inner.foretell(spec).await
+        self.users.of_owner(spec)?.foretell(spec).await
     }
 
     async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
-        self.inner.stop(run, how).await
+        for part in self.users.of_run(run) {
+            part.stop(run, how).await?;
+        }
+        Ok(())
     }
 
     async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
-        self.inner.freeze(run, still).await
+        for part in self.users.of_run(run) {
+            part.freeze(run, still).await?;
+        }
+        Ok(())
     }
 
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
-        self.inner.look(run).await
+        for part in self.users.of_run(run) {
+            if let Some(status) = part.look(run).await? {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
     }
 
     async fn runs(&self) -> Result<Vec<(RunId, RunStatus)>, JobsError> {
-        self.inner.runs().await
+        let mut all = Vec::new();
+        for part in self.users.all() {
+            all.extend(part.runs().await?);
+        }
+        all.sort_by_key(|(run, _)| *run);
+        Ok(all)
     }
 
     async fn log(&self, run: RunId, from: u64, bytes_max: usize) -> Result<RunLog, JobsError> {
-        self.inner.log(run, from, bytes_max).await
+        let mut read = Err(JobsError::Absent(run));
+        for part in self.users.of_run(run) {
+            read = part.log(run, from, bytes_max).await;
+            if !matches!(read, Err(JobsError::Absent(_))) {
+                break;
+            }
+        }
+        read
     }
 
     async fn shell(&self, run: RunId) -> Result<Vec<String>, JobsError> {
-        self.inner.terminal(run).await
+        let mut found = Err(JobsError::Absent(run));
+        for part in self.users.of_run(run) {
+            found = part.terminal(run).await;
+            if !matches!(found, Err(JobsError::Absent(_))) {
+                break;
+            }
+        }
+        found
     }
 
     async fn forget(&self, run: RunId) -> Result<(), JobsError> {
-        self.inner.forget(run).await
+        for part in self.users.of_run(run) {
+            part.forget(run).await?;
+        }
+        Ok(())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.changes()
+        self.users.changes()
     }
 }
 
 #[async_trait]
 impl RunMeter for SlurmExecutor {
     async fn measure(&self, runs: &[RunRecord]) -> Result<Vec<(RunId, Measured)>, JobsError> {
-        self.inner.measure(runs).await
+        let mut all = Vec::new();
+        for part in self.users.all() {
+            all.extend(part.measure(runs).await?);
+        }
+        Ok(all)
     }
 
     fn source(&self, measured: Measured) -> BusySource {

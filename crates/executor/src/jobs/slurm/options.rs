@@ -2,7 +2,7 @@
 
 use crate::jobs::SecretText;
 use crate::jobs::local::StageBucket;
-use madang_types::NodesId;
+use madang_types::{NodesId, TenantId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -25,6 +25,9 @@ pub struct SlurmOptions {
     pub folder: String,
     /// Where that folder is on this machine, if it is.
     pub mounted: Option<PathBuf>,
+    /// The user of the cluster whose each tenant's runs are; empty where all are one user's. [`super::USER`] stands for it in the shell and
+    /// in the folder, and tokens are made for it. A tenant that is not named cannot run there.
+    pub users: BTreeMap<TenantId, String>,
     /// The beginning of its jobs' names. Whoever else uses the same user of the cluster has another.
     pub prefix: String,
     /// The Slurm account of all runs; each run's tenant names it where there is none.
@@ -68,6 +71,7 @@ impl SlurmOptions {
             shell: Some(SHELL_HERE.map(str::to_owned).to_vec()),
             folder: folder.display().to_string(),
             mounted: Some(folder),
+            users: BTreeMap::new(),
             prefix: "madang".to_owned(),
             account: None,
             qos: None,

@@ -6,6 +6,7 @@ mod found;
 mod placed;
 mod site;
 mod store;
+mod users;
 
 use crate::conformance::{self, Fixture, run_id, suite};
 use async_trait::async_trait;

@@ -3,10 +3,13 @@
 use super::{Check, Row};
 use crate::model::SlurmCluster;
 use crate::shape::brief;
+use madang_types::TenantId;
+use std::collections::BTreeMap;
 
 impl Check<'_, '_> {
     pub(super) fn cluster(&mut self, cluster: &SlurmCluster, row: Row<'_>) {
         self.way_in(cluster, row);
+        self.users(cluster, row);
         self.management(cluster, row);
         self.power(cluster, row);
     }
@@ -15,9 +18,11 @@ impl Check<'_, '_> {
         let id = brief(&cluster.id);
         let tokens = [&cluster.rest_token_file, &cluster.rest_key_file];
         let tokens = tokens.into_iter().flatten().count();
-        let (code, message) = match (&cluster.rest_url, &cluster.rest_user, tokens) {
+        // Of who has users for tenants tokens are made for these.
+        let has_user = cluster.rest_user.is_some() || !cluster.users.is_empty();
+        let (code, message) = match (&cluster.rest_url, has_user, tokens) {
             (None, _, _) if cluster.shell.is_some() => return,
-            (Some(_), Some(_), 1) => return,
+            (Some(_), true, 1) => return,
             (None, _, _) => (
                 "missing_key",
                 format!("no way leads into the cluster \"{id}\""),
@@ -34,6 +39,97 @@ impl Check<'_, '_> {
         };
         let help = "a cluster has `shell`, or `rest_url` with `rest_user` and one of `rest_token_file` and `rest_key_file`";
         self.report.error(code, &row.span(), message).help(help);
+    }
+
+    /// Each tenant's user has a way in and a folder of its own, and is no other tenant's too.
+    fn users(&mut self, cluster: &SlurmCluster, row: Row<'_>) {
+        const USER: &str = "{user}";
+        let shell = cluster.shell.as_ref();
+        let in_shell = shell.is_some_and(|words| words.iter().any(|word| word.contains(USER)));
+        let in_folder = cluster.folder.contains(USER);
+        if cluster.users.is_empty() {
+            for (key, _) in [("shell", in_shell), ("folder", in_folder)]
+                .into_iter()
+                .filter(|(_, is)| *is)
+            {
+                let message = format!("`{key}` names {USER}, and there are no `users`");
+                let entry = self.report.error("missing_key", &row.key(key), message);
+                entry.help("add `users`, such as { hanbit = \"hanbit-hpc\" }: by tenant");
+            }
+            return;
+        }
+        let for_all = [
+            (
+                !in_shell,
+                "shell",
+                "name {user} in it, such as [\"ssh\", \"{user}@login.example.kr\"]",
+            ),
+            (
+                !in_folder,
+                "folder",
+                "name {user} in it, such as \"/shared/madang/{user}\"",
+            ),
+            (
+                cluster.mounted.is_some(),
+                "mounted",
+                "take it out: files there are written as each user, by `shell`",
+            ),
+            (
+                cluster.rest_token_file.is_some(),
+                "rest_token_file",
+                "take `rest_key_file`, with which tokens of each user are made",
+            ),
+            (
+                cluster.manages,
+                "manages",
+                "take it out: the site says which users may charge which accounts",
+            ),
+        ];
+        for (_, key, help) in for_all.into_iter().filter(|(is, ..)| *is) {
+            let message =
+                format!("tenants have `users` of their own, and `{key}` is for all of them");
+            let entry = self.report.error("choose_one", &row.key(key), message);
+            entry.help(help);
+        }
+        self.user_names(cluster, row);
+    }
+
+    fn user_names(&mut self, cluster: &SlurmCluster, row: Row<'_>) {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for (tenant, user) in &cluster.users {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+            let begins = user.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+            if !begins || user.len() > 32 || !user.chars().all(plain) || user == "root" {
+                let message = format!("\"{}\" cannot be the user of a tenant's jobs", brief(user));
+                let entry = self
+                    .report
+                    .error("name_invalid", &row.key("users"), message);
+                entry.help(
+                    "write a user of the cluster: a-z, 0-9, _ and -, 32 at most, and not root",
+                );
+            }
+            if TenantId::new(tenant).is_err() {
+                let message = format!("\"{}\" is no tenant's name", brief(tenant));
+                let entry = self
+                    .report
+                    .error("name_invalid", &row.key("users"), message);
+                entry.help("write a tenant's id: a-z, A-Z, 0-9, '.', '_' and '-'");
+            }
+            if let Some(other) = seen.insert(user, tenant) {
+                let message = format!(
+                    "\"{}\" is the user of both {} and {}",
+                    brief(user),
+                    brief(other),
+                    brief(tenant)
+                );
+                let entry = self
+                    .report
+                    .error("id_duplicate", &row.key("users"), message);
+                entry.help(
+                    "give each tenant a user of its own: who shares one reads what the other has",
+                );
+            }
+        }
     }
 
     /// Who manages needs a shell, and something to manage.

@@ -87,6 +87,11 @@ impl Inner {
         self.book.changes()
     }
 
+    /// Whether our folder knows a run.
+    pub(super) fn has(&self, run: RunId) -> bool {
+        self.book.lock().contains_key(&run)
+    }
+
     fn lock(&self, run: RunId) -> &Mutex<()> {
         let at = usize::try_from(run.task.job.0 % LOCKS as u64).unwrap_or(0);
         &self.locks[at]
