@@ -10,12 +10,12 @@ const NETWORK_GB_S: f64 = 50.0;
 /// Waiting for each other over a network takes so many times as long as over links of a machine: some 40 µs instead of 13.
 const NETWORK_HOPS: f64 = 3.0;
 
-/// Part of the memory bandwidth that products of matrices reach where none were measured: the mean of those that were.
+/// Part of the memory bandwidth that products of matrices reach where none were measured: about the mean of those that were.
 const READ_PART: f64 = 0.86;
 /// Likewise of operations in bf16, fp8 and fp4.
 const BF16_PART: f64 = 0.8;
-const FP8_PART: f64 = 0.59;
-const FP4_PART: f64 = 0.42;
+const FP8_PART: f64 = 0.7;
+const FP4_PART: f64 = 0.46;
 
 /// One accelerator. Operations are those of dense matrices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

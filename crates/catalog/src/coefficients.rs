@@ -62,6 +62,10 @@ pub struct Coefficients {
     pub compute: f64,
     /// Likewise those of prompts.
     pub prompt: f64,
+    /// Products with experts take so many times what those that every token goes through take. A calibration that was fitted before
+    /// it was told apart says nothing of it: the same.
+    #[serde(default = "alike")]
+    pub experts: f64,
     /// Likewise reading the past.
     pub kv: f64,
     /// Likewise attention of prompts.
@@ -97,15 +101,20 @@ pub struct Coefficients {
     pub source: String,
 }
 
+fn alike() -> f64 {
+    1.0
+}
+
 impl Coefficients {
     /// Names of the fitted numbers.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "step_us",
         "layer_us",
         "sequence_us",
         "weights",
         "compute",
         "prompt",
+        "experts",
         "kv",
         "attention",
         "hop_us",
@@ -117,7 +126,7 @@ impl Coefficients {
     ];
 
     /// The fitted numbers, in the order of their names.
-    pub fn values(&self) -> [f64; 14] {
+    pub fn values(&self) -> [f64; 15] {
         [
             self.step_us,
             self.layer_us,
@@ -125,6 +134,7 @@ impl Coefficients {
             self.weights,
             self.compute,
             self.prompt,
+            self.experts,
             self.kv,
             self.attention,
             self.hop_us,
@@ -138,7 +148,7 @@ impl Coefficients {
 
     /// The same with other numbers.
     #[must_use]
-    pub fn with(&self, values: &[f64; 14]) -> Self {
+    pub fn with(&self, values: &[f64; 15]) -> Self {
         let mut new = self.clone();
         [
             new.step_us,
@@ -147,6 +157,7 @@ impl Coefficients {
             new.weights,
             new.compute,
             new.prompt,
+            new.experts,
             new.kv,
             new.attention,
             new.hop_us,

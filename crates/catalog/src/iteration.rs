@@ -41,12 +41,16 @@ pub struct Ideal {
     pub sequences: f64,
     /// Weights are read once.
     pub weights_us: f64,
-    /// Tokens of decoding sequences are multiplied with them.
+    /// Tokens of decoding sequences are multiplied with those that every token goes through.
     pub compute_us: f64,
+    /// The same with experts.
+    pub expert_us: f64,
     /// The past is read.
     pub kv_us: f64,
-    /// Tokens of prompts are multiplied with weights.
+    /// Tokens of prompts are multiplied with those that every token goes through.
     pub prompt_us: f64,
+    /// The same with experts.
+    pub prompt_expert_us: f64,
     /// They attend to what is before them.
     pub attention_us: f64,
     /// Activations of decoding sequences are exchanged.
@@ -97,7 +101,8 @@ impl Deployment {
             + 2.0 * shape.head_params())
             / tensor
             + byte * shape.experts_touched(tokens) * shape.expert_params() / spread;
-        let flops = 2.0 * shape.active_params() / spread / operations;
+        let expert = 2.0 * shape.experts_per_token * shape.expert_params() / spread / operations;
+        let flops = 2.0 * shape.active_params() / spread / operations - expert;
         let (link_s, hop_times) = self.chip.exchanges(spread);
         let ranked = if data > 1.0 { RANK_HOPS } else { 1.0 };
         let exchanged = self.exchanged_bytes() / data / (link_s / 1e6);
@@ -113,8 +118,10 @@ impl Deployment {
             sequences: batch.sequences / data,
             weights_us: weights / read,
             compute_us: flops * batch.sequences,
+            expert_us: expert * batch.sequences,
             kv_us: seen * past / self.kv_divided() / data / read,
             prompt_us: flops * batch.prompt_tokens,
+            prompt_expert_us: expert * batch.prompt_tokens,
             attention_us: shape.prompt_attention_operations() * batch.prompt_pairs / spread / wide,
             link_us: among * exchanged * batch.sequences,
             prompt_link_us: among * exchanged * batch.prompt_tokens,
@@ -144,7 +151,8 @@ impl Deployment {
 impl Coefficients {
     /// The time of an iteration of which the data sheet says `ideal`, in microseconds.
     pub fn iteration_us(&self, ideal: &Ideal, link: Link) -> f64 {
-        let computing = self.compute * ideal.compute_us + self.prompt * ideal.prompt_us;
+        let computing = self.compute * (ideal.compute_us + self.experts * ideal.expert_us)
+            + self.prompt * (ideal.prompt_us + self.experts * ideal.prompt_expert_us);
         let reading = self.weights * ideal.weights_us;
         let product = product_time(reading, computing);
         let between = self.between(link, ideal.hops_log);
@@ -179,5 +187,38 @@ impl Coefficients {
                 prompt: self.pcie_link,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalog, EngineKind, Parallel};
+
+    #[test]
+    fn products_of_experts_have_a_number_of_their_own() {
+        let catalog = Catalog::shipped().unwrap();
+        let slower = |model: &str| {
+            let place = (model, "H200-SXM");
+            let mut deployment = catalog
+                .deployment(place, Parallel::tensor(8), "fp8", EngineKind::Vllm)
+                .unwrap();
+            let batch = Batch {
+                sequences: 512.0,
+                prompt_tokens: 8_192.0,
+                ..Batch::default()
+            };
+            let plain_us = deployment.iteration_us(&batch);
+            let ideal = deployment.ideal(&batch);
+            deployment.coefficients.experts *= 2.0;
+            let share = (ideal.expert_us + ideal.prompt_expert_us)
+                / (ideal.compute_us + ideal.prompt_us + ideal.expert_us + ideal.prompt_expert_us);
+            (deployment.iteration_us(&batch) / plain_us, share)
+        };
+        assert_eq!(slower("Llama-3.1-70B"), (1.0, 0.0));
+        let (times, share) = slower("Mixtral-8x7B");
+        // 2 of 8 experts of 176 million parameters in each of 32 layers, of 12.9 × 10^9 that a token is multiplied with.
+        assert!((share - 0.88).abs() < 0.01, "{share}");
+        assert!((1.3..2.0).contains(&times), "{times}");
     }
 }

@@ -60,7 +60,7 @@ const TASKS: [Task; 5] = [
 ];
 
 /// Sequences at once on each rank, and tokens of one iteration, as submitters tune them.
-const SLOTS: [u32; 3] = [128, 512, 2_048];
+const SLOTS: [u32; 5] = [128, 512, 768, 1_024, 2_048];
 const BATCH_TOKENS: [u64; 2] = [2_048, 8_192];
 /// Divisions of which the best is so far above are not looked at in Server.
 const WORSE: f64 = 0.7;

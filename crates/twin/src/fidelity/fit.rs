@@ -9,15 +9,15 @@ use madang_catalog::{Coefficients, EngineKind};
 pub(super) const COUNT: usize = Coefficients::NAMES.len();
 /// Where all engines begin: kernels take what measured ones do, and accelerators exchange what they have as measured ones do.
 const USUAL: [f64; COUNT] = [
-    800.0, 25.0, 8.0, 1.1, 1.2, 1.2, 1.1, 1.8, 10.0, 4.0, 2.0, 2.5, 150.0, 4.0,
+    800.0, 25.0, 8.0, 1.1, 1.1, 1.1, 1.3, 1.1, 1.8, 10.0, 4.0, 2.0, 2.5, 150.0, 4.0,
 ];
 /// How firmly the shared numbers are held to the usual ones: a host's times are anybody's guess, kernels' and links' are not.
 const HELD: [f64; COUNT] = [
-    0.3, 0.3, 0.3, 4.0, 4.0, 4.0, 4.0, 2.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
+    0.3, 0.3, 0.3, 4.0, 4.0, 4.0, 1.0, 4.0, 2.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
 ];
 /// Likewise each engine's to the shared ones.
 const HELD_OWN: [f64; COUNT] = [
-    1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
+    1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0,
 ];
 /// Logarithm of an error from which on it counts by its size, not by its square.
 const OUTLIER: f64 = 0.2;
