@@ -207,8 +207,8 @@ impl Audit {
         self.write(Event::Job(Box::new(decision))).await
     }
 
-    /// Logs how a request that was tried somewhere ended; `digest` is BLAKE3 of all that was sent back. It is written in its
-    /// turn; nobody waits.
+    /// Logs how a request that was tried somewhere ended; `digest` is BLAKE3 of all that was sent back. It is written with
+    /// the next decision, a moment later at most; nobody waits.
     pub fn end(&self, record: &UsageRecord, digest: &[u8; 32]) {
         let hmac = self.keys.hmac(&record.tenant, record.arrived_at, digest);
         let end = RequestEnd {
@@ -225,12 +225,9 @@ impl Audit {
             answer_hmac: hmac.ok(),
         };
         let leaf = Leaf::new(clock::now(), Event::Outcome(Box::new(end)));
-        match leaf.encode() {
-            // Whoever does not wait for a leaf has it logged all the same.
-            Ok(bytes) => drop(self.log.append(bytes)),
-            Err(error) => {
-                tracing::error!(request = %record.id, %error, "the end of a request was not logged");
-            }
+        let logged = leaf.encode().and_then(|bytes| self.log.append_later(bytes));
+        if let Err(error) = logged {
+            tracing::error!(request = %record.id, %error, "the end of a request was not logged");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The journal's thread: writes what waits with one sync, and answers.
 
 use super::journal::{self, Journal};
-use super::{Appended, Entry, RETRY_WAIT, Shared, wait};
+use super::{Appended, Entry, GATHER_WAIT, RETRY_WAIT, Shared, Sleep, wait};
 use crate::AuditError;
 use std::io;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub(super) struct Keeper {
     unsynced: Vec<Vec<u8>>,
     /// Reused from batch to batch.
     frames: Vec<u8>,
-    /// Whether the last sync was for more than one leaf.
-    crowded: bool,
+    /// Leaves of the last batch that somebody waited for.
+    served: usize,
 }
 
 /// What there is to do.
@@ -41,7 +41,7 @@ impl Keeper {
             sync_at: None,
             unsynced: Vec::new(),
             frames: Vec::new(),
-            crowded: false,
+            served: 0,
         }
     }
 
@@ -60,18 +60,23 @@ impl Keeper {
         self.shared.sequencer.notify_one();
     }
 
-    fn next(&self) -> Task {
-        if self.crowded {
+    fn next(&mut self) -> Task {
+        if self.served > 1 {
             // Under load whoever is about to hand a leaf over goes first, and the batch grows; where a processor is free
             // this costs nothing.
             std::thread::yield_now();
         }
+        // How a request ended follows what was decided about it. This thread looks for that by itself, once, so that nobody
+        // needs to wake it.
+        let expects = std::mem::take(&mut self.served) > 0;
+        let mut look_at = expects.then(|| Instant::now() + GATHER_WAIT);
         let mut state = self.shared.lock();
         loop {
             let now = Instant::now();
-            if !state.waiting.is_empty() {
-                state.waiting_bytes = 0;
-                return Task::Write(std::mem::take(&mut state.waiting));
+            let write_at = state.waiting_since.map(|since| since + GATHER_WAIT);
+            let due = state.awaited || state.closed || write_at.is_some_and(|at| at <= now);
+            if due && !state.waiting.is_empty() {
+                return Task::Write(state.take_waiting());
             }
             if state.closed {
                 return Task::End;
@@ -79,23 +84,30 @@ impl Keeper {
             if self.sync_at.is_some_and(|at| at <= now) {
                 return Task::Sync;
             }
-            let most = match (&state.journal_trouble, self.sync_at) {
-                (Some(_), _) if state.checkpoint_size == state.size => return Task::Mend,
-                (Some(_), _) => {
-                    state.hurry = true;
-                    self.shared.sequencer.notify_one();
-                    Some(RETRY_WAIT)
+            if state.journal_trouble.is_some() {
+                if state.checkpoint_size == state.size {
+                    return Task::Mend;
                 }
-                (None, at) => at.map(|at| at.saturating_duration_since(now)),
-            };
-            state.idle = true;
+                state.hurry = true;
+                self.shared.sequencer.notify_one();
+                state = wait(&self.shared.keeper, state, Some(RETRY_WAIT));
+                continue;
+            }
+            look_at = look_at.filter(|at| *at > now);
+            let soon = look_at.or(write_at);
+            state.sleep = soon.map_or(Sleep::Sound, |_| Sleep::Short);
+            let until = [self.sync_at, write_at, look_at]
+                .into_iter()
+                .flatten()
+                .min();
+            let most = until.map(|at| at.saturating_duration_since(now));
             state = wait(&self.shared.keeper, state, most);
-            state.idle = false;
+            state.sleep = Sleep::Awake;
         }
     }
 
     fn serve(&mut self, batch: Vec<Entry>) {
-        self.crowded = batch.len() > 1;
+        self.served = batch.iter().filter(|entry| entry.reply.is_some()).count();
         let state = self.shared.lock();
         let (first, trouble) = (state.size, state.journal_trouble.clone());
         drop(state);
@@ -109,13 +121,14 @@ impl Keeper {
         if let Err(error) = self.make_room().and_then(|()| self.write()) {
             return refuse(batch, &error);
         }
-        let mut replies = Vec::with_capacity(batch.len());
+        let end = first + batch.len() as u64;
+        let mut replies = Vec::with_capacity(self.served);
         for (index, entry) in (first..).zip(batch) {
             self.unsynced.push(entry.leaf);
-            replies.push((entry.reply, index));
+            replies.extend(entry.reply.map(|reply| (reply, index)));
         }
         let mut state = self.shared.lock();
-        state.size += replies.len() as u64;
+        state.size = end;
         state.half_ends[self.journal.half] = state.size;
         drop(state);
         if self.sync_at.is_none() {
@@ -173,8 +186,14 @@ impl Keeper {
 
     /// What stands in the journal, synced, may go into the tree.
     fn hand_on(&mut self) {
-        self.shared.lock().backlog.append(&mut self.unsynced);
-        self.shared.sequencer.notify_one();
+        let mut state = self.shared.lock();
+        state.backlog.append(&mut self.unsynced);
+        if state.backlog.len() >= state.backlog_due {
+            // Once is enough.
+            state.backlog_due = usize::MAX;
+            drop(state);
+            self.shared.sequencer.notify_one();
+        }
     }
 
     /// After a failed write or sync nothing is known of the file: nothing more is put there before it is made anew.
@@ -208,8 +227,8 @@ impl Keeper {
 }
 
 fn refuse(batch: Vec<Entry>, error: &AuditError) {
-    for entry in batch {
+    for reply in batch.into_iter().filter_map(|entry| entry.reply) {
         // Nobody waits where the caller has left.
-        entry.reply.send(Err(error.clone())).ok();
+        reply.send(Err(error.clone())).ok();
     }
 }

@@ -20,7 +20,7 @@ use sequencer::Sequencer;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The file of the journal, whose lock is the log's.
@@ -29,6 +29,8 @@ const JOURNAL: &str = "journal";
 const HALF_BYTES_MIN: u64 = 128 << 10;
 /// How long to wait before a disk that failed is tried again.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
+/// How long a leaf that nobody waits for may wait for one that somebody does, whose write and sync it shares.
+const GATHER_WAIT: Duration = Duration::from_millis(10);
 
 /// How a log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,19 +83,37 @@ pub struct Status {
 
 type Answer = Result<Appended, AuditError>;
 
-/// A leaf and who waits for it.
+/// A leaf and who waits for it, if anybody does.
 struct Entry {
     leaf: Vec<u8>,
-    reply: oneshot::Sender<Answer>,
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// What the journal's thread does while it does nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Sleep {
+    /// It works.
+    #[default]
+    Awake,
+    /// It wakes by itself within [`GATHER_WAIT`].
+    Short,
+    /// It waits to be woken.
+    Sound,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Vec<Entry>,
+    /// Since when the first of them has waited.
+    waiting_since: Option<Instant>,
+    /// Somebody waits for one of them.
+    awaited: bool,
     /// Bytes of the frames of all that waits.
     waiting_bytes: u64,
     /// Synced in the journal, and not yet taken by the sequencer; in order.
     backlog: Vec<Vec<u8>>,
+    /// So many of them wake the sequencer.
+    backlog_due: usize,
     /// Leaves confirmed, and those of them under a durable checkpoint.
     size: u64,
     checkpoint_size: u64,
@@ -107,8 +127,8 @@ struct State {
     tile_trouble: Option<String>,
     closed: bool,
     journal_ended: bool,
-    /// The journal's thread sleeps.
-    idle: bool,
+    /// Whether the journal's thread sleeps.
+    sleep: Sleep,
 }
 
 #[derive(Default)]
@@ -121,6 +141,16 @@ struct Shared {
     /// A checkpoint was written, or could not be.
     #[cfg(test)]
     progress: Condvar,
+}
+
+impl State {
+    /// All that waits to be written.
+    fn take_waiting(&mut self) -> Vec<Entry> {
+        self.waiting_bytes = 0;
+        self.waiting_since = None;
+        self.awaited = false;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 impl Shared {
@@ -212,6 +242,15 @@ impl AuditLog {
         async move { answer?.await.unwrap_or(Err(AuditError::Closed)) }
     }
 
+    /// Appends a leaf that nobody waits for. It is written with the next that somebody does wait for, and within
+    /// 10 ms: a crash of the process before that loses it.
+    ///
+    /// # Errors
+    /// As [`AuditLog::append`], as far as that is known at once; a disk that fails later is told of in the log alone.
+    pub fn append_later(&self, leaf: Vec<u8>) -> Result<(), AuditError> {
+        self.put(Entry { leaf, reply: None })
+    }
+
     /// [`AuditLog::append`] for a thread that may wait; never call it on one that runs an event loop.
     ///
     /// # Errors
@@ -223,10 +262,16 @@ impl AuditLog {
     }
 
     fn hand_over(&self, leaf: Vec<u8>) -> Result<oneshot::Receiver<Answer>, AuditError> {
-        if leaf.len() > LEAF_BYTES_MAX {
-            return Err(AuditError::LeafTooLong(leaf.len()));
+        let (reply, answer) = oneshot::channel();
+        let reply = Some(reply);
+        self.put(Entry { leaf, reply }).map(|()| answer)
+    }
+
+    fn put(&self, entry: Entry) -> Result<(), AuditError> {
+        if entry.leaf.len() > LEAF_BYTES_MAX {
+            return Err(AuditError::LeafTooLong(entry.leaf.len()));
         }
-        let bytes = (leaf.len() + FRAME_HEAD_BYTES) as u64;
+        let bytes = (entry.leaf.len() + FRAME_HEAD_BYTES) as u64;
         let mut state = self.shared.lock();
         if let Some(trouble) = &state.journal_trouble {
             return Err(AuditError::Unavailable(trouble.clone()));
@@ -234,15 +279,24 @@ impl AuditLog {
         if state.waiting_bytes + bytes > self.half_bytes {
             return Err(AuditError::Busy);
         }
-        let (reply, answer) = oneshot::channel();
-        state.waiting.push(Entry { leaf, reply });
+        let awaited = entry.reply.is_some();
+        state.waiting.push(entry);
         state.waiting_bytes += bytes;
-        let idle = std::mem::take(&mut state.idle);
+        state.waiting_since.get_or_insert_with(Instant::now);
+        state.awaited |= awaited;
+        let wake = match state.sleep {
+            Sleep::Awake => false,
+            Sleep::Short => awaited,
+            Sleep::Sound => true,
+        };
+        if wake {
+            state.sleep = Sleep::Awake;
+        }
         drop(state);
-        if idle {
+        if wake {
             self.shared.keeper.notify_one();
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// The key that verifies the log's checkpoints.

@@ -57,7 +57,7 @@ impl Sequencer {
                     // What is left stands in the journal, and the next start brings it into the tree.
                     break;
                 }
-                // Each batch wakes this thread; the disk is left alone for the whole time.
+                // Whoever hurries wakes this thread; the disk is left alone for the whole time.
                 let waits = |state: &mut State| !state.journal_ended;
                 drop(
                     self.shared
@@ -81,6 +81,7 @@ impl Sequencer {
                 }
                 state.hurry = false;
                 due = None;
+                state.backlog_due = 1;
                 state = wait(&self.shared.sequencer, state, None);
                 continue;
             }
@@ -92,6 +93,8 @@ impl Sequencer {
                 self.pending.append(&mut state.backlog);
                 return true;
             }
+            // A retry waits for nothing: `pending` is empty here.
+            state.backlog_due = self.checkpoint_leaves;
             state = wait(&self.shared.sequencer, state, Some(at - now));
         }
     }

@@ -131,6 +131,31 @@ fn a_checkpoint_comes_by_itself() {
 }
 
 #[test]
+fn leaves_that_nobody_waits_for_are_logged_in_their_order_and_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let wait_for = |size| {
+        let mut state = log.shared.lock();
+        while state.checkpoint_size < size {
+            state = wait(&log.shared.progress, state, None);
+        }
+    };
+    // The journal's thread sleeps soundly, and after the second it looks for more by itself.
+    log.append_later(leaf(0)).unwrap();
+    wait_for(1);
+    log.append_later(leaf(1)).unwrap();
+    fill(&log, 2, 3);
+    log.append_later(leaf(3)).unwrap();
+    wait_for(4);
+    let long = vec![0; LEAF_BYTES_MAX + 1];
+    let refused = log.append_later(long);
+    assert_eq!(refused, Err(AuditError::LeafTooLong(LEAF_BYTES_MAX + 1)));
+    log.append_later(leaf(4)).unwrap();
+    drop(log);
+    assert_eq!(leaves(folder.path()), expected(5));
+}
+
+#[test]
 fn what_was_confirmed_is_in_the_tree_after_a_crash_at_any_time() {
     let folder = tempfile::tempdir().unwrap();
     let log = AuditLog::open(folder.path(), &unhurried()).unwrap();
