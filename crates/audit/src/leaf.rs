@@ -11,9 +11,8 @@ pub use acts::{
 };
 
 use crate::{AuditError, LEAF_BYTES_MAX};
-use madang_types::text::hex;
 use madang_types::{
-    DataClass, DataFlags, Endpoint, ErrorCode, KeyId, Micros, ModelId, Outcome, PiiKind,
+    DataClass, DataFlags, Endpoint, ErrorCode, Hex, KeyId, Micros, ModelId, Outcome, PiiKind,
     PolicyEffect, ProgrammeId, RequestId, TenantId, TokenUse,
 };
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,8 @@ use std::fmt;
 
 /// The version of the format that this program writes.
 const VERSION: u32 = 1;
+/// A leaf's usual length, set aside before it is written.
+const USUAL_BYTES: usize = 1024;
 
 /// A leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,7 +233,7 @@ pub struct Hmac(pub [u8; 32]);
 
 impl fmt::Display for Hmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -317,7 +318,8 @@ impl Leaf {
     /// # Errors
     /// [`AuditError::LeafTooLong`].
     pub fn encode(&self) -> Result<Vec<u8>, AuditError> {
-        let bytes = serde_json::to_vec(self)
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut bytes, self)
             .map_err(|e| AuditError::Invalid(format!("the leaf has no JSON: {e}")))?;
         match bytes.len() {
             length if length > LEAF_BYTES_MAX => Err(AuditError::LeafTooLong(length)),

@@ -3,6 +3,7 @@
 //! <https://www.w3.org/TR/trace-context/>, level 1 with the `random` flag of level 2 kept.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use madang_types::Hex;
 use std::fmt;
 
 /// The header that carries the trace's id, the caller's span and the flags.
@@ -120,12 +121,12 @@ impl TraceContext {
 
     /// The trace's id as 32 hexadecimal digits, for logs.
     pub fn trace_hex(&self) -> String {
-        format!("{:032x}", u128::from_be_bytes(self.trace))
+        Hex(&self.trace).to_string()
     }
 
     /// The span's id as 16 hexadecimal digits, for logs.
     pub fn span_hex(&self) -> String {
-        format!("{:016x}", u64::from_be_bytes(self.span))
+        Hex(&self.span).to_string()
     }
 }
 
@@ -133,10 +134,10 @@ impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "00-{}-{}-{:02x}",
-            self.trace_hex(),
-            self.span_hex(),
-            self.flags
+            "00-{}-{}-{}",
+            Hex(&self.trace),
+            Hex(&self.span),
+            Hex(&[self.flags])
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Typed ids. Names come from the fleet file or the API; request and key ids are made at the edge.
 
+use crate::Hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -178,17 +179,10 @@ name!(
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u128);
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Digit by digit: it is written several times for each request, and the formatting of numbers takes three times as long.
-        let mut text = *b"req_00000000000000000000000000000000";
-        for (place, byte) in text[4..].chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
-            place[0] = HEX[usize::from(byte >> 4)];
-            place[1] = HEX[usize::from(byte & 0xf)];
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str("req_")?;
+        Hex(&self.0.to_be_bytes()).fmt(f)
     }
 }
 

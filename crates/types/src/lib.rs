@@ -8,6 +8,7 @@ pub mod code;
 pub mod country;
 pub mod flag;
 pub mod grant;
+mod hex;
 pub mod id;
 pub mod job;
 pub mod people;
@@ -26,6 +27,7 @@ pub use code::ErrorCode;
 pub use country::Country;
 pub use flag::{DataFlag, DataFlags, DataMark};
 pub use grant::{Allocation, ProgrammeBudget, Tranche};
+pub use hex::Hex;
 pub use id::{
     AllocationId, BasisId, CeilingId, Class, GatewayId, KeyId, ModelClass, ModelId, NameError,
     NodesId, ProgrammeId, ProjectId, ReplicaId, RequestId, RuleId, SiteId, TenantId, UpstreamId,

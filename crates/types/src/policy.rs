@@ -3,7 +3,8 @@
 
 use crate::class::words;
 use crate::{
-    BasisId, Country, DataClass, DataFlags, Micros, ModelId, ProgrammeId, RuleId, SiteId, TenantId,
+    BasisId, Country, DataClass, DataFlags, Hex, Micros, ModelId, ProgrammeId, RuleId, SiteId,
+    TenantId,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeSet;
@@ -297,7 +298,7 @@ pub struct PolicyHashError;
 
 impl fmt::Display for PolicyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::text::hex(&self.0))
+        Hex(&self.0).fmt(f)
     }
 }
 

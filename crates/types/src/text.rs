@@ -1,15 +1,8 @@
 //! Text as other formats want it.
 
-use std::fmt::Write as _;
-
-/// Bytes as lower-case hexadecimal digits.
+/// Bytes as lower-case hexadecimal digits, as [`crate::Hex`] shows them.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _written = write!(text, "{byte:02x}").is_ok();
-    }
-    text
+    crate::Hex(bytes).to_string()
 }
 
 /// Text as HTML has it, also within quotes: it is no markup.
