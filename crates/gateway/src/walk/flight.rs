@@ -90,8 +90,9 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Opens a flight.
-    pub fn new(gateway: Arc<Gateway>, opening: Opening, facts: Facts) -> Self {
+    /// Opens a flight. It stands apart from the futures that hand it on, one within the other: each would have room for it,
+    /// and all of that is moved when a request comes.
+    pub fn new(gateway: Arc<Gateway>, opening: Opening, facts: Facts) -> Box<Self> {
         let Opening {
             id,
             arrived_at,
@@ -130,7 +131,7 @@ impl Flight {
             energy: None,
             decision: None,
         };
-        Self {
+        Box::new(Self {
             gateway,
             record,
             ticket: None,
@@ -154,7 +155,7 @@ impl Flight {
             spent: None,
             closed: false,
             settled: false,
-        }
+        })
     }
 
     /// Bytes of the answer on their way to the client.

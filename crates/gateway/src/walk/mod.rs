@@ -141,7 +141,7 @@ async fn walk_on(
     let (standing, taken) = rate::take(&mut flight, tokens).await;
     let mut response = match taken {
         Ok(()) => match reserve::reserve(&mut flight, &mut ask, &parts.headers).await {
-            Ok(()) => relay::relay(flight, ask, &parts.headers).await,
+            Ok(()) => relay::relay(flight, Arc::new(ask), &parts.headers).await,
             Err(refused) => settle::refuse(flight, refused).await,
         },
         Err(refused) => settle::refuse(flight, refused).await,

@@ -11,7 +11,7 @@ use madang_types::{ErrorCode, Outcome};
 
 /// Ends a walk with a refusal, which the audit log has before it is sent. It is sent even where the books could not write
 /// it down: it serves nothing.
-pub(super) async fn refuse(mut flight: Flight, refused: Refused) -> Response {
+pub(super) async fn refuse(mut flight: Box<Flight>, refused: Refused) -> Response {
     let refused = logged(&flight, refused).await;
     let (id, queued, endpoint) = (flight.record.id, flight.queued, flight.record.endpoint);
     let end = (outcome(refused.code), Some(refused.code));
@@ -51,7 +51,7 @@ pub(super) fn unlogged(error: &AuditError) -> Refused {
 
 /// The same where the head of a stream has been sent already: `event` says why.
 pub(super) async fn refuse_event(
-    mut flight: Flight,
+    mut flight: Box<Flight>,
     end: (Outcome, Option<ErrorCode>),
     event: Bytes,
 ) -> Bytes {

@@ -53,7 +53,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub async fn into_response(self, flight: Flight, ask: &Ask) -> Response {
+    pub async fn into_response(self, flight: Box<Flight>, ask: &Ask) -> Response {
         match self {
             Self::Whole(answer) => whole::send(*answer, flight, ask).await,
             Self::Stream(answer) => answer.send(flight),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// A request that was submitted. Dropping it closes its attempts and gives back what it holds.
 pub(super) struct Chase {
-    pub flight: Flight,
+    pub flight: Box<Flight>,
     pub ask: Arc<Ask>,
     trace: TraceContext,
     /// The end of the request's whole life.
@@ -41,11 +41,15 @@ enum Step {
 }
 
 impl Chase {
-    pub fn new(flight: Flight, ask: Ask, (trace, deadline): (TraceContext, Instant)) -> Self {
+    pub fn new(
+        flight: Box<Flight>,
+        ask: Arc<Ask>,
+        (trace, deadline): (TraceContext, Instant),
+    ) -> Self {
         Self {
             waiting_since_us: flight.elapsed_us(),
             flight,
-            ask: Arc::new(ask),
+            ask,
             trace,
             deadline,
             race: Race::default(),

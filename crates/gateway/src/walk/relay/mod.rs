@@ -50,7 +50,11 @@ struct Route {
 }
 
 /// Relays the request until something answers it or the core gives up.
-pub(super) async fn relay(mut flight: Flight, ask: Ask, request_headers: &HeaderMap) -> Response {
+pub(super) async fn relay(
+    mut flight: Box<Flight>,
+    ask: Arc<Ask>,
+    request_headers: &HeaderMap,
+) -> Response {
     let trace = TraceContext::from_headers(request_headers, &RandomIds::new());
     let limits = &ask.snapshot.fleet.limits;
     let now = Instant::now();

@@ -107,7 +107,7 @@ impl StreamAnswer {
     }
 
     /// The response whose body is pulled as the client reads; dropping it closes the engine's connection.
-    pub fn send(mut self: Box<Self>, flight: Flight) -> Response {
+    pub fn send(mut self: Box<Self>, flight: Box<Flight>) -> Response {
         let headers = std::mem::take(&mut self.headers);
         let relay = self.relay(flight);
         let body = futures_util::stream::unfold(relay, |mut relay| async move {
@@ -120,7 +120,7 @@ impl StreamAnswer {
     }
 
     /// Its events, for a caller whose head has been sent.
-    pub fn relay(self: Box<Self>, flight: Flight) -> Relay {
+    pub fn relay(self: Box<Self>, flight: Box<Flight>) -> Relay {
         Relay {
             answer: self,
             cut: flight.gateway.cut_watch(),
@@ -266,7 +266,7 @@ fn looks_like_an_object(data: &[u8]) -> bool {
 /// A stream on its way to the client. Dropping it early books what was streamed as a client that left.
 pub(super) struct Relay {
     answer: Box<StreamAnswer>,
-    flight: Flight,
+    flight: Box<Flight>,
     cut: watch::Receiver<bool>,
     over: bool,
 }

@@ -160,7 +160,7 @@ pub(super) fn finish(
 }
 
 /// Books the answer, then lets it leave.
-pub(super) async fn send(answer: WholeAnswer, mut flight: Flight, ask: &Ask) -> Response {
+pub(super) async fn send(answer: WholeAnswer, mut flight: Box<Flight>, ask: &Ask) -> Response {
     let WholeAnswer {
         status,
         headers,
