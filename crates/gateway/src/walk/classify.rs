@@ -195,6 +195,11 @@ impl Ask {
         self.inspection.is_maskable()
     }
 
+    /// Whether the caller's body names a URL that an engine would fetch or call.
+    pub(super) fn names_urls(&self) -> bool {
+        self.inspection.names_urls()
+    }
+
     /// The body with placeholders for all personal data that was found.
     ///
     /// # Errors

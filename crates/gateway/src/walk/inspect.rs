@@ -28,6 +28,8 @@ pub struct Inspection {
     counts: BTreeMap<PiiKind, u32>,
     /// Something was found where no placeholder can stand: in a number, in encoded text.
     fixed: bool,
+    /// It names a URL.
+    urls: bool,
 }
 
 /// A masked body, and what puts the values back into its answer.
@@ -62,6 +64,7 @@ pub fn holds_personal_data(url: &str) -> bool {
 pub fn inspect(body: &RequestBody) -> Inspection {
     let mut inspection = Inspection::default();
     for named in named_urls(body) {
+        inspection.urls = true;
         inspection.inspect_url(&named.url);
     }
     for (number, group) in groups(body.bytes()).enumerate() {
@@ -88,6 +91,11 @@ impl Inspection {
     /// Whether all that was found can be masked.
     pub fn is_maskable(&self) -> bool {
         !self.fixed
+    }
+
+    /// Whether the body names a URL that an engine would fetch or call.
+    pub fn names_urls(&self) -> bool {
+        self.urls
     }
 
     /// The body with placeholders for all that was found. `depth_max` is that of the body.

@@ -163,7 +163,7 @@ impl<'a> Key<'a> {
 
     /// The decoded text; none when it holds a lone surrogate or a broken escape.
     pub(crate) fn decoded(self) -> Option<Cow<'a, str>> {
-        let text = std::str::from_utf8(self.0).ok()?;
+        let text = simdutf8::basic::from_utf8(self.0).ok()?;
         if memchr::memchr(b'\\', self.0).is_none() {
             return Some(Cow::Borrowed(text));
         }
