@@ -149,10 +149,19 @@ impl Deployment {
 }
 
 impl Coefficients {
+    /// What products of decoding sequences take, in microseconds.
+    pub fn decode_products_us(&self, ideal: &Ideal) -> f64 {
+        self.compute * (ideal.compute_us + self.experts * ideal.expert_us)
+    }
+
+    /// What those of prompts take.
+    pub fn prompt_products_us(&self, ideal: &Ideal) -> f64 {
+        self.prompt * (ideal.prompt_us + self.experts * ideal.prompt_expert_us)
+    }
+
     /// The time of an iteration of which the data sheet says `ideal`, in microseconds.
     pub fn iteration_us(&self, ideal: &Ideal, link: Link) -> f64 {
-        let computing = self.compute * (ideal.compute_us + self.experts * ideal.expert_us)
-            + self.prompt * (ideal.prompt_us + self.experts * ideal.prompt_expert_us);
+        let computing = self.decode_products_us(ideal) + self.prompt_products_us(ideal);
         let reading = self.weights * ideal.weights_us;
         let product = product_time(reading, computing);
         let between = self.between(link, ideal.hops_log);

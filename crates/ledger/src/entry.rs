@@ -79,6 +79,22 @@ pub struct Leg {
     pub to: Account,
 }
 
+impl Leg {
+    /// Whether it moves the same unit between the same accounts, however much of it.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (self.unit, &self.from, &self.to) == (other.unit, &other.from, &other.to)
+    }
+
+    /// What moves the same back.
+    pub(crate) fn back(&self) -> Self {
+        Self {
+            from: self.to.clone(),
+            to: self.from.clone(),
+            ..*self
+        }
+    }
+}
+
 /// What an entry does with its amounts. Of one id there is a `Direct` alone, or a `Reserve` and at most one of `Post` and `Void`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -253,31 +253,26 @@ impl JobRun {
         let moved: Vec<&Leg> = moved.flat_map(|entry| &entry.legs).collect();
         let due = self.settle(reserved, Some(of), at);
         let due = due.as_ref().map_or(&[][..], |entry| &entry.legs);
-        let is_like = |one: &Leg, other: &Leg| {
-            (one.unit, &one.from, &one.to) == (other.unit, &other.from, &other.to)
-        };
         let mut legs = Vec::new();
-        for Leg {
-            unit,
-            amount,
-            from,
-            to,
-        } in due
-        {
-            let like = |leg: &&&Leg| (leg.unit, &leg.from, &leg.to) == (*unit, from, to);
-            let before: i64 = moved.iter().filter(like).map(|leg| leg.amount).sum();
-            let more = amount - before;
-            let more = match from.is_limited() {
-                true => more.min(left(from).max(0)),
+        for one in due {
+            let like = moved.iter().filter(|leg| leg.is_like(one));
+            let before: i64 = like.map(|leg| leg.amount).sum();
+            let more = one.amount - before;
+            let more = match one.from.is_limited() {
+                true => more.min(left(&one.from).max(0)),
                 false => more,
             };
-            legs.extend(leg(*unit, more, from.clone(), to.clone()));
-            legs.extend(leg(*unit, before - amount, to.clone(), from.clone()));
+            legs.extend(leg(one.unit, more, one.from.clone(), one.to.clone()));
+            legs.extend(leg(
+                one.unit,
+                before - one.amount,
+                one.to.clone(),
+                one.from.clone(),
+            ));
         }
-        for moved in moved {
-            if !due.iter().any(|due| is_like(due, moved)) {
-                let Leg { unit, amount, .. } = *moved;
-                legs.extend(leg(unit, amount, moved.to.clone(), moved.from.clone()));
+        for undue in moved {
+            if !due.iter().any(|one| one.is_like(undue)) {
+                legs.push(undue.back());
             }
         }
         (!legs.is_empty()).then(|| Entry {
@@ -355,13 +350,11 @@ impl JobRun {
 pub fn legs_together<'a>(legs: impl IntoIterator<Item = &'a Leg>) -> Vec<Leg> {
     let mut all: Vec<Leg> = Vec::new();
     for leg in legs {
-        let is = |other: &&mut Leg, from: &Account, to: &Account| {
-            (other.unit, &other.from, &other.to) == (leg.unit, from, to)
-        };
-        if let Some(same) = all.iter_mut().find(|other| is(other, &leg.from, &leg.to)) {
+        let back = leg.back();
+        if let Some(same) = all.iter_mut().find(|other| other.is_like(leg)) {
             same.amount = same.amount.saturating_add(leg.amount);
-        } else if let Some(back) = all.iter_mut().find(|other| is(other, &leg.to, &leg.from)) {
-            back.amount = back.amount.saturating_sub(leg.amount);
+        } else if let Some(other) = all.iter_mut().find(|other| other.is_like(&back)) {
+            other.amount = other.amount.saturating_sub(leg.amount);
         } else {
             all.push(leg.clone());
         }

@@ -307,8 +307,8 @@ fn slowest(deployment: &Deployment, batch: &Batch) -> Bound {
             Bound::HbmBandwidth,
         ),
         (
-            c.compute * (ideal.compute_us + c.experts * ideal.expert_us)
-                + c.prompt * (ideal.prompt_us + c.experts * ideal.prompt_expert_us)
+            c.decode_products_us(&ideal)
+                + c.prompt_products_us(&ideal)
                 + c.attention * ideal.attention_us,
             Bound::Compute,
         ),

@@ -72,7 +72,8 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    /// By Little's law, at the pace of a full batch or at that of late where it is slower: arrivals × output tokens × time for each, and one and a half times the spread.
+    /// By Little's law, at the pace of a full batch or at that of late where it is slower: arrivals × output tokens × time for each, and
+    /// one and a half times the spread.
     pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
         let members = f64::from(capacity.members.max(1));
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;

@@ -354,3 +354,32 @@ impl Clients for Crowd {
         self.closed && self.answered == self.asked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::PROFILES;
+
+    #[track_caller]
+    fn check(floods: &str, inflation_max: f64) {
+        let floods: Vec<Flood> = floods.split('+').map(|one| one.parse().unwrap()).collect();
+        let report = noisy(&NoisyOptions {
+            floods: floods.clone(),
+            share: ShareRule::Madang,
+            credit: false,
+            seed: 1,
+            replicas: 4,
+            profile: PROFILES[0].clone(),
+        });
+        let inflation = report.unwrap().inflation_p99;
+        assert!(inflation <= inflation_max, "{floods:?}: {inflation}");
+    }
+
+    #[test]
+    fn whoever_is_flooded_with_small_requests_is_not_taken_for_a_flood() {
+        // They are charged for more than an engine's second in each of its seconds; by that they ask for more than their parts.
+        check("118.1,347,26+150.0,27,53+85.6,27,582", 1.5);
+        check("150.0,81,19+145.5,699,3", 1.5);
+        check("120,1155,211", 1.5);
+    }
+}

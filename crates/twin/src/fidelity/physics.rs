@@ -90,7 +90,7 @@ fn prompt_us(setting: &Setting, own: &Coefficients, link: Link) -> f64 {
         prompt_pairs: tokens * tokens / 2.0,
         ..Batch::default()
     });
-    own.prompt * (ideal.prompt_us + own.experts * ideal.prompt_expert_us)
+    own.prompt_products_us(&ideal)
         + own.attention * ideal.attention_us
         + own.between(link, ideal.hops_log).prompt * ideal.prompt_link_us
 }

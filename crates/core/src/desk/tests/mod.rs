@@ -1,6 +1,7 @@
 //! Jobs at the desk: stories, and random worlds with restarts.
 
 mod arrays;
+mod classes;
 mod queues;
 mod shift;
 mod sites;

@@ -48,10 +48,8 @@ impl Check<'_, '_> {
         let in_shell = shell.is_some_and(|words| words.iter().any(|word| word.contains(USER)));
         let in_folder = cluster.folder.contains(USER);
         if cluster.users.is_empty() {
-            for (key, _) in [("shell", in_shell), ("folder", in_folder)]
-                .into_iter()
-                .filter(|(_, is)| *is)
-            {
+            let keys = [(in_shell, "shell"), (in_folder, "folder")];
+            for (_, key) in keys.into_iter().filter(|(is, _)| *is) {
                 let message = format!("`{key}` names {USER}, and there are no `users`");
                 let entry = self.report.error("missing_key", &row.key(key), message);
                 entry.help("add `users`, such as { hanbit = \"hanbit-hpc\" }: by tenant");
