@@ -1,7 +1,7 @@
 //! The most tokens a second of the twin's engines in runs as MLPerf makes them, beside MLPerf v5.1's Offline and Server figures.
 
 use super::verdict;
-use crate::mlperf::{Lengths, System, Task};
+use crate::mlperf::{Lengths, System, Task, slower};
 use madang_catalog::{Catalog, Deployment, EngineKind, Parallel};
 use madang_twin::engine::Profile;
 use madang_twin::fidelity::{Calibration, EngineRow, engine_rows, measured_times};
@@ -62,6 +62,9 @@ const TASKS: [Task; 5] = [
 /// Sequences at once on each rank, and tokens of one iteration, as submitters tune them.
 const SLOTS: [u32; 5] = [128, 512, 768, 1_024, 2_048];
 const BATCH_TOKENS: [u64; 2] = [2_048, 8_192];
+/// Steps in which an engine's speed is brought to what was measured: a run ends with the longest answers, so that its time is not
+/// quite in proportion.
+const FITS: usize = 3;
 /// Divisions of which the best is so far above are not looked at in Server.
 const WORSE: f64 = 0.7;
 
@@ -93,6 +96,16 @@ impl Submitted {
 struct Compared {
     measured: [Vec<f64>; 2],
     said: [Vec<f64>; 2],
+    /// In Server, by an engine that is as fast Offline as the measured one.
+    fitted: Vec<f64>,
+}
+
+/// What is said of one submission, in tokens a second.
+struct Said {
+    /// Offline and in Server.
+    plain: [f64; 2],
+    /// In Server, by an engine that is as fast Offline as the measured one; `None` where Offline was not measured.
+    fitted: Option<f64>,
 }
 
 pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
@@ -108,20 +121,15 @@ pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
     }
     let mut compared: BTreeMap<String, Compared> = BTreeMap::new();
     for (system, tokens_s) in groups {
-        let expected = median(
-            tokens_s
-                .iter()
-                .find(|of| !of.is_empty())
-                .cloned()
-                .unwrap_or_default(),
-        );
-        let said = capacity((catalog, &calibration), &system, expected)?;
+        let said = capacity((catalog, &calibration), &system, &tokens_s)?;
         let place = compared.entry(system.name()).or_default();
         let each = f64::from(system.accelerators);
         for (at, of) in tokens_s.iter().enumerate() {
             place.measured[at].extend(of.iter().map(|tokens_s| tokens_s / each));
-            place.said[at].extend(of.iter().map(|_| said[at] / each));
+            place.said[at].extend(of.iter().map(|_| said.plain[at] / each));
         }
+        let fitted = tokens_s[1].iter().filter_map(|_| said.fitted);
+        place.fitted.extend(fitted.map(|tokens_s| tokens_s / each));
     }
     show(&compared);
     Ok(())
@@ -149,18 +157,36 @@ fn show(compared: &BTreeMap<String, Compared>) {
             );
         }
     }
-    println!(
-        "\nserver as a part of offline: measured, predicted, error in % (the knee, whatever the engine's speed; bar 10)\n"
+    show_server(
+        "server as a part of offline (the knee, whatever the engine's speed)",
+        compared,
+        |of| {
+            let part = |of: &[Vec<f64>; 2]| median(of[1].clone()) / median(of[0].clone());
+            (part(&of.measured), part(&of.said))
+        },
     );
+    show_server(
+        "server, tokens a second of an accelerator, by an engine that is as fast offline as the measured one",
+        compared,
+        |of| (median(of.measured[1].clone()), median(of.fitted.clone())),
+    );
+}
+
+/// A measured figure of each task and chip that has rows of both kinds beside the predicted one.
+fn show_server(
+    what: &str,
+    compared: &BTreeMap<String, Compared>,
+    figures: impl Fn(&Compared) -> (f64, f64),
+) {
+    println!("\n{what}: measured, predicted, error in % (bar 10)\n");
     for (name, of) in compared {
         if of.measured.iter().any(Vec::is_empty) {
             continue;
         }
-        let part = |of: &[Vec<f64>; 2]| median(of[1].clone()) / median(of[0].clone());
-        let (measured, said) = (part(&of.measured), part(&of.said));
+        let (measured, said) = figures(of);
         let error = said / measured - 1.0;
         println!(
-            "{name:<48} {measured:.3} {said:.3} {:>+6.1} ({})",
+            "{name:<48} {measured:>10.3} {said:>10.3} {:>+6.1} ({})",
             error * 100.0,
             verdict(error.abs() <= 0.1)
         );
@@ -236,19 +262,22 @@ fn divisions(system: &Submitted, experts: bool) -> Vec<Parallel> {
         .collect()
 }
 
-/// The most tokens a second Offline and in Server, over divisions of engines, sizes of batches and of iterations. `expected` are
-/// the tokens a second that the submitter expects.
+/// The most tokens a second Offline and in Server, over divisions of engines, sizes of batches and of iterations. `measured` are
+/// rows' tokens a second, of both kinds.
 fn capacity(
     (catalog, calibration): (&Catalog, &Calibration),
     submitted: &Submitted,
-    expected: f64,
-) -> Result<[f64; 2], Failure> {
+    measured: &[Vec<f64>; 2],
+) -> Result<Said, Failure> {
     let task = &TASKS[submitted.task];
+    let rate = |tokens_s: f64| tokens_s / task.output.mean;
+    let rows = measured.iter().find(|of| !of.is_empty());
+    let expected = median(rows.cloned().unwrap_or_default());
     let kind = EngineKind::named(submitted.engine);
     let experts = catalog
         .model(task.model)
         .is_some_and(|model| model.shape.experts > 0.0);
-    let mut best = [0.0_f64; 2];
+    let (mut plain, mut best) = ([0.0_f64; 2], None);
     for parallel in divisions(submitted, experts) {
         let place = (task.model, submitted.chip.as_str());
         let Ok(deployment) = catalog.deployment(place, parallel, &submitted.precision, kind) else {
@@ -263,30 +292,54 @@ fn capacity(
                 profile: profile(&deployment, slots, times)?,
                 engines: submitted.accelerators / parallel.accelerators(),
             };
-            let tokens_s = system.offline(task, expected / task.output.mean);
+            let tokens_s = system.offline(task, rate(expected));
             if tokens_s > offline.0 {
                 offline = (tokens_s, Some(system));
             }
         }
-        best[0] = best[0].max(offline.0);
-        let Some(system) = offline.1.filter(|_| offline.0 >= WORSE * best[0]) else {
+        plain[0] = plain[0].max(offline.0);
+        let Some(system) = offline.1.filter(|_| offline.0 >= WORSE * plain[0]) else {
             continue;
         };
-        for batch_tokens in BATCH_TOKENS {
-            let system = system.with_batch_tokens(batch_tokens);
-            best[1] = best[1].max(system.knee(task, offline.0 / task.output.mean));
+        let served = served(&system, task, offline.0);
+        if served > plain[1] {
+            plain[1] = served;
+            best = Some(system);
         }
     }
-    Ok(best)
+    let asked = best.filter(|_| measured.iter().all(|of| !of.is_empty()));
+    let fitted = asked.map(|system| {
+        let offline = median(measured[0].clone());
+        served(&as_fast(system, task, offline), task, offline)
+    });
+    Ok(Said { plain, fitted })
+}
+
+/// The most tokens a second in Server, over sizes of iterations.
+fn served(system: &System, task: &Task, offline: f64) -> f64 {
+    let sizes = BATCH_TOKENS.iter();
+    let each = sizes.map(|batch_tokens| {
+        let system = system.with_batch_tokens(*batch_tokens);
+        system.knee(task, offline / task.output.mean)
+    });
+    each.fold(0.0, f64::max)
+}
+
+/// An engine that makes so many tokens a second Offline: all its times are stretched alike.
+fn as_fast(system: System, task: &Task, tokens_s: f64) -> System {
+    let mut system = system;
+    for _ in 0..FITS {
+        let now = system.offline(task, tokens_s / task.output.mean);
+        system = system.slower(now / tokens_s);
+    }
+    system
 }
 
 /// An engine with so many sequences at once, which takes so many times as long as the closed form says.
 fn profile(deployment: &Deployment, slots: u32, times: f64) -> Result<Profile, Failure> {
-    let plain = Profile::of(deployment)?;
     Ok(Profile {
         slots,
-        times: plain.times.as_ref().map(|own| own.slower(times)),
-        ..plain
+        ..slower(&Profile::of(deployment)?, times)
     })
 }
 
