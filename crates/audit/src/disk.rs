@@ -115,12 +115,7 @@ impl Writer {
 /// whether it is written.
 fn begin_writing(file: &File) {
     #[cfg(target_os = "linux")]
-    drop(rustix::fs::fadvise(
-        file,
-        0,
-        None,
-        rustix::fs::Advice::DontNeed,
-    ));
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
     #[cfg(not(target_os = "linux"))]
     let _ = file;
 }
