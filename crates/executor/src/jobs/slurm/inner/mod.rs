@@ -240,8 +240,10 @@ impl Inner {
             );
             return Err(self.named(Fault::Unknown(what)));
         };
+        // Asked now: who began since the last look is told by its signal, and is not withdrawn as who waits is.
+        self.refresh(&[run]).await?;
         let waits = !matches!(
-            self.look_at(run).await?,
+            self.fresh(run, u64::MAX),
             Some(RunStatus::Running { .. } | RunStatus::Stopping { since: Some(_) })
         );
         self.book
