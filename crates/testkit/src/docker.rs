@@ -30,7 +30,9 @@ impl Docker {
             folder,
             _lock: lock,
         };
-        let place = (docker.folder.as_path(), IDLE_S);
+        let idle_s = IDLE_S.to_string();
+        let args = [idle_s.as_str()];
+        let place = (docker.folder.as_path(), args.as_slice());
         if !docker.answers() && Script::start_if_possible("test-docker", place, "Docker")?.is_none()
         {
             return Ok(None);

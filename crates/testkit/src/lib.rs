@@ -38,5 +38,5 @@ pub use link::{Link, Way};
 pub use pages::{PageAnswer, Pages};
 pub use postgres::{Database, Postgres};
 pub use raw_client::{RawClient, RawEnd, RawRead};
-pub use slurm::Slurm;
+pub use slurm::{Slurm, SlurmRelease};
 pub use sse::{SseEvent, SseStream};

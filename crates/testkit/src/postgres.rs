@@ -227,8 +227,8 @@ fn start(
     settings: &[&str],
 ) -> anyhow::Result<Script> {
     binary("postgres")?;
-    let mut args = vec![idle_s.to_string(), place.display().to_string()];
-    args.extend(settings.iter().map(ToString::to_string));
+    let (idle_s, place) = (idle_s.to_string(), place.display().to_string());
+    let args = [&[idle_s.as_str(), &place], settings].concat();
     Script::start("test-postgres", folder, &args)
 }
 

@@ -47,7 +47,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// Starts it apart from this process, whose end must not be its own before it has cleaned up.
-    pub(crate) fn start(name: &str, folder: &Path, args: &[String]) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, folder: &Path, args: &[&str]) -> anyhow::Result<Self> {
         let said = File::create(folder.join("said"))?;
         let mut command = Command::new(Path::new(ROOT).join("scripts").join(name));
         command.arg(folder).args(args);
@@ -62,10 +62,10 @@ impl Script {
     /// Starts it and waits until its server, which is called `what`, is up; `None` where this machine can have none, which is told.
     pub(crate) fn start_if_possible(
         name: &str,
-        (folder, idle_s): (&Path, u32),
+        (folder, args): (&Path, &[&str]),
         what: &str,
     ) -> anyhow::Result<Option<Self>> {
-        let mut script = Self::start(name, folder, &[idle_s.to_string()])?;
+        let mut script = Self::start(name, folder, args)?;
         let said = script.word()?;
         if let Some(why) = said.strip_prefix("no: ") {
             let told = format!("skipped, there is no {what}: {why}\n");

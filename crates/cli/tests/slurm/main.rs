@@ -9,7 +9,7 @@ mod harness;
 use harness::fleet::{HEAD, url_replica};
 use harness::{Madang, Place, wait_for};
 use http::Method;
-use madang_testkit::{FakeEngine, FakeEngineOptions, Slurm};
+use madang_testkit::{FakeEngine, FakeEngineOptions, Slurm, SlurmRelease};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -31,12 +31,34 @@ impl Site {
 
     /// The same; these words go before the cluster's own shell.
     async fn up_by(words: &str, more: &str) -> Option<Self> {
-        let cluster = Slurm::shared().unwrap()?;
+        let shell = |cluster: &Slurm| {
+            let conf = cluster.conf().display().to_string();
+            format!("shell = [\"env\", {words}\"SLURM_CONF={conf}\", \"sh\", \"-c\"]")
+        };
+        Self::up_on(SlurmRelease::Packaged, shell, more).await
+    }
+
+    /// By the cluster's REST daemon alone, with tokens that are made of its key.
+    async fn up_by_rest(release: SlurmRelease, more: &str) -> Option<Self> {
+        let rest = |cluster: &Slurm| {
+            let (url, key) = (cluster.rest().unwrap(), cluster.key());
+            let key = key.display();
+            format!("rest_url = \"{url}\"\nrest_user = \"root\"\nrest_key_file = \"{key}\"")
+        };
+        Self::up_on(release, rest, more).await
+    }
+
+    async fn up_on(
+        release: SlurmRelease,
+        way: impl FnOnce(&Slurm) -> String,
+        more: &str,
+    ) -> Option<Self> {
+        let cluster = Slurm::shared(release).unwrap()?;
         let place = Place::new();
         let runs = tempfile::tempdir_in(cluster.runs()).unwrap();
         let engine = FakeEngine::start(FakeEngineOptions::default()).await;
-        let fleet = fleet(&cluster, runs.path(), &engine, more);
-        let fleet = fleet.replace("[\"env\", ", &format!("[\"env\", {words}"));
+        let more = format!("{}\n{more}", way(&cluster));
+        let fleet = fleet(runs.path(), &engine, &more);
         let madang = place.up(&fleet).await;
         Some(Self {
             madang,
@@ -127,8 +149,7 @@ fn job_of_one(command: &str) -> String {
 }
 
 /// The fleet of one machine on the cluster; `more` are further keys of `[[jobs.slurm]]`, and what follows it.
-fn fleet(cluster: &Slurm, runs: &Path, engine: &FakeEngine, more: &str) -> String {
-    let conf = cluster.conf();
+fn fleet(runs: &Path, engine: &FakeEngine, more: &str) -> String {
     let watts = if more.contains("power_licence") {
         ", watts = 1500"
     } else {
@@ -148,12 +169,10 @@ jobs = {{ executor = "slurm", cluster = "sim", gres = "gpu:h200"{watts} }}
 id = "sim"
 folder = "{runs}"
 mounted = "{runs}"
-shell = ["env", "SLURM_CONF={conf}", "sh", "-c"]
 prefix = "up{pid}"
 {more}
 "#,
         runs = runs.display(),
-        conf = conf.display(),
         pid = std::process::id(),
     );
     HEAD.to_owned() + &nodes + &url_replica("a", engine.url())
@@ -161,7 +180,19 @@ prefix = "up{pid}"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_booked_of_a_job_on_slurm_is_what_its_accounting_says() {
-    let Some(mut site) = Site::up("account = \"root\"").await else {
+    booked_as_its_accounting_says(Site::up("account = \"root\"").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_booked_by_either_shape_of_rest_is_what_its_accounting_says() {
+    for release in [SlurmRelease::Packaged, SlurmRelease::New] {
+        let fixed = "account = \"root\"\nqos = \"normal\"";
+        booked_as_its_accounting_says(Site::up_by_rest(release, fixed).await).await;
+    }
+}
+
+async fn booked_as_its_accounting_says(site: Option<Site>) {
+    let Some(mut site) = site else {
         return;
     };
     let job = "name = \"two\"\ncommand = [\"sh\", \"-c\", \"echo on $CUDA_VISIBLE_DEVICES; sleep 3\"]\n\

@@ -6,6 +6,13 @@ use madang_executor::jobs::{JobsError, RunStatus, StopHow};
 use madang_types::RunOutcome;
 use std::fs;
 
+of_each_release!(
+    a_killed_controller_loses_nothing,
+    whom_slurm_does_not_know_is_lost,
+    a_token_that_has_ended_is_told_and_the_next_one_goes_on,
+    what_ended_while_nobody_looked_is_told_by_the_accounting_and_another_way_is_as_good,
+);
+
 /// Runs until `go-JOB` is there.
 fn waits(site: &Site, job: u64) -> RunSpec {
     let text =
@@ -35,9 +42,8 @@ pub(super) async fn until_written(site: &Site) {
     until_told(&site.cluster, &line, "written").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_controller_loses_nothing() {
-    let Some(cluster) = Slurm::own().unwrap() else {
+async fn a_killed_controller_loses_nothing(release: SlurmRelease) {
+    let Some(cluster) = Slurm::own(release).unwrap() else {
         return;
     };
     let site = Site::on(cluster, daemon);
@@ -78,9 +84,8 @@ async fn a_killed_controller_loses_nothing() {
     assert_eq!(site.cluster.run(jobs).unwrap(), "");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whom_slurm_does_not_know_is_lost() {
-    let Some(mut site) = Site::shared(daemon) else {
+async fn whom_slurm_does_not_know_is_lost(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, daemon) else {
         return;
     };
     site.options.lost_ms = 0;
@@ -128,9 +133,8 @@ async fn a_cluster_that_never_was_is_told_without_the_token() {
     assert_eq!(executor.runs().await, Ok(Vec::<(_, RunStatus)>::new()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_has_ended_is_told_and_the_next_one_goes_on() {
-    let Some(mut site) = Site::shared(daemon) else {
+async fn a_token_that_has_ended_is_told_and_the_next_one_goes_on(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, daemon) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -163,9 +167,10 @@ async fn a_token_that_has_ended_is_told_and_the_next_one_goes_on() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_ended_while_nobody_looked_is_told_by_the_accounting_and_another_way_is_as_good() {
-    let Some(cluster) = Slurm::own().unwrap() else {
+async fn what_ended_while_nobody_looked_is_told_by_the_accounting_and_another_way_is_as_good(
+    release: SlurmRelease,
+) {
+    let Some(cluster) = Slurm::own(release).unwrap() else {
         return;
     };
     let mut site = Site::on(cluster, daemon);

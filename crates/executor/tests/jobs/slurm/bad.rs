@@ -5,6 +5,14 @@ use crate::conformance::{until_ended, until_running};
 use madang_executor::jobs::{JobsError, StopHow};
 use madang_types::{Micros, RunEnd, RunOutcome};
 
+of_each_release!(
+    what_the_site_withdraws_is_withdrawn,
+    what_the_site_queues_again_has_made_room,
+    slurms_own_time_limit_is_one,
+    who_is_preempted_by_the_sites_own_rule_has_made_room,
+    a_machine_that_fails_loses_its_run_and_a_cluster_that_goes_loses_no_word,
+);
+
 /// Waits until the accounting has that of a run's first stretch, and has the same times as its end.
 async fn is_accounted(site: &Site, run: madang_types::RunId, end: &RunEnd, state: &str) {
     let second = |at: Micros| at.0 / 1_000_000;
@@ -43,10 +51,9 @@ async fn is_gone(site: &Site, id: &str) {
     until_told(&site.cluster, &line, "").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_site_withdraws_is_withdrawn() {
+async fn what_the_site_withdraws_is_withdrawn(release: SlurmRelease) {
     for shape in [daemon, programs] {
-        let Some(site) = Site::shared(shape) else {
+        let Some(site) = Site::shared(release, shape) else {
             return;
         };
         let (spec, id) = running(&site, 1).await;
@@ -58,10 +65,9 @@ async fn what_the_site_withdraws_is_withdrawn() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_site_queues_again_has_made_room() {
+async fn what_the_site_queues_again_has_made_room(release: SlurmRelease) {
     for shape in [daemon, programs] {
-        let Some(mut site) = Site::shared(shape) else {
+        let Some(mut site) = Site::shared(release, shape) else {
             return;
         };
         let (spec, id) = running(&site, 1).await;
@@ -76,9 +82,8 @@ async fn what_the_site_queues_again_has_made_room() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slurms_own_time_limit_is_one() {
-    let Some(site) = Site::shared(daemon) else {
+async fn slurms_own_time_limit_is_one(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, daemon) else {
         return;
     };
     let (spec, id) = running(&site, 1).await;
@@ -91,9 +96,8 @@ async fn slurms_own_time_limit_is_one() {
     is_gone(&site, &id).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_preempted_by_the_sites_own_rule_has_made_room() {
-    let Some(mut site) = Site::shared(programs) else {
+async fn who_is_preempted_by_the_sites_own_rule_has_made_room(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, programs) else {
         return;
     };
     let pid = std::process::id();
@@ -124,9 +128,10 @@ async fn who_is_preempted_by_the_sites_own_rule_has_made_room() {
     is_gone(&site, &id).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_that_fails_loses_its_run_and_a_cluster_that_goes_loses_no_word() {
-    let Some(cluster) = Slurm::own().unwrap() else {
+async fn a_machine_that_fails_loses_its_run_and_a_cluster_that_goes_loses_no_word(
+    release: SlurmRelease,
+) {
+    let Some(cluster) = Slurm::own(release).unwrap() else {
         return;
     };
     let site = Site::on(cluster, daemon);

@@ -7,6 +7,13 @@ use madang_types::{RunId, RunOutcome};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+of_each_release!(
+    a_submission_without_an_answer_is_not_made_twice,
+    a_lost_book_is_made_up_for_by_names,
+    a_cluster_is_reached_over_ssh,
+    a_secret_is_in_no_record_of_slurm,
+);
+
 const WAITS: &str = "echo on >> $SITE/on; while [ ! -e $SITE/go ]; do sleep 0.1; done";
 
 /// Jobs of that run that Slurm has ever had.
@@ -29,9 +36,8 @@ async fn start(site: &Site, spec: &RunSpec) {
     panic!("waited too long");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_submission_without_an_answer_is_not_made_twice() {
-    let Some(mut site) = Site::shared(programs) else {
+async fn a_submission_without_an_answer_is_not_made_twice(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, programs) else {
         return;
     };
     // Submits, and is cut off before it says so, once.
@@ -45,8 +51,7 @@ async fn a_submission_without_an_answer_is_not_made_twice() {
     fs::write(&program, text).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("PATH={}:/usr/bin:/bin", folder.path().display());
-    let words = site.options.shell.as_mut().unwrap();
-    words.insert(1, path);
+    site.options.shell = Some(site.cluster.shell(&["env", &path]).unwrap());
     site.restart();
     let spec = site.script(1, WAITS);
     let first = site.executor().start(spec.clone()).await;
@@ -66,9 +71,8 @@ async fn a_submission_without_an_answer_is_not_made_twice() {
     assert_eq!(jobs(&site, spec.run), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_book_is_made_up_for_by_names() {
-    let Some(mut site) = Site::shared(programs) else {
+async fn a_lost_book_is_made_up_for_by_names(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, programs) else {
         return;
     };
     let spec = site.script(1, &format!("echo said; {WAITS}"));
@@ -96,9 +100,8 @@ async fn a_lost_book_is_made_up_for_by_names() {
     assert_eq!(jobs(&site, spec.run), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_reached_over_ssh() {
-    let Some(site) = Site::shared(|cluster, options| {
+async fn a_cluster_is_reached_over_ssh(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, |cluster, options| {
         options.shell = Some(cluster.ssh());
         options.mounted = None;
     }) else {
@@ -127,9 +130,8 @@ async fn a_cluster_is_reached_over_ssh() {
     assert_eq!(output(&site, spec.run).await, "12\n");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_secret_is_in_no_record_of_slurm() {
-    let Some(site) = Site::shared(daemon) else {
+async fn a_secret_is_in_no_record_of_slurm(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, daemon) else {
         return;
     };
     let mut spec = site.script(1, &format!("[ ${{#TOKEN}} = 11 ] || exit 1; {WAITS}"));

@@ -1,5 +1,23 @@
 //! Jobs on a real Slurm, by each way to it. Where this machine can have none, the tests say so and pass.
 
+/// A test of each release, of what holds for either.
+macro_rules! of_each_release {
+    ($($name:ident),+ $(,)?) => {
+        of_each_release!(packaged, Packaged: $($name),+);
+        of_each_release!(new, New: $($name),+);
+    };
+    ($module:ident, $release:ident: $($name:ident),+) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(madang_testkit::SlurmRelease::$release).await;
+                }
+            )+
+        }
+    };
+}
+
 mod away;
 mod bad;
 mod found;
@@ -12,7 +30,7 @@ use crate::conformance::{self, Fixture, run_id, suite};
 use async_trait::async_trait;
 use madang_executor::jobs::slurm::{SlurmExecutor, SlurmOptions, SlurmRest, SlurmToken};
 use madang_executor::jobs::{JobExecutor, RunSpec};
-use madang_testkit::Slurm;
+use madang_testkit::{Slurm, SlurmRelease};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -28,8 +46,11 @@ struct Site {
 
 impl Site {
     /// On the cluster of all tests, if there can be one.
-    fn shared(shape: impl FnOnce(&Slurm, &mut SlurmOptions)) -> Option<Self> {
-        Some(Self::on(Slurm::shared().unwrap()?, shape))
+    fn shared(
+        release: SlurmRelease,
+        shape: impl FnOnce(&Slurm, &mut SlurmOptions),
+    ) -> Option<Self> {
+        Some(Self::on(Slurm::shared(release).unwrap()?, shape))
     }
 
     fn on(cluster: Slurm, shape: impl FnOnce(&Slurm, &mut SlurmOptions)) -> Self {
@@ -88,7 +109,7 @@ impl Site {
 #[async_trait]
 impl Fixture for Site {
     async fn new() -> Self {
-        Self::shared(programs).unwrap()
+        Self::shared(SlurmRelease::Packaged, programs).unwrap()
     }
 
     fn executor(&self) -> &dyn JobExecutor {
@@ -106,11 +127,11 @@ impl Fixture for Site {
 
 /// By Slurm's programs and lines of a shell alone.
 fn programs(cluster: &Slurm, options: &mut SlurmOptions) {
-    options.shell = Some(words(cluster));
+    options.shell = Some(cluster.shell(&[]).unwrap());
     options.mounted = None;
 }
 
-/// By the REST daemon (of 22.05: the old shape), the folder of the runs mounted.
+/// By the REST daemon, the folder of the runs mounted.
 fn daemon(cluster: &Slurm, options: &mut SlurmOptions) {
     options.shell = None;
     options.rest = Some(SlurmRest {
@@ -121,23 +142,18 @@ fn daemon(cluster: &Slurm, options: &mut SlurmOptions) {
     });
 }
 
-fn words(cluster: &Slurm) -> Vec<String> {
-    let conf = format!("SLURM_CONF={}", cluster.conf().display());
-    ["env", &conf, "sh", "-c"].map(str::to_owned).to_vec()
-}
-
 macro_rules! fixture {
-    ($name:ident, $shape:expr) => {
+    ($name:ident, $release:expr, $shape:expr) => {
         struct $name(Site);
 
         #[async_trait]
         impl Fixture for $name {
             async fn new() -> Self {
-                Self(Site::shared($shape).unwrap())
+                Self(Site::shared($release, $shape).unwrap())
             }
 
             fn is_there() -> bool {
-                Slurm::shared().unwrap().is_some()
+                Slurm::shared($release).unwrap().is_some()
             }
 
             fn executor(&self) -> &dyn JobExecutor {
@@ -158,14 +174,21 @@ macro_rules! fixture {
 mod rest {
     use super::*;
 
-    fixture!(Daemon, daemon);
+    fixture!(Daemon, SlurmRelease::Packaged, daemon);
+    suite!(Daemon);
+}
+
+mod new_rest {
+    use super::*;
+
+    fixture!(Daemon, SlurmRelease::New, daemon);
     suite!(Daemon);
 }
 
 mod cli {
     use super::*;
 
-    fixture!(Programs, programs);
+    fixture!(Programs, SlurmRelease::Packaged, programs);
     // What the batch script alone holds is the same by each way.
     suite!(Programs:
         begin::a_run_is_begun_once, begin::a_restart_finds_what_runs, begin::what_ended_meanwhile_is_told_after_a_restart,

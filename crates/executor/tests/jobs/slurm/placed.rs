@@ -7,6 +7,15 @@ use madang_types::{
     BusySource, Measured, Micros, NodesId, RunOutcome, RunPiece, RunRecord, RunState,
 };
 
+of_each_release!(
+    accelerators_are_given_and_told,
+    who_waits_is_told_why_and_withdrawn_without_a_start,
+    a_cluster_says_when_it_would_begin_a_run,
+    what_can_never_run_is_refused,
+    times_are_those_of_sacct,
+    how_busy_a_run_is_is_told_by_processor_time_where_nobody_gathers_more,
+);
+
 fn pieces(count: usize, accelerators: u16, share_milli: u32) -> Vec<RunPiece> {
     let piece = RunPiece {
         node: 0,
@@ -18,10 +27,9 @@ fn pieces(count: usize, accelerators: u16, share_milli: u32) -> Vec<RunPiece> {
     vec![piece; count]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accelerators_are_given_and_told() {
+async fn accelerators_are_given_and_told(release: SlurmRelease) {
     for shape in [daemon, programs] {
-        let Some(mut site) = Site::shared(shape) else {
+        let Some(mut site) = Site::shared(release, shape) else {
             return;
         };
         site.options.shards = Some(4);
@@ -87,9 +95,8 @@ async fn accelerators_are_given_and_told() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_is_told_why_and_withdrawn_without_a_start() {
-    let Some(site) = Site::shared(daemon) else {
+async fn who_waits_is_told_why_and_withdrawn_without_a_start(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, daemon) else {
         return;
     };
     let mut first = site.script(1, "sleep 1000");
@@ -116,9 +123,8 @@ async fn who_waits_is_told_why_and_withdrawn_without_a_start() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_says_when_it_would_begin_a_run() {
-    let Some(site) = Site::shared(programs) else {
+async fn a_cluster_says_when_it_would_begin_a_run(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, programs) else {
         return;
     };
     let mut first = site.script(1, "sleep 1000");
@@ -145,14 +151,13 @@ async fn a_cluster_says_when_it_would_begin_a_run() {
         .unwrap();
     until_ended(&site, first.run).await;
     // A REST daemon has no word for that.
-    let site = Site::shared(daemon).unwrap();
+    let site = Site::shared(release, daemon).unwrap();
     assert_eq!(site.executor().foretell(&first).await, Ok(None));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_can_never_run_is_refused() {
+async fn what_can_never_run_is_refused(release: SlurmRelease) {
     for shape in [daemon, programs] {
-        let Some(mut site) = Site::shared(shape) else {
+        let Some(mut site) = Site::shared(release, shape) else {
             return;
         };
         let mut check = async |account: Option<&str>, accelerators: u16| {
@@ -170,9 +175,8 @@ async fn what_can_never_run_is_refused() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_are_those_of_sacct() {
-    let Some(site) = Site::shared(daemon) else {
+async fn times_are_those_of_sacct(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, daemon) else {
         return;
     };
     let mut ends = Vec::new();
@@ -236,9 +240,10 @@ async fn measured(site: &Site, spec: &RunSpec, accelerator_milli: u64) -> Measur
     panic!("waited too long");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_busy_a_run_is_is_told_by_processor_time_where_nobody_gathers_more() {
-    let Some(site) = Site::shared(programs) else {
+async fn how_busy_a_run_is_is_told_by_processor_time_where_nobody_gathers_more(
+    release: SlurmRelease,
+) {
+    let Some(site) = Site::shared(release, programs) else {
         return;
     };
     let (works, idles) = (

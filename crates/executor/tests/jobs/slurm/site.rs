@@ -10,6 +10,14 @@ use madang_executor::jobs::{RunStatus, StopHow};
 use madang_types::{ProgrammeId, RunOutcome, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
 
+of_each_release!(
+    what_is_the_sites_own_is_not_touched,
+    tenants_programmes_and_awards_become_accounts_and_limits,
+    power_is_a_licence_whose_count_changes_live,
+    an_administrator_of_the_accounting_may_set_it_up_and_nobody_less,
+    machines_are_kept_for_accounts,
+);
+
 /// Names of this test's own in the books that all tests share.
 fn named(what: &str) -> String {
     format!("{what}{}", std::process::id())
@@ -36,9 +44,8 @@ async fn made(setup: &SlurmSite, wish: &SlurmWish) -> (SlurmFound, BTreeMap<Stri
     (found, faults)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_the_sites_own_is_not_touched() {
-    let Some(site) = Site::shared(programs) else {
+async fn what_is_the_sites_own_is_not_touched(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, programs) else {
         return;
     };
     let programme = named("own");
@@ -65,9 +72,8 @@ async fn what_is_the_sites_own_is_not_touched() {
     assert_eq!(root(), before);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tenants_programmes_and_awards_become_accounts_and_limits() {
-    let Some(mut site) = Site::shared(programs) else {
+async fn tenants_programmes_and_awards_become_accounts_and_limits(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, programs) else {
         return;
     };
     let (tenant, programme) = (named("hanbit"), named("centre"));
@@ -122,14 +128,13 @@ async fn tenants_programmes_and_awards_become_accounts_and_limits() {
         .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn power_is_a_licence_whose_count_changes_live() {
-    let Some(mut site) = Site::shared(daemon) else {
+async fn power_is_a_licence_whose_count_changes_live(release: SlurmRelease) {
+    let Some(mut site) = Site::shared(release, daemon) else {
         return;
     };
     let (licence, server) = (named("kw"), "seoul");
     let licence = format!("{licence}@{server}");
-    site.options.shell = Some(words(&site.cluster));
+    site.options.shell = Some(site.cluster.shell(&[]).unwrap());
     let setup = SlurmSite::new(&site.options).unwrap();
     let set = async |count| {
         let wish = SlurmWish {
@@ -155,16 +160,15 @@ async fn power_is_a_licence_whose_count_changes_live() {
     assert_eq!(run(&site, spec).await.outcome, RunOutcome::Completed);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
-    let Some(site) = Site::shared(programs) else {
+async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, programs) else {
         return;
     };
     let user = "games";
     let mut options = site.options.clone();
     let as_user = format!("setpriv --reuid={user} --regid=nogroup --clear-groups");
-    let as_user = as_user.split(' ').map(str::to_owned);
-    options.shell = Some(as_user.chain(words(&site.cluster)).collect());
+    let as_user: Vec<&str> = as_user.split(' ').collect();
+    options.shell = Some(site.cluster.shell(&as_user).unwrap());
     let setup = SlurmSite::new(&options).unwrap();
     let account = named("operated");
     let wish = SlurmWish {
@@ -208,9 +212,8 @@ async fn an_administrator_of_the_accounting_may_set_it_up_and_nobody_less() {
     assert_eq!(told, "normal");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn machines_are_kept_for_accounts() {
-    let Some(site) = Site::shared(programs) else {
+async fn machines_are_kept_for_accounts(release: SlurmRelease) {
+    let Some(site) = Site::shared(release, programs) else {
         return;
     };
     let setup = SlurmSite::new(&site.options).unwrap();

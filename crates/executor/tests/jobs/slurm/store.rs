@@ -7,6 +7,11 @@ use madang_executor::jobs::JobsError;
 use madang_types::{JobStage, RunOutcome};
 use std::fs;
 
+of_each_release!(
+    objects_are_brought_and_kept_by_addresses_of_their_own,
+    who_runs_for_longer_than_an_address_is_good_for_is_given_another,
+);
+
 fn stage(from: &str, to: &str, sha256: Option<&str>) -> JobStage {
     JobStage {
         from: from.to_owned(),
@@ -31,12 +36,11 @@ fn addresses(site: &Site) -> usize {
     names.filter(|name| name.ends_with(".urls")).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_are_brought_and_kept_by_addresses_of_their_own() {
+async fn objects_are_brought_and_kept_by_addresses_of_their_own(release: SlurmRelease) {
     for shape in [daemon, programs] {
         let store = ObjectStore::start().await;
         store.put("hanbit/a b", "half ");
-        let Some(mut site) = Site::shared(shape) else {
+        let Some(mut site) = Site::shared(release, shape) else {
             return;
         };
         site.options.buckets = vec![store.bucket("sesame-7f3a")];
@@ -90,10 +94,9 @@ async fn objects_are_brought_and_kept_by_addresses_of_their_own() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_runs_for_longer_than_an_address_is_good_for_is_given_another() {
+async fn who_runs_for_longer_than_an_address_is_good_for_is_given_another(release: SlurmRelease) {
     let store = ObjectStore::start().await;
-    let Some(mut site) = Site::shared(programs) else {
+    let Some(mut site) = Site::shared(release, programs) else {
         return;
     };
     // What was signed with at first is taken away meanwhile.

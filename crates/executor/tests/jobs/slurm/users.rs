@@ -5,20 +5,24 @@ use crate::conformance::{output, run, until_running};
 use madang_executor::jobs::{JobsError, StopHow};
 use std::os::unix::fs::{PermissionsExt, chown};
 
+of_each_release!(
+    each_tenants_runs_are_its_own_users_and_no_other_reads_or_ends_them,
+    a_tenant_without_a_user_is_refused_with_what_mends_it,
+);
+
 /// Users that each machine has, and their numbers.
 const USERS: [(&str, u32); 2] = [("daemon", 1), ("bin", 2)];
 
 /// A site where the tenants hanbit and daon have users of their own; by the REST daemon where `rest`.
-fn site(rest: bool) -> Option<Site> {
-    Site::shared(|cluster, options| {
+fn site(release: SlurmRelease, rest: bool) -> Option<Site> {
+    Site::shared(release, |cluster, options| {
         let own = [
             "setpriv",
             "--reuid={user}",
             "--regid={user}",
             "--clear-groups",
         ];
-        let words = own.map(str::to_owned).into_iter().chain(words(cluster));
-        options.shell = Some(words.collect());
+        options.shell = Some(cluster.shell(&own).unwrap());
         options.mounted = None;
         if rest {
             options.rest = Some(SlurmRest {
@@ -51,10 +55,11 @@ fn of(site: &Site, tenant: &str, job: u64, text: &str) -> RunSpec {
     spec
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_tenants_runs_are_its_own_users_and_no_other_reads_or_ends_them() {
+async fn each_tenants_runs_are_its_own_users_and_no_other_reads_or_ends_them(
+    release: SlurmRelease,
+) {
     for rest in [false, true] {
-        let Some(mut site) = site(rest) else {
+        let Some(mut site) = site(release, rest) else {
             return;
         };
         let mut first = of(&site, "hanbit", 1, "id -un; echo $TOKEN >kept; sleep 1000");
@@ -92,9 +97,8 @@ async fn each_tenants_runs_are_its_own_users_and_no_other_reads_or_ends_them() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_without_a_user_is_refused_with_what_mends_it() {
-    let Some(site) = site(false) else {
+async fn a_tenant_without_a_user_is_refused_with_what_mends_it(release: SlurmRelease) {
+    let Some(site) = site(release, false) else {
         return;
     };
     let spec = of(&site, "nobody", 1, "true");
