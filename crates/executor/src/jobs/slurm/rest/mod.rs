@@ -1,7 +1,7 @@
 //! Slurm by its REST daemon, in the two shapes that its JSON has had.
 //!
 //! Which versions a daemon speaks it says itself (`/openapi/v3`). The newest that both know is spoken: the new shape from v0.0.41
-//! (Slurm 24.05) on, the old one up to v0.0.38 (Slurm 22.05 and 23.02). A daemon that has v0.0.39 or v0.0.40 has one of these too.
+//! (Slurm 24.05) on, the old one up to v0.0.38 (Slurm 21.08 to 23.02). A daemon that has v0.0.39 or v0.0.40 has one of these too.
 
 mod http;
 mod new;
@@ -18,8 +18,9 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-/// Versions of the API in each shape; the newest of a shape is the last.
-const OLD: [u32; 3] = [36, 37, 38];
+/// Versions of the API in each shape; the newest of a shape is the last. v0.0.36 says of no job that it is not there, and in its
+/// accounting another second of a job's begin than the controller has.
+const OLD: [u32; 2] = [37, 38];
 const NEW: [u32; 5] = [41, 42, 43, 44, 45];
 /// The environment that a batch script begins with: Slurm wants some.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -113,7 +114,7 @@ impl Rest {
                     return Ok(version);
                 }
             }
-            let known = "v0.0.36 to v0.0.38 and v0.0.41 to v0.0.45 are known here";
+            let known = "v0.0.37, v0.0.38 and v0.0.41 to v0.0.45 are known here";
             Err(Fault::NotSent(format!(
                 "its REST daemon speaks no version that we do: {known}"
             )))
@@ -159,15 +160,17 @@ impl Transport for Rest {
         let body = version.shape().submission(ask);
         let path = version.slurm("job/submit");
         let (status, answer) = self.http.call(Method::POST, &path, Some(&body)).await?;
-        if let Some(told) = errors(status, &answer) {
-            return Err(match told {
-                Told::Fault(fault) => fault,
-                Told::Nothing => Fault::Unknown("a submission was answered by no such job".into()),
-            });
+        // What has a number is in the queue: an error beside it says why it does not begin now, such as that it is held.
+        if let Some(id) = job_id(&answer) {
+            return Ok(id);
         }
-        let id = answer.get("job_id").and_then(Value::as_u64).unwrap_or(0);
-        let id = u32::try_from(id).ok().filter(|id| *id > 0);
-        id.ok_or_else(|| Fault::Unknown("a submission was answered without a job's number".into()))
+        Err(match errors(status, &answer) {
+            Some(Told::Fault(fault)) => fault,
+            Some(Told::Nothing) => {
+                Fault::Unknown("a submission was answered by no such job".into())
+            }
+            None => Fault::Unknown("a submission was answered without a job's number".into()),
+        })
     }
 
     async fn live(&self, ids: &[u32]) -> Result<Live, Fault> {
@@ -210,6 +213,12 @@ impl Transport for Rest {
         let version = self.version().await?;
         self.delete(&version.slurm(&format!("job/{id}"))).await
     }
+}
+
+/// The number of the job that a submission has become.
+fn job_id(answer: &Value) -> Option<u32> {
+    let id = u32::try_from(answer.get("job_id")?.as_u64()?).ok();
+    id.filter(|id| *id > 0)
 }
 
 /// What an answer says beside its data.

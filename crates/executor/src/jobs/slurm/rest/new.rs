@@ -89,7 +89,8 @@ impl Shape for New {
     }
 
     fn by_name(&self, name: &str, since_s: u64) -> String {
-        format!("jobs/?job_name={name}&start_time={since_s}&skip_steps=true")
+        // v0.0.41 takes no bare number.
+        format!("jobs/?job_name={name}&start_time=uts{since_s}&skip_steps=true")
     }
 }
 

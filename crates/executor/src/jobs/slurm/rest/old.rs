@@ -1,4 +1,4 @@
-//! The old shape: v0.0.36 to v0.0.38.
+//! The old shape: v0.0.37 and v0.0.38.
 
 use super::{Shape, number, text, time};
 use crate::jobs::slurm::ask::Ask;
