@@ -29,6 +29,7 @@ impl JobsPlane {
                 run: run.run,
                 nodes: run.nodes.clone(),
                 accelerator_milli: run.accelerator_milli,
+                has_begun: run.started_at.is_some(),
                 flex: spec.flex,
                 checkpoint: spec.checkpoint,
                 freezes: !cannot.contains(&run.run),

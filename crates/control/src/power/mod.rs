@@ -288,6 +288,7 @@ impl PowerPlane {
             is_known,
             measured,
             model,
+            readings,
             unknown: parts.unknown,
         }
     }
@@ -383,6 +384,7 @@ struct Seen {
     /// What is drawn is measured.
     measured: bool,
     model: Modelled,
+    readings: Readings,
     unknown: Vec<String>,
 }
 

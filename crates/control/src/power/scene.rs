@@ -14,6 +14,8 @@ pub(crate) struct BendingRun {
     pub run: RunId,
     pub nodes: NodesId,
     pub accelerator_milli: u64,
+    /// Its program runs: until then it may draw at any moment, and does not.
+    pub has_begun: bool,
     pub flex: JobFlex,
     pub checkpoint: Option<JobCheckpoint>,
     /// Its processes can be made to stand still.

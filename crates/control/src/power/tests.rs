@@ -103,6 +103,7 @@ fn bending(nodes: &str) -> BendingRun {
         run: run(1, nodes).run,
         nodes: nodes.parse().unwrap(),
         accelerator_milli: 1_000,
+        has_begun: true,
         flex: JobFlex {
             pause_ms: 3_600_000,
             ..JobFlex::default()

@@ -9,9 +9,10 @@ mod span;
 #[cfg(test)]
 mod tests;
 
-use super::scene::{self, BendingRun};
+use super::scene::{self, BendingRun, Readings};
 use super::{PowerPlane, Seen};
 use madang_core::PoolStatus;
+use madang_core::power::governor::Load;
 use madang_fleet::Fleet;
 use madang_gateway::energy::EngineDraw;
 use madang_ledger::{EnergyNote, EnergySpan, EnergyStand};
@@ -163,6 +164,17 @@ impl Energies {
     }
 }
 
+/// Runs that draw, and what then draws how much: the caps count those too that have not begun, whose machines draw what idle ones do.
+fn drawing(
+    of: (&Fleet, &SiteId),
+    (pools, runs): (&[PoolStatus], &[BendingRun]),
+    readings: &Readings,
+) -> (Vec<BendingRun>, Vec<Load>) {
+    let begun: Vec<BendingRun> = runs.iter().filter(|run| run.has_begun).cloned().collect();
+    let parts = scene::parts(of, pools, &begun, readings);
+    (begun, parts.loads)
+}
+
 impl PowerPlane {
     /// Adds up what a site drew since the last look, where this gateway measures.
     pub(super) fn account(
@@ -186,13 +198,14 @@ impl PowerPlane {
             return;
         }
         let meters = state.meters.values();
+        let (runs, loads) = drawing((fleet, site), (pools, runs), &seen.readings);
         let look = Look {
             now,
             fleet,
             site,
             pools,
-            runs,
-            loads: &seen.scene.loads,
+            runs: &runs,
+            loads: &loads,
             meters: meters
                 .filter(|watched| watched.row.site == site.as_str())
                 .collect(),

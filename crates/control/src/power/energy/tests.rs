@@ -2,7 +2,7 @@ use super::span::{self, Look};
 use super::*;
 use crate::power::meter::NvmlPowerMeter;
 use crate::power::meters::Watched;
-use crate::power::scene::{Parts, Readings, parts};
+use crate::power::scene::Readings;
 use madang_core::power::gauge::Believed;
 use madang_ledger::EngineClaimed;
 use madang_types::JobFlex;
@@ -65,6 +65,7 @@ fn run() -> BendingRun {
         run: "7-1".parse().unwrap(),
         nodes: "n1".parse().unwrap(),
         accelerator_milli: 1_000,
+        has_begun: true,
         flex: JobFlex::default(),
         checkpoint: None,
         freezes: false,
@@ -112,13 +113,13 @@ impl World {
             readings.add(&watched.row, watched.believed.unwrap(), false);
         }
         let site = site();
-        let Parts { loads, .. } = parts((&self.fleet, &site), &[], runs, &readings);
+        let (runs, loads) = drawing((&self.fleet, &site), (&[], runs), &readings);
         let look = Look {
             now: Micros(at_s * S),
             fleet: &self.fleet,
             site: &site,
             pools: &[],
-            runs,
+            runs: &runs,
             loads: &loads,
             meters: meters.iter().collect(),
         };
@@ -177,6 +178,22 @@ fn what_is_counted_goes_before_what_is_told_and_what_nobody_measures_is_modelled
     world.look(60, &[(300, true, None)], &[]);
     let (engine, run_j, rest) = (engine + 4_500, run_j + 1_125, rest + 225);
     world.expect([engine, run_j + rest, engine, run_j, rest]);
+}
+
+#[test]
+fn a_run_that_has_not_begun_draws_nothing() {
+    let mut world = World::new("");
+    let waits = || BendingRun {
+        has_begun: false,
+        ..run()
+    };
+    world.look(0, &[(200, true, None)], &[waits()]);
+    world.look(10, &[(200, true, None)], &[waits()]);
+    // As if it were not there: its accelerator is one that nobody uses.
+    world.expect([3_000, 300, 3_000, 0, 300]);
+    assert!(world.runs.is_empty(), "{:?}", world.runs);
+    world.look(20, &[(200, true, None)], &[run()]);
+    assert!(world.runs[&run().run] > 0, "{:?}", world.runs);
 }
 
 #[test]
