@@ -69,6 +69,15 @@ def test_a_batch_is_cancelled(client):
     assert over(client, batch).status == "cancelled"
 
 
+def test_a_refused_upload_leaves_the_client_whole(client):
+    # The form is refused before its last bytes are read; the next request of the same client is answered all the same.
+    for _ in range(3):
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.files.create(file=("a.jsonl", b"x" * 3_000_000), purpose="assistants")
+        assert refused.value.param == "purpose"
+        client.files.list(limit=1)
+
+
 def test_files_are_listed_and_deleted(client):
     files = [
         client.files.create(

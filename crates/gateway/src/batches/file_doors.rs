@@ -26,7 +26,15 @@ const PAGE_MAX: usize = 10_000;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 pub(super) async fn create(State(batches): State<Batches>, request: Request) -> Response {
-    answered(created(&batches, request).await)
+    let created = created(&batches, request).await;
+    let refused = created.is_err();
+    let mut answer = answered(created);
+    if refused {
+        // What is left of the form is not read: the client hears that it needs another connection, before it asks again on this one.
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
 }
 
 async fn created(batches: &Batches, request: Request) -> Result<Json<Value>, Refused> {
