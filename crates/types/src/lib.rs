@@ -36,8 +36,8 @@ pub use job::{
     AT_WORK_PERMILLE, After, AfterWhen, BusySource, Job, JobArray, JobCheckpoint, JobFlex, JobId,
     JobIdError, JobResources, JobSpec, JobSpecError, JobStage, JobState, MILLI, Measured,
     NodesHeld, PROCESSORS, RESERVATIONS_MAX, RunBusy, RunCandidate, RunEnd, RunId, RunLack,
-    RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, StopSignal, StopWhy, TaskId,
-    accelerator_ms,
+    RunOutcome, RunPiece, RunPlace, RunRecord, RunState, RunStop, STAGE_TASK, StopSignal, StopWhy,
+    TaskId, accelerator_ms,
 };
 pub use people::{
     KeyRecord, KeyTerms, Origin, Period, Preempted, Programme, ProgrammeJobs, ProgrammeTerms,

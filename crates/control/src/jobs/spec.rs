@@ -2,7 +2,7 @@
 
 use madang_executor::jobs::{RunProgram, RunSpec, SecretText};
 use madang_fleet::Fleet;
-use madang_types::{Job, NodesId, RunId, RunPiece, RunRecord, TaskId};
+use madang_types::{Job, JobStage, NodesId, RunId, RunPiece, RunRecord, TaskId};
 use std::collections::BTreeMap;
 
 /// What is asked of an executor that is to foretell when the first task of a job would begin on some machines; `None` where they left the
@@ -45,6 +45,8 @@ fn spec_of(
     let nodes = fleet.nodes.get(nodes_id)?;
     let jobs = nodes.jobs.as_ref()?;
     let spec = &job.spec;
+    let index = run.task.index.unwrap_or(0);
+    let own = |stages: &[JobStage]| stages.iter().map(|stage| stage.of_task(index)).collect();
     Some(RunSpec {
         run,
         owner: (
@@ -67,8 +69,8 @@ fn spec_of(
         pieces,
         time_limit_ms: spec.time_limit_ms,
         checkpoint: spec.checkpoint,
-        inputs: spec.inputs.clone(),
-        outputs: spec.outputs.clone(),
+        inputs: own(&spec.inputs),
+        outputs: own(&spec.outputs),
         tasks: spec.tasks(),
         log_bytes_max: fleet.jobs.log_bytes_max,
     })

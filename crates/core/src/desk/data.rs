@@ -2,7 +2,7 @@
 
 use super::DeskNodes;
 use crate::jobs::{Move, NodesKey};
-use madang_types::{Job, JobStage, MicroWon, SiteId};
+use madang_types::{Job, JobStage, MicroWon, STAGE_TASK, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What stands for the job's tenant in a prefix.
@@ -78,9 +78,17 @@ impl DataPlaces {
     /// Sites to which a job takes outputs, each with the output.
     pub fn outputs<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = (&'a str, &'a SiteId)> {
         let outputs = job.spec.outputs.iter().map(|stage| stage.to.as_str());
-        outputs.flat_map(|name| {
-            let sites = self.place(job, name).into_iter().flat_map(|at| &at.sites);
-            sites.map(move |site| (name, site))
+        outputs.flat_map(move |name| {
+            // Where a task's number makes it another one's name, that one's place counts too.
+            let head = name.split_once(STAGE_TASK).map(|(head, _)| head);
+            let may_be = move |place: &&DataPlace| {
+                let prefix = place.prefix.replace(TENANT, job.tenant.as_str());
+                head.is_some_and(|head| prefix.starts_with(head))
+            };
+            let others = self.stands.iter().filter(may_be);
+            let places = self.place(job, name).into_iter().chain(others);
+            let sites: BTreeSet<&SiteId> = places.flat_map(|at| &at.sites).collect();
+            sites.into_iter().map(move |site| (name, site))
         })
     }
 

@@ -13,7 +13,8 @@ pub use run::{
     StopWhy,
 };
 pub use spec::{
-    After, AfterWhen, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError, JobStage, StopSignal,
+    After, AfterWhen, JobArray, JobCheckpoint, JobFlex, JobSpec, JobSpecError, JobStage,
+    STAGE_TASK, StopSignal,
 };
 pub use state::{Job, JobState};
 

@@ -14,6 +14,8 @@ pub const ARRAY_TASKS_MAX: u32 = 100_000;
 pub const TIME_LIMIT_MS_MAX: u64 = 90 * 86_400_000;
 /// The longest time from a checkpoint signal to the kill: an hour.
 pub const GRACE_MS_MAX: u64 = 3_600_000;
+/// Stands for a task's number in the names of its files.
+pub const STAGE_TASK: &str = "{task}";
 /// The most of inputs, of outputs, of variables, of secrets, and of jobs that are waited for.
 pub const LIST_COUNT_MAX: usize = 128;
 /// The most bytes of a script, and of all of a command's words.
@@ -87,9 +89,10 @@ pub struct JobSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobStage {
-    /// From where: of an input a path of the site or a URL (`s3://`, `https://`), of an output a path in the job's folder.
+    /// From where: of an input a path of the site or a URL (`s3://`, `https://`), of an output a path in the job's folder. [`STAGE_TASK`] in it
+    /// stands for the task's number.
     pub from: String,
-    /// To where: of an input a path in the job's folder, of an output a path of the site or a URL.
+    /// To where: of an input a path in the job's folder, of an output a path of the site or a URL. Likewise.
     pub to: String,
     /// What its SHA-256 has to be, in hex; for inputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,18 @@ pub struct JobStage {
     /// How large it is, about, in bytes: a site is chosen by it. Not known where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+}
+
+impl JobStage {
+    /// The file of one task.
+    pub fn of_task(&self, index: u32) -> Self {
+        let number = index.to_string();
+        Self {
+            from: self.from.replace(STAGE_TASK, &number),
+            to: self.to.replace(STAGE_TASK, &number),
+            ..self.clone()
+        }
+    }
 }
 
 /// Many tasks of one kind; each finds its number in `MADANG_TASK`.
@@ -408,6 +423,14 @@ impl JobSpec {
                     !outer.is_empty() && outer.len() <= TEXT_BYTES_MAX,
                     format!("{field}[{at}]"),
                     "the other end is a path or a URL",
+                )?;
+                let own = self.tasks() == 1 || field == "inputs" || outer.contains(STAGE_TASK);
+                expect(
+                    own,
+                    format!("{field}[{at}]"),
+                    format!(
+                        "each task of the array would put its own over '{outer}': {STAGE_TASK} in it stands for the task's number"
+                    ),
                 )?;
                 if let Some(digest) = &stage.sha256 {
                     let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());

@@ -415,6 +415,23 @@ fn what_stands_at_one_site_alone_is_used_there() {
 }
 
 #[test]
+fn an_output_of_a_task_may_be_wherever_its_number_leads() {
+    let outputs = |to: &str| -> Vec<String> {
+        let mut data = stores();
+        data.stands[1].prefix = "s3://corpus/7/".to_owned();
+        let mut job = of(1, 4, 60);
+        job.spec.outputs = vec![stage("out", to, None)];
+        data.outputs(&job)
+            .map(|(_, site)| site.to_string())
+            .collect()
+    };
+    assert_eq!(outputs("s3://corpus/6/x"), ["pohang"]);
+    assert_eq!(outputs("s3://corpus/7/x"), ["busan"]);
+    assert_eq!(outputs("s3://corpus/{task}/x"), ["busan", "pohang"]);
+    assert_eq!(outputs("s3://corpus/x/{task}"), ["pohang"]);
+}
+
+#[test]
 fn a_job_whose_data_is_where_no_machines_are_says_so() {
     let mut two = Two::priced([None, None]);
     two.tell(|sites| {

@@ -74,6 +74,16 @@ fn what_cannot_be_is_refused_by_its_name() {
         json!([{"from": "/data/a", "to": "a", "sha256": "ab"}]),
         "inputs[0].sha256",
     );
+    let mut many = spec();
+    many["array"] = json!({"tasks": 2});
+    many["outputs"] = json!([{"from": "out", "to": "/data/out"}]);
+    let found = read(many.clone()).unwrap_err();
+    assert!(found.contains("{task} in it stands for"), "{found}");
+    many["outputs"][0]["to"] = json!("/data/{task}/out");
+    assert_eq!(
+        read(many).unwrap().outputs[0].of_task(17).to,
+        "/data/17/out"
+    );
     check("unheard_of", json!(1), "unheard_of");
     check("script", json!("echo"), "not both");
     check(
