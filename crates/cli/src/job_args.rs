@@ -53,12 +53,12 @@ pub enum JobCommand {
     },
     /// What a job prints.
     Logs {
-        /// The job, or a task of an array, as 1042.7.
+        /// The job, or a task of an array, as 1042.7; of an array alone its first task.
         task: String,
         /// Which run of it, from 1; the last where not given.
         #[arg(long)]
         run: Option<u32>,
-        /// Go on until it is over. While it waits a line says why.
+        /// Go on until it is over, through all of its runs if none is named. While it waits a line says why.
         #[arg(long, short)]
         follow: bool,
         /// Where the server is.
@@ -74,7 +74,13 @@ pub enum JobCommand {
     /// Have what runs of a job begin anew.
     Requeue(JobArgs),
     /// A shell in the folder and with the environment of a job that runs, on the server's own machine.
-    Shell(JobArgs),
+    Shell {
+        /// The job, or a task of an array, as 1042.7; of an array alone its first task.
+        task: String,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
 }
 
 /// One job.

@@ -3,7 +3,7 @@
 use super::Result;
 use crate::caller::{Ground, May, right};
 use crate::extract::{LargeBody, PathId, Query};
-use crate::params::{JobLogQuery, JobQuery, JobRunsQuery, JobSubmit, LOG_BYTES_MAX};
+use crate::params::{JobLogQuery, JobQuery, JobRunsQuery, JobShellQuery, JobSubmit, LOG_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{JobRunView, JobShellView, JobView, List};
@@ -14,7 +14,7 @@ use http::{HeaderName, StatusCode, header};
 use madang_control::jobs::JobsError;
 use madang_gateway::clock;
 use madang_store::{JobFilter, JobWish};
-use madang_types::{ErrorCode, Job, JobId, RunRecord, RunState, TaskId};
+use madang_types::{ErrorCode, Job, JobId, JobState, RunRecord, RunState, TaskId};
 use std::sync::Arc;
 
 /// Where the next part of an output begins.
@@ -142,14 +142,23 @@ pub(crate) async fn job_log(
 
 /// What leads into a run of a job, on the server's own machine
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/shell", tag = "jobs",
-    params(("id" = String, Path, description = "The job's number")), responses((status = 200, body = JobShellView)))]
+    params(("id" = String, Path, description = "The job's number"), JobShellQuery),
+    responses((status = 200, body = JobShellView)))]
 pub(crate) async fn job_shell(
     may: May<right::JobOutput>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
+    Query(JobShellQuery { task }): Query<JobShellQuery>,
 ) -> Result<Json<JobShellView>> {
     let job = find(&api, &may.ground, &id).await?;
-    let run = run_of(&api, &job, (None, None)).await?;
+    let run = run_of(&api, &job, (task, None)).await?;
+    if run.state == RunState::Ended {
+        let message = format!(
+            "the run {} is over: a shell leads into one that runs",
+            run.run
+        );
+        return Err(Refusal::conflict(message));
+    }
     let found = api.control.jobs().shell(&run).await;
     Ok(Json(JobShellView {
         run: run.run.to_string(),
@@ -200,7 +209,11 @@ pub(crate) async fn job_requeue(
 ) -> Result<Json<JobView>> {
     let job = find(&api, &may.ground, &id).await?;
     if !api.control.jobs().requeue(job.id) {
-        let message = format!("nothing of job {} runs here: submit it again", job.id);
+        let id = job.id;
+        let message = match job.state.is_over() {
+            true => format!("job {id} is over: it is {}; submit it again", job.state),
+            false => format!("nothing of job {id} runs: it begins when its turn comes"),
+        };
         return Err(Refusal::conflict(message));
     }
     Ok(view(&api, job))
@@ -217,7 +230,12 @@ async fn wish(api: &Api, ground: &Ground, (id, wish): (&str, JobWish)) -> Result
 }
 
 fn view(api: &Api, job: Job) -> Json<JobView> {
-    let outlook = api.control.jobs().outlook(job.id);
+    let plane = api.control.jobs();
+    // That it waits, or is held, the books may be told a moment later; that it runs they say once they have the run.
+    let open = plane.open_job(job.id);
+    let open = open.filter(|open| open.state != JobState::Running);
+    let job = open.unwrap_or(job);
+    let outlook = plane.outlook(job.id);
     Json(JobView::new(job, outlook))
 }
 
@@ -254,7 +272,10 @@ async fn run_of(
     let asked = |run: &RunRecord| number.is_none_or(|number| run.run.number == number);
     let found = runs.into_iter().take_while(|run| run.run.task == task);
     found.filter(asked).last().ok_or_else(|| {
-        let message = format!("no run of task {task} has begun");
+        let message = match number {
+            Some(number) => format!("no run {number} of task {task} has begun"),
+            None => format!("no run of task {task} has begun"),
+        };
         Refusal::new(ErrorCode::NotFound, message).at("task")
     })
 }

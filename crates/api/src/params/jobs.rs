@@ -168,7 +168,8 @@ pub(crate) struct JobNeeds {
     reason = "read by the document alone; the type itself is JobStage"
 )]
 pub(crate) struct JobStaged {
-    /// From where: of an input a path of the machine or a URL, of an output a path in the job's folder.
+    /// From where: of an input a path of the machine or a URL, of an output a path in the job's folder. `{task}` in it stands for the
+    /// task's number.
     from: String,
     /// To where, likewise.
     to: String,
@@ -298,4 +299,14 @@ pub(crate) struct JobLogQuery {
     #[serde(default)]
     #[param(default = 0)]
     pub from: u64,
+}
+
+/// Which task is to be entered.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobShellQuery {
+    /// A task of an array, as `1042.7`; the only one, or the first, where left out.
+    #[param(value_type = Option<String>)]
+    pub task: Option<TaskId>,
 }

@@ -9,10 +9,10 @@ use madang_executor::jobs::{JobsError, RunStatus};
 use madang_gateway::clock;
 use madang_store::{JobTerm, StoreError};
 use madang_types::{
-    Job, JobId, JobState, Micros, NodesId, RunEnd, RunOutcome, RunPlace, RunRecord, RunState,
-    StopWhy,
+    Job, JobId, JobState, Micros, NodesId, RunEnd, RunId, RunOutcome, RunPlace, RunRecord,
+    RunState, StopWhy,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -361,8 +361,9 @@ impl JobsPlane {
     async fn follow_runs(&self) {
         let mut by_nodes: BTreeMap<NodesId, Vec<RunRecord>> = BTreeMap::new();
         let live = self.live();
-        self.unstopped()
-            .retain(|run| live.iter().any(|one| one.run == *run));
+        let lives: BTreeSet<RunId> = live.iter().map(|run| run.run).collect();
+        self.unstopped().retain(|run| lives.contains(run));
+        self.complaints().retain(|(run, _)| lives.contains(run));
         for run in live {
             by_nodes.entry(run.nodes.clone()).or_default().push(run);
         }
@@ -407,8 +408,9 @@ impl JobsPlane {
             Err(error) => Err(error),
         };
         let status = looked.inspect_err(|error| {
-            tracing::warn!(run = %run.run, %error, "nobody knows how a run stands");
+            self.complain(run.run, "nobody knows how a run stands", error);
         })?;
+        self.complaints().retain(|(of, _)| *of != run.run);
         if status.is_some() || run.state != RunState::Starting {
             self.note(DeskInput::Seen(run.run));
         }

@@ -104,6 +104,8 @@ pub struct JobsPlane {
     desk: Mutex<Option<Desk>>,
     /// Runs that could not be told to stop.
     unstopped: Mutex<BTreeSet<RunId>>,
+    /// What could not be done with runs, of which an operator was told: when it begins, not at each look.
+    complaints: Mutex<BTreeSet<(RunId, &'static str)>>,
     /// What was told of runs that had been given up, for whoever drives to book.
     told: Mutex<late::Told>,
     /// Something has happened.
@@ -144,6 +146,7 @@ impl JobsPlane {
             repriced: AtomicBool::new(false),
             desk: Mutex::new(None),
             unstopped: Mutex::default(),
+            complaints: Mutex::default(),
             told: Mutex::default(),
             wake: Arc::default(),
             tasks: Mutex::default(),
@@ -359,7 +362,7 @@ impl JobsPlane {
     }
 
     /// A job that is not over, where this gateway drives.
-    fn open_job(&self, id: JobId) -> Option<Job> {
+    pub fn open_job(&self, id: JobId) -> Option<Job> {
         self.lock().as_ref()?.job(id).cloned()
     }
 
@@ -367,6 +370,19 @@ impl JobsPlane {
         self.unstopped
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complaints(&self) -> MutexGuard<'_, BTreeSet<(RunId, &'static str)>> {
+        self.complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An operator is told that something cannot be done with a run, unless he knows.
+    fn complain(&self, run: RunId, what: &'static str, error: &JobsError) {
+        if self.complaints().insert((run, what)) {
+            tracing::warn!(%run, %error, "{what}");
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, late::Told> {

@@ -215,7 +215,7 @@ impl JobsPlane {
         match self.try_start(job, run).await {
             Ok(()) => self.gateway.metrics.job_start(),
             Err(error @ JobsError::Unavailable(_)) => {
-                tracing::warn!(run = %run.run, %error, "a run is not begun yet");
+                self.complain(run.run, "a run is not begun yet", &error);
                 let why =
                     format!("it has machines, and is not begun yet: {error}; it is tried again");
                 self.note(DeskInput::Prepares(run.run, why));
@@ -257,7 +257,11 @@ impl JobsPlane {
             Err(error) => Err(error),
         };
         if let Err(error) = stopped {
-            tracing::warn!(run = %run.run, %error, "a run is not stopped yet");
+            self.complain(run.run, "a run is not stopped yet", &error);
+            if run.started_at.is_none() {
+                let why = format!("it is to be stopped: {error}; it is told again");
+                self.note(DeskInput::Prepares(run.run, why));
+            }
             // It is told again at the next look.
             self.unstopped().insert(run.run);
         }

@@ -4,6 +4,7 @@ mod candidates;
 mod file;
 mod logs;
 mod mark;
+mod news;
 mod units;
 
 pub use units::span_ms;
@@ -15,6 +16,7 @@ use crate::job_args::{JobArgs, JobCommand};
 use crate::out;
 use anyhow::{Context, anyhow};
 use madang_ledger::decimal_text;
+use news::News;
 use serde_json::{Value, json};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -71,8 +73,14 @@ pub async fn run(command: JobCommand) -> anyhow::Result<ExitCode> {
         JobCommand::Hold(args) => act(args, "hold", "is held back").await,
         JobCommand::Release(args) => act(args, "release", "goes on").await,
         JobCommand::Requeue(args) => act(args, "requeue", "begins anew").await,
-        JobCommand::Shell(args) => shell(args).await,
+        JobCommand::Shell { task, server } => shell(&task, &server).await,
     }
+}
+
+/// The job of a task, and the task where one of an array is named.
+fn task_of(text: &str) -> (&str, Option<&str>) {
+    let array = text.split_once('.');
+    array.map_or((text, None), |(job, _)| (job, Some(text)))
 }
 
 /// The key of a job's owner: the one named, that of a sign-in, the first tenant's, or the operator's.
@@ -263,7 +271,7 @@ fn waits(job: &Value) -> Option<String> {
 /// Looks at a job until it is over, and says each time that something else is to be said.
 async fn until_over(client: &ApiClient, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/jobs/{}", escape(id));
-    let mut told = String::new();
+    let mut news = News::default();
     loop {
         let answer = client.get(&path).await?;
         let job = answer.json()?;
@@ -277,20 +285,17 @@ async fn until_over(client: &ApiClient, id: &str, json: bool) -> anyhow::Result<
             let well = job["state"] == "completed";
             return Ok(if well { done } else { ExitCode::FAILURE });
         }
-        let line = waits(&job).or_else(|| warning(&job));
-        let line = line.unwrap_or_else(|| cell(&job, "state"));
-        if line != told {
-            out::note(&format!("job {id} {line}"));
-            told = line;
-        }
+        news.tell(id, &job);
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn shell(args: JobArgs) -> anyhow::Result<ExitCode> {
-    let path = format!("/api/v1/jobs/{}/shell", escape(&args.job));
-    let answer = client(&args.server)?.get(&path).await?.json()?;
-    if args.server.json {
+async fn shell(task: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let (job, task) = task_of(task);
+    let path = format!("/api/v1/jobs/{}/shell", escape(job));
+    let path = path_with(&path, &[("task", task)]);
+    let answer = client(server)?.get(&path).await?.json()?;
+    if server.json {
         out::line(&answer.to_string());
         return Ok(ExitCode::SUCCESS);
     }
