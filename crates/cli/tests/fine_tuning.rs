@@ -38,6 +38,12 @@ step 2
 echo "weights of $3" >"$1/model.txt"
 printf '{"event":"message","message":"done"}'
 ''', "train", "{output_dir}", "{training_file}", "{model}", "{n_epochs}"]
+
+[[fine_tuning]]
+id = "boxed"
+models = ["boxed"]
+image = "registry.example.kr/tune:3"
+command = ["true"]
 "#;
 
 const LINE: &str =
@@ -286,7 +292,7 @@ async fn what_is_wrong_with_fine_tuning_is_told_before_there_is_a_job() {
     }
     let none = (404, "not_found", "training_file", "purpose 'fine-tune'");
     check(json!({"training_file": "file-x"}), none).await;
-    let unknown = (404, "model_not_found", "model", "these can be: tiny");
+    let unknown = (404, "model_not_found", "model", "these can be: tiny, boxed");
     check(json!({"model": "gpt"}), unknown).await;
     for (more, field, words) in [
         (
@@ -308,6 +314,10 @@ async fn what_is_wrong_with_fine_tuning_is_told_before_there_is_a_job() {
     ] {
         check(more, (400, "field_invalid", field, words)).await;
     }
+    // No machine runs its template's image.
+    let words = "runs no container images";
+    let nowhere = (422, "job_impossible", "resources", words);
+    check(json!({"model": "boxed"}), nowhere).await;
     assert_eq!(get(&madang, "").await["data"], json!([]));
     let left = std::fs::read_dir(place.data().join("fine-tuning/.new")).unwrap();
     assert_eq!(left.count(), 0, "what was refused leaves nothing");
@@ -321,7 +331,7 @@ async fn without_a_template_it_is_said_so() {
     let good = madang.upload("fine-tune", LINE).await;
     let fleet = std::fs::read_to_string(place.path("fleet.toml")).unwrap();
     let without = fleet.split("[[fine_tuning]]").next().unwrap().to_owned();
-    let rest = fleet.split("\"{n_epochs}\"]\n").nth(1).unwrap();
+    let rest = fleet.split("command = [\"true\"]\n").nth(1).unwrap();
     place.write("fleet.toml", without + rest);
     place.run(&["reload"]).await.expect_code(0);
     let asked = json!({"model": "tiny", "training_file": good});

@@ -340,9 +340,7 @@ async fn what_is_wrong_with_a_job_is_told_before_it_waits() {
     .await;
     let secret = "command = [\"true\"]\ndata_class = \"classified\"\n";
     check("c.toml", secret, &["policy_denied"]).await;
-    let missing =
-        "name = \"m\"\ncommand = [\"true\"]\n[[input]]\nfrom = \"/nowhere/x\"\nto = \"x\"\n";
-    place.write("d.toml", missing);
+    place.write("d.toml", "name = \"m\"\ncommand = [\"/nowhere/x\"]\n");
     let ended = place
         .run(&["job", "submit", "d.toml", "--wait"])
         .await

@@ -19,7 +19,9 @@ fn fleet(engine: &FakeEngine, cap: &str) -> String {
              power = {{ idle_watts = 10, full_watts = 100 }}\njobs = {{ executor = \"local\" }}\n"
         )
     };
-    let data = "[[jobs.data]]\nprefix = \"/data/there\"\nsites = [\"there\"]\n\n\
+    // The engine is there, and has no image.
+    let data = "[jobs]\nstage_roots = [\"/data\"]\ncontainer_program = \"/bin/false\"\n\n\
+                [[jobs.data]]\nprefix = \"/data/there\"\nsites = [\"there\"]\n\n\
                 [[site]]\nid = \"archive\"\ncountry = \"KR\"\n\n\
                 [[jobs.data]]\nprefix = \"/data/archive\"\nsites = [\"archive\"]\n";
     let [near, far] = [nodes("near", "here"), nodes("far", "there")];
@@ -199,9 +201,9 @@ async fn what_machines_would_never_run_is_told_anew_once_the_fleet_has_changed()
     json_of(&place, "job cancel 1 --key-file acme.key").await;
     let why = "far at there: the cluster away runs no container images";
     waits_for(&place, "2", why).await;
-    // It begins where it would be run again, and ends there for want of an engine.
+    // It begins where it would be run again, and ends there for want of its image.
     reload("executor = \"local\"").await;
-    waits_for_end(&place, "2", "no container engine").await;
+    waits_for_end(&place, "2", "no container of the image x").await;
     assert_eq!(madang.stop().await, 0);
 }
 
@@ -213,4 +215,43 @@ async fn waits_for_end(place: &Place, id: &str, why: &str) {
         (told && shown["state"] == "failed").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_with_a_run_is_told_its_owner_as_it_is_and_the_operator_once() {
+    let place = Place::new();
+    let engine = FakeEngine::start(FakeEngineOptions::default()).await;
+    let asked = place.path("asked");
+    let away = format!("#!/bin/sh\necho >> {}\nexit 1\n", asked.display());
+    let away = place.write("away.sh", away);
+    let cluster = format!(
+        "[[jobs.slurm]]\nid = \"away\"\nfolder = \"/runs\"\nshell = [\"sh\", \"{}\"]\n",
+        away.display()
+    );
+    let far = "executor = \"slurm\", cluster = \"away\"";
+    let text = fleet(&engine, "").replace("executor = \"local\"", far);
+    let mut madang = place.up(&(text + &cluster)).await;
+    place.write("acme.key", &madang.key);
+    place.write("job.toml", "command = [\"true\"]\n");
+    json_of(&place, "job submit job.toml --key-file acme.key").await;
+    waits_for(
+        &place,
+        "1",
+        "is not begun yet: the Slurm cluster away: exit code 1, and not a word",
+    )
+    .await;
+    json_of(&place, "job cancel 1 --key-file acme.key").await;
+    waits_for(&place, "1", "it is to be stopped: the Slurm cluster away: ").await;
+    // It is tried again and again, and told of once.
+    let count = || std::fs::read(&asked).unwrap().len();
+    let before = count();
+    wait_for("the cluster is asked again", async || {
+        (count() > before + 8).then_some(())
+    })
+    .await;
+    let said = madang.said();
+    for what in ["a run is not stopped yet", "nobody knows how a run stands"] {
+        assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
+    }
+    assert_eq!(madang.stop().await, 0);
 }

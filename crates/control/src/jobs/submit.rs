@@ -163,14 +163,10 @@ impl JobsPlane {
 
     /// Why what runs jobs on some machines would never run that one there, as far as this gateway knows.
     pub(super) fn never(&self, job: &Job, nodes: &DeskNodes) -> Option<String> {
-        // Who has no queue of its own refuses nothing by itself.
-        if !nodes.has_queue {
-            return None;
-        }
         let Some(executor) = self.executor(&nodes.id) else {
             // Of several gateways another one may have it.
             let unread = "its cluster is read at the next start of Madang";
-            return (!self.shared).then(|| unread.to_owned());
+            return (nodes.has_queue && !self.shared).then(|| unread.to_owned());
         };
         let fleet = Arc::clone(&self.gateway.snapshot().fleet);
         executor.never(&spec::asked_spec(job, &nodes.id, &fleet)?)

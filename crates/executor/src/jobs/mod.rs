@@ -10,7 +10,13 @@
 //! and a small program of ours as the first process of its container for what the batch script does on Slurm: inputs, signals, the
 //! checkpoint's grace, outputs, and an exit code that says which of these failed. `look` and `changes` are one watch over our label, the
 //! end's times are the container's own (`terminated.startedAt`, `finishedAt`), `log` is the kubelet's with its rotation, `shell` is
-//! `exec`. `forget` deletes the `Job`; until then nothing else may (`ttlSecondsAfterFinished` unset).
+//! `exec`. `forget` deletes the `Job`; until then nothing else may (`ttlSecondsAfterFinished` unset). A task's folder is a volume claim
+//! named after the task, which each of its runs mounts; the last `forget` of a task deletes it. Secrets are a `Secret` that the `Job`
+//! owns, never words of its own text. `never` says what such a cluster cannot: a run without an image, files that are no objects of a
+//! store, parts of an accelerator where none is cut. `freeze` is [`JobsError::Unsupported`]: a suspended `Job` loses its pods.
+//! `foretell` is `None`, as its scheduler does not say. An API server that does not answer is [`JobsError::Unavailable`], and a `Job`
+//! whose pod's machine is gone is told as lost. It takes its word in `jobs.executor` of the fleet file, a line in `up/jobs.rs` of the
+//! room `cli`, a fixture over a small real cluster for the suite, and a [`RunMeter`] (DCGM's exporter by pod).
 
 pub mod local;
 mod meter;

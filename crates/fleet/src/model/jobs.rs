@@ -264,7 +264,7 @@ pub struct JobsTerms {
     /// Certificates (PEM) of the authority that vouches for such hosts and stores, beside the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage_authority_file: Option<PathBuf>,
-    /// The program that runs jobs' images: `podman` or `docker`; without it a job with an image cannot be started.
+    /// The program that runs jobs' images: `podman` or `docker`; without it a job with an image is refused here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_program: Option<String>,
     /// What each container is made with, such as `--init` and `--network=none`.
@@ -275,7 +275,7 @@ pub struct JobsTerms {
     #[schemars(range(min = 1000, max = 86_400_000))]
     pub container_image_ms_max: u64,
     /// A control group (version 2) below which each run has one of its own, that holds it to its memory and processors: Madang may
-    /// write there, and no process is in it. Without one a job that asks for memory or processors cannot be started.
+    /// write there, and no process is in it. Without one nothing holds a program without an image to what it asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
     /// Bytes of output that are kept of each run.

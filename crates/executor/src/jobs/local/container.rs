@@ -45,6 +45,24 @@ const fn image_ms_max() -> u64 {
     3_600_000
 }
 
+impl ContainerEngine {
+    /// Whether its program is on this machine, by `PATH` where it has no path of its own.
+    pub(super) fn is_there(&self) -> bool {
+        if self.program.components().count() > 1 {
+            return self.program.is_file();
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(&self.program).is_file())
+    }
+}
+
+/// Why there is no container.
+pub(super) struct Unmade {
+    pub why: String,
+    /// Nobody knows: it may be there all the same.
+    pub may_be: bool,
+}
+
 /// What is left to be removed of a run's container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Remains {
@@ -69,14 +87,17 @@ impl Remains {
     }
 
     /// Makes it; the error is the engine's own last line.
-    pub async fn create(&self, folder: &RunFolder, order: &Order) -> Result<(), String> {
-        let (words, variables) = self.creation(folder, order)?;
+    pub async fn create(&self, folder: &RunFolder, order: &Order) -> Result<(), Unmade> {
+        let unmade = |why: String, may_be: bool| Unmade { why, may_be };
+        let creation = self.creation(folder, order);
+        let (words, variables) = creation.map_err(|why| unmade(why, false))?;
         let mut command = self.command(&[]);
         command.args(words).stdin(Stdio::piped());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let image = order.image.as_deref().unwrap_or_default();
         let failed = |why: String| format!("no container of the image {image}: {why}");
-        let mut child = command.spawn().map_err(|e| failed(self.absent(&e)))?;
+        let child = command.spawn();
+        let mut child = child.map_err(|e| unmade(failed(self.absent(&e)), false))?;
         let made = async {
             if let Some(mut input) = child.stdin.take() {
                 input.write_all(variables.as_bytes()).await.ok();
@@ -85,8 +106,12 @@ impl Remains {
         };
         let most = Duration::from_millis(self.engine.image_ms_max);
         let late = || failed(format!("it was not had within {most:?}"));
-        let made = timeout(most, made).await.map_err(|_| late())?;
-        told(&made.map_err(|e| failed(e.to_string()))?).map_err(failed)
+        let made = timeout(most, made).await;
+        let made = made.map_err(|_| unmade(late(), true))?;
+        let made = made.map_err(|e| unmade(failed(e.to_string()), true))?;
+        // One that was killed may have been understood.
+        let may_be = made.status.code().is_none();
+        told(&made).map_err(|why| unmade(failed(why), may_be))
     }
 
     /// The words that make it, and the variables that it has: through a pipe, for others see the words.
@@ -208,13 +233,19 @@ impl Remains {
 fn variables(order: &Order) -> Result<String, String> {
     let mut text = format!("HOME={WORK}\n");
     for (name, value) in order.env.iter().chain(&order.secrets) {
-        if value.contains(['\n', '\r']) {
-            let what = "has line breaks, which a container cannot be given";
-            return Err(format!("the variable {name} {what}"));
-        }
+        passes((name, value))?;
         text.push_str(&format!("{name}={value}\n"));
     }
     Ok(text)
+}
+
+/// Whether a container can be given a variable; else why not.
+pub(super) fn passes((name, value): (&str, &str)) -> Result<(), String> {
+    if value.contains(['\n', '\r']) {
+        let what = "has line breaks, which a container cannot be given";
+        return Err(format!("the variable {name} {what}"));
+    }
+    Ok(())
 }
 
 /// Whether the engine did it; else its own last line.
@@ -230,11 +261,14 @@ fn told(output: &Output) -> Result<(), String> {
 }
 
 impl Claim {
-    /// Whether its container is gone, if it has one.
-    pub async fn container_is_gone(&self) -> bool {
+    /// Removes its container, if it has one.
+    ///
+    /// # Errors
+    /// The engine does not do it.
+    pub async fn remove_container(&self) -> Result<(), String> {
         match &self.container {
-            Some(container) => container.remove().await.is_ok(),
-            None => true,
+            Some(container) => container.remove().await,
+            None => Ok(()),
         }
     }
 }

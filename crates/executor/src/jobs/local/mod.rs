@@ -8,6 +8,7 @@ mod cgroup;
 mod confine;
 mod container;
 mod folder;
+mod lack;
 mod log;
 mod order;
 mod procfs;
@@ -229,6 +230,10 @@ impl JobExecutor for LocalExecutor {
         }
         self.watched.add(run);
         Ok(())
+    }
+
+    fn never(&self, spec: &RunSpec) -> Option<String> {
+        self.options.lacks(spec)
     }
 
     async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {

@@ -152,9 +152,8 @@ async fn bury(folder: &RunFolder) -> io::Result<()> {
     if cgroup.is_some_and(|cgroup| !cgroup.remove()) {
         return Err(io::Error::other("its control group does not empty"));
     }
-    if !claim.container_is_gone().await {
-        return Err(io::Error::other("its container cannot be removed"));
-    }
+    let removed = claim.remove_container().await;
+    removed.map_err(|why| io::Error::other(format!("its container cannot be removed: {why}")))?;
     if folder.end()?.is_some() {
         return Ok(());
     }

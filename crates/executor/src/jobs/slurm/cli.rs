@@ -266,7 +266,7 @@ pub(super) fn fault(answer: &Answer) -> Fault {
         Fault::Refused(told)
     } else {
         // No such program, for one.
-        Fault::NotSent(format!("exit code {}: {}", answer.code, answer.complaint))
+        Fault::NotSent(answer.told())
     }
 }
 

@@ -166,10 +166,7 @@ async fn expect(shell: &Shell, text: &str, input: &[u8]) -> Result<Vec<u8>, Faul
     if answer.code == 0 {
         return Ok(answer.bytes);
     }
-    Err(Fault::Unknown(format!(
-        "exit code {}: {}",
-        answer.code, answer.complaint
-    )))
+    Err(Fault::Unknown(answer.told()))
 }
 
 fn disk(path: &Path, error: &io::Error) -> Fault {

@@ -46,6 +46,15 @@ impl Answer {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
+
+    /// How it went wrong.
+    pub(super) fn told(&self) -> String {
+        let code = self.code;
+        match self.complaint.as_str() {
+            "" => format!("exit code {code}, and not a word"),
+            complaint => format!("exit code {code}: {complaint}"),
+        }
+    }
 }
 
 impl Shell {

@@ -262,8 +262,47 @@ async fn without_an_engine_no_image_is_run() {
     let site = Local::new().await;
     let mut spec = script(&site, "exit 0");
     spec.image = Some(IMAGE.to_owned());
+    let why = site.executor().never(&spec).unwrap();
+    assert!(why.contains("runs no container images"), "{why}");
     let end = run(&site, spec).await;
     let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("no container engine"));
+    assert!(told, "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_container_can_be_is_known_before_it_is_begun() {
+    let place = tempfile::tempdir().unwrap();
+    let mut options = options(place.path());
+    options.engine = Some(silent(place.path(), 1_000));
+    let site = Local::with(place, options);
+    let mut spec = script(&site, "exit 0");
+    spec.image = Some(IMAGE.to_owned());
+    assert_eq!(site.executor().never(&spec), None);
+    let mut lines = spec.clone();
+    lines.env.insert("TWO".to_owned(), "a\nb".to_owned());
+    let why = site.executor().never(&lines).unwrap();
+    assert!(why.contains("TWO has line breaks"), "{why}");
+    // Without an image it is fine.
+    lines.image = None;
+    assert_eq!(site.executor().never(&lines), None);
+    fs::remove_file(site.site().parent().unwrap().join("engine")).unwrap();
+    let why = site.executor().never(&spec).unwrap();
+    assert!(why.contains("is not on this machine"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_is_down_keeps_no_run() {
+    let place = tempfile::tempdir().unwrap();
+    let mut options = options(place.path());
+    let down = silent(place.path(), 60_000);
+    let text = "#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2; exit 1\n";
+    fs::write(&down.program, text).unwrap();
+    options.engine = Some(down);
+    let site = Local::with(place, options);
+    let mut spec = script(&site, "exit 0");
+    spec.image = Some(IMAGE.to_owned());
+    let end = run(&site, spec).await;
+    let told = matches!(&end.outcome, RunOutcome::NotStarted { why } if why.contains("Cannot connect to the Docker daemon"));
     assert!(told, "{end:?}");
 }
 

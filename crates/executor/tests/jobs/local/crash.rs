@@ -343,9 +343,10 @@ async fn a_full_disk_stops_no_run() {
     // There was room for its end.
     assert!(output(&site, spec.run).await.len() < 256 * 1024);
     site.executor().forget(spec.run).await.unwrap();
-    // What fills it can be withdrawn.
-    let text = "trap '' TERM; head -c 1000000 /dev/zero > all; echo full > $SITE/full; while :; do sleep 0.1; done";
-    let spec = script(&site, text);
+    // Who fills it by its output can be withdrawn.
+    let text = "trap '' TERM; head -c 1000000 /dev/zero | tr '\\0' x; echo full > $SITE/full; while :; do sleep 0.1; done";
+    let mut spec = script(&site, text);
+    spec.log_bytes_max = 10_000_000;
     site.executor().start(spec.clone()).await.unwrap();
     until_file(site.site().join("full")).await;
     site.executor()
@@ -359,6 +360,34 @@ async fn a_full_disk_stops_no_run() {
     let end = until_ended(&site, spec.run).await;
     assert_eq!(end.outcome, RunOutcome::Cancelled);
     site.executor().forget(spec.run).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fills_the_disk_by_its_files_is_ended_and_those_go_and_others_go_on() {
+    let place = tempfile::tempdir().unwrap();
+    let options = options(place.path());
+    let Some(_disk) = Disk::mount(&options.folder) else {
+        println!("skipped: no disk can be mounted here");
+        return;
+    };
+    let site = Local::with(place, options);
+    let waits = "echo began > $SITE/small; while ! [ -e $SITE/go ]; do sleep 0.1; done";
+    let mut small = script(&site, waits);
+    small.run = run_id(1);
+    site.executor().start(small.clone()).await.unwrap();
+    until_file(site.site().join("small")).await;
+    let fills = "trap '' TERM INT; head -c 1000000 /dev/zero > all; while :; do sleep 0.1; done";
+    let end = run(&site, script(&site, fills)).await;
+    let RunOutcome::NotKept { why } = &end.outcome else {
+        panic!("{end:?}");
+    };
+    assert!(why.contains("stay free for others"), "{why}");
+    assert!(end.started_at.is_some());
+    let work = site.options.folder.join("1042-1/work");
+    assert_eq!(fs::read_dir(work).unwrap().count(), 0);
+    fs::write(site.site().join("go"), "").unwrap();
+    let end = until_ended(&site, small.run).await;
+    assert_eq!(end.outcome, RunOutcome::Completed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

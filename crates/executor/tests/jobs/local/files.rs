@@ -61,9 +61,15 @@ async fn nothing_else_is_read() {
         let mut spec = script(&site, "exit 0");
         spec.run = run_id(job);
         spec.inputs = vec![stage(&from, "in")];
+        // What the settings alone tell is known before it is begun.
+        let settled = ["no folder", "no absolute", "host", "no bucket", "no s3:"];
+        let settled = settled.iter().any(|begin| word.starts_with(begin));
+        let never = site.executor().never(&spec);
+        assert_eq!(never.is_some(), settled, "{from}: {never:?}");
         let end = run(&site, spec).await;
         let why = why(&end.outcome);
         assert!(why.contains(word) && why.contains(&from), "{from}: {why}");
+        assert!(never.is_none_or(|never| never.contains(word)), "{from}");
     }
 }
 

@@ -5,9 +5,10 @@
 //! claims it and the others leave. From then on it and Madang speak through the run's folder alone.
 
 mod program;
+mod room;
 mod stops;
 
-use super::container::Remains;
+use super::container::{Remains, Unmade};
 use super::folder::{Claim, RunFolder, State, StopOrder, create_private, now};
 use super::log::LogWriter;
 use super::order::{ORDER_BYTES_MAX, Order};
@@ -128,13 +129,11 @@ impl Runner {
             SignalKind::hangup(),
         ];
         let _held = kinds.map(signal);
-        let end = match self.prepare().await {
-            Ok(()) => self.run().await,
-            Err(outcome) => ended(outcome),
+        let (end, is_made) = match self.prepare().await {
+            Ok(()) => (self.run().await, true),
+            Err(unready) => (ended(unready.outcome), unready.is_made),
         };
-        while !self.claim.container_is_gone().await {
-            sleep(AGAIN).await;
-        }
+        self.remove_container(is_made).await;
         if let RunOutcome::NotStarted { why } | RunOutcome::NotKept { why } = &end.outcome {
             self.log.say(why);
         }
@@ -149,9 +148,29 @@ impl Runner {
         self.folder.release();
     }
 
+    /// Removes its container, and stays until that is done where there may be one: a container lives on without whoever made it.
+    async fn remove_container(&mut self, is_made: bool) {
+        let mut is_told = false;
+        while let Err(why) = self.claim.remove_container().await {
+            if !is_made {
+                return;
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                let why = format!("its container cannot be removed yet: {why}");
+                self.log.say(&why);
+                self.state.preparing = why;
+                self.write_state();
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
     /// Brings all that it needs; else how the run ended by that.
-    async fn prepare(&mut self) -> Result<(), RunOutcome> {
-        let not_started = |why: String| RunOutcome::NotStarted { why };
+    async fn prepare(&mut self) -> Result<(), Unready> {
+        let not_started = |why: String| Unready {
+            outcome: RunOutcome::NotStarted { why },
+            is_made: false,
+        };
         let made = make_folders(&self.folder, &self.order.program);
         made.map_err(|e| not_started(format!("its folder cannot be made: {e}")))?;
         let image = self.order.image.as_ref();
@@ -167,14 +186,20 @@ impl Runner {
         let ms_max = self.order.stages.ms_max;
         let bring = bring(&self.folder, &self.order, self.claim.container.as_ref());
         tokio::select! {
-            brought = bring => brought.map_err(not_started),
-            stop = self.stops.next() => Err(match stop {
-                StopOrder::Cancel => RunOutcome::Cancelled,
-                StopOrder::Checkpoint(_) => RunOutcome::Stopped,
+            brought = bring => brought.map_err(|unmade| Unready {
+                is_made: unmade.may_be,
+                ..not_started(unmade.why)
+            }),
+            stop = self.stops.next() => Err(Unready {
+                outcome: match stop {
+                    StopOrder::Cancel => RunOutcome::Cancelled,
+                    StopOrder::Checkpoint(_) => RunOutcome::Stopped,
+                },
+                is_made: true,
             }),
             () = sleep(Duration::from_millis(ms_max)) => {
                 let why = format!("what it needs was not there after {ms_max} ms, the most here");
-                Err(not_started(why))
+                Err(Unready { is_made: true, ..not_started(why) })
             }
         }
     }
@@ -197,8 +222,16 @@ impl Runner {
             let why = format!("cannot start {program} in its container: its output says why");
             return ended(RunOutcome::NotStarted { why });
         }
+        let filled = program.filled().map(ToString::to_string);
+        if filled.is_some() {
+            // Whoever comes next needs the room.
+            room::clear(&self.folder);
+        }
         let outcome = match (why, code) {
             (Some(Why::Cancel), _) => RunOutcome::Cancelled,
+            (Some(Why::Disk), _) => RunOutcome::NotKept {
+                why: filled.unwrap_or_default(),
+            },
             (_, 0) => self.keep().await,
             (Some(Why::Checkpoint), _) => RunOutcome::Stopped,
             (Some(Why::Limit), _) => RunOutcome::TimedOut,
@@ -267,6 +300,12 @@ impl Runner {
     }
 }
 
+/// How a run ended whose program did not begin, and whether a container of it may be there.
+struct Unready {
+    outcome: RunOutcome,
+    is_made: bool,
+}
+
 /// The end of a run whose program did not begin.
 fn ended(outcome: RunOutcome) -> RunEnd {
     RunEnd {
@@ -281,11 +320,12 @@ async fn bring(
     folder: &RunFolder,
     order: &Order,
     container: Option<&Remains>,
-) -> Result<(), String> {
+) -> Result<(), Unmade> {
+    let unmade = |why: String| Unmade { why, may_be: false };
     let stager = Stager::new(&order.stages, &order.tenant, &folder.work());
-    let stager = stager.map_err(|e| e.to_string())?;
+    let stager = stager.map_err(|e| unmade(e.to_string()))?;
     for input in &order.inputs {
-        stager.bring(input).await?;
+        stager.bring(input).await.map_err(unmade)?;
     }
     match container {
         Some(container) => container.create(folder, order).await,

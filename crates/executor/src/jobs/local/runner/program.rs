@@ -1,5 +1,6 @@
 //! A program that runs: started, told to end, ended with all that came of it.
 
+use super::room::{Filled, Room};
 use super::stops::Stops;
 use crate::jobs::local::cgroup::Cgroup;
 use crate::jobs::local::confine::Confinement;
@@ -39,6 +40,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) enum Why {
     Limit,
     Checkpoint,
+    /// Its files leave too little of the disk, on which Madang's own books may be.
+    Disk,
     Cancel,
 }
 
@@ -46,7 +49,8 @@ impl Why {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "its time is up",
-            Self::Checkpoint => "others are to run",
+            Self::Checkpoint => "it goes on later",
+            Self::Disk => "its files fill the disk",
             Self::Cancel => "it was withdrawn",
         }
     }
@@ -81,6 +85,7 @@ pub(super) struct Program {
     told_by: JobCheckpoint,
     kill_at: Option<Instant>,
     killed: bool,
+    room: Room,
 }
 
 impl Program {
@@ -133,7 +138,13 @@ impl Program {
             told_by,
             kill_at: None,
             killed: false,
+            room: Room::of(folder),
         })
+    }
+
+    /// What of the disk it had when that was too much.
+    pub fn filled(&self) -> Option<&Filled> {
+        self.room.filled()
     }
 
     /// Its first process, where it is one of this machine's.
@@ -198,6 +209,10 @@ impl Program {
                 }
                 StopOrder::Checkpoint(by) => self.stop(Why::Checkpoint, by).await,
             },
+            () = self.room.is_short() => {
+                self.stopped = self.stopped.max(Some(Why::Disk));
+                self.killed = true;
+            }
             () = sleep_until(due) => match self.kill_at {
                 Some(_) => self.killed = true,
                 None => self.stop(Why::Limit, self.told_by).await,

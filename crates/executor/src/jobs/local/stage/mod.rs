@@ -153,7 +153,7 @@ impl<'a> Stager<'a> {
     }
 
     async fn bring_it(&self, stage: &JobStage) -> Result<(), String> {
-        let source = match self.place(&stage.from, false)? {
+        let source = match self.options.place(self.tenant, (&stage.from, false))? {
             Place::Path(root, path) => {
                 let opened = Folder::open(&root).and_then(|root| root.file(&path));
                 let (file, length) = opened.map_err(|e| e.to_string())?;
@@ -180,7 +180,7 @@ impl<'a> Stager<'a> {
         let opened = self.work.file(Path::new(&stage.from));
         let (file, length) = opened.map_err(|e| e.to_string())?;
         self.fits(length)?;
-        match self.place(&stage.to, true)? {
+        match self.options.place(self.tenant, (&stage.to, true))? {
             Place::Path(root, path) => {
                 let created = Folder::open(&root).and_then(|root| root.create(&path));
                 let new = created.map_err(|e| e.to_string())?;
@@ -220,14 +220,32 @@ impl<'a> Stager<'a> {
         file.flush().await.map_err(|e| e.to_string())?;
         Ok(hex(&hash.finalize()))
     }
+}
 
-    fn place(&self, text: &str, write: bool) -> Result<Place<'a>, String> {
+impl StageOptions {
+    /// Whether a tenant's jobs may read there, or write there, as far as that is known without a look at what is there.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn opens(&self, tenant: &TenantId, at: (&str, bool)) -> Result<(), String> {
+        match self.place(tenant, at)? {
+            Place::Url(url) => web::listed(&self.hosts, &url).map(drop),
+            Place::Path(..) | Place::Object(..) => Ok(()),
+        }
+    }
+
+    fn place<'a>(
+        &'a self,
+        tenant: &TenantId,
+        (text, write): (&str, bool),
+    ) -> Result<Place<'a>, String> {
         let local = text.strip_prefix("file://").unwrap_or(text);
         if local.starts_with('/') {
-            return self.local(Path::new(local), write);
+            return self.local(tenant, (Path::new(local), write));
         }
         if let Some(object) = text.strip_prefix("s3://") {
-            return self.object(object, write);
+            let (bucket, key) = open_object(&self.buckets, tenant, (object, write))?;
+            return Ok(Place::Object(bucket, key.to_owned()));
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             return Ok(Place::Url(text.to_owned()));
@@ -235,11 +253,15 @@ impl<'a> Stager<'a> {
         Err("it is no absolute path and no URL with s3://, https:// or http://".to_owned())
     }
 
-    fn local(&self, path: &Path, write: bool) -> Result<Place<'a>, String> {
-        let roots = self.options.roots.iter();
+    fn local(
+        &self,
+        tenant: &TenantId,
+        (path, write): (&Path, bool),
+    ) -> Result<Place<'static>, String> {
+        let roots = self.roots.iter();
         let roots = roots.filter(|root| root.writable || !write);
         let open = roots.filter_map(|root| {
-            let root = root.of(self.tenant);
+            let root = root.of(tenant);
             let inner = path.strip_prefix(&root).ok()?.to_owned();
             Some((root, inner))
         });
@@ -250,11 +272,6 @@ impl<'a> Stager<'a> {
             format!("no folder that is open to jobs holds it: it cannot {what}")
         })?;
         Ok(Place::Path(root, inner))
-    }
-
-    fn object(&self, text: &str, write: bool) -> Result<Place<'a>, String> {
-        let (bucket, key) = open_object(&self.options.buckets, self.tenant, (text, write))?;
-        Ok(Place::Object(bucket, key.to_owned()))
     }
 }
 

@@ -60,7 +60,7 @@ impl<'a> Web<'a> {
 
     /// The body of what a URL leads to.
     pub async fn get(&self, url: &str) -> Result<Incoming, String> {
-        let mut uri = self.listed(url)?;
+        let mut uri = listed(self.hosts, url)?;
         for _ in 0..=REDIRECTS_MAX {
             let answer = self.ask(Method::GET, uri.clone(), nothing(), IDLE).await?;
             if !answer.status().is_redirection() {
@@ -68,7 +68,7 @@ impl<'a> Web<'a> {
             }
             let target = answer.headers().get(LOCATION);
             let target = target.and_then(|value| value.to_str().ok());
-            let next = self.listed(&resolve(&uri, target.unwrap_or_default()))?;
+            let next = listed(self.hosts, &resolve(&uri, target.unwrap_or_default()))?;
             if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
                 return Err("it leads on from https to http".to_owned());
             }
@@ -79,7 +79,7 @@ impl<'a> Web<'a> {
 
     /// Puts a file where a URL says.
     pub async fn put(&self, url: &str, file: File, length: u64) -> Result<(), String> {
-        let uri = self.listed(url)?;
+        let uri = listed(self.hosts, url)?;
         self.send(uri, file, length).await.map(drop)
     }
 
@@ -118,17 +118,17 @@ impl<'a> Web<'a> {
             Ok(answer) => answer.map_err(|error| chain(&error)),
         }
     }
+}
 
-    /// The address, where its host is open to jobs.
-    fn listed(&self, url: &str) -> Result<Uri, String> {
-        let uri = parse(url)?;
-        let host = uri.host().unwrap_or_default();
-        let fits = |open: &String| open == "*" || open.eq_ignore_ascii_case(host);
-        if self.hosts.iter().any(fits) {
-            return Ok(uri);
-        }
-        Err(format!("the host {host} is not open to jobs"))
+/// The address, where its host is open to jobs.
+pub(super) fn listed(hosts: &[String], url: &str) -> Result<Uri, String> {
+    let uri = parse(url)?;
+    let host = uri.host().unwrap_or_default();
+    let fits = |open: &String| open == "*" || open.eq_ignore_ascii_case(host);
+    if hosts.iter().any(fits) {
+        return Ok(uri);
     }
+    Err(format!("the host {host} is not open to jobs"))
 }
 
 /// The next piece of a body; `None` after its last.
