@@ -67,6 +67,10 @@ pub(super) struct Entry {
     pub(super) refused: Option<(Micros, String)>,
     /// Until when it is put off, and why.
     pub(super) put_off: Option<(Micros, String)>,
+    /// Something of it has begun, and the rest is to be weighed again before it is queued.
+    pub(super) weigh: bool,
+    /// What all its runs that are over had, in milli-accelerator-µs.
+    pub(super) used: u128,
 }
 
 /// Where policy lets a job's data be, and where nobody would ever run it, and why.
@@ -146,6 +150,8 @@ impl Entry {
             over: Over::default(),
             refused: None,
             put_off: None,
+            weigh: false,
+            used: 0,
         }
     }
 
@@ -191,10 +197,11 @@ impl Entry {
         let tries = self.job.spec.retries_max;
         let task = self.task(run.run.task);
         task.runs = task.runs.max(run.run.number);
-        task.had(run, end);
+        let used = task.had(run, end);
         if let Some(state) = task.count(run, &end.outcome, tries) {
             self.close(run.run.task, state);
         }
+        self.used += used;
     }
 
     /// The books have this run of it, and no end.
@@ -259,11 +266,13 @@ impl Entry {
 }
 
 impl Task {
-    /// Adds what a run had of accelerators.
-    pub(super) fn had(&mut self, run: &RunRecord, end: &RunEnd) {
+    /// Adds what a run had of accelerators, and says it.
+    pub(super) fn had(&mut self, run: &RunRecord, end: &RunEnd) -> u128 {
         let us = end.started_at.map_or(0, |at| end.ended_at.since_us(at));
         self.ended_at = Some(end.ended_at);
-        self.used += u128::from(us) * u128::from(run.accelerator_milli);
+        let used = u128::from(us) * u128::from(run.accelerator_milli);
+        self.used += used;
+        used
     }
 
     /// A run ended so: how the task stands then, where that is the end of it.

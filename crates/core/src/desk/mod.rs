@@ -282,6 +282,7 @@ impl Desk {
     /// Says what to do as things stand at `now`.
     pub fn pass(&mut self, now: Micros, effects: &mut Vec<DeskEffect>) {
         self.due(now);
+        self.stop_in_dear_hours(now);
         for id in std::mem::take(&mut self.feed) {
             self.feed(now, id);
         }
@@ -296,7 +297,6 @@ impl Desk {
                 JobEffect::Stop { job } => self.make_room(now, entry::task_of(job)),
             }
         }
-        self.stop_in_dear_hours(now);
         effects.append(&mut self.effects);
     }
 
@@ -334,7 +334,9 @@ impl Desk {
             for index in (0..entry.next).filter(|index| !seen.contains(index)) {
                 entry.open.entry(index).or_default();
             }
+            entry.weigh = entry.next > 0;
         }
+        self.may_stop(id);
         for after in spec_after {
             match over.get(&after.job) {
                 Some(state) => self.other_over(now, id, after.job, *state),

@@ -1,9 +1,9 @@
 //! Jobs whose start may be put off: they wait for the hour in which their electricity weighs least, and no longer than they may.
 
-use super::entry::{Task, TaskState};
+use super::entry::Entry;
 use super::{Desk, DeskNodes};
 use crate::flex::{
-    AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, Shift, ShiftPlace, Shifts, Work,
+    AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US, Shift, ShiftPlace, Shifts, Tasks, Work,
 };
 use crate::jobs::{NodesKey, Tariffs};
 use madang_types::{JobId, JobSpec, Micros, NodesId, SiteId, TaskId};
@@ -30,12 +30,21 @@ pub(super) struct Shifting {
     electricity: DeskElectricity,
     /// The hours to come, a place for each `[[nodes]]` of which they are known; made when it is first asked for.
     pub(super) shifts: Option<(Shifts, BTreeMap<NodesKey, usize>)>,
-    /// Jobs that are put off: they have room kept for them.
-    put_off: BTreeSet<JobId>,
-    /// Jobs with a run that may stop in dear hours.
+    /// Jobs that are put off, and the room that is kept for them.
+    put_off: BTreeMap<JobId, Kept>,
+    /// Jobs that have begun and of which something may wait again in dear hours: a run that stops, tasks of an array that have not begun.
     pub(super) may_stop: BTreeSet<JobId>,
     /// When these are looked at; at once where there is none.
     pub(super) look_at: Option<Micros>,
+}
+
+/// Room that is kept for a job.
+#[derive(Debug)]
+struct Kept {
+    /// A place of the hours to come.
+    place: usize,
+    accelerator_milli: u64,
+    stretches: Vec<(Micros, Micros)>,
 }
 
 impl Desk {
@@ -67,9 +76,10 @@ impl Desk {
     pub(super) fn shift_anew(&mut self) {
         self.shifting.shifts = None;
         self.shifting.look_at = None;
-        for id in std::mem::take(&mut self.shifting.put_off) {
+        for id in std::mem::take(&mut self.shifting.put_off).into_keys() {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.put_off = None;
+                entry.weigh = true;
                 self.feed.insert(id);
             }
         }
@@ -77,12 +87,13 @@ impl Desk {
 
     /// A job that is put off is not as it was: it and all others are weighed again, as the room that was kept for it is free.
     pub(super) fn put_off_no_more(&mut self, id: JobId) {
-        if self.shifting.put_off.contains(&id) {
+        if self.shifting.put_off.contains_key(&id) {
             self.shift_anew();
         }
     }
 
-    /// Whether a job that may be put off waits for a better hour on those machines: one that has not begun, or has stopped and may.
+    /// Whether what is not queued of a job that may be put off waits for a better hour on those machines: all of one that has not begun or
+    /// has stopped, the rest of an array.
     pub(super) fn is_put_off(
         &mut self,
         now: Micros,
@@ -92,11 +103,7 @@ impl Desk {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
         };
-        let begun = entry.next > 0;
-        let waits = |task: &Task| matches!(task.state, TaskState::Ready);
-        if entry.job.spec.flex.shift_ms == 0
-            || begun && !(entry.parts() && entry.open.values().all(waits))
-        {
+        if entry.job.spec.flex.shift_ms == 0 {
             return false;
         }
         if let Some((until, _)) = &entry.put_off {
@@ -108,43 +115,39 @@ impl Desk {
             }
             return waits;
         }
-        let latest_start = entry.latest_start(entry.ran_us());
-        if latest_start <= now || self.shifting.put_off.len() >= PUT_OFF_MAX {
+        let is_due = entry.is_due();
+        entry.weigh = false;
+        if !is_due || self.shifting.put_off.len() >= PUT_OFF_MAX {
             return false;
         }
-        let Some((until, why)) = self.better_hour(now, (id, latest_start), nodes) else {
+        let Some((until, why, kept)) = self.better_hour(now, id, nodes) else {
             return false;
         };
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.put_off = Some((until, why));
             let task: TaskId = entry.task_id(0);
             self.later.insert((until, task));
-            self.shifting.put_off.insert(id);
+            self.shifting.put_off.insert(id, kept);
         }
         true
     }
 
-    /// When a job is to start, and why then; `None` where nothing speaks for waiting.
+    /// When a job is to start, why then, and the room that is kept for it; `None` where nothing speaks for waiting.
     fn better_hour(
         &mut self,
         now: Micros,
-        (id, latest_start): (JobId, Micros),
+        id: JobId,
         nodes: &BTreeSet<NodesKey>,
-    ) -> Option<(Micros, String)> {
+    ) -> Option<(Micros, String, Kept)> {
         let entry = self.entries.get(&id)?;
-        let spec = &entry.job.spec;
-        let need = super::fit::need(&spec.resources, nodes);
-        let ask = entry.ask(entry.task_id(0), need, super::qos::class(&self.qos, spec));
-        let (accelerator_milli, waves) = self.at_once(spec, nodes);
-        let work = Work {
-            accelerator_milli,
-            left_us: (self.jobs.foretold_us(&ask).saturating_mul(waves))
-                .saturating_sub(entry.ran_us())
-                .max(MINUTE_US),
-            latest_start,
-            parts: entry.parts(),
-            runs: false,
-        };
+        let mut work = self.work_left(now, entry, nodes);
+        if work.latest_start <= now {
+            return None;
+        }
+        work.left_us = work.left_us.max(MINUTE_US);
+        // What runs of an array stops, or runs on, whatever becomes of the rest.
+        work.runs = false;
+        let latest_start = work.latest_start;
         let verb = if entry.next > 0 { "goes on" } else { "starts" };
         self.hours_are_known(now);
         let (shifts, keys) = self.shifting.shifts.as_mut()?;
@@ -167,31 +170,68 @@ impl Desk {
             minutes / 60,
             minutes % 60,
         );
-        Some((shift.from, why))
+        let kept = Kept {
+            place: shift.place,
+            accelerator_milli: work.accelerator_milli,
+            stretches: shift.stretches,
+        };
+        Some((shift.from, why, kept))
     }
 
-    /// What of a job runs at once on the largest of those machines, in thousandths of an accelerator, and how often that is all of it.
-    fn at_once(&self, spec: &JobSpec, nodes: &BTreeSet<NodesKey>) -> (u64, u64) {
+    /// What is left of a job, were it on those machines.
+    pub(super) fn work_left(&self, now: Micros, entry: &Entry, nodes: &BTreeSet<NodesKey>) -> Work {
+        let spec = &entry.job.spec;
+        let need = super::fit::need(&spec.resources, nodes);
+        let class = super::qos::class(&self.qos, spec);
+        let ask = entry.ask(entry.task_id(0), need, class);
+        let tasks = Tasks {
+            count: u64::from(spec.tasks()),
+            at_once: self.at_once(spec, nodes),
+            accelerator_milli: spec.resources.accelerator_milli(),
+            each_us: self.jobs.foretold_us(&ask),
+            checkpoints: spec.checkpoint.is_some(),
+            latest_start: entry.job.submitted_at.plus_ms(spec.flex.shift_ms),
+        };
+        tasks.left(&entry.done(now))
+    }
+
+    /// How many tasks of a job run at once on the largest of those machines.
+    fn at_once(&self, spec: &JobSpec, nodes: &BTreeSet<NodesKey>) -> u64 {
         let milli = spec.resources.accelerator_milli();
         let of = nodes
             .iter()
             .filter_map(|key| self.nodes.get(usize::from(key.0)));
         let most = of.map(all_milli).max().unwrap_or(0);
-        let fit = most.checked_div(milli).unwrap_or(u64::MAX).max(1);
+        let fit = most.checked_div(milli).unwrap_or(u64::MAX);
         let bound = spec.array.and_then(|array| array.at_once_max);
-        let tasks = u64::from(spec.tasks());
-        let together = u64::from(bound.unwrap_or(u32::MAX))
+        u64::from(bound.unwrap_or(u32::MAX))
             .min(fit)
-            .min(tasks)
-            .max(1);
-        (milli.saturating_mul(together), tasks.div_ceil(together))
+            .min(u64::from(spec.tasks()))
+            .max(1)
     }
 
     /// The hours to come, and what of them is kept for those that wait.
-    pub(super) fn hours_are_known(&mut self, now: Micros) {
+    fn hours_are_known(&mut self, now: Micros) {
         if self.shifting.shifts.is_none() {
             self.shifting.shifts = Some(self.hours_to_come(now));
         }
+    }
+
+    /// When the present hour ends at each site whose hours are known.
+    pub(super) fn hour_ends(&self, now: Micros) -> impl Iterator<Item = Micros> {
+        let sites = self.shifting.electricity.sites.values();
+        sites.map(move |outlook| outlook.hour_end(now))
+    }
+
+    /// The hours to come anew, with what is kept for those that wait and no more: what has begun is not in its own way.
+    pub(super) fn hours_anew(&mut self, now: Micros) {
+        let (mut shifts, keys) = self.hours_to_come(now);
+        for kept in self.shifting.put_off.values() {
+            for span in &kept.stretches {
+                shifts.take(kept.place, kept.accelerator_milli, *span);
+            }
+        }
+        self.shifting.shifts = Some((shifts, keys));
     }
 
     /// A place for each of the machines whose site says what electricity costs.

@@ -352,7 +352,7 @@ impl Desk {
         }
         record.state = RunState::Ended;
         record.started_at = end.started_at;
-        task.had(&record, &end);
+        let used = task.had(&record, &end);
         let failed_before = task.failed;
         let over = task.count(&record, &end.outcome, retries_max);
         let failed = task.failed > failed_before;
@@ -370,6 +370,7 @@ impl Desk {
             }
             None => {}
         }
+        entry.used += used;
         let why = match &end.outcome {
             RunOutcome::Cancelled if !withdrawn => Some("it was withdrawn at its site".to_owned()),
             outcome => why_of(outcome),

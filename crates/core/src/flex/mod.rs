@@ -6,6 +6,8 @@
 mod price;
 mod shift;
 mod slots;
+mod tasks;
 
 pub use price::{EnergyCost, EnergyHour, EnergyOutlook, EnergyTerms, HOUR_US};
 pub use shift::{AHEAD_US_MAX, Shift, ShiftPlace, Shifts, Work};
+pub use tasks::{Tasks, TasksDone};

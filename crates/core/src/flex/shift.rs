@@ -88,14 +88,14 @@ pub struct Work {
 }
 
 /// When work is to start, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shift {
     /// Which of the places.
     pub place: usize,
     /// When it starts.
     pub from: Micros,
-    /// Until when it runs, were it to run as long as is known; or is stopped until it is cheap again.
-    pub until: Micros,
+    /// The stretches in which it runs, were it to run as long as is known; between them it is stopped until it is cheap again.
+    pub stretches: Vec<(Micros, Micros)>,
     /// What electricity costs it then.
     pub cost: EnergyCost,
     /// What it would cost as soon as there is room.
@@ -176,16 +176,16 @@ impl Shifts {
         let best = ways
             .iter()
             .min_by_key(|way| (score(way), way.from(), way.place))?;
-        let (from, until) = *best.stretches.first()?;
+        let (from, _) = *best.stretches.first()?;
         let shift = Shift {
             place: best.place,
             from,
-            until,
+            stretches: best.stretches.clone(),
             cost: self.cost(work, best)?,
             at_once: self.cost(work, once)?,
         };
-        for span in best.stretches.clone() {
-            self.take(shift.place, work.accelerator_milli, span);
+        for span in &shift.stretches {
+            self.take(shift.place, work.accelerator_milli, *span);
         }
         Some(shift)
     }

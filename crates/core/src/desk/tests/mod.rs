@@ -4,6 +4,7 @@ mod arrays;
 mod classes;
 mod queues;
 mod shift;
+mod shift_arrays;
 mod sites;
 mod stories;
 mod unseen;

@@ -35,6 +35,8 @@ struct World {
     /// Runs that an executor was told of.
     started: BTreeSet<RunId>,
     stopping: BTreeSet<RunId>,
+    /// Until when jobs were put off at the last look.
+    put_off: BTreeMap<JobId, Micros>,
     /// Nothing pays for jobs of hanbit now.
     unpaid: bool,
     /// An operator stopped the site.
@@ -78,6 +80,7 @@ impl World {
             aside: BTreeMap::new(),
             started: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            put_off: BTreeMap::new(),
             unpaid: false,
             stopped: false,
             to_come: 40,
@@ -103,6 +106,10 @@ impl World {
                 self.pass();
             }
         }
+        // A desk that was opened last of all may have something to say still.
+        let mut effects = Vec::new();
+        self.desk.pass(at(self.now), &mut effects);
+        self.perform(effects, None);
         for job in self.jobs.values() {
             assert!(job.state.is_over(), "seed {}: {job:?}", self.seed);
         }
@@ -193,7 +200,9 @@ impl World {
             25..80 => {
                 if let Some(run) = live.get(self.random.random_range(0..live.len().max(1))) {
                     let outcome = self.outcome(*run);
-                    let end = end(outcome, self.now - 5, self.now);
+                    let known = self.runs[run].started_at;
+                    let begun = known.map_or(self.now - 5, |at| at.0 / 1_000_000);
+                    let end = end(outcome, begun, self.now);
                     self.desk.apply(now, DeskInput::Ended(*run, end));
                 }
             }
@@ -411,7 +420,7 @@ impl World {
     }
 
     /// No accelerator is held twice; who the desk says runs or was refused is who does and was.
-    fn look(&self) {
+    fn look(&mut self) {
         let entries = || self.desk.entries.values();
         let tasks = entries().flat_map(|entry| entry.open.values());
         let running = tasks.filter(|task| matches!(task.state, entry::TaskState::Running(_)));
@@ -423,6 +432,7 @@ impl World {
         );
         let refused = entries().any(|entry| entry.refused.is_some());
         assert_eq!(self.desk.has_refused(), refused, "seed {}", self.seed);
+        self.look_at_those_put_off();
         let mut held = BTreeSet::new();
         for run in self.runs.values().filter(|run| run.end.is_none()) {
             for piece in &run.pieces {
@@ -431,6 +441,31 @@ impl World {
                     assert!(held.insert(one), "seed {}: {run:?}", self.seed);
                 }
             }
+        }
+    }
+
+    /// Nothing of a job stands in the queue while it is put off, and it is put off by no more than it may and what it ran.
+    fn look_at_those_put_off(&mut self) {
+        let now = at(self.now);
+        let before = std::mem::take(&mut self.put_off);
+        for entry in self.desk.entries.values() {
+            let Some((until, _)) = entry.put_off.as_ref().filter(|(until, _)| *until > now) else {
+                continue;
+            };
+            let (seed, id) = (self.seed, entry.job.id);
+            let queued = |task: &entry::Task| matches!(task.state, entry::TaskState::Queued);
+            assert!(
+                !entry.open.values().any(queued),
+                "seed {seed}: {id} waits twice"
+            );
+            self.put_off.insert(id, *until);
+            if before.get(&id) == Some(until) {
+                continue;
+            }
+            let ran_ms = entry.done(now).ran_us / 1_000;
+            let most = entry.job.spec.flex.shift_ms + ran_ms + 1;
+            let latest = entry.job.submitted_at.plus_ms(most);
+            assert!(*until <= latest, "seed {seed}: {id} waits too long");
         }
     }
 

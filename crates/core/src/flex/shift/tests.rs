@@ -45,7 +45,7 @@ fn said(places: Vec<ShiftPlace>, now_h: f64, work: &Work) -> String {
         Some(shift) => format!(
             "{}-{} @{} saves {}",
             hours(shift.from),
-            hours(shift.until),
+            hours(shift.stretches[0].1),
             shift.place,
             shift.saves_permille()
         ),
@@ -221,9 +221,10 @@ fn no_minute_is_better_than_what_is_found() {
         let more = score(found.from.0) - least;
         assert!(more < 1_000_000, "{round}: {more}, {found:?}, {work:?}");
         // What it weighs is what it costs, but for what rounding takes.
-        let cost = whole.places[0]
-            .outlook()
-            .cost(1_000, (found.from, found.until), &TERMS);
+        let cost =
+            whole.places[0]
+                .outlook()
+                .cost(1_000, (found.from, found.stretches[0].1), &TERMS);
         assert_eq!(cost, Some(found.cost), "{round}");
     }
 }

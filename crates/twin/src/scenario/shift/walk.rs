@@ -189,7 +189,9 @@ impl<'g> Walk<'g> {
         let watts = here.watts_each * job.milli / 1_000;
         for (other, of) in self.ground.places.iter().enumerate() {
             if other != shift.place && of.site == here.site {
-                shifts.take_own(other, watts, (shift.from, shift.until));
+                for span in &shift.stretches {
+                    shifts.take_own(other, watts, *span);
+                }
             }
         }
         let from = u64::try_from(shift.from.0).unwrap_or(0);
