@@ -443,6 +443,9 @@ pub struct PowerArgs {
     /// Percent of them that may stand still.
     #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub flexible: u32,
+    /// Percent of their pace that the others may lose, in turns.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub slow: u32,
     /// Percent that is cut of what is drawn.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub cut: u32,

@@ -106,7 +106,7 @@ pub(crate) struct SitePowerView {
 /// An act in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PowerActView {
-    /// `pause`, `clock`, `batch`, `divert`, `slots` or `shed`.
+    /// `pause`, `slow`, `clock`, `batch`, `divert`, `slots` or `shed`.
     kind: &'static str,
     /// In words.
     what: String,

@@ -56,6 +56,7 @@ impl PowerPlane {
             let how = pause.and_then(Load::pause).map(|pause| pause.how);
             let wanted = orders.paused.contains(&run.run);
             match how {
+                _ if orders.slowed.contains(&run.run) => self.freeze(run.run, true).await,
                 Some(PauseHow::Checkpoint { .. }) if wanted => self.stop_run(run.run),
                 Some(PauseHow::Freeze { .. }) => self.freeze(run.run, wanted).await,
                 _ => self.freeze(run.run, false).await,

@@ -248,6 +248,7 @@ fn machines(
             profile: *profile,
             bend: Bend::Run {
                 pause: pause(run, profile),
+                slow_milli: if run.freezes { run.flex.slow_milli } else { 0 },
             },
         });
     }

@@ -49,6 +49,8 @@ pub struct PowerOptions {
     pub jobs: u32,
     /// Of them so many may stand still, in thousandths.
     pub flexible_milli: u32,
+    /// By how much the others may be slowed, in thousandths of their pace.
+    pub slow_milli: u32,
     /// The part that is cut, in thousandths.
     pub cut_milli: u32,
     /// How long the event lasts, in seconds.
@@ -210,12 +212,12 @@ fn demand(options: &PowerOptions) -> Demand {
     }
 }
 
-/// Jobs that run from the beginning to the end: those that may stand still, and the others, which cannot.
+/// Jobs that run from the beginning to the end: those that may stand still, and the others, which may be slowed at most.
 fn jobs(options: &PowerOptions, run_s: u64) -> Vec<JobGroup> {
     let one = PowerProfile::of_accelerator("h100").unwrap_or_else(|| rated(&options.profile));
     let flexible = u64::from(options.jobs) * u64::from(options.flexible_milli) / 1_000;
     let flexible = u32::try_from(flexible).unwrap_or(0);
-    let group = |id: &str, count: u32, pause_us: u64| JobGroup {
+    let group = |id: &str, count: u32, (pause_us, slow_milli): (u64, u32)| JobGroup {
         id: id.to_owned(),
         site: 0,
         accelerators: count * JOB_ACCELERATORS,
@@ -230,11 +232,12 @@ fn jobs(options: &PowerOptions, run_s: u64) -> Vec<JobGroup> {
             .collect(),
         flex: None,
         pause_us,
+        slow_milli,
         checkpoints: false,
     };
     [
-        group("flexible", flexible, STANDS_US),
-        group("rigid", options.jobs - flexible, 0),
+        group("flexible", flexible, (STANDS_US, 0)),
+        group("others", options.jobs - flexible, (0, options.slow_milli)),
     ]
     .into_iter()
     .filter(|group| !group.rows.is_empty())
@@ -252,6 +255,7 @@ mod tests {
             requests_per_s: 6.0,
             jobs: 3,
             flexible_milli: 700,
+            slow_milli: 0,
             cut_milli: 250,
             event_s: 600,
             pue_milli: 1_300,
@@ -279,6 +283,30 @@ mod tests {
             let kinds = report.acts.iter().all(|act| act.contains("stands still"));
             assert!(kinds && !report.acts.is_empty(), "{seed}: {report:?}");
         }
+    }
+
+    /// Ten jobs of which none may stand for long, and each loses half of its pace at most: they take turns for an hour.
+    #[test]
+    fn jobs_that_may_be_slowed_take_turns_and_people_do_not_notice() {
+        let options = PowerOptions {
+            jobs: 10,
+            flexible_milli: 0,
+            slow_milli: 500,
+            event_s: 3_600,
+            ..options(1)
+        };
+        let report = power(&options).unwrap();
+        let event = &report.event;
+        let met = event.met_after_s.is_some_and(|s| s <= 30.0);
+        assert!(met && event.over_cap_ms == 0, "{report:?}");
+        let ratio = event.ttft_p99_ratio.unwrap();
+        assert!(ratio <= 1.2 && event.refused == 0, "{report:?}");
+        assert!(event.back_after_s.is_some(), "{report:?}");
+        let turns = report.acts.iter().filter(|act| act.contains("is slowed"));
+        assert!(
+            turns.count() == report.acts.len() && report.acts.len() > 10,
+            "{report:?}"
+        );
     }
 
     #[test]

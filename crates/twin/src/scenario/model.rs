@@ -231,6 +231,8 @@ pub struct JobGroup {
     pub flex: Option<FlexGroup>,
     /// How long each may stand still where power is short, in microseconds.
     pub pause_us: u64,
+    /// By how much each may be slowed where power is short, in thousandths of its pace.
+    pub slow_milli: u32,
     /// They write checkpoints, and may be stopped.
     pub checkpoints: bool,
 }

@@ -422,6 +422,9 @@ pub(super) struct RawJobs {
     /// Hours that each may stand still in all where power is short: those that may for longest are the first that do.
     #[schemars(range(min = 0, max = 8_784))]
     pub pause_h: Option<At<f64>>,
+    /// By what part each may be slowed where power is short: of any stretch of time it stands still for that part at most, in turns.
+    #[schemars(range(min = 0, max = 1))]
+    pub slow: Option<At<f64>>,
     /// `false`: they write no checkpoints, and are never stopped.
     pub checkpoints: Option<At<bool>>,
 }

@@ -17,6 +17,7 @@ pub fn run_power(args: &PowerArgs) -> anyhow::Result<()> {
         requests_per_s: args.rate.clamp(0.01, 1_000.0),
         jobs: args.jobs,
         flexible_milli: args.flexible * 10,
+        slow_milli: args.slow * 10,
         cut_milli: args.cut * 10,
         event_s: u64::from(args.minutes) * 60,
         pue_milli: PUE_MILLI,

@@ -60,6 +60,8 @@ pub enum Bend {
     Run {
         /// It can stand still.
         pause: Option<Pause>,
+        /// It may be slowed: of any stretch of time it stands still for so many thousandths at most, a turn at a time.
+        slow_milli: u32,
     },
     /// An engine.
     Engine {
@@ -97,7 +99,7 @@ pub enum PauseHow {
 }
 
 /// From the order until frozen processes stand still, in microseconds.
-const FREEZES_US: u64 = 1_000_000;
+pub(super) const FREEZES_US: u64 = 1_000_000;
 
 impl Pause {
     /// How long it takes until it stands, in microseconds.
@@ -125,8 +127,16 @@ impl Load {
     /// How it can stand still.
     pub fn pause(&self) -> Option<Pause> {
         match self.bend {
-            Bend::Run { pause } => pause,
+            Bend::Run { pause, .. } => pause,
             Bend::Rigid | Bend::Engine { .. } => None,
+        }
+    }
+
+    /// For how much of the time it may stand still in turns, in thousandths.
+    pub fn slow_milli(&self) -> u32 {
+        match self.bend {
+            Bend::Run { slow_milli, .. } => slow_milli,
+            Bend::Rigid | Bend::Engine { .. } => 0,
         }
     }
 
@@ -138,13 +148,11 @@ impl Load {
 
     /// By how much more it can draw under these orders than it does, in watts.
     pub(super) fn rises_watts(&self, orders: &Orders) -> u64 {
-        let paused = self
-            .id
-            .run()
-            .is_some_and(|run| orders.paused.contains(&run));
-        let most = match self.pause().filter(|_| paused) {
-            Some(_) => self.watts,
-            None => self
+        let paused = |run| self.pause().is_some() && orders.paused.contains(&run);
+        let stands = |run| paused(run) || orders.slowed.contains(&run);
+        let most = match self.id.run().is_some_and(stands) {
+            true => self.watts,
+            false => self
                 .limit_watts(orders.level_milli)
                 .unwrap_or(self.profile.full_watts),
         };
@@ -158,6 +166,8 @@ impl Load {
 pub enum Act {
     /// A run stands still.
     Pause(RunId),
+    /// A run that may be slowed stands still for its turn.
+    Slow(RunId),
     /// All that can be slowed is brought to that level of clocks, in thousandths of what lies between idle and full.
     Clock(u32),
     /// Requests of the batch class have so much of what they would have of engines, in thousandths.
@@ -171,10 +181,19 @@ pub enum Act {
 }
 
 impl Act {
+    /// The run that stands still by it.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Pause(run) | Self::Slow(run) => Some(*run),
+            Self::Clock(_) | Self::Batch(_) | Self::Divert | Self::Slots(_) | Self::Shed(_) => None,
+        }
+    }
+
     /// Its word in lists and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pause(_) => "pause",
+            Self::Slow(_) => "slow",
             Self::Clock(_) => "clock",
             Self::Batch(_) => "batch",
             Self::Divert => "divert",
@@ -189,6 +208,7 @@ impl fmt::Display for Act {
         let percent = |milli: &u32| milli / 10;
         match self {
             Self::Pause(run) => write!(f, "run {run} stands still"),
+            Self::Slow(run) => write!(f, "run {run} is slowed: it stands still for its turn"),
             Self::Clock(level) => write!(f, "clocks at {} %", percent(level)),
             Self::Batch(0) => f.write_str("no requests of the batch class"),
             Self::Batch(milli) => {

@@ -1,6 +1,7 @@
 //! The order in which a site bends: who said that they bend most come first, who is asked last are people who wait for an answer.
 //!
-//! 1. Runs stand still: those that may stand longest first; then those that write checkpoints though they said nothing of standing.
+//! 1. Runs stand still: those that may stand longest first; then those that may be slowed, in turns; then those that write checkpoints
+//!    though they said nothing of standing.
 //! 2. Clocks of engines are lowered, level by level.
 //! 3. Requests of the batch class get less of engines, then nothing.
 //! 4. Requests go to other sites, where there are any.
@@ -10,7 +11,8 @@
 //! It is the order of POLCA (ASPLOS 2024: low priority first, clocks before service) and of Emerald's trials (arXiv 2507.00909: jobs that
 //! said that they are flexible first).
 
-use super::act::{Act, Bend, Load, Pause, PauseHow};
+use super::act::{Act, Bend, FREEZES_US, Load, Pause, PauseHow};
+use super::turns::Turns;
 use super::{GovernorTerms, Scene};
 use crate::power::model::{WHOLE_MILLI, at_meter};
 use madang_types::{Priority, RunId};
@@ -37,9 +39,11 @@ pub(super) struct Rung {
 pub(super) fn rungs(
     scene: &Scene,
     terms: &GovernorTerms,
-    stood: &BTreeMap<RunId, u64>,
+    (stood, turns): (&BTreeMap<RunId, u64>, &Turns),
 ) -> Vec<Rung> {
-    let mut rungs = pauses(scene, stood);
+    let (mut rungs, unasked) = pauses(scene, stood);
+    rungs.extend(slows(scene, turns));
+    rungs.extend(unasked);
     let mut before = WHOLE_MILLI;
     for level in levels(terms) {
         let saves = clock_saves(scene, level).saturating_sub(clock_saves(scene, before));
@@ -79,8 +83,8 @@ fn levels(terms: &GovernorTerms) -> impl Iterator<Item = u32> {
     steps.take_while(move |level| *level >= least)
 }
 
-/// Runs that may stand still, those that bend most first.
-fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> Vec<Rung> {
+/// Runs that may stand still, those that bend most first; apart those whose owners said nothing of it.
+fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> (Vec<Rung>, Vec<Rung>) {
     let mut able: Vec<(&Load, RunId, Pause)> = scene
         .loads
         .iter()
@@ -92,9 +96,29 @@ fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> Vec<Rung> {
         let freezes = matches!(pause.how, PauseHow::Freeze { .. });
         (Reverse(pause.us_max()), !freezes, Reverse(*run))
     });
-    let rungs = able.into_iter().map(|(load, run, pause)| {
-        let saves = load.watts.saturating_sub(pause.left_watts);
-        rung(scene, Act::Pause(run), (saves, pause.takes_us()))
+    let (asked, unasked) = able.into_iter().partition(|(.., pause)| pause.us_max() > 0);
+    let rungs = |able: Vec<(&Load, RunId, Pause)>| {
+        let rungs = able.into_iter().map(|(load, run, pause)| {
+            let saves = load.watts.saturating_sub(pause.left_watts);
+            rung(scene, Act::Pause(run), (saves, pause.takes_us()))
+        });
+        rungs.collect()
+    };
+    (rungs(asked), rungs(unasked))
+}
+
+/// Runs that may be slowed: those that may stand for longest now first, of those alike who stood least, so that all take turns.
+fn slows(scene: &Scene, turns: &Turns) -> Vec<Rung> {
+    let mut able: Vec<(&Load, RunId, u64)> = scene
+        .loads
+        .iter()
+        .filter_map(|load| Some((load, load.id.run()?)))
+        .filter_map(|(load, run)| Some((load, run, turns.turn(load, run)?)))
+        .collect();
+    able.sort_by_key(|(_, run, left_us)| (Reverse(*left_us), turns.stood_us(*run), Reverse(*run)));
+    let rungs = able.into_iter().map(|(load, run, _)| {
+        let saves = load.watts.saturating_sub(load.profile.idle_watts);
+        rung(scene, Act::Slow(run), (saves, FREEZES_US))
     });
     rungs.collect()
 }
@@ -109,6 +133,9 @@ pub(super) fn pause_frees(scene: &Scene, run: RunId) -> u64 {
 pub(super) fn least_watts(scene: &Scene) -> u64 {
     let least = |load: &Load| match load.bend {
         Bend::Engine { .. } => load.profile.idle_watts,
+        Bend::Run {
+            slow_milli: 1.., ..
+        } => load.profile.idle_watts,
         Bend::Run { .. } => load.pause().map_or(load.watts, |pause| pause.left_watts),
         Bend::Rigid => load.watts,
     };

@@ -9,6 +9,7 @@ mod act;
 mod ladder;
 mod orders;
 mod told;
+mod turns;
 
 pub use act::{Act, Bend, Load, LoadId, Pause, PauseHow};
 pub use orders::{Orders, PowerTerms};
@@ -20,6 +21,7 @@ use ladder::Rung;
 use madang_types::{Micros, RunId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use turns::Turns;
 
 /// Acts and returns that are remembered for people.
 pub const LOG_LINES_MAX: usize = 256;
@@ -119,6 +121,8 @@ pub struct Governor {
     begins: BTreeMap<RunId, Begin>,
     /// How long runs stood still before, in microseconds.
     stood: BTreeMap<RunId, u64>,
+    /// How long runs that may be slowed may stand in their turn.
+    turns: Turns,
     /// What may be drawn once all that was decided holds, and what is missing where nothing is left that bends.
     expected_watts: u64,
     lacks_watts: u64,
@@ -151,6 +155,7 @@ impl Governor {
             .drawn_watts
             .saturating_add(risen)
             .saturating_add(promised)
+            .saturating_add(self.ending_watts(now, scene))
             .saturating_sub(pending);
         let Some(cap) = scene.cap.as_ref().map(|cap| cap.watts) else {
             self.say_short(now, scene, 0);
@@ -265,29 +270,56 @@ impl Governor {
             begin.seen_at.is_none() && now.since_us(begin.at) < BEGINS_US
         });
         self.stood.retain(|run, _| runs.contains_key(run));
+        let orders = self.orders();
+        let stand = orders.paused.union(&orders.slowed).copied().collect();
+        self.turns.follow(now, &runs, (&orders.slowed, &stand));
         let mut over = Vec::new();
         for (at, taken) in self.taken.iter().enumerate() {
-            let Act::Pause(run) = &taken.act else {
+            let Some(run) = taken.act.run() else {
                 continue;
             };
-            match runs.get(run) {
-                None => over.push((at, None)),
-                Some(load) => {
-                    let stood = self.stood.get(run).copied().unwrap_or(0);
-                    let stood = stood.saturating_add(now.since_us(taken.at));
-                    if load.pause().is_none_or(|pause| pause.is_over(stood)) {
-                        over.push((at, Some((*run, stood))));
-                    }
-                }
+            let left_us = runs
+                .get(&run)
+                .map(|load| self.stands_us(now, taken, (load, run)));
+            if left_us.is_none_or(|left_us| left_us == 0) {
+                over.push((at, run, left_us.is_some()));
             }
         }
-        for (at, stood) in over.into_iter().rev() {
+        for (at, run, is_there) in over.into_iter().rev() {
             let gone = self.taken.remove(at);
-            if let Some((run, stood)) = stood {
-                self.stood.insert(run, stood);
+            if is_there {
+                if let Act::Pause(_) = gone.act {
+                    *self.stood.entry(run).or_default() += now.since_us(gone.at);
+                }
                 self.say(now, scene, PowerDeed::Gave { act: gone.act });
             }
         }
+    }
+
+    /// How long a run that stands still by an act may stand yet, in microseconds.
+    fn stands_us(&self, now: Micros, taken: &Taken, (load, run): (&Load, RunId)) -> u64 {
+        match (&taken.act, load.pause().map(|pause| pause.how)) {
+            (Act::Slow(_), _) => self.turns.left_us(load, run),
+            (_, Some(PauseHow::Freeze { us_max })) => {
+                let stood = self.stood.get(&run).copied().unwrap_or(0);
+                us_max.saturating_sub(stood.saturating_add(now.since_us(taken.at)))
+            }
+            (_, Some(PauseHow::Checkpoint { .. })) => u64::MAX,
+            (_, None) => 0,
+        }
+    }
+
+    /// What runs may draw, at the meter, that stand still and go on soon: another act has to hold by then.
+    fn ending_watts(&self, now: Micros, scene: &Scene) -> u64 {
+        let soon_us = self.terms.react_us.saturating_add(act::FREEZES_US);
+        let ends = |taken: &Taken| {
+            let run = taken.act.run()?;
+            let load = scene.loads.iter().find(|load| load.id.run() == Some(run))?;
+            let left_us = self.stands_us(now, taken, (load, run));
+            (left_us <= soon_us).then(|| ladder::pause_frees(scene, run))
+        };
+        let watts = self.taken.iter().filter_map(ends).sum();
+        at_meter(watts, scene.pue_milli)
     }
 
     /// What acts brought that have had their time.
@@ -342,7 +374,9 @@ impl Governor {
         let (mut soon, mut ever) = (need_watts, need_watts);
         ever = ever.saturating_sub(self.slow_watts(now, deadline));
         let in_force = self.in_force();
-        for rung in ladder::rungs(scene, &self.terms, &self.stood) {
+        // Whoever stands still saves no more by another act.
+        let mut stand: BTreeSet<RunId> = in_force.iter().filter_map(Act::run).collect();
+        for rung in ladder::rungs(scene, &self.terms, (&self.stood, &self.turns)) {
             if soon == 0 {
                 break;
             }
@@ -352,10 +386,13 @@ impl Governor {
                 takes_us,
             } = rung;
             let in_time = plus_us(now, takes_us) <= deadline;
-            if in_force.contains(&act) || saves_watts == 0 || (!in_time && ever == 0) {
+            let is_done =
+                in_force.contains(&act) || act.run().is_some_and(|run| stand.contains(&run));
+            if is_done || saves_watts == 0 || (!in_time && ever == 0) {
                 continue;
             }
             ever = ever.saturating_sub(saves_watts);
+            stand.extend(act.run());
             if in_time {
                 soon = soon.saturating_sub(saves_watts);
             }
@@ -405,7 +442,9 @@ impl Governor {
             return;
         }
         let frees = match &last.act {
-            Act::Pause(run) => at_meter(ladder::pause_frees(scene, *run), scene.pue_milli),
+            Act::Pause(run) | Act::Slow(run) => {
+                at_meter(ladder::pause_frees(scene, *run), scene.pue_milli)
+            }
             _ => last.saves_watts,
         };
         let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub struct Orders {
     /// Runs that stand still.
     pub paused: BTreeSet<RunId>,
+    /// Runs that stand still for their turn, as they may be slowed.
+    pub slowed: BTreeSet<RunId>,
     /// The level of clocks of all that can be slowed, in thousandths; the whole without a limit.
     pub level_milli: u32,
     /// What requests meet.
@@ -47,6 +49,7 @@ impl Default for Orders {
     fn default() -> Self {
         Self {
             paused: BTreeSet::new(),
+            slowed: BTreeSet::new(),
             level_milli: WHOLE_MILLI,
             terms: PowerTerms::default(),
         }
@@ -62,6 +65,9 @@ impl Orders {
             match act {
                 Act::Pause(run) => {
                     orders.paused.insert(*run);
+                }
+                Act::Slow(run) => {
+                    orders.slowed.insert(*run);
                 }
                 Act::Clock(level) => orders.level_milli = orders.level_milli.min(*level),
                 Act::Batch(milli) => terms.batch_milli = terms.batch_milli.min(*milli),

@@ -2,6 +2,7 @@ use super::*;
 use crate::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
 use madang_types::{Priority, ReplicaId};
 
+mod slows;
 mod worlds;
 
 const S: i64 = 1_000_000;
@@ -35,6 +36,7 @@ fn load_run(number: u64, watts: u64, how: Option<PauseHow>) -> Load {
                 how,
                 left_watts: 100,
             }),
+            slow_milli: 0,
         },
     }
 }

@@ -86,13 +86,18 @@ impl Check<'_, '_> {
                 .pause_h
                 .as_ref()
                 .map_or(0, |at| (at.value * 3.6e9) as u64),
+            slow_milli: raw
+                .slow
+                .as_ref()
+                .map_or(0, |at| (at.value * 1e3).round() as u32),
             checkpoints: raw.checkpoints.as_ref().is_none_or(|at| at.value),
         })
     }
 
     /// Work that may be put off has its own way to do with less.
     fn bends(&mut self, raw: &RawJobs) {
-        let pause = raw.pause_h.as_ref().map(|at| &at.span);
+        let pause = raw.pause_h.as_ref().or(raw.slow.as_ref());
+        let pause = pause.map(|at| &at.span);
         let checkpoints = raw.checkpoints.as_ref().map(|at| &at.span);
         if let (Some(_), Some(span)) = (&raw.shift_h, pause.or(checkpoints)) {
             self.report

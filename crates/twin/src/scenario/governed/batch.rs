@@ -115,6 +115,7 @@ impl<'f> Batch<'f> {
                 profile,
                 bend: Bend::Run {
                     pause: self.pause(&profile),
+                    slow_milli: group.slow_milli,
                 },
             });
         }
@@ -147,22 +148,22 @@ impl<'f> Batch<'f> {
 
     /// Has its runs do what the site's governor ordered at the last look: it takes that long.
     pub fn obey(&mut self, now_us: u64, site: &GovernedSite) {
-        let paused = &site.orders.paused;
+        let (paused, slowed) = (&site.orders.paused, &site.orders.slowed);
         let freezes = self.fitting.group.pause_us > 0;
         let changed: Vec<_> = self
             .replay
             .holding()
             .map(|holding| {
                 let run = self.run(holding.index, holding.number);
-                (holding, paused.contains(&run))
+                let slow = slowed.contains(&run);
+                (holding, slow || paused.contains(&run), slow || freezes)
             })
-            .filter(|(holding, still)| holding.stands != *still)
+            .filter(|(holding, still, _)| holding.stands != *still)
             .collect();
-        for (holding, still) in changed {
-            match (freezes, still) {
-                (true, _) => self.replay.stand(now_us, holding.index, still),
-                (false, true) => self.replay.stop_run(now_us, holding.index),
-                (false, false) => {}
+        for (holding, still, stands) in changed {
+            match still && !stands {
+                true => self.replay.stop_run(now_us, holding.index),
+                false => self.replay.stand(now_us, holding.index, still),
             }
         }
     }

@@ -26,6 +26,9 @@ struct World {
     /// Orders of the last seconds, the newest last.
     orders: Vec<Orders>,
     paused_at: BTreeMap<RunId, i64>,
+    slowed_at: BTreeMap<RunId, i64>,
+    /// For how many seconds each stood in its turn, of those in which it did not stand otherwise.
+    turns: BTreeMap<RunId, (i64, i64)>,
     cap: Option<u64>,
     fell_at: i64,
     lacked_at: i64,
@@ -54,7 +57,13 @@ impl World {
                     us_max,
                 }),
             };
-            things.push(load_run(number, random.random_range(200..900), how));
+            let mut load = load_run(number, random.random_range(200..900), how);
+            if let Bend::Run { slow_milli, .. } = &mut load.bend
+                && random.random_bool(0.3)
+            {
+                *slow_milli = random.random_range(0..=WHOLE_MILLI);
+            }
+            things.push(load);
         }
         let thing = |load: Load| Thing {
             draws: load.profile.idle_watts,
@@ -70,6 +79,8 @@ impl World {
             pue_milli: 1_200,
             orders: vec![Orders::default(); 20],
             paused_at: BTreeMap::new(),
+            slowed_at: BTreeMap::new(),
+            turns: BTreeMap::new(),
             cap: None,
             fell_at: i64::MIN / 2,
             lacked_at: i64::MIN / 2,
@@ -113,6 +124,12 @@ impl World {
                     most = pause.left_watts;
                 }
             }
+            let slowed = |run| self.slowed_at.get(&run).copied();
+            if let Some(since) = thing.load.id.run().and_then(slowed)
+                && second > since
+            {
+                most = thing.load.profile.idle_watts;
+            }
             thing.draws = most.min(thing.draws + thing.rises);
         }
     }
@@ -138,7 +155,9 @@ impl World {
         };
         let before = self.governor.log().count();
         self.governor.look(at(second), &scene);
-        let risen = scene.drawn_watts + scene.rise_watts_per_s * 4 + 1;
+        // Those that go on soon are made up for before.
+        let ending = self.governor.ending_watts(at(second), &scene);
+        let risen = scene.drawn_watts + scene.rise_watts_per_s * 4 + ending + 1;
         for line in self.governor.log().skip(before) {
             if let PowerDeed::Took { act, .. } = &line.what {
                 assert!(
@@ -156,8 +175,36 @@ impl World {
         for run in &orders.paused {
             self.paused_at.entry(*run).or_insert(second);
         }
+        self.slowed_at.retain(|run, _| orders.slowed.contains(run));
+        for run in &orders.slowed {
+            assert!(!orders.paused.contains(run), "seed {}: {run}", self.seed);
+            self.slowed_at.entry(*run).or_insert(second);
+        }
+        self.take_turns(&orders);
         self.orders.push(orders);
         self.read = self.drawn();
+    }
+
+    /// Nobody stands still for more of the time than it may be slowed, but for the turn that it has to begin with.
+    fn take_turns(&mut self, orders: &Orders) {
+        for thing in &self.things {
+            let Some(run) = thing.load.id.run() else {
+                continue;
+            };
+            if orders.paused.contains(&run) {
+                continue;
+            }
+            let (stood, all) = self.turns.entry(run).or_default();
+            *all += 1;
+            *stood += i64::from(orders.slowed.contains(&run));
+            let slow = i64::from(thing.load.slow_milli());
+            let most = (*all + 600) * slow / 1_000 + 2;
+            assert!(
+                *stood <= most,
+                "seed {}: {run} stood {stood} s of {all}",
+                self.seed
+            );
+        }
     }
 
     fn check(&self, second: i64) {

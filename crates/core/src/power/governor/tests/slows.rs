@@ -1,0 +1,120 @@
+//! Runs that may be slowed stand still in turns.
+
+use super::*;
+
+fn slows(number: u64, slow_milli: u32) -> Load {
+    let mut load = load_run(number, 500, None);
+    load.bend = Bend::Run {
+        pause: None,
+        slow_milli,
+    };
+    load
+}
+
+/// Loads as they are after what was ordered, at once.
+fn obey(loads: &[Load], orders: &Orders) -> Vec<Load> {
+    let stands = |load: &Load| {
+        let run = load.id.run();
+        run.is_some_and(|run| orders.slowed.contains(&run) || orders.paused.contains(&run))
+    };
+    let obeyed = loads.iter().map(|load| Load {
+        watts: match stands(load) {
+            true => load.profile.idle_watts,
+            false => load.watts,
+        },
+        ..load.clone()
+    });
+    obeyed.collect()
+}
+
+#[test]
+fn who_may_be_slowed_comes_after_who_may_stand_and_before_who_said_nothing_and_clocks() {
+    let checkpoint = PauseHow::Checkpoint {
+        takes_us: 1_000_000,
+        us_max: 0,
+    };
+    let loads = vec![
+        engine("chat", (900, true)),
+        slows(1, 300),
+        freezes(2, 60, 500),
+        load_run(3, 500, Some(checkpoint)),
+        slows(4, 600),
+    ];
+    let acts_at = |watts| {
+        let mut governor = Governor::default();
+        governor.look(at(0), &scene(cap(watts), loads.clone()));
+        acts(&governor)
+    };
+    let expected = [
+        "run 2-1 stands still",
+        "run 4-1 is slowed: it stands still for its turn",
+        "run 1-1 is slowed: it stands still for its turn",
+        "run 3-1 stands still",
+        "clocks at 85 %",
+    ];
+    assert_eq!(acts_at(2_900), [""; 0]);
+    for (count, watts) in [(1, 2_500), (2, 2_100), (3, 1_700), (4, 1_300), (5, 1_295)] {
+        assert_eq!(acts_at(watts), expected[..count], "{watts} W");
+    }
+}
+
+/// Ten runs that may lose three tenths of their pace each: two of them stand at any time, three while they hand over, for three hours, and the cap holds at all times.
+#[test]
+fn ten_runs_take_turns_so_that_the_cap_holds_and_none_loses_more_than_it_may() {
+    let loads: Vec<Load> = (1..=10).map(|number| slows(number, 300)).collect();
+    let mut governor = Governor::default();
+    let mut stood: BTreeMap<RunId, i64> = BTreeMap::new();
+    let mut before = scene(cap(4_300), loads.clone());
+    for second in 0..10_800 {
+        governor.look(at(second), &before);
+        let orders = governor.orders();
+        assert_eq!(governor.lacks_watts(), 0, "at {second} s");
+        assert!(orders.slowed.len() >= 2, "at {second} s: {orders:?}");
+        let only = acts(&governor).iter().all(|act| act.contains("is slowed"));
+        assert!(only, "at {second} s: {:?}", acts(&governor));
+        for run in &orders.slowed {
+            *stood.entry(*run).or_default() += 1;
+        }
+        let loads = obey(&loads, &orders);
+        before = scene(cap(4_300), loads);
+        assert!(before.drawn_watts <= 4_300, "at {second} s");
+    }
+    // Three tenths, and the turn that each has to begin with.
+    for (run, stood) in &stood {
+        assert!(*stood <= 10_800 * 3 / 10 + 180, "{run}: {stood} s");
+    }
+    assert_eq!(stood.len(), 10);
+    // All go on once nothing is short.
+    for second in 10_800..11_400 {
+        let loads = obey(&loads, &governor.orders());
+        governor.look(at(second), &scene(None, loads));
+    }
+    assert!(acts(&governor).is_empty());
+}
+
+#[test]
+fn a_run_alone_stands_for_its_turn_and_another_act_holds_before_it_goes_on() {
+    let mut governor = Governor::default();
+    let loads = vec![engine("chat", (900, true)), slows(1, 100)];
+    let mut first_clock = None;
+    for second in 0..120 {
+        let loads = obey(&loads, &governor.orders());
+        governor.look(at(second), &scene(cap(1_100), loads));
+        let acts = acts(&governor);
+        if first_clock.is_none() && acts.iter().any(|act| act.starts_with("clocks")) {
+            first_clock = Some((second, acts[0].clone()));
+        }
+    }
+    // A tenth of ten minutes; four seconds before its end others bend.
+    let turn = "run 1-1 is slowed: it stands still for its turn".to_owned();
+    assert_eq!(first_clock, Some((56, turn)));
+    assert!(governor.orders().slowed.is_empty());
+    // One that may be slowed by next to nothing is not counted on.
+    let mut governor = Governor::default();
+    governor.look(
+        at(0),
+        &scene(cap(1_100), vec![slows(1, 30), engine("chat", (900, true))]),
+    );
+    let acts = acts(&governor);
+    assert!(!acts.is_empty() && acts.iter().all(|act| !act.contains("slowed")));
+}

@@ -1,0 +1,89 @@
+//! Runs that may be slowed stand still in turns: each for no more of the time than its owner said.
+//!
+//! No run is stopped and let go many times a second: what it draws would swing between idle and full all the while, so that one run alone
+//! never keeps a site below a cap, and what an accelerator was told before a stop goes on in it all the same. Of many runs some stand
+//! still at any time, and hand over to others: what all draw together is even. A turn is long enough for that, and shorter than the ten
+//! minutes after which programs on several machines give each other up.
+
+use super::act::Load;
+use madang_types::{Micros, RunId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A turn is so long at most where a run might stand still all the time, in microseconds; else that part of it.
+const TURN_US: u64 = 600_000_000;
+/// Nobody stands still for a shorter one: it would be over as soon as it holds.
+const TURN_US_MIN: u64 = 20_000_000;
+/// Who may be slowed to nothing gets on all the same, for a thousandth of the time.
+const SLOW_MILLI_MAX: u32 = 999;
+const MILLI: u64 = 1_000;
+
+/// How long runs may still stand in their turn: it is used up while they stand, and earned while they get on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns {
+    /// Of those that stood in a turn.
+    known: BTreeMap<RunId, Turn>,
+    followed_at: Option<Micros>,
+}
+
+/// In microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    left_us: u64,
+    /// In all turns so far.
+    stood_us: u64,
+}
+
+impl Turns {
+    /// Time has gone on, in which those of `slowed` stood for their turn and those of `stand` stood at all.
+    pub fn follow(
+        &mut self,
+        now: Micros,
+        runs: &BTreeMap<RunId, &Load>,
+        (slowed, stand): (&BTreeSet<RunId>, &BTreeSet<RunId>),
+    ) {
+        let span_us = self.followed_at.map_or(0, |at| now.since_us(at));
+        self.followed_at = Some(now);
+        self.known.retain(|run, _| runs.contains_key(run));
+        for run in slowed {
+            if let Some(load) = runs.get(run) {
+                let left_us = turn_us(load);
+                let turn = Turn {
+                    left_us,
+                    stood_us: 0,
+                };
+                let turn = self.known.entry(*run).or_insert(turn);
+                turn.left_us = turn.left_us.saturating_sub(span_us);
+                turn.stood_us = turn.stood_us.saturating_add(span_us);
+            }
+        }
+        for (run, turn) in &mut self.known {
+            if let Some(load) = runs.get(run).filter(|_| !stand.contains(run)) {
+                let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
+                let earned_us = span_us.saturating_mul(slow) / (MILLI - slow);
+                turn.left_us = turn.left_us.saturating_add(earned_us).min(turn_us(load));
+            }
+        }
+    }
+
+    /// How long a run may stand still yet before it gets on, in microseconds.
+    pub fn left_us(&self, load: &Load, run: RunId) -> u64 {
+        let whole = turn_us(load);
+        self.known
+            .get(&run)
+            .map_or(whole, |turn| turn.left_us.min(whole))
+    }
+
+    /// How long it stood in all turns so far, in microseconds.
+    pub fn stood_us(&self, run: RunId) -> u64 {
+        self.known.get(&run).map_or(0, |turn| turn.stood_us)
+    }
+
+    /// The same, of one that may begin a turn now; `None` where that would be too short.
+    pub fn turn(&self, load: &Load, run: RunId) -> Option<u64> {
+        Some(self.left_us(load, run)).filter(|left| *left >= TURN_US_MIN)
+    }
+}
+
+fn turn_us(load: &Load) -> u64 {
+    TURN_US * u64::from(load.slow_milli().min(SLOW_MILLI_MAX)) / MILLI
+}
