@@ -229,7 +229,7 @@ pub(crate) struct JobStop {
     reason = "read by the document alone; the type itself is JobFlex"
 )]
 pub(crate) struct JobBend {
-    /// Slowed by so much, in thousandths of its power.
+    /// Slowed by so much, in thousandths of its pace.
     #[schema(required = false, maximum = 1000)]
     slow_milli: u32,
     /// Put off by so long, in milliseconds.

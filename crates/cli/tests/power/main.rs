@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 mod prices;
+mod turns;
 
 use harness::engine::Engine;
 use harness::fleet::HEAD;

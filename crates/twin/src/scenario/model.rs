@@ -261,6 +261,8 @@ pub struct FlexGroup {
     pub shift_us: u64,
     /// They may be stopped, and go on later.
     pub parts: bool,
+    /// How many tasks each has, which are alike: an array where there is more than one.
+    pub tasks: u32,
     /// Where they may run, their own site first.
     pub sites: Vec<usize>,
 }

@@ -417,6 +417,9 @@ pub(super) struct RawJobs {
     pub shift_h: Option<At<f64>>,
     /// With `shift_h`: they write checkpoints, and may be stopped where it is dear; what they wait in all is `shift_h` at most.
     pub parts: Option<At<bool>>,
+    /// With `shift_h`: each of them is an array of so many tasks, and what is said of its accelerators and its time is so of each task.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub tasks: Option<At<u32>>,
     /// With `shift_h`: other sites where they may run, with as many accelerators at each.
     pub also_at: Option<At<Vec<At<String>>>>,
     /// Hours that each may stand still in all where power is short: those that may for longest are the first that do.

@@ -192,7 +192,7 @@ words!(StopSignal, StopSignalError, "a checkpoint signal is one of TERM, INT, HU
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobFlex {
-    /// Its accelerators may be slowed by so much, in thousandths of their power.
+    /// It may be slowed by so much, in thousandths of its pace: of any stretch of time it stands still for that part at most.
     pub slow_milli: u32,
     /// Its start may be put off by so long, in milliseconds.
     pub shift_ms: u64,

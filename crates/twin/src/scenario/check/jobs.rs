@@ -120,7 +120,8 @@ impl Check<'_, '_> {
         let Some(shift_h) = &raw.shift_h else {
             let parts = raw.parts.as_ref().map(|at| &at.span);
             let other = raw.also_at.as_ref().map(|at| &at.span);
-            if let Some(span) = parts.or(other) {
+            let tasks = raw.tasks.as_ref().map(|at| &at.span);
+            if let Some(span) = parts.or(other).or(tasks) {
                 self.report
                     .error("missing_key", span, "it has no effect without `shift_h`")
                     .help("say by how many hours they may be put off, as shift_h = 12");
@@ -136,6 +137,8 @@ impl Check<'_, '_> {
             }
         }
         let hours = self.hours + TAIL_H;
+        let tasks = raw.tasks.as_ref().map_or(1, |at| at.value);
+        let count = count.saturating_mul(usize::try_from(tasks).unwrap_or(usize::MAX));
         if count.saturating_mul(usize::try_from(hours).unwrap_or(usize::MAX)) > SHIFTED_MAX {
             let message = format!("{count} jobs in {hours} hours are too many to be weighed");
             self.report
@@ -162,6 +165,7 @@ impl Check<'_, '_> {
         Some(Some(FlexGroup {
             shift_us: (shift_h.value * 3.6e9) as u64,
             parts: raw.parts.as_ref().is_some_and(|at| at.value),
+            tasks,
             sites: all,
         }))
     }

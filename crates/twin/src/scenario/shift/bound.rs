@@ -98,7 +98,7 @@ fn classes(ground: &Ground) -> BTreeMap<(&[usize], usize, usize), Class> {
         let until = end_h(job).min(ground.hours);
         let class = classes.entry((&job.places, from.min(until), until));
         let class = class.or_default();
-        let accelerators = job.milli as f64 / 1e3;
+        let accelerators = (job.tasks * job.milli) as f64 / 1e3;
         class.work += accelerators * job.run_us as f64 / HOUR_US as f64;
         class.width += accelerators;
     }

@@ -48,6 +48,10 @@ pub(super) struct GroundPlace {
 pub(super) struct GroundJob {
     /// Places where it may run, its own site's first.
     pub places: Vec<usize>,
+    /// How many tasks it has, and how many of them run at once at most.
+    pub tasks: u64,
+    pub at_once: u64,
+    /// Of each task.
     pub milli: u64,
     pub submit_us: u64,
     pub latest_us: u64,
@@ -95,12 +99,13 @@ impl Ground {
         for (number, (group, flex)) in (0u64..).zip(groups) {
             let places = ground.open(scenario, (group, flex), &mut free);
             let mut random = Random::new(scenario.seed, PURPOSE | 1 << 32 | number);
-            let fits = |places: &Vec<usize>, milli: u64| {
-                let mut rooms = places.iter().map(|at| &ground.places[*at].room_milli);
-                rooms.any(|rooms| rooms.iter().any(|room| *room >= milli))
-            };
+            let rooms = places.iter().flat_map(|at| &ground.places[*at].room_milli);
+            let most_milli = rooms.copied().max().unwrap_or(0);
+            let tasks = u64::from(flex.tasks);
             let jobs = group.rows.iter().map(|row| GroundJob {
                 places: places.clone(),
+                tasks,
+                at_once: (most_milli / 1_000 / u64::from(row.accelerators).max(1)).clamp(1, tasks),
                 milli: u64::from(row.accelerators) * 1_000,
                 submit_us: row.submit_s * SECOND_US,
                 latest_us: row.submit_s * SECOND_US + flex.shift_us,
@@ -108,7 +113,7 @@ impl Ground {
                 error: random.normal(),
                 parts: flex.parts,
             });
-            let jobs: Vec<GroundJob> = jobs.filter(|job| fits(&job.places, job.milli)).collect();
+            let jobs: Vec<GroundJob> = jobs.filter(|job| job.milli <= most_milli).collect();
             ground.jobs.extend(jobs);
         }
         Some(ground)
@@ -145,7 +150,7 @@ impl Ground {
         let each = self
             .jobs
             .iter()
-            .map(|job| job.milli as f64 / 1e3 * job.run_us as f64);
+            .map(|job| (job.tasks * job.milli) as f64 / 1e3 * job.run_us as f64);
         each.sum::<f64>() / HOUR_US as f64
     }
 }

@@ -82,6 +82,33 @@ fn shifted_work_costs_less_than_at_once_and_never_less_than_the_bound() {
     }
 }
 
+/// Arrays of eight tasks of a quarter of what the jobs above take: what has not begun of them waits, with checkpoints and without.
+#[test]
+fn shifted_arrays_cost_less_than_at_once_and_never_less_than_the_bound() {
+    for (seed, parts) in [(1, false), (2, false), (3, true)] {
+        let text = JOBS.replace(
+            "hours = 24\n\n",
+            &format!("hours = 24\nseed = {seed}\nwon_per_kg_co2 = 50\n\n"),
+        );
+        let text = text.replace(
+            "run_h = 2\nover_h = 24\nshift_h = 10\n",
+            &format!("run_h = 0.5\nover_h = 24\nshift_h = 10\ntasks = 8\nparts = {parts}\n"),
+        );
+        let report = shift(&text.replace("accelerators = 16", "accelerators = 64"));
+        let [once, shifted, foreseen, bound] = &report.rows[..] else {
+            panic!("{report:?}");
+        };
+        let said = format!("seed {seed}, in parts {parts}: {report:?}");
+        for row in [once, shifted, foreseen] {
+            assert!(row.kwh >= bound.kwh * 0.999_999, "{said}");
+            assert!(row.weighed_won >= bound.weighed_won * 0.999_999, "{said}");
+        }
+        assert!(foreseen.weighed_won < once.weighed_won * 0.97, "{said}");
+        assert_eq!((shifted.late, foreseen.late), (0, 0), "{said}");
+        assert!(parts || shifted.stops == 0, "{said}");
+    }
+}
+
 /// One job of one accelerator for an hour, that comes at three in the afternoon: 138.1 won then, 121.5 from nine on, 100.8 from ten on.
 #[test]
 fn one_job_costs_what_its_hour_does() {

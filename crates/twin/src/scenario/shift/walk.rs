@@ -2,7 +2,7 @@
 
 use super::ground::{Ground, GroundJob};
 use super::{ShiftRow, WON};
-use madang_core::flex::{EnergyOutlook, HOUR_US, ShiftPlace, Shifts, Work};
+use madang_core::flex::{EnergyOutlook, HOUR_US, ShiftPlace, Shifts, Tasks, TasksDone};
 use madang_types::Micros;
 
 /// Time between two looks.
@@ -21,23 +21,40 @@ pub(super) enum Rule {
     Shifted(f64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Waits,
-    Runs(usize),
-    Ended,
+/// A task that has begun and is not over.
+struct Begun {
+    /// Where it runs; `None` where it is stopped.
+    place: Option<usize>,
+    left_us: u64,
+    ran_us: u64,
 }
 
 /// A job on its way.
 struct Going {
-    state: State,
-    left_us: u64,
-    /// What is thought to be left.
+    unbegun: u64,
+    begun: Vec<Begun>,
+    over: u64,
+    /// How long each of its tasks is thought to run.
     thought_us: u64,
-    /// How long it ran, and how long it waited, from its coming on.
+    /// How long all its tasks ran, and how long nothing of it did, from its coming on.
     ran_us: u64,
     waited_us: u64,
     stops: u64,
+}
+
+impl Going {
+    fn is_over(&self) -> bool {
+        self.unbegun == 0 && self.begun.is_empty()
+    }
+
+    fn runs(&self) -> bool {
+        self.begun.iter().any(|task| task.place.is_some())
+    }
+
+    /// Some task of it has no accelerators.
+    fn waits(&self) -> bool {
+        self.unbegun > 0 || self.begun.iter().any(|task| task.place.is_none())
+    }
 }
 
 /// One way to run the work.
@@ -61,8 +78,9 @@ impl<'g> Walk<'g> {
             // The mean of what is thought is what is true.
             let factor = (deviation * job.error - deviation * deviation / 2.0).exp();
             Going {
-                state: State::Waits,
-                left_us: job.run_us,
+                unbegun: job.tasks,
+                begun: Vec::new(),
+                over: 0,
                 thought_us: ((job.run_us as f64 * factor) as u64).max(STEP_US),
                 ran_us: 0,
                 waited_us: 0,
@@ -80,7 +98,7 @@ impl<'g> Walk<'g> {
 
     pub fn run(mut self) -> ShiftRow {
         for step in 0..self.ground.hours * STEPS_PER_HOUR {
-            if self.going.iter().all(|of| of.state == State::Ended) {
+            if self.going.iter().all(Going::is_over) {
                 break;
             }
             match self.rule {
@@ -95,11 +113,7 @@ impl<'g> Walk<'g> {
     /// Those that came begin in their order, at the first of their places with room.
     fn at_once(&mut self, step: usize) {
         for at in 0..self.going.len() {
-            if self.waits(at, step)
-                && let Some(place) = self.roomy(at, step)
-            {
-                self.begin(at, place);
-            }
+            self.begin_where_is_room(at, step);
         }
     }
 
@@ -109,28 +123,41 @@ impl<'g> Walk<'g> {
         let mut order: Vec<usize> = (0..self.going.len()).collect();
         order.sort_by_key(|at| (self.ground.jobs[*at].latest_us, *at));
         for at in order {
-            match self.going[at].state {
-                State::Runs(place) if self.ground.jobs[at].parts => {
-                    let goes_on = self.weighs(&mut shifts, (at, &[place]), step);
-                    if goes_on.is_some_and(|(from, _)| from > now_us(step)) {
-                        self.stop(at, place);
+            let (job, going) = (&self.ground.jobs[at], &self.going[at]);
+            let stops = job.parts && going.runs();
+            if !self.waits(at, step) && !stops {
+                continue;
+            }
+            // A single job that runs stays where it is; the tasks of an array are weighed together.
+            let own = going.begun.iter().find_map(|task| task.place);
+            let own = own.filter(|_| job.tasks == 1);
+            let places = own.map_or_else(|| job.places.clone(), |place| vec![place]);
+            match self.weighs(&mut shifts, (at, &places), step) {
+                Some((from, _)) if from > now_us(step) => {
+                    if stops {
+                        self.stop(at);
                     }
                 }
-                State::Waits if self.waits(at, step) => {
-                    let places = &self.ground.jobs[at].places;
-                    let found = self.weighs(&mut shifts, (at, places), step);
-                    let place = match found {
-                        Some((from, _)) if from > now_us(step) => continue,
-                        Some((_, place)) if self.has_room(at, place, step) => Some(place),
-                        // Nothing speaks for waiting: it begins where there is room.
-                        _ => self.roomy(at, step),
-                    };
-                    if let Some(place) = place {
+                found => {
+                    let place = found.map(|(_, place)| place);
+                    while let Some(place) = place
+                        && self.waits(at, step)
+                        && self.has_room(at, place, step)
+                    {
                         self.begin(at, place);
                     }
+                    // Nothing speaks for waiting: the others begin where there is room.
+                    self.begin_where_is_room(at, step);
                 }
-                State::Waits | State::Runs(_) | State::Ended => {}
             }
+        }
+    }
+
+    fn begin_where_is_room(&mut self, at: usize, step: usize) {
+        while self.waits(at, step)
+            && let Some(place) = self.roomy(at, step)
+        {
+            self.begin(at, place);
         }
     }
 
@@ -144,11 +171,15 @@ impl<'g> Walk<'g> {
         });
         let mut shifts = Shifts::new(at_us(now_us(step)), self.ground.terms, places.collect());
         for (job, going) in self.ground.jobs.iter().zip(&self.going) {
-            if let State::Runs(place) = going.state
-                && !job.parts
-            {
-                let until = now_us(step) + going.thought_us.max(STEP_US);
-                self.take(&mut shifts, (place, job.milli), (now_us(step), until));
+            if job.parts {
+                continue;
+            }
+            for task in &going.begun {
+                if let Some(place) = task.place {
+                    let left_us = going.thought_us.saturating_sub(task.ran_us);
+                    let until = now_us(step) + left_us.max(STEP_US);
+                    self.take(&mut shifts, (place, job.milli), (now_us(step), until));
+                }
             }
         }
         shifts
@@ -175,18 +206,24 @@ impl<'g> Walk<'g> {
         step: usize,
     ) -> Option<(u64, usize)> {
         let (job, going) = (&self.ground.jobs[at], &self.going[at]);
-        // It may wait for so long in all: what it ran moves the end of that.
-        let latest_us = job.latest_us + going.ran_us;
-        let work = Work {
+        let tasks = Tasks {
+            count: job.tasks,
+            at_once: job.at_once,
             accelerator_milli: job.milli,
-            left_us: going.thought_us.max(STEP_US),
-            latest_start: at_us(latest_us),
-            parts: job.parts,
-            runs: matches!(going.state, State::Runs(_)),
+            each_us: going.thought_us,
+            checkpoints: job.parts,
+            latest_start: at_us(job.latest_us),
         };
+        let mut work = tasks.left(&TasksDone {
+            over: going.over,
+            ran_us: going.ran_us,
+            open_ran_us: going.begun.iter().map(|task| task.ran_us).sum(),
+            runs: job.parts && going.runs(),
+        });
+        work.left_us = work.left_us.max(STEP_US);
         let shift = shifts.put(&work, places)?;
         let here = &self.ground.places[shift.place];
-        let watts = here.watts_each * job.milli / 1_000;
+        let watts = here.watts_each * work.accelerator_milli / 1_000;
         for (other, of) in self.ground.places.iter().enumerate() {
             if other != shift.place && of.site == here.site {
                 for span in &shift.stretches {
@@ -199,7 +236,7 @@ impl<'g> Walk<'g> {
     }
 
     fn waits(&self, at: usize, step: usize) -> bool {
-        self.going[at].state == State::Waits && self.ground.jobs[at].submit_us <= now_us(step)
+        self.going[at].waits() && self.ground.jobs[at].submit_us <= now_us(step)
     }
 
     fn has_room(&self, at: usize, place: usize, step: usize) -> bool {
@@ -216,36 +253,60 @@ impl<'g> Walk<'g> {
 
     fn begin(&mut self, at: usize, place: usize) {
         self.held_milli[place] += self.ground.jobs[at].milli;
-        self.going[at].state = State::Runs(place);
+        let going = &mut self.going[at];
+        let stopped = going.begun.iter_mut().find(|task| task.place.is_none());
+        match stopped {
+            Some(task) => task.place = Some(place),
+            None => {
+                going.unbegun -= 1;
+                going.begun.push(Begun {
+                    place: Some(place),
+                    left_us: self.ground.jobs[at].run_us,
+                    ran_us: 0,
+                });
+            }
+        }
     }
 
-    fn stop(&mut self, at: usize, place: usize) {
-        self.held_milli[place] -= self.ground.jobs[at].milli;
+    /// All that runs of it.
+    fn stop(&mut self, at: usize) {
+        let job = &self.ground.jobs[at];
         let going = &mut self.going[at];
-        going.state = State::Waits;
-        going.left_us += STOP_US;
-        going.thought_us += STOP_US;
-        going.stops += 1;
+        let before = going.stops;
+        for task in &mut going.begun {
+            if let Some(place) = task.place.take() {
+                self.held_milli[place] -= job.milli;
+                task.left_us += STOP_US;
+                going.stops += 1;
+            }
+        }
+        going.thought_us += STOP_US * (going.stops - before) / job.tasks;
     }
 
     fn advance(&mut self, step: usize) {
         for (job, going) in self.ground.jobs.iter().zip(&mut self.going) {
-            let State::Runs(place) = going.state else {
-                let is_here = going.state == State::Waits && job.submit_us <= now_us(step);
+            if !going.runs() {
+                let is_here = going.waits() && job.submit_us <= now_us(step);
                 going.waited_us += if is_here { STEP_US } else { 0 };
                 continue;
-            };
-            let ran_us = going.left_us.min(STEP_US);
-            going.ran_us += ran_us;
-            going.left_us -= ran_us;
-            going.thought_us = going.thought_us.saturating_sub(ran_us);
-            let here = &self.ground.places[place];
-            let watts = (here.watts_each * job.milli / 1_000) as f64;
-            self.drawn[here.site][step] += watts * ran_us as f64;
-            if going.left_us == 0 {
-                going.state = State::Ended;
-                self.held_milli[place] -= job.milli;
             }
+            for task in &mut going.begun {
+                let Some(place) = task.place else {
+                    continue;
+                };
+                let ran_us = task.left_us.min(STEP_US);
+                task.ran_us += ran_us;
+                task.left_us -= ran_us;
+                going.ran_us += ran_us;
+                let here = &self.ground.places[place];
+                let watts = (here.watts_each * job.milli / 1_000) as f64;
+                self.drawn[here.site][step] += watts * ran_us as f64;
+                if task.left_us == 0 {
+                    going.over += 1;
+                    self.held_milli[place] -= job.milli;
+                }
+            }
+            going.begun.retain(|task| task.left_us > 0);
         }
     }
 
@@ -270,7 +331,7 @@ impl<'g> Walk<'g> {
         for (job, going) in self.ground.jobs.iter().zip(&self.going) {
             // It waits in whole steps, and came in one.
             let most_us = job.latest_us - job.submit_us + STEP_US;
-            let is_late = going.waited_us > most_us || going.state != State::Ended;
+            let is_late = going.waited_us > most_us || !going.is_over();
             row.late += usize::from(is_late);
             row.stops += going.stops;
             waited_us += going.waited_us as f64;
@@ -317,6 +378,7 @@ fn at_us(us: u64) -> Micros {
 
 /// Whoever waits at its latest start begins with the next step.
 pub(super) fn end_h(job: &GroundJob) -> usize {
-    let end = next_step(job.latest_us) + job.run_us;
+    let more_waves = job.tasks.div_ceil(job.at_once).saturating_sub(1);
+    let end = next_step(job.latest_us) + more_waves * next_step(job.run_us) + job.run_us;
     usize::try_from(end.div_ceil(HOUR_US)).unwrap_or(usize::MAX)
 }
