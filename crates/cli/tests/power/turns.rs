@@ -6,7 +6,7 @@ use crate::harness::{json_of, wait_for};
 /// A turn of one that may lose a twenty-fifth of its pace is 24 seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_jobs_that_may_be_slowed_hand_over_under_an_event_and_both_go_on_after_it() {
-    let (place, madang, engines) = up().await;
+    let (place, mut madang, engines) = up().await;
     let first = submit(&place, "first", "[flex]\nslow = 0.04").await;
     let second = submit(&place, "second", "[flex]\nslow = 0.04").await;
     until(&place, "all is measured and the jobs are seen", |power| {
