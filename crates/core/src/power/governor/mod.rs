@@ -430,9 +430,21 @@ impl Governor {
         self.taken.iter().map(|taken| taken.act.clone()).collect()
     }
 
-    /// Takes the last act back where there is room for what it frees.
+    /// Which act comes back first: the last of those that engines meet, as people wait there; then of turns, which are taken anew all the
+    /// while; then of runs that stand.
+    fn first_back(&self) -> Option<usize> {
+        let last = |is_it: fn(&Act) -> bool| self.taken.iter().rposition(|taken| is_it(&taken.act));
+        last(|act| act.run().is_none())
+            .or_else(|| last(|act| matches!(act, Act::Slow(_))))
+            .or_else(|| self.taken.len().checked_sub(1))
+    }
+
+    /// Takes an act back where there is room for what it frees.
     fn give_back(&mut self, now: Micros, scene: &Scene, room_watts: u64) {
-        let Some(last) = self.taken.last() else {
+        let Some((at, last)) = self
+            .first_back()
+            .and_then(|at| Some((at, self.taken.get(at)?)))
+        else {
             return;
         };
         let since = |at: Option<Micros>| at.map_or(u64::MAX, |at| now.since_us(at));
@@ -451,14 +463,13 @@ impl Governor {
         if room_watts < frees.saturating_add(spare) {
             return;
         }
-        if let Some(Taken { act, at, .. }) = self.taken.pop() {
-            if let Act::Pause(run) = &act {
-                *self.stood.entry(*run).or_default() += now.since_us(at);
-            }
-            self.changed_at = Some(now);
-            self.expected_watts = self.expected_watts.saturating_add(frees);
-            self.say(now, scene, PowerDeed::Gave { act });
+        let Taken { act, at, .. } = self.taken.remove(at);
+        if let Act::Pause(run) = &act {
+            *self.stood.entry(*run).or_default() += now.since_us(at);
         }
+        self.changed_at = Some(now);
+        self.expected_watts = self.expected_watts.saturating_add(frees);
+        self.say(now, scene, PowerDeed::Gave { act });
     }
 
     fn spare(&self, cap_watts: u64) -> u64 {

@@ -20,7 +20,9 @@ fn obey(loads: &[Load], orders: &Orders) -> Vec<Load> {
     let obeyed = loads.iter().map(|load| Load {
         watts: match stands(load) {
             true => load.profile.idle_watts,
-            false => load.watts,
+            false => load
+                .watts
+                .min(load.limit_watts(orders.level_milli).unwrap_or(u64::MAX)),
         },
         ..load.clone()
     });
@@ -117,4 +119,25 @@ fn a_run_alone_stands_for_its_turn_and_another_act_holds_before_it_goes_on() {
     );
     let acts = acts(&governor);
     assert!(!acts.is_empty() && acts.iter().all(|act| !act.contains("slowed")));
+}
+
+/// What people notice comes back before the turns, though these are taken anew all the while.
+#[test]
+fn acts_that_engines_meet_come_back_before_turns_that_were_taken_after_them() {
+    let mut governor = Governor::default();
+    let mut loads = vec![engine("chat", (900, true)), slows(1, 500), slows(2, 500)];
+    let mut look = |second, loads: &[Load], watts| {
+        let loads = obey(loads, &governor.orders());
+        governor.look(at(second), &scene(cap(watts), loads));
+        acts(&governor)
+    };
+    let clocks = |acts: &[String]| acts.iter().filter(|act| act.starts_with("clocks")).count();
+    assert_eq!(clocks(&look(0, &loads, 1_050)), 2);
+    loads.push(slows(3, 500));
+    // Another run stands; then there is room for the clocks, and for no run.
+    let mut last = Vec::new();
+    for second in 10..110 {
+        last = look(second, &loads, if second < 30 { 1_200 } else { 1_250 });
+    }
+    assert_eq!((last.len(), clocks(&last)), (3, 0), "{last:?}");
 }
