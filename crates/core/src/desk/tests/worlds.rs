@@ -106,7 +106,6 @@ impl World {
                 self.pass();
             }
         }
-        // A desk that was opened last of all may have something to say still.
         let mut effects = Vec::new();
         self.desk.pass(at(self.now), &mut effects);
         self.perform(effects, None);
@@ -462,8 +461,7 @@ impl World {
             if before.get(&id) == Some(until) {
                 continue;
             }
-            let ran_ms = entry.done(now).ran_us / 1_000;
-            let most = entry.job.spec.flex.shift_ms + ran_ms + 1;
+            let most = entry.job.spec.flex.shift_ms + entry.done(now).ran_us / 1_000 + 1;
             let latest = entry.job.submitted_at.plus_ms(most);
             assert!(*until <= latest, "seed {seed}: {id} waits too long");
         }

@@ -8,6 +8,7 @@
 mod act;
 mod ladder;
 mod orders;
+mod stands;
 mod told;
 mod turns;
 
@@ -253,73 +254,6 @@ impl Governor {
             self.fell_at = Some(now);
         }
         self.cap.clone_from(&scene.cap);
-    }
-
-    /// Acts upon what is gone are over, runs that stood as long as they may go on, and those that were let begin are there or never come.
-    fn follow_runs(&mut self, now: Micros, scene: &Scene) {
-        let runs: BTreeMap<RunId, &Load> = scene
-            .loads
-            .iter()
-            .filter_map(|load| Some((load.id.run()?, load)))
-            .collect();
-        self.begins.retain(|run, begin| {
-            if runs.contains_key(run) {
-                let seen_at = *begin.seen_at.get_or_insert(now);
-                return now.since_us(seen_at) < scene.age_us;
-            }
-            begin.seen_at.is_none() && now.since_us(begin.at) < BEGINS_US
-        });
-        self.stood.retain(|run, _| runs.contains_key(run));
-        let orders = self.orders();
-        let stand = orders.paused.union(&orders.slowed).copied().collect();
-        self.turns.follow(now, &runs, (&orders.slowed, &stand));
-        let mut over = Vec::new();
-        for (at, taken) in self.taken.iter().enumerate() {
-            let Some(run) = taken.act.run() else {
-                continue;
-            };
-            let left_us = runs
-                .get(&run)
-                .map(|load| self.stands_us(now, taken, (load, run)));
-            if left_us.is_none_or(|left_us| left_us == 0) {
-                over.push((at, run, left_us.is_some()));
-            }
-        }
-        for (at, run, is_there) in over.into_iter().rev() {
-            let gone = self.taken.remove(at);
-            if is_there {
-                if let Act::Pause(_) = gone.act {
-                    *self.stood.entry(run).or_default() += now.since_us(gone.at);
-                }
-                self.say(now, scene, PowerDeed::Gave { act: gone.act });
-            }
-        }
-    }
-
-    /// How long a run that stands still by an act may stand yet, in microseconds.
-    fn stands_us(&self, now: Micros, taken: &Taken, (load, run): (&Load, RunId)) -> u64 {
-        match (&taken.act, load.pause().map(|pause| pause.how)) {
-            (Act::Slow(_), _) => self.turns.left_us(load, run),
-            (_, Some(PauseHow::Freeze { us_max })) => {
-                let stood = self.stood.get(&run).copied().unwrap_or(0);
-                us_max.saturating_sub(stood.saturating_add(now.since_us(taken.at)))
-            }
-            (_, Some(PauseHow::Checkpoint { .. })) => u64::MAX,
-            (_, None) => 0,
-        }
-    }
-
-    /// What runs may draw, at the meter, that stand still and go on soon: another act has to hold by then.
-    fn ending_watts(&self, now: Micros, scene: &Scene) -> u64 {
-        let soon_us = self.terms.react_us.saturating_add(act::FREEZES_US);
-        let ends = |taken: &Taken| {
-            let run = taken.act.run()?;
-            let load = scene.loads.iter().find(|load| load.id.run() == Some(run))?;
-            let left_us = self.stands_us(now, taken, (load, run));
-            (left_us <= soon_us).then(|| ladder::pause_frees(scene, run))
-        };
-        let watts = self.taken.iter().filter_map(ends).sum();
-        at_meter(watts, scene.pue_milli)
     }
 
     /// What acts brought that have had their time.
