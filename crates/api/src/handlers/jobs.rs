@@ -231,9 +231,9 @@ async fn wish(api: &Api, ground: &Ground, (id, wish): (&str, JobWish)) -> Result
 
 fn view(api: &Api, job: Job) -> Json<JobView> {
     let plane = api.control.jobs();
-    // That it waits, or is held, the books may be told a moment later; that it runs they say once they have the run.
+    // That it is held or let go the books may be told a moment later; that it runs, or ran, they say with the run itself.
     let open = plane.open_job(job.id);
-    let open = open.filter(|open| open.state != JobState::Running);
+    let open = open.filter(|open| ![open.state, job.state].contains(&JobState::Running));
     let job = open.unwrap_or(job);
     let outlook = plane.outlook(job.id);
     Json(JobView::new(job, outlook))
