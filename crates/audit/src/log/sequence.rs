@@ -13,8 +13,6 @@ use std::path::Path;
 const KEY: &str = "log.key";
 /// Where files are written before they get their names.
 const NEW: &str = "new";
-/// Leaves that are hashed at once, some 0.1 ms, before others who wait for a processor are let go first.
-const LEAVES_A_TURN: usize = 16;
 /// Mode of what anyone's tools may read.
 const PUBLIC: u32 = 0o644;
 
@@ -129,11 +127,7 @@ impl Tree {
             }
             put(writer, tile, bytes)
         };
-        for (count, leaf) in leaves.iter().enumerate() {
-            if count % LEAVES_A_TURN == 0 {
-                // Requests are on their way meanwhile, perhaps on this processor.
-                std::thread::yield_now();
-            }
+        for leaf in leaves {
             edge.push(leaf, &mut put)?;
         }
         edge.partials(&mut put)?;

@@ -10,19 +10,12 @@ use madang_types::RequestId;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
-/// Lines that are written at once, some 0.1 ms, before others who wait for a processor are let go first.
-const LINES_A_TURN: usize = 8;
-
 /// Writes the journal's lines, in their order.
 pub(super) fn lines(conn: &Connection, page: &mut Page, lines: &[Line]) -> Result<(), StoreError> {
     // Of the drafts of one batch the last one of each request counts, and none where it has ended.
     let mut drafts: BTreeMap<RequestId, &Settlement> = BTreeMap::new();
     let drafted = has_drafts(conn)?;
-    for (count, line) in lines.iter().enumerate() {
-        if count % LINES_A_TURN == 0 {
-            // Requests are on their way meanwhile, perhaps on this processor.
-            std::thread::yield_now();
-        }
+    for line in lines {
         match line {
             Line::Settled(settlement) => {
                 drafts.remove(&settlement.record.id);
