@@ -42,24 +42,22 @@ impl Entry {
     pub(super) fn done(&self, now: Micros) -> TasksDone {
         let milli = u128::from(self.job.spec.resources.accelerator_milli().max(1));
         let us = |used: u128| u64::try_from(used / milli).unwrap_or(u64::MAX);
-        let mut done = TasksDone::default();
-        let mut open_us: u64 = 0;
+        let (mut open_us, mut now_us, mut runs) = (0_u64, 0_u64, false);
         for task in self.open.values() {
             open_us = open_us.saturating_add(us(task.used));
             if let TaskState::Running(running) = &task.state {
                 let ran = running.record.started_at.map_or(0, |at| now.since_us(at));
-                open_us = open_us.saturating_add(ran);
-                done.ran_us = done.ran_us.saturating_add(ran);
-                done.runs |= running.record.state != RunState::Stopping;
+                now_us = now_us.saturating_add(ran);
+                runs |= running.record.state != RunState::Stopping;
             }
         }
         let over = self.over;
         let over = [over.completed, over.failed, over.timed_out, over.cancelled];
         TasksDone {
             over: over.into_iter().map(u64::from).sum(),
-            ran_us: done.ran_us.saturating_add(us(self.used)),
-            open_ran_us: open_us,
-            runs: done.runs && self.job.spec.checkpoint.is_some(),
+            ran_us: now_us.saturating_add(us(self.used)),
+            open_ran_us: now_us.saturating_add(open_us),
+            runs: runs && self.job.spec.checkpoint.is_some(),
         }
     }
 }

@@ -24,15 +24,13 @@ struct Line {
 impl News {
     /// Says how a job stands, where that is new.
     pub(super) fn tell(&mut self, id: &str, job: &Value) {
-        let what = match job["waits"]["why"].as_str() {
-            Some(why) => why.to_owned(),
-            None => warning(job).unwrap_or_else(|| cell(job, "state")),
-        };
+        let stands = || warning(job).unwrap_or_else(|| cell(job, "state"));
+        let why = job["waits"]["why"].as_str();
+        let what = why.map_or_else(stands, str::to_owned);
         let starts_at = job["waits"]["starts_at"].as_str();
         let starts_at = starts_at.and_then(|at| at.parse().ok());
         if self.takes(Line { what, starts_at }, Timestamp::now()) {
-            let line = waits(job).or_else(|| warning(job));
-            let line = line.unwrap_or_else(|| cell(job, "state"));
+            let line = waits(job).unwrap_or_else(stands);
             out::note(&format!("job {id} {line}"));
         }
     }
@@ -41,7 +39,7 @@ impl News {
     /// time that was left, and where the one that was told has passed.
     fn takes(&mut self, line: Line, now: Timestamp) -> bool {
         let is_known = self.told.as_ref().is_some_and(|told| {
-            let moved = match (told.starts_at, line.starts_at) {
+            let is_near = match (told.starts_at, line.starts_at) {
                 (Some(told), Some(at)) => {
                     let left = told.duration_since(now);
                     let by = at.duration_since(told).abs();
@@ -49,7 +47,7 @@ impl News {
                 }
                 (told, at) => told == at,
             };
-            told.what == line.what && moved
+            told.what == line.what && is_near
         });
         if !is_known {
             self.told = Some(line);

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod classes;
+mod data;
 mod queues;
 mod shift;
 mod shift_arrays;

@@ -2,8 +2,9 @@
 //!
 //! A driver tells it each second or so what is there ([`Scene`]) and has done what it says ([`Orders`]). The order of acts is in
 //! `ladder.rs`. What rises is met before the cap: it acts where what is drawn, and what may be drawn by the time that an act has taken
-//! hold, would pass it. Acts are taken back one at a time, the last first, each after a while, where there is room for what it frees and
-//! some more.
+//! hold, would pass it. Acts are taken back one at a time, each after
+//! a while, where there is room for what it frees and some more: those that engines meet, then turns, then runs that stand, of each kind
+//! the last first.
 
 mod act;
 mod ladder;
@@ -387,22 +388,25 @@ impl Governor {
         {
             return;
         }
-        let frees = match &last.act {
-            Act::Pause(run) | Act::Slow(run) => {
-                at_meter(ladder::pause_frees(scene, *run), scene.pue_milli)
-            }
-            _ => last.saves_watts,
+        let frees = match last.act.run() {
+            Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
+            None => last.saves_watts,
         };
         let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
         if room_watts < frees.saturating_add(spare) {
             return;
         }
+        self.give(now, scene, at);
+        self.changed_at = Some(now);
+        self.expected_watts = self.expected_watts.saturating_add(frees);
+    }
+
+    /// An act of `taken` is over.
+    fn give(&mut self, now: Micros, scene: &Scene, at: usize) {
         let Taken { act, at, .. } = self.taken.remove(at);
         if let Act::Pause(run) = &act {
             *self.stood.entry(*run).or_default() += now.since_us(at);
         }
-        self.changed_at = Some(now);
-        self.expected_watts = self.expected_watts.saturating_add(frees);
         self.say(now, scene, PowerDeed::Gave { act });
     }
 

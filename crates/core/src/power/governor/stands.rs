@@ -1,7 +1,7 @@
 //! Runs that stand still, and for how long they may yet.
 
 use super::act::{Act, FREEZES_US, Load, PauseHow};
-use super::{BEGINS_US, Governor, PowerDeed, Scene, Taken, ladder};
+use super::{BEGINS_US, Governor, Scene, Taken, ladder};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
 use std::collections::BTreeMap;
@@ -25,25 +25,18 @@ impl Governor {
         let orders = self.orders();
         let stand = orders.paused.union(&orders.slowed).copied().collect();
         self.turns.follow(now, &runs, (&orders.slowed, &stand));
-        let mut over = Vec::new();
-        for (at, taken) in self.taken.iter().enumerate() {
+        // From the end, as places before it stay.
+        for at in (0..self.taken.len()).rev() {
+            let taken = &self.taken[at];
             let Some(run) = taken.act.run() else {
                 continue;
             };
-            let left_us = runs
-                .get(&run)
-                .map(|load| self.stands_us(now, taken, (load, run)));
-            if left_us.is_none_or(|left_us| left_us == 0) {
-                over.push((at, run, left_us.is_some()));
-            }
-        }
-        for (at, run, is_there) in over.into_iter().rev() {
-            let gone = self.taken.remove(at);
-            if is_there {
-                if let Act::Pause(_) = gone.act {
-                    *self.stood.entry(run).or_default() += now.since_us(gone.at);
+            match runs.get(&run) {
+                None => drop(self.taken.remove(at)),
+                Some(load) if self.stands_us(now, taken, (load, run)) == 0 => {
+                    self.give(now, scene, at);
                 }
-                self.say(now, scene, PowerDeed::Gave { act: gone.act });
+                Some(_) => {}
             }
         }
     }

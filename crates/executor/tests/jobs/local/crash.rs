@@ -325,15 +325,22 @@ impl Drop for Disk {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_stops_no_run() {
+/// A site whose runs are on such a disk; `None`, which is told, where none can be mounted.
+fn on_small_disk() -> Option<(Disk, Local)> {
     let place = tempfile::tempdir().unwrap();
     let options = options(place.path());
-    let Some(_disk) = Disk::mount(&options.folder) else {
+    let disk = Disk::mount(&options.folder);
+    if disk.is_none() {
         println!("skipped: no disk can be mounted here");
+    }
+    Some((disk?, Local::with(place, options)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_no_run() {
+    let Some((_disk, site)) = on_small_disk() else {
         return;
     };
-    let site = Local::with(place, options);
     let text = "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo done > $SITE/done; exit 4";
     let mut spec = script(&site, text);
     spec.log_bytes_max = 10_000_000;
@@ -364,13 +371,9 @@ async fn a_full_disk_stops_no_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_fills_the_disk_by_its_files_is_ended_and_those_go_and_others_go_on() {
-    let place = tempfile::tempdir().unwrap();
-    let options = options(place.path());
-    let Some(_disk) = Disk::mount(&options.folder) else {
-        println!("skipped: no disk can be mounted here");
+    let Some((_disk, site)) = on_small_disk() else {
         return;
     };
-    let site = Local::with(place, options);
     let waits = "echo began > $SITE/small; while ! [ -e $SITE/go ]; do sleep 0.1; done";
     let mut small = script(&site, waits);
     small.run = run_id(1);
@@ -392,14 +395,10 @@ async fn who_fills_the_disk_by_its_files_is_ended_and_those_go_and_others_go_on(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_no_run_begins_and_why_is_told() {
-    let place = tempfile::tempdir().unwrap();
-    let options = options(place.path());
-    let Some(_disk) = Disk::mount(&options.folder) else {
-        println!("skipped: no disk can be mounted here");
+    let Some((_disk, site)) = on_small_disk() else {
         return;
     };
-    let filler = options.folder.join("filler");
-    let site = Local::with(place, options);
+    let filler = site.options.folder.join("filler");
     fs::write(&filler, vec![0; 1 << 20]).unwrap_err();
     let spec = script(&site, "exit 0");
     match site.executor().start(spec.clone()).await {
