@@ -1,8 +1,10 @@
 //! Servers that a program in `scripts` serves in a folder, for as long as somebody holds that folder's lock.
 
 use anyhow::{Context, ensure};
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -29,7 +31,24 @@ pub(crate) struct Shared {
 impl Shared {
     /// The one of that name, once nobody else is starting it.
     pub(crate) fn hold(name: &str) -> anyhow::Result<Self> {
-        let folder = Path::new(ROOT).join("target").join(name);
+        Self::hold_in(&Path::new(ROOT).join("target"), name)
+    }
+
+    /// The same in a folder that users without rights may enter: they may not enter everybody's checkout.
+    pub(crate) fn hold_open(name: &str) -> anyhow::Result<Self> {
+        let mut hash = DefaultHasher::new();
+        Path::new(ROOT).canonicalize()?.hash(&mut hash);
+        let place = std::env::temp_dir().join(format!("madang-{:016x}", hash.finish()));
+        std::fs::create_dir_all(&place)?;
+        let about = std::fs::metadata(&place)?;
+        let own = std::fs::metadata("/proc/self")?.uid();
+        ensure!(about.uid() == own, "{} is another user's", place.display());
+        std::fs::set_permissions(&place, Permissions::from_mode(0o755))?;
+        Self::hold_in(&place, name)
+    }
+
+    fn hold_in(place: &Path, name: &str) -> anyhow::Result<Self> {
+        let folder = place.join(name);
         std::fs::create_dir_all(&folder)?;
         let folder = folder.canonicalize()?;
         let lock = hold(&folder)?;

@@ -45,7 +45,7 @@ impl Slurm {
             folder,
             lock,
             turn: _turn,
-        } = Shared::hold(name)?;
+        } = Shared::hold_open(name)?;
         let cluster = Self {
             folder,
             release,

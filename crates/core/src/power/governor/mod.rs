@@ -2,9 +2,8 @@
 //!
 //! A driver tells it each second or so what is there ([`Scene`]) and has done what it says ([`Orders`]). The order of acts is in
 //! `ladder.rs`. What rises is met before the cap: it acts where what is drawn, and what may be drawn by the time that an act has taken
-//! hold, would pass it. Acts are taken back one at a time, each after
-//! a while, where there is room for what it frees and some more: those that engines meet, then turns, then runs that stand, of each kind
-//! the last first.
+//! hold, would pass it. Acts are taken back one at a time, each after a while, where there is room for what it frees and some more: those
+//! that engines meet, then turns, then runs that stand, of each kind the last first.
 
 mod act;
 mod ladder;
