@@ -37,6 +37,15 @@ impl Account {
         }
     }
 
+    /// For how long all prompt work has been done; for ever where nothing is unanswered.
+    pub fn done_us(&self, now: Micros) -> u64 {
+        if self.unanswered == 0 {
+            u64::MAX
+        } else {
+            now.since_us(self.prefill_until)
+        }
+    }
+
     /// A request was sent.
     pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64) {
         let begins = if self.unanswered == 0 {

@@ -41,8 +41,6 @@ const OVERLAP_DIVISOR: u64 = 5;
 const OVERLAP_BACKLOG_US: u64 = 80_000;
 /// What of the reserve is kept from those who are over their share but hold little: a long prompt finds room beside many long answers.
 const OVER_KEPT_PERCENT: u64 = 75;
-/// Prompt work that may stand at a member before a request that takes what is left, while others ask.
-const REST_PREFILL_US: u64 = 10_000;
 /// The part of a member's slots and memory that those do not take, while others ask and while nobody does.
 const REST_KEPT_DIVISOR: u64 = 2;
 const REST_ALONE_KEPT_DIVISOR: u64 = 8;
@@ -266,8 +264,10 @@ impl Guard {
     }
 
     fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
+        if want.rest == Some(Rest::BesideOthers) {
+            return is_quiet(member, now);
+        }
         let bound_us = match (self.shared, want.over) {
-            _ if want.rest == Some(Rest::BesideOthers) => REST_PREFILL_US,
             (false, _) => {
                 let waiting_us = u64::from(want.waiting) * FREE_WAITING_US;
                 let each_us = waiting_us / u64::from(self.members.max(1));
@@ -279,6 +279,13 @@ impl Guard {
         };
         member.account.outstanding_us(now) <= bound_us
     }
+}
+
+/// Whether a request that takes what is left may begin at a member while others ask: no prompt work stands there, and the iteration
+/// that had the last of it is over. Whoever comes finds no more than one such prompt before it, and mostly none in its own iteration.
+fn is_quiet(member: &Member, now: Micros) -> bool {
+    let (running, kv_tokens) = (member.running_count(), member.account.kv_tokens);
+    member.account.done_us(now) >= member.speed.iteration_us(running, kv_tokens)
 }
 
 #[cfg(test)]

@@ -103,12 +103,32 @@ fn what_takes_what_is_left_leaves_an_eighth_and_half_while_others_ask() {
     for id in 1..=4 {
         story.done(id, &[]);
     }
+    story.at_ms(20);
     story.done(5, &["start 8 #1 at a"]);
     story.ask(batch(10), &["queued 10 behind 0"]);
     story.submit(11, &["start 11 #1 at a"]);
     // Nobody else has asked for ten seconds.
-    story.at_ms(10_001);
+    story.at_ms(10_021);
     story.expect(Input::Tick, &["start 10 #1 at a"]);
+}
+
+#[test]
+fn what_takes_what_is_left_begins_an_iteration_after_the_last_prompt() {
+    let mut story = Story::new(vec![member("a", 32)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.ask(batch(2), &["queued 2 behind 0"]);
+    // 0.6 ms of prompt, and 12 ms of an iteration.
+    story.at_ms(12);
+    story.expect(Input::Tick, &[]);
+    story.at_ms(13);
+    story.expect(Input::Tick, &["start 2 #1 at a"]);
+    story.ask(batch(3), &["queued 3 behind 0"]);
+    story.submit(4, &["start 4 #1 at a"]);
+    // Where no prompt is open, nothing is waited for.
+    for id in [1, 2] {
+        story.done(id, &[]);
+    }
+    story.done(4, &["start 3 #1 at a"]);
 }
 
 #[test]
