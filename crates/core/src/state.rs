@@ -56,6 +56,8 @@ pub struct Core {
     pub(crate) sequence: u64,
     pub(crate) scratch: Scratch,
     pub(crate) swept_at: Micros,
+    /// When members were told last what power there is.
+    pub(crate) power_at: Micros,
 }
 
 /// Replicas that serve the same model, and who waits for them.

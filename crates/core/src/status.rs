@@ -64,7 +64,7 @@ pub struct MemberStatus {
     pub running_rest: u32,
     /// Sequences at once, as the fleet says.
     pub slots: u32,
-    /// Sequences at once that time per output token allows now (and a slow start after a return).
+    /// Sequences at once that time per output token allows now (and a slow start after a return); 0 where it rests, as power is short.
     pub slots_limit: u32,
     /// Tokens of memory that running requests are predicted to hold at their peak.
     pub kv_tokens_used: u64,

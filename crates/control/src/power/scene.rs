@@ -157,6 +157,7 @@ fn engine(
     let members = pools.iter().flat_map(|pool| &pool.members);
     let member = members.into_iter().find(|member| member.replica == *id);
     let (running, rest) = member.map_or((0, 0), |member| (member.running, member.running_rest));
+    let rests = member.is_some_and(|member| member.slots_limit == 0 && member.running == 0);
     let believed = readings.replicas.get(id);
     parts.measured &= believed.is_some_and(|believed| believed.measured);
     parts.loads.push(Load {
@@ -169,6 +170,7 @@ fn engine(
                 .as_ref()
                 .is_some_and(|power| power.limit_path.is_some()),
             batch_milli: rest * WHOLE_MILLI / running.max(1),
+            rests,
         },
     });
 }

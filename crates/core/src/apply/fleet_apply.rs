@@ -40,7 +40,7 @@ impl Core {
         for view in members {
             self.member_apply(view);
         }
-        self.power_apply();
+        self.power_apply(now);
         self.policy_apply(now, policy);
         self.names_apply();
         let virtuals = virtuals.into_iter().map(|name| (name.id, name.candidates));

@@ -41,7 +41,7 @@ impl Core {
             return capacity;
         };
         let serving = pool.members.iter().filter_map(|index| self.member(*index));
-        for member in serving.filter(|member| member.available(now)) {
+        for member in serving.filter(|member| member.available(now) && !member.power.rests()) {
             capacity.members += 1;
             capacity.slots = capacity.slots.saturating_add(member.slots_limit());
             let kv = member.view.kv_tokens.unwrap_or(0);

@@ -1,11 +1,15 @@
 //! Power is short at a site, or is not any more: requests meet narrower terms there, or wider ones.
 
 use crate::effect::Effect;
-use crate::member::Member;
+use crate::member::{Member, slots_milli};
 use crate::power::governor::PowerTerms;
 use crate::request::MemberIndex;
 use crate::state::Core;
 use madang_types::{Micros, SiteId};
+use std::collections::BTreeMap;
+
+/// How often it is looked who can serve, while power is short.
+const FOLLOW_US: u64 = 1_000_000;
 
 impl Core {
     pub(super) fn on_power_set(
@@ -20,7 +24,7 @@ impl Core {
             false => self.power.insert(site, terms),
         };
         if before.unwrap_or_default() != terms {
-            self.power_apply();
+            self.power_apply(now);
             // Those who wait are refused, or find room again.
             self.serve_all(now, effects);
         }
@@ -34,22 +38,46 @@ impl Core {
         u32::try_from(rest).unwrap_or(u32::MAX)
     }
 
-    /// Tells members what holds at their sites.
-    pub(super) fn power_apply(&mut self) {
-        for index in self
-            .member_ids
-            .values()
-            .copied()
-            .collect::<Vec<MemberIndex>>()
-        {
-            let Some(member) = self.member(index) else {
-                continue;
-            };
-            let terms = self.power.get(&member.view.site).copied();
-            let running = (member.running_count(), self.rest_count(member));
-            if let Some(member) = self.member_mut(index) {
-                member.power.apply(terms.unwrap_or_default(), running);
+    /// Tells members what holds at their sites. Of those that serve the same at one of them some rest, where engines have fewer slots: first
+    /// those that cannot serve now.
+    pub(super) fn power_apply(&mut self, now: Micros) {
+        self.power_at = now;
+        let mut alike: BTreeMap<(SiteId, u32), Vec<(bool, MemberIndex)>> = BTreeMap::new();
+        for index in self.member_ids.values().copied() {
+            if let Some(member) = self.member(index) {
+                let key = (member.view.site.clone(), member.pool);
+                let cannot = !member.available(now);
+                alike.entry(key).or_default().push((cannot, index));
             }
+        }
+        for ((site, _), mut members) in alike {
+            let terms = self.power.get(&site).copied().unwrap_or_default();
+            members.sort_by_key(|(cannot, _)| *cannot);
+            let parts = slots_milli(members.len(), terms.slots_milli);
+            for ((_, index), slots_milli) in members.into_iter().zip(parts) {
+                let terms = PowerTerms {
+                    slots_milli,
+                    ..terms
+                };
+                self.power_tell(index, terms);
+            }
+        }
+    }
+
+    /// The same once a second where power is short: whoever rested serves once another cannot.
+    pub(super) fn power_follow(&mut self, now: Micros) {
+        if !self.power.is_empty() && now.since_us(self.power_at) >= FOLLOW_US {
+            self.power_apply(now);
+        }
+    }
+
+    fn power_tell(&mut self, index: MemberIndex, terms: PowerTerms) {
+        let Some(member) = self.member(index) else {
+            return;
+        };
+        let running = (member.running_count(), self.rest_count(member));
+        if let Some(member) = self.member_mut(index) {
+            member.power.apply(terms, running);
         }
     }
 }

@@ -23,6 +23,7 @@ impl Core {
         if sweep {
             self.swept_at = now;
         }
+        self.power_follow(now);
         for pool in self.pool_indices() {
             self.refuse_overdue(now, pool, effects);
             self.refuse_useless(now, pool, effects);

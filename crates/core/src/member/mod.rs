@@ -9,7 +9,7 @@ mod speed;
 pub(crate) use account::{Account, Work};
 pub(crate) use breaker::Breaker;
 pub(crate) use limit::SlotLimit;
-pub(crate) use power::Power;
+pub(crate) use power::{Power, slots_milli};
 pub(crate) use speed::{Estimate, Speed};
 
 use crate::fleet_view::{PoolMember, ReplicaHealth};

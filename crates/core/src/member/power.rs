@@ -4,7 +4,8 @@ use crate::power::governor::PowerTerms;
 use crate::power::model::WHOLE_MILLI;
 use madang_types::Priority;
 
-/// The terms of its site, and what ran when they became narrower: parts are parts of that, as a batch is seldom full.
+/// The terms of its site, with its own part of the slots, and what ran when they became narrower: parts are parts of that, as a batch is
+/// seldom full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Power {
     terms: PowerTerms,
@@ -25,8 +26,16 @@ impl Power {
 
     /// Sequences that it may have at once, of so many that it could.
     pub fn slots(&self, slots: u32) -> u32 {
+        if self.rests() {
+            return 0;
+        }
         let part = self.ran.map(|ran| part(ran, self.terms.slots_milli).max(1));
         part.map_or(slots, |part| part.min(slots))
+    }
+
+    /// Others serve in its place.
+    pub fn rests(&self) -> bool {
+        self.terms.slots_milli == 0
     }
 
     /// How many of those that take what is left it may have; `None` as many as ever.
@@ -45,6 +54,19 @@ impl Power {
     }
 }
 
+/// What each of so many members that serve the same has of its slots, in thousandths, where all together have `slots_milli`: the last
+/// ones rest. An engine draws nearly as much for a few sequences as for many, so that few full ones save and many thin ones do not.
+pub(crate) fn slots_milli(members: usize, slots_milli: u32) -> impl Iterator<Item = u32> {
+    let whole = u64::from(WHOLE_MILLI);
+    let mut left = members as u64 * u64::from(slots_milli.min(WHOLE_MILLI));
+    std::iter::repeat_with(move || {
+        let part = left.min(whole);
+        left -= part;
+        u32::try_from(part).unwrap_or(WHOLE_MILLI)
+    })
+    .take(members)
+}
+
 fn part(of: u32, milli: u32) -> u32 {
     let part = u64::from(of) * u64::from(milli) / u64::from(WHOLE_MILLI);
     u32::try_from(part).unwrap_or(of)
@@ -53,6 +75,16 @@ fn part(of: u32, milli: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_ones_rest_and_one_is_thin() {
+        let parts = |members, milli| slots_milli(members, milli).collect::<Vec<u32>>();
+        assert_eq!(parts(1, 250), [250]);
+        assert_eq!(parts(2, 750), [1_000, 500]);
+        assert_eq!(parts(3, 250), [750, 0, 0]);
+        assert_eq!(parts(4, 500), [1_000, 1_000, 0, 0]);
+        assert_eq!(parts(2, 1_000), [1_000, 1_000]);
+    }
 
     #[test]
     fn parts_are_of_what_ran_when_power_became_short() {

@@ -1,6 +1,7 @@
 //! Any input, at any span after the one before.
 
 use madang_core::credit::Month;
+use madang_core::power::governor::PowerTerms;
 use madang_core::{
     AttemptEnd, CoreLimits, CreditRow, CreditTerms, EngineCosts, EngineLoad, FleetView, Holder,
     Input, Payer, PoolMember, Prefix, ReplicaHealth, RequestSubmit, RouteRule, Rules, ShareRule,
@@ -193,6 +194,7 @@ pub fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|(members, origins, limits, rules, credit, policy, virtuals)| Input::FleetApply(FleetView { members, origins, limits, rules, credit, policy, virtuals })),
         4 => (any_scope(), any::<bool>()).prop_map(|(scope, on)| Input::StopSet { scope, on }),
         5 => any_shares().prop_map(Input::SharesApply),
+        4 => any_power().prop_map(|terms| Input::PowerSet { site: SiteId::new("s").unwrap(), terms }),
         2 => vec(any_credit(), 0..4).prop_map(Input::CreditsRestore),
         10 => (0u8..5, any_health()).prop_map(|(n, health)| Input::ReplicaReport { replica: replica(n), health }),
         10 => (0u8..5, any_load()).prop_map(|(n, load)| Input::ReplicaLoad { replica: replica(n), load }),
@@ -205,6 +207,20 @@ pub fn any_input() -> impl Strategy<Value = Input> {
         60 => Just(Input::Tick),
         1 => Just(Input::Drain),
     ]
+}
+
+fn any_power() -> impl Strategy<Value = PowerTerms> {
+    let milli = || select(vec![1_000, 750, 500, 250]);
+    let batch_milli = select(vec![1_000, 500, 0]);
+    let shed = select(vec![None, Some(Priority::Batch), Some(Priority::Standard)]);
+    let terms = (batch_milli, any::<bool>(), milli(), shed);
+    let terms = terms.prop_map(|(batch_milli, divert, slots_milli, shed)| PowerTerms {
+        batch_milli,
+        divert,
+        slots_milli,
+        shed,
+    });
+    prop_oneof![2 => Just(PowerTerms::default()), 3 => terms]
 }
 
 fn any_scope() -> impl Strategy<Value = StopScope> {

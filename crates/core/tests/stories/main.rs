@@ -5,6 +5,7 @@
 mod faults;
 mod overload;
 mod policy;
+mod power;
 mod queue;
 mod reload;
 mod route;

@@ -309,6 +309,24 @@ mod tests {
         );
     }
 
+    /// What clocks give is not enough: a quarter of the engines does nothing, and the others serve everybody.
+    #[test]
+    fn where_clocks_are_not_enough_some_engines_rest_and_nobody_is_refused() {
+        let rigid = PowerOptions {
+            flexible_milli: 0,
+            engines: 8,
+            cut_milli: 40,
+            ..options(1)
+        };
+        let report = power(&rigid).unwrap();
+        let event = &report.event;
+        let met = event.met_after_s.is_some_and(|s| s <= 30.0);
+        assert!(met && event.over_cap_ms == 0, "{report:?}");
+        assert_eq!(event.refused, 0, "{report:?}");
+        let rests = report.acts.iter().any(|act| act.contains("slots"));
+        assert!(rests, "{report:?}");
+    }
+
     #[test]
     fn where_no_job_bends_clocks_do_and_the_same_seed_gives_the_same() {
         let rigid = PowerOptions {

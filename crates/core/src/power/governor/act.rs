@@ -69,6 +69,8 @@ pub enum Bend {
         slows: bool,
         /// Part of what it does that is for requests of the batch class, in thousandths.
         batch_milli: u32,
+        /// It has done what it had, and takes no request, as others serve in its place while power is short.
+        rests: bool,
     },
 }
 
@@ -150,7 +152,8 @@ impl Load {
     pub(super) fn rises_watts(&self, orders: &Orders) -> u64 {
         let paused = |run| self.pause().is_some() && orders.paused.contains(&run);
         let stands = |run| paused(run) || orders.slowed.contains(&run);
-        let most = match self.id.run().is_some_and(stands) {
+        let rests = matches!(self.bend, Bend::Engine { rests: true, .. });
+        let most = match rests || self.id.run().is_some_and(stands) {
             true => self.watts,
             false => self
                 .limit_watts(orders.level_milli)

@@ -1,23 +1,24 @@
 //! The order in which a site bends: who said that they bend most come first, who is asked last are people who wait for an answer.
 //!
-//! 1. Runs stand still: those that may stand longest first; then those that may be slowed, in turns; then those that write checkpoints
-//!    though they said nothing of standing.
-//! 2. Clocks of engines are lowered, level by level.
+//! 1. Runs stand still: those that may stand longest first; then of those that may be slowed as many as can keep it up in turns; then
+//!    those that write checkpoints though they said nothing of standing.
+//! 2. Clocks of engines are lowered, level by level; then more of those that may be slowed stand still, for as long as they may.
 //! 3. Requests of the batch class get less of engines, then nothing.
 //! 4. Requests go to other sites, where there are any.
-//! 5. Engines have fewer slots.
+//! 5. Engines have fewer slots: of those that serve the same some rest.
 //! 6. Requests are refused: of the batch class, then of the standard one. Critical ones are never.
 //!
 //! It is the order of POLCA (ASPLOS 2024: low priority first, clocks before service) and of Emerald's trials (arXiv 2507.00909: jobs that
 //! said that they are flexible first).
 
 use super::act::{Act, Bend, FREEZES_US, Load, Pause, PauseHow};
+use super::orders::Orders;
 use super::turns::Turns;
 use super::{GovernorTerms, Scene};
 use crate::power::model::{WHOLE_MILLI, at_meter};
 use madang_types::{Priority, RunId};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Between two levels of clocks, in thousandths.
 const LEVEL_STEP_MILLI: u32 = 50;
@@ -35,14 +36,23 @@ pub(super) struct Rung {
     pub takes_us: u64,
 }
 
+/// How runs stand and stood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing<'a> {
+    /// For how long in all before, in microseconds.
+    pub stood: &'a BTreeMap<RunId, u64>,
+    pub turns: &'a Turns,
+    /// What is in force.
+    pub orders: &'a Orders,
+    /// Who goes on soon.
+    pub ending: &'a BTreeSet<RunId>,
+}
+
 /// All that may be done, in its order.
-pub(super) fn rungs(
-    scene: &Scene,
-    terms: &GovernorTerms,
-    (stood, turns): (&BTreeMap<RunId, u64>, &Turns),
-) -> Vec<Rung> {
-    let (mut rungs, unasked) = pauses(scene, stood);
-    rungs.extend(slows(scene, turns));
+pub(super) fn rungs(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> Vec<Rung> {
+    let (mut rungs, unasked) = pauses(scene, standing.stood);
+    let (lasting, brief) = slows(scene, standing);
+    rungs.extend(lasting);
     rungs.extend(unasked);
     let mut before = WHOLE_MILLI;
     for level in levels(terms) {
@@ -50,6 +60,7 @@ pub(super) fn rungs(
         rungs.push(rung(scene, Act::Clock(level), (saves, CLOCKS_US)));
         before = level;
     }
+    rungs.extend(brief);
     let mut add = |act, saves| rungs.push(rung(scene, act, (saves, REQUESTS_US)));
     let batch = engines_milli(scene, |batch_milli| batch_milli);
     add(Act::Batch(500), batch / 2);
@@ -107,20 +118,42 @@ fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> (Vec<Rung>, Vec<Rung>)
     (rungs(asked), rungs(unasked))
 }
 
-/// Runs that may be slowed: those that may stand for longest now first, of those alike who stood least, so that all take turns.
-fn slows(scene: &Scene, turns: &Turns) -> Vec<Rung> {
-    let mut able: Vec<(&Load, RunId, u64)> = scene
-        .loads
-        .iter()
-        .filter_map(|load| Some((load, load.id.run()?)))
-        .filter_map(|(load, run)| Some((load, run, turns.turn(load, run)?)))
-        .collect();
+/// Runs that may be slowed: those that may stand for longest now first, of those alike who stood least, so that all take turns. Apart
+/// those that are more than can be kept up: who stands for no more than its part of the time is missing in the rest of it.
+fn slows(scene: &Scene, standing: &Standing<'_>) -> (Vec<Rung>, Vec<Rung>) {
+    let Standing { turns, orders, .. } = standing;
+    let mut able: Vec<(&Load, RunId, u64)> = Vec::new();
+    // What all together save on average, less what those save that stand in their turn, in thousandths of watts.
+    let (mut lasts, mut stands) = (0_u64, 0);
+    let runs = scene.loads.iter();
+    for (load, run) in runs.filter_map(|load| Some((load, load.id.run()?))) {
+        if orders.paused.contains(&run) {
+            continue;
+        }
+        let span = load.profile.dynamic_watts();
+        lasts += span.saturating_mul(turns.part_milli(load, run));
+        if orders.slowed.contains(&run) && !standing.ending.contains(&run) {
+            stands += span.saturating_mul(u64::from(WHOLE_MILLI));
+        } else if !orders.slowed.contains(&run)
+            && let Some(left_us) = turns.turn(load, run)
+        {
+            able.push((load, run, left_us));
+        }
+    }
     able.sort_by_key(|(_, run, left_us)| (Reverse(*left_us), turns.stood_us(*run), Reverse(*run)));
-    let rungs = able.into_iter().map(|(load, run, _)| {
+    let (mut lasting, mut brief) = (Vec::new(), Vec::new());
+    for (load, run, _) in able {
+        let span = load.profile.dynamic_watts() * u64::from(WHOLE_MILLI);
         let saves = load.watts.saturating_sub(load.profile.idle_watts);
-        rung(scene, Act::Slow(run), (saves, FREEZES_US))
-    });
-    rungs.collect()
+        let rung = rung(scene, Act::Slow(run), (saves, FREEZES_US));
+        if stands + span <= lasts {
+            stands += span;
+            lasting.push(rung);
+        } else {
+            brief.push(rung);
+        }
+    }
+    (lasting, brief)
 }
 
 /// What a run that stands still may draw once it goes on, at its machines, in watts.

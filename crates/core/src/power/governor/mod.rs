@@ -6,6 +6,7 @@
 //! that engines meet, then turns, then runs that stand, of each kind the last first.
 
 mod act;
+mod bend;
 mod ladder;
 mod orders;
 mod stands;
@@ -18,10 +19,9 @@ pub use told::{NoPower, PowerDeed, PowerLine};
 
 use super::caps::Cap;
 use super::model::at_meter;
-use ladder::Rung;
 use madang_types::{Micros, RunId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use turns::Turns;
 
 /// Acts and returns that are remembered for people.
@@ -89,9 +89,13 @@ struct Taken {
     act: Act,
     at: Micros,
     saves_watts: u64,
+    /// What it bounded of what might rise.
+    bounds_watts: u64,
     takes_us: u64,
     drawn_before: u64,
     is_seen: bool,
+    /// When a turn is handed over, where that is before it is used up.
+    ends_at: Option<Micros>,
 }
 
 /// A run that was let begin.
@@ -148,8 +152,9 @@ impl Governor {
     pub fn look(&mut self, now: Micros, scene: &Scene) {
         self.follow_cap(now, scene);
         self.follow_runs(now, scene);
+        self.hand_over(now, scene);
         self.see(now, scene);
-        let risen = self.may_rise(scene);
+        let risen = self.may_rise(scene, &self.orders());
         let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
         let pending = self.pending(now, scene);
         self.expected_watts = scene
@@ -271,14 +276,13 @@ impl Governor {
     }
 
     /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
-    fn may_rise(&self, scene: &Scene) -> u64 {
+    fn may_rise(&self, scene: &Scene, orders: &Orders) -> u64 {
         let us = self.terms.react_us.saturating_add(scene.age_us);
         let risen = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
-        let orders = self.orders();
         let most: u64 = scene
             .loads
             .iter()
-            .map(|load| load.rises_watts(&orders))
+            .map(|load| load.rises_watts(orders))
             .sum();
         let most = at_meter(most, scene.pue_milli);
         u64::try_from(risen).unwrap_or(u64::MAX).min(most)
@@ -299,69 +303,6 @@ impl Governor {
             holds_at <= deadline && !is_shown(now, scene, holds_at)
         });
         unseen.map(|taken| taken.saves_watts).sum()
-    }
-
-    /// Bends until what is needed is saved in time; what is missing in the end.
-    fn bend(&mut self, now: Micros, scene: &Scene, need_watts: u64) -> u64 {
-        let deadline = self.deadline(now);
-        // What is needed by then, and in the long run: what takes longer is begun too, and others bridge the time.
-        let (mut soon, mut ever) = (need_watts, need_watts);
-        ever = ever.saturating_sub(self.slow_watts(now, deadline));
-        let in_force = self.in_force();
-        // Whoever stands still saves no more by another act.
-        let mut stand: BTreeSet<RunId> = in_force.iter().filter_map(Act::run).collect();
-        for rung in ladder::rungs(scene, &self.terms, (&self.stood, &self.turns)) {
-            if soon == 0 {
-                break;
-            }
-            let Rung {
-                act,
-                saves_watts,
-                takes_us,
-            } = rung;
-            let in_time = plus_us(now, takes_us) <= deadline;
-            let is_done =
-                in_force.contains(&act) || act.run().is_some_and(|run| stand.contains(&run));
-            if is_done || saves_watts == 0 || (!in_time && ever == 0) {
-                continue;
-            }
-            ever = ever.saturating_sub(saves_watts);
-            stand.extend(act.run());
-            if in_time {
-                soon = soon.saturating_sub(saves_watts);
-            }
-            self.say(
-                now,
-                scene,
-                PowerDeed::Took {
-                    act: act.clone(),
-                    saves_watts,
-                },
-            );
-            self.changed_at = Some(now);
-            self.taken.push(Taken {
-                act,
-                at: now,
-                saves_watts,
-                takes_us,
-                drawn_before: scene.drawn_watts,
-                is_seen: false,
-            });
-        }
-        soon
-    }
-
-    /// What acts will save that are under way and hold after the deadline alone.
-    fn slow_watts(&self, now: Micros, deadline: Micros) -> u64 {
-        let slow = self.taken.iter().filter(|taken| {
-            let holds_at = plus_us(taken.at, taken.takes_us);
-            now < holds_at && holds_at > deadline
-        });
-        slow.map(|taken| taken.saves_watts).sum()
-    }
-
-    fn in_force(&self) -> BTreeSet<Act> {
-        self.taken.iter().map(|taken| taken.act.clone()).collect()
     }
 
     /// Which act comes back first: the last of those that engines meet, as people wait there; then of turns, which are taken anew all the
@@ -389,7 +330,7 @@ impl Governor {
         }
         let frees = match last.act.run() {
             Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
-            None => last.saves_watts,
+            None => last.saves_watts.saturating_add(last.bounds_watts),
         };
         let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
         if room_watts < frees.saturating_add(spare) {

@@ -1,10 +1,10 @@
 //! Runs that stand still, and for how long they may yet.
 
 use super::act::{Act, FREEZES_US, Load, PauseHow};
-use super::{BEGINS_US, Governor, Scene, Taken, ladder};
+use super::{BEGINS_US, Governor, Scene, Taken, ladder, plus_us};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Governor {
     /// Acts upon what is gone are over, runs that stood as long as they may go on, and those that were let begin are there or never come.
@@ -44,7 +44,10 @@ impl Governor {
     /// How long a run that stands still by an act may stand yet, in microseconds.
     fn stands_us(&self, now: Micros, taken: &Taken, (load, run): (&Load, RunId)) -> u64 {
         match (&taken.act, load.pause().map(|pause| pause.how)) {
-            (Act::Slow(_), _) => self.turns.left_us(load, run),
+            (Act::Slow(_), _) => {
+                let ends_us = taken.ends_at.map_or(u64::MAX, |at| at.since_us(now));
+                self.turns.left_us(load, run).min(ends_us)
+            }
             (_, Some(PauseHow::Freeze { us_max })) => {
                 let stood = self.stood.get(&run).copied().unwrap_or(0);
                 us_max.saturating_sub(stood.saturating_add(now.since_us(taken.at)))
@@ -54,16 +57,47 @@ impl Governor {
         }
     }
 
-    /// What runs may draw, at the meter, that stand still and go on soon: another act has to hold by then.
-    pub(super) fn ending_watts(&self, now: Micros, scene: &Scene) -> u64 {
-        let soon_us = self.terms.react_us.saturating_add(FREEZES_US);
+    /// Runs that stand in their turn go on soon where others have much more left of theirs: turns that began together would all be
+    /// used up together, and too few be left.
+    pub(super) fn hand_over(&mut self, now: Micros, scene: &Scene) {
+        let orders = self.orders();
+        if orders.slowed.is_empty() {
+            return;
+        }
+        let runs = scene.loads.iter();
+        let runs = runs.filter_map(|load| Some((load, load.id.run()?)));
+        let free = runs.filter(|(load, run)| load.slow_milli() > 0 && !orders.paused.contains(run));
+        let (stand, rest): (Vec<_>, Vec<_>) =
+            free.partition(|(_, run)| orders.slowed.contains(run));
+        let ends_at = plus_us(now, self.soon_us());
+        for run in self.turns.over(stand, rest) {
+            let turn = |taken: &&mut Taken| taken.act == Act::Slow(run) && taken.ends_at.is_none();
+            if let Some(taken) = self.taken.iter_mut().find(turn) {
+                taken.ends_at = Some(ends_at);
+            }
+        }
+    }
+
+    /// Within what time another act holds that was not thought of before, in microseconds.
+    fn soon_us(&self) -> u64 {
+        self.terms.react_us.saturating_add(FREEZES_US)
+    }
+
+    /// Runs that stand still and go on soon.
+    pub(super) fn ending(&self, now: Micros, scene: &Scene) -> BTreeSet<RunId> {
+        let soon_us = self.soon_us();
         let ends = |taken: &Taken| {
             let run = taken.act.run()?;
             let load = scene.loads.iter().find(|load| load.id.run() == Some(run))?;
-            let left_us = self.stands_us(now, taken, (load, run));
-            (left_us <= soon_us).then(|| ladder::pause_frees(scene, run))
+            (self.stands_us(now, taken, (load, run)) <= soon_us).then_some(run)
         };
-        let watts = self.taken.iter().filter_map(ends).sum();
+        self.taken.iter().filter_map(ends).collect()
+    }
+
+    /// What those may draw, at the meter: another act has to hold by then.
+    pub(super) fn ending_watts(&self, now: Micros, scene: &Scene) -> u64 {
+        let ending = self.ending(now, scene).into_iter();
+        let watts = ending.map(|run| ladder::pause_frees(scene, run)).sum();
         at_meter(watts, scene.pue_milli)
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
 use madang_types::{Priority, ReplicaId};
+use std::collections::BTreeSet;
 
 mod slows;
 mod worlds;
@@ -49,6 +50,7 @@ fn engine(name: &str, (watts, slows): (u64, bool)) -> Load {
         bend: Bend::Engine {
             slows,
             batch_milli: 0,
+            rests: false,
         },
     }
 }
@@ -102,6 +104,7 @@ fn acts_come_in_their_order_and_what_is_missing_in_the_end_is_said() {
     chat.bend = Bend::Engine {
         slows: true,
         batch_milli: 400,
+        rests: false,
     };
     let loads = vec![chat, freezes(1, 5, 500), load_run(2, 500, Some(checkpoint))];
     let mut scene = scene(cap(1_000), loads);

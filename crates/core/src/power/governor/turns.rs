@@ -7,6 +7,7 @@
 
 use super::act::Load;
 use madang_types::{Micros, RunId};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A turn is so long at most where a run might stand still all the time, in microseconds; else that part of it.
@@ -16,6 +17,12 @@ const TURN_US_MIN: u64 = 20_000_000;
 /// Who may be slowed to nothing gets on all the same, for a thousandth of the time.
 const SLOW_MILLI_MAX: u32 = 999;
 const MILLI: u64 = 1_000;
+/// For how long turns should last that are counted on before engines are asked, in microseconds.
+const LASTS_US: u64 = 3_600_000_000;
+/// Who stands hands over to who has so much more of its turn left: that part of its own turn.
+const HAND_OVER_DIVISOR: u64 = 2;
+/// For so long both stand, in microseconds, as an act takes under the usual terms.
+const HANDS_OVER_US: u64 = 4_000_000;
 
 /// How long runs may still stand in their turn: it is used up while they stand, and earned while they get on.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +88,36 @@ impl Turns {
     /// The same, of one that may begin a turn now; `None` where that would be too short.
     pub fn turn(&self, load: &Load, run: RunId) -> Option<u64> {
         Some(self.left_us(load, run)).filter(|left| *left >= TURN_US_MIN)
+    }
+}
+
+impl Turns {
+    /// For which part of the next hour it may stand in turns: what it may lose of its pace, and what it has left, less the time in which
+    /// two stand as one hands over; in thousandths.
+    pub fn part_milli(&self, load: &Load, run: RunId) -> u64 {
+        let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
+        if turn_us(load) < TURN_US_MIN {
+            return 0;
+        }
+        let part = slow + (MILLI - slow) * self.left_us(load, run) / LASTS_US;
+        let stands_us = turn_us(load) / HAND_OVER_DIVISOR;
+        part * stands_us / (stands_us + HANDS_OVER_US)
+    }
+
+    /// Which of those that stand should hand over, as others have more of their turn left: so all have some left at any time, and no
+    /// turns end together that began together. Who takes over can save as much.
+    pub fn over(&self, stand: Vec<(&Load, RunId)>, rest: Vec<(&Load, RunId)>) -> Vec<RunId> {
+        let left = |(load, run)| (self.left_us(load, run), load, run);
+        let mut stand: Vec<_> = stand.into_iter().map(left).collect();
+        let mut rest: Vec<_> = rest.into_iter().map(left).collect();
+        stand.sort_by_key(|(left_us, _, run)| (*left_us, *run));
+        rest.sort_by_key(|(left_us, _, run)| (Reverse(*left_us), *run));
+        let pairs = stand.into_iter().zip(rest);
+        let over = pairs.filter(|((stands_us, load, _), (rests_us, other, _))| {
+            rests_us.saturating_sub(*stands_us) >= turn_us(load) / HAND_OVER_DIVISOR
+                && other.profile.dynamic_watts() >= load.profile.dynamic_watts()
+        });
+        over.map(|((.., run), _)| run).collect()
     }
 }
 

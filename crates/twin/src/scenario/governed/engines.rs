@@ -63,6 +63,7 @@ impl<'s> GovernedShard<'s> {
                     bend: Bend::Engine {
                         slows: true,
                         batch_milli: 0,
+                        rests: false,
                     },
                 },
             });
@@ -140,16 +141,18 @@ impl<'s> GovernedShard<'s> {
     fn look(&mut self) {
         let world = self.shard.world();
         let spent: Vec<Spent> = world.engines().map(|view| view.spent).collect();
-        let batch = world.rest_milli();
+        let bends = world.bends();
         for engine in &mut self.engines {
             let (now, power) = (spent[engine.engine], engine.load.profile);
             let used = power.used_milli(now.mix(&engine.spent, LOOK_NS));
             let used = used.min(engine.level_milli);
             engine.spent = now;
             engine.load.watts = power.watts(used);
+            let (batch_milli, rests) = bends[engine.engine];
             engine.load.bend = Bend::Engine {
                 slows: true,
-                batch_milli: batch[engine.engine],
+                batch_milli,
+                rests,
             };
             if let Some(full) = &mut self.full_milli[engine.engine] {
                 *full += u64::from(used);

@@ -35,17 +35,18 @@ impl<C: Clients> World<C> {
         })
     }
 
-    /// What of each engine's sequences takes what others leave, in thousandths, as the core counts it.
-    pub fn rest_milli(&self) -> Vec<u32> {
-        let mut milli = vec![0; self.engines.len()];
+    /// How each engine bends, as the core sees it: what of its sequences takes what others leave, in thousandths, and whether it rests.
+    pub fn bends(&self) -> Vec<(u32, bool)> {
+        let mut bends = vec![(0, false); self.engines.len()];
         let pools = self.status();
         for member in pools.iter().flat_map(|pool| &pool.members) {
             let at = self.by_replica.get(&member.replica);
-            if let Some(milli) = at.and_then(|at| milli.get_mut(usize::try_from(*at).ok()?)) {
-                *milli = member.running_rest * WHOLE_MILLI / member.running.max(1);
+            if let Some(bend) = at.and_then(|at| bends.get_mut(usize::try_from(*at).ok()?)) {
+                let batch_milli = member.running_rest * WHOLE_MILLI / member.running.max(1);
+                *bend = (batch_milli, member.slots_limit == 0 && member.running == 0);
             }
         }
-        milli
+        bends
     }
 
     /// From the next iteration on an engine's work takes so much longer.

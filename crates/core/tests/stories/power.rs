@@ -1,0 +1,53 @@
+//! Power is short at a site: what requests meet there.
+
+use super::*;
+use madang_core::power::governor::PowerTerms;
+
+fn slots(slots_milli: u32) -> Input {
+    let terms = PowerTerms {
+        slots_milli,
+        ..PowerTerms::default()
+    };
+    Input::PowerSet {
+        site: SiteId::new("s").unwrap(),
+        terms,
+    }
+}
+
+#[test]
+fn some_engines_rest_and_others_serve_in_their_place() {
+    let members = ["a", "b", "c", "d"].map(|id| member(id, 4));
+    let mut story = Story::new(members.into());
+    for (id, at) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        story.submit(id, &[&format!("start {id} #1 at {at}")]);
+    }
+    story.expect(slots(500), &[]);
+    for (id, at) in [(5, "a"), (6, "b"), (7, "a"), (8, "b")] {
+        story.submit(id, &[&format!("start {id} #1 at {at}")]);
+    }
+    // Who rested serves once another cannot, whether it is said or shows.
+    story.expect(report("b", ReplicaHealth::Down), &[]);
+    story.submit(9, &["start 9 #1 at c"]);
+    for id in [3, 4] {
+        story.done(id, &[]);
+    }
+    story.submit(10, &["start 10 #1 at c"]);
+    story.expect(slots(1_000), &[]);
+    story.submit(11, &["start 11 #1 at d"]);
+}
+
+#[test]
+fn one_engine_alone_has_fewer_slots_and_never_none() {
+    let mut story = Story::new(vec![member("a", 8)]);
+    for id in 1..=4 {
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+    }
+    story.expect(slots(500), &[]);
+    for id in [1, 2] {
+        story.done(id, &[]);
+    }
+    story.submit(5, &["queued 5 behind 0"]);
+    story.done(3, &["start 5 #1 at a"]);
+    story.submit(6, &["queued 6 behind 0"]);
+    story.expect(slots(1_000), &["start 6 #1 at a"]);
+}
