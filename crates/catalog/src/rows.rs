@@ -145,9 +145,17 @@ fn longest_match(name: &str, own: &str, fragments: &str) -> Option<usize> {
     fragments
         .split('|')
         .chain([own.as_str()])
-        .filter(|fragment| !fragment.is_empty() && name.contains(fragment))
+        .filter(|fragment| !fragment.is_empty() && holds(name, fragment))
         .map(str::len)
         .max()
+}
+
+/// Whether the name holds that fragment, its last number whole: `h1000` is no `h100`.
+fn holds(name: &str, fragment: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    name.match_indices(fragment).any(|(at, _)| {
+        !(fragment.ends_with(is_digit) && name[at + fragment.len()..].starts_with(is_digit))
+    })
 }
 
 fn parse<T: DeserializeOwned>(table: &'static str, text: &str) -> Result<Vec<T>, CatalogError> {
@@ -226,6 +234,10 @@ mod tests {
             );
         }
         assert!(catalog.model("somebody/else").is_none());
+        // Numbers of which a known one is the beginning are others.
+        for name in ["H1000", "L4000", "h2000_sxm"] {
+            assert_eq!(catalog.chip(name).map(|chip| chip.name.as_str()), None);
+        }
     }
 
     #[test]

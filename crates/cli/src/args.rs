@@ -384,6 +384,20 @@ pub struct EngineArgs {
     pub output_mean: Option<u64>,
 }
 
+/// The same command, in which a flag's number may be below zero: it is refused with what it may be, not taken for a flag.
+pub fn with_negatives(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|subcommand| subcommand.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
+    let each = |command: clap::Command, name| command.mut_subcommand(name, with_negatives);
+    names.into_iter().fold(command, each)
+}
+
 /// A part of something.
 fn part(text: &str) -> Result<f64, String> {
     let part: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;

@@ -22,7 +22,7 @@ mod secret_args;
 mod twin_args;
 mod up;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -37,7 +37,9 @@ fn main() -> ExitCode {
     {
         return madang_executor::guard::main(arguments.collect());
     }
-    let args = args::Args::parse();
+    let command = args::with_negatives(args::Args::command());
+    let args =
+        args::Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let color = out::color();
     match commands::run(args) {
         Ok(code) => code,

@@ -65,7 +65,7 @@ pub struct PowerEventArgs {
     /// What it may draw at its meter meanwhile: 15MW, 150kW or 900.
     #[arg(long, value_name = "WATTS")]
     pub to: Option<String>,
-    /// For how long: 90s, 30m, 3h.
+    /// For how long: 90s, 30m, 3h, up to 30d.
     #[arg(long = "for", value_name = "TIME")]
     pub time: String,
     /// From when on, as 2026-12-01T18:00:00+09:00; now where not given.

@@ -112,6 +112,12 @@ async fn a_trace_is_routed_and_a_wrong_one_is_named() {
             "a flood is RATE,IN,OUT",
         ),
         (vec!["noisy", "--policy", "best"], 2, "madang"),
+        (vec!["power", "--slow", "-1"], 2, "-1 is not in 0..=100"),
+        (
+            vec!["power", "--rate", "NaN"],
+            1,
+            "--rate NaN is not between 0.01 and 1000",
+        ),
         (
             vec!["overload", "--step", "100"],
             1,

@@ -109,7 +109,13 @@ pub(crate) async fn power_event_end(
     let events = events(&api, &site, now).await?;
     let number_of = number.parse::<u64>().ok();
     let found = events.iter().find(|event| Some(event.id) == number_of);
-    let event = found.ok_or_else(|| Refusal::absent("power event that is not over", &number))?;
+    let event = found.ok_or_else(|| {
+        let shown: String = number.chars().take(20).collect();
+        Refusal::new(
+            ErrorCode::NotFound,
+            format!("of {site} there is no event {shown}, or it is over already"),
+        )
+    })?;
     let ended = end(&api, event, &may.caller.0.key, now).await?;
     Ok(Json(PowerEventView::new(&ended, &events, now)))
 }

@@ -6,10 +6,16 @@ use crate::args::ServerArgs;
 use crate::http_client::{ApiClient, escape};
 use crate::power_args::{PowerCommand, PowerEventArgs};
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
+/// The shortest and the longest event, in milliseconds; as the server has it.
+const EVENT_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
+/// Characters of a reason; as the server has it.
+const REASON_CHARS_MAX: usize = 100;
 /// Lines of the log that are shown.
 const LINES_SHOWN_MAX: usize = 12;
 
@@ -200,7 +206,7 @@ async fn cap(
     let client = ApiClient::new(&server)?;
     let path = events_path(site);
     if watts != "none" {
-        let body = json!({ "cap_watts": watts_of(watts)?, "reason": reason });
+        let body = json!({ "cap_watts": watts_of(watts)?, "reason": a_reason(reason)? });
         let answer = client.post(&path, &body).await?;
         return print(&answer, server.json, |row| {
             format!(
@@ -238,9 +244,7 @@ async fn event(args: PowerEventArgs) -> anyhow::Result<ExitCode> {
         reason,
         server,
     } = args;
-    let for_ms =
-        span_ms(&time).with_context(|| format!("'{time}' is no time: write 90s, 30m, 3h or 2d"))?;
-    let mut body = json!({ "for_ms": for_ms, "reason": reason });
+    let mut body = json!({ "for_ms": for_ms(&time)?, "reason": a_reason(&reason)? });
     if let Some(cut) = cut {
         body["cut_milli"] = cut_milli(&cut)?.into();
     }
@@ -248,7 +252,7 @@ async fn event(args: PowerEventArgs) -> anyhow::Result<ExitCode> {
         body["cap_watts"] = watts_of(&to)?.into();
     }
     if let Some(at) = at {
-        body["from"] = at.into();
+        body["from"] = an_instant(&at)?.into();
     }
     let answer = ApiClient::new(&server)?
         .post(&events_path(&site), &body)
@@ -266,6 +270,30 @@ async fn event(args: PowerEventArgs) -> anyhow::Result<ExitCode> {
         };
         format!("power event {id} of {site}: from {from} until {until}{beside}\n")
     })
+}
+
+/// How long an event lasts, in milliseconds.
+fn for_ms(text: &str) -> anyhow::Result<u64> {
+    let for_ms = span_ms(text).filter(|ms| EVENT_MS.contains(ms));
+    for_ms.with_context(|| {
+        format!("'{text}' is no time for an event: write 90s, 30m, 3h or 2d, from 1s to 30d")
+    })
+}
+
+/// When an event begins, as it was written.
+fn an_instant(text: &str) -> anyhow::Result<&str> {
+    let is_one = text.parse::<Timestamp>().is_ok();
+    is_one.then_some(text).with_context(|| {
+        format!("'{text}' is no instant: write 2026-12-01T18:00:00+09:00 or 2026-12-01T09:00:00Z")
+    })
+}
+
+/// Why, for people.
+fn a_reason(text: &str) -> anyhow::Result<&str> {
+    let is_one = text.chars().count() <= REASON_CHARS_MAX && !text.chars().any(char::is_control);
+    is_one
+        .then_some(text)
+        .with_context(|| format!("a reason is one line of at most {REASON_CHARS_MAX} characters"))
 }
 
 /// `25%` in thousandths.
@@ -312,6 +340,20 @@ mod tests {
         assert_eq!(watts("900"), Some(900));
         for wrong in ["", "MW", "-3", "0", "1e12", "NaN", "20GW", "inf"] {
             assert_eq!(watts(wrong), None, "{wrong}");
+        }
+        for (text, expected) in [("1s", Some(1_000)), ("30d", Some(2_592_000_000))] {
+            assert_eq!(for_ms(text).ok(), expected);
+        }
+        for wrong in ["0", "0s", "31d", "400d", "-3h", "3x", ""] {
+            assert!(for_ms(wrong).is_err(), "{wrong}");
+        }
+        assert!(an_instant("2026-12-01T18:00:00+09:00").is_ok());
+        for wrong in ["2026-12-01T18:00:00", "2026-12-01", "tomorrow"] {
+            assert!(an_instant(wrong).is_err(), "{wrong}");
+        }
+        assert!(a_reason("변압기 2 정비").is_ok() && a_reason("").is_ok());
+        for wrong in ["x".repeat(101), "a\nb".into()] {
+            assert!(a_reason(&wrong).is_err(), "{wrong}");
         }
         let milli = |text| cut_milli(text).ok();
         assert_eq!(milli("25%"), Some(250));

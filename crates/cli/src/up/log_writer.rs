@@ -137,7 +137,8 @@ impl Write for Line<'_> {
         waiting.bytes.extend_from_slice(bytes);
         // Once closed there is no thread to do it.
         let now = self.urgent || waiting.closed || waiting.bytes.len() > WAITING_BYTES_MAX;
-        let idle = std::mem::take(&mut waiting.idle);
+        // Who writes for itself wakes nobody: the thread waits on, and the next line has to know it.
+        let idle = !now && std::mem::take(&mut waiting.idle);
         drop(waiting);
         if now {
             self.shared.flush()?;
@@ -225,11 +226,26 @@ mod tests {
     #[test]
     fn a_line_leaves_by_itself() {
         let (out, writer, _guard) = started();
-        for round in 1..4 {
-            writer.make_writer().write_all(b"line\n").unwrap();
-            while out.text().len() < 5 * round {
+        let written = |bytes: usize| {
+            while out.text().len() < bytes {
                 std::thread::yield_now();
             }
+        };
+        for round in 1..4 {
+            writer.make_writer().write_all(b"line\n").unwrap();
+            written(5 * round);
         }
+        // One that was written at once, while the thread waited for a first line, leaves it waiting for the next one.
+        while !writer.0.waiting().idle {
+            std::thread::yield_now();
+        }
+        Line {
+            shared: &writer.0,
+            urgent: true,
+        }
+        .write_all(b"warn\n")
+        .unwrap();
+        writer.make_writer().write_all(b"line\n").unwrap();
+        written(25);
     }
 }

@@ -167,8 +167,17 @@ async fn an_event_is_met_by_jobs_that_bend_outlives_a_kill_and_all_comes_back() 
     })
     .await;
 
+    // What holds is told at the start, too, and its end.
+    let told = |what: &str| format!("{what} site=here event={}", event["id"]);
+    let set = told("a cap or an event of power is set");
+    assert!(madang.said().contains(&set), "{}", madang.said());
     let cancel = format!("power cancel here {}", event["id"]);
     json_of(&place, &cancel).await;
+    let over = told("a cap or an event of power is over");
+    wait_for("its end is in the log", async || {
+        madang.said().contains(&over).then_some(())
+    })
+    .await;
     until(&place, "all comes back", |power| {
         acts(power).is_empty() && power["cap_watts"].is_null()
     })
@@ -377,11 +386,11 @@ async fn a_meter_that_dies_is_not_followed_down_and_what_cannot_be_is_refused() 
         ),
         (
             "power event here --cut 25% --for 1h --at yesterday",
-            "not an RFC 3339 instant",
+            "'yesterday' is no instant",
         ),
         (
             "power cancel here 77",
-            "there is no power event that is not over '77'",
+            "of here there is no event 77, or it is over already",
         ),
     ] {
         let words: Vec<&str> = command.split(' ').collect();

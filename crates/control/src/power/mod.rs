@@ -183,7 +183,10 @@ impl PowerPlane {
         let read = self.book.power_list(now).await;
         let mut state = self.lock();
         match read {
-            Ok(events) => (state.events, state.is_away) = (events, false),
+            Ok(events) => {
+                status::tell_events(&state.events, &events);
+                (state.events, state.is_away) = (events, false);
+            }
             Err(error) => {
                 if !std::mem::replace(&mut state.is_away, true) {
                     tracing::warn!(%error, "power events are as they were: the books cannot be read");

@@ -5,8 +5,10 @@ use super::{PowerPlane, Seen};
 use madang_core::power::caps::{Cap, watts_of};
 use madang_core::power::gauge::Doubt;
 use madang_core::power::governor::{Act, Governor, Load, Orders, PowerDeed, PowerLine};
+use madang_gateway::clock::clock_text;
 use madang_gateway::metrics::PowerSample;
-use madang_types::{Micros, PowerEvent, SiteId};
+use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
+use std::collections::BTreeSet;
 
 /// Lines of the log that are shown, the newest.
 const LINES_SHOWN_MAX: usize = 50;
@@ -150,6 +152,32 @@ pub(super) fn tell(site: &SiteId, line: &PowerLine) {
         }
         PowerDeed::Met => tracing::info!(%site, drawn_watts, cap_watts, "the cap is kept again"),
     }
+}
+
+/// Caps and events that are new since the last look, and those that are over, are in the server's log: at the start all that hold, whoever
+/// set them. Who it was is in the audit log.
+pub(super) fn tell_events(before: &[PowerEvent], now: &[PowerEvent]) {
+    for event in missing(now, before) {
+        let (cap_watts, cut_milli) = match event.kind {
+            PowerEventKind::Cap { watts } => (Some(watts), None),
+            PowerEventKind::Cut { milli, .. } => (None, Some(milli)),
+        };
+        let (site, from, until) = (&event.site, clock_text(event.from), event.until);
+        let until = until.map(clock_text);
+        tracing::warn!(%site, event = event.id, cap_watts, cut_milli, from, until, "a cap or an event of power is set");
+    }
+    for PowerEvent { site, id, .. } in missing(before, now) {
+        tracing::warn!(%site, event = id, "a cap or an event of power is over");
+    }
+}
+
+/// What the first has and the second has not.
+fn missing<'e>(
+    these: &'e [PowerEvent],
+    those: &[PowerEvent],
+) -> impl Iterator<Item = &'e PowerEvent> {
+    let those: BTreeSet<u64> = those.iter().map(|event| event.id).collect();
+    these.iter().filter(move |event| !those.contains(&event.id))
 }
 
 impl PowerPlane {

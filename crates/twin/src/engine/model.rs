@@ -5,7 +5,7 @@ use super::lru::NumberMap;
 use super::power::Busy;
 use super::profile::Profile;
 use super::roofline::Roofline;
-use super::run::Run;
+use super::run::{Run, clock_ps};
 use super::speculation::Pace;
 use super::tier::Cached;
 use std::cmp::Reverse;
@@ -195,7 +195,7 @@ impl Part {
         self.sequences.insert(tag, sequence);
         self.waiting.push_back(tag);
         match self.run {
-            None => self.begin(now_ns.saturating_mul(1000)),
+            None => self.begin(clock_ps(now_ns)),
             Some(_) if self.waiting.len() == 1 && self.has_room(context) => {
                 self.cut_run(now_ns);
             }

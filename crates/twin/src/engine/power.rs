@@ -2,7 +2,7 @@
 
 use super::model::Part;
 use super::profile::Profile;
-use super::run::Run;
+use super::run::{Run, clock_ps};
 use super::split::PartKind;
 use madang_core::power::model::{Mix, PowerProfile, Stretch, WHOLE_MILLI};
 
@@ -10,9 +10,9 @@ use madang_core::power::model::{Mix, PowerProfile, Stretch, WHOLE_MILLI};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// On prompts.
-    pub prefill_ps: u64,
+    pub prefill_ps: u128,
     /// On making tokens.
-    pub decode_ps: u64,
+    pub decode_ps: u128,
     /// The same, once for each sequence that was made tokens for.
     pub sequence_ps: u128,
 }
@@ -33,26 +33,27 @@ impl Spent {
         let (mut prefill_ps, mut decode_ps, mut sequence_ps, mut all) = (0, 0, 0, 0);
         for (spent, accelerators) in parts {
             let weight = u128::from(accelerators);
-            prefill_ps += u128::from(spent.prefill_ps) * weight;
-            decode_ps += u128::from(spent.decode_ps) * weight;
+            prefill_ps += spent.prefill_ps * weight;
+            decode_ps += spent.decode_ps * weight;
             sequence_ps += spent.sequence_ps * weight;
             all += weight;
         }
-        let mean = |sum: u128| u64::try_from(sum / all.max(1)).unwrap_or(u64::MAX);
+        let mean = |sum: u128| sum / all.max(1);
         Self {
             prefill_ps: mean(prefill_ps),
             decode_ps: mean(decode_ps),
-            sequence_ps: sequence_ps / all.max(1),
+            sequence_ps: mean(sequence_ps),
         }
     }
 
     /// What the engine did since `before`, over a span of its time.
     pub fn mix(&self, before: &Self, span_ns: u64) -> Mix {
         let done = self.since(before);
-        let sequences = done.sequence_ps.div_ceil(u128::from(done.decode_ps.max(1)));
+        let sequences = done.sequence_ps.div_ceil(done.decode_ps.max(1));
+        let narrow = |ps: u128| u64::try_from(ps).unwrap_or(u64::MAX);
         Mix::of(
             span_ns.saturating_mul(1_000),
-            (done.prefill_ps, done.decode_ps),
+            (narrow(done.prefill_ps), narrow(done.decode_ps)),
             u32::try_from(sequences).unwrap_or(u32::MAX),
         )
     }
@@ -101,7 +102,7 @@ impl Busy {
     }
 
     pub fn ended(&mut self, run: &Run) {
-        self.spent = self.with(run.elapsed_ps(u64::MAX));
+        self.spent = self.with(run.elapsed_ps(u128::MAX));
         (self.prefill_ps, self.decoding) = (0, 0);
     }
 
@@ -113,8 +114,8 @@ impl Busy {
         };
         let decode_ps = elapsed_ps - prefill_ps;
         Spent {
-            prefill_ps: self.spent.prefill_ps + prefill_ps,
-            decode_ps: self.spent.decode_ps + decode_ps,
+            prefill_ps: self.spent.prefill_ps + u128::from(prefill_ps),
+            decode_ps: self.spent.decode_ps + u128::from(decode_ps),
             sequence_ps: self.spent.sequence_ps + u128::from(decode_ps) * u128::from(self.decoding),
         }
     }
@@ -142,7 +143,7 @@ impl Part {
     /// What it has done with its time until now.
     pub fn spent(&self, now_ns: u64) -> Spent {
         let run = self.run.as_ref();
-        let elapsed_ps = run.map_or(0, |run| run.elapsed_ps(now_ns.saturating_mul(1_000)));
+        let elapsed_ps = run.map_or(0, |run| run.elapsed_ps(clock_ps(now_ns)));
         self.busy.with(elapsed_ps)
     }
 }
@@ -207,13 +208,13 @@ mod tests {
         let (until_ns, spent) = run(&mut engine());
         let (_, stepwise) = run(&mut engine().stepwise());
         assert_eq!(spent, stepwise);
-        let busy_ns = (spent.prefill_ps + spent.decode_ps) / 1_000;
+        let busy_ns = (spent.prefill_ps + spent.decode_ps) as u64 / 1_000;
         assert!(busy_ns.abs_diff(until_ns) <= 2, "{busy_ns} of {until_ns}");
         assert!(spent.prefill_ps > 0 && spent.decode_ps > 0);
         let mut half = engine();
         half.advance(until_ns / 2, &mut Vec::new());
         let spent = half.spent(until_ns / 2);
-        let busy_ns = (spent.prefill_ps + spent.decode_ps) / 1_000;
+        let busy_ns = (spent.prefill_ps + spent.decode_ps) as u64 / 1_000;
         assert!(
             busy_ns.abs_diff(until_ns / 2) <= 2,
             "{busy_ns} of half of {until_ns}"

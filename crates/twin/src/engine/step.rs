@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 impl Part {
     /// Begins the next run of iterations at `now_ps`; none where nothing is to be done.
-    pub(super) fn begin(&mut self, now_ps: u64) {
+    pub(super) fn begin(&mut self, now_ps: u128) {
         self.drop_cancelled();
         let thrown_out = self.make_room();
         if !thrown_out {

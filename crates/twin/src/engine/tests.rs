@@ -66,6 +66,25 @@ fn of_parts(profile: &Profile, (prefill, decode): (u32, u32)) -> Profile {
     })
 }
 
+/// 64 bits of picoseconds hold 213 days, and scenarios a year.
+#[test]
+fn a_late_day_is_as_the_first() {
+    for profile in [small(), of_parts(&small(), (1, 1))] {
+        let told = |begin_us: u64| {
+            let mut engine = Engine::new(profile.clone());
+            for tag in 1..8 {
+                engine.submit(begin_us * 1_000, request(tag, 400, 20 * tag, &[]));
+            }
+            let told = drive(&mut engine, u64::MAX).into_iter();
+            let told: Vec<_> = told
+                .map(|(at_us, event)| (at_us - begin_us, event))
+                .collect();
+            (told, engine.spent(begin_us * 1_000 + 1_000_000_000_000))
+        };
+        assert_eq!(told(0), told(399 * 86_400_000_000));
+    }
+}
+
 #[test]
 fn a_prompt_goes_over_the_link_before_its_tokens_are_made() {
     let plain = Profile::named("h100x2-32b").unwrap();

@@ -6,6 +6,8 @@ use thiserror::Error;
 
 /// The most tokens that an engine guesses ahead.
 const DRAFT_TOKENS_MAX: u8 = 64;
+/// Accelerators, ranks, engines or requests at once of one row.
+const SIZE_MAX: f64 = 1_000_000.0;
 /// Rows of one file.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -190,15 +192,38 @@ impl Cells<'_> {
             .ok_or_else(wrong)
     }
 
-    fn side(&self, prefix: &str) -> Side {
-        let number = |name: &str| self.number(&format!("{prefix}{name}"));
-        Side {
-            workers: number("num_workers"),
-            batch: number("batch_size"),
-            tensor: number("tp_size"),
-            data: number("attention_dp_size"),
-            expert_tensor: number("moe_tp_size"),
-            expert: number("moe_ep_size"),
+    /// How many of something, where a row says it: 0, nothing and `NaN` say nothing.
+    fn size(&self, name: &str) -> Result<Option<f64>, String> {
+        let text = self.text(name);
+        match text.parse::<f64>() {
+            Ok(size) if size.is_nan() => Ok(None),
+            Ok(size) if (0.0..=SIZE_MAX).contains(&size) => Ok((size > 0.0).then_some(size)),
+            Err(_) if text.is_empty() => Ok(None),
+            _ => Err(format!(
+                "{name} is \"{text}\": a number from 0 to {SIZE_MAX} is wanted, or nothing"
+            )),
+        }
+    }
+
+    fn side(&self, prefix: &str) -> Result<Side, String> {
+        let size = |name: &str| self.size(&format!("{prefix}{name}"));
+        Ok(Side {
+            workers: size("num_workers")?,
+            batch: size("batch_size")?,
+            tensor: size("tp_size")?,
+            data: size("attention_dp_size")?,
+            expert_tensor: size("moe_tp_size")?,
+            expert: size("moe_ep_size")?,
+        })
+    }
+
+    fn split(&self) -> Result<bool, String> {
+        match self.text("mode") {
+            "agg" | "" => Ok(false),
+            "disagg" => Ok(true),
+            other => Err(format!(
+                "mode is \"{other}\": agg or disagg is wanted, or nothing"
+            )),
         }
     }
 }
@@ -219,13 +244,13 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         measured: cells.owned("measured"),
         model_path: cells.owned("model_path"),
         precision: precision.to_owned(),
-        split: cells.text("mode") == "disagg",
+        split: cells.split()?,
         input_tokens: cells.length("isl")?,
         output_tokens: cells.length("osl")?,
         draft_tokens: cells.drafts()?,
-        own: cells.side(""),
-        prefill: cells.side("prefill_"),
-        decode: cells.side("decode_"),
+        own: cells.side("")?,
+        prefill: cells.side("prefill_")?,
+        decode: cells.side("decode_")?,
         ttft_ms: cells.number("ttft_ms"),
         tpot_ms: cells.number("tpot_ms"),
     })

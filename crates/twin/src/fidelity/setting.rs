@@ -178,7 +178,10 @@ fn precision(row: &EngineRow, guesses: &mut Vec<String>) -> Precision {
         .find(|name| path.contains(name));
     let named = Precision::named(&row.precision).or_else(|| by_name.and_then(Precision::named));
     named.unwrap_or_else(|| {
-        guesses.push("precision is not said: fp8".to_owned());
+        guesses.push(match row.precision.as_str() {
+            "" => "precision is not said: fp8".to_owned(),
+            other => format!("precision {other} is not known: fp8"),
+        });
         Precision {
             weight_bits: 8.0,
             wide_activations: false,

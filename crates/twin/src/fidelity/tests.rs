@@ -158,10 +158,38 @@ fn a_broken_table_is_refused_with_its_line() {
             "system,backend,model_path,isl,osl,draft_tokens\na,b,c,8,8,three\n",
             "line 2: draft_tokens is \"three\": a whole number from 0 to 64",
         ),
+        (
+            "system,backend,model_path,isl,osl,batch_size\na,b,c,8,8,0\na,b,c,8,8,-3\n",
+            "line 3: batch_size is \"-3\": a number from 0 to 1000000 is wanted, or nothing",
+        ),
+        (
+            "system,backend,model_path,isl,osl,tp_size\na,b,c,8,8,1e18\n",
+            "line 2: tp_size is \"1e18\": a number from 0 to 1000000 is wanted, or nothing",
+        ),
+        (
+            "system,backend,model_path,isl,osl,prefill_num_workers\na,b,c,8,8,four\n",
+            "line 2: prefill_num_workers is \"four\": a number",
+        ),
+        (
+            "system,backend,model_path,isl,osl,mode\na,b,c,8,8,disag\n",
+            "line 2: mode is \"disag\": agg or disagg is wanted, or nothing",
+        ),
     ] {
         let error: RowsError = engine_rows(text.as_bytes()).unwrap_err();
         assert!(error.to_string().starts_with(says), "{error}");
     }
+}
+
+#[test]
+fn what_a_row_leaves_out_is_guessed_and_said() {
+    let text = "\u{feff}system,backend,model_path,precision,isl,osl,batch_size,tp_size\n\
+         h100_sxm,vllm,Qwen/Qwen3-32B,fp99,8,8,nan,\n";
+    let rows = engine_rows(text.as_bytes()).unwrap();
+    assert!(rows[0].own.batch.is_none() && rows[0].own.tensor.is_none());
+    let (calibration, catalog) = (Calibration::shipped(), Catalog::shipped());
+    let said = predict(&calibration.unwrap(), &catalog.unwrap(), &rows[0]);
+    let guess = "precision fp99 is not known: fp8".to_owned();
+    assert!(said.guessed.contains(&guess), "{:?}", said.guessed);
 }
 
 /// A log of the given length without measured times: requests of uneven sizes, a few of which begin alike.

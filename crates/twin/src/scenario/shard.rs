@@ -319,8 +319,9 @@ impl<'s> Shard<'s> {
             };
             let done = view.spent.since(before);
             used.engines += u32::from(first);
-            used.prefill_ns += done.prefill_ps / 1_000;
-            used.decode_ns += done.decode_ps / 1_000;
+            let ns = |ps: u128| u64::try_from(ps / 1_000).unwrap_or(u64::MAX);
+            used.prefill_ns += ns(done.prefill_ps);
+            used.decode_ns += ns(done.decode_ps);
             used.samples += 1;
             used.kv_tokens += view.status.kv_tokens_used;
             if let Some(power) = &self.scenario.engines[*group].power {

@@ -1,7 +1,11 @@
 //! Traces of jobs, and of tasks and the machines that they were placed on.
 
 use super::TraceError;
+use super::read::DAYS_MAX;
 use super::table::{Table, unpacked, wrong};
+
+/// Neither comes a job so long after the trace's beginning nor runs it longer, in seconds.
+const SECONDS_MAX: u64 = DAYS_MAX * 86_400;
 
 /// A job of a trace: `submit_s,vc,gpus,duration_s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +62,13 @@ pub fn jobs(bytes: &[u8]) -> Result<Vec<JobRow>, TraceError> {
         let accelerators = u32::try_from(row.number(gpus)?)
             .ok()
             .filter(|count| *count > 0);
+        let seconds = |at| row.up_to(at, SECONDS_MAX, "a time within 400 days, in seconds");
         rows.push(JobRow {
-            submit_s: row.number(submit)?,
+            submit_s: seconds(submit)?,
             tenant: row.cell(tenant).into(),
             accelerators: accelerators
                 .ok_or_else(|| wrong(row.line, row.cell(gpus), "a number of accelerators"))?,
-            run_s: row.number(run)?,
+            run_s: seconds(run)?,
         });
     }
     rows.sort_by_key(|row| row.submit_s);
@@ -153,6 +158,16 @@ mod tests {
             &format!("{head}0,5,a,1,9\n1,5,a,1,x\n"),
             "line 3: 'x' is not a number",
         );
+        for (row, wrong) in [
+            ("0,9000000000000000000,a,1,9", "9000000000000000000"),
+            ("0,5,a,1,1000000000000", "1000000000000"),
+        ] {
+            check(
+                &format!("{head}{row}\n"),
+                &format!("line 2: '{wrong}' is not a time within 400 days, in seconds"),
+            );
+        }
+        check(&format!("\u{feff}{head}0,5,a,1,9\r\n"), "1 rows");
         check(&format!("{head}0,5,a,1,9\n"), "1 rows");
     }
 

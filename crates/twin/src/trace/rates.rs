@@ -31,6 +31,9 @@ pub enum RateError {
         "line {0}: it is not category,t_s,req_per_s with times that go up in equal steps of a year at most, and rates from 0 to 10,000,000"
     )]
     Line(u64),
+    /// There is a header at most.
+    #[error("it has no rows: category,t_s,req_per_s and a row for each step are wanted")]
+    Empty,
     /// It is too long.
     #[error("it has more than {ROWS_MAX} rows")]
     TooLong,
@@ -89,6 +92,9 @@ impl Rates {
                 known.join(", "),
             ));
         }
+        if known.is_empty() {
+            return Err(RateError::Empty);
+        }
         let span_s = points.get(1).map_or(600, |(step, _)| *step);
         if points.is_empty() {
             return Err(RateError::Category(
@@ -123,6 +129,8 @@ mod tests {
             read(text, Some("c")),
             "it has no such category; it has: a, b"
         );
+        assert!(read("category,t_s,req_per_s\n", None).starts_with("it has no rows"));
+        assert!(read("", Some("a")).starts_with("it has no rows"));
         let hole = "category,t_s,req_per_s\na,0,1\na,600,1\na,1800,1\n";
         assert!(
             read(hole, None).starts_with("line 4: "),

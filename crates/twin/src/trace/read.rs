@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 /// The conversation trace that Azure published in 2023 (CC-BY 4.0; see `data/README.md`).
 const AZURE_CONVERSATION: &[u8] = include_bytes!("../../data/azure-2023-conv.csv.gz");
+/// Tokens of one prompt or answer.
+pub(super) const TOKENS_MAX: u64 = 10_000_000;
+/// A trace of a year and more is no trace.
+pub(super) const DAYS_MAX: u64 = 400;
 /// Blocks of one row.
 const ROW_BLOCKS_MAX: u64 = 1 << 20;
 
@@ -57,7 +61,7 @@ pub fn azure_conversation() -> Result<Vec<TraceRow>, TraceError> {
     parse(AZURE_CONVERSATION)
 }
 
-/// Reads a trace; rows are sorted by arrival.
+/// Reads a trace.
 ///
 /// # Errors
 /// What is wrong with it, and where.
@@ -70,20 +74,28 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<TraceRow>, TraceError> {
         table.column("output_tokens")?,
     );
     let blocks = table.column("prefix_block_ids_512").ok();
-    let mut rows = Vec::new();
+    let mut rows: Vec<TraceRow> = Vec::new();
     for row in table.rows() {
         let ids = blocks.map_or(Ok(Vec::new()), |at| block_ids(row.line, row.cell(at)))?;
+        let tokens = |at| row.up_to(at, TOKENS_MAX, "a number of tokens up to 10,000,000");
+        let (most, within) = (
+            DAYS_MAX * 86_400_000,
+            "a time within 400 days of zero, in milliseconds",
+        );
+        let arrival_ms = row.up_to(arrival, most, within)?;
+        if rows.last().is_some_and(|last| arrival_ms < last.arrival_ms) {
+            return Err(TraceError::Order(row.line));
+        }
         rows.push(TraceRow {
-            arrival_ms: row.number(arrival)?,
-            input_tokens: row.number(input)?.max(1),
-            output_tokens: row.number(output)?.max(1),
+            arrival_ms,
+            input_tokens: tokens(input)?.max(1),
+            output_tokens: tokens(output)?.max(1),
             blocks: ids.into(),
         });
     }
     if rows.is_empty() {
         return Err(TraceError::Empty);
     }
-    rows.sort_by_key(|row| row.arrival_ms);
     Ok(rows)
 }
 
@@ -127,6 +139,24 @@ mod tests {
         check(
             "arrival_ms,input_tokens,output_tokens\n1,2,3\n1,x,3\n",
             "line 3: 'x' is not a number",
+        );
+        let head = "arrival_ms,input_tokens,output_tokens\n";
+        check(&format!("\u{feff}{head}1,2,3\r\n2,2,3\r\n"), "2 rows");
+        check(
+            &format!("{head}5,2,3\n4,2,3\n"),
+            &TraceError::Order(3).to_string(),
+        );
+        check(
+            &format!("{head}1,1000000000000000000,3\n"),
+            "line 2: '1000000000000000000' is not a number of tokens up to 10,000,000",
+        );
+        check(
+            &format!("{head}1,2,3\n2,2,4000000000\n"),
+            "line 3: '4000000000' is not a number of tokens up to 10,000,000",
+        );
+        check(
+            &format!("{head}1764000000000,2,3\n"),
+            "line 2: '1764000000000' is not a time within 400 days of zero, in milliseconds",
         );
         let blocks = "arrival_ms,input_tokens,output_tokens,prefix_block_ids_512\n";
         check(

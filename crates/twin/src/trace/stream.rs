@@ -8,7 +8,7 @@
 //! | Mooncake's, JSON | `timestamp`, in milliseconds | `input_length` | `output_length` | `hash_ids` |
 
 use super::TraceError;
-use super::read::block_ids;
+use super::read::{DAYS_MAX, TOKENS_MAX, block_ids};
 use super::recording::{Recording, is_step};
 use super::table::wrong;
 use flate2::read::MultiGzDecoder;
@@ -18,10 +18,7 @@ use std::sync::Arc;
 
 /// Bytes of one line.
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Tokens of one prompt or answer.
-const TOKENS_MAX: f64 = 10_000_000.0;
-/// A trace of a year and more is no trace.
-const MS_MAX: f64 = 400.0 * 86_400_000.0;
+const MS_MAX: f64 = DAYS_MAX as f64 * 86_400_000.0;
 
 /// A request of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,7 +292,7 @@ fn date_ms(text: &str) -> Option<f64> {
 
 fn tokens(line: usize, text: &str) -> Result<u64, TraceError> {
     match number(text) {
-        Some(number) if number <= TOKENS_MAX => Ok(number as u64),
+        Some(number) if number <= TOKENS_MAX as f64 => Ok(number as u64),
         _ => Err(wrong(line, text, "a number of tokens up to 10,000,000")),
     }
 }

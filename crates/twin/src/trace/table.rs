@@ -15,6 +15,9 @@ pub(crate) fn unpacked(bytes: &[u8]) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// More than any job, machine or task of a trace has of anything.
+const NUMBER_MAX: u64 = 1 << 40;
+
 /// Comma-separated values with a header.
 pub(super) struct Table<'a> {
     header: &'a str,
@@ -30,6 +33,8 @@ pub(super) struct Row<'a> {
 
 impl<'a> Table<'a> {
     pub(super) fn new(text: &'a str) -> Result<Self, TraceError> {
+        // What some programs put before a text in UTF-8.
+        let text = text.trim_start_matches('\u{feff}');
         let mut lines = (1..).zip(text.lines());
         let (_, header) = lines.next().ok_or(TraceError::Empty)?;
         let lines = lines.filter(|(_, text)| !text.trim().is_empty()).collect();
@@ -42,7 +47,7 @@ impl<'a> Table<'a> {
             .header
             .split(',')
             .position(|other| other.trim() == name);
-        at.ok_or_else(|| TraceError::Column(name, self.header.into()))
+        at.ok_or_else(|| TraceError::Column(name, self.header.chars().take(200).collect()))
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
@@ -61,7 +66,19 @@ impl<'a> Row<'a> {
 
     /// A whole number; fractions are dropped.
     pub(super) fn number(&self, column: usize) -> Result<u64, TraceError> {
-        number(self.line, self.cell(column))
+        self.up_to(column, NUMBER_MAX, "a number up to 2^40")
+    }
+
+    /// The same, of at most so much, which `expected` says in words.
+    pub(super) fn up_to(
+        &self,
+        column: usize,
+        most: u64,
+        expected: &'static str,
+    ) -> Result<u64, TraceError> {
+        let value = number(self.line, self.cell(column))?;
+        let known = (value <= most).then_some(value);
+        known.ok_or_else(|| wrong(self.line, self.cell(column), expected))
     }
 
     /// The same, where it is small.

@@ -1,7 +1,7 @@
 //! A job as people write it: TOML, or a script whose `#MADANG` lines are TOML.
 
 use super::mark;
-use super::units::{Bytes, Milli, Size, Span};
+use super::units::{Bytes, Milli, Part, Size, Span};
 use anyhow::{Context, anyhow, bail};
 use madang_types::{
     After, DataClass, DataFlags, JobArray, JobCheckpoint, JobFlex, JobResources, JobSpec, JobStage,
@@ -168,7 +168,7 @@ impl From<Staged> for JobStage {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Flex {
-    slow: Option<Milli>,
+    slow: Option<Part>,
     shift: Option<Span>,
     pause: Option<Span>,
 }
@@ -216,7 +216,7 @@ impl JobFile {
             priority: self.priority,
             qos: self.qos,
             flex: JobFlex {
-                slow_milli: self.flex.slow.map_or(0, |Milli(milli)| milli),
+                slow_milli: self.flex.slow.map_or(0, |Part(milli)| milli),
                 shift_ms: ms(self.flex.shift),
                 pause_ms: ms(self.flex.pause),
             },
@@ -391,6 +391,10 @@ mod tests {
                 "not longer than the time limit",
             ],
         );
+        for slow in ["1.5", "-0.1", "nan"] {
+            let text = format!("command = [\"x\"]\nflex = {{ slow = {slow} }}\n");
+            check(&text, &["line 2", "^", "a part from 0 to 1 is wanted"]);
+        }
         let script = "#!/bin/sh\n#MADANG checkpoint.grace = \"61m\"\n";
         check(script, &["line 2, column 28", "^^^^^"]);
         check("name = \"a\"\n", &["nothing to run"]);

@@ -18,6 +18,10 @@ pub(super) struct Bytes(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Milli(pub(super) u32);
 
+/// A part of something in thousandths, written as a number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part(pub(super) u32);
+
 /// A number and its unit.
 fn parts(text: &str) -> Option<(f64, &str)> {
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -85,6 +89,16 @@ impl<'de> Deserialize<'de> for Bytes {
         });
         let wanted = || de::Error::custom("the size of a file is written 500MB, 80GB or 1.2TB");
         bytes.map(Self).ok_or_else(wanted)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wanted = || de::Error::custom("a part from 0 to 1 is wanted, such as 0.3");
+        let part = Some(f64::deserialize(from)?).filter(|part| (0.0..=1.0).contains(part));
+        let milli = part.and_then(|part| whole(part * 1000.0));
+        let milli = milli.and_then(|milli| u32::try_from(milli).ok());
+        milli.map(Self).ok_or_else(wanted)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::run::show;
 use crate::out;
 use crate::twin_args::PowerArgs;
+use anyhow::ensure;
 use madang_core::power::governor::GovernorTerms;
 use madang_twin::experiment::power::{PowerOptions, power};
 
@@ -11,10 +12,15 @@ const PUE_MILLI: u32 = 1_300;
 
 /// Runs the experiment.
 pub fn run_power(args: &PowerArgs) -> anyhow::Result<()> {
+    ensure!(
+        (0.01..=1_000.0).contains(&args.rate),
+        "--rate {} is not between 0.01 and 1000",
+        args.rate
+    );
     let report = power(&PowerOptions {
         profile: super::profile(&args.profile)?,
         engines: args.engines,
-        requests_per_s: args.rate.clamp(0.01, 1_000.0),
+        requests_per_s: args.rate,
         jobs: args.jobs,
         flexible_milli: args.flexible * 10,
         slow_milli: args.slow * 10,

@@ -224,9 +224,9 @@ impl BatchResult {
     fn of(fitting: &Fitting<'_>, replay: Replay<'_>) -> Self {
         let ended = fitting.rows.iter().zip(replay.ended());
         let ended = ended.filter(|(_, ended)| *ended).map(|(row, _)| row);
-        let accelerator_h = ended
-            .map(|row| row.run_s as f64 * f64::from(row.accelerators) / 3_600.0)
-            .sum();
+        let hours = ended.map(|row| row.run_s as f64 * f64::from(row.accelerators) / 3_600.0);
+        // The sum of nothing would be a zero below zero.
+        let accelerator_h = hours.fold(0.0, |sum, hours| sum + hours);
         let most = replay.held_max();
         let report = replay.report();
         let all = fitting.group.rows.len();

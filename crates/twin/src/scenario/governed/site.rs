@@ -11,6 +11,8 @@ use madang_types::{KeyId, Micros, NameError, PowerEvent, PowerEventKind, RunId};
 
 /// Everything is looked at so often.
 pub(super) const LOOK_US: u64 = 1_000_000;
+/// Beside what an act holds and a step back waits, in microseconds: who stood so long without any change waits for nothing.
+const STILL_US: u64 = 60_000_000;
 const KILO: f64 = 1e3;
 const US_PER_S: f64 = 1e6;
 const JOULES_PER_KWH: f64 = 3.6e6;
@@ -31,6 +33,10 @@ pub(super) struct GovernedSite {
     looked_us: Option<u64>,
     /// When something was bent last.
     pub bent_us: Option<u64>,
+    /// Since when neither what is drawn nor what is bent has changed.
+    still_since_us: u64,
+    still_max_us: u64,
+    acts: usize,
     power: SitePower,
     stamp: Stamp,
 }
@@ -65,6 +71,11 @@ impl GovernedSite {
             read_watts: 0,
             looked_us: None,
             bent_us: None,
+            still_since_us: 0,
+            still_max_us: (scenario.governor.hold_us)
+                .saturating_add(scenario.governor.return_us)
+                .saturating_add(STILL_US),
+            acts: 0,
             power: SitePower::new(site),
             stamp,
         })
@@ -82,10 +93,12 @@ impl GovernedSite {
         self.governor.acts().next().is_some()
     }
 
-    /// Too much is drawn, and no event will change that: with engines idle, nothing that is bent comes back.
+    /// Too much is drawn, or what is bent has no room to come back, and no event will change that: with engines idle, nothing will.
     pub fn is_short_for_good(&self, now_us: u64) -> bool {
         let over = self.standing.is_some_and(|cap| self.read_watts > cap);
-        over && self.changes_us(now_us).is_none()
+        let still_us = now_us.saturating_sub(self.still_since_us);
+        (over || self.is_bent() && still_us > self.still_max_us)
+            && self.changes_us(now_us).is_none()
     }
 
     /// When an event begins to count, or ends, after that instant.
@@ -108,6 +121,9 @@ impl GovernedSite {
             true => self.read_watts,
             false => drawn_watts,
         };
+        if self.read_watts != drawn_watts {
+            self.still_since_us = now_us;
+        }
         self.read_watts = drawn_watts;
         self.note(now_us, span_us, (drawn_watts, stood));
         self.baselines(now_us, drawn_watts);
@@ -132,8 +148,12 @@ impl GovernedSite {
         };
         self.governor.look(now, &scene);
         self.orders = self.governor.orders();
-        if self.is_bent() {
+        let acts = self.governor.acts().count();
+        if acts > 0 {
             self.bent_us = Some(now_us);
+        }
+        if acts != self.acts {
+            (self.acts, self.still_since_us) = (acts, now_us);
         }
         let lines = self.governor.log().rev();
         let mut new: Vec<&PowerLine> = lines.take_while(|line| line.at == now).collect();

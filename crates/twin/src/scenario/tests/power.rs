@@ -115,6 +115,34 @@ fn a_cap_below_what_is_drawn_idle_is_missed_and_the_run_ends() {
     assert!(power.over_cap_ms >= 3_600_000, "{power:?}");
 }
 
+/// Likewise one that idle engines hardly keep: nothing that was bent has room to come back, and nobody waits for it, jobs neither.
+#[test]
+fn a_cap_that_leaves_no_room_to_come_back_ends_the_run_too() {
+    let jobs = "[[jobs]]\nid = \"night\"\nsite = \"here\"\naccelerator = \"h100\"\naccelerators = 8\nasks = 2\nasked_accelerators = 4\nrun_h = 1\n";
+    let capped = |jobs: &str, cap_kw: f64| {
+        let cap = format!("pue = 1.5\npower_cap_kw = {cap_kw}");
+        let text = format!("{SMALL}{DRAWN}\n{jobs}").replacen("pue = 1.5", &cap, 1);
+        report(&text, &Files::Builtin, (1, false))
+    };
+    for jobs in ["", jobs] {
+        // Under a cap that nothing keeps all is refused, and what is drawn is what all draws where it does nothing.
+        let none = capped(jobs, 0.1);
+        let drawn = none.power[0].deeds.iter().map(|deed| deed.drawn_watts);
+        let scarce = capped(jobs, drawn.min().unwrap() as f64 * 1.01 / 1e3);
+        let power = &scarce.power[0];
+        let (took, gave) = ["took", "gave"]
+            .map(|deed| power.deeds.iter().filter(|line| line.deed == deed).count())
+            .into();
+        assert!(took > gave, "{power:?}");
+        assert!(
+            (scarce.jobs.iter())
+                .all(|line| line.too_large == 2 && line.accelerator_h.is_sign_positive()),
+            "{:?}",
+            scarce.jobs
+        );
+    }
+}
+
 #[test]
 fn what_is_wrong_with_events_is_said() {
     let whole = format!("{SMALL}{DRAWN}");
