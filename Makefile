@@ -34,7 +34,7 @@ bench: build ## Madang beside nginx, SGLang's router and LiteLLM on one fast ups
 	@cargo bench --locked -p madang-store --bench fold
 	@$(BIN) twin speed
 
-bench-batch: build ## a batch of 50,000 lines beside interactive clients, on modelled engines (ARGS="--lines N --rate R --seconds S"): six minutes
+bench-batch: build ## a batch of 50,000 lines beside interactive clients, on modelled engines (ARGS="--lines N --rate R --seconds S"): a quarter of an hour
 	@bench/batch $(BIN) $(ARGS)
 
 bench-jobs: build ## an array of 100,000 tasks and 80,000 jobs that wait, on the real program (ARGS="--tasks N --jobs N --seconds S"): minutes
