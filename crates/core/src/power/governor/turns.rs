@@ -85,13 +85,11 @@ impl Turns {
         self.known.get(&run).map_or(0, |turn| turn.stood_us)
     }
 
-    /// The same, of one that may begin a turn now; `None` where that would be too short.
+    /// How long it may stand yet, of one that may begin a turn now; `None` where that would be too short.
     pub fn turn(&self, load: &Load, run: RunId) -> Option<u64> {
         Some(self.left_us(load, run)).filter(|left| *left >= TURN_US_MIN)
     }
-}
 
-impl Turns {
     /// For which part of the next hour it may stand in turns: what it may lose of its pace, and what it has left, less the time in which
     /// two stand as one hands over; in thousandths.
     pub fn part_milli(&self, load: &Load, run: RunId) -> u64 {
