@@ -21,7 +21,7 @@ use super::caps::Cap;
 use super::model::at_meter;
 use madang_types::{Micros, RunId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use turns::Turns;
 
 /// Acts and returns that are remembered for people.
@@ -277,15 +277,27 @@ impl Governor {
 
     /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
     fn may_rise(&self, scene: &Scene, orders: &Orders) -> u64 {
+        let risen_watts = |us: u64| {
+            let watts = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
+            u64::try_from(watts).unwrap_or(u64::MAX)
+        };
+        // Whoever is told to write its checkpoint goes on until that is written.
+        let told = self.taken.iter().filter(|taken| !taken.is_seen);
+        let goes_on: BTreeSet<RunId> = told.filter_map(|taken| taken.act.run()).collect();
+        let (mut now, mut most) = (0_u64, 0);
+        for load in &scene.loads {
+            now += load.watts;
+            most += match load.id.run().is_some_and(|run| goes_on.contains(&run)) {
+                true => load.profile.full_watts.saturating_sub(load.watts),
+                false => load.rises_watts(orders),
+            };
+        }
+        let at_meter = |watts| at_meter(watts, scene.pue_milli);
+        // What loads draw now may have risen since the site was read.
+        let grown = at_meter(now).saturating_sub(scene.drawn_watts);
+        let grown = grown.min(risen_watts(scene.age_us));
         let us = self.terms.react_us.saturating_add(scene.age_us);
-        let risen = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
-        let most: u64 = scene
-            .loads
-            .iter()
-            .map(|load| load.rises_watts(orders))
-            .sum();
-        let most = at_meter(most, scene.pue_milli);
-        u64::try_from(risen).unwrap_or(u64::MAX).min(most)
+        risen_watts(us).min(at_meter(most).saturating_add(grown))
     }
 
     /// By when what is over the cap must be under it.

@@ -268,14 +268,14 @@ fn served(load: &Load, wants: u64, batch_milli: u32, terms: &PowerTerms) -> u64 
     idle + above
 }
 
-/// From `SEED` on as many as `SEEDS` says, else sixty.
+/// From `SEED` on as many as `SEEDS` says, else four hundred.
 fn seeds() -> std::ops::Range<u64> {
     let number = |name, default: u64| {
         let text = std::env::var_os(name).map(|text| text.into_string().unwrap());
         text.map_or(default, |text| text.parse().unwrap())
     };
     let first = number("SEED", 0);
-    first..first + number("SEEDS", 60)
+    first..first + number("SEEDS", 400)
 }
 
 #[test]
