@@ -2,6 +2,7 @@
 
 use crate::credit::{Account, Month};
 use crate::learn::{rounded, whole};
+use crate::power::model::WHOLE_MILLI;
 use crate::request::MemberIndex;
 use crate::share::{Name, Node};
 use crate::state::{Core, Pool};
@@ -207,6 +208,18 @@ impl Core {
             tpot_us: member.speed.tpot_us(),
             ttft_error_permille: member.speed.error_permille(),
         })
+    }
+}
+
+impl MemberStatus {
+    /// What of its sequences takes what others leave, in thousandths.
+    pub fn rest_milli(&self) -> u32 {
+        self.running_rest * WHOLE_MILLI / self.running.max(1)
+    }
+
+    /// It has done what it had and takes nothing, as others serve in its place while power is short.
+    pub fn rests(&self) -> bool {
+        self.slots_limit == 0 && self.running == 0
     }
 }
 

@@ -5,7 +5,7 @@ use madang_audit::AuditError;
 use madang_audit::leaf::PowerChange;
 use madang_core::Input;
 use madang_core::power::governor::PowerTerms;
-use madang_types::{KeyId, PowerEvent, PowerEventKind, SiteId};
+use madang_types::{KeyId, PowerEvent, SiteId};
 
 impl Gateway {
     /// What requests meet at a site from now on.
@@ -23,15 +23,11 @@ impl Gateway {
         set: bool,
         key: &KeyId,
     ) -> Result<(), AuditError> {
-        let (cap_watts, cut_milli) = match event.kind {
-            PowerEventKind::Cap { watts } => (Some(watts), None),
-            PowerEventKind::Cut { milli, .. } => (None, Some(milli)),
-        };
         let change = PowerChange {
             event: (event.id > 0).then_some(event.id),
             site: event.site.clone(),
-            cap_watts,
-            cut_milli,
+            cap_watts: event.kind.cap_watts(),
+            cut_milli: event.kind.cut_milli(),
             from_us: event.from,
             until_us: event.until,
             set,

@@ -48,7 +48,7 @@ pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
     Zone,
 };
-pub use power::{PowerEvent, PowerEventKind};
+pub use power::{POWER_EVENT_MS, PowerEvent, PowerEventKind};
 pub use rights::{Action, Reach};
 pub use secret::{
     SECRET_NAME_BYTES_MAX, SECRET_VALUE_BYTES_MAX, SECRETS_TENANT_MAX, SecretId, SecretName,

@@ -2,6 +2,7 @@
 
 use crate::{KeyId, Micros, SiteId};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// What a site may draw for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct PowerEvent {
     pub set_at: Micros,
 }
 
+/// How long an event may last that has an end, in milliseconds: thirty days at most.
+pub const POWER_EVENT_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
+
 /// What an event leaves of a site's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +44,24 @@ pub enum PowerEventKind {
         /// What it drew then, in watts; `None` before it has begun.
         baseline_watts: Option<u64>,
     },
+}
+
+impl PowerEventKind {
+    /// What is left, in watts, where that is said.
+    pub fn cap_watts(self) -> Option<u64> {
+        match self {
+            Self::Cap { watts } => Some(watts),
+            Self::Cut { .. } => None,
+        }
+    }
+
+    /// The part that is cut, in thousandths, where that is said.
+    pub fn cut_milli(self) -> Option<u32> {
+        match self {
+            Self::Cap { .. } => None,
+            Self::Cut { milli, .. } => Some(milli),
+        }
+    }
 }
 
 impl PowerEvent {

@@ -1,13 +1,12 @@
 //! What callers say of a site's power.
 
 use super::{Instant, Label};
+use madang_types::POWER_EVENT_MS;
 use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
 /// More than any site draws, in watts.
 const WATTS_MAX: u64 = 10_000_000_000;
-/// The longest event that has an end: thirty days.
-const FOR_MS_MAX: u64 = 30 * 24 * 3_600_000;
 
 /// A cap of a site's power, or an event in which it draws less: `cap_watts` or `cut_milli`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -62,7 +61,7 @@ impl<'de> Deserialize<'de> for CutMilli {
 
 impl<'de> Deserialize<'de> for ForMs {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        within(d, 1_000..=FOR_MS_MAX, "milliseconds").map(Self)
+        within(d, POWER_EVENT_MS, "milliseconds").map(Self)
     }
 }
 

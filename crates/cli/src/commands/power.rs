@@ -7,13 +7,11 @@ use crate::http_client::{ApiClient, escape};
 use crate::power_args::{PowerCommand, PowerEventArgs};
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
+use madang_types::POWER_EVENT_MS;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
-/// The shortest and the longest event, in milliseconds; as the server has it.
-const EVENT_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
 /// Characters of a reason; as the server has it.
 const REASON_CHARS_MAX: usize = 100;
 /// Lines of the log that are shown.
@@ -274,7 +272,7 @@ async fn event(args: PowerEventArgs) -> anyhow::Result<ExitCode> {
 
 /// How long an event lasts, in milliseconds.
 fn for_ms(text: &str) -> anyhow::Result<u64> {
-    let for_ms = span_ms(text).filter(|ms| EVENT_MS.contains(ms));
+    let for_ms = span_ms(text).filter(|ms| POWER_EVENT_MS.contains(ms));
     for_ms.with_context(|| {
         format!("'{text}' is no time for an event: write 90s, 30m, 3h or 2d, from 1s to 30d")
     })

@@ -1,9 +1,9 @@
 //! A site as its governor sees it: what the fleet file says of what stands there, what runs, and what meters say.
 
-use madang_core::PoolStatus;
 use madang_core::power::gauge::{Believed, Modelled};
 use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow};
 use madang_core::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
+use madang_core::{MemberStatus, PoolStatus};
 use madang_fleet::{Fleet, Meter, Nodes, Replica};
 use madang_types::{JobCheckpoint, JobFlex, NodesId, ReplicaId, RunId, SiteId};
 use std::collections::BTreeMap;
@@ -156,8 +156,7 @@ fn engine(
     };
     let members = pools.iter().flat_map(|pool| &pool.members);
     let member = members.into_iter().find(|member| member.replica == *id);
-    let (running, rest) = member.map_or((0, 0), |member| (member.running, member.running_rest));
-    let rests = member.is_some_and(|member| member.slots_limit == 0 && member.running == 0);
+    let running = member.map_or(0, |member| member.running);
     let believed = readings.replicas.get(id);
     parts.measured &= believed.is_some_and(|believed| believed.measured);
     parts.loads.push(Load {
@@ -169,8 +168,8 @@ fn engine(
                 .power
                 .as_ref()
                 .is_some_and(|power| power.limit_path.is_some()),
-            batch_milli: rest * WHOLE_MILLI / running.max(1),
-            rests,
+            batch_milli: member.map_or(0, MemberStatus::rest_milli),
+            rests: member.is_some_and(MemberStatus::rests),
         },
     });
 }

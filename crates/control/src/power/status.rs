@@ -7,7 +7,7 @@ use madang_core::power::gauge::Doubt;
 use madang_core::power::governor::{Act, Governor, Load, Orders, PowerDeed, PowerLine};
 use madang_gateway::clock::clock_text;
 use madang_gateway::metrics::PowerSample;
-use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
+use madang_types::{Micros, PowerEvent, SiteId};
 use std::collections::BTreeSet;
 
 /// Lines of the log that are shown, the newest.
@@ -158,10 +158,7 @@ pub(super) fn tell(site: &SiteId, line: &PowerLine) {
 /// set them. Who it was is in the audit log.
 pub(super) fn tell_events(before: &[PowerEvent], now: &[PowerEvent]) {
     for event in missing(now, before) {
-        let (cap_watts, cut_milli) = match event.kind {
-            PowerEventKind::Cap { watts } => (Some(watts), None),
-            PowerEventKind::Cut { milli, .. } => (None, Some(milli)),
-        };
+        let (cap_watts, cut_milli) = (event.kind.cap_watts(), event.kind.cut_milli());
         let (site, from, until) = (&event.site, clock_text(event.from), event.until);
         let until = until.map(clock_text);
         tracing::warn!(%site, event = event.id, cap_watts, cut_milli, from, until, "a cap or an event of power is set");

@@ -66,9 +66,14 @@ impl Core {
 
     /// The same once a second where power is short: whoever rested serves once another cannot.
     pub(super) fn power_follow(&mut self, now: Micros) {
-        if !self.power.is_empty() && now.since_us(self.power_at) >= FOLLOW_US {
+        if self.is_power_short() && now.since_us(self.power_at) >= FOLLOW_US {
             self.power_apply(now);
         }
+    }
+
+    /// Whether it is at any site.
+    pub(super) fn is_power_short(&self) -> bool {
+        !self.power.is_empty()
     }
 
     fn power_tell(&mut self, index: MemberIndex, terms: PowerTerms) {

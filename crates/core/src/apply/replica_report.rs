@@ -37,7 +37,9 @@ impl Core {
         if forgets && let Some(pool) = self.pool_mut(pool) {
             pool.prefix.clear(index);
         }
-        self.power_apply(now);
+        if self.is_power_short() {
+            self.power_apply(now);
+        }
         // Down: whoever waits only for this one hears it now. Up: whoever waits may start.
         self.serve_all(now, effects);
     }

@@ -231,8 +231,10 @@ impl Guard {
 
     /// Whether the member is open to it now.
     pub fn admits(&self, rule: ShareRule, (member, now): (&Member, Micros), want: &Want) -> Door {
+        if member.power.rests() {
+            return Door::Closed;
+        }
         let open = match rule {
-            _ if member.power.rests() => false,
             ShareRule::Fcfs => true,
             ShareRule::RoundRobin | ShareRule::Drr | ShareRule::Vtc => {
                 member.running_count() < member.view.slots && member.account.unanswered < PARKED_MAX

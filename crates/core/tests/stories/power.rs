@@ -25,7 +25,7 @@ fn some_engines_rest_and_others_serve_in_their_place() {
     for (id, at) in [(5, "a"), (6, "b"), (7, "a"), (8, "b")] {
         story.submit(id, &[&format!("start {id} #1 at {at}")]);
     }
-    // Who rested serves once another cannot, whether it is said or shows.
+    // Who rested serves once another is said to be down.
     story.expect(report("b", ReplicaHealth::Down), &[]);
     story.submit(9, &["start 9 #1 at c"]);
     for id in [3, 4] {
@@ -34,6 +34,23 @@ fn some_engines_rest_and_others_serve_in_their_place() {
     story.submit(10, &["start 10 #1 at c"]);
     story.expect(slots(1_000), &[]);
     story.submit(11, &["start 11 #1 at d"]);
+}
+
+#[test]
+fn who_rests_serves_within_a_second_where_another_fails_all_the_time() {
+    let mut story = Story::new(vec![member("a", 8), member("b", 8)]);
+    story.expect(slots(500), &[]);
+    story.submit(9, &["start 9 #1 at a"]);
+    for id in 1..=3 {
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+        story.expect(end(id, 1, AttemptEnd::FailedFinal), &[]);
+    }
+    assert!(story.pool().members[0].ejected);
+    story.submit(4, &["queued 4 behind 0"]);
+    story.at_ms(999);
+    story.expect(Input::Tick, &[]);
+    story.at_ms(1_000);
+    story.expect(Input::Tick, &["start 4 #1 at b"]);
 }
 
 #[test]

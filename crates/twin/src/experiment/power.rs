@@ -264,21 +264,25 @@ mod tests {
         }
     }
 
+    /// Within the time that a grid gives, kept from then on, and nobody is refused for it.
+    #[track_caller]
+    fn is_met(report: &PowerReport) {
+        let event = &report.event;
+        let met = event.met_after_s.is_some_and(|s| s <= 30.0);
+        let kept = event.over_cap_ms == 0 && event.refused == 0;
+        assert!(met && kept, "{report:?}");
+    }
+
     #[test]
     fn a_quarter_less_is_met_in_time_by_jobs_and_people_do_not_notice() {
         for seed in 1..=3 {
             let report = power(&options(seed)).unwrap();
             let event = &report.event;
-            assert!(
-                event.met_after_s.is_some_and(|s| s <= 30.0),
-                "{seed}: {report:?}"
-            );
-            assert_eq!(event.over_cap_ms, 0, "{seed}: {report:?}");
+            is_met(&report);
             assert!(
                 event.ttft_p99_ratio.is_some_and(|ratio| ratio <= 1.2),
                 "{seed}: {report:?}"
             );
-            assert_eq!(event.refused, 0, "{seed}: {report:?}");
             assert!(event.back_after_s.is_some(), "{seed}: {report:?}");
             let kinds = report.acts.iter().all(|act| act.contains("stands still"));
             assert!(kinds && !report.acts.is_empty(), "{seed}: {report:?}");
@@ -297,10 +301,8 @@ mod tests {
         };
         let report = power(&options).unwrap();
         let event = &report.event;
-        let met = event.met_after_s.is_some_and(|s| s <= 30.0);
-        assert!(met && event.over_cap_ms == 0, "{report:?}");
-        let ratio = event.ttft_p99_ratio.unwrap();
-        assert!(ratio <= 1.2 && event.refused == 0, "{report:?}");
+        is_met(&report);
+        assert!(event.ttft_p99_ratio.unwrap() <= 1.2, "{report:?}");
         assert!(event.back_after_s.is_some(), "{report:?}");
         let turns = report.acts.iter().filter(|act| act.contains("is slowed"));
         assert!(
@@ -319,10 +321,7 @@ mod tests {
             ..options(1)
         };
         let report = power(&rigid).unwrap();
-        let event = &report.event;
-        let met = event.met_after_s.is_some_and(|s| s <= 30.0);
-        assert!(met && event.over_cap_ms == 0, "{report:?}");
-        assert_eq!(event.refused, 0, "{report:?}");
+        is_met(&report);
         let rests = report.acts.iter().any(|act| act.contains("slots"));
         assert!(rests, "{report:?}");
     }

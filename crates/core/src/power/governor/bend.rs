@@ -18,14 +18,15 @@ impl Governor {
         // Whoever stands still saves no more by another act.
         let mut stand: BTreeSet<RunId> = in_force.iter().filter_map(Act::run).collect();
         let mut orders = self.orders();
-        let mut rises = self.may_rise(scene, &orders);
         let standing = Standing {
             stood: &self.stood,
             turns: &self.turns,
-            orders: &self.orders(),
+            orders: &orders,
             ending: &self.ending(now, scene),
         };
-        for rung in ladder::rungs(scene, &self.terms, &standing) {
+        let rungs = ladder::rungs(scene, &self.terms, &standing);
+        let mut rises = self.may_rise(scene, &orders);
+        for rung in rungs {
             if soon == 0 {
                 break;
             }

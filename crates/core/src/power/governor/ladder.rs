@@ -51,7 +51,7 @@ pub(super) struct Standing<'a> {
 /// All that may be done, in its order.
 pub(super) fn rungs(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> Vec<Rung> {
     let (mut rungs, unasked) = pauses(scene, standing.stood);
-    let (lasting, brief) = slows(scene, standing);
+    let (lasting, brief) = slows(scene, terms, standing);
     rungs.extend(lasting);
     rungs.extend(unasked);
     let mut before = WHOLE_MILLI;
@@ -120,7 +120,7 @@ fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> (Vec<Rung>, Vec<Rung>)
 
 /// Runs that may be slowed: those that may stand for longest now first, of those alike who stood least, so that all take turns. Apart
 /// those that are more than can be kept up: who stands for no more than its part of the time is missing in the rest of it.
-fn slows(scene: &Scene, standing: &Standing<'_>) -> (Vec<Rung>, Vec<Rung>) {
+fn slows(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> (Vec<Rung>, Vec<Rung>) {
     let Standing { turns, orders, .. } = standing;
     let mut able: Vec<(&Load, RunId, u64)> = Vec::new();
     // What all together save on average, less what those save that stand in their turn, in thousandths of watts.
@@ -131,9 +131,9 @@ fn slows(scene: &Scene, standing: &Standing<'_>) -> (Vec<Rung>, Vec<Rung>) {
             continue;
         }
         let span = load.profile.dynamic_watts();
-        lasts += span.saturating_mul(turns.part_milli(load, run));
+        lasts += span * turns.part_milli(load, run, terms.stands_in_us());
         if orders.slowed.contains(&run) && !standing.ending.contains(&run) {
-            stands += span.saturating_mul(u64::from(WHOLE_MILLI));
+            stands += span * u64::from(WHOLE_MILLI);
         } else if !orders.slowed.contains(&run)
             && let Some(left_us) = turns.turn(load, run)
         {

@@ -50,6 +50,13 @@ pub struct GovernorTerms {
     pub level_milli_min: u32,
 }
 
+impl GovernorTerms {
+    /// Within what time another run stands still that was not thought of before, in microseconds.
+    fn stands_in_us(&self) -> u64 {
+        self.react_us.saturating_add(act::FREEZES_US)
+    }
+}
+
 impl Default for GovernorTerms {
     fn default() -> Self {
         Self {

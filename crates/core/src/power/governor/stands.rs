@@ -1,6 +1,6 @@
 //! Runs that stand still, and for how long they may yet.
 
-use super::act::{Act, FREEZES_US, Load, PauseHow};
+use super::act::{Act, Load, PauseHow};
 use super::{BEGINS_US, Governor, Scene, Taken, ladder, plus_us};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
@@ -69,7 +69,7 @@ impl Governor {
         let free = runs.filter(|(load, run)| load.slow_milli() > 0 && !orders.paused.contains(run));
         let (stand, rest): (Vec<_>, Vec<_>) =
             free.partition(|(_, run)| orders.slowed.contains(run));
-        let ends_at = plus_us(now, self.soon_us());
+        let ends_at = plus_us(now, self.terms.stands_in_us());
         for run in self.turns.over(stand, rest) {
             let turn = |taken: &&mut Taken| taken.act == Act::Slow(run) && taken.ends_at.is_none();
             if let Some(taken) = self.taken.iter_mut().find(turn) {
@@ -78,14 +78,9 @@ impl Governor {
         }
     }
 
-    /// Within what time another act holds that was not thought of before, in microseconds.
-    fn soon_us(&self) -> u64 {
-        self.terms.react_us.saturating_add(FREEZES_US)
-    }
-
     /// Runs that stand still and go on soon.
     pub(super) fn ending(&self, now: Micros, scene: &Scene) -> BTreeSet<RunId> {
-        let soon_us = self.soon_us();
+        let soon_us = self.terms.stands_in_us();
         let ends = |taken: &Taken| {
             let run = taken.act.run()?;
             let load = scene.loads.iter().find(|load| load.id.run() == Some(run))?;

@@ -21,8 +21,6 @@ const MILLI: u64 = 1_000;
 const LASTS_US: u64 = 3_600_000_000;
 /// Who stands hands over to who has so much more of its turn left: that part of its own turn.
 const HAND_OVER_DIVISOR: u64 = 2;
-/// For so long both stand, in microseconds, as an act takes under the usual terms.
-const HANDS_OVER_US: u64 = 4_000_000;
 
 /// How long runs may still stand in their turn: it is used up while they stand, and earned while they get on.
 #[derive(Clone, Debug, Default)]
@@ -90,16 +88,16 @@ impl Turns {
         Some(self.left_us(load, run)).filter(|left| *left >= TURN_US_MIN)
     }
 
-    /// For which part of the next hour it may stand in turns: what it may lose of its pace, and what it has left, less the time in which
-    /// two stand as one hands over; in thousandths.
-    pub fn part_milli(&self, load: &Load, run: RunId) -> u64 {
+    /// For which part of the next hour it may stand in turns: what it may lose of its pace, and what it has left, less the time
+    /// `both_us` in which two stand as one hands over; in thousandths.
+    pub fn part_milli(&self, load: &Load, run: RunId, both_us: u64) -> u64 {
         let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
         if turn_us(load) < TURN_US_MIN {
             return 0;
         }
         let part = slow + (MILLI - slow) * self.left_us(load, run) / LASTS_US;
         let stands_us = turn_us(load) / HAND_OVER_DIVISOR;
-        part * stands_us / (stands_us + HANDS_OVER_US)
+        part * stands_us / stands_us.saturating_add(both_us)
     }
 
     /// Which of those that stand should hand over, as others have more of their turn left: so all have some left at any time, and no

@@ -6,7 +6,7 @@ use crate::world::clients::{Clients, Outcome};
 use crate::world::event::Event;
 use crate::world::flight::Flight;
 use madang_core::power::governor::PowerTerms;
-use madang_core::power::model::{Stretch, WHOLE_MILLI};
+use madang_core::power::model::Stretch;
 use madang_core::{AttemptEnd, Input, Spent as Tokens};
 use madang_types::{RequestId, SiteId};
 
@@ -42,8 +42,7 @@ impl<C: Clients> World<C> {
         for member in pools.iter().flat_map(|pool| &pool.members) {
             let at = self.by_replica.get(&member.replica);
             if let Some(bend) = at.and_then(|at| bends.get_mut(usize::try_from(*at).ok()?)) {
-                let batch_milli = member.running_rest * WHOLE_MILLI / member.running.max(1);
-                *bend = (batch_milli, member.slots_limit == 0 && member.running == 0);
+                *bend = (member.rest_milli(), member.rests());
             }
         }
         bends
