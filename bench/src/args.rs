@@ -16,7 +16,7 @@ pub struct Args {
     /// Seconds of each measurement; half as long again in the open loop, twice as long where few are answered.
     #[arg(long)]
     seconds: Option<f64>,
-    /// Only scenarios whose name has this in it; may be given several times.
+    /// Only scenarios whose name has this in it; given several times, all of these.
     #[arg(long)]
     pub only: Vec<String>,
     /// What to measure beside the peers.
