@@ -12,8 +12,8 @@ use madang_ledger::{EnergyNote, EnergyStand, EngineEnergy, shared};
 use madang_types::{Micros, RunId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Of a longer time without a look nobody says what was drawn.
-pub(super) const GAP_US_MAX: u64 = 3_600_000_000;
+/// Of a longer time without a look counts alone say what was drawn: what meters told at its ends says nothing of it.
+const GAP_US_MAX: u64 = 3_600_000_000;
 /// A count that rose by more than this part of what can be drawn, in thousandths, is not believed; as of a reading.
 const ABOVE_MILLI: u64 = 1_250;
 
@@ -62,12 +62,19 @@ pub(super) fn account(
     note: &mut EnergyNote,
 ) -> BTreeMap<RunId, u64> {
     let span_us = look.now.since_us(before.at);
-    if span_us == 0 || span_us > GAP_US_MAX {
+    if span_us == 0 {
         return BTreeMap::new();
     }
-    let readings = means(before, look, span_us);
-    let parts = scene::parts((look.fleet, look.site), look.pools, look.runs, &readings);
+    let mut readings = means(before, look, span_us);
+    let mut parts = scene::parts((look.fleet, look.site), look.pools, look.runs, &readings);
     let measured = measured(look, &readings);
+    let counts_only = span_us > GAP_US_MAX && !readings.site.is_some_and(|site| site.measured);
+    if counts_only {
+        // What a site's own meter counts is shared as ever.
+        readings.site = None;
+        let is_counted = |load: &Load| measured.contains(&load.id.to_string());
+        parts.loads.retain(is_counted);
+    }
     let mut drawn: BTreeMap<String, u64> = BTreeMap::new();
     let mut counted_mj = 0_u64;
     for (name, watts) in by_name(&parts.loads) {
@@ -88,7 +95,7 @@ pub(super) fn account(
     for (name, watts) in &before.loads {
         // What a run drew that is gone its machines' meter has counted already.
         let is_counted = name.starts_with("run:") && !readings.nodes.is_empty();
-        let gone = || match is_counted {
+        let gone = || match is_counted || counts_only {
             true => 0,
             false => mean_mj(*watts, 0, span_us),
         };
@@ -142,7 +149,8 @@ fn hand_out(
     runs
 }
 
-/// What each meter says of the time since the last look, in watts: by its count, else the mean of what it said at both.
+/// What each meter says of the time since the last look, in watts: by its count, else the mean of what it said at both, which after too
+/// long a time measures nothing.
 fn means(before: &EnergyStand, look: &Look<'_>, span_us: u64) -> Readings {
     let mut readings = Readings::default();
     let unmeasured = Readings::default();
@@ -175,6 +183,7 @@ fn means(before: &EnergyStand, look: &Look<'_>, span_us: u64) -> Readings {
         let beside = bounds.map_or(0, |bounds| left_out(look.fleet, &watched.row, &bounds));
         let mean = Believed {
             watts: counted.map_or_else(mean, |watts| watts.saturating_add(beside)),
+            measured: believed.measured && (counted.is_some() || span_us <= GAP_US_MAX),
             ..believed
         };
         readings.add(&watched.row, mean, false);

@@ -197,17 +197,38 @@ fn a_run_that_has_not_begun_draws_nothing() {
 }
 
 #[test]
-fn after_a_gap_counts_say_what_was_drawn_and_of_too_long_a_one_nobody_does() {
+fn after_a_gap_counts_say_what_was_drawn_and_of_a_long_one_they_alone() {
     let mut world = World::new("");
     world.look(0, &[(400, true, Some(0))], &[]);
     // Ten minutes without a look: the engine stood still, which the watts at both ends do not show.
     world.look(600, &[(400, true, Some(60_000_000))], &[]);
     world.expect([90_000, 18_000, 90_000, 0, 18_000]);
-    world.look(600 + 3_601, &[(400, true, Some(61_000_000))], &[]);
-    world.expect([90_000, 18_000, 90_000, 0, 18_000]);
+    // More than an hour: the engine's count is known, of the machine beside it nothing is.
+    world.look(600 + 3_601, &[(400, true, Some(420_100_000))], &[]);
+    world.expect([630_150, 18_000, 630_150, 0, 18_000]);
     // A meter that is doubted measures nothing.
     world.look(600 + 3_611, &[(400, false, None)], &[]);
-    world.expect([90_000, 18_000 + 6_300, 96_000, 0, 18_300]);
+    world.expect([630_150, 18_000 + 6_300, 636_150, 0, 18_300]);
+    // A count that began anew, or rose by more than can be drawn, and watts at both ends.
+    world.look(8_000, &[(400, true, Some(7_000_000))], &[run()]);
+    let before = world.note.drawn_mj();
+    world.look(12_000, &[(400, true, Some(0))], &[run()]);
+    world.look(16_000, &[(400, true, Some(1 << 50))], &[]);
+    assert_eq!(
+        (world.note.drawn_mj(), world.note.runs_mj / 1_000),
+        (before, 0)
+    );
+}
+
+#[test]
+fn of_a_long_gap_a_sites_own_count_is_shared_as_ever() {
+    let own = "\n[[meter]]\nid = \"feed\"\nsite = \"a\"\nkind = \"redfish\"\nurl = \"http://10.0.0.9/Power\"\n";
+    let mut world = World::new(own);
+    let said = |count| [(300, true, None), (690, true, Some(count))];
+    world.look(0, &said(0), &[run()]);
+    world.look(7_200, &said(4_968_000_000), &[run()]);
+    // 690 W for two hours: the engine had 300 of 460, the run 150, and nobody 10.
+    world.expect([4_968_000, 0, 3_240_000, 1_620_000, 108_000]);
 }
 
 #[test]
