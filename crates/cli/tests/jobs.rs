@@ -124,6 +124,13 @@ async fn kills_while_runs_begin_leave_nothing_set_aside() {
     place.write("many.toml", many);
     let submitted = json_of(&place, "job submit many.toml --key-file acme.key").await;
     let id = submitted["id"].as_str().unwrap().to_owned();
+    wait_for("a run begins", async || {
+        let path = format!("/api/v1/jobs/{id}/runs");
+        let runs = madang.operate(Method::GET, &path, Value::Null).await;
+        let begun = !runs["data"].as_array()?.is_empty();
+        begun.then_some(())
+    })
+    .await;
     let mut random = Random::new();
     for _ in 0..8 {
         // Not for luck: where in its work Madang is cut is what varies.

@@ -76,6 +76,7 @@ async fn run_of(madang: &Madang, id: &str) -> Value {
 async fn waits_for(place: &Place, id: &str, why: &str) -> Value {
     wait_for(&format!("job {id} waits: {why}"), async || {
         let job = json_of(place, &format!("job show {id} --key-file acme.key")).await;
+        assert_eq!(job["state"], "pending", "{job}");
         let waits = job["waits"].clone();
         waits["why"].as_str()?.contains(why).then_some(waits)
     })
