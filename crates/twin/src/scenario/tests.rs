@@ -1,6 +1,7 @@
 //! Scenarios end to end: what is wrong is said, and a run is the same on one thread and on many.
 
 mod engines;
+mod gateways;
 mod money;
 mod power;
 mod recording;
