@@ -15,8 +15,6 @@ const DAY_US: u64 = 86_400_000_000;
 /// Fleets of the published replays of the Philly trace.
 const ACCELERATORS: [u32; 2] = [512, 640];
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// How much may be asked for, as a part of all accelerators.
-const ASKED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=10.0;
 /// Tenants that are shown, those that wanted more for longest.
 const TENANTS_SHOWN: usize = 12;
 
@@ -173,14 +171,6 @@ fn show_shares(report: &JobsReport) {
 }
 
 pub(super) fn run_place(args: &PlaceArgs) -> anyhow::Result<()> {
-    if !ASKED_RANGE.contains(&args.asked) {
-        bail!(
-            "--asked {} is not between {} and {}",
-            args.asked,
-            ASKED_RANGE.start(),
-            ASKED_RANGE.end()
-        );
-    }
     let (tasks, nodes) = (args.tasks.display(), args.nodes.display());
     let tasks = trace::tasks(&read(&args.tasks)?)
         .with_context(|| format!("{tasks} is not a trace of tasks"))?;
