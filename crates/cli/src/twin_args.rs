@@ -167,9 +167,12 @@ pub struct NoisyArgs {
 /// `madang twin route`.
 #[derive(Debug, ClapArgs)]
 pub struct RouteArgs {
-    /// CSV, plain, gzip or zstd: arrival_ms,input_tokens,output_tokens and, where known, prefix_block_ids_512.
+    /// Requests with their times, in any form that docs/twin.md lists, plain, gzip or zstd: ours, Azure's, Mooncake's, a recording.
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
+    /// Of a gateway's recording, only requests for this model.
+    #[arg(long, value_name = "ID")]
+    pub model: Option<String>,
     /// Engines.
     #[arg(long, default_value_t = 8, value_parser = whole::<u32>(1..=10_000))]
     pub replicas: u32,
