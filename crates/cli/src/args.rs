@@ -1,5 +1,6 @@
 //! The command line. `MADANG_*` variables mirror the flags that several commands share.
 
+use crate::numbers::{real, whole};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use madang_rehearsal::FaultPlan;
@@ -236,7 +237,7 @@ pub struct LogsArgs {
     /// The replica.
     pub replica: String,
     /// Newest lines to show.
-    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = whole::<u32>(1..=10_000))]
     pub lines: u32,
     /// Go on showing new lines.
     #[arg(long, short = 'f')]
@@ -321,55 +322,55 @@ pub struct EngineArgs {
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
     /// How much faster than real its time goes: 10 is ten times faster.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = real(0.001..=1_000.0))]
     pub speed: f64,
     /// The served model's id; the profile's name without it.
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
     /// Sequences at once, if not the profile's.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_parser = whole::<u32>(1..=100_000))]
     pub slots: Option<u32>,
     /// Tokens of its KV memory, if not the profile's.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub kv_tokens: Option<u64>,
     /// Tokens of prefixes kept behind its KV memory, if not the profile's.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000))]
+    #[arg(long, value_parser = whole::<u64>(0..=10_000_000_000))]
     pub host_kv_tokens: Option<u64>,
     /// Tokens of prefixes kept on its machine's disk.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=10_000_000_000_000))]
+    #[arg(long, value_parser = whole::<u64>(0..=10_000_000_000_000))]
     pub disk_kv_tokens: Option<u64>,
     /// What that disk gives, in 10^9 bytes a second.
-    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = gb_s)]
+    #[arg(long, value_name = "GB", default_value_t = DISK_BYTES_S / 1e9, value_parser = real(0.001..=10_000.0))]
     pub disk_gb_s: f64,
     /// Tokens that are guessed ahead in each iteration.
-    #[arg(long, value_name = "K", requires = "acceptance", value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_name = "K", requires = "acceptance", value_parser = whole::<u32>(1..=32))]
     pub draft_tokens: Option<u32>,
     /// Part of them that hold, where those before them do.
-    #[arg(long, value_name = "PART", requires = "draft_tokens", value_parser = part)]
+    #[arg(long, value_name = "PART", requires = "draft_tokens", value_parser = real(0.0..=1.0))]
     pub acceptance: Option<f64>,
     /// Time of guessing one, beside that of an iteration that makes one token.
-    #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = part)]
+    #[arg(long, value_name = "PART", default_value_t = 0.05, value_parser = real(0.0..=1.0))]
     pub draft_part: f64,
     /// Parts that compute prompts alone, each as the profile says.
-    #[arg(long, value_name = "N", requires = "decode_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", requires = "decode_engines", value_parser = whole::<u32>(1..=256))]
     pub prefill_engines: Option<u32>,
     /// Parts that make tokens alone.
-    #[arg(long, value_name = "N", requires = "prefill_engines", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", requires = "prefill_engines", value_parser = whole::<u32>(1..=256))]
     pub decode_engines: Option<u32>,
     /// What each part for prompts sends KV with, in 10^9 bytes a second.
-    #[arg(long, value_name = "GB", default_value_t = KV_LINK_BYTES_S / 1e9, value_parser = gb_s)]
+    #[arg(long, value_name = "GB", default_value_t = KV_LINK_BYTES_S / 1e9, value_parser = real(0.001..=10_000.0))]
     pub kv_link_gb_s: f64,
     /// Seconds from a start or a restart until it serves, as its weights are read; on its own clock.
-    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = whole::<u32>(0..=86_400))]
     pub load_s: u32,
     /// Watts that its accelerators draw where they do nothing, if not the profile's.
-    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    #[arg(long, value_name = "W", value_parser = whole::<u64>(0..=1_000_000))]
     pub idle_watts: Option<u64>,
     /// Watts that they draw at most, if not the profile's.
-    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "W", value_parser = whole::<u64>(1..=1_000_000))]
     pub full_watts: Option<u64>,
     /// Of faults and drawn lengths: the same seed gives the same ones.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// What goes wrong and how often, as in `cut=0.05,stall=0.01`.
     #[arg(
@@ -380,40 +381,8 @@ pub struct EngineArgs {
     )]
     pub fault: FaultPlan,
     /// Draw the lengths of answers around this mean, in tokens; without it they are as long as allowed.
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "TOKENS", value_parser = whole::<u64>(1..=1_000_000))]
     pub output_mean: Option<u64>,
-}
-
-/// The same command, in which a flag's number may be below zero: it is refused with what it may be, not taken for a flag.
-pub fn with_negatives(command: clap::Command) -> clap::Command {
-    let names: Vec<String> = command
-        .get_subcommands()
-        .map(|subcommand| subcommand.get_name().to_owned())
-        .collect();
-    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
-        true => arg.allow_negative_numbers(true),
-        false => arg,
-    });
-    let each = |command: clap::Command, name| command.mut_subcommand(name, with_negatives);
-    names.into_iter().fold(command, each)
-}
-
-/// A part of something.
-fn part(text: &str) -> Result<f64, String> {
-    let part: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (0.0..=1.0).contains(&part) {
-        true => Ok(part),
-        false => Err(format!("it is 0 to 1, not {text}")),
-    }
-}
-
-/// A disk or a link gives something.
-fn gb_s(text: &str) -> Result<f64, String> {
-    let gb_s: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (0.001..=10_000.0).contains(&gb_s) {
-        true => Ok(gb_s),
-        false => Err(format!("it is 0.001 to 10000, not {text}")),
-    }
 }
 
 /// The profiles' names, with what they stand for.

@@ -1,6 +1,7 @@
 //! Flags of `madang job`.
 
 use crate::args::ServerArgs;
+use crate::numbers::whole;
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub enum JobCommand {
         #[arg(long)]
         before: Option<String>,
         /// How many.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 100, value_parser = whole::<u32>(1..=1000))]
         limit: u32,
         /// Where the server is.
         #[command(flatten)]
@@ -48,7 +49,7 @@ pub enum JobCommand {
         #[arg(long)]
         after: Option<String>,
         /// How many runs.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 100, value_parser = whole::<u32>(1..=1000))]
         limit: u32,
     },
     /// What a job prints.
@@ -56,7 +57,7 @@ pub enum JobCommand {
         /// The job, or a task of an array, as 1042.7; of an array alone its first task.
         task: String,
         /// Which run of it, from 1; the last where not given.
-        #[arg(long)]
+        #[arg(long, value_parser = whole::<u32>(1..=u32::MAX))]
         run: Option<u32>,
         /// Go on until it is over, through all of its runs if none is named. While it waits a line says why.
         #[arg(long, short)]

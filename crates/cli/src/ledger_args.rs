@@ -1,6 +1,7 @@
 //! Flags of `madang ledger`.
 
 use crate::args::StoreText;
+use crate::numbers::whole;
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
 
@@ -53,7 +54,7 @@ pub struct EntriesArgs {
     #[arg(long, value_name = "SEQ")]
     pub before: Option<u64>,
     /// How many to show.
-    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = whole::<u32>(1..=1000))]
     pub count: u32,
     /// Which books.
     #[command(flatten)]

@@ -11,6 +11,7 @@ mod http_client;
 mod job_args;
 mod ledger_args;
 mod money_args;
+mod numbers;
 mod out;
 mod people_args;
 mod pii_args;
@@ -37,9 +38,9 @@ fn main() -> ExitCode {
     {
         return madang_executor::guard::main(arguments.collect());
     }
-    let command = args::with_negatives(args::Args::command());
-    let args =
-        args::Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let command = numbers::with_negatives(args::Args::command());
+    let matches = command.get_matches_from(numbers::tied(std::env::args_os()));
+    let args = args::Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let color = out::color();
     match commands::run(args) {
         Ok(code) => code,

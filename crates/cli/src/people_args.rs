@@ -1,6 +1,7 @@
 //! Flags of `madang tenant`, `programme`, `project` and `key`.
 
 use crate::args::ServerArgs;
+use crate::numbers::whole;
 use clap::{Args as ClapArgs, Subcommand};
 use madang_types::{Endpoint, Preempted, Role, WhenEnded, Zone};
 
@@ -136,7 +137,7 @@ pub enum ProjectCommand {
         #[arg(long, default_value = "")]
         label: String,
         /// Won that its keys may spend together from now on.
-        #[arg(long, value_name = "WON", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+        #[arg(long, value_name = "WON", value_parser = whole::<i64>(1..=1_000_000_000_000))]
         limit_won: Option<i64>,
         /// Where the server is.
         #[command(flatten)]
@@ -153,7 +154,7 @@ pub enum ProjectCommand {
         #[arg(long)]
         label: Option<String>,
         /// Won that its keys may spend together. It is raised, and never lowered.
-        #[arg(long, value_name = "WON", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+        #[arg(long, value_name = "WON", value_parser = whole::<i64>(1..=1_000_000_000_000))]
         limit_won: Option<i64>,
         /// Where the server is.
         #[command(flatten)]
@@ -239,7 +240,7 @@ pub struct KeyCreateArgs {
     #[arg(long, value_name = "COUNT")]
     pub tokens_per_min: Option<u32>,
     /// Won that it may spend.
-    #[arg(long, value_name = "WON", value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+    #[arg(long, value_name = "WON", value_parser = whole::<i64>(1..=1_000_000_000_000))]
     pub limit_won: Option<i64>,
     /// No request with the key has a lower class: open, sensitive or classified.
     #[arg(long, default_value = "open")]

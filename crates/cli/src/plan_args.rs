@@ -1,5 +1,6 @@
 //! Flags of `madang plan`.
 
+use crate::numbers::whole;
 use crate::report_args::Language;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
@@ -23,6 +24,6 @@ pub struct PlanArgs {
     #[arg(long)]
     pub no_confirm: bool,
     /// How many threads the twin has; the result is the same. As many as there are cores, if not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_024))]
     pub threads: Option<u32>,
 }

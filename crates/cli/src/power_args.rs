@@ -1,6 +1,7 @@
 //! Flags of `madang power`.
 
 use crate::args::ServerArgs;
+use crate::numbers::whole;
 use clap::{Args as ClapArgs, Subcommand};
 
 /// `madang power`.
@@ -19,6 +20,7 @@ pub enum PowerCommand {
         /// The site.
         site: String,
         /// Watts at its meter, as 20MW, 150kW or 900; `none` takes it back.
+        #[arg(allow_hyphen_values = true)]
         watts: String,
         /// Why, for people.
         #[arg(long, default_value = "")]
@@ -42,6 +44,7 @@ pub enum PowerCommand {
         /// The site.
         site: String,
         /// Its number, as the list shows it.
+        #[arg(value_parser = whole::<u64>(0..=u64::MAX))]
         event: u64,
         /// Where the server is.
         #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Flags of `madang report`.
 
 use crate::args::ServerArgs;
+use crate::numbers::whole;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -54,7 +55,7 @@ pub enum ReportCommand {
         #[arg(long)]
         tenant: Option<String>,
         /// Runs that were less busy than this are listed, in percent.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
+        #[arg(long, default_value_t = 20, value_parser = whole::<u32>(0..=100))]
         below_percent: u32,
         /// Of those, the ones that were last measured so many seconds after their program began, or later.
         #[arg(long, default_value_t = 600)]
@@ -75,7 +76,7 @@ pub struct ReportArgs {
     #[arg(long)]
     pub month: Option<String>,
     /// Where a month and its days begin, in seconds east of UTC.
-    #[arg(long, default_value_t = 32_400, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 32_400)]
     pub offset_s: i32,
     /// Write to this file instead of standard output.
     #[arg(long, short = 'o', value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 pub mod fidelity;
 
+use crate::numbers::{list, real, whole};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use madang_core::jobs::{Backfill, JobRule};
 use madang_core::{RouteRule, ShareRule};
@@ -127,7 +128,7 @@ pub struct FleetArgs {
     #[arg(long, value_name = "NAME", default_value = "h100x2-32b", value_parser = crate::args::profiles())]
     pub profile: String,
     /// Of the arrivals: the same seed gives the same ones.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// Print JSON: one object for one rule, a list for several.
     #[arg(long)]
@@ -144,7 +145,7 @@ pub struct NoisyArgs {
     #[arg(long, value_enum)]
     pub policy: Vec<Share>,
     /// Engines.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u32>(1..=10_000))]
     pub replicas: u32,
     /// The first flood has credit in full, and everybody else is in debt as deep.
     #[arg(long, conflicts_with = "live")]
@@ -153,10 +154,10 @@ pub struct NoisyArgs {
     #[arg(long)]
     pub live: bool,
     /// With --live: how much faster than real the engines' time goes.
-    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "live")]
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "live", value_parser = real(0.001..=1_000.0))]
     pub speed: f64,
     /// With --live: real seconds that are looked at, alone and flooded.
-    #[arg(long, default_value_t = 20, requires = "live", value_parser = clap::value_parser!(u64).range(1..=300))]
+    #[arg(long, default_value_t = 20, requires = "live", value_parser = whole::<u64>(1..=300))]
     pub seconds: u64,
     /// Fleet, seed and form.
     #[command(flatten)]
@@ -166,17 +167,20 @@ pub struct NoisyArgs {
 /// `madang twin route`.
 #[derive(Debug, ClapArgs)]
 pub struct RouteArgs {
-    /// CSV, plain, gzip or zstd: arrival_ms,input_tokens,output_tokens and, where known, prefix_block_ids_512.
+    /// Requests with their times, in any form that docs/twin.md lists, plain, gzip or zstd: ours, Azure's, Mooncake's, a recording.
     #[arg(long, value_name = "FILE")]
     pub trace: PathBuf,
+    /// Of a gateway's recording, only requests for this model.
+    #[arg(long, value_name = "ID")]
+    pub model: Option<String>,
     /// Engines.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 8, value_parser = whole::<u32>(1..=10_000))]
     pub replicas: u32,
     /// How much faster than recorded requests arrive.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = real(0.01..=1_000.0))]
     pub speed: f64,
     /// Tokens of prefixes that each engine keeps behind its KV memory.
-    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, value_parser = whole::<u64>(0..=10_000_000_000))]
     pub host_tier: u64,
     /// Every second engine is of this kind instead.
     #[arg(long, value_name = "NAME", value_parser = crate::args::profiles())]
@@ -193,13 +197,13 @@ pub struct RouteArgs {
 #[derive(Debug, ClapArgs)]
 pub struct OverloadArgs {
     /// Load during the step, as a part of capacity; without any, 1.4 and 3.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = real(0.1..=20.0))]
     pub step: Vec<f64>,
     /// Who is next; without any, all are run and printed side by side.
     #[arg(long, value_enum)]
     pub policy: Vec<Share>,
     /// Engines.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u32>(1..=10_000))]
     pub replicas: u32,
     /// Fleet, seed and form.
     #[command(flatten)]
@@ -210,19 +214,19 @@ pub struct OverloadArgs {
 #[derive(Debug, ClapArgs)]
 pub struct MonthArgs {
     /// How many days.
-    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(u64).range(1..=366))]
+    #[arg(long, default_value_t = 28, value_parser = whole::<u64>(1..=366))]
     pub days: u64,
     /// Credit and debt fade to half in so many days.
-    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = whole::<u32>(1..=3_650))]
     pub half_life_days: u32,
     /// Neither is more than the tenant's share over so many days.
-    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(0..=366))]
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole::<u32>(0..=366))]
     pub cap_days: u32,
     /// Credit raises a share to at most so many times itself.
-    #[arg(long, value_name = "X", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "X", default_value_t = 4, value_parser = whole::<u32>(1..=100))]
     pub factor_max: u32,
     /// Engines of the minutes that are run request by request.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 4, value_parser = whole::<u32>(1..=10_000))]
     pub replicas: u32,
     /// Fleet, seed and form.
     #[command(flatten)]
@@ -279,42 +283,41 @@ impl Delays {
     }
 }
 
+/// Accelerators of an experiment.
+const ACCELERATORS_MAX: u32 = 1_000_000;
+/// Hours of a trace, with those after it.
+const HOURS_MAX: u64 = 100_000;
+
 fn other_kind(text: &str) -> Result<OtherKind, String> {
-    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok([accelerators, worth_milli]) if (1..=100_000).contains(worth_milli) => Ok(OtherKind {
-            accelerators: *accelerators,
-            worth_milli: *worth_milli,
-        }),
-        _ => Err("two whole numbers, as in 384,500".to_owned()),
-    }
+    let most = u64::from(ACCELERATORS_MAX);
+    let [accelerators, worth_milli] = list(text, "N,MILLI", [1..=most, 1..=100_000])?;
+    Ok(OtherKind {
+        accelerators: small(accelerators),
+        worth_milli: small(worth_milli),
+    })
 }
 
-/// Two numbers, at least 1 and at most a milliard.
-fn two(text: &str) -> Result<[u64; 2], String> {
-    let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok([one, other])
-            if [one, other]
-                .iter()
-                .all(|n| (1..=1_000_000_000).contains(*n)) =>
-        {
-            Ok([*one, *other])
-        }
-        _ => Err("two whole numbers, as in 6000,4000".to_owned()),
-    }
+fn won(text: &str) -> Result<[u64; 2], String> {
+    list(text, "WON,WON", [1..=1_000_000_000, 1..=1_000_000_000])
+}
+
+fn data(text: &str) -> Result<[u64; 2], String> {
+    list(text, "GB,MBIT", [1..=1_000_000_000, 1..=1_000_000_000])
 }
 
 fn maintenance(text: &str) -> Result<Maintenance, String> {
-    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
-    match numbers.as_deref() {
-        Ok([accelerators, from_h, span_h]) if *span_h > 0 => Ok(Maintenance {
-            accelerators: *accelerators,
-            from_h: u64::from(*from_h),
-            span_h: u64::from(*span_h),
-        }),
-        _ => Err("three whole numbers, as in 256,650,24".to_owned()),
-    }
+    let most = u64::from(ACCELERATORS_MAX);
+    let ranges = [1..=most, 0..=HOURS_MAX, 1..=HOURS_MAX];
+    let [accelerators, from_h, span_h] = list(text, "N,FROM_H,SPAN_H", ranges)?;
+    Ok(Maintenance {
+        accelerators: small(accelerators),
+        from_h,
+        span_h,
+    })
+}
+
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// `madang twin jobs`.
@@ -324,7 +327,7 @@ pub struct JobsArgs {
     #[arg(value_name = "TRACE")]
     pub trace: PathBuf,
     /// How many there are; without any, 512 and 640.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=ACCELERATORS_MAX))]
     pub accelerators: Vec<u32>,
     /// Who is next; without any, all are run and printed side by side.
     #[arg(long, value_enum)]
@@ -334,13 +337,13 @@ pub struct JobsArgs {
     pub other: Option<OtherKind>,
     /// What an hour of one accelerator costs of both kinds, at two sites, in won: Madang's rule chooses between them by one cost, and
     /// beside it as the cheapest that has room.
-    #[arg(long, value_name = "WON,WON", value_parser = two, requires = "other")]
+    #[arg(long, value_name = "WON,WON", value_parser = won, requires = "other")]
     pub won: Option<[u64; 2]>,
     /// What an hour is worth that one accelerator of a job waits, in won.
-    #[arg(long, value_name = "WON", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "WON", default_value_t = 5_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     pub wait_won: u64,
     /// So many gigabytes each job brings, over so many megabits a second: tenants' data stands at the first site and at the second in turn.
-    #[arg(long, value_name = "GB,MBIT", value_parser = two, requires = "won")]
+    #[arg(long, value_name = "GB,MBIT", value_parser = data, requires = "won")]
     pub data: Option<[u64; 2]>,
     /// With Madang's rule: whose start a job may not delay that goes before it and cannot be stopped.
     #[arg(long, value_enum, default_value_t = Delays::Easy)]
@@ -352,13 +355,13 @@ pub struct JobsArgs {
     #[arg(long, value_name = "N,FROM_H,SPAN_H", value_parser = maintenance)]
     pub maintenance: Option<Maintenance>,
     /// What a tenant used counts half after so many days.
-    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = whole::<u64>(1..=3_650))]
     pub half_life_days: u64,
     /// A job that is stopped writes a checkpoint for so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = whole::<u64>(0..=86_400))]
     pub checkpoint_s: u64,
     /// A job that goes on reads it for so many seconds.
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = whole::<u64>(0..=86_400))]
     pub restore_s: u64,
     /// Print JSON: one object for one run, a list for several.
     #[arg(long)]
@@ -375,13 +378,13 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "FILE")]
     pub nodes: PathBuf,
     /// How much is asked for in the end, as a part of all accelerators.
-    #[arg(long, value_name = "X", default_value_t = 1.3)]
+    #[arg(long, value_name = "X", default_value_t = 1.3, value_parser = real(0.01..=10.0))]
     pub asked: f64,
     /// Every task may go to every kind of accelerator.
     #[arg(long)]
     pub any_kind: bool,
     /// Of the order in which tasks come: the same seed gives the same one; without any, 1, 2 and 3.
-    #[arg(long)]
+    #[arg(long, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Vec<u64>,
     /// Print JSON: one object for one seed, a list for several.
     #[arg(long)]
@@ -395,13 +398,13 @@ pub struct RunArgs {
     #[arg(value_name = "SCENARIO")]
     pub scenario: Option<PathBuf>,
     /// Another seed than the scenario's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
     /// Its first hours only.
-    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "H", value_parser = whole::<u32>(1..=8_784))]
     pub hours: Option<u32>,
     /// How many threads work; the result is the same. As many as there are cores, if not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_024))]
     pub threads: Option<u32>,
     /// Engines compute every iteration for itself: slower, with the same result.
     #[arg(long)]
@@ -418,7 +421,7 @@ pub struct RunArgs {
 #[derive(Debug, ClapArgs)]
 pub struct SpeedArgs {
     /// Requests of each run.
-    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    #[arg(long, default_value_t = 300_000, value_parser = whole::<u64>(1_000..=100_000_000))]
     pub requests: u64,
     /// Fleet, seed and form.
     #[command(flatten)]
@@ -432,28 +435,28 @@ pub struct PowerArgs {
     #[arg(long, value_name = "NAME", default_value = "h100x2-32b", value_parser = crate::args::profiles())]
     pub profile: String,
     /// Engines.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, default_value_t = 8, value_parser = whole::<u32>(1..=256))]
     pub engines: u32,
     /// Requests a second for each.
-    #[arg(long, value_name = "N", default_value_t = 4.0)]
+    #[arg(long, value_name = "N", default_value_t = 4.0, value_parser = real(0.01..=1_000.0))]
     pub rate: f64,
     /// Batch jobs, each on eight accelerators.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, default_value_t = 6, value_parser = whole::<u32>(0..=1000))]
     pub jobs: u32,
     /// Percent of them that may stand still.
-    #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, default_value_t = 70, value_parser = whole::<u32>(0..=100))]
     pub flexible: u32,
     /// Percent of their pace that the others may lose, in turns.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u32>(0..=100))]
     pub slow: u32,
     /// Percent that is cut of what is drawn.
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=99))]
+    #[arg(long, default_value_t = 25, value_parser = whole::<u32>(1..=99))]
     pub cut: u32,
     /// How long the event lasts, in minutes.
-    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    #[arg(long, default_value_t = 180, value_parser = whole::<u32>(1..=1440))]
     pub minutes: u32,
     /// Of arrivals and lengths.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
     /// Print JSON.
     #[arg(long)]

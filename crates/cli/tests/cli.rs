@@ -212,7 +212,15 @@ async fn a_recorded_run_replays_byte_for_byte() {
     place.write("torn.jsonl", &text[..text.len() - 20]);
     let torn = place.run(&["replay", "torn.jsonl"]).await.expect_code(1);
     assert!(torn.err.contains("torn.jsonl:"), "{}", torn.err);
-    place.run(&["replay", "missing.jsonl"]).await.expect_code(1);
+    place.write("empty.jsonl", "");
+    for (file, words) in [
+        ("empty.jsonl", "is no recording: there is no step in it"),
+        ("missing.jsonl", "cannot open missing.jsonl"),
+        ("/dev/zero", "/dev/zero:1 is too long for a recording"),
+    ] {
+        let ended = place.run(&["replay", file]).await.expect_code(1);
+        assert!(ended.err.contains(words), "{}", ended.err);
+    }
 }
 
 /// A tenant with a key: the key and its id.

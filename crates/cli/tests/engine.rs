@@ -26,7 +26,7 @@ async fn wrong_flags_are_named() {
     for (args, code, words) in [
         (["--profile", "no-such"], 2, "h100x2-32b"),
         (["--fault", "stal=0.1"], 2, "did you mean 'stall'?"),
-        (["--speed", "0"], 1, "0.001 to 1000"),
+        (["--speed", "0"], 2, "a number from 0.001 to 1000 is wanted"),
         (["--model", "a b"], 1, "cannot be a model's id"),
     ] {
         let all = [&["engine", "--port", "0"][..], &args].concat();

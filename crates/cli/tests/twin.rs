@@ -103,8 +103,8 @@ async fn a_trace_is_routed_and_a_wrong_one_is_named() {
         ),
         (
             vec!["route", "--trace", file, "--speed", "0"],
-            1,
-            "--speed 0 is not between",
+            2,
+            "a number from 0.01 to 1000 is wanted",
         ),
         (
             vec!["noisy", "--flood", "0,1,1"],
@@ -112,16 +112,15 @@ async fn a_trace_is_routed_and_a_wrong_one_is_named() {
             "a flood is RATE,IN,OUT",
         ),
         (vec!["noisy", "--policy", "best"], 2, "madang"),
-        (vec!["power", "--slow", "-1"], 2, "-1 is not in 0..=100"),
         (
             vec!["power", "--rate", "NaN"],
-            1,
-            "--rate NaN is not between 0.01 and 1000",
+            2,
+            "'NaN' for '--rate <N>': a number from 0.01 to 1000 is wanted",
         ),
         (
             vec!["overload", "--step", "100"],
-            1,
-            "--step 100 is not between",
+            2,
+            "a number from 0.1 to 20 is wanted",
         ),
     ] {
         let ended = place.run(&[&["twin"], &args[..]].concat()).await;
@@ -179,5 +178,64 @@ async fn credit_hardly_hurts_even_debtors_that_ask_for_no_more_than_their_parts(
         let report = json(&place, &args).await;
         assert_eq!(report["unserved"], 0);
         assert!(report["inflation_p99"].as_f64().unwrap() <= 1.5, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_below_zero_is_refused_with_what_may_be() {
+    let place = Place::new();
+    let two = "whole numbers from 1 to 1000000000, from 1 to 1000000000";
+    for (line, words) in [
+        ("power --cut -5%", "a whole number from 1 to 99 is wanted"),
+        ("power --slow -1", "a whole number from 0 to 100 is wanted"),
+        ("power --rate -1", "a number from 0.01 to 1000 is wanted"),
+        ("power --minutes -3h", "a whole number from 1 to 1440"),
+        ("noisy --flood -1,5,5", "a flood is RATE,IN,OUT"),
+        ("route --speed -.5", "a number from 0.01 to 1000"),
+        (
+            "route --host-tier -1",
+            "a whole number from 0 to 10000000000",
+        ),
+        ("overload --step -1.4", "a number from 0.1 to 20 is wanted"),
+        ("month --days -7d", "a whole number from 1 to 366 is wanted"),
+        ("jobs t --other -1,500", "N,MILLI is wanted: whole numbers"),
+        ("jobs t --won -5,-4", two),
+        ("jobs t --data -200,1000", two),
+        ("jobs t --maintenance -8,0,1", "N,FROM_H,SPAN_H is wanted"),
+        ("jobs t --restore-s -3s", "a whole number from 0 to 86400"),
+        ("place t --nodes n --asked -5%", "a number from 0.01 to 10"),
+        (
+            "run single-node --hours -3h",
+            "a whole number from 1 to 8784",
+        ),
+        ("run single-node --seed -1", "a whole number from 0 to"),
+    ] {
+        let args: Vec<&str> = ["twin"].into_iter().chain(line.split(' ')).collect();
+        let ended = place.run(&args).await;
+        assert_eq!(ended.code, 2, "{line}: {}", ended.err);
+        assert!(ended.err.contains(words), "{line}: {}", ended.err);
+    }
+    // What is no plain number is read later, and no server is needed to say what is wrong with it.
+    for (line, words) in [
+        (
+            "event s --for 3h --cut -5%",
+            "'-5%' is no part: write 25%, from 0.1% to 99.9%",
+        ),
+        (
+            "event s --cut 5% --for -3h",
+            "'-3h' is no time for an event: write 90s, 30m, 3h or 2d, from 1s to 30d",
+        ),
+        (
+            "event s --for 3h --to -15MW",
+            "'-15MW' is no power: write 20MW, 150kW or 900, up to 10000MW",
+        ),
+        ("event s --for 3h --to 1MW --at -3h", "'-3h' is no instant"),
+        ("cap s -15MW", "'-15MW' is no power"),
+        ("cap s -15", "'-15' is no power"),
+    ] {
+        let args: Vec<&str> = ["power"].into_iter().chain(line.split(' ')).collect();
+        let ended = place.run(&args).await;
+        assert_eq!(ended.code, 1, "{line}: {}", ended.err);
+        assert!(ended.err.contains(words), "{line}: {}", ended.err);
     }
 }

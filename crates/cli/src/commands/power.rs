@@ -201,11 +201,10 @@ async fn cap(
     reason: &str,
     server: ServerArgs,
 ) -> anyhow::Result<ExitCode> {
-    let client = ApiClient::new(&server)?;
     let path = events_path(site);
     if watts != "none" {
         let body = json!({ "cap_watts": watts_of(watts)?, "reason": a_reason(reason)? });
-        let answer = client.post(&path, &body).await?;
+        let answer = ApiClient::new(&server)?.post(&path, &body).await?;
         return print(&answer, server.json, |row| {
             format!(
                 "{} may draw {} from now on\n",
@@ -214,6 +213,7 @@ async fn cap(
             )
         });
     }
+    let client = ApiClient::new(&server)?;
     let listed = client.get(&path).await?;
     let events = listed.json()?;
     let stands = |row: &&Value| row["until"].is_null() && !row["cap_watts"].is_null();

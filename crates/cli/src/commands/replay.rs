@@ -4,34 +4,43 @@ use crate::args::ReplayArgs;
 use crate::out;
 use anyhow::{Context, bail};
 use madang_core::recording::{Step, replay};
+use madang_twin::trace::{LINE_BYTES_MAX, unpacked};
 use serde_json::json;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, Read};
 use std::process::ExitCode;
-
-/// Longest line of a recording: a fleet with thousands of replicas is one line.
-const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Exit code 0 where the replay is equal.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let shown = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {shown}"))?;
+    let mut lines = unpacked(file).with_context(|| format!("{shown} cannot be read"))?;
     let mut steps = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let number = index + 1;
-        let line = line.with_context(|| format!("{shown}:{number} cannot be read"))?;
-        if line.len() > LINE_BYTES_MAX {
+    for number in 1.. {
+        let mut line = Vec::new();
+        (&mut lines)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .with_context(|| format!("{shown}:{number} cannot be read"))?;
+        if line.is_empty() {
+            break;
+        }
+        if u64::try_from(line.len()).is_ok_and(|length| length == LINE_BYTES_MAX) {
             bail!("{shown}:{number} is too long for a recording");
         }
-        let step: Step = serde_json::from_str(&line)
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let step: Step = serde_json::from_slice(line)
             .with_context(|| format!("{shown}:{number} is not a step of a recording"))?;
         // The text itself is compared too: what is written must be what is read.
-        if serde_json::to_string(&step)? != line {
+        if serde_json::to_vec(&step)? != line {
             bail!(
                 "{shown}:{number} does not read back byte for byte: was it made by another version?"
             );
         }
         steps.push(step);
+    }
+    if steps.is_empty() {
+        bail!("{shown} is no recording: there is no step in it");
     }
     match replay(steps) {
         Ok(count) => {

@@ -5,6 +5,8 @@ use crate::out;
 use anyhow::{Context, bail};
 use madang_fleet::{FileProblems, Problem};
 use madang_twin::scenario::Files;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -44,17 +46,8 @@ impl Source {
                 files: Files::Builtin,
             });
         }
-        let size = std::fs::metadata(name)
-            .with_context(|| format!("{shown} cannot be read"))?
-            .len();
-        if size > kind.bytes_max {
-            bail!(
-                "{shown} has {size} bytes; a {word} has at most {}",
-                kind.bytes_max
-            );
-        }
-        let text =
-            std::fs::read_to_string(name).with_context(|| format!("{shown} cannot be read"))?;
+        let bytes = bounded(name, word, kind.bytes_max)?;
+        let text = String::from_utf8(bytes).with_context(|| format!("{shown} is no text"))?;
         let folder = name.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(Self {
             path: name.to_owned(),
@@ -79,6 +72,21 @@ impl Source {
         }
         value
     }
+}
+
+/// A file's bytes, unless there are more of them than such a file has. It need not say how many: a pipe or a device does not.
+pub(super) fn bounded(path: &Path, word: &str, most: u64) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let read = || {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    let bytes = read().with_context(|| format!("{shown} cannot be read"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|size| size <= most) {
+        return Ok(bytes);
+    }
+    bail!("{shown} has more than the {most} bytes of a {word}")
 }
 
 /// So many threads as were asked for, or as there are cores.

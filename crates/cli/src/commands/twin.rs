@@ -5,9 +5,10 @@ mod jobs;
 mod power;
 mod run;
 
+use super::source::bounded;
 use crate::out;
 use crate::twin_args::{MonthArgs, NoisyArgs, OverloadArgs, RouteArgs, SpeedArgs, TwinCommand};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::ValueEnum;
 use madang_core::CreditTerms;
 use madang_rehearsal::{LiveOptions, live_noisy};
@@ -17,18 +18,17 @@ use madang_twin::experiment::noisy::{Flood, NoisyOptions, NoisyReport, noisy};
 use madang_twin::experiment::overload::{OverloadOptions, OverloadReport, overload};
 use madang_twin::experiment::route::{RouteOptions, RouteReport, route};
 use madang_twin::experiment::speed::speed;
-use madang_twin::trace;
+use madang_twin::trace::{Doubt, Requests};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// The floods of many requests, of long prompts and of long answers.
 const FLOODS: [(f64, u64, u64); 3] = [(120.0, 1_155, 211), (6.0, 30_000, 50), (60.0, 200, 2_000)];
-/// Bytes of a trace file.
-const TRACE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// How much faster or slower than recorded a trace may be replayed.
-const SPEED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=1_000.0;
+/// Bytes of a table that is held in memory.
+const TABLE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Runs the experiment.
 pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
@@ -51,16 +51,14 @@ pub fn run(command: TwinCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file's bytes, unless it is too long for a trace.
+/// A trace that is read through once: a pipe does, too.
+fn open(path: &Path) -> anyhow::Result<File> {
+    File::open(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// A table's bytes.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let shown = path.display();
-    let size = std::fs::metadata(path)
-        .with_context(|| format!("{shown} cannot be read"))?
-        .len();
-    if size > TRACE_BYTES_MAX {
-        bail!("{shown} has {size} bytes; a trace has at most {TRACE_BYTES_MAX}");
-    }
-    std::fs::read(path).with_context(|| format!("{shown} cannot be read"))
+    bounded(path, "table", TABLE_BYTES_MAX)
 }
 
 fn profile(name: &str) -> anyhow::Result<Profile> {
@@ -199,16 +197,12 @@ fn noisy_line(report: &NoisyReport) -> String {
 
 fn run_route(args: &RouteArgs) -> anyhow::Result<()> {
     let path = args.trace.display();
-    if !SPEED_RANGE.contains(&args.speed) {
-        bail!(
-            "--speed {} is not between {} and {}",
-            args.speed,
-            SPEED_RANGE.start(),
-            SPEED_RANGE.end()
-        );
+    let requests = Requests::new(Box::new(open(&args.trace)?));
+    let requests = requests.and_then(|requests| requests.of_model(args.model.as_deref())?.all());
+    let (rows, summary) = requests.with_context(|| format!("{path} is not a trace"))?;
+    for Doubt { what, help } in summary.doubts() {
+        out::note(&format!("warning: {path}: {what}\n  {help}"));
     }
-    let rows =
-        trace::parse(&read(&args.trace)?).with_context(|| format!("{path} is not a trace"))?;
     let kinds = [Some(&args.fleet.profile), args.second_profile.as_ref()];
     let mut profiles = Vec::new();
     for name in kinds.into_iter().flatten() {
@@ -254,9 +248,6 @@ fn run_overload(args: &OverloadArgs) -> anyhow::Result<()> {
     } else {
         args.step.clone()
     };
-    if let Some(step) = steps.iter().find(|step| !(0.1..=20.0).contains(*step)) {
-        bail!("--step {step} is not between 0.1 and 20");
-    }
     let mut reports = Vec::new();
     for step in steps {
         for policy in asked_or_all(&args.policy) {

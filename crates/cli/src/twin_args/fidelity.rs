@@ -1,5 +1,6 @@
 //! Flags of the commands that say how true the twin is.
 
+use crate::numbers::whole;
 use clap::Args as ClapArgs;
 use std::path::PathBuf;
 
@@ -72,10 +73,10 @@ pub struct RequestsArgs {
     #[arg(long, value_name = "FILE")]
     pub run: PathBuf,
     /// Accelerators that share a model's layers in --run; without it the column tp, or the fewest that hold the weights and a full batch.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_024))]
     pub tp: Option<u32>,
     /// The same for --calibrate.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_024))]
     pub calibrate_tp: Option<u32>,
     /// Rows of one's own.
     #[command(flatten)]

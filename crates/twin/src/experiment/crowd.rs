@@ -1,7 +1,7 @@
 //! Tenants and request sizes that experiments share.
 
 use crate::random::Random;
-use crate::trace::{TraceError, TraceRow, azure_conversation};
+use crate::trace::{Request, Requests, TraceError};
 use madang_core::Payer;
 use madang_types::{KeyId, NameError, TenantId};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub const TENANTS: u64 = 9;
 
 /// Sizes of the Azure 2023 conversation trace, drawn at random.
 #[derive(Clone, Debug)]
-pub struct Sizes(Arc<[TraceRow]>);
+pub struct Sizes(Arc<[Request]>);
 
 impl Sizes {
     /// The built-in trace.
@@ -25,7 +25,8 @@ impl Sizes {
     /// # Errors
     /// None: it is a part of the program.
     pub fn azure() -> Result<Self, TraceError> {
-        Ok(Self(azure_conversation()?.into()))
+        let (requests, _) = Requests::azure_conversation()?.all()?;
+        Ok(Self(requests.into()))
     }
 
     /// Prompt and output tokens of one request.

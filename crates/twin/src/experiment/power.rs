@@ -230,6 +230,7 @@ fn jobs(options: &PowerOptions, run_s: u64) -> Vec<JobGroup> {
                 run_s,
             })
             .collect(),
+        unordered: None,
         flex: None,
         pause_us,
         slow_milli,

@@ -4,7 +4,7 @@ use super::crowd::{ROUND_TRIP_NS, SECOND_NS, named_payer, ratio};
 use super::noisy::ExperimentError;
 use super::percentile;
 use crate::engine::Profile;
-use crate::trace::TraceRow;
+use crate::trace::Request;
 use crate::world::{Ask, Clients, Ended, Fleet, Outcome, World, WorldOptions};
 use madang_core::{Payer, RouteRule, Rules, ShareRule};
 use madang_types::{DataClass, Priority};
@@ -53,7 +53,7 @@ pub struct RouteReport {
 ///
 /// # Errors
 /// A name of ours is no name.
-pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, ExperimentError> {
+pub fn route(options: &RouteOptions, rows: &[Request]) -> Result<RouteReport, ExperimentError> {
     // The rules of others have no queue of their own.
     let share = match options.route {
         RouteRule::PredictedTtft => ShareRule::Madang,
@@ -67,9 +67,11 @@ pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, E
     fleet.limits.queue_length_max = u32::MAX;
     fleet.limits.hedge_percent_max = 0;
     let payer = named_payer("tenant")?;
+    let tokens_max = options.profiles.iter().map(Profile::request_tokens_max);
     let clients = Replay {
         rows,
         next: 0,
+        tokens_max: tokens_max.max().unwrap_or(0),
         speed: options.speed,
         payer,
         ttft_ns: Vec::with_capacity(rows.len()),
@@ -91,8 +93,10 @@ pub fn route(options: &RouteOptions, rows: &[TraceRow]) -> Result<RouteReport, E
 }
 
 struct Replay<'a> {
-    rows: &'a [TraceRow],
+    rows: &'a [Request],
     next: usize,
+    /// Prompt and answer of the longest request that an engine has the memory for.
+    tokens_max: u64,
     speed: f64,
     payer: Payer,
     ttft_ns: Vec<u64>,
@@ -125,9 +129,14 @@ impl Replay<'_> {
 
 impl Clients for Replay<'_> {
     fn next(&mut self) -> Option<Ask> {
-        let row = self.rows.get(self.next)?;
+        let mut row = self.rows.get(self.next)?;
         self.next += 1;
-        let at_ns = (row.arrival_ms as f64 * 1e6 / self.speed) as u64;
+        while row.input_tokens + row.output_tokens > self.tokens_max {
+            self.unserved += 1;
+            row = self.rows.get(self.next)?;
+            self.next += 1;
+        }
+        let at_ns = (row.arrival_us as f64 * 1e3 / self.speed) as u64;
         Some(Ask {
             at_ns,
             label: 0,

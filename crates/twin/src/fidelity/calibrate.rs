@@ -7,7 +7,7 @@ use super::physics::{Times, times};
 use super::rows::EngineRow;
 use super::setting::Setting;
 use crate::stats::percentile;
-use crate::trace::unpacked;
+use crate::trace::unpacked_text;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use madang_catalog::{Catalog, Coefficients, EngineKind};
@@ -61,7 +61,7 @@ impl Calibration {
     /// # Errors
     /// It is something else.
     pub fn of_bytes(bytes: &[u8]) -> Result<Self, CalibrateError> {
-        let text = unpacked(bytes).map_err(unreadable)?;
+        let text = unpacked_text(bytes).map_err(unreadable)?;
         let calibration: Self = serde_json::from_str(&text).map_err(unreadable)?;
         if calibration.engines.is_empty() {
             return Err(unreadable("no engine is in it"));

@@ -1,6 +1,6 @@
 //! Rows of measured engines, as the twin's data folder has them (`engine_e2e`).
 
-use crate::trace::unpacked;
+use crate::trace::unpacked_text;
 use std::collections::HashMap;
 use thiserror::Error;
 
@@ -8,6 +8,8 @@ use thiserror::Error;
 const DRAFT_TOKENS_MAX: u8 = 64;
 /// Accelerators, ranks, engines or requests at once of one row.
 const SIZE_MAX: f64 = 1_000_000.0;
+/// The longest time of a request, in seconds or in milliseconds.
+const TIME_MAX: f64 = 1e9;
 /// Rows of one file.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -107,7 +109,7 @@ pub(super) fn table(
     needed: &[&str],
     mut each: impl FnMut(u64, &Cells<'_>) -> Result<(), RowsError>,
 ) -> Result<(), RowsError> {
-    let text = unpacked(bytes)?;
+    let text = unpacked_text(bytes)?;
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
@@ -119,6 +121,8 @@ pub(super) fn table(
     let mut rows = 0;
     for (number, record) in (2..).zip(reader.records()) {
         let record = record.map_err(|error| line(number, error))?;
+        // Lines that are empty are no records.
+        let number = record.position().map_or(number, csv::Position::line);
         rows += 1;
         if rows > ROWS_MAX {
             return Err(RowsError::Size);
@@ -157,13 +161,14 @@ impl Cells<'_> {
         self.text(name).to_owned()
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<f64> {
-        let value: f64 = self.text(name).parse().ok()?;
-        (value.is_finite() && value > 0.0).then_some(value)
+    /// A time that was measured, in whatever unit its column has.
+    pub(super) fn time(&self, name: &str) -> Result<Option<f64>, String> {
+        self.up_to(name, TIME_MAX)
     }
 
     pub(super) fn length(&self, name: &str) -> Result<f64, String> {
-        let value = self.number(name).filter(|value| (1.0..1e8).contains(value));
+        let value = self.text(name).parse().ok();
+        let value = value.filter(|value| (1.0..1e8).contains(value));
         value.ok_or_else(|| {
             format!(
                 "{name} is \"{}\": a number of tokens is wanted",
@@ -192,15 +197,20 @@ impl Cells<'_> {
             .ok_or_else(wrong)
     }
 
-    /// How many of something, where a row says it: 0, nothing and `NaN` say nothing.
+    /// How many of something, where a row says it.
     fn size(&self, name: &str) -> Result<Option<f64>, String> {
+        self.up_to(name, SIZE_MAX)
+    }
+
+    /// A number, where a row says it: 0, nothing and `NaN` say nothing.
+    pub(super) fn up_to(&self, name: &str, most: f64) -> Result<Option<f64>, String> {
         let text = self.text(name);
         match text.parse::<f64>() {
-            Ok(size) if size.is_nan() => Ok(None),
-            Ok(size) if (0.0..=SIZE_MAX).contains(&size) => Ok((size > 0.0).then_some(size)),
+            Ok(value) if value.is_nan() => Ok(None),
+            Ok(value) if (0.0..=most).contains(&value) => Ok((value > 0.0).then_some(value)),
             Err(_) if text.is_empty() => Ok(None),
             _ => Err(format!(
-                "{name} is \"{text}\": a number from 0 to {SIZE_MAX} is wanted, or nothing"
+                "{name} is \"{text}\": a number from 0 to {most} is wanted, or nothing"
             )),
         }
     }
@@ -251,8 +261,8 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         own: cells.side("")?,
         prefill: cells.side("prefill_")?,
         decode: cells.side("decode_")?,
-        ttft_ms: cells.number("ttft_ms"),
-        tpot_ms: cells.number("tpot_ms"),
+        ttft_ms: cells.time("ttft_ms")?,
+        tpot_ms: cells.time("tpot_ms")?,
     })
 }
 

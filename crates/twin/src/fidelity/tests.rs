@@ -255,3 +255,39 @@ fn an_engine_is_learnt_from_a_log_and_carried_to_another_chip() {
     assert!(there.e2e_s > 1.2 * here.e2e_s, "{here:?} {there:?}");
     assert!(there.e2e_high_s / there.e2e_s > here.e2e_high_s / here.e2e_s);
 }
+
+#[test]
+fn a_log_is_sorted_by_run_and_what_is_no_number_is_refused() {
+    let head = "hardware,model,arrival_s,input_tokens,output_tokens,ttft_s,tp\n";
+    let read = |rows: &str| request_runs(format!("{head}{rows}").as_bytes());
+    // Two runs, one of which stands in another order than its requests came.
+    let runs = read("a,m,5,9,9,nan,2\n\nb,m,1,9,9,,\na,m,4,9,9,0.5,2\nb,m,2,9,9,0,\n").unwrap();
+    let told = |run: &RequestRun| run.unordered.map(|told| (told.rows, told.first_line));
+    assert_eq!((told(&runs[0]), told(&runs[1])), (Some((1, 5)), None));
+    let first: Vec<f64> = runs.iter().map(|run| run.requests[0].arrival_s).collect();
+    assert_eq!(first, [4.0, 1.0]);
+    assert_eq!((runs[0].tensor, runs[1].tensor), (Some(2), None));
+    assert_eq!(runs[0].requests[0].ttft_s, Some(0.5));
+    assert!(
+        runs[1]
+            .requests
+            .iter()
+            .all(|request| request.ttft_s.is_none())
+    );
+    for (row, says) in [
+        ("a,m,-1,9,9,,", "line 2: arrival_s is \"-1\""),
+        ("a,m,1,9,9,-1,", "line 2: ttft_s is \"-1\": a number from 0"),
+        ("a,m,1,9,9,soon,", "line 2: ttft_s is \"soon\": a number"),
+        (
+            "a,m,1,9,9,,2000",
+            "line 2: tp is \"2000\": a number from 0 to 1024",
+        ),
+        (
+            "a,m,1,9,9,,2.5",
+            "line 2: tp is \"2.5\": a whole number up to 1024",
+        ),
+    ] {
+        let error = read(&format!("{row}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{row}: {error}");
+    }
+}

@@ -387,5 +387,7 @@ fn open(files: &Files, source: &TraceSource) -> Result<Requests, RunError> {
     let wrong = |error| RunError::Trace(name.to_owned(), error);
     let reader = files.open(name).map_err(Into::into).map_err(wrong)?;
     let requests = Requests::new(reader).map_err(wrong)?;
-    Ok(requests.of_model(source.recorded_model.as_deref()))
+    requests
+        .of_model(source.recorded_model.as_deref())
+        .map_err(wrong)
 }

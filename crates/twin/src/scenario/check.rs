@@ -12,6 +12,7 @@ use super::Files;
 use super::model::{EngineGroup, Scenario, ServedModel, Slo};
 use super::raw::{RawEngine, RawLimits, RawModel, RawRules, RawScenario, RawSlo, Rows, Text};
 use crate::world::Fleet;
+use madang_catalog::Catalog;
 use madang_core::{CoreLimits, Rules};
 use madang_fleet::text::{At, Report, Shaped, brief, nearest};
 use madang_ledger::TokenRates;
@@ -30,9 +31,13 @@ const REPORT_LINES_MAX: u64 = 500_000;
 struct Check<'c, 's> {
     report: &'c mut Report<'s>,
     files: &'c Files,
+    /// Chips and models, read once for all engines: what ships, a part of the program that a test of its own reads.
+    catalog: Catalog,
     /// Tables of which something was taken out: what is absent there proves nothing.
     lost: BTreeSet<String>,
     hours: u32,
+    /// Gateways that share the load.
+    cells: u32,
     start: jiff::civil::Date,
 }
 
@@ -56,8 +61,10 @@ pub(super) fn build(
     let mut check = Check {
         report,
         files,
+        catalog: Catalog::shipped().ok()?,
         lost,
         hours: run.hours.as_ref().map_or(1, |hours| hours.value),
+        cells: run.cells.as_ref().map_or(1, |cells| cells.value),
         start: jiff::civil::Date::ZERO,
     };
     check.start = check.date(run.start.as_ref())?;
@@ -66,9 +73,7 @@ pub(super) fn build(
     let slo = slo(raw.slo.as_ref().map(|slo| &slo.value));
     let span = run.hours.as_ref().map_or(0..0, |hours| hours.span.clone());
     if (raw.engine.is_none() || raw.demand.is_none()) && raw.jobs.is_none() {
-        let message = "the scenario has no engine, or nobody who asks, and no jobs";
-        let problem = check.report.error("nothing_to_serve", &span, message);
-        problem.help("add [[engine]] and [[demand]], or [[jobs]]");
+        check.nothing(&span);
     }
     let site_names = check.names("site", &raw.site, |row| &row.id);
     let sites = check.sites(raw.site);
@@ -101,7 +106,7 @@ pub(super) fn build(
         seed,
         forecast_error: run.forecast_error.map_or(FORECAST_ERROR, |at| at.value),
         won_per_kg_co2: run.won_per_kg_co2.map_or(0.0, |at| at.value),
-        cells: run.cells.map_or(1, |cells| cells.value),
+        cells: check.cells,
         round_trip_ns: run
             .round_trip_ms
             .map_or(500_000, |ms| (ms.value * 1e6) as u64),
@@ -168,6 +173,13 @@ fn rates(raw: &RawModel) -> TokenRates {
 }
 
 impl Check<'_, '_> {
+    fn nothing(&mut self, span: &Range<usize>) {
+        let message = "the scenario has no engine, or nobody who asks, and no jobs";
+        self.report
+            .error("nothing_to_serve", span, message)
+            .help("add [[engine]] and [[demand]], or [[jobs]]");
+    }
+
     /// The report's lines are bounded: sites, models and tenants, of each hour.
     fn size(&mut self, span: &Range<usize>, counts: [usize; 3]) {
         let counts = counts.map(|count| u64::try_from(count.max(1)).unwrap_or(u64::MAX));

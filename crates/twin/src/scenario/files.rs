@@ -1,6 +1,7 @@
 //! The files that a scenario names: in its folder, or built in.
 
-use std::fs::File;
+use crate::trace::AZURE_CONVERSATION;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -38,10 +39,7 @@ pub const BUILTIN: &[(&str, &str)] = &[
 
 /// Files that are built in. Scenarios of one's own may name them too.
 const FILES: &[(&str, &[u8])] = &[
-    (
-        "azure-2023-conversation",
-        include_bytes!("../../data/azure-2023-conv.csv.gz"),
-    ),
+    ("azure-2023-conversation", AZURE_CONVERSATION),
     (
         "kr-industrial-2026.csv",
         include_bytes!("../../../../examples/scenarios/kr-industrial-2026.csv"),
@@ -62,14 +60,16 @@ pub enum Files {
 }
 
 impl Files {
-    /// Opens a file.
+    /// Opens a file. It is read more than once: a pipe would be empty the second time.
     ///
     /// # Errors
-    /// It is not there, or cannot be opened.
+    /// It is not there, is no plain file, or cannot be opened.
     pub fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
         if let Self::Folder(folder) = self {
-            match File::open(folder.join(name)) {
-                Ok(file) => return Ok(Box::new(file)),
+            let path = folder.join(name);
+            match fs::metadata(&path) {
+                Ok(found) if found.is_file() => return Ok(Box::new(File::open(path)?)),
+                Ok(_) => return Err(io::Error::other("it is no plain file")),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }

@@ -84,6 +84,9 @@ fn line(scenario: &Scenario, group: &JobGroup, result: BatchResult) -> JobsLine 
         too_large: result.too_large,
         accelerator_h: result.accelerator_h,
         kwh: result.accelerator_h * kw(1),
-        outcome: (result.report.jobs > 0).then_some(result.report),
+        outcome: (result.report.jobs > 0).then_some(JobsReport {
+            unordered: group.unordered,
+            ..result.report
+        }),
     }
 }

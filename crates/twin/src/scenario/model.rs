@@ -2,7 +2,7 @@
 
 use super::energy::Renewables;
 use crate::engine::Profile;
-use crate::trace::JobRow;
+use crate::trace::{JobRow, Unordered};
 use jiff::civil::{Date, DateTime};
 use madang_core::power::governor::GovernorTerms;
 use madang_core::power::model::PowerProfile;
@@ -227,6 +227,8 @@ pub struct JobGroup {
     pub power: PowerProfile,
     /// The jobs, by their coming.
     pub rows: Vec<JobRow>,
+    /// Rows of their trace that stood below later ones.
+    pub unordered: Option<Unordered>,
     /// How they may be put off; `None` where they may not.
     pub flex: Option<FlexGroup>,
     /// How long each may stand still where power is short, in microseconds.

@@ -197,8 +197,10 @@ fn engines_of(scenario: &Scenario, model: usize, cell: u32) -> Vec<(usize, u32)>
             continue;
         }
         // Each group begins at another gateway, so that what does not divide evenly is spread.
-        let shift = u32::try_from(index).unwrap_or(0);
-        let here = (0..group.count).filter(|engine| (engine + shift) % scenario.cells == cell);
+        let shift = u32::try_from(index).unwrap_or(0) % scenario.cells;
+        let first = (cell + scenario.cells - shift) % scenario.cells;
+        let step = usize::try_from(scenario.cells).unwrap_or(usize::MAX);
+        let here = (first..group.count).step_by(step);
         engines.extend(here.map(|place| (index, place)));
     }
     engines

@@ -1,9 +1,11 @@
 //! Scenarios end to end: what is wrong is said, and a run is the same on one thread and on many.
 
 mod engines;
+mod gateways;
 mod money;
 mod power;
 mod recording;
+mod traces;
 
 use super::{BUILTIN, Files, Progress, Report, parse, run};
 
@@ -197,7 +199,7 @@ fn bad_files_are_refused_with_their_line() {
     check(
         "trace",
         &format!("{head}-9,1,1\n"),
-        "line 2: '-9' is not a time at or after zero",
+        "line 2: '-9' is not a number of milliseconds at or above zero",
     );
     check("trace", head, "the trace has no rows");
     check(

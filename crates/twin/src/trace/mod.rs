@@ -1,16 +1,24 @@
 //! Traces: who asked when, for how much; which jobs came. Read from CSV or JSON lines, plain or packed.
 
+mod error;
+mod form;
 mod jobs;
+mod lines;
+mod packed;
 mod rates;
-mod read;
 mod recording;
 mod stream;
+mod summary;
 mod table;
 
+pub(crate) use packed::unpacked_text;
 pub(crate) use recording::replayed;
-pub(crate) use table::unpacked;
 
-pub use jobs::{JobRow, MachineRow, TaskRow, jobs, machines, tasks};
+pub use error::TraceError;
+pub use jobs::{JobRow, JobTrace, MachineRow, TaskRow, Unordered, jobs, machines, tasks};
+pub use lines::LINE_BYTES_MAX;
+pub use packed::unpacked;
 pub use rates::{RateError, Rates};
-pub use read::{TraceError, TraceRow, azure_conversation, parse};
-pub use stream::{Request, Requests, TraceSummary};
+pub(crate) use stream::AZURE_CONVERSATION;
+pub use stream::{Request, Requests};
+pub use summary::{Doubt, TraceSummary};

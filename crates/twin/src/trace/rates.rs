@@ -1,10 +1,13 @@
 //! Requests a second through time, as `category,t_s,req_per_s`: the form of ServeGen's rates by ten minutes.
 
-use super::stream::unpacked;
+use super::packed::unpacked;
+use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Rows of a file of rates.
 const ROWS_MAX: u64 = 1_000_000;
+/// Categories that are named where one is wanted.
+const SHOWN: usize = 20;
 /// The longest span, in seconds: a year.
 const SPAN_S_MAX: u64 = 366 * 86_400;
 
@@ -58,15 +61,18 @@ impl Rates {
         let mut table = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
             .from_reader(unpacked(reader)?);
-        let mut known: Vec<String> = Vec::new();
+        let headers = table.headers()?.clone();
+        let mut known: BTreeSet<String> = BTreeSet::new();
         let mut points: Vec<(u64, f64)> = Vec::new();
-        for (line, row) in (2..).zip(table.deserialize::<Row>()) {
-            if line > ROWS_MAX + 1 {
+        for (count, record) in (1..).zip(table.records()) {
+            let record = record?;
+            let row: Row = record.deserialize(Some(&headers))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            if count > ROWS_MAX {
                 return Err(RateError::TooLong);
             }
-            let row = row?;
             if !known.contains(&row.category) {
-                known.push(row.category.clone());
+                known.insert(row.category.clone());
             }
             if category.is_some_and(|category| category != row.category) {
                 continue;
@@ -87,26 +93,31 @@ impl Rates {
             points.push((row.t_s, row.req_per_s));
         }
         if category.is_none() && known.len() > 1 {
-            return Err(RateError::Category(
-                "name one of its categories",
-                known.join(", "),
-            ));
+            let wanted = "name one of its categories, as `category`";
+            return Err(RateError::Category(wanted, list(&known)));
         }
         if known.is_empty() {
             return Err(RateError::Empty);
         }
         let span_s = points.get(1).map_or(600, |(step, _)| *step);
         if points.is_empty() {
-            return Err(RateError::Category(
-                "it has no such category",
-                known.join(", "),
-            ));
+            let absent = "it has no such category";
+            return Err(RateError::Category(absent, list(&known)));
         }
         Ok(Self {
             per_second: points.into_iter().map(|(_, rate)| rate).collect(),
             span_s,
         })
     }
+}
+
+/// The first of them.
+fn list(known: &BTreeSet<String>) -> String {
+    let mut shown: Vec<&str> = known.iter().map(String::as_str).take(SHOWN).collect();
+    if known.len() > SHOWN {
+        shown.push("…");
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -124,7 +135,10 @@ mod tests {
             }
         };
         assert_eq!(read(text, Some("a")), "[1.5, 2.0] 600");
-        assert_eq!(read(text, None), "name one of its categories; it has: a, b");
+        assert_eq!(
+            read(text, None),
+            "name one of its categories, as `category`; it has: a, b"
+        );
         assert_eq!(
             read(text, Some("c")),
             "it has no such category; it has: a, b"

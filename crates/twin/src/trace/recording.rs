@@ -4,8 +4,8 @@
 //! counts with the most that it asked for.
 
 use super::TraceError;
-use super::stream::{next_line, unpacked};
-use super::table::wrong;
+use super::error::wrong;
+use super::lines::Lines;
 use madang_core::recording::{Agreement, Step, agree};
 use madang_core::{Effect, Input, RequestSubmit};
 use madang_types::RequestId;
@@ -141,18 +141,17 @@ fn blocks_of_512(submit: &RequestSubmit) -> Vec<u64> {
 pub(crate) fn replayed(
     reader: Box<dyn std::io::Read + Send>,
 ) -> Result<Option<Agreement>, TraceError> {
-    let mut lines = unpacked(reader)?;
-    let mut number = 0;
-    let mut next = next_line(&mut lines, &mut number)?;
+    let mut lines = Lines::new(reader)?;
+    let mut next = lines.next_line()?;
     if !next.as_deref().is_some_and(is_step) {
         return Ok(None);
     }
     let mut failed = None;
     let steps = std::iter::from_fn(|| {
         let text = next.take()?;
-        let step =
-            serde_json::from_str(&text).map_err(|_| wrong(number, &text, "a step of a recording"));
-        let read = step.and_then(|step| Ok((step, next_line(&mut lines, &mut number)?)));
+        let wrong = |_| wrong(lines.number(), &text, "a step of a recording");
+        let step = serde_json::from_str(&text).map_err(wrong);
+        let read = step.and_then(|step| Ok((step, lines.next_line()?)));
         match read {
             Ok((step, after)) => {
                 next = after;

@@ -1,67 +1,69 @@
-//! Text of a trace, and the cells of its rows by the names in its header.
+//! Rows of a trace by the names in its header.
 
-use super::{TraceError, stream};
+use super::TraceError;
+use super::error::wrong;
+use super::lines::{Header, Lines};
 use std::io::Read;
-
-/// Bytes of a trace once unpacked.
-const TRACE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-
-/// The text of a file, plain, gzip or zstd.
-pub(crate) fn unpacked(bytes: &[u8]) -> std::io::Result<String> {
-    let mut text = String::new();
-    stream::unpacked(bytes)?
-        .take(TRACE_BYTES_MAX)
-        .read_to_string(&mut text)?;
-    Ok(text)
-}
 
 /// More than any job, machine or task of a trace has of anything.
 const NUMBER_MAX: u64 = 1 << 40;
+/// Rows of one file: all are held in memory.
+const ROWS_MAX: usize = 10_000_000;
 
 /// Comma-separated values with a header.
-pub(super) struct Table<'a> {
-    header: &'a str,
-    lines: Vec<(usize, &'a str)>,
+pub(super) struct Table<'r> {
+    header: Header,
+    lines: Lines<'r>,
 }
 
 /// One line of them.
-pub(super) struct Row<'a> {
+pub(super) struct Row {
     /// From 1.
     pub(super) line: usize,
-    cells: Vec<&'a str>,
+    cells: Vec<String>,
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn new(text: &'a str) -> Result<Self, TraceError> {
-        // What some programs put before a text in UTF-8.
-        let text = text.trim_start_matches('\u{feff}');
-        let mut lines = (1..).zip(text.lines());
-        let (_, header) = lines.next().ok_or(TraceError::Empty)?;
-        let lines = lines.filter(|(_, text)| !text.trim().is_empty()).collect();
-        Ok(Self { header, lines })
+impl<'r> Table<'r> {
+    pub(super) fn new(reader: impl Read + Send + 'r) -> Result<Self, TraceError> {
+        let mut lines = Lines::new(reader)?;
+        let header = lines.next_line()?.ok_or(TraceError::Empty)?;
+        Ok(Self {
+            header: Header::new(&header),
+            lines,
+        })
     }
 
     /// Where the column of that name is.
     pub(super) fn column(&self, name: &'static str) -> Result<usize, TraceError> {
-        let at = self
-            .header
-            .split(',')
-            .position(|other| other.trim() == name);
-        at.ok_or_else(|| TraceError::Column(name, self.header.chars().take(200).collect()))
+        self.header.find(&[name]).map(|(at, _)| at)
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'a>> + '_ {
-        self.lines.iter().map(|(line, text)| Row {
-            line: *line,
-            cells: text.split(',').map(str::trim).collect(),
-        })
+    /// What comes of each row; there is one at least.
+    pub(super) fn rows<T>(
+        mut self,
+        read: impl Fn(&Row) -> Result<T, TraceError>,
+    ) -> Result<Vec<T>, TraceError> {
+        let mut rows = Vec::new();
+        while let Some(text) = self.lines.next_line()? {
+            if rows.len() >= ROWS_MAX {
+                return Err(TraceError::Long(ROWS_MAX));
+            }
+            let line = self.lines.number();
+            let cells = self.header.row(line, &text)?.into_iter();
+            let cells = cells.map(Into::into).collect();
+            rows.push(read(&Row { line, cells })?);
+        }
+        if rows.is_empty() {
+            return Err(TraceError::Empty);
+        }
+        Ok(rows)
     }
 }
 
-impl<'a> Row<'a> {
+impl Row {
     /// What stands in a column; nothing where the row is too short.
-    pub(super) fn cell(&self, column: usize) -> &'a str {
-        self.cells.get(column).copied().unwrap_or("")
+    pub(super) fn cell(&self, column: usize) -> &str {
+        self.cells.get(column).map_or("", String::as_str)
     }
 
     /// A whole number; fractions are dropped.
@@ -76,27 +78,31 @@ impl<'a> Row<'a> {
         most: u64,
         expected: &'static str,
     ) -> Result<u64, TraceError> {
-        let value = number(self.line, self.cell(column))?;
+        let text = self.cell(column);
+        let wrong = |expected| wrong(self.line, text, expected);
+        let value = number(text).ok_or_else(|| wrong("a number at or above zero"))?;
         let known = (value <= most).then_some(value);
-        known.ok_or_else(|| wrong(self.line, self.cell(column), expected))
+        known.ok_or_else(|| wrong(expected))
     }
 
-    /// The same, where it is small.
-    pub(super) fn small(&self, column: usize) -> Result<u16, TraceError> {
-        let small = u16::try_from(self.number(column)?);
-        small.map_err(|_| wrong(self.line, self.cell(column), "a number up to 65,535"))
+    /// The same, where it is a count: half an accelerator is no accelerator.
+    pub(super) fn count<N: TryFrom<u64>>(
+        &self,
+        column: usize,
+        expected: &'static str,
+    ) -> Result<N, TraceError> {
+        let text = self.cell(column);
+        let whole = text.parse().is_ok_and(|number: f64| number.fract() == 0.0);
+        let count = number(text).filter(|_| whole);
+        let count = count.and_then(|count| N::try_from(count).ok());
+        count.ok_or_else(|| wrong(self.line, text, expected))
     }
 }
 
-pub(super) fn number(line: usize, text: &str) -> Result<u64, TraceError> {
-    let whole = text.split('.').next().unwrap_or(text);
-    whole.parse().map_err(|_| wrong(line, text, "a number"))
-}
-
-pub(super) fn wrong(line: usize, value: &str, expected: &'static str) -> TraceError {
-    TraceError::Value {
-        line,
-        value: value.chars().take(40).collect(),
-        expected,
-    }
+/// A number at or above zero, without what is less than one of it.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        (number.is_finite() && number >= 0.0).then_some(number as u64)
+    })
 }

@@ -191,7 +191,17 @@ pub(super) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
 
 fn runs(path: &Path) -> anyhow::Result<Vec<RequestRun>> {
     let shown = path.display();
-    request_runs(&read(path)?).with_context(|| format!("{shown} is not a log of requests"))
+    let runs =
+        request_runs(&read(path)?).with_context(|| format!("{shown} is not a log of requests"))?;
+    for run in &runs {
+        if let Some(unordered) = run.unordered {
+            let (model, hardware) = (&run.model, &run.hardware);
+            out::note(&format!(
+                "warning: {shown}, {model} on {hardware}: {unordered}"
+            ));
+        }
+    }
+    Ok(runs)
 }
 
 pub(super) fn run_requests(args: &RequestsArgs) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! `madang twin jobs` and `madang twin place`: batch jobs on the virtual clock.
 
-use super::{asked_or_all, read, show, word};
+use super::{asked_or_all, open, show, word};
 use crate::out;
 use crate::twin_args::{JobsArgs, PlaceArgs};
 use anyhow::{Context, bail};
@@ -9,21 +9,22 @@ use madang_twin::experiment::jobs::{
     JobData, JobsOptions, JobsReport, PlaceOptions, PlaceReport, SiteChoice, SitesOptions, place,
     replay,
 };
-use madang_twin::trace;
+use madang_twin::trace::{self, JobTrace};
 
 const DAY_US: u64 = 86_400_000_000;
 /// Fleets of the published replays of the Philly trace.
 const ACCELERATORS: [u32; 2] = [512, 640];
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// How much may be asked for, as a part of all accelerators.
-const ASKED_RANGE: std::ops::RangeInclusive<f64> = 0.01..=10.0;
 /// Tenants that are shown, those that wanted more for longest.
 const TENANTS_SHOWN: usize = 12;
 
 pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
     let path = args.trace.display();
-    let rows = trace::jobs(&read(&args.trace)?)
+    let JobTrace { rows, unordered } = trace::jobs(open(&args.trace)?)
         .with_context(|| format!("{path} is not a trace of jobs"))?;
+    if let Some(unordered) = unordered {
+        out::note(&format!("warning: {path}: {unordered}"));
+    }
     let fleets = if args.accelerators.is_empty() {
         &ACCELERATORS[..]
     } else {
@@ -45,7 +46,10 @@ pub(super) fn run_jobs(args: &JobsArgs) -> anyhow::Result<()> {
             let each = choices
                 .into_iter()
                 .map(|sites| JobsOptions { sites, ..options });
-            reports.extend(each.map(|options| replay(&rows, &options)));
+            reports.extend(each.map(|options| JobsReport {
+                unordered,
+                ..replay(&rows, &options)
+            }));
         }
     }
     let head = "accelerators   policy          completion h   wait h: mean       p95       p99       max   slowdown    stops   lost %";
@@ -173,25 +177,17 @@ fn show_shares(report: &JobsReport) {
 }
 
 pub(super) fn run_place(args: &PlaceArgs) -> anyhow::Result<()> {
-    if !ASKED_RANGE.contains(&args.asked) {
-        bail!(
-            "--asked {} is not between {} and {}",
-            args.asked,
-            ASKED_RANGE.start(),
-            ASKED_RANGE.end()
-        );
-    }
     let (tasks, nodes) = (args.tasks.display(), args.nodes.display());
-    let tasks = trace::tasks(&read(&args.tasks)?)
+    let tasks = trace::tasks(open(&args.tasks)?)
         .with_context(|| format!("{tasks} is not a trace of tasks"))?;
-    let machines = trace::machines(&read(&args.nodes)?)
+    let machines = trace::machines(open(&args.nodes)?)
         .with_context(|| format!("{nodes} is not a list of machines"))?;
     let seeds = if args.seed.is_empty() {
         &SEEDS[..]
     } else {
         &args.seed
     };
-    let reports: Vec<PlaceReport> = seeds
+    let reports: Result<Vec<PlaceReport>, _> = seeds
         .iter()
         .map(|seed| {
             let options = PlaceOptions {
@@ -203,7 +199,7 @@ pub(super) fn run_place(args: &PlaceArgs) -> anyhow::Result<()> {
         })
         .collect();
     let head = "seed   accelerators    tasks   turned away   given % when as much was asked as there is   at the end";
-    show(args.json, &reports, head, |report| {
+    show(args.json, &reports?, head, |report| {
         format!(
             "{:>4} {:>14} {:>8} {:>13} {:>45.2} {:>12.2}",
             report.seed,

@@ -3,7 +3,6 @@
 use super::run::show;
 use crate::out;
 use crate::twin_args::PowerArgs;
-use anyhow::ensure;
 use madang_core::power::governor::GovernorTerms;
 use madang_twin::experiment::power::{PowerOptions, power};
 
@@ -12,11 +11,6 @@ const PUE_MILLI: u32 = 1_300;
 
 /// Runs the experiment.
 pub fn run_power(args: &PowerArgs) -> anyhow::Result<()> {
-    ensure!(
-        (0.01..=1_000.0).contains(&args.rate),
-        "--rate {} is not between 0.01 and 1000",
-        args.rate
-    );
     let report = power(&PowerOptions {
         profile: super::profile(&args.profile)?,
         engines: args.engines,

@@ -4,11 +4,11 @@ mod place;
 mod promise;
 mod replay;
 
-pub use place::{PlaceOptions, PlaceReport, place};
+pub use place::{PlaceError, PlaceOptions, PlaceReport, place};
 pub use promise::ShareRow;
 
 use super::percentile;
-use crate::trace::JobRow;
+use crate::trace::{JobRow, Unordered};
 use madang_core::jobs::{JobRule, JobTerms};
 use replay::Past;
 pub(crate) use replay::Replay;
@@ -98,6 +98,8 @@ pub struct JobsReport {
     pub accelerators: u32,
     /// Jobs that ended.
     pub jobs: usize,
+    /// Rows of the trace that stood below later ones, before it was sorted; `None` where none did.
+    pub unordered: Option<Unordered>,
     /// From coming to end, mean, in hours.
     pub completion_h_mean: f64,
     /// Wait, mean, in hours.
@@ -169,6 +171,7 @@ fn report(rows: &[JobRow], options: &JobsOptions, past: &Past) -> JobsReport {
         rule: options.rule,
         accelerators: options.accelerators,
         jobs,
+        unordered: None,
         completion_h_mean: completion_s / count / HOUR_S,
         wait_h_mean: waits_s.iter().sum::<f64>() / count / HOUR_S,
         wait_h_p95: wait_h(950),

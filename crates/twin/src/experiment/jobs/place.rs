@@ -13,6 +13,13 @@ use madang_types::{Micros, Priority};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Kinds of machines, as many as a [`Ground`] tells apart.
+const KINDS_MAX: u8 = 128;
+/// Accelerators of all machines.
+const ACCELERATORS_MAX: u64 = 1_000_000;
+/// Tasks that come.
+const TASKS_MAX: usize = 1_000_000;
+
 /// What is run.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaceOptions {
@@ -41,9 +48,38 @@ pub struct PlaceReport {
     pub given_ratio: f64,
 }
 
+/// Why nothing can be placed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// Nothing can be given away.
+    #[error("no machine has an accelerator")]
+    NoAccelerators,
+    /// There are too many of them.
+    #[error("the machines have more than {ACCELERATORS_MAX} accelerators together")]
+    Accelerators,
+    /// However many come, nothing is asked for.
+    #[error("no task asks for any part of an accelerator")]
+    NothingAsked,
+    /// There are only so many numbers for them.
+    #[error("the machines are of more than {KINDS_MAX} kinds")]
+    Kinds,
+    /// They ask for so little that too many would come.
+    #[error(
+        "more than {TASKS_MAX} tasks would come before as much is asked for; have less asked for, or fewer machines"
+    )]
+    Tasks,
+}
+
 /// Places the tasks.
-pub fn place(tasks: &[TaskRow], machines: &[MachineRow], options: PlaceOptions) -> PlaceReport {
-    let groups = groups(machines);
+///
+/// # Errors
+/// Nothing can be placed.
+pub fn place(
+    tasks: &[TaskRow],
+    machines: &[MachineRow],
+    options: PlaceOptions,
+) -> Result<PlaceReport, PlaceError> {
+    let groups = groups(machines)?;
     let floor: Vec<Machine> = machines
         .iter()
         .map(|machine| Machine {
@@ -57,8 +93,14 @@ pub fn place(tasks: &[TaskRow], machines: &[MachineRow], options: PlaceOptions) 
         .iter()
         .map(|machine| u64::from(machine.accelerators))
         .sum();
+    if all > ACCELERATORS_MAX {
+        return Err(PlaceError::Accelerators);
+    }
     let all_milli = all * u64::from(WHOLE_MILLI);
-    let drawn = draw(tasks, all_milli, options);
+    if all == 0 {
+        return Err(PlaceError::NoAccelerators);
+    }
+    let drawn = draw(tasks, all_milli, options)?;
     let mut jobs = Jobs::new(JobRule::Fifo, JobTerms::default(), &floor);
     let account = jobs.account(Jobs::ROOT, 1);
     let (mut asked_milli, mut given_milli, mut turned_away) = (0, 0, 0);
@@ -85,14 +127,14 @@ pub fn place(tasks: &[TaskRow], machines: &[MachineRow], options: PlaceOptions) 
         }
     }
     let part = |milli: u64| milli as f64 / all_milli.max(1) as f64;
-    PlaceReport {
+    Ok(PlaceReport {
         seed: options.seed,
         accelerators: all,
         tasks: drawn.len(),
         turned_away,
         given_ratio_at_full: part(given_at_full.unwrap_or(given_milli)),
         given_ratio: part(given_milli),
-    }
+    })
 }
 
 /// Submits a task; whether it found a place. One that did not goes away.
@@ -110,15 +152,18 @@ fn tells(jobs: &mut Jobs, ask: Ask) -> bool {
 }
 
 /// One number for each kind of machine.
-fn groups(machines: &[MachineRow]) -> BTreeMap<&str, NodesKey> {
+fn groups(machines: &[MachineRow]) -> Result<BTreeMap<&str, NodesKey>, PlaceError> {
     let kinds: BTreeMap<&str, ()> = machines
         .iter()
         .map(|machine| (machine.kind.as_str(), ()))
         .collect();
-    (0u8..)
-        .zip(kinds.into_keys())
+    if kinds.len() > usize::from(KINDS_MAX) {
+        return Err(PlaceError::Kinds);
+    }
+    let numbered = (0..KINDS_MAX).zip(kinds.into_keys());
+    Ok(numbered
         .map(|(number, kind)| (kind, NodesKey(number)))
-        .collect()
+        .collect())
 }
 
 fn need(task: &TaskRow, groups: &BTreeMap<&str, NodesKey>, kinds: bool) -> Need {
@@ -144,7 +189,15 @@ fn need(task: &TaskRow, groups: &BTreeMap<&str, NodesKey>, kinds: bool) -> Need 
 }
 
 /// All tasks in random order, and then any of them, until as much is asked for as is wanted.
-fn draw(tasks: &[TaskRow], all_milli: u64, options: PlaceOptions) -> Vec<TaskRow> {
+fn draw(
+    tasks: &[TaskRow],
+    all_milli: u64,
+    options: PlaceOptions,
+) -> Result<Vec<TaskRow>, PlaceError> {
+    let milli = |task: &TaskRow| u64::from(task.accelerators) * u64::from(task.share_milli);
+    if tasks.iter().all(|task| milli(task) == 0) {
+        return Err(PlaceError::NothingAsked);
+    }
     let mut random = Random::new(options.seed, 61);
     let until = (all_milli as f64 * options.asked_ratio) as u64;
     let mut order: Vec<usize> = (0..tasks.len()).collect();
@@ -154,15 +207,18 @@ fn draw(tasks: &[TaskRow], all_milli: u64, options: PlaceOptions) -> Vec<TaskRow
     let mut drawn = Vec::new();
     let mut asked = 0;
     while asked < until {
+        if drawn.len() >= TASKS_MAX {
+            return Err(PlaceError::Tasks);
+        }
         let at = match order.pop() {
             Some(at) => at,
             None => below(&mut random, tasks.len()),
         };
         let task = &tasks[at];
-        asked += u64::from(task.accelerators) * u64::from(task.share_milli);
+        asked += milli(task);
         drawn.push(task.clone());
     }
-    drawn
+    Ok(drawn)
 }
 
 fn below(random: &mut Random, bound: usize) -> usize {

@@ -1,14 +1,14 @@
 //! The published replays are reproduced, and Madang's rule is held against them.
 
 use super::*;
-use crate::trace;
+use crate::trace::{self, MachineRow, TaskRow};
 
 const PHILLY: &[u8] = include_bytes!("../../../data/philly-2017.csv.gz");
 const TASKS: &[u8] = include_bytes!("../../../data/alibaba-2023-tasks.csv.gz");
 const NODES: &[u8] = include_bytes!("../../../data/alibaba-2023-nodes.csv.gz");
 
 fn philly(rule: JobRule, accelerators: u32) -> JobsReport {
-    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = trace::jobs(PHILLY).unwrap().rows;
     replay(&rows, &options(rule, accelerators))
 }
 
@@ -91,7 +91,7 @@ fn who_is_promised_a_start_waits_no_longer_than_first_come() {
 
 #[test]
 fn machines_are_free_in_time_where_they_are_to_be_mended() {
-    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = trace::jobs(PHILLY).unwrap().rows;
     let rows = &rows[..8_000];
     for rule in [JobRule::Easy, JobRule::Conservative, JobRule::Madang] {
         let report = |maintenance| {
@@ -154,7 +154,7 @@ fn nobody_knows_run_times_and_waits_are_shorter_where_there_is_more() {
 
 #[test]
 fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
-    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = trace::jobs(PHILLY).unwrap().rows;
     let options = JobsOptions {
         other: Some(OtherKind {
             accelerators: 384,
@@ -173,7 +173,7 @@ fn shares_are_kept_where_an_hour_of_one_kind_is_not_one_of_another() {
 /// Whoever waits for a cheaper site by its own choice leaves its share to others: it does so only where that is not for long.
 #[test]
 fn shares_are_kept_where_jobs_choose_between_two_sites() {
-    let rows = trace::jobs(PHILLY).unwrap();
+    let rows = trace::jobs(PHILLY).unwrap().rows;
     let options = JobsOptions {
         other: Some(OtherKind {
             accelerators: 320,
@@ -208,9 +208,73 @@ fn more_than_95_percent_of_a_mixed_fleet_is_given() {
             asked_ratio: 1.3,
             kinds,
         };
-        let report = place(&tasks, &machines, options);
+        let report = place(&tasks, &machines, options).unwrap();
         assert_eq!(report.accelerators, 6_212);
         assert!(report.given_ratio >= 0.95, "{report:?}");
+    }
+}
+
+#[test]
+fn tasks_that_cannot_be_placed_are_refused_and_not_drawn_for_ever() {
+    let task = |accelerators, share_milli| TaskRow {
+        cpu_milli: 0,
+        memory_mib: 0,
+        accelerators,
+        share_milli,
+        kinds: Vec::new(),
+    };
+    let machine = |accelerators, kind: u32| MachineRow {
+        cpu_milli: 0,
+        memory_mib: 0,
+        accelerators,
+        kind: format!("kind-{kind}"),
+    };
+    let said = |task: TaskRow, machines: Vec<MachineRow>| {
+        let options = PlaceOptions {
+            seed: 1,
+            asked_ratio: 1.0,
+            kinds: true,
+        };
+        match place(&[task], &machines, options) {
+            Ok(report) => format!("{} tasks", report.tasks),
+            Err(error) => error.to_string(),
+        }
+    };
+    let two = || vec![machine(8, 0), machine(8, 1)];
+    assert_eq!(said(task(1, 500), two()), "32 tasks");
+    for (task, machines, expected) in [
+        (
+            task(1, 500),
+            vec![machine(0, 0)],
+            "no machine has an accelerator",
+        ),
+        (
+            task(1, 500),
+            vec![machine(65_535, 0); 16],
+            "the machines have more than 1000000 accelerators together",
+        ),
+        (
+            task(1, 0),
+            two(),
+            "no task asks for any part of an accelerator",
+        ),
+        (
+            task(0, 1_000),
+            two(),
+            "no task asks for any part of an accelerator",
+        ),
+        (
+            task(1, 500),
+            (0..129).map(|kind| machine(1, kind)).collect(),
+            "the machines are of more than 128 kinds",
+        ),
+        (
+            task(1, 1),
+            vec![machine(1_001, 0)],
+            "more than 1000000 tasks would come before as much is asked for; have less asked for, or fewer machines",
+        ),
+    ] {
+        assert_eq!(said(task, machines), expected);
     }
 }
 

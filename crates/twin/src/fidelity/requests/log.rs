@@ -2,12 +2,17 @@
 
 use crate::fidelity::RowsError;
 use crate::fidelity::rows::{Cells, line, table};
+use crate::trace::Unordered;
 use std::sync::Arc;
 
 /// Tokens of a block of a prompt.
 pub(super) const BLOCK_TOKENS: u64 = 16;
 /// Blocks of one prompt.
 const BLOCKS_MAX: usize = 1_000_000;
+/// Runs of one log.
+const RUNS_MAX: usize = 1_000;
+/// Accelerators that share a model's layers.
+const TENSOR_MAX: u32 = 1_024;
 
 /// One request of a log. Times in seconds; those that are not there are `None`.
 #[derive(Clone, Debug)]
@@ -39,6 +44,8 @@ pub struct RequestRun {
     pub tensor: Option<u32>,
     /// Its requests.
     pub requests: Vec<LoggedRequest>,
+    /// Rows of the log that stood below later ones of this run.
+    pub unordered: Option<Unordered>,
 }
 
 /// Reads a log, plain, gzip or zstd, that may hold several runs.
@@ -54,25 +61,35 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
         "output_tokens",
     ];
     let mut runs: Vec<RequestRun> = Vec::new();
+    // When the latest of each run came that was read so far.
+    let mut latest_s: Vec<f64> = Vec::new();
     table(bytes, &needed, |number, cells| {
         let request = request(cells).map_err(|problem| line(number, problem))?;
+        let tensor = tensor(cells).map_err(|problem| line(number, problem))?;
         let (hardware, model) = (cells.text("hardware"), cells.text("model"));
-        let tensor = cells
-            .number("tp")
-            .or_else(|| cells.number("tp_size"))
-            .map(|tensor| tensor.clamp(1.0, 1_024.0) as u32);
-        let same = |run: &&mut RequestRun| {
+        let same = |run: &RequestRun| {
             run.hardware == hardware && run.model == model && run.tensor == tensor
         };
-        match runs.iter_mut().find(same) {
-            Some(run) => run.requests.push(request),
-            None => runs.push(RequestRun {
+        let at = runs.iter().position(same).unwrap_or(runs.len());
+        if at == runs.len() {
+            if at == RUNS_MAX {
+                return Err(line(number, format!("more than {RUNS_MAX} runs")));
+            }
+            runs.push(RequestRun {
                 hardware: hardware.to_owned(),
                 model: model.to_owned(),
                 tensor,
-                requests: vec![request],
-            }),
+                requests: Vec::new(),
+                unordered: None,
+            });
+            latest_s.push(request.arrival_s);
         }
+        let (run, latest_s) = (&mut runs[at], &mut latest_s[at]);
+        if request.arrival_s < *latest_s {
+            Unordered::note(&mut run.unordered, usize::try_from(number).unwrap_or(0));
+        }
+        *latest_s = latest_s.max(request.arrival_s);
+        run.requests.push(request);
         Ok(())
     })?;
     for run in &mut runs {
@@ -80,6 +97,22 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
             .sort_by(|a, b| a.arrival_s.total_cmp(&b.arrival_s));
     }
     Ok(runs)
+}
+
+/// Accelerators that share the layers, where the log says it.
+fn tensor(cells: &Cells<'_>) -> Result<Option<u32>, String> {
+    for name in ["tp", "tp_size"] {
+        let Some(tensor) = cells.up_to(name, f64::from(TENSOR_MAX))? else {
+            continue;
+        };
+        if tensor.fract() != 0.0 {
+            return Err(format!(
+                "{name} is \"{tensor}\": a whole number up to {TENSOR_MAX} is wanted, or nothing"
+            ));
+        }
+        return Ok(Some(tensor as u32));
+    }
+    Ok(None)
 }
 
 fn request(cells: &Cells<'_>) -> Result<LoggedRequest, String> {
@@ -94,18 +127,23 @@ fn request(cells: &Cells<'_>) -> Result<LoggedRequest, String> {
     let blocks: Result<Vec<u64>, _> = cells
         .text("prefix_block_ids_16")
         .split_whitespace()
-        .take(BLOCKS_MAX)
+        .take(BLOCKS_MAX + 1)
         .map(str::parse)
         .collect();
+    let blocks =
+        blocks.map_err(|_| "prefix_block_ids_16 holds something else than numbers".to_owned())?;
+    if blocks.len() > BLOCKS_MAX {
+        return Err(format!(
+            "prefix_block_ids_16 holds more than {BLOCKS_MAX} blocks"
+        ));
+    }
     Ok(LoggedRequest {
         request: cells.text("request").to_owned(),
         arrival_s,
         input_tokens: tokens("input_tokens")?,
         output_tokens: tokens("output_tokens")?,
-        blocks: blocks
-            .map_err(|_| "prefix_block_ids_16 holds something else than numbers".to_owned())?
-            .into(),
-        ttft_s: cells.number("ttft_s"),
-        e2e_s: cells.number("e2e_s"),
+        blocks: blocks.into(),
+        ttft_s: cells.time("ttft_s")?,
+        e2e_s: cells.time("e2e_s")?,
     })
 }

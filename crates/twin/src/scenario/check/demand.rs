@@ -11,8 +11,6 @@ use std::sync::Arc;
 const LENGTHS_MAX: usize = 1_000_000;
 /// Requests a second of one demand.
 const RATE_MAX: f64 = 1_000_000.0;
-/// A time without requests in a trace that is worth a word, in seconds.
-const HOLE_S: u64 = 3_600;
 /// Where nothing is said, a client waits as long as the gateway's default lets it, in seconds.
 const WAIT_S: u32 = 60;
 const DAY_S: f64 = 86_400.0;
@@ -111,7 +109,8 @@ impl Check<'_, '_> {
     }
 
     fn summary(&mut self, text: &At<String>, model: Option<&str>) -> Option<TraceSummary> {
-        match self.open(text)?.of_model(model).summary() {
+        let requests = self.open(text)?.of_model(model);
+        match requests.and_then(Requests::summary) {
             Ok(summary) => Some(summary),
             Err(error) => {
                 self.bad_file(text, error);
@@ -136,18 +135,10 @@ impl Check<'_, '_> {
         }
         let recorded_model = raw.category.as_ref().map(|at| at.value.clone());
         let summary = self.summary(trace, recorded_model.as_deref())?;
-        let (hole_us, from_us) = summary.hole_us;
-        if hole_us > HOLE_S * 1_000_000 {
-            let message = format!(
-                "nobody asks for {} s of the trace, from second {}",
-                hole_us / 1_000_000,
-                from_us / 1_000_000
-            );
+        for doubt in summary.doubts() {
             self.report
-                .warning("number_range", &trace.span, message)
-                .help(
-                    "it is run as it is; where the recording has a hole, take a part without one",
-                );
+                .warning("number_range", &trace.span, doubt.what)
+                .help(doubt.help);
         }
         Some(TraceSource {
             file: trace.value.clone(),

@@ -6,13 +6,10 @@ use crate::scenario::energy::covers;
 use crate::scenario::model::{FlexGroup, JobGroup, Site};
 use crate::scenario::raw::{RawJobs, Rows};
 use crate::scenario::shift::TAIL_H;
-use crate::trace::{self, JobRow, TraceError};
+use crate::trace::{self, JobRow, JobTrace, TraceError};
 use madang_core::power::model::PowerProfile;
 use madang_fleet::text::{At, brief};
-use std::io::Read;
 
-/// Bytes of a trace of jobs, packed.
-const TRACE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Jobs that may be put off, times hours in which they may run.
 const SHIFTED_MAX: usize = 2_000_000;
 /// Standard deviation of the logarithm of what jobs ask for: most ask for little, and few for much.
@@ -49,15 +46,15 @@ impl Check<'_, '_> {
             let problem = self.report.error("reference_unknown", &kind.span, message);
             problem.help("jobs share a cap of power: name a kind such as h100 or b200");
         }
-        let rows = match (&raw.trace, &raw.asks, &raw.asked_accelerators, &raw.run_h) {
-            (Some(file), None, None, None) => self.job_rows(file)?,
+        let trace = match (&raw.trace, &raw.asks, &raw.asked_accelerators, &raw.run_h) {
+            (Some(file), None, None, None) => self.job_trace(file)?,
             (None, Some(asks), Some(asked), Some(run_h)) if asked.value >= asks.value => {
                 let over_h = raw.over_h.as_ref().map_or(0.0, |at| at.value);
-                drawn(
-                    (asks.value, asked.value),
-                    (run_h.value, over_h),
-                    &mut random,
-                )
+                let asked = (asks.value, asked.value);
+                JobTrace {
+                    rows: drawn(asked, (run_h.value, over_h), &mut random),
+                    unordered: None,
+                }
             }
             (None, Some(_), Some(asked), Some(_)) => {
                 let message = "fewer accelerators are asked for than there are jobs";
@@ -74,13 +71,14 @@ impl Check<'_, '_> {
             }
         };
         self.bends(raw);
-        let flex = self.flex(raw, (sites, known), (site?, rows.len()));
+        let flex = self.flex(raw, (sites, known), (site?, trace.rows.len()));
         Some(JobGroup {
             id: raw.id.as_ref()?.value.clone(),
             site: site?,
             accelerators: raw.accelerators.as_ref()?.value,
             power: power?,
-            rows,
+            rows: trace.rows,
+            unordered: trace.unordered,
             flex: flex?,
             pause_us: raw
                 .pause_h
@@ -170,17 +168,17 @@ impl Check<'_, '_> {
         }))
     }
 
-    fn job_rows(&mut self, file: &At<String>) -> Option<Vec<JobRow>> {
-        let read = || -> Result<Vec<JobRow>, TraceError> {
-            let mut bytes = Vec::new();
-            self.files
-                .open(&file.value)?
-                .take(TRACE_BYTES_MAX)
-                .read_to_end(&mut bytes)?;
-            trace::jobs(&bytes)
-        };
-        match read() {
-            Ok(rows) => Some(rows),
+    fn job_trace(&mut self, file: &At<String>) -> Option<JobTrace> {
+        let opened = self.files.open(&file.value).map_err(TraceError::from);
+        match opened.and_then(trace::jobs) {
+            Ok(trace) => {
+                if let Some(unordered) = &trace.unordered {
+                    self.report
+                        .warning("number_range", &file.span, unordered.to_string())
+                        .help("it is run so; sort the file to be sure that its times are meant");
+                }
+                Some(trace)
+            }
             Err(error) => {
                 self.bad_file(file, error);
                 None

@@ -13,6 +13,29 @@ use madang_core::power::model::PowerProfile;
 use madang_fleet::energy::DAY_H;
 use madang_fleet::text::{At, brief, nearest};
 use madang_types::SiteId;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Engines of a model behind one gateway: as many as the other experiments may have.
+const POOL_ENGINES_MAX: u64 = 10_000;
+
+/// All engines of a model.
+#[derive(Default)]
+struct Pool {
+    engines: u64,
+    /// How many the largest group of them has, and where that is said.
+    most: u32,
+    span: Range<usize>,
+}
+
+impl Pool {
+    fn add(&mut self, count: At<u32>) {
+        self.engines += u64::from(count.value);
+        if count.value > self.most {
+            (self.most, self.span) = (count.value, count.span);
+        }
+    }
+}
 
 /// A profile with what an engine's keys say instead.
 pub(super) fn sized(profile: &Profile, raw: &RawEngine) -> Profile {
@@ -165,9 +188,36 @@ impl Check<'_, '_> {
         names: (&Names, &Names),
         sites: Option<&[Site]>,
     ) -> Vec<Option<EngineGroup>> {
-        let rows = rows.into_iter().flatten();
-        rows.map(|row| self.engine(row.value, names, sites))
-            .collect()
+        let mut groups = Vec::new();
+        let mut pools: BTreeMap<usize, Pool> = BTreeMap::new();
+        for row in rows.into_iter().flatten() {
+            let count = row.value.count.clone();
+            let group = self.engine(row.value, names, sites);
+            if let (Some(group), Some(count)) = (&group, count) {
+                pools.entry(group.model).or_default().add(count);
+            }
+            groups.push(group);
+        }
+        for (model, pool) in pools {
+            self.pool(names.1.0.get(model).map_or("", String::as_str), &pool);
+        }
+        groups
+    }
+
+    /// Each request looks at all engines of a model behind its gateway.
+    fn pool(&mut self, model: &str, pool: &Pool) {
+        if pool.engines.div_ceil(u64::from(self.cells)) > POOL_ENGINES_MAX {
+            let (engines, cells) = (pool.engines, self.cells);
+            let message = format!(
+                "`{}` has {engines} engines behind {cells} gateways",
+                brief(model)
+            );
+            let problem = self.report.error("limits_conflict", &pool.span, message);
+            problem.help(format!(
+                "a gateway may have {POOL_ENGINES_MAX} of a model: say cells = {} in [run], or have fewer engines",
+                engines.div_ceil(POOL_ENGINES_MAX)
+            ));
+        }
     }
 
     fn engine(
@@ -282,9 +332,8 @@ impl Check<'_, '_> {
         };
         let engine = EngineKind::named(&word(&raw.server, "vllm"));
         let precision = word(&raw.precision, "bf16");
-        // The shipped catalogue is a part of the program, and a test of its own reads it.
-        let catalog = Catalog::shipped().ok()?;
-        match catalog.deployment((&model.value, &chip.value), parallel, &precision, engine) {
+        let place = (model.value.as_str(), chip.value.as_str());
+        match self.catalog.deployment(place, parallel, &precision, engine) {
             Ok(deployment) => Some(deployment),
             Err(error) => {
                 let (code, at, help) = match &error {
@@ -353,14 +402,13 @@ impl Check<'_, '_> {
                     .help("say both, or name the kind of `accelerator`");
                 None
             }
-            (None, None) => by_kind.or_else(|| Some(rated(raw)?.times(count))),
+            (None, None) => by_kind.or_else(|| Some(rated(&self.catalog, raw)?.times(count))),
         }
     }
 }
 
 /// What one of its chips draws by the catalogue, with its part of the machine.
-fn rated(raw: &RawEngine) -> Option<PowerProfile> {
-    let catalog = Catalog::shipped().ok()?;
+fn rated(catalog: &Catalog, raw: &RawEngine) -> Option<PowerProfile> {
     let watts = catalog.chip(&raw.chip.as_ref()?.value)?.tdp_w?;
     // The catalogue holds no chip above some kilowatts.
     Some(PowerProfile::of_rated(watts.round() as u64))

@@ -114,5 +114,9 @@ fn a_gateways_recording_is_a_trace_and_its_core_decides_the_same() {
     // Requests for another model are not this demand's.
     let none = format!("{scenario}category = \"n\"\n");
     let problems = parse(&none, &files).unwrap_err();
-    assert!(problems[0].message.ends_with("the trace has no rows"));
+    assert!(
+        problems[0]
+            .message
+            .ends_with("the recording has no request for the model 'n'")
+    );
 }
