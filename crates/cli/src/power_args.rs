@@ -31,10 +31,13 @@ pub enum PowerCommand {
     },
     /// Have a site draw less for a while, as when the grid asks for it.
     Event(PowerEventArgs),
-    /// Caps and events of a site that are not over.
+    /// Caps and events of a site that are not over, and what each leaves.
     Events {
         /// The site.
         site: String,
+        /// Those too that were over since so long ago: 90s, 30m, 3h, up to 31d.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,

@@ -7,7 +7,7 @@
 //! the site holds.
 
 use crate::{Account, Entry, EntryId, LEGS_COUNT_MAX, Leg, Phase, Subject};
-use madang_types::{Micros, ReplicaId, RunId, SiteId, Unit};
+use madang_types::{Micros, PowerStand, ReplicaId, RunId, SiteId, Unit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -76,6 +76,8 @@ pub struct EnergyStand {
     pub meters: BTreeMap<String, (u64, Option<u64>)>,
     /// What runs that are not over, or not booked yet, have drawn since they began, in thousandths of a joule at the site's meter.
     pub runs: BTreeMap<RunId, u64>,
+    /// What was done against power that is short: whoever measures governs runs.
+    pub power: PowerStand,
 }
 
 impl EngineClaimed {

@@ -278,6 +278,7 @@ async fn check_power(store: &dyn PowerBook, version: usize) {
             loads: [("rest".to_owned(), 20)].into(),
             meters: [("feed".to_owned(), (200, Some(9_000)))].into(),
             runs: [("1-1".parse().unwrap(), 100)].into(),
+            ..EnergyStand::default()
         }),
     };
     let notes = store.energy_list().await.unwrap();

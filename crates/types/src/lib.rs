@@ -15,6 +15,7 @@ pub mod people;
 pub mod pii;
 pub mod policy;
 pub mod power;
+pub mod power_act;
 pub mod rights;
 mod secret;
 pub mod stop;
@@ -48,7 +49,8 @@ pub use policy::{
     Assurance, Basis, BasisKind, Conditions, Never, Place, Policy, PolicyEffect, PolicyHash, Rule,
     Zone,
 };
-pub use power::{POWER_EVENT_MS, PowerEvent, PowerEventKind};
+pub use power::{POWER_EVENT_MS, POWER_LEAD_US, PowerEvent, PowerEventKind};
+pub use power_act::{PowerAct, PowerActStand, PowerStand, RunStood};
 pub use rights::{Action, Reach};
 pub use secret::{
     SECRET_NAME_BYTES_MAX, SECRET_VALUE_BYTES_MAX, SECRETS_TENANT_MAX, SecretId, SecretName,

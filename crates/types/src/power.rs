@@ -28,6 +28,9 @@ pub struct PowerEvent {
 /// How long an event may last that has an end, in milliseconds: thirty days at most.
 pub const POWER_EVENT_MS: RangeInclusive<u64> = 1_000..=30 * 86_400_000;
 
+/// So long before its beginning an event counts, so that it is met by then, in microseconds.
+pub const POWER_LEAD_US: i64 = 30_000_000;
+
 /// What an event leaves of a site's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +58,20 @@ impl PowerEventKind {
         }
     }
 
+    /// What is left, in watts: of a cut as a part of `drawn_watts` until it is noted of what it is one; `None` where nobody knows that.
+    pub fn left_watts(self, drawn_watts: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Cap { watts } => Some(watts),
+            Self::Cut {
+                milli,
+                baseline_watts,
+            } => {
+                let of = baseline_watts.or(drawn_watts)?;
+                Some(of.saturating_mul(u64::from(1_000_u32.saturating_sub(milli))) / 1_000)
+            }
+        }
+    }
+
     /// The part that is cut, in thousandths, where that is said.
     pub fn cut_milli(self) -> Option<u32> {
         match self {
@@ -68,6 +85,11 @@ impl PowerEvent {
     /// Whether it holds at that instant.
     pub fn is_in_force(&self, at: Micros) -> bool {
         self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// From when on it counts: what is drawn then is what a cut is a part of.
+    pub fn counts_from(&self) -> Micros {
+        Micros(self.from.0.saturating_sub(POWER_LEAD_US)).max(self.set_at)
     }
 
     /// Whether it will never hold again.

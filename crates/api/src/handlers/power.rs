@@ -2,9 +2,9 @@
 
 use super::Result;
 use crate::caller::{May, right};
-use crate::extract::{JsonBody, PathId, PathPair};
+use crate::extract::{JsonBody, PathId, PathPair, Query};
 use crate::near;
-use crate::params::{CapWatts, CutMilli, ForMs, Instant, Label, PowerEventCreate};
+use crate::params::{CapWatts, CutMilli, ForMs, Instant, Label, PowerEventCreate, PowerEventQuery};
 use crate::refusal::Refusal;
 use crate::state::Api;
 use crate::views::{List, PowerEventView, SitePowerView};
@@ -19,6 +19,9 @@ use std::sync::Arc;
 const PAST_MS_MAX: u64 = 60_000;
 /// The furthest ahead that an event can be set: a year.
 const AHEAD_MS_MAX: u64 = 366 * 24 * 3_600_000;
+/// The furthest back that events are shown: 31 days and a minute, as clocks differ; and how many, the newest.
+const SINCE_MS_MAX: u64 = 31 * 24 * 3_600_000 + PAST_MS_MAX;
+const EVENTS_SHOWN_MAX: usize = 1_000;
 
 /// Power of all sites
 #[utoipa::path(get, path = "/api/v1/power", tag = "power", responses((status = 200, body = List<SitePowerView>)))]
@@ -46,17 +49,24 @@ pub(crate) async fn power_get(
     Ok(Json(SitePowerView::new(&site, power)))
 }
 
-/// Caps and events of a site's power that are not over
+/// Caps and events of a site's power that are not over, and with `since` those that were since then
 #[utoipa::path(get, path = "/api/v1/sites/{id}/power-events", tag = "power",
-    params(("id" = String, Path, description = "The site")), responses((status = 200, body = List<PowerEventView>)))]
+    params(("id" = String, Path, description = "The site"), PowerEventQuery), responses((status = 200, body = List<PowerEventView>)))]
 pub(crate) async fn power_event_list(
     _: May<right::FleetRead>,
     State(api): State<Arc<Api>>,
     PathId(id): PathId,
+    Query(PowerEventQuery { since }): Query<PowerEventQuery>,
 ) -> Result<Json<List<PowerEventView>>> {
     let site = site_of(&api, &id)?;
     let now = clock::now();
-    let events = events(&api, &site, now).await?;
+    let since = since.map_or(now, |Instant(at)| at);
+    if since.plus_ms(SINCE_MS_MAX) < now {
+        return wrong("since", "it is more than 31 days ago");
+    }
+    let mut events = events(&api, &site, since.min(now)).await?;
+    let older = events.len().saturating_sub(EVENTS_SHOWN_MAX);
+    events.drain(..older);
     let views = events
         .iter()
         .map(|event| PowerEventView::new(event, &events, now));

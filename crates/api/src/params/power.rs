@@ -3,7 +3,7 @@
 use super::{Instant, Label};
 use madang_types::POWER_EVENT_MS;
 use serde::{Deserialize, Deserializer, de};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// More than any site draws, in watts.
 const WATTS_MAX: u64 = 10_000_000_000;
@@ -33,6 +33,16 @@ pub(crate) struct PowerEventCreate {
     #[serde(default)]
     #[schema(value_type = String, max_length = 100)]
     pub reason: Label,
+}
+
+/// Which caps and events of a site are shown.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PowerEventQuery {
+    /// Those too that were over since then, an instant of the last 31 days; of all the newest 1,000.
+    #[param(value_type = Option<String>, example = "2026-11-21T09:00:00+09:00")]
+    pub since: Option<Instant>,
 }
 
 /// Watts of a cap.

@@ -17,8 +17,13 @@ pub(crate) struct PowerEventView {
     cap_watts: Option<u64>,
     /// What a cut takes, in thousandths.
     cut_milli: Option<u32>,
-    /// Of what: what the site drew when the cut began, in watts; null before that.
+    /// Of what: what the site drew at `counts_from`, in watts; null before that.
     baseline_watts: Option<u64>,
+    /// What it leaves, in watts at the site's meter; null of a cut before `counts_from`, and of one that was over before.
+    left_watts: Option<u64>,
+    /// From when on it counts, so that it is met by its beginning: half a minute before that, or when it was set.
+    #[schema(format = DateTime)]
+    counts_from: String,
     /// From when on.
     #[schema(format = DateTime)]
     from: String,
@@ -27,6 +32,8 @@ pub(crate) struct PowerEventView {
     until: Option<String>,
     /// It holds now.
     in_force: bool,
+    /// `scheduled`, `running` or `over`.
+    state: &'static str,
     /// Other events of the site that hold at the same time, by number: the lowest of all holds.
     overlaps: Vec<u64>,
     /// Why.
@@ -59,9 +66,16 @@ impl PowerEventView {
             cap_watts,
             cut_milli,
             baseline_watts,
+            left_watts: event.kind.left_watts(None),
+            counts_from: instant(event.counts_from()),
             from: instant(event.from),
             until: event.until.map(instant),
             in_force: event.is_in_force(now),
+            state: match event.is_in_force(now) {
+                true => "running",
+                false if event.is_over(now) => "over",
+                false => "scheduled",
+            },
             overlaps: others.iter().filter(meets).map(|other| other.id).collect(),
             reason: event.reason.clone(),
             set_by: event.set_by.to_string(),
@@ -89,7 +103,9 @@ pub(crate) struct SitePowerView {
     full_watts: u64,
     /// What it may draw once all that was decided holds, with what may rise meanwhile.
     expected_watts: u64,
-    /// What is over the cap though nothing is left that bends.
+    /// What it draws over the cap that is in force now.
+    over_watts: u64,
+    /// By how much it may come over the cap, with what may rise meanwhile, though nothing is left that bends.
     lacks_watts: u64,
     /// What is done against it now, the first first.
     acts: Vec<PowerActView>,
@@ -135,14 +151,28 @@ pub(crate) struct PowerLoadView {
 pub(crate) struct PowerMeterView {
     /// Its name.
     id: String,
+    /// What it measures: `site`, `nodes:ID` or `replica:ID`.
+    of: String,
     /// What it said last, in watts.
     told_watts: Option<u64>,
+    /// When it said so.
+    #[schema(format = DateTime)]
+    told_at: Option<String>,
     /// What is taken as drawn, in watts.
     watts: u64,
     /// What it says is believed.
     measured: bool,
     /// Why not.
     doubt: Option<&'static str>,
+    /// The same in a word: `silent`, `too_high`, `too_low`, `fell` or `stuck`.
+    doubt_kind: Option<&'static str>,
+    /// Since when it is not believed.
+    #[schema(format = DateTime)]
+    doubted_since: Option<String>,
+    /// What is taken instead.
+    instead: Option<&'static str>,
+    /// The same in a word: `last`, `likely` or `most`.
+    instead_kind: Option<&'static str>,
     /// Why it cannot be read.
     error: Option<String>,
 }
@@ -157,7 +187,8 @@ pub(crate) struct PowerLineView {
     deed: &'static str,
     /// The act, in words.
     act: Option<String>,
-    /// What it is thought to save (`took`), how much less was drawn once it held (`seen`), or what is over the cap (`short`), in watts.
+    /// In watts: what it is thought to save (`took`), its part of how much less was drawn once it held (`seen`), or by how much the cap may be
+    /// passed (`short`).
     watts: Option<i64>,
     /// What the site drew then, in watts.
     drawn_watts: u64,
@@ -186,6 +217,7 @@ impl SitePowerView {
             idle_watts: power.idle_watts,
             full_watts: power.full_watts,
             expected_watts: power.expected_watts,
+            over_watts: power.over_watts,
             lacks_watts: power.lacks_watts,
             acts: acts.collect(),
             loads: power.loads.into_iter().map(Into::into).collect(),
@@ -217,18 +249,27 @@ impl From<MeterStatus> for PowerMeterView {
     fn from(meter: MeterStatus) -> Self {
         let MeterStatus {
             id,
+            of,
             told_watts,
+            told_at,
             watts,
             measured,
             doubt,
+            doubted_at,
             error,
         } = meter;
         Self {
             id,
+            of,
             told_watts,
+            told_at: told_at.map(instant),
             watts,
             measured,
-            doubt: doubt.map(|doubt| doubt.as_str()),
+            doubt: doubt.map(|doubt| doubt.why.as_str()),
+            doubt_kind: doubt.map(|doubt| doubt.why.kind()),
+            doubted_since: doubted_at.map(instant),
+            instead: doubt.map(|doubt| doubt.instead.as_str()),
+            instead_kind: doubt.map(|doubt| doubt.instead.kind()),
             error,
         }
     }

@@ -1,21 +1,23 @@
 //! `madang power`: what sites draw and may; caps, and events in which a grid wants less.
 
+mod show;
+
 use super::job::span_ms;
-use super::server::{Table, cell, instant_cell, print, rows};
+use super::server::{cell, instant_cell, print, rows};
 use crate::args::ServerArgs;
 use crate::http_client::{ApiClient, escape};
 use crate::power_args::{PowerCommand, PowerEventArgs};
 use anyhow::{Context, anyhow};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use madang_types::POWER_EVENT_MS;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use show::{events_table, leaves_cell, one_site, sites, watts_cell};
 use std::process::ExitCode;
 
 /// Characters of a reason; as the server has it.
 const REASON_CHARS_MAX: usize = 100;
-/// Lines of the log that are shown.
-const LINES_SHOWN_MAX: usize = 12;
+/// How far back events may be asked for, in milliseconds: 31 days.
+const SINCE_MS_MAX: u64 = 31 * 86_400_000;
 
 /// Exit code 0 where the server did it.
 pub async fn run(command: PowerCommand) -> anyhow::Result<ExitCode> {
@@ -28,8 +30,16 @@ pub async fn run(command: PowerCommand) -> anyhow::Result<ExitCode> {
             server,
         } => cap((&site, &watts), &reason, server).await,
         PowerCommand::Event(args) => event(args).await,
-        PowerCommand::Events { site, server } => {
-            let answer = ApiClient::new(&server)?.get(&events_path(&site)).await?;
+        PowerCommand::Events {
+            site,
+            since,
+            server,
+        } => {
+            let mut path = events_path(&site);
+            if let Some(since) = since {
+                path = format!("{path}?since={}", before_now(&since)?);
+            }
+            let answer = ApiClient::new(&server)?.get(&path).await?;
             print(&answer, server.json, |list| events_table(rows(list)))
         }
         PowerCommand::Cancel {
@@ -64,136 +74,9 @@ async fn status(site: Option<String>, server: ServerArgs) -> anyhow::Result<Exit
         }
         None => {
             let answer = client.get("/api/v1/power").await?;
-            print(&answer, server.json, |list| sites_table(rows(list)))
+            print(&answer, server.json, |list| sites(rows(list)))
         }
     }
-}
-
-fn sites_table(rows: &[Value]) -> String {
-    let names = [
-        "site",
-        "draws",
-        "measured",
-        "cap",
-        "idle",
-        "most",
-        "acts",
-        "over the cap",
-    ];
-    let mut table = Table::new(&names, &[1, 3, 4, 5, 6, 7]);
-    for row in rows {
-        let acts = row["acts"].as_array().map_or(0, Vec::len);
-        table.row(vec![
-            cell(row, "site"),
-            watts_cell(row, "watts"),
-            yes_cell(row, "measured"),
-            watts_cell(row, "cap_watts"),
-            watts_cell(row, "idle_watts"),
-            watts_cell(row, "full_watts"),
-            acts.to_string(),
-            watts_cell(row, "lacks_watts"),
-        ]);
-    }
-    table.text()
-}
-
-fn one_site(row: &Value) -> String {
-    let mut text = sites_table(std::slice::from_ref(row));
-    let list = |field: &str| row[field].as_array().map_or(&[][..], Vec::as_slice);
-    let mut section = |table: Table, rows: usize| {
-        if rows > 0 {
-            // Writing to a text does not fail.
-            write!(text, "\n{}", table.text()).unwrap_or_default();
-        }
-    };
-    let mut table = Table::new(&["done now", "since", "saves"], &[2]);
-    for act in list("acts") {
-        let cells = [
-            cell(act, "what"),
-            instant_cell(act, "since"),
-            watts_cell(act, "saves_watts"),
-        ];
-        table.row(cells.into());
-    }
-    section(table, list("acts").len());
-    let mut table = Table::new(&["what draws it", "draws", "idle", "most"], &[1, 2, 3]);
-    for load in list("loads") {
-        let watts = ["watts", "idle_watts", "full_watts"].map(|field| watts_cell(load, field));
-        table.row([vec![cell(load, "what")], watts.into()].concat());
-    }
-    section(table, list("loads").len());
-    let mut table = Table::new(
-        &["meter", "said", "taken as", "believed", "why not"],
-        &[1, 2],
-    );
-    for meter in list("meters") {
-        let why = match cell(meter, "error").as_str() {
-            "-" => cell(meter, "doubt"),
-            error => error.to_owned(),
-        };
-        let watts = ["told_watts", "watts"].map(|field| watts_cell(meter, field));
-        let cells = [
-            vec![cell(meter, "id")],
-            watts.into(),
-            vec![yes_cell(meter, "measured"), why],
-        ];
-        table.row(cells.concat());
-    }
-    section(table, list("meters").len());
-    let log = list("log");
-    let mut table = Table::new(
-        &["at", "what was done", "act", "watts", "drawn", "cap"],
-        &[3, 4, 5],
-    );
-    for line in log.iter().skip(log.len().saturating_sub(LINES_SHOWN_MAX)) {
-        let watts = ["watts", "drawn_watts", "cap_watts"].map(|field| watts_cell(line, field));
-        let head = vec![
-            instant_cell(line, "at"),
-            cell(line, "deed"),
-            cell(line, "act"),
-        ];
-        table.row([head, watts.into()].concat());
-    }
-    section(table, log.len());
-    let unknown = list("unknown").iter().filter_map(Value::as_str);
-    let unknown: Vec<&str> = unknown.collect();
-    if !unknown.is_empty() {
-        let unknown = unknown.join(", ");
-        writeln!(text, "\nnobody says what these draw: {unknown}").unwrap_or_default();
-    }
-    text
-}
-
-fn events_table(rows: &[Value]) -> String {
-    let names = [
-        "event", "cap", "cut", "from", "until", "now", "by", "reason",
-    ];
-    let mut table = Table::new(&names, &[0, 1, 2]);
-    for row in rows {
-        let cut = row["cut_milli"].as_f64();
-        table.row(vec![
-            cell(row, "id"),
-            watts_cell(row, "cap_watts"),
-            cut.map_or("-".to_owned(), |milli| format!("{} %", milli / 10.0)),
-            instant_cell(row, "from"),
-            instant_cell(row, "until"),
-            yes_cell(row, "in_force"),
-            cell(row, "set_by"),
-            cell(row, "reason"),
-        ]);
-    }
-    table.text()
-}
-
-fn yes_cell(row: &Value, field: &str) -> String {
-    if row[field] == true { "yes" } else { "no" }.to_owned()
-}
-
-/// Watts with their unit.
-fn watts_cell(row: &Value, field: &str) -> String {
-    row[field]
-        .as_i64()
-        .map_or("-".to_owned(), |watts| format!("{watts} W"))
 }
 
 async fn cap(
@@ -266,7 +149,10 @@ async fn event(args: PowerEventArgs) -> anyhow::Result<ExitCode> {
             0 => String::new(),
             _ => format!("; it meets {others} other(s), and the lowest of them holds"),
         };
-        format!("power event {id} of {site}: from {from} until {until}{beside}\n")
+        let leaves = leaves_cell(row);
+        format!(
+            "power event {id} of {site}: from {from} until {until}, it leaves {leaves}{beside}\n"
+        )
     })
 }
 
@@ -276,6 +162,17 @@ fn for_ms(text: &str) -> anyhow::Result<u64> {
     for_ms.with_context(|| {
         format!("'{text}' is no time for an event: write 90s, 30m, 3h or 2d, from 1s to 30d")
     })
+}
+
+/// So long ago.
+fn before_now(text: &str) -> anyhow::Result<Timestamp> {
+    let ms = span_ms(text).filter(|ms| (1..=SINCE_MS_MAX).contains(ms));
+    let ms = ms.and_then(|ms| i64::try_from(ms).ok());
+    let ms = ms.with_context(|| {
+        format!("'{text}' is no time to look back: write 90s, 30m, 3h or 7d, up to 31d")
+    })?;
+    let at = Timestamp::now().checked_sub(SignedDuration::from_millis(ms))?;
+    Ok(at)
 }
 
 /// When an event begins, as it was written.
@@ -344,6 +241,10 @@ mod tests {
         }
         for wrong in ["0", "0s", "31d", "400d", "-3h", "3x", ""] {
             assert!(for_ms(wrong).is_err(), "{wrong}");
+        }
+        assert!(before_now("31d").is_ok() && before_now("90s").is_ok());
+        for wrong in ["32d", "0s", "-1d", "yesterday", ""] {
+            assert!(before_now(wrong).is_err(), "{wrong}");
         }
         assert!(an_instant("2026-12-01T18:00:00+09:00").is_ok());
         for wrong in ["2026-12-01T18:00:00", "2026-12-01", "tomorrow"] {

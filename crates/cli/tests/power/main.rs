@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod events;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod meters;
 mod prices;
 mod turns;
 
@@ -71,6 +73,20 @@ async fn until(place: &Place, what: &str, is_so: impl Fn(&Value) -> bool) -> Val
         is_so(&power).then_some(power)
     })
     .await
+}
+
+/// Waits until what the books have of the site's power is so.
+async fn in_books(place: &Place, is_so: impl Fn(&Value) -> bool) {
+    wait_for("it is in the books", async || {
+        let books = rusqlite::Connection::open(place.data().join("madang.sqlite")).ok()?;
+        let mut notes = books.prepare("SELECT note FROM energy_notes").ok()?;
+        let notes = notes.query_map([], |row| row.get::<_, String>(0)).ok()?;
+        let mut notes = notes.filter_map(|note| serde_json::from_str::<Value>(&note.ok()?).ok());
+        notes
+            .any(|note| is_so(&note["stand"]["power"]))
+            .then_some(())
+    })
+    .await;
 }
 
 fn acts(power: &Value) -> Vec<&str> {

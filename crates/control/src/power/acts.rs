@@ -36,6 +36,13 @@ pub(super) struct Applied {
     stopped: BTreeSet<RunId>,
 }
 
+impl Applied {
+    /// These stand still, as whoever governed before left them; they are told again all the same.
+    pub(super) fn stand_still(&mut self, runs: impl Iterator<Item = RunId>) {
+        self.frozen.extend(runs);
+    }
+}
+
 impl PowerPlane {
     /// Runs that stand still, and those that cannot.
     pub(super) fn frozen(&self) -> (BTreeSet<RunId>, BTreeSet<RunId>) {

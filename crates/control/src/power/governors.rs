@@ -4,7 +4,7 @@ use super::scene;
 use madang_core::power::governor::{Governor, GovernorTerms};
 use madang_core::power::model::at_meter;
 use madang_fleet::{Fleet, PowerConfig};
-use madang_types::{Micros, NodesId, RunRecord, SiteId};
+use madang_types::{Micros, NodesId, PowerStand, RunRecord, SiteId};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,7 @@ pub struct Governors {
 }
 
 /// A site's governor.
+#[derive(Default)]
 struct Governed {
     governor: Governor,
     /// Some run was refused since the last time that any might try again.
@@ -77,6 +78,20 @@ impl Governors {
         may
     }
 
+    /// Where a site's governor stands.
+    pub(super) fn stand(&self, site: &SiteId) -> PowerStand {
+        let sites = self.lock();
+        let governed = sites.get(site);
+        governed.map_or_else(PowerStand::default, |governed| governed.governor.stand())
+    }
+
+    /// A site's governor goes on from where whoever governed it before stood at an instant.
+    pub(super) fn go_on(&self, now: Micros, (site, at): (&SiteId, Micros), stand: PowerStand) {
+        let mut sites = self.lock();
+        let governed = sites.entry(site.clone()).or_default();
+        governed.governor.go_on(now, at, stand);
+    }
+
     /// Does something with a site's governor, which is made where there is none.
     pub(super) fn with<T>(
         &self,
@@ -85,10 +100,7 @@ impl Governors {
         act: impl FnOnce(&mut Governor) -> T,
     ) -> T {
         let mut sites = self.lock();
-        let governed = sites.entry(site.clone()).or_insert_with(|| Governed {
-            governor: Governor::new(terms),
-            refused: false,
-        });
+        let governed = sites.entry(site.clone()).or_default();
         governed.governor.terms(terms);
         act(&mut governed.governor)
     }

@@ -1,10 +1,10 @@
 //! The meters of all sites: read at each look, and believed as far as the core says.
 
 use super::PowerPlane;
-use super::meter::{self, MeterError, MeterReading, PowerMeter};
+use super::meter::{self, MeterError, MeterReading, NoMeter, PowerMeter, READ_TIME_MAX};
 use super::scene::{self, BendingRun, Parts, Readings};
 use futures_util::future::join_all;
-use madang_core::power::gauge::{Believed, Gauge, Modelled, Reading};
+use madang_core::power::gauge::{Believed, Doubted, Gauge, Modelled, Reading};
 use madang_core::power::governor::{Load, LoadId};
 use madang_core::power::model::{WHOLE_MILLI, machine_watts};
 use madang_fleet::{Fleet, Meter, MeterKind};
@@ -12,17 +12,29 @@ use madang_gateway::clock;
 use madang_types::{Micros, SiteId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A look waits no longer than that for meters that have told something before, and than half the time between two looks.
+const ANSWERS_IN_MAX: Duration = Duration::from_millis(500);
+
+/// A meter that is asked, by its name.
+type Asked = (String, Arc<dyn PowerMeter>);
 
 /// A meter, and what is believed of it.
 pub(super) struct Watched {
     pub(super) row: Meter,
     meter: Arc<dyn PowerMeter>,
+    /// It was asked, and has not answered yet.
+    is_asked: bool,
     pub(super) gauge: Gauge,
     /// Its count of thousandths of a joule, as it was read last; `None` where it has none.
     pub(super) count: Option<u64>,
     pub(super) reading: Option<Reading>,
     pub(super) error: Option<MeterError>,
     pub(super) believed: Option<Believed>,
+    /// Since when it is not believed.
+    pub(super) doubted_at: Option<Micros>,
 }
 
 impl Watched {
@@ -30,12 +42,25 @@ impl Watched {
         Self {
             row: row.clone(),
             meter,
+            is_asked: false,
             gauge: Gauge::default(),
             count: None,
             reading: None,
             error: None,
             believed: None,
+            doubted_at: None,
         }
+    }
+
+    /// What is believed of it from now on.
+    pub(super) fn believe(&mut self, now: Micros, believed: Believed) {
+        let why = |believed: Believed| believed.doubt.map(|doubt| doubt.why);
+        // What is taken instead may change from look to look.
+        if why(believed) != self.believed.and_then(why) {
+            told(&self.row, believed);
+        }
+        self.doubted_at = believed.doubt.and(self.doubted_at.or(Some(now)));
+        self.believed = Some(believed);
     }
 }
 
@@ -55,49 +80,79 @@ impl PowerPlane {
             if state.meters.contains_key(id) {
                 continue;
             }
-            match meter::meter_of(row, &self.gateway.client) {
-                Ok(meter) => {
-                    let watched = Watched::new(row, Arc::from(meter));
-                    state.meters.insert(id.to_owned(), watched);
-                }
-                Err(error) => tracing::warn!(meter = id, %error, "a meter cannot be read"),
-            }
+            // One whose address is none is shown as one that cannot be read.
+            let meter = meter::meter_of(row, &self.gateway.client)
+                .unwrap_or_else(|error| Box::new(NoMeter(error)));
+            let watched = Watched::new(row, Arc::from(meter));
+            state.meters.insert(id.to_owned(), watched);
         }
     }
 
-    /// Asks all meters at once.
-    pub(super) async fn read_meters(&self) {
-        let meters: Vec<(String, Arc<dyn PowerMeter>)> = {
-            let state = self.lock();
-            let each = state.meters.iter();
-            each.map(|(id, watched)| (id.clone(), Arc::clone(&watched.meter)))
-                .collect()
+    /// Asks all meters at once. One that does not answer soon keeps nobody waiting: what it says counts once it comes, and until then it is
+    /// not asked again.
+    pub(super) async fn read_meters(self: &Arc<Self>, look_ms: u64) {
+        let (meters, is_first) = self.unasked();
+        let asked = meters.into_iter().map(|(id, meter)| {
+            let plane = Arc::downgrade(self);
+            tokio::spawn(async move {
+                let read = meter.read().await;
+                if let Some(plane) = plane.upgrade() {
+                    plane.meter_told(&id, &meter, read);
+                }
+            })
+        });
+        let asked: Vec<_> = asked.collect();
+        let wait = match is_first {
+            // Nothing is known of it yet, and what is taken then is the most that it can be.
+            true => READ_TIME_MAX,
+            false => Duration::from_millis(look_ms / 2).min(ANSWERS_IN_MAX),
         };
-        let read = meters
-            .into_iter()
-            .map(async |(id, meter)| (id, meter.read().await));
-        for (id, read) in join_all(read).await {
-            let mut state = self.lock();
-            let Some(watched) = state.meters.get_mut(&id) else {
-                continue;
-            };
-            match read {
-                Ok(MeterReading { watts, millijoules }) => {
-                    let at = clock::now();
-                    watched.count = millijoules;
-                    watched.reading = Some(Reading { watts, at });
-                    if watched.error.take().is_some() {
-                        tracing::info!(meter = id, "a meter can be read again");
-                    }
+        drop(timeout(wait, join_all(asked)).await);
+    }
+
+    /// Meters that are not being asked, which are from now on, and whether one of them has told nothing yet.
+    fn unasked(&self) -> (Vec<Asked>, bool) {
+        let mut state = self.lock();
+        let mut is_first = false;
+        let meters = state.meters.iter_mut();
+        let unasked = meters.filter(|(_, watched)| !watched.is_asked);
+        let asked = unasked.map(|(id, watched)| {
+            watched.is_asked = true;
+            is_first |= watched.reading.is_none() && watched.error.is_none();
+            (id.clone(), Arc::clone(&watched.meter))
+        });
+        (asked.collect(), is_first)
+    }
+
+    fn meter_told(
+        &self,
+        id: &str,
+        meter: &Arc<dyn PowerMeter>,
+        read: Result<MeterReading, MeterError>,
+    ) {
+        let at = clock::now();
+        let mut state = self.lock();
+        // The fleet file may name another one by now.
+        let is_it = |watched: &&mut Watched| Arc::ptr_eq(&watched.meter, meter);
+        let Some(watched) = state.meters.get_mut(id).filter(is_it) else {
+            return;
+        };
+        watched.is_asked = false;
+        match read {
+            Ok(MeterReading { watts, millijoules }) => {
+                watched.count = millijoules;
+                watched.reading = Some(Reading { watts, at });
+                if watched.error.take().is_some() {
+                    tracing::info!(meter = id, "a meter can be read again");
                 }
-                Err(error) => {
-                    // Told when it begins, not at each look.
-                    if watched.error.as_ref() != Some(&error) {
-                        tracing::warn!(meter = id, %error, "a meter tells nothing");
-                    }
-                    watched.count = None;
-                    watched.error = Some(error);
+            }
+            Err(error) => {
+                // Told when it begins, not at each look.
+                if watched.error.as_ref() != Some(&error) {
+                    tracing::warn!(meter = id, %error, "a meter tells nothing");
                 }
+                watched.count = None;
+                watched.error = Some(error);
             }
         }
     }
@@ -120,11 +175,7 @@ impl PowerPlane {
             let row = &watched.row;
             let bounds = bounds((fleet, site), row, (parts, runs));
             let model = bounds.unwrap_or_else(scene::unbounded);
-            let before = watched.believed.and_then(|believed| believed.doubt);
             let believed = watched.gauge.take(now, watched.reading, &model, stale_us);
-            if believed.doubt != before {
-                told(row, believed);
-            }
             let believed = Believed {
                 watts: believed.watts.saturating_add(match believed.measured {
                     true => left_out(fleet, row, &model),
@@ -132,9 +183,9 @@ impl PowerPlane {
                 }),
                 ..believed
             };
-            watched.believed = Some(believed);
+            watched.believe(now, believed);
             let is_mute = bounds.is_none() && watched.gauge.is_mute();
-            readings.add(row, believed, is_mute);
+            readings.add(&watched.row, believed, is_mute);
         }
         readings
     }
@@ -205,12 +256,13 @@ fn is_alone(fleet: &Fleet, row: &Meter) -> bool {
 fn told(row: &Meter, believed: Believed) {
     let Believed { watts, doubt, .. } = believed;
     match doubt {
-        Some(doubt) => {
-            let why = doubt.as_str();
+        Some(Doubted { why, instead }) => {
+            let (why, instead) = (why.as_str(), instead.as_str());
             tracing::warn!(
                 meter = row.id,
                 watts,
                 why,
+                instead,
                 "a meter is not believed: so much is taken as drawn"
             );
         }

@@ -130,7 +130,7 @@ impl PowerPlane {
         self.wake.notify_one();
     }
 
-    async fn look(&self) {
+    async fn look(self: &Arc<Self>) {
         let snapshot = self.gateway.snapshot();
         if snapshot.generation == 0 {
             return;
@@ -138,13 +138,14 @@ impl PowerPlane {
         let fleet = Arc::clone(&snapshot.fleet);
         self.governors.keep(&fleet);
         self.follow_meters(&fleet);
-        self.read_meters().await;
+        self.read_meters(fleet.power.look_ms).await;
         let now = clock::now();
         self.follow_events(now).await;
+        // Whoever begins to govern runs learns first which of them stand still.
+        self.energy_begin(now, &fleet).await;
         let runs = self.jobs.bending(&self.frozen());
         let live: BTreeSet<RunId> = runs.iter().map(|run| run.run).collect();
         self.forget_runs(&live);
-        self.energy_begin(now, &fleet).await;
         let pools = self.gateway.status();
         let terms = governors::terms(&fleet.power);
         for site in fleet.sites.keys() {
@@ -277,10 +278,13 @@ impl PowerPlane {
             Some(_) => !readings.is_mute,
             None => !parts.loads.is_empty(),
         };
+        let known_watts = is_known.then_some(drawn_watts);
+        let soon = Micros(now.0.saturating_add(LEAD_US));
         let scene = Scene {
-            cap: self.cap(now, (fleet, site), is_known.then_some(drawn_watts)),
+            cap: self.cap((now, soon), (fleet, site), known_watts),
             drawn_watts,
             age_us: readings.age_us(),
+            doubted: readings.is_doubted(),
             rise_watts_per_s: model.rise_watts_per_s,
             pue_milli,
             elsewhere: scene::is_served_elsewhere(fleet, site),
@@ -288,6 +292,7 @@ impl PowerPlane {
         };
         Seen {
             scene,
+            cap_now: self.cap((now, now), (fleet, site), known_watts),
             is_known,
             measured,
             model,
@@ -296,10 +301,10 @@ impl PowerPlane {
         }
     }
 
-    /// The lowest cap in force, or that begins soon.
+    /// The lowest cap in force at the first instant, or that begins by the second.
     fn cap(
         &self,
-        now: Micros,
+        range: (Micros, Micros),
         (fleet, site): (&Fleet, &SiteId),
         drawn_watts: Option<u64>,
     ) -> Option<Cap> {
@@ -307,8 +312,7 @@ impl PowerPlane {
         let events = state.events.iter().filter(|event| event.site == *site);
         let events: Vec<PowerEvent> = events.cloned().collect();
         let standing = scene::standing_cap(fleet, site);
-        let until = Micros(now.0.saturating_add(LEAD_US));
-        lowest_until(standing, &events, drawn_watts, (now, until))
+        lowest_until(standing, &events, drawn_watts, range)
     }
 
     /// Tells the governor, and keeps what it says for others to read.
@@ -382,6 +386,8 @@ fn counts(event: &PowerEvent, now: Micros, soon: Micros) -> bool {
 /// A site at one look.
 struct Seen {
     scene: Scene,
+    /// What it may draw now, where something says so.
+    cap_now: Option<Cap>,
     /// Something says what is drawn: a meter that told something, or a model.
     is_known: bool,
     /// What is drawn is measured.
@@ -395,6 +401,12 @@ impl Seen {
     /// What is drawn, in watts; `None` where nothing says that.
     fn known_watts(&self) -> Option<u64> {
         self.is_known.then_some(self.scene.drawn_watts)
+    }
+
+    /// What is drawn over the cap that is in force now, in watts.
+    fn over_watts(&self) -> u64 {
+        let over = |cap: &Cap| self.scene.drawn_watts.saturating_sub(cap.watts);
+        self.cap_now.as_ref().map_or(0, over)
     }
 }
 

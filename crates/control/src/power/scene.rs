@@ -60,6 +60,14 @@ impl Readings {
         }
     }
 
+    /// A meter that counts is not believed.
+    pub fn is_doubted(&self) -> bool {
+        let mut parts = self.replicas.values().chain(self.nodes.values());
+        let of_parts = || parts.any(|believed| believed.doubt.is_some());
+        self.site
+            .map_or_else(of_parts, |believed| believed.doubt.is_some())
+    }
+
     /// How old the oldest of what counts is, in microseconds: the site's own where it has one.
     pub fn age_us(&self) -> u64 {
         let parts = self.replicas.values().chain(self.nodes.values());

@@ -3,10 +3,10 @@
 use super::meters::Watched;
 use super::{PowerPlane, Seen};
 use madang_core::power::caps::{Cap, watts_of};
-use madang_core::power::gauge::Doubt;
+use madang_core::power::gauge::Doubted;
 use madang_core::power::governor::{Act, Governor, Load, Orders, PowerDeed, PowerLine};
-use madang_gateway::clock::clock_text;
-use madang_gateway::metrics::PowerSample;
+use madang_gateway::clock::{self, clock_text};
+use madang_gateway::metrics::{MeterSample, PowerSample};
 use madang_types::{Micros, PowerEvent, SiteId};
 use std::collections::BTreeSet;
 
@@ -30,7 +30,9 @@ pub struct SitePower {
     pub full_watts: u64,
     /// What it may draw once all that was decided holds, with what may rise meanwhile, in watts at its meter.
     pub expected_watts: u64,
-    /// What is over the cap though nothing is left that bends, in watts.
+    /// What it draws over the cap that is in force now, in watts.
+    pub over_watts: u64,
+    /// By how much it may come over the cap, with what may rise meanwhile, though nothing is left that bends, in watts.
     pub lacks_watts: u64,
     /// Acts in force, since when, and what each is thought to save, in watts.
     pub acts: Vec<(Act, Micros, u64)>,
@@ -64,14 +66,20 @@ pub struct LoadStatus {
 pub struct MeterStatus {
     /// Its name.
     pub id: String,
+    /// What it measures: `site`, `nodes:ID` or `replica:ID`.
+    pub of: String,
     /// What it said last, in watts.
     pub told_watts: Option<u64>,
+    /// When.
+    pub told_at: Option<Micros>,
     /// What is taken as drawn, in watts.
     pub watts: u64,
     /// What it says is believed.
     pub measured: bool,
-    /// Why not.
-    pub doubt: Option<Doubt>,
+    /// Why not, and what is taken instead.
+    pub doubt: Option<Doubted>,
+    /// Since when it is not believed.
+    pub doubted_at: Option<Micros>,
     /// Why it cannot be read.
     pub error: Option<String>,
 }
@@ -94,6 +102,7 @@ impl SitePower {
             idle_watts: seen.model.idle_watts,
             full_watts: seen.model.full_watts,
             expected_watts: governor.expected_watts(),
+            over_watts: seen.over_watts(),
             lacks_watts: governor.lacks_watts(),
             acts: acts
                 .map(|(act, at, saves)| (act.clone(), at, saves))
@@ -121,10 +130,17 @@ pub(super) fn meter(watched: &Watched) -> MeterStatus {
     let believed = watched.believed;
     MeterStatus {
         id: watched.row.id.clone(),
+        of: match (&watched.row.replica, &watched.row.nodes) {
+            (Some(id), _) => format!("replica:{id}"),
+            (None, Some(id)) => format!("nodes:{id}"),
+            (None, None) => "site".to_owned(),
+        },
         told_watts: watched.reading.map(|reading| reading.watts),
+        told_at: watched.reading.map(|reading| reading.at),
         watts: believed.map_or(0, |believed| believed.watts),
         measured: believed.is_some_and(|believed| believed.measured),
         doubt: believed.and_then(|believed| believed.doubt),
+        doubted_at: watched.doubted_at,
         error: watched.error.as_ref().map(ToString::to_string),
     }
 }
@@ -147,10 +163,15 @@ pub(super) fn tell(site: &SiteId, line: &PowerLine) {
         PowerDeed::Gave { act } => {
             tracing::info!(%site, %act, drawn_watts, cap_watts, "an act is taken back");
         }
+        PowerDeed::Short { lacks_watts } if cap_watts.is_some_and(|cap| *drawn_watts <= cap) => {
+            tracing::warn!(%site, lacks_watts, drawn_watts, cap_watts, "the cap is kept now and may not be soon: what may rise would pass it, and nothing is left that bends");
+        }
         PowerDeed::Short { lacks_watts } => {
             tracing::error!(%site, lacks_watts, drawn_watts, cap_watts, "the cap is not kept: nothing is left that bends");
         }
-        PowerDeed::Met => tracing::info!(%site, drawn_watts, cap_watts, "the cap is kept again"),
+        PowerDeed::Met => {
+            tracing::info!(%site, drawn_watts, cap_watts, "the cap is kept, and what may rise is met");
+        }
     }
 }
 
@@ -180,12 +201,22 @@ fn missing<'e>(
 impl PowerPlane {
     /// How sites stand at a scrape.
     pub(super) fn samples(&self) -> Vec<PowerSample> {
+        let now = clock::now();
+        let meter = |meter: &MeterStatus| MeterSample {
+            meter: meter.id.clone(),
+            doubt: meter.doubt.map(|doubt| doubt.why.kind()),
+            doubted_s: meter
+                .doubted_at
+                .map_or(0, |at| now.since_us(at) / 1_000_000),
+        };
         let sample = |(site, power): (&SiteId, &SitePower)| PowerSample {
             site: site.clone(),
             watts: power.drawn_watts,
             measured: power.measured,
             cap_watts: power.cap.as_ref().map(|cap| cap.watts),
+            over_watts: power.over_watts,
             lacks_watts: power.lacks_watts,
+            meters: power.meters.iter().map(meter).collect(),
             acts: power.acts.iter().map(|(act, ..)| act.kind()).collect(),
         };
         self.lock().sites.iter().map(sample).collect()

@@ -1,12 +1,14 @@
 use super::governors::{Governors, terms};
-use super::meters::{bounds, left_out};
+use super::meter::NvmlPowerMeter;
+use super::meters::{Watched, bounds, left_out};
 use super::scene::{BendingRun, Readings, parts};
 use madang_core::power::caps::Cap;
-use madang_core::power::gauge::Believed;
+use madang_core::power::gauge::{Believed, Doubt, Doubted, Instead};
 use madang_core::power::governor::Scene;
 use madang_fleet::Fleet;
 use madang_types::{JobFlex, Micros, RunPlace, RunRecord, RunState, SiteId};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Two sites. At `a` two groups of machines of 10 to 150 W each, of which the second has two meters; at `b` one.
 const FLEET: &str = r#"
@@ -197,4 +199,30 @@ fn a_site_that_stays_short_keeps_no_run_of_another_waiting() {
     assert!(!governors.may_try_again(), "at a something is");
     look(&a, None, 200_000_000);
     assert!(governors.may_try_again(), "it is not any more");
+}
+
+/// Why may change from look to look, and what is taken instead too: it is not believed all the while.
+#[test]
+fn a_meter_is_doubted_since_the_first_look_that_did() {
+    let fleet = fleet();
+    let meter = Arc::new(NvmlPowerMeter::of(None, Vec::new()));
+    let mut watched = Watched::new(&fleet.meters[0], meter);
+    let mut look = |now, doubt: Option<(Doubt, Instead)>| {
+        let believed = Believed {
+            watts: 9,
+            measured: doubt.is_none(),
+            age_us: 0,
+            doubt: doubt.map(|(why, instead)| Doubted { why, instead }),
+        };
+        watched.believe(Micros(now), believed);
+        watched.doubted_at
+    };
+    assert_eq!(look(1, None), None);
+    let since = Some(Micros(2));
+    assert_eq!(look(2, Some((Doubt::Silent, Instead::Last))), since);
+    assert_eq!(look(3, Some((Doubt::Silent, Instead::Most))), since);
+    assert_eq!(look(4, Some((Doubt::Stuck, Instead::Likely))), since);
+    assert_eq!(look(5, None), None);
+    let again = Some(Micros(6));
+    assert_eq!(look(6, Some((Doubt::Fell, Instead::Last))), again);
 }

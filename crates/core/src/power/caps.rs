@@ -1,10 +1,10 @@
 //! What a site may draw at an instant: the lowest of its contract's cap and what people have set for a while.
 
-use madang_types::{Micros, PowerEvent, PowerEventKind};
+use madang_types::{Micros, POWER_LEAD_US, PowerEvent};
 use serde::{Deserialize, Serialize};
 
 /// What begins so soon is met by then, in microseconds.
-pub const LEAD_US: i64 = 30_000_000;
+pub const LEAD_US: i64 = POWER_LEAD_US;
 
 /// What a site may draw, and by whose word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,16 +40,7 @@ pub fn cap_at(
 
 /// What an event leaves, in watts; `None` of a cut where nobody knows what is, or was, drawn.
 pub fn watts_of(event: &PowerEvent, drawn_watts: Option<u64>) -> Option<u64> {
-    match event.kind {
-        PowerEventKind::Cap { watts } => Some(watts),
-        PowerEventKind::Cut {
-            milli,
-            baseline_watts,
-        } => {
-            let of = baseline_watts.or(drawn_watts)?;
-            Some(of.saturating_mul(u64::from(1_000_u32.saturating_sub(milli))) / 1_000)
-        }
-    }
+    event.kind.left_watts(drawn_watts)
 }
 
 /// The lowest cap from `now` until `until`: what begins soon is met by then.
@@ -70,7 +61,7 @@ pub fn lowest_until(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madang_types::{KeyId, SiteId};
+    use madang_types::{KeyId, PowerEventKind, SiteId};
 
     fn event(id: u64, kind: PowerEventKind, (from, until): (i64, Option<i64>)) -> PowerEvent {
         PowerEvent {

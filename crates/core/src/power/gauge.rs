@@ -52,6 +52,17 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// Its word in metrics.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::TooHigh => "too_high",
+            Self::TooLow => "too_low",
+            Self::Fell => "fell",
+            Self::Stuck => "stuck",
+        }
+    }
+
     /// For people.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,6 +75,47 @@ impl Doubt {
     }
 }
 
+/// What is taken in place of a reading that is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instead {
+    /// The last reading that was believed, and what may have come on top since.
+    Last,
+    /// What the model thinks likely: it is more than that.
+    Likely,
+    /// The most that can be drawn.
+    Most,
+}
+
+impl Instead {
+    /// Its word in lists.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Likely => "likely",
+            Self::Most => "most",
+        }
+    }
+
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Last => "what it said last, and what may have come on top since",
+            Self::Likely => "what the model thinks likely",
+            Self::Most => "the most that it can be",
+        }
+    }
+}
+
+/// That a meter is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubted {
+    /// Why not.
+    pub why: Doubt,
+    /// What is taken instead.
+    pub instead: Instead,
+}
+
 /// What is taken as drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Believed {
@@ -73,8 +125,8 @@ pub struct Believed {
     pub measured: bool,
     /// How old that is, in microseconds; nothing where it is not measured, as what may have come on top is in it then.
     pub age_us: u64,
-    /// Why not.
-    pub doubt: Option<Doubt>,
+    /// Why not, and what is taken instead.
+    pub doubt: Option<Doubted>,
 }
 
 /// One meter, over time.
@@ -103,12 +155,7 @@ impl Gauge {
         if let Some(doubt) = self.doubt(reading, model) {
             return match doubt {
                 // It errs on the side of the cap, but not beyond what can be.
-                Doubt::TooHigh => Believed {
-                    watts: model.full_watts,
-                    measured: false,
-                    age_us: 0,
-                    doubt: Some(doubt),
-                },
+                Doubt::TooHigh => not_measured(model.full_watts, (doubt, Instead::Most)),
                 doubt => self.instead(now, doubt, model),
             };
         }
@@ -129,7 +176,9 @@ impl Gauge {
             }
             _ => Some((watts, 1, model.likely_watts)),
         };
-        let half = self.last.is_some_and(|last| watts < last.watts / 2);
+        // One that falls to what the model thinks likely shows what was bent.
+        let fell = self.last.is_some_and(|last| watts < last.watts / 2);
+        let half = fell && watts < model.likely_watts;
         self.falls = if half {
             self.falls.saturating_add(1)
         } else {
@@ -153,25 +202,34 @@ impl Gauge {
     /// What is taken where the meter is not believed: the last reading that was, and what may have come on top since; without one the
     /// most. Never less than what the model thinks likely.
     fn instead(&self, now: Micros, doubt: Doubt, model: &Modelled) -> Believed {
-        let watts = self.last.map_or(model.full_watts, |last| {
-            let seconds = now.since_us(last.at).div_ceil(1_000_000);
-            let risen = model.rise_watts_per_s.saturating_mul(seconds);
-            let may_be = last.watts.saturating_add(risen);
-            may_be
-                .max(model.likely_watts)
-                .min(model.full_watts.max(last.watts))
-        });
-        Believed {
-            watts,
-            measured: false,
-            age_us: 0,
-            doubt: Some(doubt),
-        }
+        let Some(last) = self.last else {
+            return not_measured(model.full_watts, (doubt, Instead::Most));
+        };
+        let seconds = now.since_us(last.at).div_ceil(1_000_000);
+        let risen = model.rise_watts_per_s.saturating_mul(seconds);
+        let may_be = last.watts.saturating_add(risen);
+        let most = model.full_watts.max(last.watts);
+        let watts = may_be.max(model.likely_watts).min(most);
+        let instead = match watts {
+            watts if watts == most && most > last.watts => Instead::Most,
+            watts if watts > may_be => Instead::Likely,
+            _ => Instead::Last,
+        };
+        not_measured(watts, (doubt, instead))
     }
 
     /// No reading of it was ever believed.
     pub fn is_mute(&self) -> bool {
         self.last.is_none()
+    }
+}
+
+fn not_measured(watts: u64, (why, instead): (Doubt, Instead)) -> Believed {
+    Believed {
+        watts,
+        measured: false,
+        age_us: 0,
+        doubt: Some(Doubted { why, instead }),
     }
 }
 
@@ -200,7 +258,8 @@ mod tests {
     };
     const STALE_US: u64 = 5_000_000;
 
-    /// Readings at each second, `-` for none, and what is taken: with `!` where it is not measured.
+    /// Readings at each second, `-` for none, and what is taken: where it is not measured with `!` by the last reading, `~` as likely and `^`
+    /// as the most.
     fn check(readings: &str, expected: &str) {
         let mut gauge = Gauge::default();
         let mut last = None;
@@ -211,7 +270,12 @@ mod tests {
                 last = Some(Reading { watts, at: now });
             }
             let believed = gauge.take(now, last, &MODEL, STALE_US);
-            let mark = if believed.measured { "" } else { "!" };
+            let mark = match believed.doubt.map(|doubt| doubt.instead) {
+                None => "",
+                Some(Instead::Last) => "!",
+                Some(Instead::Likely) => "~",
+                Some(Instead::Most) => "^",
+            };
             assert_eq!(believed.measured, believed.doubt.is_none());
             let age_us = last.map_or(0, |reading: Reading| now.since_us(reading.at));
             let expected_us = if believed.measured { age_us } else { 0 };
@@ -224,25 +288,47 @@ mod tests {
     #[test]
     fn what_is_silent_is_taken_to_rise_until_it_is_full() {
         check("500 510", "500 510");
-        check("-", "1000!");
+        check("-", "1000^");
         // For five seconds the last one stands, then it may have risen since.
         check(
             "500 - - - - - - - - - - - - -",
-            "500 500 500 500 500 500 800! 850! 900! 950! 1000! 1000! 1000! 1000!",
+            "500 500 500 500 500 500 800! 850! 900! 950! 1000^ 1000^ 1000^ 1000^",
         );
         check("500 - - - - - - 520", "500 500 500 500 500 500 800! 520");
     }
 
     #[test]
     fn what_cannot_be_is_not_believed() {
-        check("700 2000", "700 1000!");
+        check("700 2000", "700 1000^");
         check("700 99", "700 750!");
-        check("0", "1000!");
+        check("300 99", "300 600~");
+        check("0", "1000^");
         // A fall is believed once it was told three times.
-        check("900 400 400 400 400", "900 950! 1000! 400 400");
+        check("900 400 400 400 400", "900 950! 1000^ 400 400");
         check("900 400 890 400 400 400", "900 950! 890 940! 990! 400");
         // A rise is believed at once.
         check("300 950", "300 950");
+    }
+
+    #[test]
+    fn one_that_falls_with_what_it_measures_is_believed_at_once() {
+        let after = |watts, likely_watts| {
+            let mut gauge = Gauge::default();
+            let model = Modelled {
+                likely_watts,
+                ..MODEL
+            };
+            let reading = |watts, second: i64| {
+                let at = Micros(second * 1_000_000);
+                Some(Reading { watts, at })
+            };
+            gauge.take(Micros(0), reading(900, 0), &model, STALE_US);
+            let now = Micros(1_000_000);
+            let believed = gauge.take(now, reading(watts, 1), &model, STALE_US);
+            believed.doubt.map(|doubt| doubt.why)
+        };
+        assert_eq!(after(300, 300), None);
+        assert_eq!(after(299, 300), Some(Doubt::Fell));
     }
 
     #[test]
@@ -264,7 +350,11 @@ mod tests {
             assert!(take(second, 500).measured, "{second}");
         }
         let stuck = take(60, 900);
-        assert_eq!((stuck.doubt, stuck.watts), (Some(Doubt::Stuck), 900));
+        let doubt = Some(Doubted {
+            why: Doubt::Stuck,
+            instead: Instead::Likely,
+        });
+        assert_eq!((stuck.doubt, stuck.watts), (doubt, 900));
         // It may well stand still where the model does.
         assert!(take(61, 510).measured);
     }

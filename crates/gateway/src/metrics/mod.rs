@@ -12,7 +12,7 @@ mod sample;
 mod tests;
 
 pub use jobs::JobsSampler;
-pub use power::{PowerSample, PowerSampler};
+pub use power::{MeterSample, PowerSample, PowerSampler};
 pub use sample::{FleetSample, ReplicaSample};
 
 use crate::keyring::IdentifyError;

@@ -25,10 +25,25 @@ pub struct PowerSample {
     pub measured: bool,
     /// What may be.
     pub cap_watts: Option<u64>,
-    /// What is over that though nothing is left that bends.
+    /// What is drawn over the cap that is in force now.
+    pub over_watts: u64,
+    /// By how much the cap may be passed though nothing is left that bends.
     pub lacks_watts: u64,
+    /// Its meters.
+    pub meters: Vec<MeterSample>,
     /// Acts in force, by their kinds.
     pub acts: Vec<&'static str>,
+}
+
+/// How far a meter is believed, at a scrape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterSample {
+    /// Its name in the fleet file.
+    pub meter: String,
+    /// Why it is not believed, in a word of a fixed list.
+    pub doubt: Option<&'static str>,
+    /// For how long it has not been believed, in seconds.
+    pub doubted_s: u64,
 }
 
 /// How power stands at all sites; `None` once nobody looks any more.
@@ -130,12 +145,19 @@ impl Collector for PowerCollector {
                 ConstGauge::new(cap).encode(told.encode_family(&site(sample))?)?;
             }
         }
-        let help = "Power over a site's cap though nothing is left that bends.";
+        let help = "Power drawn at a site's meter over the cap that is in force now.";
+        let mut told =
+            encoder.encode_descriptor("madang_site_over_watts", help, None, MetricType::Gauge)?;
+        for sample in &samples {
+            ConstGauge::new(sample.over_watts).encode(told.encode_family(&site(sample))?)?;
+        }
+        let help = "Power by which a site may come over its cap, with what may rise, though nothing is left that bends.";
         let mut told =
             encoder.encode_descriptor("madang_site_lacks_watts", help, None, MetricType::Gauge)?;
         for sample in &samples {
             ConstGauge::new(sample.lacks_watts).encode(told.encode_family(&site(sample))?)?;
         }
+        encode_meters(&samples, &mut encoder)?;
         let help = "Acts in force against power that is short, by kind.";
         let mut told =
             encoder.encode_descriptor("madang_site_power_acts", help, None, MetricType::Gauge)?;
@@ -151,4 +173,38 @@ impl Collector for PowerCollector {
         }
         Ok(())
     }
+}
+
+/// How far meters are believed.
+fn encode_meters(samples: &[PowerSample], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let meters = samples.iter().flat_map(|sample| {
+        let meters = sample.meters.iter();
+        meters.map(|meter| (sample.site.as_str(), meter))
+    });
+    let help = "Whether what a power meter says is believed.";
+    let mut told =
+        encoder.encode_descriptor("madang_meter_believed", help, None, MetricType::Gauge)?;
+    for (site, sample) in meters.clone() {
+        let labels = [("site", site), ("meter", sample.meter.as_str())];
+        let believed = u64::from(sample.doubt.is_none());
+        ConstGauge::new(believed).encode(told.encode_family(&labels)?)?;
+    }
+    let help = "For how long a power meter has not been believed, and why now.";
+    let mut told = encoder.encode_descriptor(
+        "madang_meter_doubted_seconds",
+        help,
+        None,
+        MetricType::Gauge,
+    )?;
+    for (site, sample) in meters {
+        if let Some(doubt) = sample.doubt {
+            let labels = [
+                ("site", site),
+                ("meter", sample.meter.as_str()),
+                ("doubt", doubt),
+            ];
+            ConstGauge::new(sample.doubted_s).encode(told.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }

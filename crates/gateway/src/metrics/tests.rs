@@ -1,6 +1,7 @@
 use super::*;
 use madang_core::credit::Month;
 use madang_core::desk::Totals;
+use madang_core::power::governor::{Act, PowerDeed};
 use madang_core::{AttemptCounts, MemberStatus, PoolStatus, Refusal, ShareStatus, TenantStatus};
 use madang_types::{
     DataClass, Endpoint, KeyId, Micros, Outcome, Priority, ReplicaId, RequestId, RunOutcome,
@@ -150,7 +151,57 @@ fn one_of_each() -> Metrics {
             runs: [((site, RunState::Running), 40)].into(),
         })
     }));
+    metrics.power_deed("pohang", &pause());
+    metrics.power_sampler_set(Box::new(|| Some(vec![power()])));
     metrics
+}
+
+fn pause() -> PowerDeed {
+    PowerDeed::Took {
+        act: Act::Pause("7-1".parse().unwrap()),
+        saves_watts: 400,
+    }
+}
+
+/// A site over its cap, one of whose two meters is not believed.
+fn power() -> PowerSample {
+    let meter = |meter: &str, doubt: Option<&'static str>, doubted_s| MeterSample {
+        meter: meter.to_owned(),
+        doubt,
+        doubted_s,
+    };
+    PowerSample {
+        site: SiteId::new("pohang").unwrap(),
+        watts: 900,
+        measured: false,
+        cap_watts: Some(850),
+        over_watts: 50,
+        lacks_watts: 70,
+        meters: vec![meter("feed", Some("stuck"), 31), meter("dcgm", None, 0)],
+        acts: vec!["pause", "pause"],
+    }
+}
+
+#[test]
+fn what_is_over_a_cap_and_meters_that_are_not_believed_are_told() {
+    let text = one_of_each().encode();
+    for line in [
+        "madang_site_watts{site=\"pohang\",measured=\"false\"} 900",
+        "madang_site_cap_watts{site=\"pohang\"} 850",
+        "madang_site_over_watts{site=\"pohang\"} 50",
+        "madang_site_lacks_watts{site=\"pohang\"} 70",
+        "madang_meter_believed{site=\"pohang\",meter=\"feed\"} 0",
+        "madang_meter_believed{site=\"pohang\",meter=\"dcgm\"} 1",
+        "madang_meter_doubted_seconds{site=\"pohang\",meter=\"feed\",doubt=\"stuck\"} 31",
+        "madang_site_power_acts{site=\"pohang\",act=\"pause\"} 2",
+        "madang_power_acts_total{site=\"pohang\",act=\"pause\"} 1",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
+    let doubted = text
+        .lines()
+        .filter(|line| line.starts_with("madang_meter_doubted_seconds{"));
+    assert_eq!(doubted.count(), 1, "{text}");
 }
 
 #[test]

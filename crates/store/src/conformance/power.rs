@@ -4,7 +4,9 @@ use super::Failure;
 use crate::{EnergyRow, PowerBook, StoreError};
 use async_trait::async_trait;
 use madang_ledger::{EnergyNote, EnergySpan, EnergyStand, EngineClaimed, EngineEnergy};
-use madang_types::{Micros, PowerEvent, PowerEventKind};
+use madang_types::{
+    Micros, PowerAct, PowerActStand, PowerEvent, PowerEventKind, PowerStand, RunStood,
+};
 use std::sync::Arc;
 
 /// What a property is tried on. Each test makes its own.
@@ -149,6 +151,29 @@ pub async fn extreme_numbers_are_kept_or_refused(fixture: &impl Fixture) -> Resu
     Ok(())
 }
 
+fn power_stand() -> Result<PowerStand, Failure> {
+    let run = "1042.3-1".parse()?;
+    let stood = RunStood {
+        paused_us: 1,
+        turns_us: u64::MAX,
+        turn_left_us: Some(2),
+    };
+    let acts = [PowerAct::Slow(run), PowerAct::Clock(700), PowerAct::Divert];
+    let stand = |act| PowerActStand {
+        act,
+        at: Micros(3),
+        saves_watts: 4,
+        bounds_watts: 5,
+        takes_us: 6,
+    };
+    Ok(PowerStand {
+        cap_watts: Some(7),
+        fell_at: Some(Micros(8)),
+        acts: acts.into_iter().map(stand).collect(),
+        runs: [(run, stood)].into(),
+    })
+}
+
 fn row(gateway: &str, (from, until): (i64, i64), rest_mj: u64) -> Result<EnergyRow, Failure> {
     let note = EnergyNote {
         measured_mj: u64::MAX,
@@ -168,6 +193,7 @@ fn row(gateway: &str, (from, until): (i64, i64), rest_mj: u64) -> Result<EnergyR
             loads: [("rest".to_owned(), 3)].into(),
             meters: [("피드".to_owned(), (5, Some(u64::MAX)))].into(),
             runs: [("1042.3-1".parse()?, 8)].into(),
+            power: power_stand()?,
         }),
         ..EnergyNote::default()
     };

@@ -15,6 +15,8 @@ const WRITE_MS: u64 = 2_000;
 const BOOK_MS: u64 = 2_000;
 /// A span is booked so long after its end, and two looks more: until then all gateways have noted what they know of it.
 const GRACE_MS: u64 = 3_000;
+/// A run stands still within so long, in microseconds; one that takes longer writes a checkpoint, and draws until it ends.
+const STILL_US_MAX: u64 = 1_000_000;
 /// What a run drew whose end is not booked after so long is nobody's.
 const GONE_MS_MAX: u64 = 600_000;
 
@@ -48,15 +50,28 @@ impl PowerPlane {
         if drives {
             self.jobs.energies().open().await?;
         }
-        let energies = &mut self.lock().energies;
+        let state = &mut *self.lock();
+        let energies = &mut state.energies;
         if !energies.is_open {
             energies.open(now, self.jobs.gateway_id(), &rows);
         }
         energies.turn(fleet, now);
         if drives {
             energies.begin(rows);
+            self.go_on(now, energies);
+            state.applied.stand_still(energies.still_runs());
         }
         Ok(())
+    }
+
+    /// What was done against power that is short stands, whoever did it, and no run stands longer for it than it may.
+    fn go_on(&self, now: Micros, energies: &Energies) {
+        for (site, energy) in &energies.sites {
+            if let Some(stand) = &energy.stand {
+                let (at, power) = (stand.at, stand.power.clone());
+                self.governors.go_on(now, (site, at), power);
+            }
+        }
     }
 
     /// After sites were looked at: what is new is written, and what is over is booked.
@@ -108,8 +123,10 @@ impl PowerPlane {
             for site in energies.sites.values_mut() {
                 if let Some(stand) = &site.stand {
                     let runs = self.jobs.energies().of_site(&site.span.site);
+                    let power = self.governors.stand(&site.span.site);
                     site.note.stand = Some(EnergyStand {
                         runs,
+                        power,
                         ..stand.clone()
                     });
                 }
@@ -227,6 +244,14 @@ impl PowerPlane {
 }
 
 impl Energies {
+    /// Runs that stood still where whoever measured before stood last, not those that write a checkpoint and end.
+    fn still_runs(&self) -> impl Iterator<Item = RunId> {
+        let stands = self.sites.values().filter_map(|site| site.stand.as_ref());
+        let acts = stands.flat_map(|stand| &stand.power.acts);
+        let still = acts.filter(|stand| stand.takes_us <= STILL_US_MAX);
+        still.filter_map(|stand| stand.act.run())
+    }
+
     /// What is to be written: spans that are over, and of those that are not what is new.
     fn rows(&self, gateway: &GatewayId) -> Vec<EnergyRow> {
         let all = self.ended.iter().chain(self.sites.values());

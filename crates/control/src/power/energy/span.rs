@@ -9,7 +9,7 @@ use madang_core::power::governor::{Load, LoadId};
 use madang_core::power::model::{WHOLE_MILLI, millijoules};
 use madang_fleet::Fleet;
 use madang_ledger::{EnergyNote, EnergyStand, EngineEnergy, shared};
-use madang_types::{Micros, RunId, SiteId};
+use madang_types::{Micros, PowerStand, RunId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Of a longer time without a look counts alone say what was drawn: what meters told at its ends says nothing of it.
@@ -40,7 +40,7 @@ fn by_name(loads: &[Load]) -> BTreeMap<String, u64> {
     names
 }
 
-/// How things stand at a look; what runs have drawn is added by whoever keeps it.
+/// How things stand at a look; what runs have drawn, and what is done against power that is short, is added by whoever keeps it.
 pub(super) fn stand(look: &Look<'_>) -> EnergyStand {
     let meter = |watched: &&Watched| {
         let believed = watched.believed?;
@@ -52,6 +52,7 @@ pub(super) fn stand(look: &Look<'_>) -> EnergyStand {
         loads: by_name(look.loads),
         meters: look.meters.iter().filter_map(meter).collect(),
         runs: BTreeMap::new(),
+        power: PowerStand::default(),
     }
 }
 

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a key file that are read.
 const KEY_BYTES_MAX: usize = 4 * 1024;
 /// The time of one reading.
-const READ_TIME_MAX: Duration = Duration::from_secs(3);
+pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(3);
 /// More than any site draws, in watts: a reading above is none.
 const WATTS_MAX: f64 = 1e10;
 
@@ -79,6 +79,16 @@ pub enum MeterError {
     /// What it says is no number of watts.
     #[error("it says {0}, which is no number of watts")]
     NoNumber(String),
+}
+
+/// A meter that cannot be asked, and why.
+pub(super) struct NoMeter(pub MeterError);
+
+#[async_trait]
+impl PowerMeter for NoMeter {
+    async fn read(&self) -> Result<MeterReading, MeterError> {
+        Err(self.0.clone())
+    }
 }
 
 /// The meter that the fleet file names.

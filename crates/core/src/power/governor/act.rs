@@ -2,7 +2,7 @@
 
 use super::orders::Orders;
 use crate::power::model::{PowerProfile, WHOLE_MILLI};
-use madang_types::{Priority, ReplicaId, RunId};
+use madang_types::{ReplicaId, RunId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -160,66 +160,5 @@ impl Load {
                 .unwrap_or(self.profile.full_watts),
         };
         most.saturating_sub(self.watts)
-    }
-}
-
-/// One thing that is done against power that is short.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// A run stands still.
-    Pause(RunId),
-    /// A run that may be slowed stands still for its turn.
-    Slow(RunId),
-    /// All that can be slowed is brought to that level of clocks, in thousandths of what lies between idle and full.
-    Clock(u32),
-    /// Requests of the batch class have so much of what they would have of engines, in thousandths.
-    Batch(u32),
-    /// Requests go to other sites where policy lets them.
-    Divert,
-    /// Engines have so many of their slots, in thousandths.
-    Slots(u32),
-    /// Requests of that class, and of less urgent ones, are refused.
-    Shed(Priority),
-}
-
-impl Act {
-    /// The run that stands still by it.
-    pub fn run(&self) -> Option<RunId> {
-        match self {
-            Self::Pause(run) | Self::Slow(run) => Some(*run),
-            Self::Clock(_) | Self::Batch(_) | Self::Divert | Self::Slots(_) | Self::Shed(_) => None,
-        }
-    }
-
-    /// Its word in lists and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Pause(_) => "pause",
-            Self::Slow(_) => "slow",
-            Self::Clock(_) => "clock",
-            Self::Batch(_) => "batch",
-            Self::Divert => "divert",
-            Self::Slots(_) => "slots",
-            Self::Shed(_) => "shed",
-        }
-    }
-}
-
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |milli: &u32| milli / 10;
-        match self {
-            Self::Pause(run) => write!(f, "run {run} stands still"),
-            Self::Slow(run) => write!(f, "run {run} is slowed: it stands still for its turn"),
-            Self::Clock(level) => write!(f, "clocks at {} %", percent(level)),
-            Self::Batch(0) => f.write_str("no requests of the batch class"),
-            Self::Batch(milli) => {
-                write!(f, "{} % of requests of the batch class", percent(milli))
-            }
-            Self::Divert => f.write_str("requests go to other sites"),
-            Self::Slots(milli) => write!(f, "{} % of engines' slots", percent(milli)),
-            Self::Shed(priority) => write!(f, "requests up to {} are refused", priority.as_str()),
-        }
     }
 }

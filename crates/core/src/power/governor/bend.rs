@@ -1,6 +1,6 @@
 //! More is drawn than may be, or soon may be: acts are taken in their order, as many as are needed.
 
-use super::act::Act;
+use super::Act;
 use super::ladder::{self, Rung, Standing};
 use super::told::PowerDeed;
 use super::{Governor, Scene, Taken, plus_us};
@@ -25,7 +25,7 @@ impl Governor {
             ending: &self.ending(now, scene),
         };
         let rungs = ladder::rungs(scene, &self.terms, &standing);
-        let mut rises = self.may_rise(scene, &orders);
+        let mut rises = self.may_rise(now, scene, &orders);
         for rung in rungs {
             if soon == 0 {
                 break;
@@ -40,7 +40,7 @@ impl Governor {
                 && level < orders.level_milli
             {
                 orders.level_milli = level;
-                let left = self.may_rise(scene, &orders);
+                let left = self.may_rise(now, scene, &orders);
                 bounds = rises.saturating_sub(left);
                 rises = left;
             }

@@ -11,7 +11,8 @@
 //! It is the order of POLCA (ASPLOS 2024: low priority first, clocks before service) and of Emerald's trials (arXiv 2507.00909: jobs that
 //! said that they are flexible first).
 
-use super::act::{Act, Bend, FREEZES_US, Load, Pause, PauseHow};
+use super::Act;
+use super::act::{Bend, FREEZES_US, Load, Pause, PauseHow};
 use super::orders::Orders;
 use super::turns::Turns;
 use super::{GovernorTerms, Scene};

@@ -8,18 +8,22 @@
 mod act;
 mod bend;
 mod ladder;
+mod mark;
 mod orders;
+mod seen;
 mod stands;
 mod told;
 mod turns;
 
-pub use act::{Act, Bend, Load, LoadId, Pause, PauseHow};
+pub use act::{Bend, Load, LoadId, Pause, PauseHow};
+pub use madang_types::PowerAct as Act;
 pub use orders::{Orders, PowerTerms};
 pub use told::{NoPower, PowerDeed, PowerLine};
 
 use super::caps::Cap;
 use super::model::at_meter;
 use madang_types::{Micros, RunId};
+use mark::Noted;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use turns::Turns;
@@ -80,6 +84,8 @@ pub struct Scene {
     pub drawn_watts: u64,
     /// How old that is, in microseconds.
     pub age_us: u64,
+    /// A meter is not believed, and what it is taken to say errs on the side of the cap.
+    pub doubted: bool,
     /// How fast it may rise by itself, in watts a second.
     pub rise_watts_per_s: u64,
     /// Power usage effectiveness, in thousandths.
@@ -99,6 +105,7 @@ struct Taken {
     /// What it bounded of what might rise.
     bounds_watts: u64,
     takes_us: u64,
+    /// What was drawn before it, less what others were credited with since.
     drawn_before: u64,
     is_seen: bool,
     /// When a turn is handed over, where that is before it is used up.
@@ -135,6 +142,8 @@ pub struct Governor {
     stood: BTreeMap<RunId, u64>,
     /// How long runs that may be slowed may stand in their turn.
     turns: Turns,
+    /// What whoever governed before this one noted of runs, until they are there.
+    noted: Option<Noted>,
     /// What may be drawn once all that was decided holds, and what is missing where nothing is left that bends.
     expected_watts: u64,
     lacks_watts: u64,
@@ -161,7 +170,7 @@ impl Governor {
         self.follow_runs(now, scene);
         self.hand_over(now, scene);
         self.see(now, scene);
-        let risen = self.may_rise(scene, &self.orders());
+        let risen = self.may_rise(now, scene, &self.orders());
         let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
         let pending = self.pending(now, scene);
         self.expected_watts = scene
@@ -181,7 +190,9 @@ impl Governor {
             self.say_short(now, scene, lacks);
         } else {
             self.say_short(now, scene, 0);
-            self.give_back(now, scene, cap - self.expected_watts);
+            // Nothing comes back by what others are thought to save and no meter shows yet.
+            let room = (cap - self.expected_watts).saturating_sub(pending);
+            self.give_back(now, scene, room);
         }
         if !self.taken.is_empty() {
             self.bent_at = Some(now);
@@ -268,32 +279,21 @@ impl Governor {
         self.cap.clone_from(&scene.cap);
     }
 
-    /// What acts brought that have had their time.
-    fn see(&mut self, now: Micros, scene: &Scene) {
-        let mut seen = Vec::new();
-        for taken in &mut self.taken {
-            if !taken.is_seen && now.since_us(taken.at) >= taken.takes_us {
-                taken.is_seen = true;
-                let saved_watts = signed(taken.drawn_before) - signed(scene.drawn_watts);
-                let act = taken.act.clone();
-                seen.push(PowerDeed::Seen { act, saved_watts });
-            }
-        }
-        seen.into_iter().for_each(|deed| self.say(now, scene, deed));
-    }
-
     /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
-    fn may_rise(&self, scene: &Scene, orders: &Orders) -> u64 {
+    fn may_rise(&self, now: Micros, scene: &Scene, orders: &Orders) -> u64 {
         let risen_watts = |us: u64| {
             let watts = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
             u64::try_from(watts).unwrap_or(u64::MAX)
         };
         // Whoever is told to write its checkpoint goes on until that is written.
-        let told = self.taken.iter().filter(|taken| !taken.is_seen);
+        let told = self
+            .taken
+            .iter()
+            .filter(|taken| now.since_us(taken.at) < taken.takes_us);
         let goes_on: BTreeSet<RunId> = told.filter_map(|taken| taken.act.run()).collect();
-        let (mut now, mut most) = (0_u64, 0);
+        let (mut drawn, mut most) = (0_u64, 0);
         for load in &scene.loads {
-            now += load.watts;
+            drawn += load.watts;
             most += match load.id.run().is_some_and(|run| goes_on.contains(&run)) {
                 true => load.profile.full_watts.saturating_sub(load.watts),
                 false => load.rises_watts(orders),
@@ -301,7 +301,7 @@ impl Governor {
         }
         let at_meter = |watts| at_meter(watts, scene.pue_milli);
         // What loads draw now may have risen since the site was read.
-        let grown = at_meter(now).saturating_sub(scene.drawn_watts);
+        let grown = at_meter(drawn).saturating_sub(scene.drawn_watts);
         let grown = grown.min(risen_watts(scene.age_us));
         let us = self.terms.react_us.saturating_add(scene.age_us);
         risen_watts(us).min(at_meter(most).saturating_add(grown))

@@ -1,6 +1,6 @@
 //! What is to be done at a site: the whole of it, so that a driver that missed one has missed nothing.
 
-use super::act::Act;
+use super::Act;
 use crate::power::model::WHOLE_MILLI;
 use madang_types::{Priority, RunId};
 use serde::{Deserialize, Serialize};

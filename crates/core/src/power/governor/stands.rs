@@ -1,6 +1,7 @@
 //! Runs that stand still, and for how long they may yet.
 
-use super::act::{Act, Load, PauseHow};
+use super::Act;
+use super::act::{Load, PauseHow};
 use super::{BEGINS_US, Governor, Scene, Taken, ladder, plus_us};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
@@ -22,6 +23,7 @@ impl Governor {
             begin.seen_at.is_none() && now.since_us(begin.at) < BEGINS_US
         });
         self.stood.retain(|run, _| runs.contains_key(run));
+        self.take_up(now, &runs);
         let orders = self.orders();
         let stand = orders.paused.union(&orders.slowed).copied().collect();
         self.turns.follow(now, &runs, (&orders.slowed, &stand));

@@ -3,6 +3,8 @@ use crate::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
 use madang_types::{Priority, ReplicaId};
 use std::collections::BTreeSet;
 
+mod mark;
+mod seen;
 mod slows;
 mod worlds;
 

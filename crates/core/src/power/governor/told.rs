@@ -1,6 +1,6 @@
 //! What the governor tells: what it did, and why a run may not begin.
 
-use super::act::Act;
+use super::Act;
 use madang_types::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,11 +29,11 @@ pub enum PowerDeed {
         /// What it is thought to save, in watts.
         saves_watts: u64,
     },
-    /// An act has had the time that it takes.
+    /// The meter shows an act that has had the time that it takes.
     Seen {
         /// Which.
         act: Act,
-        /// By how much less was drawn then than before it, by whatever cause, in watts; below zero where it was more.
+        /// Its part of how much less is drawn than before it and those beside it, by whatever cause, in watts; below zero where it is more.
         saved_watts: i64,
     },
     /// An act was taken back.

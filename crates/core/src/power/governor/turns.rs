@@ -6,7 +6,7 @@
 //! minutes after which programs on several machines give each other up.
 
 use super::act::Load;
-use madang_types::{Micros, RunId};
+use madang_types::{Micros, PowerAct, RunId, RunStood};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +38,21 @@ struct Turn {
     stood_us: u64,
 }
 
+impl Turn {
+    /// It stood for so long.
+    fn stand(&mut self, us: u64) {
+        self.left_us = self.left_us.saturating_sub(us);
+        self.stood_us = self.stood_us.saturating_add(us);
+    }
+
+    /// Its run got on for so long.
+    fn earn(&mut self, load: &Load, us: u64) {
+        let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
+        let earned_us = us.saturating_mul(slow) / (MILLI - slow);
+        self.left_us = self.left_us.saturating_add(earned_us).min(turn_us(load));
+    }
+}
+
 impl Turns {
     /// Time has gone on, in which those of `slowed` stood for their turn and those of `stand` stood at all.
     pub fn follow(
@@ -57,17 +72,47 @@ impl Turns {
                     stood_us: 0,
                 };
                 let turn = self.known.entry(*run).or_insert(turn);
-                turn.left_us = turn.left_us.saturating_sub(span_us);
-                turn.stood_us = turn.stood_us.saturating_add(span_us);
+                turn.stand(span_us);
             }
         }
         for (run, turn) in &mut self.known {
             if let Some(load) = runs.get(run).filter(|_| !stand.contains(run)) {
-                let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
-                let earned_us = span_us.saturating_mul(slow) / (MILLI - slow);
-                turn.left_us = turn.left_us.saturating_add(earned_us).min(turn_us(load));
+                turn.earn(load, span_us);
             }
         }
+    }
+
+    /// What whoever governed before noted of a run counts: for `away_us` since then it stood by that act, or got on.
+    pub fn take_up(
+        &mut self,
+        load: &Load,
+        (run, mark): (RunId, RunStood),
+        (stood, away_us): (Option<&PowerAct>, u64),
+    ) {
+        let Some(left_us) = mark.turn_left_us else {
+            return;
+        };
+        let mut turn = Turn {
+            left_us,
+            stood_us: mark.turns_us,
+        };
+        match stood {
+            Some(PowerAct::Slow(_)) => turn.stand(away_us),
+            Some(_) => {}
+            None => turn.earn(load, away_us),
+        }
+        let known = self.known.entry(run).or_insert(Turn {
+            left_us: u64::MAX,
+            stood_us: 0,
+        });
+        known.left_us = known.left_us.min(turn.left_us);
+        known.stood_us = known.stood_us.saturating_add(turn.stood_us);
+    }
+
+    /// Runs that stood in a turn, with what is left of it and how long each stood in all turns, in microseconds.
+    pub fn known(&self) -> impl Iterator<Item = (RunId, u64, u64)> {
+        let known = self.known.iter();
+        known.map(|(run, turn)| (*run, turn.left_us, turn.stood_us))
     }
 
     /// How long a run may stand still yet before it gets on, in microseconds.

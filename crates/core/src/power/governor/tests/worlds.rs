@@ -148,11 +148,13 @@ impl World {
             cap: cap_watts.and_then(cap),
             drawn_watts: self.read,
             age_us: 1_000_000,
+            doubted: false,
             rise_watts_per_s: at_meter(rises, self.pue_milli),
             pue_milli: self.pue_milli,
             loads: loads.collect(),
             elsewhere: self.seed.is_multiple_of(2),
         };
+        self.restart(second);
         let before = self.governor.log().count();
         self.governor.look(at(second), &scene);
         // Those that go on soon are made up for before.
@@ -183,6 +185,16 @@ impl World {
         self.take_turns(&orders);
         self.orders.push(orders);
         self.read = self.drawn();
+    }
+
+    /// In every third world the program begins anew from time to time, and goes on from what it noted a second ago: nothing may be worse
+    /// for it.
+    fn restart(&mut self, second: i64) {
+        if self.seed.is_multiple_of(3) && self.random.random_bool(0.02) {
+            let stand = self.governor.stand();
+            self.governor = Governor::default();
+            self.governor.go_on(at(second), at(second - 1), stand);
+        }
     }
 
     /// Nobody stands still for more of the time than it may be slowed, but for the turn that it has to begin with.
