@@ -95,17 +95,19 @@ impl Governor {
         self.take_again(now, acts);
     }
 
-    /// Acts that whoever governed before took are in force, as they were.
+    /// Acts that whoever governed before took are in force, as they were and since then.
     fn take_again(&mut self, now: Micros, acts: Vec<PowerActStand>) {
         if acts.is_empty() {
             return;
         }
-        let new = acts.into_iter().filter(|stand| {
-            let mut own = self.taken.iter();
-            own.all(|taken| taken.act != stand.act)
-        });
-        let new: Vec<Taken> = new.map(taken).collect();
-        self.taken.extend(new);
+        for stand in acts {
+            let mut own = self.taken.iter_mut();
+            match own.find(|taken| taken.act == stand.act) {
+                // Taken again by a look that did not know yet that it stands.
+                Some(own) => *own = taken(stand),
+                None => self.taken.push(taken(stand)),
+            }
+        }
         self.taken.sort_by_key(|taken| taken.at);
         self.changed_at = Some(now);
     }

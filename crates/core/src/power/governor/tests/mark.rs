@@ -151,3 +151,18 @@ fn what_was_noted_waits_for_its_run() {
     // One that does not come for a minute is forgotten.
     assert_eq!(after(160), None);
 }
+
+/// A look may come before what was noted is read, and takes what is in force already.
+#[test]
+fn what_was_taken_again_stands_since_it_was_taken_first() {
+    let scene = scene(cap(100), vec![slows(1, 300)]);
+    let before = stand(&scene, 100);
+    let since = |governor: &Governor| governor.stand().acts.first().map(|act| act.at);
+    let mut governor = Governor::default();
+    governor.look(at(130), &scene);
+    assert_eq!(since(&governor), Some(at(130)));
+    governor.go_on(at(131), at(100), before);
+    governor.look(at(131), &scene);
+    assert_eq!(since(&governor), Some(at(0)));
+    assert_eq!(governor.stand().acts.len(), 1);
+}
