@@ -141,9 +141,10 @@ impl PowerPlane {
         self.read_meters(fleet.power.look_ms).await;
         let now = clock::now();
         self.follow_events(now).await;
-        // Whoever begins to govern runs learns first which of them stand still.
-        self.energy_begin(now, &fleet).await;
-        let runs = self.jobs.bending(&self.frozen());
+        // Whoever begins to govern runs learns first which of them stand still: runs that come between both are for the next look.
+        let governs_runs = self.energy_begin(now, &fleet).await;
+        let runs = governs_runs.then(|| self.jobs.bending(&self.frozen()));
+        let runs = runs.unwrap_or_default();
         let live: BTreeSet<RunId> = runs.iter().map(|run| run.run).collect();
         self.forget_runs(&live);
         let pools = self.gateway.status();

@@ -21,8 +21,9 @@ const STILL_US_MAX: u64 = 1_000_000;
 const GONE_MS_MAX: u64 = 600_000;
 
 impl PowerPlane {
-    /// Before sites are looked at: spans that are over are put aside, and what the books have is taken up where that is due.
-    pub(in super::super) async fn energy_begin(&self, now: Micros, fleet: &Fleet) {
+    /// Before sites are looked at: spans that are over are put aside, and what the books have is taken up where that is due. Whether this
+    /// gateway measures, and knows what those before it did with runs.
+    pub(in super::super) async fn energy_begin(&self, now: Micros, fleet: &Fleet) -> bool {
         let drives = self.jobs.drives();
         let (is_open, measures) = {
             let energies = &self.lock().energies;
@@ -38,6 +39,7 @@ impl PowerPlane {
         }
         self.lock().energies.turn(fleet, now);
         self.claims(now, fleet);
+        self.lock().energies.measures
     }
 
     async fn energy_open(
