@@ -75,11 +75,19 @@ async fn run_of(madang: &Madang, id: &str) -> Value {
 
 async fn waits_for(place: &Place, id: &str, why: &str) -> Value {
     wait_for(&format!("job {id} waits: {why}"), async || {
-        let job = json_of(place, &format!("job show {id} --key-file acme.key")).await;
-        let waits = job["waits"].clone();
-        waits["why"].as_str()?.contains(why).then_some(waits)
+        waits(&show(place, id).await, why)
     })
     .await
+}
+
+async fn show(place: &Place, id: &str) -> Value {
+    json_of(place, &format!("job show {id} --key-file acme.key")).await
+}
+
+/// What a job waits for, where that is said so.
+fn waits(job: &Value, why: &str) -> Option<Value> {
+    let waits = job["waits"].clone();
+    waits["why"].as_str()?.contains(why).then_some(waits)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,10 +99,9 @@ async fn a_job_waits_for_cheaper_machines_where_that_is_worth_it_and_shows_what_
     let second = submit(&place, 10, "").await;
     let why = "there is room, and it waits for far";
     let waits = wait_for(why, async || {
-        let job = json_of(&place, &format!("job show {second} --key-file acme.key")).await;
+        let job = show(&place, &second).await;
         assert_eq!(job["state"], "pending", "{job}");
-        let waits = job["waits"].clone();
-        waits["why"].as_str()?.contains(why).then_some(waits)
+        waits(&job, why)
     })
     .await;
     let told: Vec<_> = waits["candidates"]

@@ -129,13 +129,14 @@ impl Replay<'_> {
 
 impl Clients for Replay<'_> {
     fn next(&mut self) -> Option<Ask> {
-        let mut row = self.rows.get(self.next)?;
-        self.next += 1;
-        while row.input_tokens + row.output_tokens > self.tokens_max {
-            self.unserved += 1;
-            row = self.rows.get(self.next)?;
+        let row = loop {
+            let row = self.rows.get(self.next)?;
             self.next += 1;
-        }
+            if row.input_tokens + row.output_tokens <= self.tokens_max {
+                break row;
+            }
+            self.unserved += 1;
+        };
         let at_ns = (row.arrival_us as f64 * 1e3 / self.speed) as u64;
         Some(Ask {
             at_ns,

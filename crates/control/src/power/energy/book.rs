@@ -2,6 +2,7 @@
 
 use super::super::PowerPlane;
 use super::{Energies, SiteEnergy};
+use madang_core::power::governor::FREEZES_US;
 use madang_fleet::Fleet;
 use madang_ledger::{
     EnergyNote, EnergySpan, EnergyStand, EngineClaimed, energy_entries, told_milli,
@@ -15,14 +16,12 @@ const WRITE_MS: u64 = 2_000;
 const BOOK_MS: u64 = 2_000;
 /// A span is booked so long after its end, and two looks more: until then all gateways have noted what they know of it.
 const GRACE_MS: u64 = 3_000;
-/// A run stands still within so long, in microseconds; one that takes longer writes a checkpoint, and draws until it ends.
-const STILL_US_MAX: u64 = 1_000_000;
 /// What a run drew whose end is not booked after so long is nobody's.
 const GONE_MS_MAX: u64 = 600_000;
 
 impl PowerPlane {
-    /// Before sites are looked at: spans that are over are put aside, and what the books have is taken up where that is due. Whether this
-    /// gateway measures, and knows what those before it did with runs.
+    /// Before sites are looked at: spans that are over are put aside, and what the books have is taken up where that is due. Gives whether
+    /// this gateway measures: then it knows what those before it did with runs.
     pub(in super::super) async fn energy_begin(&self, now: Micros, fleet: &Fleet) -> bool {
         let drives = self.jobs.drives();
         let (is_open, measures) = {
@@ -246,11 +245,12 @@ impl PowerPlane {
 }
 
 impl Energies {
-    /// Runs that stood still where whoever measured before stood last, not those that write a checkpoint and end.
+    /// Runs that stood still where whoever measured before stood last. Those that take longer than to stop write a checkpoint, and draw
+    /// until they end.
     fn still_runs(&self) -> impl Iterator<Item = RunId> {
         let stands = self.sites.values().filter_map(|site| site.stand.as_ref());
         let acts = stands.flat_map(|stand| &stand.power.acts);
-        let still = acts.filter(|stand| stand.takes_us <= STILL_US_MAX);
+        let still = acts.filter(|stand| stand.takes_us <= FREEZES_US);
         still.filter_map(|stand| stand.act.run())
     }
 

@@ -101,7 +101,7 @@ pub enum PauseHow {
 }
 
 /// From the order until frozen processes stand still, in microseconds.
-pub(super) const FREEZES_US: u64 = 1_000_000;
+pub const FREEZES_US: u64 = 1_000_000;
 
 impl Pause {
     /// How long it takes until it stands, in microseconds.

@@ -15,7 +15,7 @@ mod stands;
 mod told;
 mod turns;
 
-pub use act::{Bend, Load, LoadId, Pause, PauseHow};
+pub use act::{Bend, FREEZES_US, Load, LoadId, Pause, PauseHow};
 pub use madang_types::PowerAct as Act;
 pub use orders::{Orders, PowerTerms};
 pub use told::{NoPower, PowerDeed, PowerLine};
@@ -57,7 +57,7 @@ pub struct GovernorTerms {
 impl GovernorTerms {
     /// Within what time another run stands still that was not thought of before, in microseconds.
     fn stands_in_us(&self) -> u64 {
-        self.react_us.saturating_add(act::FREEZES_US)
+        self.react_us.saturating_add(FREEZES_US)
     }
 }
 

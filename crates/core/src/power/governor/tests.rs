@@ -29,6 +29,15 @@ fn freezes(number: u64, minutes: u64, watts: u64) -> Load {
     load_run(number, watts, Some(how))
 }
 
+fn slows(number: u64, slow_milli: u32) -> Load {
+    let mut load = load_run(number, 500, None);
+    load.bend = Bend::Run {
+        pause: None,
+        slow_milli,
+    };
+    load
+}
+
 fn load_run(number: u64, watts: u64, how: Option<PauseHow>) -> Load {
     Load {
         id: LoadId::Run(run(number)),

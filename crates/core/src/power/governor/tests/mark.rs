@@ -3,15 +3,6 @@
 use super::*;
 use madang_types::{PowerStand, RunStood};
 
-fn slows(number: u64, slow_milli: u32) -> Load {
-    let mut load = load_run(number, 500, None);
-    load.bend = Bend::Run {
-        pause: None,
-        slow_milli,
-    };
-    load
-}
-
 /// Where a governor stands that looked at a site each second until `until`.
 fn stand(scene: &Scene, until: i64) -> PowerStand {
     let mut governor = Governor::default();

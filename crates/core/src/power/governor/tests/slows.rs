@@ -2,15 +2,6 @@
 
 use super::*;
 
-fn slows(number: u64, slow_milli: u32) -> Load {
-    let mut load = load_run(number, 500, None);
-    load.bend = Bend::Run {
-        pause: None,
-        slow_milli,
-    };
-    load
-}
-
 /// Loads as they are after what was ordered, at once.
 fn obey(loads: &[Load], orders: &Orders) -> Vec<Load> {
     let stands = |load: &Load| {
