@@ -40,6 +40,8 @@ pub(crate) struct Request {
     pub wait_until: Micros,
     /// Attempts started.
     pub attempts: u32,
+    /// Those of them that were called off so that others come in time.
+    pub preempted: u32,
     /// Where it failed.
     pub failed_at: SmallVec<[MemberIndex; 2]>,
     /// Where it runs now: a hedge makes two.
@@ -86,6 +88,7 @@ impl Request {
             arrived_at: now,
             wait_until: now.plus_ms(submit.wait_ms_max),
             attempts: 0,
+            preempted: 0,
             failed_at: SmallVec::new(),
             runs: SmallVec::new(),
             first_byte_at: None,
@@ -96,6 +99,11 @@ impl Request {
             charged: 0,
             submit,
         }
+    }
+
+    /// Attempts that count towards how often it may be tried.
+    pub fn tries(&self) -> u32 {
+        self.attempts.saturating_sub(self.preempted)
     }
 
     /// Whether it takes only what others leave.

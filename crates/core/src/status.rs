@@ -42,6 +42,8 @@ pub struct AttemptCounts {
     pub retries_denied: u64,
     /// Hedges.
     pub hedges: u64,
+    /// Slow prompts that were called off so that others came in time.
+    pub preempted: u64,
 }
 
 /// A pool member as seen from outside.

@@ -37,6 +37,8 @@ struct AttemptsView {
     retry_denied: u64,
     /// Second attempts beside one that was late.
     hedge: u64,
+    /// Slow prompts that were called off before their first byte so that others came in time; each is attempted anew.
+    preempted: u64,
 }
 
 /// Refusals of one kind.
@@ -149,12 +151,14 @@ impl From<AttemptCounts> for AttemptsView {
             retries,
             retries_denied,
             hedges,
+            preempted,
         } = counts;
         Self {
             first,
             retry: retries,
             retry_denied: retries_denied,
             hedge: hedges,
+            preempted,
         }
     }
 }

@@ -33,7 +33,7 @@ async fn a_pool_tells_who_had_how_much_and_where() {
     );
     assert_eq!(
         shown["attempts"],
-        json!({"first": 1, "retry": 0, "retry_denied": 0, "hedge": 0})
+        json!({"first": 1, "retry": 0, "retry_denied": 0, "hedge": 0, "preempted": 0})
     );
     let tenant = &shown["tenants"][0];
     assert_eq!(

@@ -369,7 +369,7 @@ mod tests {
     fn pools() -> Value {
         json!([{
             "model": "exaone-4.0-32b", "waiting": 12, "jain_ratio": 0.974, "reserve_ratio": 0.25,
-            "attempts": {"first": 1200, "retry": 3, "retry_denied": 1, "hedge": 5},
+            "attempts": {"first": 1200, "retry": 3, "retry_denied": 1, "hedge": 5, "preempted": 0},
             "refusals": [{"reason": "shed", "count": 2}, {"reason": "queue_full", "count": 1}],
             "tenants": [
                 {"tenant": "hanbit", "programme": "trial-2026", "waiting": 2, "running": 20, "kv_tokens": 90000,

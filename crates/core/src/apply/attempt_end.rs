@@ -85,8 +85,8 @@ impl Core {
         };
         request.failed_at.push(run.member);
         let allowed =
-            request.first_byte_at.is_none() && !draining && request.attempts < attempts_max;
-        let last = request.attempts.saturating_add(1) >= attempts_max;
+            request.first_byte_at.is_none() && !draining && request.tries() < attempts_max;
+        let last = request.tries().saturating_add(1) >= attempts_max;
         let pool = request.pool;
         // The last attempt is another model's, where there is one that takes it.
         let moves = allowed && last && self.has_elsewhere(now, index);

@@ -177,7 +177,7 @@ impl Core {
         let may = |request: &Request| {
             request.first_byte_at.is_none()
                 && request.runs.is_empty()
-                && request.attempts < attempts_max
+                && request.tries() < attempts_max
         };
         !self.draining && self.requests.get(index).is_some_and(may)
     }

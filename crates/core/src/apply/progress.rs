@@ -26,6 +26,20 @@ impl Core {
 
     /// Charges the difference between what a request used and what it was charged for; gives back where it used less.
     pub(super) fn true_up(&mut self, now: Micros, index: RequestIndex, output_tokens: u64) {
+        self.charge_run(now, index, (u64::MAX, output_tokens));
+    }
+
+    /// The same for a request whose prompt was called off when so much of its work was done.
+    pub(crate) fn true_up_part(&mut self, now: Micros, index: RequestIndex, computed_us: u64) {
+        self.charge_run(now, index, (computed_us, 0));
+    }
+
+    fn charge_run(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        (prefill_us_max, output_tokens): (u64, u64),
+    ) {
         let rule = self.rules.share;
         let Some(request) = self.requests.get(index) else {
             return;
@@ -38,7 +52,7 @@ impl Core {
             return;
         };
         let meter = Meter {
-            prefill_us: run.work.prefill_us,
+            prefill_us: run.work.prefill_us.min(prefill_us_max),
             prompt_tokens: request.submit.prompt_tokens,
             output_tokens,
             batch: self.batch_of(pool_index, member),

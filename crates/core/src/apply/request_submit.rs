@@ -189,7 +189,7 @@ impl Core {
         let others = self.is_preceded(request);
         self.guard_refresh(now, pool);
         self.scratch.promises_clear();
-        match self.choice(now, index) {
+        match self.choice_or_preempt(now, index, effects) {
             Choice::Member(chosen) if !others => {
                 let leaf = self.requests.get(index).map_or(0, |request| request.leaf);
                 if let Some(pool) = self.pool_mut(pool) {
@@ -250,6 +250,20 @@ impl Core {
         choice
     }
 
+    /// The same, once a slow prompt that alone made it late has given way.
+    pub(super) fn choice_or_preempt(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        effects: &mut Vec<Effect>,
+    ) -> Choice {
+        let choice = self.choice(now, index);
+        if self.preempt(now, (index, &choice), effects) {
+            return self.choice(now, index);
+        }
+        choice
+    }
+
     /// The refusal that a choice without a member means.
     pub(super) fn refusal(&self, index: RequestIndex, choice: &Choice) -> Refusal {
         let tried = self.requests.get(index).is_some_and(|r| r.attempts > 0);
@@ -267,9 +281,7 @@ impl Core {
         let Some(request) = self.requests.get(index) else {
             return;
         };
-        let (pool_index, leaf, lane, order) =
-            (request.pool, request.leaf, request.lane, request.order);
-        let deadline = (request.wait_until, index);
+        let (pool_index, leaf, lane) = (request.pool, request.leaf, request.lane);
         let full = self.limits.queue_length_max;
         let Some(pool) = self.pool_mut(pool_index) else {
             return self.refuse(now, index, Refusal::ModelUnknown, effects);
@@ -282,18 +294,26 @@ impl Core {
                 Shedding::Waiting(other) => self.refuse(now, other, Refusal::Shed, effects),
             }
         }
-        if let Some(pool) = self.pool_mut(pool_index) {
+        self.line_in(now, index);
+        self.serve(now, pool_index, effects);
+        self.settle_in(now, index, effects);
+    }
+
+    /// Puts a request into its queue.
+    pub(crate) fn line_in(&mut self, now: Micros, index: RequestIndex) {
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        request.waiting = true;
+        let (pool, leaf, lane, order) = (request.pool, request.leaf, request.lane, request.order);
+        let deadline = (request.wait_until, index);
+        if let Some(pool) = self.pool_mut(pool) {
             if pool.tree.waiting() == 0 {
                 pool.pace = Pace::begin(now);
             }
             pool.tree.push(leaf, lane, order, index);
             pool.deadlines.insert(deadline);
         }
-        if let Some(request) = self.requests.get_mut(index) {
-            request.waiting = true;
-        }
-        self.serve(now, pool_index, effects);
-        self.settle_in(now, index, effects);
     }
 
     /// A newcomer that still waits is told its place, or refused where it would wait for longer than is of use.

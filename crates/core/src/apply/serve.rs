@@ -153,7 +153,7 @@ impl Core {
     pub(super) fn serve(&mut self, now: Micros, pool: u32, effects: &mut Vec<Effect>) {
         while self.pool(pool).is_some_and(|pool| pool.tree.waiting() > 0) {
             self.guard_refresh(now, pool);
-            let Some((index, choice)) = self.next(now, pool) else {
+            let Some((index, choice)) = self.next(now, pool, effects) else {
                 return;
             };
             match choice {
@@ -173,7 +173,12 @@ impl Core {
     }
 
     /// The first of those who wait that need not wait any longer, and what becomes of it.
-    fn next(&mut self, now: Micros, pool: u32) -> Option<(RequestIndex, Choice)> {
+    fn next(
+        &mut self,
+        now: Micros,
+        pool: u32,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(RequestIndex, Choice)> {
         self.scratch.promises_clear();
         let mut turn = false;
         let mut waits = false;
@@ -182,7 +187,7 @@ impl Core {
             self.order_within(pool, &mut heads);
             waits |= !heads.is_empty();
             for index in heads {
-                match self.choice(now, index) {
+                match self.choice_or_preempt(now, index, effects) {
                     Choice::Wait => {}
                     Choice::WaitTurn => turn = true,
                     Choice::Member(chosen) if chosen.over && turn => {}

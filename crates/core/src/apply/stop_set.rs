@@ -98,10 +98,10 @@ impl Core {
     }
 
     fn go_elsewhere(&mut self, now: Micros, index: RequestIndex, effects: &mut Vec<Effect>) {
-        let attempts = self.requests.get(index).map_or(0, |r| r.attempts);
+        let tries = self.requests.get(index).map_or(0, Request::tries);
         if self.draining {
             self.refuse(now, index, Refusal::Draining, effects);
-        } else if attempts >= self.limits.attempts_max {
+        } else if tries >= self.limits.attempts_max {
             self.refuse(now, index, Refusal::PolicyDenied, effects);
         } else {
             self.place(now, index, effects);

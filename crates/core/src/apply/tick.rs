@@ -48,7 +48,9 @@ impl Core {
             .unwrap_or_default();
         for index in waiting {
             let late = self.requests.get(index).is_some_and(|request| {
-                request.lane > 0 && now.since_us(request.arrived_at) > useful_us
+                request.lane > 0
+                    && request.preempted == 0
+                    && now.since_us(request.arrived_at) > useful_us
             });
             if late {
                 self.refuse(now, index, Refusal::Overloaded, effects);

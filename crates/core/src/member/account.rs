@@ -24,16 +24,21 @@ pub(crate) struct Account {
     pub kv_tokens: u64,
     /// When the prompt work will be done, if nothing else comes.
     prefill_until: Micros,
+    /// When the iteration ends that has a prompt which was called off, and how much of it there was.
+    busy_until: Micros,
+    busy_us: u64,
 }
 
 impl Account {
     /// Prompt work before a request that came now.
     pub fn outstanding_us(&self, now: Micros) -> u64 {
+        // No more than there is, wherever the clock was when it was sent.
+        let busy_us = self.busy_until.since_us(now).min(self.busy_us);
         if self.unanswered == 0 {
-            0
+            busy_us
         } else {
-            // No more than there is, wherever the clock was when it was sent.
-            self.prefill_until.since_us(now).min(self.prefill_us)
+            let most_us = self.prefill_us.saturating_add(busy_us);
+            self.prefill_until.since_us(now).min(most_us)
         }
     }
 
@@ -48,13 +53,8 @@ impl Account {
 
     /// A request was sent.
     pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64) {
-        let begins = if self.unanswered == 0 {
-            now
-        } else {
-            now.max(self.prefill_until)
-        };
-        let queued_us = i64::try_from(work.prefill_us).unwrap_or(i64::MAX);
-        self.prefill_until = Micros(begins.0.saturating_add(queued_us));
+        let begins_us = self.outstanding_us(now);
+        self.prefill_until = after(now, begins_us.saturating_add(work.prefill_us));
         self.unanswered += 1;
         self.prefill_us = self.prefill_us.saturating_add(work.prefill_us);
         self.kv_tokens = self.kv_tokens.saturating_add(kv_tokens);
@@ -66,13 +66,24 @@ impl Account {
         self.unanswered = self.unanswered.saturating_sub(1);
         self.prefill_us = self.prefill_us.saturating_sub(work.prefill_us);
         self.long = self.long.saturating_sub(u32::from(work.long));
-        let left = i64::try_from(self.prefill_us).unwrap_or(i64::MAX);
-        let latest = Micros(now.0.saturating_add(left));
+        let latest = after(now, self.prefill_us);
         self.prefill_until = self.prefill_until.min(latest);
+    }
+
+    /// A prompt was called off, and is off the account: that much work is left of others, once the iteration that it is in has
+    /// ended.
+    pub fn called_off(&mut self, now: Micros, (others_us, busy_us): (u64, u64)) {
+        (self.busy_until, self.busy_us) = (after(now, busy_us), busy_us);
+        self.prefill_until = after(now, others_us.saturating_add(busy_us));
     }
 
     /// It ended: its memory is free.
     pub fn freed(&mut self, kv_tokens: u64) {
         self.kv_tokens = self.kv_tokens.saturating_sub(kv_tokens);
     }
+}
+
+fn after(now: Micros, span_us: u64) -> Micros {
+    let span = i64::try_from(span_us).unwrap_or(i64::MAX);
+    Micros(now.0.saturating_add(span))
 }

@@ -91,6 +91,14 @@ impl Member {
         self.view.kv_tokens.map_or(0, |kv| held / kv.max(1))
     }
 
+    /// Whether its memory has room for that much more, once so much of it is free.
+    pub fn has_memory(&self, kv_tokens: u64, freed_tokens: u64) -> bool {
+        let held = self.account.kv_tokens.saturating_sub(freed_tokens);
+        self.view
+            .kv_tokens
+            .is_none_or(|kv| held.saturating_add(kv_tokens) <= kv)
+    }
+
     /// When its memory will have room for that much more, in microseconds, if what runs there makes as many tokens as
     /// `output_tokens` and ends evenly over that time. `None` where memory is not what it lacks.
     pub fn room_in_us(&self, kv_tokens: u64, output_tokens: u64) -> Option<u64> {

@@ -15,6 +15,10 @@ const LATE_RATIO: f64 = 2.0;
 /// Small times are late by chance: this is added to both.
 const LATE_SLACK_S: f64 = 0.25;
 
+/// Prompt tokens of one iteration: what vLLM's server takes by itself on large cards. A longer prompt takes several, each with all
+/// that is decoding.
+const ITERATION_TOKENS: u64 = 8_192;
+
 /// A prompt of more work than this is long.
 const LONG_PREFILL_US: u64 = 300_000;
 
@@ -129,6 +133,11 @@ impl Speed {
         rounded(whole(self.prefill_raw_us(uncached, cached)) * self.factor)
     }
 
+    /// Prompt work of the iteration that computes the first of `uncached` tokens behind `cached` ones.
+    pub fn iteration_prefill_us(&self, uncached: u64, cached: u64) -> u64 {
+        self.prefill_us(uncached.min(ITERATION_TOKENS), cached)
+    }
+
     /// What a request takes behind `outstanding_us` of (learnt) prompt work, beside `iteration_us` for each iteration.
     pub fn estimate(
         &self,
@@ -139,7 +148,8 @@ impl Speed {
         let raw_us = self.prefill_raw_us(uncached, cached);
         let prefill_us = rounded(whole(raw_us) * factor);
         // On average half of the iteration under way, then its own.
-        let beside_us = iteration_us + iteration_us / 2;
+        let iterations = uncached / ITERATION_TOKENS + 1;
+        let beside_us = iteration_us.saturating_mul(iterations) + iteration_us / 2;
         let ttft_us = outstanding_us + prefill_us + beside_us;
         let decode_us = output
             .saturating_sub(1)

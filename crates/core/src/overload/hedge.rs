@@ -59,7 +59,7 @@ impl Core {
                 self.requests.get(*index).is_some_and(|request| {
                     request.submit.streamed
                         && request.first_byte_at.is_none()
-                        && request.attempts < self.limits.attempts_max
+                        && request.tries() < self.limits.attempts_max
                         && matches!(request.runs.as_slice(), [run] if is_late(run))
                 })
             })

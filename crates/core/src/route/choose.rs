@@ -1,5 +1,6 @@
 //! The choice of a member, for one request at one instant.
 
+use super::forecast::{Forecast, price};
 use super::prefix::Matches;
 use crate::effect::{Decision, RouteReason};
 use crate::fleet_view::{ReplicaHealth, RouteRule, ShareRule};
@@ -21,8 +22,9 @@ const SESSION_US: u64 = 50_000;
 const SOON_DIVISOR: u64 = 10;
 /// A prompt of more work than this, wherever it goes, is a slow one: whoever sent it waits anyway.
 pub(crate) const SLOW_US: u64 = 5_000_000;
-/// One in so many members is left free by slow prompts, for as long again as their own work takes.
+/// One in so many members is left free by slow prompts, for so many times as long as their own work takes.
 const FREE_DIVISOR: usize = 4;
+const FREE_FACTOR: u64 = 2;
 
 /// What the pool can do for a request now.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ pub(super) struct Candidate {
 
 /// What the members allow, gathered in one walk over them.
 #[derive(Debug, Default)]
-struct Field {
+pub(super) struct Field {
     open: Vec<Candidate>,
     serving: u32,
     lanes: Lanes,
@@ -119,8 +121,8 @@ impl Field {
 
 /// How a request's tenant stands.
 #[derive(Clone, Copy)]
-struct Standing {
-    over: bool,
+pub(super) struct Standing {
+    pub over: bool,
     heavy: bool,
     rest: Option<Rest>,
     /// Requests that wait for the pool.
@@ -128,7 +130,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(now: Micros, pool: &Pool, request: &Request) -> Self {
+    pub fn of(now: Micros, pool: &Pool, request: &Request) -> Self {
         let rest = request.takes_rest();
         let (over, heavy) = pool
             .tree
@@ -215,12 +217,12 @@ impl Core {
     ) -> Choice {
         let picked = self.pick((pool, request), &field.open, &mut scratch.random);
         // A member that is soon free, and has the prompt's beginning or is faster, may be worth the wait: not to a slow prompt, which
-        // leaves it to those whose first tokens come in time there.
+        // leaves it to those whose first tokens come in time there, but for one that was called off: where it was, part of it is computed.
         let best_us = picked
             .as_ref()
             .map_or(u64::MAX, |(candidate, _)| price(&candidate.estimate));
         if let Some(soon) = field.soon
-            && !(picked.is_some() && field.is_slow())
+            && !(picked.is_some() && field.is_slow() && request.preempted == 0)
             && soon.price_us.saturating_add(soon.price_us / SOON_DIVISOR) < best_us
         {
             scratch.promises.push(soon.promise);
@@ -267,12 +269,13 @@ impl Core {
         let serving = usize::try_from(field.serving).unwrap_or(usize::MAX);
         self.rules.share == ShareRule::Madang
             && field.is_slow()
+            && request.preempted == 0
             && field.open.len() <= serving / FREE_DIVISOR
-            && now.since_us(request.arrived_at) < work_us
+            && now.since_us(request.arrived_at) < work_us.saturating_mul(FREE_FACTOR)
     }
 
     /// Whether a member serves such a request at all now, and may.
-    fn may_serve(
+    pub(super) fn may_serve(
         &self,
         now: Micros,
         request: &Request,
@@ -323,25 +326,13 @@ impl Core {
         if !self.may_serve(now, request, (index, member), field) {
             return;
         }
-        let submit = &request.submit;
-        let ignores_cache = self.rules.route == RouteRule::PredictedTtftNoCache;
-        let cached_blocks = if ignores_cache {
-            0
-        } else {
-            scratch.matches.blocks(index)
-        };
-        let cached_tokens = (u64::from(cached_blocks) * u64::from(submit.prefix.block_tokens))
-            .min(submit.prompt_tokens.saturating_sub(1));
-        let uncached = submit.prompt_tokens.saturating_sub(cached_tokens).max(1);
         let running = member.running_count();
         let promised = scratch.promised(index);
-        let estimate = member.speed.estimate(
-            (uncached, cached_tokens, request.predicted_output),
-            (
-                member.account.outstanding_us(now) + promised.work_us,
-                member.speed.iteration_us(running, member.account.kv_tokens),
-            ),
-        );
+        let Forecast {
+            estimate,
+            cached_tokens,
+            cached_blocks,
+        } = self.forecast((now, request), (index, member), (scratch, promised.work_us));
         let least_us = field.least_work_us.unwrap_or(u64::MAX);
         field.least_work_us = Some(least_us.min(estimate.prefill_us));
         let kv_tokens = request.kv_tokens + promised.kv_tokens;
@@ -444,11 +435,6 @@ impl Core {
             _ => Choice::NoReplica,
         }
     }
-}
-
-/// The predicted first token, and once more the work that it takes: what one request saves by a cache, those after it save as well.
-fn price(estimate: &Estimate) -> u64 {
-    estimate.ttft_us + estimate.prefill_us
 }
 
 /// What a member will be asked for by one that waits for it.

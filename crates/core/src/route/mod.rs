@@ -2,6 +2,8 @@
 
 mod baseline;
 mod choose;
+mod forecast;
+mod preempt;
 pub(crate) mod prefix;
 
 pub(crate) use choose::{Choice, Chosen, SLOW_US, Scratch};

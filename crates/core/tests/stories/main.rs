@@ -6,6 +6,7 @@ mod faults;
 mod overload;
 mod policy;
 mod power;
+mod preempt;
 mod queue;
 mod reload;
 mod route;

@@ -102,8 +102,8 @@ fn a_slow_prompt_leaves_the_last_free_member_to_others_for_a_while() {
     story.submit(5, &["start 5 #1 at d"]);
     story.done(1, &["start 4 #1 at a"]);
     let mut story = busy();
-    story.tick(15_000, &[]);
-    story.tick(17_000, &["start 4 #1 at d"]);
+    story.tick(31_000, &[]);
+    story.tick(34_000, &["start 4 #1 at d"]);
 }
 
 #[test]

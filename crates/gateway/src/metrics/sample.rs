@@ -433,6 +433,16 @@ fn pool_counters(encoder: &mut DescriptorEncoder<'_>, pools: &[PoolStatus]) -> f
             pool.attempts.retries_denied,
         )?;
     }
+    let help = "Slow prompts called off before their first byte so that others came in time.";
+    let mut preempted = counters(encoder, "madang_prompts_preempted", help)?;
+    for pool in pools {
+        let model = model(pool);
+        count(
+            &mut preempted,
+            &ModelLabels { model },
+            pool.attempts.preempted,
+        )?;
+    }
     let help = "Requests refused, by the code of the error.";
     let mut refusals = counters(encoder, "madang_refusals", help)?;
     for pool in pools {

@@ -124,6 +124,7 @@ fn pool() -> PoolStatus {
             retries: 2,
             retries_denied: 1,
             hedges: 3,
+            preempted: 2,
         },
         refusals: vec![(Refusal::QueueFull, 6), (Refusal::AttemptsExhausted, 1)],
     }
@@ -264,6 +265,7 @@ fn shares_and_routes_are_told() {
         format!("madang_attempts_total{{{model},kind=\"retry\"}} 2"),
         format!("madang_attempts_total{{{model},kind=\"hedge\"}} 3"),
         format!("madang_retries_denied_total{{{model}}} 1"),
+        format!("madang_prompts_preempted_total{{{model}}} 2"),
         format!("madang_refusals_total{{{model},reason=\"queue_full\"}} 6"),
         format!("madang_refusals_total{{{model},reason=\"engine_unreachable\"}} 1"),
         format!("madang_tenant_requests_waiting{tenant} 5.0"),

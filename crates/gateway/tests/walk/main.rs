@@ -10,6 +10,7 @@ mod fidelity;
 mod harness;
 mod logs;
 mod messages;
+mod preempt;
 mod programmes;
 mod queue;
 mod refusals;

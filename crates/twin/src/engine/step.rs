@@ -69,6 +69,12 @@ impl Part {
             self.decoding -= 1;
         } else {
             self.prefilling.retain(|other| *other != tag);
+            // What was computed of a prompt stays in the cache, as in vLLM.
+            let request = &sequence.request;
+            let computed = sequence.context() - sequence.uncached_left;
+            let blocks = usize::try_from(computed / request.block_tokens.max(1)).unwrap_or(0);
+            let kept = request.blocks.get(..blocks).unwrap_or(&request.blocks);
+            self.cache.insert(kept, request.block_tokens);
         }
         sequence.running = false;
         self.running -= 1;

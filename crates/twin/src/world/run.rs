@@ -18,6 +18,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 
 /// The gateway's ticker, in nanoseconds.
 const TICK_NS: u64 = 50_000_000;
+/// Attempts of one request that tags tell apart.
+const TAG_BITS: u32 = 8;
 /// How often streams report how far they are.
 const PROGRESS_NS: u64 = 2_000_000_000;
 
@@ -311,7 +313,7 @@ impl<C: Clients> World<C> {
             return;
         };
         let request = EngineRequest {
-            tag: number,
+            tag: tag_of(number, attempt),
             prompt_tokens: flight.ask.prompt_tokens.max(1),
             output_tokens: flight.ask.output_tokens.max(1),
             blocks: flight.ask.blocks.clone(),
@@ -335,7 +337,9 @@ impl<C: Clients> World<C> {
         let (_, engine, reached) = flight.attempts.remove(at);
         let now_ns = self.now_ns;
         if reached {
-            self.with_engine(engine, |engine| engine.cancel(now_ns, number));
+            self.with_engine(engine, |engine| {
+                engine.cancel(now_ns, tag_of(number, attempt))
+            });
         }
     }
 
@@ -393,4 +397,14 @@ impl<C: Clients> World<C> {
 
 fn number_of(request: RequestId) -> u64 {
     u64::try_from(request.0).unwrap_or(u64::MAX)
+}
+
+/// What an engine knows an attempt by: one that was called off may still be in its iteration when the next one comes.
+fn tag_of(number: u64, attempt: u32) -> u64 {
+    (number << TAG_BITS) | (u64::from(attempt) % (1 << TAG_BITS))
+}
+
+/// Whose attempt a tag is.
+fn number_of_tag(tag: u64) -> u64 {
+    tag >> TAG_BITS
 }

@@ -1,6 +1,6 @@
 //! What is between the world and its engines: they are told, looked at, and heard.
 
-use super::World;
+use super::{World, number_of_tag, tag_of};
 use crate::engine::{Engine, EngineEvent, EngineStatus, Spent};
 use crate::world::clients::{Clients, Outcome};
 use crate::world::event::Event;
@@ -101,8 +101,8 @@ impl<C: Clients> World<C> {
                 cached,
                 transfer_ns,
             } => {
-                let now_ns = self.now_ns;
-                let Some(flight) = self.flights.get_mut(tag) else {
+                let (now_ns, number) = (self.now_ns, number_of_tag(tag));
+                let Some(flight) = self.flights.get_mut(number) else {
                     return;
                 };
                 let Some(attempt) = attempt_at(flight, engine) else {
@@ -118,12 +118,13 @@ impl<C: Clients> World<C> {
                 }
                 self.clients.first_token(label, now_ns, asked_ns);
                 self.apply(Input::FirstByte {
-                    request: RequestId(u128::from(tag)),
+                    request: RequestId(u128::from(number)),
                     attempt,
                 });
             }
             EngineEvent::Finished { tag } => {
-                let Some(flight) = self.flights.get_mut(tag) else {
+                let number = number_of_tag(tag);
+                let Some(flight) = self.flights.get_mut(number) else {
                     return;
                 };
                 let Some(attempt) = attempt_at(flight, engine) else {
@@ -135,12 +136,12 @@ impl<C: Clients> World<C> {
                     output_tokens: flight.ask.output_tokens,
                 };
                 self.apply(Input::AttemptEnd {
-                    request: RequestId(u128::from(tag)),
+                    request: RequestId(u128::from(number)),
                     attempt,
                     end: AttemptEnd::Done,
                     spent: Some(spent),
                 });
-                self.close(tag, Outcome::Finished, None);
+                self.close(number, Outcome::Finished, None);
             }
         }
     }
@@ -152,14 +153,15 @@ impl<C: Clients> World<C> {
             let Some(flight) = self.flights.get_mut(number) else {
                 continue;
             };
-            let Some((_, engine, _)) = flight.attempts.first() else {
+            let Some((attempt, engine, _)) = flight.attempts.first() else {
                 continue;
             };
+            let tag = tag_of(number, *attempt);
             let at = usize::try_from(*engine).unwrap_or(usize::MAX);
             let made = self
                 .engines
                 .get(at)
-                .and_then(|engine| engine.made(now_ns, number));
+                .and_then(|engine| engine.made(now_ns, tag));
             if let Some(output_tokens) = made {
                 self.apply(Input::Progress {
                     request: RequestId(u128::from(number)),
