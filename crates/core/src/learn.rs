@@ -47,6 +47,16 @@ impl<const SPAN_MS: u64> Rate<SPAN_MS> {
         faded.sum * 1000.0 / whole(SPAN_MS)
     }
 
+    /// The amount per second since `since_us`, of a sum that was empty then: a span that is not over yet is not counted.
+    pub fn per_second_since(&self, now_us: i64, since_us: i64) -> f64 {
+        let mut missing = Self {
+            sum: 1.0,
+            at_us: since_us,
+        };
+        missing.fade(now_us);
+        self.per_second(now_us) / (1.0 - missing.sum).max(f64::EPSILON)
+    }
+
     /// Exponential decay by halves of small steps: exact products only.
     fn fade(&mut self, now_us: i64) {
         let elapsed = now_us.saturating_sub(self.at_us);
@@ -69,6 +79,24 @@ impl<const SPAN_MS: u64> Rate<SPAN_MS> {
             self.sum *= half * half;
             parts -= part;
         }
+    }
+}
+
+/// The greatest value of late: what was seen fades over about `SPAN`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peak<const SPAN_MS: u64> {
+    value: f64,
+    at_us: i64,
+}
+
+impl<const SPAN_MS: u64> Peak<SPAN_MS> {
+    /// Takes a value; the greatest of late, that one among them.
+    pub fn follow(&mut self, now_us: i64, value: f64) -> f64 {
+        let elapsed_us = signed(now_us.saturating_sub(self.at_us).max(0));
+        let kept = (1.0 - elapsed_us / (whole(SPAN_MS) * 1000.0)).max(0.0);
+        self.value = value.max(self.value * kept);
+        self.at_us = now_us;
+        self.value
     }
 }
 

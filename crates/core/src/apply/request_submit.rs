@@ -109,7 +109,7 @@ impl Core {
             pool.tree.usage_mut(leaf)
         });
         if let Some(usage) = usage {
-            usage.last_seen_us = usage.last_seen_us.max(now.0);
+            usage.came(now.0);
             usage.unsettled.asked_us += whole(cost_us);
             if nobody_waits {
                 usage.unbacked_us = now.0;

@@ -11,6 +11,10 @@ use madang_types::Micros;
 const AHEAD_S: f64 = 0.5;
 /// No more of a member than this is kept.
 const RESERVE_PART_MAX: f64 = 0.9;
+/// What those under their share will hold is their mean and so many times its spread, in slots; in memory requests differ in size as
+/// well as in number.
+const SLOTS_SPREAD: f64 = 1.5;
+const MEMORY_SPREAD: f64 = 2.5;
 /// How long the greatest hold of late fades.
 const HOLD_US: f64 = 120e6;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
@@ -71,7 +75,7 @@ pub(crate) struct Holds {
 
 impl Holds {
     /// By Little's law, at the pace of a full batch or at that of late where it is slower: arrivals × output tokens × time for each, and
-    /// one and a half times the spread.
+    /// the spread.
     pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
         let members = f64::from(capacity.members.max(1));
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;
@@ -79,10 +83,17 @@ impl Holds {
         let tpot_s = tpot_s.max(whole(capacity.tpot_us) / 1e6);
         let arrivals = expected.arrivals / members;
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
-        let slots = mean + 1.5 * mean.sqrt() + 1.0;
+        let slots = mean + SLOTS_SPREAD * mean.sqrt() + 1.0;
+        let tokens = (mean + MEMORY_SPREAD * mean.sqrt() + 1.0) * expected.held_tokens;
         let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
         self.slots = slots.max(self.slots * kept);
-        self.tokens = (slots * expected.need_tokens).max(self.tokens * kept);
+        self.tokens = tokens.max(self.tokens * kept);
+    }
+
+    /// Memory of it.
+    #[cfg(test)]
+    pub fn tokens(&self) -> f64 {
+        self.tokens
     }
 }
 

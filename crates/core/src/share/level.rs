@@ -16,6 +16,9 @@ const ACTIVE_US: i64 = 10_000_000;
 const CONTENDED: f64 = 0.75;
 /// Whoever asks for more than its level by this factor is over; less is a burst, which the order of the queue evens out.
 const OVER_FACTOR: f64 = 1.25;
+/// The level is never below this: what is charged is of the order of an engine's time, and a bad sum must not make floods of those who
+/// are flooded.
+const LEVEL_MIN: f64 = 1.2;
 /// The level is never above this: what others leave of their parts is for whoever wants it, but behind them.
 const LEVEL_MAX: f64 = 1.5;
 /// Who is over stays so until it asks for less than this part of that.
@@ -25,9 +28,11 @@ const BACK_UNDER: f64 = 0.9;
 #[derive(Debug)]
 pub(crate) struct TenantUse {
     pub last_seen_us: i64,
+    /// When it came after it was away.
+    pub since_us: i64,
     /// Accelerator time asked for, in microseconds.
     pub offered: Rate<10_000>,
-    /// The same over a longer time: a burst is no flood.
+    /// The same over a longer time, or since it came: a burst is no flood.
     pub offered_long: Rate<40_000>,
     /// Requests that came.
     pub arrivals: Rate<20_000>,
@@ -68,6 +73,7 @@ impl Default for TenantUse {
     fn default() -> Self {
         Self {
             last_seen_us: 0,
+            since_us: 0,
             offered: Rate::default(),
             offered_long: Rate::default(),
             arrivals: Rate::default(),
@@ -88,6 +94,17 @@ impl Default for TenantUse {
             unsettled: Used::default(),
             unbacked_us: 0,
         }
+    }
+}
+
+impl TenantUse {
+    /// A request came. What was asked before its tenant was away says nothing of now.
+    pub fn came(&mut self, now_us: i64) {
+        if now_us.saturating_sub(self.last_seen_us) > ACTIVE_US {
+            self.since_us = now_us;
+            self.offered_long = Rate::default();
+        }
+        self.last_seen_us = self.last_seen_us.max(now_us);
     }
 }
 
@@ -120,6 +137,8 @@ pub(crate) struct Expected {
     pub arrivals: f64,
     /// Mean memory of one, in tokens.
     pub need_tokens: f64,
+    /// Mean memory of one that runs: those with long answers run for longer.
+    pub held_tokens: f64,
     /// Mean output of one, in tokens.
     pub output_tokens: f64,
     /// Part of the pool's time that their prompts take.
@@ -207,7 +226,7 @@ impl Tree {
                 // Whoever asks for no more than its own part is never over, whatever the others ask.
                 let water = water_level(&claims, dimension, asked.min(1.0));
                 if water.is_finite() {
-                    *level = water.clamp(1.0, LEVEL_MAX);
+                    *level = water.clamp(LEVEL_MIN, LEVEL_MAX);
                 }
             }
         }
@@ -215,7 +234,7 @@ impl Tree {
             tenants: claims.len(),
             ..Expected::default()
         };
-        let (mut need_sum, mut output_sum) = (0.0, 0.0);
+        let (mut need_sum, mut output_sum, mut held_sum) = (0.0, 0.0, 0.0);
         // Where everybody has a queue, its order alone is fair: nobody's room need be kept.
         let crowd = claims.len() > 1 && claims.iter().all(Claim::is_backlogged);
         let leaned = self.lean(&claims, &levels);
@@ -242,6 +261,7 @@ impl Tree {
                 expected.arrivals += claim.arrivals;
                 need_sum += claim.arrivals * claim.need;
                 output_sum += claim.arrivals * claim.output;
+                held_sum += claim.arrivals * claim.output * claim.need;
                 expected.prefill_part += claim.prefill;
                 expected.running += claim.running;
                 expected.kv_tokens += claim.kv_tokens;
@@ -250,6 +270,7 @@ impl Tree {
         if expected.arrivals > 0.0 {
             expected.need_tokens = need_sum / expected.arrivals;
             expected.output_tokens = output_sum / expected.arrivals;
+            expected.held_tokens = held_sum / output_sum.max(f64::EPSILON);
         }
         expected
     }
@@ -308,7 +329,7 @@ impl Tree {
             } else {
                 whole(kv_tokens) / whole(capacity.kv_tokens)
             };
-            let long = usage.offered_long.per_second(now_us);
+            let long = usage.offered_long.per_second_since(now_us, usage.since_us);
             let recent = usage.offered.per_second(now_us);
             claims.push(Claim {
                 tenant,
@@ -366,39 +387,4 @@ fn water_level(claims: &[Claim], dimension: usize, total: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(asks: &[(f64, f64)], total: f64, expected: f64) {
-        let claims: Vec<Claim> = (0..)
-            .zip(asks)
-            .map(|(tenant, (asks, part))| Claim {
-                tenant,
-                asks: [*asks; DIMENSIONS],
-                recent: *asks,
-                waiting: 0,
-                part: *part,
-                arrivals: 0.0,
-                need: 0.0,
-                output: 0.0,
-                prefill: 0.0,
-                running: 0,
-                kv_tokens: 0,
-                reach: Reach::LEVEL,
-            })
-            .collect();
-        let level = water_level(&claims, TIME, total);
-        assert!(
-            (level - expected).abs() < 1e-9 || level == expected,
-            "{level} for {asks:?}"
-        );
-    }
-
-    #[test]
-    fn who_asks_for_little_gets_it_and_the_rest_is_level() {
-        check(&[(0.1, 0.5), (5.0, 0.5)], 1.0, 1.8);
-        check(&[(5.0, 0.5), (5.0, 0.5)], 1.0, 1.0);
-        check(&[(5.0, 0.25), (5.0, 0.75)], 1.0, 1.0);
-        check(&[(0.1, 0.5), (0.2, 0.5)], 1.0, f64::INFINITY);
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ mod tilt;
 use super::level::TenantUse;
 use super::weights::Weights;
 use crate::fleet_view::Payer;
-use crate::learn::{Rate, signed};
+use crate::learn::{Peak, Rate, signed};
 use crate::request::{FlowIndex, RequestIndex};
 use madang_types::{KeyId, ProgrammeId, ProjectId, TenantId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,8 @@ pub(crate) struct Tree {
     tilted: Vec<FlowIndex>,
     /// Accelerator time charged to whomever, in microseconds.
     served: Rate<10_000>,
+    /// The most of that of late.
+    served_most: Peak<300_000>,
 }
 
 impl Default for Tree {
@@ -118,6 +120,7 @@ impl Default for Tree {
             free: Vec::new(),
             tilted: Vec::new(),
             served: Rate::default(),
+            served_most: Peak::default(),
         }
     }
 }
@@ -162,9 +165,11 @@ impl Tree {
         }
     }
 
-    /// Accelerator time charged of late, in microseconds a second.
-    pub fn served_us_per_second(&self, now_us: i64) -> f64 {
-        self.served.per_second(now_us)
+    /// The most accelerator time that was charged in a second of late, in microseconds. While floods wait for others engines give
+    /// less than they can: the least of late would say that whoever is served asks for more than its part.
+    pub fn served_us_per_second(&mut self, now_us: i64) -> f64 {
+        let served = self.served.per_second(now_us);
+        self.served_most.follow(now_us, served)
     }
 
     /// Requests waiting.

@@ -382,4 +382,11 @@ mod tests {
         check("150.0,81,19+145.5,699,3", 1.5);
         check("120,1155,211", 1.5);
     }
+
+    #[test]
+    fn tiny_requests_beside_long_answers_leave_the_others_their_memory() {
+        // By the mean size of all requests that are not of floods, a sixth of the memory was kept that the others hold.
+        check("150.0,30,1+17.1,442,1200", 1.5);
+        check("150.0,114,1+8.8,19,1520", 1.5);
+    }
 }
