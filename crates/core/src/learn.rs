@@ -47,11 +47,13 @@ impl<const SPAN_MS: u64> Rate<SPAN_MS> {
         faded.sum * 1000.0 / whole(SPAN_MS)
     }
 
-    /// The amount per second since `since_us`, of a sum that was empty then: a span that is not over yet is not counted.
+    /// The amount per second since `since_us`, of a sum that was empty then: what of the span was before is not counted, but for
+    /// half of it, lest one large amount at the beginning look like many.
     pub fn per_second_since(&self, now_us: i64, since_us: i64) -> f64 {
+        let half_us = i64::try_from(SPAN_MS * 500).unwrap_or(i64::MAX);
         let mut missing = Self {
             sum: 1.0,
-            at_us: since_us,
+            at_us: since_us.min(now_us.saturating_sub(half_us)),
         };
         missing.fade(now_us);
         self.per_second(now_us) / (1.0 - missing.sum).max(f64::EPSILON)
