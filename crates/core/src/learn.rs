@@ -100,6 +100,11 @@ impl<const SPAN_MS: u64> Peak<SPAN_MS> {
         self.at_us = now_us;
         self.value
     }
+
+    /// What it was when it was followed last.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
 }
 
 /// As a double; exact below 2^53, which no count or span here reaches.

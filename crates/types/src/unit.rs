@@ -87,8 +87,13 @@ impl Micros {
     /// The instant `ms` milliseconds later (held at the end of time).
     #[must_use]
     pub fn plus_ms(self, ms: u64) -> Self {
-        let span_us = i64::try_from(ms.saturating_mul(1000)).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(span_us))
+        self.plus_us(ms.saturating_mul(1000))
+    }
+
+    /// The instant `us` microseconds later (held at the end of time).
+    #[must_use]
+    pub fn plus_us(self, us: u64) -> Self {
+        Self(self.0.saturating_add_unsigned(us))
     }
 
     /// Microseconds from `earlier` to here; zero where the clock went backwards.

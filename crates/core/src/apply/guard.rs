@@ -25,10 +25,9 @@ impl Core {
         let capacity = self.capacity(now, pool_index);
         let waited_us = self.longest_wait_us(now, pool_index);
         if let Some(pool) = self.pool_mut(pool_index) {
-            let elapsed_us = now.since_us(pool.guarded_at);
             pool.guarded_at = now;
             let expected = pool.tree.level(now.0, capacity, waited_us > BACKLOG_US);
-            pool.holds.follow(elapsed_us, &expected, capacity);
+            pool.holds.follow(now.0, &expected, capacity);
             pool.guard = Guard::new(expected, capacity, pool.holds);
         }
     }

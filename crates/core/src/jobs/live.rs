@@ -3,7 +3,7 @@
 use super::ask::{Ask, JobKey, NodesKey};
 use super::crowd::Crowds;
 use super::nodes::{Floor, Machine, MachineKey, Placement};
-use super::queue::{Job, State, later};
+use super::queue::{Job, State};
 use super::reserve::{Kept, KeptFree, Reservation};
 use super::site::{Offer, OfferLack};
 use super::{AccountKey, JobTerms, Jobs};
@@ -132,7 +132,7 @@ impl Jobs {
         let offers = self.prospects(now, job, &halls);
         let first = offers.iter().find_map(|offer| offer.wait_us);
         let last = match is_it {
-            true => first.map(|us| later(now, us)),
+            true => first.map(|us| now.plus_us(us)),
             false => last.flatten(),
         };
         let own = self.own_from(now, job, others);
@@ -175,7 +175,7 @@ impl Jobs {
     fn own_from(&self, now: Micros, key: JobKey, others: &[JobKey]) -> Option<Micros> {
         let job = self.jobs.get(&key)?;
         let may = |(kept, _): &(&Reservation, Kept)| {
-            let ends_at = later(kept.from.max(now), job.ask.run_us_max);
+            let ends_at = kept.from.max(now).plus_us(job.ask.run_us_max);
             ends_at <= kept.until && self.is_for(kept, job.ask.account)
         };
         let has_room = |(kept, bit): &(&Reservation, Kept)| {
@@ -207,7 +207,7 @@ impl Jobs {
             let State::Running { at, placements, .. } = &job.state else {
                 return 0;
             };
-            let stays = later(*at, job.ask.run_us_max) > from
+            let stays = at.plus_us(job.ask.run_us_max) > from
                 && (!job.ask.preemptible || self.is_for(kept, job.ask.account));
             let on = placements.iter().filter(|at| {
                 self.floor.kept(at.machine) & bit != 0
@@ -282,7 +282,7 @@ impl Jobs {
             .max_by_key(|hall| (hall.free_milli, Reverse(hall.at)))?;
         let at = best.wait_for(need.milli());
         let run_us = self.estimates.run_us(&job.ask, 0);
-        best.ends.push(Reverse((later(at, run_us), need.milli())));
+        best.ends.push(Reverse((at.plus_us(run_us), need.milli())));
         best.free_milli -= need.milli();
         Some(at)
     }

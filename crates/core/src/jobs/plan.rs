@@ -4,7 +4,6 @@
 //! (Mu'alem and Feitelson, IEEE TPDS 2001).
 
 use super::ask::{JobKey, NodesKey};
-use super::queue::later;
 use madang_types::Micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -159,7 +158,7 @@ impl Plan {
         self.starts.push((job, at));
         let line = &mut self.lines[usize::from(nodes.0)];
         let free = line.free_at(at, self.backfill, milli);
-        line.take(at, later(at, run_us), milli);
+        line.take(at, at.plus_us(run_us), milli);
         if at > self.now {
             line.drops.insert(at, free.saturating_sub(milli));
         }
@@ -206,7 +205,7 @@ impl Timeline {
         let mut start: Option<Micros> = None;
         for (at, free) in &self.points {
             if let Some(start) = start
-                && *at >= later(start, run_us)
+                && *at >= start.plus_us(run_us)
             {
                 return Some(start);
             }

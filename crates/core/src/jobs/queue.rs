@@ -112,14 +112,14 @@ impl Job {
         if !self.ask.preemptible {
             return None;
         }
-        let may_stop_at = later(*at, terms.run_us_min);
+        let may_stop_at = at.plus_us(terms.run_us_min);
         if may_stop_at > now {
             return Some(may_stop_at);
         }
         let used = self.used_at(now);
         let left = terms.level_end(terms.level(used)).saturating_sub(used);
         let us = left.div_ceil(u128::from(self.milli().max(1)));
-        Some(later(now, u64::try_from(us).unwrap_or(u64::MAX)))
+        Some(now.plus_us(u64::try_from(us).unwrap_or(u64::MAX)))
     }
 }
 
@@ -211,11 +211,6 @@ impl Queues {
     /// When the next one has waited for `us`.
     pub(super) fn overdue_at(&self, us: u64) -> Option<Micros> {
         let (since, _) = self.oldest().min()?;
-        Some(later(since, us))
+        Some(since.plus_us(us))
     }
-}
-
-/// The instant `us` microseconds after `from`.
-pub(super) fn later(from: Micros, us: u64) -> Micros {
-    Micros(from.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
 }

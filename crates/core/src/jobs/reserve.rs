@@ -2,7 +2,7 @@
 
 use super::ask::{AccountKey, JobKey, NodesKey};
 use super::nodes::{Floor, MachineKey, Placement, index};
-use super::queue::{Job, State, later};
+use super::queue::{Job, State};
 use super::{JobEffect, Jobs};
 use madang_types::{Micros, RESERVATIONS_MAX};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ impl Jobs {
     /// Those whose machines a job may not have that would begin now: by its time limit it would not have ended in time, and nobody
     /// would stop it.
     pub(super) fn closed(&self, now: Micros, job: &Job) -> Kept {
-        let ends_at = later(now, job.ask.run_us_max);
+        let ends_at = now.plus_us(job.ask.run_us_max);
         let makes_room = self.rule.preempts() && job.ask.preemptible;
         let admits = |kept: &Reservation| {
             kept.is_over(now)
@@ -137,7 +137,7 @@ impl Jobs {
             else {
                 continue;
             };
-            let ends_at = later(*at, job.ask.run_us_max);
+            let ends_at = at.plus_us(job.ask.run_us_max);
             let in_the_way =
                 self.set(|kept| ends_at > kept.from && !self.is_for(kept, job.ask.account));
             let on =

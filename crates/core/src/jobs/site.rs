@@ -4,7 +4,7 @@
 use super::Jobs;
 use super::ask::{AccountKey, Ground, JobKey, NodesKey, WHOLE_MILLI};
 use super::crowd::Crowds;
-use super::queue::{Job, later};
+use super::queue::Job;
 use super::tariff::Tariffs;
 use madang_types::{MicroWon, Micros};
 use std::collections::BTreeMap;
@@ -253,7 +253,7 @@ impl Jobs {
             Some(foretold_us) => wait_us.max(foretold_us),
             None => wait_us.saturating_add(queue_us),
         };
-        let starts_at = later(now, wait_us.saturating_add(moved.us));
+        let starts_at = now.plus_us(wait_us.saturating_add(moved.us));
         let tariffs = &self.sites.tariffs;
         SiteCost {
             run,

@@ -1,7 +1,6 @@
 //! What the electricity of a run costs on each `[[nodes]]`, by the hours in which it runs.
 
 use super::ask::{NodesKey, WHOLE_MILLI};
-use super::queue::later;
 use crate::flex::{AHEAD_US_MAX, EnergyOutlook, EnergyTerms, HOUR_US};
 use madang_types::Micros;
 
@@ -20,7 +19,7 @@ impl Tariffs {
     pub fn new(terms: EnergyTerms, places: Vec<Option<(u64, EnergyOutlook)>>) -> Self {
         let day = |(watts, outlook): &(u64, EnergyOutlook)| {
             let from = outlook.from();
-            let span = (from, later(from, 24 * HOUR_US));
+            let span = (from, from.plus_us(24 * HOUR_US));
             Some(outlook.cost(*watts, span, &terms)?.weighed)
         };
         let days = places.iter().enumerate();
@@ -48,7 +47,7 @@ impl Tariffs {
         let watts = watts.saturating_mul(milli) / u64::from(WHOLE_MILLI);
         // An outlook begins with the hour in which it was made.
         let from = at.max(outlook.from());
-        let span = (from, later(from, run_us.min(AHEAD_US_MAX)));
+        let span = (from, from.plus_us(run_us.min(AHEAD_US_MAX)));
         let cost = outlook.cost(watts, span, &self.terms);
         cost.map_or(0, |cost| u128::try_from(cost.weighed.0).unwrap_or(0))
     }

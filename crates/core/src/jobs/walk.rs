@@ -9,7 +9,7 @@ use super::ask::{AccountKey, JobKey, Need, NodesKey};
 use super::crowd::Crowds;
 use super::place::Wanted;
 use super::plan::{End, Plan};
-use super::queue::{Job, State, later};
+use super::queue::{Job, State};
 use super::reserve::{Kept, KeptFree};
 use super::site::Held;
 use super::{Jobs, Rank};
@@ -125,7 +125,7 @@ impl Jobs {
         } else {
             job.ask.run_us_max
         };
-        later(now, run_us.saturating_sub(ran_us))
+        now.plus_us(run_us.saturating_sub(ran_us))
     }
 }
 

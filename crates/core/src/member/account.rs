@@ -54,7 +54,7 @@ impl Account {
     /// A request was sent.
     pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64) {
         let begins_us = self.outstanding_us(now);
-        self.prefill_until = after(now, begins_us.saturating_add(work.prefill_us));
+        self.prefill_until = now.plus_us(begins_us.saturating_add(work.prefill_us));
         self.unanswered += 1;
         self.prefill_us = self.prefill_us.saturating_add(work.prefill_us);
         self.kv_tokens = self.kv_tokens.saturating_add(kv_tokens);
@@ -66,24 +66,19 @@ impl Account {
         self.unanswered = self.unanswered.saturating_sub(1);
         self.prefill_us = self.prefill_us.saturating_sub(work.prefill_us);
         self.long = self.long.saturating_sub(u32::from(work.long));
-        let latest = after(now, self.prefill_us);
+        let latest = now.plus_us(self.prefill_us);
         self.prefill_until = self.prefill_until.min(latest);
     }
 
     /// A prompt was called off, and is off the account: that much work is left of others, once the iteration that it is in has
     /// ended.
     pub fn called_off(&mut self, now: Micros, (others_us, busy_us): (u64, u64)) {
-        (self.busy_until, self.busy_us) = (after(now, busy_us), busy_us);
-        self.prefill_until = after(now, others_us.saturating_add(busy_us));
+        (self.busy_until, self.busy_us) = (now.plus_us(busy_us), busy_us);
+        self.prefill_until = now.plus_us(others_us.saturating_add(busy_us));
     }
 
     /// It ended: its memory is free.
     pub fn freed(&mut self, kv_tokens: u64) {
         self.kv_tokens = self.kv_tokens.saturating_sub(kv_tokens);
     }
-}
-
-fn after(now: Micros, span_us: u64) -> Micros {
-    let span = i64::try_from(span_us).unwrap_or(i64::MAX);
-    Micros(now.0.saturating_add(span))
 }

@@ -3,7 +3,7 @@
 //! slow one is called off before its first byte, waits, and goes on later: what was computed of it stays in the engine's cache.
 //! It is the preemption of operating systems and of engines' own schedulers, one floor above, where the order of prompts is decided.
 
-use super::choose::{Choice, Field, SLOW_US, Scratch, Standing};
+use super::choose::{Choice, Field, SLOW_US, Standing};
 use crate::effect::Effect;
 use crate::fleet_view::{RouteRule, ShareRule};
 use crate::input::Prefix;
@@ -22,8 +22,9 @@ const LEFT_US_MIN: u64 = 300_000;
 struct Slow {
     request: RequestIndex,
     member: MemberIndex,
-    /// Prompt work that was done of it.
+    /// Prompt work that was done of it, and the whole blocks that the member's cache has by that.
     computed_us: u64,
+    blocks: usize,
     /// Prompt work that is left of it, and of others there.
     left_us: u64,
     others_us: u64,
@@ -40,22 +41,13 @@ impl Core {
         (index, choice): (RequestIndex, &Choice),
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let scratch = std::mem::take(&mut self.scratch);
-        let slow = self
-            .requests
-            .get(index)
-            .and_then(|request| self.in_the_way(now, (request, choice), &scratch));
-        self.scratch = scratch;
+        let request = self.requests.get(index);
+        let slow = request.and_then(|request| self.in_the_way(now, request, choice));
         slow.is_some_and(|slow| self.call_off(now, slow, effects))
     }
 
     /// The slow prompt without which the request's first token would come soonest, and in time.
-    fn in_the_way(
-        &self,
-        now: Micros,
-        (request, choice): (&Request, &Choice),
-        scratch: &Scratch,
-    ) -> Option<Slow> {
+    fn in_the_way(&self, now: Micros, request: &Request, choice: &Choice) -> Option<Slow> {
         let pool = self.pool(request.pool)?;
         let waited_us = now.since_us(request.arrived_at);
         let slack_us = SLOW_US.checked_sub(waited_us)?;
@@ -81,7 +73,7 @@ impl Core {
             if !self.may_serve(now, request, (*index, member), &mut Field::default()) {
                 continue;
             }
-            let forecast = self.forecast((now, request), (*index, member), (scratch, 0));
+            let forecast = self.forecast((now, request), (*index, member), (&self.scratch, 0));
             let ttft_us = forecast.estimate.ttft_us;
             if ttft_us <= slack_us && matches!(choice, Choice::Wait) {
                 // It waits for something else, or for this one, and is in time.
@@ -127,16 +119,20 @@ impl Core {
                 && member.has_memory(request.kv_tokens, other.kv_tokens)
                 && member.cache_tokens() >= other.submit.prompt_tokens;
             if gives_way {
+                let prefix = &other.submit.prefix;
                 let computed_us = run.work.prefill_us - own_us;
+                let blocks = computed_blocks(member, prefix, (run.cached_tokens, computed_us));
                 let begun = left_us == 0;
+                let there = blocks_tokens(prefix, blocks).max(run.cached_tokens);
                 found.push(Slow {
                     request: slow,
                     member: index,
                     computed_us,
+                    blocks,
                     left_us: own_us,
                     others_us: outstanding_us - own_us,
                     iteration_us: if begun {
-                        iteration_us(member, other, (run.cached_tokens, computed_us))
+                        iteration_us(member, other.submit.prompt_tokens, there)
                     } else {
                         0
                     },
@@ -174,11 +170,8 @@ impl Core {
         // Its time to wait begins anew: it is not refused for what it left to others.
         request.wait_until = now.plus_ms(request.submit.wait_ms_max);
         let prefix = std::mem::take(&mut request.submit.prefix);
-        let kept = self.member(slow.member).map_or(0, |member| {
-            computed_blocks(member, &prefix, (run.cached_tokens, slow.computed_us))
-        });
         if let Some(pool) = self.pool_mut(pool) {
-            pool.prefix.missed(slow.member, &prefix.blocks, kept);
+            pool.prefix.missed(slow.member, &prefix.blocks, slow.blocks);
             pool.counts.preempted += 1;
         }
         if let Some(request) = self.requests.get_mut(slow.request) {
@@ -189,20 +182,17 @@ impl Core {
     }
 }
 
-/// Prompt work of the iteration that a member is in with a prompt of which so much is cached, and so much work done on the rest.
-fn iteration_us(
-    member: &Member,
-    request: &Request,
-    (cached_tokens, computed_us): (u64, u64),
-) -> u64 {
-    let prefix = &request.submit.prefix;
-    let blocks = computed_blocks(member, prefix, (cached_tokens, computed_us));
-    let tokens = u64::try_from(blocks).unwrap_or(u64::MAX);
-    let tokens = tokens.saturating_mul(u64::from(prefix.block_tokens));
-    let prompt_tokens = request.submit.prompt_tokens;
-    let there = tokens.max(cached_tokens).min(prompt_tokens);
-    let left = prompt_tokens - there;
-    member.speed.iteration_prefill_us(left, there)
+/// Prompt work of the iteration that a member is in with a prompt of which so many tokens are there.
+fn iteration_us(member: &Member, prompt_tokens: u64, there: u64) -> u64 {
+    let there = there.min(prompt_tokens);
+    member
+        .speed
+        .iteration_prefill_us(prompt_tokens - there, there)
+}
+
+fn blocks_tokens(prefix: &Prefix, blocks: usize) -> u64 {
+    let blocks = u64::try_from(blocks).unwrap_or(u64::MAX);
+    blocks.saturating_mul(u64::from(prefix.block_tokens))
 }
 
 /// Whole blocks of a prompt that a member has after so much work on what was not cached.
@@ -211,13 +201,11 @@ fn computed_blocks(
     prefix: &Prefix,
     (cached_tokens, computed_us): (u64, u64),
 ) -> usize {
-    let block_tokens = u64::from(prefix.block_tokens);
-    let is_computed = |blocks: u64| {
-        let uncached = (blocks * block_tokens).saturating_sub(cached_tokens);
+    let is_computed = |blocks| {
+        let uncached = blocks_tokens(prefix, blocks).saturating_sub(cached_tokens);
         member.speed.prefill_us(uncached, cached_tokens) <= computed_us
     };
-    let all = u64::try_from(prefix.blocks.len()).unwrap_or(0);
-    let (mut computed, mut beyond) = (0, all + 1);
+    let (mut computed, mut beyond) = (0, prefix.blocks.len() + 1);
     while computed + 1 < beyond {
         let middle = computed.midpoint(beyond);
         if is_computed(middle) {
@@ -226,7 +214,7 @@ fn computed_blocks(
             beyond = middle;
         }
     }
-    usize::try_from(computed).unwrap_or(usize::MAX)
+    computed
 }
 
 impl Member {

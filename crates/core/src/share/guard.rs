@@ -3,7 +3,7 @@
 
 use super::level::{Capacity, Expected};
 use crate::fleet_view::ShareRule;
-use crate::learn::{rounded, whole};
+use crate::learn::{Peak, rounded, whole};
 use crate::member::{Estimate, Member};
 use madang_types::Micros;
 
@@ -15,8 +15,6 @@ const RESERVE_PART_MAX: f64 = 0.9;
 /// well as in number.
 const SLOTS_SPREAD: f64 = 1.5;
 const MEMORY_SPREAD: f64 = 2.5;
-/// How long the greatest hold of late fades.
-const HOLD_US: f64 = 120e6;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
 const PREFILL_PART_MAX: f64 = 0.6;
 /// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
@@ -69,14 +67,14 @@ pub(crate) struct Guard {
 /// for minutes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holds {
-    slots: f64,
-    tokens: f64,
+    slots: Peak<120_000>,
+    pub(super) tokens: Peak<120_000>,
 }
 
 impl Holds {
     /// By Little's law, at the pace of a full batch or at that of late where it is slower: arrivals × output tokens × time for each, and
     /// the spread.
-    pub fn follow(&mut self, elapsed_us: u64, expected: &Expected, capacity: Capacity) {
+    pub fn follow(&mut self, now_us: i64, expected: &Expected, capacity: Capacity) {
         let members = f64::from(capacity.members.max(1));
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;
         let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
@@ -85,15 +83,8 @@ impl Holds {
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
         let slots = mean + SLOTS_SPREAD * mean.sqrt() + 1.0;
         let tokens = (mean + MEMORY_SPREAD * mean.sqrt() + 1.0) * expected.held_tokens;
-        let kept = (1.0 - whole(elapsed_us) / HOLD_US).max(0.0);
-        self.slots = slots.max(self.slots * kept);
-        self.tokens = tokens.max(self.tokens * kept);
-    }
-
-    /// Memory of it.
-    #[cfg(test)]
-    pub fn tokens(&self) -> f64 {
-        self.tokens
+        self.slots.follow(now_us, slots);
+        self.tokens.follow(now_us, tokens);
     }
 }
 
@@ -184,8 +175,8 @@ impl Guard {
         let least = ahead + 2.0 * ahead.sqrt() + 1.0;
         let slots_max = f64::from(capacity.slots) / each * RESERVE_PART_MAX;
         let tokens_max = whole(capacity.kv_tokens) / each * RESERVE_PART_MAX;
-        let slots = holds.slots - f64::from(expected.running) / each;
-        let tokens = holds.tokens - whole(expected.kv_tokens) / each;
+        let slots = holds.slots.value() - f64::from(expected.running) / each;
+        let tokens = holds.tokens.value() - whole(expected.kv_tokens) / each;
         Self {
             reserve_slots: u32::try_from(rounded(slots.max(least).min(slots_max))).unwrap_or(0),
             reserve_tokens: rounded(tokens.max(least * expected.need_tokens).min(tokens_max)),

@@ -5,7 +5,7 @@ use super::label::{Bounded, Label};
 use super::{ModelLabels, seconds};
 use crate::refused::code_of;
 use arc_swap::ArcSwap;
-use madang_core::{MemberStatus, PoolStatus, ShareStatus, TenantStatus};
+use madang_core::{AttemptCounts, MemberStatus, PoolStatus, ShareStatus, TenantStatus};
 use madang_types::{ModelId, ReplicaId, SiteId, TenantId};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
@@ -409,6 +409,23 @@ fn gauges<'a, T: 'a, L: EncodeLabelSet, I: Iterator<Item = (L, &'a T)>>(
     Ok(())
 }
 
+/// A counter of attempts: its name, what it is, and how it is read.
+type Counter = (&'static str, &'static str, fn(&AttemptCounts) -> u64);
+
+/// Counters of a pool without further labels.
+const POOL_COUNTERS: [Counter; 2] = [
+    (
+        "madang_retries_denied",
+        "Retries that the budget of retries forbade.",
+        |made| made.retries_denied,
+    ),
+    (
+        "madang_prompts_preempted",
+        "Slow prompts called off before their first byte so that others came in time.",
+        |made| made.preempted,
+    ),
+];
+
 fn pool_counters(encoder: &mut DescriptorEncoder<'_>, pools: &[PoolStatus]) -> fmt::Result {
     let help = "Attempts made on replicas: first ones, retries after a failure, hedges.";
     let mut attempts = counters(encoder, "madang_attempts", help)?;
@@ -423,25 +440,12 @@ fn pool_counters(encoder: &mut DescriptorEncoder<'_>, pools: &[PoolStatus]) -> f
             count(&mut attempts, &AttemptLabels { model, kind }, value)?;
         }
     }
-    let help = "Retries that the budget of retries forbade.";
-    let mut denied = counters(encoder, "madang_retries_denied", help)?;
-    for pool in pools {
-        let model = model(pool);
-        count(
-            &mut denied,
-            &ModelLabels { model },
-            pool.attempts.retries_denied,
-        )?;
-    }
-    let help = "Slow prompts called off before their first byte so that others came in time.";
-    let mut preempted = counters(encoder, "madang_prompts_preempted", help)?;
-    for pool in pools {
-        let model = model(pool);
-        count(
-            &mut preempted,
-            &ModelLabels { model },
-            pool.attempts.preempted,
-        )?;
+    for (name, help, read) in POOL_COUNTERS {
+        let mut counter = counters(encoder, name, help)?;
+        for pool in pools {
+            let model = model(pool);
+            count(&mut counter, &ModelLabels { model }, read(&pool.attempts))?;
+        }
     }
     let help = "Requests refused, by the code of the error.";
     let mut refusals = counters(encoder, "madang_refusals", help)?;

@@ -3,7 +3,7 @@
 use crate::harness::{CHAT, Plan, World, streamed};
 use madang_testkit::{SseEvent, eventually};
 use madang_types::Outcome;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A model at the spare engine that computes ten thousand tokens a second.
 const LONG: &str = r#"
@@ -27,12 +27,7 @@ upstream_model = "m"
 /// A streamed chat with that model, of one message with so many words.
 fn words(count: usize) -> String {
     let text = "word ".repeat(count);
-    let Value::Object(more) =
-        json!({"model": "long", "messages": [{"role": "user", "content": text}]})
-    else {
-        return String::new();
-    };
-    streamed(Value::Object(more))
+    streamed(json!({"model": "long", "messages": [{"role": "user", "content": text}]}))
 }
 
 fn is_whole(events: &[SseEvent]) -> bool {

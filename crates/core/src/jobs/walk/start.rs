@@ -5,7 +5,7 @@ use crate::jobs::ask::{Ground, Need, NodesKey};
 use crate::jobs::crowd::Rivals;
 use crate::jobs::place::Wanted;
 use crate::jobs::plan::{Backfill, Plan};
-use crate::jobs::queue::{Job, later};
+use crate::jobs::queue::Job;
 use crate::jobs::reserve::Kept;
 use crate::jobs::site::Held;
 use std::cmp::Reverse;
@@ -110,7 +110,7 @@ impl Walk<'_> {
         let Some((cost, starts_at, other)) = others.into_iter().filter_map(worth).min() else {
             return false;
         };
-        let until = later(starts_at, self.jobs.worth_us(job, here - cost));
+        let until = starts_at.plus_us(self.jobs.worth_us(job, here - cost));
         let outlook = self.outlook.as_mut();
         let one = std::iter::once(other);
         outlook.map(|outlook| outlook.put(key, (milli, run_us), one, |_, _| 0));

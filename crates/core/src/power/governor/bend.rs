@@ -3,7 +3,7 @@
 use super::Act;
 use super::ladder::{self, Rung, Standing};
 use super::told::PowerDeed;
-use super::{Governor, Scene, Taken, plus_us};
+use super::{Governor, Scene, Taken};
 use madang_types::{Micros, RunId};
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Governor {
             if soon == 0 {
                 break;
             }
-            let in_time = plus_us(now, rung.takes_us) <= deadline;
+            let in_time = now.plus_us(rung.takes_us) <= deadline;
             let run = rung.act.run();
             let is_done =
                 in_force.contains(&rung.act) || run.is_some_and(|run| stand.contains(&run));
@@ -85,7 +85,7 @@ impl Governor {
     /// What acts will save that are under way and hold after the deadline alone.
     fn slow_watts(&self, now: Micros, deadline: Micros) -> u64 {
         let slow = self.taken.iter().filter(|taken| {
-            let holds_at = plus_us(taken.at, taken.takes_us);
+            let holds_at = taken.at.plus_us(taken.takes_us);
             now < holds_at && holds_at > deadline
         });
         slow.map(|taken| taken.saves_watts).sum()

@@ -309,8 +309,8 @@ impl Governor {
 
     /// By when what is over the cap must be under it.
     fn deadline(&self, now: Micros) -> Micros {
-        let soon = plus_us(now, self.terms.react_us);
-        let met = self.fell_at.map(|at| plus_us(at, self.terms.meet_us));
+        let soon = now.plus_us(self.terms.react_us);
+        let met = self.fell_at.map(|at| at.plus_us(self.terms.meet_us));
         met.map_or(soon, |met| met.max(soon))
     }
 
@@ -318,7 +318,7 @@ impl Governor {
     fn pending(&self, now: Micros, scene: &Scene) -> u64 {
         let deadline = self.deadline(now);
         let unseen = self.taken.iter().filter(|taken| {
-            let holds_at = plus_us(taken.at, taken.takes_us);
+            let holds_at = taken.at.plus_us(taken.takes_us);
             holds_at <= deadline && !is_shown(now, scene, holds_at)
         });
         unseen.map(|taken| taken.saves_watts).sum()
@@ -398,11 +398,7 @@ impl Governor {
 /// Whether what is read shows what holds since then: meters tell averages, and readings are old.
 fn is_shown(now: Micros, scene: &Scene, holds_at: Micros) -> bool {
     let us = scene.age_us.saturating_add(METER_US);
-    now >= plus_us(holds_at, us)
-}
-
-fn plus_us(at: Micros, us: u64) -> Micros {
-    Micros(at.0.saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
+    now >= holds_at.plus_us(us)
 }
 
 fn signed(watts: u64) -> i64 {

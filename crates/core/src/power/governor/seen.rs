@@ -1,7 +1,7 @@
 //! What acts brought, as the meter shows it: each watt by which less is drawn is credited once.
 
 use super::told::PowerDeed;
-use super::{Governor, Scene, Taken, is_shown, plus_us, signed};
+use super::{Governor, Scene, Taken, is_shown, signed};
 use madang_ledger::shared;
 use madang_types::Micros;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ impl Governor {
             return;
         }
         let is_due = |taken: &Taken| {
-            !taken.is_seen && is_shown(now, scene, plus_us(taken.at, taken.takes_us))
+            !taken.is_seen && is_shown(now, scene, taken.at.plus_us(taken.takes_us))
         };
         let due: BTreeMap<usize, &Taken> = (0..)
             .zip(&self.taken)

@@ -2,7 +2,7 @@
 
 use super::Act;
 use super::act::{Load, PauseHow};
-use super::{BEGINS_US, Governor, Scene, Taken, ladder, plus_us};
+use super::{BEGINS_US, Governor, Scene, Taken, ladder};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +71,7 @@ impl Governor {
         let free = runs.filter(|(load, run)| load.slow_milli() > 0 && !orders.paused.contains(run));
         let (stand, rest): (Vec<_>, Vec<_>) =
             free.partition(|(_, run)| orders.slowed.contains(run));
-        let ends_at = plus_us(now, self.terms.stands_in_us());
+        let ends_at = now.plus_us(self.terms.stands_in_us());
         for run in self.turns.over(stand, rest) {
             let turn = |taken: &&mut Taken| taken.act == Act::Slow(run) && taken.ends_at.is_none();
             if let Some(taken) = self.taken.iter_mut().find(turn) {
