@@ -3,6 +3,7 @@
 use super::sequence::Tree;
 use super::{RETRY_WAIT, Settings, Shared, State, wait};
 use crate::AuditError;
+use crate::tile::WIDTH;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,15 +89,28 @@ impl Sequencer {
             let now = Instant::now();
             let at = *due.get_or_insert(now + self.checkpoint_wait);
             let retry = !self.pending.is_empty();
-            if ending || retry || state.hurry || count >= self.checkpoint_leaves || at <= now {
+            if ending || retry || state.hurry || at <= now {
                 state.hurry = false;
                 self.pending.append(&mut state.backlog);
+                return true;
+            }
+            if count >= self.checkpoint_leaves {
+                let whole = self.whole_tiles(count);
+                self.pending.extend(state.backlog.drain(..whole));
                 return true;
             }
             // A retry waits for nothing: `pending` is empty here.
             state.backlog_due = self.checkpoint_leaves;
             state = wait(&self.shared.sequencer, state, Some(at - now));
         }
+    }
+
+    /// How many of the next `count` leaves to take where there are many: as far as they fill tiles, if they fill one. What is
+    /// left of the last tile is not written out only to be removed with the next checkpoint, which is soon.
+    fn whole_tiles(&self, count: usize) -> usize {
+        let end = self.tree.size() + count as u64;
+        let over = usize::try_from(end % WIDTH as u64).unwrap_or_default();
+        if over < count { count - over } else { count }
     }
 }
 

@@ -267,6 +267,35 @@ fn confirmation_before_the_sync_loses_no_more_than_that_with_the_machine() {
     assert_eq!(leaves(folder.path()), vec![long; 5]);
 }
 
+#[test]
+fn where_many_leaves_wait_a_checkpoint_covers_whole_tiles_and_leaves_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        checkpoint_leaves: 600,
+        ..unhurried()
+    };
+    let log = AuditLog::open(folder.path(), &settings).unwrap();
+    let mut confirmed = 0;
+    for (more, covered) in [(600, 512), (511, 512), (1, 1024), (600, 1536)] {
+        fill(&log, confirmed, confirmed + more);
+        confirmed += more;
+        let mut state = log.shared.lock();
+        while state.checkpoint_size < covered {
+            state = wait(&log.shared.progress, state, None);
+        }
+        assert_eq!((state.checkpoint_size, state.size), (covered, confirmed));
+        drop(state);
+        let partial = |kind: &str| {
+            folder
+                .path()
+                .join(format!("tile/{kind}/{:03}.p", covered / 256))
+        };
+        assert!(!partial("entries").exists() && !partial("0").exists());
+    }
+    drop(log);
+    assert_eq!(leaves(folder.path()), expected(confirmed));
+}
+
 /// A log of 700 leaves that was closed, then changed by `change`; why it does not open.
 fn refusal(change: impl Fn(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
