@@ -73,6 +73,12 @@ fn routers_and_litellm_have_goals() {
     for (what, expected) in cases {
         assert_eq!(line(&lines, what).verdict(), expected, "{what}");
     }
+    let compared = |load: &str| {
+        let lines = all(&[measured(load, rows())]);
+        lines.iter().any(|line| line.what.starts_with("requests/s"))
+    };
+    assert!(compared("plain, 1 kB, 64 at once") && compared("stream, 50 kB, 16 at once"));
+    assert!(!compared("plain, 1 kB, 1 at once") && !compared("plain, 1 kB, 1000 a second"));
     let litellm = line(&lines, "CPU, LiteLLM ÷ Madang");
     assert!((litellm.measured.median - 100.0).abs() < 1e-9);
 }
