@@ -275,6 +275,7 @@ impl Check<'_, '_> {
             share: raw.share?.value / sum,
             precisions,
             engine,
+            tuned: raw.tuned.is_some_and(|at| at.value),
         })
     }
 

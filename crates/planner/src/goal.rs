@@ -101,6 +101,8 @@ pub struct ModelGoal {
     pub precisions: Vec<String>,
     /// What serves it.
     pub engine: EngineKind,
+    /// Tuned for its peak.
+    pub tuned: bool,
 }
 
 /// An accelerator that may be bought.

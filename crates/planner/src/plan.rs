@@ -147,7 +147,7 @@ fn totals(goal: &Goal, fleet: &Fleet) -> Totals {
     }
     let count = |factor: &dyn Fn(f64) -> f64| {
         let each = fleet.picks.iter().map(|pick| {
-            let engines = pick.engines() as f64 * factor(pick.engine.deployment.band());
+            let engines = pick.engines() as f64 * factor(pick.engine.band);
             engines.ceil() as u64 * pick.accelerators()
         });
         each.sum()
@@ -223,7 +223,7 @@ fn line(goal: &Goal, pick: &Pick) -> Line {
         ttft_ms: engine.ttft_ms,
         tpot_ms: engine.tpot_ms,
         bound: engine.bound,
-        band: deployment.band(),
+        band: engine.band,
         weight_bytes: memory.map_or(0.0, |memory| memory.weight_bytes),
         kv_tokens: memory.map_or(0, |memory| memory.kv_tokens),
         load_s: deployment.load_s(goal.chips[engine.chip].per_machine, None),

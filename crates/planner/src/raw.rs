@@ -124,6 +124,8 @@ pub(crate) struct RawModel {
     /// What serves it: vllm, sglang or trtllm. vllm where not given.
     #[schemars(extend("enum" = ["vllm", "sglang", "trtllm"]))]
     pub engine: Text,
+    /// It is tuned for its peak, as far as MLPerf's rows tell; it is as public rows have it where not given.
+    pub tuned: Option<At<bool>>,
 }
 
 /// An accelerator that may be bought.

@@ -3,6 +3,7 @@
 use crate::goal::{ChipGoal, Goal, ModelGoal};
 use crate::said::{self, Said};
 use madang_catalog::{Batch, Deployment, DeploymentError, Parallel, Precision};
+use madang_twin::fidelity::tune;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -54,6 +55,8 @@ pub struct Engine {
     pub ttft_ms: f64,
     /// What keeps it from more.
     pub bound: Bound,
+    /// By what factor the truth may be more or less, in nine of ten cases.
+    pub band: f64,
 }
 
 /// A way that was looked at and does not serve, and why.
@@ -150,11 +153,18 @@ pub(crate) fn engines(
                 precision,
                 coefficients: model.engine.coefficients(),
             };
+            let (deployment, band) = if model.tuned {
+                tune(deployment)
+            } else {
+                let band = deployment.band();
+                (deployment, band)
+            };
             match size(goal, deployment) {
                 Ok(sized) => engines.push(Engine {
                     model: model_at,
                     chip: chip_at,
                     precision: word.clone(),
+                    band,
                     ..sized
                 }),
                 Err((reason, why)) => refuse(reason, why),
@@ -280,6 +290,7 @@ fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, Sa
         tpot_ms: steady.tpot_ms(sequences),
         ttft_ms: steady.ttft_ms(sequences),
         bound,
+        band: deployment.band(),
         deployment,
     })
 }

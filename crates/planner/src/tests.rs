@@ -240,6 +240,28 @@ fn the_twin_confirms_what_is_planned_and_the_smaller_counts() {
     assert_eq!(text(&one), text(&two));
 }
 
+#[test]
+fn tuned_engines_serve_what_rows_of_peaks_say_in_their_band() {
+    use madang_catalog::EngineKind;
+    use madang_twin::fidelity::{TunedRow, tuned};
+    let line = |tuned: &str| {
+        let model = format!("id = \"Llama-3.1-70B\"\nengine = \"trtllm\"\n{tuned}");
+        let text = built_in("single-node").replacen("id = \"Qwen3-32B\"", &model, 1);
+        let text = text.replacen("power_cap_kw = 20", "power_cap_kw = 2000", 1);
+        let goal = parse(&text, &Files::Builtin, &catalog()).unwrap().0;
+        plan(&goal, CLOSED).unwrap().fleet[0].clone()
+    };
+    let (plain, faster) = (line(""), line("tuned = true\n"));
+    assert_eq!(plain.requests_per_s, line("tuned = false\n").requests_per_s);
+    let place = (EngineKind::Trtllm, "Llama-3.1-70B", "H100-SXM");
+    let expected = tuned(TunedRow::shipped(), place);
+    assert!(expected.times < 0.8, "{expected:?}");
+    assert_eq!(faster.band, expected.band);
+    let each = |line: &Line| line.requests_per_s / line.accelerators_per_engine as f64;
+    // Limits on times are kept by larger batches, too.
+    assert!(each(&faster) > each(&plain) / expected.times * 0.95);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -1,111 +1,50 @@
-//! The most tokens a second of the twin's engines in runs as MLPerf makes them, beside MLPerf v5.1's Offline and Server figures.
+//! The most tokens a second of the twin's engines in runs as MLPerf makes them, beside MLPerf v5.1's figures.
 
-use super::verdict;
-use crate::mlperf::{Lengths, System, Task, slower};
-use madang_catalog::{Catalog, Deployment, EngineKind, Parallel};
-use madang_twin::engine::Profile;
-use madang_twin::fidelity::{Calibration, EngineRow, engine_rows, measured_times};
+use crate::capacity::{Pace, Submitted, Way, best, served_as_fast, ways};
+use crate::mlperf::Limits;
+use crate::shown::show;
+use crate::tasks::TASKS;
+use madang_catalog::Catalog;
+use madang_twin::fidelity::{Calibration, TunedRow, tuned};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// The benchmarks. Means, limits and sizes of data sets are MLPerf's; how lengths scatter is from memory of its data sets.
-const TASKS: [Task; 5] = [
-    Task {
-        name: "llama2-70b-99",
-        model: "Llama-2-70B",
-        samples: 24_576.0,
-        input: Lengths::new(300.0, 0.8, 1_024.0),
-        output: Lengths::new(294.45, 0.8, 1_024.0),
-        first_ms: 2_000.0,
-        token_ms: 200.0,
-    },
-    Task {
-        name: "llama3.1-405b",
-        model: "Llama-3.1-405B",
-        samples: 8_313.0,
-        input: Lengths::new(9_428.0, 0.6, 20_000.0),
-        output: Lengths::new(684.68, 0.8, 2_000.0),
-        first_ms: 6_000.0,
-        token_ms: 175.0,
-    },
-    Task {
-        name: "llama3.1-8b",
-        model: "Llama-3.1-8B",
-        samples: 13_368.0,
-        input: Lengths::new(778.0, 0.5, 2_540.0),
-        output: Lengths::new(128.0, 0.0, 128.0),
-        first_ms: 2_000.0,
-        token_ms: 100.0,
-    },
-    Task {
-        name: "deepseek-r1",
-        model: "DeepSeek-R1",
-        samples: 4_388.0,
-        input: Lengths::new(800.0, 0.8, 3_136.0),
-        output: Lengths::new(3_886.0, 0.9, 20_000.0),
-        first_ms: 2_000.0,
-        token_ms: 80.0,
-    },
-    Task {
-        name: "mixtral-8x7b",
-        model: "Mixtral-8x7B",
-        samples: 15_000.0,
-        input: Lengths::new(300.0, 0.8, 1_024.0),
-        output: Lengths::new(144.84, 0.8, 1_024.0),
-        first_ms: 2_000.0,
-        token_ms: 200.0,
-    },
-];
-
-/// Sequences at once on each rank, and tokens of one iteration, as submitters tune them.
-const SLOTS: [u32; 5] = [128, 512, 768, 1_024, 2_048];
-const BATCH_TOKENS: [u64; 2] = [2_048, 8_192];
-/// Steps in which an engine's speed is brought to what was measured: a run ends with the longest answers, so that its time is not
-/// quite in proportion.
-const FITS: usize = 3;
-/// Divisions of which the best is so far above are not looked at in Server.
-const WORSE: f64 = 0.7;
+/// Ways to measure.
+pub const KINDS: [&str; 3] = ["offline", "server", "interactive"];
+pub const OFFLINE: usize = 0;
+pub const SERVER: usize = 1;
 
 /// A measured row of the table.
 struct Measured {
     system: Submitted,
-    server: bool,
+    id: String,
+    kind: usize,
     tokens_s: f64,
 }
 
-/// What runs of one submission have in common.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Submitted {
-    task: usize,
-    chip: String,
-    engine: &'static str,
-    precision: String,
-    accelerators: u32,
-}
+/// Of each kind.
+pub type Each = [Vec<f64>; KINDS.len()];
 
-impl Submitted {
-    fn name(&self) -> String {
-        format!("{} on {}", TASKS[self.task].name, self.chip)
-    }
-}
-
-/// Tokens a second for each accelerator of the rows of a task and a chip: measured and said, Offline and in Server.
+/// Tokens a second for each accelerator of the rows of a task and a chip.
 #[derive(Default)]
-struct Compared {
-    measured: [Vec<f64>; 2],
-    said: [Vec<f64>; 2],
-    /// In Server, by an engine that is as fast Offline as the measured one.
-    fitted: Vec<f64>,
-}
-
-/// What is said of one submission, in tokens a second.
-struct Said {
-    /// Offline and in Server.
-    plain: [f64; 2],
-    /// In Server, by an engine that is as fast Offline as the measured one; `None` where Offline was not measured.
-    fitted: Option<f64>,
+pub struct Compared {
+    pub measured: Each,
+    /// By the twin, whose engines take what measured rows that resemble them do.
+    pub said: Each,
+    /// By engines that are tuned as far as MLPerf's rows of other models and chips tell.
+    pub tuned: Each,
+    /// By an engine that is as fast Offline as the measured one.
+    pub fitted: Each,
+    /// Of the submission that is measured and has the most in Server: that, and what an engine says that is as fast Offline as its own.
+    pub greatest: Option<(f64, f64)>,
+    /// How far the truth may be from the closed form, and from tuned engines.
+    pub bands: [f64; 2],
+    /// By the closed form alone, Offline.
+    pub closed: Vec<f64>,
+    /// So many times as long as the closed form says, by the shipped table.
+    pub times: Option<f64>,
 }
 
 pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
@@ -115,81 +54,109 @@ pub fn knee(catalog: &Catalog, folder: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let calibration = Calibration::shipped()?;
-    let mut groups: BTreeMap<Submitted, [Vec<f64>; 2]> = BTreeMap::new();
+    let mut groups: BTreeMap<Submitted, Vec<Measured>> = BTreeMap::new();
     for row in measured(catalog, &path)? {
-        groups.entry(row.system).or_default()[usize::from(row.server)].push(row.tokens_s);
+        groups.entry(row.system.clone()).or_default().push(row);
     }
     let mut compared: BTreeMap<String, Compared> = BTreeMap::new();
-    for (system, tokens_s) in groups {
-        let said = capacity((catalog, &calibration), &system, &tokens_s)?;
+    for (system, rows) in groups {
         let place = compared.entry(system.name()).or_default();
-        let each = f64::from(system.accelerators);
-        for (at, of) in tokens_s.iter().enumerate() {
-            place.measured[at].extend(of.iter().map(|tokens_s| tokens_s / each));
-            place.said[at].extend(of.iter().map(|_| said.plain[at] / each));
-        }
-        let fitted = tokens_s[1].iter().filter_map(|_| said.fitted);
-        place.fitted.extend(fitted.map(|tokens_s| tokens_s / each));
+        compare((catalog, &calibration), (&system, &rows), place)?;
     }
     show(&compared);
     Ok(())
 }
 
-fn show(compared: &BTreeMap<String, Compared>) {
-    println!(
-        "\ntokens a second in runs as MLPerf makes them, beside MLPerf v5.1 (median of rows, error in %; bar 10)\n"
-    );
-    for (name, of) in compared {
-        for (at, kind) in ["offline", "server"].iter().enumerate() {
-            let pairs = of.said[at].iter().zip(&of.measured[at]);
-            let errors: Vec<f64> = pairs
-                .map(|(said, measured)| said / measured - 1.0)
-                .collect();
-            if errors.is_empty() {
-                continue;
-            }
-            let (name, rows) = (format!("{name}, {kind}"), errors.len());
-            let error = median(errors);
-            println!(
-                "{name:<56} {rows:>3} rows {:>+7.1} ({})",
-                error * 100.0,
-                verdict(error.abs() <= 0.1)
-            );
-        }
-    }
-    show_server(
-        "server as a part of offline (the knee, whatever the engine's speed)",
-        compared,
-        |of| {
-            let part = |of: &[Vec<f64>; 2]| median(of[1].clone()) / median(of[0].clone());
-            (part(&of.measured), part(&of.said))
-        },
-    );
-    show_server(
-        "server, tokens a second of an accelerator, by an engine that is as fast offline as the measured one",
-        compared,
-        |of| (median(of.measured[1].clone()), median(of.fitted.clone())),
-    );
-}
-
-/// A measured figure of each task and chip that has rows of both kinds beside the predicted one.
-fn show_server(
-    what: &str,
-    compared: &BTreeMap<String, Compared>,
-    figures: impl Fn(&Compared) -> (f64, f64),
-) {
-    println!("\n{what}: measured, predicted, error in % (bar 10)\n");
-    for (name, of) in compared {
-        if of.measured.iter().any(Vec::is_empty) {
+/// What is said of the rows of one kind of system goes to the others of its task and chip.
+fn compare(
+    (catalog, calibration): (&Catalog, &Calibration),
+    (system, rows): (&Submitted, &[Measured]),
+    place: &mut Compared,
+) -> Result<(), Failure> {
+    let each = f64::from(system.accelerators);
+    let of = |kind: usize| rows.iter().filter(move |row| row.kind == kind);
+    let median_of = |kind: usize| median(of(kind).map(|row| row.tokens_s).collect());
+    let offline = median_of(OFFLINE);
+    let expected = if offline.is_nan() {
+        median_of(SERVER)
+    } else {
+        offline
+    };
+    let plain = ways(catalog, system, Pace::Rows(calibration), expected)?;
+    let (others, shipped) = others(system);
+    let tuned = tuned(others, key(system));
+    let paced = ways(catalog, system, Pace::Times(tuned.times), expected)?;
+    let closed = ways(catalog, system, Pace::Times(1.0), expected)?;
+    let fastest = |ways: &[Way]| ways.first().map_or(0.0, |way| way.offline);
+    place.bands = [plain.first().map_or(1.0, |way| way.band), tuned.band];
+    let offlines = of(OFFLINE).count();
+    place
+        .closed
+        .extend(std::iter::repeat_n(fastest(&closed) / each, offlines));
+    place.times = shipped;
+    for (kind, limits) in limits(system).into_iter().enumerate() {
+        let count = of(kind).count();
+        if count == 0 {
             continue;
         }
-        let (measured, said) = figures(of);
-        let error = said / measured - 1.0;
-        println!(
-            "{name:<48} {measured:>10.3} {said:>10.3} {:>+6.1} ({})",
-            error * 100.0,
-            verdict(error.abs() <= 0.1)
-        );
+        let (said, tuned) = match limits {
+            None => (fastest(&plain), fastest(&paced)),
+            Some(limits) => {
+                let (said, way) = best(&plain, system.task(), limits);
+                if let Some(way) = way.filter(|_| offline > 0.0) {
+                    let fitted = served_as_fast(&way, system.task(), limits, offline) / each;
+                    place.fitted[kind].extend(std::iter::repeat_n(fitted, count));
+                    if kind == SERVER {
+                        greatest(rows, place, |offline| {
+                            served_as_fast(&way, system.task(), limits, offline)
+                        });
+                    }
+                }
+                (said, best(&paced, system.task(), limits).0)
+            }
+        };
+        place.measured[kind].extend(of(kind).map(|row| row.tokens_s / each));
+        place.said[kind].extend(std::iter::repeat_n(said / each, count));
+        place.tuned[kind].extend(std::iter::repeat_n(tuned / each, count));
+    }
+    Ok(())
+}
+
+/// Limits of each kind; none: Offline.
+fn limits(system: &Submitted) -> [Option<Limits>; 3] {
+    let task = system.task();
+    [None, Some(task.server), task.interactive]
+}
+
+fn key(system: &Submitted) -> (madang_catalog::EngineKind, &str, &str) {
+    (system.kind(), system.task().model, &system.chip)
+}
+
+/// Shipped rows of other pairs of model and chip, and what that of this pair says.
+fn others(system: &Submitted) -> (Vec<&'static TunedRow>, Option<f64>) {
+    let (_, model, chip) = key(system);
+    let rows = TunedRow::shipped().iter();
+    let (own, others): (Vec<_>, Vec<_>) =
+        rows.partition(|row| row.model == model && row.chip == chip);
+    (others, own.first().map(|row| row.times))
+}
+
+/// A valid run proves that its rate is kept, not that no greater one is: of several submissions the one with the greatest is nearest to
+/// the knee.
+fn greatest(rows: &[Measured], place: &mut Compared, served: impl Fn(f64) -> f64) {
+    let of = |kind: usize| rows.iter().filter(move |row| row.kind == kind);
+    let pairs = of(SERVER).filter_map(|server| {
+        let offline = of(OFFLINE).find(|row| row.id == server.id)?;
+        Some((server, offline))
+    });
+    let most = pairs.max_by(|(one, _), (other, _)| one.tokens_s.total_cmp(&other.tokens_s));
+    let Some((server, offline)) = most else {
+        return;
+    };
+    let each = f64::from(server.system.accelerators);
+    let measured = server.tokens_s / each;
+    if place.greatest.is_none_or(|(before, _)| measured > before) {
+        place.greatest = Some((measured, served(offline.tokens_s) / each));
     }
 }
 
@@ -214,7 +181,8 @@ fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
         let Some(chip) = catalog.chip(accelerator).filter(|_| plain) else {
             continue;
         };
-        let server = cell("scenario") == "Server";
+        let scenario = cell("scenario").to_lowercase();
+        let kind = KINDS.iter().position(|kind| *kind == scenario);
         let (Ok(tokens_s), Ok(each), Ok(nodes)) = (
             cell("result").parse(),
             cell("accelerators").parse::<u32>(),
@@ -222,9 +190,9 @@ fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
         ) else {
             continue;
         };
-        if cell("category") != "closed" || !(server || cell("scenario") == "Offline") {
+        let (Some(kind), "closed") = (kind, cell("category")) else {
             continue;
-        }
+        };
         rows.push(Measured {
             system: Submitted {
                 task,
@@ -237,133 +205,15 @@ fn measured(catalog: &Catalog, path: &Path) -> Result<Vec<Measured>, Failure> {
                 precision: cell("weight_dtype").to_owned(),
                 accelerators: each * nodes,
             },
-            server,
+            id: cell("id").to_owned(),
+            kind,
             tokens_s,
         });
     }
     Ok(rows)
 }
 
-/// Engines of one to eight accelerators: layers divided, and for models of experts attention whole on each beside it.
-fn divisions(system: &Submitted, experts: bool) -> Vec<Parallel> {
-    let sizes = [1, 2, 4, 8]
-        .into_iter()
-        .filter(|size| *size <= system.accelerators);
-    sizes
-        .flat_map(|size| {
-            let ranks = Parallel {
-                data: size,
-                expert: size,
-                ..Parallel::tensor(1)
-            };
-            let more = (experts && size > 1).then_some(ranks);
-            std::iter::once(Parallel::tensor(size)).chain(more)
-        })
-        .collect()
-}
-
-/// The most tokens a second Offline and in Server, over divisions of engines, sizes of batches and of iterations. `measured` are
-/// rows' tokens a second, of both kinds.
-fn capacity(
-    (catalog, calibration): (&Catalog, &Calibration),
-    submitted: &Submitted,
-    measured: &[Vec<f64>; 2],
-) -> Result<Said, Failure> {
-    let task = &TASKS[submitted.task];
-    let rate = |tokens_s: f64| tokens_s / task.output.mean;
-    let rows = measured.iter().find(|of| !of.is_empty());
-    let expected = median(rows.cloned().unwrap_or_default());
-    let kind = EngineKind::named(submitted.engine);
-    let experts = catalog
-        .model(task.model)
-        .is_some_and(|model| model.shape.experts > 0.0);
-    let (mut plain, mut best) = ([0.0_f64; 2], None);
-    for parallel in divisions(submitted, experts) {
-        let place = (task.model, submitted.chip.as_str());
-        let Ok(deployment) = catalog.deployment(place, parallel, &submitted.precision, kind) else {
-            continue;
-        };
-        let mut offline = (0.0, None);
-        for slots in SLOTS {
-            let slots = slots * parallel.data;
-            let like = like(submitted, &parallel, slots)?;
-            let times = measured_times(calibration, catalog, &like);
-            let system = System {
-                profile: profile(&deployment, slots, times)?,
-                engines: submitted.accelerators / parallel.accelerators(),
-            };
-            let tokens_s = system.offline(task, rate(expected));
-            if tokens_s > offline.0 {
-                offline = (tokens_s, Some(system));
-            }
-        }
-        plain[0] = plain[0].max(offline.0);
-        let Some(system) = offline.1.filter(|_| offline.0 >= WORSE * plain[0]) else {
-            continue;
-        };
-        let served = served(&system, task, offline.0);
-        if served > plain[1] {
-            plain[1] = served;
-            best = Some(system);
-        }
-    }
-    let asked = best.filter(|_| measured.iter().all(|of| !of.is_empty()));
-    let fitted = asked.map(|system| {
-        let offline = median(measured[0].clone());
-        served(&as_fast(system, task, offline), task, offline)
-    });
-    Ok(Said { plain, fitted })
-}
-
-/// The most tokens a second in Server, over sizes of iterations.
-fn served(system: &System, task: &Task, offline: f64) -> f64 {
-    let sizes = BATCH_TOKENS.iter();
-    let each = sizes.map(|batch_tokens| {
-        let system = system.with_batch_tokens(*batch_tokens);
-        system.knee(task, offline / task.output.mean)
-    });
-    each.fold(0.0, f64::max)
-}
-
-/// An engine that makes so many tokens a second Offline: all its times are stretched alike.
-fn as_fast(system: System, task: &Task, tokens_s: f64) -> System {
-    let mut system = system;
-    for _ in 0..FITS {
-        let now = system.offline(task, tokens_s / task.output.mean);
-        system = system.slower(now / tokens_s);
-    }
-    system
-}
-
-/// An engine with so many sequences at once, which takes so many times as long as the closed form says.
-fn profile(deployment: &Deployment, slots: u32, times: f64) -> Result<Profile, Failure> {
-    Ok(Profile {
-        slots,
-        ..slower(&Profile::of(deployment)?, times)
-    })
-}
-
-/// The row of one such engine in a closed loop.
-fn like(submitted: &Submitted, parallel: &Parallel, slots: u32) -> Result<EngineRow, Failure> {
-    let task = &TASKS[submitted.task];
-    let text = format!(
-        "system,backend,model_path,precision,mode,isl,osl,tp_size,attention_dp_size,moe_ep_size,batch_size\n{},{},{},{},agg,{},{},{},{},{},{}\n",
-        submitted.chip,
-        submitted.engine,
-        task.model,
-        submitted.precision,
-        task.input.mean,
-        task.output.mean,
-        parallel.tensor,
-        parallel.data,
-        parallel.expert,
-        slots / parallel.data
-    );
-    let rows = engine_rows(text.as_bytes())?;
-    rows.into_iter().next().ok_or_else(|| "no row".into())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -4,8 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 
+mod capacity;
 mod knee;
 mod mlperf;
+mod shown;
+mod tasks;
 
 use madang_catalog::Catalog;
 use madang_twin::fidelity::requests::{Carried, RequestRun, learn, request_runs, scores};

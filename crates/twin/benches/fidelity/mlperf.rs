@@ -58,11 +58,14 @@ pub struct Task {
     pub samples: f64,
     pub input: Lengths,
     pub output: Lengths,
-    /// Server's limit on 99 of 100 first tokens.
-    pub first_ms: f64,
-    /// Server's limit on 99 of 100 mean times of a further token.
-    pub token_ms: f64,
+    /// Server's limits, in milliseconds: on 99 of 100 first tokens, and on 99 of 100 mean times of a further one.
+    pub server: Limits,
+    /// Interactive's, where there is one.
+    pub interactive: Option<Limits>,
 }
+
+/// Of first tokens and of further ones, in milliseconds.
+pub type Limits = (f64, f64);
 
 /// What came of a run: tokens a second by the time of the last one, and of each request the first token and the mean time of a
 /// further one, the longest last.
@@ -73,6 +76,7 @@ struct Outcome {
 }
 
 /// Engines of one kind.
+#[derive(Clone)]
 pub struct System {
     pub profile: Profile,
     pub engines: u32,
@@ -120,7 +124,7 @@ impl System {
 
     /// The most tokens a second within the limits, with random arrivals. The rate is sought up to `offline`, which is Offline's in
     /// requests a second: more would be served for no longer than a run lasts.
-    pub fn knee(&self, task: &Task, offline: f64) -> f64 {
+    pub fn knee(&self, task: &Task, (first_ms, token_ms): Limits, offline: f64) -> f64 {
         let (mut low, mut high, mut best) = (0.0, offline, 0.0_f64);
         for _ in 0..BISECTIONS {
             let rate = (low + high) / 2.0;
@@ -130,7 +134,7 @@ impl System {
                 let within = values.partition_point(|value| *value <= limit);
                 (values.len() - within) as f64 <= late_max
             };
-            if keeps(&served.first_ms, task.first_ms) && keeps(&served.token_ms, task.token_ms) {
+            if keeps(&served.first_ms, first_ms) && keeps(&served.token_ms, token_ms) {
                 low = rate;
                 best = best.max(served.tokens_s * times);
             } else {

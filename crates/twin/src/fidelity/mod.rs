@@ -18,8 +18,10 @@ mod rows;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod tuned;
 
 pub use calibrate::{CalibrateError, Calibration, calibrate};
 pub use judge::{Judged, Judgement, cross_validate, leave_out};
 pub use predict::{Prediction, measured_times, predict};
 pub use rows::{EngineRow, RowsError, engine_rows};
+pub use tuned::{Tuned, TunedRow, tune, tuned};

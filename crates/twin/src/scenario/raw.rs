@@ -215,6 +215,8 @@ pub(super) struct RawEngine {
     /// Until the first byte has come, in milliseconds; 1 where not given.
     #[schemars(range(min = 0, max = 60_000))]
     pub kv_link_latency_ms: Option<At<f64>>,
+    /// The server is tuned for its peak, as far as MLPerf's rows tell; it is as public rows have it where not given.
+    pub tuned: Option<At<bool>>,
     /// How fast each is beside its profile, in thousandths.
     #[schemars(range(min = 1, max = 100_000))]
     pub speed_milli: Option<At<u32>>,

@@ -69,7 +69,7 @@ impl Check<'_, '_> {
         };
         let prefill = match &raw.chip {
             Some(chip) => {
-                let deployment = self.deployment(raw, chip, prompt_parallel(raw))?;
+                let (deployment, _) = self.deployment(raw, chip, prompt_parallel(raw))?;
                 let mut profile = Profile::of(&deployment).ok()?;
                 profile.load_us =
                     microseconds(deployment.load_s(MACHINE_ACCELERATORS, storage_gb_s));

@@ -3,6 +3,7 @@
 use super::parts::{chips, parallel};
 use super::{Check, Names};
 use crate::engine::{PROFILES, Profile, Speculation, Tier};
+use crate::fidelity::tune;
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
@@ -251,13 +252,21 @@ impl Check<'_, '_> {
         storage_gb_s: Option<f64>,
     ) -> Option<(Profile, Option<f64>)> {
         let (profile, band) = match (&raw.profile, &raw.chip) {
-            (Some(name), None) => (self.named_profile(name)?, None),
+            (Some(name), None) => {
+                if let Some(tuned) = &raw.tuned {
+                    let message = "`tuned` has no effect on a profile that is named";
+                    self.report
+                        .error("missing_key", &tuned.span, message)
+                        .help("say the chip instead, as chip = \"H100-SXM\"");
+                }
+                (self.named_profile(name)?, None)
+            }
             (None, Some(chip)) => {
-                let deployment = self.deployment(raw, chip, parallel(raw))?;
+                let (deployment, band) = self.deployment(raw, chip, parallel(raw))?;
                 let mut profile = Profile::of(&deployment).ok()?;
                 profile.load_us =
                     microseconds(deployment.load_s(MACHINE_ACCELERATORS, storage_gb_s));
-                (profile, Some(deployment.band()))
+                (profile, Some(band))
             }
             (one, _) => {
                 let span = one
@@ -318,13 +327,13 @@ impl Check<'_, '_> {
         found.cloned()
     }
 
-    /// The model on its chips by the catalogue.
+    /// The model on its chips by the catalogue, and how far that may be from the truth.
     pub(super) fn deployment(
         &mut self,
         raw: &RawEngine,
         chip: &At<String>,
         parallel: Parallel,
-    ) -> Option<Deployment> {
+    ) -> Option<(Deployment, f64)> {
         let model = raw.weights.as_ref().or(raw.model.as_ref())?;
         let word = |text: &Option<At<String>>, default: &str| {
             text.as_ref()
@@ -334,7 +343,13 @@ impl Check<'_, '_> {
         let precision = word(&raw.precision, "bf16");
         let place = (model.value.as_str(), chip.value.as_str());
         match self.catalog.deployment(place, parallel, &precision, engine) {
-            Ok(deployment) => Some(deployment),
+            Ok(deployment) if raw.tuned.as_ref().is_some_and(|at| at.value) => {
+                Some(tune(deployment))
+            }
+            Ok(deployment) => {
+                let band = deployment.band();
+                Some((deployment, band))
+            }
             Err(error) => {
                 let (code, at, help) = match &error {
                     DeploymentError::Unknown { kind: "model", .. } => (

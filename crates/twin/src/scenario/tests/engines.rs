@@ -1,7 +1,9 @@
 //! Engines of a scenario: they fail, begin later, and come back when their weights are read.
 
 use super::{DRAWN, Files, SMALL, problems, report, written};
+use crate::fidelity::{TunedRow, tuned};
 use crate::scenario::Report;
+use madang_catalog::EngineKind;
 
 /// Ten requests a second, and the rest of the file.
 fn steady(rest: &str) -> String {
@@ -102,6 +104,32 @@ fn tokens_that_are_guessed_come_sooner() {
         problems(&half).ends_with(
             "missing_key `draft_tokens`, `acceptance` and `draft_part` stand together\n"
         )
+    );
+}
+
+#[test]
+fn a_tuned_engine_takes_the_times_and_the_band_that_rows_of_peaks_say() {
+    let chip = "chip = \"H200-SXM\"\nserver = \"trtllm\"\nprecision = \"fp8\"\nweights = \"Llama-3.1-70B\"\n";
+    let of = |rest: &str| {
+        let text = steady("").replacen("profile = \"h100-8b\"\n", &format!("{rest}{chip}"), 1);
+        run(&text.replacen("864000", "8640", 1))
+    };
+    let place = (EngineKind::Trtllm, "Llama-3.1-70B", "H200-SXM");
+    let expected = tuned(TunedRow::shipped(), place);
+    let (plain, tuned) = (of("tuned = false\n"), of("tuned = true\n"));
+    let tpot_ms = |report: &Report| report.total.tpot_ms.unwrap().p50;
+    let times = tpot_ms(&tuned) / tpot_ms(&plain);
+    // Faster engines have fewer sequences at once besides.
+    assert!(
+        (expected.times - 0.05..expected.times + 0.01).contains(&times),
+        "{times} {expected:?}"
+    );
+    assert_eq!(tuned.engine_time_band, Some(expected.band));
+    let named = steady("").replacen("profile = ", "tuned = true\nprofile = ", 1);
+    let said = problems(&named);
+    assert!(
+        said.ends_with("missing_key `tuned` has no effect on a profile that is named\n"),
+        "{said}"
     );
 }
 
