@@ -455,6 +455,10 @@ pub struct PowerArgs {
     /// How long the event lasts, in minutes.
     #[arg(long, default_value_t = 180, value_parser = whole::<u32>(1..=1440))]
     pub minutes: u32,
+    /// Time to first token in milliseconds beyond which an answer is of no use, as a fleet file's ttft_ms_max: who cannot be served
+    /// within it is refused. 0: whoever waits, waits, for a minute at most
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = whole::<u64>(0..=86_400_000))]
+    pub ttft_ms_max: u64,
     /// Of arrivals and lengths.
     #[arg(long, default_value_t = 1, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,

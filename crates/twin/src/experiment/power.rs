@@ -11,7 +11,7 @@ use crate::trace::JobRow;
 use crate::world::{Fleet, home};
 use madang_core::power::governor::GovernorTerms;
 use madang_core::power::model::PowerProfile;
-use madang_core::{Payer, Rules, Shares};
+use madang_core::{CoreLimits, Payer, Rules, Shares};
 use madang_ledger::TokenRates;
 use madang_types::{
     Country, DataClass, KeyId, ModelId, NameError, PowerEventKind, Priority, SiteId, TenantId,
@@ -57,6 +57,8 @@ pub struct PowerOptions {
     pub event_s: u64,
     /// Power usage effectiveness, in thousandths.
     pub pue_milli: u32,
+    /// Time to first token beyond which an answer is of no use, in milliseconds; 0: whoever waits, waits.
+    pub ttft_ms_max: u64,
     /// How the governor goes about it.
     pub terms: GovernorTerms,
     /// Of arrivals and lengths.
@@ -153,7 +155,10 @@ fn scenario(options: &PowerOptions) -> Result<Scenario, PowerError> {
         demands: vec![demand(options)],
         jobs: jobs(options, u64::from(hours) * HOUR_S),
         rules: Rules::default(),
-        limits: Fleet::default_limits(),
+        limits: CoreLimits {
+            ttft_ms_max: options.ttft_ms_max,
+            ..Fleet::default_limits()
+        },
         governor: options.terms,
         rise_milli_per_s: RISE_MILLI,
         events: vec![GridEvent {
@@ -257,6 +262,7 @@ mod tests {
             jobs: 3,
             flexible_milli: 700,
             slow_milli: 0,
+            ttft_ms_max: 0,
             cut_milli: 250,
             event_s: 600,
             pue_milli: 1_300,
@@ -309,6 +315,35 @@ mod tests {
         assert!(
             turns.count() == report.acts.len() && report.acts.len() > 10,
             "{report:?}"
+        );
+    }
+
+    /// What jobs may lose is less than what is cut: some are refused, and with a bound on waits that are of use none waits for a
+    /// minute before. (Of three hours no more are refused than without.)
+    #[test]
+    fn who_cannot_be_served_in_time_is_refused_at_once_and_hardly_more_are_than_else() {
+        let report = |ttft_ms_max| {
+            let options = PowerOptions {
+                profile: Profile::named("h100x2-32b").unwrap().clone(),
+                engines: 8,
+                requests_per_s: 4.0,
+                jobs: 6,
+                flexible_milli: 0,
+                slow_milli: 400,
+                event_s: 3_600,
+                ttft_ms_max,
+                ..options(1)
+            };
+            power(&options).unwrap().event
+        };
+        let (waits, refused) = (report(0), report(3_000));
+        let p99_ms = |event: &EventLine| event.ttft_p99_ms_during.unwrap();
+        assert!(waits.refused > 0, "{waits:?}");
+        assert!(p99_ms(&waits) > 10_000.0, "{waits:?}");
+        assert!(p99_ms(&refused) < 3_000.0, "{refused:?}");
+        assert!(
+            refused.refused <= waits.refused * 5 / 4,
+            "{waits:?} {refused:?}"
         );
     }
 

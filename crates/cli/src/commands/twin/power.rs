@@ -21,6 +21,7 @@ pub fn run_power(args: &PowerArgs) -> anyhow::Result<()> {
         cut_milli: args.cut * 10,
         event_s: u64::from(args.minutes) * 60,
         pue_milli: PUE_MILLI,
+        ttft_ms_max: args.ttft_ms_max,
         terms: GovernorTerms::default(),
         seed: args.seed,
     })?;
