@@ -42,7 +42,7 @@ const LANE_DIVISOR: u32 = 4;
 const OVERLAP_US: u64 = 430_000;
 const OVERLAP_PERCENT: u64 = 27;
 /// Of what a prompt takes beyond this a smaller part counts: what the others fall behind grows faster than an overlap.
-const OVERLAP_BEND_US: u64 = 5_000_000;
+const OVERLAP_BEND_US: u64 = 4_000_000;
 const OVERLAP_BEYOND_PERCENT: u64 = 17;
 /// It does not begin where more prompt work than this stands before each member that would be left.
 const OVERLAP_BACKLOG_US: u64 = 80_000;
@@ -399,10 +399,10 @@ mod tests {
             ((1, 900, 0), 500, true),
             ((1, 673, 0), 900, true),
             ((1, 674, 0), 900, false),
-            ((1, 1_780, 0), 5_000, true),
-            ((1, 1_781, 0), 5_000, false),
-            ((1, 2_800, 0), 11_000, true),
-            ((1, 2_801, 0), 11_000, false),
+            ((1, 1_680, 0), 5_000, true),
+            ((1, 1_681, 0), 5_000, false),
+            ((1, 2_700, 0), 11_000, true),
+            ((1, 2_701, 0), 11_000, false),
             ((1, 100, 160), 5_000, true),
             ((1, 100, 161), 5_000, false),
             ((2, 100, 0), 5_000, false),
