@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub lane: u8,
     /// Orders it inside its leaf; kept through retries, so that a retry does not go to the end.
     pub order: (i64, u64),
+    /// Its prompt work, where that was least when it came.
+    pub work_us: u64,
     /// It stands in the tree.
     pub waiting: bool,
     pub arrived_at: Micros,
@@ -84,6 +86,7 @@ impl Request {
             leaf: FlowIndex::MAX,
             lane: 1,
             order: (now.0, sequence),
+            work_us: 0,
             waiting: false,
             arrived_at: now,
             wait_until: now.plus_ms(submit.wait_ms_max),

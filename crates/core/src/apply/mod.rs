@@ -7,6 +7,7 @@ mod engine_load;
 mod first_byte;
 mod fleet_apply;
 mod guard;
+mod order;
 mod policy;
 mod power_set;
 mod progress;

@@ -6,7 +6,7 @@ use crate::learn::{rounded, whole};
 use crate::member::Member;
 use crate::overload::{Pace, Shedding};
 use crate::request::{Request, RequestIndex};
-use crate::route::{Choice, SLOW_US};
+use crate::route::Choice;
 use crate::share::Meter;
 use crate::state::Core;
 use madang_types::{Micros, Priority};
@@ -19,22 +19,8 @@ const RETRY_UNKNOWN_MS: u64 = 1_000;
 const RETRY_POWER_MS: u64 = 60_000;
 /// Output tokens expected of a key that has not asked this pool yet.
 const OUTPUT_PRIOR_TOKENS: u64 = 256;
-/// Inside a key's queue small prompts go first: a prompt stands as if it had come later by so many times its own work. Nobody is
-/// overtaken by what comes later than that.
-const SIZE_FACTOR: u64 = 3;
 /// Answers after which a key's mean output is believed.
 const ANSWERS_KNOWN: u64 = 3;
-
-/// By how much later a prompt of that much work stands than it came: by its size, but not beyond the moment at which it must begin
-/// so that its first token is not slow. Prompts that are slow wherever they go have no such moment.
-fn stands_back_us(work_us: u64) -> i64 {
-    let by_size_us = work_us.saturating_mul(SIZE_FACTOR);
-    let back_us = match SLOW_US.checked_sub(work_us) {
-        Some(latest_us) => by_size_us.min(latest_us),
-        None => by_size_us,
-    };
-    i64::try_from(back_us).unwrap_or(i64::MAX)
-}
 
 /// The queue that a request waits in.
 pub(super) fn lane(priority: Priority, over: bool) -> u8 {
@@ -128,11 +114,7 @@ impl Core {
             usage.output.add(whole(output_tokens), 0.02);
             usage.prompts.add(now.0, whole(prefill_us));
         }
-        let stands_at = request
-            .arrived_at
-            .0
-            .saturating_add(stands_back_us(prefill_us));
-        request.order.0 = stands_at;
+        request.stands_by(prefill_us);
         request.charged = 0;
         self.requests.insert(request)
     }
@@ -221,8 +203,7 @@ impl Core {
             return;
         };
         if let Some(request) = self.requests.get_mut(index).filter(|r| r.attempts == 0) {
-            let size_us = stands_back_us(work_us);
-            request.order.0 = request.arrived_at.0.saturating_add(size_us);
+            request.stands_by(work_us);
         }
     }
 

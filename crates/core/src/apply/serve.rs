@@ -7,7 +7,6 @@ use crate::route::{Choice, Chosen};
 use crate::share::{Guard, LANES, Meter};
 use crate::state::Core;
 use madang_types::Micros;
-use smallvec::SmallVec;
 
 /// Waiting requests that are looked at, in their order, for one that can start.
 const HEADS_MAX: usize = 32;
@@ -30,8 +29,11 @@ impl Core {
             return;
         };
         let (costs, cache_tokens) = (member.view.costs, member.cache_tokens());
+        let iteration_us = member.iteration_us();
         member.running.push(index);
-        member.account.sent(now, run.work, run.kv_tokens);
+        member
+            .account
+            .sent(now, run.work, run.kv_tokens, iteration_us);
         member.started_at_sequence = sequence;
         let (replica, site) = (member.view.replica.clone(), member.view.site.clone());
         let charge = meter.charge(self.rules.share, &costs);
@@ -184,7 +186,7 @@ impl Core {
         let mut waits = false;
         for lane in 0..LANES {
             let mut heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
-            self.order_within(pool, &mut heads);
+            self.order_within(now, pool, &mut heads);
             waits |= !heads.is_empty();
             for index in heads {
                 match self.choice_or_preempt(now, index, effects) {
@@ -200,27 +202,6 @@ impl Core {
             }
         }
         None
-    }
-
-    /// Those whose tenants ask for no more than their parts take nothing from each other, whatever their order: among themselves
-    /// they go by when they came and how small they are, which no turn of a tree makes later.
-    fn order_within(&self, pool: u32, heads: &mut [RequestIndex]) {
-        let Some(pool) = self.pool(pool) else { return };
-        let mut places: SmallVec<[usize; 8]> = SmallVec::new();
-        let mut within: SmallVec<[_; 8]> = SmallVec::new();
-        for (place, index) in heads.iter().enumerate() {
-            let Some(request) = self.requests.get(*index) else {
-                continue;
-            };
-            if pool.tree.usage(request.leaf).is_some_and(|u| u.within) {
-                places.push(place);
-                within.push((request.order, *index));
-            }
-        }
-        within.sort_unstable();
-        for (place, (_, index)) in places.into_iter().zip(within) {
-            heads[place] = index;
-        }
     }
 
     /// Refuses everybody who waits for a pool.

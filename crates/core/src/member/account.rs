@@ -27,6 +27,8 @@ pub(crate) struct Account {
     /// When the iteration ends that has a prompt which was called off, and how much of it there was.
     busy_until: Micros,
     busy_us: u64,
+    /// Those that are not under way yet.
+    pub next: super::iteration::NextIteration,
 }
 
 impl Account {
@@ -51,8 +53,10 @@ impl Account {
         }
     }
 
-    /// A request was sent.
-    pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64) {
+    /// A request was sent, to where an iteration without prompts takes so long.
+    pub fn sent(&mut self, now: Micros, work: Work, kv_tokens: u64, iteration_us: u64) {
+        let quiet = self.unanswered == 0;
+        self.next.sent(now, work.prefill_us, (quiet, iteration_us));
         let begins_us = self.outstanding_us(now);
         self.prefill_until = now.plus_us(begins_us.saturating_add(work.prefill_us));
         self.unanswered += 1;
@@ -64,6 +68,7 @@ impl Account {
     /// Its first byte came, or it never will: what is left of the prompt work begins now.
     pub fn answered(&mut self, now: Micros, work: Work) {
         self.unanswered = self.unanswered.saturating_sub(1);
+        self.next.answered(now, self.unanswered == 0);
         self.prefill_us = self.prefill_us.saturating_sub(work.prefill_us);
         self.long = self.long.saturating_sub(u32::from(work.long));
         let latest = now.plus_us(self.prefill_us);

@@ -2,6 +2,7 @@
 
 mod account;
 mod breaker;
+mod iteration;
 mod limit;
 mod power;
 mod speed;
@@ -77,6 +78,18 @@ impl Member {
 
     pub fn running_count(&self) -> u32 {
         u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Time of an iteration with what runs there, prompts apart.
+    pub fn iteration_us(&self) -> u64 {
+        let (running, kv_tokens) = (self.running_count(), self.account.kv_tokens);
+        self.speed.iteration_us(running, kv_tokens)
+    }
+
+    /// Prompt work that its next iteration has already: no more than is left of all.
+    pub fn next_work_us(&self, now: Micros) -> u64 {
+        let next_us = self.account.next.work_us(now, self.iteration_us());
+        next_us.min(self.account.outstanding_us(now))
     }
 
     /// Sequences that it may have at once, now.

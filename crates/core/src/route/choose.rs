@@ -147,13 +147,14 @@ impl Standing {
         }
     }
 
-    fn want(self, kv_tokens: u64) -> Want {
+    fn want(self, kv_tokens: u64, prefill_us: u64) -> Want {
         Want {
             over: self.over,
             heavy: self.heavy,
             rest: self.rest,
             waiting: self.waiting,
             kv_tokens,
+            prefill_us,
         }
     }
 }
@@ -336,7 +337,7 @@ impl Core {
         let least_us = field.least_work_us.unwrap_or(u64::MAX);
         field.least_work_us = Some(least_us.min(estimate.prefill_us));
         let kv_tokens = request.kv_tokens + promised.kv_tokens;
-        let want = standing.want(kv_tokens);
+        let want = standing.want(kv_tokens, estimate.prefill_us);
         let madang = self.rules.share == ShareRule::Madang;
         let lane = !standing.over
             || !madang

@@ -27,6 +27,8 @@ const CROWD_PREFILL_US: u64 = 600_000;
 /// each that waits for a member, as iterations with more prompt in them waste less, up to what a crowd may have.
 const FREE_PREFILL_US: u64 = 50_000;
 const FREE_WAITING_US: u64 = 100_000;
+/// Prompts of tenants under their share that go into one iteration beside a flood have at most that much work together.
+const JOINT_US: u64 = 250_000;
 /// A tenant beside others that has this much prompt work under way for each member is paced as if it were over its share: floods
 /// begin before they are known as such.
 const BURST_PREFILL_US: u64 = 120_000;
@@ -37,8 +39,11 @@ const OVER_POOL_US: u64 = 110_000;
 const LANE_DIVISOR: u32 = 4;
 /// One lane more may overlap the others, until the last of them ends: for so long, and for that part of its own prompt more. The
 /// others fall behind only as long as it lasts, and the longer prompts are, the more seldom one begins.
-const OVERLAP_US: u64 = 340_000;
-const OVERLAP_DIVISOR: u64 = 5;
+const OVERLAP_US: u64 = 430_000;
+const OVERLAP_PERCENT: u64 = 27;
+/// Of what a prompt takes beyond this a smaller part counts: what the others fall behind grows faster than an overlap.
+const OVERLAP_BEND_US: u64 = 4_000_000;
+const OVERLAP_BEYOND_PERCENT: u64 = 17;
 /// It does not begin where more prompt work than this stands before each member that would be left.
 const OVERLAP_BACKLOG_US: u64 = 80_000;
 /// What of the reserve is kept from those who are over their share but hold little: a long prompt finds room beside many long answers.
@@ -56,6 +61,8 @@ pub(crate) struct Guard {
     pub shared: bool,
     /// Some of them are under their share.
     pub guests: bool,
+    /// Some are over it.
+    pub flooded: bool,
     /// Members that serve.
     pub members: u32,
     /// Kept at each member.
@@ -131,6 +138,8 @@ pub(crate) struct Want {
     /// Requests that wait for the pool, of whomever.
     pub waiting: u32,
     pub kv_tokens: u64,
+    /// Prompt work.
+    pub prefill_us: u64,
 }
 
 /// Whether anybody else asks a pool beside those who take what is left.
@@ -164,6 +173,7 @@ impl Guard {
         let guard = Self {
             shared: expected.tenants > 1,
             guests: expected.arrivals > 0.0,
+            flooded: expected.flooded,
             members,
             ..Self::default()
         };
@@ -222,7 +232,7 @@ impl Guard {
         let overlap_us = lanes.last_us.min(prefill_us);
         lanes.busy == lasting
             && left > 0
-            && overlap_us <= OVERLAP_US + prefill_us / OVERLAP_DIVISOR
+            && overlap_us <= overlap_us_max(prefill_us)
             && lanes.backlog_us <= OVERLAP_BACKLOG_US * left
     }
 
@@ -268,6 +278,17 @@ impl Guard {
         member.running.is_empty() || member.account.kv_tokens + want.kv_tokens <= free
     }
 
+    /// Whether the next iteration of a member may have its prompt as well. Those that share an iteration get their first tokens at
+    /// its end: a large prompt that waits for the one after comes little later by that, and the small ones sooner. Each iteration
+    /// costs a little of what engines can do, so that it is a rule for when they are short.
+    fn may_join(&self, member: &Member, now: Micros, want: &Want) -> bool {
+        if !self.flooded || want.over {
+            return true;
+        }
+        let next_us = member.next_work_us(now);
+        next_us == 0 || next_us.saturating_add(want.prefill_us) <= JOINT_US
+    }
+
     fn is_paced(&self, member: &Member, now: Micros, want: &Want) -> bool {
         if want.rest == Some(Rest::BesideOthers) {
             return is_quiet(member, now);
@@ -282,20 +303,88 @@ impl Guard {
             (true, true) => CROWD_PREFILL_US,
             (true, false) => SHARED_PREFILL_US,
         };
-        member.account.outstanding_us(now) <= bound_us
+        member.account.outstanding_us(now) <= bound_us && self.may_join(member, now, want)
     }
+}
+
+/// How long one more lane may overlap the others, for a prompt of that much work.
+fn overlap_us_max(prefill_us: u64) -> u64 {
+    let beyond_us = prefill_us.saturating_sub(OVERLAP_BEND_US);
+    let until_us = prefill_us - beyond_us;
+    let of_work_us = until_us * OVERLAP_PERCENT + beyond_us.saturating_mul(OVERLAP_BEYOND_PERCENT);
+    OVERLAP_US + of_work_us / 100
 }
 
 /// Whether a request that takes what is left may begin at a member while others ask: no prompt work stands there, and the iteration
 /// that had the last of it is over. Whoever comes finds no more than one such prompt before it, and mostly none in its own iteration.
 fn is_quiet(member: &Member, now: Micros) -> bool {
-    let (running, kv_tokens) = (member.running_count(), member.account.kv_tokens);
-    member.account.done_us(now) >= member.speed.iteration_us(running, kv_tokens)
+    member.account.done_us(now) >= member.iteration_us()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet_view::{EngineCosts, PoolMember, ReplicaHealth};
+    use crate::member::Work;
+    use madang_types::{Endpoint, ModelId, Place, ReplicaId, SiteId};
+
+    fn member() -> Member {
+        let view = PoolMember {
+            replica: ReplicaId::new("a").unwrap(),
+            site: SiteId::new("s").unwrap(),
+            model: ModelId::new("m").unwrap(),
+            adapters: vec![],
+            endpoints: vec![Endpoint::Chat],
+            slots: 8,
+            kv_tokens: None,
+            host_tokens: 0,
+            costs: EngineCosts::default(),
+            place: Place::own("KR".parse().unwrap()),
+            health: ReplicaHealth::Up,
+            held_back: false,
+        };
+        Member::new(view, 0)
+    }
+
+    #[test]
+    fn large_prompts_do_not_join_others_in_an_iteration_beside_a_flood() {
+        let (work, at) = (
+            Work {
+                prefill_us: 100_000,
+                long: false,
+            },
+            |ms: i64| Micros(1_000_000 + ms * 1_000),
+        );
+        let mut member = member();
+        let iteration_us = member.iteration_us();
+        member.account.sent(at(0), work, 0, iteration_us);
+        let flooded = Guard {
+            shared: true,
+            flooded: true,
+            members: 1,
+            ..Guard::default()
+        };
+        let want = |prefill_ms: u64, over| Want {
+            over,
+            heavy: false,
+            rest: None,
+            waiting: 0,
+            kv_tokens: 0,
+            prefill_us: prefill_ms * 1_000,
+        };
+        // The first one's iteration has begun: what comes now is alone in the next.
+        assert!(flooded.may_join(&member, at(60), &want(400, false)));
+        member.account.sent(at(60), work, 0, iteration_us);
+        assert!(flooded.may_join(&member, at(61), &want(150, false)));
+        assert!(!flooded.may_join(&member, at(61), &want(151, false)));
+        // Those over their share have bounds of their own, and where nobody is there is time enough.
+        assert!(flooded.may_join(&member, at(61), &want(151, true)));
+        let calm = Guard {
+            flooded: false,
+            ..flooded
+        };
+        assert!(calm.may_join(&member, at(61), &want(151, false)));
+    }
 
     #[test]
     fn lanes_overlap_for_a_while_and_by_what_a_prompt_takes() {
@@ -307,11 +396,13 @@ mod tests {
         // prompt's work.
         let cases = [
             ((0, 0, 900), 5_000, true),
-            ((1, 350, 0), 300, true),
-            ((1, 440, 0), 500, true),
-            ((1, 441, 0), 500, false),
-            ((1, 1_340, 0), 5_000, true),
-            ((1, 1_341, 0), 5_000, false),
+            ((1, 900, 0), 500, true),
+            ((1, 673, 0), 900, true),
+            ((1, 674, 0), 900, false),
+            ((1, 1_680, 0), 5_000, true),
+            ((1, 1_681, 0), 5_000, false),
+            ((1, 2_700, 0), 11_000, true),
+            ((1, 2_701, 0), 11_000, false),
             ((1, 100, 160), 5_000, true),
             ((1, 100, 161), 5_000, false),
             ((2, 100, 0), 5_000, false),

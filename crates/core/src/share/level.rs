@@ -148,6 +148,8 @@ pub(crate) struct Expected {
     pub kv_tokens: u64,
     /// Tenants that are active, those over their share among them.
     pub tenants: usize,
+    /// Some of them are over.
+    pub flooded: bool,
 }
 
 /// Whoever's requests wait longer than this asks for more than it gets, however little it is told to ask by what it gets.
@@ -252,6 +254,7 @@ impl Tree {
             let slack = OVER_FACTOR * if usage.over { BACK_UNDER } else { 1.0 };
             usage.over = claim.is_above(&levels, part * slack);
             usage.within = claim.is_within();
+            expected.flooded |= usage.over;
             usage.heavy = claim.asks[TIME + 1..]
                 .iter()
                 .any(|asks| *asks > part * OVER_FACTOR);

@@ -360,19 +360,39 @@ mod tests {
     use super::*;
     use crate::engine::PROFILES;
 
-    #[track_caller]
-    fn check(floods: &str, inflation_max: f64) {
-        let floods: Vec<Flood> = floods.split('+').map(|one| one.parse().unwrap()).collect();
+    fn run(floods: &str, share: ShareRule) -> NoisyReport {
+        let floods = floods.split('+').map(|one| one.parse().unwrap());
         let report = noisy(&NoisyOptions {
-            floods: floods.clone(),
-            share: ShareRule::Madang,
+            floods: floods.collect(),
+            share,
             credit: false,
             seed: 1,
             replicas: 4,
             profile: PROFILES[0].clone(),
         });
-        let inflation = report.unwrap().inflation_p99;
+        report.unwrap()
+    }
+
+    #[track_caller]
+    fn check(floods: &str, inflation_max: f64) {
+        let inflation = run(floods, ShareRule::Madang).inflation_p99;
         assert!(inflation <= inflation_max, "{floods:?}: {inflation}");
+    }
+
+    #[track_caller]
+    fn check_tokens(floods: &str, part_min: f64) {
+        let [tokens, of_vtc] =
+            [ShareRule::Madang, ShareRule::Vtc].map(|share| run(floods, share).total_tokens);
+        let part = ratio(tokens, 1) / ratio(of_vtc, 1);
+        assert!(part >= part_min, "{floods:?}: {part} of VTC's");
+    }
+
+    #[test]
+    fn long_prompts_are_kept_from_the_others_and_engines_busy() {
+        for floods in ["6,30000,50", "12,12000,20"] {
+            check(floods, 1.5);
+            check_tokens(floods, 0.95);
+        }
     }
 
     #[test]
