@@ -16,7 +16,7 @@ pub struct Args {
     /// Seconds of each measurement; half as long again in the open loop, twice as long where few are answered.
     #[arg(long)]
     seconds: Option<f64>,
-    /// Only scenarios whose name has this in it; given several times, all of these.
+    /// Only loads whose name has this in it; given several times, every one of them in it.
     #[arg(long)]
     pub only: Vec<String>,
     /// What to measure beside the peers.
