@@ -11,6 +11,7 @@ const RELAXED: &str = "madang-relaxed";
 const PRICED: &str = "madang-priced";
 const NGINX: &str = "nginx";
 const LITELLM: &str = "litellm";
+/// Connections that keep a gateway busy.
 const MANY: usize = 16;
 const AT_ONCE: Load = Load::Closed { connections: MANY };
 /// Times LiteLLM's throughput that Madang should have.

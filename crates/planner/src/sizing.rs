@@ -3,7 +3,7 @@
 use crate::goal::{ChipGoal, Goal, ModelGoal};
 use crate::said::{self, Said};
 use madang_catalog::{Batch, Deployment, DeploymentError, Parallel, Precision};
-use madang_twin::fidelity::tune;
+use madang_twin::fidelity::banded;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -153,18 +153,11 @@ pub(crate) fn engines(
                 precision,
                 coefficients: model.engine.coefficients(),
             };
-            let (deployment, band) = if model.tuned {
-                tune(deployment)
-            } else {
-                let band = deployment.band();
-                (deployment, band)
-            };
-            match size(goal, deployment) {
+            match size(goal, banded(deployment, model.tuned)) {
                 Ok(sized) => engines.push(Engine {
                     model: model_at,
                     chip: chip_at,
                     precision: word.clone(),
-                    band,
                     ..sized
                 }),
                 Err((reason, why)) => refuse(reason, why),
@@ -232,7 +225,10 @@ impl Steady<'_> {
 }
 
 /// The greatest batch that keeps the SLO, and what it gives; or why there is none.
-fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, Said)> {
+fn size(
+    goal: &Goal,
+    (deployment, band): (Deployment, f64),
+) -> Result<Engine, (&'static str, Said)> {
     let memory = deployment.memory().map_err(|error| {
         let reason = match &error {
             DeploymentError::Memory { .. } => "memory",
@@ -290,7 +286,7 @@ fn size(goal: &Goal, deployment: Deployment) -> Result<Engine, (&'static str, Sa
         tpot_ms: steady.tpot_ms(sequences),
         ttft_ms: steady.ttft_ms(sequences),
         bound,
-        band: deployment.band(),
+        band,
         deployment,
     })
 }

@@ -89,14 +89,14 @@ impl Sequencer {
             let now = Instant::now();
             let at = *due.get_or_insert(now + self.checkpoint_wait);
             let retry = !self.pending.is_empty();
-            if ending || retry || state.hurry || at <= now {
+            let all = ending || retry || state.hurry || at <= now;
+            if all || count >= self.checkpoint_leaves {
                 state.hurry = false;
-                self.pending.append(&mut state.backlog);
-                return true;
-            }
-            if count >= self.checkpoint_leaves {
-                let whole = self.whole_tiles(count);
-                self.pending.extend(state.backlog.drain(..whole));
+                let count = match all {
+                    true => state.backlog.len(),
+                    false => self.whole_tiles(count),
+                };
+                self.pending.extend(state.backlog.drain(..count));
                 return true;
             }
             // A retry waits for nothing: `pending` is empty here.

@@ -24,4 +24,12 @@ pub use calibrate::{CalibrateError, Calibration, calibrate};
 pub use judge::{Judged, Judgement, cross_validate, leave_out};
 pub use predict::{Prediction, measured_times, predict};
 pub use rows::{EngineRow, RowsError, engine_rows};
-pub use tuned::{Tuned, TunedRow, tune, tuned};
+pub use tuned::{Tuned, TunedRow, banded, tuned};
+
+/// The rows of a table that is part of the program.
+fn shipped_rows<T: serde::de::DeserializeOwned>(csv: &str) -> Vec<T> {
+    csv::Reader::from_reader(csv.as_bytes())
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .expect("the shipped table is read by a test")
+}

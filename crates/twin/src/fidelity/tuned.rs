@@ -5,18 +5,14 @@
 //! row is of they tell little, and the band says so.
 
 use super::linear::{Cholesky, dot};
+use super::shipped_rows;
 use madang_catalog::{Coefficients, Deployment, EngineKind};
 use serde::Deserialize;
 use std::sync::LazyLock;
 
 const SHIPPED: &str = include_str!("../../data/tuned.csv");
 
-static ROWS: LazyLock<Vec<TunedRow>> = LazyLock::new(|| {
-    csv::Reader::from_reader(SHIPPED.as_bytes())
-        .deserialize()
-        .collect::<Result<_, _>>()
-        .expect("the shipped table is read by a test")
-});
+static ROWS: LazyLock<Vec<TunedRow>> = LazyLock::new(|| shipped_rows(SHIPPED));
 
 /// Variance that a model on an engine has in common with itself on other chips, that a chip has with itself under other models, and that
 /// nothing explains: squared logarithms, the likeliest of a few by the shipped rows.
@@ -100,8 +96,17 @@ pub fn tuned<'a>(
     }
 }
 
-/// The same by an engine that is tuned for its peak, as far as the shipped rows tell, and the band of that.
-pub fn tune(deployment: Deployment) -> (Deployment, f64) {
+/// The same as public rows have it, or where it `is_tuned` for its peak, as far as the shipped rows tell; and by what factor the truth may
+/// be more or less, in nine of ten cases.
+pub fn banded(deployment: Deployment, is_tuned: bool) -> (Deployment, f64) {
+    if is_tuned {
+        return tune(deployment);
+    }
+    let band = deployment.band();
+    (deployment, band)
+}
+
+fn tune(deployment: Deployment) -> (Deployment, f64) {
     let own = &deployment.coefficients;
     let place = (
         own.engine,

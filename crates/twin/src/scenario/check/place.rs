@@ -3,7 +3,7 @@
 use super::parts::{chips, parallel};
 use super::{Check, Names};
 use crate::engine::{PROFILES, Profile, Speculation, Tier};
-use crate::fidelity::tune;
+use crate::fidelity::banded;
 use crate::scenario::energy::{EnergyError, Renewables, covers, tariff};
 use crate::scenario::model::{EngineGroup, Site};
 use crate::scenario::raw::{RawEngine, RawSite, Rows};
@@ -343,12 +343,9 @@ impl Check<'_, '_> {
         let precision = word(&raw.precision, "bf16");
         let place = (model.value.as_str(), chip.value.as_str());
         match self.catalog.deployment(place, parallel, &precision, engine) {
-            Ok(deployment) if raw.tuned.as_ref().is_some_and(|at| at.value) => {
-                Some(tune(deployment))
-            }
             Ok(deployment) => {
-                let band = deployment.band();
-                Some((deployment, band))
+                let is_tuned = raw.tuned.as_ref().is_some_and(|at| at.value);
+                Some(banded(deployment, is_tuned))
             }
             Err(error) => {
                 let (code, at, help) = match &error {
