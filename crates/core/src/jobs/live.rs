@@ -119,9 +119,12 @@ impl Jobs {
         };
         let mut halls = self.halls(now);
         self.keep_halls(now, job, &mut halls);
-        let need = self.jobs.get(&job)?.ask.need;
+        let waiting = self.jobs.get(&job)?;
+        let need = waiting.ask.need;
         let fits = |(nodes, hall): (u8, &Hall)| {
-            need.ground.has(NodesKey(nodes)) && hall.all_milli >= need.milli()
+            need.ground.has(NodesKey(nodes))
+                && hall.all_milli >= need.milli()
+                && self.fits_at(now, waiting, NodesKey(nodes)).is_some()
         };
         let is_possible = (0u8..).zip(&halls).any(fits);
         let order = self.order(now, job, AHEAD_MAX);
@@ -159,7 +162,12 @@ impl Jobs {
         for offer in &mut offers {
             let hall = halls.get(usize::from(offer.nodes.0));
             let hall = hall.filter(|hall| hall.all_milli >= milli);
-            let wait_us = hall.map(|hall| hall.clone().wait_for(milli).since_us(now));
+            // Those before it are counted by accelerators, and no machine has room for its pieces before it has.
+            let at = hall.and_then(|hall| {
+                let fits_at = self.fits_at(now, waiting, offer.nodes)?;
+                Some(hall.clone().wait_for(milli).max(fits_at))
+            });
+            let wait_us = at.map(|at| at.since_us(now));
             offer.wait_us = wait_us.filter(|_| offer.lacks != Some(OfferLack::Power));
             if let Some(wait_us) = offer.wait_us {
                 offer.lacks = (wait_us > 0).then_some(OfferLack::Room);

@@ -12,6 +12,7 @@ mod account;
 mod ask;
 mod crowd;
 mod estimate;
+mod fits;
 mod live;
 mod nodes;
 mod place;

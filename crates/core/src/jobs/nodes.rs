@@ -195,7 +195,7 @@ impl Free {
         }
     }
 
-    fn give(&mut self, placement: &Placement) {
+    pub(super) fn give(&mut self, placement: &Placement) {
         self.cpu_milli += placement.piece.cpu_milli;
         self.memory_mib += placement.piece.memory_mib;
         for at in &placement.accelerators {

@@ -60,6 +60,37 @@ fn who_waits_is_told_when_it_will_start() {
     assert_eq!(jobs.outlook(at(10), JobKey(99)), None);
 }
 
+/// Two accelerators are free, one on each of two machines: no room for a piece that wants both on one.
+#[test]
+fn who_wants_accelerators_of_one_machine_is_not_told_of_those_that_are_free_here_and_there() {
+    let mut jobs = queue(&[4, 4]);
+    let pieces = |key, (pieces, accelerators), run_s_max| {
+        let mut ask = ask(key, pieces * u32::from(accelerators), run_s_max);
+        ask.need.pieces = pieces;
+        ask.need.piece.accelerators = accelerators;
+        ask
+    };
+    for ask in [
+        pieces(1, (1, 3), 100),
+        pieces(2, (1, 3), 200),
+        pieces(3, (1, 2), 50),
+    ] {
+        jobs.apply(at(0), JobInput::Submitted(ask));
+    }
+    assert_eq!(started(&pass(&mut jobs, 0)), [1, 2]);
+    let starts_at = |jobs: &Jobs, key| jobs.outlook(at(10), JobKey(key)).unwrap().starts_at;
+    assert_eq!(starts_at(&jobs, 3), Some(at(100)));
+    let offer = jobs.outlook(at(10), JobKey(3)).unwrap().offers.remove(0);
+    assert_eq!(offer.lacks, Some(OfferLack::Room));
+    // Both machines as a whole: when the last one ends. Three are never.
+    jobs.apply(at(10), JobInput::Submitted(pieces(4, (2, 4), 50)));
+    assert_eq!(starts_at(&jobs, 4), Some(at(200)));
+    jobs.apply(at(10), JobInput::Submitted(pieces(5, (3, 2), 50)));
+    jobs.apply(at(10), JobInput::Submitted(pieces(6, (1, 5), 50)));
+    assert!(starts_at(&jobs, 5).is_some());
+    assert_eq!(starts_at(&jobs, 6), None);
+}
+
 #[test]
 fn what_is_urgent_goes_before_its_accounts_own() {
     let mut jobs = queue(&[1]);
