@@ -112,8 +112,12 @@ impl JobsPlane {
         }
         let repriced = self.repriced.swap(false, Ordering::Relaxed);
         if repriced || now >= held.priced_at.plus_ms(PRICES_MS) {
+            // By the clock after the word: a price that was set while the books were read above is in force from then on, not from `now`.
+            if let Err(error) = self.follow_prices(clock::now()).await {
+                self.repriced.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
             held.priced_at = now;
-            self.follow_prices(now).await?;
             self.follow_electricity(now);
         }
         self.follow_power(now);
