@@ -136,6 +136,9 @@ impl Control {
         };
         let sampled = (Arc::clone(&board), Arc::downgrade(&gateway));
         gateway.sampler_set(Box::new(move || sample(&sampled.0, &sampled.1)));
+        let jobs = JobsPlane::start(Arc::clone(&gateway), jobs, Arc::clone(&power));
+        // Before the fleet is there, and anybody is served.
+        let power = PowerPlane::start(Arc::clone(&gateway), Arc::clone(&jobs), power).await;
         let (orders, waiting) = mpsc::channel(ORDERS_MAX);
         let task = Mutex::new(Some(tokio::spawn(reconciler.run(waiting))));
         let loops = [
@@ -143,8 +146,6 @@ impl Control {
             tokio::spawn(follow(Arc::clone(&gateway))),
             tokio::spawn(share(Arc::clone(&gateway))),
         ];
-        let jobs = JobsPlane::start(Arc::clone(&gateway), jobs, Arc::clone(&power));
-        let power = PowerPlane::start(Arc::clone(&gateway), Arc::clone(&jobs), power);
         Ok(Arc::new(Self {
             jobs,
             power,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod events;
+mod gateways;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod meters;
@@ -45,25 +46,37 @@ fn fleet(engines: &[Engine]) -> String {
     text
 }
 
+async fn engines() -> Vec<Engine> {
+    let args = [
+        "--speed",
+        "0.1",
+        "--idle-watts",
+        "100",
+        "--full-watts",
+        "400",
+    ];
+    vec![Engine::start(&args).await, Engine::start(&args).await]
+}
+
 async fn up() -> (Place, Madang, Vec<Engine>) {
-    let mut engines = Vec::new();
-    for _ in 0..2 {
-        engines.push(
-            Engine::start(&[
-                "--speed",
-                "0.1",
-                "--idle-watts",
-                "100",
-                "--full-watts",
-                "400",
-            ])
-            .await,
-        );
-    }
+    let engines = engines().await;
     let place = Place::new();
     place.write("fleet.toml", fleet(&engines));
     let madang = place.up_with(&[]).await;
     (place, madang, engines)
+}
+
+/// Long answers keep engines busy for as long as a test takes.
+fn busy(engines: &[Engine]) -> JoinSet<()> {
+    let mut load = JoinSet::new();
+    for engine in engines {
+        let url = format!("{}/v1/chat/completions", engine.url);
+        let body = json!({
+            "model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 90_000, "ignore_eos": true,
+        });
+        load.spawn(async move { drop(http_post_json(&url, None, body.to_string()).await) });
+    }
+    load
 }
 
 /// Waits until power stands as it should.
@@ -321,23 +334,12 @@ async fn limit_of(engine: &Engine) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn engines_are_slowed_to_a_cap_and_requests_go_on() {
     let (place, mut madang, engines) = up().await;
-    // Long answers keep both engines busy for as long as the test takes.
-    let url = engines
-        .iter()
-        .map(|engine| format!("{}/v1/chat/completions", engine.url));
-    let load: Vec<_> = url
-        .map(|url| {
-            let body = json!({
-                "model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 90_000, "ignore_eos": true,
-            });
-            tokio::spawn(async move { http_post_json(&url, None, body.to_string()).await })
-        })
-        .collect();
-    let busy = until(&place, "the engines are busy", |power| {
+    let _load = busy(&engines);
+    let all = until(&place, "the engines are busy", |power| {
         power["watts"].as_u64() > Some(600)
     })
     .await;
-    assert!(acts(&busy).is_empty());
+    assert!(acts(&all).is_empty());
     json_of(&place, "power cap here 550").await;
     let met = until(&place, "the cap is met", |power| {
         power["watts"].as_u64() <= Some(550) && !power["acts"].as_array().unwrap().is_empty()
@@ -360,7 +362,6 @@ async fn engines_are_slowed_to_a_cap_and_requests_go_on() {
         (limit_of(&engines[0]).await == 400.0).then_some(())
     })
     .await;
-    load.into_iter().for_each(|task| task.abort());
     assert_eq!(madang.stop().await, 0);
 }
 

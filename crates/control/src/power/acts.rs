@@ -78,7 +78,7 @@ impl PowerPlane {
         Some((power.orders.clone(), power.scene_loads.clone()))
     }
 
-    fn tell_terms(&self, site: &SiteId, terms: PowerTerms) {
+    pub(super) fn tell_terms(&self, site: &SiteId, terms: PowerTerms) {
         let before = self.lock().applied.terms.insert(site.clone(), terms);
         if before.unwrap_or_default() != terms {
             self.gateway.power_set(site.clone(), terms);

@@ -1,7 +1,7 @@
 //! The governors of all sites: whoever looks tells them, whoever starts runs asks them.
 
 use super::scene;
-use madang_core::power::governor::{Governor, GovernorTerms};
+use madang_core::power::governor::{Governor, GovernorTerms, PowerTerms};
 use madang_core::power::model::at_meter;
 use madang_fleet::{Fleet, PowerConfig};
 use madang_types::{Micros, NodesId, PowerStand, RunRecord, SiteId};
@@ -90,6 +90,15 @@ impl Governors {
         let mut sites = self.lock();
         let governed = sites.entry(site.clone()).or_default();
         governed.governor.go_on(now, at, stand);
+    }
+
+    /// What requests meet at a site by its governor's word.
+    pub(super) fn request_terms(&self, site: &SiteId) -> PowerTerms {
+        let sites = self.lock();
+        let governed = sites.get(site);
+        governed.map_or_else(PowerTerms::default, |governed| {
+            governed.governor.orders().terms
+        })
     }
 
     /// Does something with a site's governor, which is made where there is none.

@@ -6,6 +6,7 @@
 mod acts;
 mod energy;
 mod governors;
+mod kept;
 pub mod meter;
 mod meters;
 mod scene;
@@ -22,7 +23,8 @@ pub use status::{LoadStatus, MeterStatus, SitePower};
 use crate::jobs::JobsPlane;
 use acts::Applied;
 use energy::Energies;
-use madang_core::power::caps::{Cap, LEAD_US, lowest_until, watts_of};
+use kept::Kept;
+use madang_core::power::caps::{Cap, LEAD_US, cap_at, lowest_until, watts_of};
 use madang_core::power::gauge::Modelled;
 use madang_core::power::governor::{GovernorTerms, Scene};
 use madang_core::power::model::at_meter;
@@ -30,9 +32,9 @@ use madang_fleet::Fleet;
 use madang_gateway::clock::{self, clock_text};
 use madang_gateway::gateway::Gateway;
 use madang_store::{PowerBook, StoreError};
-use madang_types::{Micros, PowerEvent, PowerEventKind, RunId, SiteId};
+use madang_types::{Micros, PowerEvent, PowerEventKind, PowerStand, RunId, SiteId};
 use meters::Watched;
-use scene::Readings;
+use scene::{Parts, Readings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -64,6 +66,8 @@ struct State {
     sites: BTreeMap<SiteId, SitePower>,
     meters: BTreeMap<String, Watched>,
     applied: Applied,
+    /// What others have in force who govern.
+    kept: Kept,
     energies: Energies,
     /// When runs that were refused tried again last.
     tried_at: Micros,
@@ -74,8 +78,8 @@ struct State {
 }
 
 impl PowerPlane {
-    /// Begins to look.
-    pub fn start(
+    /// Begins to look. What was in force before is when it returns.
+    pub async fn start(
         gateway: Arc<Gateway>,
         jobs: Arc<JobsPlane>,
         book: Arc<dyn PowerBook>,
@@ -90,6 +94,7 @@ impl PowerPlane {
             wake: Arc::default(),
             task: Mutex::default(),
         });
+        plane.resume(plane.since).await;
         let sampled = Arc::downgrade(&plane);
         let sampler = move || Some(sampled.upgrade()?.samples());
         plane.gateway.metrics.power_sampler_set(Box::new(sampler));
@@ -143,6 +148,9 @@ impl PowerPlane {
         self.follow_events(now).await;
         // Whoever begins to govern runs learns first which of them stand still: runs that come between both are for the next look.
         let governs_runs = self.energy_begin(now, &fleet).await;
+        if !governs_runs {
+            self.follow_kept(now).await;
+        }
         let runs = governs_runs.then(|| self.jobs.bending(&self.frozen()));
         let runs = runs.unwrap_or_default();
         let live: BTreeSet<RunId> = runs.iter().map(|run| run.run).collect();
@@ -157,11 +165,15 @@ impl PowerPlane {
                 .collect();
             let seen = self.scene(now, (&fleet, site), &pools, &own);
             self.account(now, (&fleet, site), (&pools, &own), &seen);
-            if let Some(drawn_watts) = seen.known_watts() {
-                self.baselines(now, site, drawn_watts).await;
+            let kept = self.kept(now, site);
+            // Whoever governs sees all that draws, and tells it.
+            if kept.is_none() {
+                if let Some(drawn_watts) = seen.sure_watts() {
+                    self.baselines(now, site, drawn_watts).await;
+                }
+                self.tell_met(now, site, &seen);
             }
-            self.tell_met(now, site, &seen);
-            self.govern((now, terms), (&fleet, site), seen);
+            self.govern((now, terms), (&fleet, site), (seen, kept.as_ref()));
             self.act(&fleet, site, &own).await;
         }
         self.energy_end(now, &fleet, &live).await;
@@ -268,7 +280,11 @@ impl PowerPlane {
         let readings = self.believe(now, (fleet, site), (&unmeasured, runs));
         let parts = scene::parts((fleet, site), pools, runs, &readings);
         let model = scene::modelled(&parts.loads, pue_milli, fleet.power.rise_milli_per_s);
-        let summed = at_meter(parts.loads.iter().map(|load| load.watts).sum(), pue_milli);
+        let sum =
+            |parts: &Parts| at_meter(parts.loads.iter().map(|load| load.watts).sum(), pue_milli);
+        let summed = sum(&parts);
+        let knows_all = unmeasured.unknown.is_empty() && !unmeasured.loads.is_empty();
+        let likely_watts = knows_all.then(|| sum(&unmeasured));
         let drawn_watts = readings.site.map_or(summed, |believed| believed.watts);
         let measured = readings
             .site
@@ -280,11 +296,12 @@ impl PowerPlane {
             None => !parts.loads.is_empty(),
         };
         let known_watts = is_known.then_some(drawn_watts);
-        let soon = Micros(now.0.saturating_add(LEAD_US));
+        let (cap, cap_now) = self.caps(now, (fleet, site), known_watts);
         let scene = Scene {
-            cap: self.cap((now, soon), (fleet, site), known_watts),
+            cap,
             drawn_watts,
             age_us: readings.age_us(),
+            sudden_watts: readings.sudden_watts(pue_milli),
             doubted: readings.is_doubted(),
             rise_watts_per_s: model.rise_watts_per_s,
             pue_milli,
@@ -293,39 +310,47 @@ impl PowerPlane {
         };
         Seen {
             scene,
-            cap_now: self.cap((now, now), (fleet, site), known_watts),
+            cap_now,
             is_known,
             measured,
             model,
+            likely_watts,
             readings,
             unknown: parts.unknown,
         }
     }
 
-    /// The lowest cap in force at the first instant, or that begins by the second.
-    fn cap(
+    /// The lowest cap of those in force and those that begin so soon that they are to be met by then; and of those in force alone.
+    fn caps(
         &self,
-        range: (Micros, Micros),
+        now: Micros,
         (fleet, site): (&Fleet, &SiteId),
         drawn_watts: Option<u64>,
-    ) -> Option<Cap> {
+    ) -> (Option<Cap>, Option<Cap>) {
         let state = self.lock();
         let events = state.events.iter().filter(|event| event.site == *site);
         let events: Vec<PowerEvent> = events.cloned().collect();
         let standing = scene::standing_cap(fleet, site);
-        lowest_until(standing, &events, drawn_watts, range)
+        let soon = Micros(now.0.saturating_add(LEAD_US));
+        (
+            lowest_until(standing, &events, drawn_watts, (now, soon)),
+            cap_at(standing, &events, drawn_watts, now),
+        )
     }
 
-    /// Tells the governor, and keeps what it says for others to read.
+    /// Tells the governor, and keeps what it says for others to read. It follows whoever governs in another gateway, where one does.
     fn govern(
         &self,
         (now, terms): (Micros, GovernorTerms),
         (fleet, site): (&Fleet, &SiteId),
-        seen: Seen,
+        (seen, kept): (Seen, Option<&PowerStand>),
     ) {
         let (lines, power) = self.governors.with(site, terms, |governor| {
             let before = governor.log().next_back().map(|line| line.at);
-            governor.look(now, &seen.scene);
+            match kept {
+                Some(stand) => governor.follow(now, &seen.scene, stand),
+                None => governor.look(now, &seen.scene),
+            }
             let new = governor
                 .log()
                 .filter(|line| before.is_none_or(|at| line.at > at));
@@ -394,6 +419,8 @@ struct Seen {
     /// What is drawn is measured.
     measured: bool,
     model: Modelled,
+    /// What the model alone thinks likely, where it knows all that draws, in watts.
+    likely_watts: Option<u64>,
     readings: Readings,
     unknown: Vec<String>,
 }
@@ -402,6 +429,19 @@ impl Seen {
     /// What is drawn, in watts; `None` where nothing says that.
     fn known_watts(&self) -> Option<u64> {
         self.is_known.then_some(self.scene.drawn_watts)
+    }
+
+    /// What is drawn for sure, in watts, which a cut is a part of: what is taken in place of a meter errs upwards, and would leave more.
+    fn sure_watts(&self) -> Option<u64> {
+        let Scene {
+            drawn_watts,
+            sudden_watts,
+            ..
+        } = self.scene;
+        let sure = drawn_watts.saturating_sub(sudden_watts);
+        let likely = self.likely_watts.filter(|_| self.scene.doubted);
+        let sure = likely.map_or(sure, |likely| sure.min(likely));
+        self.is_known.then_some(sure)
     }
 
     /// What is drawn over the cap that is in force now, in watts.

@@ -68,6 +68,14 @@ impl Readings {
             .map_or_else(of_parts, |believed| believed.doubt.is_some())
     }
 
+    /// How much of what counts came out of nothing at this look, at the site's meter, in watts.
+    pub fn sudden_watts(&self, pue_milli: u32) -> u64 {
+        let parts = self.replicas.values().chain(self.nodes.values());
+        let of_parts = || at_meter(parts.map(|believed| believed.sudden_watts).sum(), pue_milli);
+        self.site
+            .map_or_else(of_parts, |believed| believed.sudden_watts)
+    }
+
     /// How old the oldest of what counts is, in microseconds: the site's own where it has one.
     pub fn age_us(&self) -> u64 {
         let parts = self.replicas.values().chain(self.nodes.values());

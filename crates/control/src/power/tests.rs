@@ -136,12 +136,14 @@ fn a_meter_of_machines_is_held_against_those_alone_and_of_several_each_is_a_part
             watts,
             measured: true,
             age_us,
+            sudden_watts: watts / 10,
             doubt: None,
         };
         readings.add(row, believed, false);
     }
     let watts: Vec<u64> = readings.nodes.values().map(|all| all.watts).collect();
     assert_eq!((watts, readings.age_us()), (vec![20, 160], 9));
+    assert_eq!(readings.sudden_watts(1_500), 27);
 }
 
 /// An H100 at rest draws 70 W, and with its part of the machine 236.
@@ -212,6 +214,7 @@ fn a_meter_is_doubted_since_the_first_look_that_did() {
             watts: 9,
             measured: doubt.is_none(),
             age_us: 0,
+            sudden_watts: 0,
             doubt: doubt.map(|(why, instead)| Doubted { why, instead }),
         };
         watched.believe(Micros(now), believed);

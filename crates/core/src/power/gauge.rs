@@ -1,5 +1,6 @@
 //! What to believe of a meter. One that is silent, jumps or lies is not followed down: what is taken instead is never less than what may
-//! be drawn, and it is said that it is not measured.
+//! be drawn, and it is said that it is not measured. What jumps up is followed at once, and how much of it came out of nothing is said:
+//! one look alone may have been wrong.
 
 use madang_types::Micros;
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,9 @@ pub struct Believed {
     pub measured: bool,
     /// How old that is, in microseconds; nothing where it is not measured, as what may have come on top is in it then.
     pub age_us: u64,
+    /// How much of it is more than the model thinks likely and than may have come on top of what was believed before, in watts: only at
+    /// the first look that says so.
+    pub sudden_watts: u64,
     /// Why not, and what is taken instead.
     pub doubt: Option<Doubted>,
 }
@@ -137,11 +141,37 @@ pub struct Gauge {
     /// The last one that was told, how often it came in a row, and what the model said when it first came.
     told: Option<(u64, u32, u64)>,
     falls: u32,
+    /// What was taken at the last look was more than it could be by what was known before.
+    jumped: bool,
 }
 
 impl Gauge {
     /// What is taken as drawn at `now`, by the newest reading; one older than `stale_us` is none.
     pub fn take(
+        &mut self,
+        now: Micros,
+        reading: Option<Reading>,
+        model: &Modelled,
+        stale_us: u64,
+    ) -> Believed {
+        let may_be = self.last.map_or(0, |last| may_be(now, last, model));
+        let believed = self.believe(now, reading, model, stale_us);
+        let told = match believed.doubt {
+            None => true,
+            Some(doubted) => doubted.why == Doubt::TooHigh,
+        };
+        let above = believed
+            .watts
+            .saturating_sub(may_be.max(model.likely_watts));
+        let jumps = told && above > 0;
+        let jumped = std::mem::replace(&mut self.jumped, jumps);
+        Believed {
+            sudden_watts: if jumps && !jumped { above } else { 0 },
+            ..believed
+        }
+    }
+
+    fn believe(
         &mut self,
         now: Micros,
         reading: Option<Reading>,
@@ -164,6 +194,7 @@ impl Gauge {
             watts: reading.watts,
             measured: true,
             age_us: now.since_us(reading.at),
+            sudden_watts: 0,
             doubt: None,
         }
     }
@@ -205,9 +236,7 @@ impl Gauge {
         let Some(last) = self.last else {
             return not_measured(model.full_watts, (doubt, Instead::Most));
         };
-        let seconds = now.since_us(last.at).div_ceil(1_000_000);
-        let risen = model.rise_watts_per_s.saturating_mul(seconds);
-        let may_be = last.watts.saturating_add(risen);
+        let may_be = may_be(now, last, model);
         let most = model.full_watts.max(last.watts);
         let watts = may_be.max(model.likely_watts).min(most);
         let instead = match watts {
@@ -224,11 +253,19 @@ impl Gauge {
     }
 }
 
+/// What may be drawn by now where so much was at the last reading, in watts.
+fn may_be(now: Micros, last: Reading, model: &Modelled) -> u64 {
+    let seconds = now.since_us(last.at).div_ceil(1_000_000);
+    let risen = model.rise_watts_per_s.saturating_mul(seconds);
+    last.watts.saturating_add(risen)
+}
+
 fn not_measured(watts: u64, (why, instead): (Doubt, Instead)) -> Believed {
     Believed {
         watts,
         measured: false,
         age_us: 0,
+        sudden_watts: 0,
         doubt: Some(Doubted { why, instead }),
     }
 }
@@ -241,6 +278,7 @@ impl Believed {
             watts: self.watts.saturating_add(other.watts),
             measured: self.measured && other.measured,
             age_us: self.age_us.max(other.age_us),
+            sudden_watts: self.sudden_watts.saturating_add(other.sudden_watts),
             doubt: self.doubt.or(other.doubt),
         }
     }
@@ -308,6 +346,27 @@ mod tests {
         check("900 400 890 400 400 400", "900 950! 890 940! 990! 400");
         // A rise is believed at once.
         check("300 950", "300 950");
+    }
+
+    #[test]
+    fn what_jumps_up_is_sudden_at_the_first_look_and_never_what_the_model_thinks_likely() {
+        let sudden = |readings: &[u64]| {
+            let mut gauge = Gauge::default();
+            let take = |(second, watts): (i64, &u64)| {
+                let at = Micros(second * 1_000_000);
+                let reading = Reading { watts: *watts, at };
+                gauge.take(at, Some(reading), &MODEL, STALE_US).sudden_watts
+            };
+            (0..).zip(readings).map(take).collect::<Vec<_>>()
+        };
+        // Six hundred are likely, fifty may come on top each second.
+        assert_eq!(sudden(&[300, 600]), [0, 0]);
+        assert_eq!(sudden(&[700, 750, 900, 900]), [100, 0, 100, 0]);
+        assert_eq!(sudden(&[300, 950, 650, 950, 1_000]), [0, 350, 0, 250, 0]);
+        // What cannot be is taken as the most, and that is sudden too.
+        assert_eq!(sudden(&[300, 9_000, 9_000]), [0, 400, 0]);
+        // One that is not believed for other reasons says nothing of a jump.
+        assert_eq!(sudden(&[900, 99]), [300, 0]);
     }
 
     #[test]

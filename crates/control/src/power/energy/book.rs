@@ -85,7 +85,9 @@ impl PowerPlane {
         let (is_open, measures, write, book) = {
             let energies = &self.lock().energies;
             let due = |at: Micros, ms| now >= at.plus_ms(ms);
-            let write = !energies.ended.is_empty() || due(energies.written_at, WRITE_MS);
+            let write = !energies.ended.is_empty()
+                || due(energies.written_at, WRITE_MS)
+                || self.has_acted(energies);
             (
                 energies.is_open,
                 energies.measures,
@@ -102,6 +104,16 @@ impl PowerPlane {
             let told = self.energy_book(now, fleet, live).await;
             self.energy_told(told);
         }
+    }
+
+    /// Whether other acts are in force than was written: other gateways do as the books say, and wait for that.
+    fn has_acted(&self, energies: &Energies) -> bool {
+        let mut measured = energies.sites.values().filter(|site| site.stand.is_some());
+        measured.any(|site| {
+            let written = site.written.stand.as_ref();
+            let acts = self.governors.stand(&site.span.site).acts;
+            written.map_or(&[][..], |stand| &stand.power.acts) != acts
+        })
     }
 
     /// Told when it begins, not at each look.

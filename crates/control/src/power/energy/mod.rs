@@ -130,6 +130,11 @@ impl Energies {
             .for_each(SiteEnergy::leave);
     }
 
+    /// This gateway measures, and so governs runs.
+    pub(super) fn measures(&self) -> bool {
+        self.measures
+    }
+
     /// Spans that are over are put aside, and new ones begin, where things stood.
     fn turn(&mut self, fleet: &Fleet, now: Micros) {
         let known: Vec<SiteId> = self.sites.keys().cloned().collect();
@@ -198,14 +203,21 @@ impl PowerPlane {
             return;
         }
         let meters = state.meters.values();
-        let (runs, loads) = drawing((fleet, site), (pools, runs), &seen.readings);
+        let begun: (Vec<BendingRun>, Vec<Load>);
+        let (runs, loads) = match runs.iter().all(|run| run.has_begun) {
+            true => (runs, &seen.scene.loads),
+            false => {
+                begun = drawing((fleet, site), (pools, runs), &seen.readings);
+                (&*begun.0, &begun.1)
+            }
+        };
         let look = Look {
             now,
             fleet,
             site,
             pools,
-            runs: &runs,
-            loads: &loads,
+            runs,
+            loads,
             meters: meters
                 .filter(|watched| watched.row.site == site.as_str())
                 .collect(),

@@ -103,6 +103,7 @@ impl World {
                 watts,
                 measured,
                 age_us: 0,
+                sudden_watts: 0,
                 doubt: None,
             });
             watched

@@ -1,14 +1,15 @@
 //! More is drawn than may be, or soon may be: acts are taken in their order, as many as are needed.
 
 use super::Act;
-use super::ladder::{self, Rung, Standing};
+use super::ladder::{self, Rung};
 use super::told::PowerDeed;
 use super::{Governor, Scene, Taken};
 use madang_types::{Micros, RunId};
 use std::collections::BTreeSet;
 
 impl Governor {
-    /// Bends until what is needed is saved in time; what is missing in the end.
+    /// Bends until what is needed is saved in time; what is missing in the end. For what one look alone says nobody loses work or an
+    /// answer: if it is true the next look says it again.
     pub(super) fn bend(&mut self, now: Micros, scene: &Scene, need_watts: u64) -> u64 {
         let deadline = self.deadline(now);
         // What is needed by then, and in the long run: what takes longer is begun too, and others bridge the time.
@@ -18,13 +19,8 @@ impl Governor {
         // Whoever stands still saves no more by another act.
         let mut stand: BTreeSet<RunId> = in_force.iter().filter_map(Act::run).collect();
         let mut orders = self.orders();
-        let standing = Standing {
-            stood: &self.stood,
-            turns: &self.turns,
-            orders: &orders,
-            ending: &self.ending(now, scene),
-        };
-        let rungs = ladder::rungs(scene, &self.terms, &standing);
+        let ending = self.ending(now, scene);
+        let rungs = ladder::rungs(scene, &self.terms, &self.standing(&orders, &ending));
         let mut rises = self.may_rise(now, scene, &orders);
         for rung in rungs {
             if soon == 0 {
@@ -45,7 +41,10 @@ impl Governor {
                 rises = left;
             }
             let saves_watts = rung.saves_watts.saturating_add(bounds);
-            if is_done || saves_watts == 0 || (!in_time && ever == 0) {
+            let needed = if in_time { soon } else { ever };
+            let is_proved = needed > scene.sudden_watts;
+            let is_wanted = (is_proved || rung.is_light) && !(rung.is_scarce && needed <= rises);
+            if is_done || saves_watts == 0 || needed == 0 || !is_wanted {
                 continue;
             }
             ever = ever.saturating_sub(saves_watts);
@@ -53,16 +52,23 @@ impl Governor {
             if in_time {
                 soon = soon.saturating_sub(saves_watts);
             }
-            self.take(now, scene, rung, bounds);
+            self.take(now, scene, (rung, bounds), is_proved);
         }
-        soon
+        soon.saturating_sub(scene.sudden_watts)
     }
 
-    fn take(&mut self, now: Micros, scene: &Scene, rung: Rung, bounds_watts: u64) {
+    fn take(
+        &mut self,
+        now: Micros,
+        scene: &Scene,
+        (rung, bounds_watts): (Rung, u64),
+        is_proved: bool,
+    ) {
         let Rung {
             act,
             saves_watts,
             takes_us,
+            ..
         } = rung;
         let took = PowerDeed::Took {
             act: act.clone(),
@@ -76,8 +82,9 @@ impl Governor {
             saves_watts,
             bounds_watts,
             takes_us,
-            drawn_before: scene.drawn_watts,
+            drawn_before: scene.drawn_watts.saturating_sub(scene.sudden_watts),
             is_seen: false,
+            is_unproved: !is_proved,
             ends_at: None,
         });
     }

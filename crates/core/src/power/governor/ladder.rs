@@ -2,11 +2,13 @@
 //!
 //! 1. Runs stand still: those that may stand longest first; then of those that may be slowed as many as can keep it up in turns; then
 //!    those that write checkpoints though they said nothing of standing.
-//! 2. Clocks of engines are lowered, level by level; then more of those that may be slowed stand still, for as long as they may.
+//! 2. Clocks of engines are lowered, level by level; then more of those that may be slowed stand still, for as long as they may: while
+//!    they have half of their turns left together. The other half is for the end: it keeps up those that can keep it up.
 //! 3. Requests of the batch class get less of engines, then nothing.
 //! 4. Requests go to other sites, where there are any.
 //! 5. Engines have fewer slots: of those that serve the same some rest.
 //! 6. Requests are refused: of the batch class, then of the standard one. Critical ones are never.
+//! 7. Runs that may be slowed stand still for what is left of their turns.
 //!
 //! It is the order of POLCA (ASPLOS 2024: low priority first, clocks before service) and of Emerald's trials (arXiv 2507.00909: jobs that
 //! said that they are flexible first).
@@ -35,6 +37,10 @@ pub(super) struct Rung {
     /// At the meter, in watts.
     pub saves_watts: u64,
     pub takes_us: u64,
+    /// It is undone in a moment, and costs nobody work or an answer.
+    pub is_light: bool,
+    /// It takes what others need who keep the cap up: it is for what is drawn, not for what may be.
+    pub is_scarce: bool,
 }
 
 /// How runs stand and stood.
@@ -52,7 +58,8 @@ pub(super) struct Standing<'a> {
 /// All that may be done, in its order.
 pub(super) fn rungs(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> Vec<Rung> {
     let (mut rungs, unasked) = pauses(scene, standing.stood);
-    let (lasting, brief) = slows(scene, terms, standing);
+    let sum = TurnsSum::of(scene, terms, standing);
+    let (lasting, mut brief) = slows(scene, standing, &sum);
     rungs.extend(lasting);
     rungs.extend(unasked);
     let mut before = WHOLE_MILLI;
@@ -61,7 +68,9 @@ pub(super) fn rungs(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_
         rungs.push(rung(scene, Act::Clock(level), (saves, CLOCKS_US)));
         before = level;
     }
-    rungs.extend(brief);
+    if !sum.are_scarce() {
+        rungs.append(&mut brief);
+    }
     let mut add = |act, saves| rungs.push(rung(scene, act, (saves, REQUESTS_US)));
     let batch = engines_milli(scene, |batch_milli| batch_milli);
     add(Act::Batch(500), batch / 2);
@@ -76,14 +85,24 @@ pub(super) fn rungs(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_
     }
     add(Act::Shed(Priority::Batch), batch);
     add(Act::Shed(Priority::Standard), quarter);
+    rungs.extend(brief.into_iter().map(|rung| Rung {
+        is_scarce: true,
+        ..rung
+    }));
     rungs
 }
 
 fn rung(scene: &Scene, act: Act, (saves, takes_us): (u64, u64)) -> Rung {
+    let is_light = match act {
+        Act::Slow(_) | Act::Clock(_) => true,
+        Act::Pause(_) | Act::Batch(_) | Act::Divert | Act::Slots(_) | Act::Shed(_) => false,
+    };
     Rung {
         act,
         saves_watts: at_meter(saves, scene.pue_milli),
         takes_us,
+        is_light,
+        is_scarce: false,
     }
 }
 
@@ -112,42 +131,83 @@ fn pauses(scene: &Scene, stood: &BTreeMap<RunId, u64>) -> (Vec<Rung>, Vec<Rung>)
     let rungs = |able: Vec<(&Load, RunId, Pause)>| {
         let rungs = able.into_iter().map(|(load, run, pause)| {
             let saves = load.watts.saturating_sub(pause.left_watts);
-            rung(scene, Act::Pause(run), (saves, pause.takes_us()))
+            Rung {
+                // One that writes a checkpoint ends, and begins anew.
+                is_light: matches!(pause.how, PauseHow::Freeze { .. }),
+                ..rung(scene, Act::Pause(run), (saves, pause.takes_us()))
+            }
         });
         rungs.collect()
     };
     (rungs(asked), rungs(unasked))
 }
 
+/// The turns of all runs together that do not stand still otherwise, each by what it saves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TurnsSum {
+    /// What all together save on average, and what those save that stand and do not go on soon, in thousandths of watts.
+    lasts: u64,
+    stands: u64,
+    /// What is left of their turns, and whole ones, in watts for a microsecond.
+    left: u64,
+    whole: u64,
+}
+
+impl TurnsSum {
+    pub fn of(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> Self {
+        let Standing { turns, orders, .. } = standing;
+        let mut sum = Self::default();
+        let runs = scene.loads.iter();
+        for (load, run) in runs.filter_map(|load| Some((load, load.id.run()?))) {
+            let Some(whole_us) = Turns::whole(load).filter(|_| !orders.paused.contains(&run))
+            else {
+                continue;
+            };
+            let span = load.profile.dynamic_watts();
+            sum.lasts += span * turns.part_milli(load, run, terms.stands_in_us());
+            sum.left = (sum.left).saturating_add(span.saturating_mul(turns.left_us(load, run)));
+            sum.whole = (sum.whole).saturating_add(span.saturating_mul(whole_us));
+            if orders.slowed.contains(&run) && !standing.ending.contains(&run) {
+                sum.stands += span * u64::from(WHOLE_MILLI);
+            }
+        }
+        sum
+    }
+
+    /// Less than half of all is left: who stood for longer than can be kept up would take it from those that can.
+    fn are_scarce(&self) -> bool {
+        self.left < self.whole / 2
+    }
+
+    /// What those save that stand though that cannot be kept up, where turns are scarce, at the machines, in watts: it is over soon.
+    pub fn brief_watts(&self) -> u64 {
+        match self.are_scarce() {
+            true => self.stands.saturating_sub(self.lasts) / u64::from(WHOLE_MILLI),
+            false => 0,
+        }
+    }
+}
+
 /// Runs that may be slowed: those that may stand for longest now first, of those alike who stood least, so that all take turns. Apart
 /// those that are more than can be kept up: who stands for no more than its part of the time is missing in the rest of it.
-fn slows(scene: &Scene, terms: &GovernorTerms, standing: &Standing<'_>) -> (Vec<Rung>, Vec<Rung>) {
+fn slows(scene: &Scene, standing: &Standing<'_>, sum: &TurnsSum) -> (Vec<Rung>, Vec<Rung>) {
     let Standing { turns, orders, .. } = standing;
     let mut able: Vec<(&Load, RunId, u64)> = Vec::new();
-    // What all together save on average, less what those save that stand in their turn, in thousandths of watts.
-    let (mut lasts, mut stands) = (0_u64, 0);
     let runs = scene.loads.iter();
     for (load, run) in runs.filter_map(|load| Some((load, load.id.run()?))) {
-        if orders.paused.contains(&run) {
-            continue;
-        }
-        let span = load.profile.dynamic_watts();
-        lasts += span * turns.part_milli(load, run, terms.stands_in_us());
-        if orders.slowed.contains(&run) && !standing.ending.contains(&run) {
-            stands += span * u64::from(WHOLE_MILLI);
-        } else if !orders.slowed.contains(&run)
-            && let Some(left_us) = turns.turn(load, run)
-        {
+        let stands = orders.paused.contains(&run) || orders.slowed.contains(&run);
+        if let Some(left_us) = turns.turn(load, run).filter(|_| !stands) {
             able.push((load, run, left_us));
         }
     }
     able.sort_by_key(|(_, run, left_us)| (Reverse(*left_us), turns.stood_us(*run), Reverse(*run)));
     let (mut lasting, mut brief) = (Vec::new(), Vec::new());
+    let mut stands = sum.stands;
     for (load, run, _) in able {
         let span = load.profile.dynamic_watts() * u64::from(WHOLE_MILLI);
         let saves = load.watts.saturating_sub(load.profile.idle_watts);
         let rung = rung(scene, Act::Slow(run), (saves, FREEZES_US));
-        if stands + span <= lasts {
+        if stands + span <= sum.lasts {
             stands += span;
             lasting.push(rung);
         } else {

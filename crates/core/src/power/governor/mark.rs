@@ -2,10 +2,11 @@
 //! no run for more than it may lose.
 
 use super::act::Load;
-use super::{BEGINS_US, Governor, Taken};
+use super::told::PowerDeed;
+use super::{Act, BEGINS_US, Governor, Scene, Taken};
 use crate::power::caps::Cap;
 use madang_types::{Micros, PowerActStand, PowerStand, RunId, RunStood};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What whoever governed before noted of runs that have not been seen yet.
 #[derive(Clone, Debug)]
@@ -62,6 +63,39 @@ impl Governor {
             },
             since: now,
         });
+    }
+
+    /// Looks at the site, and does as whoever governs it: what that one has in force is in force here, and nothing else is. It sees the
+    /// runs, and what they may save; by what is seen here people would be asked for it.
+    pub fn follow(&mut self, now: Micros, scene: &Scene, stand: &PowerStand) {
+        self.follow_cap(now, scene);
+        // That one knows what is missing.
+        self.say_short(now, scene, 0);
+        let theirs: BTreeSet<&Act> = stand.acts.iter().map(|stand| &stand.act).collect();
+        let before = std::mem::take(&mut self.taken);
+        for Taken { act, .. } in before.iter().filter(|own| !theirs.contains(&own.act)) {
+            let act = act.clone();
+            self.say(now, scene, PowerDeed::Gave { act });
+            self.changed_at = Some(now);
+        }
+        let noted = self.noted.iter().flat_map(|noted| &noted.stand.acts);
+        let mut known: BTreeSet<Act> = noted.map(|stand| stand.act.clone()).collect();
+        known.extend(before.into_iter().map(|own| own.act));
+        for stand in &stand.acts {
+            if !known.contains(&stand.act) {
+                let took = PowerDeed::Took {
+                    act: stand.act.clone(),
+                    saves_watts: stand.saves_watts.saturating_add(stand.bounds_watts),
+                };
+                self.say(now, scene, took);
+                self.changed_at = Some(now);
+            }
+            self.taken.push(taken(stand.clone()));
+        }
+        self.expect(now, scene);
+        if !self.taken.is_empty() {
+            self.bent_at = Some(now);
+        }
     }
 
     /// What was noted of runs that are there counts from now on. Those that do not come are forgotten after a while.
@@ -140,6 +174,7 @@ fn taken(stand: PowerActStand) -> Taken {
         // What was drawn before it nobody knows any more.
         drawn_before: 0,
         is_seen: true,
+        is_unproved: false,
         ends_at: None,
     }
 }

@@ -84,6 +84,8 @@ pub struct Scene {
     pub drawn_watts: u64,
     /// How old that is, in microseconds.
     pub age_us: u64,
+    /// How much of it came out of nothing, and this look alone says: a second one may say that it was wrong.
+    pub sudden_watts: u64,
     /// A meter is not believed, and what it is taken to say errs on the side of the cap.
     pub doubted: bool,
     /// How fast it may rise by itself, in watts a second.
@@ -108,6 +110,8 @@ struct Taken {
     /// What was drawn before it, less what others were credited with since.
     drawn_before: u64,
     is_seen: bool,
+    /// It was taken for what one look alone said, and no other one has yet.
+    is_unproved: bool,
     /// When a turn is handed over, where that is before it is used up.
     ends_at: Option<Micros>,
 }
@@ -170,15 +174,7 @@ impl Governor {
         self.follow_runs(now, scene);
         self.hand_over(now, scene);
         self.see(now, scene);
-        let risen = self.may_rise(now, scene, &self.orders());
-        let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
-        let pending = self.pending(now, scene);
-        self.expected_watts = scene
-            .drawn_watts
-            .saturating_add(risen)
-            .saturating_add(promised)
-            .saturating_add(self.ending_watts(now, scene))
-            .saturating_sub(pending);
+        let pending = self.expect(now, scene);
         let Some(cap) = scene.cap.as_ref().map(|cap| cap.watts) else {
             self.say_short(now, scene, 0);
             return self.give_back(now, scene, u64::MAX);
@@ -188,10 +184,17 @@ impl Governor {
             // What acts are thought to save may be more together than there is to save.
             let lacks = lacks.max(ladder::least_watts(scene).saturating_sub(cap));
             self.say_short(now, scene, lacks);
+            if scene.sudden_watts == 0 {
+                self.taken
+                    .iter_mut()
+                    .for_each(|taken| taken.is_unproved = false);
+            }
         } else {
             self.say_short(now, scene, 0);
             // Nothing comes back by what others are thought to save and no meter shows yet.
             let room = (cap - self.expected_watts).saturating_sub(pending);
+            let room = self.undo(now, scene, room);
+            let room = self.spare_turns(now, scene, room);
             self.give_back(now, scene, room);
         }
         if !self.taken.is_empty() {
@@ -279,6 +282,20 @@ impl Governor {
         self.cap.clone_from(&scene.cap);
     }
 
+    /// Works out what may be drawn once all that was decided holds; what of it acts are thought to save and no meter shows yet, in watts.
+    fn expect(&mut self, now: Micros, scene: &Scene) -> u64 {
+        let risen = self.may_rise(now, scene, &self.orders());
+        let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
+        let pending = self.pending(now, scene);
+        self.expected_watts = scene
+            .drawn_watts
+            .saturating_add(risen)
+            .saturating_add(promised)
+            .saturating_add(self.ending_watts(now, scene))
+            .saturating_sub(pending);
+        pending
+    }
+
     /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
     fn may_rise(&self, now: Micros, scene: &Scene, orders: &Orders) -> u64 {
         let risen_watts = |us: u64| {
@@ -347,17 +364,40 @@ impl Governor {
         {
             return;
         }
-        let frees = match last.act.run() {
-            Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
-            None => last.saves_watts.saturating_add(last.bounds_watts),
+        let frees = frees_watts(scene, last);
+        let brief = match last.act.run() {
+            Some(_) => 0,
+            None => self.brief_watts(now, scene),
         };
         let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
-        if room_watts < frees.saturating_add(spare) {
+        if room_watts < frees.saturating_add(spare).saturating_add(brief) {
             return;
         }
         self.give(now, scene, at);
         self.changed_at = Some(now);
         self.expected_watts = self.expected_watts.saturating_add(frees);
+    }
+
+    /// What was done for a reading that no other one bears out is undone as soon as the meter shows that there is room for it; what room is
+    /// left then.
+    fn undo(&mut self, now: Micros, scene: &Scene, mut room_watts: u64) -> u64 {
+        let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
+        // From the end, as places before it stay.
+        for at in (0..self.taken.len()).rev() {
+            let taken = &mut self.taken[at];
+            let holds_at = taken.at.plus_us(taken.takes_us);
+            if !taken.is_unproved || !is_shown(now, scene, holds_at) {
+                continue;
+            }
+            taken.is_unproved = false;
+            let frees = frees_watts(scene, taken);
+            if room_watts >= frees.saturating_add(spare) {
+                room_watts -= frees;
+                self.give(now, scene, at);
+                self.expected_watts = self.expected_watts.saturating_add(frees);
+            }
+        }
+        room_watts
     }
 
     /// An act of `taken` is over.
@@ -392,6 +432,14 @@ impl Governor {
             drawn_watts: scene.drawn_watts,
             cap_watts: scene.cap.as_ref().map(|cap| cap.watts),
         });
+    }
+}
+
+/// What an act that is taken back lets be drawn, at the meter, in watts.
+fn frees_watts(scene: &Scene, taken: &Taken) -> u64 {
+    match taken.act.run() {
+        Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
+        None => taken.saves_watts.saturating_add(taken.bounds_watts),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Act;
 use super::act::{Load, PauseHow};
-use super::{BEGINS_US, Governor, Scene, Taken, ladder};
+use super::ladder::{Standing, TurnsSum};
+use super::{BEGINS_US, Governor, Orders, Scene, Taken, ladder};
 use crate::power::model::at_meter;
 use madang_types::{Micros, RunId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,50 @@ impl Governor {
             (self.stands_us(now, taken, (load, run)) <= soon_us).then_some(run)
         };
         self.taken.iter().filter_map(ends).collect()
+    }
+
+    /// How runs stand and stood.
+    pub(super) fn standing<'a>(
+        &'a self,
+        orders: &'a Orders,
+        ending: &'a BTreeSet<RunId>,
+    ) -> Standing<'a> {
+        Standing {
+            stood: &self.stood,
+            turns: &self.turns,
+            orders,
+            ending,
+        }
+    }
+
+    /// What is saved by runs that stand still in their turn and cannot keep it up, where turns are scarce, at the meter, in watts: what
+    /// engines meet does not come back on it.
+    pub(super) fn brief_watts(&self, now: Micros, scene: &Scene) -> u64 {
+        let (orders, ending) = (self.orders(), self.ending(now, scene));
+        let standing = self.standing(&orders, &ending);
+        let sum = TurnsSum::of(scene, &self.terms, &standing);
+        at_meter(sum.brief_watts(), scene.pue_milli)
+    }
+
+    /// Where turns are scarce those that cannot be kept up are over as soon as there is room for it, by what is drawn; what room is left
+    /// then.
+    pub(super) fn spare_turns(&mut self, now: Micros, scene: &Scene, room_watts: u64) -> u64 {
+        let mut brief = self.brief_watts(now, scene);
+        let rises = self.may_rise(now, scene, &self.orders());
+        let mut room_watts = room_watts.saturating_add(rises);
+        // From the end, as places before it stay.
+        for at in (0..self.taken.len()).rev() {
+            let Act::Slow(run) = self.taken[at].act else {
+                continue;
+            };
+            let frees = at_meter(ladder::pause_frees(scene, run), scene.pue_milli);
+            if frees > 0 && frees <= brief.min(room_watts) {
+                (brief, room_watts) = (brief - frees, room_watts - frees);
+                self.give(now, scene, at);
+                self.expected_watts = self.expected_watts.saturating_add(frees);
+            }
+        }
+        room_watts.saturating_sub(rises)
     }
 
     /// What those may draw, at the meter: another act has to hold by then.

@@ -4,8 +4,10 @@ use madang_types::{Priority, ReplicaId};
 use std::collections::BTreeSet;
 
 mod mark;
+mod scarce;
 mod seen;
 mod slows;
+mod sudden;
 mod worlds;
 
 const S: i64 = 1_000_000;

@@ -123,6 +123,11 @@ impl Turns {
             .map_or(whole, |turn| turn.left_us.min(whole))
     }
 
+    /// A whole turn of one that takes turns, in microseconds; `None` of one that may not be slowed, or by next to nothing.
+    pub fn whole(load: &Load) -> Option<u64> {
+        Some(turn_us(load)).filter(|whole| *whole >= TURN_US_MIN)
+    }
+
     /// How long it stood in all turns so far, in microseconds.
     pub fn stood_us(&self, run: RunId) -> u64 {
         self.known.get(&run).map_or(0, |turn| turn.stood_us)
@@ -137,9 +142,6 @@ impl Turns {
     /// `both_us` in which two stand as one hands over; in thousandths.
     pub fn part_milli(&self, load: &Load, run: RunId, both_us: u64) -> u64 {
         let slow = u64::from(load.slow_milli().min(SLOW_MILLI_MAX));
-        if turn_us(load) < TURN_US_MIN {
-            return 0;
-        }
         let part = slow + (MILLI - slow) * self.left_us(load, run) / LASTS_US;
         let stands_us = turn_us(load) / HAND_OVER_DIVISOR;
         part * stands_us / stands_us.saturating_add(both_us)

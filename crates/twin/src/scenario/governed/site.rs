@@ -141,6 +141,7 @@ impl GovernedSite {
             cap: lowest_until(self.standing, &known, Some(read_watts), (now, until)),
             drawn_watts: read_watts,
             age_us: LOOK_US,
+            sudden_watts: 0,
             doubted: false,
             rise_watts_per_s: at_meter(rise, self.pue_milli),
             pue_milli: self.pue_milli,

@@ -157,3 +157,53 @@ fn what_was_taken_again_stands_since_it_was_taken_first() {
     assert_eq!(since(&governor), Some(at(0)));
     assert_eq!(governor.stand().acts.len(), 1);
 }
+
+/// A gateway that sees no runs: by itself it would ask people for what a run saves already.
+#[test]
+fn who_follows_does_as_whoever_governs_does_and_goes_on_from_there_alone() {
+    let people = engine("chat", (900, true));
+    let all = scene(cap(1_000), vec![people.clone(), freezes(1, 60, 500)]);
+    let mut governs = Governor::default();
+    governs.look(at(0), &all);
+    assert_eq!(acts(&governs), ["run 1-1 stands still"]);
+    // The meter sees the run, and the fleet file its machine.
+    let seen = Scene {
+        drawn_watts: 1_400,
+        ..scene(cap(1_000), vec![people.clone()])
+    };
+    let mut alone = Governor::default();
+    alone.look(at(0), &seen);
+    assert_ne!(alone.orders().terms, PowerTerms::default());
+    let mut follows = Governor::default();
+    follows.follow(at(1), &seen, &governs.stand());
+    assert_eq!(follows.orders(), governs.orders());
+    assert_eq!(follows.stand().acts, governs.stand().acts);
+    assert_eq!(follows.lacks_watts(), 0);
+    // What is told once is not told again.
+    follows.follow(at(2), &seen, &governs.stand());
+    assert_eq!(follows.log().count(), 1);
+    // Whoever governs lowers clocks, and is gone.
+    let busy = scene(
+        cap(900),
+        vec![engine("chat", (950, true)), freezes(1, 60, 100)],
+    );
+    governs.look(at(30), &busy);
+    assert!(governs.orders().level_milli < WHOLE_MILLI);
+    follows.follow(at(31), &seen, &governs.stand());
+    assert_eq!(follows.orders().level_milli, governs.orders().level_milli);
+    let kept = Scene {
+        drawn_watts: 890,
+        ..scene(cap(900), vec![people])
+    };
+    follows.look(at(45), &kept);
+    assert_eq!(follows.orders().level_milli, governs.orders().level_milli);
+    // It comes back there as anywhere.
+    let free = Scene { cap: None, ..kept };
+    let mut follows_back = follows.clone();
+    follows_back.follow(at(46), &free, &PowerStand::default());
+    assert!(acts(&follows_back).is_empty());
+    for second in 46..300 {
+        follows.look(at(second), &free);
+    }
+    assert!(acts(&follows).is_empty());
+}

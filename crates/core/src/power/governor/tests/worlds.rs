@@ -139,6 +139,7 @@ impl World {
             self.fell_at = second;
         }
         self.cap = cap_watts;
+        let lie = self.lie();
         let rises: u64 = self.things.iter().map(|thing| thing.rises).sum();
         let loads = self.things.iter().map(|thing| Load {
             watts: thing.draws,
@@ -146,8 +147,9 @@ impl World {
         });
         let scene = Scene {
             cap: cap_watts.and_then(cap),
-            drawn_watts: self.read,
+            drawn_watts: self.read + lie,
             age_us: 1_000_000,
+            sudden_watts: lie,
             doubted: false,
             rise_watts_per_s: at_meter(rises, self.pue_milli),
             pue_milli: self.pue_milli,
@@ -162,8 +164,9 @@ impl World {
         let risen = scene.drawn_watts + scene.rise_watts_per_s * 4 + ending + 1;
         for line in self.governor.log().skip(before) {
             if let PowerDeed::Took { act, .. } = &line.what {
+                let is_needed = |watts| self.cap.is_some_and(|cap| watts > cap);
                 assert!(
-                    self.cap.is_some_and(|cap| risen > cap),
+                    is_needed(risen - lie) || is_needed(risen) && self.is_light(act),
                     "seed {}: {act} at {second} s without need",
                     self.seed
                 );
@@ -185,6 +188,31 @@ impl World {
         self.take_turns(&orders);
         self.orders.push(orders);
         self.read = self.drawn();
+    }
+
+    /// In every fifth world the meter says far too much from time to time, at one look.
+    fn lie(&mut self) -> u64 {
+        let lies = self.seed.is_multiple_of(5) && self.random.random_bool(0.01);
+        if lies { 2_000 } else { 0 }
+    }
+
+    /// It is undone in a moment, and costs nobody work or an answer.
+    fn is_light(&self, act: &Act) -> bool {
+        let run = |run: &RunId| {
+            let thing = self
+                .things
+                .iter()
+                .find(|thing| thing.load.id.run() == Some(*run));
+            thing.and_then(|thing| thing.load.pause())
+        };
+        match act {
+            Act::Clock(_) | Act::Slow(_) => true,
+            Act::Pause(paused) => {
+                let how = run(paused).map(|pause| pause.how);
+                matches!(how, Some(PauseHow::Freeze { .. }))
+            }
+            _ => false,
+        }
     }
 
     /// In every third world the program begins anew from time to time, and goes on from what it noted a second ago: nothing may be worse
