@@ -1,7 +1,8 @@
+use super::Seen;
 use super::governors::{Governors, terms};
 use super::meter::NvmlPowerMeter;
 use super::meters::{Watched, bounds, left_out};
-use super::scene::{BendingRun, Readings, parts};
+use super::scene::{BendingRun, Readings, parts, unbounded};
 use madang_core::power::caps::Cap;
 use madang_core::power::gauge::{Believed, Doubt, Doubted, Instead};
 use madang_core::power::governor::Scene;
@@ -201,6 +202,35 @@ fn a_site_that_stays_short_keeps_no_run_of_another_waiting() {
     assert!(!governors.may_try_again(), "at a something is");
     look(&a, None, 200_000_000);
     assert!(governors.may_try_again(), "it is not any more");
+}
+
+/// What is taken in place of a meter errs upwards: a cut of that would leave more than there was before it.
+#[test]
+fn a_cut_is_a_part_of_what_is_drawn_for_sure() {
+    let sure = |doubted, sudden_watts, likely_watts| {
+        let seen = Seen {
+            scene: Scene {
+                drawn_watts: 1_000,
+                sudden_watts,
+                doubted,
+                ..Scene::default()
+            },
+            cap_now: None,
+            is_known: true,
+            measured: !doubted,
+            model: unbounded(),
+            likely_watts,
+            readings: Readings::default(),
+            unknown: Vec::new(),
+        };
+        seen.sure_watts()
+    };
+    assert_eq!(sure(false, 0, Some(600)), Some(1_000));
+    assert_eq!(sure(false, 300, Some(600)), Some(700));
+    assert_eq!(sure(true, 0, Some(600)), Some(600));
+    assert_eq!(sure(true, 500, Some(600)), Some(500));
+    // Where nobody says what all of it draws, what is taken is all there is.
+    assert_eq!(sure(true, 0, None), Some(1_000));
 }
 
 /// Why may change from look to look, and what is taken instead too: it is not believed all the while.
