@@ -9,7 +9,7 @@ use crate::policy::PolicyTable;
 use crate::power::governor::PowerTerms;
 use crate::request::{MemberIndex, RequestIndex, Requests};
 use crate::route::{PrefixIndex, Scratch};
-use crate::share::{Guard, Holds, Rest, Tree, Weights};
+use crate::share::{Guard, Holds, Lend, Rest, Tree, Weights};
 use crate::status::AttemptCounts;
 use crate::{Refusal, session::Sessions};
 use madang_types::{
@@ -72,6 +72,8 @@ pub(crate) struct Pool {
     pub sessions: Sessions,
     pub guard: Guard,
     pub holds: Holds,
+    /// What those under their share lend to those over it.
+    pub lend: Lend,
     /// Prompt work of tenants over their share that is under way, as the guard counts it.
     pub over_us: u64,
     /// When the last came that does not just take what is left.
@@ -99,6 +101,7 @@ impl Pool {
             sessions: Sessions::default(),
             guard: Guard::default(),
             holds: Holds::default(),
+            lend: Lend::default(),
             over_us: 0,
             asked_at: Micros(i64::MIN / 2),
             guarded_at: Micros(i64::MIN / 2),

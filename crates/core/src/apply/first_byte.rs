@@ -1,7 +1,9 @@
 //! A first byte came: what was predicted is compared with it, a race is won, prompt work is off the member's account.
 
+use super::order::NEAR_STANDING_US;
 use crate::effect::Effect;
 use crate::request::{FlowIndex, MemberIndex, Request, RequestIndex, Run};
+use crate::share::LATE_US;
 use crate::state::{Core, Pool};
 use madang_types::{Micros, RequestId};
 
@@ -64,8 +66,29 @@ impl Core {
         self.drop_drained(effects);
         if observed && let Some(teacher) = teacher {
             self.teach(pool, teacher);
+            self.lend(now, index);
         }
         self.serve(now, pool, effects);
+    }
+
+    /// What those under their share lend beside a flood goes by when their first tokens come. Whoever's prompt alone takes so long that
+    /// it cannot come in time says nothing.
+    fn lend(&mut self, now: Micros, index: RequestIndex) {
+        let Some(request) = self.requests.get(index) else {
+            return;
+        };
+        let (leaf, took_us) = (request.leaf, now.since_us(request.arrived_at));
+        let own_us = request.runs.first().map_or(0, |run| run.work.prefill_us);
+        if own_us.saturating_add(NEAR_STANDING_US) > LATE_US || request.takes_rest() {
+            return;
+        }
+        let Some(pool) = self.pool_mut(request.pool) else {
+            return;
+        };
+        let over = pool.tree.usage(leaf).is_none_or(|usage| usage.over);
+        if pool.guard.flooded && !over {
+            pool.lend.first_token(took_us);
+        }
     }
 
     /// What one member showed holds for those of its pool that have shown nothing yet.

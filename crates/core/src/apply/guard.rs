@@ -1,12 +1,16 @@
 //! When a pool's guard is worked out anew, and from what.
 
 use crate::fleet_view::ShareRule;
+use crate::member::{Ahead, Member, needed_at_once};
 use crate::share::{Capacity, Guard};
-use crate::state::Core;
+use crate::state::{Core, Pool};
 use madang_types::Micros;
+use smallvec::SmallVec;
 
 /// How long a guard stands before it is worked out anew.
 const GUARD_US: u64 = 20_000;
+/// Answers that go on for longer than this are not expected to make room for others.
+const EVENED_WITHIN_US: u64 = 40_000_000;
 /// Somebody who waited this long says that a pool is contended, whatever the sums say.
 const BACKLOG_US: u64 = 300_000;
 
@@ -22,14 +26,68 @@ impl Core {
         if fresh {
             return;
         }
+        self.even_out(now, pool_index);
         let capacity = self.capacity(now, pool_index);
         let waited_us = self.longest_wait_us(now, pool_index);
         if let Some(pool) = self.pool_mut(pool_index) {
             pool.guarded_at = now;
             let expected = pool.tree.level(now.0, capacity, waited_us > BACKLOG_US);
             pool.holds.follow(now.0, &expected, capacity);
-            pool.guard = Guard::new(expected, capacity, pool.holds);
+            pool.guard = Guard {
+                lend: pool.lend,
+                ..Guard::new(expected, capacity, pool.holds)
+            };
         }
+    }
+
+    /// Works out what those who run will not need at once of the memory that each will need at its end.
+    fn even_out(&mut self, now: Micros, pool_index: u32) {
+        let Some(pool) = self.pool(pool_index) else {
+            return;
+        };
+        let members = pool.members.iter();
+        let evened: SmallVec<[_; 8]> = members
+            .map(|index| {
+                let member = self.member(*index);
+                let tokens = member.map_or(0, |member| self.evened_tokens(now, (pool, member)));
+                (*index, tokens)
+            })
+            .collect();
+        for (index, tokens) in evened {
+            if let Some(member) = self.member_mut(index) {
+                member.evened_tokens = tokens;
+            }
+        }
+    }
+
+    /// The same at one member. It is for those over their share: the others come and go, and are taken to be replaced as they end.
+    /// Answers that go on for long are taken to need at once what they need at their end: they give nothing back when others need it.
+    fn evened_tokens(&self, now: Micros, (pool, member): (&Pool, &Member)) -> u64 {
+        if !pool.guard.shared {
+            return 0;
+        }
+        let tpot_us = member.speed.tpot_us().max(1);
+        let far_tokens = EVENED_WITHIN_US / pool.holds.tpot_us.max(tpot_us);
+        let (mut all_tokens, mut running) = (0_u64, Vec::new());
+        let requests = member.running.iter();
+        for request in requests.filter_map(|index| self.requests.get(*index)) {
+            let usage = pool.tree.usage(request.leaf);
+            if usage.is_none_or(|usage| !usage.over && !usage.heavy) {
+                continue;
+            }
+            let since_us = request.first_byte_at.map_or(0, |at| now.since_us(at));
+            let prompt_tokens = request.submit.prompt_tokens;
+            let most = request.kv_tokens.saturating_sub(prompt_tokens);
+            let made = (since_us / tpot_us).max(request.output_tokens);
+            let left = most.saturating_sub(made);
+            let left_tokens = if left > far_tokens { 0 } else { left };
+            running.push(Ahead {
+                left_tokens,
+                held_tokens: request.kv_tokens - left_tokens,
+            });
+            all_tokens = all_tokens.saturating_add(request.kv_tokens);
+        }
+        all_tokens.saturating_sub(needed_at_once(&mut running))
     }
 
     /// What a pool's serving members have.
@@ -45,7 +103,7 @@ impl Core {
             capacity.slots = capacity.slots.saturating_add(member.slots_limit());
             let kv = member.view.kv_tokens.unwrap_or(0);
             capacity.kv_tokens = capacity.kv_tokens.saturating_add(kv);
-            iterations_us += member.speed.iteration_us(member.slots_limit(), kv);
+            iterations_us += member.full_iteration_us();
             tpot_us += member.speed.tpot_us();
         }
         capacity.tpot_us = tpot_us / u64::from(capacity.members.max(1));

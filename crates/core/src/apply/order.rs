@@ -2,6 +2,7 @@
 
 use crate::request::{Request, RequestIndex};
 use crate::route::SLOW_US;
+use crate::share::LATE_US;
 use crate::state::Core;
 use madang_types::Micros;
 use smallvec::SmallVec;
@@ -9,10 +10,9 @@ use smallvec::SmallVec;
 /// Inside a key's queue small prompts go first: a prompt stands as if it had come later by so many times its own work. Nobody is
 /// overtaken by what comes later than that.
 const SIZE_FACTOR: u64 = 3;
-/// Beside a flood nobody stands later than the moment at which its prompt must begin so that its first token comes within that time.
-const NEAR_US: u64 = 550_000;
-/// That much of it is for what stands at an engine before it.
-const NEAR_STANDING_US: u64 = 100_000;
+/// Beside a flood nobody stands later than the moment at which its prompt must begin so that its first token is not late. That much
+/// of the time is for what stands at an engine before it.
+pub(super) const NEAR_STANDING_US: u64 = 100_000;
 /// Whoever's first token cannot come within that time any more stands back by this: to let those go before who would be late else
 /// costs it little, and they are more.
 const FAR_BACK_US: u64 = 1_000_000;
@@ -29,7 +29,7 @@ fn stands_back_us(work_us: u64) -> u64 {
 
 /// The same beside a flood, for one that has waited so long.
 fn stands_back_flooded_us(work_us: u64, waited_us: u64) -> u64 {
-    let latest_us = NEAR_US.saturating_sub(work_us);
+    let latest_us = LATE_US.saturating_sub(work_us);
     let back_us = work_us.saturating_mul(SIZE_FACTOR).min(latest_us);
     if waited_us.saturating_add(NEAR_STANDING_US) > latest_us {
         back_us + FAR_BACK_US

@@ -138,6 +138,9 @@ impl Core {
                 if run.rest {
                     usage.rest.running = usage.rest.running.saturating_sub(1);
                     usage.rest.kv_tokens = usage.rest.kv_tokens.saturating_sub(run.kv_tokens);
+                } else {
+                    usage.ended.add(now.0, 1.0);
+                    usage.ended_tokens.add(now.0, whole(run.kv_tokens));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! A pool member: what it holds, how fast it is, whether it can be trusted.
 
 mod account;
+mod ahead;
 mod breaker;
 mod iteration;
 mod limit;
@@ -8,6 +9,7 @@ mod power;
 mod speed;
 
 pub(crate) use account::{Account, Work};
+pub(crate) use ahead::{Ahead, needed_at_once};
 pub(crate) use breaker::Breaker;
 pub(crate) use limit::SlotLimit;
 pub(crate) use power::{Power, slots_milli};
@@ -43,6 +45,8 @@ pub(crate) struct Member {
     /// Of which process it last heard, and how often that ran out of memory.
     pub process: Option<u64>,
     pub preemptions: Option<u64>,
+    /// What running requests will not need at once of the memory that each will need at its end.
+    pub evened_tokens: u64,
 }
 
 impl Member {
@@ -61,6 +65,7 @@ impl Member {
             started_at_sequence: 0,
             process: None,
             preemptions: None,
+            evened_tokens: 0,
             view,
         }
     }
@@ -86,6 +91,15 @@ impl Member {
         self.speed.iteration_us(running, kv_tokens)
     }
 
+    /// The same where it has no slot left, and each sequence needs as much memory as those that run.
+    pub fn full_iteration_us(&self) -> u64 {
+        let slots = self.slots_limit();
+        let running = u64::from(self.running_count().max(1));
+        let kv_tokens = self.needed_tokens().saturating_mul(slots.into()) / running;
+        let kv_tokens = kv_tokens.min(self.view.kv_tokens.unwrap_or(0));
+        self.speed.iteration_us(slots, kv_tokens)
+    }
+
     /// Prompt work that its next iteration has already: no more than is left of all.
     pub fn next_work_us(&self, now: Micros) -> u64 {
         let next_us = self.account.next.work_us(now, self.iteration_us());
@@ -104,9 +118,14 @@ impl Member {
         self.view.kv_tokens.map_or(0, |kv| held / kv.max(1))
     }
 
+    /// Memory that what runs there will need at once.
+    pub fn needed_tokens(&self) -> u64 {
+        self.account.kv_tokens.saturating_sub(self.evened_tokens)
+    }
+
     /// Whether its memory has room for that much more, once so much of it is free.
     pub fn has_memory(&self, kv_tokens: u64, freed_tokens: u64) -> bool {
-        let held = self.account.kv_tokens.saturating_sub(freed_tokens);
+        let held = self.needed_tokens().saturating_sub(freed_tokens);
         self.view
             .kv_tokens
             .is_none_or(|kv| held.saturating_add(kv_tokens) <= kv)
@@ -118,7 +137,7 @@ impl Member {
         if self.running_count() >= self.slots_limit() {
             return None;
         }
-        let held = self.account.kv_tokens;
+        let held = self.needed_tokens();
         let free = self.view.kv_tokens?.saturating_sub(held);
         let lacks = kv_tokens.saturating_sub(free).min(held);
         let stay_us = whole(output_tokens) * whole(self.speed.tpot_us());

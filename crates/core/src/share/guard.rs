@@ -1,6 +1,7 @@
 //! What of each member is open to whom. The order of a queue protects nobody from a batch that is full: part of each member's
 //! slots and memory, and the beginning of its iterations, are kept for tenants under their share while others want more.
 
+use super::lend::Lend;
 use super::level::{Capacity, Expected};
 use crate::fleet_view::ShareRule;
 use crate::learn::{Peak, rounded, whole};
@@ -15,6 +16,10 @@ const RESERVE_PART_MAX: f64 = 0.9;
 /// well as in number.
 const SLOTS_SPREAD: f64 = 1.5;
 const MEMORY_SPREAD: f64 = 2.5;
+/// Where those over their share leave faster than others arrive, what comes meanwhile is kept, with so many times its spread; they
+/// are taken to leave at that part of their pace of late, since those who came together leave together.
+const TURNOVER_SPREAD: f64 = 3.0;
+const TURNOVER_PART: f64 = 0.5;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
 const PREFILL_PART_MAX: f64 = 0.6;
 /// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
@@ -37,8 +42,9 @@ const BURST_PREFILL_US: u64 = 120_000;
 const OVER_POOL_US: u64 = 110_000;
 /// One in so many members may be taken by long prompts for good.
 const LANE_DIVISOR: u32 = 4;
-/// One lane more may overlap the others, until the last of them ends: for so long, and for that part of its own prompt more. The
-/// others fall behind only as long as it lasts, and the longer prompts are, the more seldom one begins.
+/// One lane more may overlap the others, until the last of them ends: for so long, and for that part of its own prompt more; and yet
+/// one more for half as long. The others fall behind only as long as it lasts, and the longer prompts are, the more seldom one begins.
+const OVERLAPPING_MAX: u32 = 2;
 const OVERLAP_US: u64 = 430_000;
 const OVERLAP_PERCENT: u64 = 27;
 /// Of what a prompt takes beyond this a smaller part counts: what the others fall behind grows faster than an overlap.
@@ -46,8 +52,9 @@ const OVERLAP_BEND_US: u64 = 4_000_000;
 const OVERLAP_BEYOND_PERCENT: u64 = 17;
 /// It does not begin where more prompt work than this stands before each member that would be left.
 const OVERLAP_BACKLOG_US: u64 = 80_000;
-/// What of the reserve is kept from those who are over their share but hold little: a long prompt finds room beside many long answers.
-const OVER_KEPT_PERCENT: u64 = 75;
+/// What of the reserve is lent to those who are over their share but hold little: a long prompt finds room beside many long answers.
+const OVER_LENT_PERCENT: u64 = 25;
+const OVER_LENT_PERCENT_MAX: u64 = 50;
 /// The part of a member's slots and memory that those do not take, while others ask and while nobody does.
 const REST_KEPT_DIVISOR: u64 = 2;
 const REST_ALONE_KEPT_DIVISOR: u64 = 8;
@@ -65,6 +72,8 @@ pub(crate) struct Guard {
     pub flooded: bool,
     /// Members that serve.
     pub members: u32,
+    /// What of the engines' time is lent to those over their share.
+    pub lend: Lend,
     /// Kept at each member.
     pub reserve_slots: u32,
     pub reserve_tokens: u64,
@@ -74,6 +83,8 @@ pub(crate) struct Guard {
 /// for minutes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holds {
+    /// Time of an output token when it is busy.
+    pub tpot_us: u64,
     slots: Peak<120_000>,
     pub(super) tokens: Peak<120_000>,
 }
@@ -86,6 +97,7 @@ impl Holds {
         let iteration_s = whole(capacity.full_iteration_us) / 1e6;
         let tpot_s = iteration_s / (1.0 - expected.prefill_part.min(PREFILL_PART_MAX));
         let tpot_s = tpot_s.max(whole(capacity.tpot_us) / 1e6);
+        self.tpot_us = rounded(tpot_s * 1e6);
         let arrivals = expected.arrivals / members;
         let mean = arrivals * (expected.output_tokens * tpot_s + AHEAD_S);
         let slots = mean + SLOTS_SPREAD * mean.sqrt() + 1.0;
@@ -151,10 +163,11 @@ pub(crate) enum Rest {
 
 impl Want {
     /// What of a member's `whole` is kept from it, of which `reserve` is for those under their share.
-    fn kept(&self, reserve: u64, whole: u64) -> u64 {
+    fn kept(&self, lend: Lend, reserve: u64, whole: u64) -> u64 {
+        let lent = lend.of(OVER_LENT_PERCENT).min(OVER_LENT_PERCENT_MAX);
         let reserve = match (self.heavy, self.over) {
             (true, _) => reserve,
-            (false, true) => reserve * OVER_KEPT_PERCENT / 100,
+            (false, true) => reserve * (100 - lent) / 100,
             (false, false) => 0,
         };
         match self.rest {
@@ -187,6 +200,11 @@ impl Guard {
         let tokens_max = whole(capacity.kv_tokens) / each * RESERVE_PART_MAX;
         let slots = holds.slots.value() - f64::from(expected.running) / each;
         let tokens = holds.tokens.value() - whole(expected.kv_tokens) / each;
+        let arrivals = expected.arrivals / each;
+        let slots = slots.min(least + meanwhile(arrivals, expected.freed_slots / each));
+        let held = expected.held_tokens.max(1.0);
+        let freed = expected.freed_tokens / each / held;
+        let tokens = tokens.min((least + meanwhile(arrivals, freed)) * held);
         Self {
             reserve_slots: u32::try_from(rounded(slots.max(least).min(slots_max))).unwrap_or(0),
             reserve_tokens: rounded(tokens.max(least * expected.need_tokens).min(tokens_max)),
@@ -218,7 +236,7 @@ impl Guard {
             // Whoever's prompt shares its first iteration would wait for all of that.
             return member.account.unanswered == 0 && self.has_lane(lanes, estimate.prefill_us);
         }
-        let budget_us = OVER_POOL_US * u64::from(self.members);
+        let budget_us = self.lend.half_of(OVER_POOL_US) * u64::from(self.members);
         over_us == 0 || over_us + estimate.prefill_us / 2 <= budget_us
     }
 
@@ -229,11 +247,12 @@ impl Guard {
             return true;
         }
         let left = u64::from(self.members.saturating_sub(lanes.busy + 1));
-        let overlap_us = lanes.last_us.min(prefill_us);
-        lanes.busy == lasting
+        let overlapping = lanes.busy + 1 - lasting;
+        let overlap_us = lanes.last_us.min(prefill_us) * u64::from(overlapping);
+        overlapping <= OVERLAPPING_MAX
             && left > 0
-            && overlap_us <= overlap_us_max(prefill_us)
-            && lanes.backlog_us <= OVERLAP_BACKLOG_US * left
+            && overlap_us <= self.lend.of(overlap_us_max(prefill_us))
+            && lanes.backlog_us <= self.lend.of(OVERLAP_BACKLOG_US) * left
     }
 
     /// Whether a tenant with that much prompt work under way is paced as one over its share.
@@ -266,7 +285,7 @@ impl Guard {
 
     fn has_room(&self, member: &Member, want: &Want) -> bool {
         let slots = u64::from(member.slots_limit());
-        let slots = slots.saturating_sub(want.kept(self.reserve_slots.into(), slots));
+        let slots = slots.saturating_sub(want.kept(self.lend, self.reserve_slots.into(), slots));
         if u64::from(member.running_count()) >= slots.max(1) {
             return false;
         }
@@ -274,8 +293,8 @@ impl Guard {
             return true;
         };
         // What is larger than the whole memory is the engine's to refuse.
-        let free = kv_tokens.saturating_sub(want.kept(self.reserve_tokens, kv_tokens));
-        member.running.is_empty() || member.account.kv_tokens + want.kv_tokens <= free
+        let free = kv_tokens.saturating_sub(want.kept(self.lend, self.reserve_tokens, kv_tokens));
+        member.running.is_empty() || member.needed_tokens() + want.kv_tokens <= free
     }
 
     /// Whether the next iteration of a member may have its prompt as well. Those that share an iteration get their first tokens at
@@ -304,6 +323,17 @@ impl Guard {
             (true, false) => SHARED_PREFILL_US,
         };
         member.account.outstanding_us(now) <= bound_us && self.may_join(member, now, want)
+    }
+}
+
+/// Where `arrivals` come in a second and so many are `freed`: how far the former, and their spread, can be ahead of the latter. In a
+/// time t it is `a·t + s·√(a·t) − f·t`, which is greatest where √t is `s·√a ÷ 2(f − a)`.
+fn meanwhile(arrivals: f64, freed: f64) -> f64 {
+    let gain = freed * TURNOVER_PART - arrivals;
+    if gain > 0.0 {
+        TURNOVER_SPREAD * TURNOVER_SPREAD * arrivals / (4.0 * gain)
+    } else {
+        f64::INFINITY
     }
 }
 
@@ -387,6 +417,39 @@ mod tests {
     }
 
     #[test]
+    fn less_is_kept_where_those_over_their_share_leave_faster_than_others_arrive() {
+        let capacity = Capacity {
+            members: 1,
+            slots: 256,
+            kv_tokens: 270_000,
+            full_iteration_us: 30_000,
+            tpot_us: 30_000,
+        };
+        let kept = |freed: f64| {
+            let expected = Expected {
+                arrivals: 4.0,
+                output_tokens: 200.0,
+                need_tokens: 1_000.0,
+                held_tokens: 1_000.0,
+                tenants: 2,
+                freed_slots: freed,
+                freed_tokens: freed * 1_000.0,
+                ..Expected::default()
+            };
+            let mut holds = Holds::default();
+            holds.follow(0, &expected, capacity);
+            let guard = Guard::new(expected, capacity, holds);
+            (guard.reserve_slots, guard.reserve_tokens / 1_000)
+        };
+        // 26 on average, and their spread.
+        assert_eq!(kept(0.0), (34, 39));
+        // Half of them count, which are no more than arrive.
+        assert_eq!(kept(8.0), (34, 39));
+        // What may come in half a second, and in a time t at most by how much 4·t + 3·√(4·t) is more than 20·t.
+        assert_eq!(kept(40.0), (6, 6));
+    }
+
+    #[test]
     fn lanes_overlap_for_a_while_and_by_what_a_prompt_takes() {
         let guard = Guard {
             members: 4,
@@ -405,7 +468,10 @@ mod tests {
             ((1, 2_701, 0), 11_000, false),
             ((1, 100, 160), 5_000, true),
             ((1, 100, 161), 5_000, false),
-            ((2, 100, 0), 5_000, false),
+            // Another one overlaps two for half as long, and one member is left in any case.
+            ((2, 840, 0), 5_000, true),
+            ((2, 841, 0), 5_000, false),
+            ((3, 0, 0), 5_000, false),
         ];
         for ((busy, last_ms, backlog_ms), prefill_ms, expected) in cases {
             let lanes = Lanes {

@@ -44,6 +44,9 @@ pub(crate) struct TenantUse {
     pub need: Mean,
     /// What of its running requests just takes what is left: nothing of that is held against it.
     pub rest: RestUse,
+    /// Requests that ended, and the memory that they left.
+    pub ended: Rate<20_000>,
+    pub ended_tokens: Rate<20_000>,
     /// Output tokens that its requests are predicted to make.
     pub output: Mean,
     /// Prompt work asked for, in microseconds.
@@ -82,6 +85,8 @@ impl Default for TenantUse {
             kv_tokens: 0,
             need: Mean::new(0.0),
             rest: RestUse::default(),
+            ended: Rate::default(),
+            ended_tokens: Rate::default(),
             output: Mean::new(0.0),
             prompts: Rate::default(),
             prefill_us: 0,
@@ -146,6 +151,9 @@ pub(crate) struct Expected {
     /// Sequences and memory that they hold now.
     pub running: u32,
     pub kv_tokens: u64,
+    /// Sequences and memory that the others leave in a second.
+    pub freed_slots: f64,
+    pub freed_tokens: f64,
     /// Tenants that are active, those over their share among them.
     pub tenants: usize,
     /// Some of them are over.
@@ -268,6 +276,9 @@ impl Tree {
                 expected.prefill_part += claim.prefill;
                 expected.running += claim.running;
                 expected.kv_tokens += claim.kv_tokens;
+            } else {
+                expected.freed_slots += usage.ended.per_second(now_us);
+                expected.freed_tokens += usage.ended_tokens.per_second(now_us);
             }
         }
         if expected.arrivals > 0.0 {

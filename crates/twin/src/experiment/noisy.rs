@@ -396,6 +396,23 @@ mod tests {
     }
 
     #[test]
+    fn beside_many_answers_no_more_is_kept_than_the_others_will_need() {
+        // Answers that end before long, of which memory holds more than would be if all ended together; others take turns in seconds.
+        for floods in ["200,500,500", "150,28,124"] {
+            check(floods, 1.3);
+            check_tokens(floods, 0.96);
+        }
+        // Answers of minutes leave no room when it is needed.
+        check("60,200,2000", 1.5);
+    }
+
+    #[test]
+    fn what_first_tokens_have_in_hand_is_lent() {
+        check("25,6000,5", 1.5);
+        check_tokens("25,6000,5", 0.97);
+    }
+
+    #[test]
     fn whoever_is_flooded_with_small_requests_is_not_taken_for_a_flood() {
         // They are charged for more than an engine's second in each of its seconds; by that they ask for more than their parts.
         check("118.1,347,26+150.0,27,53+85.6,27,582", 1.5);
