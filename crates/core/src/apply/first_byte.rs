@@ -85,9 +85,10 @@ impl Core {
         let Some(pool) = self.pool_mut(request.pool) else {
             return;
         };
-        let over = pool.tree.usage(leaf).is_none_or(|usage| usage.over);
-        if pool.guard.flooded && !over {
-            pool.lend.first_token(took_us);
+        let usage = pool.tree.usage(leaf).filter(|usage| !usage.over);
+        if let Some(usage) = usage.filter(|_| pool.guard.flooded) {
+            let arrivals = usage.arrivals.per_second(now.0);
+            pool.lend.first_token(took_us, arrivals);
         }
     }
 

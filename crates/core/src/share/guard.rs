@@ -19,7 +19,7 @@ const MEMORY_SPREAD: f64 = 2.5;
 /// Where those over their share leave faster than others arrive, what comes meanwhile is kept, with so many times its spread; they
 /// are taken to leave at that part of their pace of late, since those who came together leave together.
 const TURNOVER_SPREAD: f64 = 3.0;
-const TURNOVER_PART: f64 = 0.5;
+const TURNOVER_PART: f64 = 0.25;
 /// Prompts are not taken to lengthen iterations more than by this part of the time.
 const PREFILL_PART_MAX: f64 = 0.6;
 /// Prompt work that may stand at a member before a request of a tenant over its share, while others want theirs.
@@ -443,10 +443,10 @@ mod tests {
         };
         // 26 on average, and their spread.
         assert_eq!(kept(0.0), (34, 39));
-        // Half of them count, which are no more than arrive.
-        assert_eq!(kept(8.0), (34, 39));
+        // A quarter of them counts, which are no more than arrive.
+        assert_eq!(kept(16.0), (34, 39));
         // What may come in half a second, and in a time t at most by how much 4·t + 3·√(4·t) is more than 20·t.
-        assert_eq!(kept(40.0), (6, 6));
+        assert_eq!(kept(80.0), (6, 6));
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub(crate) const LATE_US: u64 = 550_000;
 const LATE_PART: f64 = 0.01;
 /// By how much less is lent for each late one. It takes minutes until another measure is found: late ones come together.
 const STEP: f64 = 0.02;
+/// Of one tenant no more first tokens count in a second: many small requests of one would hide that the others are late.
+const COUNTED_EACH_S: f64 = 3.0;
 /// What is lent is never changed by more than these parts of it.
 const LEAST: f64 = -0.7;
 const MOST: f64 = 1.5;
@@ -19,10 +21,12 @@ pub(crate) struct Lend {
 }
 
 impl Lend {
-    /// Beside a flood the first token of one under its share came after so long.
-    pub fn first_token(&mut self, took_us: u64) {
+    /// Beside a flood a first token came after so long, of a tenant under its share whose requests come so often in a second.
+    pub fn first_token(&mut self, took_us: u64, arrivals: f64) {
         let late = if took_us > LATE_US { 1.0 } else { 0.0 };
-        self.more = (self.more + (LATE_PART - late) * STEP).clamp(LEAST, MOST);
+        let counts = COUNTED_EACH_S / arrivals.max(COUNTED_EACH_S);
+        let more = self.more + (LATE_PART - late) * STEP * counts;
+        self.more = more.clamp(LEAST, MOST);
     }
 
     /// What is lent of something of which `amount` is lent where nothing is known.
@@ -46,7 +50,7 @@ mod tests {
             let mut lend = Lend::default();
             for number in 1..=count {
                 let late = number % late_each == 0;
-                lend.first_token(if late { LATE_US + 1 } else { LATE_US });
+                lend.first_token(if late { LATE_US + 1 } else { LATE_US }, 2.0);
             }
             lend.of(1_000)
         };
@@ -66,5 +70,19 @@ mod tests {
                 "{lent}: {count}, one in {late_each} late"
             );
         }
+    }
+
+    #[test]
+    fn many_small_requests_of_one_do_not_hide_that_others_are_late() {
+        let mut lend = Lend::default();
+        // In each second three of one, of which one in twenty is late, and 150 of another.
+        for second in 0..100 {
+            for number in 0..3 {
+                let late = (second * 3 + number) % 20 == 0;
+                lend.first_token(if late { LATE_US + 1 } else { 0 }, 3.0);
+            }
+            (0..150).for_each(|_| lend.first_token(0, 150.0));
+        }
+        assert!(lend.of(1_000) < 900, "{}", lend.of(1_000));
     }
 }
