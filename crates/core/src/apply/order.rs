@@ -1,5 +1,6 @@
 //! Who stands before whom: among the requests of one key, and among those of tenants that ask for no more than their parts.
 
+use crate::fleet_view::ShareRule;
 use crate::request::{Request, RequestIndex};
 use crate::route::SLOW_US;
 use crate::share::LATE_US;
@@ -16,6 +17,10 @@ pub(super) const NEAR_STANDING_US: u64 = 100_000;
 /// Whoever's first token cannot come within that time any more stands back by this: to let those go before who would be late else
 /// costs it little, and they are more.
 const FAR_BACK_US: u64 = 1_000_000;
+
+/// Whoever comes too late in any case stands back by this, longer than anybody may wait: behind all of its key that can be in time. Where
+/// more is asked than can be done, in their old order all would be late.
+const LATE_BACK_US: u64 = 86_400_000_000;
 
 /// By how much later a prompt of that much work stands than it came: by its size, but not beyond the moment at which it must begin
 /// so that its first token is not slow. Prompts that are slow wherever they go have no such moment.
@@ -42,6 +47,7 @@ impl Request {
     /// Its place in its queue is by that much prompt work.
     pub(super) fn stands_by(&mut self, work_us: u64) {
         self.work_us = work_us;
+        self.set_back = false;
         self.order.0 = self.later_than_it_came(stands_back_us(work_us));
     }
 
@@ -52,6 +58,52 @@ impl Request {
 }
 
 impl Core {
+    /// Sets those of a pool's first back whose first token cannot be in time any more, and could have been; says whether there were any.
+    pub(super) fn set_back(&mut self, now: Micros, pool: u32, heads: &[RequestIndex]) -> bool {
+        if self.rules.share != ShareRule::Madang {
+            return false;
+        }
+        let mut any = false;
+        for index in heads {
+            if !self.is_late(now, pool, *index) {
+                continue;
+            }
+            let Some(request) = self.requests.get_mut(*index) else {
+                continue;
+            };
+            let from = request.order;
+            request.set_back = true;
+            request.order.0 = request.later_than_it_came(LATE_BACK_US);
+            let (place, to) = ((request.leaf, request.lane), request.order);
+            if let Some(pool) = self.pool_mut(pool) {
+                pool.tree.stand(place, from, to);
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// Whether a request that waits comes too late by now, and is to stand behind others. What takes what is left is never in time, nor
+    /// is a prompt that is slow wherever it goes: they keep their order. So does a tenant that is over its share beside others that are
+    /// not: what it asks for beyond that is to wait.
+    fn is_late(&self, now: Micros, pool: u32, index: RequestIndex) -> bool {
+        let in_time_us = SLOW_US.max(self.limits.ttft_ms_max.saturating_mul(1_000));
+        let (Some(pool), Some(request)) = (self.pool(pool), self.requests.get(index)) else {
+            return false;
+        };
+        let waited_us = now.since_us(request.arrived_at);
+        let is_over = || {
+            pool.tree
+                .usage(request.leaf)
+                .is_some_and(|usage| usage.over)
+        };
+        !request.set_back
+            && !request.takes_rest()
+            && request.work_us <= in_time_us
+            && waited_us.saturating_add(request.work_us) > in_time_us
+            && !(pool.guard.guests && is_over())
+    }
+
     /// Those whose tenants ask for no more than their parts take nothing from each other, whatever their order: among themselves
     /// they go by when they came and how small they are, which no turn of a tree makes later. Beside a flood, when less is left to
     /// them, they go so that most first tokens come soon.

@@ -7,9 +7,12 @@ use crate::route::{Choice, Chosen};
 use crate::share::{Guard, LANES, Meter};
 use crate::state::Core;
 use madang_types::Micros;
+use smallvec::SmallVec;
 
 /// Waiting requests that are looked at, in their order, for one that can start.
 const HEADS_MAX: usize = 32;
+/// How often they are looked at anew, as it was too late for some: what is left of a crowd is set back with the next start.
+const SET_BACK_ROUNDS_MAX: usize = 8;
 
 impl Core {
     /// Takes a slot for the request and says so.
@@ -188,7 +191,7 @@ impl Core {
         let mut turn = false;
         let mut waits = false;
         for lane in 0..LANES {
-            let mut heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
+            let mut heads = self.heads(now, pool, lane)?;
             self.order_within(now, pool, &mut heads);
             waits |= !heads.is_empty();
             for index in heads {
@@ -205,6 +208,23 @@ impl Core {
             }
         }
         None
+    }
+
+    /// The first of a lane, once those among them for whom it is too late stand behind the others of their key.
+    fn heads(
+        &mut self,
+        now: Micros,
+        pool: u32,
+        lane: usize,
+    ) -> Option<SmallVec<[RequestIndex; 8]>> {
+        let mut heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
+        for _ in 0..SET_BACK_ROUNDS_MAX {
+            if !self.set_back(now, pool, &heads) {
+                break;
+            }
+            heads = self.pool(pool)?.tree.heads(lane, HEADS_MAX);
+        }
+        Some(heads)
     }
 
     /// Refuses everybody who waits for a pool.

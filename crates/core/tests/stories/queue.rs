@@ -148,6 +148,66 @@ fn the_small_go_first_among_one_keys_own_but_are_not_waited_for() {
     story.done(3, &["start 2 #1 at a"]);
 }
 
+/// Of two that have waited since the beginning and one that comes after `waited_ms`: in which order they start.
+fn started(limits: CoreLimits, waited_ms: i64, ask: impl Fn(u128) -> RequestSubmit) -> Vec<String> {
+    let limits = CoreLimits {
+        queue_length_max: 9,
+        ..limits
+    };
+    let mut story = Story::under(limits, vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    for id in [2, 3] {
+        story.lines(Input::RequestSubmit(ask(id)));
+    }
+    story.at_ms(waited_ms);
+    story.lines(Input::RequestSubmit(ask(4)));
+    let mut starts = Vec::new();
+    let mut running = 1;
+    while starts.len() < 3 {
+        let lines = story.lines(end(running, 1, AttemptEnd::Done));
+        let id = lines[0].split(' ').nth(1).unwrap();
+        running = id.parse().unwrap();
+        starts.push(id.to_owned());
+    }
+    starts
+}
+
+#[test]
+fn whom_it_is_too_late_for_stand_behind_those_of_their_key_who_can_be_in_time() {
+    let check = |waited_ms, limits, ask: fn(u128) -> RequestSubmit, expected: [&str; 3]| {
+        assert_eq!(started(limits, waited_ms, ask), expected, "{waited_ms} ms");
+    };
+    check(4_900, LIMITS, submit, ["2", "3", "4"]);
+    check(5_100, LIMITS, submit, ["4", "2", "3"]);
+    check(5_100, LIMITS, critical, ["4", "2", "3"]);
+    // What takes what is left, and what is slow wherever it goes, is never in time.
+    check(5_100, LIMITS, batch, ["2", "3", "4"]);
+    check(5_100, LIMITS, |id| long(id, 200_000), ["2", "3", "4"]);
+    let useful_for_20_s = CoreLimits {
+        ttft_ms_max: 20_000,
+        ..LIMITS
+    };
+    check(5_100, useful_for_20_s, submit, ["2", "3", "4"]);
+}
+
+#[test]
+fn to_stand_behind_takes_no_turn_and_no_time() {
+    let limits = CoreLimits {
+        queue_length_max: 9,
+        ..LIMITS
+    };
+    let mut story = Story::under(limits, vec![member("a", 1)]);
+    story.submit(1, &["start 1 #1 at a"]);
+    story.ask(of("u", 2), &["queued 2 behind 0"]);
+    story.ask(of("u", 3), &["queued 3 behind 1"]);
+    story.at_ms(6_000);
+    // The other tenant's first is late, and its turn comes all the same.
+    story.submit(4, &["queued 4 behind 1"]);
+    story.done(1, &["start 2 #1 at a"]);
+    story.tick(59_999, &[]);
+    story.tick(60_000, &["refuse 3 QueueTimeout"]);
+}
+
 #[test]
 fn a_door_that_the_pool_does_not_serve_is_named() {
     let mut story = Story::new(vec![member("a", 1)]);

@@ -29,6 +29,16 @@ impl Tree {
         }
     }
 
+    /// Has a request that waits stand elsewhere in its own queue: its tenant's turn stays what it is.
+    pub fn stand(&mut self, (leaf, lane): (FlowIndex, u8), from: (i64, u64), to: (i64, u64)) {
+        if let Some(node) = self.node_mut(leaf) {
+            let queue = &mut node.queue[usize::from(lane)];
+            if let Some(request) = queue.remove(&from) {
+                queue.insert(to, request);
+            }
+        }
+    }
+
     /// Every request that waits, by lane, leaf and order.
     pub fn all(&self) -> Vec<RequestIndex> {
         (0..LANES)
