@@ -318,8 +318,8 @@ mod tests {
         );
     }
 
-    /// What jobs may lose is less than what is cut: some are refused, and with a bound on waits that are of use none waits for a
-    /// minute before. (Of three hours no more are refused than without.)
+    /// What jobs may lose is less than what is cut: some are refused after they waited, the others are served in time; with a bound on
+    /// waits that are of use none waits for nothing. (Of three hours no more are refused than without.)
     #[test]
     fn who_cannot_be_served_in_time_is_refused_at_once_and_hardly_more_are_than_else() {
         let report = |ttft_ms_max| {
@@ -339,7 +339,7 @@ mod tests {
         let (waits, refused) = (report(0), report(3_000));
         let p99_ms = |event: &EventLine| event.ttft_p99_ms_during.unwrap();
         assert!(waits.refused > 0, "{waits:?}");
-        assert!(p99_ms(&waits) > 10_000.0, "{waits:?}");
+        assert!((4_000.0..7_000.0).contains(&p99_ms(&waits)), "{waits:?}");
         assert!(p99_ms(&refused) < 3_000.0, "{refused:?}");
         assert!(
             refused.refused <= waits.refused * 5 / 4,
