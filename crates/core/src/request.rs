@@ -35,8 +35,6 @@ pub(crate) struct Request {
     pub order: (i64, u64),
     /// Its prompt work, where that was least when it came.
     pub work_us: u64,
-    /// Its first token cannot be in time any more: it stands behind those of its key that can.
-    pub set_back: bool,
     /// It stands in the tree.
     pub waiting: bool,
     pub arrived_at: Micros,
@@ -89,7 +87,6 @@ impl Request {
             lane: 1,
             order: (now.0, sequence),
             work_us: 0,
-            set_back: false,
             waiting: false,
             arrived_at: now,
             wait_until: now.plus_ms(submit.wait_ms_max),

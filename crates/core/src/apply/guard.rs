@@ -2,7 +2,7 @@
 
 use crate::fleet_view::ShareRule;
 use crate::member::{Ahead, Member, needed_at_once};
-use crate::share::{Capacity, Guard};
+use crate::share::{Capacity, Guard, TenantUse};
 use crate::state::{Core, Pool};
 use madang_types::Micros;
 use smallvec::SmallVec;
@@ -46,10 +46,14 @@ impl Core {
             return;
         };
         let members = pool.members.iter();
+        // Of nobody who keeps to its share anything is evened out: the common case, in which no request is looked at.
+        let counts = pool.guard.shared && pool.tree.uses().any(TenantUse::takes_much);
         let evened: SmallVec<[_; 8]> = members
             .map(|index| {
                 let member = self.member(*index);
-                let tokens = member.map_or(0, |member| self.evened_tokens(now, (pool, member)));
+                let tokens = member
+                    .filter(|_| counts)
+                    .map_or(0, |member| self.evened_tokens(now, (pool, member)));
                 (*index, tokens)
             })
             .collect();
@@ -63,16 +67,13 @@ impl Core {
     /// The same at one member. It is for those over their share: the others come and go, and are taken to be replaced as they end.
     /// Answers that go on for long are taken to need at once what they need at their end: they give nothing back when others need it.
     fn evened_tokens(&self, now: Micros, (pool, member): (&Pool, &Member)) -> u64 {
-        if !pool.guard.shared {
-            return 0;
-        }
         let tpot_us = member.speed.tpot_us().max(1);
         let far_tokens = EVENED_WITHIN_US / pool.holds.tpot_us.max(tpot_us);
         let (mut all_tokens, mut running) = (0_u64, Vec::new());
         let requests = member.running.iter();
         for request in requests.filter_map(|index| self.requests.get(*index)) {
             let usage = pool.tree.usage(request.leaf);
-            if usage.is_none_or(|usage| !usage.over && !usage.heavy) {
+            if !usage.is_some_and(TenantUse::takes_much) {
                 continue;
             }
             let since_us = request.first_byte_at.map_or(0, |at| now.since_us(at));

@@ -47,8 +47,16 @@ impl Request {
     /// Its place in its queue is by that much prompt work.
     pub(super) fn stands_by(&mut self, work_us: u64) {
         self.work_us = work_us;
-        self.set_back = false;
         self.order.0 = self.later_than_it_came(stands_back_us(work_us));
+    }
+
+    /// It stands behind those of its key that can be in time: its own first token cannot.
+    fn stands_late(&mut self) {
+        self.order.0 = self.later_than_it_came(LATE_BACK_US);
+    }
+
+    fn does_stand_late(&self) -> bool {
+        self.order.0 == self.later_than_it_came(LATE_BACK_US)
     }
 
     fn later_than_it_came(&self, by_us: u64) -> i64 {
@@ -72,8 +80,7 @@ impl Core {
                 continue;
             };
             let from = request.order;
-            request.set_back = true;
-            request.order.0 = request.later_than_it_came(LATE_BACK_US);
+            request.stands_late();
             let (place, to) = ((request.leaf, request.lane), request.order);
             if let Some(pool) = self.pool_mut(pool) {
                 pool.tree.stand(place, from, to);
@@ -97,7 +104,7 @@ impl Core {
                 .usage(request.leaf)
                 .is_some_and(|usage| usage.over)
         };
-        !request.set_back
+        !request.does_stand_late()
             && !request.takes_rest()
             && request.work_us <= in_time_us
             && waited_us.saturating_add(request.work_us) > in_time_us

@@ -103,6 +103,11 @@ impl Default for TenantUse {
 }
 
 impl TenantUse {
+    /// It is over its share, or holds more than its part.
+    pub fn takes_much(&self) -> bool {
+        self.over || self.heavy
+    }
+
     /// A request came. What was asked before its tenant was away says nothing of now.
     pub fn came(&mut self, now_us: i64) {
         if now_us.saturating_sub(self.last_seen_us) > ACTIVE_US {

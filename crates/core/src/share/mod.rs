@@ -12,7 +12,7 @@ mod weights;
 pub(crate) use charge::Meter;
 pub(crate) use guard::{Door, Guard, Holds, Lanes, Rest, Want};
 pub(crate) use lend::{LATE_US, Lend};
-pub(crate) use level::{Capacity, RestUse};
+pub(crate) use level::{Capacity, RestUse, TenantUse};
 pub(crate) use parts::parts;
 pub(crate) use tree::{LANES, Name, Node, REST_LANE, Tree};
 pub(crate) use weights::Weights;

@@ -201,6 +201,11 @@ impl Tree {
             .filter(|(_, node)| node.usage.is_some() && node.parent_is_set())
     }
 
+    /// Their uses of the pool.
+    pub fn uses(&self) -> impl Iterator<Item = &TenantUse> {
+        self.nodes.iter().filter_map(|node| node.usage.as_deref())
+    }
+
     /// A node's parent and its weights: its own, and the programme's above it (1 where there is none).
     pub fn weights(&self, tenant: FlowIndex) -> (Option<(FlowIndex, u32)>, u32) {
         let Some(node) = self.node(tenant) else {

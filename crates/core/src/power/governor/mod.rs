@@ -369,19 +369,18 @@ impl Governor {
             Some(_) => 0,
             None => self.brief_watts(now, scene),
         };
-        let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
-        if room_watts < frees.saturating_add(spare).saturating_add(brief) {
+        let needs = frees.saturating_add(self.spare_of(scene));
+        if room_watts < needs.saturating_add(brief) {
             return;
         }
         self.give(now, scene, at);
         self.changed_at = Some(now);
-        self.expected_watts = self.expected_watts.saturating_add(frees);
     }
 
     /// What was done for a reading that no other one bears out is undone as soon as the meter shows that there is room for it; what room is
     /// left then.
     fn undo(&mut self, now: Micros, scene: &Scene, mut room_watts: u64) -> u64 {
-        let spare = scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts));
+        let spare = self.spare_of(scene);
         // From the end, as places before it stay.
         for at in (0..self.taken.len()).rev() {
             let taken = &mut self.taken[at];
@@ -394,19 +393,25 @@ impl Governor {
             if room_watts >= frees.saturating_add(spare) {
                 room_watts -= frees;
                 self.give(now, scene, at);
-                self.expected_watts = self.expected_watts.saturating_add(frees);
             }
         }
         room_watts
     }
 
-    /// An act of `taken` is over.
+    /// An act of `taken` is over: what it frees is expected to be drawn.
     fn give(&mut self, now: Micros, scene: &Scene, at: usize) {
-        let Taken { act, at, .. } = self.taken.remove(at);
+        let taken = self.taken.remove(at);
+        let frees = frees_watts(scene, &taken);
+        self.expected_watts = self.expected_watts.saturating_add(frees);
+        let Taken { act, at, .. } = taken;
         if let Act::Pause(run) = &act {
             *self.stood.entry(*run).or_default() += now.since_us(at);
         }
         self.say(now, scene, PowerDeed::Gave { act });
+    }
+
+    fn spare_of(&self, scene: &Scene) -> u64 {
+        scene.cap.as_ref().map_or(0, |cap| self.spare(cap.watts))
     }
 
     fn spare(&self, cap_watts: u64) -> u64 {

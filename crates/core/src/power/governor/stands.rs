@@ -130,7 +130,6 @@ impl Governor {
             if frees > 0 && frees <= brief.min(room_watts) {
                 (brief, room_watts) = (brief - frees, room_watts - frees);
                 self.give(now, scene, at);
-                self.expected_watts = self.expected_watts.saturating_add(frees);
             }
         }
         room_watts.saturating_sub(rises)
