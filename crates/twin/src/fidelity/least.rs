@@ -1,6 +1,7 @@
 //! Least squares that outliers hardly move, by the way of Levenberg and Marquardt.
 
 use super::linear::{Cholesky, dot};
+use std::cmp::Ordering;
 
 /// Rounds of a walk, and the step below which it ends.
 const WALK_ROUNDS: usize = 60;
@@ -47,14 +48,15 @@ pub(super) fn walk(start: Vec<f64>, residuals: impl Fn(&[f64]) -> Vec<f64>) -> V
         }
         // As far again in the direction of the whole round (Hooke and Jeeves), for as long as it helps.
         let mut stride: Vec<f64> = at.iter().zip(&before).map(|(now, was)| now - was).collect();
-        loop {
+        for _ in 0..WALK_ROUNDS {
             let there: Vec<f64> = at
                 .iter()
                 .zip(&stride)
                 .map(|(now, step)| now + step)
                 .collect();
             let less = sum(&there);
-            if less >= best {
+            // What is no number is not less either.
+            if less.partial_cmp(&best) != Some(Ordering::Less) {
                 break;
             }
             (at, best) = (there, less);

@@ -1,6 +1,6 @@
 //! Predictions by example, and coefficients found again in what they made.
 
-use super::requests::{RequestRun, learn, request_runs, scores};
+use super::requests::{LearnError, Learnt, RequestRun, learn, request_runs, scores};
 use super::{Calibration, EngineRow, RowsError, calibrate, engine_rows, predict};
 use madang_catalog::Catalog;
 use std::fmt::Write;
@@ -219,8 +219,8 @@ fn log(hardware: &str, count: u64) -> String {
 }
 
 fn measured(run: &RequestRun, catalog: &Catalog) -> RequestRun {
-    // Nothing is measured in it: what is learnt is what is usual. The engine that is looked for is slower.
-    let mut other = learn(catalog, &[], None).unwrap();
+    // The engine that is looked for is slower than engines are.
+    let mut other = Learnt::usual();
     other.coefficients.step_us *= 2.0;
     other.coefficients.weights *= 1.3;
     other.answer_s = 0.01;
@@ -254,6 +254,44 @@ fn an_engine_is_learnt_from_a_log_and_carried_to_another_chip() {
     let (here, there) = (&said.requests[30], &other.requests[30]);
     assert!(there.e2e_s > 1.2 * here.e2e_s, "{here:?} {there:?}");
     assert!(there.e2e_high_s / there.e2e_s > here.e2e_high_s / here.e2e_s);
+}
+
+#[test]
+fn nothing_is_learnt_where_nothing_is_measured() {
+    let catalog = Catalog::shipped().unwrap();
+    let run = request_runs(log("RTXPRO6000", 3).as_bytes())
+        .unwrap()
+        .remove(0);
+    let learnt = |runs: &[RequestRun]| learn(&catalog, runs, None);
+    for runs in [vec![], vec![run.clone()]] {
+        assert_eq!(learnt(&runs).unwrap_err(), LearnError::NothingMeasured);
+    }
+    // Beside a run that is measured one that is not says nothing: neither of errors nor of what is known.
+    let mut short = measured(&run, &catalog);
+    let learnt = learnt(&[run, short.clone()]).unwrap();
+    assert_eq!((learnt.scores.len(), learnt.runs.len()), (1, 1));
+    // Answers of one token have no time between tokens.
+    for request in &mut short.requests {
+        request.output_tokens = 1;
+        request.e2e_s = request.ttft_s;
+    }
+    let learnt = learn(&catalog, &[short], None).unwrap();
+    assert!(learnt.scores[0].aggregates_worst.is_finite());
+}
+
+#[test]
+fn a_chip_that_nobody_knows_is_said_and_widens_the_band() {
+    let catalog = Catalog::shipped().unwrap();
+    let learnt = Learnt::usual();
+    let wide = |hardware| {
+        let run = request_runs(log(hardware, 2).as_bytes()).unwrap().remove(0);
+        let said = learnt.carry(&catalog, &run, Some(1)).unwrap();
+        let first = &said.requests[0];
+        (first.e2e_high_s / first.e2e_s, first.guessed.len())
+    };
+    let (known, unknown) = (wide("RTX4090"), wide("ZX99"));
+    assert_eq!((known.1, unknown.1), (0, 1));
+    assert!(unknown.0 > 1.9 * known.0, "{known:?} {unknown:?}");
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Coefficients of an engine from logs of its requests, carried to other chips and models by their data sheets.
 
-use super::log::RequestRun;
+use super::log::{LoggedRequest, RequestRun};
 use super::replay::{Took, replay};
+use super::score::{Score, score};
 use crate::engine::Profile;
 use crate::fidelity::least::{Search, softened, walk};
 use crate::fidelity::setting::{chip_or_guess, model_or_guess};
-use crate::stats::percentile;
 use madang_catalog::{
     Catalog, Chip, Coefficients, Deployment, DeploymentError, EngineKind, Model, Parallel,
     Precision,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 /// vLLM's settings of the runs.
 const SLOTS: u32 = 128;
@@ -47,6 +48,22 @@ const BAND_MIN: f64 = 1.03;
 /// What another chip, another model or another number of accelerators adds to it, as a logarithm.
 const CARRIED: f64 = 0.08;
 
+/// A chip or a model that the catalogue does not know may be half as fast as what is taken for it, or twice: added for each, likewise.
+const UNKNOWN: f64 = 0.7;
+
+/// Why nothing can be learnt from a log.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum LearnError {
+    /// No request says what it took.
+    #[error(
+        "no request says both ttft_s and e2e_s: they are what is learnt from, in seconds above 0"
+    )]
+    NothingMeasured,
+    /// A model cannot be on its chips.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+}
+
 /// What was learnt from logs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Learnt {
@@ -68,7 +85,7 @@ pub struct Carried {
     /// Accelerators that it was taken to be on.
     pub accelerators: u32,
     /// What was not known and taken from elsewhere.
-    pub guessed: Vec<String>,
+    pub guessed: Arc<[String]>,
 }
 
 /// One request's. Times in seconds from when the engine takes it, at most one iteration after its arrival; bands hold nine of ten.
@@ -82,6 +99,9 @@ pub struct RequestPrediction {
     pub request: String,
     /// As in the log.
     pub arrival_s: f64,
+    /// Its place among the log's rows, from 0.
+    #[serde(skip)]
+    pub row: usize,
     /// To the first token.
     pub ttft_s: f64,
     /// Its band's lower end.
@@ -94,27 +114,10 @@ pub struct RequestPrediction {
     pub e2e_low_s: f64,
     /// Its band's upper end.
     pub e2e_high_s: f64,
-}
-
-/// Errors of a run, as parts of what was measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Score {
-    /// Hardware and model.
-    pub run: String,
-    /// Requests.
-    pub requests: usize,
-    /// Mean error of a request's time to its last token.
-    pub e2e_mean_error: f64,
-    /// Mean error of its time to the first.
-    pub ttft_mean_error: f64,
-    /// Nine of ten errors of times to the last token are below.
-    pub e2e_p90_error: f64,
-    /// Likewise to the first.
-    pub ttft_p90_error: f64,
-    /// Errors, with their sign, of the mean, median, 90th and 99th percentile: first token, further tokens, last token.
-    pub aggregates: [[f64; 4]; 3],
-    /// The largest of them.
-    pub aggregates_worst: f64,
+    /// Accelerators that its run was taken to be on.
+    pub accelerators: u32,
+    /// What was not known of its run, and what was taken instead.
+    pub guessed: Arc<[String]>,
 }
 
 /// A run as it is simulated.
@@ -122,6 +125,8 @@ struct Place<'a> {
     run: &'a RequestRun,
     deployment: Deployment,
     guessed: Vec<String>,
+    /// Of them, chip and model.
+    unknown: usize,
 }
 
 impl<'a> Place<'a> {
@@ -133,6 +138,7 @@ impl<'a> Place<'a> {
         let mut guessed = Vec::new();
         let chip = chip_or_guess(&run.hardware, catalog, &mut guessed);
         let model = model_or_guess(&run.model, catalog, &mut guessed);
+        let unknown = guessed.len();
         let precision = Precision::named("bf16").expect("the catalogue knows bf16");
         let mut deployment = Deployment {
             model,
@@ -159,6 +165,7 @@ impl<'a> Place<'a> {
             run,
             deployment,
             guessed,
+            unknown,
         })
     }
 
@@ -228,24 +235,37 @@ fn coefficients(at: &[f64]) -> Coefficients {
     own
 }
 
+/// Where the search begins: the engine's numbers, and beside them what lies between an answer's being made and its being seen, in
+/// seconds, as logarithms.
+fn usual() -> Vec<f64> {
+    let mut usual = USUAL.map(f64::ln).to_vec();
+    usual.extend([MIXED_US.ln(), ANSWER_S.ln()]);
+    usual
+}
+
+fn answer_s(at: &[f64]) -> f64 {
+    at.last().map_or(0.0, |at| at.exp())
+}
+
 /// Fits the coefficients of an engine on logs by running the simulator over them.
 ///
 /// # Errors
-/// A model has no room on its chips.
+/// Nothing is measured in them, or a model has no room on its chips.
 pub fn learn(
     catalog: &Catalog,
     runs: &[RequestRun],
     tensor: Option<u32>,
-) -> Result<Learnt, DeploymentError> {
+) -> Result<Learnt, LearnError> {
     let places: Result<Vec<Place<'_>>, _> = runs
         .iter()
+        .filter(|run| run.requests.iter().any(LoggedRequest::is_measured))
         .map(|run| Place::of(run, catalog, tensor))
         .collect();
     let places = places?;
-    // Beside the engine's numbers: what lies between an answer's being made and its being seen, in seconds.
-    let mut usual = USUAL.map(f64::ln).to_vec();
-    usual.extend([MIXED_US.ln(), ANSWER_S.ln()]);
-    let answer_s = |at: &[f64]| at.last().map_or(0.0, |at| at.exp());
+    if places.is_empty() {
+        return Err(LearnError::NothingMeasured);
+    }
+    let usual = usual();
     let residuals = |at: &[f64]| {
         let own = coefficients(at);
         let mut values: Vec<f64> = places
@@ -309,6 +329,18 @@ fn errors(place: &Place<'_>, took: &[Took]) -> Vec<f64> {
 }
 
 impl Learnt {
+    /// An engine as engines are.
+    #[cfg(test)]
+    pub(in crate::fidelity) fn usual() -> Self {
+        let at = usual();
+        Self {
+            coefficients: coefficients(&at),
+            answer_s: answer_s(&at),
+            runs: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
     /// Predicts each request of a run.
     ///
     /// # Errors
@@ -322,7 +354,8 @@ impl Learnt {
         let place = Place::of(run, catalog, tensor)?;
         let accelerators = place.deployment.parallel.accelerators();
         let took = place.took(&self.coefficients, self.answer_s);
-        let (first, last) = self.bands(run, accelerators, place.guessed.len());
+        let (first, last) = self.bands(&place);
+        let guessed: Arc<[String]> = place.guessed.into();
         let pairs = run.requests.iter().zip(took);
         Ok(Carried {
             requests: pairs
@@ -331,21 +364,26 @@ impl Learnt {
                     model: run.model.clone(),
                     request: request.request.clone(),
                     arrival_s: request.arrival_s,
+                    row: request.row,
                     ttft_s: took.ttft_s,
                     ttft_low_s: took.ttft_s / first,
                     ttft_high_s: took.ttft_s * first,
                     e2e_s: took.e2e_s,
                     e2e_low_s: took.e2e_s / last,
                     e2e_high_s: took.e2e_s * last,
+                    accelerators,
+                    guessed: Arc::clone(&guessed),
                 })
                 .collect(),
             accelerators,
-            guessed: place.guessed,
+            guessed,
         })
     }
 
     /// Factors of the bands of first and last tokens: what nine of ten errors of the fit are below, and what was carried.
-    fn bands(&self, run: &RequestRun, accelerators: u32, guesses: usize) -> (f64, f64) {
+    fn bands(&self, place: &Place<'_>) -> (f64, f64) {
+        let run = place.run;
+        let accelerators = place.deployment.parallel.accelerators();
         let worst = |of: fn(&Score) -> f64| self.scores.iter().map(of).fold(0.0, f64::max);
         let fitted = |of: fn(&Score) -> f64| worst(of).ln_1p().max(BAND_MIN.ln());
         let known = |same: &dyn Fn(&(String, String, u32)) -> bool| self.runs.iter().any(same);
@@ -353,87 +391,13 @@ impl Learnt {
             known(&|(hardware, ..)| *hardware == run.hardware),
             known(&|(_, model, _)| *model == run.model),
             known(&|(.., other)| *other == accelerators),
-            guesses < 2,
+            place.guessed.len() < 2,
         ];
-        let carried = CARRIED * new.iter().filter(|known| !**known).count() as f64;
+        let new = new.iter().filter(|known| !**known).count();
+        let carried = CARRIED * new as f64 + UNKNOWN * place.unknown as f64;
         (
             (fitted(|score| score.ttft_p90_error) + 1.5 * carried).exp(),
             (fitted(|score| score.e2e_p90_error) + carried).exp(),
         )
     }
-}
-
-/// Errors of predictions for a run that says what was measured.
-pub fn scores(run: &RequestRun, said: &[RequestPrediction]) -> Score {
-    let took: Vec<Took> = said
-        .iter()
-        .map(|said| Took {
-            ttft_s: said.ttft_s,
-            e2e_s: said.e2e_s,
-        })
-        .collect();
-    score(run, &took)
-}
-
-/// Measured times to the first and the last token, tokens between them, and what was predicted.
-type Point = (f64, f64, f64, Took);
-/// Something of a request: predicted, and measured.
-type Pair = fn(&Point) -> (f64, f64);
-
-fn score(run: &RequestRun, took: &[Took]) -> Score {
-    let measured: Vec<Point> = run
-        .requests
-        .iter()
-        .zip(took)
-        .filter_map(|(request, took)| {
-            let further = request.output_tokens.saturating_sub(1).max(1) as f64;
-            Some((request.ttft_s?, request.e2e_s?, further, *took))
-        })
-        .collect();
-    // The mean of all errors, and what nine of ten are below.
-    let error = |pair: Pair| {
-        let pairs = measured.iter().map(pair);
-        let mut errors: Vec<f64> = pairs
-            .map(|(said, true_s)| (said / true_s - 1.0).abs())
-            .collect();
-        errors.sort_by(f64::total_cmp);
-        let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
-        (mean, percentile(&errors, 900).unwrap_or(0.0))
-    };
-    let (e2e_mean_error, e2e_p90_error) = error(|(_, e2e_s, _, took)| (took.e2e_s, *e2e_s));
-    let (ttft_mean_error, ttft_p90_error) = error(|(ttft_s, .., took)| (took.ttft_s, *ttft_s));
-    let aggregate = |pair: Pair| {
-        let (said, true_s): (Vec<f64>, Vec<f64>) = measured.iter().map(pair).unzip();
-        let (said, true_s) = (summary(said), summary(true_s));
-        std::array::from_fn(|at| said[at] / true_s[at] - 1.0)
-    };
-    let aggregates = [
-        aggregate(|(ttft_s, .., took)| (took.ttft_s, *ttft_s)),
-        aggregate(|(ttft_s, e2e_s, further, took)| {
-            (
-                (took.e2e_s - took.ttft_s) / further,
-                (e2e_s - ttft_s) / further,
-            )
-        }),
-        aggregate(|(_, e2e_s, _, took)| (took.e2e_s, *e2e_s)),
-    ];
-    let largest = aggregates.iter().flatten().map(|error: &f64| error.abs());
-    Score {
-        run: format!("{} on {}", run.model, run.hardware),
-        requests: measured.len(),
-        e2e_mean_error,
-        ttft_mean_error,
-        e2e_p90_error,
-        ttft_p90_error,
-        aggregates_worst: largest.fold(0.0, f64::max),
-        aggregates,
-    }
-}
-
-/// Mean, median, 90th and 99th percentile.
-fn summary(mut values: Vec<f64>) -> [f64; 4] {
-    values.sort_by(f64::total_cmp);
-    let at = |permille| percentile(&values, permille).unwrap_or(f64::NAN);
-    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    [mean, at(500), at(900), at(990)]
 }

@@ -31,6 +31,15 @@ pub struct LoggedRequest {
     pub ttft_s: Option<f64>,
     /// To its last token, likewise.
     pub e2e_s: Option<f64>,
+    /// Its place among the log's rows, from 0.
+    pub row: usize,
+}
+
+impl LoggedRequest {
+    /// It says what it took.
+    pub(super) fn is_measured(&self) -> bool {
+        self.ttft_s.is_some() && self.e2e_s.is_some()
+    }
 }
 
 /// Requests of one model on one kind of hardware, in the order of their arrival.
@@ -63,8 +72,11 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
     let mut runs: Vec<RequestRun> = Vec::new();
     // When the latest of each run came that was read so far.
     let mut latest_s: Vec<f64> = Vec::new();
+    let mut row = 0;
     table(bytes, &needed, |number, cells| {
-        let request = request(cells).map_err(|problem| line(number, problem))?;
+        let mut request = request(cells).map_err(|problem| line(number, problem))?;
+        request.row = row;
+        row += 1;
         let tensor = tensor(cells).map_err(|problem| line(number, problem))?;
         let (hardware, model) = (cells.text("hardware"), cells.text("model"));
         let same = |run: &RequestRun| {
@@ -145,5 +157,6 @@ fn request(cells: &Cells<'_>) -> Result<LoggedRequest, String> {
         blocks: blocks.into(),
         ttft_s: cells.time("ttft_s")?,
         e2e_s: cells.time("e2e_s")?,
+        row: 0,
     })
 }

@@ -3,6 +3,8 @@
 mod carry;
 mod log;
 mod replay;
+mod score;
 
-pub use carry::{Carried, Learnt, RequestPrediction, Score, learn, scores};
+pub use carry::{Carried, LearnError, Learnt, RequestPrediction, learn};
 pub use log::{LoggedRequest, RequestRun, request_runs};
+pub use score::{Score, scores};
