@@ -50,6 +50,7 @@ pub fn options(
         };
         let mut options = slurm::options(cluster, fleet, state).with_context(named)?;
         options.buckets.clone_from(&buckets);
+        options.shared = shared;
         if cluster.manages {
             let site = SlurmSite::new(&options).with_context(named)?;
             sites.insert(cluster.id.clone(), site);

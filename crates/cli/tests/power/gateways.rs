@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinSet;
 
 /// Of two gateways the first one drives jobs.
-struct Pair {
-    place: Place,
-    first: Madang,
-    other_place: Place,
+pub(super) struct Pair {
+    pub(super) place: Place,
+    pub(super) first: Madang,
+    pub(super) other_place: Place,
     other: Madang,
     key: String,
-    engines: Arc<Vec<Engine>>,
+    pub(super) engines: Arc<Vec<Engine>>,
     // In order of dropping: the database goes before its server.
     database: Database,
     _server: Postgres,
@@ -23,20 +23,39 @@ struct Pair {
 
 impl Pair {
     async fn up() -> Self {
+        Self::up_on(|text| text).await
+    }
+
+    /// With engines that are busy for as long as its second part is there.
+    async fn busy() -> (Self, JoinSet<()>) {
+        let pair = Self::up().await;
+        let load = busy(&pair.engines);
+        until(&pair.place, "the engines are busy", |power| {
+            power["watts"].as_u64() > Some(600)
+        })
+        .await;
+        (pair, load)
+    }
+
+    /// On the fleet that is made of the usual one.
+    pub(super) async fn up_on(shape: impl Fn(String) -> String) -> Self {
         let server = Postgres::shared().unwrap();
         let database = server.database().unwrap();
         let engines = engines().await;
-        let (place, other_place) = (Place::new(), Place::new());
-        place.write("fleet.toml", fleet(&engines));
-        let first = place.up_with(&["--store", &database.url()]).await;
         // A machine of shared books says whose it is.
-        let name = std::fs::read_to_string(place.data().join("gateway")).unwrap();
-        let own = format!("executor = \"local\", gateway = \"{name}\"");
-        let text = fleet(&engines).replace("executor = \"local\"", &own);
-        for place in [&place, &other_place] {
+        let own = "executor = \"local\", gateway = \"first\"";
+        let text = shape(fleet(&engines).replace("executor = \"local\"", own));
+        let (place, other_place) = (Place::new(), Place::new());
+        for (place, name) in [(&place, "first"), (&other_place, "other")] {
+            std::fs::create_dir(place.data()).unwrap();
+            std::fs::write(place.data().join("gateway"), name).unwrap();
             place.write("fleet.toml", &text);
         }
-        place.run(&["reload"]).await.expect_code(0);
+        let first = place.up_with(&["--store", &database.url()]).await;
+        // Keys are in the books that both have.
+        for key in ["operator.key", "tenant.key"] {
+            std::fs::copy(place.data().join(key), other_place.data().join(key)).unwrap();
+        }
         let mut other = other_place.start(&["--store", &database.url()]);
         other.listening().await;
         let key = first.operator_key();
@@ -57,6 +76,11 @@ impl Pair {
         pair
     }
 
+    /// The first one begins anew.
+    pub(super) async fn first_again(&mut self) {
+        self.first = self.place.up_with(&["--store", &self.database.url()]).await;
+    }
+
     /// The other one is killed, and begins anew.
     async fn restart(&mut self) {
         self.other.kill().await;
@@ -64,7 +88,7 @@ impl Pair {
         self.other.listening().await;
     }
 
-    async fn other_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn other_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let url = self.other.at("/api/v1/sites/here/power");
         wait_for(what, async || {
             let answer = http_get(&url, Some(&self.key)).await.ok()?;
@@ -81,7 +105,7 @@ impl Pair {
         answer.map_or(0, |answer| answer.status)
     }
 
-    async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         assert_eq!(self.other.stop().await, 0);
         assert_eq!(self.first.stop().await, 0);
     }
@@ -116,12 +140,7 @@ impl Limits {
 /// Engines draw what they may because their clocks are low: who knew nothing of that would lift the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_begins_anew_in_an_event_lifts_no_limit_that_another_one_set() {
-    let mut pair = Pair::up().await;
-    let _load = busy(&pair.engines);
-    until(&pair.place, "the engines are busy", |power| {
-        power["watts"].as_u64() > Some(600)
-    })
-    .await;
+    let (mut pair, _load) = Pair::busy().await;
     json_of(&pair.place, "power event here --to 550 --for 1h").await;
     let met = until(&pair.place, "the event is met", |power| {
         power["watts"].as_u64() <= Some(550) && !acts(power).is_empty()
@@ -146,12 +165,7 @@ async fn one_that_begins_anew_in_an_event_lifts_no_limit_that_another_one_set() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_begins_anew_refuses_from_its_first_request_on_whom_the_others_refuse() {
-    let mut pair = Pair::up().await;
-    let _load = busy(&pair.engines);
-    until(&pair.place, "the engines are busy", |power| {
-        power["watts"].as_u64() > Some(600)
-    })
-    .await;
+    let (mut pair, _load) = Pair::busy().await;
     wait_for("the other one serves", async || {
         (pair.asked().await == 200).then_some(())
     })

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod events;
+mod failover;
 mod gateways;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -130,7 +131,8 @@ fn goes_on(mark: &str) -> bool {
     state_of(mark).is_some_and(|state| matches!(state, 'R' | 'S' | 'D'))
 }
 
-async fn submit(place: &Place, name: &str, more: &str) -> String {
+/// Submits a job, and gives the mark of its processes and its number.
+async fn submit_only(place: &Place, name: &str, more: &str) -> (String, String) {
     let mark = format!("{name}-{}", std::process::id());
     let job = format!(
         "name = \"{name}\"\ncommand = [\"sh\", \"-c\", \"while true; do sleep 0.1; done\"]\ntime_limit = \"10m\"\nresources = {{ count = 1 }}\n\
@@ -138,11 +140,24 @@ async fn submit(place: &Place, name: &str, more: &str) -> String {
     );
     place.write(&format!("{name}.toml"), job);
     let submitted = json_of(place, &format!("job submit {name}.toml")).await;
-    let id = submitted["id"].as_str().unwrap().to_owned();
+    (mark, submitted["id"].as_str().unwrap().to_owned())
+}
+
+/// A job, with its runs.
+async fn job_of(place: &Place, id: &str) -> Value {
     let key = place.data().join("operator.key");
-    let command = format!("job show {id} --key-file {}", key.display());
+    json_of(
+        place,
+        &format!("job show {id} --key-file {}", key.display()),
+    )
+    .await
+}
+
+/// The same once its program runs.
+async fn submit(place: &Place, name: &str, more: &str) -> String {
+    let (mark, id) = submit_only(place, name, more).await;
     wait_for("the job runs", async || {
-        let shown = json_of(place, &command).await;
+        let shown = job_of(place, &id).await;
         (shown["state"] == "running").then_some(())
     })
     .await;

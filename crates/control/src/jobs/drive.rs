@@ -86,6 +86,15 @@ impl JobsPlane {
     fn step_down(&self, driving: &mut Option<Driving>) {
         *driving = None;
         *self.lock() = None;
+        self.lead(false);
+    }
+
+    /// Executors are told whether runs are told from here from now on, where another gateway may.
+    fn lead(&self, leads: bool) {
+        if self.shared {
+            let executors = self.executors.values();
+            executors.for_each(|executor| executor.leads(leads));
+        }
     }
 
     async fn look(&self, driving: &mut Option<Driving>) -> Result<(), StoreError> {
@@ -167,6 +176,7 @@ impl JobsPlane {
             (Some(term), _) => {
                 self.step_down(driving);
                 let desk = self.open_desk().await?;
+                self.lead(true);
                 *self.lock() = Some(desk);
                 *driving = Some(Driving {
                     term,

@@ -3,8 +3,9 @@
 use super::JobsPlane;
 use crate::power::{BendingRun, Governors};
 use madang_core::desk::{Desk, DeskInput};
-use madang_executor::jobs::JobsError;
-use madang_types::{RunId, RunRecord};
+use madang_executor::jobs::{JobExecutor, JobsError};
+use madang_fleet::{Fleet, JobsExecutor, Nodes};
+use madang_types::{RunId, RunRecord, SiteId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -25,15 +26,22 @@ impl JobsPlane {
         };
         let bending = |run: &RunRecord| {
             let spec = &desk.job(run.run.task.job)?.spec;
+            let is_reached = self.has_left(&run.nodes) || self.executor(&run.nodes).is_some();
+            let is_frozen = frozen.contains(&run.run);
             Some(BendingRun {
                 run: run.run,
                 nodes: run.nodes.clone(),
                 accelerator_milli: run.accelerator_milli,
                 has_begun: run.started_at.is_some(),
                 flex: spec.flex,
-                checkpoint: spec.checkpoint,
-                freezes: !cannot.contains(&run.run),
-                is_frozen: frozen.contains(&run.run),
+                checkpoint: spec.checkpoint.filter(|_| is_reached),
+                // One that stands still on another gateway's machine stands there until that one is told; nothing more is had of it.
+                freezes: match is_reached {
+                    true => !cannot.contains(&run.run),
+                    false => is_frozen,
+                },
+                is_frozen,
+                is_reached,
             })
         };
         desk.runs().filter_map(bending).collect()
@@ -52,17 +60,48 @@ impl JobsPlane {
         }
     }
 
-    /// Has a run stand still, or go on.
+    /// Has a run stand still, or go on: one of this gateway's own machine where another one drives.
     pub(crate) async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError> {
         let record = {
             let desk = self.lock();
-            let mut runs = desk.as_ref().into_iter().flat_map(Desk::runs);
-            runs.find(|record| record.run == run).cloned()
+            let find = |desk: &Desk| desk.runs().find(|record| record.run == run).cloned();
+            desk.as_ref().map(find)
         };
-        let record = record.ok_or(JobsError::Absent(run))?;
-        match self.executor_of(&record).await? {
+        let executor = match record {
+            Some(Some(record)) => self.executor_of(&record).await?,
+            Some(None) => None,
+            None => self.own_machine(),
+        };
+        match executor {
             Some(executor) => executor.freeze(run, still).await,
             None => Err(JobsError::Absent(run)),
         }
+    }
+
+    /// Runs of this gateway's own machine that are not over, where another one may drive: no other gateway can tell them anything.
+    ///
+    /// # Errors
+    /// Its executor does not tell.
+    pub(crate) async fn own_runs(&self) -> Result<Vec<RunId>, JobsError> {
+        let Some(executor) = self.own_machine().filter(|_| self.shared) else {
+            return Ok(Vec::new());
+        };
+        let runs = executor.runs().await?.into_iter();
+        let open = runs.filter(|(_, status)| !status.is_over());
+        Ok(open.map(|(run, _)| run).collect())
+    }
+
+    /// Sites of this gateway's own machines.
+    pub(crate) fn own_sites(&self, fleet: &Fleet) -> BTreeSet<SiteId> {
+        let is_own = |nodes: &&Nodes| {
+            let jobs = nodes.jobs.as_ref();
+            jobs.is_some_and(|jobs| jobs.gateway.as_deref() == Some(self.id.as_str()))
+        };
+        let own = fleet.nodes.values().filter(is_own);
+        own.map(|nodes| nodes.site.clone()).collect()
+    }
+
+    fn own_machine(&self) -> Option<Arc<dyn JobExecutor>> {
+        self.executors.get(&(JobsExecutor::Local, None)).cloned()
     }
 }

@@ -62,6 +62,10 @@ impl PowerPlane {
             let pause = loads.iter().find(|load| load.id.run() == Some(run.run));
             let how = pause.and_then(Load::pause).map(|pause| pause.how);
             let wanted = orders.paused.contains(&run.run);
+            if !run.is_reached {
+                let stands = wanted || orders.slowed.contains(&run.run);
+                return self.stands_elsewhere(run.run, stands);
+            }
             match how {
                 _ if orders.slowed.contains(&run.run) => self.freeze(run.run, true).await,
                 Some(PauseHow::Checkpoint { .. }) if wanted => self.stop_run(run.run),
@@ -92,7 +96,14 @@ impl PowerPlane {
         }
     }
 
-    async fn freeze(&self, run: RunId, still: bool) {
+    /// A run on another gateway's machine, which has it go on once it sees that nothing is in its way: from then on it may draw.
+    fn stands_elsewhere(&self, run: RunId, still: bool) {
+        if !still {
+            self.lock().applied.frozen.remove(&run);
+        }
+    }
+
+    pub(super) async fn freeze(&self, run: RunId, still: bool) {
         {
             let state = self.lock();
             let applied = &state.applied;
@@ -117,6 +128,8 @@ impl PowerPlane {
                 applied.known.insert(run);
                 applied.cannot.insert(run);
             }
+            // It is told again at the next look.
+            Err(JobsError::Absent(_)) => {}
             Err(error) => tracing::warn!(%run, %error, "a run does not stand as it should yet"),
         }
     }

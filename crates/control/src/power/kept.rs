@@ -2,10 +2,12 @@
 //! people for what runs save; one that begins anew knows nothing of what is in force at all. Both do as the one who governs does.
 
 use super::PowerPlane;
+use madang_core::power::governor::{FREEZES_US, LoadId};
+use madang_fleet::Fleet;
 use madang_ledger::EnergyStand;
 use madang_store::EnergyRow;
-use madang_types::{Micros, PowerStand, SiteId};
-use std::collections::BTreeMap;
+use madang_types::{Micros, PowerStand, RunId, SiteId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -25,18 +27,35 @@ struct KeptStand {
     /// When that was read first, by this one's.
     read_at: Micros,
     power: PowerStand,
+    machines: Machines,
+}
+
+/// What machines that take jobs draw, with what runs there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Machines {
+    /// What whoever governs saw, in watts.
+    pub watts: u64,
+    /// What of it those drew whom he had stand still thereupon, in watts at the site's meter.
+    pub stood_watts: u64,
 }
 
 impl Kept {
     /// The books as they are now.
     fn read(&mut self, now: Micros, rows: Vec<EnergyRow>) {
         for EnergyRow { span, note, .. } in rows {
-            let Some(EnergyStand { at, power, .. }) = note.stand else {
+            let Some(stand) = note.stand else {
                 continue;
             };
+            let machines = Machines::of(&stand);
+            let EnergyStand { at, power, .. } = stand;
             if self.0.get(&span.site).is_none_or(|known| at > known.at) {
                 let read_at = now;
-                let stand = KeptStand { at, read_at, power };
+                let stand = KeptStand {
+                    at,
+                    read_at,
+                    power,
+                    machines,
+                };
                 self.0.insert(span.site, stand);
             }
         }
@@ -46,6 +65,22 @@ impl Kept {
     fn of(&self, now: Micros, site: &SiteId) -> Option<&PowerStand> {
         let kept = self.0.get(site)?;
         (now < kept.read_at.plus_ms(SILENT_MS_MAX)).then_some(&kept.power)
+    }
+}
+
+impl Machines {
+    fn of(stand: &EnergyStand) -> Self {
+        let rest = LoadId::Rest.to_string();
+        let loads = stand.loads.iter();
+        let of_machines = loads.filter(|(name, _)| **name == rest || name.starts_with("run:"));
+        // They were told before the stand was written down.
+        let acts = stand.power.acts.iter();
+        let stood = acts.filter(|act| act.at >= stand.at && act.takes_us <= FREEZES_US);
+        let stood = stood.filter(|act| act.act.run().is_some());
+        Self {
+            watts: of_machines.map(|(_, watts)| watts).sum(),
+            stood_watts: stood.map(|act| act.saves_watts).sum(),
+        }
     }
 }
 
@@ -81,6 +116,45 @@ impl PowerPlane {
         if let Ok(rows) = self.book.energy_list().await {
             self.lock().kept.read(now, rows);
         }
+    }
+
+    /// What machines that take jobs drew at a site when whoever governs it, or did so last, looked: who does not drive sees no runs, and
+    /// would take it that these machines are idle.
+    pub(super) fn machines(&self, site: &SiteId) -> Option<Machines> {
+        let state = self.lock();
+        let kept = state.kept.0.get(site);
+        let kept = kept.filter(|_| !state.energies.measures());
+        Some(kept?.machines)
+    }
+
+    /// Runs on this gateway's own machine stand as whoever governs has it, where another gateway does: that one cannot tell them. Gives
+    /// these runs.
+    pub(super) async fn follow_own(&self, now: Micros, fleet: &Fleet) -> BTreeSet<RunId> {
+        let known = self.lock().own_runs.clone();
+        let own = match known {
+            Some(own) => own,
+            None => match self.jobs.own_runs().await {
+                Ok(own) => own.into_iter().collect(),
+                Err(error) => {
+                    tracing::warn!(%error, "how runs on this machine are to stand is not looked after yet");
+                    return BTreeSet::new();
+                }
+            },
+        };
+        // None begins here before this gateway drives again.
+        self.lock().own_runs = Some(own.clone());
+        let sites = self.jobs.own_sites(fleet);
+        let stands = sites.iter().map(|site| self.kept(now, site));
+        // Where nobody governs they stand as they do.
+        let Some(stands) = stands.collect::<Option<Vec<PowerStand>>>() else {
+            return own;
+        };
+        let acts = stands.iter().flat_map(|stand| &stand.acts);
+        let still: BTreeSet<RunId> = acts.filter_map(|stand| stand.act.run()).collect();
+        for run in &own {
+            self.freeze(*run, still.contains(run)).await;
+        }
+        own
     }
 
     /// What whoever governs a site in another gateway has in force.
@@ -157,6 +231,47 @@ mod tests {
         assert_eq!(level(&kept, 312), None);
         kept.read(now(312), vec![row("c", 40, 700)]);
         assert_eq!(level(&kept, 312), Some(700));
+    }
+
+    /// Two runs draw 150 W each, and what nobody uses 20: what is thought to be saved by whom is drawn until it stands.
+    #[test]
+    fn what_machines_draw_is_known_to_who_sees_no_runs_without_those_that_were_told_to_stand_then()
+    {
+        let run = |number: u64| format!("{number}-1").parse().unwrap();
+        let act = |act, at, takes_us| PowerActStand {
+            act,
+            at: Micros(at),
+            saves_watts: 140,
+            bounds_watts: 0,
+            takes_us,
+        };
+        let check = |acts: Vec<PowerActStand>, stood_watts| {
+            let stand = EnergyStand {
+                at: Micros(5),
+                loads: [
+                    ("replica:e", 400),
+                    ("rest", 20),
+                    ("run:1-1", 150),
+                    ("run:2-1", 150),
+                ]
+                .map(|(name, watts)| (name.to_owned(), watts))
+                .into(),
+                power: PowerStand {
+                    acts,
+                    ..PowerStand::default()
+                },
+                ..EnergyStand::default()
+            };
+            let machines = Machines::of(&stand);
+            assert_eq!((machines.watts, machines.stood_watts), (320, stood_watts));
+        };
+        check(Vec::new(), 0);
+        check(vec![act(PowerAct::Pause(run(1)), 5, FREEZES_US)], 140);
+        check(vec![act(PowerAct::Slow(run(1)), 5, FREEZES_US)], 140);
+        // It stood before that look, it writes its checkpoint first, and it is an engine's.
+        check(vec![act(PowerAct::Pause(run(1)), 4, FREEZES_US)], 0);
+        check(vec![act(PowerAct::Pause(run(1)), 5, FREEZES_US + 1)], 0);
+        check(vec![act(PowerAct::Clock(900), 5, 0)], 0);
     }
 
     #[test]

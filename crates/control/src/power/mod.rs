@@ -69,6 +69,8 @@ struct State {
     /// What others have in force who govern.
     kept: Kept,
     energies: Energies,
+    /// Runs on this gateway's own machine, while another one governs.
+    own_runs: Option<BTreeSet<RunId>>,
     /// When runs that were refused tried again last.
     tried_at: Micros,
     /// The books could not be read at the last look.
@@ -148,12 +150,7 @@ impl PowerPlane {
         self.follow_events(now).await;
         // Whoever begins to govern runs learns first which of them stand still: runs that come between both are for the next look.
         let governs_runs = self.energy_begin(now, &fleet).await;
-        if !governs_runs {
-            self.follow_kept(now).await;
-        }
-        let runs = governs_runs.then(|| self.jobs.bending(&self.frozen()));
-        let runs = runs.unwrap_or_default();
-        let live: BTreeSet<RunId> = runs.iter().map(|run| run.run).collect();
+        let (runs, live) = self.runs(now, &fleet, governs_runs).await;
         self.forget_runs(&live);
         let pools = self.gateway.status();
         let terms = governors::terms(&fleet.power);
@@ -178,6 +175,23 @@ impl PowerPlane {
         }
         self.energy_end(now, &fleet, &live).await;
         self.try_again(now, fleet.power.return_ms);
+    }
+
+    /// Runs that this gateway governs, and all that it tells how to stand.
+    async fn runs(
+        &self,
+        now: Micros,
+        fleet: &Fleet,
+        governs: bool,
+    ) -> (Vec<BendingRun>, BTreeSet<RunId>) {
+        if !governs {
+            self.follow_kept(now).await;
+            return (Vec::new(), self.follow_own(now, fleet).await);
+        }
+        self.lock().own_runs = None;
+        let runs = self.jobs.bending(&self.frozen());
+        let live = runs.iter().map(|run| run.run).collect();
+        (runs, live)
     }
 
     /// Runs that were refused for want of power may try again where there is some, from time to time.
@@ -276,9 +290,16 @@ impl PowerPlane {
         runs: &[BendingRun],
     ) -> Seen {
         let pue_milli = scene::pue_milli(fleet, site);
-        let unmeasured = scene::parts((fleet, site), pools, runs, &Readings::default());
+        let noted = self.machines(site);
+        let parts = |readings: &Readings| {
+            let mut parts = scene::parts((fleet, site), pools, runs, readings);
+            let unseen = noted.and_then(|noted| scene::unseen((noted, pue_milli), &parts.loads));
+            parts.loads.extend(unseen);
+            parts
+        };
+        let unmeasured = parts(&Readings::default());
         let readings = self.believe(now, (fleet, site), (&unmeasured, runs));
-        let parts = scene::parts((fleet, site), pools, runs, &readings);
+        let parts = parts(&readings);
         let model = scene::modelled(&parts.loads, pue_milli, fleet.power.rise_milli_per_s);
         let sum =
             |parts: &Parts| at_meter(parts.loads.iter().map(|load| load.watts).sum(), pue_milli);

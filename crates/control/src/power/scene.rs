@@ -1,5 +1,6 @@
 //! A site as its governor sees it: what the fleet file says of what stands there, what runs, and what meters say.
 
+use super::kept::Machines;
 use madang_core::power::gauge::{Believed, Modelled};
 use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow};
 use madang_core::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
@@ -22,6 +23,8 @@ pub(crate) struct BendingRun {
     pub freezes: bool,
     /// They stand still.
     pub is_frozen: bool,
+    /// This gateway can tell them so, or to go on.
+    pub is_reached: bool,
 }
 
 /// What is believed of the meters of a site, by what they measure.
@@ -276,6 +279,22 @@ fn machines(
         profile: PowerProfile::new(idle, idle),
         bend: Bend::Rigid,
     });
+}
+
+/// What machines draw beyond what is seen of them here, where whoever governs saw that of them.
+pub(super) fn unseen((noted, pue_milli): (Machines, u32), loads: &[Load]) -> Option<Load> {
+    let stood = noted.stood_watts.saturating_mul(u64::from(WHOLE_MILLI));
+    let left = noted
+        .watts
+        .saturating_sub(stood / u64::from(pue_milli.max(1)));
+    let seen = loads.iter().filter(|load| load.id == LoadId::Rest);
+    let watts = left.saturating_sub(seen.map(|load| load.watts).sum());
+    (watts > 0).then_some(Load {
+        id: LoadId::Rest,
+        watts,
+        profile: PowerProfile::new(watts, watts),
+        bend: Bend::Rigid,
+    })
 }
 
 /// How a run can be made to stand still: one whose owner said so, by its checkpoint where it writes one; else one that writes one.

@@ -1,8 +1,9 @@
 use super::Seen;
 use super::governors::{Governors, terms};
+use super::kept::Machines;
 use super::meter::NvmlPowerMeter;
 use super::meters::{Watched, bounds, left_out};
-use super::scene::{BendingRun, Readings, parts, unbounded};
+use super::scene::{BendingRun, Readings, parts, unbounded, unseen};
 use madang_core::power::caps::Cap;
 use madang_core::power::gauge::{Believed, Doubt, Doubted, Instead};
 use madang_core::power::governor::Scene;
@@ -114,7 +115,26 @@ fn bending(nodes: &str) -> BendingRun {
         checkpoint: None,
         freezes: true,
         is_frozen: false,
+        is_reached: true,
     }
+}
+
+#[test]
+fn what_is_drawn_where_no_runs_are_seen_counts_beside_what_machines_draw_that_nobody_uses() {
+    let fleet = fleet();
+    let loads = parts((&fleet, &site("a")), &[], &[], &Readings::default()).loads;
+    let check = |watts, stood_watts, pue_milli, expected: Option<u64>| {
+        let noted = Machines { watts, stood_watts };
+        let found = unseen((noted, pue_milli), &loads);
+        let found = found.map(|load| (load.watts, load.profile.full_watts));
+        assert_eq!(found, expected.map(|watts| (watts, watts)), "{watts}");
+    };
+    // Six of 10 W each are seen.
+    check(60, 0, 1_000, None);
+    check(340, 0, 1_000, Some(280));
+    check(340, 140, 1_000, Some(140));
+    check(340, 168, 1_200, Some(140));
+    check(20, 40, 1_000, None);
 }
 
 #[test]

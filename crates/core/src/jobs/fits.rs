@@ -2,11 +2,55 @@
 //! machine: counted together they would promise a start that does not come.
 
 use super::Jobs;
-use super::ask::{NodesKey, Piece};
+use super::ask::{Need, NodesKey, Piece, WHOLE_MILLI};
 use super::nodes::{Free, MachineKey, Placement};
 use super::queue::{Job, State};
 use madang_types::Micros;
 use std::collections::BTreeMap;
+
+/// Needs of which it is worked out when machines have room for their pieces, of all that stand before a job: it takes a look at each
+/// machine. Those of further needs are counted by accelerators.
+const NEEDS_MAX: usize = 32;
+
+/// What is known of [`Jobs::fits_at`] at one time: jobs of one need have room at the same time.
+pub(super) struct FitsKnown {
+    now: Micros,
+    known: BTreeMap<(Need, NodesKey), Option<Micros>>,
+}
+
+impl FitsKnown {
+    pub(super) fn new(now: Micros) -> Self {
+        Self {
+            now,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// See [`Jobs::fits_at`].
+    pub(super) fn at(&mut self, jobs: &Jobs, job: &Job, nodes: NodesKey) -> Option<Micros> {
+        let need = job.ask.need;
+        // Room for these is wherever an accelerator is free.
+        let Piece {
+            accelerators,
+            share_milli,
+            cpu_milli,
+            memory_mib,
+        } = need.piece;
+        let is_anywhere = accelerators == 1 && share_milli == WHOLE_MILLI;
+        if is_anywhere && cpu_milli == 0 && memory_mib == 0 {
+            return Some(self.now);
+        }
+        if let Some(known) = self.known.get(&(need, nodes)) {
+            return *known;
+        }
+        if self.known.len() >= NEEDS_MAX {
+            return Some(self.now);
+        }
+        let at = jobs.fits_at(self.now, job, nodes);
+        self.known.insert((need, nodes), at);
+        at
+    }
+}
 
 /// Machines of one `[[nodes]]`, as others end.
 struct Fits {

@@ -2,6 +2,7 @@
 
 use super::ask::{Ask, JobKey, NodesKey};
 use super::crowd::Crowds;
+use super::fits::FitsKnown;
 use super::nodes::{Floor, Machine, MachineKey, Placement};
 use super::queue::{Job, State};
 use super::reserve::{Kept, KeptFree, Reservation};
@@ -131,7 +132,9 @@ impl Jobs {
         let is_it = order.last() == Some(&job);
         let others = &order[..order.len() - usize::from(is_it)];
         let seats = others.iter().filter_map(|key| self.jobs.get(key));
-        let last = seats.map(|waiting| self.seat(waiting, &mut halls)).last();
+        let mut fits = FitsKnown::new(now);
+        let seat = |waiting| self.seat(waiting, &mut halls, &mut fits);
+        let last = seats.map(seat).last();
         let offers = self.prospects(now, job, &halls);
         let first = offers.iter().find_map(|offer| offer.wait_us);
         let last = match is_it {
@@ -162,7 +165,7 @@ impl Jobs {
         for offer in &mut offers {
             let hall = halls.get(usize::from(offer.nodes.0));
             let hall = hall.filter(|hall| hall.all_milli >= milli);
-            // Those before it are counted by accelerators, and no machine has room for its pieces before it has.
+            // Those before it are counted by accelerators, each from when a machine has room for its pieces on, as has its own.
             let at = hall.and_then(|hall| {
                 let fits_at = self.fits_at(now, waiting, offer.nodes)?;
                 Some(hall.clone().wait_for(milli).max(fits_at))
@@ -278,20 +281,23 @@ impl Jobs {
         halls
     }
 
-    /// Where a job starts first, and when; its place is taken from then on.
-    fn seat(&self, job: &Job, halls: &mut [Hall]) -> Option<Micros> {
+    /// When a job starts that has its turn, where most is free of machines that have room for its pieces; its place is taken from now on.
+    /// One for which none ever have room takes none.
+    fn seat(&self, job: &Job, halls: &mut [Hall], fits: &mut FitsKnown) -> Option<Micros> {
         let need = &job.ask.need;
-        let open = (0u8..)
-            .zip(halls)
-            .filter(|(nodes, _)| need.ground.has(NodesKey(*nodes)));
-        let best = open
-            .map(|(_, hall)| hall)
-            .filter(|hall| hall.all_milli >= need.milli())
-            .max_by_key(|hall| (hall.free_milli, Reverse(hall.at)))?;
-        let at = best.wait_for(need.milli());
+        let open = (0u8..).zip(halls).filter(|(nodes, hall)| {
+            need.ground.has(NodesKey(*nodes)) && hall.all_milli >= need.milli()
+        });
+        let mut open: Vec<(u8, &mut Hall)> = open.collect();
+        open.sort_by_key(|(nodes, hall)| (Reverse(hall.free_milli), hall.at, Reverse(*nodes)));
+        let (hall, fits_at) = open.into_iter().find_map(|(nodes, hall)| {
+            let fits_at = fits.at(self, job, NodesKey(nodes))?;
+            Some((hall, fits_at))
+        })?;
+        let at = hall.wait_for(need.milli()).max(fits_at);
         let run_us = self.estimates.run_us(&job.ask, 0);
-        best.ends.push(Reverse((at.plus_us(run_us), need.milli())));
-        best.free_milli -= need.milli();
+        hall.ends.push(Reverse((at.plus_us(run_us), need.milli())));
+        hall.free_milli -= need.milli();
         Some(at)
     }
 }

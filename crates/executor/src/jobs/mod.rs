@@ -71,8 +71,13 @@ pub trait JobExecutor: Send + Sync + 'static {
     /// is stopped goes on by that.
     ///
     /// # Errors
-    /// [`JobsError::Unsupported`] where it cannot be had here; [`JobsError::Unavailable`].
+    /// [`JobsError::Unsupported`] where it cannot be had here; [`JobsError::Absent`] where others may have begun it and it was not asked yet
+    /// how it stands; [`JobsError::Unavailable`].
     async fn freeze(&self, run: RunId, still: bool) -> Result<(), JobsError>;
+
+    /// Where others drive the same runs at other times: whether it is told of them from here from now on. What its own side knows of how
+    /// they were told to stand is old then.
+    fn leads(&self, _leads: bool) {}
 
     /// How a run stands; `None` where it is not known: it was never begun, or was forgotten.
     ///

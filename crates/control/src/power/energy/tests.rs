@@ -70,6 +70,7 @@ fn run() -> BendingRun {
         checkpoint: None,
         freezes: false,
         is_frozen: false,
+        is_reached: true,
     }
 }
 

@@ -91,6 +91,36 @@ fn who_wants_accelerators_of_one_machine_is_not_told_of_those_that_are_free_here
     assert_eq!(starts_at(&jobs, 6), None);
 }
 
+/// As above: who is before others starts when one machine has room for it, and not on what is free here and there.
+#[test]
+fn who_is_before_others_counts_from_when_a_machine_has_room_for_it() {
+    let mut jobs = queue(&[4, 4]);
+    let pieces = |key, (pieces, accelerators), run_s_max| {
+        let mut ask = ask(key, pieces * u32::from(accelerators), run_s_max);
+        ask.need.pieces = pieces;
+        ask.need.piece.accelerators = accelerators;
+        ask
+    };
+    for ask in [pieces(1, (1, 3), 100), pieces(2, (1, 3), 200)] {
+        jobs.apply(at(0), JobInput::Submitted(ask));
+    }
+    assert_eq!(started(&pass(&mut jobs, 0)), [1, 2]);
+    // One that has no room even on empty machines holds up nobody.
+    for ask in [
+        pieces(3, (1, 5), 900),
+        pieces(4, (1, 2), 150),
+        pieces(5, (2, 4), 50),
+    ] {
+        jobs.apply(at(0), JobInput::Submitted(ask));
+    }
+    assert_eq!(started(&pass(&mut jobs, 0)), []);
+    let starts_at = |key| jobs.outlook(at(10), JobKey(key)).unwrap().starts_at;
+    assert_eq!(
+        [3, 4, 5].map(starts_at),
+        [None, Some(at(100)), Some(at(250))]
+    );
+}
+
 #[test]
 fn what_is_urgent_goes_before_its_accounts_own() {
     let mut jobs = queue(&[1]);

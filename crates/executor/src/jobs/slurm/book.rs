@@ -49,6 +49,8 @@ pub(super) struct Known {
     pub(super) seen: Option<(Instant, RunStatus)>,
     /// When its script was told to stand still.
     pub(super) stilled_at: Option<Instant>,
+    /// Nobody here knows how it stands: somebody else may have told its script.
+    pub(super) doubted: bool,
     /// Since when neither side of Slurm knows that it runs.
     pub(super) missing_since: Option<Instant>,
 }
@@ -229,6 +231,7 @@ impl Known {
             entry,
             seen: None,
             stilled_at: None,
+            doubted: false,
             missing_since: None,
         }
     }

@@ -99,6 +99,10 @@ impl JobExecutor for SlurmExecutor {
         Ok(())
     }
 
+    fn leads(&self, leads: bool) {
+        self.users.all().for_each(|part| part.leads(leads));
+    }
+
     async fn look(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
         for part in self.users.of_run(run) {
             if let Some(status) = part.look(run).await? {

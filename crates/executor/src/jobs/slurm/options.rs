@@ -49,6 +49,9 @@ pub struct SlurmOptions {
     pub buckets: Vec<StageBucket>,
     /// The licence that stands for power, and the watts of an accelerator.
     pub power: Option<SlurmPower>,
+    /// Other Madangs drive the same runs at other times, each with a folder of its own: a run that ours does not know is looked for, and
+    /// how one stands is told anew by whoever begins to drive.
+    pub shared: bool,
     /// How long an accepted job may be unknown to the accounting, in milliseconds: so long nobody submits a run again whose submission
     /// was not answered.
     pub settle_ms: u64,
@@ -82,6 +85,7 @@ impl SlurmOptions {
             container: Vec::new(),
             buckets: Vec::new(),
             power: None,
+            shared: false,
             settle_ms: SETTLE_MS,
             lost_ms: LOST_MS,
         }

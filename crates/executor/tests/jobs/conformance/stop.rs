@@ -126,12 +126,12 @@ const TICKS: &str = "trap 'echo saved > $SITE/saved; exit 9' USR1
 /// It stands still where nothing was said in so many looks, one after the other.
 const QUIET_LOOKS: u32 = 30;
 
-fn ticks<F: Fixture>(site: &F) -> u64 {
+pub fn ticks<F: Fixture>(site: &F) -> u64 {
     let ticks = std::fs::metadata(site.site().join("ticks"));
     ticks.map_or(0, |file| file.len())
 }
 
-async fn until_still<F: Fixture>(site: &F) {
+pub async fn until_still<F: Fixture>(site: &F) {
     let (mut last, mut quiet) = (0, 0);
     until("it stands still", || {
         let now = ticks(site);
@@ -142,7 +142,7 @@ async fn until_still<F: Fixture>(site: &F) {
     .await;
 }
 
-async fn until_it_goes<F: Fixture>(site: &F) {
+pub async fn until_it_goes<F: Fixture>(site: &F) {
     let before = ticks(site);
     until("it goes on", || (ticks(site) > before).then_some(())).await;
 }

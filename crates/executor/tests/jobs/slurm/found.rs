@@ -1,8 +1,9 @@
 //! Runs are found again, and none is submitted twice.
 
 use super::*;
-use crate::conformance::{output, until_ended, until_file, until_running};
-use madang_executor::jobs::{JobsError, SecretText, StopHow};
+use crate::conformance::stop::{ticks, until_it_goes, until_still};
+use crate::conformance::{output, until, until_ended, until_file, until_running};
+use madang_executor::jobs::{JobsError, RunStatus, SecretText, StopHow};
 use madang_types::{RunId, RunOutcome};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 of_each_release!(
     a_submission_without_an_answer_is_not_made_twice,
     a_lost_book_is_made_up_for_by_names,
+    who_drives_after_another_one_finds_its_runs_and_tells_them_how_to_stand,
     a_cluster_is_reached_over_ssh,
     a_secret_is_in_no_record_of_slurm,
 );
@@ -97,6 +99,63 @@ async fn a_lost_book_is_made_up_for_by_names(release: SlurmRelease) {
         RunOutcome::Completed
     );
     assert_eq!(output(&site, spec.run).await, "said\n");
+    assert_eq!(jobs(&site, spec.run), 1);
+}
+
+/// Two drivers of one cluster, each with a folder of its own: the second one was there before the run.
+async fn who_drives_after_another_one_finds_its_runs_and_tells_them_how_to_stand(
+    release: SlurmRelease,
+) {
+    let Some(mut site) = Site::shared(release, programs) else {
+        return;
+    };
+    site.options.shared = true;
+    site.restart();
+    site.executor().leads(true);
+    let folder = tempfile::tempdir().unwrap();
+    let options = SlurmOptions {
+        state: folder.path().join("book"),
+        ..site.options.clone()
+    };
+    let other = SlurmExecutor::open(options).unwrap();
+    // Numbers of runs are by the second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let text = format!("(while :; do echo >> $SITE/ticks; sleep 0.02; done) & {WAITS}");
+    let spec = site.script(1, &text);
+    site.executor().start(spec.clone()).await.unwrap();
+    until_running(&site, spec.run).await;
+    until_it_goes(&site).await;
+    site.executor().freeze(spec.run, true).await.unwrap();
+    until_still(&site).await;
+    // The first one is gone. Nobody knows the run there before it is asked for, and that is no word that it stands as it should.
+    site.executor.take();
+    other.leads(true);
+    let absent = other.freeze(spec.run, false).await;
+    assert!(matches!(absent, Err(JobsError::Absent(_))), "{absent:?}");
+    let status = other.look(spec.run).await.unwrap();
+    assert!(
+        matches!(status, Some(RunStatus::Running { .. })),
+        "{status:?}"
+    );
+    other.freeze(spec.run, false).await.unwrap();
+    until_it_goes(&site).await;
+    // Back, the first one has it noted that it stands still, and tells nobody so while the other one drives.
+    site.restart();
+    site.executor().look(spec.run).await.unwrap();
+    let before = ticks(&site);
+    let many = || (ticks(&site) > before + 300).then_some(());
+    until("it goes on and on", many).await;
+    other.leads(false);
+    site.executor().leads(true);
+    site.executor().freeze(spec.run, true).await.unwrap();
+    until_still(&site).await;
+    site.executor().freeze(spec.run, false).await.unwrap();
+    until_it_goes(&site).await;
+    fs::write(site.site.path().join("go"), "").unwrap();
+    assert_eq!(
+        until_ended(&site, spec.run).await.outcome,
+        RunOutcome::Completed
+    );
     assert_eq!(jobs(&site, spec.run), 1);
 }
 

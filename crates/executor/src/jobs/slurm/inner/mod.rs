@@ -18,6 +18,7 @@ use super::transport::{Fault, Transport};
 use crate::jobs::{JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use madang_types::{Micros, RunId};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -37,6 +38,8 @@ pub(super) struct Inner {
     shell: Option<Arc<Shell>>,
     files: Files,
     locks: Vec<Mutex<()>>,
+    /// Runs are told from here how to stand; false while another Madang drives.
+    leads: AtomicBool,
     /// Somebody wants something at once of whoever looks after what runs.
     wake: Notify,
 }
@@ -78,6 +81,7 @@ impl Inner {
             shell,
             files,
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
+            leads: AtomicBool::new(!options.shared),
             wake: Notify::new(),
             options,
         })
@@ -105,7 +109,8 @@ impl Inner {
         let run = spec.run;
         let ask = Ask::new(&self.options, &spec)?;
         let _turn = self.lock(run).lock().await;
-        match self.entry(run).await? {
+        // Of one that whoever drove before may have submitted it was asked how it stands, before it is begun.
+        match self.entry(run, false).await? {
             Some(entry) if entry.job.is_some() || entry.end.is_some() => return Ok(()),
             Some(entry) => {
                 let waited_ms = now_ms().saturating_sub(entry.asked_at_ms);
@@ -164,14 +169,15 @@ impl Inner {
         Ok(at_s.map_err(|fault| self.named(fault))?.map(micros))
     }
 
-    /// What is known of a run: from the book, or from Slurm by its name where the book has no job for it.
-    async fn entry(&self, run: RunId) -> Result<Option<Entry>, JobsError> {
+    /// What is known of a run: from the book, or from Slurm by its name where the book has no job for it. `others` may have submitted it.
+    async fn entry(&self, run: RunId, others: bool) -> Result<Option<Entry>, JobsError> {
         let entry = self.book.get(run);
         let (since_s, until_s) = match &entry {
             Some(entry) if entry.job.is_some() || entry.end.is_some() => {
                 return Ok(Some(entry.clone()));
             }
             Some(entry) => (entry.asked_at_ms / 1000, u64::MAX),
+            None if others => ((now_ms() / 1000).saturating_sub(FORERUNNER_S), u64::MAX),
             None => match self.book.forerunner_until_s(now_ms()) {
                 Some(until_s) => (until_s.saturating_sub(FORERUNNER_S), until_s),
                 None => return Ok(None),
@@ -190,6 +196,7 @@ impl Inner {
         adopted.job = Some(job.id);
         adopted.submitted_s = Some(job.submitted_s);
         self.book.put(adopted.clone()).await?;
+        self.doubt(Some(run));
         self.cancel_twins(&found[1..]).await?;
         Ok(Some(adopted))
     }
@@ -216,7 +223,7 @@ impl Inner {
 
     pub(super) async fn stop(&self, run: RunId, how: StopHow) -> Result<(), JobsError> {
         let _turn = self.lock(run).lock().await;
-        let Some(entry) = self.entry(run).await? else {
+        let Some(entry) = self.entry(run, self.options.shared).await? else {
             return Ok(());
         };
         if entry.end.is_some() {
@@ -267,7 +274,7 @@ impl Inner {
         let known = self.book.get(run);
         if known.is_none_or(|entry| entry.job.is_none() && entry.end.is_none()) {
             let _turn = self.lock(run).lock().await;
-            let Some(entry) = self.entry(run).await? else {
+            let Some(entry) = self.entry(run, self.options.shared).await? else {
                 return Ok(None);
             };
             if entry.job.is_none() {
@@ -315,7 +322,9 @@ impl Inner {
     ) -> Result<RunLog, JobsError> {
         let entry = {
             let _turn = self.lock(run).lock().await;
-            self.entry(run).await?.ok_or(JobsError::Absent(run))?
+            self.entry(run, self.options.shared)
+                .await?
+                .ok_or(JobsError::Absent(run))?
         };
         let Some(id) = entry.job else {
             return Ok(RunLog {

@@ -9,6 +9,7 @@ use crate::jobs::slurm::book::{Entry, Known};
 use crate::jobs::slurm::job::word;
 use crate::jobs::{JobsError, RunStatus};
 use madang_types::RunId;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Who stands still is told so again: its script may not have listened yet, and its program may have begun new processes.
@@ -21,21 +22,56 @@ impl Inner {
         run: RunId,
         still: bool,
     ) -> Result<(), JobsError> {
-        let entry = self.book.get(run);
+        let known = {
+            let known = self.book.lock();
+            let known = known.get(&run);
+            known.map(|known| (known.entry.clone(), known.doubted))
+        };
+        let Some((entry, doubted)) = known else {
+            // Whoever drove before may have it: it is found once it is asked how it stands.
+            return match self.options.shared {
+                true => Err(JobsError::Absent(run)),
+                false => Ok(()),
+            };
+        };
         // Whoever is being stopped needs its time for that, and its script lets it go on.
-        let is_so = |entry: &Entry| entry.still == still || entry.stop.is_some();
-        if entry.is_none_or(|entry| is_so(&entry)) {
+        if (entry.still == still && !doubted) || entry.stop.is_some() {
             return Ok(());
         }
-        self.book
-            .change(run, move |entry| entry.still = still)
-            .await?;
+        let change = move |entry: &mut Entry| {
+            entry.still = still;
+            if doubted {
+                entry.still_told = !still;
+            }
+        };
+        self.book.change(run, change).await?;
+        if let Some(known) = self.book.lock().get_mut(&run) {
+            known.doubted = false;
+        }
         self.wake.notify_one();
         Ok(())
     }
 
+    /// Runs are told from here how to stand, or from elsewhere. Of none it is known then how it was told to stand last.
+    pub(in crate::jobs::slurm) fn leads(&self, leads: bool) {
+        if leads {
+            self.doubt(None);
+        }
+        self.leads.store(leads, Ordering::Relaxed);
+    }
+
+    /// Somebody else may have told that run, or any, how to stand.
+    pub(super) fn doubt(&self, run: Option<RunId>) {
+        for (id, known) in self.book.lock().iter_mut() {
+            known.doubted |= run.is_none_or(|run| run == *id);
+        }
+    }
+
     /// Tells scripts of those that stand otherwise than they should.
     pub(super) async fn stand(&self) -> Result<(), JobsError> {
+        if !self.leads.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let due: Vec<(RunId, u32, bool)> = {
             let known = self.book.lock();
             known.values().filter_map(due).collect()
@@ -65,11 +101,11 @@ impl Inner {
     }
 }
 
-/// A run whose script is to be told: one that runs, and is not being stopped.
+/// A run whose script is to be told: one that runs, of which somebody here said how it is to stand, and that is not being stopped.
 fn due(known: &Known) -> Option<(RunId, u32, bool)> {
     let entry = &known.entry;
     let runs = matches!(known.seen, Some((_, RunStatus::Running { .. })));
-    if !runs || entry.end.is_some() || entry.stop.is_some() {
+    if !runs || known.doubted || entry.end.is_some() || entry.stop.is_some() {
         return None;
     }
     let is_old = known.stilled_at.is_none_or(|at| at.elapsed() >= AGAIN);
