@@ -148,17 +148,25 @@ impl Load {
         (slows && level_milli < WHOLE_MILLI).then(|| self.profile.limit_watts(level_milli))
     }
 
+    /// Whether it is an engine that rests while others serve in its place.
+    pub(super) fn rests(&self) -> bool {
+        matches!(self.bend, Bend::Engine { rests: true, .. })
+    }
+
     /// By how much more it can draw under these orders than it does, in watts.
     pub(super) fn rises_watts(&self, orders: &Orders) -> u64 {
         let paused = |run| self.pause().is_some() && orders.paused.contains(&run);
         let stands = |run| paused(run) || orders.slowed.contains(&run);
-        let rests = matches!(self.bend, Bend::Engine { rests: true, .. });
-        let most = match rests || self.id.run().is_some_and(stands) {
-            true => self.watts,
-            false => self
-                .limit_watts(orders.level_milli)
-                .unwrap_or(self.profile.full_watts),
-        };
+        match self.rests() || self.id.run().is_some_and(stands) {
+            true => 0,
+            false => self.rises_awake_watts(orders),
+        }
+    }
+
+    /// The same of one that neither rests nor stands.
+    pub(super) fn rises_awake_watts(&self, orders: &Orders) -> u64 {
+        let most = self.limit_watts(orders.level_milli);
+        let most = most.unwrap_or(self.profile.full_watts);
         most.saturating_sub(self.watts)
     }
 }

@@ -10,6 +10,7 @@ mod bend;
 mod ladder;
 mod mark;
 mod orders;
+mod rise;
 mod seen;
 mod stands;
 mod told;
@@ -25,7 +26,7 @@ use super::model::at_meter;
 use madang_types::{Micros, RunId};
 use mark::Noted;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use turns::Turns;
 
 /// Acts and returns that are remembered for people.
@@ -296,34 +297,6 @@ impl Governor {
         pending
     }
 
-    /// By how much more may be drawn by the time that an act of now holds, in watts: no more than all loads can.
-    fn may_rise(&self, now: Micros, scene: &Scene, orders: &Orders) -> u64 {
-        let risen_watts = |us: u64| {
-            let watts = u128::from(scene.rise_watts_per_s) * u128::from(us) / 1_000_000;
-            u64::try_from(watts).unwrap_or(u64::MAX)
-        };
-        // Whoever is told to write its checkpoint goes on until that is written.
-        let told = self
-            .taken
-            .iter()
-            .filter(|taken| now.since_us(taken.at) < taken.takes_us);
-        let goes_on: BTreeSet<RunId> = told.filter_map(|taken| taken.act.run()).collect();
-        let (mut drawn, mut most) = (0_u64, 0);
-        for load in &scene.loads {
-            drawn += load.watts;
-            most += match load.id.run().is_some_and(|run| goes_on.contains(&run)) {
-                true => load.profile.full_watts.saturating_sub(load.watts),
-                false => load.rises_watts(orders),
-            };
-        }
-        let at_meter = |watts| at_meter(watts, scene.pue_milli);
-        // What loads draw now may have risen since the site was read.
-        let grown = at_meter(drawn).saturating_sub(scene.drawn_watts);
-        let grown = grown.min(risen_watts(scene.age_us));
-        let us = self.terms.react_us.saturating_add(scene.age_us);
-        risen_watts(us).min(at_meter(most).saturating_add(grown))
-    }
-
     /// By when what is over the cap must be under it.
     fn deadline(&self, now: Micros) -> Micros {
         let soon = now.plus_us(self.terms.react_us);
@@ -364,7 +337,7 @@ impl Governor {
         {
             return;
         }
-        let frees = frees_watts(scene, last);
+        let frees = frees_watts(scene, last).max(self.wakes_watts(now, scene, at));
         let brief = match last.act.run() {
             Some(_) => 0,
             None => self.brief_watts(now, scene),

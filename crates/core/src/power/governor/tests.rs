@@ -274,3 +274,32 @@ fn what_began_is_counted_until_what_is_read_is_as_young() {
     assert_eq!(governor.expected_watts(), 600);
     assert_eq!(governor.let_begin(at(3), run(3), 300), Ok(()));
 }
+
+/// Two engines that draw 1,000 each where all is asked of both, one of which rests as slots are short, under a cap that both are
+/// beyond: it wakes only where there is room for what it may draw, not for what its resting was thought to save.
+#[test]
+fn an_engine_that_rests_wakes_where_there_is_room_for_all_that_it_may_draw() {
+    for (cap_watts, expected) in [(1_900, false), (2_300, true)] {
+        let mut governor = Governor::default();
+        let loads = vec![engine("a", (1_000, false)), engine("b", (1_000, false))];
+        let mut scene = scene(cap(1_500), loads);
+        scene.rise_watts_per_s = 10_000;
+        governor.look(at(0), &scene);
+        let rest = Bend::Engine {
+            slows: false,
+            batch_milli: 0,
+            rests: true,
+        };
+        scene.loads[1].bend = rest;
+        scene.loads[1].watts = 200;
+        scene.drawn_watts = 1_200;
+        governor.look(at(20), &scene);
+        scene.cap = cap(cap_watts);
+        for second in 21..600 {
+            governor.look(at(second), &scene);
+        }
+        let slots_milli = governor.orders().terms.slots_milli;
+        assert_eq!(slots_milli > 500, expected, "{cap_watts}: {slots_milli}");
+        assert!(slots_milli >= 500, "what one engine has comes back");
+    }
+}

@@ -132,7 +132,15 @@ async fn who_drives_after_another_one_finds_its_runs_and_tells_them_how_to_stand
     other.leads(true);
     let absent = other.freeze(spec.run, false).await;
     assert!(matches!(absent, Err(JobsError::Absent(_))), "{absent:?}");
-    let status = other.look(spec.run).await.unwrap();
+    // It asks the accounting, which hears of a job within seconds; who drives next does so half a minute later.
+    let mut status = None;
+    for _ in 0..300 {
+        status = other.look(spec.run).await.unwrap();
+        if status.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert!(
         matches!(status, Some(RunStatus::Running { .. })),
         "{status:?}"

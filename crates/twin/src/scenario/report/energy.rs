@@ -247,7 +247,7 @@ pub(super) fn notes(scenario: &Scenario, governed: &[SitePower]) -> Vec<String> 
     }
     for site in governed.iter().filter(|site| site.over_cap_ms > 0) {
         notes.push(format!(
-            "site {} was above its cap for {} s, by {:.1} kW at most: what is drawn rose faster than `rise_milli_per_s` of [power], or nothing was left that bends",
+            "site {} was above its cap for {} s, by {:.3} kW at most: what is drawn rose faster than `rise_milli_per_s` of [power], or nothing was left that bends",
             site.site,
             site.over_cap_ms / 1_000,
             site.over_cap_kw_max
