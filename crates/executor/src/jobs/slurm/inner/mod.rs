@@ -18,7 +18,7 @@ use super::transport::{Fault, Transport};
 use crate::jobs::{JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use madang_types::{Micros, RunId};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     locks: Vec<Mutex<()>>,
     /// Runs are told from here how to stand; false while another Madang drives.
     leads: AtomicBool,
+    /// When that began, in milliseconds since 1970.
+    led_at_ms: AtomicU64,
     /// Somebody wants something at once of whoever looks after what runs.
     wake: Notify,
 }
@@ -82,6 +84,7 @@ impl Inner {
             files,
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
             leads: AtomicBool::new(!options.shared),
+            led_at_ms: AtomicU64::new(0),
             wake: Notify::new(),
             options,
         })
@@ -275,7 +278,7 @@ impl Inner {
         if known.is_none_or(|entry| entry.job.is_none() && entry.end.is_none()) {
             let _turn = self.lock(run).lock().await;
             let Some(entry) = self.entry(run, self.options.shared).await? else {
-                return Ok(None);
+                return self.not_found(run);
             };
             if entry.job.is_none() {
                 let settled = now_ms().saturating_sub(entry.asked_at_ms) >= self.options.settle_ms;
@@ -286,6 +289,18 @@ impl Inner {
             }
         }
         self.look_at(run).await
+    }
+
+    /// The accounting hears of a job late, and whoever drove before may have submitted it the moment before: for a while after this
+    /// one drives a run that is not found may be there.
+    fn not_found(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
+        let led_ms = now_ms().saturating_sub(self.led_at_ms.load(Ordering::Relaxed));
+        if led_ms >= self.options.settle_ms {
+            return Ok(None);
+        }
+        Err(self.named(Fault::Unknown(format!(
+            "its accounting does not know {run} yet, which another gateway may have submitted"
+        ))))
     }
 
     /// How a run stands that has a job.

@@ -57,6 +57,9 @@ impl Inner {
         if leads {
             self.doubt(None);
         }
+        if leads && !self.leads.swap(leads, Ordering::Relaxed) {
+            self.led_at_ms.store(now_ms(), Ordering::Relaxed);
+        }
         self.leads.store(leads, Ordering::Relaxed);
     }
 
