@@ -2,7 +2,7 @@
 
 use super::gateways::Pair;
 use super::{acts, goes_on, job_of, state_of, submit, submit_only, until};
-use crate::harness::{Place, json_of, wait_for};
+use crate::harness::{Place, json_of, sees_run, wait_for};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -99,9 +99,7 @@ impl Short {
             let power = json_of(other, "power status here").await;
             let found = (&power["watts"], &power["over_watts"]);
             assert_eq!(found, (&json!(390), &json!(0)), "{power}");
-            let loads = power["loads"].as_array().unwrap();
-            let is_run = |load: &Value| load["what"].as_str().unwrap().starts_with("run:");
-            loads.iter().any(is_run).then_some(())
+            sees_run(&power).then_some(())
         })
         .await;
         until(other, "what was in force still is", is_met).await;

@@ -52,10 +52,7 @@ impl Pair {
             place.write("fleet.toml", &text);
         }
         let first = place.up_with(&["--store", &database.url()]).await;
-        // Keys are in the books that both have.
-        for key in ["operator.key", "tenant.key"] {
-            std::fs::copy(place.data().join(key), other_place.data().join(key)).unwrap();
-        }
+        other_place.copy_keys_of(&place);
         let mut other = other_place.start(&["--store", &database.url()]);
         other.listening().await;
         let key = first.operator_key();

@@ -1,6 +1,6 @@
 //! The gateway that drives jobs is killed while one stands still for want of power on a cluster that two gateways reach.
 
-use super::harness::{Madang, Place, json_of, wait_for};
+use super::harness::{Madang, Place, json_of, sees_run, wait_for};
 use super::{fleet, job_name};
 use madang_testkit::{Database, FakeEngine, FakeEngineOptions, Postgres, Slurm, SlurmRelease};
 use serde_json::Value;
@@ -46,11 +46,7 @@ impl Pair {
             }
             gateways.push(gateway);
         }
-        // Keys are in the books that both have.
-        for key in ["operator.key", "tenant.key"] {
-            let [first, other] = &places;
-            std::fs::copy(first.data().join(key), other.data().join(key)).unwrap();
-        }
+        places[1].copy_keys_of(&places[0]);
         Some(Self {
             places,
             gateways,
@@ -104,13 +100,6 @@ impl Pair {
         )
         .await
     }
-}
-
-fn sees_run(power: &Value) -> bool {
-    let loads = power["loads"].as_array().unwrap();
-    loads
-        .iter()
-        .any(|load| load["what"].as_str().unwrap().starts_with("run:"))
 }
 
 fn pauses(power: &Value) -> bool {

@@ -232,8 +232,8 @@ pub(super) fn run_requests(args: &RequestsArgs) -> anyhow::Result<()> {
         }
         said.extend(carried.requests);
     }
-    // In the order of the rows, whatever runs they belong to and whenever they came.
-    said.sort_by_key(|prediction| prediction.row);
+    // In the order of the log, whatever runs they belong to and whenever they came.
+    said.sort_by_key(|prediction| prediction.line);
     if args.json {
         notes.iter().for_each(|note| out::note(note));
         out::line(&serde_json::to_string_pretty(&said)?);

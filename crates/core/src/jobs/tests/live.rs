@@ -60,20 +60,22 @@ fn who_waits_is_told_when_it_will_start() {
     assert_eq!(jobs.outlook(at(10), JobKey(99)), None);
 }
 
+/// One that wants so many accelerators on one machine for each of its pieces.
+fn ask_pieces(key: u64, (pieces, accelerators): (u32, u16), run_s_max: u64) -> Ask {
+    let mut ask = ask(key, pieces * u32::from(accelerators), run_s_max);
+    ask.need.pieces = pieces;
+    ask.need.piece.accelerators = accelerators;
+    ask
+}
+
 /// Two accelerators are free, one on each of two machines: no room for a piece that wants both on one.
 #[test]
 fn who_wants_accelerators_of_one_machine_is_not_told_of_those_that_are_free_here_and_there() {
     let mut jobs = queue(&[4, 4]);
-    let pieces = |key, (pieces, accelerators), run_s_max| {
-        let mut ask = ask(key, pieces * u32::from(accelerators), run_s_max);
-        ask.need.pieces = pieces;
-        ask.need.piece.accelerators = accelerators;
-        ask
-    };
     for ask in [
-        pieces(1, (1, 3), 100),
-        pieces(2, (1, 3), 200),
-        pieces(3, (1, 2), 50),
+        ask_pieces(1, (1, 3), 100),
+        ask_pieces(2, (1, 3), 200),
+        ask_pieces(3, (1, 2), 50),
     ] {
         jobs.apply(at(0), JobInput::Submitted(ask));
     }
@@ -83,10 +85,10 @@ fn who_wants_accelerators_of_one_machine_is_not_told_of_those_that_are_free_here
     let offer = jobs.outlook(at(10), JobKey(3)).unwrap().offers.remove(0);
     assert_eq!(offer.lacks, Some(OfferLack::Room));
     // Both machines as a whole: when the last one ends. Three are never.
-    jobs.apply(at(10), JobInput::Submitted(pieces(4, (2, 4), 50)));
+    jobs.apply(at(10), JobInput::Submitted(ask_pieces(4, (2, 4), 50)));
     assert_eq!(starts_at(&jobs, 4), Some(at(200)));
-    jobs.apply(at(10), JobInput::Submitted(pieces(5, (3, 2), 50)));
-    jobs.apply(at(10), JobInput::Submitted(pieces(6, (1, 5), 50)));
+    jobs.apply(at(10), JobInput::Submitted(ask_pieces(5, (3, 2), 50)));
+    jobs.apply(at(10), JobInput::Submitted(ask_pieces(6, (1, 5), 50)));
     assert!(starts_at(&jobs, 5).is_some());
     assert_eq!(starts_at(&jobs, 6), None);
 }
@@ -95,21 +97,15 @@ fn who_wants_accelerators_of_one_machine_is_not_told_of_those_that_are_free_here
 #[test]
 fn who_is_before_others_counts_from_when_a_machine_has_room_for_it() {
     let mut jobs = queue(&[4, 4]);
-    let pieces = |key, (pieces, accelerators), run_s_max| {
-        let mut ask = ask(key, pieces * u32::from(accelerators), run_s_max);
-        ask.need.pieces = pieces;
-        ask.need.piece.accelerators = accelerators;
-        ask
-    };
-    for ask in [pieces(1, (1, 3), 100), pieces(2, (1, 3), 200)] {
+    for ask in [ask_pieces(1, (1, 3), 100), ask_pieces(2, (1, 3), 200)] {
         jobs.apply(at(0), JobInput::Submitted(ask));
     }
     assert_eq!(started(&pass(&mut jobs, 0)), [1, 2]);
     // One that has no room even on empty machines holds up nobody.
     for ask in [
-        pieces(3, (1, 5), 900),
-        pieces(4, (1, 2), 150),
-        pieces(5, (2, 4), 50),
+        ask_pieces(3, (1, 5), 900),
+        ask_pieces(4, (1, 2), 150),
+        ask_pieces(5, (2, 4), 50),
     ] {
         jobs.apply(at(0), JobInput::Submitted(ask));
     }

@@ -337,7 +337,7 @@ impl Governor {
         {
             return;
         }
-        let frees = frees_watts(scene, last).max(self.wakes_watts(now, scene, at));
+        let frees = self.frees_watts(now, scene, at);
         let brief = match last.act.run() {
             Some(_) => 0,
             None => self.brief_watts(now, scene),
@@ -362,7 +362,7 @@ impl Governor {
                 continue;
             }
             taken.is_unproved = false;
-            let frees = frees_watts(scene, taken);
+            let frees = self.frees_watts(now, scene, at);
             if room_watts >= frees.saturating_add(spare) {
                 room_watts -= frees;
                 self.give(now, scene, at);
@@ -373,14 +373,23 @@ impl Governor {
 
     /// An act of `taken` is over: what it frees is expected to be drawn.
     fn give(&mut self, now: Micros, scene: &Scene, at: usize) {
-        let taken = self.taken.remove(at);
-        let frees = frees_watts(scene, &taken);
+        let frees = self.frees_watts(now, scene, at);
         self.expected_watts = self.expected_watts.saturating_add(frees);
-        let Taken { act, at, .. } = taken;
+        let Taken { act, at, .. } = self.taken.remove(at);
         if let Act::Pause(run) = &act {
             *self.stood.entry(*run).or_default() += now.since_us(at);
         }
         self.say(now, scene, PowerDeed::Gave { act });
+    }
+
+    /// What an act that is taken back lets be drawn, at the meter, in watts.
+    fn frees_watts(&self, now: Micros, scene: &Scene, at: usize) -> u64 {
+        let taken = &self.taken[at];
+        match taken.act.run() {
+            Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
+            None => (taken.saves_watts.saturating_add(taken.bounds_watts))
+                .max(self.wakes_watts(now, scene, at)),
+        }
     }
 
     fn spare_of(&self, scene: &Scene) -> u64 {
@@ -410,14 +419,6 @@ impl Governor {
             drawn_watts: scene.drawn_watts,
             cap_watts: scene.cap.as_ref().map(|cap| cap.watts),
         });
-    }
-}
-
-/// What an act that is taken back lets be drawn, at the meter, in watts.
-fn frees_watts(scene: &Scene, taken: &Taken) -> u64 {
-    match taken.act.run() {
-        Some(run) => at_meter(ladder::pause_frees(scene, run), scene.pue_milli),
-        None => taken.saves_watts.saturating_add(taken.bounds_watts),
     }
 }
 

@@ -15,10 +15,7 @@ impl Governor {
     /// What may be drawn besides once an act is over by which engines rest: those that wake have nothing to do yet, and may be full within
     /// a second. In watts at the meter.
     pub(super) fn wakes_watts(&self, now: Micros, scene: &Scene, at: usize) -> u64 {
-        if !matches!(
-            self.taken.get(at).map(|taken| &taken.act),
-            Some(Act::Slots(_))
-        ) {
+        if !matches!(self.taken[at].act, Act::Slots(_)) {
             return 0;
         }
         let others = self.taken.iter().enumerate();

@@ -99,9 +99,9 @@ pub struct RequestPrediction {
     pub request: String,
     /// As in the log.
     pub arrival_s: f64,
-    /// Its place among the log's rows, from 0.
+    /// Its line in the log.
     #[serde(skip)]
-    pub row: usize,
+    pub line: u64,
     /// To the first token.
     pub ttft_s: f64,
     /// Its band's lower end.
@@ -364,7 +364,7 @@ impl Learnt {
                     model: run.model.clone(),
                     request: request.request.clone(),
                     arrival_s: request.arrival_s,
-                    row: request.row,
+                    line: request.line,
                     ttft_s: took.ttft_s,
                     ttft_low_s: took.ttft_s / first,
                     ttft_high_s: took.ttft_s * first,

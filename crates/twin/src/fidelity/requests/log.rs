@@ -31,8 +31,8 @@ pub struct LoggedRequest {
     pub ttft_s: Option<f64>,
     /// To its last token, likewise.
     pub e2e_s: Option<f64>,
-    /// Its place among the log's rows, from 0.
-    pub row: usize,
+    /// Its line in the log.
+    pub line: u64,
 }
 
 impl LoggedRequest {
@@ -72,11 +72,8 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
     let mut runs: Vec<RequestRun> = Vec::new();
     // When the latest of each run came that was read so far.
     let mut latest_s: Vec<f64> = Vec::new();
-    let mut row = 0;
     table(bytes, &needed, |number, cells| {
-        let mut request = request(cells).map_err(|problem| line(number, problem))?;
-        request.row = row;
-        row += 1;
+        let request = request(number, cells).map_err(|problem| line(number, problem))?;
         let tensor = tensor(cells).map_err(|problem| line(number, problem))?;
         let (hardware, model) = (cells.text("hardware"), cells.text("model"));
         let same = |run: &RequestRun| {
@@ -127,7 +124,7 @@ fn tensor(cells: &Cells<'_>) -> Result<Option<u32>, String> {
     Ok(None)
 }
 
-fn request(cells: &Cells<'_>) -> Result<LoggedRequest, String> {
+fn request(line: u64, cells: &Cells<'_>) -> Result<LoggedRequest, String> {
     let tokens = |name| cells.length(name).map(|value| value as u64);
     let arrival = cells.text("arrival_s");
     let arrival_s: f64 = arrival.parse().unwrap_or(f64::NAN);
@@ -157,6 +154,6 @@ fn request(cells: &Cells<'_>) -> Result<LoggedRequest, String> {
         blocks: blocks.into(),
         ttft_s: cells.time("ttft_s")?,
         e2e_s: cells.time("e2e_s")?,
-        row: 0,
+        line,
     })
 }

@@ -18,10 +18,12 @@ use super::transport::{Fault, Transport};
 use crate::jobs::{JobsError, RunLog, RunSpec, RunStatus, StopHow};
 use madang_types::{Micros, RunId};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Notify, watch};
 
+/// No time: another Madang drives.
+const ELSEWHERE: u64 = u64::MAX;
 /// Calls that change one run come one after the other; calls about others seldom wait for them.
 const LOCKS: usize = 64;
 /// What `look` told a moment ago is told again, in milliseconds.
@@ -38,10 +40,8 @@ pub(super) struct Inner {
     shell: Option<Arc<Shell>>,
     files: Files,
     locks: Vec<Mutex<()>>,
-    /// Runs are told from here how to stand; false while another Madang drives.
-    leads: AtomicBool,
-    /// When that began, in milliseconds since 1970.
-    led_at_ms: AtomicU64,
+    /// Since when runs are told from here how to stand, in milliseconds since 1970; [`ELSEWHERE`] while another Madang drives.
+    leads_since_ms: AtomicU64,
     /// Somebody wants something at once of whoever looks after what runs.
     wake: Notify,
 }
@@ -83,8 +83,7 @@ impl Inner {
             shell,
             files,
             locks: (0..LOCKS).map(|_| Mutex::new(())).collect(),
-            leads: AtomicBool::new(!options.shared),
-            led_at_ms: AtomicU64::new(0),
+            leads_since_ms: AtomicU64::new(if options.shared { ELSEWHERE } else { 0 }),
             wake: Notify::new(),
             options,
         })
@@ -294,8 +293,9 @@ impl Inner {
     /// The accounting hears of a job late, and whoever drove before may have submitted it the moment before: for a while after this
     /// one drives a run that is not found may be there.
     fn not_found(&self, run: RunId) -> Result<Option<RunStatus>, JobsError> {
-        let led_ms = now_ms().saturating_sub(self.led_at_ms.load(Ordering::Relaxed));
-        if led_ms >= self.options.settle_ms {
+        // While another one drives nothing has settled either.
+        let since_ms = self.leads_since_ms.load(Ordering::Relaxed);
+        if now_ms().saturating_sub(since_ms) >= self.options.settle_ms {
             return Ok(None);
         }
         Err(self.named(Fault::Unknown(format!(

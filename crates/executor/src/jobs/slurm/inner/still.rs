@@ -4,7 +4,7 @@
 //! the time. What is wanted is written down, and told beside all else: whoever asks does not wait for Slurm.
 
 use super::refresh::Failed;
-use super::{Inner, now_ms};
+use super::{ELSEWHERE, Inner, now_ms};
 use crate::jobs::slurm::book::{Entry, Known};
 use crate::jobs::slurm::job::word;
 use crate::jobs::{JobsError, RunStatus};
@@ -54,13 +54,11 @@ impl Inner {
 
     /// Runs are told from here how to stand, or from elsewhere. Of none it is known then how it was told to stand last.
     pub(in crate::jobs::slurm) fn leads(&self, leads: bool) {
+        let since_ms = if leads { now_ms() } else { ELSEWHERE };
         if leads {
             self.doubt(None);
         }
-        if leads && !self.leads.swap(leads, Ordering::Relaxed) {
-            self.led_at_ms.store(now_ms(), Ordering::Relaxed);
-        }
-        self.leads.store(leads, Ordering::Relaxed);
+        self.leads_since_ms.store(since_ms, Ordering::Relaxed);
     }
 
     /// Somebody else may have told that run, or any, how to stand.
@@ -72,7 +70,7 @@ impl Inner {
 
     /// Tells scripts of those that stand otherwise than they should.
     pub(super) async fn stand(&self) -> Result<(), JobsError> {
-        if !self.leads.load(Ordering::Relaxed) {
+        if self.leads_since_ms.load(Ordering::Relaxed) == ELSEWHERE {
             return Ok(());
         }
         let due: Vec<(RunId, u32, bool)> = {
