@@ -110,25 +110,27 @@ fn acts(power: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The state of a process that runs that script, as the kernel has it: `T` where it stands still.
+/// The state of the processes of a job, as the kernel has it: `T` where one stands still, as then none gets on. A shell that is stopped as
+/// it begins a child waits (`D`) until that one has begun.
 fn state_of(mark: &str) -> Option<char> {
-    let is_it = |folder: &PathBuf| {
-        let words = std::fs::read(folder.join("environ")).unwrap_or_default();
-        let mark = format!("POWER_TEST={mark}");
-        words
-            .split(|byte| *byte == 0)
-            .any(|word| word == mark.as_bytes())
+    let mark = format!("POWER_TEST={mark}");
+    let state = |folder: PathBuf| {
+        let words = std::fs::read(folder.join("environ")).ok()?;
+        let mut words = words.split(|byte| *byte == 0);
+        words.any(|word| word == mark.as_bytes()).then_some(())?;
+        let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
     };
     let folders = std::fs::read_dir("/proc").ok()?;
-    let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
-    let folder = folders.into_iter().find(is_it)?;
-    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    let states = folders.filter_map(|entry| state(entry.ok()?.path()));
+    let states: Vec<char> = states.filter(|state| !matches!(state, 'Z' | 'X')).collect();
+    let stands = states.iter().find(|state| **state == 'T');
+    stands.or(states.first()).copied()
 }
 
 /// It is there, and does not stand still: one that is gone goes on no more.
 fn goes_on(mark: &str) -> bool {
-    state_of(mark).is_some_and(|state| matches!(state, 'R' | 'S' | 'D'))
+    state_of(mark).is_some_and(|state| state != 'T')
 }
 
 /// Submits a job, and gives the mark of its processes and its number.

@@ -76,6 +76,9 @@ impl Governor {
         };
         self.say(now, scene, took);
         self.changed_at = Some(now);
+        if let Some(run) = act.run() {
+            self.backs.remove(run);
+        }
         self.taken.push(Taken {
             act,
             at: now,

@@ -6,6 +6,7 @@
 //! that engines meet, then turns, then runs that stand, of each kind the last first.
 
 mod act;
+mod back;
 mod bend;
 mod ladder;
 mod mark;
@@ -23,6 +24,7 @@ pub use told::{NoPower, PowerDeed, PowerLine};
 
 use super::caps::Cap;
 use super::model::at_meter;
+use back::Backs;
 use madang_types::{Micros, RunId};
 use mark::Noted;
 use serde::{Deserialize, Serialize};
@@ -143,6 +145,8 @@ pub struct Governor {
     let_at: Option<Micros>,
     /// Runs that were let begin and that no reading shows yet.
     begins: BTreeMap<RunId, Begin>,
+    /// Runs that were let go on and that no meter shows yet.
+    backs: Backs,
     /// How long runs stood still before, in microseconds.
     stood: BTreeMap<RunId, u64>,
     /// How long runs that may be slowed may stand in their turn.
@@ -192,8 +196,9 @@ impl Governor {
             }
         } else {
             self.say_short(now, scene, 0);
-            // Nothing comes back by what others are thought to save and no meter shows yet.
-            let room = (cap - self.expected_watts).saturating_sub(pending);
+            // Nothing comes back by what others are thought to save, or into what others may draw again, and no meter shows yet.
+            let unseen = pending.saturating_add(self.backs.unseen_watts(scene));
+            let room = (cap - self.expected_watts).saturating_sub(unseen);
             let room = self.undo(now, scene, room);
             let room = self.spare_turns(now, scene, room);
             self.give_back(now, scene, room);
@@ -378,6 +383,9 @@ impl Governor {
         let Taken { act, at, .. } = self.taken.remove(at);
         if let Act::Pause(run) = &act {
             *self.stood.entry(*run).or_default() += now.since_us(at);
+        }
+        if let Some(run) = act.run() {
+            self.backs.add(now, scene, (run, frees));
         }
         self.say(now, scene, PowerDeed::Gave { act });
     }

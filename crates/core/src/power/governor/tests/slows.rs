@@ -116,6 +116,34 @@ fn a_run_alone_stands_for_its_turn_and_another_act_holds_before_it_goes_on() {
 }
 
 /// What people notice comes back before the turns, though these are taken anew all the while.
+/// Whoever goes on draws within a moment, and the meter shows it later: until then its room is nobody else's.
+#[test]
+fn who_hands_over_goes_on_alone() {
+    let loads = vec![slows(1, 100), slows(2, 100)];
+    let mut governor = Governor::new(GovernorTerms {
+        hold_us: 500_000,
+        return_us: 500_000,
+        ..GovernorTerms::default()
+    });
+    // As a meter shows it: what was drawn a second before.
+    let (mut shown, mut stood) = (loads.clone(), BTreeSet::new());
+    for second in 0..60 {
+        let orders = governor.orders();
+        let now = obey(&loads, &orders);
+        let seen = Scene {
+            drawn_watts: shown.iter().map(|load| load.watts).sum(),
+            age_us: 1_000_000,
+            ..scene(cap(700), now.clone())
+        };
+        governor.look(at(second), &seen);
+        shown = now;
+        let stand = governor.orders().slowed;
+        assert!(!stand.is_empty(), "at {second} s none stands");
+        stood.extend(stand);
+    }
+    assert_eq!(stood.len(), 2, "they handed over");
+}
+
 #[test]
 fn acts_that_engines_meet_come_back_before_turns_that_were_taken_after_them() {
     let mut governor = Governor::default();

@@ -1,0 +1,51 @@
+//! Runs that go on again: they draw at once, and no meter shows it yet.
+
+use super::{FREEZES_US, Governor, Scene, is_shown};
+use crate::power::model::at_meter;
+use madang_types::{Micros, RunId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs that were let go on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Backs(BTreeMap<RunId, Back>);
+
+#[derive(Clone, Copy, Debug)]
+struct Back {
+    at: Micros,
+    /// What it may draw more, and what was drawn before, in watts at the meter.
+    watts: u64,
+    drawn_before: u64,
+}
+
+impl Backs {
+    /// A run goes on, and may draw so much more, in watts at the meter.
+    pub fn add(&mut self, now: Micros, scene: &Scene, (run, watts): (RunId, u64)) {
+        let back = Back {
+            at: now,
+            watts,
+            drawn_before: scene.drawn_watts,
+        };
+        self.0.insert(run, back);
+    }
+
+    /// It stands still again.
+    pub fn remove(&mut self, run: RunId) {
+        self.0.remove(&run);
+    }
+
+    /// Those that are over are forgotten, and those that the meter shows.
+    pub fn follow(&mut self, now: Micros, scene: &Scene) {
+        let runs: BTreeSet<RunId> = scene.loads.iter().filter_map(|load| load.id.run()).collect();
+        self.0.retain(|run, back| {
+            runs.contains(run) && !is_shown(now, scene, back.at.plus_us(FREEZES_US))
+        });
+    }
+
+    /// What they may draw that is not drawn yet, in watts at the meter: less what more is drawn than before the first of them.
+    pub fn unseen_watts(&self, scene: &Scene) -> u64 {
+        let watts: u64 = self.0.values().map(|back| back.watts).sum();
+        let before = self.0.values().map(|back| back.drawn_before).min();
+        let risen = before.map_or(0, |before| scene.drawn_watts.saturating_sub(before));
+        watts.saturating_sub(risen)
+    }
+}
