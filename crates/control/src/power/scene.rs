@@ -2,7 +2,7 @@
 
 use super::kept::Machines;
 use madang_core::power::gauge::{Believed, Modelled};
-use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow};
+use madang_core::power::governor::{Bend, Load, LoadId, Pause, PauseHow, rise_watts_per_s};
 use madang_core::power::model::{PowerProfile, WHOLE_MILLI, at_meter};
 use madang_core::{MemberStatus, PoolStatus};
 use madang_fleet::{Fleet, Meter, Nodes, Replica};
@@ -317,13 +317,11 @@ fn pause(run: &BendingRun, profile: &PowerProfile) -> Option<Pause> {
 /// What loads draw, and may, together at a site's meter.
 pub(crate) fn modelled(loads: &[Load], pue_milli: u32, rise_milli_per_s: u32) -> Modelled {
     let sum = |watts: fn(&Load) -> u64| loads.iter().map(watts).sum::<u64>();
-    let dynamic = sum(|load| load.profile.dynamic_watts());
-    let rise = dynamic.saturating_mul(u64::from(rise_milli_per_s)) / u64::from(WHOLE_MILLI);
     Modelled {
         idle_watts: at_meter(sum(|load| load.profile.idle_watts), pue_milli),
         likely_watts: at_meter(sum(|load| load.watts), pue_milli),
         full_watts: at_meter(sum(|load| load.profile.full_watts), pue_milli),
-        rise_watts_per_s: at_meter(rise, pue_milli),
+        rise_watts_per_s: rise_watts_per_s(loads, rise_milli_per_s, pue_milli),
     }
 }
 

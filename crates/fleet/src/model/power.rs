@@ -103,7 +103,7 @@ pub struct PowerConfig {
     /// The lowest level to which clocks are brought, in thousandths of what lies between idle and full.
     #[schemars(range(min = 1, max = 1000))]
     pub level_milli_min: u32,
-    /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full of all that draws it.
+    /// How fast what is drawn may rise by itself, in thousandths a second of what lies between idle and full of all that draws it: no less than one engine, from idle to full, in three seconds. 0: it does not.
     #[schemars(range(min = 0, max = 1000))]
     pub rise_milli_per_s: u32,
     /// What a kilogram of CO2 weighs beside what electricity costs where jobs with `flex.shift` wait for better hours, in won.

@@ -10,6 +10,16 @@ use std::str::FromStr;
 /// Longest name of a conversation, in bytes.
 const SESSION_BYTES_MAX: usize = 256;
 
+/// How Madang's own headers begin, and those of them that it reads.
+const OWN_PREFIX: &str = "x-madang";
+const OWN: [http::HeaderName; 5] = [
+    headers::DATA_CLASS,
+    headers::DATA_FLAGS,
+    headers::PRIORITY,
+    headers::SESSION,
+    headers::CLAMP,
+];
+
 /// What headers say about a Messages request.
 pub struct MessagesHeaders {
     /// The version of the API that the caller speaks.
@@ -22,6 +32,7 @@ pub struct MessagesHeaders {
 pub(crate) fn claims(
     headers: &HeaderMap,
 ) -> Result<(Option<DataClass>, DataFlags, Priority), Refused> {
+    own_are_known(headers)?;
     let class: Option<DataClass> = header_word(headers, &headers::DATA_CLASS)?;
     let flags: DataFlags = header_word(headers, &headers::DATA_FLAGS)?.unwrap_or_default();
     if flags.has(DataFlag::Pseudonymised) {
@@ -33,6 +44,18 @@ pub(crate) fn claims(
     }
     let priority: Option<Priority> = header_word(headers, &headers::PRIORITY)?;
     Ok((class, flags, priority.unwrap_or_default()))
+}
+
+/// A misspelt name says nothing: what it should have said of the data would be lost without a word.
+fn own_are_known(headers: &HeaderMap) -> Result<(), Refused> {
+    let is_unknown =
+        |name: &&http::HeaderName| name.as_str().starts_with(OWN_PREFIX) && !OWN.contains(name);
+    let Some(name) = headers.keys().find(is_unknown) else {
+        return Ok(());
+    };
+    let known = OWN.each_ref().map(http::HeaderName::as_str).join(", ");
+    let message = format!("there is no header '{name}' to send: there are {known}");
+    Err(Refused::new(ErrorCode::HeaderInvalid, message).at(name.as_str()))
 }
 
 fn header_word<T>(headers: &HeaderMap, name: &http::HeaderName) -> Result<Option<T>, Refused>

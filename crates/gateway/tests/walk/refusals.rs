@@ -204,6 +204,15 @@ async fn headers_that_say_nothing_known_are_refused() {
         (vec![(priority, "0")], priority),
         (vec![(session, "a"), (session, "b")], session),
         (vec![(session, long.as_str())], session),
+        (
+            vec![("x-madang-data-clas", "classified")],
+            "x-madang-data-clas",
+        ),
+        (
+            vec![(class, "open"), ("x-madang_data_flags", "pii")],
+            "x-madang_data_flags",
+        ),
+        (vec![("x-madang-site", "here")], "x-madang-site"),
     ] {
         let answer = world.send(CHAT, &headers, &chat(json!({}))).await;
         let answer = answer.collect().await.unwrap();

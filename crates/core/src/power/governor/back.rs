@@ -35,7 +35,11 @@ impl Backs {
 
     /// Those that are over are forgotten, and those that the meter shows.
     pub fn follow(&mut self, now: Micros, scene: &Scene) {
-        let runs: BTreeSet<RunId> = scene.loads.iter().filter_map(|load| load.id.run()).collect();
+        let runs: BTreeSet<RunId> = scene
+            .loads
+            .iter()
+            .filter_map(|load| load.id.run())
+            .collect();
         self.0.retain(|run, back| {
             runs.contains(run) && !is_shown(now, scene, back.at.plus_us(FREEZES_US))
         });

@@ -20,6 +20,7 @@ mod turns;
 pub use act::{Bend, FREEZES_US, Load, LoadId, Pause, PauseHow};
 pub use madang_types::PowerAct as Act;
 pub use orders::{Orders, PowerTerms};
+pub use rise::rise_watts_per_s;
 pub use told::{NoPower, PowerDeed, PowerLine};
 
 use super::caps::Cap;
@@ -35,6 +36,8 @@ use turns::Turns;
 pub const LOG_LINES_MAX: usize = 256;
 /// How long a run that was let begin may take until it is seen at its site.
 const BEGINS_US: u64 = 60_000_000;
+/// From what a meter saw until an act that was decided by it holds, in microseconds, as a rule.
+const REACT_US: u64 = 3_000_000;
 /// The time over which meters tell an average, in microseconds.
 const METER_US: u64 = 1_000_000;
 /// After power was short so much time passes until runs begin as fast as there is room for them.
@@ -69,7 +72,7 @@ impl Default for GovernorTerms {
         Self {
             // Of the thirty seconds within which grids want an answer.
             meet_us: 25_000_000,
-            react_us: 3_000_000,
+            react_us: REACT_US,
             hold_us: 60_000_000,
             return_us: 15_000_000,
             spare_milli: 20,

@@ -1,7 +1,7 @@
 //! By how much more a site may draw before an act of now holds.
 
-use super::act::Bend;
-use super::{Act, Governor, Orders, Scene};
+use super::act::{Bend, Load};
+use super::{Act, Governor, Orders, REACT_US, Scene};
 use crate::power::model::{WHOLE_MILLI, at_meter};
 use madang_types::{Micros, RunId};
 use std::collections::BTreeSet;
@@ -64,10 +64,27 @@ impl Governor {
     }
 }
 
+/// How fast a site may rise by itself, in watts a second at its meter: so many thousandths of what lies between idle and full of all. Of few
+/// engines one alone is more: whoever has nothing to do may be full before an act holds. Nothing where it is said that nothing rises.
+pub fn rise_watts_per_s(loads: &[Load], rise_milli_per_s: u32, pue_milli: u32) -> u64 {
+    if rise_milli_per_s == 0 {
+        return 0;
+    }
+    let dynamic: u64 = loads.iter().map(|load| load.profile.dynamic_watts()).sum();
+    let engines = loads.iter().filter(|load| is_engine(load));
+    let one = engines.map(|load| load.profile.dynamic_watts()).max();
+    let one = one.unwrap_or(0).saturating_mul(1_000_000) / REACT_US;
+    let rise = dynamic.saturating_mul(u64::from(rise_milli_per_s)) / u64::from(WHOLE_MILLI);
+    at_meter(rise.max(one), pue_milli)
+}
+
+fn is_engine(load: &Load) -> bool {
+    matches!(load.bend, Bend::Engine { .. })
+}
+
 /// Of the engines that rest those that do so no more where all have so many thousandths of their slots, as if all served the same.
 fn wakes(scene: &Scene, slots_milli: u32) -> usize {
-    let engines = |load: &&super::Load| matches!(load.bend, Bend::Engine { .. });
-    let engines = scene.loads.iter().filter(engines).count();
+    let engines = scene.loads.iter().filter(|load| is_engine(load)).count();
     let rest = scene.loads.iter().filter(|load| load.rests()).count();
     let serve = (engines * slots_milli as usize).div_ceil(WHOLE_MILLI as usize);
     serve.saturating_sub(engines - rest).min(rest)

@@ -1,7 +1,7 @@
 //! What acts brought, as the meter shows it: each watt by which less is drawn is credited once.
 
 use super::told::PowerDeed;
-use super::{Governor, Scene, Taken, is_shown, signed};
+use super::{Act, Governor, Scene, Taken, is_shown, signed};
 use madang_ledger::shared;
 use madang_types::Micros;
 use std::collections::BTreeMap;
@@ -35,9 +35,22 @@ impl Governor {
             }
         }
         for (at, saved_watts) in saved {
-            let act = self.taken[at].act.clone();
+            let taken = &mut self.taken[at];
+            // What requests leave is a guess before it is seen: no less comes back than went.
+            if is_met_by_requests(&taken.act) {
+                let saved = u64::try_from(saved_watts).unwrap_or(0);
+                taken.saves_watts = taken.saves_watts.max(saved);
+            }
+            let act = taken.act.clone();
             self.say(now, scene, PowerDeed::Seen { act, saved_watts });
         }
+    }
+}
+
+fn is_met_by_requests(act: &Act) -> bool {
+    match act {
+        Act::Batch(_) | Act::Divert | Act::Slots(_) | Act::Shed(_) => true,
+        Act::Pause(_) | Act::Slow(_) | Act::Clock(_) => false,
     }
 }
 

@@ -5,8 +5,8 @@ use crate::scenario::Scenario;
 use crate::scenario::event::EventLine;
 use crate::scenario::model::GridEvent;
 use madang_core::power::caps::{LEAD_US, lowest_until, watts_of};
-use madang_core::power::governor::{Governor, Load, Orders, PowerLine, Scene};
-use madang_core::power::model::{WHOLE_MILLI, at_meter};
+use madang_core::power::governor::{Governor, Load, Orders, PowerLine, Scene, rise_watts_per_s};
+use madang_core::power::model::at_meter;
 use madang_types::{KeyId, Micros, NameError, PowerEvent, PowerEventKind, RunId};
 
 /// Everything is looked at so often.
@@ -135,15 +135,14 @@ impl GovernedSite {
             .map(|event| event.event.clone())
             .collect();
         let until = Micros(now.0.saturating_add(LEAD_US));
-        let dynamic: u64 = loads.iter().map(|load| load.profile.dynamic_watts()).sum();
-        let rise = dynamic * u64::from(self.rise_milli_per_s) / u64::from(WHOLE_MILLI);
+        let rise_watts_per_s = rise_watts_per_s(&loads, self.rise_milli_per_s, self.pue_milli);
         let scene = Scene {
             cap: lowest_until(self.standing, &known, Some(read_watts), (now, until)),
             drawn_watts: read_watts,
             age_us: LOOK_US,
             sudden_watts: 0,
             doubted: false,
-            rise_watts_per_s: at_meter(rise, self.pue_milli),
+            rise_watts_per_s,
             pue_milli: self.pue_milli,
             loads,
             elsewhere: self.elsewhere,
