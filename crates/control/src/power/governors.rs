@@ -18,6 +18,8 @@ pub struct Governors {
 #[derive(Default)]
 struct Governed {
     governor: Governor,
+    /// It has looked at its site: before that nobody knows which cap is in force, or what is drawn.
+    has_looked: bool,
     /// Some run was refused since the last time that any might try again.
     refused: bool,
 }
@@ -41,9 +43,11 @@ impl Governors {
             return Ok(());
         };
         let mut sites = self.lock();
-        let Some(governed) = sites.get_mut(&place.site) else {
-            return Ok(());
-        };
+        let governed = sites.entry(place.site.clone()).or_default();
+        if !governed.has_looked {
+            governed.refused = true;
+            return Err(format!("{}: its power was not looked at yet", place.site));
+        }
         let allowed = governed.governor.let_begin(now, run.run, watts);
         allowed.map_err(|why| {
             governed.refused = true;
@@ -101,8 +105,8 @@ impl Governors {
         })
     }
 
-    /// Does something with a site's governor, which is made where there is none.
-    pub(super) fn with<T>(
+    /// Has a site's governor look, which is made where there is none.
+    pub(super) fn look<T>(
         &self,
         site: &SiteId,
         terms: GovernorTerms,
@@ -110,6 +114,7 @@ impl Governors {
     ) -> T {
         let mut sites = self.lock();
         let governed = sites.entry(site.clone()).or_default();
+        governed.has_looked = true;
         governed.governor.terms(terms);
         act(&mut governed.governor)
     }

@@ -366,7 +366,7 @@ impl PowerPlane {
         (fleet, site): (&Fleet, &SiteId),
         (seen, kept): (Seen, Option<&PowerStand>),
     ) {
-        let (lines, power) = self.governors.with(site, terms, |governor| {
+        let (lines, power) = self.governors.look(site, terms, |governor| {
             let before = governor.log().next_back().map(|line| line.at);
             match kept {
                 Some(stand) => governor.follow(now, &seen.scene, stand),

@@ -205,7 +205,7 @@ fn a_site_that_stays_short_keeps_no_run_of_another_waiting() {
             loads: parts.loads,
             ..Scene::default()
         };
-        governors.with(at, terms, |governor| governor.look(Micros(now), &scene));
+        governors.look(at, terms, |governor| governor.look(Micros(now), &scene));
     };
     let (a, b) = (site("a"), site("b"));
     // At `a` the run stands still; at `b` nothing is bent, and there is no room for more.

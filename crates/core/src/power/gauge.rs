@@ -5,8 +5,9 @@
 use madang_types::Micros;
 use serde::{Deserialize, Serialize};
 
-/// Above the model's most by more than this, in thousandths, no reading is true: its unit or its place is another one.
-const ABOVE_MILLI: u64 = 1_250;
+/// Above the model's most by more than this, in thousandths, no reading is true: its unit or its place is another one. Below it something
+/// may draw that the model does not know of.
+const ABOVE_MILLI: u64 = 2_000;
 /// Below the model's least by more than this, in thousandths, none is either: what is switched on draws something.
 const BELOW_MILLI: u64 = 500;
 /// Times in a row that a reading of less than half the last one is told before it is believed.
@@ -337,7 +338,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_not_believed() {
-        check("700 2000", "700 1000^");
+        check("700 2001", "700 1000^");
+        // Something may draw that the model does not know of.
+        check("700 2000", "700 2000");
         check("700 99", "700 750!");
         check("300 99", "300 600~");
         check("0", "1000^");

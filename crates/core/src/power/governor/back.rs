@@ -1,7 +1,6 @@
 //! Runs that go on again: they draw at once, and no meter shows it yet.
 
-use super::{FREEZES_US, Governor, Scene, is_shown};
-use crate::power::model::at_meter;
+use super::{FREEZES_US, Scene, is_shown};
 use madang_types::{Micros, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -128,6 +128,8 @@ struct Begin {
     /// What it may draw at the meter.
     watts: u64,
     at: Micros,
+    /// What was drawn at the look before.
+    drawn_before: u64,
     /// Since when it is there; what is read may be older.
     seen_at: Option<Micros>,
 }
@@ -146,6 +148,8 @@ pub struct Governor {
     /// When power was short last, and a run was let begin last while it may still be.
     bent_at: Option<Micros>,
     let_at: Option<Micros>,
+    /// What was drawn at the last look.
+    drawn_watts: u64,
     /// Runs that were let begin and that no reading shows yet.
     begins: BTreeMap<RunId, Begin>,
     /// Runs that were let go on and that no meter shows yet.
@@ -178,6 +182,7 @@ impl Governor {
 
     /// Looks at the site, and decides.
     pub fn look(&mut self, now: Micros, scene: &Scene) {
+        self.drawn_watts = scene.drawn_watts;
         self.follow_cap(now, scene);
         self.follow_runs(now, scene);
         self.hand_over(now, scene);
@@ -244,6 +249,7 @@ impl Governor {
         let begin = Begin {
             watts,
             at: now,
+            drawn_before: self.drawn_watts,
             seen_at: None,
         };
         if self.begins.insert(run, begin).is_none() {
@@ -294,15 +300,27 @@ impl Governor {
     /// Works out what may be drawn once all that was decided holds; what of it acts are thought to save and no meter shows yet, in watts.
     fn expect(&mut self, now: Micros, scene: &Scene) -> u64 {
         let risen = self.may_rise(now, scene, &self.orders());
-        let promised: u64 = self.begins.values().map(|begin| begin.watts).sum();
+        let (comes, coming) = self.promised(scene);
         let pending = self.pending(now, scene);
-        self.expected_watts = scene
-            .drawn_watts
-            .saturating_add(risen)
-            .saturating_add(promised)
-            .saturating_add(self.ending_watts(now, scene))
-            .saturating_sub(pending);
+        let rises = scene.drawn_watts.saturating_add(risen);
+        let ending = self.ending_watts(now, scene);
+        let all = rises.saturating_add(comes).saturating_add(ending);
+        // All that is there draws no more than it can.
+        let most = scene.loads.iter().map(|load| load.profile.full_watts).sum();
+        let most = at_meter(most, scene.pue_milli).max(rises);
+        self.expected_watts = all.min(most).saturating_add(coming).saturating_sub(pending);
         pending
+    }
+
+    /// What runs that were let begin may draw that no meter shows yet, in watts: of those that are there, less what more is drawn than
+    /// before the first of them; and of those that are not there yet.
+    fn promised(&self, scene: &Scene) -> (u64, u64) {
+        let (there, coming): (Vec<&Begin>, Vec<&Begin>) =
+            (self.begins.values()).partition(|begin| begin.seen_at.is_some());
+        let before = there.iter().map(|begin| begin.drawn_before).min();
+        let risen = before.map_or(0, |before| scene.drawn_watts.saturating_sub(before));
+        let sum = |begins: Vec<&Begin>| begins.iter().map(|begin| begin.watts).sum::<u64>();
+        (sum(there).saturating_sub(risen), sum(coming))
     }
 
     /// By when what is over the cap must be under it.
