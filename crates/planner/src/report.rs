@@ -241,7 +241,7 @@ pub struct PhaseLine {
     pub capex_won: f64,
     /// Paid for running them.
     pub running_won: f64,
-    /// All costs of the year by life and interest, for a million tokens; servers at that year's price, as whoever begins then pays.
+    /// All costs of the year by life and interest, for a million tokens: servers that stand at the price at which each was bought.
     pub won_per_m_tokens: f64,
     /// Grams of CO2.
     pub gco2: f64,

@@ -197,6 +197,8 @@ fn built_in_goals_are_served_under_their_caps() {
         assert_eq!(report.phases.len(), usize::try_from(goal.years).unwrap());
         let first = &report.phases[0];
         assert_eq!((first.accelerators, first.bought), (of_sites, of_sites));
+        let (told, whole) = (first.won_per_m_tokens, report.totals.won_per_m_tokens);
+        assert!((told / whole - 1.0).abs() < 1e-9, "{name}: {told} {whole}");
         let bare = report
             .inputs
             .iter()
@@ -215,6 +217,40 @@ fn built_in_goals_are_served_under_their_caps() {
         });
         assert!(bare.is_none(), "{name}: {bare:?} has no source beside it");
     }
+}
+
+/// What stands was paid for at the price of its year: cheaper chips make no token of theirs cheaper.
+#[test]
+fn servers_that_stand_cost_what_they_were_bought_for() {
+    let mut goal = goal("single-node");
+    goal.demand.growth_per_year = 0.0;
+    goal.money.life_years = 3.0;
+    let each = |goal: &Goal| -> Vec<(u64, f64)> {
+        let phases = plan(goal, CLOSED).unwrap().phases;
+        let phases = phases.iter();
+        let of = |phase: &crate::report::PhaseLine| (phase.bought, phase.won_per_m_tokens);
+        phases.map(of).collect()
+    };
+    let as_ever = {
+        let mut goal = goal.clone();
+        for chip in &mut goal.chips {
+            chip.price_trend_per_year = 0.0;
+        }
+        each(&goal)
+    };
+    for chip in &mut goal.chips {
+        chip.price_trend_per_year = -0.3;
+    }
+    let cheaper = each(&goal);
+    for year in 0..3 {
+        assert!(
+            (cheaper[year].1 / as_ever[year].1 - 1.0).abs() < 1e-9,
+            "{cheaper:?} {as_ever:?}"
+        );
+    }
+    // In the fourth all is bought anew, for a third of the price.
+    assert_eq!(cheaper[3].0, cheaper[0].0);
+    assert!(cheaper[3].1 < 0.7 * as_ever[3].1, "{cheaper:?} {as_ever:?}");
 }
 
 #[test]

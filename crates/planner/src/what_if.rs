@@ -1,7 +1,7 @@
 //! The same goal with one thing changed: shadow values, sensitivity, years to come. Each is solved anew.
 
-use crate::fleet::{Fleet, Options, engine_won, solve};
-use crate::goal::Goal;
+use crate::fleet::{Fleet, Options, YearCost, engine_won, solve};
+use crate::goal::{Goal, Money};
 use crate::inputs::is_one_of;
 use crate::plan::Derate;
 use crate::report::{PhaseLine, ShadowLine, TornadoLine};
@@ -278,10 +278,30 @@ pub(crate) fn shadows(goal: &Goal, fleet: &Fleet, derate: &Derate) -> Vec<Shadow
     lines
 }
 
-/// Accelerators that were bought in one year.
+/// Engines that were bought in one year.
 struct Cohort {
     year: u32,
     engines: u64,
+    /// What the servers of one cost then, in won.
+    each_won: f64,
+}
+
+/// What a year costs with servers as they were bought, in won.
+fn year_cost(
+    money: &Money,
+    owned: &[Vec<Cohort>],
+    (facility_won, energy_won): (f64, f64),
+) -> YearCost {
+    let cohorts = owned.iter().flatten();
+    let servers_won: f64 = cohorts
+        .map(|cohort| cohort.engines as f64 * cohort.each_won)
+        .sum();
+    YearCost {
+        servers_won: servers_won * money.annuity(money.life_years),
+        facility_won: facility_won * money.annuity(money.facility_life_years),
+        opex_won: servers_won * money.opex_part_per_year,
+        energy_won,
+    }
 }
 
 /// Year by year with the first year's kinds of engines: what demand and prices become, what is bought, what runs.
@@ -303,12 +323,14 @@ pub(crate) fn phases(goal: &Goal, fleet: &Fleet) -> Vec<PhaseLine> {
             owned.retain(|cohort| f64::from(year - cohort.year) < goal.money.life_years);
             let stands: u64 = owned.iter().map(|cohort| cohort.engines).sum();
             let more = pick.engines().saturating_sub(stands);
+            let each_won = engine_won(&then, &pick.engine);
             owned.push(Cohort {
                 year,
                 engines: more,
+                each_won,
             });
             bought += more * pick.accelerators();
-            capex += more as f64 * engine_won(&then, &pick.engine);
+            capex += more as f64 * each_won;
         }
         let peak_kw: f64 = now
             .site_watts
@@ -318,6 +340,9 @@ pub(crate) fn phases(goal: &Goal, fleet: &Fleet) -> Vec<PhaseLine> {
             .sum();
         capex += (peak_kw - built_kw).max(0.0) * goal.money.facility_won_per_kw;
         built_kw = built_kw.max(peak_kw);
+        let facility_won = built_kw * goal.money.facility_won_per_kw;
+        let cost = year_cost(&goal.money, &owned, (facility_won, now.cost.energy_won));
+        let m_tokens = (then.demand.year_tokens() * now.served / 1e6).max(1e-6);
         lines.push(PhaseLine {
             year: then.start_year,
             peak_per_s: then.demand.peak_per_s(),
@@ -326,8 +351,8 @@ pub(crate) fn phases(goal: &Goal, fleet: &Fleet) -> Vec<PhaseLine> {
             bought,
             peak_kw,
             capex_won: capex,
-            running_won: now.cost.opex_won + now.cost.energy_won,
-            won_per_m_tokens: now.won_per_m_tokens(&then),
+            running_won: cost.opex_won + cost.energy_won,
+            won_per_m_tokens: cost.total() / m_tokens,
             gco2: now.energy.iter().map(|energy| energy.gco2).sum(),
         });
     }
