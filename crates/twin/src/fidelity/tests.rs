@@ -295,6 +295,23 @@ fn a_chip_that_nobody_knows_is_said_and_widens_the_band() {
 }
 
 #[test]
+fn what_is_learnt_from_a_request_or_two_is_said_to_be_little() {
+    let catalog = Catalog::shipped().unwrap();
+    let all = request_runs(log("RTXPRO6000", 60).as_bytes())
+        .unwrap()
+        .remove(0);
+    let all = measured(&all, &catalog);
+    let wide = |count| {
+        let mut run = all.clone();
+        run.requests.truncate(count);
+        let learnt = learn(&catalog, &[run], None).unwrap();
+        let said = learnt.carry(&catalog, &all, None).unwrap();
+        said.requests[0].e2e_high_s / said.requests[0].e2e_s
+    };
+    assert!(wide(1) > 2.0 && wide(60) < 1.2);
+}
+
+#[test]
 fn a_log_is_sorted_by_run_and_what_is_no_number_is_refused() {
     let head = "hardware,model,arrival_s,input_tokens,output_tokens,ttft_s,tp\n";
     let read = |rows: &str| request_runs(format!("{head}{rows}").as_bytes());

@@ -51,6 +51,9 @@ const CARRIED: f64 = 0.08;
 /// A chip or a model that the catalogue does not know may be half as fast as what is taken for it, or twice: added for each, likewise.
 const UNKNOWN: f64 = 0.7;
 
+/// Of few requests a fit says little: this over their number is added, likewise, and no more than for what is unknown.
+const FEW: f64 = 3.0;
+
 /// Why nothing can be learnt from a log.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LearnError {
@@ -394,7 +397,12 @@ impl Learnt {
             place.guessed.len() < 2,
         ];
         let new = new.iter().filter(|known| !**known).count();
-        let carried = CARRIED * new as f64 + UNKNOWN * place.unknown as f64;
+        let fitted_on: usize = self.scores.iter().map(|score| score.requests).sum();
+        let few = match fitted_on {
+            0 => 0.0,
+            count => (FEW / count as f64).min(UNKNOWN),
+        };
+        let carried = CARRIED * new as f64 + UNKNOWN * place.unknown as f64 + few;
         (
             (fitted(|score| score.ttft_p90_error) + 1.5 * carried).exp(),
             (fitted(|score| score.e2e_p90_error) + carried).exp(),
