@@ -8,6 +8,7 @@ use crate::share::{Name, Node};
 use crate::state::{Core, Pool};
 use madang_types::{Micros, ModelId, ProgrammeId, ReplicaId, SiteId, TenantId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A pool as seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,10 +226,27 @@ impl MemberStatus {
     }
 }
 
+impl TenantStatus {
+    /// One tenant in two programmes, as it was moved from one to the other: it stands where it asks.
+    fn beside(self, other: Self) -> Self {
+        let asks = |status: &Self| (status.waiting + status.running, status.share_permille);
+        let (now, before) = match asks(&self) >= asks(&other) {
+            true => (self, other),
+            false => (other, self),
+        };
+        Self {
+            waiting: now.waiting + before.waiting,
+            running: now.running + before.running,
+            kv_tokens: now.kv_tokens.saturating_add(before.kv_tokens),
+            service_us: now.service_us.saturating_add(before.service_us),
+            ..now
+        }
+    }
+}
+
 impl Pool {
     fn tenant_status(&self, now: Micros) -> Vec<TenantStatus> {
-        let mut tenants = Vec::new();
-        let mut service = Vec::new();
+        let mut known: BTreeMap<TenantId, (TenantStatus, f64, bool)> = BTreeMap::new();
         for (index, node) in self.tree.tenants() {
             let (above, _) = self.tree.weights(index);
             let programme = above
@@ -243,8 +261,7 @@ impl Pool {
                 continue;
             }
             let backlogged = waiting > 0 && now.0.saturating_sub(usage.unbacked_us) >= MINUTE_US;
-            service.push((rate, backlogged));
-            tenants.push(TenantStatus {
+            let status = TenantStatus {
                 tenant: tenant.clone(),
                 programme,
                 waiting,
@@ -256,8 +273,22 @@ impl Pool {
                 promise_permille: None,
                 over_share: usage.over,
                 service_us: usage.service_us,
-            });
+            };
+            match known.remove(tenant) {
+                None => drop(known.insert(tenant.clone(), (status, rate, backlogged))),
+                Some((other, other_rate, other_backlogged)) => {
+                    let both = status.beside(other);
+                    let (rate, backlogged) = (rate + other_rate, backlogged || other_backlogged);
+                    known.insert(tenant.clone(), (both, rate, backlogged));
+                }
+            }
         }
+        let service: Vec<(f64, bool)> = known
+            .values()
+            .map(|(_, rate, backlogged)| (*rate, *backlogged))
+            .collect();
+        let mut tenants: Vec<TenantStatus> =
+            known.into_values().map(|(status, ..)| status).collect();
         let total: f64 = service.iter().map(|(rate, _)| rate).sum();
         for (tenant, (rate, backlogged)) in tenants.iter_mut().zip(service) {
             let part = if total > 0.0 {
@@ -270,7 +301,6 @@ impl Pool {
             let promise = u32::try_from(rounded(part * 1e6 / share)).unwrap_or(u32::MAX);
             tenant.promise_permille = backlogged.then_some(promise);
         }
-        tenants.sort_by(|one, other| one.tenant.cmp(&other.tenant));
         tenants
     }
 }

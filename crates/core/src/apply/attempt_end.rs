@@ -90,7 +90,10 @@ impl Core {
         let pool = request.pool;
         // The last attempt is another model's, where there is one that takes it.
         let moves = allowed && last && self.has_elsewhere(now, index);
-        if allowed && !moves && self.retry_allowed(now, pool) {
+        let request = self.requests.get(index);
+        // Where nobody else is left there is no retry to be paid for: the refusal says why.
+        let anew = request.is_some_and(|request| self.serves_anew(now, request));
+        if allowed && !moves && (!anew || self.retry_allowed(now, pool)) {
             self.place(now, index, effects);
         } else {
             self.give_up(now, index, Refusal::AttemptsExhausted, effects);
@@ -124,7 +127,17 @@ impl Core {
         let streamed = request.submit.streamed;
         let told = spent.map_or(0, |spent| spent.output_tokens.min(TOKENS_MAX));
         let made = request.output_tokens.max(told);
-        self.true_up(now, index, made);
+        match spent {
+            // More than the engine has room for is no count of a prompt.
+            Some(told) if end == AttemptEnd::Done && told.prompt_tokens > 0 => {
+                let room = self
+                    .member(run.member)
+                    .and_then(|member| member.view.kv_tokens);
+                let prompt_tokens = told.prompt_tokens.min(room.unwrap_or(TOKENS_MAX));
+                self.true_up_told(now, index, (prompt_tokens, made));
+            }
+            _ => self.true_up(now, index, made),
+        }
         if end != AttemptEnd::Done {
             return;
         }

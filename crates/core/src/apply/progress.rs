@@ -6,6 +6,17 @@ use crate::share::Meter;
 use crate::state::Core;
 use madang_types::{Micros, RequestId};
 
+/// What of a prompt is paid for.
+#[derive(Clone, Copy)]
+enum Prompt {
+    /// All of it, as it was estimated.
+    Whole,
+    /// So many tokens: the engine's own count.
+    Told(u64),
+    /// What so much work was, in microseconds.
+    Part(u64),
+}
+
 impl Core {
     pub(super) fn on_progress(&mut self, now: Micros, id: RequestId, output_tokens: u64) {
         let Some(index) = self.requests.index(id) else {
@@ -26,19 +37,29 @@ impl Core {
 
     /// Charges the difference between what a request used and what it was charged for; gives back where it used less.
     pub(super) fn true_up(&mut self, now: Micros, index: RequestIndex, output_tokens: u64) {
-        self.charge_run(now, index, (u64::MAX, output_tokens));
+        self.charge_run(now, index, (Prompt::Whole, output_tokens));
     }
 
-    /// The same for a request whose prompt was called off when so much of its work was done.
+    /// The same where the engine has counted its prompt.
+    pub(super) fn true_up_told(
+        &mut self,
+        now: Micros,
+        index: RequestIndex,
+        (prompt_tokens, output_tokens): (u64, u64),
+    ) {
+        self.charge_run(now, index, (Prompt::Told(prompt_tokens), output_tokens));
+    }
+
+    /// The same for a request whose prompt was called off when so much of its work was done at most.
     pub(crate) fn true_up_part(&mut self, now: Micros, index: RequestIndex, computed_us: u64) {
-        self.charge_run(now, index, (computed_us, 0));
+        self.charge_run(now, index, (Prompt::Part(computed_us), 0));
     }
 
     fn charge_run(
         &mut self,
         now: Micros,
         index: RequestIndex,
-        (prefill_us_max, output_tokens): (u64, u64),
+        (prompt, output_tokens): (Prompt, u64),
     ) {
         let rule = self.rules.share;
         let Some(request) = self.requests.get(index) else {
@@ -51,9 +72,18 @@ impl Core {
         let Some(member) = self.member(run.member) else {
             return;
         };
+        let (prefill_us, estimated) = (run.work.prefill_us, request.submit.prompt_tokens);
+        let (prefill_us, prompt_tokens) = match prompt {
+            Prompt::Told(told) if told != estimated => {
+                let cached = run.cached_tokens.min(told);
+                (member.speed.prefill_us(told - cached, cached), told)
+            }
+            Prompt::Whole | Prompt::Told(_) => (prefill_us, estimated),
+            Prompt::Part(computed_us) => (prefill_us.min(computed_us), estimated),
+        };
         let meter = Meter {
-            prefill_us: run.work.prefill_us.min(prefill_us_max),
-            prompt_tokens: request.submit.prompt_tokens,
+            prefill_us,
+            prompt_tokens,
             output_tokens,
             batch: self.batch_of(pool_index, member),
             pace_permille: member.speed.pace_permille(),

@@ -20,8 +20,12 @@ impl Core {
         };
         let (pool, made) = (request.pool, request.output_tokens);
         let attempts: Vec<u32> = request.runs.iter().map(|run| run.attempt).collect();
-        // Only what was made is charged.
-        self.true_up(now, index, made);
+        // Only what was made is charged: of a prompt that has no answer yet no more than there was time for.
+        let began_at = request.runs.last().map(|run| run.started_at);
+        match began_at.filter(|_| !request.prompt_done && made == 0) {
+            Some(at) => self.true_up_part(now, index, now.since_us(at)),
+            None => self.true_up(now, index, made),
+        }
         for attempt in attempts {
             self.release(now, index, attempt);
         }

@@ -331,7 +331,11 @@ impl Core {
             return;
         };
         let pool_index = request.pool;
-        let place = self.place_of(request);
+        let place = match refusal {
+            // Its turn did not come in time, and what is before it now says nothing of what is before it then.
+            Refusal::QueueTimeout => self.place_anew(request),
+            _ => self.place_of(request),
+        };
         let retry_after_ms = match refusal {
             Refusal::NoReplica | Refusal::AttemptsExhausted | Refusal::Draining => {
                 Some(RETRY_NO_REPLICA_MS)

@@ -24,10 +24,19 @@ impl Core {
 
     /// Those who stand before it in its own line, each beside one of every other tenant that waits.
     pub(crate) fn place_of(&self, request: &Request) -> u32 {
+        self.place_by(request, request.order)
+    }
+
+    /// Where one that leaves its queue would stand if it came anew: behind all others of its key.
+    pub(crate) fn place_anew(&self, request: &Request) -> u32 {
+        self.place_by(request, (i64::MAX, u64::MAX))
+    }
+
+    fn place_by(&self, request: &Request, order: (i64, u64)) -> u32 {
         let Some(pool) = self.pool(request.pool) else {
             return 0;
         };
-        let before = pool.tree.before(request.leaf, request.lane, request.order);
+        let before = pool.tree.before(request.leaf, request.lane, order);
         let waiting = pool.tree.waiting().saturating_sub(1);
         if self.rules.share == ShareRule::Fcfs {
             return waiting;

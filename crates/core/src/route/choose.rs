@@ -196,6 +196,18 @@ impl Core {
         choice
     }
 
+    /// Whether some member that has not failed it yet serves such a request, now or soon.
+    pub(crate) fn serves_anew(&self, now: Micros, request: &Request) -> bool {
+        let members = self.pool(request.pool).map(|pool| pool.members.iter());
+        let mut members = members.into_iter().flatten();
+        members.any(|index| {
+            let mut field = Field::default();
+            self.member(*index).is_some_and(|member| {
+                self.may_serve(now, request, (*index, member), &mut field) || field.later
+            })
+        })
+    }
+
     /// What long prompts hold of a pool; of no interest to those under their share.
     fn lanes(&self, now: Micros, (pool, standing): (&Pool, Standing)) -> Lanes {
         let mut lanes = Lanes::default();

@@ -19,6 +19,19 @@ fn a_failed_first_attempt_goes_elsewhere_and_only_so_often() {
     assert_eq!((attempts.first, attempts.retries), (1, 1));
 }
 
+/// Where nobody else is left nothing is tried again: no retry is counted, and none is paid for.
+#[test]
+fn the_last_that_is_left_has_no_retry() {
+    let mut story = Story::new(vec![member("a", 1)]);
+    for id in 1..40 {
+        story.submit(id, &[&format!("start {id} #1 at a")]);
+        story.lines(end(id, 1, FailedRetryable));
+    }
+    let attempts = story.pool().attempts;
+    let told = (attempts.first, attempts.retries, attempts.retries_denied);
+    assert_eq!(told, (39, 0, 0));
+}
+
 #[test]
 fn nothing_is_retried_after_its_first_byte() {
     let mut story = Story::new(vec![member("a", 1), member("b", 1)]);

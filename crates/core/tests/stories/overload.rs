@@ -156,17 +156,71 @@ fn what_goes_beyond_its_prediction_is_charged_and_takes_memory() {
 
 #[test]
 fn what_was_not_used_is_given_back() {
-    let mut story = Story::new(vec![member("a", 1)]);
+    let mut story = Story::new(vec![member("a", 2)]);
+    // Another one of the tenant keeps it on the list.
+    story.submit(2, &["start 2 #1 at a"]);
+    let service = |story: &Story| story.pool().tenants[0].service_us;
+    let before = service(&story);
     let asks = RequestSubmit {
         output_tokens_max: 250,
         ..submit(1)
     };
     story.ask(asks, &["start 1 #1 at a"]);
-    let service = |story: &Story| story.pool().tenants.first().map(|tenant| tenant.service_us);
-    let predicted = service(&story).unwrap();
+    let predicted = service(&story) - before;
+    story.now = Micros(story.now.0 + 1_000_000);
     story.expect(cancel(1), &[]);
-    let charged = service(&story).unwrap();
-    assert!(charged * 10 < predicted, "{charged} {predicted}");
+    let charged = service(&story) - before;
+    assert!(
+        charged > 0 && charged * 10 < predicted,
+        "{charged} {predicted}"
+    );
+}
+
+/// A prompt that nobody had the time to compute costs no more than that time.
+#[test]
+fn who_leaves_at_once_pays_for_no_whole_prompt() {
+    let charged = |after_us| {
+        let mut story = Story::new(vec![member("a", 2)]);
+        // Others of the tenant keep it on the list.
+        story.submit(1, &["start 1 #1 at a"]);
+        let service = |story: &Story| story.pool().tenants[0].service_us;
+        let before = service(&story);
+        let asks = RequestSubmit {
+            prompt_tokens: 6_000,
+            ..submit(2)
+        };
+        story.ask(asks, &["start 2 #1 at a"]);
+        story.now = Micros(story.now.0 + after_us);
+        story.expect(cancel(2), &[]);
+        service(&story) - before
+    };
+    assert_eq!(charged(0), 0);
+    assert_eq!(charged(20_000), 20_000);
+    let whole = charged(60_000_000);
+    assert!((100_000..10_000_000).contains(&whole), "{whole}");
+}
+
+/// A prompt is estimated by its letters; what the engine counts is what it took.
+#[test]
+fn what_the_engine_counts_of_a_prompt_is_charged() {
+    let charged = |prompt_tokens| {
+        let mut story = Story::new(vec![member("a", 1)]);
+        story.submit(1, &["start 1 #1 at a"]);
+        let spent = Spent {
+            prompt_tokens,
+            cached_tokens: None,
+            output_tokens: 10,
+        };
+        story.now = Micros(story.now.0 + 1_000_000);
+        story.spent(1, spent, &[]);
+        story.pool().tenants[0].service_us
+    };
+    let estimated = charged(0);
+    assert_eq!(charged(10), estimated);
+    let told = charged(4_000);
+    assert!(told > estimated + 40_000, "{told} {estimated}");
+    // No engine holds more than it has room for.
+    assert_eq!(charged(u64::MAX), charged(u64::MAX / 2));
 }
 
 #[test]

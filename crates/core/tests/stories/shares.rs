@@ -43,13 +43,13 @@ fn weights(programmes: &[(&str, u32)], tenants: Vec<TenantShare>) -> Input {
 
 /// The running one ends after ten tokens; says which is next.
 #[track_caller]
-fn next(story: &mut Story, running: u128) -> u128 {
+fn next(story: &mut Story, running: u128, prompt_tokens: u64) -> u128 {
     let input = Input::AttemptEnd {
         request: RequestId(running),
         attempt: 1,
         end: AttemptEnd::Done,
         spent: Some(Spent {
-            prompt_tokens: 10,
+            prompt_tokens,
             cached_tokens: None,
             output_tokens: 10,
         }),
@@ -102,7 +102,7 @@ impl Backlog {
     #[track_caller]
     fn turn(&mut self) -> String {
         self.story.now = Micros(self.story.now.0 + 50_000);
-        self.running = next(&mut self.story, self.running);
+        self.running = next(&mut self.story, self.running, 10);
         self.owners[&self.running].clone()
     }
 
@@ -176,7 +176,8 @@ fn the_dear_are_served_less_often_than_the_cheap() {
     let (mut running, mut cheap) = (1, 0);
     for _ in 0..99 {
         story.now = Micros(story.now.0 + 200_000);
-        running = next(&mut story, running);
+        let prompt_tokens = if running % 2 == 1 { 10 } else { 2_000 };
+        running = next(&mut story, running, prompt_tokens);
         cheap += u32::from(running % 2 == 1);
     }
     // A dear one takes twice the time.
@@ -218,6 +219,29 @@ fn new_weights_hold_from_the_next_request() {
     backlog.story.expect(three, &[]);
     backlog.add(&("x", "k"));
     check(&backlog.turns(40), &[("x/k", 30), ("y/k", 10)]);
+}
+
+/// What a tenant had in the programme that it left is its own still: it is listed once.
+#[test]
+fn who_moves_to_another_programme_is_one_tenant() {
+    let flows = [("x", "k"), ("y", "k")];
+    let of = |programme| weights(&[("p", 1), ("q", 1)], vec![weight("x", Some(programme), 1)]);
+    let mut backlog = Backlog::new(of("p"), &flows, 200);
+    backlog.turns(40);
+    let before = backlog.story.pool().tenants;
+    backlog.story.expect(of("q"), &[]);
+    for _ in 0..50 {
+        backlog.add(&("x", "k"));
+    }
+    backlog.turns(40);
+    let tenants = backlog.story.pool().tenants;
+    let names: Vec<&str> = tenants
+        .iter()
+        .map(|tenant| tenant.tenant.as_str())
+        .collect();
+    assert_eq!(names, ["t", "x", "y"]);
+    assert!(tenants[1].service_us > before[1].service_us);
+    assert!(tenants[1].service_permille > 300, "{tenants:?}");
 }
 
 #[test]
