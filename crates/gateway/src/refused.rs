@@ -38,6 +38,8 @@ pub struct Refused {
     pub code: ErrorCode,
     /// What is wrong and where, in one sentence. Never content, never a key.
     pub message: String,
+    /// The message has an engine's own words, which may quote the prompt: they are the caller's, and in no log.
+    pub quotes: bool,
     /// The field or header at fault.
     pub param: Option<String>,
     /// When trying again makes sense.
@@ -54,10 +56,26 @@ impl Refused {
         Self {
             code,
             message: message.into(),
+            quotes: false,
             param: None,
             retry_after_ms: None,
             denials: Vec::new(),
             remedy: None,
+        }
+    }
+
+    /// Its message has an engine's own words.
+    #[must_use]
+    pub fn quoting(mut self) -> Self {
+        self.quotes = true;
+        self
+    }
+
+    /// The reason as a log may have it.
+    pub fn reason(&self) -> &str {
+        match self.quotes {
+            true => "the caller was told the engine's own words",
+            false => &self.message,
         }
     }
 

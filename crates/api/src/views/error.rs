@@ -70,6 +70,7 @@ impl ErrorBody {
         let Refused {
             code,
             message,
+            quotes: _,
             param,
             retry_after_ms: _,
             denials: _,

@@ -47,10 +47,12 @@ pub(crate) fn claims(
 }
 
 /// A misspelt name says nothing: what it should have said of the data would be lost without a word.
-fn own_are_known(headers: &HeaderMap) -> Result<(), Refused> {
+fn own_are_known(request_headers: &HeaderMap) -> Result<(), Refused> {
+    // An id of the caller's own counts for nothing, and is passed along by proxies.
+    let is_known = |name: &http::HeaderName| OWN.contains(name) || *name == headers::REQUEST_ID;
     let is_unknown =
-        |name: &&http::HeaderName| name.as_str().starts_with(OWN_PREFIX) && !OWN.contains(name);
-    let Some(name) = headers.keys().find(is_unknown) else {
+        |name: &&http::HeaderName| name.as_str().starts_with(OWN_PREFIX) && !is_known(name);
+    let Some(name) = request_headers.keys().find(is_unknown) else {
         return Ok(());
     };
     let known = OWN.each_ref().map(http::HeaderName::as_str).join(", ");

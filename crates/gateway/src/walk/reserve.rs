@@ -20,12 +20,14 @@ pub(super) async fn reserve(
     ask: &mut Ask,
     request_headers: &HeaderMap,
 ) -> Result<(), Refused> {
+    // An unknown word is refused where nothing has a price, too.
+    let may_clamp = may_clamp(request_headers)?;
     let purses = &flight.gateway.purses;
     if !purses.is_metered() {
         return Ok(());
     }
     let unbounded = ask.features.output_tokens_max().is_none();
-    let may_clamp = may_clamp(request_headers)?.unwrap_or(unbounded);
+    let may_clamp = may_clamp.unwrap_or(unbounded);
     let rates = dearest(ask, &purses.card(), flight.record.arrived_at)?;
     let spender = Spender {
         tenant: flight.record.tenant.clone(),

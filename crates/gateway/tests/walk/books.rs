@@ -2,7 +2,7 @@
 
 use crate::harness::{CHAT, Gate, Plan, World, chat, code, events, header, streamed};
 use madang_store::Store;
-use madang_testkit::{FakeEngine, eventually};
+use madang_testkit::{Behaviour, FakeEngine, eventually};
 use madang_types::{
     DataClass, Endpoint, ErrorCode, Outcome, Priority, RequestId, TokenUse, Tokens, UsageRecord,
 };
@@ -281,4 +281,22 @@ async fn what_cannot_be_booked_is_not_given() {
     assert_eq!(world.chat(json!({})).await.status, 200);
     world.records(1).await;
     world.assert_idle("books that failed").await;
+}
+
+/// Nobody pays for more than was asked for, whatever an engine counts.
+#[tokio::test]
+async fn an_engine_that_counts_more_than_was_asked_for_is_not_believed() {
+    for (told, expected) in [(9, (9, false)), (10, (9, true)), (1_000_000, (9, true))] {
+        let world = World::of(1).await;
+        let body = json!({
+            "id": "x", "object": "chat.completion", "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": told, "total_tokens": 9 + told},
+        });
+        let body = body.to_string();
+        world.engines[0].set_behaviour(Behaviour::Status { code: 200, body });
+        assert_eq!(world.chat(json!({"max_tokens": 9})).await.status, 200);
+        let tokens = world.record().await.tokens;
+        assert_eq!((tokens.output.0, tokens.estimated), expected, "{told}");
+    }
 }

@@ -213,6 +213,8 @@ async fn headers_that_say_nothing_known_are_refused() {
             "x-madang_data_flags",
         ),
         (vec![("x-madang-site", "here")], "x-madang-site"),
+        (vec![("x-madang-tenant", "court")], "x-madang-tenant"),
+        (vec![("x-madang-class", "open")], "x-madang-class"),
     ] {
         let answer = world.send(CHAT, &headers, &chat(json!({}))).await;
         let answer = answer.collect().await.unwrap();

@@ -11,8 +11,6 @@ use serde_json::{Value, json};
 /// A chat that names another tenant, its key and its request wherever a client can name anything.
 fn naming(request: &str) -> (Vec<(&'static str, &str)>, Value) {
     let headers = vec![
-        ("x-madang-tenant", "other"),
-        ("x-madang-project", "other"),
         ("x-madang-request-id", request),
         ("x-request-id", request),
         ("x-madang-session", "one name for both"),

@@ -207,8 +207,8 @@ async fn receive(
     }
     let mut response_headers = HeaderMap::with_capacity(ANSWER_HEADERS);
     mark(&mut response_headers, (ask, &route), content_type.clone());
-    let asked = ask.features.output_tokens_max();
-    let asked = asked.map(|each| each.saturating_mul(ask.features.n.unwrap_or(1)));
+    let is_told = ask.bounded || ask.features.output_tokens_max().is_some();
+    let asked = is_told.then_some(ask.output_tokens_max);
     let meter = Meter::new(ask.prompt_tokens, asked);
     if !ask.features.stream {
         return match whole::read(body, (ask, &route)).await {
@@ -287,7 +287,9 @@ async fn engine_refusal(
     if said.contains("mmproj") || said.contains("image input is not supported") {
         let message = format!("this model does not take images ({said})");
         return Attempt::Refused(
-            Refused::new(ErrorCode::FeatureUnsupported, message).at("messages"),
+            Refused::new(ErrorCode::FeatureUnsupported, message)
+                .at("messages")
+                .quoting(),
         );
     }
     // It is our key or our account that the engine does not take, never the caller's.
@@ -308,7 +310,7 @@ async fn engine_refusal(
         &said
     };
     let message = format!("the replica '{replica}' answered {status}: {said}");
-    Attempt::Refused(Refused::new(ErrorCode::EngineFailed, message))
+    Attempt::Refused(Refused::new(ErrorCode::EngineFailed, message).quoting())
 }
 
 /// An engine's refusal as it came, or in the caller's shape where the two speak different wire formats.

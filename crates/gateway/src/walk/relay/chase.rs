@@ -190,6 +190,7 @@ impl Chase {
                 self.race.clear();
                 self.note(start);
                 self.flight.serving = Some(start.attempt);
+                self.tell(start, &refused);
                 return Some(End::Refused(refused));
             }
             // Another one is under way, and may do better.
@@ -198,11 +199,15 @@ impl Chase {
         None
     }
 
-    fn failed(&mut self, start: &Start, refused: Refused) {
+    fn tell(&self, start: &Start, refused: &Refused) {
         tracing::warn!(
             request = %self.flight.record.id, replica = %start.replica, attempt = start.attempt,
-            code = %refused.code, reason = refused.message, "attempt failed"
+            code = %refused.code, reason = refused.reason(), "attempt failed"
         );
+    }
+
+    fn failed(&mut self, start: &Start, refused: Refused) {
+        self.tell(start, &refused);
         if let Some(ticket) = &self.flight.ticket {
             ticket.attempt_failed(start.attempt);
         }

@@ -18,7 +18,7 @@ pub(super) struct Meter {
     prompt_usage: Option<EngineUsage>,
     suspicious: bool,
     prompt_tokens_estimate: u64,
-    /// What the caller asked for at most; no estimate of ours is above it.
+    /// What was asked for at most; no estimate of ours is above it, and no count of the engine's is believed there.
     output_tokens_max: Option<u64>,
     output_chunks: u64,
     output_bytes: u64,
@@ -84,7 +84,7 @@ impl Meter {
     /// Output tokens so far.
     pub fn output_tokens(&self) -> u64 {
         match self.usage {
-            Some(usage) => usage.output_tokens,
+            Some(usage) => usage.output_tokens.min(self.asked_max()),
             None => self.output_estimate(),
         }
     }
@@ -97,6 +97,13 @@ impl Meter {
 
     /// Writes what is known into the flight's record.
     pub fn write(&self, flight: &mut Flight) {
+        if let Some(told) = self.beyond() {
+            tracing::warn!(
+                request = %flight.record.id, replica = flight.record.replica.as_ref().map(tracing::field::display),
+                told, asked = self.asked_max(),
+                "an engine counts more tokens than were asked for: what was asked for counts"
+            );
+        }
         flight.spent = self.spent();
         let record = &mut flight.record;
         record.tokens = self.tokens();
@@ -109,7 +116,7 @@ impl Meter {
 
     /// The engine's own count. One that contradicts itself teaches nothing.
     fn spent(&self) -> Option<Spent> {
-        let usage = self.usage.filter(|_| !self.suspicious)?;
+        let usage = self.usage.filter(|_| !self.is_doubtful())?;
         Some(Spent {
             prompt_tokens: usage.prompt_tokens,
             cached_tokens: usage.cached_tokens,
@@ -129,7 +136,7 @@ impl Meter {
         let cached = usage.cached_tokens.unwrap_or_default();
         let cached = cached.min(usage.prompt_tokens);
         let output = match self.usage {
-            Some(usage) => usage.output_tokens,
+            Some(usage) => usage.output_tokens.min(self.asked_max()),
             // It broke off before it was counted.
             None => self.output_estimate(),
         };
@@ -138,7 +145,7 @@ impl Meter {
             cached: Tokens(cached),
             output: Tokens(output),
             // A count that contradicts itself was clamped: it is ours as much as the engine's.
-            estimated: self.suspicious || self.usage.is_none(),
+            estimated: self.is_doubtful() || self.usage.is_none(),
         }
     }
 
@@ -148,8 +155,21 @@ impl Meter {
             0 => 0,
             bytes => text::estimate_tokens(bytes, self.output_non_ascii_bytes),
         };
-        let asked_max = self.output_tokens_max.unwrap_or(u64::MAX);
-        self.output_chunks.max(estimate).min(asked_max)
+        self.output_chunks.max(estimate).min(self.asked_max())
+    }
+
+    fn asked_max(&self) -> u64 {
+        self.output_tokens_max.unwrap_or(u64::MAX)
+    }
+
+    /// The engine's count, where it is more than was asked for: nobody pays for that.
+    fn beyond(&self) -> Option<u64> {
+        let told = self.usage?.output_tokens;
+        Some(told).filter(|told| *told > self.asked_max())
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.suspicious || self.beyond().is_some()
     }
 }
 

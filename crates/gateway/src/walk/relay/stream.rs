@@ -346,10 +346,12 @@ impl Relay {
         let (outcome, code, last) = match end {
             End::Finished => (Outcome::Finished, None, last.unwrap_or_default()),
             End::EngineError => {
+                self.tell(ErrorCode::EngineCut, "the engine ended it with an error");
                 let code = Some(ErrorCode::EngineCut);
                 (Outcome::EngineCut, code, last.unwrap_or_default())
             }
             End::Broken(refused) => {
+                self.tell(refused.code, refused.reason());
                 let last = self.error_event(&refused);
                 (broken_outcome(refused.code), Some(refused.code), last)
             }
@@ -363,6 +365,15 @@ impl Relay {
         }
         let message = "the answer cannot be recorded, so it is not completed";
         self.error_event(&Refused::new(ErrorCode::StoreUnavailable, message))
+    }
+
+    /// A stream that an engine breaks off is a failed attempt.
+    fn tell(&self, code: ErrorCode, reason: &str) {
+        let record = &self.flight.record;
+        tracing::warn!(
+            request = %record.id, replica = record.replica.as_ref().map(tracing::field::display),
+            attempt = self.flight.serving, %code, reason, "attempt failed"
+        );
     }
 
     /// The last event, and after it a comment with what the stream cost, where anything has a price. Clients skip comments.
