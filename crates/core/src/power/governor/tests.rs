@@ -303,3 +303,25 @@ fn an_engine_that_rests_wakes_where_there_is_room_for_all_that_it_may_draw() {
         assert!(slots_milli >= 500, "what one engine has comes back");
     }
 }
+
+/// What a meter shows of runs that begin is not promised any more.
+#[test]
+fn runs_that_begin_together_are_counted_once() {
+    let mut governor = Governor::default();
+    let people = engine("chat", (1_000, false));
+    governor.look(at(0), &scene(cap(4_400), vec![people.clone()]));
+    for number in 1..=8 {
+        assert_eq!(governor.let_begin(at(0), run(number), 400), Ok(()));
+    }
+    let mut loads = vec![people];
+    loads.extend((1..=8).map(|number| freezes(number, 60, 400)));
+    for second in 1..5 {
+        let seen = Scene {
+            age_us: 1_500_000,
+            ..scene(cap(4_400), loads.clone())
+        };
+        governor.look(at(second), &seen);
+        assert_eq!(acts(&governor), [""; 0], "at {second} s");
+        assert_eq!(governor.expected_watts(), 4_200);
+    }
+}

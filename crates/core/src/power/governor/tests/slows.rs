@@ -115,7 +115,6 @@ fn a_run_alone_stands_for_its_turn_and_another_act_holds_before_it_goes_on() {
     assert!(!acts.is_empty() && acts.iter().all(|act| !act.contains("slowed")));
 }
 
-/// What people notice comes back before the turns, though these are taken anew all the while.
 /// Whoever goes on draws within a moment, and the meter shows it later: until then its room is nobody else's.
 #[test]
 fn who_hands_over_goes_on_alone() {
@@ -144,6 +143,7 @@ fn who_hands_over_goes_on_alone() {
     assert_eq!(stood.len(), 2, "they handed over");
 }
 
+/// What people notice comes back before the turns, though these are taken anew all the while.
 #[test]
 fn acts_that_engines_meet_come_back_before_turns_that_were_taken_after_them() {
     let mut governor = Governor::default();
