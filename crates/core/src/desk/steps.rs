@@ -275,8 +275,9 @@ impl Desk {
         }
         task.state = TaskState::Ready;
         task.runs = run.number - 1;
+        // It never ran: how long it had its machines tells nothing of how long its like run.
         self.jobs
-            .apply(now, JobInput::Ended(entry::key_of(run.task)));
+            .apply(now, JobInput::Withdrawn(entry::key_of(run.task)));
         self.refuse(now, run.task, why);
         // It was withdrawn meanwhile: there is nothing that could stop.
         if let Some(at) = self
