@@ -32,7 +32,7 @@ fn say(world: &World, text: &str) {
     let body = json!({
         "id": "x", "object": "chat.completion", "model": "m",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
+        "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
     });
     let body = body.to_string();
     world.engines[0].set_behaviour(Behaviour::Status { code: 200, body });
@@ -55,7 +55,7 @@ fn stream(world: &World, text: &str, piece: usize) {
         pieces.push(chunk(json!({"content": part}), Value::Null));
     }
     pieces.push(chunk(json!({}), json!("stop")));
-    pieces.push(event(json!({"id": "x", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}})));
+    pieces.push(event(json!({"id": "x", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}})));
     pieces.push("data: [DONE]\n\n".into());
     world.engines[0].set_behaviour(Behaviour::Script { pieces });
 }
@@ -94,7 +94,7 @@ async fn a_printed_call_becomes_a_call() {
     for record in world.records(3).await {
         assert_eq!(
             (record.outcome, record.tokens.output.0),
-            (Outcome::Finished, 5)
+            (Outcome::Finished, 4)
         );
     }
 }
@@ -163,11 +163,11 @@ async fn a_streamed_call_becomes_a_call_and_a_text_passes() {
     }
     let wished = json!({"stream_options": {"include_usage": true}});
     let chunks = deltas(&ask(&world, wished).await);
-    assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 5);
+    assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 4);
     for record in world.records(7).await {
         assert_eq!(
             (record.outcome, record.tokens.output.0),
-            (Outcome::Finished, 5)
+            (Outcome::Finished, 4)
         );
         assert!(!record.tokens.estimated);
     }
