@@ -1,8 +1,8 @@
 //! Runs that go on again: they draw at once, and no meter shows it yet.
 
-use super::{FREEZES_US, Scene, is_shown};
+use super::{FREEZES_US, Load, Scene, is_shown};
 use madang_types::{Micros, RunId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Runs that were let go on.
 #[derive(Clone, Debug, Default)]
@@ -33,22 +33,24 @@ impl Backs {
     }
 
     /// Those that are over are forgotten, and those that the meter shows.
-    pub fn follow(&mut self, now: Micros, scene: &Scene) {
-        let runs: BTreeSet<RunId> = scene
-            .loads
-            .iter()
-            .filter_map(|load| load.id.run())
-            .collect();
+    pub fn follow(&mut self, now: Micros, scene: &Scene, runs: &BTreeMap<RunId, &Load>) {
         self.0.retain(|run, back| {
-            runs.contains(run) && !is_shown(now, scene, back.at.plus_us(FREEZES_US))
+            runs.contains_key(run) && !is_shown(now, scene, back.at.plus_us(FREEZES_US))
         });
     }
 
-    /// What they may draw that is not drawn yet, in watts at the meter: less what more is drawn than before the first of them.
+    /// What they may draw that is not drawn yet, in watts at the meter.
     pub fn unseen_watts(&self, scene: &Scene) -> u64 {
-        let watts: u64 = self.0.values().map(|back| back.watts).sum();
-        let before = self.0.values().map(|back| back.drawn_before).min();
-        let risen = before.map_or(0, |before| scene.drawn_watts.saturating_sub(before));
-        watts.saturating_sub(risen)
+        let backs = self.0.values();
+        unseen_watts(scene, backs.map(|back| (back.watts, back.drawn_before)))
     }
+}
+
+/// What those may draw that no meter shows yet, each with what was drawn before it: less what more is drawn than before the first of them.
+pub(super) fn unseen_watts(scene: &Scene, each: impl Iterator<Item = (u64, u64)>) -> u64 {
+    let (mut watts, mut first) = (0_u64, u64::MAX);
+    for (more, before) in each {
+        (watts, first) = (watts.saturating_add(more), first.min(before));
+    }
+    watts.saturating_sub(scene.drawn_watts.saturating_sub(first))
 }

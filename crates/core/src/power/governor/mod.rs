@@ -312,15 +312,14 @@ impl Governor {
         pending
     }
 
-    /// What runs that were let begin may draw that no meter shows yet, in watts: of those that are there, less what more is drawn than
-    /// before the first of them; and of those that are not there yet.
+    /// What runs that were let begin may draw that no meter shows yet, in watts: of those that are there, and of those that are not there
+    /// yet.
     fn promised(&self, scene: &Scene) -> (u64, u64) {
         let (there, coming): (Vec<&Begin>, Vec<&Begin>) =
             (self.begins.values()).partition(|begin| begin.seen_at.is_some());
-        let before = there.iter().map(|begin| begin.drawn_before).min();
-        let risen = before.map_or(0, |before| scene.drawn_watts.saturating_sub(before));
-        let sum = |begins: Vec<&Begin>| begins.iter().map(|begin| begin.watts).sum::<u64>();
-        (sum(there).saturating_sub(risen), sum(coming))
+        let there = there.iter().map(|begin| (begin.watts, begin.drawn_before));
+        let coming = coming.iter().map(|begin| begin.watts).sum();
+        (back::unseen_watts(scene, there), coming)
     }
 
     /// By when what is over the cap must be under it.

@@ -24,7 +24,7 @@ impl Governor {
             begin.seen_at.is_none() && now.since_us(begin.at) < BEGINS_US
         });
         self.stood.retain(|run, _| runs.contains_key(run));
-        self.backs.follow(now, scene);
+        self.backs.follow(now, scene, &runs);
         self.take_up(now, &runs);
         let orders = self.orders();
         let stand = orders.paused.union(&orders.slowed).copied().collect();
