@@ -4,6 +4,7 @@ use crate::views::{ErrorBody, ProblemView};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use madang_control::power::ChangeError;
 use madang_gateway::audit::AuditError;
 use madang_gateway::refused::Refused;
 use madang_store::{GrantError, StoreError};
@@ -75,6 +76,15 @@ impl From<StoreError> for Refusal {
 impl From<AuditError> for Refusal {
     fn from(error: AuditError) -> Self {
         Self::new(ErrorCode::AuditUnavailable, error.to_string())
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Store(error) => error.into(),
+            ChangeError::Audit(error) => error.into(),
+        }
     }
 }
 

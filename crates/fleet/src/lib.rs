@@ -23,7 +23,7 @@ pub use model::{
     Meter, MeterKind, Model, ModelKind, Nodes, NodesJobs, NodesPower, Origin, OriginAddress,
     PackagePart, PlaceFacts, PowerConfig, Prefer, PrefixCache, Probe, ProgrammeEntry, Replica,
     ReplicaAt, ReplicaPower, ResponsesSupport, RouteRule, Rules, ShareRule, SignIn, SignInRule,
-    Site, SlurmCluster, TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel,
+    Site, SlurmCluster, TenantEntry, ToolSupport, Upstream, UpstreamModel, VirtualModel, Vtn,
     WeightSource, Weights,
 };
 pub use policy::{ParsedPolicy, parse_policy};

@@ -20,6 +20,7 @@ mod power;
 mod sign_in;
 mod tuning;
 mod virtual_model;
+mod vtn;
 
 pub use data::{JobsData, JobsLink, JobsWait};
 pub use fine_tuning::{FINE_TUNING_PLACEHOLDERS, FineTuning, FineTuningResources, Hyperparameter};
@@ -34,6 +35,7 @@ pub use power::{Meter, MeterKind, NodesPower, PowerConfig, ReplicaPower};
 pub use sign_in::{SignIn, SignInRule};
 pub use tuning::{Costs, Credit, RouteRule, Rules, ShareRule};
 pub use virtual_model::{Candidate, Prefer, VirtualModel};
+pub use vtn::Vtn;
 
 /// A whole fleet. Maps are keyed by id, so that walks over them have one order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,6 +74,8 @@ pub struct Fleet {
     pub jobs: JobsTerms,
     /// What measures power, no two of one name.
     pub meters: Vec<Meter>,
+    /// Servers of a grid, whose orders sites follow.
+    pub vtns: Vec<Vtn>,
     /// How sites are kept under their caps.
     pub power: PowerConfig,
     /// Templates of fine-tuning jobs; no model is in two of them.

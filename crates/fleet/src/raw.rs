@@ -7,7 +7,7 @@ use crate::at::At;
 use crate::model::{
     AuditLog, Builtin, Costs, Credit, Dialect, Engine, FineTuning, JobsTerms, Limits, Meter,
     ModelKind, NodesJobs, NodesPower, PowerConfig, PrefixCache, Probe, ReplicaPower,
-    ResponsesSupport, Rules, ToolSupport,
+    ResponsesSupport, Rules, ToolSupport, Vtn,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -84,6 +84,8 @@ pub(crate) struct RawFleet {
     pub jobs: Option<At<JobsTerms>>,
     /// What measures power.
     pub meter: Rows<Meter>,
+    /// Servers of a grid whose orders sites follow (OpenADR 3).
+    pub vtn: Rows<Vtn>,
     /// How sites are kept under their caps of power.
     pub power: Option<At<PowerConfig>>,
     /// Templates of fine-tuning jobs: what `/v1/fine_tuning/jobs` runs.

@@ -168,6 +168,7 @@ fn tables() -> String {
         "audit",
         "jobs",
         "meter",
+        "vtn",
         "power",
         "fine_tuning",
         "rules",

@@ -364,7 +364,7 @@ fn what_cannot_be_opened_is_named() {
         .unwrap();
     check_refused(
         &newer,
-        "the database has schema version 99 and this program knows 17",
+        "the database has schema version 99 and this program knows 18",
     );
 }
 

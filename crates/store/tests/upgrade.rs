@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     "energy",
     "jobs_open",
     "untold",
+    "power_orders",
 ];
 
 /// The SQL that makes the books of a released schema, as the program of that time has.
@@ -236,6 +237,7 @@ async fn check_power(store: &dyn PowerBook, version: usize) {
         reason: reason.into(),
         set_by: "op".parse().unwrap(),
         set_at: Micros(4),
+        order: None,
     };
     let cap = PowerEventKind::Cap { watts: 700_000 };
     let cut = PowerEventKind::Cut {
@@ -244,10 +246,11 @@ async fn check_power(store: &dyn PowerBook, version: usize) {
     };
     let events = match version {
         ..13 => Vec::new(),
-        13.. => vec![
-            event(1, cap, None, "여름 1"),
-            event(2, cut, Some(Micros(9)), ""),
-        ],
+        13.. => {
+            let order = (version >= 18).then(|| "kpx/ev-1/0".to_owned());
+            let cut = event(2, cut, Some(Micros(9)), "");
+            vec![event(1, cap, None, "여름 1"), PowerEvent { order, ..cut }]
+        }
     };
     assert_eq!(store.power_list(Micros(8)).await.unwrap(), events);
     let note = EnergyNote {

@@ -19,10 +19,12 @@ pub struct PowerEvent {
     pub until: Option<Micros>,
     /// Why, for people; one line.
     pub reason: String,
-    /// The key that set it.
+    /// The key that set it; of a grid's order, the name of the VTN that has it.
     pub set_by: KeyId,
     /// Since when it is known.
     pub set_at: Micros,
+    /// Which order of a grid it is: `VTN/EVENT/…`, the same for as long as the order stays the same. `None` of one that people set.
+    pub order: Option<String>,
 }
 
 /// How long an event may last that has an end, in milliseconds: thirty days at most.

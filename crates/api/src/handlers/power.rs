@@ -32,7 +32,7 @@ pub(crate) async fn power_list(
     let sites = api.control.power().sites();
     let views = sites
         .into_iter()
-        .map(|(site, power)| SitePowerView::new(&site, power));
+        .map(|(site, power)| SitePowerView::new(&site, power, api.control.power().vtns(&site)));
     Ok(Json(List::new(views.collect())))
 }
 
@@ -45,8 +45,9 @@ pub(crate) async fn power_get(
     PathId(id): PathId,
 ) -> Result<Json<SitePowerView>> {
     let site = site_of(&api, &id)?;
-    let power = api.control.power().site(&site).unwrap_or_default();
-    Ok(Json(SitePowerView::new(&site, power)))
+    let plane = api.control.power();
+    let power = plane.site(&site).unwrap_or_default();
+    Ok(Json(SitePowerView::new(&site, power, plane.vtns(&site))))
 }
 
 /// Caps and events of a site's power that are not over, and with `since` those that were since then
@@ -92,10 +93,10 @@ pub(crate) async fn power_event_create(
     must_be_possible(&api, &event, now)?;
     let _changing = api.changing.lock().await;
     let before = events(&api, &site, now).await?;
-    let put = api.control.power().event_put(event).await?;
-    api.gateway().power_log(&put, true, &key).await?;
+    let power = api.control.power();
+    let put = power.event_put(event).await?;
     for replaced in before.iter().filter(|other| replaces(&put, other)) {
-        end(&api, replaced, &key, now).await?;
+        power.event_end(replaced, &key, now).await?;
     }
     let events = events(&api, &site, now).await?;
     Ok((
@@ -126,20 +127,32 @@ pub(crate) async fn power_event_end(
             format!("of {site} there is no event {shown}, or it is over already"),
         )
     })?;
-    let ended = end(&api, event, &may.caller.0.key, now).await?;
+    must_be_ours(&api, event)?;
+    let power = api.control.power();
+    let ended = power.event_end(event, &may.caller.0.key, now).await?;
     Ok(Json(PowerEventView::new(&ended, &events, now)))
 }
 
-/// Logged first, since more is drawn from then on.
-async fn end(api: &Api, event: &PowerEvent, key: &KeyId, now: Micros) -> Result<PowerEvent> {
-    api.gateway().power_log(event, false, key).await?;
-    Ok(api.control.power().event_end(event.id, now).await?)
+/// What a grid orders is taken back there, for as long as its server is followed.
+fn must_be_ours(api: &Api, event: &PowerEvent) -> Result<()> {
+    let snapshot = api.gateway().snapshot();
+    let vtns = &snapshot.fleet.vtns;
+    let ordered = event.order.is_some() && vtns.iter().any(|vtn| vtn.id == event.set_by.as_str());
+    if !ordered {
+        return Ok(());
+    }
+    Err(Refusal::conflict(format!(
+        "event {} is an order of the VTN {}, which takes it back where it ends; to follow it no more take its [[vtn]] out of the fleet \
+         file, and cancel the event then",
+        event.id, event.set_by
+    )))
 }
 
-/// A cap without an end takes the place of one that was set before.
+/// A cap without an end takes the place of one that people set before.
 fn replaces(new: &PowerEvent, other: &PowerEvent) -> bool {
     let stands = |event: &PowerEvent| {
-        event.until.is_none() && matches!(event.kind, PowerEventKind::Cap { .. })
+        let is_cap = matches!(event.kind, PowerEventKind::Cap { .. });
+        event.until.is_none() && event.order.is_none() && is_cap
     };
     stands(new) && stands(other)
 }
@@ -210,6 +223,7 @@ fn event_of(
         reason,
         set_by: key.clone(),
         set_at: now,
+        order: None,
     })
 }
 

@@ -1,9 +1,10 @@
 //! Power of sites, as callers see it.
 
 use super::instant;
-use madang_control::power::{LoadStatus, MeterStatus, PowerDeed, PowerLine, SitePower};
+use madang_control::power::{LoadStatus, MeterStatus, PowerDeed, PowerLine, SitePower, VtnStatus};
 use madang_types::{Micros, PowerEvent, PowerEventKind, SiteId};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A cap or an event of a site's power.
@@ -38,11 +39,13 @@ pub(crate) struct PowerEventView {
     overlaps: Vec<u64>,
     /// Why.
     reason: String,
-    /// The key that set it.
+    /// The key that set it; of a grid's order, the name of its VTN.
     set_by: String,
     /// When.
     #[schema(format = DateTime)]
     set_at: String,
+    /// Which order of a grid it is, `VTN/EVENT/…`; null of one that people set.
+    order: Option<String>,
 }
 
 impl PowerEventView {
@@ -80,6 +83,7 @@ impl PowerEventView {
             reason: event.reason.clone(),
             set_by: event.set_by.to_string(),
             set_at: instant(event.set_at),
+            order: event.order.clone(),
         }
     }
 }
@@ -113,6 +117,8 @@ pub(crate) struct SitePowerView {
     loads: Vec<PowerLoadView>,
     /// What measures it.
     meters: Vec<PowerMeterView>,
+    /// Servers of grids whose orders it follows.
+    vtns: Vec<VtnView>,
     /// Things of which nobody says what they draw: they count as nothing, unless the site's own meter counts them.
     unknown: Vec<String>,
     /// What was done lately, the newest last.
@@ -144,6 +150,25 @@ pub(crate) struct PowerLoadView {
     idle_watts: u64,
     /// At most.
     full_watts: u64,
+}
+
+/// A grid's server.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VtnView {
+    /// Its name.
+    id: String,
+    /// It answered when it was asked last; null before that, and where another gateway asks.
+    answers: Option<bool>,
+    /// When it was asked last.
+    #[schema(format = DateTime)]
+    asked_at: Option<String>,
+    /// When it answered last, and its orders were kept.
+    #[schema(format = DateTime)]
+    answered_at: Option<String>,
+    /// Why it is not followed: what it ordered before stands.
+    error: Option<String>,
+    /// What of its events limits nothing here, the first few.
+    passed_over: Vec<String>,
 }
 
 /// A meter.
@@ -198,7 +223,7 @@ pub(crate) struct PowerLineView {
 
 impl SitePowerView {
     /// The view of a site.
-    pub fn new(site: &SiteId, power: SitePower) -> Self {
+    pub fn new(site: &SiteId, power: SitePower, vtns: BTreeMap<String, VtnStatus>) -> Self {
         let acts = power
             .acts
             .iter()
@@ -222,6 +247,7 @@ impl SitePowerView {
             acts: acts.collect(),
             loads: power.loads.into_iter().map(Into::into).collect(),
             meters: power.meters.into_iter().map(Into::into).collect(),
+            vtns: vtns.into_iter().map(Into::into).collect(),
             unknown: power.unknown,
             log: power.log.iter().map(Into::into).collect(),
         }
@@ -241,6 +267,26 @@ impl From<LoadStatus> for PowerLoadView {
             watts,
             idle_watts,
             full_watts,
+        }
+    }
+}
+
+impl From<(String, VtnStatus)> for VtnView {
+    fn from((id, vtn): (String, VtnStatus)) -> Self {
+        let answers = vtn.answers();
+        let VtnStatus {
+            asked_at,
+            answered_at,
+            error,
+            passed_over,
+        } = vtn;
+        Self {
+            id,
+            answers,
+            asked_at: asked_at.map(instant),
+            answered_at: answered_at.map(instant),
+            error,
+            passed_over,
         }
     }
 }

@@ -99,7 +99,10 @@ async fn cap(
     let client = ApiClient::new(&server)?;
     let listed = client.get(&path).await?;
     let events = listed.json()?;
-    let stands = |row: &&Value| row["until"].is_null() && !row["cap_watts"].is_null();
+    // What a grid orders is taken back there.
+    let stands = |row: &&Value| {
+        row["until"].is_null() && !row["cap_watts"].is_null() && row["order"].is_null()
+    };
     let caps: Vec<String> = rows(&events)
         .iter()
         .filter(stands)

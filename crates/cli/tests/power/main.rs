@@ -5,6 +5,7 @@
 mod events;
 mod failover;
 mod gateways;
+mod grid;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod meters;

@@ -6,32 +6,38 @@
 mod acts;
 mod energy;
 mod governors;
+mod grid;
 mod kept;
 pub mod meter;
 mod meters;
 mod scene;
+mod set;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use governors::Governors;
 pub(crate) use governors::begin_watts;
+pub use grid::VtnStatus;
 pub use madang_core::power::governor::{PowerDeed, PowerLine};
 pub(crate) use scene::{BendingRun, of_accelerator, pue_milli};
+pub use set::ChangeError;
 pub use status::{LoadStatus, MeterStatus, SitePower};
 
 use crate::jobs::JobsPlane;
 use acts::Applied;
 use energy::Energies;
+use grid::Grid;
 use kept::Kept;
 use madang_core::power::caps::{Cap, LEAD_US, cap_at, lowest_until, watts_of};
 use madang_core::power::gauge::Modelled;
 use madang_core::power::governor::{GovernorTerms, Scene};
 use madang_core::power::model::at_meter;
+use madang_core::power::orders::noted_before;
 use madang_fleet::Fleet;
 use madang_gateway::clock::{self, clock_text};
 use madang_gateway::gateway::Gateway;
-use madang_store::{PowerBook, StoreError};
+use madang_store::PowerBook;
 use madang_types::{Micros, PowerEvent, PowerEventKind, PowerStand, RunId, SiteId};
 use meters::Watched;
 use scene::{Parts, Readings};
@@ -56,7 +62,9 @@ pub struct PowerPlane {
     since: Micros,
     /// Somebody set something: the next look is due.
     wake: Arc<Notify>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Servers of grids, whose orders are followed.
+    grid: Grid,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What is remembered between looks.
@@ -94,27 +102,28 @@ impl PowerPlane {
             state: Mutex::default(),
             since: clock::now(),
             wake: Arc::default(),
-            task: Mutex::default(),
+            grid: Grid::default(),
+            tasks: Mutex::default(),
         });
         plane.resume(plane.since).await;
         let sampled = Arc::downgrade(&plane);
         let sampler = move || Some(sampled.upgrade()?.samples());
         plane.gateway.metrics.power_sampler_set(Box::new(sampler));
-        let task = tokio::spawn(look(Arc::downgrade(&plane), Arc::clone(&plane.wake)));
-        *plane.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        let looks = tokio::spawn(look(Arc::downgrade(&plane), Arc::clone(&plane.wake)));
+        let asks = tokio::spawn(grid::ask(Arc::downgrade(&plane)));
+        plane.tasks().extend([looks, asks]);
         plane
     }
 
     /// Ends the looking. What was bent stays so.
     pub fn stop(&self) {
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(task) = task {
+        for task in self.tasks().drain(..) {
             task.abort();
         }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The books of caps and events.
@@ -132,9 +141,9 @@ impl PowerPlane {
         self.lock().sites.clone()
     }
 
-    /// Something was set: it is in force at the next look, which is now.
-    fn changed(&self) {
-        self.wake.notify_one();
+    /// How a site's servers of a grid stand, by name.
+    pub fn vtns(&self, site: &SiteId) -> BTreeMap<String, VtnStatus> {
+        self.grid.of(site)
     }
 
     async fn look(self: &Arc<Self>) {
@@ -238,14 +247,14 @@ impl PowerPlane {
             let soon = Micros(now.0.saturating_add(LEAD_US));
             event.site == *site && unnoted && counts(event, now, soon)
         };
-        let begun: Vec<u64> = self
-            .lock()
-            .events
-            .iter()
-            .filter(begins)
-            .map(|event| event.id)
-            .collect();
-        for id in begun {
+        let begun: Vec<(u64, u64)> = {
+            let events = &self.lock().events;
+            let begun = events.iter().filter(begins);
+            begun
+                .map(|event| (event.id, noted_before(event, events).unwrap_or(drawn_watts)))
+                .collect()
+        };
+        for (id, drawn_watts) in begun {
             match self.book.power_baseline(id, drawn_watts).await {
                 Ok(noted) => {
                     let mut state = self.lock();
@@ -396,26 +405,6 @@ impl PowerPlane {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps an event, and has it in force at once where it begins now.
-    ///
-    /// # Errors
-    /// As [`PowerBook::power_put`].
-    pub async fn event_put(&self, event: PowerEvent) -> Result<PowerEvent, StoreError> {
-        let event = self.book.power_put(event).await?;
-        self.changed();
-        Ok(event)
-    }
-
-    /// Ends an event.
-    ///
-    /// # Errors
-    /// As [`PowerBook::power_end`].
-    pub async fn event_end(&self, id: u64, at: Micros) -> Result<PowerEvent, StoreError> {
-        let event = self.book.power_end(id, at).await?;
-        self.changed();
-        Ok(event)
     }
 }
 

@@ -217,8 +217,15 @@ impl PowerPlane {
             over_watts: power.over_watts,
             lacks_watts: power.lacks_watts,
             meters: power.meters.iter().map(meter).collect(),
+            vtns: self.vtns_answer(site),
             acts: power.acts.iter().map(|(act, ..)| act.kind()).collect(),
         };
         self.lock().sites.iter().map(sample).collect()
+    }
+
+    fn vtns_answer(&self, site: &SiteId) -> Vec<(String, bool)> {
+        let vtns = self.vtns(site).into_iter();
+        vtns.filter_map(|(id, vtn)| Some((id, vtn.answers()?)))
+            .collect()
     }
 }

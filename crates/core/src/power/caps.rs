@@ -73,6 +73,7 @@ mod tests {
             reason: "grid".to_owned(),
             set_by: KeyId::new("op").unwrap(),
             set_at: Micros(0),
+            order: None,
         }
     }
 

@@ -20,6 +20,7 @@ mod sign_in;
 mod upstream;
 mod url;
 mod virtual_model;
+mod vtn;
 
 use crate::at::At;
 use crate::model::{Fleet, Nodes, Site, TenantEntry};
@@ -101,6 +102,7 @@ pub(crate) fn build(
     check.jobs(&shaped.spans);
     fleet.fine_tuning = check.fine_tuning();
     fleet.meters = check.meters();
+    fleet.vtns = check.vtns();
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }

@@ -31,6 +31,8 @@ pub struct PowerSample {
     pub lacks_watts: u64,
     /// Its meters.
     pub meters: Vec<MeterSample>,
+    /// Servers of grids that were asked, and whether they answered at the last try.
+    pub vtns: Vec<(String, bool)>,
     /// Acts in force, by their kinds.
     pub acts: Vec<&'static str>,
 }
@@ -158,6 +160,15 @@ impl Collector for PowerCollector {
             ConstGauge::new(sample.lacks_watts).encode(told.encode_family(&site(sample))?)?;
         }
         encode_meters(&samples, &mut encoder)?;
+        let help = "Whether a grid's server (VTN) answered when it was asked last.";
+        let mut told =
+            encoder.encode_descriptor("madang_vtn_answers", help, None, MetricType::Gauge)?;
+        for sample in &samples {
+            for (vtn, answers) in &sample.vtns {
+                let labels = [("site", sample.site.as_str()), ("vtn", vtn.as_str())];
+                ConstGauge::new(u64::from(*answers)).encode(told.encode_family(&labels)?)?;
+            }
+        }
         let help = "Acts in force against power that is short, by kind.";
         let mut told =
             encoder.encode_descriptor("madang_site_power_acts", help, None, MetricType::Gauge)?;

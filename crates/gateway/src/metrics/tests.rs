@@ -179,6 +179,7 @@ fn power() -> PowerSample {
         over_watts: 50,
         lacks_watts: 70,
         meters: vec![meter("feed", Some("stuck"), 31), meter("dcgm", None, 0)],
+        vtns: vec![("kpx".to_owned(), true), ("gs".to_owned(), false)],
         acts: vec!["pause", "pause"],
     }
 }
@@ -194,6 +195,8 @@ fn what_is_over_a_cap_and_meters_that_are_not_believed_are_told() {
         "madang_meter_believed{site=\"pohang\",meter=\"feed\"} 0",
         "madang_meter_believed{site=\"pohang\",meter=\"dcgm\"} 1",
         "madang_meter_doubted_seconds{site=\"pohang\",meter=\"feed\",doubt=\"stuck\"} 31",
+        "madang_vtn_answers{site=\"pohang\",vtn=\"kpx\"} 1",
+        "madang_vtn_answers{site=\"pohang\",vtn=\"gs\"} 0",
         "madang_site_power_acts{site=\"pohang\",act=\"pause\"} 2",
         "madang_power_acts_total{site=\"pohang\",act=\"pause\"} 1",
     ] {

@@ -60,6 +60,7 @@ pub fn event(
         reason: "전력 수급".to_owned(),
         set_by: "op".parse()?,
         set_at: Micros(1),
+        order: None,
     })
 }
 
@@ -68,9 +69,16 @@ pub async fn events_are_numbered_and_survive(fixture: &impl Fixture) -> Result<(
     let book = fixture.open().await;
     let cap = PowerEventKind::Cap { watts: 20_000_000 };
     let first = book.power_put(event(cap, (5, None))?).await?;
-    let second = book.power_put(event(CUT, (7, Some(9)))?).await?;
+    let ordered = || -> Result<PowerEvent, Failure> {
+        let order = Some("kpx/event-1/0/전력".to_owned());
+        Ok(PowerEvent {
+            order,
+            ..event(CUT, (7, Some(9)))?
+        })
+    };
+    let second = book.power_put(ordered()?).await?;
     assert!(first.id > 0 && second.id > first.id);
-    let (one, other) = (event(cap, (5, None))?, event(CUT, (7, Some(9)))?);
+    let (one, other) = (event(cap, (5, None))?, ordered()?);
     let expected = [
         PowerEvent {
             id: first.id,

@@ -94,6 +94,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "untold",
         sql: include_str!("../../migrations/postgres/0017_untold.sql"),
     },
+    Migration {
+        version: 18,
+        name: "power_orders",
+        sql: include_str!("../../migrations/postgres/0018_power_orders.sql"),
+    },
 ];
 
 /// How long a step may take, and how long one that another gateway takes is waited for: tables may be long.

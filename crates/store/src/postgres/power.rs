@@ -11,8 +11,7 @@ use deadpool_postgres::Object;
 use madang_ledger::EnergySpan;
 use madang_types::{Micros, PowerEvent};
 
-const COLUMNS: &str =
-    "id, site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at";
+const COLUMNS: &str = "id, site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at, grid_order";
 
 async fn put(client: &Object, event: &PowerEvent) -> Result<PowerEvent, StoreError> {
     if list(client, event.set_at).await?.len() >= POWER_EVENTS_MAX {
@@ -20,8 +19,8 @@ async fn put(client: &Object, event: &PowerEvent) -> Result<PowerEvent, StoreErr
     }
     let (cap, cut, baseline) = columns_of(event.kind)?;
     let sql = format!(
-        "INSERT INTO power_events (site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
+        "INSERT INTO power_events (site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at, grid_order)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {COLUMNS}"
     );
     let params: &[Param<'_>] = &[
         &event.site.as_str(),
@@ -33,6 +32,7 @@ async fn put(client: &Object, event: &PowerEvent) -> Result<PowerEvent, StoreErr
         &event.reason,
         &event.set_by.as_str(),
         &event.set_at.0,
+        &event.order,
     ];
     let put = rows(client, ("write a power event", &sql), params, read).await?;
     put.into_iter().next().ok_or_else(|| absent(event.id))
@@ -83,6 +83,7 @@ fn read(columns: &mut Columns<'_>) -> Result<PowerEvent, StoreError> {
         reason: columns.get()?,
         set_by: columns.word()?,
         set_at: Micros(columns.get()?),
+        order: columns.get()?,
     })
 }
 
@@ -90,6 +91,7 @@ fn read(columns: &mut Columns<'_>) -> Result<PowerEvent, StoreError> {
 impl PowerBook for PostgresStore {
     async fn power_put(&self, event: PowerEvent) -> Result<PowerEvent, StoreError> {
         super::check_text("reason", &event.reason)?;
+        super::check_text("order", event.order.as_deref().unwrap_or_default())?;
         self.ask(move |client| Box::pin(async move { put(client, &event).await }))
             .await
     }

@@ -92,6 +92,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "untold",
         sql: include_str!("../../migrations/sqlite/0017_untold.sql"),
     },
+    Migration {
+        version: 18,
+        name: "power_orders",
+        sql: include_str!("../../migrations/sqlite/0018_power_orders.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -12,8 +12,7 @@ use madang_ledger::EnergySpan;
 use madang_types::{Micros, PowerEvent};
 use rusqlite::{Connection, named_params};
 
-const COLUMNS: &str =
-    "id, site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at";
+const COLUMNS: &str = "id, site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at, grid_order";
 
 /// One write, by the writer.
 pub(super) enum PowerWrite {
@@ -47,11 +46,12 @@ fn put(conn: &Connection, event: &PowerEvent) -> Result<PowerEvent, StoreError> 
         return Err(too_many());
     }
     let (cap, cut, baseline) = columns_of(event.kind)?;
-    let sql = "INSERT INTO power_events (site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at)
-         VALUES (:site, :cap, :cut, :baseline, :from, :until, :reason, :set_by, :set_at)";
+    let sql = "INSERT INTO power_events (site, cap_watts, cut_milli, baseline_watts, from_us, until_us, reason, set_by, set_at, grid_order)
+         VALUES (:site, :cap, :cut, :baseline, :from, :until, :reason, :set_by, :set_at, :order)";
     let params = named_params! {
         ":site": event.site.as_str(), ":cap": cap, ":cut": cut, ":baseline": baseline, ":from": event.from.0,
         ":until": event.until.map(|at| at.0), ":reason": event.reason, ":set_by": event.set_by.as_str(), ":set_at": event.set_at.0,
+        ":order": event.order,
     };
     execute(conn, ("write a power event", sql), params)?;
     get(conn, conn.last_insert_rowid().unsigned_abs())
@@ -87,6 +87,7 @@ fn read(columns: &mut Columns<'_>) -> Result<PowerEvent, StoreError> {
         reason: columns.get()?,
         set_by: columns.word()?,
         set_at: Micros(columns.get()?),
+        order: columns.get()?,
     })
 }
 

@@ -98,6 +98,8 @@ pub(super) fn one_site(row: &Value) -> String {
     section(&mut text, table, loads.len());
     let meters = list(row, "meters");
     section(&mut text, meters_table(meters), meters.len());
+    let vtns = list(row, "vtns");
+    section(&mut text, vtns_table(vtns), vtns.len());
     let log = list(row, "log");
     section(&mut text, log_table(log), log.len());
     let unknown = list(row, "unknown").iter().filter_map(Value::as_str);
@@ -133,6 +135,33 @@ fn meters_table(meters: &[Value]) -> Table {
             instant_cell(meter, "doubted_since"),
             why_cell(meter),
             cell(meter, "instead"),
+        ]);
+    }
+    table
+}
+
+fn vtns_table(vtns: &[Value]) -> Table {
+    let names = [
+        "grid's server",
+        "answers",
+        "last at",
+        "why not",
+        "limits nothing here",
+    ];
+    let mut table = Table::new(&names, &[]);
+    for vtn in vtns {
+        let passed_over = list(vtn, "passed_over").iter();
+        let passed_over: Vec<&str> = passed_over.filter_map(Value::as_str).collect();
+        let answers = match vtn["answers"].is_null() {
+            true => "-".to_owned(),
+            false => yes_cell(vtn, "answers"),
+        };
+        table.row(vec![
+            cell(vtn, "id"),
+            answers,
+            instant_cell(vtn, "answered_at"),
+            cell(vtn, "error"),
+            passed_over.join("; "),
         ]);
     }
     table

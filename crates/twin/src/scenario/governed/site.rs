@@ -286,6 +286,7 @@ impl Event {
             reason: String::new(),
             set_by: KeyId::new("scenario")?,
             set_at: micros(event.set_us),
+            order: None,
         };
         Ok(Self {
             place,
