@@ -189,7 +189,7 @@ pub(crate) struct PowerMeterView {
     measured: bool,
     /// Why not.
     doubt: Option<&'static str>,
-    /// The same in a word: `silent`, `too_high`, `too_low`, `fell` or `stuck`.
+    /// The same in a word: `silent`, `too_high`, `too_low`, `fell`, `stuck` or `below_parts`.
     doubt_kind: Option<&'static str>,
     /// Since when it is not believed.
     #[schema(format = DateTime)]

@@ -199,3 +199,25 @@ async fn a_meter_that_never_answers_keeps_no_other_waiting_and_one_without_an_ad
     assert!(said("nowhere").1.contains("127.0.0.1:99999"), "{power}");
     assert_eq!(madang.stop().await, 0);
 }
+
+/// Its unit is a third of a watt, or it sees one phase of three.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_says_less_than_the_meters_of_its_parts_is_not_believed() {
+    let part = Pages::serve().await.unwrap();
+    says(&part, 250);
+    let more = format!(
+        "\n[[meter]]\nid = \"part\"\nsite = \"here\"\nreplica = \"e0\"\nkind = \"prometheus\"\nurl = \"{}\"\n",
+        part.url(PATH)
+    );
+    let (place, mut madang, pages, _engine) = up(&more).await;
+    // The engine's 250, and 20 of machines that do nothing.
+    let low = doubted(&place, "below_parts", "parts").await;
+    assert_eq!(low["watts"], 270, "{low}");
+    says(&pages, 240);
+    believed(&place, 240).await;
+    says(&part, 310);
+    doubted(&place, "below_parts", "parts").await;
+    says(&pages, 330);
+    believed(&place, 330).await;
+    assert_eq!(madang.stop().await, 0);
+}

@@ -6,7 +6,7 @@ use super::scene::{self, BendingRun, Parts, Readings};
 use futures_util::future::join_all;
 use madang_core::power::gauge::{Believed, Doubted, Gauge, Modelled, Reading};
 use madang_core::power::governor::{Load, LoadId};
-use madang_core::power::model::{WHOLE_MILLI, machine_watts};
+use madang_core::power::model::{WHOLE_MILLI, at_meter, machine_watts};
 use madang_fleet::{Fleet, Meter, MeterKind};
 use madang_gateway::clock;
 use madang_types::{Micros, SiteId};
@@ -171,17 +171,32 @@ impl PowerPlane {
             .meters
             .values_mut()
             .filter(|watched| watched.row.site == site.as_str());
-        for watched in own {
+        // The site's own last: what they say is held against the others.
+        let (whole, of_parts): (Vec<_>, Vec<_>) = own.partition(|watched| is_whole(&watched.row));
+        let only = (whole.len() == 1).then_some(());
+        let mut parts_watts = 0_u64;
+        for watched in of_parts.into_iter().chain(whole) {
             let row = &watched.row;
             let bounds = bounds((fleet, site), row, (parts, runs));
             let model = bounds.unwrap_or_else(scene::unbounded);
             let believed = watched.gauge.take(now, watched.reading, &model, stale_us);
+            if believed.measured && !is_whole(row) {
+                parts_watts = parts_watts.saturating_add(believed.watts);
+            }
             let believed = Believed {
                 watts: believed.watts.saturating_add(match believed.measured {
                     true => left_out(fleet, row, &model),
                     false => 0,
                 }),
                 ..believed
+            };
+            let believed = match only.filter(|()| is_whole(row)) {
+                Some(()) => {
+                    let all_watts = scene::least_of_parts((fleet, site), runs, &readings);
+                    let pue_milli = scene::pue_milli(fleet, site);
+                    believed.no_less_than(parts_watts, at_meter(all_watts, pue_milli))
+                }
+                None => believed,
             };
             watched.believe(now, believed);
             let is_mute = bounds.is_none() && watched.gauge.is_mute();
@@ -240,6 +255,11 @@ pub(super) fn left_out(fleet: &Fleet, row: &Meter, model: &Modelled) -> u64 {
     // The model of machines knows no more than their runs could draw.
     let full_watts = row.nodes.as_ref().and_then(named);
     machine_watts(full_watts.unwrap_or(model.full_watts))
+}
+
+/// Whether it is a site's own.
+fn is_whole(row: &Meter) -> bool {
+    row.replica.is_none() && row.nodes.is_none()
 }
 
 /// Whether no other meter measures the same.

@@ -214,6 +214,32 @@ pub(crate) fn of_nodes(fleet: &Fleet, name: &str, runs: &[BendingRun]) -> Parts 
     parts
 }
 
+/// What a site's parts draw at least, in watts without cooling: what meters say of those that are measured, and what the others draw where
+/// they do nothing.
+pub(crate) fn least_of_parts(
+    (fleet, site): (&Fleet, &SiteId),
+    runs: &[BendingRun],
+    readings: &Readings,
+) -> u64 {
+    let least = |believed: Option<&Believed>, idle_watts| {
+        let measured = believed.filter(|believed| believed.measured);
+        measured.map_or(idle_watts, |believed| believed.watts)
+    };
+    let engines = fleet.replicas.iter();
+    let engines = engines.filter(|(_, replica)| replica.site == *site);
+    let engines = engines.map(|(id, replica)| {
+        let idle = of_replica(fleet, replica).map_or(0, |profile| profile.idle_watts);
+        least(readings.replicas.get(id), idle)
+    });
+    let machines = fleet.nodes.iter().filter(|(_, nodes)| nodes.site == *site);
+    let machines = machines.map(|(id, _)| {
+        let loads = of_nodes(fleet, id.as_str(), runs).loads;
+        let idle = loads.iter().map(|load| load.profile.idle_watts).sum();
+        least(readings.nodes.get(id), idle)
+    });
+    engines.chain(machines).sum()
+}
+
 /// Machines that take jobs: each run's part, and the accelerators that nobody uses.
 fn machines(
     parts: &mut Parts,

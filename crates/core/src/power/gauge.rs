@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const ABOVE_MILLI: u64 = 2_000;
 /// Below the model's least by more than this, in thousandths, none is either: what is switched on draws something.
 const BELOW_MILLI: u64 = 500;
+/// A site's own meter that says less than those of its parts together by more than this, in thousandths of what it says, is not believed.
+const PARTS_MILLI: u64 = 1_100;
 /// Times in a row that a reading of less than half the last one is told before it is believed.
 const FALLS_BELIEVED: u32 = 3;
 /// Times in a row after which a reading that does not move at all is doubted, where the model does.
@@ -51,6 +53,8 @@ pub enum Doubt {
     Fell,
     /// It has not moved at all though what it measures has.
     Stuck,
+    /// Other meters say that parts of it draw more.
+    BelowParts,
 }
 
 impl Doubt {
@@ -62,6 +66,7 @@ impl Doubt {
             Self::TooLow => "too_low",
             Self::Fell => "fell",
             Self::Stuck => "stuck",
+            Self::BelowParts => "below_parts",
         }
     }
 
@@ -73,6 +78,7 @@ impl Doubt {
             Self::TooLow => "the meter says less than what it measures draws where it does nothing",
             Self::Fell => "the meter fell by more than half at once, and is not believed yet",
             Self::Stuck => "the meter does not move though what it measures does",
+            Self::BelowParts => "the meter says less than those of its parts together",
         }
     }
 }
@@ -87,6 +93,8 @@ pub enum Instead {
     Likely,
     /// The most that can be drawn.
     Most,
+    /// What meters of its parts say, and of the others that they do nothing.
+    Parts,
 }
 
 impl Instead {
@@ -96,6 +104,7 @@ impl Instead {
             Self::Last => "last",
             Self::Likely => "likely",
             Self::Most => "most",
+            Self::Parts => "parts",
         }
     }
 
@@ -105,6 +114,7 @@ impl Instead {
             Self::Last => "what it said last, and what may have come on top since",
             Self::Likely => "what the model thinks likely",
             Self::Most => "the most that it can be",
+            Self::Parts => "what the meters of its parts say",
         }
     }
 }
@@ -272,6 +282,21 @@ fn not_measured(watts: u64, (why, instead): (Doubt, Instead)) -> Believed {
 }
 
 impl Believed {
+    /// A site's own meter beside those of its parts, which say `parts_watts` together, without cooling and what nobody else measures. Where it
+    /// is below that by more than meters differ, it lies, or one of them does: `instead_watts` is taken then, or what they say where that is
+    /// more.
+    #[must_use]
+    pub fn no_less_than(self, parts_watts: u64, instead_watts: u64) -> Self {
+        let told = self.watts.saturating_mul(PARTS_MILLI);
+        match self.measured && parts_watts.saturating_mul(1_000) > told {
+            true => not_measured(
+                instead_watts.max(parts_watts),
+                (Doubt::BelowParts, Instead::Parts),
+            ),
+            false => self,
+        }
+    }
+
     /// Two meters of which each measures a part: both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -313,7 +338,7 @@ mod tests {
                 None => "",
                 Some(Instead::Last) => "!",
                 Some(Instead::Likely) => "~",
-                Some(Instead::Most) => "^",
+                Some(Instead::Most | Instead::Parts) => "^",
             };
             assert_eq!(believed.measured, believed.doubt.is_none());
             let age_us = last.map_or(0, |reading: Reading| now.since_us(reading.at));
@@ -322,6 +347,32 @@ mod tests {
             found.push(format!("{}{mark}", believed.watts));
         }
         assert_eq!(found.join(" "), expected, "{readings}");
+    }
+
+    #[test]
+    fn a_sites_meter_is_not_believed_below_those_of_its_parts() {
+        let measured = |watts| Believed {
+            watts,
+            measured: true,
+            age_us: 7,
+            sudden_watts: 0,
+            doubt: None,
+        };
+        let check = |watts, parts, instead, expected: u64| {
+            let taken = measured(watts).no_less_than(parts, instead);
+            let doubted = taken.doubt.map(|doubt| doubt.why);
+            let is_low = expected != watts;
+            assert_eq!((taken.watts, taken.measured), (expected, !is_low));
+            assert_eq!(doubted, is_low.then_some(Doubt::BelowParts));
+        };
+        check(1_000, 900, 1_170, 1_000);
+        check(1_000, 1_100, 1_430, 1_000);
+        check(1_000, 1_101, 1_431, 1_431);
+        check(0, 1, 1, 1);
+        check(0, 0, 0, 0);
+        // One that is not believed for another reason stays so.
+        let silent = not_measured(100, (Doubt::Silent, Instead::Last));
+        assert_eq!(silent.no_less_than(500, 650), silent);
     }
 
     #[test]

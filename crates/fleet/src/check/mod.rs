@@ -103,6 +103,7 @@ pub(crate) fn build(
     fleet.fine_tuning = check.fine_tuning();
     fleet.meters = check.meters();
     fleet.vtns = check.vtns();
+    check.caps_of_sites(&fleet);
     check.limits(&fleet.limits, &fleet.probe, &shaped.spans);
     whole.then_some(fleet)
 }

@@ -2,9 +2,10 @@
 
 use super::{Check, rows};
 use crate::at::At;
-use crate::model::{Meter, MeterKind, ReplicaPower};
+use crate::model::{Fleet, Meter, MeterKind, ReplicaPower};
 use crate::raw::RawReplica;
 use crate::shape::brief;
+use madang_types::SiteId;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -46,6 +47,38 @@ impl<'c> Check<'c, '_> {
             ..row.value.clone()
         });
         meters.collect()
+    }
+
+    /// A cap below what the file says is drawn where all does nothing: it can be kept by switching things off alone.
+    pub(super) fn caps_of_sites(&mut self, fleet: &Fleet) {
+        for row in rows(&self.raw.site) {
+            let Some(cap) = &row.value.power_cap_kw else {
+                continue;
+            };
+            let is_here = |site: &SiteId| {
+                let id = row.value.id.as_ref();
+                id.is_some_and(|id| id.value == site.as_str())
+            };
+            let engines = fleet.replicas.values();
+            let engines = engines.filter(|replica| is_here(&replica.site));
+            let engines = engines.filter_map(|replica| Some(replica.power.as_ref()?.idle_watts));
+            let machines = fleet.nodes.values();
+            let machines = machines.filter(|nodes| is_here(&nodes.site) && nodes.jobs.is_some());
+            let machines = machines.filter_map(|nodes| {
+                let all = u64::from(nodes.count) * u64::from(nodes.per_node);
+                Some(nodes.power?.idle_watts * all)
+            });
+            let pue = row.value.pue.as_ref().map_or(1.0, |pue| pue.value);
+            let idle_kw = engines.chain(machines).sum::<u64>() as f64 * pue / 1e3;
+            if idle_kw > cap.value {
+                let message = format!(
+                    "what stands there draws {idle_kw:.1} kW where it does nothing: the cap can be kept by switching machines off alone"
+                );
+                self.report
+                    .warning("limits_conflict", &cap.span, message)
+                    .help("raise `power_cap_kw`, or take out what is switched off");
+            }
+        }
     }
 
     fn watts(&mut self, (idle, full): (u64, u64), span: &Range<usize>) {
