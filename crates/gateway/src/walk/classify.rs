@@ -9,23 +9,20 @@ use crate::walk::claims::{claims, messages_headers, session_named};
 use crate::walk::facts::Facts;
 use crate::walk::flight::Flight;
 use crate::walk::inspect::{Inspection, Masked, inspect};
+use crate::walk::read::read_body;
 use crate::walk::route;
 use crate::walk::settle::unlogged;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use bytes::Bytes;
 use madang_fleet::ToolSupport;
 use madang_types::{Endpoint, ErrorCode, KeyTerms, ModelId, Priority};
 use madang_wire::urls::ImageData;
 use madang_wire::{AnswerKind, BodyError, Features, FieldError, RequestBody, prefix, sniff, text};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// Names suggested where a model is unknown.
 const NEAREST_MODELS_MAX: usize = 3;
-/// Most bytes that are set aside for a body because its length was announced; what is longer grows as it comes.
-const BODY_RESERVE_BYTES_MAX: u64 = 1024 * 1024;
 /// OpenAI's default for `max_tokens` of legacy completions.
 const COMPLETION_TOKENS_DEFAULT: u64 = 16;
 
@@ -245,71 +242,6 @@ fn session(named: Option<&[u8]>, body: &RequestBody, tenant: &str) -> Option<u64
     // What is no text there is the engine's to refuse.
     let key = body.string("prompt_cache_key").ok().flatten()?;
     (!key.is_empty()).then(|| prefix::name_hash(tenant, key.as_bytes()))
-}
-
-async fn read_body(
-    snapshot: &Snapshot,
-    parts: &http::request::Parts,
-    body: Body,
-) -> Result<Bytes, Refused> {
-    let limits = &snapshot.fleet.limits;
-    let too_large = || {
-        let message = format!("the body has more than {} bytes", limits.body_bytes_max);
-        Refused::new(ErrorCode::BodyTooLarge, message)
-    };
-    let announced = parts
-        .headers
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limits.body_bytes_max) {
-        return Err(too_large());
-    }
-    let limit = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
-    let reserve = announced.unwrap_or(0).min(BODY_RESERVE_BYTES_MAX);
-    let bounds = (usize::try_from(reserve).unwrap_or(0), limit);
-    let wait = Duration::from_millis(limits.body_read_ms_max);
-    match tokio::time::timeout(wait, collect(body, bounds)).await {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(too_large()),
-        Ok(Err(reason)) => Err(Refused::new(
-            ErrorCode::BodyNotJson,
-            format!("the body broke off: {reason}"),
-        )),
-        Err(_) => {
-            let message = format!(
-                "the body was not sent within limits.body_read_ms_max = {} ms",
-                limits.body_read_ms_max
-            );
-            Err(Refused::new(ErrorCode::BodyTimeout, message))
-        }
-    }
-}
-
-/// The whole body, without a copy where it came in one frame; `None` where it is larger than `limit`.
-async fn collect(
-    mut body: Body,
-    (reserve, limit): (usize, usize),
-) -> Result<Option<Bytes>, axum::Error> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else {
-            continue;
-        };
-        if first.len() + all.len() + data.len() > limit {
-            return Ok(None);
-        }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-            continue;
-        }
-        if all.is_empty() {
-            all.reserve(reserve);
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(Some(if all.is_empty() { first } else { all.freeze() }))
 }
 
 fn find_model(

@@ -51,8 +51,9 @@ pub struct Flight {
     pub ticket: Option<Ticket>,
     /// What is known of its data.
     pub facts: Facts,
-    /// Hashes what is sent back, for the audit log.
-    sent: Box<blake3::Hasher>,
+    /// Hashes what is sent back, for the audit log. Two kilobytes: apart from the flight, which moves, and not there while
+    /// nothing was sent, since many may wait.
+    sent: Option<Box<blake3::Hasher>>,
     /// Its place among its key's requests.
     pub key_slot: Option<KeySlot>,
     /// What its key may be used for, and how fast.
@@ -136,8 +137,7 @@ impl Flight {
             record,
             ticket: None,
             facts,
-            // Two kilobytes: apart from the flight, which moves.
-            sent: Box::new(blake3::Hasher::new()),
+            sent: None,
             key_slot: None,
             terms,
             rate: None,
@@ -160,7 +160,7 @@ impl Flight {
 
     /// Bytes of the answer on their way to the client.
     pub fn sent(&mut self, bytes: &[u8]) {
-        self.sent.update(bytes);
+        self.sent.get_or_insert_default().update(bytes);
         self.record.bytes_out += u64::try_from(bytes.len()).unwrap_or_default();
     }
 
@@ -290,7 +290,7 @@ impl Flight {
         }
         self.gateway.metrics.request_end(&self.record);
         if self.record.attempts > 0 {
-            let digest = self.sent.finalize();
+            let digest = self.sent.get_or_insert_default().finalize();
             self.gateway.audit.end(&self.record, digest.as_bytes());
         }
         let UsageRecord {

@@ -10,6 +10,7 @@ mod flight;
 mod identify;
 mod inspect;
 mod rate;
+mod read;
 mod relay;
 mod reserve;
 mod restore;
