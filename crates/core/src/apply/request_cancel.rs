@@ -23,7 +23,10 @@ impl Core {
         // Only what was made is charged: of a prompt that has no answer yet no more than there was time for.
         let began_at = request.runs.last().map(|run| run.started_at);
         match began_at.filter(|_| !request.prompt_done && made == 0) {
-            Some(at) => self.true_up_part(now, index, now.since_us(at)),
+            Some(at) => {
+                self.true_up_part(now, index, now.since_us(at));
+                self.believe_part(now, index);
+            }
             None => self.true_up(now, index, made),
         }
         for attempt in attempts {

@@ -182,6 +182,35 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Of a request that leaves before its first byte each member that has its prompt is believed to hold what there was time for: what
+    /// its cache had, and the blocks that it can have computed since the prompt was sent, by the figure that is charged.
+    pub(crate) fn believe_part(&mut self, now: Micros, index: RequestIndex) {
+        let Some(request) = self.requests.get_mut(index) else {
+            return;
+        };
+        let (pool, runs) = (request.pool, request.runs.clone());
+        let prefix = std::mem::take(&mut request.submit.prefix);
+        for run in runs {
+            let Some(member) = self.member(run.member) else {
+                continue;
+            };
+            let time_us = now.since_us(run.started_at);
+            let computed = computed_blocks(member, &prefix, (run.cached_tokens, time_us));
+            // The last block that was there counts whole, though its last token is always computed anew.
+            let block_tokens = u64::from(prefix.block_tokens.max(1));
+            let before = run.cached_tokens.div_ceil(block_tokens);
+            let blocks = computed.max(usize::try_from(before).unwrap_or(usize::MAX));
+            if let Some(pool) = self.pool_mut(pool) {
+                pool.prefix.missed(run.member, &prefix.blocks, blocks);
+            }
+        }
+        if let Some(request) = self.requests.get_mut(index) {
+            request.submit.prefix = prefix;
+        }
+    }
+}
+
 /// Prompt work of the iteration that a member is in with a prompt of which so many tokens are there.
 fn iteration_us(member: &Member, prompt_tokens: u64, there: u64) -> u64 {
     let there = there.min(prompt_tokens);

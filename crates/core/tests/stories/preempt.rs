@@ -173,3 +173,46 @@ fn tenants_over_their_share_call_nobody_off() {
     // The slow one has not begun, and leaves no iteration behind.
     check("other", &["call off 2 #1", "start 3 #1 at a"]);
 }
+
+#[test]
+fn of_a_prompt_whose_caller_left_its_engine_holds_what_it_had_time_for() {
+    // Of a hundred thousand tokens in ten seconds: nothing at once, a thousand each tenth of a second, and in the end all but
+    // the last one, which is always computed.
+    for (left_at_ms, cached_tokens) in [
+        (0, 0),
+        (99, 0),
+        (3_050, 30_000),
+        (9_999, 99_000),
+        (10_000, 99_999),
+        (60_000, 99_999),
+    ] {
+        let limits = CoreLimits::default();
+        let mut story = behind_a_slow_one(engine("a"), limits, left_at_ms);
+        let request = RequestId(1);
+        story.expect(Input::RequestCancel { request }, &[]);
+        let again = RequestSubmit {
+            request: RequestId(2),
+            ..slow(1)
+        };
+        story.ask(again, &["start 2 #1 at a"]);
+        assert_eq!(story.why().1, cached_tokens, "after {left_at_ms} ms");
+    }
+}
+
+#[test]
+fn what_a_cache_had_before_stays_where_a_caller_leaves() {
+    let mut story = Story::new(vec![engine("a")]);
+    story.ask(slow(1), &["start 1 #1 at a"]);
+    story.at_ms(10_500);
+    story.done(1, &[]);
+    for id in [2, 3] {
+        let again = RequestSubmit {
+            request: RequestId(id),
+            ..slow(1)
+        };
+        story.ask(again, &[&format!("start {id} #1 at a")]);
+        assert_eq!(story.why().1, 99_999);
+        let request = RequestId(id);
+        story.expect(Input::RequestCancel { request }, &[]);
+    }
+}
