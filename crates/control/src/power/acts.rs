@@ -5,11 +5,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
+use madang_core::power::caps::Cap;
 use madang_core::power::governor::{Load, LoadId, Orders, PauseHow, PowerTerms};
 use madang_executor::jobs::JobsError;
 use madang_fleet::Fleet;
 use madang_gateway::clock;
-use madang_types::{Micros, ReplicaId, RunId, SiteId};
+use madang_types::{Micros, PowerEvent, ReplicaId, RunId, SiteId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -43,6 +44,19 @@ impl Applied {
     }
 }
 
+/// Terms that are narrower than ever, and until when.
+fn ending(terms: PowerTerms, until: Option<Micros>) -> PowerTerms {
+    match terms == PowerTerms::default() {
+        true => terms,
+        false => PowerTerms { until, ..terms },
+    }
+}
+
+fn until_of(cap: Option<&Cap>, events: &[PowerEvent]) -> Option<Micros> {
+    let id = cap?.event?;
+    events.iter().find(|event| event.id == id)?.until
+}
+
 impl PowerPlane {
     /// Runs that stand still, and those that cannot.
     pub(super) fn frozen(&self) -> (BTreeSet<RunId>, BTreeSet<RunId>) {
@@ -55,7 +69,8 @@ impl PowerPlane {
         let Some((orders, loads)) = self.ordered(site) else {
             return;
         };
-        self.tell_terms(site, orders.terms);
+        let terms = ending(orders.terms, self.short_until(site));
+        self.tell_terms(site, terms);
         self.limit_engines(fleet, (&orders, &loads)).await;
         // All at once: an executor that does not answer keeps no other waiting.
         let stands = runs.iter().map(async |run| {
@@ -80,6 +95,12 @@ impl PowerPlane {
         let state = self.lock();
         let power = state.sites.get(site)?;
         Some((power.orders.clone(), power.scene_loads.clone()))
+    }
+
+    /// When the event ends whose cap holds, where one's does and says so.
+    fn short_until(&self, site: &SiteId) -> Option<Micros> {
+        let state = self.lock();
+        until_of(state.sites.get(site)?.cap.as_ref(), &state.events)
     }
 
     pub(super) fn tell_terms(&self, site: &SiteId, terms: PowerTerms) {
@@ -213,5 +234,44 @@ impl PowerPlane {
             return Ok(());
         }
         Err(format!("{path} answers {}", status.as_u16()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_types::{PowerEventKind, Priority};
+
+    #[test]
+    fn requests_are_told_until_when_the_event_lasts_whose_cap_holds() {
+        let event = |id, until: Option<i64>| PowerEvent {
+            id,
+            site: SiteId::new("pohang").unwrap(),
+            kind: PowerEventKind::Cap { watts: 500 },
+            from: Micros(0),
+            until: until.map(Micros),
+            reason: String::new(),
+            set_by: "op".parse().unwrap(),
+            set_at: Micros(0),
+        };
+        let events = [event(1, Some(70)), event(2, None), event(3, Some(90))];
+        let cap = |event| Cap { watts: 500, event };
+        for (cap, expected) in [
+            (None, None),
+            (Some(cap(None)), None),
+            (Some(cap(Some(1))), Some(Micros(70))),
+            (Some(cap(Some(2))), None),
+            (Some(cap(Some(3))), Some(Micros(90))),
+            (Some(cap(Some(4))), None),
+        ] {
+            assert_eq!(until_of(cap.as_ref(), &events), expected, "{cap:?}");
+        }
+        let whole = PowerTerms::default();
+        assert_eq!(ending(whole, Some(Micros(70))), whole);
+        let shed = PowerTerms {
+            shed: Some(Priority::Batch),
+            ..whole
+        };
+        assert_eq!(ending(shed, Some(Micros(70))).until, Some(Micros(70)));
     }
 }

@@ -3,13 +3,16 @@
 use crate::effect::Effect;
 use crate::member::{Member, slots_milli};
 use crate::power::governor::PowerTerms;
-use crate::request::MemberIndex;
+use crate::request::{MemberIndex, Request};
 use crate::state::Core;
 use madang_types::{Micros, SiteId};
 use std::collections::BTreeMap;
 
 /// How often it is looked who can serve, while power is short.
 const FOLLOW_US: u64 = 1_000_000;
+/// When trying again makes sense where nobody knows when power is back, and at the soonest.
+const BACK_UNKNOWN_MS: u64 = 60_000;
+const BACK_MS_MIN: u64 = 1_000;
 
 impl Core {
     pub(super) fn on_power_set(
@@ -74,6 +77,22 @@ impl Core {
     /// Whether it is at any site.
     pub(super) fn is_power_short(&self) -> bool {
         !self.power.is_empty()
+    }
+
+    /// When power may be there again for a request that was refused for want of it, in milliseconds from now: at the first end of what
+    /// makes it short where it may be served; where none is known, after a minute, as it comes back step by step.
+    pub(super) fn power_back_ms(&self, now: Micros, request: &Request) -> u64 {
+        let members = self.pool(request.pool).map(|pool| pool.members.iter());
+        let sheds = members
+            .into_iter()
+            .flatten()
+            .filter_map(|index| self.member(*index))
+            .filter(|member| member.power.sheds(request.submit.priority));
+        let backs_ms = sheds.map(|member| {
+            let until = member.power.until().filter(|until| *until > now);
+            until.map_or(BACK_UNKNOWN_MS, |until| until.since_us(now).div_ceil(1_000))
+        });
+        backs_ms.min().unwrap_or(BACK_UNKNOWN_MS).max(BACK_MS_MIN)
     }
 
     fn power_tell(&mut self, index: MemberIndex, terms: PowerTerms) {

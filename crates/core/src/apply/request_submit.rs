@@ -15,8 +15,6 @@ use madang_types::{Micros, Priority};
 const RETRY_NO_REPLICA_MS: u64 = 2_000;
 /// When trying again makes sense where nothing is known of the pool's pace.
 const RETRY_UNKNOWN_MS: u64 = 1_000;
-/// When trying again makes sense where power is short.
-const RETRY_POWER_MS: u64 = 60_000;
 /// Output tokens expected of a key that has not asked this pool yet.
 const OUTPUT_PRIOR_TOKENS: u64 = 256;
 /// Answers after which a key's mean output is believed.
@@ -348,8 +346,7 @@ impl Core {
                     wait.saturating_sub(bound_ms).max(RETRY_UNKNOWN_MS)
                 }))
             }
-            // Power comes back step by step, not within a moment.
-            Refusal::PowerShort => Some(RETRY_POWER_MS),
+            Refusal::PowerShort => Some(self.power_back_ms(now, request)),
             Refusal::ModelUnknown | Refusal::EndpointUnsupported | Refusal::PolicyDenied => None,
         };
         self.unqueue(index);

@@ -2,7 +2,7 @@
 
 use crate::power::governor::PowerTerms;
 use crate::power::model::WHOLE_MILLI;
-use madang_types::Priority;
+use madang_types::{Micros, Priority};
 
 /// The terms of its site, with its own part of the slots, and what ran when they became narrower: parts are parts of that, as a batch is
 /// seldom full.
@@ -46,6 +46,11 @@ impl Power {
     /// Requests are better served elsewhere.
     pub fn diverts(&self) -> bool {
         self.terms.divert
+    }
+
+    /// When power is short there no more, where that is known.
+    pub fn until(&self) -> Option<Micros> {
+        self.terms.until
     }
 
     /// It takes no new request of that urgency.

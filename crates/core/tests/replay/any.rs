@@ -213,13 +213,17 @@ fn any_power() -> impl Strategy<Value = PowerTerms> {
     let milli = || select(vec![1_000, 750, 500, 250]);
     let batch_milli = select(vec![1_000, 500, 0]);
     let shed = select(vec![None, Some(Priority::Batch), Some(Priority::Standard)]);
-    let terms = (batch_milli, any::<bool>(), milli(), shed);
-    let terms = terms.prop_map(|(batch_milli, divert, slots_milli, shed)| PowerTerms {
-        batch_milli,
-        divert,
-        slots_milli,
-        shed,
-    });
+    let until = select(vec![None, Some(Micros(0)), Some(Micros(i64::MAX))]);
+    let terms = (batch_milli, any::<bool>(), milli(), shed, until);
+    let terms = terms.prop_map(
+        |(batch_milli, divert, slots_milli, shed, until)| PowerTerms {
+            batch_milli,
+            divert,
+            slots_milli,
+            shed,
+            until,
+        },
+    );
     prop_oneof![2 => Just(PowerTerms::default()), 3 => terms]
 }
 

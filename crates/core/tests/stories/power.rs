@@ -1,6 +1,7 @@
 //! Power is short at a site: what requests meet there.
 
 use super::*;
+use madang_core::Refusal;
 use madang_core::power::governor::PowerTerms;
 
 fn slots(slots_milli: u32) -> Input {
@@ -67,4 +68,42 @@ fn one_engine_alone_has_fewer_slots_and_never_none() {
     story.done(3, &["start 5 #1 at a"]);
     story.submit(6, &["queued 6 behind 0"]);
     story.expect(slots(1_000), &["start 6 #1 at a"]);
+}
+
+#[test]
+fn who_is_refused_comes_back_when_the_event_ends() {
+    // Until when power is short, in seconds, and in how many milliseconds it is said to be back, at the tenth second.
+    for (until_s, back_ms) in [
+        (None, 60_000),
+        (Some(1_810), 1_800_000),
+        (Some(12), 2_000),
+        (Some(10), 60_000),
+        (Some(5), 60_000),
+    ] {
+        let mut story = Story::new(vec![member("a", 8)]);
+        story.at_ms(10_000);
+        let terms = PowerTerms {
+            shed: Some(Priority::Standard),
+            until: until_s.map(|s| Micros(s * 1_000_000)),
+            ..PowerTerms::default()
+        };
+        let site = SiteId::new("s").unwrap();
+        story.expect(Input::PowerSet { site, terms }, &[]);
+        story.lines(Input::RequestSubmit(submit(1)));
+        let [
+            Effect::Refuse {
+                refusal,
+                retry_after_ms,
+                ..
+            },
+        ] = story.effects.as_slice()
+        else {
+            panic!("{:?}", story.effects);
+        };
+        assert_eq!(
+            (*refusal, *retry_after_ms),
+            (Refusal::PowerShort, Some(back_ms)),
+            "{until_s:?}"
+        );
+    }
 }

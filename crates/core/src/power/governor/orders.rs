@@ -2,7 +2,7 @@
 
 use super::Act;
 use crate::power::model::WHOLE_MILLI;
-use madang_types::{Priority, RunId};
+use madang_types::{Micros, Priority, RunId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -30,6 +30,9 @@ pub struct PowerTerms {
     pub slots_milli: u32,
     /// Those of this class, and of less urgent ones, are refused.
     pub shed: Option<Priority>,
+    /// When what makes it short ends, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Micros>,
 }
 
 impl Default for PowerTerms {
@@ -40,6 +43,7 @@ impl Default for PowerTerms {
             divert: false,
             slots_milli: WHOLE_MILLI,
             shed: None,
+            until: None,
         }
     }
 }
