@@ -28,6 +28,13 @@ async fn wrong_flags_are_named() {
         (["--fault", "stal=0.1"], 2, "did you mean 'stall'?"),
         (["--speed", "0"], 2, "a number from 0.001 to 1000 is wanted"),
         (["--model", "a b"], 1, "cannot be a model's id"),
+        (
+            ["--idle-watts=900", "--full-watts=100"],
+            1,
+            "(--idle-watts 900) than at most (--full-watts 100)",
+        ),
+        (["--idle-watts", "100000"], 1, ", the profile's): give both"),
+        (["--fault", "no-metrics=0.5"], 2, "takes no probability"),
     ] {
         let all = [&["engine", "--port", "0"][..], &args].concat();
         let ended = place.run(&all).await;

@@ -124,6 +124,12 @@ impl FromStr for FaultPlan {
                 continue;
             }
             let (name, chance) = part.split_once('=').unwrap_or((part, "1"));
+            if name.trim() == NO_METRICS {
+                return Err(FaultPlanError(format!(
+                    "'{NO_METRICS}' is the engine's and no request's: it takes no probability, write it alone. Faults that take one: {}",
+                    Fault::names()
+                )));
+            }
             let fault = Fault::named(name.trim()).ok_or_else(|| unknown(name.trim()))?;
             let chance: f64 = chance
                 .trim()
@@ -192,6 +198,8 @@ mod tests {
         refuse("stall=x", "from 0 to 1");
         refuse("stall=0.6,cut-mid=0.6", "more than 1");
         refuse("stall=NaN", "from 0 to 1");
+        refuse("no-metrics=0.5", "takes no probability, write it alone");
+        refuse("no-metrics =1", "Faults that take one: error-500,");
     }
 
     #[test]

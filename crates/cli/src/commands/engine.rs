@@ -3,7 +3,7 @@
 use crate::args::EngineArgs;
 use crate::out;
 use crate::up::signals::Signals;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use madang_rehearsal::{Options, serve};
 use madang_twin::engine::{
     Division, KV_LINK_LATENCY_US, PartKind, PowerProfile, Profile, Speculation, Tier, rated,
@@ -51,10 +51,7 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let name = args.model.as_deref().unwrap_or(&args.profile);
     let model = ModelId::new(name).with_context(|| format!("'{name}' cannot be a model's id"))?;
     let by_rating = rated(&profile);
-    let power = PowerProfile::new(
-        args.idle_watts.unwrap_or(by_rating.idle_watts),
-        args.full_watts.unwrap_or(by_rating.full_watts),
-    );
+    let power = power_of(&args, &by_rating)?;
     let mut signals = Signals::new()?;
     let engine = serve(Options {
         host: args.host,
@@ -72,4 +69,23 @@ pub async fn run(args: EngineArgs) -> anyhow::Result<ExitCode> {
     signals.stop().await;
     engine.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What its accelerators draw, by the flags where they are given, else as they are rated.
+fn power_of(args: &EngineArgs, by_rating: &PowerProfile) -> anyhow::Result<PowerProfile> {
+    let idle_watts = args.idle_watts.unwrap_or(by_rating.idle_watts);
+    let full_watts = args.full_watts.unwrap_or(by_rating.full_watts);
+    let whose = |given: Option<u64>| match given {
+        Some(_) => "",
+        None => ", the profile's",
+    };
+    if idle_watts > full_watts {
+        bail!(
+            "it cannot draw more where it does nothing (--idle-watts {idle_watts}{}) than at most (--full-watts {full_watts}{}): give \
+             both, the first not above the second",
+            whose(args.idle_watts),
+            whose(args.full_watts)
+        );
+    }
+    Ok(PowerProfile::new(idle_watts, full_watts))
 }
