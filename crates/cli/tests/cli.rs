@@ -211,7 +211,12 @@ async fn a_recorded_run_replays_byte_for_byte() {
     place.run(&["replay", "other.jsonl"]).await.expect_code(1);
     place.write("torn.jsonl", &text[..text.len() - 20]);
     let torn = place.run(&["replay", "torn.jsonl"]).await.expect_code(1);
-    assert!(torn.err.contains("torn.jsonl:"), "{}", torn.err);
+    let whole = text.lines().count() - 1;
+    let words = format!("{whole} steps replayed, every effect equal, but torn.jsonl:");
+    assert!(torn.err.contains(&words), "{}", torn.err);
+    let torn = ["replay", "torn.jsonl", "--json"];
+    let torn = place.run(&torn).await.expect_code(1).json();
+    assert_eq!(torn["torn_line"], whole + 1, "{torn}");
     place.write("empty.jsonl", "");
     for (file, words) in [
         ("empty.jsonl", "is no recording: there is no step in it"),
