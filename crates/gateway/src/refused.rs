@@ -170,6 +170,7 @@ impl Refused {
             request_id: request,
             remedy: Some(self.remedy.unwrap_or(self.code.remedy())),
             doc,
+            retry_after_ms: None,
             reasons,
         }
     }

@@ -66,6 +66,9 @@ codes! {
     ProgrammeClosed = "programme_closed", 403, "permission_error", "Ask whoever runs the programme: its tenants are served within its period (`madang programme list`).";
     ModelNotPermitted = "model_not_permitted", 403, "permission_error", "Use a model that GET /v1/models lists for this key, or a key that is for the model.";
     // classify: what the request says
+    HeadInvalid = "head_invalid", 400, "invalid_request_error", "Send HTTP/1.1: a request line, headers of one line each, an empty line; over HTTPS only where a proxy speaks it.";
+    HeadTooLarge = "head_too_large", 431, "invalid_request_error", "Send fewer or shorter headers, or raise `limits.header_bytes_max`.";
+    HeadTimeout = "head_timeout", 408, "invalid_request_error", "Send the headers without long pauses, or raise `limits.header_read_ms_max`.";
     BodyNotJson = "body_not_json", 400, "invalid_request_error", "Send one JSON object, UTF-8, with `content-type: application/json`.";
     BodyTooLarge = "body_too_large", 413, "invalid_request_error", "Send less, or raise `limits.body_bytes_max` in the fleet file.";
     BodyTooDeep = "body_too_deep", 400, "invalid_request_error", "Nest objects and arrays less deeply, or raise `limits.json_depth_max`.";
@@ -99,6 +102,7 @@ codes! {
     ConnectionsExhausted = "connections_exhausted", 503, "server_error", "Close idle connections, or raise `limits.connections_max`.";
     // relay
     EngineUnreachable = "engine_unreachable", 502, "server_error", "See `madang status`; the engine could not be reached or broke off before its first byte.";
+    EngineRefused = "engine_refused", 400, "invalid_request_error", "Change what the message says is wrong; where it says nothing, see `madang logs REPLICA`.";
     EngineFailed = "engine_failed", 502, "server_error", "The engine met an error of its own; try again, and see `madang logs REPLICA`.";
     EngineAnswerInvalid = "engine_answer_invalid", 502, "server_error", "The engine's answer was not what its protocol promises; see `madang logs REPLICA`.";
     EngineCut = "engine_cut", 502, "server_error", "The engine broke off in the middle; try again. What came before is incomplete.";

@@ -36,6 +36,9 @@ pub struct ErrorFields<'a> {
     pub remedy: Option<&'a str>,
     /// Where the code is explained.
     pub doc: &'a str,
+    /// When trying again makes sense, in milliseconds from now: in events of a stream, which have no headers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// Why each place is denied, where policy refuses.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub reasons: &'a [PolicyReason],

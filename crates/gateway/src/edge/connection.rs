@@ -59,21 +59,20 @@ impl<D: Doors> Connection<D> {
         };
         let stream = SharedStream::new(stream);
         let progress = Arc::new(Progress::default());
-        let stall_max = Duration::from_millis(self.options.client_stall_ms_max);
-        let socket = Socket::new(stream.clone(), progress.clone(), stall_max);
+        let socket = Socket::new(stream.clone(), progress.clone(), self.options.clone());
         let service = CountedService {
             doors: self.doors,
             peer: PeerAddress(peer),
             progress: progress.clone(),
         };
         let http = builder(&self.options).serve_connection(TokioIo::new(socket), service);
-        let watch = Watch::new(stream.clone(), progress, self.options);
+        let watch = Watch::new(stream.clone(), progress, self.options.clone());
         let end = run(http, watch, self.stopping).await;
         let Some(stream) = stream.into_inner() else {
             return end;
         };
         match end {
-            End::HeadTimeout => refusal::head_timeout(&stream).await,
+            End::HeadTimeout => refusal::head_timeout(&stream, &self.options).await,
             End::Done => refusal::linger(&stream).await,
             // What lies unsent is thrown away at once instead of being kept for a client that takes nothing.
             End::Stall => reset(&stream),

@@ -1,5 +1,6 @@
 //! A client's socket that gives up on a client which takes nothing of its answer.
 
+use super::{EdgeOptions, refusal};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -91,19 +92,23 @@ impl SharedStream {
 pub(super) struct Socket {
     stream: SharedStream,
     progress: Arc<Progress>,
-    stall_max: Duration,
+    options: Arc<EdgeOptions>,
     /// Runs while a write waits for the client.
     stall: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl Socket {
-    pub(super) fn new(stream: SharedStream, progress: Arc<Progress>, stall_max: Duration) -> Self {
-        let stall = Box::pin(tokio::time::sleep(stall_max));
+    pub(super) fn new(
+        stream: SharedStream,
+        progress: Arc<Progress>,
+        options: Arc<EdgeOptions>,
+    ) -> Self {
+        let stall = Box::pin(tokio::time::sleep(stall_max(&options)));
         Self {
             stream,
             progress,
-            stall_max,
+            options,
             stall,
             waiting: false,
         }
@@ -134,10 +139,30 @@ impl Socket {
         }
     }
 
+    /// What is said in place of these bytes, where the HTTP connection answers by itself.
+    fn in_place_of(&self, bytes: &[u8]) -> Option<String> {
+        if self.progress.in_flight() {
+            return None;
+        }
+        refusal::in_place_of(bytes, &self.options)
+    }
+
+    /// Says that in place of so many bytes. The connection ends with it: where only its beginning finds room, nothing more is said.
+    fn poll_say(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: &str,
+        bytes: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, |stream| stream.try_write(said.as_bytes()))
+            .map_ok(|_| bytes)
+    }
+
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.waiting {
             self.waiting = true;
-            self.stall.as_mut().reset(Instant::now() + self.stall_max);
+            let until = Instant::now() + stall_max(&self.options);
+            self.stall.as_mut().reset(until);
         }
         ready!(self.stall.as_mut().poll(cx));
         self.progress.stalled.store(true, Ordering::Relaxed);
@@ -146,6 +171,10 @@ impl Socket {
             "the client takes nothing of its answer",
         )))
     }
+}
+
+fn stall_max(options: &EdgeOptions) -> Duration {
+    Duration::from_millis(options.client_stall_ms_max)
 }
 
 impl AsyncRead for Socket {
@@ -169,6 +198,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(said) = self.in_place_of(buf) {
+            return self.poll_say(cx, &said, buf.len());
+        }
         self.poll_write_with(cx, |stream| stream.try_write(buf))
     }
 
@@ -177,6 +209,12 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut filled = bufs.iter().filter(|buf| !buf.is_empty());
+        if let (Some(buf), None) = (filled.next(), filled.next())
+            && let Some(said) = self.in_place_of(buf)
+        {
+            return self.poll_say(cx, &said, buf.len());
+        }
         self.poll_write_with(cx, |stream| stream.try_write_vectored(bufs))
     }
 

@@ -1,6 +1,9 @@
 //! The edge against clients that are slow, greedy, absent or gone. Each speaks through a bare socket.
 
+mod heads;
 mod leaving;
+
+use heads::assert_head_error;
 
 use super::{AcceptPause, EdgeOptions, EdgeReport, PeerAddress, serve};
 use axum::Router;
@@ -239,7 +242,12 @@ async fn headers_that_are_too_large_are_refused_so_that_the_client_hears_it() {
             "GET /hello HTTP/1.1\r\nhost: x\r\nx: {large}\r\n\r\n"
         ))
         .await;
-    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 431 "));
+    let told = read_all(&mut client).await;
+    assert_head_error(&told, 431, "head_too_large");
+    assert!(
+        told.contains("limits.header_bytes_max = 16384 bytes"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -285,7 +293,12 @@ async fn headers_that_trickle_are_timed_out() {
         .await
         .expect("the connection ends")
         .unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+    let told = String::from_utf8(answer).unwrap();
+    assert_head_error(&told, 408, "head_timeout");
+    assert!(
+        told.contains("limits.header_read_ms_max = 200 ms"),
+        "{told}"
+    );
     trickle.abort();
     assert_eq!(server.end().await.head_timeouts, 1);
 }

@@ -134,6 +134,8 @@ async fn check_all(rows: Vec<Row>, stream: bool) {
 /// Failures before any byte of the answer, the same plain and streamed.
 fn before_the_answer() -> Vec<Row> {
     let refused = (400, "", Outcome::EngineRefused, 1);
+    let said = (400, "engine_refused", Outcome::EngineRefused, 1);
+    let odd = (418, "engine_refused", Outcome::EngineRefused, 1);
     let first_byte = "first_byte_ms_max = 200";
     vec![
         row("normal", OK, OK),
@@ -146,7 +148,8 @@ fn before_the_answer() -> Vec<Row> {
         row("status:500", FAILED, FAILED),
         row("status:301", FAILED, FAILED),
         row("status:400", refused, refused),
-        row("status:400:<html>", FAILED, FAILED),
+        row("status:400:<html>", said, said),
+        row("status:418:{}", odd, odd),
         row("status:401", FAILED, ELSEWHERE),
         row("status:403", FAILED, ELSEWHERE),
         row("status:429", UNREACHABLE, ELSEWHERE),
@@ -228,6 +231,27 @@ async fn streamed_answers() {
         row("huge-event:9000000", UNSOUND, UNSOUND),
     ]);
     check_all(rows, true).await;
+}
+
+#[tokio::test]
+async fn a_page_of_an_engines_is_an_error_of_ours_with_its_status() {
+    let world = World::of(1).await;
+    let page = format!("<html>{}", "x".repeat(1_000));
+    world.behave(&format!("status:413:{page}"));
+    for stream in [false, true] {
+        let answer = world.chat(json!({"stream": stream})).await;
+        assert_eq!(answer.status, 413);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("x-madang-replica"), Some("r1"));
+        let error = answer.json().unwrap()["error"].clone();
+        assert_eq!(error["code"], "engine_refused");
+        let said = format!(
+            "the replica 'r1' answered 413 Payload Too Large: {}",
+            &page[..500]
+        );
+        assert_eq!(error["message"], said);
+        assert!(error["remedy"].is_string());
+    }
 }
 
 #[tokio::test]

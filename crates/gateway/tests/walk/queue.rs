@@ -94,7 +94,9 @@ async fn what_ends_a_waiting_stream_is_its_last_event() {
             panic!("{events:?}");
         };
         assert_eq!(event.event.as_deref(), (path != CHAT).then_some("error"));
-        assert_eq!(code(&event.json().unwrap()), "queue_timeout");
+        let json = event.json().unwrap();
+        assert_eq!(code(&json), "queue_timeout");
+        assert_eq!(json["error"]["retry_after_ms"], 1_000, "{json}");
     }
     drop(held);
     let records = world.records(3).await;

@@ -26,6 +26,8 @@ struct Error<'a> {
     remedy: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     doc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: &'a [PolicyReason],
 }
@@ -41,6 +43,7 @@ pub fn error_body(fields: &ErrorFields<'_>) -> String {
         request_id,
         remedy,
         doc,
+        retry_after_ms,
         reasons,
     } = *fields;
     text(&Body {
@@ -52,6 +55,7 @@ pub fn error_body(fields: &ErrorFields<'_>) -> String {
             param,
             remedy,
             doc,
+            retry_after_ms,
             reasons,
         },
         request_id,

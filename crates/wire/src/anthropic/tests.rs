@@ -332,6 +332,7 @@ fn errors_have_anthropics_shape() {
         request_id: "req_1",
         remedy: Some("Use another."),
         doc: "docs/errors/model_not_found.md",
+        retry_after_ms: None,
         reasons: &[],
     };
     let expected = json!({"type": "error", "request_id": "req_1", "error": {"type": "not_found_error",

@@ -9,6 +9,7 @@ const FIELDS: ErrorFields<'_> = ErrorFields {
     request_id: "req_1",
     remedy: Some("ask again"),
     doc: "docs/errors/upstream_cut.md",
+    retry_after_ms: None,
     reasons: &[],
 };
 
@@ -29,6 +30,25 @@ fn a_body_has_openais_shape() {
         bare.contains("\"param\":\"model\"") && !bare.contains("remedy"),
         "{bare}"
     );
+}
+
+#[test]
+fn an_event_says_when_to_try_again() {
+    let fields = ErrorFields {
+        retry_after_ms: Some(1_500),
+        ..FIELDS
+    };
+    for kind in [
+        AnswerKind::Chat,
+        AnswerKind::Responses,
+        AnswerKind::Messages,
+    ] {
+        let event = stream_error_event(kind, &fields);
+        let text = std::str::from_utf8(&event).unwrap();
+        let (_, data) = text.split_once("data: ").unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["error"]["retry_after_ms"], 1_500, "{text}");
+    }
 }
 
 /// What both SDKs do with an event: raise when the data is an object with a truthy `error`.

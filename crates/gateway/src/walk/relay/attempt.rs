@@ -11,7 +11,7 @@ use crate::audit::Going;
 use crate::client::{ClientError, ClientErrorKind, EngineAddress, EngineBody};
 use crate::gateway::Gateway;
 use crate::headers;
-use crate::refused::Refused;
+use crate::refused::{Refused, doc_page};
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
 use crate::walk::settle::unlogged;
@@ -297,11 +297,22 @@ async fn engine_refusal(
         let message = format!("the replica '{replica}' does not accept Madang: {status}");
         return Attempt::Failed(Refused::new(ErrorCode::EngineFailed, message));
     }
-    if let Some(error) = error.filter(|_| status.is_client_error()) {
+    if status.is_client_error() {
+        let (said, content_type) = match error {
+            Some(error) => {
+                let body = in_callers_words(&error, bytes, (ask, route));
+                ((body, None), content_type)
+            }
+            None => {
+                let code = ErrorCode::EngineRefused;
+                let body = in_our_words(code, (status, &bytes), (ask, route));
+                let content_type = HeaderValue::from_static("application/json");
+                ((body, Some(code)), Some(content_type))
+            }
+        };
         let mut response_headers = HeaderMap::new();
         mark(&mut response_headers, (ask, route), content_type);
-        let body = in_callers_words(&error, bytes, (ask, route));
-        let refusal = WholeAnswer::refusal(status, response_headers, body);
+        let refusal = WholeAnswer::refusal(status, response_headers, said);
         return Attempt::Answered(Answer::Whole(Box::new(refusal)));
     }
     let said = if status.is_redirection() {
@@ -321,19 +332,59 @@ fn in_callers_words(error: &EngineError, body: Bytes, (ask, route): (&Ask, &Rout
         return body;
     }
     let id = route.request.to_string();
-    let fields = ErrorFields {
-        message: &error.message,
-        kind: error.kind.as_deref().unwrap_or("invalid_request_error"),
-        param: error.param.as_deref(),
-        code: error.code.as_deref().unwrap_or_default(),
-        request_id: &id,
-        remedy: None,
-        doc: "",
-        reasons: &[],
+    in_shape_of(
+        ask.endpoint,
+        &ErrorFields {
+            message: &error.message,
+            kind: error.kind.as_deref().unwrap_or("invalid_request_error"),
+            param: error.param.as_deref(),
+            code: error.code.as_deref().unwrap_or_default(),
+            request_id: &id,
+            remedy: None,
+            doc: "",
+            retry_after_ms: None,
+            reasons: &[],
+        },
+    )
+}
+
+/// An engine's refusal that is no error object, such as a proxy's page: its status, and what it says, as an error of ours. That is the
+/// caller's alone to read, since it may quote the prompt: it stands in the answer and in no log.
+fn in_our_words(
+    code: ErrorCode,
+    (status, said): (StatusCode, &[u8]),
+    (ask, route): (&Ask, &Route),
+) -> Bytes {
+    let said: String = String::from_utf8_lossy(said.trim_ascii())
+        .chars()
+        .take(ERROR_CHARS_MAX)
+        .collect();
+    let said = match said.is_empty() {
+        true => "without a word",
+        false => &said,
     };
-    if callers {
-        anthropic::error_body(&fields).into()
-    } else {
-        error_body(&fields).into()
+    let replica = &route.target.replica;
+    let message = format!("the replica '{replica}' answered {status}: {said}");
+    let id = route.request.to_string();
+    in_shape_of(
+        ask.endpoint,
+        &ErrorFields {
+            message: &message,
+            kind: code.kind(),
+            param: None,
+            code: code.as_str(),
+            request_id: &id,
+            remedy: Some(code.remedy()),
+            doc: &doc_page(code),
+            retry_after_ms: None,
+            reasons: &[],
+        },
+    )
+}
+
+fn in_shape_of(endpoint: Endpoint, fields: &ErrorFields<'_>) -> Bytes {
+    match endpoint {
+        Endpoint::Messages => anthropic::error_body(fields).into(),
+        _ => error_body(fields).into(),
     }
 }

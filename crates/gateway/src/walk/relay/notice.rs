@@ -136,7 +136,7 @@ async fn begin(mut chase: Chase) -> Began {
         End::Answered(Answer::Whole(answer)) => {
             let event = refusal_event(kind, &answer.body, &flight.record.id.to_string());
             Began::Refused(
-                settle::refuse_event(flight, (Outcome::EngineRefused, None), event).await,
+                settle::refuse_event(flight, (Outcome::EngineRefused, answer.code), event).await,
             )
         }
         End::Refused(refused) => {
@@ -151,8 +151,13 @@ async fn begin(mut chase: Chase) -> Began {
 /// A refusal as the last event of a stream that began.
 pub(super) fn error_event(kind: AnswerKind, refused: &Refused, request: RequestId) -> Bytes {
     let doc = doc_page(refused.code);
-    let reasons = refused.reasons();
-    stream_error_event(kind, &refused.facts((&request.to_string(), &doc), &reasons))
+    let (reasons, request) = (refused.reasons(), request.to_string());
+    let fields = ErrorFields {
+        // What stands in a header of an answer that has none of its head sent.
+        retry_after_ms: refused.retry_after_ms,
+        ..refused.facts((&request, &doc), &reasons)
+    };
+    stream_error_event(kind, &fields)
 }
 
 /// An engine's own refusal in the same form.
@@ -166,6 +171,7 @@ fn refusal_event(kind: AnswerKind, body: &[u8], request: &str) -> Bytes {
         request_id: request,
         remedy: None,
         doc: "",
+        retry_after_ms: None,
         reasons: &[],
     };
     stream_error_event(kind, &fields)

@@ -29,19 +29,26 @@ pub(super) struct WholeAnswer {
     headers: HeaderMap,
     pub body: Bytes,
     outcome: Outcome,
+    /// What the books say of a refusal that has no words of the engine's own.
+    pub code: Option<ErrorCode>,
     /// What it used; a refusal used nothing.
     meter: Option<Meter>,
     first_byte_us: Option<u64>,
 }
 
 impl WholeAnswer {
-    /// An engine's own refusal, passed on as it came.
-    pub fn refusal(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+    /// An engine's own refusal, passed on as it came, or in words of ours, which have a code.
+    pub fn refusal(
+        status: StatusCode,
+        headers: HeaderMap,
+        (body, code): (Bytes, Option<ErrorCode>),
+    ) -> Self {
         Self {
             status,
             headers,
             body,
             outcome: Outcome::EngineRefused,
+            code,
             meter: None,
             first_byte_us: None,
         }
@@ -154,6 +161,7 @@ pub(super) fn finish(
         headers,
         body,
         outcome: Outcome::Finished,
+        code: None,
         meter: Some(meter),
         first_byte_us,
     })
@@ -166,6 +174,7 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Box<Flight>, ask: &Ask
         headers,
         body,
         outcome,
+        code,
         meter,
         first_byte_us,
     } = answer;
@@ -174,7 +183,7 @@ pub(super) async fn send(answer: WholeAnswer, mut flight: Box<Flight>, ask: &Ask
     }
     flight.record.first_token_us = flight.record.first_token_us.or(first_byte_us);
     flight.sent(&body);
-    if flight.settle(outcome, status.as_u16(), None).await.is_err() {
+    if flight.settle(outcome, status.as_u16(), code).await.is_err() {
         let message = format!(
             "the answer of '{}' cannot be recorded, so it is not given",
             ask.model
