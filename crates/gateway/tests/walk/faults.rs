@@ -234,6 +234,39 @@ async fn streamed_answers() {
 }
 
 #[tokio::test]
+async fn an_event_named_error_never_looks_complete() {
+    // The SDKs raise on an object with `error` alone, and would take what came for the whole answer.
+    for (data, words) in [
+        (
+            r#"{"message":"out of memory"}"#,
+            "the engine failed: out of memory",
+        ),
+        (r#"{"detail":"no"}"#, "the engine failed: no"),
+        (r#"{"error":null}"#, "did not say why"),
+        ("Internal Server Error", "did not say why"),
+        ("", "did not say why"),
+    ] {
+        let world = World::of(1).await;
+        let event = format!("event: error\ndata: {data}\n\n");
+        let piece = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        world.script(&[piece, &event, "data: [DONE]\n\n"]);
+        let events = world.stream(json!({})).await;
+        assert_eq!(events.len(), 2, "{data}: {events:?}");
+        let last = events[1].json().unwrap();
+        assert_eq!(code(&last), "engine_cut", "{data}");
+        let message = last["error"]["message"].as_str().unwrap();
+        assert!(message.contains(words), "{data}: {message}");
+        let record = world.record().await;
+        let ended = (record.outcome, record.error);
+        assert_eq!(
+            ended,
+            (Outcome::EngineCut, Some(ErrorCode::EngineCut)),
+            "{data}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_an_engines_is_an_error_of_ours_with_its_status() {
     let world = World::of(1).await;
     let page = format!("<html>{}", "x".repeat(1_000));

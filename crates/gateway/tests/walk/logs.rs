@@ -1,6 +1,6 @@
 //! What is logged and what is sent on: ids and traces, never content, never keys.
 
-use crate::harness::{CHAT, World, captured, chat, header};
+use crate::harness::{CHAT, World, captured, chat, code, header, streamed};
 use madang_testkit::Recorded;
 use madang_types::Outcome;
 use serde_json::json;
@@ -15,6 +15,7 @@ async fn logs_hold_no_content_and_no_key() {
     let logged = captured();
     let said = format!("{{\"error\":{{\"message\":\"{PROMPT} is bad\"}}}}");
     let (refuses, busy) = (format!("status:400:{said}"), format!("status:503:{said}"));
+    let page = format!("status:400:<html>{PROMPT}");
     let (fails, errs) = (format!("status:500:{said}"), format!("status:200:{said}"));
     let mut ids = Vec::new();
     let mut secrets = vec!["wrong-secret-77aa".to_owned()];
@@ -28,6 +29,7 @@ async fn logs_hold_no_content_and_no_key() {
         &busy,
         &fails,
         &errs,
+        &page,
     ] {
         // An engine that failed too often is left alone: each world is a new one.
         let world = World::of(2).await;
@@ -68,6 +70,41 @@ async fn logs_hold_no_content_and_no_key() {
         let lines: Vec<&&str> = ours.iter().filter(|line| line.contains(&secret)).collect();
         assert!(lines.is_empty(), "{secret}: {lines:#?}");
     }
+}
+
+#[tokio::test]
+async fn an_engines_words_in_an_event_of_no_shape_are_not_logged() {
+    let logged = captured();
+    let world = World::of(1).await;
+    let event = format!("event: error\ndata: {{\"message\":\"{PROMPT}\"}}\n\n");
+    world.script(&["data: {\"choices\":[]}\n\n", &event]);
+    let events = world.stream(json!({})).await;
+    let last = events.last().unwrap().json().unwrap();
+    let told = last["error"]["message"].as_str().unwrap();
+    assert!(told.contains(PROMPT), "the caller reads it: {told}");
+    let log = logged.text();
+    let ours = log.lines().filter(|line| line.contains("madang_"));
+    let failed: Vec<&str> = ours
+        .filter(|line| line.contains("attempt failed"))
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(!failed[0].contains(PROMPT), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_madang_ends_is_no_failed_attempt() {
+    let logged = captured();
+    let world = World::of(1).await;
+    let body = streamed(json!({"user": "fake-behaviour=stall-after:2"}));
+    let mut stream = world.send(CHAT, &[], &body).await.sse();
+    stream.next_event().await.unwrap().unwrap();
+    world.gateway.cut();
+    let (events, _) = stream.to_end().await;
+    let last = events.last().unwrap().json().unwrap();
+    assert_eq!(code(&last), "draining");
+    let log = logged.text();
+    assert!(log.contains("stream cut, as Madang stops"), "{log}");
+    assert!(!log.contains("attempt failed"), "{log}");
 }
 
 async fn sent_on(headers: &[(&str, &str)]) -> (Recorded, String) {

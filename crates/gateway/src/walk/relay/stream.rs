@@ -204,13 +204,23 @@ impl Pipe {
         if event.is_done() {
             return self.finish(event.raw);
         }
+        let named_error = event.event_name() == Some("error");
         let Some(data) = event.data().filter(|data| !data.is_empty()) else {
+            if named_error {
+                self.end = Some(engine_failed(b""));
+                return;
+            }
             // A comment: engines send them to keep connections open. A mapped stream makes its own.
             if !self.recode.maps() {
                 self.ready.push_back(event.raw);
             }
             return;
         };
+        if named_error && !usage::from_event(self.kind, &data).error {
+            // The SDKs see no error in it, and would take what came for the whole answer.
+            self.end = Some(engine_failed(&data));
+            return;
+        }
         if !looks_like_an_object(&data) {
             return self.broken("an event is no JSON object");
         }
@@ -241,10 +251,7 @@ impl Pipe {
         if !self.recode.maps() {
             return (End::EngineError, Some(event.raw.clone()));
         }
-        let said = engine_error(data).map(|error| error.message);
-        let message = format!("the engine failed: {}", said.unwrap_or_default());
-        let refused = Refused::new(ErrorCode::EngineCut, message);
-        (End::Broken(refused), None)
+        engine_failed(data)
     }
 
     /// The engine's last event came; `raw`, or what ends the caller's stream, leaves after the record is written.
@@ -254,6 +261,18 @@ impl Pipe {
             Err(why) => self.broken(why),
         }
     }
+}
+
+/// The engine said that it failed, in a shape that its caller does not know: an error of ours, with what it said, which is the caller's
+/// alone to read.
+fn engine_failed(data: &[u8]) -> (End, Option<Bytes>) {
+    let said = engine_error(data).map(|error| error.message);
+    let message = match said.filter(|said| !said.is_empty()) {
+        Some(said) => format!("the engine failed: {said}"),
+        None => "the engine failed, and did not say why".into(),
+    };
+    let refused = Refused::new(ErrorCode::EngineCut, message).quoting();
+    (End::Broken(refused), None)
 }
 
 /// Whether an event's data has the bounds of an object. Its inside is the caller's to read: some engines write numbers
@@ -364,15 +383,22 @@ impl Relay {
             return self.with_cost(last);
         }
         let message = "the answer cannot be recorded, so it is not completed";
-        self.error_event(&Refused::new(ErrorCode::StoreUnavailable, message))
+        let refused = Refused::new(ErrorCode::StoreUnavailable, message);
+        self.error_event(&refused.retry_after_ms(Some(1_000)))
     }
 
-    /// A stream that an engine breaks off is a failed attempt.
+    /// Why it did not come to its end: a stream that an engine breaks off is a failed attempt, one that Madang ends is none.
     fn tell(&self, code: ErrorCode, reason: &str) {
         let record = &self.flight.record;
+        let what = match code {
+            ErrorCode::Draining => "stream cut, as Madang stops",
+            ErrorCode::PolicyDenied => "stream cut, as its place was stopped",
+            ErrorCode::RequestTimeout | ErrorCode::AnswerTooLarge => "stream cut at a limit",
+            _ => "attempt failed",
+        };
         tracing::warn!(
             request = %record.id, replica = record.replica.as_ref().map(tracing::field::display),
-            attempt = self.flight.serving, %code, reason, "attempt failed"
+            attempt = self.flight.serving, %code, reason, "{what}"
         );
     }
 
