@@ -29,5 +29,6 @@ async fn count(gateway: &Gateway, request: Request) -> Result<u64, Refused> {
     identity.may(Action::InferLook)?;
     permit_endpoint(&identity.terms, Endpoint::Messages)?;
     let _slot = take_key_slot(gateway, &identity.key)?;
-    count_prompt((&gateway.snapshot(), &identity.terms), &parts, body).await
+    let known = (&*gateway.snapshot(), &*identity.terms);
+    count_prompt(gateway, known, &parts, body).await
 }

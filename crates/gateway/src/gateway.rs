@@ -14,6 +14,7 @@ use crate::metrics::{FleetSample, Metrics};
 use crate::purses::Purses;
 use crate::recorder::Recorder;
 use crate::snapshot::Snapshot;
+use crate::walk::Apart;
 use arc_swap::ArcSwap;
 use madang_core::{EngineLoad, Input, PoolStatus, ReplicaHealth, ShareStatus, Shares};
 use madang_store::{Bank, Store, StoreError};
@@ -80,6 +81,8 @@ pub struct Gateway {
     pub(crate) key_slots: Arc<KeySlots>,
     /// How fast each key goes.
     pub(crate) rates: Arc<KeyRates>,
+    /// Where large bodies are looked at.
+    pub(crate) apart: Apart,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The pooled client to engines and upstreams.
@@ -145,6 +148,7 @@ impl Gateway {
             drafts,
             energy: Arc::default(),
             tasks: Mutex::new(tasks),
+            apart: Apart::default(),
             metrics,
             client: EngineClient::new(client)?,
             audit,

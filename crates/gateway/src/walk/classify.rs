@@ -1,6 +1,7 @@
 //! Step 2: what does it ask for, how sensitive and how urgent is it? Everything that is wrong with a request is found here.
 
 use crate::audit::Whose;
+use crate::gateway::Gateway;
 use crate::refused::Refused;
 use crate::rights::permit_model;
 use crate::snapshot::{ModelEntry, Snapshot};
@@ -84,7 +85,7 @@ pub(super) async fn classify(
 
     let bytes = read_body(&snapshot, parts, body).await?;
     flight.record.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let body = parse_body(bytes, &snapshot)?;
+    let body = parse_body(&flight.gateway, bytes, &snapshot).await?;
     let endpoint = flight.record.endpoint;
     let (model, entry) = find_model((&snapshot, &flight.terms), &body)?;
     flight.record.model = Some(model.clone());
@@ -100,7 +101,14 @@ pub(super) async fn classify(
     }
     flight.record.streamed = features.stream;
 
-    let size = text::prompt_size(&body, kind);
+    let gateway = Arc::clone(&flight.gateway);
+    let messages_max = u64::from(snapshot.fleet.limits.messages_max);
+    let looked = gateway.apart.run(body.bytes().len(), move || {
+        let size = text::prompt_size(&body, kind);
+        let inspection = (size.messages <= messages_max).then(|| inspect(&body));
+        (body, size, inspection.unwrap_or_default())
+    });
+    let (body, size, inspection) = looked.await?;
     refuse_many_messages(size.messages, &snapshot, kind)?;
     let default_tokens = match endpoint {
         Endpoint::Completions => COMPLETION_TOKENS_DEFAULT,
@@ -111,7 +119,7 @@ pub(super) async fn classify(
     };
     let each = features.output_tokens_max().unwrap_or(default_tokens);
     let session = session(named, &body, flight.record.tenant.as_str());
-    let inspection = look(flight, &body, size.tokens_estimated())?;
+    note_found(flight, &body, (&inspection, size.tokens_estimated()))?;
     Ok(Ask {
         endpoint,
         session,
@@ -139,12 +147,14 @@ pub(super) async fn classify(
 /// # Errors
 /// The refusal to send.
 pub(crate) async fn count_prompt(
+    gateway: &Gateway,
     (snapshot, terms): (&Snapshot, &KeyTerms),
     parts: &http::request::Parts,
     body: Body,
 ) -> Result<u64, Refused> {
     messages_headers(&parts.headers, Endpoint::Messages)?;
-    let body = parse_body(read_body(snapshot, parts, body).await?, snapshot)?;
+    let bytes = read_body(snapshot, parts, body).await?;
+    let body = parse_body(gateway, bytes, snapshot).await?;
     let (model, entry) = find_model((snapshot, terms), &body)?;
     permit_model(terms, &model)?;
     refuse_other_door(&model, &entry, Endpoint::Messages)?;
@@ -156,9 +166,16 @@ pub(crate) async fn count_prompt(
     Ok(size.tokens_estimated())
 }
 
-fn parse_body(bytes: Bytes, snapshot: &Snapshot) -> Result<RequestBody, Refused> {
-    let body =
-        RequestBody::parse(bytes, snapshot.fleet.limits.json_depth_max).map_err(body_refused)?;
+async fn parse_body(
+    gateway: &Gateway,
+    bytes: Bytes,
+    snapshot: &Snapshot,
+) -> Result<RequestBody, Refused> {
+    let depth_max = snapshot.fleet.limits.json_depth_max;
+    let parsed = gateway
+        .apart
+        .run(bytes.len(), move || RequestBody::parse(bytes, depth_max));
+    let body = parsed.await?.map_err(body_refused)?;
     if snapshot.generation == 0 {
         // Weights may still be on their way: not knowing a model yet is not the same as not serving it.
         let refused = Refused::new(
@@ -211,13 +228,12 @@ impl Ask {
     }
 }
 
-/// What the scanner finds, and what the audit log is told of the body.
-fn look(
+/// Notes what the scanner found, and what the audit log is told of the body.
+fn note_found(
     flight: &mut Flight,
     body: &RequestBody,
-    prompt_tokens: u64,
-) -> Result<Inspection, Refused> {
-    let inspection = inspect(body);
+    (inspection, prompt_tokens): (&Inspection, u64),
+) -> Result<(), Refused> {
     let Flight {
         gateway,
         facts,
@@ -231,7 +247,7 @@ fn look(
         .hmac(&record.tenant, record.arrived_at, body.bytes());
     facts.prompt_hmac = Some(hmac.map_err(|error| unlogged(&error))?);
     record.data_class = facts.mark.class;
-    Ok(inspection)
+    Ok(())
 }
 
 /// The conversation by its header, or by the name that OpenAI's API has for the purpose. A tenant's names are its own.

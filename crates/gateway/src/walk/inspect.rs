@@ -20,11 +20,15 @@ use std::sync::Arc;
 /// What is between the scheme and the content of a data URL is at most so long.
 const DATA_URL_HEAD_BYTES_MAX: usize = 256;
 
+/// Findings that are kept for masking, of one body. Where more is found, masking looks anew: a body of nothing but telephone numbers
+/// would have several times its own size in findings.
+const FOUND_KEPT_MAX: usize = 16 * 1024;
+
 /// What was found in a request.
 #[derive(Debug, Default)]
 pub struct Inspection {
-    /// What was found, by the number of the group of texts.
-    found: Vec<(usize, Vec<PartsFinding>)>,
+    /// What was found, by the number of the group of texts; `None` where that is too much to keep.
+    found: Option<Vec<(usize, Vec<PartsFinding>)>>,
     counts: BTreeMap<PiiKind, u32>,
     /// Something was found where no placeholder can stand: in a number, in encoded text.
     fixed: bool,
@@ -63,6 +67,7 @@ pub fn holds_personal_data(url: &str) -> bool {
 /// Looks at all of a body.
 pub fn inspect(body: &RequestBody) -> Inspection {
     let mut inspection = Inspection::default();
+    let (mut kept, mut kept_count) = (Some(Vec::new()), 0);
     for named in named_urls(body) {
         inspection.urls = true;
         inspection.inspect_url(&named.url);
@@ -70,15 +75,18 @@ pub fn inspect(body: &RequestBody) -> Inspection {
     for (number, group) in groups(body.bytes()).enumerate() {
         inspection.inspect_encoded(&group);
         let found = group.scan();
-        if found.is_empty() {
+        if found.count() == 0 {
             continue;
         }
-        for finding in &found {
-            *inspection.counts.entry(finding.kind).or_default() += 1;
-        }
+        found.each_kind(|kind| *inspection.counts.entry(kind).or_default() += 1);
         inspection.fixed |= group.is_fixed();
-        inspection.found.push((number, found));
+        kept_count += found.count();
+        kept = kept.filter(|_| kept_count <= FOUND_KEPT_MAX);
+        if let Some(kept) = &mut kept {
+            kept.push((number, found.into_parts()));
+        }
     }
+    inspection.found = kept;
     inspection
 }
 
@@ -100,15 +108,24 @@ impl Inspection {
 
     /// The body with placeholders for all that was found. `depth_max` is that of the body.
     pub fn mask(&self, body: &RequestBody, depth_max: u32) -> Option<Masked> {
-        let groups: Vec<Group<'_>> = groups(body.bytes()).collect();
         // Also those that are too short to be looked at: a placeholder of ours must be none of the caller's words.
         let texts: Vec<JsonText<'_>> = json_texts(body.bytes()).collect();
         let mut masker = Masker::new(texts.iter().map(|text| text.text.as_ref()));
         let mut changes: Vec<(Range<usize>, String)> = Vec::new();
-        for (number, found) in &self.found {
-            let group = groups.get(*number)?;
+        let mut kept = self.found.as_deref().map(|found| found.iter().peekable());
+        for (number, group) in groups(body.bytes()).enumerate() {
+            let found = match &mut kept {
+                None => Cow::Owned(group.scan().into_parts()),
+                Some(kept) => match kept.next_if(|(at, _)| *at == number) {
+                    Some((_, found)) => Cow::Borrowed(found.as_slice()),
+                    None => continue,
+                },
+            };
+            if found.is_empty() {
+                continue;
+            }
             let parts: Vec<&str> = group.texts.iter().map(|text| text.text.as_ref()).collect();
-            let masked = masker.mask_parts(&parts, found);
+            let masked = masker.mask_parts(&parts, &found);
             for (text, masked) in group.texts.iter().zip(masked) {
                 if text.text != masked {
                     changes.push((text.span.clone(), masked));
@@ -144,16 +161,42 @@ impl Inspection {
     }
 }
 
+/// What was found in a group of texts.
+enum Found {
+    InOne(Vec<Finding>),
+    InParts(Vec<PartsFinding>),
+}
+
+impl Found {
+    fn count(&self) -> usize {
+        match self {
+            Self::InOne(found) => found.len(),
+            Self::InParts(found) => found.len(),
+        }
+    }
+
+    fn each_kind(&self, see: impl FnMut(PiiKind)) {
+        match self {
+            Self::InOne(found) => found.iter().map(|finding| finding.kind).for_each(see),
+            Self::InParts(found) => found.iter().map(|finding| finding.kind).for_each(see),
+        }
+    }
+
+    fn into_parts(self) -> Vec<PartsFinding> {
+        match self {
+            Self::InOne(found) => found.into_iter().map(of_one_part).collect(),
+            Self::InParts(found) => found,
+        }
+    }
+}
+
 impl Group<'_> {
-    fn scan(&self) -> Vec<PartsFinding> {
+    fn scan(&self) -> Found {
         match self.texts.as_slice() {
-            [one] => scan(visible(&one.text).as_bytes())
-                .into_iter()
-                .map(of_one_part)
-                .collect(),
+            [one] => Found::InOne(scan(visible(&one.text).as_bytes())),
             many => {
                 let parts: Vec<&str> = many.iter().map(|text| text.text.as_ref()).collect();
-                scan_parts(&parts)
+                Found::InParts(scan_parts(&parts))
             }
         }
     }
@@ -317,6 +360,23 @@ mod tests {
         check(image(encoded), &[Phone], false, &[]);
         let written = json!([{ "text": "https://a.kr/010-2345-6789.png?%20" }]);
         check(written, &[Phone], true, &["2345"]);
+    }
+
+    #[test]
+    fn more_than_is_kept_is_masked_all_the_same() {
+        let numbers = |count: usize| {
+            let part = text("전화 010-2345-6789 ");
+            json!(vec![part; count])
+        };
+        for (count, is_kept) in [(FOUND_KEPT_MAX, true), (FOUND_KEPT_MAX + 1, false)] {
+            let body = body_of(numbers(count));
+            let inspection = inspect(&body);
+            assert_eq!(inspection.found.is_some(), is_kept, "{count}");
+            let counts = inspection.counts();
+            assert_eq!(counts[&PiiKind::Phone] as usize, count);
+            let masked = inspection.mask(&body, DEPTH_MAX).unwrap();
+            assert!(!String::from_utf8_lossy(masked.body.bytes()).contains("2345"));
+        }
     }
 
     #[test]

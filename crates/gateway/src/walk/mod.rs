@@ -3,6 +3,7 @@
 //! Each step is one function in the file of that name. A step that refuses ends the walk; whoever showed a valid
 //! key finds every request in the books, refused ones included.
 
+mod apart;
 mod claims;
 mod classify;
 mod facts;
@@ -17,6 +18,7 @@ mod restore;
 mod route;
 mod settle;
 
+pub(crate) use apart::Apart;
 pub(crate) use claims::claims;
 pub use classify::Ask;
 pub(crate) use classify::{body_refused, count_prompt, nearest};

@@ -12,6 +12,7 @@ use crate::client::{ClientError, ClientErrorKind, EngineAddress, EngineBody};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::refused::{Refused, doc_page};
+use crate::walk::Masked;
 use crate::walk::classify::Ask;
 use crate::walk::flight::Flight;
 use crate::walk::settle::unlogged;
@@ -66,7 +67,7 @@ impl Answer {
 pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) -> Attempt {
     let masked = match route.start.grant.effect {
         PolicyEffect::Allow => None,
-        PolicyEffect::Mask => match ask.masked() {
+        PolicyEffect::Mask => match masked(&gateway, &ask).await {
             Ok(masked) => Some(masked),
             Err(refused) => return Attempt::Refused(refused),
         },
@@ -104,6 +105,17 @@ pub(super) async fn attempt(gateway: Arc<Gateway>, ask: Arc<Ask>, route: Route) 
         Ok(Err(error)) => Attempt::Failed(unreachable(&error, &route)),
         Ok(Ok(answer)) => receive((&ask, call.plan), answer, (route, until)).await,
     }
+}
+
+/// The body with placeholders, which are put there once.
+async fn masked<'a>(gateway: &Gateway, ask: &'a Arc<Ask>) -> Result<&'a Masked, Refused> {
+    let worked = Arc::clone(ask);
+    let bytes = ask.body.bytes().len();
+    gateway
+        .apart
+        .run(bytes, move || worked.masked().map(drop))
+        .await??;
+    ask.masked()
 }
 
 /// Writes the attempt down before its first byte leaves.
