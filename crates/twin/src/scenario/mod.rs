@@ -35,7 +35,7 @@ pub use report::{
     BudgetLine, GroupLine, Line, Percentiles, RecordingLine, Report, Row, SiteEnergy, Utilisation,
 };
 pub use run::run;
-pub use shift::{ShiftReport, ShiftRow};
+pub use shift::{LeftOut, ShiftReport, ShiftRow};
 pub use tally::REFUSALS;
 
 use crate::trace::TraceError;

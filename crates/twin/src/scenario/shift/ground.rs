@@ -1,6 +1,6 @@
 //! What there is: sites with their hours, places with room for work, and the work.
 
-use super::{Drawn, TAIL_H, WON};
+use super::{Drawn, LeftOut, TAIL_H, WON};
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::scenario::model::{FlexGroup, JobGroup, Site};
@@ -20,6 +20,8 @@ pub(super) struct Ground {
     pub sites: Vec<GroundSite>,
     pub places: Vec<GroundPlace>,
     pub jobs: Vec<GroundJob>,
+    /// Jobs that nothing can run, which are in none of the ways.
+    pub left_out: Vec<LeftOut>,
     pub hours: usize,
 }
 
@@ -80,6 +82,7 @@ impl Ground {
             sites: Vec::new(),
             places: Vec::new(),
             jobs: Vec::new(),
+            left_out: Vec::new(),
             hours,
         };
         let mut free: Vec<Vec<f64>> = Vec::new();
@@ -113,8 +116,19 @@ impl Ground {
                 error: random.normal(),
                 parts: flex.parts,
             });
-            let jobs: Vec<GroundJob> = jobs.filter(|job| job.milli <= most_milli).collect();
-            ground.jobs.extend(jobs);
+            let mut without = LeftOutJobs::default();
+            for job in jobs {
+                let end_us = u64::try_from(hours).map_or(u64::MAX, |hours| hours * HOUR_US);
+                let is_wide = job.milli > u64::from(group.accelerators) * 1_000;
+                match (is_wide, job.milli > most_milli, job.submit_us >= end_us) {
+                    (true, ..) => without.wide.push(job.milli / 1_000),
+                    (false, true, _) => without.unfed.push(job.milli / 1_000),
+                    (false, false, true) => without.after_end += 1,
+                    (false, false, false) => ground.jobs.push(job),
+                }
+            }
+            let fed = most_milli / 1_000;
+            ground.left_out.extend(without.lines(group, fed));
         }
         Some(ground)
     }
@@ -152,6 +166,54 @@ impl Ground {
             .iter()
             .map(|job| (job.tasks * job.milli) as f64 / 1e3 * job.run_us as f64);
         each.sum::<f64>() / HOUR_US as f64
+    }
+}
+
+/// Jobs of a group that nothing can run.
+#[derive(Default)]
+struct LeftOutJobs {
+    /// Accelerators of those that ask for more than there are.
+    wide: Vec<u64>,
+    /// Of those that ask for more than ever have power.
+    unfed: Vec<u64>,
+    after_end: usize,
+}
+
+impl LeftOutJobs {
+    /// What is said of them, where so many accelerators have power in the best hour.
+    fn lines(self, group: &JobGroup, fed: u64) -> Vec<LeftOut> {
+        let most = |asked: &[u64]| asked.iter().copied().max().unwrap_or(0);
+        let lines = [
+            LeftOut {
+                group: group.id.clone(),
+                jobs: self.wide.len(),
+                reason: "wider_than_group",
+                note: format!(
+                    "each asks for more accelerators than its group has at a site: up to {}, of {}; raise `accelerators`, or ask for fewer",
+                    most(&self.wide),
+                    group.accelerators
+                ),
+            },
+            LeftOut {
+                group: group.id.clone(),
+                jobs: self.unfed.len(),
+                reason: "no_power",
+                note: format!(
+                    "each asks for more accelerators than ever have power beside what else is drawn: up to {}, and {fed} have it in the best hour; raise `power_cap_kw`, or ask for fewer",
+                    most(&self.unfed)
+                ),
+            },
+            LeftOut {
+                group: group.id.clone(),
+                jobs: self.after_end,
+                reason: "after_end",
+                note: format!(
+                    "they come later than {} days after the scenario's end, where nothing is run any more; raise `hours`, or let them come earlier",
+                    TAIL_H / 24
+                ),
+            },
+        ];
+        lines.into_iter().filter(|line| line.jobs > 0).collect()
     }
 }
 

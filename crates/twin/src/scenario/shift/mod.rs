@@ -1,5 +1,5 @@
 //! Work that may be put off: when and where it runs by the core's decision, beside the same work at once, and beside the least that any
-//! plan could cost that had known everything.
+//! plan could cost that had known everything. Where the core's plan weighs more than the same work at once, it is run at once.
 
 mod bound;
 mod ground;
@@ -18,13 +18,17 @@ use walk::{Rule, Walk};
 pub(super) const TAIL_H: u32 = 2 * 7 * 24;
 /// Won for a unit of [`madang_types::MicroWon`].
 const WON: f64 = 1e-6;
+/// What a sum may be off by rounding, as a part of it.
+const ROUNDING: f64 = 1e-9;
 
 /// What came of work that may be put off.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShiftReport {
-    /// Jobs.
+    /// Jobs that are run.
     pub jobs: usize,
-    /// What they need together, in accelerator-hours.
+    /// Jobs that are not, as nothing can run them, and why.
+    pub left_out: Vec<LeftOut>,
+    /// What those that are run need together, in accelerator-hours.
     pub accelerator_h: f64,
     /// How far forecasts may be from what comes: standard deviation beside the value.
     pub forecast_error: f64,
@@ -38,8 +42,23 @@ pub struct ShiftReport {
     pub saved_gco2: f64,
     /// By what part the shifted weigh more than the bound; `None` where the bound is not known, or is nothing.
     pub above_bound: Option<f64>,
-    /// Why there is no bound.
-    pub note: Option<String>,
+    /// Jobs, at the least, that are late by any plan.
+    pub late_min: usize,
+    /// What the bound leaves open, why there is none, and what the ways leave undone.
+    pub notes: Vec<String>,
+}
+
+/// Jobs of a group that nothing can run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// Their group.
+    pub group: String,
+    /// How many.
+    pub jobs: usize,
+    /// `wider_than_group`, `no_power` or `after_end`.
+    pub reason: &'static str,
+    /// The same in words, with what to do.
+    pub note: String,
 }
 
 /// One way to run the work. All is at the meter.
@@ -61,10 +80,14 @@ pub struct ShiftRow {
     pub weighed_won: f64,
     /// Jobs that waited longer than they may be put off.
     pub late: usize,
+    /// Of them, those that are not over when the time that is looked at ends; what is left of them is in no other figure.
+    pub undone: usize,
     /// All the time in which a job waited, the mean, in hours.
     pub wait_h_mean: f64,
     /// How often one was stopped in between.
     pub stops: u64,
+    /// The core's plan would have weighed more than to run all at once: that is what was done instead, and what the row says.
+    pub at_once_instead: bool,
 }
 
 /// Power of a site that is drawn anyway, of each hour, in watts at the meter.
@@ -98,27 +121,56 @@ impl Drawn {
     }
 }
 
+/// The ways to run the work that are plans, in the order of the report, and what is to be said of them.
+fn ways(ground: &Ground, forecast_error: f64) -> ([ShiftRow; 3], Vec<String>) {
+    let once = Walk::new(ground, Rule::AtOnce).run();
+    let mut notes = Vec::new();
+    let mut shifted = |name: &'static str, error: f64| {
+        let plan = Walk::new(ground, Rule::Shifted(error)).run();
+        let (row, note) = lighter(&once, ShiftRow { name, ..plan });
+        notes.extend(note);
+        row
+    };
+    let own = shifted("shifted", forecast_error);
+    let foreseen = shifted("foreseen", 0.0);
+    notes.extend(undone([&once, &own, &foreseen]));
+    ([once, own, foreseen], notes)
+}
+
+/// What is done of a plan and of running at once, which is a plan too: the core decides job by job and knows nothing of those that come
+/// later, and where they all want the same hours it may do worse. A plan that does more of the work may weigh more for it.
+fn lighter(once: &ShiftRow, plan: ShiftRow) -> (ShiftRow, Option<String>) {
+    let more_won = plan.weighed_won - once.weighed_won;
+    if more_won <= once.weighed_won.abs() * ROUNDING || plan.undone < once.undone {
+        return (plan, None);
+    }
+    let note = format!(
+        "{}: the core's plan would weigh {:.2} thousand won, {:.2} thousand more than to run all at once, so that is what is done; such work needs no `shift_h`",
+        plan.name,
+        plan.weighed_won / 1e3,
+        more_won / 1e3
+    );
+    let row = ShiftRow {
+        name: plan.name,
+        at_once_instead: true,
+        ..once.clone()
+    };
+    (row, Some(note))
+}
+
 /// Runs what may be put off of a scenario beside what its sites draw anyway; `None` where nothing may be.
 pub(super) fn run(scenario: &Scenario, drawn: &[Drawn]) -> Option<ShiftReport> {
     let ground = Ground::new(scenario, drawn)?;
-    let shifted = |error: f64| Walk::new(&ground, Rule::Shifted(error)).run();
-    let mut rows = vec![
-        Walk::new(&ground, Rule::AtOnce).run(),
-        shifted(scenario.forecast_error),
-        ShiftRow {
-            name: "foreseen",
-            ..shifted(0.0)
-        },
-    ];
+    let (ways, mut notes) = ways(&ground, scenario.forecast_error);
     let bound = bound::least(&ground);
-    let (once, own) = (rows[0].clone(), rows[1].clone());
+    let [once, own, _] = &ways;
+    // What leaves work undone is no plan that the bound holds for.
     let above = |least: &ShiftRow| {
-        let weighs = least.weighed_won > 0.0;
+        let weighs = least.weighed_won > 0.0 && own.undone == 0;
         weighs.then(|| own.weighed_won / least.weighed_won - 1.0)
     };
-    let above_bound = bound.as_ref().ok().and_then(above);
-    let note = bound.as_ref().err().cloned();
-    rows.extend(bound);
+    let above_bound = bound.row.as_ref().and_then(above);
+    notes.extend(bound.notes);
     Some(ShiftReport {
         jobs: ground.jobs.len(),
         accelerator_h: ground.accelerator_h(),
@@ -126,8 +178,25 @@ pub(super) fn run(scenario: &Scenario, drawn: &[Drawn]) -> Option<ShiftReport> {
         won_per_kg_co2: scenario.won_per_kg_co2,
         saved_won: once.won - own.won,
         saved_gco2: once.gco2 - own.gco2,
-        rows,
+        rows: ways.into_iter().chain(bound.row).collect(),
         above_bound,
-        note,
+        late_min: bound.late_min,
+        notes,
+        left_out: ground.left_out,
+    })
+}
+
+/// Which ways leave jobs undone: they weigh less for it.
+fn undone(rows: [&ShiftRow; 3]) -> Option<String> {
+    let each = rows.into_iter().filter(|row| row.undone > 0);
+    let each: Vec<String> = each
+        .map(|row| format!("{} {}", row.name, row.undone))
+        .collect();
+    let days = TAIL_H / 24;
+    (!each.is_empty()).then(|| {
+        format!(
+            "jobs that are not over {days} days after the end, whose rest no figure counts: {}; there are too few accelerators, or is too little power, for so much work",
+            each.join(", ")
+        )
     })
 }

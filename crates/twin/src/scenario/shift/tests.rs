@@ -1,5 +1,7 @@
 //! Work that is put off costs less than at once, never less than the bound, and none waits longer than it may.
 
+mod drawn;
+
 use super::ShiftReport;
 use crate::scenario::{Files, Progress, parse};
 
@@ -35,6 +37,20 @@ run_h = 2
 over_h = 24
 shift_h = 10
 "#;
+
+/// The same with other jobs: rows of a trace.
+fn shift_rows(text: &str, rows: &str) -> ShiftReport {
+    let folder = tempfile::tempdir().unwrap();
+    let table = format!("submit_s,vc,gpus,duration_s\n{rows}");
+    std::fs::write(folder.path().join("jobs.csv"), table).unwrap();
+    let drawn = "asks = 40\nasked_accelerators = 100\nrun_h = 2\nover_h = 24\n";
+    assert!(text.contains(drawn));
+    let text = text.replace(drawn, "trace = \"jobs.csv\"\n");
+    let files = Files::Folder(folder.path().to_owned());
+    let (scenario, _) = parse(&text, &files).unwrap();
+    let report = crate::scenario::run(&scenario, &files, 1, &Progress::default());
+    report.unwrap().shift.unwrap()
+}
 
 fn shift(text: &str) -> ShiftReport {
     let (scenario, _) = parse(text, &Files::Builtin).unwrap();
@@ -114,21 +130,8 @@ fn shifted_arrays_cost_less_than_at_once_and_never_less_than_the_bound() {
 fn one_job_costs_what_its_hour_does() {
     let one = |shift_h: u32| {
         let text = JOBS.replace("renewables_kw = 20", "renewables_kw = 0");
-        let text = text.replace(
-            "asks = 40\nasked_accelerators = 100\nrun_h = 2\nover_h = 24\n",
-            "trace = \"one.csv\"\n",
-        );
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("one.csv"),
-            "submit_s,vc,gpus,duration_s\n54000,a,1,3600\n",
-        )
-        .unwrap();
-        let files = Files::Folder(folder.path().to_owned());
         let text = text.replace("shift_h = 10", &format!("shift_h = {shift_h}"));
-        let (scenario, _) = parse(&text, &files).unwrap();
-        let report = crate::scenario::run(&scenario, &files, 1, &Progress::default());
-        let rows = report.unwrap().shift.unwrap().rows;
+        let rows = shift_rows(&text, "54000,a,1,3600\n").rows;
         // An H100 with its part of the machine: 700 W times 1.25.
         let won = |at: usize| (rows[at].won / 0.875 * 10.0).round() / 10.0;
         (won(0), won(2), won(3))
@@ -136,6 +139,69 @@ fn one_job_costs_what_its_hour_does() {
     assert_eq!(one(0), (138.1, 138.1, 138.1));
     assert_eq!(one(6), (138.1, 121.5, 121.5));
     assert_eq!(one(7), (138.1, 100.8, 100.8));
+}
+
+#[test]
+fn jobs_that_nothing_can_run_are_counted_and_said() {
+    // At 0.875 kW each, ten kilowatts feed eleven of the sixteen, at either site.
+    let text = JOBS.replace("tariff = \"kr", "power_cap_kw = 10\ntariff = \"kr");
+    let after = (24 + 14 * 24) * 3_600;
+    let rows = format!(
+        "0,a,17,3600\n0,a,40,3600\n0,a,12,3600\n0,a,11,3600\n{},a,1,3600\n{after},a,1,3600\n",
+        after - 7_200
+    );
+    let report = shift_rows(&text, &rows);
+    let said: Vec<_> = report
+        .left_out
+        .iter()
+        .map(|line| (line.group.as_str(), line.reason, line.jobs))
+        .collect();
+    let expected = [
+        ("nightly", "wider_than_group", 2),
+        ("nightly", "no_power", 1),
+        ("nightly", "after_end", 1),
+    ];
+    assert_eq!(said, expected);
+    let notes: Vec<&str> = report.left_out.iter().map(|at| at.note.as_str()).collect();
+    assert!(notes[0].contains("up to 40, of 16"), "{notes:?}");
+    assert!(notes[1].contains("up to 12, and 11 have it"), "{notes:?}");
+    assert!(notes[2].contains("14 days"), "{notes:?}");
+    assert_eq!((report.jobs, report.accelerator_h), (2, 12.0));
+    assert!(shift(JOBS).left_out.is_empty());
+}
+
+#[test]
+fn where_no_plan_keeps_all_times_it_is_said_how_many_are_late_and_the_bound_lets_them_be() {
+    // Sixteen accelerators at one site, and an hour in which a job may wait: of five that take them all for two hours, two are in time.
+    let text = JOBS.replace("also_at = [\"there\"]\n", "");
+    let text = text.replace("shift_h = 10", "shift_h = 1");
+    let report = shift_rows(&text, &"0,a,16,7200\n".repeat(5));
+    let [once, shifted, foreseen, bound] = &report.rows[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(report.late_min, 4, "{report:?}");
+    for row in [once, shifted, foreseen] {
+        assert!(row.late >= report.late_min && row.undone == 0, "{report:?}");
+        assert!(row.weighed_won >= bound.weighed_won, "{report:?}");
+    }
+    assert!(report.above_bound.is_some_and(|above| above >= 0.0));
+    assert!(
+        report.notes[0].contains("at least 4 of 5 are late"),
+        "{:?}",
+        report.notes
+    );
+    // Where even two weeks more do not do, there is no bound, and it is said what is left undone.
+    let report = shift_rows(&text, &"0,a,16,360000\n".repeat(5));
+    assert_eq!(report.rows.len(), 3, "{report:?}");
+    assert_eq!((report.above_bound, report.late_min), (None, 4));
+    assert!(report.rows.iter().all(|row| row.undone == 2));
+    let said = report.notes.join("; ");
+    assert!(
+        said.contains("not over 14 days after the end")
+            && said.contains("there is no bound: at least 2 of them"),
+        "{said}"
+    );
+    assert_eq!(shift(JOBS).late_min, 0);
 }
 
 #[test]

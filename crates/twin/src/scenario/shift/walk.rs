@@ -333,6 +333,7 @@ impl<'g> Walk<'g> {
             let most_us = job.latest_us - job.submit_us + STEP_US;
             let is_late = going.waited_us > most_us || !going.is_over();
             row.late += usize::from(is_late);
+            row.undone += usize::from(!going.is_over());
             row.stops += going.stops;
             waited_us += going.waited_us as f64;
         }

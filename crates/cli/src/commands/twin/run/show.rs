@@ -4,7 +4,7 @@ pub mod power;
 
 use crate::out;
 use madang_twin::scenario::{
-    BudgetLine, GroupLine, JobsLine, Line, Percentiles, Report, ShiftReport, SiteEnergy,
+    BudgetLine, GroupLine, JobsLine, LeftOut, Line, Percentiles, Report, ShiftReport, SiteEnergy,
 };
 
 /// Tenants that are shown, those that asked most.
@@ -261,8 +261,14 @@ fn shift(report: &ShiftReport) {
             above * 100.0
         ));
     }
-    if let Some(note) = &report.note {
+    for note in &report.notes {
         out::line(&format!("note: {note}"));
+    }
+    for line in &report.left_out {
+        let LeftOut {
+            group, jobs, note, ..
+        } = line;
+        out::line(&format!("not run: {jobs} jobs of {group}: {note}"));
     }
     out::line("");
 }
