@@ -184,7 +184,11 @@ fn row(table: &'static str, row: usize, error: &csv::Error) -> CatalogError {
     CatalogError::Row {
         table,
         row,
-        problem: error.to_string(),
+        // The csv crate's words name a line too, which is the one above where lines end by CR and LF.
+        problem: match error.kind() {
+            csv::ErrorKind::Deserialize { err, .. } => err.to_string(),
+            _ => error.to_string(),
+        },
     }
 }
 
@@ -253,6 +257,15 @@ mod tests {
             error.to_string().starts_with("row 1 of chips: memory_gb"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_cell_that_is_no_number_is_named_without_a_line_of_its_own() {
+        let mut catalog = Catalog::shipped().unwrap();
+        let header = CHIPS.lines().next().unwrap();
+        let text = format!("{header}\r\nX,x,Maker,much,100,10,,,10,,,,,,,seen,me\r\n");
+        let error = catalog.add_chips(&text).unwrap_err().to_string();
+        assert_eq!(error, "row 1 of chips: field 3: invalid float literal");
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! What electricity costs by dated bands, and what a site's own renewables give. Both are files, never code.
 
+use crate::trace::{RecordError, Records, read_text};
 use jiff::civil::{Date, DateTime};
 use madang_fleet::energy::{Band, Days, Numbers, Tariff, WordError};
 use std::io::Read;
 
 /// Rows of a file of tariffs or renewables.
 const ROWS_MAX: usize = 100_000;
+/// Bytes of it.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why a file of energy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EnergyError {
-    /// It cannot be read, or is no table.
+    /// It cannot be read.
     #[error("it cannot be read: {0}")]
-    Read(#[from] csv::Error),
+    Read(#[from] std::io::Error),
+    /// It is no table.
+    #[error("it cannot be read: {0}")]
+    Record(#[from] RecordError),
     /// A column is missing.
     #[error("it has no column '{0}'; it has: {1}")]
     Column(&'static str, String),
@@ -91,18 +97,16 @@ fn rows(
     reader: impl Read,
     mut each: impl FnMut(&Cells) -> Result<(), EnergyError>,
 ) -> Result<(), EnergyError> {
-    let mut table = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(reader);
+    let text = read_text(reader, BYTES_MAX)?;
+    let mut table = Records::new(&text, Some(b'#'));
     let mut cells = Cells {
-        headers: table.headers()?.clone(),
+        headers: table.header()?,
         record: csv::StringRecord::new(),
         line: 1,
     };
     let mut count = 0;
-    while table.read_record(&mut cells.record)? {
-        cells.line = cells.record.position().map_or(0, csv::Position::line);
+    while let Some(line) = table.next(&mut cells.record)? {
+        cells.line = line;
         count += 1;
         if count > ROWS_MAX {
             return Err(EnergyError::TooLong);
@@ -222,6 +226,15 @@ mod tests {
             assert_eq!(price(text, "2026-07-15T00:00"), expected, "{text}");
         };
         check(",,,,25-26,1\n", "line 2: '25-26' is not a range, as 22-8");
+        // However lines end, and with comments and empty lines between.
+        check(
+            ",,,,,1\r\n# none\r\n\r\n,,,,25-26,1\r\n",
+            "line 5: '25-26' is not a range, as 22-8",
+        );
+        check(
+            ",,,,,1\r\n,,,1\r\n",
+            "it cannot be read: line 3: it has 4 cells, and the header 6",
+        );
         check(",,0,,,1\n", "line 2: '0' is not a range, as 22-8");
         check(
             ",,,holiday,,1\n",

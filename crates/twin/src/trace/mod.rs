@@ -7,11 +7,12 @@ mod lines;
 mod packed;
 mod rates;
 mod recording;
+mod records;
 mod stream;
 mod summary;
 mod table;
 
-pub(crate) use packed::unpacked_text;
+pub(crate) use packed::{read_text, unpacked_text};
 pub(crate) use recording::replayed;
 
 pub use error::TraceError;
@@ -19,6 +20,7 @@ pub use jobs::{JobRow, JobTrace, MachineRow, TaskRow, Unordered, jobs, machines,
 pub use lines::LINE_BYTES_MAX;
 pub use packed::unpacked;
 pub use rates::{RateError, Rates};
+pub use records::{RecordError, Records};
 pub(crate) use stream::AZURE_CONVERSATION;
 pub use stream::{Request, Requests};
 pub use summary::{Doubt, TraceSummary};

@@ -27,14 +27,20 @@ pub fn unpacked<'r>(reader: impl Read + Send + 'r) -> io::Result<Box<dyn BufRead
 
 /// The same as a text, whole.
 pub(crate) fn unpacked_text(bytes: &[u8]) -> io::Result<String> {
+    read_text(unpacked(bytes)?, TEXT_BYTES_MAX)
+}
+
+/// A text of at most so many bytes.
+///
+/// # Errors
+/// It is longer, or no text.
+pub(crate) fn read_text(reader: impl Read, bytes_max: u64) -> io::Result<String> {
     let mut text = String::new();
-    let read = unpacked(bytes)?
-        .take(TEXT_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= TEXT_BYTES_MAX) {
+    let read = reader.take(bytes_max + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= bytes_max) {
         return Ok(text);
     }
-    let problem = format!("it holds more than {TEXT_BYTES_MAX} bytes");
+    let problem = format!("it holds more than {bytes_max} bytes");
     Err(io::Error::new(io::ErrorKind::FileTooLarge, problem))
 }
 

@@ -1,11 +1,14 @@
 //! Requests a second through time, as `category,t_s,req_per_s`: the form of ServeGen's rates by ten minutes.
 
-use super::packed::unpacked;
+use super::packed::{read_text, unpacked};
+use super::records::{RecordError, Records};
 use std::collections::BTreeSet;
 use std::io::Read;
 
 /// Rows of a file of rates.
 const ROWS_MAX: u64 = 1_000_000;
+/// Bytes of it once it is unpacked.
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Categories that are named where one is wanted.
 const SHOWN: usize = 20;
 /// The longest span, in seconds: a year.
@@ -28,7 +31,7 @@ pub enum RateError {
     Io(#[from] std::io::Error),
     /// It is no table.
     #[error("it cannot be read: {0}")]
-    Read(#[from] csv::Error),
+    Read(#[from] RecordError),
     /// Its form is another one.
     #[error(
         "line {0}: it is not category,t_s,req_per_s with times that go up in equal steps of a year at most, and rates from 0 to 10,000,000"
@@ -58,16 +61,16 @@ impl Rates {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read(reader: Box<dyn Read + Send>, category: Option<&str>) -> Result<Self, RateError> {
-        let mut table = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_reader(unpacked(reader)?);
-        let headers = table.headers()?.clone();
+        let text = read_text(unpacked(reader)?, BYTES_MAX)?;
+        let mut table = Records::new(&text, None);
+        let headers = table.header()?;
         let mut known: BTreeSet<String> = BTreeSet::new();
         let mut points: Vec<(u64, f64)> = Vec::new();
-        for (count, record) in (1..).zip(table.records()) {
-            let record = record?;
-            let row: Row = record.deserialize(Some(&headers))?;
-            let line = record.position().map_or(0, csv::Position::line);
+        let (mut count, mut record) = (0, csv::StringRecord::new());
+        while let Some(line) = table.next(&mut record)? {
+            let row = record.deserialize(Some(&headers));
+            let row: Row = row.map_err(|error| RecordError::new(line, &error))?;
+            count += 1;
             if count > ROWS_MAX {
                 return Err(RateError::TooLong);
             }
@@ -156,5 +159,9 @@ mod tests {
         assert!(read(ages, None).starts_with("line 3: "));
         let negative = "category,t_s,req_per_s\na,0,-1\n";
         assert!(read(negative, None).starts_with("line 2: "));
+        // However lines end.
+        assert!(read(&hole.replace('\n', "\r\n"), None).starts_with("line 4: "));
+        let word = "category,t_s,req_per_s\r\na,0,1\r\na,soon,1\r\n";
+        assert!(read(word, None).starts_with("it cannot be read: line 3: "));
     }
 }
