@@ -14,6 +14,8 @@ const NINE_OF_TEN: f64 = 1.645;
 const GUESSED: f64 = 1.25;
 /// First tokens scatter more than the others: their band is so many times as wide, as a logarithm.
 const FIRST_WIDER: f64 = 1.6;
+/// The band is no wider for more guesses than these; it is as wide where the weights have no room, as nobody can measure that.
+const GUESSES_MAX: i32 = 4;
 
 /// What is predicted of a row. Bands hold nine of ten measurements; times in milliseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +36,11 @@ pub struct Prediction {
     pub tpot_high_ms: f64,
     /// Accelerators of the engine, or of each that decodes.
     pub accelerators: u32,
+    /// The weights and a token have room on the accelerators. Where they have not, times are those of accelerators of the same speed
+    /// with enough memory.
+    pub fits: bool,
+    /// Why they have no room, and what to do.
+    pub note: Option<String>,
     /// What the row does not say, or the catalogue does not know, and what was taken instead.
     pub guessed: Vec<String>,
 }
@@ -52,7 +59,12 @@ pub fn predict(calibration: &Calibration, catalog: &Catalog, row: &EngineRow) ->
     let times = times(&setting, own);
     let left = expected(&calibration.left, &Left::new(&setting, 0.0, 0.0));
     let guesses = i32::try_from(setting.guesses.len()).unwrap_or(i32::MAX);
-    let deviation = left.deviation * GUESSED.powi(guesses.min(4));
+    let note = setting.no_room().map(|error| error.to_string());
+    let guesses = match note {
+        Some(_) => GUESSES_MAX,
+        None => guesses.min(GUESSES_MAX),
+    };
+    let deviation = left.deviation * GUESSED.powi(guesses);
     // Errors count as parts of the truth. Where prompts have engines of their own and much is open, the value that keeps them
     // least is below the middle.
     let open = if setting.split {
@@ -74,6 +86,8 @@ pub fn predict(calibration: &Calibration, catalog: &Catalog, row: &EngineRow) ->
         tpot_low_ms: middle_ms / wide,
         tpot_high_ms: middle_ms * wide,
         accelerators: setting.deployment.parallel.accelerators(),
+        fits: note.is_none(),
+        note,
         guessed: setting.guesses,
     }
 }

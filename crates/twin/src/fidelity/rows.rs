@@ -1,6 +1,6 @@
 //! Rows of measured engines, as the twin's data folder has them (`engine_e2e`).
 
-use crate::trace::unpacked_text;
+use crate::trace::{RecordError, Records, unpacked_text};
 use std::collections::HashMap;
 use thiserror::Error;
 
@@ -10,6 +10,8 @@ const DRAFT_TOKENS_MAX: u8 = 64;
 const SIZE_MAX: f64 = 1_000_000.0;
 /// The longest time of a request, in seconds or in milliseconds.
 const TIME_MAX: f64 = 1e9;
+/// No engine makes a token of an answer in less, or takes more, in milliseconds: who writes that has another unit.
+const TOKEN_MS: std::ops::RangeInclusive<f64> = 0.02..=10_000.0;
 /// Rows of one file.
 const ROWS_MAX: usize = 1_000_000;
 
@@ -72,6 +74,13 @@ pub struct EngineRow {
     pub tpot_ms: Option<f64>,
 }
 
+impl EngineRow {
+    /// It says what was measured.
+    pub fn is_measured(&self) -> bool {
+        self.ttft_ms.is_some() && self.tpot_ms.is_some()
+    }
+}
+
 /// How an engine is divided.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Side {
@@ -110,19 +119,14 @@ pub(super) fn table(
     mut each: impl FnMut(u64, &Cells<'_>) -> Result<(), RowsError>,
 ) -> Result<(), RowsError> {
     let text = unpacked_text(bytes)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| line(1, error))?;
+    let mut reader = Records::new(&text, None);
+    let header = reader.header()?;
     let columns: HashMap<String, usize> = header.iter().map(str::to_owned).zip(0..).collect();
     if let Some(missing) = needed.iter().find(|name| !columns.contains_key(**name)) {
         return Err(line(1, format!("no column {missing}")));
     }
-    let mut rows = 0;
-    for (number, record) in (2..).zip(reader.records()) {
-        let record = record.map_err(|error| line(number, error))?;
-        // Lines that are empty are no records.
-        let number = record.position().map_or(number, csv::Position::line);
+    let (mut rows, mut record) = (0, csv::StringRecord::new());
+    while let Some(number) = reader.next(&mut record)? {
         rows += 1;
         if rows > ROWS_MAX {
             return Err(RowsError::Size);
@@ -137,6 +141,12 @@ pub(super) fn table(
         return Err(RowsError::Empty);
     }
     Ok(())
+}
+
+impl From<RecordError> for RowsError {
+    fn from(error: RecordError) -> Self {
+        line(error.line, error.problem)
+    }
 }
 
 pub(super) fn line(line: u64, problem: impl ToString) -> RowsError {
@@ -202,6 +212,37 @@ impl Cells<'_> {
         self.up_to(name, SIZE_MAX)
     }
 
+    /// The same, where 0 is a mistake and no way to say nothing.
+    pub(super) fn at_least_one(&self, name: &str, most: f64) -> Result<Option<f64>, String> {
+        let text = self.text(name);
+        match text.parse() {
+            Ok(0.0) => Err(format!(
+                "{name} is \"{text}\": a number from 1 to {most} is wanted; leave the cell empty where it is not known"
+            )),
+            _ => self.up_to(name, most),
+        }
+    }
+
+    /// The time of a token, in milliseconds.
+    fn token_ms(&self, name: &str) -> Result<Option<f64>, String> {
+        let value = self.time(name)?;
+        match value.filter(|ms| !TOKEN_MS.contains(ms)) {
+            None => Ok(value),
+            Some(ms) => {
+                let how = match ms < *TOKEN_MS.start() {
+                    true => "multiply by 1,000 where it is in seconds",
+                    false => "divide by 1,000 where it is in microseconds",
+                };
+                Err(format!(
+                    "{name} is \"{}\": milliseconds for each token are wanted, from {} to {}; {how}",
+                    self.text(name),
+                    TOKEN_MS.start(),
+                    TOKEN_MS.end()
+                ))
+            }
+        }
+    }
+
     /// A number, where a row says it: 0, nothing and `NaN` say nothing.
     pub(super) fn up_to(&self, name: &str, most: f64) -> Result<Option<f64>, String> {
         let text = self.text(name);
@@ -217,10 +258,11 @@ impl Cells<'_> {
 
     fn side(&self, prefix: &str) -> Result<Side, String> {
         let size = |name: &str| self.size(&format!("{prefix}{name}"));
+        let whole = |name: &str| self.at_least_one(&format!("{prefix}{name}"), SIZE_MAX);
         Ok(Side {
             workers: size("num_workers")?,
-            batch: size("batch_size")?,
-            tensor: size("tp_size")?,
+            batch: whole("batch_size")?,
+            tensor: whole("tp_size")?,
             data: size("attention_dp_size")?,
             expert_tensor: size("moe_tp_size")?,
             expert: size("moe_ep_size")?,
@@ -262,7 +304,7 @@ fn row(cells: &Cells<'_>) -> Result<EngineRow, String> {
         prefill: cells.side("prefill_")?,
         decode: cells.side("decode_")?,
         ttft_ms: cells.time("ttft_ms")?,
-        tpot_ms: cells.time("tpot_ms")?,
+        tpot_ms: cells.token_ms("tpot_ms")?,
     })
 }
 

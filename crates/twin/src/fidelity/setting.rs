@@ -4,7 +4,8 @@ use super::guessing::guessing;
 use super::rows::{EngineRow, Side, number_in};
 use crate::engine::Speculation;
 use madang_catalog::{
-    Catalog, Chip, Confidence, Deployment, EngineKind, Model, Parallel, Precision, model_of_name,
+    Catalog, Chip, Confidence, Deployment, DeploymentError, EngineKind, Model, Parallel, Precision,
+    model_of_name,
 };
 
 /// What stands in for a chip that the catalogue does not have.
@@ -119,6 +120,11 @@ impl Setting {
     /// Which engine's coefficients it takes.
     pub fn engine(&self) -> EngineKind {
         self.deployment.coefficients.engine
+    }
+
+    /// Why its weights have no room on the engine, or on each that decodes; `None` where they have.
+    pub fn no_room(&self) -> Option<DeploymentError> {
+        self.deployment.memory().err()
     }
 
     /// Where it stands beside others: logarithms, base 2.

@@ -159,8 +159,32 @@ fn a_broken_table_is_refused_with_its_line() {
             "line 2: draft_tokens is \"three\": a whole number from 0 to 64",
         ),
         (
-            "system,backend,model_path,isl,osl,batch_size\na,b,c,8,8,0\na,b,c,8,8,-3\n",
-            "line 3: batch_size is \"-3\": a number from 0 to 1000000 is wanted, or nothing",
+            "system,backend,model_path,isl,osl,batch_size\r\na,b,c,8,8,2\r\n\r\na,b,c,8,8,-3\r\n",
+            "line 4: batch_size is \"-3\": a number from 0 to 1000000 is wanted, or nothing",
+        ),
+        (
+            "system,backend,model_path,isl,osl,batch_size\na,b,c,8,8,0\n",
+            "line 2: batch_size is \"0\": a number from 1 to 1000000 is wanted; leave the cell empty",
+        ),
+        (
+            "system,backend,model_path,isl,osl,decode_tp_size\na,b,c,8,8,0.0\n",
+            "line 2: decode_tp_size is \"0.0\": a number from 1 to 1000000 is wanted; leave the cell",
+        ),
+        (
+            "system,backend,model_path,isl,osl,tp_size\na,b,c,8,8,inf\n",
+            "line 2: tp_size is \"inf\": a number from 0 to 1000000 is wanted, or nothing",
+        ),
+        (
+            "system,backend,model_path,isl,osl,tpot_ms\na,b,c,8,8,25\na,b,c,8,8,0.0096\n",
+            "line 3: tpot_ms is \"0.0096\": milliseconds for each token are wanted, from 0.02 to 10000; multiply by 1,000",
+        ),
+        (
+            "system,backend,model_path,isl,osl,tpot_ms\na,b,c,8,8,25000\n",
+            "line 2: tpot_ms is \"25000\": milliseconds for each token are wanted, from 0.02 to 10000; divide by 1,000",
+        ),
+        (
+            "system,backend,model_path,isl,osl\r\na,b,c,8,8\r\na,b,c,8\r\n",
+            "line 3: it has 4 cells, and the header 5",
         ),
         (
             "system,backend,model_path,isl,osl,tp_size\na,b,c,8,8,1e18\n",
@@ -190,6 +214,39 @@ fn what_a_row_leaves_out_is_guessed_and_said() {
     let said = predict(&calibration.unwrap(), &catalog.unwrap(), &rows[0]);
     let guess = "precision fp99 is not known: fp8".to_owned();
     assert!(said.guessed.contains(&guess), "{:?}", said.guessed);
+}
+
+/// A model whose weights have no room on the chips that a row names is predicted as if they had, and that is said.
+#[test]
+fn what_has_no_room_is_said_and_less_sure() {
+    let (calibration, catalog) = (Calibration::shipped().unwrap(), Catalog::shipped().unwrap());
+    let said = |chip: &str, ranks: u32| {
+        let line = format!(
+            "{chip},vllm,1,meta-llama/Llama-3.1-70B,bf16,,agg,1024,1024,8,{ranks},1,1,1,,,x_c8"
+        );
+        predict(&calibration, &catalog, &rows(&line)[0])
+    };
+    let (one, four) = (said("h100_sxm", 1), said("h100_sxm", 4));
+    assert!(four.fits && four.note.is_none(), "{four:?}");
+    let note = one.note.as_deref().unwrap_or_default();
+    assert!(!one.fits && note.contains("H100-SXM, which have"), "{note}");
+    assert!(
+        note.ends_with("take more of them, or smaller weights"),
+        "{note}"
+    );
+    let wide = |said: &super::Prediction| said.tpot_high_ms / said.tpot_low_ms;
+    assert!(wide(&one) > 1.5 * wide(&four), "{one:?} {four:?}");
+}
+
+#[test]
+fn rows_that_say_no_times_are_counted_as_such() {
+    let lines = "h100_sxm,vllm,1,Qwen3-32B,fp8,,agg,8,8,8,2,1,1,1,NaN,9,x\n\
+        h100_sxm,vllm,1,Qwen3-32B,fp8,,agg,8,8,8,2,1,1,1,80,0,x\n\
+        h100_sxm,vllm,1,Qwen3-32B,fp8,,agg,8,8,8,2,1,1,1,80,,x\n\
+        h100_sxm,vllm,1,Qwen3-32B,fp8,,agg,8,8,8,2,1,1,1,80,9,x";
+    let rows = rows(lines);
+    let measured: Vec<bool> = rows.iter().map(EngineRow::is_measured).collect();
+    assert_eq!(measured, [false, false, false, true]);
 }
 
 /// A log of the given length without measured times: requests of uneven sizes, a few of which begin alike.
@@ -345,4 +402,50 @@ fn a_log_is_sorted_by_run_and_what_is_no_number_is_refused() {
         let error = read(&format!("{row}\n")).unwrap_err().to_string();
         assert!(error.starts_with(says), "{row}: {error}");
     }
+    let error = read("a,m,1,9,9,,\r\n\r\na,m,1,9,9,,0\r\n").unwrap_err();
+    let says = "line 4: tp is \"0\": a number from 1 to 1024 is wanted; leave the cell empty";
+    assert!(error.to_string().starts_with(says), "{error}");
+}
+
+/// Requests a tenth of a second apart, of 100 tokens that take 20 ms each, in the unit of so many a second.
+fn timed(arrival: f64, times: f64) -> Result<Vec<RequestRun>, RowsError> {
+    let mut text = "hardware,model,arrival_s,input_tokens,output_tokens,ttft_s,e2e_s\n".to_owned();
+    for at in 0..40 {
+        let (ttft, e2e) = (0.2 * times, 2.2 * times);
+        let arrival = f64::from(at) * 0.1 * arrival;
+        writeln!(text, "h100,m,{arrival},500,101,{ttft},{e2e}").unwrap();
+    }
+    request_runs(text.as_bytes())
+}
+
+#[test]
+fn times_in_another_unit_than_seconds_are_refused_with_what_to_do() {
+    let runs = timed(1.0, 1.0).unwrap();
+    assert!((runs[0].gap_s().unwrap() - 0.1).abs() < 1e-9);
+    let milliseconds = timed(1e3, 1e3).unwrap_err().to_string();
+    assert!(
+        milliseconds.starts_with("line ")
+            && milliseconds.contains("ttft_s and e2e_s say 20.0 s for each token")
+            && milliseconds.contains("divide both by 1,000 where they are in milliseconds"),
+        "{milliseconds}"
+    );
+    // Arrivals alone: in milliseconds they may be those of a quiet day, in microseconds of none.
+    assert!((timed(1e3, 1.0).unwrap()[0].gap_s().unwrap() - 100.0).abs() < 1e-6);
+    let microseconds = timed(1e6, 1.0).unwrap_err().to_string();
+    assert!(
+        microseconds.starts_with("line 41: arrival_s says")
+            && microseconds.contains("100000 s apart"),
+        "{microseconds}"
+    );
+    let head = "hardware,model,arrival_s,input_tokens,output_tokens,ttft_s,e2e_s\n";
+    let read = |row: &str| request_runs(format!("{head}h,m,0,9,9,0.1,0.5\n{row}\n").as_bytes());
+    let error = read("h,m,1,9,9,0.5,0.1").unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "line 3: e2e_s is 0.1, ttft_s 0.5: the last token cannot come before the first"
+        ),
+        "{error}"
+    );
+    // One token ends when it comes, whatever was rounded.
+    assert!(read("h,m,1,9,1,0.5004,0.5").is_ok());
 }

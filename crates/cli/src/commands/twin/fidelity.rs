@@ -129,6 +129,13 @@ pub(super) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     let rows = rows(&args.rows)?;
     let calibration = calibrate(&catalog, &rows, &args.source)
         .with_context(|| format!("{} cannot be fitted", args.rows.display()))?;
+    let holes = rows.iter().filter(|row| !row.is_measured()).count();
+    if holes > 0 {
+        let (shown, all) = (args.rows.display(), rows.len());
+        out::note(&format!(
+            "warning: {shown}: {holes} of {all} rows have no ttft_ms or no tpot_ms (nothing, 0 or NaN): nothing is learnt from them"
+        ));
+    }
     let folder = args.out.display();
     std::fs::create_dir_all(&args.out).with_context(|| format!("{folder} cannot be made"))?;
     let write = |name: &str, bytes: &[u8]| {
@@ -171,10 +178,13 @@ pub(super) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
         "first token ms   nine of ten from         to   token ms   nine of ten from       to   id   (guessed)",
     );
     for row in &said {
-        let guessed = match row.guessed.as_slice() {
+        let mut guessed = match row.guessed.as_slice() {
             [] => String::new(),
             some => format!("   ({})", some.join("; ")),
         };
+        if let Some(note) = &row.note {
+            guessed.push_str(&format!("   it has no room: {note}"));
+        }
         out::line(&format!(
             "{:>14.1} {:>18.1} {:>10.1} {:>10.2} {:>18.2} {:>8.2}   {}{guessed}",
             row.ttft_ms,
@@ -189,16 +199,31 @@ pub(super) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Requests of a log are mostly closer together than this, in seconds, and a run of so many at least that is not is told.
+const GAP_S_USUAL: f64 = 60.0;
+const GAP_REQUESTS: usize = 10;
+
+/// What a run says that may not be meant so.
+fn doubts(run: &RequestRun) -> Vec<String> {
+    let far = run.gap_s().filter(|gap_s| *gap_s > GAP_S_USUAL);
+    let far = far.filter(|_| run.requests.len() >= GAP_REQUESTS);
+    let far = far.map(|gap_s| {
+        format!(
+            "arrival_s: requests come {gap_s:.0} s apart in the mean, so that each is served nearly alone; divide it by 1,000 where it is in milliseconds"
+        )
+    });
+    let unordered = run.unordered.map(|unordered| unordered.to_string());
+    unordered.into_iter().chain(far).collect()
+}
+
 fn runs(path: &Path) -> anyhow::Result<Vec<RequestRun>> {
     let shown = path.display();
     let runs =
         request_runs(&read(path)?).with_context(|| format!("{shown} is not a log of requests"))?;
     for run in &runs {
-        if let Some(unordered) = run.unordered {
-            let (model, hardware) = (&run.model, &run.hardware);
-            out::note(&format!(
-                "warning: {shown}, {model} on {hardware}: {unordered}"
-            ));
+        let (model, hardware) = (&run.model, &run.hardware);
+        for doubt in doubts(run) {
+            out::note(&format!("warning: {shown}, {model} on {hardware}: {doubt}"));
         }
     }
     Ok(runs)
@@ -206,8 +231,10 @@ fn runs(path: &Path) -> anyhow::Result<Vec<RequestRun>> {
 
 pub(super) fn run_requests(args: &RequestsArgs) -> anyhow::Result<()> {
     let catalog = catalog(&args.catalog)?;
-    let learnt = learn(&catalog, &runs(&args.calibrate)?, args.calibrate_tp)
+    let measured = runs(&args.calibrate)?;
+    let learnt = learn(&catalog, &measured, args.calibrate_tp)
         .with_context(|| format!("{} cannot be replayed", args.calibrate.display()))?;
+    say_holes(&args.calibrate, &measured);
     let mut said: Vec<RequestPrediction> = Vec::new();
     let mut judged: Vec<Score> = Vec::new();
     let mut notes = Vec::new();
@@ -258,6 +285,18 @@ pub(super) fn run_requests(args: &RequestsArgs) -> anyhow::Result<()> {
     out::line("\nerrors of the fit, and of what was predicted where it was measured");
     learnt.scores.iter().chain(&judged).for_each(show_score);
     Ok(())
+}
+
+/// Requests from which nothing is learnt.
+fn say_holes(path: &Path, runs: &[RequestRun]) {
+    let requests = || runs.iter().flat_map(|run| &run.requests);
+    let holes = requests().filter(|of| !of.is_measured()).count();
+    if holes > 0 {
+        let (shown, all) = (path.display(), requests().count());
+        out::note(&format!(
+            "warning: {shown}: {holes} of {all} requests have no ttft_s or no e2e_s (nothing, 0 or NaN): less is learnt from them, or nothing"
+        ));
+    }
 }
 
 fn show_score(score: &Score) {

@@ -13,6 +13,12 @@ const BLOCKS_MAX: usize = 1_000_000;
 const RUNS_MAX: usize = 1_000;
 /// Accelerators that share a model's layers.
 const TENSOR_MAX: u32 = 1_024;
+/// Half of a run's requests take no longer for each token, in seconds: who writes that has another unit.
+const TOKEN_S_MAX: f64 = 2.0;
+/// Requests of a run come no farther apart in the mean, in seconds, likewise.
+const GAP_S_MAX: f64 = 86_400.0;
+/// By so much the last token may be before the first, in seconds: what clocks and rounding do.
+const CLOCK_S: f64 = 0.001;
 
 /// One request of a log. Times in seconds; those that are not there are `None`.
 #[derive(Clone, Debug)]
@@ -37,8 +43,14 @@ pub struct LoggedRequest {
 
 impl LoggedRequest {
     /// It says what it took.
-    pub(super) fn is_measured(&self) -> bool {
+    pub fn is_measured(&self) -> bool {
         self.ttft_s.is_some() && self.e2e_s.is_some()
+    }
+
+    /// What each token after the first took, in seconds; `None` where that is not known.
+    fn token_s(&self) -> Option<f64> {
+        let further = self.output_tokens.checked_sub(1).filter(|of| *of > 0)?;
+        Some((self.e2e_s? - self.ttft_s?) / further as f64)
     }
 }
 
@@ -57,10 +69,46 @@ pub struct RequestRun {
     pub unordered: Option<Unordered>,
 }
 
+impl RequestRun {
+    /// How far apart its requests come in the mean, in seconds; `None` of one request.
+    pub fn gap_s(&self) -> Option<f64> {
+        let (first, last) = (self.requests.first()?, self.requests.last()?);
+        let gaps = self.requests.len().checked_sub(1).filter(|of| *of > 0)?;
+        Some((last.arrival_s - first.arrival_s) / gaps as f64)
+    }
+
+    /// Times that no run in seconds has: another unit was written.
+    fn check_units(&self) -> Result<(), RowsError> {
+        let timed = |request: &LoggedRequest| Some((request.token_s()?, request.line));
+        let mut paces: Vec<(f64, u64)> = self.requests.iter().filter_map(timed).collect();
+        paces.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (model, hardware) = (&self.model, &self.hardware);
+        let half = paces.get(paces.len() / 2);
+        if let Some((pace_s, at)) = half.filter(|(pace_s, _)| *pace_s > TOKEN_S_MAX) {
+            return Err(line(
+                *at,
+                format!(
+                    "ttft_s and e2e_s say {pace_s:.1} s for each token, and half of the requests for {model} on {hardware} are as slow or slower: seconds are wanted, up to {TOKEN_S_MAX} for a token; divide both by 1,000 where they are in milliseconds"
+                ),
+            ));
+        }
+        let gap_s = self.gap_s().filter(|gap_s| *gap_s > GAP_S_MAX);
+        if let (Some(gap_s), Some(last)) = (gap_s, self.requests.last()) {
+            return Err(line(
+                last.line,
+                format!(
+                    "arrival_s says that requests for {model} on {hardware} come {gap_s:.0} s apart in the mean: seconds since the first are wanted, {GAP_S_MAX} apart at most; divide it by 1,000 where it is in milliseconds"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Reads a log, plain, gzip or zstd, that may hold several runs.
 ///
 /// # Errors
-/// It is no such table, or a row says no lengths.
+/// It is no such table, a row says no lengths or that it ended before it began, or times are in another unit.
 pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
     let needed = [
         "hardware",
@@ -104,6 +152,7 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
     for run in &mut runs {
         run.requests
             .sort_by(|a, b| a.arrival_s.total_cmp(&b.arrival_s));
+        run.check_units()?;
     }
     Ok(runs)
 }
@@ -111,7 +160,7 @@ pub fn request_runs(bytes: &[u8]) -> Result<Vec<RequestRun>, RowsError> {
 /// Accelerators that share the layers, where the log says it.
 fn tensor(cells: &Cells<'_>) -> Result<Option<u32>, String> {
     for name in ["tp", "tp_size"] {
-        let Some(tensor) = cells.up_to(name, f64::from(TENSOR_MAX))? else {
+        let Some(tensor) = cells.at_least_one(name, f64::from(TENSOR_MAX))? else {
             continue;
         };
         if tensor.fract() != 0.0 {
@@ -146,14 +195,22 @@ fn request(line: u64, cells: &Cells<'_>) -> Result<LoggedRequest, String> {
             "prefix_block_ids_16 holds more than {BLOCKS_MAX} blocks"
         ));
     }
+    let (ttft_s, e2e_s) = (cells.time("ttft_s")?, cells.time("e2e_s")?);
+    if let (Some(ttft_s), Some(e2e_s)) = (ttft_s, e2e_s)
+        && e2e_s + CLOCK_S < ttft_s
+    {
+        return Err(format!(
+            "e2e_s is {e2e_s}, ttft_s {ttft_s}: the last token cannot come before the first; both are in seconds, from when the engine takes the request"
+        ));
+    }
     Ok(LoggedRequest {
         request: cells.text("request").to_owned(),
         arrival_s,
         input_tokens: tokens("input_tokens")?,
         output_tokens: tokens("output_tokens")?,
         blocks: blocks.into(),
-        ttft_s: cells.time("ttft_s")?,
-        e2e_s: cells.time("e2e_s")?,
+        ttft_s,
+        e2e_s,
         line,
     })
 }
