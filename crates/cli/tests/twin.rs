@@ -239,3 +239,168 @@ async fn what_is_below_zero_is_refused_with_what_may_be() {
         assert!(ended.err.contains(words), "{line}: {}", ended.err);
     }
 }
+
+/// Jobs on eight accelerators of which six have power.
+const SHIFTED: &str = r#"
+[run]
+start = "2026-07-15"
+hours = 24
+
+[[site]]
+id = "here"
+country = "KR"
+power_cap_kw = 6
+tariff = "kr-industrial-2026.csv"
+carbon_g_per_kwh = 400
+
+[[jobs]]
+id = "nightly"
+site = "here"
+accelerator = "h100"
+accelerators = 8
+trace = "jobs.csv"
+shift_h = 1
+"#;
+
+#[tokio::test]
+async fn what_becomes_of_each_job_that_may_be_put_off_is_said() {
+    let place = Place::new();
+    let mut rows = "submit_s,vc,gpus,duration_s\n0,a,9,60\n0,a,9,60\n0,a,8,60\n".to_owned();
+    rows.push_str(&"0,a,4,7200\n".repeat(4));
+    place.write("jobs.csv", rows);
+    let file = place.write("shifted.toml", SHIFTED);
+    let file = file.to_str().unwrap();
+    let report = json(&place, &["run", file]).await;
+    let shift = &report["shift"];
+    assert_eq!(
+        (&shift["jobs"], &shift["late_min"]),
+        (&4.into(), &2.into()),
+        "{shift}"
+    );
+    let left_out = shift["left_out"].as_array().unwrap();
+    let left_out: Vec<_> = left_out
+        .iter()
+        .map(|of| (of["reason"].as_str().unwrap(), of["jobs"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(left_out, [("wider_than_group", 2), ("no_power", 1)]);
+    let ended = place.run(&["twin", "run", file]).await.expect_code(0);
+    for words in [
+        "4 jobs that may be put off",
+        "not run: 2 jobs of nightly: each asks for more accelerators than its group has",
+        "not run: 1 jobs of nightly: each asks for more accelerators than ever have power",
+        "note: no plan keeps the time of every job: at least 2 of 4 are late",
+    ] {
+        assert!(ended.out.contains(words), "{words}: {}", ended.out);
+    }
+}
+
+#[tokio::test]
+async fn times_in_another_unit_and_rows_that_say_nothing_are_told() {
+    let place = Place::new();
+    let log = |name: &str, times: f64| {
+        let mut text =
+            "hardware,model,request,arrival_s,input_tokens,output_tokens,ttft_s,e2e_s\n".to_owned();
+        for at in 0..12 {
+            let (arrival, ttft, e2e) = (f64::from(at) * 0.5 * times, 0.1 * times, 1.1 * times);
+            text.push_str(&format!(
+                "RTXPRO6000,Llama-3.1-8B,{at},{arrival},300,51,{ttft},{e2e}\n"
+            ));
+        }
+        text.push_str(&format!(
+            "RTXPRO6000,Llama-3.1-8B,x,{},300,51,NaN,1\n",
+            6.0 * times
+        ));
+        place.write(name, text).to_str().unwrap().to_owned()
+    };
+    let (seconds, milliseconds) = (log("s.csv", 1.0), log("ms.csv", 1_000.0));
+    let args =
+        |log: &str| ["twin", "requests", "--calibrate", log, "--run", log].map(str::to_owned);
+    let run = async |args: [String; 6]| place.run(&args.each_ref().map(String::as_str)).await;
+    let ended = run(args(&seconds)).await.expect_code(0);
+    assert!(
+        ended
+            .err
+            .contains("1 of 13 requests have no ttft_s or no e2e_s"),
+        "{}",
+        ended.err
+    );
+    let ended = run(args(&milliseconds)).await.expect_code(1);
+    assert!(
+        ended
+            .err
+            .contains("divide both by 1,000 where they are in milliseconds"),
+        "{}",
+        ended.err
+    );
+    let rows = "id,system,backend,model_path,precision,isl,osl,batch_size,tp_size\nsmall,h100_sxm,vllm,Llama-3.1-70B,bf16,1024,1024,8,1\nenough,h100_sxm,vllm,Llama-3.1-70B,bf16,1024,1024,8,4\n";
+    let rows = place.write("rows.csv", rows);
+    let said = json(&place, &["predict", "--rows", rows.to_str().unwrap()]).await;
+    assert_eq!(
+        (&said[0]["fits"], &said[1]["fits"]),
+        (&false.into(), &true.into()),
+        "{said}"
+    );
+    assert!(
+        said[0]["note"]
+            .as_str()
+            .unwrap()
+            .contains("take more of them"),
+        "{said}"
+    );
+    let ended = place
+        .run(&["twin", "predict", "--rows", rows.to_str().unwrap()])
+        .await
+        .expect_code(0);
+    let unfit: Vec<&str> = ended
+        .out
+        .lines()
+        .filter(|line| line.contains("it has no room: "))
+        .collect();
+    assert!(
+        unfit.len() == 1 && unfit[0].contains("small"),
+        "{}",
+        ended.out
+    );
+}
+
+#[tokio::test]
+async fn a_plan_tells_its_effects_as_text_too() {
+    let place = Place::new();
+    let goal = include_str!("../../../examples/plans/single-node.toml");
+    let effects = "\n[effects]\ntable = \"table.csv\"\n\n[[effects.spend]]\nof = \"facility\"\nsector = \"building\"\npart = 1\nimport_part = 0.1\n";
+    let file = place.write("goal.toml", format!("{goal}{effects}"));
+    let table = "sector,kind,coefficient,year,source\nbuilding,production,1.9,2020,a test\nbuilding,value_added,0.8,2020,a test\n";
+    place.write("table.csv", table);
+    let ended = place
+        .run(&["plan", file.to_str().unwrap(), "--no-confirm"])
+        .await
+        .expect_code(0);
+    let line = |begin: &str| {
+        ended
+            .out
+            .lines()
+            .find(|line| line.starts_with(begin))
+            .unwrap()
+            .to_owned()
+    };
+    let building = line("building, once");
+    let cells: Vec<&str> = building.split_whitespace().skip(2).collect();
+    assert_eq!(cells.len(), 5, "{building}");
+    let [spent, home, production, value_added] =
+        [0, 1, 2, 3].map(|at| cells[at].parse::<f64>().unwrap());
+    assert!(
+        (home - spent * 0.9).abs() <= 1.0 && (production - home * 1.9).abs() <= 2.0,
+        "{building}"
+    );
+    assert!(
+        (value_added - home * 0.8).abs() <= 2.0 && cells[4] == "-",
+        "{building}"
+    );
+    assert!(
+        ended
+            .out
+            .contains("building value_added: 0.8 (a test, 2020)"),
+        "{}",
+        ended.out
+    );
+}

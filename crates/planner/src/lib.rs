@@ -19,7 +19,7 @@ mod sizing;
 mod tests;
 mod what_if;
 
-pub use effects::{Effect, EffectsReport};
+pub use effects::{Effect, EffectsReport, Missing};
 pub use energy::{HourPower, YearEnergy};
 pub use fleet::{PlanError, YearCost};
 pub use goal::{Goal, Input};

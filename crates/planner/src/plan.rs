@@ -1,7 +1,7 @@
 //! From a goal to its report.
 
 use crate::confirm::confirm;
-use crate::effects::Money as Flow;
+use crate::effects::{EffectsReport, Money as Flow};
 use crate::energy::{YearEnergy, day};
 use crate::fleet::{
     Fleet, Options, Pick, PlanError, engine_name, engine_watts, engine_won, ruled_out, solve,
@@ -79,6 +79,8 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
             Flow::Energy => servers.2.energy_won,
         })
     });
+    let mut notes = notes(goal, &fleet, (&confirmed, &shadows));
+    notes.extend(effects.iter().flat_map(without_sectors));
     Ok(Report {
         about: goal.about.clone(),
         year: goal.start_year,
@@ -92,7 +94,7 @@ pub fn plan(goal: &Goal, asked: Asked) -> Result<Report, PlanError> {
         phases: what_if::phases(goal, &fleet),
         effects,
         refused,
-        notes: notes(goal, &fleet, (&confirmed, &shadows)),
+        notes,
         shadows,
         confirmed,
         inputs: goal.inputs.clone(),
@@ -347,6 +349,19 @@ fn dearer(goal: &Goal, options: &Options, fleet: &Fleet) -> Vec<Refused> {
         });
     }
     refused
+}
+
+/// Sums of effects that are not the whole, as the table lacks coefficients.
+fn without_sectors(effects: &EffectsReport) -> Vec<Said> {
+    let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for missing in &effects.missing {
+        let sectors = kinds.entry(missing.kind).or_default();
+        sectors.push(&missing.sector);
+    }
+    let kinds = kinds.into_iter();
+    kinds
+        .map(|(kind, sectors)| said::without_sectors(kind, &sectors.join(", ")))
+        .collect()
 }
 
 fn notes(

@@ -228,6 +228,23 @@ pub(crate) fn cannot_be(error: &DeploymentError) -> Said {
     Said::new(error.to_string(), korean)
 }
 
+/// A sum of effects is without some sectors.
+pub(crate) fn without_sectors(kind: &str, sectors: &str) -> Said {
+    let (english, korean) = match kind {
+        "production" => ("production", "생산 유발"),
+        "value_added" => ("value added", "부가가치 유발"),
+        _ => ("jobs", "취업 유발"),
+    };
+    Said::new(
+        format!(
+            "effects on the economy: {english} is without what is spent on {sectors}, of which the table has no such coefficient"
+        ),
+        format!(
+            "경제 파급 효과: 계수표에 {sectors}의 계수가 없어 {korean}에 그 지출은 포함되지 않음"
+        ),
+    )
+}
+
 /// One more MW for a site.
 pub(crate) fn power_at(site: &str) -> Said {
     Said::new(format!("1 MW at {site}"), format!("{site}의 전력 1 MW"))

@@ -444,3 +444,44 @@ fn the_korean_page_says_in_korean_all_but_what_the_goal_says() {
         assert!(found.is_empty(), "{name}: {found:?}");
     }
 }
+
+#[test]
+fn effects_spend_no_money_twice_and_say_what_they_are_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "sector,kind,coefficient,year,source\nbuild,production,2,2020,a test\nbuild,jobs,9,2020,a test\nsteel,production,3,2020,a test\n";
+    std::fs::write(folder.path().join("table.csv"), table).unwrap();
+    let files = Files::Folder(folder.path().to_owned());
+    let planned = |parts: [f64; 2]| {
+        let mut text = format!(
+            "{}\n[effects]\ntable = \"table.csv\"\n",
+            built_in("single-node")
+        );
+        for (sector, part) in ["build", "steel"].into_iter().zip(parts) {
+            text.push_str(&format!("\n[[effects.spend]]\nof = \"facility\"\nsector = \"{sector}\"\npart = {part}\nimport_part = 0\n"));
+        }
+        match parse(&text, &files, &catalog()) {
+            Ok((goal, _)) => Ok(plan(&goal, CLOSED).unwrap()),
+            Err(problems) => Err(problems
+                .into_iter()
+                .map(|problem| problem.message)
+                .collect::<Vec<String>>()),
+        }
+    };
+    let report = planned([0.7, 0.3]).unwrap();
+    let effects = report.effects.as_ref().unwrap();
+    assert_eq!(effects.construction.value_added_won, None);
+    let missing = effects
+        .missing
+        .iter()
+        .map(|of| (of.kind, of.sector.as_str()));
+    assert_eq!(missing.collect::<Vec<_>>(), [("jobs", "steel")]);
+    let notes: Vec<&str> = report
+        .notes
+        .iter()
+        .map(|note| note.english.as_str())
+        .collect();
+    let said = "effects on the economy: jobs is without what is spent on steel, of which the table has no such coefficient";
+    assert!(notes.contains(&said), "{notes:?}");
+    let problems = planned([0.7, 0.4]).unwrap_err();
+    assert_eq!(problems, ["parts of the same money are 1.100 together"]);
+}

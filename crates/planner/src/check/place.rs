@@ -10,6 +10,9 @@ use madang_twin::scenario::{Files, Renewables, covers, tariff};
 use madang_types::Country;
 use std::io::Read;
 
+/// What parts may be above one together, as they are written with few digits.
+const PARTS_ROUNDING: f64 = 1e-9;
+
 impl Check<'_, '_> {
     pub(super) fn sites(&mut self, rows: Rows<RawSite>) -> Option<Vec<SiteGoal>> {
         let rows = self.rows("site", rows, |row| &row.id)?;
@@ -126,9 +129,18 @@ impl Check<'_, '_> {
 
     pub(super) fn effects(&mut self, raw: RawEffects) -> Option<Effects> {
         let table = self.file(&raw.table?, read)?;
-        let mut spend = Vec::new();
+        let mut spend: Vec<Spend> = Vec::new();
         for row in raw.spend? {
-            spend.push(self.spend(row.value, &table)?);
+            let span = row.span.clone();
+            let flow = self.spend(row.value, &table)?;
+            let others = spend.iter().filter(|other| other.of == flow.of);
+            let sum = flow.part + others.map(|other| other.part).sum::<f64>();
+            if sum > 1.0 + PARTS_ROUNDING {
+                let message = format!("parts of the same money are {sum:.3} together");
+                let help = "all `part` with the same `of` are 1 together at most: it is spent once";
+                self.range(&span, &message, help);
+            }
+            spend.push(flow);
         }
         Some(Effects { table, spend })
     }

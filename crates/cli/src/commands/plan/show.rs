@@ -1,7 +1,7 @@
 //! The plan as a person reads it at the terminal.
 
 use crate::out;
-use madang_planner::Report;
+use madang_planner::{EffectsReport, Report};
 
 /// Ways that were refused of which is told here; JSON and the page have all.
 const REFUSED_SHOWN: usize = 12;
@@ -55,6 +55,9 @@ pub fn show(report: &Report) {
     sites(report);
     changes(report);
     phases(report);
+    if let Some(report) = &report.effects {
+        effects(report);
+    }
     refused(report);
     for note in &report.notes {
         line(format!("note: {note}"));
@@ -189,6 +192,37 @@ fn phases(report: &Report) {
         ));
     }
     line(String::new());
+}
+
+/// Effects on the economy: building and running apart, and what they rest on.
+fn effects(report: &EffectsReport) {
+    let number = |value: Option<f64>, unit: f64| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{:.0}", value / unit))
+    };
+    line(format!(
+        "{:<20} {:>14} {:>14} {:>14} {:>14} {:>10}",
+        "effects, M won", "spent", "of it at home", "production", "value added", "jobs"
+    ));
+    for (name, effect) in [
+        ("building, once", &report.construction),
+        ("running, each year", &report.operation),
+    ] {
+        line(format!(
+            "{name:<20} {:>14.0} {:>14.0} {:>14} {:>14} {:>10}",
+            effect.spent_won / MWON,
+            effect.domestic_won / MWON,
+            number(effect.production_won, MWON),
+            number(effect.value_added_won, MWON),
+            number(effect.jobs, 1.0)
+        ));
+    }
+    for row in &report.table {
+        line(format!(
+            "  {} {}: {} ({}, {})",
+            row.sector, row.kind, row.coefficient, row.source, row.year
+        ));
+    }
+    line("value added is part of production: never add the two\n".to_owned());
 }
 
 fn refused(report: &Report) {
