@@ -14,7 +14,7 @@ const NINE_OF_TEN: f64 = 1.645;
 const GUESSED: f64 = 1.25;
 /// First tokens scatter more than the others: their band is so many times as wide, as a logarithm.
 const FIRST_WIDER: f64 = 1.6;
-/// The band is no wider for more guesses than these; it is as wide where the weights have no room, as nobody can measure that.
+/// The band is no wider for more guesses than these; it is as wide where the weights have no room.
 const GUESSES_MAX: i32 = 4;
 
 /// What is predicted of a row. Bands hold nine of ten measurements; times in milliseconds.
