@@ -8,7 +8,7 @@ use super::reserve::Kept;
 use crate::lookup::Lookup;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Kinds of pieces that are remembered: the others are rare.
 const KINDS_MAX: usize = 256;
@@ -123,24 +123,37 @@ impl Placer {
         group: NodesKey,
     ) -> Option<(i128, Vec<Placement>)> {
         let mut open: Vec<Open> = Vec::new();
+        let mut last: Option<(&Free, Option<Score>)> = None;
         for (key, free) in (0u32..).zip(&floor.machines) {
             let kept = floor.kept(MachineKey(key));
             let is_apart = *own != 0 && kept & own == 0;
             if free.nodes != group || kept & closed != 0 || is_apart {
                 continue;
             }
-            if let Some(score) = self.score(free, &need.piece) {
+            // Machines beside each other are mostly alike: it is faster to see that than to look up what was remembered.
+            let score = match last.take() {
+                Some((other, score)) if other == free => score,
+                _ => self.score(free, &need.piece),
+            };
+            if let Some(score) = &score {
                 open.push(Open {
                     key: MachineKey(key),
                     free: None,
-                    score,
+                    left: free.milli(),
+                    score: score.clone(),
                 });
             }
+            last = Some((free, score));
         }
         let mut placements = Vec::new();
         let mut lost = 0;
+        // A job may have hundreds of pieces, and there may be thousands of machines: each piece takes the first, none looks at all.
+        let orders = open.iter().enumerate();
+        let mut orders: BinaryHeap<_> = orders
+            .map(|(at, open)| Reverse((open.order(), at)))
+            .collect();
         for _ in 0..need.pieces {
-            let at = (0..open.len()).min_by_key(|at| open[*at].order(floor))?;
+            let Reverse((_, at)) = orders.pop()?;
             let taken = &mut open[at];
             let placement = Placement {
                 machine: taken.key,
@@ -151,14 +164,11 @@ impl Placer {
             let mut free = taken.free(floor)?.clone();
             free.take(&placement);
             placements.push(placement);
-            match self.score(&free, &need.piece) {
-                Some(score) => {
-                    open[at].score = score;
-                    open[at].free = Some(free);
-                }
-                None => {
-                    open.swap_remove(at);
-                }
+            if let Some(score) = self.score(&free, &need.piece) {
+                taken.score = score;
+                taken.left = free.milli();
+                taken.free = Some(free);
+                orders.push(Reverse((taken.order(), at)));
             }
         }
         Some((lost, placements))
@@ -230,6 +240,8 @@ struct Open {
     key: MachineKey,
     /// What is left of it, once it has taken one.
     free: Option<Free>,
+    /// How much of its accelerators is free then, in thousandths.
+    left: u64,
     score: Score,
 }
 
@@ -240,9 +252,8 @@ impl Open {
     }
 
     /// Where least is lost; of those where least is left; of those the first.
-    fn order(&self, floor: &Floor) -> (i128, u64, MachineKey) {
-        let left = self.free(floor).map_or(0, Free::milli);
-        (self.score.lost, left, self.key)
+    fn order(&self) -> (i128, u64, MachineKey) {
+        (self.score.lost, self.left, self.key)
     }
 }
 
