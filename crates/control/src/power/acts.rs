@@ -253,6 +253,7 @@ mod tests {
             reason: String::new(),
             set_by: "op".parse().unwrap(),
             set_at: Micros(0),
+            order: None,
         };
         let events = [event(1, Some(70)), event(2, None), event(3, Some(90))];
         let cap = |event| Cap { watts: 500, event };

@@ -1,5 +1,5 @@
 //! Work that may be put off: when and where it runs by the core's decision, beside the same work at once, and beside the least that any
-//! plan could cost that had known everything. Where the core's plan weighs more than the same work at once, it is run at once.
+//! plan could cost that had known everything. Where the core's plan weighs more than the same work at once, it is said.
 
 mod bound;
 mod ground;
@@ -86,8 +86,6 @@ pub struct ShiftRow {
     pub wait_h_mean: f64,
     /// How often one was stopped in between.
     pub stops: u64,
-    /// The core's plan would have weighed more than to run all at once: that is what was done instead, and what the row says.
-    pub at_once_instead: bool,
 }
 
 /// Power of a site that is drawn anyway, of each hour, in watts at the meter.
@@ -127,8 +125,8 @@ fn ways(ground: &Ground, forecast_error: f64) -> ([ShiftRow; 3], Vec<String>) {
     let mut notes = Vec::new();
     let mut shifted = |name: &'static str, error: f64| {
         let plan = Walk::new(ground, Rule::Shifted(error)).run();
-        let (row, note) = lighter(&once, ShiftRow { name, ..plan });
-        notes.extend(note);
+        let row = ShiftRow { name, ..plan };
+        notes.extend(heavier(&once, &row));
         row
     };
     let own = shifted("shifted", forecast_error);
@@ -137,25 +135,19 @@ fn ways(ground: &Ground, forecast_error: f64) -> ([ShiftRow; 3], Vec<String>) {
     ([once, own, foreseen], notes)
 }
 
-/// What is done of a plan and of running at once, which is a plan too: the core decides job by job and knows nothing of those that come
-/// later, and where they all want the same hours it may do worse. A plan that does more of the work may weigh more for it.
-fn lighter(once: &ShiftRow, plan: ShiftRow) -> (ShiftRow, Option<String>) {
+/// Says where a plan weighs more than to run all at once: the core decides job by job and knows nothing of those that come later, and where
+/// they all want the same hours it may do worse. One that does more of the work may weigh more for it.
+fn heavier(once: &ShiftRow, plan: &ShiftRow) -> Option<String> {
     let more_won = plan.weighed_won - once.weighed_won;
     if more_won <= once.weighed_won.abs() * ROUNDING || plan.undone < once.undone {
-        return (plan, None);
+        return None;
     }
-    let note = format!(
-        "{}: the core's plan would weigh {:.2} thousand won, {:.2} thousand more than to run all at once, so that is what is done; such work needs no `shift_h`",
+    Some(format!(
+        "{}: the core's plan weighs {:.2} thousand won, {:.2} thousand more than to run all at once; such work needs no `shift_h`",
         plan.name,
         plan.weighed_won / 1e3,
         more_won / 1e3
-    );
-    let row = ShiftRow {
-        name: plan.name,
-        at_once_instead: true,
-        ..once.clone()
-    };
-    (row, Some(note))
+    ))
 }
 
 /// Runs what may be put off of a scenario beside what its sites draw anyway; `None` where nothing may be.

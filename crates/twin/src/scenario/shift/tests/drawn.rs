@@ -1,8 +1,7 @@
-//! Drawn cases: what is done never weighs more than to run all at once.
+//! Drawn cases: where the core's plan weighs more than to run all at once it is said, and all together weigh less.
 
 use super::super::ground::Ground;
-use super::super::walk::{Rule, Walk};
-use super::super::{Drawn, ShiftRow, ways};
+use super::super::{Drawn, ways};
 use super::JOBS;
 use crate::random::Random;
 use crate::scenario::{Files, parse};
@@ -65,8 +64,8 @@ fn case(seed: u64) -> String {
 }
 
 #[test]
-fn what_is_done_never_weighs_more_than_to_run_all_at_once() {
-    let mut instead = 0;
+fn a_plan_that_weighs_more_than_to_run_all_at_once_is_told_and_all_weigh_less() {
+    let (mut count, mut sums, mut most) = (0, [0.0; 3], 0.0_f64);
     for seed in 1..=CASES {
         let text = case(seed);
         let (scenario, _) = parse(&text, &Files::Builtin).unwrap();
@@ -74,28 +73,23 @@ fn what_is_done_never_weighs_more_than_to_run_all_at_once() {
         let ground = Ground::new(&scenario, &drawn).unwrap();
         let ([once, shifted, foreseen], notes) = ways(&ground, scenario.forecast_error);
         let said = format!("seed {seed}: {once:?} {shifted:?} {foreseen:?} {notes:?}\n{text}");
-        let errors = [scenario.forecast_error, 0.0];
-        for (row, error) in [&shifted, &foreseen].into_iter().zip(errors) {
-            assert!(
-                row.weighed_won <= once.weighed_won * (1.0 + 1e-9) || row.undone < once.undone,
-                "{said}"
-            );
+        for row in [&shifted, &foreseen] {
+            let heavier =
+                row.weighed_won > once.weighed_won * (1.0 + 1e-9) && row.undone >= once.undone;
             let told = notes.iter().any(|note| note.starts_with(row.name));
-            assert_eq!(row.at_once_instead, told, "{said}");
-            // The row says what is done: one or the other, whole.
-            let done = match row.at_once_instead {
-                true => once.clone(),
-                false => Walk::new(&ground, Rule::Shifted(error)).run(),
-            };
-            let done = ShiftRow {
-                name: row.name,
-                at_once_instead: row.at_once_instead,
-                ..done
-            };
-            assert_eq!(*row, done, "{said}");
+            assert_eq!(heavier, told, "{said}");
+            count += u64::from(heavier);
         }
-        instead += u64::from(shifted.at_once_instead);
+        most = most.max(shifted.weighed_won / once.weighed_won);
+        sums = [
+            sums[0] + once.weighed_won,
+            sums[1] + shifted.weighed_won,
+            sums[2] + foreseen.weighed_won,
+        ];
     }
-    // Shifting is worth it nearly always, and the cases hold some where it is not.
-    assert!((1..CASES / 4).contains(&instead), "{instead} of {CASES}");
+    // Most cases ask for more than there is, and of two ways to run late either may be the lighter one; together it is worth it.
+    let found = format!("{count} of {} plans, {most} at most, {sums:?}", 2 * CASES);
+    assert!(count > 0 && count < CASES / 2 && most < 1.2, "{found}");
+    let [once, shifted, foreseen] = sums;
+    assert!(shifted.max(foreseen) < 0.98 * once, "{found}");
 }
