@@ -11,6 +11,7 @@ use crate::views::{List, PowerEventView, SitePowerView};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use madang_fleet::Vtn;
 use madang_gateway::clock;
 use madang_types::{ErrorCode, KeyId, Micros, PowerEvent, PowerEventKind, SiteId};
 use std::sync::Arc;
@@ -137,7 +138,8 @@ pub(crate) async fn power_event_end(
 fn must_be_ours(api: &Api, event: &PowerEvent) -> Result<()> {
     let snapshot = api.gateway().snapshot();
     let vtns = &snapshot.fleet.vtns;
-    let ordered = event.order.is_some() && vtns.iter().any(|vtn| vtn.id == event.set_by.as_str());
+    let is_its = |vtn: &Vtn| vtn.id == event.set_by.as_str() && vtn.site == event.site.as_str();
+    let ordered = event.order.is_some() && vtns.iter().any(is_its);
     if !ordered {
         return Ok(());
     }

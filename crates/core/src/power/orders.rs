@@ -110,7 +110,22 @@ pub fn changes(
     let new = wanted
         .iter()
         .filter(|order| there.iter().all(|(name, _)| *name != order.name));
-    let mut changes: Vec<OrderChange> = new.map(|order| OrderChange::Put(order.clone())).collect();
+    let based = |order: &Order| {
+        let whole = format!("{vtn}/{}", event_of(&order.name));
+        let noted = noted((site, &whole), order.from, kept);
+        let kind = match order.kind {
+            PowerEventKind::Cut { milli, .. } => PowerEventKind::Cut {
+                milli,
+                baseline_watts: noted,
+            },
+            cap @ PowerEventKind::Cap { .. } => cap,
+        };
+        OrderChange::Put(Order {
+            kind,
+            ..order.clone()
+        })
+    };
+    let mut changes: Vec<OrderChange> = new.map(based).collect();
     for (place, (name, id)) in there.iter().enumerate() {
         let is_wanted = wanted.iter().any(|order| order.name == *name);
         let is_twice = there[..place].iter().any(|(known, _)| known == name);
@@ -125,10 +140,14 @@ pub fn changes(
 /// What a cut by a grid's order is a part of, in watts, where another part of the same event was noted before and lasts until this one
 /// begins: what was drawn before any of it. Else each part would be cut out of what the one before has left.
 pub fn noted_before(event: &PowerEvent, others: &[PowerEvent]) -> Option<u64> {
-    let whole = whole_of(event)?;
+    noted((&event.site, whole_of(event)?), event.from, others)
+}
+
+/// What was noted first of an event, by its name `VTN/EVENT`, among those parts of it that last until then.
+fn noted((site, whole): (&SiteId, &str), from: Micros, others: &[PowerEvent]) -> Option<u64> {
     let same = others.iter().filter(|other| {
-        let lasts = other.until.is_none_or(|until| until >= event.from);
-        lasts && other.site == event.site && whole_of(other) == Some(whole)
+        let lasts = other.until.is_none_or(|until| until >= from);
+        lasts && other.site == *site && whole_of(other) == Some(whole)
     });
     let noted = same.filter_map(|other| match other.kind {
         PowerEventKind::Cut { baseline_watts, .. } => Some((other.from, baseline_watts?)),

@@ -153,6 +153,7 @@ fn the_books_are_told_what_is_new_before_what_is_over() {
         panic!("{told:?}");
     };
     assert_eq!(put.name, "changed/0/0-200/-250");
+    assert_eq!(put.kind, cut(250, Some(800)));
     // What the books have then needs nothing more.
     let settled = [
         kept(2, "kpx/same/0/0-100/500W", cut(1, None), (0, 100)),
