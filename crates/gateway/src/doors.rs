@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, header};
-use hyper::body::Incoming;
 use madang_types::{Action, Endpoint, ErrorCode, KeyTerms, ModelId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -37,14 +36,14 @@ impl FrontDoors {
 }
 
 impl Doors for FrontDoors {
-    fn answer(&self, request: http::Request<Incoming>) -> Answering {
+    fn answer(&self, request: http::Request<Body>) -> Answering {
         let found = DOORS
             .iter()
             .find(|(path, _)| *path == request.uri().path() && request.method() == Method::POST);
         match found {
             Some((_, endpoint)) => {
                 let gateway = Arc::clone(&self.gateway);
-                Box::pin(walk(gateway, *endpoint, request.map(Body::new)))
+                Box::pin(walk(gateway, *endpoint, request))
             }
             None => self.router.answer(request),
         }

@@ -5,6 +5,7 @@
 
 mod connection;
 mod lanes;
+mod leftover;
 mod refusal;
 mod service;
 mod socket;

@@ -1,9 +1,10 @@
 //! What answers a connection's requests, and a count of those under way.
 
+use super::leftover::WholeBody;
 use super::socket::{InFlight, Progress};
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,11 +24,11 @@ pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 /// What answers requests. Cheap to clone.
 pub trait Doors: Clone + Send + Sync + 'static {
     /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> Answering;
+    fn answer(&self, request: Request<Body>) -> Answering;
 }
 
 impl Doors for axum::Router {
-    fn answer(&self, request: Request<Incoming>) -> Answering {
+    fn answer(&self, request: Request<Body>) -> Answering {
         // A router is always ready.
         let answer = self.clone().call(request);
         Box::pin(async move {
@@ -54,6 +55,8 @@ impl<D: Doors> hyper::service::Service<Request<Incoming>> for CountedService<D> 
     fn call(&self, mut request: Request<Incoming>) -> CountedAnswering {
         let in_flight = InFlight::begin(self.progress.clone());
         request.extensions_mut().insert(self.peer);
+        let waits = request.headers().contains_key(header::EXPECT);
+        let request = request.map(|body| WholeBody::of(body, waits));
         CountedAnswering {
             answering: self.doors.answer(request),
             in_flight: Some(in_flight),

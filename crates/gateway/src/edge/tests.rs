@@ -2,6 +2,7 @@
 
 mod heads;
 mod leaving;
+mod leftover;
 
 use heads::assert_head_error;
 
