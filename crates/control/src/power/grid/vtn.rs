@@ -1,10 +1,11 @@
 //! A grid's server as it is asked: a token, its programs, its events, page by page, within bounds of time and size.
 
 use super::wire::Program;
+use crate::power::meter::key_text;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use madang_fleet::Vtn;
 use madang_gateway::client::{EngineAddress, EngineClient};
@@ -12,14 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Bytes of one answer that are taken.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of a secret's file.
-const SECRET_BYTES_MAX: usize = 4 * 1024;
 /// Time of one answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Rows asked for at once: the most that the standard allows.
@@ -145,7 +143,11 @@ impl VtnClient {
         {
             return Ok(Some(token.clone()));
         }
-        let form = self.form(id, &secret(file).await?);
+        let Some(secret) = key_text(file).await else {
+            // The path is told, what stands in it is not.
+            return failed(format!("its secret file {} cannot be used", file.display()));
+        };
+        let form = self.form(id, &secret);
         let place = self.token_place().await?;
         let mut headers = HeaderMap::new();
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -231,42 +233,32 @@ impl VtnClient {
     }
 }
 
-/// A secret as its file has it now: it may be changed while Madang runs.
-async fn secret(file: &Path) -> Result<String, VtnError> {
-    let text = tokio::fs::read_to_string(file).await.unwrap_or_default();
-    let text = text.trim();
-    match text.is_empty() || text.len() > SECRET_BYTES_MAX {
-        // The path is told, what stands in it is not.
-        true => failed(format!("its secret file {} cannot be used", file.display())),
-        false => Ok(text.to_owned()),
-    }
-}
-
 /// What of a URL names the server, and what stands behind it.
 fn split(url: &str) -> Result<(String, String), VtnError> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return failed("its address for tokens is none");
+    let none = || VtnError("its address for tokens is none".to_owned());
+    let url: Uri = url.parse().map_err(|_| none())?;
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return Err(none());
     };
-    let at = rest.find('/').unwrap_or(rest.len());
-    let (host, path) = rest.split_at(at);
-    let path = if path.is_empty() { "/" } else { path };
-    Ok((format!("{scheme}://{host}"), path.to_owned()))
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    Ok((format!("{scheme}://{authority}"), path.to_owned()))
 }
 
 /// Whether what is sent there is encrypted, or never leaves this machine.
 fn keeps_secrets(url: &str) -> bool {
-    if url.contains('@') {
+    let Ok(url) = url.parse::<Uri>() else {
         return false;
-    }
-    let Some(rest) = url.strip_prefix("http://") else {
-        return url.starts_with("https://");
     };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(inner) => inner.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    let has_user = url.authority().is_none_or(|at| at.as_str().contains('@'));
+    let host = url.host().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = host == "localhost" || ip.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    !has_user
+        && match url.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_here,
+            _ => false,
+        }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use madang_fleet::{Meter, MeterKind};
 use madang_gateway::client::{EngineAddress, EngineClient};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -153,26 +153,31 @@ impl Page {
         Ok(body.await.map_err(cut)?.to_bytes())
     }
 
-    /// `user:password` or a token, as the file has it now: it may be changed while Madang runs.
+    /// `user:password` or a token.
     async fn credential(&self) -> Result<Option<HeaderValue>, MeterError> {
         let Some(path) = &self.key_file else {
             return Ok(None);
         };
         // The path is told, what stands in it is not.
         let wrong = || MeterError::Away(format!("its key file {} cannot be used", path.display()));
-        let text = tokio::fs::read_to_string(path).await.map_err(|_| wrong())?;
-        let text = text.trim();
-        if text.is_empty() || text.len() > KEY_BYTES_MAX {
-            return Err(wrong());
-        }
+        let text = key_text(path).await.ok_or_else(wrong)?;
         let value = match text.contains(':') {
-            true => format!("Basic {}", STANDARD.encode(text)),
+            true => format!("Basic {}", STANDARD.encode(&text)),
             false => format!("Bearer {text}"),
         };
         let mut value = HeaderValue::try_from(value).map_err(|_| wrong())?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
+}
+
+/// A key as its file has it now: it may be changed while Madang runs. `None` where it cannot be read, is empty or too long.
+pub(super) async fn key_text(path: &Path) -> Option<String> {
+    let text = tokio::fs::read_to_string(path).await.ok()?;
+    let text = text.trim();
+    (1..=KEY_BYTES_MAX)
+        .contains(&text.len())
+        .then(|| text.to_owned())
 }
 
 /// A number as watts.

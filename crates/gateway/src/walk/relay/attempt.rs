@@ -377,20 +377,10 @@ fn in_our_words(
     };
     let replica = &route.target.replica;
     let message = format!("the replica '{replica}' answered {status}: {said}");
-    let id = route.request.to_string();
+    let (id, doc) = (route.request.to_string(), doc_page(code));
     in_shape_of(
         ask.endpoint,
-        &ErrorFields {
-            message: &message,
-            kind: code.kind(),
-            param: None,
-            code: code.as_str(),
-            request_id: &id,
-            remedy: Some(code.remedy()),
-            doc: &doc_page(code),
-            retry_after_ms: None,
-            reasons: &[],
-        },
+        &Refused::new(code, message).facts((&id, &doc), &[]),
     )
 }
 
